@@ -1,0 +1,6 @@
+//! The nouns of Sluice: money, prices, usage, identifiers. Nothing in here does I/O.
+
+pub mod clock;
+pub mod ids;
+pub mod money;
+pub mod usage;

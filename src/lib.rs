@@ -1,0 +1,7 @@
+//! Sluice: a prepaid, metered, streaming gateway for LLM APIs.
+//!
+//! The modules stand in the order of dependency: each may use those above it and none below.
+//! `ARCHITECTURE.md` is the map; it follows one request from the client's key to the ledger entry.
+
+pub mod domain;
+pub mod sandbox;

@@ -1,0 +1,1 @@
+//! `sluice sandbox`: an upstream emulator that speaks the wire without an account anywhere.
