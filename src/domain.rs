@@ -2,5 +2,9 @@
 
 pub mod clock;
 pub mod ids;
+pub mod meter;
 pub mod money;
+pub mod sse;
+pub mod api_key;
 pub mod usage;
+pub mod usage_record;

@@ -4,4 +4,6 @@
 //! `ARCHITECTURE.md` is the map; it follows one request from the client's key to the ledger entry.
 
 pub mod domain;
+pub mod db;
+pub mod ledger;
 pub mod sandbox;

@@ -1,0 +1,119 @@
+//! Storage: the pool, the connection over both databases, and each table's rows and queries.
+//! What a balance means is the ledger's business; nothing in here decides.
+
+pub mod accounts;
+pub mod api_keys;
+pub mod books;
+pub mod connection;
+pub mod migrate;
+pub mod nodes;
+pub mod schema;
+pub mod transaction;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::r2d2::{Pool, PooledConnection};
+
+pub use connection::{AnyConnection, ConnectError, DatabaseUrl, Manager};
+
+/// A failure of storage. Outside it is always "try again later"; the chain goes to the log.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The pool gave no connection in time.
+    #[error("no database connection within the limit")]
+    Pool(#[source] diesel::r2d2::PoolError),
+    /// The database could not be reached at all.
+    #[error("the database cannot be opened")]
+    Connect(#[from] ConnectError),
+    /// A statement failed.
+    #[error("a database statement failed")]
+    Query(#[from] diesel::result::Error),
+    /// A migration failed.
+    #[error("a migration failed: {0}")]
+    Migrate(Box<dyn std::error::Error + Send + Sync>),
+    /// A stored value does not read as what this version writes.
+    #[error("the database holds a {what} that this version cannot read")]
+    Unreadable {
+        /// What was read.
+        what: &'static str,
+    },
+    /// The blocking task was cancelled or panicked.
+    #[error("the database task ended without an answer")]
+    Task,
+}
+
+/// How the pool is made.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// Which database.
+    pub url: DatabaseUrl,
+    /// Connections at most.
+    pub size: u32,
+    /// Longest wait for a free connection.
+    pub acquire: Duration,
+    /// Longest wait for a lock inside the database.
+    pub lock_timeout: Duration,
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<Manager>,
+    path: Option<Arc<Path>>,
+}
+
+impl Database {
+    /// Opens the pool and proves it with one connection.
+    ///
+    /// # Errors
+    /// [`DbError::Connect`] if the database cannot be reached, [`DbError::Pool`] if no connection
+    /// came in time.
+    pub fn open(settings: &PoolSettings) -> Result<Self, DbError> {
+        let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
+        // The pool repeats a failed attempt until its limit; asking once by hand tells why.
+        diesel::r2d2::ManageConnection::connect(&manager)?;
+        let pool = Pool::builder()
+            .max_size(settings.size)
+            .min_idle(Some(1))
+            .connection_timeout(settings.acquire)
+            .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+            .build(manager)
+            .map_err(DbError::Pool)?;
+        let path = match &settings.url {
+            DatabaseUrl::Sqlite(path) => Some(Arc::from(path.as_path())),
+            DatabaseUrl::Postgres(_) => None,
+        };
+        Ok(Self { pool, path })
+    }
+
+    /// The SQLite file, or `None` on PostgreSQL.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// A connection; blocks up to the pool's limit.
+    ///
+    /// # Errors
+    /// [`DbError::Pool`] when the limit passes.
+    pub fn connection(&self) -> Result<PooledConnection<Manager>, DbError> {
+        self.pool.get().map_err(DbError::Pool)
+    }
+
+    /// Runs `work` on a thread that may block.
+    ///
+    /// # Errors
+    /// What `work` returns, [`DbError::Pool`], or [`DbError::Task`] if it panicked.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+    {
+        let database = self.clone();
+        tokio::task::spawn_blocking(move || work(&mut *database.connection()?))
+            .await
+            .map_err(|_| DbError::Task)?
+    }
+}

@@ -1,0 +1,109 @@
+//! Accounts: rows and queries. Balances are changed in `db::books` only.
+
+use diesel::prelude::*;
+
+use super::schema::accounts;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
+
+/// One account.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+pub struct AccountRow {
+    /// Row number, never shown.
+    pub id: i64,
+    /// The name that people and APIs use.
+    pub public_id: String,
+    /// The address it was opened with, in lower case.
+    pub email: String,
+    /// `active` or `suspended`.
+    pub status: String,
+    /// Spendable nano-dollars; below zero only after an overrun, a reversal or an adjustment.
+    pub available_nanousd: i64,
+    /// Nano-dollars held by open reservations.
+    pub reserved_nanousd: i64,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+}
+
+impl AccountRow {
+    /// The row number as the rest of the crate carries it.
+    #[must_use]
+    pub const fn account_id(&self) -> AccountId {
+        AccountId(self.id)
+    }
+
+    /// What can be spent.
+    #[must_use]
+    pub const fn available(&self) -> NanoUsd {
+        NanoUsd::from_nanos(self.available_nanousd)
+    }
+
+    /// What open reservations hold.
+    #[must_use]
+    pub const fn reserved(&self) -> NanoUsd {
+        NanoUsd::from_nanos(self.reserved_nanousd)
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = accounts)]
+struct NewAccount<'a> {
+    public_id: &'a str,
+    email: &'a str,
+    status: &'a str,
+    created_at: i64,
+}
+
+/// Opens an account with nothing on it; `None` if the address already has one.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn create(
+    conn: &mut AnyConnection,
+    public_id: &str,
+    email: &str,
+    now: UnixMillis,
+) -> Result<Option<AccountRow>, DbError> {
+    use diesel::result::{DatabaseErrorKind, Error};
+    let row = NewAccount { public_id, email, status: "active", created_at: now.as_millis() };
+    // The only statement of its transaction: a violation aborts nothing else.
+    match diesel::insert_into(accounts::table).values(row).execute(conn) {
+        Ok(_) => find(conn, public_id),
+        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The account of a public id or an e-mail address.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(conn: &mut AnyConnection, name: &str) -> Result<Option<AccountRow>, DbError> {
+    let row = accounts::table
+        .filter(accounts::public_id.eq(name).or(accounts::email.eq(name)))
+        .select(AccountRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// A page of accounts in the order they were opened, beginning behind `after`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn page(
+    conn: &mut AnyConnection,
+    after: AccountId,
+    limit: i64,
+) -> Result<Vec<AccountRow>, DbError> {
+    let rows = accounts::table
+        .filter(accounts::id.gt(after.0))
+        .order(accounts::id)
+        .limit(limit)
+        .select(AccountRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}

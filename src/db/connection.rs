@@ -1,0 +1,116 @@
+//! One connection type over SQLite and PostgreSQL, and the pool's manager for it. The backend
+//! follows from the parsed URL and nothing else: diesel's own `establish` would let any text
+//! become a new, empty SQLite file.
+
+#![expect(missing_docs, reason = "the derive makes items that cannot carry a comment")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ManageConnection, R2D2Connection};
+use secrecy::{ExposeSecret, SecretString};
+
+/// A connection to whichever database the configuration names.
+#[derive(diesel::MultiConnection)]
+pub enum AnyConnection {
+    /// PostgreSQL.
+    Postgres(diesel::PgConnection),
+    /// SQLite.
+    Sqlite(diesel::SqliteConnection),
+}
+
+/// Where the data lives, parsed from `database.url`.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// Path of the SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL URL; secret, since it may carry a password.
+    Postgres(SecretString),
+}
+
+/// Why no connection could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The database refused or was not there.
+    #[error("the database cannot be reached")]
+    Establish(#[source] diesel::ConnectionError),
+    /// The session's settings were refused, or a liveness probe failed.
+    #[error("the database session cannot be set up")]
+    Setup(#[source] diesel::result::Error),
+    /// A probe of a pooled connection failed.
+    #[error("the database connection is broken")]
+    Ping(#[source] diesel::r2d2::Error),
+}
+
+/// Makes and checks the pool's connections.
+#[derive(Debug)]
+pub struct Manager {
+    url: DatabaseUrl,
+    lock_timeout: Duration,
+}
+
+impl Manager {
+    /// A manager for `url`; a statement that waits for a lock longer than `lock_timeout` fails.
+    #[must_use]
+    pub const fn new(url: DatabaseUrl, lock_timeout: Duration) -> Self {
+        Self { url, lock_timeout }
+    }
+
+    fn establish(&self) -> Result<AnyConnection, ConnectError> {
+        let lock_timeout_ms = self.lock_timeout.as_millis();
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => open_sqlite(path, lock_timeout_ms),
+            DatabaseUrl::Postgres(url) => open_postgres(url, lock_timeout_ms),
+        }
+    }
+}
+
+fn open_sqlite(path: &Path, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
+    let path = path.to_string_lossy();
+    let mut conn = SqliteConnection::establish(&path).map_err(ConnectError::Establish)?;
+    // FULL: a commit is on the disk before anyone is told of it. secure_delete: what the purge
+    // removes is overwritten. The timeout comes first, since the rest may meet a lock.
+    let settings = format!(
+        "PRAGMA busy_timeout = {lock_timeout_ms};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = ON;
+         PRAGMA foreign_keys = ON;"
+    );
+    conn.batch_execute(&settings).map_err(ConnectError::Setup)?;
+    Ok(AnyConnection::Sqlite(conn))
+}
+
+fn open_postgres(url: &SecretString, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
+    let mut conn =
+        PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
+    // A node that hangs inside a transaction must not hold its account rows for ever.
+    let settings = format!(
+        "SET lock_timeout = {lock_timeout_ms};
+         SET idle_in_transaction_session_timeout = 30000;
+         SET synchronous_commit = on;
+         SET default_transaction_isolation = 'read committed';
+         SET TIME ZONE 'UTC';"
+    );
+    conn.batch_execute(&settings).map_err(ConnectError::Setup)?;
+    Ok(AnyConnection::Postgres(conn))
+}
+
+impl ManageConnection for Manager {
+    type Connection = AnyConnection;
+    type Error = ConnectError;
+
+    fn connect(&self) -> Result<AnyConnection, ConnectError> {
+        self.establish()
+    }
+
+    fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), ConnectError> {
+        conn.ping().map_err(|error| ConnectError::Ping(diesel::r2d2::Error::QueryError(error)))
+    }
+
+    fn has_broken(&self, conn: &mut AnyConnection) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}

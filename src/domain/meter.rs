@@ -1,0 +1,329 @@
+//! The meter: watches a stream's bytes go by and knows what the upstream has counted so far, what
+//! has been delivered, and which bytes may be let go before the exchange is posted.
+//!
+//! Usage merges field by field: a present integer ≥ 0 replaces, a missing one keeps, a count never
+//! falls, and cumulative counts are never added. Only the answer's own `usage` counts: a model can
+//! write the word into its text.
+
+mod delta;
+mod merge;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::sse::{Event, SseReader};
+use super::usage::Usage;
+use merge::UsageMerge;
+
+/// Names of the events that are held until the exchange is posted.
+const HELD: [&[u8]; 3] = [b"message_delta", b"message_stop", b"error"];
+/// An unfinished event without a name is held no longer than this: content must not be delayed.
+const UNNAMED_HOLD_BYTES: u64 = 4096;
+
+/// The kind of the first event that is neither a ping nor a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstEvent {
+    /// The answer has begun.
+    Content,
+    /// The upstream failed before it began.
+    Error,
+}
+
+/// Something that the operator should hear of; each is counted and logged by its name only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anomaly {
+    /// A count was negative, fractional, not a number or beyond 2⁵³.
+    BadCount,
+    /// A cumulative count went down; the larger one stands.
+    FallingCount,
+    /// Cache writes beyond the 5m/1h split; priced as 5m.
+    UnsplitCacheWrite,
+    /// An iteration of a type that we do not know; not billed.
+    UnknownIteration,
+    /// An event that should carry JSON does not.
+    UnreadableEvent,
+    /// A second `message_start`.
+    RepeatedStart,
+}
+
+/// One stream's meter.
+pub struct Meter {
+    sse: SseReader,
+    usage: UsageMerge,
+    first_event: Option<FirstEvent>,
+    held_from: Option<u64>,
+    is_stopped: bool,
+    has_stop_reason: bool,
+    error: Option<Vec<u8>>,
+    has_started: bool,
+    delta_bytes: u64,
+    has_hidden_work: bool,
+}
+
+impl Meter {
+    /// A meter that keeps at most `event_bytes` of one event in memory.
+    #[must_use]
+    pub fn new(event_bytes: usize) -> Self {
+        Self {
+            sse: SseReader::new(event_bytes),
+            usage: UsageMerge::default(),
+            first_event: None,
+            held_from: None,
+            is_stopped: false,
+            has_stop_reason: false,
+            error: None,
+            has_started: false,
+            delta_bytes: 0,
+            has_hidden_work: false,
+        }
+    }
+
+    /// Reads the next bytes of the stream.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        let mut sse = std::mem::replace(&mut self.sse, SseReader::new(0));
+        sse.feed(chunk, |event| self.take(event));
+        self.sse = sse;
+    }
+
+    /// Position up to which the bytes may go to the client now. The rest waits for the post, or
+    /// for the event that it belongs to to be recognised.
+    #[must_use]
+    pub fn releasable(&self) -> u64 {
+        if let Some(held_from) = self.held_from {
+            return held_from;
+        }
+        let position = self.sse.position();
+        match self.sse.partial() {
+            Some(partial) if HELD.contains(&partial.name) => partial.start,
+            Some(partial) if partial.name.is_empty() => {
+                let is_short = position.saturating_sub(partial.start) < UNNAMED_HOLD_BYTES;
+                if is_short { partial.start } else { position }
+            }
+            _ => position,
+        }
+    }
+
+    /// What came first, once something has.
+    #[must_use]
+    pub const fn first_event(&self) -> Option<FirstEvent> {
+        self.first_event
+    }
+
+    /// Whether the answer has ended: everything is held and the exchange can be posted.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Whether the final `message_delta` has been seen.
+    #[must_use]
+    pub const fn has_stop_reason(&self) -> bool {
+        self.has_stop_reason
+    }
+
+    /// The data of the upstream's `error` event.
+    #[must_use]
+    pub fn error(&self) -> Option<&[u8]> {
+        self.error.as_deref()
+    }
+
+    /// Whether the upstream has counted anything.
+    #[must_use]
+    pub const fn has_usage(&self) -> bool {
+        self.usage.has_counts()
+    }
+
+    /// Whether output may have been made that the deltas do not show: thinking, server tools.
+    #[must_use]
+    pub const fn has_hidden_work(&self) -> bool {
+        self.has_hidden_work
+    }
+
+    /// What the upstream has counted so far.
+    #[must_use]
+    pub fn reported(&self) -> Usage {
+        self.usage.usage()
+    }
+
+    /// What has been delivered: the reported usage, or if that is less, the output that the bytes
+    /// of all deltas make at `bytes_per_token_milli` thousandths of a byte for each token. The
+    /// flag says whether the estimate was used.
+    #[must_use]
+    pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
+        let mut usage = self.reported();
+        let estimate = self
+            .delta_bytes
+            .saturating_mul(1000)
+            .checked_div(bytes_per_token_milli)
+            .unwrap_or(self.delta_bytes);
+        let is_estimated = estimate > usage.tokens.output;
+        if is_estimated {
+            usage.tokens.output = estimate;
+        }
+        (usage, is_estimated)
+    }
+
+    /// What the operator should hear of, each once.
+    #[must_use]
+    pub fn anomalies(&self) -> &[Anomaly] {
+        self.usage.anomalies()
+    }
+
+    fn take(&mut self, event: Event<'_>) {
+        let name = if event.name.is_empty() { type_of(event.data) } else { event.name };
+        match name {
+            b"content_block_delta" => self.take_delta(event),
+            b"content_block_start" => self.take_block(event.data),
+            b"message_start" => self.take_start(event.data),
+            b"message_delta" => self.take_message_delta(event),
+            b"message_stop" => {
+                self.hold(event.start);
+                self.is_stopped = true;
+            }
+            b"error" => {
+                self.hold(event.start);
+                self.error = Some(event.data.to_vec());
+            }
+            _ => {}
+        }
+        if name == b"error" {
+            self.first_event.get_or_insert(FirstEvent::Error);
+        } else if name != b"ping" {
+            self.first_event.get_or_insert(FirstEvent::Content);
+        }
+    }
+
+    fn hold(&mut self, from: u64) {
+        self.held_from.get_or_insert(from);
+    }
+
+    fn take_delta(&mut self, event: Event<'_>) {
+        let bytes =
+            if event.is_cut() { event.data_len } else { delta::delivered_bytes(event.data) };
+        self.delta_bytes = self.delta_bytes.saturating_add(bytes);
+    }
+
+    fn take_block(&mut self, data: &[u8]) {
+        #[derive(Deserialize)]
+        struct Start<'a> {
+            #[serde(borrow)]
+            content_block: Block<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Block<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: std::borrow::Cow<'a, str>,
+        }
+        match serde_json::from_slice::<Start<'_>>(data) {
+            Ok(start) => {
+                let kind = start.content_block.kind;
+                self.has_hidden_work |= !matches!(&*kind, "text" | "tool_use");
+            }
+            Err(_) => self.usage.note(Anomaly::UnreadableEvent),
+        }
+    }
+
+    fn take_start(&mut self, data: &[u8]) {
+        #[derive(Deserialize)]
+        struct Start<'a> {
+            #[serde(borrow)]
+            message: Message<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Message<'a> {
+            model: Option<String>,
+            #[serde(borrow)]
+            usage: Option<&'a RawValue>,
+        }
+        if std::mem::replace(&mut self.has_started, true) {
+            self.usage.note(Anomaly::RepeatedStart);
+        }
+        match serde_json::from_slice::<Start<'_>>(data) {
+            Ok(start) => self.usage.merge_answer(start.message.model, start.message.usage),
+            Err(_) => self.usage.note(Anomaly::UnreadableEvent),
+        }
+    }
+
+    fn take_message_delta(&mut self, event: Event<'_>) {
+        #[derive(Deserialize)]
+        struct MessageDelta<'a> {
+            #[serde(borrow)]
+            delta: Option<Delta<'a>>,
+            #[serde(borrow)]
+            usage: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Delta<'a> {
+            #[serde(borrow)]
+            stop_reason: Option<&'a RawValue>,
+        }
+        let Ok(parsed) = serde_json::from_slice::<MessageDelta<'_>>(event.data) else {
+            // It may have been the final one: what cannot be read is not let go unposted.
+            self.usage.note(Anomaly::UnreadableEvent);
+            self.hold(event.start);
+            return;
+        };
+        self.usage.merge_answer(None, parsed.usage);
+        if parsed.delta.is_some_and(|delta| delta.stop_reason.is_some()) {
+            self.hold(event.start);
+            self.has_stop_reason = true;
+        }
+    }
+}
+
+/// What a JSON answer used: its model and its top-level usage, with what was odd about them.
+/// `None` if it is not a JSON object.
+#[must_use]
+pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        model: Option<String>,
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+    }
+    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
+    let mut merge = UsageMerge::default();
+    merge.merge_answer(answer.model, answer.usage);
+    let content_bytes = answer.content.map_or(0, |content| content.get().len());
+    Some(JsonAnswer {
+        usage: merge.usage(),
+        has_usage: merge.has_counts(),
+        anomalies: merge.anomalies().to_vec(),
+        content_bytes: u64::try_from(content_bytes).unwrap_or(u64::MAX),
+    })
+}
+
+/// See [`read_json_answer`].
+#[derive(Clone, Debug)]
+pub struct JsonAnswer {
+    /// What the upstream counted.
+    pub usage: Usage,
+    /// Whether it counted anything.
+    pub has_usage: bool,
+    /// What the operator should hear of.
+    pub anomalies: Vec<Anomaly>,
+    /// Length of the answer's `content` as JSON.
+    pub content_bytes: u64,
+}
+
+/// The `type` of an event that came without a name.
+fn type_of(data: &[u8]) -> &'static [u8] {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    const KNOWN: [&str; 7] = [
+        "content_block_delta",
+        "content_block_start",
+        "message_start",
+        "message_delta",
+        "message_stop",
+        "error",
+        "ping",
+    ];
+    let Ok(typed) = serde_json::from_slice::<Typed<'_>>(data) else { return b"" };
+    KNOWN.iter().find(|known| **known == typed.kind).map_or(b"", |known| known.as_bytes())
+}

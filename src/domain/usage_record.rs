@@ -1,0 +1,188 @@
+//! One row of the usage log: what is kept of an exchange, and nothing more.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::UnixMillis;
+use super::ids::{AccountId, ApiKeyId, RequestId};
+use super::money::NanoUsd;
+use super::usage::Usage;
+
+/// How an exchange ended; the contract's table of endings, by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ending {
+    /// Complete.
+    E1,
+    /// The upstream refused.
+    E2,
+    /// Unreachable, or no head in time.
+    E3,
+    /// A head that no answer can follow: redirect, wrong type, unframed body.
+    E3x,
+    /// The first event was an error.
+    E4,
+    /// An error event after the answer began.
+    E5,
+    /// Cut before its terminal event.
+    E6,
+    /// Upstream silent beyond the limit.
+    E7,
+    /// The client left a stream.
+    E8,
+    /// The client left a JSON call.
+    E9,
+    /// Complete, but without usage.
+    E10,
+    /// Graceful stop.
+    E11,
+    /// The process was killed; recovered at the last checkpoint.
+    E12,
+    /// The operator's credential was refused upstream.
+    E13,
+    /// A handler panicked.
+    E14,
+    /// The client stopped reading.
+    E15,
+    /// The post was not durable in time.
+    E16,
+    /// Longest duration reached.
+    E17,
+    /// The reservation could not be extended.
+    E18,
+}
+
+/// Each ending with the name that the database, JSON and pages show.
+const ENDINGS: [(Ending, &str); 19] = [
+    (Ending::E1, "E1"),
+    (Ending::E2, "E2"),
+    (Ending::E3, "E3"),
+    (Ending::E3x, "E3x"),
+    (Ending::E4, "E4"),
+    (Ending::E5, "E5"),
+    (Ending::E6, "E6"),
+    (Ending::E7, "E7"),
+    (Ending::E8, "E8"),
+    (Ending::E9, "E9"),
+    (Ending::E10, "E10"),
+    (Ending::E11, "E11"),
+    (Ending::E12, "E12"),
+    (Ending::E13, "E13"),
+    (Ending::E14, "E14"),
+    (Ending::E15, "E15"),
+    (Ending::E16, "E16"),
+    (Ending::E17, "E17"),
+    (Ending::E18, "E18"),
+];
+
+impl Ending {
+    /// The stored name, such as `E3x`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        ENDINGS.iter().find(|(ending, _)| *ending == self).map_or("E14", |(_, name)| name)
+    }
+
+    /// The ending of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        ENDINGS.iter().find(|(_, known)| *known == name).map(|(ending, _)| *ending)
+    }
+}
+
+/// Which kind of call a usage row is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Endpoint {
+    /// `POST /v1/messages` with `"stream": true`.
+    #[serde(rename = "messages_stream")]
+    MessagesStream,
+    /// `POST /v1/messages` answered as one JSON document.
+    #[serde(rename = "messages")]
+    Messages,
+}
+
+impl Endpoint {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MessagesStream => "messages_stream",
+            Self::Messages => "messages",
+        }
+    }
+}
+
+/// A usage row. Times are milliseconds; counts are tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// The exchange's name, its reservation's too.
+    pub id: RequestId,
+    /// Whose money.
+    pub account_id: AccountId,
+    /// Which key asked.
+    pub api_key_id: ApiKeyId,
+    /// When the request was admitted.
+    pub created_at: UnixMillis,
+    /// Stream or JSON.
+    pub endpoint: Endpoint,
+    /// The priced id of the model that was asked for.
+    pub requested_model: String,
+    /// The model that the upstream says served.
+    pub served_model: Option<String>,
+    /// The operator's name of the upstream.
+    pub upstream: Option<String>,
+    /// Uncached input tokens, extra passes included.
+    pub input_tokens: i64,
+    /// Output tokens, extra passes included.
+    pub output_tokens: i64,
+    /// 5-minute cache writes.
+    pub cache_write_5m_tokens: i64,
+    /// 1-hour cache writes.
+    pub cache_write_1h_tokens: i64,
+    /// Cache reads.
+    pub cache_read_tokens: i64,
+    /// Web searches run by the upstream.
+    pub web_searches: i64,
+    /// As reported.
+    pub service_tier: Option<String>,
+    /// As reported.
+    pub inference_geo: Option<String>,
+    /// As reported.
+    pub speed: Option<String>,
+    /// The list that priced it.
+    pub price_version: String,
+    /// What the account pays.
+    pub cost: NanoUsd,
+    /// From admission to the upstream's first content.
+    pub first_byte_ms: Option<i64>,
+    /// From admission to the end.
+    pub latency_ms: i64,
+    /// What the client got.
+    pub http_status: i32,
+    /// How it ended.
+    pub ending: Ending,
+    /// Whether a count was estimated from bytes.
+    pub is_estimated: bool,
+}
+
+impl UsageRecord {
+    /// Takes over what the meter counted; extra passes are added to the classes.
+    pub fn set_usage(&mut self, usage: &Usage) {
+        let passes = || {
+            std::iter::once(&usage.tokens).chain(usage.iterations.iter().map(|pass| &pass.tokens))
+        };
+        self.input_tokens = sum(passes().map(|tokens| tokens.input));
+        self.output_tokens = sum(passes().map(|tokens| tokens.output));
+        self.cache_write_5m_tokens = sum(passes().map(|tokens| tokens.cache_write_5m));
+        self.cache_write_1h_tokens = sum(passes().map(|tokens| tokens.cache_write_1h));
+        self.cache_read_tokens = sum(passes().map(|tokens| tokens.cache_read));
+        self.web_searches = sum(std::iter::once(usage.web_searches));
+        self.served_model.clone_from(&usage.served_model);
+        self.service_tier.clone_from(&usage.service_tier);
+        self.inference_geo.clone_from(&usage.inference_geo);
+        self.speed.clone_from(&usage.speed);
+    }
+}
+
+/// Adds counts for a signed column, held at its top.
+fn sum(counts: impl Iterator<Item = u64>) -> i64 {
+    let total = counts.fold(0_u64, u64::saturating_add);
+    i64::try_from(total).unwrap_or(i64::MAX)
+}

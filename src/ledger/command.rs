@@ -1,0 +1,169 @@
+//! What can be asked of the ledger, and what it answers.
+
+use std::sync::Arc;
+
+use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::UsageRecord;
+
+/// The kinds of ledger entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// An on-chain transfer, credited.
+    Deposit,
+    /// A posted exchange.
+    Usage,
+    /// An operator's correction, either way.
+    Adjustment,
+    /// A deposit paid back.
+    Refund,
+    /// A credited deposit that a reorganisation of its chain undid.
+    Reversal,
+    /// What the purge leaves in place of old usage entries.
+    CarryForward,
+}
+
+impl EntryKind {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Usage => "usage",
+            Self::Adjustment => "adjustment",
+            Self::Refund => "refund",
+            Self::Reversal => "reversal",
+            Self::CarryForward => "carry_forward",
+        }
+    }
+}
+
+/// One change of the books.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Hold `amount` for the exchange that `record` describes.
+    Reserve {
+        /// The usage row to write if this node dies: cost 0.
+        record: UsageRecord,
+        /// How much to hold.
+        amount: NanoUsd,
+        /// The node that runs the exchange.
+        node_id: Arc<str>,
+    },
+    /// Raise a reservation to `amount` in all.
+    Extend {
+        /// Which exchange.
+        id: RequestId,
+        /// Whose.
+        account_id: AccountId,
+        /// The new total to hold.
+        amount: NanoUsd,
+    },
+    /// Keep the meter's state, for the case that this node dies.
+    Checkpoint {
+        /// The usage row as it would be now.
+        record: UsageRecord,
+    },
+    /// Charge what the record says, return the rest of the reservation, close it. A record with
+    /// cost 0 voids it.
+    Post {
+        /// The usage row.
+        record: UsageRecord,
+    },
+    /// Settle a dead node's reservation at its last checkpoint.
+    Recover {
+        /// Which exchange.
+        id: RequestId,
+        /// Whose.
+        account_id: AccountId,
+    },
+    /// Append an entry that is not usage, and change what is available by it.
+    Credit {
+        /// Whose.
+        account_id: AccountId,
+        /// What for.
+        kind: EntryKind,
+        /// Unique within the kind.
+        reference: String,
+        /// Signed.
+        amount: NanoUsd,
+    },
+}
+
+/// What became of a command. A refusal is an answer, never a database error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The money is held, durably.
+    Reserved,
+    /// Not enough.
+    Insufficient {
+        /// What could be spent at that moment.
+        available: NanoUsd,
+    },
+    /// The key has been revoked.
+    KeyRevoked,
+    /// The account has been suspended.
+    AccountSuspended,
+    /// There is no such account.
+    NoAccount,
+    /// The reservation holds at least the new total.
+    Extended,
+    /// The checkpoint is durable.
+    Checkpointed,
+    /// No reservation of that id is open.
+    NotOpen,
+    /// Charged and closed, durably.
+    Posted,
+    /// It had been posted before; nothing changed.
+    AlreadyPosted,
+    /// A recovered exchange was raised to its late post.
+    Raised,
+    /// The entry is in the books.
+    Credited,
+    /// It had been before; nothing changed.
+    AlreadyCredited,
+}
+
+impl Command {
+    pub(super) fn account_id(&self) -> AccountId {
+        match self {
+            Self::Reserve { record, .. } | Self::Checkpoint { record } | Self::Post { record } => {
+                record.account_id
+            }
+            Self::Extend { account_id, .. }
+            | Self::Recover { account_id, .. }
+            | Self::Credit { account_id, .. } => *account_id,
+        }
+    }
+
+    pub(super) fn exchange_id(&self) -> Option<&str> {
+        match self {
+            Self::Reserve { record, .. } | Self::Checkpoint { record } | Self::Post { record } => {
+                Some(record.id.as_str())
+            }
+            Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
+            Self::Credit { .. } => None,
+        }
+    }
+
+    pub(super) fn settling_id(&self) -> Option<&str> {
+        match self {
+            Self::Post { .. } | Self::Recover { .. } => self.exchange_id(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn reserving_key(&self) -> Option<i64> {
+        match self {
+            Self::Reserve { record, .. } => Some(record.api_key_id.0),
+            _ => None,
+        }
+    }
+
+    pub(super) fn credit_reference(&self) -> Option<(EntryKind, &str)> {
+        match self {
+            Self::Credit { kind, reference, .. } => Some((*kind, reference)),
+            _ => None,
+        }
+    }
+}
