@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod messages_request;
 pub mod meter;
 pub mod money;
 pub mod sse;

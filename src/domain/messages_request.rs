@@ -1,0 +1,297 @@
+//! What a request for messages says of its price, read without making a tree of it and without
+//! keeping any of it: sizes, counts and the names of models and tools.
+
+mod blocks;
+mod tools;
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use serde::de::{Deserialize as _, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use blocks::Blocks;
+pub use tools::{Fallback, ToolUse};
+
+/// The parts of a request that its price depends on. Holds names, never content.
+#[derive(Clone, Debug, Default)]
+pub struct MessagesRequest {
+    /// `model`, as the client wrote it.
+    pub model: String,
+    /// Where the value of `model` stands in the body, quotes included.
+    pub model_span: Range<usize>,
+    /// `max_tokens`; `None` where the endpoint does not need it.
+    pub max_tokens: Option<u64>,
+    /// `stream`.
+    pub is_stream: bool,
+    /// `inference_geo`.
+    pub inference_geo: Option<String>,
+    /// `speed`.
+    pub speed: Option<String>,
+    /// `fallbacks`.
+    pub fallbacks: Vec<Fallback>,
+    /// `tools` that carry a type of their own.
+    pub typed_tools: Vec<ToolUse>,
+    /// All top-level names, for the rules on fields.
+    pub fields: Vec<String>,
+    /// Bytes of ASCII that the model may have to read.
+    pub ascii_bytes: u64,
+    /// Other bytes that the model may have to read.
+    pub other_bytes: u64,
+    /// Images in messages and tool results.
+    pub images: u64,
+    /// Documents whose length the body does not tell.
+    pub documents: u64,
+    /// Some content asks for the 1-hour cache.
+    pub uses_1h_cache: bool,
+    /// Some content asks for a cache at all.
+    pub uses_cache: bool,
+    /// Some content refers to a file that the upstream holds.
+    pub uses_stored_file: bool,
+}
+
+/// Why a body is no request. The texts name fields and positions, never content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Not JSON, or nested too deeply.
+    #[error("The request body is not valid JSON (line {line}, column {column}).")]
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// JSON, but no object.
+    #[error("The request body must be a JSON object.")]
+    NotAnObject,
+    /// A name stands twice at the top.
+    #[error("The request body has a top-level field twice; which one counts would be a guess.")]
+    RepeatedField,
+    /// A field is missing.
+    #[error("{0}: Field required")]
+    Missing(&'static str),
+    /// A field has the wrong type or range.
+    #[error("{0}: {1}")]
+    Invalid(&'static str, &'static str),
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// [`RequestError`] with a text for the client.
+pub fn parse(body: &[u8]) -> Result<MessagesRequest, RequestError> {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte != b'{') {
+        serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|e| json_error(&e))?;
+        return Err(RequestError::NotAnObject);
+    }
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let fields = TopLevel::read(&mut input).map_err(|error| {
+        if error.to_string().starts_with(REPEATED) {
+            RequestError::RepeatedField
+        } else {
+            json_error(&error)
+        }
+    })?;
+    input.end().map_err(|error| json_error(&error))?;
+    let mut request = fields.into_request(body)?;
+    let other = body.iter().filter(|byte| !byte.is_ascii()).count();
+    request.other_bytes = wide(other);
+    request.ascii_bytes = wide(body.len().saturating_sub(other)).saturating_sub(request.ascii_bytes);
+    Ok(request)
+}
+
+const REPEATED: &str = "repeated top-level field";
+
+fn json_error(error: &serde_json::Error) -> RequestError {
+    RequestError::Json { line: error.line(), column: error.column() }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The top level with its values still as text.
+struct TopLevel<'a> {
+    fields: Vec<(String, &'a RawValue)>,
+}
+
+impl<'de> TopLevel<'de> {
+    fn read<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct TopVisitor;
+        impl<'de> Visitor<'de> for TopVisitor {
+            type Value = TopLevel<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                let mut seen = HashSet::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if !seen.insert(name.clone()) {
+                        return Err(A::Error::custom(REPEATED));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(TopLevel { fields })
+            }
+        }
+        input.deserialize_map(TopVisitor)
+    }
+
+    fn into_request(self, body: &[u8]) -> Result<MessagesRequest, RequestError> {
+        let mut request = MessagesRequest::default();
+        let mut blocks = Blocks::default();
+        let mut model = None;
+        for (name, value) in &self.fields {
+            match name.as_str() {
+                "model" => {
+                    model = Some(text(value, "model")?);
+                    request.model_span = span(body, value);
+                }
+                "max_tokens" => request.max_tokens = Some(count(value, "max_tokens")?),
+                "stream" => request.is_stream = flag(value, "stream")?,
+                "inference_geo" => request.inference_geo = optional_text(value, "inference_geo")?,
+                "speed" => request.speed = optional_text(value, "speed")?,
+                "fallbacks" => request.fallbacks = tools::read_fallbacks(value)?,
+                "tools" => request.typed_tools = tools::read_tools(value, &mut blocks)?,
+                "messages" => blocks.read_messages(value)?,
+                "system" => blocks.read_content(value, "system")?,
+                "cache_control" => blocks.read_cache_control(value)?,
+                _ => {}
+            }
+        }
+        request.model = model.ok_or(RequestError::Missing("model"))?;
+        request.fields = self.fields.into_iter().map(|(name, _)| name).collect();
+        // For a moment the field holds what is not text; `parse` subtracts it from the body.
+        request.ascii_bytes = blocks.encoded_bytes;
+        request.images = blocks.images;
+        request.documents = blocks.documents;
+        request.uses_1h_cache = blocks.uses_1h_cache;
+        request.uses_cache = blocks.uses_cache;
+        request.uses_stored_file = blocks.uses_stored_file;
+        Ok(request)
+    }
+}
+
+/// Where a borrowed value stands in the body that it was read from.
+fn span(body: &[u8], value: &RawValue) -> Range<usize> {
+    let start = value.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    start..start.saturating_add(value.get().len())
+}
+
+fn text(value: &RawValue, name: &'static str) -> Result<String, RequestError> {
+    serde_json::from_str(value.get())
+        .map_err(|_| RequestError::Invalid(name, "Input should be a valid string"))
+}
+
+fn optional_text(value: &RawValue, name: &'static str) -> Result<Option<String>, RequestError> {
+    serde_json::from_str(value.get())
+        .map_err(|_| RequestError::Invalid(name, "Input should be a valid string"))
+}
+
+fn flag(value: &RawValue, name: &'static str) -> Result<bool, RequestError> {
+    Option::<bool>::deserialize(value)
+        .map(Option::unwrap_or_default)
+        .map_err(|_| RequestError::Invalid(name, "Input should be a valid boolean"))
+}
+
+fn count(value: &RawValue, name: &'static str) -> Result<u64, RequestError> {
+    u64::deserialize(value)
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or(RequestError::Invalid(name, "Input should be an integer greater than 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> MessagesRequest {
+        parse(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_span_of_the_model_is_its_value_with_quotes() {
+        let body = r#" { "max_tokens": 5, "model" : "a\u0062c", "messages": [] } "#;
+        let request = read(body);
+        assert_eq!(request.model, "abc");
+        assert_eq!(&body[request.model_span], r#""a\u0062c""#);
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_refused_even_if_escaped() {
+        let body = br#"{"model":"a","mod\u0065l":"b","max_tokens":1}"#;
+        assert_eq!(parse(body).unwrap_err(), RequestError::RepeatedField);
+    }
+
+    #[test]
+    fn refusals_name_the_field_and_never_repeat_its_value() {
+        let cases = [
+            ("[]", RequestError::NotAnObject),
+            ("{}", RequestError::Missing("model")),
+            (r#"{"model":"SECRET""#, RequestError::Json { line: 1, column: 17 }),
+            (r#"{"model":{"SECRET":1}}"#, RequestError::Invalid("model", "")),
+            (r#"{"model":"a","max_tokens":"SECRET"}"#, RequestError::Invalid("max_tokens", "")),
+            (r#"{"model":"a","max_tokens":0}"#, RequestError::Invalid("max_tokens", "")),
+            (r#"{"model":"a","max_tokens":-1}"#, RequestError::Invalid("max_tokens", "")),
+            (r#"{"model":"a","stream":"SECRET"}"#, RequestError::Invalid("stream", "")),
+            (r#"{"model":"a","tools":[{"type":5}]}"#, RequestError::Invalid("tools", "")),
+            (r#"{"model":"a","fallbacks":["SECRET"]}"#, RequestError::Invalid("fallbacks", "")),
+            (r#"{"model":"a"} x"#, RequestError::Json { line: 1, column: 15 }),
+        ];
+        for (body, expected) in cases {
+            let error = parse(body.as_bytes()).unwrap_err();
+            let is_same = match (&error, &expected) {
+                (RequestError::Invalid(a, _), RequestError::Invalid(b, _)) => a == b,
+                _ => error == expected,
+            };
+            assert!(is_same, "{body}: {error:?}");
+            assert!(!error.to_string().contains("SECRET"));
+        }
+        let deep = format!(r#"{{"model":"a","x":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+        assert!(matches!(parse(deep.as_bytes()), Err(RequestError::Json { .. })));
+    }
+
+    #[test]
+    fn encoded_images_count_as_images_and_not_as_text() {
+        let data = "A".repeat(10_000);
+        let image = format!(
+            r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{data}"}}}}"#
+        );
+        let inside = format!(r#"{{"type":"tool_result","tool_use_id":"x","content":[{image}]}}"#);
+        let body =
+            format!(r#"{{"model":"a","messages":[{{"role":"user","content":[{image},{inside}]}}]}}"#);
+        let request = read(&body);
+        assert_eq!(request.images, 2);
+        assert_eq!(request.ascii_bytes, wide(body.len()) - 20_000);
+    }
+
+    #[test]
+    fn text_that_poses_as_an_image_still_counts_as_text() {
+        let text = "A".repeat(10_000);
+        for block in [
+            format!(r#"{{"type":"text","text":"x","source":{{"type":"base64","data":"{text}"}}}}"#),
+            format!(r#"{{"type":"tool_use","input":{{"source":{{"type":"base64","data":"{text}"}}}}}}"#),
+            format!(r#"{{"type":"image","source":{{"type":"url","data":"{text}"}}}}"#),
+        ] {
+            let body = format!(r#"{{"model":"a","messages":[{{"content":[{block}]}}]}}"#);
+            assert_eq!(read(&body).ascii_bytes, wide(body.len()), "{block:.40}");
+        }
+    }
+
+    #[test]
+    fn caches_files_documents_and_other_bytes_are_noticed() {
+        let body = r#"{"model":"a","system":[{"type":"text","text":"é","cache_control":{"type":"ephemeral","ttl":"1h"}}],
+            "messages":[{"role":"user","content":[
+              {"type":"document","source":{"type":"url","url":"https://example.org/a.pdf"}},
+              {"type":"document","source":{"type":"text","media_type":"text/plain","data":"abc"}},
+              {"type":"document","source":{"type":"file","file_id":"file_1"}}]}]}"#;
+        let request = read(body);
+        assert!(request.uses_1h_cache && request.uses_cache && request.uses_stored_file);
+        assert_eq!((request.documents, request.other_bytes), (2, 2));
+        let plain = read(r#"{"model":"a","messages":[{"content":[{"type":"text","cache_control":{"type":"ephemeral"}}]}]}"#);
+        assert!(plain.uses_cache && !plain.uses_1h_cache && !plain.uses_stored_file);
+    }
+}
