@@ -1,0 +1,221 @@
+//! An answer before it takes a form: blocks, usage, stop reason. A stream and a JSON body are two
+//! renderings of the same value.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::content::{Block, Citation, Content, Delta, SearchResult};
+use super::passage;
+use super::request::{MessageRequest, Tool};
+use super::script::{Flag, Scenario, Script};
+use super::usage::{BYTES_PER_TOKEN, Counts, DeltaUsage, MessageUsage, Selectors};
+
+/// Everything that is said in answer to one request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) blocks: Vec<Block>,
+    pub(super) stop_reason: &'static str,
+    counts: Counts,
+    id: String,
+    model: String,
+    selectors: Selectors,
+    no_usage: bool,
+    delta_input: bool,
+}
+
+/// The `message` of the wire.
+#[derive(Debug, Serialize)]
+pub(super) struct Message<'a> {
+    model: &'a str,
+    id: &'a str,
+    r#type: &'static str,
+    role: &'static str,
+    content: Vec<Content>,
+    stop_reason: Option<&'static str>,
+    stop_sequence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<MessageUsage>,
+}
+
+impl Answer {
+    /// Composes the answer to a request.
+    ///
+    /// # Errors
+    /// Where JSON written here is not JSON: a defect of the sandbox.
+    pub(super) fn to(request: &MessageRequest) -> serde_json::Result<Self> {
+        let script = &request.script;
+        let blocks = blocks(request)?;
+        let written: usize = blocks.iter().flat_map(|b| &b.deltas).map(Delta::written).sum();
+        let tokens = u64::try_from(written).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
+        // A model never writes more than it may. The words stay, only their count is held.
+        let output = tokens.clamp(1, request.max_tokens);
+        let stop_reason = match request.scenario {
+            Scenario::ToolUse | Scenario::Mixed => "tool_use",
+            _ if tokens > request.max_tokens => "max_tokens",
+            _ => "end_turn",
+        };
+        Ok(Self {
+            blocks,
+            stop_reason,
+            counts: Counts::of(request.scenario, script, request.input_tokens, output),
+            id: format!("msg_sandbox{:08x}", request.digest),
+            model: script.served.as_ref().unwrap_or(&request.model).clone(),
+            selectors: Selectors {
+                service_tier: "standard",
+                inference_geo: request.inference_geo.clone().unwrap_or_else(|| "global".into()),
+                speed: request.speed.clone(),
+            },
+            no_usage: script.has(Flag::NoUsage),
+            delta_input: script.has(Flag::DeltaInput),
+        })
+    }
+
+    /// The message as `message_start` announces it.
+    pub(super) fn announced(&self) -> Message<'_> {
+        self.message(Vec::new(), None, false)
+    }
+
+    /// The message when all is said.
+    ///
+    /// # Errors
+    /// As [`Answer::to`].
+    pub(super) fn whole(&self) -> serde_json::Result<Message<'_>> {
+        let content = self.blocks.iter().map(Block::whole).collect::<serde_json::Result<_>>()?;
+        Ok(self.message(content, Some(self.stop_reason), true))
+    }
+
+    /// The usage of `message_delta`.
+    pub(super) fn delta_usage(&self) -> Option<DeltaUsage> {
+        (!self.no_usage).then(|| self.counts.delta_usage(self.delta_input))
+    }
+
+    fn message(
+        &self,
+        content: Vec<Content>,
+        stop_reason: Option<&'static str>,
+        is_final: bool,
+    ) -> Message<'_> {
+        let usage = || self.counts.message_usage(is_final, self.selectors.clone());
+        Message {
+            model: &self.model,
+            id: &self.id,
+            r#type: "message",
+            role: "assistant",
+            content,
+            stop_reason,
+            stop_sequence: None,
+            usage: (!self.no_usage).then(usage),
+        }
+    }
+}
+
+fn blocks(request: &MessageRequest) -> serde_json::Result<Vec<Block>> {
+    let script = &request.script;
+    Ok(match request.scenario {
+        Scenario::Text | Scenario::Cache => vec![text(script, None)],
+        Scenario::Thinking => vec![thinking(request), text(script, None)],
+        Scenario::ToolUse => vec![tool_use(request)?],
+        Scenario::WebSearch => {
+            let [search, results] = web_search(request.digest)?;
+            vec![search, results, text(script, Some(CITATION))]
+        }
+        Scenario::Mixed => {
+            let [search, results] = web_search(request.digest)?;
+            let cited = text(script, Some(CITATION));
+            vec![thinking(request), text(script, None), search, results, cited, tool_use(request)?]
+        }
+    })
+}
+
+const CITATION: Citation = Citation {
+    cited_text: "The sandbox searches nothing.",
+    url: "https://sandbox.invalid/results/1",
+    title: "A page of the Sluice sandbox",
+    encrypted_index: "c2FuZGJveC1pbmRleA==",
+};
+
+const RESULT: SearchResult = SearchResult {
+    url: "https://sandbox.invalid/results/1",
+    title: "A page of the Sluice sandbox",
+    encrypted_content: "c2FuZGJveC1jb250ZW50",
+    page_age: None,
+};
+
+fn text(script: &Script, citation: Option<Citation>) -> Block {
+    let citations = citation.is_some().then(Vec::new);
+    let cited = citation.into_iter().map(Delta::Citation);
+    Block {
+        start: Content::Text { citations, text: String::new() },
+        deltas: cited.chain(passage::text(script).into_iter().map(Delta::Text)).collect(),
+    }
+}
+
+fn thinking(request: &MessageRequest) -> Block {
+    let thoughts = passage::thinking(&request.script).into_iter().map(Delta::Thinking);
+    let signature = format!("sandbox{:08x}signature==", request.digest);
+    Block {
+        start: Content::Thinking { thinking: String::new(), signature: String::new() },
+        deltas: thoughts.chain([Delta::Signature(Rc::from(signature))]).collect(),
+    }
+}
+
+fn web_search(digest: u32) -> serde_json::Result<[Block; 2]> {
+    let id = format!("srvtoolu_sandbox{digest:08x}");
+    let search = Content::ServerToolUse {
+        id: id.clone(),
+        name: "web_search",
+        input: RawValue::from_string("{}".into())?,
+    };
+    let results = Content::WebSearchToolResult { tool_use_id: id, content: vec![RESULT] };
+    let query = ["", r#"{"query""#, r#": "sluice "#, r#"sandbox"}"#];
+    let query = query.map(|piece| Delta::InputJson(Rc::from(piece))).to_vec();
+    Ok([Block { start: search, deltas: query }, Block { start: results, deltas: Vec::new() }])
+}
+
+fn tool_use(request: &MessageRequest) -> serde_json::Result<Block> {
+    let tool = request.first_tool.as_ref();
+    let name = tool.map(|tool| tool.name.clone()).filter(|name| !name.is_empty());
+    Ok(Block {
+        start: Content::ToolUse {
+            id: format!("toolu_sandbox{:08x}", request.digest),
+            name: name.unwrap_or_else(|| "sandbox_tool".into()),
+            input: RawValue::from_string("{}".into())?,
+        },
+        deltas: tool_input(tool, &request.script)?,
+    })
+}
+
+/// Pieces of an input that fills the required properties of type string: the first with the
+/// passage, piece by piece, the others with one word.
+fn tool_input(tool: Option<&Tool>, script: &Script) -> serde_json::Result<Vec<Delta>> {
+    let mut pieces: Vec<Rc<str>> = vec![Rc::from("")];
+    let mut names = required_strings(tool).into_iter();
+    if let Some(first) = names.next() {
+        pieces.push(Rc::from(format!("{{{}: \"", serde_json::to_string(first)?)));
+        // The passages hold nothing that a JSON string would have to escape.
+        pieces.extend(passage::text(script));
+        pieces.push(Rc::from("\""));
+        for name in names {
+            let member = format!(", {}: \"sandbox\"", serde_json::to_string(name)?);
+            pieces.push(Rc::from(member));
+        }
+        pieces.push(Rc::from("}"));
+    } else {
+        pieces.push(Rc::from("{}"));
+    }
+    Ok(pieces.into_iter().map(Delta::InputJson).collect())
+}
+
+fn required_strings(tool: Option<&Tool>) -> Vec<&str> {
+    let Some(schema) = tool.map(|tool| &tool.input_schema) else { return Vec::new() };
+    let property = |name: &str| schema.get("properties")?.get(name)?.get("type")?.as_str();
+    let required = schema.get("required").and_then(|required| required.as_array());
+    required
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str())
+        .filter(|name| property(name) == Some("string"))
+        .collect()
+}

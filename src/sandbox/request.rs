@@ -1,0 +1,231 @@
+//! A request's body, read as far as the sandbox needs it, and refused where upstream would refuse it.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::refusal::Refusal;
+use super::script::{Scenario, Script};
+use super::usage::BYTES_PER_TOKEN;
+
+/// The current version of the API, which no longer takes sampling parameters.
+const VERSION_CURRENT: &str = "2026-10-21";
+const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_CURRENT];
+
+/// The body as it stands in the request.
+#[derive(Debug, Deserialize)]
+struct Body<'a> {
+    model: Option<String>,
+    max_tokens: Option<u64>,
+    #[serde(default)]
+    stream: bool,
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    tool_choice: Option<Kind>,
+    thinking: Option<Kind>,
+    metadata: Option<Metadata>,
+    inference_geo: Option<String>,
+    speed: Option<String>,
+    #[serde(borrow)]
+    temperature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    top_p: Option<&'a RawValue>,
+    #[serde(borrow)]
+    top_k: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Kind {
+    #[serde(default)]
+    r#type: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Metadata {
+    user_id: Option<String>,
+}
+
+/// A tool of the request.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Tool {
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) input_schema: serde_json::Value,
+}
+
+/// What an answer is made from.
+#[derive(Debug)]
+pub(super) struct MessageRequest {
+    pub(super) model: String,
+    pub(super) max_tokens: u64,
+    pub(super) stream: bool,
+    pub(super) input_tokens: u64,
+    pub(super) first_tool: Option<Tool>,
+    pub(super) inference_geo: Option<String>,
+    pub(super) speed: Option<String>,
+    pub(super) scenario: Scenario,
+    pub(super) script: Script,
+    /// Checksum of what was asked. It makes the answer's ids.
+    pub(super) digest: u32,
+}
+
+impl MessageRequest {
+    /// Reads a body; `header` is the script that came with the head, `version` its API version.
+    ///
+    /// # Errors
+    /// A 400 that says what is wrong.
+    pub(super) fn parse(
+        bytes: &[u8],
+        header: Option<&str>,
+        version: &str,
+    ) -> Result<Self, Refusal> {
+        let body = read(bytes, version)?;
+        let asked = body.model.as_deref().unwrap_or_default();
+        let (model, suffix) = asked.split_once('+').map_or((asked, None), |(m, s)| (m, Some(s)));
+        let user_id = body.metadata.as_ref().and_then(|metadata| metadata.user_id.as_deref());
+        let script: Script = header
+            .or_else(|| user_id.and_then(|id| id.strip_prefix("sandbox:")))
+            .or(suffix)
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error: super::script::ScriptError| Refusal::invalid(error.to_string()))?;
+        let max_tokens = body
+            .max_tokens
+            .filter(|count| *count > 0)
+            .ok_or_else(|| Refusal::invalid("max_tokens: Field required"))?;
+        Ok(Self {
+            model: model.to_owned(),
+            max_tokens,
+            stream: body.stream,
+            input_tokens: body.input_tokens(),
+            first_tool: body.first_tool()?,
+            scenario: script.scenario.unwrap_or_else(|| body.natural_scenario()),
+            digest: body.digest(model),
+            script,
+            inference_geo: body.inference_geo,
+            speed: body.speed,
+        })
+    }
+}
+
+/// Tokens of a body that asks only for their count.
+///
+/// # Errors
+/// A 400 that says what is wrong.
+pub(super) fn count_tokens(bytes: &[u8], version: &str) -> Result<u64, Refusal> {
+    read(bytes, version).map(|body| body.input_tokens())
+}
+
+fn read<'a>(bytes: &'a [u8], version: &str) -> Result<Body<'a>, Refusal> {
+    if !VERSIONS.contains(&version) {
+        return Err(Refusal::invalid("anthropic-version: a known version is required"));
+    }
+    let body: Body<'a> = serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::invalid(format!("the body is not a request: {error}")))?;
+    if body.model.as_deref().is_none_or(str::is_empty) {
+        return Err(Refusal::invalid("model: Field required"));
+    }
+    if !body.messages.is_some_and(|raw| raw.get().starts_with('[')) {
+        return Err(Refusal::invalid("messages: Field required"));
+    }
+    let samples = [("temperature", body.temperature), ("top_p", body.top_p), ("top_k", body.top_k)];
+    match samples.iter().find(|(_, value)| value.is_some()) {
+        Some((name, _)) if version == VERSION_CURRENT => {
+            Err(Refusal::invalid(format!("{name}: Extra inputs are not permitted")))
+        }
+        _ => Ok(body),
+    }
+}
+
+impl Body<'_> {
+    fn shaping_parts(&self) -> impl Iterator<Item = &str> {
+        [self.messages, self.system, self.tools].into_iter().flatten().map(RawValue::get)
+    }
+
+    /// Counted from what a model would read, so that `stream` and the like change nothing.
+    fn input_tokens(&self) -> u64 {
+        let bytes: usize = self.shaping_parts().map(str::len).sum();
+        u64::try_from(bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN)
+    }
+
+    /// Neither `stream` nor the script count, so that every rendering of an answer has one id.
+    fn digest(&self, model: &str) -> u32 {
+        let mut digest = crc32fast::Hasher::new();
+        for part in std::iter::once(model).chain(self.shaping_parts()) {
+            digest.update(part.as_bytes());
+        }
+        digest.finalize()
+    }
+
+    fn first_tool(&self) -> Result<Option<Tool>, Refusal> {
+        let Some(raw) = self.tools else { return Ok(None) };
+        let tools: Option<Vec<Tool>> = serde_json::from_str(raw.get())
+            .map_err(|error| Refusal::invalid(format!("tools: {error}")))?;
+        Ok(tools.unwrap_or_default().into_iter().next())
+    }
+
+    /// What the request's own features call for, as a model would answer it.
+    fn natural_scenario(&self) -> Scenario {
+        let kind = |kind: &Option<Kind>| kind.as_ref().map(|kind| kind.r#type.clone());
+        match (kind(&self.tool_choice).as_deref(), kind(&self.thinking).as_deref()) {
+            (Some("any" | "tool"), _) if self.tools.is_some() => Scenario::ToolUse,
+            (_, Some("enabled" | "adaptive")) => Scenario::Thinking,
+            _ => Scenario::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::script::Number;
+
+    fn parse(body: &str, header: Option<&str>) -> MessageRequest {
+        MessageRequest::parse(body.as_bytes(), header, VERSION_CURRENT).expect("a valid request")
+    }
+
+    #[test]
+    fn the_script_comes_from_header_then_metadata_then_model() {
+        let both = r#"{"model":"m+events=3","max_tokens":9,"messages":[],
+            "metadata":{"user_id":"sandbox:events=2"}}"#;
+        let events = |request: MessageRequest| request.script.number(Number::Events);
+        assert_eq!(events(parse(both, Some("events=1"))), Some(1));
+        assert_eq!(events(parse(both, None)), Some(2));
+        let suffix = both.replace("sandbox:", "someone-");
+        assert_eq!(events(parse(&suffix, None)), Some(3));
+        assert_eq!(parse(&suffix, None).model, "m");
+    }
+
+    #[test]
+    fn a_request_without_a_script_chooses_by_its_features() {
+        let with = |features: &str| {
+            let body = format!(r#"{{"model":"m","max_tokens":9,"messages":[]{features}}}"#);
+            parse(&body, None).scenario
+        };
+        let tools = r#","tools":[{"name":"t"}],"tool_choice":{"type":"any"}"#;
+        assert_eq!(with(""), Scenario::Text);
+        assert_eq!(with(tools), Scenario::ToolUse);
+        assert_eq!(with(&tools.replace("any", "auto")), Scenario::Text);
+        assert_eq!(with(r#","thinking":{"type":"adaptive"}"#), Scenario::Thinking);
+    }
+
+    #[test]
+    fn what_upstream_refuses_is_refused() {
+        let good = r#"{"model":"m","max_tokens":9,"messages":[]}"#;
+        let fails = |body: &str, version: &str| {
+            MessageRequest::parse(body.as_bytes(), None, version).is_err()
+        };
+        assert!(!fails(good, "2023-06-01"));
+        assert!(fails(good, "2020-01-01"));
+        assert!(fails(&good.replace("max_tokens", "tokens"), "2023-06-01"));
+        assert!(fails(&good.replace("[]", "1"), "2023-06-01"));
+        assert!(fails(&good.replace('}', ""), "2023-06-01"));
+        let warm = good.replace('}', r#","temperature":1}"#);
+        assert!(!fails(&warm, "2023-06-01"));
+        assert!(fails(&warm, VERSION_CURRENT));
+    }
+}

@@ -1,0 +1,179 @@
+//! The routes: who asks, what for, and the head of the answer.
+
+use std::time::Duration;
+
+use actix_web::body::SizedStream;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::events::Events;
+use super::models::{self, PageQuery};
+use super::playback::Playback;
+use super::refusal::Refusal;
+use super::request::{self, MessageRequest};
+use super::script::{Number, Script};
+use crate::domain::clock::Clock;
+use crate::domain::ids::RequestId;
+
+/// Above the 32 MiB that a gateway should refuse, so that a gateway's limit is the one that is met.
+pub(super) const BODY_BYTES_MAX: usize = 34 << 20;
+
+/// All that the sandbox answers; the rest of the address space is not found.
+pub(super) fn configure(app: &mut web::ServiceConfig) {
+    app.app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+        .route("/v1/messages", web::post().to(messages))
+        .route("/v1/messages/count_tokens", web::post().to(count_tokens))
+        .service(web::resource("/v1/models").get(list_models).head(list_models))
+        .service(web::resource("/v1/models/{id}").get(get_model).head(get_model))
+        .default_service(web::to(not_found));
+}
+
+type Body = Result<web::Bytes, actix_web::Error>;
+
+async fn messages(http: HttpRequest, body: Body) -> HttpResponse {
+    let request_id = request_id();
+    match answer(&http, body, &request_id).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(&request_id),
+    }
+}
+
+async fn answer(http: &HttpRequest, body: Body, id: &str) -> Result<HttpResponse, Refusal> {
+    let version = admit(http)?;
+    let script = header(http, "x-sandbox-scenario");
+    let request = MessageRequest::parse(&received(body)?, script, version)?;
+    let delay = request.script.number(Number::DelayMs).unwrap_or(0);
+    if delay > 0 {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+    if let Some(refusal) = Refusal::scripted(&request.script) {
+        return Err(refusal);
+    }
+    let answer = Answer::to(&request)?;
+    if request.stream {
+        let error_id = format!("req_sandbox{:08x}", request.digest);
+        let events = Events::render(&answer, &request.script, &error_id)?;
+        let playback = Playback::of_events(events.bytes, events.ends, &request.script);
+        let mut response = head(StatusCode::OK, id);
+        response.content_type("text/event-stream; charset=utf-8");
+        response.insert_header(("cache-control", "no-cache"));
+        return Ok(response.streaming(playback.into_stream()));
+    }
+    let json = answer.whole().and_then(|message| serde_json::to_vec(&message))?;
+    whole(Bytes::from(json), &request.script, id)
+}
+
+/// A JSON answer, or as much of it as the script lets through.
+fn whole(json: Bytes, script: &Script, id: &str) -> Result<HttpResponse, Refusal> {
+    let asked = |key| script.number(key).is_some();
+    if asked(Number::ErrorAt) {
+        return Err(Refusal::overloaded());
+    }
+    let mut response = head(StatusCode::OK, id);
+    response.content_type("application/json");
+    if asked(Number::CutAt) || asked(Number::SilentAt) {
+        let size = u64::try_from(json.len()).unwrap_or(u64::MAX);
+        let half = Playback::of_half(&json, script).into_stream();
+        return Ok(response.body(SizedStream::new(size, Box::pin(half))));
+    }
+    if asked(Number::EndAt) {
+        return Ok(response.streaming(Playback::of_half(&json, script).into_stream()));
+    }
+    Ok(response.body(json))
+}
+
+async fn count_tokens(http: HttpRequest, body: Body) -> HttpResponse {
+    #[derive(Serialize)]
+    struct Count {
+        input_tokens: u64,
+    }
+    let counted = admit(&http)
+        .and_then(|version| request::count_tokens(&received(body)?, version))
+        .map(|input_tokens| Count { input_tokens });
+    json(counted)
+}
+
+async fn list_models(http: HttpRequest, query: web::Query<PageQuery>) -> HttpResponse {
+    json(admit(&http).map(|_| models::page(&query)))
+}
+
+async fn get_model(http: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let find = |_| models::find(&id).ok_or_else(|| Refusal::new(404, format!("model: {id}")));
+    json(admit(&http).and_then(find))
+}
+
+async fn not_found() -> HttpResponse {
+    Refusal::new(404, "Not found: the Sluice sandbox serves /v1/messages and /v1/models")
+        .response(&request_id())
+}
+
+/// Admits a request with any key and an API version, which it returns.
+fn admit(http: &HttpRequest) -> Result<&str, Refusal> {
+    let bearer = header(http, "authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let keys = [header(http, "x-api-key"), bearer];
+    if !keys.into_iter().flatten().any(|key| !key.trim().is_empty()) {
+        return Err(Refusal::new(401, "x-api-key or a bearer token is required"));
+    }
+    header(http, "anthropic-version")
+        .ok_or_else(|| Refusal::invalid("anthropic-version: header is required"))
+}
+
+fn header<'a>(http: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    http.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn received(body: Body) -> Result<web::Bytes, Refusal> {
+    body.map_err(|error| match error.as_response_error().status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Refusal::new(413, "Request exceeds the maximum allowed number of bytes.")
+        }
+        _ => Refusal::invalid("the body did not arrive whole"),
+    })
+}
+
+fn json<T: Serialize>(answer: Result<T, Refusal>) -> HttpResponse {
+    let id = request_id();
+    match answer.and_then(|answer| Ok(serde_json::to_vec(&answer)?)) {
+        Ok(json) => head(StatusCode::OK, &id).content_type("application/json").body(json),
+        Err(refusal) => refusal.response(&id),
+    }
+}
+
+/// A head with the headers of an upstream: those that a gateway passes on, and those that are the
+/// operator's own and that it must keep back.
+fn head(status: StatusCode, request_id: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header(("request-id", request_id));
+    response.insert_header(("anthropic-organization-id", "00000000-5a4d-4b0c-8000-000000000000"));
+    let reset = Clock::System.now().plus_millis(60_000).to_string();
+    for (limit, remaining, reset_name, count) in LIMITS {
+        response.insert_header((limit, count));
+        response.insert_header((remaining, count));
+        response.insert_header((reset_name, reset.as_str()));
+    }
+    response
+}
+
+type Limit = (&'static str, &'static str, &'static str, &'static str);
+
+const LIMITS: [Limit; 2] = [
+    (
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+        "4000",
+    ),
+    (
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+        "400000",
+    ),
+];
+
+fn request_id() -> String {
+    RequestId::random().map_or_else(|_| "req_sandbox".into(), |id| id.to_string())
+}
