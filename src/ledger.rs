@@ -104,6 +104,9 @@ fn store(conn: &mut AnyConnection, group: &Group) -> Result<(), LedgerError> {
     for raised in group.raised() {
         books::replace_usage(conn, &raised.usage)?;
         let amount = raised.entry.amount_nanousd;
+        if amount == 0 {
+            continue;
+        }
         if !books::raise_usage_entry(conn, &raised.entry.reference, amount)? {
             books::insert_entries(conn, std::slice::from_ref(&raised.entry))?;
         }

@@ -35,7 +35,7 @@ pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The oldest reservations of nodes without a running lease, as (id, account, record).
+/// The oldest reservations of nodes without a running lease, as (id, account).
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -43,13 +43,22 @@ pub fn orphaned_reservations(
     conn: &mut AnyConnection,
     now: UnixMillis,
     limit: i64,
-) -> Result<Vec<(String, i64, String)>, DbError> {
+) -> Result<Vec<(String, i64)>, DbError> {
     let alive = nodes::table.filter(nodes::lease_expires_at.ge(now.as_millis())).select(nodes::id);
     let rows = reservations::table
         .filter(reservations::node_id.ne_all(alive))
         .order(reservations::created_at)
         .limit(limit)
-        .select((reservations::id, reservations::account_id, reservations::record))
+        .select((reservations::id, reservations::account_id))
         .load(conn)?;
     Ok(rows)
+}
+
+/// Forgets every lease. Right only where this process holds the database alone (SQLite).
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_all(conn: &mut AnyConnection) -> Result<(), DbError> {
+    diesel::delete(nodes::table).execute(conn)?;
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::UsageRecord;
+use crate::domain::usage_record::{Ending, UsageRecord};
 
 /// The kinds of ledger entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,12 +70,14 @@ pub enum Command {
         /// The usage row.
         record: UsageRecord,
     },
-    /// Settle a dead node's reservation at its last checkpoint.
+    /// Settle the reservation of a dead node or a panicked exchange at its last checkpoint.
     Recover {
         /// Which exchange.
         id: RequestId,
         /// Whose.
         account_id: AccountId,
+        /// How it ended: E12 or E14.
+        ending: Ending,
     },
     /// Append an entry that is not usage, and change what is available by it.
     Credit {
@@ -125,6 +127,12 @@ pub enum Outcome {
 }
 
 impl Command {
+    /// Whether the command closes an exchange: it may wait for the database, but never be lost.
+    #[must_use]
+    pub const fn is_settlement(&self) -> bool {
+        matches!(self, Self::Post { .. } | Self::Recover { .. })
+    }
+
     pub(super) fn account_id(&self) -> AccountId {
         match self {
             Self::Reserve { record, .. } | Self::Checkpoint { record } | Self::Post { record } => {

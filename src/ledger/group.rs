@@ -103,7 +103,7 @@ impl Group {
 
     pub(super) fn set_usage(&mut self, rows: Vec<(String, i64, String)>) {
         self.usage.extend(rows.into_iter().map(|(id, cost, ending)| {
-            let is_recovered = ending == Ending::E12.as_str();
+            let is_recovered = Ending::parse(&ending).is_some_and(is_recovery);
             (id, Settled { cost: NanoUsd::from_nanos(cost), is_recovered })
         }));
     }
@@ -121,7 +121,7 @@ impl Group {
             }
             Command::Checkpoint { record } => self.checkpoint(record),
             Command::Post { record } => self.post(record),
-            Command::Recover { id, .. } => self.recover(id.as_str()),
+            Command::Recover { id, ending, .. } => self.recover(id.as_str(), *ending),
             Command::Credit { account_id, kind, reference, amount } => {
                 self.credit(*account_id, *kind, reference, *amount)
             }
@@ -195,11 +195,11 @@ impl Group {
         Ok(Outcome::Checkpointed)
     }
 
-    fn recover(&mut self, id: &str) -> Result<Outcome, LedgerError> {
+    fn recover(&mut self, id: &str, ending: Ending) -> Result<Outcome, LedgerError> {
         let Some(row) = self.open(id) else { return Ok(Outcome::NotOpen) };
         let mut record: UsageRecord =
             serde_json::from_str(&row.record).map_err(LedgerError::Record)?;
-        record.ending = Ending::E12;
+        record.ending = ending;
         self.post(&record)
     }
 
@@ -215,18 +215,21 @@ impl Group {
             self.new_entries.push(usage_entry(record, self.now)?);
         }
         self.new_usage.push(UsageRow::from(record));
-        let is_recovered = record.ending == Ending::E12;
+        let is_recovered = is_recovery(record.ending);
         self.usage.insert(id.to_owned(), Settled { cost: record.cost, is_recovered });
         Ok(Outcome::Posted)
     }
 
-    /// A post whose reservation is closed: a repetition, or one that comes behind its recovery.
+    /// A post whose reservation is closed: a repetition, one that comes behind its recovery, or
+    /// the word that the client was not told in time (E16).
     fn post_again(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
         let Some(settled) = self.usage.get_mut(record.id.as_str()) else {
             return Ok(Outcome::NotOpen);
         };
-        let is_late = settled.is_recovered && record.ending != Ending::E12;
-        if !is_late || record.cost <= settled.cost {
+        let is_late = settled.is_recovered && !is_recovery(record.ending);
+        let is_unheard = record.ending == Ending::E16 && record.cost == settled.cost;
+        let is_raise = is_late && record.cost > settled.cost;
+        if !is_raise && !is_unheard {
             return Ok(Outcome::AlreadyPosted);
         }
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
@@ -317,6 +320,11 @@ impl Account {
         self.available = self.available.plus(amount)?;
         Ok(())
     }
+}
+
+/// Whether an exchange was settled at its checkpoint, so that its own post may still raise it.
+const fn is_recovery(ending: Ending) -> bool {
+    matches!(ending, Ending::E12 | Ending::E14)
 }
 
 fn current<'a>(

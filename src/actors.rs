@@ -1,0 +1,11 @@
+//! State that lives in time.
+//!
+//! | actor | owns |
+//! |---|---|
+//! | [`ledger::Ledger`] | the only path of money writes inside a node; commits in groups |
+//! | [`stream::StreamActor`] | one upstream answer, its meter, its reservation, its deadlines |
+//! | [`node::Node`] | this node's lease, and the recovery of what dead nodes left open |
+
+pub mod ledger;
+pub mod node;
+pub mod stream;

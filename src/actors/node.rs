@@ -1,0 +1,106 @@
+//! The `Node` actor: keeps this node's lease and settles what dead nodes left open (E12).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::ledger::LedgerHandle;
+use crate::db::{Database, DbError, nodes};
+use crate::domain::clock::Clock;
+use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::usage_record::Ending;
+use crate::ledger::Command;
+use crate::tracker::Tracker;
+
+/// How long a node counts as alive after its last word.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often it says so, and looks for others that do not.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// Reservations recovered in one go.
+const RECOVERY_BATCH: i64 = 256;
+
+/// What the actor works with.
+#[derive(Clone)]
+pub struct NodeParts {
+    /// This node's name.
+    pub node_id: Arc<str>,
+    /// Where leases are.
+    pub database: Database,
+    /// Who settles.
+    pub ledger: LedgerHandle,
+    /// Time.
+    pub clock: Clock,
+    /// What a stop waits for.
+    pub tracker: Tracker,
+}
+
+/// See the module.
+pub struct Node {
+    parts: NodeParts,
+}
+
+impl Node {
+    /// Starts renewing and recovering.
+    #[must_use]
+    pub fn start(parts: NodeParts) -> Addr<Self> {
+        Actor::start(Self { parts })
+    }
+}
+
+impl Actor for Node {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(RENEWAL, |node, _| {
+            let parts = node.parts.clone();
+            let tracker = parts.tracker.clone();
+            tracker.spawn(async move {
+                if let Err(error) = beat(&parts).await {
+                    tracing::warn!(error = %error, "lease or recovery failed; trying again");
+                }
+            });
+        });
+    }
+}
+
+/// Renews the lease and recovers what is orphaned.
+///
+/// # Errors
+/// [`DbError`]; the next beat tries again.
+pub async fn beat(parts: &NodeParts) -> Result<(), DbError> {
+    let until = parts.clock.now().plus_millis(millis(LEASE));
+    let node_id = Arc::clone(&parts.node_id);
+    parts.database.run(move |conn| nodes::renew(conn, &node_id, until)).await?;
+    recover(parts).await
+}
+
+/// Settles every reservation whose node is dead, at its last checkpoint.
+///
+/// # Errors
+/// [`DbError`] if the reservations cannot be listed.
+pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
+    loop {
+        let now = parts.clock.now();
+        let orphans = parts
+            .database
+            .run(move |conn| nodes::orphaned_reservations(conn, now, RECOVERY_BATCH))
+            .await?;
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(count = orphans.len(), "settling reservations of nodes that are gone");
+        for (id, account_id) in orphans {
+            let id = RequestId::from_stored(id);
+            let account_id = AccountId(account_id);
+            let command = Command::Recover { id, account_id, ending: Ending::E12 };
+            if parts.ledger.apply(command).await.is_err() {
+                return Err(DbError::Task);
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

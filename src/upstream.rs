@@ -1,0 +1,112 @@
+//! The other side: where requests go, how they are sent, and what counts as an answer.
+
+pub mod client;
+pub mod health;
+pub mod refusal;
+
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use secrecy::ExposeSecret;
+
+use crate::config;
+use crate::domain::messages_request::MessagesRequest;
+use health::Health;
+
+/// An upstream as the operator configured it, with its health on this node.
+pub struct Upstream {
+    /// Name, address, credential.
+    pub settings: config::Upstream,
+    /// Whether its credential works, as far as this node knows.
+    pub health: Health,
+}
+
+impl Upstream {
+    /// An upstream that nothing is known against.
+    #[must_use]
+    pub fn new(settings: config::Upstream) -> Self {
+        Self { settings, health: Health::default() }
+    }
+
+    /// Whether it serves the model of that priced id.
+    #[must_use]
+    pub fn serves(&self, model_id: &str) -> bool {
+        let serves = &self.settings.serves;
+        serves.is_empty() || serves.iter().any(|served| served == model_id)
+    }
+
+    /// The header that carries the operator's credential, marked as sensitive.
+    #[must_use]
+    pub fn credential_header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let credential = self.settings.credential.expose_secret();
+        let (name, text) = match self.settings.auth {
+            config::UpstreamAuth::XApiKey => {
+                (HeaderName::from_static("x-api-key"), credential.to_owned())
+            }
+            config::UpstreamAuth::Bearer => {
+                (actix_web::http::header::AUTHORIZATION, format!("Bearer {credential}"))
+            }
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    }
+}
+
+/// A client's request as it goes up: its body byte for byte, the headers that may pass.
+///
+/// The body is content: this type has no `Debug`.
+#[derive(Clone)]
+pub struct UpstreamRequest {
+    /// Path and query string as the client sent them.
+    pub path_and_query: String,
+    /// Allowed headers of the client.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The client's body.
+    pub body: Bytes,
+    /// Where the model's name stands in the body.
+    pub model_span: std::ops::Range<usize>,
+    /// The priced id of the model.
+    pub model_id: String,
+}
+
+impl UpstreamRequest {
+    /// The body for one upstream: the client's own, or with the model's name replaced in place
+    /// where that upstream calls it otherwise.
+    #[must_use]
+    pub fn body_for(&self, upstream: &Upstream) -> Bytes {
+        let Some(name) = upstream.settings.models.get(&self.model_id) else {
+            return self.body.clone();
+        };
+        let quoted = serde_json::Value::from(name.as_str()).to_string();
+        let before = self.body.get(..self.model_span.start);
+        let after = self.body.get(self.model_span.end..);
+        let (Some(before), Some(after)) = (before, after) else { return self.body.clone() };
+        let mut body = BytesMut::with_capacity(self.body.len().saturating_add(quoted.len()));
+        body.extend_from_slice(before);
+        body.extend_from_slice(quoted.as_bytes());
+        body.extend_from_slice(after);
+        body.freeze()
+    }
+}
+
+/// The upstreams that may be asked for this request, in the operator's order: they serve all its
+/// models and their credential is not known to fail.
+#[must_use]
+pub fn candidates(
+    upstreams: &[Arc<Upstream>],
+    model_id: &str,
+    request: &MessagesRequest,
+    now_millis: i64,
+) -> Vec<Arc<Upstream>> {
+    let serves_all = |upstream: &Upstream| {
+        upstream.serves(model_id)
+            && request.fallbacks.iter().all(|fallback| upstream.serves(&fallback.model))
+    };
+    upstreams
+        .iter()
+        .filter(|upstream| serves_all(upstream) && upstream.health.is_open_at(now_millis))
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,76 @@
+//! What an upstream's refusal means: the client's own fault, a passing state of the upstream, or
+//! something about the operator's credential that the client must not hear of.
+
+use actix_web::http::StatusCode;
+use serde_json::Value;
+
+/// A refusal, sorted.
+pub enum Refusal {
+    /// The operator's credential or credit was refused (E13).
+    Credential,
+    /// The client's request was refused; the words help it and go to it alone (E2).
+    Request {
+        /// `error.type`
+        kind: String,
+        /// `error.message`
+        message: String,
+        /// `error.details`
+        details: Option<Value>,
+    },
+    /// Anything else: same status, our own words (E2).
+    Other,
+}
+
+/// Sorts a refusal by its status and body.
+#[must_use]
+pub fn sort(status: StatusCode, body: &[u8]) -> Refusal {
+    let error = serde_json::from_slice::<Value>(body)
+        .ok()
+        .and_then(|document| document.get("error").cloned())
+        .unwrap_or_default();
+    let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
+    let code = error.pointer("/details/error_code").and_then(Value::as_str).unwrap_or_default();
+    let is_credential = matches!(status.as_u16(), 401 | 402)
+        || matches!(kind, "authentication_error" | "billing_error")
+        || code == "enforced_spend_limit_reached";
+    if is_credential {
+        return Refusal::Credential;
+    }
+    let message = error.get("message").and_then(Value::as_str);
+    match (status.as_u16(), message) {
+        (400 | 404 | 413 | 422, Some(message)) if !kind.is_empty() => Refusal::Request {
+            kind: kind.to_owned(),
+            message: message.to_owned(),
+            details: error.get("details").filter(|details| !details.is_null()).cloned(),
+        },
+        _ => Refusal::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(status: u16, body: &str) -> &'static str {
+        match sort(StatusCode::from_u16(status).unwrap(), body.as_bytes()) {
+            Refusal::Credential => "credential",
+            Refusal::Request { .. } => "request",
+            Refusal::Other => "other",
+        }
+    }
+
+    #[test]
+    fn e13_what_concerns_the_operators_credential_is_told_from_the_clients_fault() {
+        let body = |kind: &str| format!(r#"{{"error":{{"type":"{kind}","message":"m"}}}}"#);
+        assert_eq!(sorted(401, ""), "credential");
+        assert_eq!(sorted(402, "{}"), "credential");
+        assert_eq!(sorted(400, &body("billing_error")), "credential");
+        let spent = r#"{"error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}"#;
+        assert_eq!(sorted(429, spent), "credential");
+        assert_eq!(sorted(429, &body("rate_limit_error")), "other");
+        assert_eq!(sorted(403, &body("permission_error")), "other");
+        assert_eq!(sorted(400, &body("invalid_request_error")), "request");
+        assert_eq!(sorted(413, "<html>too large</html>"), "other");
+        assert_eq!(sorted(529, &body("overloaded_error")), "other");
+    }
+}
