@@ -3,5 +3,6 @@
 //! The modules stand in the order of dependency: each may use those above it and none below.
 //! `ARCHITECTURE.md` is the map; it follows one request from the client's key to the ledger entry.
 
+pub mod config;
 pub mod domain;
 pub mod sandbox;
