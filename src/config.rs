@@ -115,13 +115,15 @@ pub fn load_for(sources: &Sources, purpose: Purpose) -> Result<Settings, ConfigE
 /// Whether a host, as a URL has it, is this machine for certain.
 fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The first line of a file that holds nothing but a secret. The reason names the file, never its content.
 fn read_secret(path: &Path) -> Result<SecretString, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("the file {shown} cannot be read: {}", error.kind()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the file {shown} cannot be read: {}", error.kind()))?;
     let secret = SecretString::from(text.trim());
     if text.trim().is_empty() {
         return Err(format!("the file {shown} is empty"));

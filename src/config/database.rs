@@ -38,7 +38,9 @@ pub enum DatabaseUrlError {
     #[error("has an unknown scheme: allowed are sqlite://, postgres:// and postgresql://")]
     Scheme,
     /// Not one file.
-    #[error("must name a file, such as sqlite://sluice.db; a database in memory or with options is refused")]
+    #[error(
+        "must name a file, such as sqlite://sluice.db; a database in memory or with options is refused"
+    )]
     SqlitePath,
     /// PostgreSQL elsewhere, without a checked certificate.
     #[error("must end in ?sslmode=verify-full, as PostgreSQL is on another host")]
@@ -63,7 +65,11 @@ impl DatabaseUrl {
             .strip_prefix("postgres://")
             .or_else(|| text.strip_prefix("postgresql://"))
             .ok_or(DatabaseUrlError::Scheme)?;
-        if is_protected(rest) { Ok(Self::Postgres(url.clone())) } else { Err(DatabaseUrlError::Plaintext) }
+        if is_protected(rest) {
+            Ok(Self::Postgres(url.clone()))
+        } else {
+            Err(DatabaseUrlError::Plaintext)
+        }
     }
 }
 
@@ -73,7 +79,9 @@ fn is_protected(rest: &str) -> bool {
     let authority = location.split('/').next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     let options = || query.split('&').filter_map(|option| option.split_once('='));
-    let values = |wanted: &'static str| options().filter(move |(name, _)| *name == wanted).map(|(_, value)| value);
+    let values = |wanted: &'static str| {
+        options().filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
+    };
 
     // libpq lets the options replace the host, so each must be local by itself.
     let mut all_hosts = hosts
@@ -82,7 +90,9 @@ fn is_protected(rest: &str) -> bool {
         .chain(values("host").flat_map(|hosts| hosts.split(',')))
         .chain(values("hostaddr").flat_map(|hosts| hosts.split(',')));
     let is_local = |host: &str| {
-        let is_socket = host.is_empty() || host.starts_with('/') || host.to_ascii_lowercase().starts_with("%2f");
+        let is_socket = host.is_empty()
+            || host.starts_with('/')
+            || host.to_ascii_lowercase().starts_with("%2f");
         is_socket || is_loopback_host(host)
     };
     let is_verified = values("sslmode").last() == Some("verify-full");
@@ -114,7 +124,12 @@ pub(super) struct DatabaseSection {
 
 impl DatabaseSection {
     /// The section with its URL in hand. `is_default_url` says that nobody wrote a `url`.
-    pub(super) fn resolve(self, at: &KeyPath, is_default_url: bool, problems: &mut Problems) -> Option<Database> {
+    pub(super) fn resolve(
+        self,
+        at: &KeyPath,
+        is_default_url: bool,
+        problems: &mut Problems,
+    ) -> Option<Database> {
         let (at, url) = match &self.url_file {
             None => (at.key("url"), Ok(self.url)),
             Some(_) if !is_default_url => {
@@ -123,7 +138,8 @@ impl DatabaseSection {
             }
             Some(file) => (at.key("url_file"), super::read_secret(&PathBuf::from(file))),
         };
-        let parsed = url.and_then(|url| DatabaseUrl::parse(&url).map_err(|reason| reason.to_string()));
+        let parsed =
+            url.and_then(|url| DatabaseUrl::parse(&url).map_err(|reason| reason.to_string()));
         match parsed {
             Ok(url) => Some(Database {
                 url,
@@ -171,7 +187,10 @@ mod tests {
         for url in open {
             assert_eq!(parse(url).unwrap_err(), DatabaseUrlError::Plaintext, "{url}");
         }
-        assert!(parse("postgres://u:p@db.example.org:5432/db?application_name=x&sslmode=verify-full").is_ok());
+        assert!(
+            parse("postgres://u:p@db.example.org:5432/db?application_name=x&sslmode=verify-full")
+                .is_ok()
+        );
     }
 
     #[test]
@@ -181,7 +200,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(path("sqlite://sluice.db"), PathBuf::from("sluice.db"));
-        assert_eq!(path("sqlite:///var/lib/sluice/sluice.db"), PathBuf::from("/var/lib/sluice/sluice.db"));
+        assert_eq!(
+            path("sqlite:///var/lib/sluice/sluice.db"),
+            PathBuf::from("/var/lib/sluice/sluice.db")
+        );
         for url in ["sqlite://", "sqlite://:memory:", "sqlite://a.db?mode=ro", "sqlite://dir/"] {
             assert_eq!(parse(url).unwrap_err(), DatabaseUrlError::SqlitePath, "{url}");
         }

@@ -104,9 +104,12 @@ impl ModelSection {
             problems.add(&at.key("max_output_tokens"), "must not be above context_tokens");
         }
         if self.batch.0 > Multiplier::ONE {
-            problems.add(&at.key("batch"), "must not be above 1: a reservation does not foresee it");
+            problems
+                .add(&at.key("batch"), "must not be above 1: a reservation does not foresee it");
         }
-        for (position, (entry, next)) in self.prices.iter().zip(self.prices.iter().skip(1)).enumerate() {
+        for (position, (entry, next)) in
+            self.prices.iter().zip(self.prices.iter().skip(1)).enumerate()
+        {
             if entry.from >= next.from {
                 let at = at.key("prices").index(position.saturating_add(1)).key("from");
                 problems.add(&at, "must be later than the entry before");
@@ -115,7 +118,9 @@ impl ModelSection {
     }
 
     fn into_spec(self, id: &str) -> ModelSpec {
-        let factors = |named: BTreeMap<String, Factor>| named.into_iter().map(|(name, factor)| (name, factor.0)).collect();
+        let factors = |named: BTreeMap<String, Factor>| {
+            named.into_iter().map(|(name, factor)| (name, factor.0)).collect()
+        };
         ModelSpec {
             id: ModelId::new(id),
             display_name: self.display_name,
@@ -165,7 +170,8 @@ pub(super) fn price_list(
     problems: &mut Problems,
 ) -> Option<PriceList> {
     let root = KeyPath::default().key("models");
-    let mut owners: BTreeMap<String, String> = models.iter().map(|(id, _)| (id.clone(), id.clone())).collect();
+    let mut owners: BTreeMap<String, String> =
+        models.iter().map(|(id, _)| (id.clone(), id.clone())).collect();
     let mut is_unique = true;
     for (id, model) in &models {
         let aliases = model.aliases.iter().map(|name| ("aliases", name));
@@ -177,7 +183,7 @@ pub(super) fn price_list(
             }
         }
     }
-    if !is_unique {
+    if !is_unique || models.iter().any(|(_, model)| model.prices.is_empty()) {
         return None;
     }
     let specs = models.into_iter().map(|(id, model)| model.into_spec(&id)).collect();
@@ -196,8 +202,9 @@ fn midnight(day: NaiveDate) -> UnixMillis {
 
 fn date<'de, D: serde::Deserializer<'de>>(from: D) -> Result<NaiveDate, D::Error> {
     let text = value::text(from)?;
-    NaiveDate::parse_from_str(&text, "%Y-%m-%d")
-        .map_err(|_| serde::de::Error::custom(format!("\"{text}\" is not a day: write it as \"2026-11-09\"")))
+    NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| {
+        serde::de::Error::custom(format!("\"{text}\" is not a day: write it as \"2026-11-09\""))
+    })
 }
 
 /// Decimal dollars in nano-dollars; at most a million dollars, which leaves room for every multiplication.
@@ -216,7 +223,9 @@ fn thousandths<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Erro
     let text = value::decimal_text(from)?;
     let count = parse_decimal(&text, 3).ok().and_then(|count| u64::try_from(count).ok());
     count.filter(|count| (100..=100_000).contains(count)).ok_or_else(|| {
-        serde::de::Error::custom(format!("\"{text}\" is not a number from 0.1 to 100 with at most three decimals"))
+        serde::de::Error::custom(format!(
+            "\"{text}\" is not a number from 0.1 to 100 with at most three decimals"
+        ))
     })
 }
 

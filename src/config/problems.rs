@@ -124,7 +124,9 @@ impl fmt::Display for KeyPath {
                 Step::Index(index) => write!(f, "[{index}]")?,
                 Step::Key(key) => {
                     let dot = if position > 0 { "." } else { "" };
-                    let is_bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+                    let is_bare = key
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
                     if is_bare && !key.is_empty() {
                         write!(f, "{dot}{key}")?;
                     } else {
@@ -175,11 +177,14 @@ pub(super) struct Places {
 impl Places {
     /// The nearest place: the key itself, otherwise what contains it. The environment wins, as it does for values.
     fn of(&self, at: &KeyPath) -> Place {
-        let related = |(path, _): &(&KeyPath, &String)| path.starts_with(at) || at.starts_with(path);
+        let related =
+            |(path, _): &(&KeyPath, &String)| path.starts_with(at) || at.starts_with(path);
         let exact_line = self.lines.get(at).copied();
         let variable = match self.variables.get(at) {
             Some(variable) => Some(variable),
-            None if exact_line.is_none() => self.variables.iter().find(related).map(|(_, variable)| variable),
+            None if exact_line.is_none() => {
+                self.variables.iter().find(related).map(|(_, variable)| variable)
+            }
             None => None,
         };
         if let Some(variable) = variable {

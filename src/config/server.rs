@@ -73,7 +73,8 @@ impl Server {
             problems.add(&at.key("max_streams_per_account"), "must not be above max_streams");
         }
         for origin in &self.cors_origins {
-            let is_origin = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let is_origin =
+                origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if origin != "*" && is_origin.is_none_or(|host| host.is_empty() || host.contains('/')) {
                 problems.add(&at.key("cors_origins"), "each entry is \"*\" or scheme, host and port, such as \"https://app.example.org\"");
             }
@@ -83,15 +84,20 @@ impl Server {
 
 fn address<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     value::text(from)?.parse().map_err(|_| {
-        serde::de::Error::custom("must be an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
+        serde::de::Error::custom(
+            "must be an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
+        )
     })
 }
 
 fn node_id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let name = value::text(from)?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.';
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.';
     if name.len() > 64 || !name.bytes().all(is_plain) {
-        return Err(serde::de::Error::custom("must be at most 64 of the characters A-Z a-z 0-9 - _ ."));
+        return Err(serde::de::Error::custom(
+            "must be at most 64 of the characters A-Z a-z 0-9 - _ .",
+        ));
     }
     Ok(Some(name))
 }

@@ -48,7 +48,9 @@ fn email<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D:
         !user.is_empty() && host.contains('.') && !address.contains(char::is_whitespace)
     });
     if !is_address {
-        return Err(serde::de::Error::custom("must be an e-mail address, such as \"support@example.org\""));
+        return Err(serde::de::Error::custom(
+            "must be an e-mail address, such as \"support@example.org\"",
+        ));
     }
     Ok(Some(address))
 }
@@ -57,6 +59,8 @@ fn filter<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error>
     let directives = value::text(from)?;
     match EnvFilter::try_new(&directives) {
         Ok(_) => Ok(directives),
-        Err(reason) => Err(serde::de::Error::custom(format!("must be a level such as \"info\", or directives: {reason}"))),
+        Err(reason) => Err(serde::de::Error::custom(format!(
+            "must be a level such as \"info\", or directives: {reason}"
+        ))),
     }
 }

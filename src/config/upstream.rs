@@ -121,9 +121,16 @@ pub(super) struct UpstreamEntry {
     models: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "value::list")]
     serves: Vec<String>,
-    #[serde(default = "default_connections_max", deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
+    #[serde(
+        default = "default_connections_max",
+        deserialize_with = "value::whole::<1, 1_000_000, _, _>"
+    )]
     connections_max: usize,
-    #[serde(rename = "connect_secs", default = "default_connect", deserialize_with = "value::secs::<1, 600, _>")]
+    #[serde(
+        rename = "connect_secs",
+        default = "default_connect",
+        deserialize_with = "value::secs::<1, 600, _>"
+    )]
     connect: Duration,
     #[serde(default = "default_user_agent", deserialize_with = "user_agent")]
     user_agent: String,
@@ -133,7 +140,10 @@ impl UpstreamEntry {
     /// Rules that span keys, except for the secret.
     pub(super) fn check(&self, at: &KeyPath, prices: Option<&PriceList>, problems: &mut Problems) {
         if !self.base_url.is_https && !self.base_url.is_loopback {
-            problems.add(&at.key("base_url"), "must be https: only an upstream on this host may be reached without TLS");
+            problems.add(
+                &at.key("base_url"),
+                "must be https: only an upstream on this host may be reached without TLS",
+            );
         }
         if self.base_url.text.ends_with("/v1") {
             problems.add(&at.key("base_url"), "must not end in /v1: Sluice adds the path");
@@ -153,20 +163,31 @@ impl UpstreamEntry {
     }
 
     /// The entry with its secret in hand, or nothing and a problem that names where the secret should be.
-    pub(super) fn resolve(self, at: &KeyPath, env: &[(String, String)], problems: &mut Problems) -> Option<Upstream> {
+    pub(super) fn resolve(
+        self,
+        at: &KeyPath,
+        env: &[(String, String)],
+        problems: &mut Problems,
+    ) -> Option<Upstream> {
         let credential = match (&self.credential, &self.credential_file, &self.credential_env) {
             (Some(secret), None, None) => Ok((at.key("credential"), secret.clone())),
             (None, Some(file), None) => {
                 let at = at.key("credential_file");
-                super::read_secret(&PathBuf::from(file)).map(|secret| (at.clone(), secret)).map_err(|reason| (at, reason))
+                super::read_secret(&PathBuf::from(file))
+                    .map(|secret| (at.clone(), secret))
+                    .map_err(|reason| (at, reason))
             }
             (None, None, Some(variable)) => secret_from_env(variable, env)
                 .map(|secret| (at.key("credential_env"), secret))
                 .map_err(|reason| (at.key("credential_env"), reason)),
-            (None, None, None) => {
-                Err((at.key("credential_env"), "is missing: give credential_env, credential_file or credential".to_owned()))
-            }
-            _ => Err((at.key("credential"), "give only one of credential, credential_file and credential_env".to_owned())),
+            (None, None, None) => Err((
+                at.key("credential_env"),
+                "is missing: give credential_env, credential_file or credential".to_owned(),
+            )),
+            _ => Err((
+                at.key("credential"),
+                "give only one of credential, credential_file and credential_env".to_owned(),
+            )),
         };
         let (at, secret) = match credential {
             Ok(found) => found,

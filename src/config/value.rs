@@ -41,7 +41,9 @@ where
 }
 
 /// A count in which 0 leaves the choice to the program.
-pub(super) fn count_or_auto<'de, const MAX: u64, D>(from: D) -> Result<Option<NonZeroUsize>, D::Error>
+pub(super) fn count_or_auto<'de, const MAX: u64, D>(
+    from: D,
+) -> Result<Option<NonZeroUsize>, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -89,7 +91,9 @@ pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Erro
 }
 
 /// An optional text that is not empty.
-pub(super) fn optional_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
     text(from).map(Some)
 }
 
@@ -99,7 +103,9 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString,
 }
 
 /// An optional secret.
-pub(super) fn optional_secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+pub(super) fn optional_secret<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SecretString>, D::Error> {
     secret(from).map(Some)
 }
 
@@ -118,7 +124,9 @@ pub(super) fn decimal_text<'de, D: Deserializer<'de>>(from: D) -> Result<String,
     match Value::deserialize(from)? {
         Value::String(text) => Ok(text),
         Value::Number(number) if number.is_u64() => Ok(number.to_string()),
-        _ => Err(D::Error::custom("must be a decimal number in quotes, such as \"2.50\", so that it stays exact")),
+        _ => Err(D::Error::custom(
+            "must be a decimal number in quotes, such as \"2.50\", so that it stays exact",
+        )),
     }
 }
 
