@@ -12,11 +12,13 @@ pub mod transaction;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use diesel::r2d2::{Pool, PooledConnection};
 
-pub use connection::{AnyConnection, ConnectError, DatabaseUrl, Manager};
+pub use connection::{AnyConnection, ConnectError, Manager};
+
+use crate::config;
+use crate::config::DatabaseUrl;
 
 /// A failure of storage. Outside it is always "try again later"; the chain goes to the log.
 #[derive(Debug, thiserror::Error)]
@@ -44,19 +46,6 @@ pub enum DbError {
     Task,
 }
 
-/// How the pool is made.
-#[derive(Clone, Debug)]
-pub struct PoolSettings {
-    /// Which database.
-    pub url: DatabaseUrl,
-    /// Connections at most.
-    pub size: u32,
-    /// Longest wait for a free connection.
-    pub acquire: Duration,
-    /// Longest wait for a lock inside the database.
-    pub lock_timeout: Duration,
-}
-
 /// A handle on the database; cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -70,12 +59,12 @@ impl Database {
     /// # Errors
     /// [`DbError::Connect`] if the database cannot be reached, [`DbError::Pool`] if no connection
     /// came in time.
-    pub fn open(settings: &PoolSettings) -> Result<Self, DbError> {
+    pub fn open(settings: &config::Database) -> Result<Self, DbError> {
         let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
         // The pool repeats a failed attempt until its limit; asking once by hand tells why.
         diesel::r2d2::ManageConnection::connect(&manager)?;
         let pool = Pool::builder()
-            .max_size(settings.size)
+            .max_size(settings.pool_size)
             .min_idle(Some(1))
             .connection_timeout(settings.acquire)
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))

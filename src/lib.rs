@@ -4,6 +4,23 @@
 //! `ARCHITECTURE.md` is the map; it follows one request from the client's key to the ledger entry.
 
 pub mod domain;
+
+pub mod config;
+pub mod metrics;
+pub mod tracker;
+
 pub mod db;
+pub mod upstream;
+
 pub mod ledger;
+
+pub mod accounts;
+
+pub mod actors;
+
+pub mod gateway;
+
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod sandbox;

@@ -4,13 +4,15 @@
 
 #![expect(missing_docs, reason = "the derive makes items that cannot carry a comment")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::DatabaseUrl;
 
 /// A connection to whichever database the configuration names.
 #[derive(diesel::MultiConnection)]
@@ -19,15 +21,6 @@ pub enum AnyConnection {
     Postgres(diesel::PgConnection),
     /// SQLite.
     Sqlite(diesel::SqliteConnection),
-}
-
-/// Where the data lives, parsed from `database.url`.
-#[derive(Clone, Debug)]
-pub enum DatabaseUrl {
-    /// Path of the SQLite file.
-    Sqlite(PathBuf),
-    /// A PostgreSQL URL; secret, since it may carry a password.
-    Postgres(SecretString),
 }
 
 /// Why no connection could be made.

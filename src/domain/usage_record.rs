@@ -16,6 +16,8 @@ pub enum Ending {
     E2,
     /// Unreachable, or no head in time.
     E3,
+    /// No head in time for a JSON call; it was read to its end without its client.
+    E3j,
     /// A head that no answer can follow: redirect, wrong type, unframed body.
     E3x,
     /// The first event was an error.
@@ -51,10 +53,11 @@ pub enum Ending {
 }
 
 /// Each ending with the name that the database, JSON and pages show.
-const ENDINGS: [(Ending, &str); 19] = [
+const ENDINGS: [(Ending, &str); 20] = [
     (Ending::E1, "E1"),
     (Ending::E2, "E2"),
     (Ending::E3, "E3"),
+    (Ending::E3j, "E3j"),
     (Ending::E3x, "E3x"),
     (Ending::E4, "E4"),
     (Ending::E5, "E5"),

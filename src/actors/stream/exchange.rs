@@ -1,0 +1,192 @@
+//! The parts of an exchange, and its way from the reservation to the upstream's head.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::attempt::Attempt;
+use super::outlet::AnswerStream;
+use super::settle::{Quote, Reservation};
+use crate::actors::ledger::LedgerHandle;
+use crate::config::Settings;
+use crate::domain::api_error::ApiError;
+use crate::domain::clock::Clock;
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::ledger::Outcome;
+use crate::metrics::Metrics;
+use crate::tracker::Tracker;
+use crate::upstream::UpstreamRequest;
+use crate::upstream::client::UpstreamClient;
+
+/// What all exchanges of this node share.
+pub struct Shared {
+    /// Everything that can be set.
+    pub settings: Arc<Settings>,
+    /// The only path of money.
+    pub ledger: LedgerHandle,
+    /// Time.
+    pub clock: Clock,
+    /// What a stop waits for.
+    pub tracker: Tracker,
+    /// This node's name.
+    pub node_id: Arc<str>,
+    /// Streams that may be drained at once.
+    pub drains: Arc<Semaphore>,
+    /// What the operator sees.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// Tells the operator of something that should not happen. Names and numbers only.
+    pub fn alert(&self, what: &'static str) {
+        self.metrics.count_alert(what);
+        tracing::warn!(what, "alert");
+    }
+
+    pub(super) fn count_ending(&self, record: &UsageRecord) {
+        self.metrics.count_ending(record.ending, record.cost);
+    }
+}
+
+/// What the handler gets: a whole answer, or the beginning of one.
+pub enum Reply {
+    /// A refusal of ours or, in the wire's shape, the upstream's.
+    Error {
+        /// What went wrong.
+        error: ApiError,
+        /// Headers of the upstream's that pass.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+    /// A JSON answer, posted.
+    Json {
+        /// The upstream's bytes.
+        body: Bytes,
+        /// Headers of the upstream's that pass.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+    /// A stream that has begun.
+    Stream {
+        /// The body to come.
+        body: AnswerStream,
+        /// Headers of the upstream's that pass.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+}
+
+/// What an exchange is made of.
+pub struct ExchangeParts {
+    /// The request as it goes up.
+    pub request: UpstreamRequest,
+    /// Whether a stream is wanted.
+    pub wants_stream: bool,
+    /// Where it may go, in order.
+    pub upstreams: Vec<UpstreamClient>,
+    /// The usage row, with cost 0.
+    pub record: UsageRecord,
+    /// The prices it was admitted under.
+    pub quote: Quote,
+    /// What is to be held.
+    pub amount: NanoUsd,
+    /// Where the handler waits; closed when the client has left.
+    pub reply: oneshot::Sender<Reply>,
+    /// What counts the exchange against the limits, until it ends.
+    pub permit: Box<dyn std::any::Any>,
+}
+
+/// One exchange; see the actor.
+pub struct Exchange {
+    pub(super) shared: Arc<Shared>,
+    parts: ExchangeParts,
+    token: TaskTrackerToken,
+}
+
+impl Exchange {
+    /// An exchange that has not begun.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, parts: ExchangeParts) -> Self {
+        let token = shared.tracker.token();
+        Self { shared, parts, token }
+    }
+
+    /// Runs it to its settlement.
+    pub(super) async fn run(self) {
+        let Self { shared, parts, token } = self;
+        let ExchangeParts { request, wants_stream, upstreams, record, quote, amount, reply, permit } =
+            parts;
+        let attempt = Attempt { shared: Arc::clone(&shared), request, wants_stream, upstreams };
+        match Reservation::open(record, quote, amount, shared).await {
+            Ok(reservation) => attempt.run(reservation, reply).await,
+            Err((outcome, quote)) => {
+                drop(reply.send(Reply::refused(refusal(outcome.ok(), &quote))));
+            }
+        }
+        drop(permit);
+        drop(token);
+    }
+}
+
+impl Reply {
+    /// A refusal in our own words.
+    #[must_use]
+    pub const fn refused(error: ApiError) -> Self {
+        Self::Error { error, headers: Vec::new() }
+    }
+}
+
+/// Why nothing was reserved.
+fn refusal(outcome: Option<Outcome>, quote: &Quote) -> ApiError {
+    match outcome {
+        Some(Outcome::Insufficient { available }) => uncovered(available, quote),
+        Some(Outcome::KeyRevoked) => ApiError::authentication("This API key has been revoked."),
+        Some(Outcome::AccountSuspended | Outcome::NoAccount) => {
+            ApiError::new(403, "permission_error", "This account is suspended.")
+        }
+        _ => ApiError::unavailable(),
+    }
+}
+
+/// 402, with the `max_tokens` that the balance affords, if any.
+fn uncovered(available: NanoUsd, quote: &Quote) -> ApiError {
+    let advice = quote.affordable_output(available).map_or_else(
+        || "Please top up.".to_owned(),
+        |tokens| format!("It would cover this request with max_tokens {tokens}. Please top up."),
+    );
+    ApiError::billing(format!(
+        "Your credit of {available} USD does not cover what this request may cost. {advice}"
+    ))
+}
+
+/// The upstream's headers that a client may see; never the operator's organisation or limits.
+pub(super) fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    const PASSING: [&str; 3] = ["content-type", "retry-after", "x-should-retry"];
+    PASSING
+        .iter()
+        .filter_map(|name| {
+            from.get(*name).map(|value| (HeaderName::from_static(name), value.clone()))
+        })
+        .collect()
+}
+
+/// The end of an attempt that gave no answer, for every kind of call.
+pub(super) struct NoAnswer {
+    pub(super) ending: Ending,
+    pub(super) error: ApiError,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl NoAnswer {
+    pub(super) const fn new(ending: Ending, error: ApiError) -> Self {
+        Self { ending, error, headers: Vec::new() }
+    }
+
+    /// Voids the reservation and tells the client.
+    pub(super) async fn finish(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
+        let status = self.error.status;
+        reservation.void(self.ending, status).await;
+        drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
+    }
+}

@@ -1,0 +1,251 @@
+//! Money of one exchange: the quote it was admitted under, and the reservation that is closed by
+//! exactly one post, whatever happens.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::exchange::Shared;
+use crate::actors::ledger::Unavailable;
+use crate::domain::clock::UnixMillis;
+use crate::domain::cost::{Bounds, cost};
+use crate::domain::money::{MoneyError, NanoUsd};
+use crate::domain::price_list::{Model, PriceList, Rates};
+use crate::domain::usage::Usage;
+use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::ledger::{Command, Outcome};
+
+/// What a request was admitted under: the prices in force, and the worst case of each model that
+/// it names. The dearest counts.
+#[derive(Clone)]
+pub struct Quote {
+    /// The model that was asked for.
+    pub model: Arc<Model>,
+    /// Its rates at admission.
+    pub rates: Arc<Rates>,
+    /// All prices, for an answer that names other models.
+    pub prices: Arc<PriceList>,
+    /// When it was admitted.
+    pub at: UnixMillis,
+    /// The rates of every model named, the requested one among them.
+    pub candidates: Vec<Arc<Rates>>,
+    /// What the request may read.
+    pub input_tokens: u64,
+    /// Searches that it may run.
+    pub web_searches: u64,
+    /// It may write the 5-minute cache.
+    pub uses_5m_cache: bool,
+    /// It may write the 1-hour cache.
+    pub uses_1h_cache: bool,
+    /// `inference_geo` as asked for.
+    pub geo: Option<String>,
+    /// `speed` as asked for.
+    pub speed: Option<String>,
+    /// Output tokens that are reserved now.
+    pub reserved_output: u64,
+    /// Output tokens that the request allows.
+    pub max_output: u64,
+}
+
+impl Quote {
+    /// The limits of the request, with so much output.
+    #[must_use]
+    pub fn bounds(&self, output_tokens: u64) -> Bounds<'_> {
+        Bounds {
+            input_tokens: self.input_tokens,
+            output_tokens,
+            web_searches: self.web_searches,
+            uses_5m_cache: self.uses_5m_cache,
+            uses_1h_cache: self.uses_1h_cache,
+            geo: self.geo.as_deref(),
+            speed: self.speed.as_deref(),
+        }
+    }
+
+    /// What has to be reserved for so much output.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`] where the bounds are beyond any sum of money.
+    pub fn amount(&self, output_tokens: u64) -> Result<NanoUsd, MoneyError> {
+        let bounds = self.bounds(output_tokens);
+        let mut dearest = NanoUsd::ZERO;
+        for rates in &self.candidates {
+            dearest = dearest.max(rates.worst_cost(&bounds)?);
+        }
+        Ok(dearest)
+    }
+
+    /// The largest `max_tokens` that `funds` afford, if any.
+    #[must_use]
+    pub fn affordable_output(&self, funds: NanoUsd) -> Option<u64> {
+        let bounds = self.bounds(0);
+        let affordable = self.candidates.iter().map(|rates| rates.affordable_output(&bounds, funds));
+        let least = affordable.min().flatten()?;
+        (least > 0).then_some(least)
+    }
+
+    /// The price of `usage` by the model that served it. Usage beyond what model and request allow
+    /// is charged as the reservation.
+    fn price(&self, usage: &Usage, held: NanoUsd, shared: &Shared) -> NanoUsd {
+        let served = usage.served_model.as_deref();
+        let serving = served.and_then(|name| self.prices.rates(name, self.at));
+        if served.is_some() && serving.is_none() {
+            shared.alert("an answer names a model without a price; billed as the requested one");
+        }
+        if !self.is_plausible(usage) {
+            shared.alert("an answer reports more than model and request allow");
+            return held;
+        }
+        let rates = serving.unwrap_or(&self.rates);
+        let lookup = |name: &str| self.prices.rates(name, self.at).map(Arc::clone);
+        match cost(rates, usage, &lookup) {
+            Ok(priced) => {
+                for part in priced.unpriced {
+                    shared.alert(part);
+                }
+                priced.amount
+            }
+            Err(_) => held,
+        }
+    }
+
+    /// An iteration of a server tool's loop reads the prompt again and may write as much again.
+    fn is_plausible(&self, usage: &Usage) -> bool {
+        let passes = 100_u64;
+        let output_max = self.max_output.max(self.model.max_output_tokens).saturating_mul(passes);
+        let prompt_max = self.model.context_tokens.saturating_mul(passes);
+        usage.tokens.output <= output_max && usage.tokens.prompt() <= prompt_max
+    }
+}
+
+/// An open reservation. It is closed by [`Reservation::post`]; dropped open, because the exchange
+/// panicked or its thread ended, it is settled at its last checkpoint.
+pub(super) struct Reservation {
+    pub(super) record: UsageRecord,
+    pub(super) quote: Quote,
+    held: NanoUsd,
+    shared: Arc<Shared>,
+    is_closed: bool,
+}
+
+/// Whether an extension succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// There is room, or as much as the request allows is held.
+    Held,
+    /// Not enough money.
+    Refused,
+    /// The ledger did not answer; the exchange may go on within what it holds.
+    Unknown,
+}
+
+impl Reservation {
+    /// Holds `amount`, durably, before anything is sent upstream.
+    pub(super) async fn open(
+        record: UsageRecord,
+        quote: Quote,
+        amount: NanoUsd,
+        shared: Arc<Shared>,
+    ) -> Result<Self, (Result<Outcome, Unavailable>, Quote)> {
+        let node_id = Arc::clone(&shared.node_id);
+        let command = Command::Reserve { record: record.clone(), amount, node_id };
+        match shared.ledger.apply(command).await {
+            Ok(Outcome::Reserved) => {
+                Ok(Self { record, quote, held: amount, shared, is_closed: false })
+            }
+            other => Err((other, quote)),
+        }
+    }
+
+    /// Takes over what the meter counted.
+    pub(super) fn set_usage(&mut self, usage: &Usage, is_estimated: bool) {
+        self.record.set_usage(usage);
+        self.record.is_estimated = is_estimated;
+        self.record.cost = self.quote.price(usage, self.held, &self.shared);
+    }
+
+    /// Notes the upstream's first content.
+    pub(super) fn note_first_byte(&mut self) {
+        if self.record.first_byte_ms.is_none() {
+            self.record.first_byte_ms = Some(self.elapsed());
+        }
+    }
+
+    fn elapsed(&self) -> i64 {
+        self.shared.clock.now().millis_since(self.record.created_at)
+    }
+
+    /// Keeps the record as it is now for the case that this node dies; does not wait.
+    pub(super) fn checkpoint(&mut self) {
+        self.record.latency_ms = self.elapsed();
+        self.shared.ledger.submit(Command::Checkpoint { record: self.record.clone() });
+    }
+
+    /// Holds more, where the output comes near to what is held.
+    pub(super) async fn extend(&mut self, output_tokens: u64) -> Extension {
+        let near = self.quote.reserved_output.saturating_sub(self.quote.reserved_output / 4);
+        if output_tokens < near || self.quote.reserved_output >= self.quote.max_output {
+            return Extension::Held;
+        }
+        let more = self.quote.reserved_output.saturating_add(self.shared.settings.reservation.extend_output_tokens);
+        let more = more.max(output_tokens).min(self.quote.max_output);
+        let Ok(amount) = self.quote.amount(more) else { return Extension::Refused };
+        let (id, account_id) = (self.record.id.clone(), self.record.account_id);
+        match self.shared.ledger.apply(Command::Extend { id, account_id, amount }).await {
+            Ok(Outcome::Extended) => {
+                self.quote.reserved_output = more;
+                self.held = amount;
+                Extension::Held
+            }
+            Ok(_) => Extension::Refused,
+            Err(_) => Extension::Unknown,
+        }
+    }
+
+    /// Closes the reservation at the record's cost. Resolves to whether that was durable within
+    /// `settle_wait`; if not it lands later, and the row says E16.
+    pub(super) async fn post(mut self, ending: Ending, http_status: u16) -> bool {
+        self.record.ending = ending;
+        self.record.http_status = i32::from(http_status);
+        self.record.latency_ms = self.elapsed();
+        self.is_closed = true;
+        let shared = Arc::clone(&self.shared);
+        let record = self.record.clone();
+        shared.count_ending(&record);
+        let (done, is_durable) = oneshot::channel();
+        // Not a future of the actor's context: those die with it.
+        let ledger = shared.ledger.clone();
+        let posted = record.clone();
+        shared.tracker.spawn(async move {
+            let outcome = ledger.apply(Command::Post { record: posted }).await;
+            drop(done.send(outcome.is_ok()));
+        });
+        match tokio::time::timeout(shared.settings.stream.settle_wait, is_durable).await {
+            Ok(Ok(is_durable)) => is_durable,
+            Ok(Err(_)) => false,
+            Err(_) => {
+                let record = UsageRecord { ending: Ending::E16, ..record };
+                shared.ledger.submit(Command::Post { record });
+                false
+            }
+        }
+    }
+
+    /// Closes the reservation without a charge.
+    pub(super) async fn void(mut self, ending: Ending, http_status: u16) -> bool {
+        self.record.cost = NanoUsd::ZERO;
+        self.post(ending, http_status).await
+    }
+
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.shared.alert("an exchange ended without settling; taking its last checkpoint");
+            let (id, account_id) = (self.record.id.clone(), self.record.account_id);
+            let command = Command::Recover { id, account_id, ending: Ending::E14 };
+            self.shared.ledger.submit(command);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Settings: read from three layers, checked as a whole, and typed so that nothing inside checks them again.
+//! The only module that knows how a setting is written; it reads files and secrets, but never the process's
+//! environment by itself.
+
+mod database;
+mod layers;
+mod limits;
+mod lines;
+mod pricing;
+mod problems;
+mod read;
+mod requests;
+mod reservation;
+mod server;
+mod show;
+mod site;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod value;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
+pub use self::limits::Limits;
+pub use self::problems::{ConfigErrors, Place, Problem};
+pub use self::requests::{Requests, Tools};
+pub use self::reservation::Reservation;
+pub use self::server::Server;
+pub use self::site::{Log, LogFormat, Site};
+pub use self::stream::{ClientGone, Stream};
+pub use self::upstream::{BaseUrl, NotABaseUrl, Upstream, UpstreamAuth};
+use crate::domain::price_list::PriceList;
+
+/// The reference: every key with its default, as built into the program.
+pub const REFERENCE: &str = include_str!("../config/default.toml");
+
+/// Where settings come from, beyond the reference.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The operator's file.
+    pub file: Option<PathBuf>,
+    /// The whole environment, for `SLUICE__…` and for `credential_env`.
+    pub env: Vec<(String, String)>,
+}
+
+/// What the settings are needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve, or to check that serving would work: upstreams and their secrets must be there.
+    Serve,
+    /// For a command that only needs the database: upstreams are checked as written, their secrets are not
+    /// fetched and [`Settings::upstreams`] stays empty.
+    Command,
+}
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Listeners and clients.
+    pub server: Server,
+    /// Storage.
+    pub database: Database,
+    /// Sizes and times of a request.
+    pub limits: Limits,
+    /// Times and endings of an exchange.
+    pub stream: Stream,
+    /// Estimates.
+    pub reservation: Reservation,
+    /// Typed tools.
+    pub tools: Tools,
+    /// Refusals.
+    pub requests: Requests,
+    /// Where requests go, in order of preference.
+    pub upstreams: Vec<Upstream>,
+    /// What people see.
+    pub site: Site,
+    /// What the operator sees.
+    pub log: Log,
+    /// Models and prices, markup included.
+    pub prices: Arc<PriceList>,
+    shown: String,
+}
+
+impl Settings {
+    /// The settings in force as TOML that loads again, with every secret as `********`.
+    #[must_use]
+    pub fn render(&self) -> &str {
+        &self.shown
+    }
+}
+
+/// Settings to serve with.
+///
+/// # Errors
+/// [`ConfigErrors`] with everything that is wrong, each with its place, key and reason.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
+    load_for(sources, Purpose::Serve)
+}
+
+/// Settings for a purpose.
+///
+/// # Errors
+/// [`ConfigErrors`] with everything that is wrong, each with its place, key and reason.
+pub fn load_for(sources: &Sources, purpose: Purpose) -> Result<Settings, ConfigErrors> {
+    let layers = layers::merge(sources)?;
+    read::settings(&layers, sources, purpose)
+}
+
+/// Whether a host, as a URL has it, is this machine for certain.
+fn is_loopback_host(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The first line of a file that holds nothing but a secret. The reason names the file, never its content.
+fn read_secret(path: &Path) -> Result<SecretString, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the file {shown} cannot be read: {}", error.kind()))?;
+    let secret = SecretString::from(text.trim());
+    if text.trim().is_empty() {
+        return Err(format!("the file {shown} is empty"));
+    }
+    Ok(secret)
+}

@@ -1,0 +1,212 @@
+//! `[database]`: which database, and how long to wait for it. A URL with a password never prints.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::problems::{KeyPath, Problems};
+use super::{is_loopback_host, value};
+
+/// Which database, and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Connections kept open.
+    pub pool_size: u32,
+    /// Time to wait for a free connection.
+    pub acquire: Duration,
+    /// Time that a statement waits for a lock.
+    pub lock_timeout: Duration,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// A file, made when it is missing.
+    Sqlite(PathBuf),
+    /// A whole `postgres://` URL, as libpq reads it.
+    Postgres(SecretString),
+}
+
+/// Why a database URL is refused. No variant repeats the URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseUrlError {
+    /// Another scheme.
+    #[error("has an unknown scheme: allowed are sqlite://, postgres:// and postgresql://")]
+    Scheme,
+    /// Not one file.
+    #[error(
+        "must name a file, such as sqlite://sluice.db; a database in memory or with options is refused"
+    )]
+    SqlitePath,
+    /// PostgreSQL elsewhere, without a checked certificate.
+    #[error("must end in ?sslmode=verify-full, as PostgreSQL is on another host")]
+    Plaintext,
+}
+
+impl DatabaseUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`DatabaseUrlError`] for an unknown scheme, a path that is not one file, or a way to another host
+    /// that is not protected.
+    pub fn parse(url: &SecretString) -> Result<Self, DatabaseUrlError> {
+        let text = url.expose_secret();
+        if let Some(path) = text.strip_prefix("sqlite://") {
+            if path.is_empty() || path.contains([':', '?', '#']) || path.ends_with('/') {
+                return Err(DatabaseUrlError::SqlitePath);
+            }
+            return Ok(Self::Sqlite(PathBuf::from(path)));
+        }
+        let rest = text
+            .strip_prefix("postgres://")
+            .or_else(|| text.strip_prefix("postgresql://"))
+            .ok_or(DatabaseUrlError::Scheme)?;
+        if is_protected(rest) {
+            Ok(Self::Postgres(url.clone()))
+        } else {
+            Err(DatabaseUrlError::Plaintext)
+        }
+    }
+}
+
+/// Whether every host is this one, or TLS with a checked name is demanded. `rest` is `USER@HOST,…/NAME?OPTIONS`.
+fn is_protected(rest: &str) -> bool {
+    let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = location.split('/').next().unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    let options = || query.split('&').filter_map(|option| option.split_once('='));
+    let values = |wanted: &'static str| {
+        options().filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
+    };
+
+    // libpq lets the options replace the host, so each must be local by itself.
+    let mut all_hosts = hosts
+        .split(',')
+        .map(without_port)
+        .chain(values("host").flat_map(|hosts| hosts.split(',')))
+        .chain(values("hostaddr").flat_map(|hosts| hosts.split(',')));
+    let is_local = |host: &str| {
+        let is_socket = host.is_empty()
+            || host.starts_with('/')
+            || host.to_ascii_lowercase().starts_with("%2f");
+        is_socket || is_loopback_host(host)
+    };
+    let is_verified = values("sslmode").last() == Some("verify-full");
+    is_verified || all_hosts.all(is_local)
+}
+
+fn without_port(host: &str) -> &str {
+    if let Some(end) = host.find(']') {
+        return host.get(..=end).unwrap_or(host);
+    }
+    host.split_once(':').map_or(host, |(name, _)| name)
+}
+
+/// The section as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DatabaseSection {
+    #[serde(deserialize_with = "value::secret")]
+    url: SecretString,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    url_file: Option<String>,
+    #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    pool_size: u32,
+    #[serde(rename = "acquire_secs", deserialize_with = "value::secs::<1, 600, _>")]
+    acquire: Duration,
+    #[serde(rename = "lock_timeout_ms", deserialize_with = "value::millis::<1, 600_000, _>")]
+    lock_timeout: Duration,
+}
+
+impl DatabaseSection {
+    /// The section with its URL in hand. `is_default_url` says that nobody wrote a `url`.
+    pub(super) fn resolve(
+        self,
+        at: &KeyPath,
+        is_default_url: bool,
+        problems: &mut Problems,
+    ) -> Option<Database> {
+        let (at, url) = match &self.url_file {
+            None => (at.key("url"), Ok(self.url)),
+            Some(_) if !is_default_url => {
+                problems.add(&at.key("url_file"), "give either url or url_file");
+                return None;
+            }
+            Some(file) => (at.key("url_file"), super::read_secret(&PathBuf::from(file))),
+        };
+        let parsed =
+            url.and_then(|url| DatabaseUrl::parse(&url).map_err(|reason| reason.to_string()));
+        match parsed {
+            Ok(url) => Some(Database {
+                url,
+                pool_size: self.pool_size,
+                acquire: self.acquire,
+                lock_timeout: self.lock_timeout,
+            }),
+            Err(reason) => {
+                problems.add(&at, reason);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
+        DatabaseUrl::parse(&SecretString::from(url))
+    }
+
+    #[test]
+    fn a_way_to_another_host_must_be_protected() {
+        let local = [
+            "postgres://u:p@localhost/db",
+            "postgresql://u@127.0.0.1:5433/db",
+            "postgres://u:p@[::1]:5432/db",
+            "postgres:///db?host=/run/postgresql",
+            "postgres://u@%2Frun%2Fpostgresql/db",
+            "postgres://u:a@b@localhost/db",
+        ];
+        for url in local {
+            assert!(matches!(parse(url), Ok(DatabaseUrl::Postgres(_))), "{url}");
+        }
+        let open = [
+            "postgres://u:p@db.example.org/db",
+            "postgres://u:p@db.example.org/db?sslmode=require",
+            "postgres://localhost,db.example.org/db",
+            "postgres://localhost/db?host=db.example.org",
+            "postgres://localhost@db.example.org/db",
+            "postgres://db.example.org/db?sslmode=verify-full&sslmode=disable",
+        ];
+        for url in open {
+            assert_eq!(parse(url).unwrap_err(), DatabaseUrlError::Plaintext, "{url}");
+        }
+        assert!(
+            parse("postgres://u:p@db.example.org:5432/db?application_name=x&sslmode=verify-full")
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn sqlite_is_one_file() {
+        let path = |url| match parse(url) {
+            Ok(DatabaseUrl::Sqlite(path)) => path,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(path("sqlite://sluice.db"), PathBuf::from("sluice.db"));
+        assert_eq!(
+            path("sqlite:///var/lib/sluice/sluice.db"),
+            PathBuf::from("/var/lib/sluice/sluice.db")
+        );
+        for url in ["sqlite://", "sqlite://:memory:", "sqlite://a.db?mode=ro", "sqlite://dir/"] {
+            assert_eq!(parse(url).unwrap_err(), DatabaseUrlError::SqlitePath, "{url}");
+        }
+        assert_eq!(parse("mysql://u:secret@h/db").unwrap_err(), DatabaseUrlError::Scheme);
+    }
+}

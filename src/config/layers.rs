@@ -1,0 +1,114 @@
+//! The three layers laid over each other by the `config` crate: reference, operator's file, environment.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Config, File, FileFormat};
+use serde_json::Value;
+
+use super::problems::{ConfigErrors, KeyPath, Place, Places, Problem, Step};
+use super::{REFERENCE, Sources, lines};
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "SLUICE__";
+
+/// Entries of an array that the environment may number.
+const ENTRIES_MAX: usize = 64;
+
+/// The layers as one tree, and where its parts were written.
+pub(super) struct Layers {
+    /// The tree in force.
+    pub(super) tree: Value,
+    /// The reference alone.
+    pub(super) reference: Value,
+    /// Where each key was written.
+    pub(super) places: Places,
+}
+
+/// Lays the layers over each other.
+///
+/// # Errors
+/// A file that cannot be read or parsed, a variable whose name leads nowhere.
+pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
+    let mut builder = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
+    let mut places = Places { file: sources.file.clone(), ..Places::default() };
+    let file = sources.file.as_deref();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            broken_file(path, format!("the file cannot be read: {}", error.kind()))
+        })?;
+        places.lines = lines::of(&text, path)?;
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    places.variables = variables(&sources.env)?;
+    let values: BTreeMap<&str, &str> = env(sources).collect();
+    for (at, variable) in &places.variables {
+        let value = values.get(variable.as_str()).copied().unwrap_or_default();
+        builder = builder
+            .set_override(at.to_string(), value)
+            .map_err(|_| broken_variable(variable, "does not name a setting"))?;
+    }
+    let read = |config: Result<Config, config::ConfigError>| {
+        config.and_then(Config::try_deserialize::<Value>)
+    };
+    // The file parsed above, so this should not happen; the crate's own text could quote the file, secrets and all.
+    let tree = read(builder.build()).map_err(|_| match file {
+        Some(path) => broken_file(path, "the file cannot be laid over the reference".to_owned()),
+        None => broken_variable(PREFIX, "cannot be laid over the reference"),
+    })?;
+    let reference = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
+    let reference = read(reference.build()).unwrap_or_default();
+    Ok(Layers { tree, reference, places })
+}
+
+fn env(sources: &Sources) -> impl Iterator<Item = (&str, &str)> {
+    sources.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
+/// Our variables by the key that each sets.
+fn variables(env: &[(String, String)]) -> Result<BTreeMap<KeyPath, String>, ConfigErrors> {
+    let mut variables = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, _) in env {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        match key_of(rest) {
+            Some(at) => {
+                variables.insert(at, name.clone());
+            }
+            None => problems.extend(broken_variable(name, "does not name a setting").problems),
+        }
+    }
+    if problems.is_empty() { Ok(variables) } else { Err(ConfigErrors { problems }) }
+}
+
+/// `UPSTREAMS__0__NAME` is `upstreams[0].name`.
+fn key_of(rest: &str) -> Option<KeyPath> {
+    let mut at = KeyPath::default();
+    for part in rest.split("__") {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if part.is_empty() || !part.bytes().all(is_plain) {
+            return None;
+        }
+        at = match part.parse::<usize>() {
+            Ok(index) if index < ENTRIES_MAX && !at.0.is_empty() => at.index(index),
+            Ok(_) => return None,
+            Err(_) => at.key(&part.to_ascii_lowercase()),
+        };
+    }
+    let is_section_alone = at.0.len() < 2 || !matches!(at.0.first(), Some(Step::Key(_)));
+    if is_section_alone { None } else { Some(at) }
+}
+
+fn broken_file(path: &Path, reason: String) -> ConfigErrors {
+    let place = Place::File { path: path.to_owned(), line: None, column: None };
+    ConfigErrors { problems: vec![Problem { place, key: String::new(), reason }] }
+}
+
+fn broken_variable(name: &str, reason: &str) -> ConfigErrors {
+    let problem = Problem {
+        place: Place::Env(name.to_owned()),
+        key: String::new(),
+        reason: reason.to_owned(),
+    };
+    ConfigErrors { problems: vec![problem] }
+}

@@ -1,0 +1,199 @@
+//! From the merged tree to typed sections. A value that cannot be read is noted and set back to its default, so
+//! that one pass finds every mistake.
+
+mod section;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::section::nearest;
+use super::database::DatabaseSection;
+use super::layers::Layers;
+use super::pricing::{ModelSection, PricingSection, price_list};
+use super::problems::{ConfigErrors, KeyPath, Problems};
+use super::upstream::{Upstream, UpstreamEntry};
+use super::{
+    Database, Limits, Log, Purpose, Requests, Reservation, Server, Settings, Site, Sources, Stream,
+    Tools, show,
+};
+use crate::domain::price_list::PriceList;
+
+/// Every top-level name that may stand in a file.
+const SECTIONS: [&str; 12] = [
+    "server",
+    "database",
+    "limits",
+    "stream",
+    "reservation",
+    "tools",
+    "requests",
+    "upstreams",
+    "site",
+    "log",
+    "pricing",
+    "models",
+];
+
+/// The settings, or everything that is wrong with them.
+pub(super) fn settings(
+    layers: &Layers,
+    sources: &Sources,
+    purpose: Purpose,
+) -> Result<Settings, ConfigErrors> {
+    let mut reader = Reader { layers, problems: Problems::default() };
+    reader.refuse_unknown_sections();
+    let sections = reader.sections();
+    let prices = reader.prices();
+    let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
+    let problems = reader.problems;
+    match (sections, prices) {
+        (Some(sections), Some(prices)) if problems.is_empty() => Ok(Settings {
+            server: sections.server,
+            database: sections.database,
+            limits: sections.limits,
+            stream: sections.stream,
+            reservation: sections.reservation,
+            tools: sections.tools,
+            requests: sections.requests,
+            upstreams,
+            site: sections.site,
+            log: sections.log,
+            prices: Arc::new(prices),
+            shown: show::toml(&layers.tree),
+        }),
+        _ => Err(problems.into_errors(&layers.places)),
+    }
+}
+
+/// The sections of fixed keys.
+struct Sections {
+    server: Server,
+    database: Database,
+    limits: Limits,
+    stream: Stream,
+    reservation: Reservation,
+    tools: Tools,
+    requests: Requests,
+    site: Site,
+    log: Log,
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    problems: Problems,
+}
+
+impl Reader<'_> {
+    fn refuse_unknown_sections(&mut self) {
+        let Some(table) = self.layers.tree.as_object() else { return };
+        for name in table.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
+            let hint = nearest(name, SECTIONS.into_iter());
+            self.problems.add(&KeyPath::default().key(name), section::unknown_key(hint));
+        }
+    }
+
+    /// Reads every section before any is missed, so that all mistakes are found.
+    fn sections(&mut self) -> Option<Sections> {
+        let (at, server) = self.section::<Server>("server");
+        if let Some(server) = &server {
+            server.check(&at, &mut self.problems);
+        }
+        let (at, stream) = self.section::<Stream>("stream");
+        if let Some(stream) = &stream {
+            stream.check(&at, &mut self.problems);
+        }
+        let (at, database) = self.section::<DatabaseSection>("database");
+        let url = |tree: &Value| tree.pointer("/database/url").cloned();
+        let is_default_url = url(&self.layers.tree) == url(&self.layers.reference);
+        let database =
+            database.and_then(|section| section.resolve(&at, is_default_url, &mut self.problems));
+        let (_, limits) = self.section("limits");
+        let (_, reservation) = self.section("reservation");
+        let (_, tools) = self.section("tools");
+        let (_, requests) = self.section("requests");
+        let (_, site) = self.section("site");
+        let (_, log) = self.section("log");
+        Some(Sections {
+            server: server?,
+            database: database?,
+            limits: limits?,
+            stream: stream?,
+            reservation: reservation?,
+            tools: tools?,
+            requests: requests?,
+            site: site?,
+            log: log?,
+        })
+    }
+
+    fn prices(&mut self) -> Option<PriceList> {
+        let (_, pricing) = self.section::<PricingSection>("pricing");
+        let root = KeyPath::default().key("models");
+        let reference = self.layers.reference.get("models");
+        let mut models = Vec::new();
+        let Some(tables) = self.layers.tree.get("models").and_then(Value::as_object) else {
+            self.problems.add(&root, "must be a table of models");
+            return None;
+        };
+        for (id, table) in tables {
+            let at = root.key(id);
+            let reference = reference.and_then(|models| models.get(id));
+            let read =
+                section::read::<ModelSection>(table.clone(), &at, reference, &mut self.problems);
+            if let Some(model) = read {
+                model.check(&at, &mut self.problems);
+                models.push((id.clone(), model));
+            }
+        }
+        let is_complete = models.len() == tables.len();
+        let list = price_list(&pricing?, models, &mut self.problems);
+        if is_complete { list } else { None }
+    }
+
+    fn upstreams(
+        &mut self,
+        sources: &Sources,
+        purpose: Purpose,
+        prices: Option<&PriceList>,
+    ) -> Vec<Upstream> {
+        let root = KeyPath::default().key("upstreams");
+        let entries = match self.layers.tree.get("upstreams") {
+            None => &[],
+            Some(Value::Array(entries)) => entries.as_slice(),
+            Some(_) => {
+                self.problems.add(&root, "must be an array of tables: write [[upstreams]]");
+                return Vec::new();
+            }
+        };
+        if entries.is_empty() && purpose == Purpose::Serve {
+            self.problems
+                .add(&root, "is missing: requests need at least one [[upstreams]] to go to");
+        }
+        let mut upstreams = Vec::new();
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for (position, entry) in entries.iter().enumerate() {
+            let at = root.index(position);
+            let read = section::read::<UpstreamEntry>(entry.clone(), &at, None, &mut self.problems);
+            let Some(entry) = read else { continue };
+            entry.check(&at, prices, &mut self.problems);
+            if let Some(first) = names.insert(entry.name().to_owned(), position) {
+                let reason = format!("\"{}\" already names upstreams[{first}]", entry.name());
+                self.problems.add(&at.key("name"), reason);
+            }
+            if purpose == Purpose::Serve {
+                upstreams.extend(entry.resolve(&at, &sources.env, &mut self.problems));
+            }
+        }
+        upstreams
+    }
+
+    fn section<T: DeserializeOwned>(&mut self, name: &str) -> (KeyPath, Option<T>) {
+        let at = KeyPath::default().key(name);
+        let value = self.layers.tree.get(name).cloned().unwrap_or_default();
+        let read = section::read(value, &at, self.layers.reference.get(name), &mut self.problems);
+        (at, read)
+    }
+}

@@ -1,0 +1,148 @@
+//! One table into one struct, mistake by mistake.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use crate::config::problems::{KeyPath, Problems, Step};
+
+/// Mistakes that are looked for in one table before giving up on it.
+const MISTAKES_MAX: usize = 100;
+
+/// Reads `value` and notes every mistake in it; each is set back to what `reference` says, or taken out.
+/// Nothing comes back where a key is missing or the table is none.
+pub(super) fn read<T: DeserializeOwned>(
+    mut value: Value,
+    root: &KeyPath,
+    reference: Option<&Value>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let mut taken_out = BTreeSet::new();
+    for _ in 0..MISTAKES_MAX {
+        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        let mut steps = steps(error.path());
+        let message = error.inner().to_string();
+        if let Some(name) = quoted(&message, "missing field ") {
+            steps.push(Step::Key(name.to_owned()));
+            if !taken_out.contains(&steps) {
+                problems.add(&below(root, &steps), "is missing");
+            }
+            return None;
+        }
+        problems.add(&below(root, &steps), reason(&message));
+        let default = reference.and_then(|reference| at(reference, &steps)).cloned();
+        if !mend(&mut value, &steps, default) {
+            return None;
+        }
+        taken_out.insert(steps);
+    }
+    None
+}
+
+/// What to say of an unknown key.
+pub(super) fn unknown_key(hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("unknown key; did you mean \"{hint}\"?"),
+        None => "unknown key".to_owned(),
+    }
+}
+
+/// The known name that `name` was probably meant to be.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = name.chars().count().div_ceil(3);
+    known
+        .map(|other| (distance(name, other), other))
+        .filter(|(far, _)| *far <= most)
+        .min()
+        .map(|(_, other)| other)
+}
+
+/// Says it in our words; serde's own are kept where they are clear.
+fn reason(message: &str) -> String {
+    if let Some(name) = quoted(message, "unknown field ") {
+        let known = message.split_once(", expected").map_or("", |(_, known)| known);
+        return unknown_key(nearest(name, known.split('`').skip(1).step_by(2)));
+    }
+    if let Some((_, known)) =
+        message.split_once("unknown variant").and_then(|(_, rest)| rest.split_once("expected "))
+    {
+        return format!("must be {}", known.trim_start_matches("one of ").replace('`', "\""));
+    }
+    // What was found may be a secret in the wrong place, so only what is wanted is repeated.
+    if let Some((_, wanted)) =
+        message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
+    {
+        let is_table = wanted.starts_with("struct ") || wanted == "a map";
+        return if is_table { "must be a table".to_owned() } else { format!("must be {wanted}") };
+    }
+    message.to_owned()
+}
+
+fn quoted<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
+    message.strip_prefix(prefix)?.strip_prefix('`')?.split('`').next()
+}
+
+fn steps(path: &Path) -> Vec<Step> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(Step::Index(*index)),
+            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+fn below(root: &KeyPath, steps: &[Step]) -> KeyPath {
+    KeyPath(root.0.iter().chain(steps).cloned().collect())
+}
+
+fn at<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Index(index) => value.get(index),
+    })
+}
+
+/// Sets a value to its default or takes it out of its table; false where neither changes anything.
+fn mend(value: &mut Value, steps: &[Step], default: Option<Value>) -> bool {
+    let Some((last, parents)) = steps.split_last() else {
+        let Some(default) = default.filter(|default| default != value) else { return false };
+        *value = default;
+        return true;
+    };
+    let parent = parents.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get_mut(key),
+        Step::Index(index) => value.get_mut(index),
+    });
+    let (Some(table), Step::Key(key)) = (parent.and_then(Value::as_object_mut), last) else {
+        return false;
+    };
+    match default {
+        Some(default) if table.get(key) != Some(&default) => {
+            table.insert(key.clone(), default).is_some()
+        }
+        _ => table.remove(key).is_some(),
+    }
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements of characters.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, left) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row, vec![line.saturating_add(1)]).into_iter();
+        let mut before = diagonal.next().unwrap_or_default();
+        for (above, right) in diagonal.zip(&other) {
+            let replaced = before.saturating_add(usize::from(left != *right));
+            let inserted = row.last().copied().unwrap_or_default().saturating_add(1);
+            row.push(replaced.min(inserted).min(above.saturating_add(1)));
+            before = above;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

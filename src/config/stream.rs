@@ -1,0 +1,70 @@
+//! `[stream]`: how long an exchange may take and what happens when one side is gone.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::problems::{KeyPath, Problems};
+use super::value;
+
+/// How long an exchange may take and what happens when one side is gone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// Pieces that wait between upstream and client.
+    #[serde(deserialize_with = "value::whole::<1, 1_024, _, _>")]
+    pub channel_chunks: usize,
+    /// Time for the head of a streamed answer.
+    #[serde(rename = "first_byte_secs", deserialize_with = "value::secs::<1, 3_600, _>")]
+    pub first_byte: Duration,
+    /// Time for the head of any other answer.
+    #[serde(rename = "json_head_secs", deserialize_with = "value::secs::<1, 7_200, _>")]
+    pub json_head: Duration,
+    /// Silence after which an upstream counts as gone.
+    #[serde(rename = "idle_secs", deserialize_with = "value::secs::<1, 7_200, _>")]
+    pub idle: Duration,
+    /// Time that our head waits for the first event.
+    #[serde(rename = "hold_head_max_secs", deserialize_with = "value::secs::<0, 600, _>")]
+    pub hold_head_max: Duration,
+    /// Longest duration of a stream.
+    #[serde(rename = "max_secs", deserialize_with = "value::secs::<1, 86_400, _>")]
+    pub max_duration: Duration,
+    /// Time that the end of an answer waits for its charge.
+    #[serde(rename = "settle_wait_secs", deserialize_with = "value::secs::<1, 600, _>")]
+    pub settle_wait: Duration,
+    /// Time between two checkpoints of the meter.
+    #[serde(rename = "checkpoint_secs", deserialize_with = "value::secs::<1, 600, _>")]
+    pub checkpoint: Duration,
+    /// What happens upstream when a client leaves a stream.
+    pub client_gone: ClientGone,
+    /// Streams drained at once.
+    #[serde(deserialize_with = "value::whole::<0, 1_000_000, _, _>")]
+    pub drains_max: usize,
+    /// Longest duration of a drain.
+    #[serde(rename = "drain_secs_max", deserialize_with = "value::secs::<1, 7_200, _>")]
+    pub drain_max: Duration,
+}
+
+/// What happens upstream when a client leaves a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientGone {
+    /// Drain once hidden output was seen, abort otherwise.
+    Auto,
+    /// Close, and charge what was delivered.
+    Abort,
+    /// Read to the end, and charge what was reported.
+    Drain,
+}
+
+impl Stream {
+    /// Rules that span keys.
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
+        if self.hold_head_max > self.first_byte {
+            problems.add(&at.key("hold_head_max_secs"), "must not be above first_byte_secs");
+        }
+        if self.idle > self.max_duration {
+            problems.add(&at.key("idle_secs"), "must not be above max_secs");
+        }
+    }
+}

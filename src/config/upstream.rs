@@ -1,0 +1,247 @@
+//! `[[upstreams]]`: where requests go, and with which credential.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use actix_web::http::Uri;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::problems::{KeyPath, Problems};
+use super::{is_loopback_host, value};
+use crate::domain::price_list::PriceList;
+
+/// One place that requests may go to.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Name in logs and metrics, unique.
+    pub name: String,
+    /// Address up to, but without, `/v1`.
+    pub base_url: BaseUrl,
+    /// How the credential is sent.
+    pub auth: UpstreamAuth,
+    /// The credential; visible ASCII without spaces, so that it fits a header.
+    pub credential: SecretString,
+    /// Models that are named differently there: our id to its name.
+    pub models: BTreeMap<String, String>,
+    /// Ids of the models that it serves; empty is all.
+    pub serves: Vec<String>,
+    /// Connections open at once for each worker.
+    pub connections_max: usize,
+    /// Time to connect, TLS included.
+    pub connect: Duration,
+    /// What we call ourselves there.
+    pub user_agent: String,
+}
+
+/// How a credential is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum UpstreamAuth {
+    /// `x-api-key: CREDENTIAL`
+    #[serde(rename = "x-api-key")]
+    XApiKey,
+    /// `authorization: Bearer CREDENTIAL`
+    #[serde(rename = "bearer")]
+    Bearer,
+}
+
+/// An http or https address without query, fragment, credentials or slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    text: String,
+    is_https: bool,
+    is_loopback: bool,
+}
+
+/// The text is no such address.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("must be an address such as \"https://api.example.com\", without query or user name")]
+pub struct NotABaseUrl;
+
+impl BaseUrl {
+    /// The address, without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is reached by TLS.
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        self.is_https
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = NotABaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, NotABaseUrl> {
+        let uri: Uri = text.parse().map_err(|_| NotABaseUrl)?;
+        let is_https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(NotABaseUrl),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(NotABaseUrl)?;
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        if has_user || uri.query().is_some() || text.contains('#') {
+            return Err(NotABaseUrl);
+        }
+        let is_loopback = is_loopback_host(host);
+        Ok(Self { text: text.trim_end_matches('/').to_owned(), is_https, is_loopback })
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// One entry as written, before its secret is fetched.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamEntry {
+    #[serde(deserialize_with = "value::text")]
+    name: String,
+    #[serde(deserialize_with = "value::parsed")]
+    base_url: BaseUrl,
+    #[serde(default = "default_auth")]
+    auth: UpstreamAuth,
+    #[serde(default, deserialize_with = "value::optional_secret")]
+    credential: Option<SecretString>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    credential_file: Option<String>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    credential_env: Option<String>,
+    #[serde(default)]
+    models: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "value::list")]
+    serves: Vec<String>,
+    #[serde(
+        default = "default_connections_max",
+        deserialize_with = "value::whole::<1, 1_000_000, _, _>"
+    )]
+    connections_max: usize,
+    #[serde(
+        rename = "connect_secs",
+        default = "default_connect",
+        deserialize_with = "value::secs::<1, 600, _>"
+    )]
+    connect: Duration,
+    #[serde(default = "default_user_agent", deserialize_with = "user_agent")]
+    user_agent: String,
+}
+
+impl UpstreamEntry {
+    /// Rules that span keys, except for the secret.
+    pub(super) fn check(&self, at: &KeyPath, prices: Option<&PriceList>, problems: &mut Problems) {
+        if !self.base_url.is_https && !self.base_url.is_loopback {
+            problems.add(
+                &at.key("base_url"),
+                "must be https: only an upstream on this host may be reached without TLS",
+            );
+        }
+        if self.base_url.text.ends_with("/v1") {
+            problems.add(&at.key("base_url"), "must not end in /v1: Sluice adds the path");
+        }
+        let is_unknown = |id: &&String| prices.is_some_and(|prices| prices.find(id).is_none());
+        for id in self.serves.iter().filter(is_unknown) {
+            problems.add(&at.key("serves"), format!("\"{id}\" has no price under [models]"));
+        }
+        for id in self.models.keys().filter(is_unknown) {
+            problems.add(&at.key("models").key(id), "has no price under [models]");
+        }
+    }
+
+    /// The entry's name, which must be unique.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The entry with its secret in hand, or nothing and a problem that names where the secret should be.
+    pub(super) fn resolve(
+        self,
+        at: &KeyPath,
+        env: &[(String, String)],
+        problems: &mut Problems,
+    ) -> Option<Upstream> {
+        let credential = match (&self.credential, &self.credential_file, &self.credential_env) {
+            (Some(secret), None, None) => Ok((at.key("credential"), secret.clone())),
+            (None, Some(file), None) => {
+                let at = at.key("credential_file");
+                super::read_secret(&PathBuf::from(file))
+                    .map(|secret| (at.clone(), secret))
+                    .map_err(|reason| (at, reason))
+            }
+            (None, None, Some(variable)) => secret_from_env(variable, env)
+                .map(|secret| (at.key("credential_env"), secret))
+                .map_err(|reason| (at.key("credential_env"), reason)),
+            (None, None, None) => Err((
+                at.key("credential_env"),
+                "is missing: give credential_env, credential_file or credential".to_owned(),
+            )),
+            _ => Err((
+                at.key("credential"),
+                "give only one of credential, credential_file and credential_env".to_owned(),
+            )),
+        };
+        let (at, secret) = match credential {
+            Ok(found) => found,
+            Err((at, reason)) => {
+                problems.add(&at, reason);
+                return None;
+            }
+        };
+        if !secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+            problems.add(&at, "must lead to one line of visible ASCII without spaces");
+            return None;
+        }
+        Some(Upstream {
+            name: self.name,
+            base_url: self.base_url,
+            auth: self.auth,
+            credential: secret,
+            models: self.models,
+            serves: self.serves,
+            connections_max: self.connections_max,
+            connect: self.connect,
+            user_agent: self.user_agent,
+        })
+    }
+}
+
+fn secret_from_env(variable: &str, env: &[(String, String)]) -> Result<SecretString, String> {
+    match env.iter().find(|(name, _)| name == variable) {
+        Some((_, secret)) if !secret.trim().is_empty() => Ok(SecretString::from(secret.trim())),
+        Some(_) => Err(format!("the environment variable {variable} is empty")),
+        None => Err(format!("the environment variable {variable} is not set")),
+    }
+}
+
+fn user_agent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = value::text(from)?;
+    if name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Ok(name);
+    }
+    Err(serde::de::Error::custom("must be visible ASCII"))
+}
+
+const fn default_auth() -> UpstreamAuth {
+    UpstreamAuth::XApiKey
+}
+
+const fn default_connections_max() -> usize {
+    10_000
+}
+
+const fn default_connect() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_user_agent() -> String {
+    format!("sluice/{}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,122 @@
+//! Errors as the wire has them: `{"type":"error","error":{"type","message"},"request_id"}`.
+//!
+//! The words are fixed or made of names and numbers; no cause from inside and no content ever
+//! gets into one, except an upstream's words for the very client that asked.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::ids::RequestId;
+
+/// One error for a client.
+#[derive(Clone, PartialEq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: u16,
+    /// `error.type`
+    pub kind: Cow<'static, str>,
+    /// `error.message`
+    pub message: Cow<'static, str>,
+    /// `error.details`
+    pub details: Option<Value>,
+    /// Seconds for `retry-after`.
+    pub retry_after_secs: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with that status and type.
+    #[must_use]
+    pub fn new(status: u16, kind: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            kind: Cow::Borrowed(kind),
+            message: message.into(),
+            details: None,
+            retry_after_secs: None,
+        }
+    }
+
+    /// 400.
+    #[must_use]
+    pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(400, "invalid_request_error", message)
+    }
+
+    /// 401.
+    #[must_use]
+    pub fn authentication(message: &'static str) -> Self {
+        Self::new(401, "authentication_error", message)
+    }
+
+    /// 402.
+    #[must_use]
+    pub fn billing(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(402, "billing_error", message)
+    }
+
+    /// 404.
+    #[must_use]
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(404, "not_found_error", message)
+    }
+
+    /// 429.
+    #[must_use]
+    pub fn rate_limit(message: &'static str, retry_after_secs: u64) -> Self {
+        let error = Self::new(429, "rate_limit_error", message);
+        Self { retry_after_secs: Some(retry_after_secs), ..error }
+    }
+
+    /// 503 with `api_error`: ours to mend, worth trying again.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self::new(503, "api_error", "The service is temporarily unavailable. Please try again.")
+    }
+
+    /// 502: what came from upstream cannot be relayed.
+    #[must_use]
+    pub fn bad_gateway() -> Self {
+        Self::new(502, "api_error", "The upstream could not be reached or did not answer properly.")
+    }
+
+    /// 504.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::new(504, "timeout_error", "The upstream did not answer in time.")
+    }
+
+    /// The type that the wire has for a status, for refusals told in our own words.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        let (kind, message) = match status {
+            400 => ("invalid_request_error", "The upstream refused the request as invalid."),
+            403 => ("permission_error", "The upstream does not permit this request."),
+            404 => ("not_found_error", "The upstream does not have what was asked for."),
+            408 | 504 => ("timeout_error", "The upstream ran out of time."),
+            409 => ("conflict_error", "The upstream reports a conflict."),
+            413 => ("request_too_large", "The request is too large for the upstream."),
+            429 => ("rate_limit_error", "The upstream's rate limit is reached. Please try again."),
+            529 => ("overloaded_error", "The upstream is overloaded. Please try again."),
+            400..=499 => ("invalid_request_error", "The upstream refused the request."),
+            _ => ("api_error", "The upstream failed to answer. Please try again."),
+        };
+        Self::new(status, kind, message)
+    }
+
+    /// The JSON document.
+    #[must_use]
+    pub fn to_json(&self, request_id: &RequestId) -> Value {
+        let mut error = json!({ "type": self.kind, "message": self.message });
+        if let (Some(details), Some(error)) = (&self.details, error.as_object_mut()) {
+            error.insert("details".to_owned(), details.clone());
+        }
+        json!({ "type": "error", "error": error, "request_id": request_id.as_str() })
+    }
+
+    /// The event with which a stream ends that has begun already.
+    #[must_use]
+    pub fn to_event(&self, request_id: &RequestId) -> String {
+        format!("event: error\ndata: {}\n\n", self.to_json(request_id))
+    }
+}

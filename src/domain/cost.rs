@@ -1,0 +1,202 @@
+//! From usage to money: exact in 128 bits over one common denominator, rounded up once at the end.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::money::{MoneyError, NanoUsd};
+use super::price_list::{Multiplier, Rates, TokenPrices};
+use super::usage::{TokenCounts, Usage};
+
+/// Everything is summed in this fraction of a nano-dollar: a millionth for the price per million tokens, a
+/// thousandth for each of geo, speed and tier, a millionth for the markup.
+const UNITS_PER_NANO: i128 = 1_000_000 * 1_000 * 1_000 * 1_000 * 1_000_000;
+
+/// Units in one nano-dollar times one millionth of markup, divided among 1,000 searches.
+const UNITS_PER_SEARCH: i128 = UNITS_PER_NANO / 1_000 / 1_000_000;
+
+/// What an answer costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Rounded up to a whole nano-dollar.
+    pub amount: NanoUsd,
+    /// Parts of the usage that had no price and were taken at factor 1 or at the answer's own rates, for an alert:
+    /// `inference_geo`, `speed`, `service_tier`, `iterations.model`.
+    pub unpriced: Vec<&'static str>,
+}
+
+/// What a request may cost at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds<'a> {
+    /// Prompt tokens, whatever their class.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Web searches.
+    pub web_searches: u64,
+    /// Whether the prompt may be written to the 5-minute cache.
+    pub uses_5m_cache: bool,
+    /// Whether the prompt may be written to the 1-hour cache.
+    pub uses_1h_cache: bool,
+    /// `inference_geo` as asked for.
+    pub geo: Option<&'a str>,
+    /// `speed` as asked for.
+    pub speed: Option<&'a str>,
+}
+
+/// What an answer costs by the rates of the model that served it. `lookup` gives the rates of an iteration that names
+/// a model of its own, in force when the request was admitted.
+///
+/// # Errors
+/// [`MoneyError::Overflow`] where the counts are beyond any sum of money.
+pub fn cost(
+    rates: &Rates,
+    usage: &Usage,
+    lookup: &dyn Fn(&str) -> Option<Arc<Rates>>,
+) -> Result<Cost, MoneyError> {
+    let mut unpriced = Vec::new();
+    let mut units = pass_units(rates, &usage.tokens, usage, &mut unpriced)?;
+    for iteration in &usage.iterations {
+        let own_rates = match iteration.model.as_deref() {
+            Some(model) if Some(model) != usage.served_model.as_deref() => {
+                let found = lookup(model);
+                if found.is_none() {
+                    note(&mut unpriced, "iterations.model");
+                }
+                found
+            }
+            _ => None,
+        };
+        let rates = own_rates.as_deref().unwrap_or(rates);
+        let pass = pass_units(rates, &iteration.tokens, usage, &mut unpriced)?;
+        units = units.checked_add(pass).ok_or(MoneyError::Overflow)?;
+    }
+    units = search_units(rates, usage.web_searches)
+        .and_then(|searches| units.checked_add(searches))
+        .ok_or(MoneyError::Overflow)?;
+    Ok(Cost { amount: rounded_up(units)?, unpriced })
+}
+
+impl Rates {
+    /// What a request within these bounds costs at most: the dearer tier where the prompt may reach the long one, every
+    /// prompt token in its dearest class, rounded up. A geo or speed without a price counts as 1, so refuse it first.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`] where the bounds are beyond any sum of money.
+    pub fn worst_cost(&self, bounds: &Bounds<'_>) -> Result<NanoUsd, MoneyError> {
+        let units = self.worst_input_units(bounds).and_then(|units| {
+            let output =
+                i128::from(bounds.output_tokens).checked_mul(self.worst_output_units(bounds)?)?;
+            units.checked_add(output)
+        });
+        rounded_up(units.ok_or(MoneyError::Overflow)?)
+    }
+
+    /// The most output tokens with which a request within these bounds stays payable by `funds`; `None` where its
+    /// prompt alone is too dear. [`Bounds::output_tokens`] is ignored.
+    #[must_use]
+    pub fn affordable_output(&self, bounds: &Bounds<'_>, funds: NanoUsd) -> Option<u64> {
+        let funds = i128::from(funds.as_nanos()).checked_mul(UNITS_PER_NANO)?;
+        let left = funds.checked_sub(self.worst_input_units(bounds)?)?;
+        if left < 0 {
+            return None;
+        }
+        let tokens = left.checked_div(self.worst_output_units(bounds)?);
+        Some(tokens.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or(u64::MAX))
+    }
+
+    /// Nano-USD per million tokens of the dearest class that a prompt within these bounds can use, before factors.
+    #[must_use]
+    pub fn dearest_input_price(&self, bounds: &Bounds<'_>) -> i64 {
+        let dearest = |prices: &TokenPrices| {
+            let write_5m = if bounds.uses_5m_cache { prices.cache_write_5m } else { 0 };
+            let write_1h = if bounds.uses_1h_cache { prices.cache_write_1h } else { 0 };
+            prices.input.max(prices.cache_read).max(write_5m).max(write_1h)
+        };
+        dearest(&self.base).max(dearest(self.prices_for(bounds.input_tokens)))
+    }
+
+    /// Nano-USD per million tokens of output at the dearer tier that these bounds can reach, before factors.
+    #[must_use]
+    pub fn dearest_output_price(&self, bounds: &Bounds<'_>) -> i64 {
+        self.base.output.max(self.prices_for(bounds.input_tokens).output)
+    }
+
+    fn worst_input_units(&self, bounds: &Bounds<'_>) -> Option<i128> {
+        let price =
+            i128::from(self.dearest_input_price(bounds)).checked_mul(self.worst_factor(bounds)?)?;
+        let input = i128::from(bounds.input_tokens).checked_mul(price)?;
+        input.checked_add(search_units(self, bounds.web_searches)?)
+    }
+
+    fn worst_output_units(&self, bounds: &Bounds<'_>) -> Option<i128> {
+        i128::from(self.dearest_output_price(bounds)).checked_mul(self.worst_factor(bounds)?)
+    }
+
+    fn worst_factor(&self, bounds: &Bounds<'_>) -> Option<i128> {
+        let geo = self.geo_multiplier(bounds.geo).unwrap_or(Multiplier::ONE);
+        let speed = self.speed_multiplier(bounds.speed).unwrap_or(Multiplier::ONE);
+        factor(self, geo, speed, Multiplier::ONE)
+    }
+}
+
+/// One pass over one model, in units.
+fn pass_units(
+    rates: &Rates,
+    tokens: &TokenCounts,
+    usage: &Usage,
+    unpriced: &mut Vec<&'static str>,
+) -> Result<i128, MoneyError> {
+    let mut or_one = |multiplier: Option<Multiplier>, part| {
+        multiplier.unwrap_or_else(|| {
+            note(unpriced, part);
+            Multiplier::ONE
+        })
+    };
+    let geo = or_one(rates.geo_multiplier(usage.inference_geo.as_deref()), "inference_geo");
+    let speed = or_one(rates.speed_multiplier(usage.speed.as_deref()), "speed");
+    let tier = or_one(rates.tier_multiplier(usage.service_tier.as_deref()), "service_tier");
+    let prices = rates.prices_for(tokens.prompt());
+    let classes = [
+        (tokens.input, prices.input),
+        (tokens.output, prices.output),
+        (tokens.cache_write_5m, prices.cache_write_5m),
+        (tokens.cache_write_1h, prices.cache_write_1h),
+        (tokens.cache_read, prices.cache_read),
+    ];
+    classes
+        .into_iter()
+        .try_fold(0_i128, |sum, (count, price)| {
+            sum.checked_add(i128::from(count).checked_mul(i128::from(price))?)
+        })
+        .and_then(|sum| sum.checked_mul(factor(rates, geo, speed, tier)?))
+        .ok_or(MoneyError::Overflow)
+}
+
+fn factor(rates: &Rates, geo: Multiplier, speed: Multiplier, tier: Multiplier) -> Option<i128> {
+    [geo, speed, tier]
+        .into_iter()
+        .try_fold(i128::from(rates.markup.as_millionths()), |product, multiplier| {
+            product.checked_mul(i128::from(multiplier.as_thousandths()))
+        })
+}
+
+fn search_units(rates: &Rates, searches: u64) -> Option<i128> {
+    i128::from(searches)
+        .checked_mul(i128::from(rates.web_search_per_1000))?
+        .checked_mul(i128::from(rates.markup.as_millionths()))?
+        .checked_mul(UNITS_PER_SEARCH)
+}
+
+fn rounded_up(units: i128) -> Result<NanoUsd, MoneyError> {
+    let whole = units / UNITS_PER_NANO;
+    let has_rest = units % UNITS_PER_NANO > 0;
+    NanoUsd::from_wide(if has_rest { whole + 1 } else { whole })
+}
+
+fn note(unpriced: &mut Vec<&'static str>, part: &'static str) {
+    if !unpriced.contains(&part) {
+        unpriced.push(part);
+    }
+}
