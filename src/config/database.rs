@@ -42,7 +42,7 @@ pub enum DatabaseUrlError {
         "must name a file, such as sqlite://sluice.db; a database in memory or with options is refused"
     )]
     SqlitePath,
-    /// PostgreSQL elsewhere, without a checked certificate.
+    /// A server elsewhere, without a checked certificate.
     #[error("must end in ?sslmode=verify-full, as PostgreSQL is on another host")]
     Plaintext,
 }
@@ -95,7 +95,7 @@ fn is_protected(rest: &str) -> bool {
             || host.to_ascii_lowercase().starts_with("%2f");
         is_socket || is_loopback_host(host)
     };
-    let is_verified = values("sslmode").last() == Some("verify-full");
+    let is_verified = values("sslmode").next_back() == Some("verify-full");
     is_verified || all_hosts.all(is_local)
 }
 

@@ -1,6 +1,7 @@
 //! On which line of the operator's file each key stands.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use toml_edit::{Array, Document, Item, TableLike};
@@ -36,47 +37,41 @@ impl Index<'_> {
     fn table(&mut self, table: &dyn TableLike, at: &KeyPath) {
         for (name, item) in table.iter() {
             let at = at.key(name);
-            if let Some(span) = table.key(name).and_then(toml_edit::Key::span) {
-                self.note(&at, span.start);
-            }
-            if let Some(tables) = item.as_array_of_tables() {
-                for (position, table) in tables.iter().enumerate() {
-                    let at = at.index(position);
-                    if let Some(span) = table.span() {
-                        self.note(&at, span.start);
-                    }
-                    self.table(table, &at);
-                }
-            } else if let Some(array) = item.as_array() {
-                self.array(array, &at);
-            } else if let Some(table) = item.as_table_like() {
-                self.header(item, &at);
+            self.note(&at, table.key(name).and_then(toml_edit::Key::span));
+            self.item(item, &at);
+        }
+    }
+
+    fn item(&mut self, item: &Item, at: &KeyPath) {
+        if let Some(tables) = item.as_array_of_tables() {
+            for (position, table) in tables.iter().enumerate() {
+                let at = at.index(position);
+                self.note(&at, table.span());
                 self.table(table, &at);
             }
+        } else if let Some(array) = item.as_array() {
+            self.array(array, at);
+        } else if let Some(table) = item.as_table_like() {
+            // The key may have been seen on the way to a table below; the header is the better place.
+            self.note(at, item.as_table().and_then(toml_edit::Table::span));
+            self.table(table, at);
         }
     }
 
     fn array(&mut self, array: &Array, at: &KeyPath) {
         for (position, value) in array.iter().enumerate() {
             let at = at.index(position);
-            if let Some(span) = value.span() {
-                self.note(&at, span.start);
-            }
+            self.note(&at, value.span());
             if let Some(table) = value.as_inline_table() {
                 self.table(table, &at);
             }
         }
     }
 
-    /// A table's own header, where its key was first seen on the way to another.
-    fn header(&mut self, item: &Item, at: &KeyPath) {
-        if let Some(span) = item.as_table().and_then(toml_edit::Table::span) {
-            self.note(at, span.start);
+    fn note(&mut self, at: &KeyPath, span: Option<Range<usize>>) {
+        if let Some(span) = span {
+            self.lines.insert(at.clone(), position(self.text, span.start).0);
         }
-    }
-
-    fn note(&mut self, at: &KeyPath, offset: usize) {
-        self.lines.insert(at.clone(), position(self.text, offset).0);
     }
 }
 

@@ -175,18 +175,15 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The nearest place: the key itself, otherwise what contains it. The environment wins, as it does for values.
+    /// The nearest place: the key itself, otherwise what contains it. The environment wins, as it does for values; a
+    /// variable below the key has made a table of it.
     fn of(&self, at: &KeyPath) -> Place {
-        let related =
-            |(path, _): &(&KeyPath, &String)| path.starts_with(at) || at.starts_with(path);
-        let exact_line = self.lines.get(at).copied();
-        let variable = match self.variables.get(at) {
-            Some(variable) => Some(variable),
-            None if exact_line.is_none() => {
-                self.variables.iter().find(related).map(|(_, variable)| variable)
-            }
-            None => None,
-        };
+        let has_line = self.lines.contains_key(at);
+        let variable = self
+            .variables
+            .iter()
+            .find(|(path, _)| path.starts_with(at) || (!has_line && at.starts_with(path)));
+        let variable = variable.map(|(_, variable)| variable);
         if let Some(variable) = variable {
             return Place::Env(variable.clone());
         }

@@ -110,9 +110,17 @@ impl Rates {
     #[must_use]
     pub fn dearest_input_price(&self, bounds: &Bounds<'_>) -> i64 {
         let dearest = |prices: &TokenPrices| {
-            let write_5m = if bounds.uses_5m_cache { prices.cache_write_5m } else { 0 };
-            let write_1h = if bounds.uses_1h_cache { prices.cache_write_1h } else { 0 };
-            prices.input.max(prices.cache_read).max(write_5m).max(write_1h)
+            let usable = [
+                (true, prices.input),
+                (true, prices.cache_read),
+                (bounds.uses_5m_cache, prices.cache_write_5m),
+                (bounds.uses_1h_cache, prices.cache_write_1h),
+            ];
+            usable
+                .into_iter()
+                .filter(|(is_usable, _)| *is_usable)
+                .map(|(_, price)| price)
+                .fold(0, i64::max)
         };
         dearest(&self.base).max(dearest(self.prices_for(bounds.input_tokens)))
     }

@@ -52,11 +52,13 @@ pub(super) fn unknown_key(hint: Option<&str>) -> String {
     }
 }
 
-/// The known name that `name` was probably meant to be.
+/// The known name that `name` was probably meant to be: one that it begins, such as without its unit, or one that
+/// differs by few letters.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = name.chars().count().div_ceil(3);
+    let is_begun = |other: &str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
     known
-        .map(|other| (distance(name, other), other))
+        .map(|other| (if is_begun(other) { 0 } else { distance(name, other) }, other))
         .filter(|(far, _)| *far <= most)
         .min()
         .map(|(_, other)| other)

@@ -12,14 +12,9 @@ fn rates(model: &str) -> Arc<Rates> {
     Arc::clone(built_in("1").rates(model, day(NOW)).unwrap())
 }
 
-fn tokens(
-    input: u64,
-    output: u64,
-    cache_write_5m: u64,
-    cache_write_1h: u64,
-    cache_read: u64,
-) -> TokenCounts {
-    TokenCounts { input, output, cache_write_5m, cache_write_1h, cache_read }
+/// Input, output, written for five minutes, written for an hour, read.
+fn tokens(input: u64, output: u64, short: u64, long: u64, read: u64) -> TokenCounts {
+    TokenCounts { input, output, cache_write_5m: short, cache_write_1h: long, cache_read: read }
 }
 
 fn usage(tokens: TokenCounts) -> Usage {
@@ -169,9 +164,8 @@ fn the_affordable_output_is_the_most_that_the_funds_cover() {
 
 fn any_tokens() -> impl Strategy<Value = TokenCounts> {
     let count = || prop_oneof![0_u64..10, 0_u64..120_000];
-    (count(), count(), count(), count(), count()).prop_map(
-        |(input, output, write_5m, write_1h, read)| tokens(input, output, write_5m, write_1h, read),
-    )
+    (count(), count(), count(), count(), count())
+        .prop_map(|(input, output, short, long, read)| tokens(input, output, short, long, read))
 }
 
 fn any_rates() -> impl Strategy<Value = Arc<Rates>> {

@@ -153,12 +153,10 @@ impl Rates {
 
     /// Names these rates after their first day and their content.
     pub(super) fn with_version(mut self, from: UnixMillis) -> Self {
-        let mut digest = Sha256::new();
-        digest.update(self.canonical());
-        let prefix: String =
-            digest.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(self.canonical());
+        let prefix = digest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
         let day: String = from.to_string().chars().take(10).collect();
-        self.version = format!("{day}-{prefix}");
+        self.version = format!("{day}-{prefix:08x}");
         self
     }
 
