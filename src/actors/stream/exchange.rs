@@ -183,10 +183,17 @@ impl NoAnswer {
         Self { ending, error, headers: Vec::new() }
     }
 
-    /// Voids the reservation and tells the client.
-    pub(super) async fn finish(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
-        let status = self.error.status;
-        reservation.void(self.ending, status).await;
+    /// Voids the reservation and tells the client, unless it has been told already (E3j).
+    pub(super) async fn finish(
+        self,
+        reservation: Reservation,
+        reply: Option<oneshot::Sender<Reply>>,
+    ) {
+        let Some(reply) = reply else {
+            reservation.void(Ending::E3j, ApiError::timeout().status).await;
+            return;
+        };
+        reservation.void(self.ending, self.error.status).await;
         drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
     }
 }
