@@ -161,7 +161,8 @@ fn uncovered(available: NanoUsd, quote: &Quote) -> ApiError {
 }
 
 /// The upstream's headers that a client may see; never the operator's organisation or limits.
-pub(super) fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+#[must_use]
+pub fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     const PASSING: [&str; 3] = ["content-type", "retry-after", "x-should-retry"];
     PASSING
         .iter()
