@@ -326,7 +326,9 @@ impl Relay {
                 }
                 let line_end = if is_mid_line { "\n" } else { "" };
                 let event = format!("{line_end}{}", error.to_event(&request_id));
-                drop(outlet.send(Bytes::from(event), TAIL).await);
+                if outlet.send(Bytes::from(event), TAIL).await.is_err() {
+                    tracing::trace!("the client left before its last event");
+                }
             }
         }
         drop((queue, gone));

@@ -226,7 +226,9 @@ impl Reservation {
         let posted = record.clone();
         shared.tracker.spawn(async move {
             let outcome = ledger.apply(Command::Post { record: posted }).await;
-            drop(done.send(outcome.is_ok()));
+            if done.send(outcome.is_ok()).is_err() {
+                tracing::trace!("a post landed after its exchange had given up waiting");
+            }
         });
         match tokio::time::timeout(shared.settings.stream.settle_wait, is_durable).await {
             Ok(Ok(is_durable)) => is_durable,
