@@ -150,7 +150,9 @@ impl Application {
         let (servers, both_ended) = tokio::sync::oneshot::channel();
         shared_spawn(async move {
             drop(tokio::join!(gateway, admin));
-            drop(servers.send(()));
+            if servers.send(()).is_err() {
+                tracing::debug!("the servers ended behind the stop");
+            }
         });
         let was_alive = watch(&shared, &stop.in_order).await;
         let is_settled = stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
 use crate::app::StartError;
-use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
+use crate::config::{self, ConfigErrors, Purpose, Sources};
 use crate::db::{AnyConnection, Database, DbError, migrate};
 use crate::domain::clock::Clock;
 use crate::ledger::LedgerError;
@@ -158,7 +158,6 @@ fn run_sandbox(args: &SandboxArgs) -> Result<ExitCode, CliError> {
 
 /// What a command that works on the database has before it. The server may run beside it.
 struct Desk {
-    settings: Settings,
     database: Database,
     clock: Clock,
     migrated: Vec<String>,
@@ -169,7 +168,7 @@ impl Desk {
         let settings = config::load_for(sources, Purpose::Command)?;
         let database = Database::open(&settings.database)?;
         let migrated = migrate::run_pending(&mut *database.connection()?)?;
-        Ok(Self { settings, database, clock: Clock::System, migrated })
+        Ok(Self { database, clock: Clock::System, migrated })
     }
 
     fn with<T, E: Into<CliError>>(

@@ -171,7 +171,7 @@ fn show(
         ("available", format!("{available} USD")),
         ("reserved", format!("{reserved} USD")),
     ];
-    output.table(&["", ""], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
+    output.table(&[], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
     if !usage.is_empty() {
         let header = ["request", "time", "model", "in", "out", "ending", "cost USD"];
         output.table(&header, usage.iter().map(usage_row))?;

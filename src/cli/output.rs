@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 
 /// Standard output for results, standard error for complaints.
 pub(super) struct Output {
@@ -29,7 +29,10 @@ impl Output {
         Row: IntoIterator<Item = Vec<String>>,
     {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+        table.load_style(NOTHING);
+        if !header.is_empty() {
+            table.set_header(header);
+        }
         table.add_rows(rows);
         writeln!(self.results, "{table}")
     }
