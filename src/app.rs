@@ -53,7 +53,9 @@ pub enum StartError {
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// Descriptors.
-    #[error("server.max_streams = {streams} needs {needed} file descriptors, but the hard limit is {limit}")]
+    #[error(
+        "server.max_streams = {streams} needs {needed} file descriptors, but the hard limit is {limit}"
+    )]
     Descriptors {
         /// As configured.
         streams: usize,
@@ -114,8 +116,7 @@ impl Application {
         let tracker = Tracker::default();
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
         let ledger_arbiter = Arbiter::new();
-        let ledger =
-            LedgerHandle::start(&ledger_arbiter.handle(), database.clone(), clock.clone());
+        let ledger = LedgerHandle::start(&ledger_arbiter.handle(), database.clone(), clock.clone());
         let node_id = settings.server.node_id.clone().map_or_else(|| public_id("node_"), Ok)?;
         let shared = Arc::new(Shared {
             ledger: ledger.clone(),
@@ -155,7 +156,8 @@ impl Application {
             }
         });
         let was_alive = watch(&shared, &stop.in_order).await;
-        let is_settled = stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
+        let is_settled =
+            stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
         drop(both_ended.await);
         let node_id = Arc::clone(&shared.node_id);
         if let Err(error) = database.run(move |conn| nodes::release(conn, &node_id)).await {

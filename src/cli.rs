@@ -113,11 +113,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Vec<(String, String)>
     }
 }
 
-fn run(
-    cli: Cli,
-    env: Vec<(String, String)>,
-    output: &mut Output,
-) -> Result<ExitCode, CliError> {
+fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<ExitCode, CliError> {
     let sources = Sources { file: cli.config, env };
     match cli.command {
         Command::Serve(args) => serve::run(&args, config::load(&sources)?),

@@ -75,8 +75,7 @@ pub(super) fn run(
         AccountCommand::List { json } => list(desk, *json, output)?,
         AccountCommand::Show { account, usage, json } => {
             let account = wanted(desk, account)?;
-            let rows =
-                desk.with(|conn| usage_logs::latest(conn, account.account_id(), *usage))?;
+            let rows = desk.with(|conn| usage_logs::latest(conn, account.account_id(), *usage))?;
             show(&account, &rows, *json, output)?;
         }
         AccountCommand::Credit { account, amount, reference, json } => {

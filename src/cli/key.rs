@@ -48,8 +48,8 @@ pub(super) fn run(
     match command {
         KeyCommand::Create { account, name, json } => {
             let account = wanted(desk, account)?;
-            let issued = desk
-                .with(|conn| accounts::issue_key(conn, account.account_id(), name, now))?;
+            let issued =
+                desk.with(|conn| accounts::issue_key(conn, account.account_id(), name, now))?;
             let key = issued.key.reveal();
             if *json {
                 output.json(&json!({ "id": issued.public_id, "name": name, "key": key }))?;
@@ -90,7 +90,6 @@ fn row(key: &ApiKeyRow) -> Vec<String> {
         key.public_id.clone(),
         key.name.clone(),
         UnixMillis::from_millis(key.created_at).to_string(),
-        key.revoked_at
-            .map_or_else(|| "-".to_owned(), |at| UnixMillis::from_millis(at).to_string()),
+        key.revoked_at.map_or_else(|| "-".to_owned(), |at| UnixMillis::from_millis(at).to_string()),
     ]
 }
