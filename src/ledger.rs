@@ -8,6 +8,8 @@
 
 mod command;
 mod group;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use command::{Command, EntryKind, Outcome};

@@ -254,8 +254,16 @@ mod tests {
             assert!(is_same, "{body}: {error:?}");
             assert!(!error.to_string().contains("SECRET"));
         }
-        let deep = format!(r#"{{"model":"a","x":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
-        assert!(matches!(parse(deep.as_bytes()), Err(RequestError::Json { .. })));
+    }
+
+    #[test]
+    fn nesting_without_end_is_skipped_or_refused_but_never_walked() {
+        let deep = |inside: &str| {
+            inside.replace('_', &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)))
+        };
+        assert!(parse(deep(r#"{"model":"a","x":_}"#).as_bytes()).is_ok());
+        let refused = parse(deep(r#"{"model":"a","messages":_}"#).as_bytes());
+        assert!(matches!(refused, Err(RequestError::Invalid("messages", _))));
     }
 
     #[test]

@@ -124,7 +124,9 @@ impl SseReader {
     fn end_line(&mut self, last_part: &[u8], start: u64, sink: &mut impl FnMut(Event<'_>)) {
         if self.line_len == 0 {
             let len = u64::try_from(last_part.len()).unwrap_or(u64::MAX);
-            self.take_line(last_part, len, start, sink);
+            // Cut like a line that came in pieces, so that the split makes no difference.
+            let line = last_part.get(..self.limit).unwrap_or(last_part);
+            self.take_line(line, len, start, sink);
             return;
         }
         self.keep_line(last_part);

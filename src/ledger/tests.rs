@@ -1,0 +1,299 @@
+//! The ledger against a small model, on a real database: any order of commands, in groups of any
+//! size, each perhaps sent twice, leaves what the model has and books that balance.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use proptest::prelude::*;
+
+use super::{Command, EntryKind, Outcome, apply, verify};
+use crate::accounts;
+use crate::db::{AnyConnection, accounts as account_rows, api_keys, migrate};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
+
+const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
+
+/// A database with accounts and a live key for each.
+struct Books {
+    conn: AnyConnection,
+    holders: Vec<(AccountId, ApiKeyId)>,
+}
+
+impl Books {
+    fn new(accounts: usize) -> Self {
+        let sqlite = diesel::SqliteConnection::establish(":memory:").unwrap();
+        let mut conn = AnyConnection::Sqlite(sqlite);
+        migrate::run_pending(&mut conn).unwrap();
+        let holders = (0..accounts).map(|n| holder(&mut conn, n)).collect();
+        Self { conn, holders }
+    }
+
+    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
+        apply(&mut self.conn, commands, NOW).unwrap()
+    }
+
+    fn balance(&mut self, account: usize) -> (i64, i64) {
+        let id = self.holders[account].0;
+        let before = AccountId(id.0 - 1);
+        let row = account_rows::page(&mut self.conn, before, 1).unwrap().remove(0);
+        (row.available_nanousd, row.reserved_nanousd)
+    }
+
+    fn record(&self, account: usize, exchange: usize, cost: i64) -> UsageRecord {
+        let (account_id, api_key_id) = self.holders[account];
+        UsageRecord {
+            id: RequestId::from_stored(format!("req_{account}_{exchange}")),
+            account_id,
+            api_key_id,
+            created_at: NOW,
+            endpoint: Endpoint::Messages,
+            requested_model: "m".to_owned(),
+            served_model: None,
+            upstream: None,
+            input_tokens: 0,
+            output_tokens: 0,
+            cache_write_5m_tokens: 0,
+            cache_write_1h_tokens: 0,
+            cache_read_tokens: 0,
+            web_searches: 0,
+            service_tier: None,
+            inference_geo: None,
+            speed: None,
+            price_version: "v".to_owned(),
+            cost: NanoUsd::from_nanos(cost),
+            first_byte_ms: None,
+            latency_ms: 0,
+            http_status: 200,
+            ending: Ending::E1,
+            is_estimated: false,
+        }
+    }
+}
+
+fn holder(conn: &mut AnyConnection, number: usize) -> (AccountId, ApiKeyId) {
+    let account = accounts::open(conn, &format!("a{number}@example.org"), NOW).unwrap();
+    let issued = accounts::issue_key(conn, account.account_id(), "k", NOW).unwrap();
+    let key = api_keys::holder(conn, &issued.key.hash()).unwrap().unwrap();
+    (key.account_id, key.api_key_id)
+}
+
+/// What a test does, in small numbers so that ids meet.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Credit { account: usize, reference: usize, amount: i64 },
+    Reserve { account: usize, exchange: usize, amount: i64 },
+    Extend { account: usize, exchange: usize, amount: i64 },
+    Checkpoint { account: usize, exchange: usize, cost: i64 },
+    Post { account: usize, exchange: usize, cost: i64 },
+    Recover { account: usize, exchange: usize },
+}
+
+const ACCOUNTS: usize = 3;
+
+fn act() -> impl Strategy<Value = Act> {
+    let who = (0..ACCOUNTS, 0..6_usize, 0..500_i64);
+    (0..6_u8, who).prop_map(|(kind, (account, exchange, amount))| match kind {
+        0 => Act::Credit { account, reference: exchange, amount },
+        1 => Act::Reserve { account, exchange, amount },
+        2 => Act::Extend { account, exchange, amount },
+        3 => Act::Checkpoint { account, exchange, cost: amount },
+        4 => Act::Post { account, exchange, cost: amount },
+        _ => Act::Recover { account, exchange },
+    })
+}
+
+fn command(books: &Books, act: Act) -> Command {
+    let node_id = "n".into();
+    let id = |account, exchange| books.record(account, exchange, 0).id;
+    let account_id = |account: usize| books.holders[account].0;
+    match act {
+        Act::Credit { account, reference, amount } => Command::Credit {
+            account_id: account_id(account),
+            kind: EntryKind::Deposit,
+            reference: format!("{account}-{reference}"),
+            amount: NanoUsd::from_nanos(amount),
+        },
+        Act::Reserve { account, exchange, amount } => Command::Reserve {
+            record: books.record(account, exchange, 0),
+            amount: NanoUsd::from_nanos(amount),
+            node_id,
+        },
+        Act::Extend { account, exchange, amount } => Command::Extend {
+            id: id(account, exchange),
+            account_id: account_id(account),
+            amount: NanoUsd::from_nanos(amount),
+        },
+        Act::Checkpoint { account, exchange, cost } => {
+            Command::Checkpoint { record: books.record(account, exchange, cost) }
+        }
+        Act::Post { account, exchange, cost } => {
+            Command::Post { record: books.record(account, exchange, cost) }
+        }
+        Act::Recover { account, exchange } => Command::Recover {
+            id: id(account, exchange),
+            account_id: account_id(account),
+            ending: Ending::E12,
+        },
+    }
+}
+
+/// The ledger in forty lines: balances, what is held, what was settled.
+#[derive(Default)]
+struct Model {
+    available: BTreeMap<usize, i64>,
+    held: BTreeMap<(usize, usize), (i64, i64)>,
+    settled: BTreeMap<(usize, usize), (i64, bool)>,
+    credits: BTreeMap<(usize, usize), ()>,
+}
+
+impl Model {
+    fn play(&mut self, act: Act) {
+        match act {
+            Act::Credit { account, reference, amount } => {
+                if self.credits.insert((account, reference), ()).is_none() {
+                    *self.available.entry(account).or_default() += amount;
+                }
+            }
+            Act::Reserve { account, exchange, amount } => {
+                let available = self.available.entry(account).or_default();
+                let is_new = !self.held.contains_key(&(account, exchange));
+                // A settled exchange's id is never reserved again: ids are random.
+                if is_new && *available >= amount.max(0) {
+                    *available -= amount;
+                    self.held.insert((account, exchange), (amount, 0));
+                }
+            }
+            Act::Extend { account, exchange, amount } => {
+                let Some((held, _)) = self.held.get_mut(&(account, exchange)) else { return };
+                let available = self.available.entry(account).or_default();
+                let more = (amount - *held).max(0);
+                if *available >= more {
+                    *available -= more;
+                    *held += more;
+                }
+            }
+            Act::Checkpoint { account, exchange, cost } => {
+                if let Some((_, checkpoint)) = self.held.get_mut(&(account, exchange)) {
+                    *checkpoint = cost;
+                }
+            }
+            Act::Post { account, exchange, cost } => self.settle(account, exchange, cost, false),
+            Act::Recover { account, exchange } => {
+                if let Some((_, checkpoint)) = self.held.get(&(account, exchange)).copied() {
+                    self.settle(account, exchange, checkpoint, true);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, account: usize, exchange: usize, cost: i64, is_recovery: bool) {
+        let available = self.available.entry(account).or_default();
+        if let Some((held, _)) = self.held.remove(&(account, exchange)) {
+            *available += held - cost;
+            self.settled.insert((account, exchange), (cost, is_recovery));
+        } else if let Some((before, true)) = self.settled.get(&(account, exchange)).copied()
+            && cost > before
+        {
+            *available -= cost - before;
+            self.settled.insert((account, exchange), (cost, false));
+        }
+    }
+
+    /// Whether the act would reserve an id that was settled: the wire never does.
+    fn is_reuse(&self, act: Act) -> bool {
+        matches!(act, Act::Reserve { account, exchange, .. }
+            if self.settled.contains_key(&(account, exchange)))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_order_in_any_groups_sent_twice_or_not_keeps_the_books(
+        acts in proptest::collection::vec((act(), any::<bool>()), 1..60),
+        group_sizes in proptest::collection::vec(1..9_usize, 1..30),
+    ) {
+        let mut books = Books::new(ACCOUNTS);
+        let mut model = Model::default();
+        let mut commands = Vec::new();
+        for (act, is_sent_twice) in acts {
+            if model.is_reuse(act) {
+                continue;
+            }
+            model.play(act);
+            let command = command(&books, act);
+            if is_sent_twice {
+                commands.push(command.clone());
+                model.play(act);
+            }
+            commands.push(command);
+        }
+        let mut sizes = group_sizes.iter().cycle();
+        let mut rest = &commands[..];
+        while !rest.is_empty() {
+            let size = (*sizes.next().unwrap()).min(rest.len());
+            let (group, behind) = rest.split_at(size);
+            books.apply(group);
+            rest = behind;
+        }
+        for account in 0..ACCOUNTS {
+            let held: i64 =
+                model.held.iter().filter(|((who, _), _)| *who == account).map(|(_, (held, _))| held).sum();
+            let available = model.available.get(&account).copied().unwrap_or(0);
+            prop_assert_eq!(books.balance(account), (available, held));
+        }
+        let report = verify(&mut books.conn).unwrap();
+        prop_assert!(report.discrepancies.is_empty(), "{:?}", report.discrepancies);
+        prop_assert_eq!(usize::try_from(report.usage_rows).unwrap(), model.settled.len());
+    }
+}
+
+#[test]
+fn e16_a_post_that_was_not_heard_in_time_changes_the_row_and_not_the_money() {
+    let mut books = Books::new(1);
+    let act = |act| [act];
+    let credit = command(&books, Act::Credit { account: 0, reference: 0, amount: 1000 });
+    let reserve = command(&books, Act::Reserve { account: 0, exchange: 0, amount: 400 });
+    let post = Command::Post { record: books.record(0, 0, 70) };
+    books.apply(&act(credit));
+    books.apply(&act(reserve));
+    assert_eq!(books.apply(&act(post.clone())), [Outcome::Posted]);
+    let unheard = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 70) };
+    books.apply(&act(Command::Post { record: unheard }));
+    assert_eq!(books.balance(0), (930, 0));
+    assert_eq!(books.apply(&act(post)), [Outcome::AlreadyPosted]);
+    assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
+}
+
+#[test]
+fn a_revoked_key_a_suspended_account_and_a_negative_balance_reserve_nothing() {
+    let mut books = Books::new(3);
+    for account in 0..3 {
+        let credit = command(&books, Act::Credit { account, reference: 0, amount: 100 });
+        books.apply(&[credit]);
+    }
+    books.conn.batch_execute_for_test(
+        "UPDATE api_keys SET revoked_at = 1 WHERE account_id = 1;
+         UPDATE accounts SET status = 'suspended' WHERE id = 2;
+         UPDATE accounts SET available_nanousd = -1 WHERE id = 3;",
+    );
+    let mut reserve = |account| {
+        let act = Act::Reserve { account, exchange: 0, amount: 0 };
+        let command = command(&books, act);
+        books.apply(&[command]).remove(0)
+    };
+    assert_eq!(reserve(0), Outcome::KeyRevoked);
+    assert_eq!(reserve(1), Outcome::AccountSuspended);
+    assert_eq!(reserve(2), Outcome::Insufficient { available: NanoUsd::from_nanos(-1) });
+}
+
+impl AnyConnection {
+    fn batch_execute_for_test(&mut self, sql: &str) {
+        use diesel::connection::SimpleConnection;
+        self.batch_execute(sql).unwrap();
+    }
+}
