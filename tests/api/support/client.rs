@@ -302,6 +302,14 @@ impl Answer {
         self
     }
 
+    /// Reads on until the body has so many bytes.
+    pub(crate) fn read_to(&mut self, length: usize) {
+        while self.body.len() < length {
+            assert!(self.end.is_none(), "ended at {} of {length} bytes", self.body.len());
+            self.read_some();
+        }
+    }
+
     /// Reads to the end of the body.
     pub(crate) fn finish(self) -> Response {
         self.finish_keeping().0
