@@ -14,6 +14,7 @@ mod answer;
 mod args;
 mod content;
 mod events;
+mod head;
 mod models;
 mod passage;
 mod playback;

@@ -18,7 +18,7 @@ mod settle;
 
 use actix::prelude::*;
 
-pub use exchange::{Exchange, ExchangeParts, Reply, Shared};
+pub use exchange::{Exchange, ExchangeParts, Reply, Shared, passing_headers};
 pub use outlet::{AnswerStream, Piece};
 pub use settle::Quote;
 

@@ -29,6 +29,13 @@ impl UnixMillis {
         Self(self.0.saturating_add(millis))
     }
 
+    /// RFC 3339 in UTC without a fraction, `2026-11-22T10:00:00Z`.
+    #[must_use]
+    pub fn to_rfc3339_secs(self) -> String {
+        let moment = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
+        moment.to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
     /// Milliseconds from `earlier` to here, never below zero.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> i64 {

@@ -46,6 +46,21 @@ pub enum Anomaly {
     RepeatedStart,
 }
 
+impl Anomaly {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadCount => "usage: not a count",
+            Self::FallingCount => "usage: a count fell",
+            Self::UnsplitCacheWrite => "usage: cache writes beyond their split",
+            Self::UnknownIteration => "usage: unknown kind of iteration",
+            Self::UnreadableEvent => "an event cannot be read",
+            Self::RepeatedStart => "a second message_start",
+        }
+    }
+}
+
 /// One stream's meter.
 pub struct Meter {
     sse: SseReader,
@@ -151,16 +166,29 @@ impl Meter {
     #[must_use]
     pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
         let mut usage = self.reported();
-        let estimate = self
-            .delta_bytes
-            .saturating_mul(1000)
-            .checked_div(bytes_per_token_milli)
-            .unwrap_or(self.delta_bytes);
+        let estimate = self.estimate(bytes_per_token_milli);
         let is_estimated = estimate > usage.tokens.output;
         if is_estimated {
             usage.tokens.output = estimate;
         }
         (usage, is_estimated)
+    }
+
+    /// Output tokens of [`Meter::delivered`], without the rest.
+    #[must_use]
+    pub fn delivered_output(&self, bytes_per_token_milli: u64) -> u64 {
+        self.estimate(bytes_per_token_milli).max(self.usage.output())
+    }
+
+    /// Bytes of content in all deltas so far.
+    #[must_use]
+    pub const fn delta_bytes(&self) -> u64 {
+        self.delta_bytes
+    }
+
+    fn estimate(&self, bytes_per_token_milli: u64) -> u64 {
+        let bytes_milli = self.delta_bytes.saturating_mul(1000);
+        bytes_milli.checked_div(bytes_per_token_milli).unwrap_or(self.delta_bytes)
     }
 
     /// What the operator should hear of, each once.

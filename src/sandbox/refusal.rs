@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Serialize;
 
+use super::head::head;
 use super::script::{Flag, Number, Script};
 
 /// An answer that is an error.
@@ -84,12 +85,11 @@ impl Refusal {
     /// The answer to `request_id`.
     pub(super) fn response(&self, request_id: &str) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = HttpResponse::build(status);
+        let mut response = head(status, request_id);
         if let Some(seconds) = self.retry_after {
             response.insert_header(("retry-after", seconds.to_string()));
         }
         response.content_type("application/json");
-        response.insert_header(("request-id", request_id));
         response.body(self.json(Some(request_id)).unwrap_or_default())
     }
 }

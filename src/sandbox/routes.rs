@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::answer::Answer;
 use super::events::Events;
+use super::head::head;
 use super::models::{self, PageQuery};
 use super::playback::Playback;
 use super::refusal::Refusal;
 use super::request::{self, MessageRequest};
 use super::script::{Number, Script};
-use crate::domain::clock::Clock;
 use crate::domain::ids::RequestId;
 
 /// Above the 32 MiB that a gateway should refuse, so that a gateway's limit is the one that is met.
@@ -141,38 +141,6 @@ fn json<T: Serialize>(answer: Result<T, Refusal>) -> HttpResponse {
         Err(refusal) => refusal.response(&id),
     }
 }
-
-/// A head with the headers of an upstream: those that a gateway passes on, and those that are the
-/// operator's own and that it must keep back.
-fn head(status: StatusCode, request_id: &str) -> HttpResponseBuilder {
-    let mut response = HttpResponse::build(status);
-    response.insert_header(("request-id", request_id));
-    response.insert_header(("anthropic-organization-id", "00000000-5a4d-4b0c-8000-000000000000"));
-    let reset = Clock::System.now().plus_millis(60_000).to_string();
-    for (limit, remaining, reset_name, count) in LIMITS {
-        response.insert_header((limit, count));
-        response.insert_header((remaining, count));
-        response.insert_header((reset_name, reset.as_str()));
-    }
-    response
-}
-
-type Limit = (&'static str, &'static str, &'static str, &'static str);
-
-const LIMITS: [Limit; 2] = [
-    (
-        "anthropic-ratelimit-requests-limit",
-        "anthropic-ratelimit-requests-remaining",
-        "anthropic-ratelimit-requests-reset",
-        "4000",
-    ),
-    (
-        "anthropic-ratelimit-tokens-limit",
-        "anthropic-ratelimit-tokens-remaining",
-        "anthropic-ratelimit-tokens-reset",
-        "400000",
-    ),
-];
 
 fn request_id() -> String {
     RequestId::random().map_or_else(|_| "req_sandbox".into(), |id| id.to_string())

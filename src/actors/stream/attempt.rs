@@ -52,16 +52,15 @@ enum Tried {
     Next(NoAnswer),
     /// Nothing, and no other is asked.
     Final(NoAnswer),
-    /// A JSON call's head did not come in time; the request goes on.
-    Late,
 }
 
 impl Attempt {
     pub(super) async fn run(self, mut reservation: Reservation, reply: oneshot::Sender<Reply>) {
+        let mut reply = Some(reply);
         let mut last = NoAnswer::new(Ending::E3, ApiError::bad_gateway());
         for client in &self.upstreams {
             reservation.record.upstream = Some(client.upstream.settings.name.clone());
-            match self.ask(client).await {
+            match self.ask(client, &mut reply).await {
                 Tried::Stream(opened) => {
                     let shared = Arc::clone(&self.shared);
                     drop(self);
@@ -70,29 +69,40 @@ impl Attempt {
                 Tried::Json(answer) => {
                     let shared = Arc::clone(&self.shared);
                     drop(self);
-                    return Gather::new(shared, answer, reservation, Some(reply)).run().await;
+                    return Gather::new(shared, answer, reservation, reply).run().await;
                 }
                 Tried::Next(no_answer) => last = no_answer,
                 Tried::Final(no_answer) => return no_answer.finish(reservation, reply).await,
-                Tried::Late => return self.go_on_without_client(client, reservation, reply).await,
             }
             // Nothing was delivered, and nobody waits for a second try.
-            if reply.is_closed() {
+            if reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
                 break;
             }
         }
         last.finish(reservation, reply).await;
     }
 
-    async fn ask(&self, client: &UpstreamClient) -> Tried {
+    async fn ask(&self, client: &UpstreamClient, reply: &mut Option<oneshot::Sender<Reply>>) -> Tried {
         let stream = &self.shared.settings.stream;
+        let started = Instant::now();
         let limit = if self.wants_stream { stream.first_byte } else { stream.json_head };
-        let deadline = Instant::now() + limit;
-        let sent = tokio::select! {
-            sent = timeout_at(deadline, client.send(&self.request)) => sent,
-            () = self.shared.tracker.cut_token().cancelled() => {
-                return Tried::Final(NoAnswer::new(Ending::E11, ApiError::unavailable()));
+        let mut deadline = started + limit;
+        let mut sending = std::pin::pin!(client.send(&self.request));
+        let sent = loop {
+            let sent = tokio::select! {
+                sent = timeout_at(deadline, &mut sending) => sent,
+                () = self.shared.tracker.cut_token().cancelled() => {
+                    return Tried::Final(NoAnswer::new(Ending::E11, ApiError::unavailable()));
+                }
+            };
+            let Err(_) = sent else { break sent };
+            // E3j: the client of a JSON call hears of the timeout; what the upstream goes on to
+            // make is read and billed.
+            match reply.take_if(|_| !self.wants_stream) {
+                Some(reply) => drop(reply.send(Reply::refused(ApiError::timeout()))),
+                None => break sent,
             }
+            deadline = started + stream.max_duration.max(limit);
         };
         match sent {
             Ok(Ok(answer)) => self.look_at(client, answer, deadline).await,
@@ -100,10 +110,7 @@ impl Attempt {
                 Tried::Next(NoAnswer::new(Ending::E3, ApiError::bad_gateway()))
             }
             Ok(Err(SendError::BadAnswer(why))) => self.unacceptable(client, why),
-            Err(_) if self.wants_stream => {
-                Tried::Final(NoAnswer::new(Ending::E3, ApiError::timeout()))
-            }
-            Err(_) => Tried::Late,
+            Err(_) => Tried::Final(NoAnswer::new(Ending::E3, ApiError::timeout())),
         }
     }
 
@@ -206,20 +213,6 @@ impl Attempt {
                 }
             }
         }
-    }
-
-    /// E3j: the client hears of the timeout; what the upstream goes on to make is read and billed.
-    async fn go_on_without_client(
-        &self,
-        client: &UpstreamClient,
-        reservation: Reservation,
-        reply: oneshot::Sender<Reply>,
-    ) {
-        drop(reply.send(Reply::refused(ApiError::timeout())));
-        let late = NoAnswer::new(Ending::E3j, ApiError::timeout());
-        let (nobody, _) = oneshot::channel();
-        late.finish(reservation, nobody).await;
-        let _ = client;
     }
 }
 

@@ -161,7 +161,8 @@ fn uncovered(available: NanoUsd, quote: &Quote) -> ApiError {
 }
 
 /// The upstream's headers that a client may see; never the operator's organisation or limits.
-pub(super) fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+#[must_use]
+pub fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     const PASSING: [&str; 3] = ["content-type", "retry-after", "x-should-retry"];
     PASSING
         .iter()
@@ -183,10 +184,17 @@ impl NoAnswer {
         Self { ending, error, headers: Vec::new() }
     }
 
-    /// Voids the reservation and tells the client.
-    pub(super) async fn finish(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
-        let status = self.error.status;
-        reservation.void(self.ending, status).await;
+    /// Voids the reservation and tells the client, unless it has been told already (E3j).
+    pub(super) async fn finish(
+        self,
+        reservation: Reservation,
+        reply: Option<oneshot::Sender<Reply>>,
+    ) {
+        let Some(reply) = reply else {
+            reservation.void(Ending::E3j, ApiError::timeout().status).await;
+            return;
+        };
+        reservation.void(self.ending, self.error.status).await;
         drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
     }
 }

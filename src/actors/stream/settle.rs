@@ -164,6 +164,14 @@ impl Reservation {
         self.record.cost = self.quote.price(usage, self.held, &self.shared);
     }
 
+    /// Estimates what an answer used that came without usage (E10): its content by bytes, and of
+    /// the worst case of the input the half that it typically is.
+    pub(super) fn set_unreported_usage(&mut self, mut usage: Usage, content_bytes: u64) {
+        usage.tokens.output = self.quote.model.output_tokens_of_bytes(content_bytes);
+        usage.tokens.input = self.quote.input_tokens / 2;
+        self.set_usage(&usage, true);
+    }
+
     /// Notes the upstream's first content.
     pub(super) fn note_first_byte(&mut self) {
         if self.record.first_byte_ms.is_none() {

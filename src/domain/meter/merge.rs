@@ -50,6 +50,10 @@ impl UsageMerge {
         self.main.input.is_some() || self.main.output.is_some()
     }
 
+    pub(super) fn output(&self) -> u64 {
+        self.main.output.unwrap_or(0)
+    }
+
     /// Takes over an answer's model and its usage object, as far as they are there.
     pub(super) fn merge_answer(&mut self, model: Option<String>, usage: Option<&RawValue>) {
         if self.model.is_none() {

@@ -1,0 +1,106 @@
+//! Accounts and their keys: opening, issuing, and recognising who is asking.
+
+mod key_ring;
+
+use crate::db::accounts::AccountRow;
+use crate::db::{AnyConnection, DbError, accounts, api_keys};
+use crate::domain::api_key::PlainApiKey;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, NoRandomness, public_id};
+
+pub use key_ring::KeyRing;
+
+/// Longest e-mail address (RFC 5321 §4.5.3.1.3).
+const EMAIL_MAX: usize = 254;
+/// Longest name of a key.
+const KEY_NAME_MAX: usize = 64;
+
+/// Why an account or a key could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Not an address.
+    #[error("\"{0}\" is not an e-mail address")]
+    BadEmail(String),
+    /// The address has an account.
+    #[error("{0} has an account already")]
+    EmailTaken(String),
+    /// The key's name is empty, long, or not printable.
+    #[error("a key's name has 1 to {KEY_NAME_MAX} printable characters")]
+    BadKeyName,
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+/// An e-mail address in the form in which accounts are told apart: lower case, no white space.
+///
+/// # Errors
+/// [`AccountError::BadEmail`].
+pub fn parse_email(text: &str) -> Result<String, AccountError> {
+    let refuse = || AccountError::BadEmail(text.chars().take(EMAIL_MAX).collect());
+    let (local, host) = text.rsplit_once('@').ok_or_else(refuse)?;
+    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_host = host.split('.').all(|label| !label.is_empty());
+    if local.is_empty() || !is_host || !is_plain || text.len() > EMAIL_MAX {
+        return Err(refuse());
+    }
+    Ok(text.to_lowercase())
+}
+
+/// Opens an account with nothing on it.
+///
+/// # Errors
+/// [`AccountError`].
+pub fn open(
+    conn: &mut AnyConnection,
+    email: &str,
+    now: UnixMillis,
+) -> Result<AccountRow, AccountError> {
+    let email = parse_email(email)?;
+    let account = accounts::create(conn, &public_id("acct_")?, &email, now)?;
+    account.ok_or(AccountError::EmailTaken(email))
+}
+
+/// A key that was just made: the only time that it is known in clear.
+pub struct IssuedKey {
+    /// Its public name.
+    pub public_id: String,
+    /// Itself.
+    pub key: PlainApiKey,
+}
+
+/// Issues a key.
+///
+/// # Errors
+/// [`AccountError`].
+pub fn issue_key(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    name: &str,
+    now: UnixMillis,
+) -> Result<IssuedKey, AccountError> {
+    let length = name.chars().count();
+    if !(1..=KEY_NAME_MAX).contains(&length) || name.chars().any(char::is_control) {
+        return Err(AccountError::BadKeyName);
+    }
+    let issued = IssuedKey { public_id: public_id("key_")?, key: PlainApiKey::random()? };
+    api_keys::create(conn, &issued.public_id, account_id, name, &issued.key.hash(), now)?;
+    Ok(issued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_email;
+
+    #[test]
+    fn addresses_are_told_apart_without_case() {
+        assert_eq!(parse_email("A.b+c@Example.ORG").unwrap(), "a.b+c@example.org");
+        let long = format!("{}@example.org", "a".repeat(300));
+        for bad in ["", "a", "@b.c", "a@", "a@b..c", "a b@c.d", "a@b.c\n", &long] {
+            assert!(parse_email(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `/v1`: the wire of the Messages API. A request goes through [`auth`], [`body`], [`admission`]
+//! and then becomes an exchange of the `StreamActor`; what comes back is sent by [`respond`].
+
+pub mod admission;
+mod auth;
+mod body;
+mod count_tokens;
+pub mod limits;
+mod messages;
+mod models;
+mod respond;
+pub mod routes;
+
+use std::sync::Arc;
+
+use crate::accounts::KeyRing;
+use crate::actors::stream::Shared;
+use crate::config::Settings;
+use crate::domain::ids::RequestId;
+use crate::upstream::client::UpstreamClient;
+use limits::AccountLimits;
+
+/// What handlers work with. One for each worker, since its clients belong to the worker's thread.
+pub struct Gateway {
+    /// What exchanges share.
+    pub shared: Arc<Shared>,
+    /// Who is asking.
+    pub keys: Arc<KeyRing>,
+    /// How much each account may ask at once.
+    pub limits: Arc<AccountLimits>,
+    /// This worker's way to each upstream, in the operator's order.
+    pub upstreams: Vec<UpstreamClient>,
+}
+
+impl Gateway {
+    fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+}
+
+/// A fresh name for a request, or the 503 that is left without one.
+fn request_id() -> Result<RequestId, actix_web::HttpResponse> {
+    RequestId::random().map_err(|_| actix_web::HttpResponse::ServiceUnavailable().finish())
+}

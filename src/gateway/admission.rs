@@ -1,0 +1,155 @@
+//! Whether a request may go up, and what it may cost at most. What has no price is refused here,
+//! before anything is dispatched.
+
+use std::sync::Arc;
+
+use crate::actors::stream::Quote;
+use crate::config::Settings;
+use crate::domain::api_error::ApiError;
+use crate::domain::clock::UnixMillis;
+use crate::domain::messages_request::{MessagesRequest, ToolUse};
+use crate::domain::price_list::{Model, Rates};
+
+/// Server tools that have a price: their searches and the tokens that they bring in.
+const WEB_SEARCH: &str = "web_search_";
+const WEB_FETCH: &str = "web_fetch_";
+/// A server tool that runs a model of its own, which must be priced.
+const ADVISOR: &str = "advisor_";
+/// Longest part of a client's own words in an error.
+const ECHO_MAX: usize = 100;
+
+/// Checks a request against the price list and the operator's rules.
+///
+/// # Errors
+/// 400 or 404 with the field that is refused.
+pub fn quote(
+    request: &MessagesRequest,
+    settings: &Settings,
+    now: UnixMillis,
+) -> Result<Quote, ApiError> {
+    check_fields(request, settings)?;
+    let (model, rates) = priced(&request.model, settings, now)?;
+    let mut candidates = vec![Arc::clone(&rates)];
+    for name in named_models(request) {
+        candidates.push(priced(name, settings, now)?.1);
+    }
+    check_multipliers(request, &candidates)?;
+    let tools = tool_ceilings(request, settings)?;
+    let rules = &settings.reservation;
+    let text = request.ascii_bytes.div_ceil(rules.ascii_bytes_per_token);
+    let text = text.saturating_add(request.other_bytes).min(model.context_tokens);
+    let input_tokens = text
+        .saturating_add(request.images.saturating_mul(rules.image_tokens))
+        .saturating_add(request.documents.saturating_mul(rules.document_tokens))
+        .saturating_add(tools.input_tokens);
+    let asked = request
+        .fallbacks
+        .iter()
+        .filter_map(|fallback| fallback.max_tokens)
+        .chain(request.max_tokens)
+        .max()
+        .unwrap_or(0);
+    let max_output = asked.min(model.max_output_tokens.max(1));
+    let reserved_output =
+        if request.is_stream { max_output.min(rules.reserve_output_tokens) } else { max_output };
+    Ok(Quote {
+        model,
+        rates,
+        prices: Arc::clone(&settings.prices),
+        at: now,
+        candidates,
+        input_tokens,
+        web_searches: tools.searches,
+        uses_5m_cache: request.uses_cache,
+        uses_1h_cache: request.uses_1h_cache,
+        geo: request.inference_geo.clone(),
+        speed: request.speed.clone(),
+        reserved_output,
+        max_output,
+    })
+}
+
+fn check_fields(request: &MessagesRequest, settings: &Settings) -> Result<(), ApiError> {
+    let refused = &settings.requests.refused_fields;
+    if let Some(field) = request.fields.iter().find(|field| refused.contains(field)) {
+        return Err(ApiError::invalid_request(format!("{field}: not offered here, as it has no price")));
+    }
+    if request.uses_stored_file {
+        return Err(ApiError::invalid_request(
+            "messages: files held upstream are not offered here; send the content itself",
+        ));
+    }
+    Ok(())
+}
+
+fn named_models(request: &MessagesRequest) -> impl Iterator<Item = &str> {
+    let fallbacks = request.fallbacks.iter().map(|fallback| fallback.model.as_str());
+    fallbacks.chain(request.typed_tools.iter().filter_map(|tool| tool.model.as_deref()))
+}
+
+fn priced(
+    name: &str,
+    settings: &Settings,
+    now: UnixMillis,
+) -> Result<(Arc<Model>, Arc<Rates>), ApiError> {
+    let model = settings.prices.find(name);
+    let rates = model.and_then(|model| model.rates_at(now));
+    match (model, rates) {
+        (Some(model), Some(rates)) => Ok((Arc::clone(model), Arc::clone(rates))),
+        _ => Err(ApiError::not_found(format!("model: {}", echo(name)))),
+    }
+}
+
+/// A multiplier that is not known would be billed as 1.
+fn check_multipliers(request: &MessagesRequest, candidates: &[Arc<Rates>]) -> Result<(), ApiError> {
+    let speeds = request.fallbacks.iter().filter_map(|fallback| fallback.speed.as_deref());
+    for rates in candidates {
+        if rates.geo_multiplier(request.inference_geo.as_deref()).is_none() {
+            return Err(ApiError::invalid_request("inference_geo: not offered for this model"));
+        }
+        for speed in speeds.clone().chain(request.speed.as_deref()) {
+            if rates.speed_multiplier(Some(speed)).is_none() {
+                return Err(ApiError::invalid_request("speed: not offered for this model"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the request's server tools may add.
+#[derive(Default)]
+struct Ceilings {
+    searches: u64,
+    input_tokens: u64,
+}
+
+fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<Ceilings, ApiError> {
+    let rules = &settings.reservation;
+    let mut ceilings = Ceilings::default();
+    for tool in &request.typed_tools {
+        let uses = tool.max_uses.unwrap_or(rules.server_tool_default_uses);
+        let tokens = if tool.kind.starts_with(WEB_SEARCH) {
+            ceilings.searches = ceilings.searches.saturating_add(uses);
+            uses.saturating_mul(rules.web_search_tokens)
+        } else if tool.kind.starts_with(WEB_FETCH) {
+            uses.saturating_mul(rules.web_fetch_tokens)
+        } else if is_free(tool, settings) {
+            0
+        } else {
+            let message = format!("tools: {} is not offered here, as it has no price", echo(&tool.kind));
+            return Err(ApiError::invalid_request(message));
+        };
+        ceilings.input_tokens = ceilings.input_tokens.saturating_add(tokens);
+    }
+    Ok(ceilings)
+}
+
+fn is_free(tool: &ToolUse, settings: &Settings) -> bool {
+    let is_priced_advisor = tool.kind.starts_with(ADVISOR) && tool.model.is_some();
+    is_priced_advisor || settings.tools.is_free(&tool.kind)
+}
+
+/// A client's own word, short enough to be sent back.
+fn echo(text: &str) -> String {
+    text.chars().take(ECHO_MAX).collect()
+}

@@ -1,0 +1,69 @@
+//! Who is asking: a key in `x-api-key` or in `Authorization: Bearer`.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+
+use super::Gateway;
+use crate::db::api_keys::KeyHolder;
+use crate::domain::api_error::ApiError;
+use crate::domain::api_key::PlainApiKey;
+
+/// How old the word of the database may be where a reservation asks it again anyway.
+pub(super) const BEFORE_RESERVATION: Duration = Duration::from_secs(3600);
+/// And where nothing does.
+pub(super) const ALONE: Duration = Duration::from_secs(1);
+
+/// The holder of the request's key, if it may ask at all.
+///
+/// # Errors
+/// 401, 403, or 503 if the database does not answer.
+pub(super) async fn identify(
+    gateway: &Gateway,
+    http: &HttpRequest,
+    max_age: Duration,
+) -> Result<KeyHolder, ApiError> {
+    let key = presented_key(http.headers())?;
+    let hash = key.hash();
+    let unavailable = |error| {
+        tracing::error!(error = %error, "keys cannot be looked up");
+        ApiError::unavailable()
+    };
+    let keys = &gateway.keys;
+    let mut holder = keys.holder(hash, max_age).await.map_err(unavailable)?;
+    // A refusal from memory may be outdated; it is worth a fresh look.
+    if holder.is_some_and(|holder| holder.is_revoked || holder.is_suspended) && max_age > ALONE {
+        holder = keys.holder(hash, ALONE).await.map_err(unavailable)?;
+    }
+    match holder {
+        None => Err(ApiError::authentication("invalid x-api-key")),
+        Some(holder) if holder.is_revoked => {
+            Err(ApiError::authentication("This API key has been revoked."))
+        }
+        Some(holder) if holder.is_suspended => {
+            Err(ApiError::new(403, "permission_error", "This account is suspended."))
+        }
+        Some(holder) => Ok(holder),
+    }
+}
+
+/// Clients may send both headers with different values: the one in our form counts.
+fn presented_key(headers: &HeaderMap) -> Result<PlainApiKey, ApiError> {
+    let bearer = headers
+        .get_all(AUTHORIZATION)
+        .filter_map(|value| value.to_str().ok()?.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let plain = headers.get_all("x-api-key").filter_map(|value| value.to_str().ok()).map(str::trim);
+    let mut given = bearer.chain(plain).peekable();
+    if given.peek().is_none() {
+        return Err(ApiError::authentication("x-api-key header is required"));
+    }
+    let mut keys = given.filter_map(PlainApiKey::parse);
+    let key = keys.next().ok_or_else(|| ApiError::authentication("invalid x-api-key"))?;
+    if keys.any(|other| other.hash() != key.hash()) {
+        return Err(ApiError::authentication("The request carries two different API keys."));
+    }
+    Ok(key)
+}

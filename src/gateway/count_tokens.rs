@@ -1,0 +1,107 @@
+//! `POST /v1/messages/count_tokens`: authenticated, limited, free. Nothing is reserved and no
+//! usage row is left.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::messages::{check_betas, parse, refuse_while_draining, upstream_request, upstreams_for};
+use super::{Gateway, admission, auth, body, request_id, respond};
+use crate::actors::stream::Reply;
+use crate::domain::api_error::ApiError;
+use crate::upstream::client::{Answer, SendError, UpstreamClient};
+use crate::upstream::refusal::{self, Refusal};
+
+/// The answer is one number.
+const ANSWER_BYTES: usize = 65_536;
+
+/// See the module.
+pub(super) async fn create(
+    http: HttpRequest,
+    payload: Payload,
+    gateway: Data<Gateway>,
+) -> HttpResponse {
+    let id = match request_id() {
+        Ok(id) => id,
+        Err(response) => return response,
+    };
+    match count(&http, payload, &gateway).await {
+        Ok(reply) => respond::reply(&http, &id, reply),
+        Err(error) => respond::error(&http, &id, &error),
+    }
+}
+
+async fn count(
+    http: &HttpRequest,
+    payload: Payload,
+    gateway: &Gateway,
+) -> Result<Reply, ApiError> {
+    let holder = auth::identify(gateway, http, auth::ALONE).await?;
+    refuse_while_draining(gateway)?;
+    gateway.limits.count(holder.account_id)?;
+    let permit = gateway.limits.open(holder.account_id)?;
+    check_betas(http, gateway)?;
+    let body = body::read(http, payload, &gateway.settings().limits).await?;
+    let now = gateway.shared.clock.now();
+    let request = parse(&body)?;
+    let quote = admission::quote(&request, gateway.settings(), now)?;
+    let upstreams = upstreams_for(gateway, quote.model.id.as_str(), &request, now)?;
+    let request = upstream_request(http, body, &request, &quote);
+    let mut last = ApiError::bad_gateway();
+    for client in &upstreams {
+        let sent = timeout(gateway.settings().stream.first_byte, client.send(&request));
+        match sent.await {
+            Err(_) => return Err(ApiError::timeout()),
+            Ok(Err(SendError::Unreachable | SendError::BadAnswer(_))) => {}
+            Ok(Ok(answer)) => match relay(gateway, client, answer).await {
+                Ok(reply) => return Ok(reply),
+                Err((error, false)) => return Err(error),
+                Err((error, true)) => last = error,
+            },
+        }
+    }
+    drop(permit);
+    Err(last)
+}
+
+/// The answer, or an error and whether another upstream may do better.
+async fn relay(
+    gateway: &Gateway,
+    client: &UpstreamClient,
+    mut answer: Answer,
+) -> Result<Reply, (ApiError, bool)> {
+    let status = answer.status;
+    if status.is_client_error() || status.is_server_error() {
+        let body = answer.read_short(ANSWER_BYTES).await;
+        return Err(match refusal::sort(status, &body) {
+            Refusal::Credential => {
+                gateway.shared.alert("upstream refuses our credential");
+                client.upstream.health.rest(gateway.shared.clock.now().as_millis());
+                (ApiError::unavailable(), true)
+            }
+            Refusal::Request { kind, message, details } => {
+                let mut error = ApiError::of_status(status.as_u16());
+                (error.kind, error.message, error.details) = (kind.into(), message.into(), details);
+                (error, false)
+            }
+            Refusal::Other => (ApiError::of_status(status.as_u16()), status.is_server_error()),
+        });
+    }
+    answer.check(false).map_err(|_| (ApiError::bad_gateway(), true))?;
+    let mut body = BytesMut::new();
+    let idle = gateway.settings().stream.idle;
+    while let Ok(Some(Ok(piece))) = timeout(idle, answer.body.next()).await {
+        body.extend_from_slice(&piece);
+        if body.len() > ANSWER_BYTES {
+            return Err((ApiError::bad_gateway(), true));
+        }
+    }
+    let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+    if !is_whole {
+        return Err((ApiError::bad_gateway(), true));
+    }
+    let headers = crate::actors::stream::passing_headers(&answer.headers);
+    Ok(Reply::Json { body: body.freeze(), headers })
+}

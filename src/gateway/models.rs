@@ -1,0 +1,115 @@
+//! `GET /v1/models[/{id}]`: what is sold, in the shape that the wire's clients list.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Gateway, auth, request_id, respond};
+use crate::domain::api_error::ApiError;
+use crate::domain::clock::UnixMillis;
+use crate::domain::price_list::Model;
+
+/// Models on a page without `limit`, and at most.
+const PAGE_DEFAULT: usize = 20;
+const PAGE_MAX: usize = 1000;
+
+/// `?limit=…&after_id=…&before_id=…`
+#[derive(Deserialize)]
+pub(super) struct Page {
+    limit: Option<usize>,
+    after_id: Option<String>,
+    before_id: Option<String>,
+}
+
+/// A page of models, newest first.
+pub(super) async fn list(
+    http: HttpRequest,
+    query: Result<Query<Page>, actix_web::Error>,
+    gateway: Data<Gateway>,
+) -> HttpResponse {
+    let id = match request_id() {
+        Ok(id) => id,
+        Err(response) => return response,
+    };
+    let document = match auth::identify(&gateway, &http, auth::ALONE).await {
+        Ok(_) => query
+            .map_err(|_| ApiError::invalid_request("limit: Input should be a valid integer"))
+            .and_then(|page| page_of(&gateway, &page)),
+        Err(error) => Err(error),
+    };
+    match document {
+        Ok(document) => respond::json(&http, &id, &document),
+        Err(error) => respond::error(&http, &id, &error),
+    }
+}
+
+/// One model by its id, alias or dated id.
+pub(super) async fn show(
+    http: HttpRequest,
+    name: Path<String>,
+    gateway: Data<Gateway>,
+) -> HttpResponse {
+    let id = match request_id() {
+        Ok(id) => id,
+        Err(response) => return response,
+    };
+    if let Err(error) = auth::identify(&gateway, &http, auth::ALONE).await {
+        return respond::error(&http, &id, &error);
+    }
+    let now = gateway.shared.clock.now();
+    let model = gateway.settings().prices.find(&name).filter(|model| is_sold(&gateway, model, now));
+    match model {
+        Some(model) => respond::json(&http, &id, &document(model)),
+        None => {
+            let name: String = name.chars().take(100).collect();
+            respond::error(&http, &id, &ApiError::not_found(format!("model: {name}")))
+        }
+    }
+}
+
+fn page_of(gateway: &Gateway, page: &Page) -> Result<Value, ApiError> {
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(ApiError::invalid_request("limit: Input should be from 1 to 1000"));
+    }
+    let now = gateway.shared.clock.now();
+    let all = gateway.settings().prices.models().filter(|model| is_sold(gateway, model, now));
+    let mut models: Vec<&Model> = all.map(AsRef::as_ref).collect();
+    let position = |name: &str| models.iter().position(|model| model.id.as_str() == name);
+    let has_more = if let Some(at) = page.after_id.as_deref().and_then(position) {
+        models.drain(..=at);
+        models.len() > limit
+    } else if let Some(at) = page.before_id.as_deref().and_then(position) {
+        models.truncate(at);
+        let surplus = models.len().saturating_sub(limit);
+        models.drain(..surplus);
+        surplus > 0
+    } else {
+        models.len() > limit
+    };
+    models.truncate(limit);
+    Ok(json!({
+        "data": models.iter().map(|model| document(model)).collect::<Vec<_>>(),
+        "first_id": models.first().map(|model| model.id.as_str()),
+        "last_id": models.last().map(|model| model.id.as_str()),
+        "has_more": has_more,
+    }))
+}
+
+/// Priced today, and served by some upstream.
+fn is_sold(gateway: &Gateway, model: &Model, now: UnixMillis) -> bool {
+    model.rates_at(now).is_some()
+        && gateway.upstreams.iter().any(|client| client.upstream.serves(model.id.as_str()))
+}
+
+fn document(model: &Model) -> Value {
+    json!({
+        "type": "model",
+        "id": model.id.as_str(),
+        "display_name": model.display_name,
+        "created_at": model.created_at.to_rfc3339_secs(),
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.max_output_tokens,
+    })
+}

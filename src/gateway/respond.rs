@@ -1,0 +1,106 @@
+//! Answers: our headers on every one of them, errors in the wire's shape.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use actix_web::http::{ConnectionType, StatusCode, Version};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+
+use super::request_id;
+use crate::actors::stream::Reply;
+use crate::domain::api_error::ApiError;
+use crate::domain::ids::RequestId;
+
+const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messages/count_tokens, \
+    GET /v1/models and GET /v1/models/{id}.";
+
+/// 404 for whatever is not offered.
+pub(super) async fn not_found(http: HttpRequest) -> HttpResponse {
+    match request_id() {
+        Ok(id) => error(&http, &id, &ApiError::not_found(OFFERED)),
+        Err(response) => response,
+    }
+}
+
+/// 405 for a path that is offered with another method.
+pub(super) async fn method_not_allowed(http: HttpRequest) -> HttpResponse {
+    match request_id() {
+        Ok(id) => {
+            let refusal = ApiError::new(405, "invalid_request_error", OFFERED);
+            error(&http, &id, &refusal)
+        }
+        Err(response) => response,
+    }
+}
+
+/// An error of ours.
+pub(super) fn error(http: &HttpRequest, id: &RequestId, error: &ApiError) -> HttpResponse {
+    error_with(http, id, error, Vec::new())
+}
+
+fn error_with(
+    http: &HttpRequest,
+    id: &RequestId,
+    error: &ApiError,
+    headers: Vec<(HeaderName, HeaderValue)>,
+) -> HttpResponse {
+    let status =
+        StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = begin(id, status, headers);
+    if let Some(seconds) = error.retry_after_secs {
+        response.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    fit_version(http, response.body(error.to_json(id).to_string()))
+}
+
+/// A JSON document of ours.
+pub(super) fn json(
+    http: &HttpRequest,
+    id: &RequestId,
+    document: &serde_json::Value,
+) -> HttpResponse {
+    let mut response = begin(id, StatusCode::OK, Vec::new());
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    fit_version(http, response.body(document.to_string()))
+}
+
+/// What an exchange gave.
+pub(super) fn reply(http: &HttpRequest, id: &RequestId, reply: Reply) -> HttpResponse {
+    match reply {
+        Reply::Error { error, headers } => error_with(http, id, &error, headers),
+        Reply::Json { body, headers } => {
+            fit_version(http, begin(id, StatusCode::OK, headers).body(body))
+        }
+        Reply::Stream { body, headers } => {
+            let mut response = begin(id, StatusCode::OK, headers);
+            response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+            fit_version(http, response.streaming(body))
+        }
+    }
+}
+
+fn begin(
+    id: &RequestId,
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
+    response.insert_header((CACHE_CONTROL, "no-cache, no-transform"));
+    for header in headers {
+        response.insert_header(header);
+    }
+    response
+}
+
+/// HTTP/1.0 knows no chunks: there a body without a length ends with its connection.
+fn fit_version(http: &HttpRequest, mut response: HttpResponse<BoxBody>) -> HttpResponse {
+    let has_length = !matches!(response.body().size(), actix_web::body::BodySize::Stream);
+    if http.version() <= Version::HTTP_10 && !has_length {
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
+}
