@@ -8,9 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 11] = [
+const STOREYS: [&[&str]; 12] = [
     &["domain"],
-    &["config", "tracker", "metrics"],
+    &["config"],
+    &["metrics", "telemetry", "tracker"],
     &["db", "upstream"],
     &["ledger"],
     &["accounts"],
