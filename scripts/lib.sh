@@ -172,9 +172,9 @@ build_sluice() {
     install -m 755 "${CARGO_TARGET_DIR:-$root/target}/$folder/sluice" "$run_dir/sluice"
 }
 
-# start_sandbox [WORKERS]: the upstream emulator; sets `sandbox_url` and `upstream`, which `start_sluice` uses.
+# start_sandbox: the upstream emulator; sets `sandbox_url` and `upstream`, which `start_sluice` uses.
 start_sandbox() {
-    start sandbox "$run_dir/sluice" sandbox --listen 127.0.0.1:0 --address-file sandbox.address --workers "${1:-1}"
+    start sandbox "$run_dir/sluice" sandbox --listen 127.0.0.1:0 --address-file sandbox.address
     wait_for_file "$run_dir/sandbox.address" sandbox
     sandbox_url=http://$(<"$run_dir/sandbox.address")
     upstream="name = \"sandbox\"
