@@ -230,7 +230,8 @@ class Bench:
 
     async def paced_event(self, relay):
         seconds = self.size["paced_seconds"]
-        load = Load(relay, self.key, "text;events=1000000;bytes=20;output=100;pace_ms=20")
+        # Longer than the test, so that none ends meanwhile.
+        load = Load(relay, self.key, f"text;events={50 * seconds + 1000};bytes=20;output=100;pace_ms=20")
         clients = await opened(load, self.size["paced"])
         # What it costs to open a stream is in the other figures: this one is about streams that run.
         await asyncio.sleep(0.5)
@@ -244,7 +245,7 @@ class Bench:
         figures = {}
         for relay in self.relays:
             await self.warm(relay)
-            load = Load(relay, self.key, "text;events=1000;bytes=20;output=100;pace_ms=2000",
+            load = Load(relay, self.key, "text;events=100;bytes=20;output=100;pace_ms=2000",
                         prompt="x" * prompt_bytes)
             before = relay.memory()
             clients = await opened(load, self.size["held"])

@@ -199,6 +199,8 @@ url = "$database"
 [[upstreams]]
 $upstream
 TOML
+    # A gateway of this name may have run before.
+    rm -f "$run_dir/$name.address"
     start "$name" env "$@" "$run_dir/sluice" --config "$name.toml" serve --address-file "$name.address"
     sluice_pid=$pid
     wait_for_file "$run_dir/$name.address" "$name"
