@@ -1,1 +1,63 @@
-//! x
+//! The operator's listener: `/healthz`, `/readyz`, `/metrics`. Never on the clients' address.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, Responder};
+
+use crate::actors::ledger::LedgerHandle;
+use crate::db::Database;
+use crate::metrics::Metrics;
+use crate::tracker::Tracker;
+
+/// A database that takes longer than this to say "1" is not ready.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// What the listener tells of.
+#[derive(Clone)]
+pub struct Admin {
+    /// Storage.
+    pub database: Database,
+    /// The ledger actor.
+    pub ledger: LedgerHandle,
+    /// Whether the server is stopping.
+    pub tracker: Tracker,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Adds the routes.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .route("/healthz", web::get().to(health))
+        .route("/readyz", web::get().to(ready))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// The process runs.
+async fn health() -> impl Responder {
+    "ok\n"
+}
+
+/// Whether requests should come here: 503 with the reason otherwise.
+async fn ready(admin: Data<Admin>) -> HttpResponse {
+    let refuse = |reason: &'static str| HttpResponse::ServiceUnavailable().body(reason);
+    if admin.tracker.is_draining() {
+        return refuse("stopping\n");
+    }
+    if !admin.ledger.is_alive() {
+        return refuse("the ledger has ended\n");
+    }
+    let probe = admin.database.run(crate::db::probe);
+    match tokio::time::timeout(PROBE, probe).await {
+        Ok(Ok(())) => HttpResponse::Ok().body("ready\n"),
+        _ => refuse("the database does not answer\n"),
+    }
+}
+
+async fn metrics(admin: Data<Admin>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(admin.metrics.render())
+}

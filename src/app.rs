@@ -1,1 +1,342 @@
-//! x
+//! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
+
+mod listener;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::Condition;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::KeyRing;
+use crate::actors::ledger::LedgerHandle;
+use crate::actors::node::{self, Node, NodeParts};
+use crate::actors::stream::Shared;
+use crate::admin::{self, Admin};
+use crate::config::Settings;
+use crate::db::{Database, DbError, migrate, nodes};
+use crate::domain::clock::Clock;
+use crate::domain::ids::public_id;
+use crate::gateway::limits::AccountLimits;
+use crate::gateway::{Gateway, routes};
+use crate::metrics::Metrics;
+use crate::tracker::Tracker;
+use crate::upstream::Upstream;
+use crate::upstream::client::{UpstreamClient, tls_config};
+
+/// After a stop's own time, settlements get this long to reach the database.
+const SETTLE: Duration = Duration::from_secs(15);
+/// How often a stop says what it waits for.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// Descriptors besides two for each stream: listeners, database, logs, idle connections.
+const SPARE_DESCRIPTORS: u64 = 256;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Another process serves from this file.
+    #[error("another process already serves from this SQLite file")]
+    SecondServer,
+    /// The lock file beside the database.
+    #[error("the lock file beside the database cannot be used")]
+    Lock(#[source] std::io::Error),
+    /// A listener.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// Descriptors.
+    #[error(
+        "server.max_streams = {streams} needs {needed} file descriptors, but the hard limit is {limit}"
+    )]
+    Descriptors {
+        /// As configured.
+        streams: usize,
+        /// What that takes.
+        needed: u64,
+        /// What the system gives.
+        limit: u64,
+    },
+    /// TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// Randomness.
+    #[error(transparent)]
+    Random(#[from] crate::domain::ids::NoRandomness),
+    /// Metrics.
+    #[error("metrics cannot be registered")]
+    Metrics(#[source] prometheus::Error),
+    /// Recovery.
+    #[error("reservations of an earlier run cannot be settled")]
+    Recovery(#[source] DbError),
+}
+
+/// How a server is told to stop.
+#[derive(Clone, Debug, Default)]
+pub struct StopWords {
+    /// Running exchanges may finish.
+    pub in_order: CancellationToken,
+    /// They end now, and are settled.
+    pub at_once: CancellationToken,
+}
+
+/// A server that is ready to run.
+pub struct Application {
+    /// Where clients reach it.
+    pub client_address: SocketAddr,
+    /// Where the operator reaches it.
+    pub admin_address: SocketAddr,
+    shared: Arc<Shared>,
+    database: Database,
+    gateway: Server,
+    admin: Server,
+    ledger_arbiter: Arbiter,
+    lock: Option<std::fs::File>,
+}
+
+impl Application {
+    /// Migrates, recovers, binds. Must run inside an actix system.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn build(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
+        raise_descriptor_limit(settings.server.max_streams)?;
+        let database = Database::open(&settings.database)?;
+        let lock = lock_sqlite(&database)?;
+        let is_alone = lock.is_some();
+        database.run(|conn| migrate::run_pending(conn).map(drop)).await?;
+
+        let tracker = Tracker::default();
+        let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
+        let ledger_arbiter = Arbiter::new();
+        let ledger = LedgerHandle::start(&ledger_arbiter.handle(), database.clone(), clock.clone());
+        let node_id = settings.server.node_id.clone().map_or_else(|| public_id("node_"), Ok)?;
+        let shared = Arc::new(Shared {
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            tracker: tracker.clone(),
+            node_id: node_id.into(),
+            drains: Arc::new(Semaphore::new(settings.stream.drains_max)),
+            metrics: Arc::clone(&metrics),
+            settings,
+        });
+        recover(&shared, &database, is_alone).await?;
+
+        let admin = Admin { database: database.clone(), ledger, tracker, metrics };
+        let (client_address, gateway) = serve_clients(&shared, &database)?;
+        let (admin_address, admin) = serve_operator(&shared, admin)?;
+        Ok(Self {
+            client_address,
+            admin_address,
+            shared,
+            database,
+            gateway,
+            admin,
+            ledger_arbiter,
+            lock,
+        })
+    }
+
+    /// Serves until it is told to stop, then stops in order. Whether everything was settled.
+    pub async fn run(self, stop: StopWords) -> bool {
+        let Self { shared, gateway, admin, ledger_arbiter, database, lock, .. } = self;
+        let (gateway_handle, admin_handle) = (gateway.handle(), admin.handle());
+        let (servers, both_ended) = tokio::sync::oneshot::channel();
+        shared_spawn(async move {
+            drop(tokio::join!(gateway, admin));
+            if servers.send(()).is_err() {
+                tracing::debug!("the servers ended behind the stop");
+            }
+        });
+        let was_alive = watch(&shared, &stop.in_order).await;
+        let is_settled =
+            stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
+        drop(both_ended.await);
+        let node_id = Arc::clone(&shared.node_id);
+        if let Err(error) = database.run(move |conn| nodes::release(conn, &node_id)).await {
+            tracing::warn!(error = %error, "the lease could not be given back; it will run out");
+        }
+        ledger_arbiter.stop();
+        drop(lock);
+        was_alive && is_settled
+    }
+}
+
+/// The servers' own futures end with their handles, not with the tracker.
+#[expect(clippy::disallowed_methods, reason = "the stop awaits these through their handles")]
+fn shared_spawn(servers: impl std::future::Future<Output = ()> + 'static) {
+    drop(actix_web::rt::spawn(servers));
+}
+
+/// Waits for the word to stop, or for the ledger's end: without it nothing can be served.
+async fn watch(shared: &Shared, stop: &CancellationToken) -> bool {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return true,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        if !shared.ledger.is_alive() {
+            tracing::error!("the ledger has ended; stopping");
+            return false;
+        }
+    }
+}
+
+/// 1. Nothing new. 2. Running exchanges may finish. 3. Then they end (E11). 4. Settlements land.
+/// 5. Only then the listeners and workers go: a worker's tasks die with it.
+async fn stop_in_order(
+    shared: &Shared,
+    at_once: &CancellationToken,
+    handles: [ServerHandle; 2],
+) -> bool {
+    let tracker = &shared.tracker;
+    tracing::info!(running = tracker.running(), "stopping: no new work");
+    tracker.drain();
+    let deadline = tokio::time::Instant::now() + shared.settings.server.drain;
+    loop {
+        let is_over = tokio::select! {
+            is_done = tracker.wait(PROGRESS) => is_done,
+            () = tokio::time::sleep_until(deadline) => true,
+            () = at_once.cancelled() => true,
+        };
+        if is_over {
+            break;
+        }
+        tracing::info!(running = tracker.running(), "waiting for running exchanges");
+    }
+    tracker.cut();
+    let is_settled = tracker.wait(shared.settings.stream.settle_wait + SETTLE).await;
+    if !is_settled {
+        let running = tracker.running();
+        tracing::error!(running, "exchanges are left unsettled; the next start recovers them");
+    }
+    for handle in handles {
+        handle.stop(true).await;
+    }
+    is_settled
+}
+
+/// Settles what an earlier run left open, and takes the lease.
+async fn recover(
+    shared: &Arc<Shared>,
+    database: &Database,
+    is_alone: bool,
+) -> Result<(), StartError> {
+    let parts = NodeParts {
+        node_id: Arc::clone(&shared.node_id),
+        database: database.clone(),
+        ledger: shared.ledger.clone(),
+        clock: shared.clock.clone(),
+        tracker: shared.tracker.clone(),
+    };
+    if is_alone {
+        database.run(nodes::forget_all).await?;
+        node::recover(&parts).await.map_err(StartError::Recovery)?;
+    }
+    node::beat(&parts).await.map_err(StartError::Recovery)?;
+    drop(Node::start(parts));
+    Ok(())
+}
+
+fn serve_clients(
+    shared: &Arc<Shared>,
+    database: &Database,
+) -> Result<(SocketAddr, Server), StartError> {
+    let settings = &shared.settings;
+    let keys = Arc::new(KeyRing::new(database.clone()));
+    let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
+    let upstreams: Vec<Arc<Upstream>> =
+        settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
+    let tls = tls_config().map_err(StartError::Tls)?;
+    let factory_shared = Arc::clone(shared);
+    let factory = move || {
+        let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
+        let gateway = Gateway {
+            shared: Arc::clone(&factory_shared),
+            keys: Arc::clone(&keys),
+            limits: Arc::clone(&limits),
+            upstreams: clients.collect(),
+        };
+        let origins = &factory_shared.settings.server.cors_origins;
+        App::new()
+            .wrap(Condition::new(!origins.is_empty(), cors(origins)))
+            .app_data(Data::new(gateway))
+            .configure(routes::configure)
+    };
+    let address = settings.server.listen;
+    let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
+    let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
+    let mut server = HttpServer::new(factory)
+        .disable_signals()
+        // A departed client must not pass for one that has merely finished writing.
+        .h1_allow_half_closed(false)
+        .client_request_timeout(settings.server.head)
+        .keep_alive(settings.server.keep_alive)
+        .tcp_nodelay(true)
+        // Our own limits refuse first, with words.
+        .max_connections(settings.server.max_streams.saturating_mul(2))
+        .shutdown_timeout(5);
+    if let Some(workers) = settings.server.workers {
+        server = server.workers(workers.get());
+    }
+    let server = server.listen(listener).map_err(|e| StartError::Listen(address, e))?;
+    Ok((bound, server.run()))
+}
+
+fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server), StartError> {
+    let address = shared.settings.server.admin_listen;
+    let data = Data::new(admin);
+    let factory = move || App::new().app_data(data.clone()).configure(admin::configure);
+    let listener =
+        std::net::TcpListener::bind(address).map_err(|e| StartError::Listen(address, e))?;
+    let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
+    let server = HttpServer::new(factory)
+        .disable_signals()
+        .workers(1)
+        .shutdown_timeout(1)
+        .listen(listener)
+        .map_err(|e| StartError::Listen(address, e))?;
+    Ok((bound, server.run()))
+}
+
+fn cors(origins: &[String]) -> actix_cors::Cors {
+    let cors = actix_cors::Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST"])
+        .allow_any_header()
+        .expose_headers(["request-id", "retry-after"])
+        .max_age(3600);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_any_origin().send_wildcard();
+    }
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// A second server on one SQLite file would recover the first one's running exchanges.
+fn lock_sqlite(database: &Database) -> Result<Option<std::fs::File>, StartError> {
+    let Some(path) = database.sqlite_path() else { return Ok(None) };
+    let path = path.with_added_extension("lock");
+    let file = std::fs::File::create(path).map_err(StartError::Lock)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::SecondServer),
+        Err(std::fs::TryLockError::Error(error)) => Err(StartError::Lock(error)),
+    }
+}
+
+/// A stream costs two descriptors: one to the client, one upstream.
+fn raise_descriptor_limit(max_streams: usize) -> Result<(), StartError> {
+    let streams = u64::try_from(max_streams).unwrap_or(u64::MAX);
+    let needed = streams.saturating_mul(2).saturating_add(SPARE_DESCRIPTORS);
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(needed);
+    if limit < needed {
+        return Err(StartError::Descriptors { streams: max_streams, needed, limit });
+    }
+    Ok(())
+}

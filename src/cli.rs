@@ -1,1 +1,176 @@
-//! x
+//! The command line. Every command takes the same layered settings; what a person reads as a table
+//! a program gets with `--json`.
+
+mod account;
+mod books;
+mod key;
+mod output;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::accounts::AccountError;
+use crate::app::StartError;
+use crate::config::{self, ConfigErrors, Purpose, Sources};
+use crate::db::{AnyConnection, Database, DbError, migrate};
+use crate::domain::clock::Clock;
+use crate::ledger::LedgerError;
+use crate::sandbox::{self, SandboxArgs};
+use output::Output;
+
+/// A prepaid, metered, streaming gateway for LLM APIs.
+#[derive(Parser)]
+#[command(name = "sluice", version, about, after_help = AFTER_HELP)]
+struct Cli {
+    /// The operator's settings; without it, the defaults and the environment count.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Settings come from the defaults, the file of --config, and SLUICE__SECTION__KEY in the environment.
+Exit codes: 0 done, 1 failed, 2 wrong settings or arguments.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients until a signal says stop.
+    Serve(serve::ServeArgs),
+    /// Bring the database to this version's schema.
+    Migrate,
+    /// Look at settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at the books.
+    #[command(subcommand)]
+    Books(books::BooksCommand),
+    /// Open, list, show and credit accounts.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Issue, list and revoke API keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Run an upstream emulator for demos and tests; no model and no account behind it.
+    Sandbox(SandboxArgs),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check a file as `serve` would, secrets included.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print the settings in force, secrets masked.
+    Show,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("input or output failed")]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs the command of `args` and says how the process ends. `env` is the whole environment.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>, env: Vec<(String, String)>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_help = !error.use_stderr();
+            if error.print().is_err() {
+                return ExitCode::FAILURE;
+            }
+            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    let mut output = Output::standard();
+    match run(cli, env, &mut output) {
+        Ok(code) => code,
+        Err(error) => {
+            output.complain(&error);
+            if matches!(error, CliError::Config(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<ExitCode, CliError> {
+    let sources = Sources { file: cli.config, env };
+    match cli.command {
+        Command::Serve(args) => serve::run(&args, config::load(&sources)?),
+        Command::Sandbox(args) => run_sandbox(&args),
+        Command::Config(ConfigCommand::Check { file }) => {
+            config::load(&Sources { file: Some(file.clone()), ..sources })?;
+            output.line(&format!("{}: in order", file.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(ConfigCommand::Show) => {
+            let settings = config::load_for(&sources, Purpose::Command)?;
+            output.line(settings.render().trim_end())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate => {
+            let desk = Desk::open(&sources)?;
+            for name in &desk.migrated {
+                output.line(&format!("ran {name}"))?;
+            }
+            output.line("the database is up to date")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
+        Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
+        Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
+    }
+}
+
+fn run_sandbox(args: &SandboxArgs) -> Result<ExitCode, CliError> {
+    actix_web::rt::System::new().block_on(async {
+        let (address, server) = sandbox::start(&args.settings())?;
+        args.announce(address)?;
+        Output::standard().line(&format!("sandbox on http://{address}"))?;
+        server.await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// What a command that works on the database has before it. The server may run beside it.
+struct Desk {
+    database: Database,
+    clock: Clock,
+    migrated: Vec<String>,
+}
+
+impl Desk {
+    fn open(sources: &Sources) -> Result<Self, CliError> {
+        let settings = config::load_for(sources, Purpose::Command)?;
+        let database = Database::open(&settings.database)?;
+        let migrated = migrate::run_pending(&mut *database.connection()?)?;
+        Ok(Self { database, clock: Clock::System, migrated })
+    }
+
+    fn with<T, E: Into<CliError>>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, CliError> {
+        work(&mut *self.database.connection()?).map_err(Into::into)
+    }
+}

@@ -9,6 +9,7 @@ pub mod migrate;
 pub mod nodes;
 pub mod schema;
 pub mod transaction;
+pub mod usage_logs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -105,4 +106,14 @@ impl Database {
             .await
             .map_err(|_| DbError::Task)?
     }
+}
+
+/// Asks the database for a sign of life.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn probe(conn: &mut AnyConnection) -> Result<(), DbError> {
+    use diesel::RunQueryDsl;
+    diesel::sql_query("SELECT 1").execute(conn)?;
+    Ok(())
 }

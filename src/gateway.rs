@@ -38,7 +38,17 @@ impl Gateway {
     }
 }
 
-/// A fresh name for a request, or the 503 that is left without one.
-fn request_id() -> Result<RequestId, actix_web::HttpResponse> {
-    RequestId::random().map_err(|_| actix_web::HttpResponse::ServiceUnavailable().finish())
+/// A fresh name for a request. Without randomness there is no safe exchange, and the refusal has
+/// no name.
+fn request_id() -> Result<RequestId, NoName> {
+    RequestId::random().map_err(|_| NoName)
+}
+
+/// The answer to a request that cannot be named: a bare 503.
+struct NoName;
+
+impl From<NoName> for actix_web::HttpResponse {
+    fn from(_: NoName) -> Self {
+        Self::ServiceUnavailable().finish()
+    }
 }

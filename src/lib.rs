@@ -7,6 +7,7 @@ pub mod domain;
 
 pub mod config;
 pub mod metrics;
+pub mod telemetry;
 pub mod tracker;
 
 pub mod db;

@@ -1,3 +1,7 @@
-//! The process edge.
+//! The process edge: arguments and environment in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sluice::cli::main(std::env::args_os(), std::env::vars().collect())
+}

@@ -28,7 +28,6 @@ impl Tracker {
     }
 
     /// A token that counts as running work until it is dropped.
-    #[must_use]
     pub fn token(&self) -> TaskTrackerToken {
         self.tasks.token()
     }

@@ -114,9 +114,8 @@ pub fn revoke(
 ) -> Result<Option<bool>, DbError> {
     let alive = api_keys::table
         .filter(api_keys::public_id.eq(public_id).and(api_keys::revoked_at.is_null()));
-    let revoked = diesel::update(alive)
-        .set(api_keys::revoked_at.eq(now.as_millis()))
-        .execute(conn)?;
+    let revoked =
+        diesel::update(alive).set(api_keys::revoked_at.eq(now.as_millis())).execute(conn)?;
     if revoked > 0 {
         return Ok(Some(true));
     }

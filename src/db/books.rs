@@ -136,16 +136,9 @@ impl From<&UsageRecord> for UsageRow {
 }
 
 /// Locks the accounts' rows in the order of their ids and reads their balances.
-pub(crate) fn lock_balances(
-    conn: &mut AnyConnection,
-    ids: &[i64],
-) -> QueryResult<Vec<BalanceRow>> {
-    let columns = (
-        accounts::id,
-        accounts::status,
-        accounts::available_nanousd,
-        accounts::reserved_nanousd,
-    );
+pub(crate) fn lock_balances(conn: &mut AnyConnection, ids: &[i64]) -> QueryResult<Vec<BalanceRow>> {
+    let columns =
+        (accounts::id, accounts::status, accounts::available_nanousd, accounts::reserved_nanousd);
     match conn {
         AnyConnection::Postgres(conn) => accounts::table
             .filter(accounts::id.eq_any(ids))
@@ -154,9 +147,9 @@ pub(crate) fn lock_balances(
             .for_update()
             .load(conn),
         // BEGIN IMMEDIATE holds the whole file already.
-        AnyConnection::Sqlite(conn) => load_each(ids, |id| {
-            accounts::table.find(id).select(columns).first(conn).optional()
-        }),
+        AnyConnection::Sqlite(conn) => {
+            load_each(ids, |id| accounts::table.find(id).select(columns).first(conn).optional())
+        }
     }
 }
 
@@ -178,10 +171,9 @@ pub(crate) fn open_reservations(
 ) -> QueryResult<Vec<ReservationRow>> {
     let columns = ReservationRow::as_select;
     match conn {
-        AnyConnection::Postgres(conn) => reservations::table
-            .filter(reservations::id.eq_any(ids))
-            .select(columns())
-            .load(conn),
+        AnyConnection::Postgres(conn) => {
+            reservations::table.filter(reservations::id.eq_any(ids)).select(columns()).load(conn)
+        }
         AnyConnection::Sqlite(conn) => load_each(ids, |id| {
             reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
         }),
@@ -198,9 +190,9 @@ pub(crate) fn settled_usage(
         AnyConnection::Postgres(conn) => {
             usage_logs::table.filter(usage_logs::id.eq_any(ids)).select(columns).load(conn)
         }
-        AnyConnection::Sqlite(conn) => load_each(ids, |id| {
-            usage_logs::table.find(id).select(columns).first(conn).optional()
-        }),
+        AnyConnection::Sqlite(conn) => {
+            load_each(ids, |id| usage_logs::table.find(id).select(columns).first(conn).optional())
+        }
     }
 }
 

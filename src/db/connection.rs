@@ -77,8 +77,7 @@ fn open_sqlite(path: &Path, lock_timeout_ms: u128) -> Result<AnyConnection, Conn
 }
 
 fn open_postgres(url: &SecretString, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
-    let mut conn =
-        PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
+    let mut conn = PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
     // A node that hangs inside a transaction must not hold its account rows for ever.
     let settings = format!(
         "SET lock_timeout = {lock_timeout_ms};

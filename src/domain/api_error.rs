@@ -98,7 +98,9 @@ impl ApiError {
             413 => ("request_too_large", "The request is too large for the upstream."),
             429 => ("rate_limit_error", "The upstream's rate limit is reached. Please try again."),
             529 => ("overloaded_error", "The upstream is overloaded. Please try again."),
-            400..=499 => ("invalid_request_error", "The upstream refused the request."),
+            401 | 402 | 405..=407 | 410..=412 | 414..=428 | 430..=499 => {
+                ("invalid_request_error", "The upstream refused the request.")
+            }
             _ => ("api_error", "The upstream failed to answer. Please try again."),
         };
         Self::new(status, kind, message)

@@ -62,6 +62,7 @@ impl Anomaly {
 }
 
 /// One stream's meter.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct Meter {
     sse: SseReader,
     usage: UsageMerge,

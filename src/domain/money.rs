@@ -7,7 +7,19 @@ use std::str::FromStr;
 pub const NANOUSD_PER_USD: i64 = 1_000_000_000;
 
 /// An amount of money in nano-dollars (1 USD = 10⁹). Covers ±9.2 billion dollars.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct NanoUsd(i64);
 
 /// Why an amount could not be made.

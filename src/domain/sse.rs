@@ -221,8 +221,8 @@ mod tests {
         let expected: Vec<(&str, &[u8])> =
             vec![("a", "{\"x\":\"é漢\"}".as_bytes()), ("b", b"1\n2"), ("", b"")];
         assert_eq!(data, expected);
-        assert_eq!(partial, STREAM.find("data: tail").map(|at| at as u64));
-        assert_eq!(seen[1].3, STREAM.find("event:b").unwrap() as u64);
+        assert_eq!(partial, STREAM.find("data: tail").map(|at| u64::try_from(at).unwrap()));
+        assert_eq!(seen[1].3, u64::try_from(STREAM.find("event:b").unwrap()).unwrap());
     }
 
     #[test]

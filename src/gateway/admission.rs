@@ -72,7 +72,9 @@ pub fn quote(
 fn check_fields(request: &MessagesRequest, settings: &Settings) -> Result<(), ApiError> {
     let refused = &settings.requests.refused_fields;
     if let Some(field) = request.fields.iter().find(|field| refused.contains(field)) {
-        return Err(ApiError::invalid_request(format!("{field}: not offered here, as it has no price")));
+        return Err(ApiError::invalid_request(format!(
+            "{field}: not offered here, as it has no price"
+        )));
     }
     if request.uses_stored_file {
         return Err(ApiError::invalid_request(
@@ -136,7 +138,8 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<Ceili
         } else if is_free(tool, settings) {
             0
         } else {
-            let message = format!("tools: {} is not offered here, as it has no price", echo(&tool.kind));
+            let message =
+                format!("tools: {} is not offered here, as it has no price", echo(&tool.kind));
             return Err(ApiError::invalid_request(message));
         };
         ceilings.input_tokens = ceilings.input_tokens.saturating_add(tokens);

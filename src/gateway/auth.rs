@@ -11,7 +11,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 
 /// How old the word of the database may be where a reservation asks it again anyway.
-pub(super) const BEFORE_RESERVATION: Duration = Duration::from_secs(3600);
+pub(super) const BEFORE_RESERVATION: Duration = Duration::from_hours(1);
 /// And where nothing does.
 pub(super) const ALONE: Duration = Duration::from_secs(1);
 

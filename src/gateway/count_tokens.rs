@@ -25,7 +25,7 @@ pub(super) async fn create(
 ) -> HttpResponse {
     let id = match request_id() {
         Ok(id) => id,
-        Err(response) => return response,
+        Err(no_name) => return no_name.into(),
     };
     match count(&http, payload, &gateway).await {
         Ok(reply) => respond::reply(&http, &id, reply),
@@ -33,11 +33,7 @@ pub(super) async fn create(
     }
 }
 
-async fn count(
-    http: &HttpRequest,
-    payload: Payload,
-    gateway: &Gateway,
-) -> Result<Reply, ApiError> {
+async fn count(http: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Reply, ApiError> {
     let holder = auth::identify(gateway, http, auth::ALONE).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count(holder.account_id)?;

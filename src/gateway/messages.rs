@@ -30,7 +30,7 @@ pub(super) async fn create(
 ) -> HttpResponse {
     let id = match request_id() {
         Ok(id) => id,
-        Err(response) => return response,
+        Err(no_name) => return no_name.into(),
     };
     match begin(&http, payload, &gateway, &id).await {
         Ok((reply, allowance)) => {
@@ -117,7 +117,9 @@ pub(super) fn upstreams_for(
     let clients: Vec<UpstreamClient> = gateway
         .upstreams
         .iter()
-        .filter(|client| names.iter().any(|upstream| std::sync::Arc::ptr_eq(upstream, &client.upstream)))
+        .filter(|client| {
+            names.iter().any(|upstream| std::sync::Arc::ptr_eq(upstream, &client.upstream))
+        })
         .cloned()
         .collect();
     if clients.is_empty() { Err(ApiError::unavailable()) } else { Ok(clients) }
@@ -190,7 +192,8 @@ fn draft(
 }
 
 fn add_allowance(response: &mut HttpResponse, allowance: Allowance, now: UnixMillis) {
-    let reset = now.plus_millis(i64::try_from(allowance.full_in_secs).unwrap_or(60).saturating_mul(1000));
+    let reset =
+        now.plus_millis(i64::try_from(allowance.full_in_secs).unwrap_or(60).saturating_mul(1000));
     let values = [
         ("anthropic-ratelimit-requests-limit", allowance.limit.to_string()),
         ("anthropic-ratelimit-requests-remaining", allowance.remaining.to_string()),

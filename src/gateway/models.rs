@@ -30,7 +30,7 @@ pub(super) async fn list(
 ) -> HttpResponse {
     let id = match request_id() {
         Ok(id) => id,
-        Err(response) => return response,
+        Err(no_name) => return no_name.into(),
     };
     let document = match auth::identify(&gateway, &http, auth::ALONE).await {
         Ok(_) => query
@@ -52,20 +52,18 @@ pub(super) async fn show(
 ) -> HttpResponse {
     let id = match request_id() {
         Ok(id) => id,
-        Err(response) => return response,
+        Err(no_name) => return no_name.into(),
     };
     if let Err(error) = auth::identify(&gateway, &http, auth::ALONE).await {
         return respond::error(&http, &id, &error);
     }
     let now = gateway.shared.clock.now();
     let model = gateway.settings().prices.find(&name).filter(|model| is_sold(&gateway, model, now));
-    match model {
-        Some(model) => respond::json(&http, &id, &document(model)),
-        None => {
-            let name: String = name.chars().take(100).collect();
-            respond::error(&http, &id, &ApiError::not_found(format!("model: {name}")))
-        }
-    }
+    let Some(model) = model else {
+        let name: String = name.chars().take(100).collect();
+        return respond::error(&http, &id, &ApiError::not_found(format!("model: {name}")));
+    };
+    respond::json(&http, &id, &document(model))
 }
 
 fn page_of(gateway: &Gateway, page: &Page) -> Result<Value, ApiError> {

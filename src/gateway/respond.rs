@@ -1,9 +1,7 @@
 //! Answers: our headers on every one of them, errors in the wire's shape.
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
@@ -19,7 +17,7 @@ const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messag
 pub(super) async fn not_found(http: HttpRequest) -> HttpResponse {
     match request_id() {
         Ok(id) => error(&http, &id, &ApiError::not_found(OFFERED)),
-        Err(response) => response,
+        Err(no_name) => no_name.into(),
     }
 }
 
@@ -30,7 +28,7 @@ pub(super) async fn method_not_allowed(http: HttpRequest) -> HttpResponse {
             let refusal = ApiError::new(405, "invalid_request_error", OFFERED);
             error(&http, &id, &refusal)
         }
-        Err(response) => response,
+        Err(no_name) => no_name.into(),
     }
 }
 
@@ -45,8 +43,7 @@ fn error_with(
     error: &ApiError,
     headers: Vec<(HeaderName, HeaderValue)>,
 ) -> HttpResponse {
-    let status =
-        StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = begin(id, status, headers);
     if let Some(seconds) = error.retry_after_secs {
         response.insert_header((RETRY_AFTER, seconds.to_string()));

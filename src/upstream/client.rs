@@ -21,7 +21,7 @@ use super::{Upstream, UpstreamRequest};
 /// Idle connections to an upstream are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
 /// No connection is used for longer.
-const LIFETIME: Duration = Duration::from_secs(3600);
+const LIFETIME: Duration = Duration::from_hours(1);
 
 /// The clients of one worker for one upstream.
 #[derive(Clone)]
@@ -61,8 +61,7 @@ pub struct Answer {
 /// # Errors
 /// rustls' own, if the provider lacks the default protocol versions.
 pub fn tls_config() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let roots =
-        rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect() };
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

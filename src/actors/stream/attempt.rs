@@ -82,7 +82,11 @@ impl Attempt {
         last.finish(reservation, reply).await;
     }
 
-    async fn ask(&self, client: &UpstreamClient, reply: &mut Option<oneshot::Sender<Reply>>) -> Tried {
+    async fn ask(
+        &self,
+        client: &UpstreamClient,
+        reply: &mut Option<oneshot::Sender<Reply>>,
+    ) -> Tried {
         let stream = &self.shared.settings.stream;
         let started = Instant::now();
         let limit = if self.wants_stream { stream.first_byte } else { stream.json_head };
@@ -126,7 +130,11 @@ impl Attempt {
             };
             return self.unacceptable(client, why);
         }
-        if self.wants_stream { self.peek(client, answer, deadline).await } else { Tried::Json(answer) }
+        if self.wants_stream {
+            self.peek(client, answer, deadline).await
+        } else {
+            Tried::Json(answer)
+        }
     }
 
     fn unacceptable(&self, client: &UpstreamClient, why: &'static str) -> Tried {
@@ -143,7 +151,8 @@ impl Attempt {
         let mut no_answer = self.sorted(client, status, &body, Ending::E2);
         if no_answer.ending == Ending::E2 {
             // Our document replaces the upstream's, so its content type does not pass.
-            no_answer.headers = headers.into_iter().filter(|(name, _)| name != "content-type").collect();
+            no_answer.headers =
+                headers.into_iter().filter(|(name, _)| name != "content-type").collect();
         }
         let may_pass = matches!(status.as_u16(), 429 | 500..=504 | 529);
         if may_pass || no_answer.ending == Ending::E13 {
@@ -164,7 +173,11 @@ impl Attempt {
         match refusal::sort(status, body) {
             Refusal::Credential => {
                 let upstream = &client.upstream.settings.name;
-                tracing::error!(upstream, status = status.as_u16(), "upstream refuses our credential");
+                tracing::error!(
+                    upstream,
+                    status = status.as_u16(),
+                    "upstream refuses our credential"
+                );
                 self.shared.metrics.count_alert("upstream refuses our credential");
                 client.upstream.health.rest(self.shared.clock.now().as_millis());
                 NoAnswer::new(Ending::E13, ApiError::unavailable())

@@ -115,13 +115,21 @@ impl Exchange {
     /// Runs it to its settlement.
     pub(super) async fn run(self) {
         let Self { shared, parts, token } = self;
-        let ExchangeParts { request, wants_stream, upstreams, record, quote, amount, reply, permit } =
-            parts;
+        let ExchangeParts {
+            request,
+            wants_stream,
+            upstreams,
+            record,
+            quote,
+            amount,
+            reply,
+            permit,
+        } = parts;
         let attempt = Attempt { shared: Arc::clone(&shared), request, wants_stream, upstreams };
         match Reservation::open(record, quote, amount, shared).await {
             Ok(reservation) => attempt.run(reservation, reply).await,
             Err((outcome, quote)) => {
-                drop(reply.send(Reply::refused(refusal(outcome.ok(), &quote))));
+                drop(reply.send(Reply::refused(refusal(outcome.as_ref().ok(), &quote))));
             }
         }
         drop(permit);
@@ -138,9 +146,9 @@ impl Reply {
 }
 
 /// Why nothing was reserved.
-fn refusal(outcome: Option<Outcome>, quote: &Quote) -> ApiError {
+fn refusal(outcome: Option<&Outcome>, quote: &Quote) -> ApiError {
     match outcome {
-        Some(Outcome::Insufficient { available }) => uncovered(available, quote),
+        Some(Outcome::Insufficient { available }) => uncovered(*available, quote),
         Some(Outcome::KeyRevoked) => ApiError::authentication("This API key has been revoked."),
         Some(Outcome::AccountSuspended | Outcome::NoAccount) => {
             ApiError::new(403, "permission_error", "This account is suspended.")

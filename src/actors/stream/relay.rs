@@ -163,7 +163,8 @@ impl Relay {
         let until = self.meter.releasable();
         while self.queue_start < until {
             let Some(mut piece) = self.queue.pop_front() else { break };
-            let room = usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
+            let room =
+                usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
             if piece.len() > room {
                 let rest = piece.split_off(room);
                 self.queue.push_front(rest);
@@ -206,7 +207,8 @@ impl Relay {
         {
             return Some(gone_ending(self.gone.as_ref()));
         }
-        let output = self.meter.delivered_output(self.reservation.quote.model.bytes_per_token_milli);
+        let output =
+            self.meter.delivered_output(self.reservation.quote.model.bytes_per_token_milli);
         match self.reservation.extend(output).await {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,
@@ -307,7 +309,8 @@ impl Relay {
 
     async fn finish(mut self, ending: Ending) {
         let ending = self.bill(ending);
-        let Self { reservation, outlet, mut queue, meter, is_mid_line, mut answer, gone, .. } = self;
+        let Self { reservation, outlet, mut queue, meter, is_mid_line, mut answer, gone, .. } =
+            self;
         let request_id = reservation.record.id.clone();
         let is_durable = reservation.post(ending, 200).await;
         let error = end_error(ending, is_durable);
@@ -326,7 +329,9 @@ impl Relay {
                 }
                 let line_end = if is_mid_line { "\n" } else { "" };
                 let event = format!("{line_end}{}", error.to_event(&request_id));
-                drop(outlet.send(Bytes::from(event), TAIL).await);
+                if outlet.send(Bytes::from(event), TAIL).await.is_err() {
+                    tracing::trace!("the client left before its last event");
+                }
             }
         }
         drop((queue, gone));
@@ -353,9 +358,11 @@ fn end_error(ending: Ending, is_durable: bool) -> Option<ApiError> {
         }
         Ending::E7 => Some(ApiError::new(504, "timeout_error", "The upstream has gone silent.")),
         Ending::E11 => Some(ApiError::new(500, "api_error", "The service is restarting.")),
-        Ending::E17 => {
-            Some(ApiError::new(504, "timeout_error", "The longest duration of a stream is reached."))
-        }
+        Ending::E17 => Some(ApiError::new(
+            504,
+            "timeout_error",
+            "The longest duration of a stream is reached.",
+        )),
         Ending::E18 => Some(ApiError::billing("Your credit does not cover more of this answer.")),
         _ => None,
     }

@@ -79,7 +79,8 @@ impl Quote {
     #[must_use]
     pub fn affordable_output(&self, funds: NanoUsd) -> Option<u64> {
         let bounds = self.bounds(0);
-        let affordable = self.candidates.iter().map(|rates| rates.affordable_output(&bounds, funds));
+        let affordable =
+            self.candidates.iter().map(|rates| rates.affordable_output(&bounds, funds));
         let least = affordable.min().flatten()?;
         (least > 0).then_some(least)
     }
@@ -195,7 +196,10 @@ impl Reservation {
         if output_tokens < near || self.quote.reserved_output >= self.quote.max_output {
             return Extension::Held;
         }
-        let more = self.quote.reserved_output.saturating_add(self.shared.settings.reservation.extend_output_tokens);
+        let more = self
+            .quote
+            .reserved_output
+            .saturating_add(self.shared.settings.reservation.extend_output_tokens);
         let more = more.max(output_tokens).min(self.quote.max_output);
         let Ok(amount) = self.quote.amount(more) else { return Extension::Refused };
         let (id, account_id) = (self.record.id.clone(), self.record.account_id);
@@ -226,7 +230,9 @@ impl Reservation {
         let posted = record.clone();
         shared.tracker.spawn(async move {
             let outcome = ledger.apply(Command::Post { record: posted }).await;
-            drop(done.send(outcome.is_ok()));
+            if done.send(outcome.is_ok()).is_err() {
+                tracing::trace!("a post landed after its exchange had given up waiting");
+            }
         });
         match tokio::time::timeout(shared.settings.stream.settle_wait, is_durable).await {
             Ok(Ok(is_durable)) => is_durable,
@@ -244,7 +250,6 @@ impl Reservation {
         self.record.cost = NanoUsd::ZERO;
         self.post(ending, http_status).await
     }
-
 }
 
 impl Drop for Reservation {

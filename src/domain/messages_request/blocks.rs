@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::{RequestError, wide};
@@ -118,13 +120,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         while let Some(Text(name)) = map.next_key()? {
             match (place, &*name) {
                 (_, "type") => kind = map.next_value::<Text<'de>>()?.0,
-                (Place::Messages | Place::Content, "content") => {
-                    map.next_value_seed(Walk { found, place: Place::Content })?;
-                }
                 (Place::Content, "source") => {
                     source = map.next_value_seed(Walk { found, place: Place::Source })?;
                 }
-                (Place::Source, "content") => {
+                (Place::Messages | Place::Content | Place::Source, "content") => {
                     map.next_value_seed(Walk { found, place: Place::Content })?;
                 }
                 (Place::Source, "data") => own.data_bytes = map.next_value::<Length>()?.0,

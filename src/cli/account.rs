@@ -1,0 +1,230 @@
+//! `sluice account …`
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{CliError, Desk, Output};
+use crate::accounts;
+use crate::db::accounts::{AccountRow, find, page};
+use crate::db::books::UsageRow;
+use crate::db::usage_logs;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
+use crate::ledger::{self, Command, EntryKind, Outcome};
+
+/// Accounts read at once for a list.
+const PAGE: i64 = 500;
+
+#[derive(Subcommand)]
+pub(super) enum AccountCommand {
+    /// Open an account.
+    Create {
+        /// Its e-mail address.
+        email: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all accounts.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show an account with its balance and latest usage.
+    Show {
+        /// Its id or e-mail address.
+        account: String,
+        /// Usage rows to show.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=1000))]
+        usage: i64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add to a balance by hand, or take from it with a negative amount.
+    Credit {
+        /// Its id or e-mail address.
+        account: String,
+        /// Dollars, such as 12.50.
+        #[arg(allow_negative_numbers = true)]
+        amount: NanoUsd,
+        /// What for. Unique: the same reference never counts twice.
+        #[arg(long)]
+        reference: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(
+    command: &AccountCommand,
+    desk: &Desk,
+    output: &mut Output,
+) -> Result<ExitCode, CliError> {
+    match command {
+        AccountCommand::Create { email, json } => {
+            let now = desk.clock.now();
+            let account = desk.with(|conn| accounts::open(conn, email, now))?;
+            show(&account, &[], *json, output)?;
+        }
+        AccountCommand::List { json } => list(desk, *json, output)?,
+        AccountCommand::Show { account, usage, json } => {
+            let account = wanted(desk, account)?;
+            let rows = desk.with(|conn| usage_logs::latest(conn, account.account_id(), *usage))?;
+            show(&account, &rows, *json, output)?;
+        }
+        AccountCommand::Credit { account, amount, reference, json } => {
+            let account = wanted(desk, account)?;
+            credit(desk, &account, *amount, reference)?;
+            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The account of an id or address, or a refusal that repeats it.
+pub(super) fn wanted(desk: &Desk, name: &str) -> Result<AccountRow, CliError> {
+    let lower = name.to_lowercase();
+    let found = desk.with(|conn| find(conn, &lower))?;
+    found.ok_or_else(|| CliError::Refused(format!("there is no account \"{name}\"")))
+}
+
+fn credit(
+    desk: &Desk,
+    account: &AccountRow,
+    amount: NanoUsd,
+    reference: &str,
+) -> Result<(), CliError> {
+    if reference.trim().is_empty() || reference.len() > 200 {
+        return Err(CliError::Refused("a reference has 1 to 200 characters".to_owned()));
+    }
+    let command = Command::Credit {
+        account_id: account.account_id(),
+        kind: EntryKind::Adjustment,
+        reference: reference.to_owned(),
+        amount,
+    };
+    let now = desk.clock.now();
+    let outcomes = desk.with(|conn| ledger::apply(conn, &[command], now))?;
+    match outcomes.first() {
+        Some(Outcome::Credited) => Ok(()),
+        Some(Outcome::AlreadyCredited) => Err(CliError::Refused(format!(
+            "the reference \"{reference}\" has been used before; nothing was changed"
+        ))),
+        _ => Err(CliError::Refused("the account is gone".to_owned())),
+    }
+}
+
+fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {
+    let mut all = Vec::new();
+    let mut after = AccountId(0);
+    loop {
+        let rows = desk.with(|conn| page(conn, after, PAGE))?;
+        let Some(last) = rows.last() else { break };
+        after = last.account_id();
+        all.extend(rows);
+    }
+    if json {
+        let documents: Vec<Value> = all.iter().map(document).collect();
+        output.json(&Value::Array(documents))?;
+        return Ok(());
+    }
+    let rows = all.iter().map(|one| {
+        vec![
+            one.public_id.clone(),
+            one.email.clone(),
+            one.status.clone(),
+            one.available().to_string(),
+            one.reserved().to_string(),
+        ]
+    });
+    output.table(&["account", "e-mail", "status", "available USD", "reserved USD"], rows)?;
+    Ok(())
+}
+
+fn show(
+    account: &AccountRow,
+    usage: &[UsageRow],
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    if json {
+        let mut shown = document(account);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("usage".to_owned(), usage.iter().map(usage_document).collect());
+        }
+        output.json(&shown)?;
+        return Ok(());
+    }
+    let AccountRow { public_id, email, status, .. } = account;
+    let (available, reserved) = (account.available(), account.reserved());
+    let fields = [
+        ("account", public_id.clone()),
+        ("e-mail", email.clone()),
+        ("status", status.clone()),
+        ("available", format!("{available} USD")),
+        ("reserved", format!("{reserved} USD")),
+    ];
+    output.table(&[], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
+    if !usage.is_empty() {
+        let header = ["request", "time", "model", "in", "out", "ending", "cost USD"];
+        output.table(&header, usage.iter().map(usage_row))?;
+    }
+    Ok(())
+}
+
+fn document(account: &AccountRow) -> Value {
+    json!({
+        "id": account.public_id,
+        "email": account.email,
+        "status": account.status,
+        "available": account.available().to_string(),
+        "reserved": account.reserved().to_string(),
+        "created_at": UnixMillis::from_millis(account.created_at).to_string(),
+    })
+}
+
+fn usage_document(row: &UsageRow) -> Value {
+    json!({
+        "id": row.id,
+        "created_at": UnixMillis::from_millis(row.created_at).to_string(),
+        "endpoint": row.endpoint,
+        "requested_model": row.requested_model,
+        "served_model": row.served_model,
+        "upstream": row.upstream,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cache_write_5m_tokens": row.cache_write_5m_tokens,
+        "cache_write_1h_tokens": row.cache_write_1h_tokens,
+        "cache_read_tokens": row.cache_read_tokens,
+        "web_searches": row.web_searches,
+        "service_tier": row.service_tier,
+        "inference_geo": row.inference_geo,
+        "speed": row.speed,
+        "price_version": row.price_version,
+        "cost": NanoUsd::from_nanos(row.cost_nanousd).to_string(),
+        "first_byte_ms": row.first_byte_ms,
+        "latency_ms": row.latency_ms,
+        "http_status": row.http_status,
+        "ending": row.ending,
+        "is_estimated": row.is_estimated,
+    })
+}
+
+fn usage_row(row: &UsageRow) -> Vec<String> {
+    let estimated = if row.is_estimated { " (estimated)" } else { "" };
+    vec![
+        row.id.clone(),
+        UnixMillis::from_millis(row.created_at).to_string(),
+        row.served_model.clone().unwrap_or_else(|| row.requested_model.clone()),
+        row.input_tokens.to_string(),
+        row.output_tokens.to_string(),
+        format!("{}{estimated}", row.ending),
+        NanoUsd::from_nanos(row.cost_nanousd).to_string(),
+    ]
+}

@@ -1,0 +1,64 @@
+//! `sluice serve`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CliError;
+use crate::app::{Application, StopWords};
+use crate::config::Settings;
+use crate::domain::clock::Clock;
+use crate::telemetry;
+
+/// Serve clients until SIGTERM or SIGINT. The first lets running exchanges finish, the second ends
+/// them at once; both settle what was delivered.
+#[derive(clap::Args)]
+pub(super) struct ServeArgs {
+    /// File that receives the bound addresses once the server listens, for scripts that use port 0.
+    #[arg(long, value_name = "PATH")]
+    address_file: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliError> {
+    telemetry::start(&settings.log);
+    actix_web::rt::System::new().block_on(async {
+        let stop = stop_on_signals()?;
+        let app = Application::build(Arc::new(settings), Clock::System).await?;
+        if let Some(path) = &args.address_file {
+            announce(path, &app)?;
+        }
+        tracing::info!(clients = %app.client_address, operator = %app.admin_address, "serving");
+        let is_settled = app.run(stop).await;
+        tracing::info!(is_settled, "stopped");
+        Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// The file appears whole or not at all.
+fn announce(path: &Path, app: &Application) -> std::io::Result<()> {
+    let unfinished = path.with_added_extension("new");
+    let text = format!("client={}\nadmin={}\n", app.client_address, app.admin_address);
+    std::fs::write(&unfinished, text)?;
+    std::fs::rename(&unfinished, path)
+}
+
+/// The two words of the person or the system that stops the server.
+#[expect(clippy::disallowed_methods, reason = "it lives as long as the process and holds nothing")]
+fn stop_on_signals() -> std::io::Result<StopWords> {
+    let words = StopWords::default();
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let told = words.clone();
+    drop(actix_web::rt::spawn(async move {
+        for word in [told.in_order, told.at_once] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            word.cancel();
+        }
+    }));
+    Ok(words)
+}
