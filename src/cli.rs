@@ -74,7 +74,7 @@ enum ConfigCommand {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigErrors),
     #[error(transparent)]
     Db(#[from] DbError),

@@ -4,8 +4,11 @@ pub mod client;
 pub mod health;
 pub mod refusal;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use secrecy::ExposeSecret;
@@ -88,6 +91,36 @@ impl UpstreamRequest {
         body.extend_from_slice(quoted.as_bytes());
         body.extend_from_slice(after);
         body.freeze()
+    }
+}
+
+/// A body that goes out in small pieces. awc copies each piece into the connection's write buffer
+/// and keeps that buffer for as long as the answer streams: a whole prompt at once would stay in
+/// memory until its answer has ended.
+pub(crate) struct PiecewiseBody(Bytes);
+
+/// Small beside the write buffer's own limit.
+const BODY_PIECE: usize = 4096;
+
+impl PiecewiseBody {
+    pub(crate) const fn new(body: Bytes) -> Self {
+        Self(body)
+    }
+}
+
+impl MessageBody for PiecewiseBody {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(u64::try_from(self.0.len()).unwrap_or(u64::MAX))
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let len = self.0.len().min(BODY_PIECE);
+        Poll::Ready((len > 0).then(|| Ok(self.0.split_to(len))))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ledger against a small model, on a real database: any order of commands, in groups of any
 //! size, each perhaps sent twice, leaves what the model has and books that balance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use proptest::prelude::*;
@@ -146,14 +146,14 @@ struct Model {
     available: BTreeMap<usize, i64>,
     held: BTreeMap<(usize, usize), (i64, i64)>,
     settled: BTreeMap<(usize, usize), (i64, bool)>,
-    credits: BTreeMap<(usize, usize), ()>,
+    credits: BTreeSet<(usize, usize)>,
 }
 
 impl Model {
     fn play(&mut self, act: Act) {
         match act {
             Act::Credit { account, reference, amount } => {
-                if self.credits.insert((account, reference), ()).is_none() {
+                if self.credits.insert((account, reference)) {
                     *self.available.entry(account).or_default() += amount;
                 }
             }

@@ -16,7 +16,7 @@ use awc::{Client, Connector};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::{Upstream, UpstreamRequest};
+use super::{PiecewiseBody, Upstream, UpstreamRequest};
 
 /// Idle connections to an upstream are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
@@ -131,7 +131,7 @@ impl UpstreamClient {
         if let Some((name, value)) = self.upstream.credential_header() {
             headers.insert(name, value);
         }
-        let response = outgoing.send_body(body).await?;
+        let response = outgoing.send_body(PiecewiseBody::new(body)).await?;
         let status = response.status();
         let headers = response.headers().clone();
         let content_length = headers

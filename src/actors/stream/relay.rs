@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use super::attempt::Opened;
 use super::exchange::{Reply, Shared, passing_headers};
-use super::outlet::{Lost, Outlet, channel};
+use super::outlet::{Gone as ClientLeft, Outlet, channel, end_event, is_mid_line};
 use super::settle::{Extension, Reservation};
 use crate::config::ClientGone;
 use crate::domain::api_error::ApiError;
@@ -24,6 +24,8 @@ use crate::upstream::client::Answer;
 /// After the terminal event the upstream gets this long to end its body, so that its connection
 /// can be used again.
 const TAIL: Duration = Duration::from_millis(500);
+/// While the server stops, a client gets this long to make room for the end of its answer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct Relay {
@@ -59,6 +61,15 @@ struct RelayClock {
     next_checkpoint: Instant,
 }
 
+/// How a client was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    /// It closed its connection.
+    Left,
+    /// It has stopped reading.
+    Stalled,
+}
+
 /// What happened next.
 enum Step {
     Piece(Bytes),
@@ -78,7 +89,8 @@ impl Relay {
     ) -> Self {
         let Opened { answer, meter, seen } = opened;
         reservation.note_first_byte();
-        let (outlet, body) = channel(shared.settings.stream.channel_chunks);
+        let (outlet, body) =
+            channel(shared.settings.stream.channel_chunks, reservation.record.id.clone());
         let headers = passing_headers(&answer.headers);
         if let Some(reply) = reply {
             // A client that has left is noticed by its channel.
@@ -122,7 +134,7 @@ impl Relay {
                 }
                 Step::End => Some(Ending::E6),
                 Step::Stopped => Some(Ending::E11),
-                Step::ClientGone => self.lose(Lost::Gone),
+                Step::ClientGone => self.lose(Lost::Left),
                 Step::Timer => self.due(),
             };
             if let Some(ending) = ending {
@@ -172,9 +184,7 @@ impl Relay {
             let len = piece.len();
             self.queue_start = self.queue_start.saturating_add(u64::try_from(len).unwrap_or(0));
             self.queue_bytes = self.queue_bytes.saturating_sub(len);
-            if let Err(lost) = self.send(piece).await
-                && let Some(ending) = self.lose(lost)
-            {
+            if let Some(ending) = self.send(piece).await {
                 return Some(ending);
             }
         }
@@ -182,14 +192,33 @@ impl Relay {
         is_too_much.then_some(Ending::E6)
     }
 
-    async fn send(&mut self, piece: Bytes) -> Result<(), Lost> {
-        let Some(outlet) = &self.outlet else { return Ok(()) };
-        let is_mid_line = !piece.ends_with(b"\n") && !piece.ends_with(b"\r");
-        outlet.send(piece, self.shared.settings.server.client_stall).await?;
-        self.is_mid_line = is_mid_line;
-        // The upstream's silence counts only while we are ready to read.
-        self.clock.last_read = Instant::now();
-        Ok(())
+    /// Sends a piece, waiting for a client that is slow and not for one that has stalled.
+    async fn send(&mut self, piece: Bytes) -> Option<Ending> {
+        let outlet = self.outlet.as_ref()?;
+        let is_mid_line = is_mid_line(&piece);
+        let sent = match outlet.try_send(piece) {
+            Ok(None) => Ok(()),
+            Err(ClientLeft) => Err(ClientLeft),
+            Ok(Some(piece)) => {
+                let stalled = tokio::time::sleep(self.shared.settings.server.client_stall);
+                let sent = tokio::select! {
+                    sent = outlet.send(piece) => sent,
+                    () = stalled => return self.lose(Lost::Stalled),
+                    () = tokio::time::sleep_until(self.clock.latest) => return Some(Ending::E17),
+                    () = self.shared.tracker.cut_token().cancelled() => return Some(Ending::E11),
+                };
+                // The upstream's silence counts only while we are ready to read.
+                self.clock.last_read = Instant::now();
+                sent
+            }
+        };
+        match sent {
+            Ok(()) => {
+                self.is_mid_line = is_mid_line;
+                None
+            }
+            Err(ClientLeft) => self.lose(Lost::Left),
+        }
     }
 
     /// What the meter's state asks for: the end, a decision on a client that left, more money.
@@ -220,10 +249,10 @@ impl Relay {
     fn lose(&mut self, lost: Lost) -> Option<Ending> {
         let outlet = self.outlet.take();
         let ending = match lost {
-            Lost::Gone => Ending::E8,
+            Lost::Left => Ending::E8,
             Lost::Stalled => Ending::E15,
         };
-        if let (Some(outlet), Lost::Stalled) = (outlet, lost) {
+        if let Some(outlet) = outlet.filter(|_| lost == Lost::Stalled) {
             outlet.cut();
         }
         // Never closed before the first usage, which comes with the first event: until then what
@@ -309,32 +338,34 @@ impl Relay {
 
     async fn finish(mut self, ending: Ending) {
         let ending = self.bill(ending);
-        let Self { reservation, outlet, mut queue, meter, is_mid_line, mut answer, gone, .. } =
-            self;
+        let Self { shared, reservation, outlet, queue, meter, is_mid_line, mut answer, .. } = self;
         let request_id = reservation.record.id.clone();
         let is_durable = reservation.post(ending, 200).await;
-        let error = end_error(ending, is_durable);
+        let error = end_error(ending, is_durable, &meter);
         if let Some(outlet) = outlet {
-            let mut is_mid_line = is_mid_line;
             let is_held_sent = is_durable && (error.is_none() || meter.has_stop_reason());
-            while let Some(piece) = queue.pop_front().filter(|_| is_held_sent) {
-                is_mid_line = !piece.ends_with(b"\n") && !piece.ends_with(b"\r");
-                if outlet.send(piece, TAIL).await.is_err() {
-                    break;
+            let held = if is_held_sent { queue } else { VecDeque::new() };
+            let last = async {
+                let mut is_mid_line = is_mid_line;
+                for piece in held {
+                    is_mid_line = self::is_mid_line(&piece);
+                    outlet.send(piece).await?;
                 }
-            }
-            if let Some(mut error) = error {
-                if let Some(data) = meter.error().filter(|_| is_durable) {
-                    error = relayed(data).unwrap_or(error);
+                match &error {
+                    Some(error) => outlet.send(end_event(error, &request_id, is_mid_line)).await,
+                    None => Ok(()),
                 }
-                let line_end = if is_mid_line { "\n" } else { "" };
-                let event = format!("{line_end}{}", error.to_event(&request_id));
-                if outlet.send(Bytes::from(event), TAIL).await.is_err() {
-                    tracing::trace!("the client left before its last event");
-                }
-            }
+            };
+            let stop = async {
+                shared.tracker.cut_token().cancelled().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            let is_taken = tokio::select! {
+                taken = timeout(shared.settings.server.client_stall, last) => matches!(taken, Ok(Ok(()))),
+                () = stop => false,
+            };
+            if is_taken { outlet.finish() } else { outlet.cut() }
         }
-        drop((queue, gone));
         if meter.is_stopped() {
             // Whatever comes behind the terminal event is nobody's.
             drop(timeout(TAIL, async { while answer.body.next().await.is_some() {} }).await);
@@ -347,12 +378,15 @@ fn gone_ending(gone: Option<&Gone>) -> Ending {
 }
 
 /// The event that a stream ends with, where it does not end as the upstream ended it.
-fn end_error(ending: Ending, is_durable: bool) -> Option<ApiError> {
+fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError> {
     if !is_durable {
         return Some(ApiError::new(500, "api_error", "The answer could not be accounted for."));
     }
     match ending {
-        Ending::E5 => Some(ApiError::new(500, "api_error", "The upstream failed.")),
+        Ending::E5 => {
+            let relayed = meter.error().and_then(relayed);
+            Some(relayed.unwrap_or(ApiError::new(500, "api_error", "The upstream failed.")))
+        }
         Ending::E6 => {
             Some(ApiError::new(500, "api_error", "The upstream ended before its answer was whole."))
         }

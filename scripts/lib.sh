@@ -1,0 +1,224 @@
+# shellcheck shell=bash disable=SC2034 # what is set here is used by those who source it
+# What the scripts share. Sourced, never run; sourcing it changes nothing but `PWD` and variables.
+#
+# Every server is started by `start` as an unprivileged user in `run_dir`, on the loopback, on a
+# free port, and is gone when the script ends, however it ends.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit
+# Tools that Debian does not have are built once and kept here.
+tools=$root/target/tools
+
+say() { printf '\033[2m· %s\033[0m\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# --- what a fresh machine lacks ---------------------------------------------------------------
+
+# need_debian PACKAGE…: installs those that are missing, and starts none of their daemons.
+need_debian() {
+    local package missing=()
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    command -v apt-get >/dev/null || die "this needs what Debian calls ${missing[*]}"
+    ((EUID == 0)) || die "missing: run as root  apt-get install ${missing[*]}"
+    say "installing ${missing[*]}"
+    (
+        # Debian starts what it installs, unless this file forbids it. The machine's own comes back.
+        policy=/usr/sbin/policy-rc.d log=$(mktemp)
+        [[ ! -e $policy ]] || mv "$policy" "$policy.saved"
+        trap 'rm -f "$policy" "$log"; [[ ! -e $policy.saved ]] || mv "$policy.saved" "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        export DEBIAN_FRONTEND=noninteractive
+        if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+            tail -n 20 "$log" >&2
+            die "could not install ${missing[*]}"
+        fi
+    )
+}
+
+# need_command COMMAND [PACKAGE]: for commands that may have come from elsewhere than Debian.
+need_command() { command -v "$1" >/dev/null || need_debian "${2:-$1}"; }
+
+# need_python_venv: `python3 -m venv`, which Debian packs apart.
+need_python_venv() {
+    need_command python3
+    python3 -c 'import ensurepip' 2>/dev/null || need_debian python3-venv
+}
+
+# need_cargo_deny: puts cargo-deny into `tools`. Without optimisation it builds in half a minute on
+# two cores, and checks our tree in a second all the same.
+need_cargo_deny() {
+    local version=0.20.2
+    [[ $("$tools/bin/cargo-deny" --version 2>/dev/null) != "cargo-deny $version" ]] || return 0
+    need_build_tools
+    say "building cargo-deny $version"
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$tools/build \
+        cargo install --quiet --locked --debug --root "$tools" --version "$version" cargo-deny
+    rm -rf "$tools/build"
+}
+
+# need_build_tools: what `cargo build` wants beside Rust.
+need_build_tools() {
+    command -v cargo >/dev/null || die "Rust is missing: rust-toolchain.toml names the version, rustup installs it"
+    need_debian gcc libc6-dev pkg-config libpq-dev
+}
+
+# --- processes --------------------------------------------------------------------------------
+
+run_dir=
+as_nobody=()
+started=()
+
+# make_run_dir: a folder of the unprivileged user's that goes when the script ends. Below /var/tmp,
+# which is a disk where /tmp may be memory.
+make_run_dir() {
+    run_dir=$(mktemp -d /var/tmp/sluice.XXXXXX)
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    as_nobody=(env "HOME=$run_dir")
+    if ((EUID == 0)); then
+        chown nobody:nogroup "$run_dir"
+        as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups -- "${as_nobody[@]}")
+    fi
+}
+
+clean_up() {
+    local index
+    # The last one started first: a gateway before its upstream and its database.
+    for ((index = ${#started[@]} - 1; index >= 0; index--)); do stop "${started[index]}"; done
+    [[ -z $run_dir ]] || rm -rf "$run_dir"
+}
+
+# unprivileged COMMAND…: runs it as `nobody` when we are root, in `run_dir`.
+unprivileged() { (cd "$run_dir" && exec "${as_nobody[@]}" "$@"); }
+
+# start NAME COMMAND…: the same in the background, with its output in NAME.log; sets `pid`.
+start() {
+    local name=$1
+    shift
+    (cd "$run_dir" && exec "${as_nobody[@]}" "$@") </dev/null >>"$run_dir/$name.log" 2>&1 &
+    pid=$!
+    started+=("$pid")
+}
+
+# stop PID: asks, waits ten seconds, then insists. Only for what `start` started.
+stop() {
+    local tenths=100
+    kill -TERM "$1" 2>/dev/null || true
+    while kill -0 "$1" 2>/dev/null && ((tenths-- > 0)); do sleep 0.1; done
+    kill -KILL "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+# wait_for_file FILE NAME: until what `start` has just started writes FILE, or ends, or a minute is over.
+wait_for_file() {
+    local tenths=600
+    until [[ -s $1 ]]; do
+        if ! kill -0 "$pid" 2>/dev/null || ((tenths-- == 0)); then
+            tail -n 20 "$run_dir/$2.log" >&2
+            die "$2 did not start"
+        fi
+        sleep 0.1
+    done
+}
+
+# free_port: a port of the loopback that nothing listens on at the moment.
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# --- servers ----------------------------------------------------------------------------------
+
+# start_postgres: a throwaway cluster, durable as in earnest; sets `postgres_url` and `postgres_pid`.
+start_postgres() {
+    need_debian postgresql
+    need_command python3
+    local bin data=$run_dir/postgres password port log=$run_dir/postgres.log
+    bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    port=$(free_port)
+    unprivileged tee postgres.password <<<"$password" >/dev/null
+    unprivileged "$bin/initdb" --pgdata="$data" --username=sluice --pwfile=postgres.password \
+        --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >"$log" 2>&1 || {
+        cat "$log" >&2
+        die "initdb failed"
+    }
+    start postgres "$bin/postgres" -D "$data" -k "$run_dir" -p "$port" \
+        -c listen_addresses=127.0.0.1 -c max_connections=300
+    postgres_pid=$pid
+    wait_for_file "$data/postmaster.pid" postgres
+    local tenths=300
+    until "$bin/pg_isready" --quiet --host=127.0.0.1 --port="$port"; do
+        ((tenths-- > 0)) || die "postgres did not start"
+        sleep 0.1
+    done
+    postgres_url="postgres://sluice:$password@127.0.0.1:$port/postgres?sslmode=disable"
+}
+
+# build_sluice [dev|release]: builds the program and copies it to where the unprivileged user can
+# run it, whatever folder the clone is in.
+build_sluice() {
+    local profile=${1:-release} folder=${1:-release}
+    [[ $profile != dev ]] || folder=debug
+    need_build_tools
+    cargo build --locked --profile "$profile" --bin sluice
+    install -m 755 "${CARGO_TARGET_DIR:-$root/target}/$folder/sluice" "$run_dir/sluice"
+}
+
+# start_sandbox: the upstream emulator; sets `sandbox_url` and `upstream`, which `start_sluice` uses.
+start_sandbox() {
+    start sandbox "$run_dir/sluice" sandbox --listen 127.0.0.1:0 --address-file sandbox.address
+    wait_for_file "$run_dir/sandbox.address" sandbox
+    sandbox_url=http://$(<"$run_dir/sandbox.address")
+    upstream="name = \"sandbox\"
+base_url = \"$sandbox_url\"
+auth = \"x-api-key\"
+credential = \"sandbox\""
+}
+
+# start_sluice NAME DATABASE_URL [SLUICE__SECTION__KEY=VALUE…]: a gateway whose settings are NAME.toml;
+# sets `base_url`, `admin_url` and `sluice_pid`.
+start_sluice() {
+    local name=$1 database=$2
+    shift 2
+    unprivileged tee "$name.toml" >/dev/null <<TOML
+[server]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+
+[database]
+url = "$database"
+
+[[upstreams]]
+$upstream
+TOML
+    # A gateway of this name may have run before.
+    rm -f "$run_dir/$name.address"
+    start "$name" env "$@" "$run_dir/sluice" --config "$name.toml" serve --address-file "$name.address"
+    sluice_pid=$pid
+    wait_for_file "$run_dir/$name.address" "$name"
+    base_url=http://$(sed -n 's/^client=//p' "$run_dir/$name.address")
+    admin_url=http://$(sed -n 's/^admin=//p' "$run_dir/$name.address")
+}
+
+# sluice NAME ARGUMENT…: the command line with the settings of the gateway NAME.
+sluice() {
+    local name=$1
+    shift
+    unprivileged "$run_dir/sluice" --config "$name.toml" "$@"
+}
+
+# json FIELD…: one field of the JSON on standard input, by the path to it.
+json() {
+    python3 -c 'import json, sys
+value = json.load(sys.stdin)
+for step in sys.argv[1:]: value = value[int(step) if isinstance(value, list) else step]
+print(value)' "$@"
+}
