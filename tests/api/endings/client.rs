@@ -67,7 +67,7 @@ fn e8_leaving_before_message_start_does_not_make_a_request_free() {
         let stage =
             Stage::with(|builder| builder.set("stream.client_gone", format!("\"{policy}\"")));
         let (mut exchange, connection) = stage.stream();
-        drop(connection);
+        connection.leave_seen();
         // The upstream is waited for, and its first usage is the bill.
         exchange.stream_head().chunk(sse::start());
         exchange.wait_until_left();
@@ -150,7 +150,7 @@ fn e8_leaving_while_the_end_is_held_pays_all() {
 fn e8_drained_a_stream_is_read_to_its_end_and_costs_what_was_reported() {
     let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"drain\""));
     let (mut exchange, answer) = stage.begun("Half an answ");
-    answer.leave();
+    answer.leave_seen();
     for _ in 0..50 {
         exchange.chunk(sse::text("more of it"));
     }
@@ -167,7 +167,7 @@ fn e8_hidden_thinking_is_drained_since_its_output_does_not_show() {
         exchange.stream_head().chunk([sse::start(), sse::block_start(kind)].concat());
         let mut answer = connection.answer(false);
         answer.read_until("content_block_start");
-        answer.leave();
+        answer.leave_seen();
         if is_hidden {
             exchange.chunk(sse::thinking("")).chunk(sse::block_stop());
             exchange.chunk([sse::end(9000), sse::message_stop()].concat()).end_chunks();
@@ -182,23 +182,17 @@ fn e8_hidden_thinking_is_drained_since_its_output_does_not_show() {
 #[test]
 fn e8_a_drain_ends_where_the_upstream_does_and_costs_what_was_reported() {
     for how in ["error", "end", "reset"] {
-        // The upstream's end may be seen before the client's; the bill is the same.
-        eventually("the client to be missed first", || {
-            let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"drain\""));
-            let (mut exchange, answer) = stage.begun(&"words ".repeat(100));
-            answer.leave();
-            std::thread::park_timeout(Duration::from_millis(100));
-            match how {
-                "error" => {
-                    exchange.chunk(sse::error("api_error", "no")).end_chunks();
-                }
-                "end" => exchange.close(),
-                _ => exchange.reset(),
+        let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"drain\""));
+        let (mut exchange, answer) = stage.begun(&"words ".repeat(100));
+        answer.leave_seen();
+        match how {
+            "error" => {
+                exchange.chunk(sse::error("api_error", "no")).end_chunks();
             }
-            let row = stage.app.only_row(&stage.account);
-            assert_eq!(row.cost_nanousd, haiku(1000, 1), "{row:#?}");
-            (row.ending == "E8").then_some(())
-        });
+            "end" => exchange.close(),
+            _ => exchange.reset(),
+        }
+        stage.reported("E8", 1000, 1);
     }
 }
 
@@ -239,38 +233,28 @@ fn e8_a_client_that_half_closes_has_left() {
 fn e9_a_json_answer_whose_client_has_left_is_read_to_its_end_and_billed() {
     let stage = Stage::new();
     let (mut exchange, connection) = stage.json();
-    drop(connection);
+    connection.leave_seen();
     let body = json_answer(1000, 200);
     let (first, second) = body.split_at(40);
     exchange.send(format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
         body.len()
     ));
-    // By now the gateway knows, and reads on.
-    eventually("the gateway to notice", || stage.app.usage(&stage.account).is_empty().then_some(()));
+    assert!(stage.app.usage(&stage.account).is_empty());
     exchange.send(second);
-    let row = stage.app.only_row(&stage.account);
-    // Only the clock of two processes decides whether the departure was seen before the end.
-    assert!(row.ending == "E9" || row.ending == "E1", "{row:#?}");
-    assert_eq!(row.cost_nanousd, haiku(1000, 200));
+    let row = stage.reported("E9", 1000, 200);
+    assert_eq!(row.http_status, 499);
 }
 
 #[test]
-fn e9_is_its_name_once_the_departure_was_noticed() {
+fn e9_the_place_of_a_client_that_left_stays_taken_until_its_exchange_ends() {
     let stage = Stage::with(|builder| builder.set("server.max_streams_per_account", 1));
-    let (mut exchange, connection) = stage.json();
-    connection.reset();
-    // The place stays taken: the exchange outlives its client.
+    let (exchange, connection) = stage.json();
+    connection.leave_seen();
     let refused = stage.app.messages(&stage.account, &json_body());
-    assert_eq!(refused.status, 429);
-    let body = json_answer(1000, 200);
-    exchange.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
-    for piece in body.as_bytes().chunks(16) {
-        exchange.chunk(piece);
-    }
-    exchange.end_chunks();
-    let row = stage.reported("E9", 1000, 200);
-    assert_eq!(row.http_status, 499);
+    refused.expect_error(429, "rate_limit_error");
+    exchange.answer_json(&json_answer(1000, 200));
+    stage.reported("E9", 1000, 200);
 }
 
 #[test]

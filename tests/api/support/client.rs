@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use super::wait::PATIENCE;
+use super::wait::{PATIENCE, eventually};
 
 /// A request as bytes in the making.
 #[derive(Clone)]
@@ -179,6 +179,27 @@ impl Connection {
         self.stream.try_clone().unwrap()
     }
 
+    /// Leaves in order, and waits until the server has closed its side too: the kernel's table of
+    /// connections is where that shows.
+    pub(crate) fn leave_seen(self) {
+        let (ours, theirs) =
+            (self.stream.local_addr().unwrap().port(), self.stream.peer_addr().unwrap().port());
+        drop(self);
+        let (local, remote) = (format!(":{theirs:04X}"), format!(":{ours:04X}"));
+        eventually("the server to notice", || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            // Established, or closed by us alone.
+            let is_open = table.lines().any(|line| {
+                let fields: Vec<_> = line.split_whitespace().take(4).collect();
+                fields.len() == 4
+                    && fields[1].ends_with(&local)
+                    && fields[2].ends_with(&remote)
+                    && matches!(fields[3], "01" | "08")
+            });
+            (!is_open).then_some(())
+        });
+    }
+
     /// Leaves with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream)
@@ -329,6 +350,11 @@ impl Answer {
     /// Leaves without reading on.
     pub(crate) fn leave(self) {
         drop(self);
+    }
+
+    /// Leaves, and waits until the server has noticed.
+    pub(crate) fn leave_seen(self) {
+        self.connection.leave_seen();
     }
 
     /// Leaves with a reset.
