@@ -128,10 +128,7 @@ impl Relay {
                 return self.finish(ending).await;
             }
             let ending = match self.step().await {
-                Step::Piece(piece) => {
-                    self.take(piece);
-                    None
-                }
+                Step::Piece(piece) => self.take(piece),
                 Step::End => Some(Ending::E6),
                 Step::Stopped => Some(Ending::E11),
                 Step::ClientGone => self.lose(Lost::Left),
@@ -163,11 +160,21 @@ impl Relay {
         }
     }
 
-    fn take(&mut self, piece: Bytes) {
-        self.clock.last_read = Instant::now();
+    /// Reads a piece. An upstream that always has one must not starve the deadlines, which are
+    /// therefore looked at here as well.
+    fn take(&mut self, piece: Bytes) -> Option<Ending> {
+        let now = Instant::now();
+        self.clock.last_read = now;
         self.meter.feed(&piece);
         self.queue_bytes = self.queue_bytes.saturating_add(piece.len());
         self.queue.push_back(piece);
+        if self.shared.tracker.cut_token().is_cancelled() {
+            return Some(Ending::E11);
+        }
+        if now >= self.clock.latest {
+            return Some(Ending::E17);
+        }
+        self.gone.as_ref().filter(|gone| now >= gone.until).map(|gone| gone.ending)
     }
 
     /// Sends what may go. An ending, if that ends the exchange.
@@ -188,8 +195,11 @@ impl Relay {
                 return Some(ending);
             }
         }
-        let is_too_much = self.queue_bytes > self.shared.settings.limits.held_bytes;
-        is_too_much.then_some(Ending::E6)
+        if self.queue_bytes > self.shared.settings.limits.held_bytes {
+            self.shared.alert("the end of a stream is longer than limits.held_bytes");
+            return Some(Ending::E6);
+        }
+        None
     }
 
     /// Sends a piece, waiting for a client that is slow and not for one that has stalled.
@@ -234,7 +244,7 @@ impl Relay {
             && gone.drain.is_none()
             && !self.drain()
         {
-            return Some(gone_ending(self.gone.as_ref()));
+            return self.gone.as_ref().map(|gone| gone.ending);
         }
         let output =
             self.meter.delivered_output(self.reservation.quote.model.bytes_per_token_milli);
@@ -242,6 +252,7 @@ impl Relay {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,
             Extension::Unknown | Extension::Refused => Some(Ending::E18),
+            Extension::Lost => Some(Ending::E14),
         }
     }
 
@@ -315,36 +326,53 @@ impl Relay {
         for anomaly in self.meter.anomalies() {
             self.shared.alert(anomaly.as_str());
         }
-        let was_drained = self.gone.as_ref().is_some_and(|gone| gone.drain.is_some());
-        let is_complete = self.meter.is_stopped();
-        match ending {
-            Ending::E1 | Ending::E5 | Ending::E6 | Ending::E7 => {
-                self.reservation.set_usage(&self.meter.reported(), false);
-            }
-            Ending::E8 | Ending::E15 if was_drained => {
-                self.reservation.set_usage(&self.meter.reported(), false);
-            }
-            _ => self.note_usage(),
+        let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
+        let is_silent = ending == Ending::E7 && self.gone.is_none();
+        if has_ended || is_silent {
+            self.reservation.set_usage(&self.meter.reported(), false);
+        } else {
+            // Ended by us, or while nobody was there: what was delivered may be more than reported.
+            self.note_usage();
         }
-        if is_complete && !self.meter.has_usage() {
+        let is_whole = self.meter.is_stopped() || self.meter.has_stop_reason();
+        if is_whole && !self.meter.has_usage() {
             self.shared.alert("an answer came without usage");
             let (usage, bytes) = (self.meter.reported(), self.meter.delta_bytes());
             self.reservation.set_unreported_usage(usage, bytes);
-            return if self.gone.is_some() { ending } else { Ending::E10 };
         }
-        // What a drained stream came to is told by its bill; that its client had left, by the row.
-        if self.gone.is_some() { gone_ending(self.gone.as_ref()) } else { ending }
+        match &self.gone {
+            // What a drained stream came to is told by its bill; that its client left, by the row.
+            Some(gone) => gone.ending,
+            None if ending == Ending::E1 && !self.meter.has_usage() => Ending::E10,
+            None => ending,
+        }
+    }
+
+    /// The held bytes that may follow a post: all of them, or those before an error event, which
+    /// is replaced by ours.
+    fn held(&mut self) -> VecDeque<Bytes> {
+        let mut held = std::mem::take(&mut self.queue);
+        let Some(error_start) = self.meter.error_start() else { return held };
+        let mut room = error_start.saturating_sub(self.queue_start);
+        for piece in &mut held {
+            let len = usize::try_from(room).unwrap_or(usize::MAX).min(piece.len());
+            piece.truncate(len);
+            room = room.saturating_sub(u64::try_from(len).unwrap_or(0));
+        }
+        held.retain(|piece| !piece.is_empty());
+        held
     }
 
     async fn finish(mut self, ending: Ending) {
         let ending = self.bill(ending);
-        let Self { shared, reservation, outlet, queue, meter, is_mid_line, mut answer, .. } = self;
+        let held = self.held();
+        let Self { shared, reservation, outlet, meter, is_mid_line, mut answer, .. } = self;
         let request_id = reservation.record.id.clone();
         let is_durable = reservation.post(ending, 200).await;
         let error = end_error(ending, is_durable, &meter);
         if let Some(outlet) = outlet {
             let is_held_sent = is_durable && (error.is_none() || meter.has_stop_reason());
-            let held = if is_held_sent { queue } else { VecDeque::new() };
+            let held = if is_held_sent { held } else { VecDeque::new() };
             let last = async {
                 let mut is_mid_line = is_mid_line;
                 for piece in held {
@@ -373,10 +401,6 @@ impl Relay {
     }
 }
 
-fn gone_ending(gone: Option<&Gone>) -> Ending {
-    gone.map_or(Ending::E8, |gone| gone.ending)
-}
-
 /// The event that a stream ends with, where it does not end as the upstream ended it.
 fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError> {
     if !is_durable {
@@ -392,6 +416,7 @@ fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError
         }
         Ending::E7 => Some(ApiError::new(504, "timeout_error", "The upstream has gone silent.")),
         Ending::E11 => Some(ApiError::new(500, "api_error", "The service is restarting.")),
+        Ending::E14 => Some(ApiError::new(500, "api_error", "Internal server error")),
         Ending::E17 => Some(ApiError::new(
             504,
             "timeout_error",
