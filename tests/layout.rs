@@ -171,17 +171,17 @@ fn storey(module: &str) -> Option<usize> {
     STOREYS.iter().position(|storey| storey.contains(&module))
 }
 
-fn may_use(user: &str, used: &str) -> bool {
-    if user == used {
+fn may_use(module: &str, other: &str) -> bool {
+    if module == other {
         return true;
     }
-    if user == SANDBOX {
-        return used == "domain";
+    if module == SANDBOX {
+        return other == "domain";
     }
-    if used == SANDBOX {
-        return user == "cli";
+    if other == SANDBOX {
+        return module == "cli";
     }
-    matches!((storey(user), storey(used)), (Some(user), Some(used)) if used < user)
+    matches!((storey(module), storey(other)), (Some(above), Some(below)) if below < above)
 }
 
 /// `src/ledger/group.rs` and `src/ledger.rs` belong to `ledger`.
