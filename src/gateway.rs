@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::accounts::KeyRing;
 use crate::actors::stream::Shared;
 use crate::config::Settings;
+use crate::domain::clock::Clock;
 use crate::domain::ids::RequestId;
 use crate::upstream::client::UpstreamClient;
 use limits::AccountLimits;
@@ -40,8 +41,8 @@ impl Gateway {
 
 /// A fresh name for a request. Without randomness there is no safe exchange, and the refusal has
 /// no name.
-fn request_id() -> Result<RequestId, NoName> {
-    RequestId::random().map_err(|_| NoName)
+fn request_id(clock: &Clock) -> Result<RequestId, NoName> {
+    RequestId::new(clock.now()).map_err(|_| NoName)
 }
 
 /// The answer to a request that cannot be named: a bare 503.

@@ -23,7 +23,7 @@ pub(super) async fn create(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id() {
+    let id = match request_id(&gateway.shared.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };

@@ -28,7 +28,7 @@ pub(super) async fn list(
     query: Result<Query<Page>, actix_web::Error>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id() {
+    let id = match request_id(&gateway.shared.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
@@ -50,7 +50,7 @@ pub(super) async fn show(
     name: Path<String>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id() {
+    let id = match request_id(&gateway.shared.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };

@@ -3,9 +3,10 @@
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode, Version};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::request_id;
+use super::{Gateway, request_id};
 use crate::actors::stream::Reply;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
@@ -14,16 +15,16 @@ const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messag
     GET /v1/models and GET /v1/models/{id}.";
 
 /// 404 for whatever is not offered.
-pub(super) async fn not_found(http: HttpRequest) -> HttpResponse {
-    match request_id() {
+pub(super) async fn not_found(http: HttpRequest, gateway: Data<Gateway>) -> HttpResponse {
+    match request_id(&gateway.shared.clock) {
         Ok(id) => error(&http, &id, &ApiError::not_found(OFFERED)),
         Err(no_name) => no_name.into(),
     }
 }
 
 /// 405 for a path that is offered with another method.
-pub(super) async fn method_not_allowed(http: HttpRequest) -> HttpResponse {
-    match request_id() {
+pub(super) async fn method_not_allowed(http: HttpRequest, gateway: Data<Gateway>) -> HttpResponse {
+    match request_id(&gateway.shared.clock) {
         Ok(id) => {
             let refusal = ApiError::new(405, "invalid_request_error", OFFERED);
             error(&http, &id, &refusal)

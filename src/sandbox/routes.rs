@@ -16,7 +16,7 @@ use super::playback::Playback;
 use super::refusal::Refusal;
 use super::request::{self, MessageRequest};
 use super::script::{Number, Script};
-use crate::domain::ids::RequestId;
+use crate::domain::ids::public_id;
 
 /// Above the 32 MiB that a gateway should refuse, so that a gateway's limit is the one that is met.
 pub(super) const BODY_BYTES_MAX: usize = 34 << 20;
@@ -143,5 +143,5 @@ fn json<T: Serialize>(answer: Result<T, Refusal>) -> HttpResponse {
 }
 
 fn request_id() -> String {
-    RequestId::random().map_or_else(|_| "req_sandbox".into(), |id| id.to_string())
+    public_id("req_").unwrap_or_else(|_| "req_sandbox".into())
 }
