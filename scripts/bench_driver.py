@@ -155,7 +155,7 @@ class Client(asyncio.Protocol):
                 future.exception()  # whoever awaits it still sees it
 
 
-async def ask(load, requests, concurrent):
+async def ask(load, requests, concurrent, rest=0.3):
     """Makes so many requests over so many connections, and awaits every answer's end."""
     left = iter(range(requests))
 
@@ -168,7 +168,7 @@ async def ask(load, requests, concurrent):
 
     await asyncio.gather(*(one_connection() for _ in range(min(concurrent, requests))))
     # What a relay does after the last byte belongs to the bill too.
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(rest)
 
 
 async def opened(load, count):
@@ -322,6 +322,28 @@ class Bench:
             figures[f"fdatasync_p{rank}_ms"] = percentile(syncs, rank)
         return figures
 
+    async def many_streams(self, total):
+        """Memory of Sluice after each tenth of so many streams, every fourth of them left early."""
+        relay = self.relays[1]
+        whole = Load(relay, self.key, "text;events=20;bytes=20")
+        left_early = Load(relay, self.key, "text;events=20;bytes=20;pace_ms=20")
+        memory = [relay.memory()]
+        for _ in range(10):
+            for _ in range(0, total // 10, 100):
+                clients = await opened(left_early, 25)
+                for client in clients:
+                    client.transport.abort()
+                await ask(whole, 75, 25, rest=0)
+            # Until the last ones that were left early are settled.
+            await asyncio.sleep(2)
+            memory.append(relay.memory())
+            print(f"{relay.name}: {memory[-1] / MIB:.1f} MiB", file=sys.stderr)
+        # Caches fill in the beginning. From the middle on, nothing may grow.
+        growth = memory[10] - memory[5]
+        if growth > 2 * MIB:
+            raise RuntimeError(f"grew by {growth / MIB:.1f} MiB over the last half of {total} streams")
+        return {"many_streams_mib": [each / MIB for each in memory]}
+
     @staticmethod
     def time_to_sync(file, pages):
         """As a database's log grows: a page at the end, made durable."""
@@ -388,7 +410,8 @@ TESTS = ["small_prompt", "large_prompt", "short_answer", "long_answer", "first_b
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("test", choices=[*TESTS, "report"])
+    parser.add_argument("test", choices=[*TESTS, "many_streams", "report"])
+    parser.add_argument("--streams", type=int, help="how many, of many_streams")
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument("--results", type=Path, required=True, help="JSON file that figures are added to")
     parser.add_argument("--key", help="API key for every relay")
@@ -404,8 +427,9 @@ def main():
     relays = [Relay("nginx", options.nginx), Relay("sluice", options.sluice)]
     bench = Bench(relays, options.key, size, options.disk)
     results["size"] = options.size
+    arguments = [options.streams] if options.test == "many_streams" else []
     try:
-        results |= asyncio.run(getattr(bench, options.test)())
+        results |= asyncio.run(getattr(bench, options.test)(*arguments))
     except RuntimeError as error:
         sys.exit(f"{options.test}: {error}")
     options.results.write_text(json.dumps(results, indent=2) + "\n")
