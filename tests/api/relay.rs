@@ -1,7 +1,7 @@
 //! What goes up and what comes down: bytes unchanged, headers by the list, money the same either
 //! way.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice::domain::money::NanoUsd;
 
 use crate::support::app::{Builder, CREDENTIAL, TestApp};
@@ -46,6 +46,15 @@ fn straight(body: &str) -> Vec<u8> {
     Connection::open(sandbox()).ask(&request).finish().expect_ok().body.clone()
 }
 
+/// A request whose answer reports searches has asked for them.
+fn search_tools(scenario: &str) -> Value {
+    if scenario.contains("search") || scenario.contains("mixed") {
+        json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 3 }] })
+    } else {
+        json!({})
+    }
+}
+
 #[test]
 fn every_scenario_comes_through_byte_for_byte_and_costs_what_its_row_says() {
     let app = TestApp::sandboxed();
@@ -53,7 +62,8 @@ fn every_scenario_comes_through_byte_for_byte_and_costs_what_its_row_says() {
         let mut costs = Vec::new();
         for is_stream in [true, false] {
             let account = app.account("5.00");
-            let body = body("claude-sonnet-4-5", is_stream, scenario);
+            let tools = search_tools(scenario);
+            let body = body_with("claude-sonnet-4-5", is_stream, scenario, &tools);
             let through = app.messages(&account, &body);
             through.expect_ok();
             assert_eq!(
@@ -97,7 +107,9 @@ fn counts_are_the_upstreams_last_word_and_rows_name_everything_that_set_the_pric
     let app = TestApp::sandboxed();
     let account = app.account("5.00");
     let script = "mixed;input=100000;output=4000;cache_read=7;cache_5m=11;cache_1h=13;searches=2";
-    let more = json!({ "inference_geo": "us", "speed": "fast" });
+    let mut more = search_tools(script);
+    more["inference_geo"] = json!("us");
+    more["speed"] = json!("fast");
     app.messages(&account, &body_with("claude-opus-5-5", true, script, &more)).expect_ok();
     let row = app.only_row(&account);
     let counts = [

@@ -128,7 +128,8 @@ fn e1_a_count_that_no_model_could_make_costs_the_reservation_and_no_more() {
     ];
     exchange.answer_stream(&answer.concat());
     connection.answer(false).finish().expect_ok();
-    assert_eq!(stage.row("E1").cost_nanousd, reserved);
+    let row = stage.row("E1");
+    assert_eq!((row.cost_nanousd, row.is_estimated), (reserved, true));
     assert!(stage.app.metric("sluice_alerts_total{what=\"an answer reports more than") >= 1);
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     database: Option<TestDatabase>,
-    folder: TempDir,
+    folder: Option<TempDir>,
     stop: StopWords,
     thread: Option<JoinHandle<bool>>,
 }
@@ -153,7 +153,7 @@ impl Builder {
             clock: self.clock,
             settings,
             database: self.database,
-            folder: self.folder,
+            folder: Some(self.folder),
             stop,
             thread: Some(thread),
         }
@@ -243,7 +243,7 @@ impl TestApp {
 
     /// The folder with the settings and, on SQLite, the database.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
+        self.folder.as_ref().unwrap().path().to_owned()
     }
 
     /// Opens an account with a key and that many dollars.
@@ -336,9 +336,10 @@ impl TestApp {
         self.stop.at_once.cancel();
     }
 
-    /// Stops in order; everything must be settled and the books must balance.
-    pub(crate) fn finish(mut self) {
+    /// Stops in order; everything must be settled and the books must balance. What is left.
+    pub(crate) fn finish(mut self) -> (TestDatabase, TempDir) {
         self.stop_and_verify();
+        (self.database.take().unwrap(), self.folder.take().unwrap())
     }
 
     fn stop_and_verify(&mut self) {
