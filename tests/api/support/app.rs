@@ -33,8 +33,8 @@ pub(crate) const CREDENTIAL: &str = "sk-operator-credential-71c3";
 
 /// A server in the making.
 pub(crate) struct Builder {
-    folder: TempDir,
-    database: Option<TestDatabase>,
+    pub(crate) folder: TempDir,
+    pub(crate) database: Option<TestDatabase>,
     keys: Vec<(String, String)>,
     upstreams: String,
     clock: Clock,
@@ -110,9 +110,9 @@ impl Builder {
         self
     }
 
-    /// The system's clock instead of one that stands at noon.
-    pub(crate) fn system_clock(mut self) -> Self {
-        self.clock = Clock::System;
+    /// A clock that stands at another moment.
+    pub(crate) fn clock_at(mut self, millis: i64) -> Self {
+        self.clock = Clock::manual(millis);
         self
     }
 
@@ -127,10 +127,16 @@ impl Builder {
         text
     }
 
-    /// Settings from a real file through the real loader.
-    pub(crate) fn settings(&self) -> Settings {
+    /// Writes the operator's file.
+    pub(crate) fn write(&self) -> PathBuf {
         let file = self.folder.path().join("sluice.toml");
         std::fs::write(&file, self.toml()).unwrap();
+        file
+    }
+
+    /// Settings from a real file through the real loader.
+    pub(crate) fn settings(&self) -> Settings {
+        let file = self.write();
         config::load(&Sources { file: Some(file), env: Vec::new() })
             .unwrap_or_else(|errors| panic!("{errors}\n{}", self.toml()))
     }
