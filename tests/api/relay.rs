@@ -178,9 +178,8 @@ fn a_body_in_pieces_and_chunks_goes_up_as_one() {
     let app = TestApp::with(&upstream);
     let account = app.account("5.00");
     let body = body("claude-haiku-4-5", false, "text");
-    let request = Request::post("/v1/messages", "")
-        .key(&account.key)
-        .header("transfer-encoding", "chunked");
+    let request =
+        Request::post("/v1/messages", "").key(&account.key).header("transfer-encoding", "chunked");
     let mut connection = app.connect();
     for byte in request.head_bytes() {
         connection.write(&[byte]);
@@ -217,7 +216,8 @@ fn only_headers_of_the_list_go_up_and_never_the_clients_key_or_cookies() {
         .header("anthropic-beta", "three-2026-01-01")
         .header("anthropic-dangerous-direct-browser-access", "true")
         .header("x-stainless-lang", "python");
-    let body = r#"{"model":"claude-haiku-4-5","max_tokens":16,"messages":[],"stream":false,"x":1234}"#;
+    let body =
+        r#"{"model":"claude-haiku-4-5","max_tokens":16,"messages":[],"stream":false,"x":1234}"#;
     assert_eq!(body.len(), 82);
     let mut waiting = app.connect().send(&request);
     waiting.write(body.as_bytes());
@@ -349,7 +349,9 @@ fn the_end_of_an_answer_is_held_until_it_is_paid_for() {
     let account = app.account("5.00");
     let waiting = app.send(&account, &body("claude-haiku-4-5", true, "text"));
     let mut exchange = upstream.next();
-    exchange.stream_head().chunk([sse::start(), sse::block_start("text"), sse::text("Hi")].concat());
+    exchange
+        .stream_head()
+        .chunk([sse::start(), sse::block_start("text"), sse::text("Hi")].concat());
     exchange.chunk(sse::block_stop()).chunk(sse::end(42));
     let mut answer = waiting.answer(false);
     answer.read_until("content_block_stop");

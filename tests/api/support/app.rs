@@ -151,8 +151,7 @@ impl Builder {
     pub(crate) fn start(self) -> TestApp {
         let settings = Arc::new(self.settings());
         let stop = StopWords::default();
-        let (thread, addresses) =
-            serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
+        let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
         let (address, admin_address) = addresses.expect("the server starts");
         TestApp {
             address,
@@ -260,7 +259,9 @@ impl TestApp {
 
     pub(crate) fn revoke(&self, account: &Account) {
         let now = UnixMillis::from_millis(NOON);
-        self.db(|conn| assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true)));
+        self.db(|conn| {
+            assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true))
+        });
     }
 
     pub(crate) fn set_status(&self, account: &Account, status: &str) {
