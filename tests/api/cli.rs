@@ -47,8 +47,7 @@ impl Desk {
     }
 }
 
-const UPSTREAM: &str =
-    "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
+const UPSTREAM: &str = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
 
 /// Text, line, key, part of the reason.
 const MISTAKES: [(&str, usize, &str, &str); 12] = [
@@ -57,7 +56,12 @@ const MISTAKES: [(&str, usize, &str, &str); 12] = [
     ("[server]\nlisten = \"0.0.0.0:80\"\n", 2, "server.listen", "behind_tls_proxy"),
     ("\n\n[server]\ndrain_secs = -1\n", 4, "server.drain_secs", "from 0 to"),
     ("[database]\nurl = \"mysql://u:sk-canary@h/d\"\n", 2, "database.url", "sqlite://"),
-    ("[database]\nurl = \"postgres://u:sk-canary@db.example.org/d\"\n", 2, "database.url", "verify-full"),
+    (
+        "[database]\nurl = \"postgres://u:sk-canary@db.example.org/d\"\n",
+        2,
+        "database.url",
+        "verify-full",
+    ),
     ("[stream]\nclient_gone = \"sometimes\"\n", 2, "stream.client_gone", "must be"),
     ("[stream]\nhold_head_max_secs = 500\n", 2, "stream.hold_head_max_secs", "above"),
     ("[limits]\nbody_bytes = \"big\"\n", 2, "limits.body_bytes", "whole number"),
@@ -116,7 +120,9 @@ fn all_mistakes_are_told_at_once() {
 
 #[test]
 fn arguments_that_make_no_sense_are_exit_2_and_help_is_0() {
-    for args in [&["nonsense"][..], &["account"], &["account", "credit", "a", "x", "--reference", "r"], &[]] {
+    for args in
+        [&["nonsense"][..], &["account"], &["account", "credit", "a", "x", "--reference", "r"], &[]]
+    {
         assert_eq!(run(args, &[]).code, 2, "{args:?}");
     }
     for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["sandbox", "--help"]] {
@@ -141,7 +147,10 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     let ran = desk.run(&["migrate"]);
     assert!(ran.code == 0 && ran.out.contains("up to date"), "{}", ran.err);
     let account = desk.json(&["account", "create", "Ada@Example.org"]);
-    assert_eq!((&account["email"], &account["status"]), (&"ada@example.org".into(), &"active".into()));
+    assert_eq!(
+        (&account["email"], &account["status"]),
+        (&"ada@example.org".into(), &"active".into())
+    );
     assert_eq!((&account["available"], &account["reserved"]), (&"0.00".into(), &"0.00".into()));
     let id = account["id"].as_str().unwrap();
     assert!(id.starts_with("acct_"), "{id}");
@@ -153,7 +162,14 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     // The same reference never counts twice, and says so.
     let twice = desk.refused(&["account", "credit", id, "12.5", "--reference", "invoice 1"]);
     assert!(twice.contains("used before"), "{twice}");
-    let taken = desk.json(&["account", "credit", "ADA@example.org", "-0.000000001", "--reference", "a nano"]);
+    let taken = desk.json(&[
+        "account",
+        "credit",
+        "ADA@example.org",
+        "-0.000000001",
+        "--reference",
+        "a nano",
+    ]);
     assert_eq!(taken["available"], "12.499999999");
     desk.refused(&["account", "credit", "nobody@example.org", "1", "--reference", "r"]);
     desk.refused(&["account", "credit", id, "1", "--reference", " "]);
@@ -174,7 +190,10 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     let all = desk.json(&["account", "list"]);
     assert_eq!(all.as_array().unwrap().len(), 1);
     let shown = desk.json(&["account", "show", id]);
-    assert_eq!((&shown["available"], &shown["usage"]), (&"12.499999999".into(), &Value::Array(vec![])));
+    assert_eq!(
+        (&shown["available"], &shown["usage"]),
+        (&"12.499999999".into(), &Value::Array(vec![]))
+    );
     let table = desk.run(&["account", "show", id]);
     assert!(table.out.contains("12.499999999 USD"), "{}", table.out);
     let books = desk.json(&["books", "verify"]);
@@ -222,7 +241,8 @@ fn commands_work_beside_a_running_server() {
 #[test]
 fn a_server_stops_in_order_at_sigterm_and_at_once_at_the_second() {
     let upstream = Upstream::start();
-    let builder = Builder::new().upstream("primary", upstream.address).set("server.drain_secs", 600);
+    let builder =
+        Builder::new().upstream("primary", upstream.address).set("server.drain_secs", 600);
     let mut process = Process::start(builder, &[]);
     let account = crate::support::app::open_account(&mut process.database.connect(), "1.00");
     let request = Request::post("/v1/messages", body(sse::MODEL, true, "text")).key(&account.key);

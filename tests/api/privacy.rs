@@ -92,7 +92,8 @@ impl Stage {
 
 /// A whole answer that says the marker in every kind of block.
 fn answer() -> String {
-    let input = json!({ "type": "input_json_delta", "partial_json": format!("{{\"x\":\"{ANSWER}\"}}") });
+    let input =
+        json!({ "type": "input_json_delta", "partial_json": format!("{{\"x\":\"{ANSWER}\"}}") });
     [
         sse::start(),
         sse::block_start("thinking"),
@@ -100,7 +101,10 @@ fn answer() -> String {
         sse::block_stop(),
         sse::block_start("text"),
         sse::text(ANSWER),
-        sse::event("content_block_delta", &json!({ "type": "content_block_delta", "index": 1, "delta": input })),
+        sse::event(
+            "content_block_delta",
+            &json!({ "type": "content_block_delta", "index": 1, "delta": input }),
+        ),
         sse::block_stop(),
         sse::end(200),
         sse::message_stop(),
@@ -125,7 +129,9 @@ fn stored(stage: &Stage) -> Vec<u8> {
     }
     if stage.process.database.is_postgres() {
         let mut conn = stage.process.database.connect();
-        for table in ["accounts", "api_keys", "ledger_entries", "reservations", "usage_logs", "nodes"] {
+        for table in
+            ["accounts", "api_keys", "ledger_entries", "reservations", "usage_logs", "nodes"]
+        {
             let sql = format!("SELECT {table}::text AS row FROM {table}");
             for Row { row } in diesel::sql_query(sql).load::<Row>(&mut conn).unwrap() {
                 bytes.extend(row.into_bytes());
@@ -150,7 +156,7 @@ fn assert_clean(stage: &Stage) {
     let id = stage.account.public_id.as_bytes();
     let is_kept = find(&stored, id).is_some() || stage.process.database.is_postgres();
     assert!(is_kept, "the search finds what is kept");
-    let random_part = &stage.account.key[7..30];
+    let random_part = stage.account.key.get(7..30).unwrap();
     let secrets = MARKERS.into_iter().chain([random_part, CREDENTIAL]);
     for secret in secrets {
         let around = |at: usize| {
@@ -163,8 +169,8 @@ fn assert_clean(stage: &Stage) {
         assert!(find(&stored, secret.as_bytes()).is_none(), "{secret} is stored");
     }
     let hash = sluice::domain::api_key::PlainApiKey::parse(&stage.account.key).unwrap().hash();
-    let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(!log.to_lowercase().contains(&hex), "not even the key's hash is logged");
+    let hex: Vec<String> = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!log.to_lowercase().contains(&hex.concat()), "not even the key's hash is logged");
 }
 
 #[test]
@@ -176,15 +182,19 @@ fn p5_answers_that_succeed_leave_nothing_of_what_was_said() {
         let response = connection.answer(false).finish();
         assert_eq!(response.expect_ok().text(), answer());
         let connection = stage.send(false);
-        let whole = message(&json!({ "input_tokens": 5, "output_tokens": 7 })).replace("Hello", ANSWER);
+        let whole =
+            message(&json!({ "input_tokens": 5, "output_tokens": 7 })).replace("Hello", ANSWER);
         stage.upstream.next().answer_json(&whole);
         connection.answer(false).finish().expect_ok();
     }
     let counted = stage.request(false);
-    let count = Connection::open(stage.process.address).send(&Request::post(
-        "/v1/messages/count_tokens",
-        counted.to_bytes().split_off(counted.head_bytes().len()),
-    ).key(&stage.account.key));
+    let count = Connection::open(stage.process.address).send(
+        &Request::post(
+            "/v1/messages/count_tokens",
+            counted.to_bytes().split_off(counted.head_bytes().len()),
+        )
+        .key(&stage.account.key),
+    );
     stage.upstream.next().answer_json(r#"{"input_tokens":17}"#);
     count.answer(false).finish().expect_ok();
     stage.settle();
@@ -196,7 +206,10 @@ fn p5_refusals_leave_nothing_and_repeat_nothing() {
     let stage = Stage::new();
     let post = |body: String| stage.decorate(Request::post("/v1/messages", body));
     let prompt = |more: &str| {
-        format!(r#"{{"model":"{}","max_tokens":5,"messages":[{{"role":"user","content":"{PROMPT}"}}]{more}}}"#, sse::MODEL)
+        format!(
+            r#"{{"model":"{}","max_tokens":5,"messages":[{{"role":"user","content":"{PROMPT}"}}]{more}}}"#,
+            sse::MODEL
+        )
     };
     let unended = Request::post("/v1/messages", prompt(""))
         .key(&stage.account.key)
@@ -215,7 +228,8 @@ fn p5_refusals_leave_nothing_and_repeat_nothing() {
         post(prompt(r#","max_tokens":999999999999"#)),
         post(prompt("")).header("content-encoding", HEADER),
         Request::post("/v1/messages", prompt("")).key(&format!("sluice_{HEADER}")),
-        Request::post("/v1/messages", prompt("")).header("authorization", &format!("Bearer {HEADER}")),
+        Request::post("/v1/messages", prompt(""))
+            .header("authorization", &format!("Bearer {HEADER}")),
         stage.decorate(Request::get(&format!("/v1/{HEADER}"))),
         stage.decorate(Request::new("DELETE", "/v1/messages")),
         stage.decorate(Request::get(&format!("/v1/models?limit={HEADER}"))),
@@ -233,7 +247,9 @@ fn p5_refusals_leave_nothing_and_repeat_nothing() {
     let response = stage.ask(&post(prompt("").replace(sse::MODEL, PROMPT)));
     assert_eq!(response.expect_error(404, "not_found_error"), format!("model: {PROMPT}"));
     // A head that is not HTTP.
-    for raw in [format!("{HEADER} / HTTP/1.1\r\n\r\n"), format!("GET / HTTP/1.1\r\n{HEADER} x\r\n\r\n")] {
+    for raw in
+        [format!("{HEADER} / HTTP/1.1\r\n\r\n"), format!("GET / HTTP/1.1\r\n{HEADER} x\r\n\r\n")]
+    {
         let mut connection = Connection::open(stage.process.address);
         connection.write(raw.as_bytes());
         connection.answer(false).finish();
@@ -266,8 +282,12 @@ fn p5_what_an_upstream_says_in_trouble_goes_to_the_one_client_or_to_nobody() {
     stage.upstream.next().answer_stream(&half);
     assert!(connection.answer(false).finish().text().contains(UPSTREAM));
     let heads = [
-        format!("HTTP/1.1 302 {UPSTREAM}\r\nlocation: http://{UPSTREAM}/\r\ncontent-length: 0\r\n\r\n"),
-        format!("HTTP/1.1 200 OK\r\ncontent-type: text/{UPSTREAM}\r\ncontent-length: 5\r\n\r\nhello"),
+        format!(
+            "HTTP/1.1 302 {UPSTREAM}\r\nlocation: http://{UPSTREAM}/\r\ncontent-length: 0\r\n\r\n"
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/{UPSTREAM}\r\ncontent-length: 5\r\n\r\nhello"
+        ),
         format!("{UPSTREAM}\r\n\r\n"),
         format!("HTTP/1.1 200 OK\r\nx-{UPSTREAM}: {UPSTREAM}\r\ncontent-length: 3\r\n\r\nabc"),
         json_response(200, &format!("{{\"x\":\"{UPSTREAM}\"")),
