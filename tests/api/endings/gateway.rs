@@ -219,6 +219,13 @@ fn e12_later_checkpoints_follow_what_was_delivered() {
     stage.reported("E1", 1000, 2000);
 }
 
+/// The post lands first, and then the word that the client was not told of it in time.
+fn named_e16(stage: &Stage) {
+    eventually("the row to say so", || {
+        (stage.app.only_row(&stage.account).ending == "E16").then_some(())
+    });
+}
+
 #[test]
 fn e16_what_cannot_be_posted_in_time_is_not_let_go_and_is_billed_when_it_lands() {
     let stage = Stage::with(|builder| {
@@ -234,6 +241,7 @@ fn e16_what_cannot_be_posted_in_time_is_not_let_go_and_is_billed_when_it_lands()
             .concat();
     expect_end(&answer.finish(), &before, "api_error");
     drop(lock);
+    named_e16(&stage);
     stage.reported("E16", 1000, 200);
 }
 
@@ -249,6 +257,7 @@ fn e16_a_json_answer_that_cannot_be_posted_is_503_and_billed_when_it_lands() {
     response.expect_error(503, "api_error");
     assert!(!response.text().contains("Hello"));
     drop(lock);
+    named_e16(&stage);
     stage.reported("E16", 1000, 200);
 }
 
