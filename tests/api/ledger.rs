@@ -249,7 +249,9 @@ fn a_revoked_key_and_a_suspended_account_reserve_nothing() {
 #[test]
 fn a_post_that_comes_behind_its_recovery_raises_it_and_never_lowers_it() {
     // Checkpoint, post, and what is charged in the end.
-    for (kept, posted, charged) in [(0, 500, 500), (300, 500, 500), (300, 300, 300), (300, 100, 300)] {
+    for (kept, posted, charged) in
+        [(0, 500, 500), (300, 500, 500), (300, 300, 300), (300, 100, 300)]
+    {
         let mut desk = Desk::new();
         let account = desk.account("1.00");
         let record = desk.record("req_1", &account);

@@ -68,7 +68,8 @@ fn of_200_parallel_requests_exactly_as_many_are_admitted_as_the_balance_covers()
             if is_stream {
                 exchange.answer_stream(&sse::whole("Hello"));
             } else {
-                exchange.answer_json(&message(&json!({ "input_tokens": 1000, "output_tokens": 200 })));
+                exchange
+                    .answer_json(&message(&json!({ "input_tokens": 1000, "output_tokens": 200 })));
             }
         }
         let statuses: Vec<u16> = clients.into_iter().map(|client| client.join().unwrap()).collect();
@@ -113,12 +114,16 @@ fn the_first_request_of_a_coding_cli_is_admitted_with_one_dollar() {
     let account = app.account("1.00");
     let body = cli_body();
     assert!((113_000..120_000).contains(&body.len()), "{}", body.len());
-    let betas = "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27";
+    let betas =
+        "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27";
     let request = Request::post("/v1/messages?beta=true", body)
         .key("sk-ant-something-else")
         .header("authorization", &format!("Bearer {}", account.key))
         .header("anthropic-beta", betas)
-        .header("anthropic-beta", "fine-grained-tool-streaming-2025-05-14,prompt-caching-scope-2026-01-05")
+        .header(
+            "anthropic-beta",
+            "fine-grained-tool-streaming-2025-05-14,prompt-caching-scope-2026-01-05",
+        )
         .header("user-agent", "claude-cli/2.4.1 (external, cli)")
         .header("x-app", "cli")
         .header("x-stainless-retry-count", "0");
@@ -192,7 +197,8 @@ fn what_is_held_follows_from_the_request() {
     assert!((20_480_000 + 50_000..20_480_000 + 200_000).contains(&plain), "{plain}");
     // A stream holds at most the configured output, a JSON answer all of it.
     let long = json!({ "max_tokens": 60_000 });
-    let near = |held: i64, tokens: i64| (held - tokens * 5000 - (plain - 20_480_000)).abs() < 10_000;
+    let near =
+        |held: i64, tokens: i64| (held - tokens * 5000 - (plain - 20_480_000)).abs() < 10_000;
     let held = hold(long.clone());
     assert!(near(held, 16_384), "{held}");
     let held = hold_of(&app, &upstream, &body_with(MODEL, false, "", &long));
@@ -214,9 +220,7 @@ fn what_is_held_follows_from_the_request() {
     let fallback = hold(json!({ "fallbacks": [{ "model": "claude-opus-5-5" }] }));
     assert!(fallback >= plain * 4, "{fallback}");
     // Searches, with what they bring in.
-    let searches = |uses: u64| {
-        json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": uses }] })
-    };
+    let searches = |uses: u64| json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": uses }] });
     let one_more = hold(searches(3)) - hold(searches(2));
     assert_eq!(one_more, 10_000_000 + 20_000 * 1000);
 }
@@ -225,12 +229,11 @@ fn what_is_held_follows_from_the_request() {
 fn prices_are_those_of_the_admission() {
     let upstream = Upstream::start();
     // 2026-10-06, a minute before midnight UTC; the cache read of this model falls next day.
-    let app = Builder::new()
-        .upstream("primary", upstream.address)
-        .clock_at(1_791_331_140_000)
-        .start();
+    let app =
+        Builder::new().upstream("primary", upstream.address).clock_at(1_791_331_140_000).start();
     let account = app.account("5.00");
-    let usage = json!({ "input_tokens": 0, "output_tokens": 1, "cache_read_input_tokens": 1_000_000 });
+    let usage =
+        json!({ "input_tokens": 0, "output_tokens": 1, "cache_read_input_tokens": 1_000_000 });
     let answer = message(&usage).replace(MODEL, "claude-sonnet-5-5");
     let connection = app.send(&account, &body("claude-sonnet-5-5", false, "text"));
     let exchange = upstream.next();
@@ -328,7 +331,8 @@ fn an_answer_is_billed_once_however_often_its_connection_is_used() {
     let mut connection = app.connect();
     let mut exchange = None;
     for round in 1..=4 {
-        connection = connection.send(&Request::post("/v1/messages", body(MODEL, false, "text")).key(&account.key));
+        connection = connection
+            .send(&Request::post("/v1/messages", body(MODEL, false, "text")).key(&account.key));
         let mut current: crate::support::upstream::Exchange = match exchange.take() {
             None => upstream.next(),
             Some(previous) => crate::support::upstream::Exchange::next_on_connection(

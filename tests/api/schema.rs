@@ -151,7 +151,9 @@ fn both_databases_have_the_tables_that_the_code_declares() {
             assert_declared(&found, |declared, actual| {
                 matches!(
                     (declared, actual),
-                    ("BigInt" | "Integer" | "Bool", "integer") | ("Text", "text") | ("Binary", "blob")
+                    ("BigInt" | "Integer" | "Bool", "integer")
+                        | ("Text", "text")
+                        | ("Binary", "blob")
                 )
             });
         }
