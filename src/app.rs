@@ -3,6 +3,7 @@
 mod listener;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ use crate::upstream::client::{UpstreamClient, tls_config};
 const SETTLE: Duration = Duration::from_secs(15);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// Descriptors besides two for each stream: listeners, database, logs, idle connections.
-const SPARE_DESCRIPTORS: u64 = 256;
+/// Connections of clients between two requests.
+const IDLE_CONNECTIONS: usize = 1024;
+/// Descriptors besides two for each stream: idle connections, listeners, database, logs.
+const SPARE_DESCRIPTORS: u64 = 1024 + 256;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -111,13 +114,15 @@ impl Application {
         let database = Database::open(&settings.database)?;
         let lock = lock_sqlite(&database)?;
         let is_alone = lock.is_some();
-        database.run(|conn| migrate::run_pending(conn).map(drop)).await?;
+        migrate::run_pending(&mut database.connect()?)?;
 
         let tracker = Tracker::default();
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
         let ledger_arbiter = Arbiter::new();
         let ledger = LedgerHandle::start(&ledger_arbiter.handle(), database.clone(), clock.clone());
-        let node_id = settings.server.node_id.clone().map_or_else(|| public_id("node_"), Ok)?;
+        // New with every start: what the process before it left open is found by its old name.
+        let name = settings.server.node_id.as_deref().unwrap_or("node");
+        let node_id = public_id(&format!("{name}_"))?;
         let shared = Arc::new(Shared {
             ledger: ledger.clone(),
             clock: clock.clone(),
@@ -235,6 +240,7 @@ async fn recover(
         ledger: shared.ledger.clone(),
         clock: shared.clock.clone(),
         tracker: shared.tracker.clone(),
+        metrics: Arc::clone(&shared.metrics),
     };
     if is_alone {
         database.run(nodes::forget_all).await?;
@@ -273,19 +279,24 @@ fn serve_clients(
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
     let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let mut server = HttpServer::new(factory)
+    let workers = match settings.server.workers {
+        Some(workers) => workers,
+        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    let workers = workers.get();
+    let server = HttpServer::new(factory)
         .disable_signals()
         // A departed client must not pass for one that has merely finished writing.
         .h1_allow_half_closed(false)
         .client_request_timeout(settings.server.head)
         .keep_alive(settings.server.keep_alive)
         .tcp_nodelay(true)
-        // Our own limits refuse first, with words.
-        .max_connections(settings.server.max_streams.saturating_mul(2))
+        // Our own limits refuse first, with words. actix counts for each worker.
+        .max_connections(
+            settings.server.max_streams.saturating_add(IDLE_CONNECTIONS).div_ceil(workers),
+        )
+        .workers(workers)
         .shutdown_timeout(5);
-    if let Some(workers) = settings.server.workers {
-        server = server.workers(workers.get());
-    }
     let server = server.listen(listener).map_err(|e| StartError::Listen(address, e))?;
     Ok((bound, server.run()))
 }

@@ -7,6 +7,7 @@ mod key;
 mod output;
 mod serve;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::accounts::AccountError;
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Sources};
-use crate::db::{AnyConnection, Database, DbError, migrate};
+use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::domain::clock::Clock;
 use crate::ledger::LedgerError;
 use crate::sandbox::{self, SandboxArgs};
@@ -106,6 +107,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Vec<(String, String)>
     let mut output = Output::standard();
     match run(cli, env, &mut output) {
         Ok(code) => code,
+        // Whoever reads has read enough.
+        Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             output.complain(&error);
             if matches!(error, CliError::Config(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -129,8 +134,8 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
             Ok(ExitCode::SUCCESS)
         }
         Command::Migrate => {
-            let desk = Desk::open(&sources)?;
-            for name in &desk.migrated {
+            let desk = Desk::open_as_it_is(&sources)?;
+            for name in desk.with(migrate::run_pending)? {
                 output.line(&format!("ran {name}"))?;
             }
             output.line("the database is up to date")?;
@@ -154,23 +159,27 @@ fn run_sandbox(args: &SandboxArgs) -> Result<ExitCode, CliError> {
 
 /// What a command that works on the database has before it. The server may run beside it.
 struct Desk {
-    database: Database,
+    conn: RefCell<AnyConnection>,
     clock: Clock,
-    migrated: Vec<String>,
 }
 
 impl Desk {
     fn open(sources: &Sources) -> Result<Self, CliError> {
+        let desk = Self::open_as_it_is(sources)?;
+        desk.with(migrate::ensure)?;
+        Ok(desk)
+    }
+
+    fn open_as_it_is(sources: &Sources) -> Result<Self, CliError> {
         let settings = config::load_for(sources, Purpose::Command)?;
-        let database = Database::open(&settings.database)?;
-        let migrated = migrate::run_pending(&mut *database.connection()?)?;
-        Ok(Self { database, clock: Clock::System, migrated })
+        let conn = db::connect(&settings.database)?;
+        Ok(Self { conn: RefCell::new(conn), clock: Clock::System })
     }
 
     fn with<T, E: Into<CliError>>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, CliError> {
-        work(&mut *self.database.connection()?).map_err(Into::into)
+        work(&mut self.conn.borrow_mut()).map_err(Into::into)
     }
 }

@@ -36,6 +36,11 @@ pub enum DbError {
     /// A migration failed.
     #[error("a migration failed: {0}")]
     Migrate(Box<dyn std::error::Error + Send + Sync>),
+    /// The schema is older than this program.
+    #[error(
+        "the database has the schema of an older version: stop its servers and run `sluice migrate`"
+    )]
+    Outdated,
     /// A stored value does not read as what this version writes.
     #[error("the database holds a {what} that this version cannot read")]
     Unreadable {
@@ -51,6 +56,7 @@ pub enum DbError {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Manager>,
+    settings: Arc<config::Database>,
     path: Option<Arc<Path>>,
 }
 
@@ -61,9 +67,9 @@ impl Database {
     /// [`DbError::Connect`] if the database cannot be reached, [`DbError::Pool`] if no connection
     /// came in time.
     pub fn open(settings: &config::Database) -> Result<Self, DbError> {
-        let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
         // The pool repeats a failed attempt until its limit; asking once by hand tells why.
-        diesel::r2d2::ManageConnection::connect(&manager)?;
+        drop(connect(settings)?);
+        let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
         let pool = Pool::builder()
             .max_size(settings.pool_size)
             .min_idle(Some(1))
@@ -75,13 +81,21 @@ impl Database {
             DatabaseUrl::Sqlite(path) => Some(Arc::from(path.as_path())),
             DatabaseUrl::Postgres(_) => None,
         };
-        Ok(Self { pool, path })
+        Ok(Self { pool, settings: Arc::new(settings.clone()), path })
     }
 
     /// The SQLite file, or `None` on PostgreSQL.
     #[must_use]
     pub fn sqlite_path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// A connection apart from the pool.
+    ///
+    /// # Errors
+    /// [`DbError::Connect`].
+    pub fn connect(&self) -> Result<AnyConnection, DbError> {
+        connect(&self.settings)
     }
 
     /// A connection; blocks up to the pool's limit.
@@ -106,6 +120,16 @@ impl Database {
             .await
             .map_err(|_| DbError::Task)?
     }
+}
+
+/// A connection without a pool: for a command that asks a few times and ends. (A pool's threads may
+/// still be connecting when the process ends, and libpq's cleanup does not survive that.)
+///
+/// # Errors
+/// [`DbError::Connect`].
+pub fn connect(settings: &config::Database) -> Result<AnyConnection, DbError> {
+    let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
+    Ok(diesel::r2d2::ManageConnection::connect(&manager)?)
 }
 
 /// Asks the database for a sign of life.

@@ -5,7 +5,6 @@ pub mod health;
 pub mod refusal;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
@@ -14,7 +13,6 @@ use bytes::{Bytes, BytesMut};
 use secrecy::ExposeSecret;
 
 use crate::config;
-use crate::domain::messages_request::MessagesRequest;
 use health::Health;
 
 /// An upstream as the operator configured it, with its health on this node.
@@ -122,24 +120,4 @@ impl MessageBody for PiecewiseBody {
         let len = self.0.len().min(BODY_PIECE);
         Poll::Ready((len > 0).then(|| Ok(self.0.split_to(len))))
     }
-}
-
-/// The upstreams that may be asked for this request, in the operator's order: they serve all its
-/// models and their credential is not known to fail.
-#[must_use]
-pub fn candidates(
-    upstreams: &[Arc<Upstream>],
-    model_id: &str,
-    request: &MessagesRequest,
-    now_millis: i64,
-) -> Vec<Arc<Upstream>> {
-    let serves_all = |upstream: &Upstream| {
-        upstream.serves(model_id)
-            && request.fallbacks.iter().all(|fallback| upstream.serves(&fallback.model))
-    };
-    upstreams
-        .iter()
-        .filter(|upstream| serves_all(upstream) && upstream.health.is_open_at(now_millis))
-        .cloned()
-        .collect()
 }

@@ -1,19 +1,18 @@
 //! The `Ledger` actor: the only path of money writes inside a node.
 //!
-//! It has a thread of its own and may block there. Commands that arrive while a commit is in
+//! It has a thread and a connection of its own and may block there. Commands that arrive while a commit is in
 //! flight wait in the mailbox; the `Flush` that ends up behind them commits them together, and
 //! each is answered after the commit. A settlement outlives a database that is away: it is tried
 //! again until it lands. Everything else is answered at once, so that nothing is dispatched on
 //! money that is not held.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::db::Database;
+use crate::db::{AnyConnection, Database, DbError};
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
 use crate::ledger::{self, Command, LedgerError, Outcome};
@@ -35,6 +34,8 @@ type Answer = Result<Outcome, Unavailable>;
 /// See the module.
 pub struct Ledger {
     database: Database,
+    /// Apart from the pool, so that no crowd of readers can keep it from settling.
+    conn: Option<AnyConnection>,
     clock: Clock,
     pending: Vec<Submit>,
     /// Settlements that the database has not taken yet.
@@ -68,6 +69,7 @@ impl LedgerHandle {
     pub fn start(arbiter: &ArbiterHandle, database: Database, clock: Clock) -> Self {
         let ledger = Ledger {
             database,
+            conn: None,
             clock,
             pending: Vec::new(),
             backlog: VecDeque::new(),
@@ -169,7 +171,7 @@ impl Ledger {
                 }
             }
             // One command may spoil the group for all: find it.
-            Err(_) if commands.len() > 1 && self.is_reachable() => {
+            Err(error) if commands.len() > 1 && !is_away(&error) => {
                 for submit in group {
                     self.commit_group(vec![submit]);
                 }
@@ -178,20 +180,24 @@ impl Ledger {
         }
     }
 
-    fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, LedgerError> {
-        let mut conn = self.database.connection()?;
-        ledger::apply(&mut conn, commands, self.clock.now())
+    fn apply(&mut self, commands: &[Command]) -> Result<Vec<Outcome>, LedgerError> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.database.connect()?,
+        };
+        let outcomes = ledger::apply(&mut conn, commands, self.clock.now())?;
+        // After an error its state is unknown: the next group has a new one.
+        self.conn = Some(conn);
+        Ok(outcomes)
     }
 
-    fn is_reachable(&self) -> bool {
-        self.database.connection().is_ok()
-    }
-
-    /// Settlements wait; the rest is refused, and a reservation that may have landed is voided.
+    /// Settlements wait for the database; the rest is refused, and a reservation that may have
+    /// landed is voided. A settlement that the database cannot help with would be tried for ever:
+    /// it stays open for the operator to see in `books verify`.
     fn give_up(&mut self, group: Vec<Submit>, error: &LedgerError) {
         tracing::error!(error = %chain(error), commands = group.len(), "ledger unavailable");
         for submit in group {
-            if submit.command.is_settlement() {
+            if submit.command.is_settlement() && matches!(error, LedgerError::Db(_)) {
                 self.backlog.push_back(submit);
                 continue;
             }
@@ -216,8 +222,13 @@ impl Submit {
     }
 }
 
+/// Whether there is no database to ask at all.
+const fn is_away(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Db(DbError::Connect(_)))
+}
+
 /// The whole chain of causes, for the log.
-fn chain(error: &dyn std::error::Error) -> Arc<str> {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -225,5 +236,5 @@ fn chain(error: &dyn std::error::Error) -> Arc<str> {
         text.push_str(&inner.to_string());
         cause = inner.source();
     }
-    text.into()
+    text
 }

@@ -1,16 +1,20 @@
 //! The `Node` actor: keeps this node's lease and settles what dead nodes left open (E12).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
 use crate::db::{Database, DbError, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
-use crate::ledger::Command;
+use crate::ledger::{Command, Outcome};
+use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 
 /// How long a node counts as alive after its last word.
@@ -33,18 +37,22 @@ pub struct NodeParts {
     pub clock: Clock,
     /// What a stop waits for.
     pub tracker: Tracker,
+    /// What the operator sees.
+    pub metrics: Arc<Metrics>,
 }
 
 /// See the module.
 pub struct Node {
     parts: NodeParts,
+    /// A beat that the database holds up is not joined by another.
+    is_beating: Arc<AtomicBool>,
 }
 
 impl Node {
     /// Starts renewing and recovering.
     #[must_use]
     pub fn start(parts: NodeParts) -> Addr<Self> {
-        Actor::start(Self { parts })
+        Actor::start(Self { parts, is_beating: Arc::default() })
     }
 }
 
@@ -53,12 +61,16 @@ impl Actor for Node {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(RENEWAL, |node, _| {
-            let parts = node.parts.clone();
+            if node.is_beating.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            let (parts, is_beating) = (node.parts.clone(), Arc::clone(&node.is_beating));
             let tracker = parts.tracker.clone();
             tracker.spawn(async move {
                 if let Err(error) = beat(&parts).await {
                     tracing::warn!(error = %error, "lease or recovery failed; trying again");
                 }
+                is_beating.store(false, Ordering::Release);
             });
         });
     }
@@ -90,12 +102,16 @@ pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
             return Ok(());
         }
         tracing::warn!(count = orphans.len(), "settling reservations of nodes that are gone");
-        for (id, account_id) in orphans {
-            let id = RequestId::from_stored(id);
-            let account_id = AccountId(account_id);
-            let command = Command::Recover { id, account_id, ending: Ending::E12 };
-            if parts.ledger.apply(command).await.is_err() {
-                return Err(DbError::Task);
+        // Together, so that the ledger commits them in groups.
+        let settled = join_all(orphans.into_iter().map(|(id, account_id)| {
+            let (id, account_id) = (RequestId::from_stored(id), AccountId(account_id));
+            parts.ledger.apply(Command::Recover { id, account_id, ending: Ending::E12 })
+        }));
+        for outcome in settled.await {
+            match outcome {
+                Ok(Outcome::Posted) => parts.metrics.count_ending(Ending::E12, NanoUsd::ZERO),
+                Ok(_) => {}
+                Err(_) => return Err(DbError::Task),
             }
         }
     }

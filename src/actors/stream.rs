@@ -7,9 +7,11 @@
 //! panic, its reservation's `Drop` settles at the last checkpoint (E14).
 //!
 //! The files in the order of an exchange: [`exchange`] the parts and the way from reservation to
-//! head, [`relay`] the stream, [`gather`] the JSON answer, [`settle`] the price and the post.
+//! head, [`relay`] the stream and [`closing`] its end,
+//! [`gather`] the JSON answer, [`settle`] the price and the post.
 
 mod attempt;
+mod closing;
 mod exchange;
 mod gather;
 mod outlet;

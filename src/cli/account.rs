@@ -103,6 +103,9 @@ fn credit(
     if reference.trim().is_empty() || reference.len() > 200 {
         return Err(CliError::Refused("a reference has 1 to 200 characters".to_owned()));
     }
+    if amount == NanoUsd::ZERO {
+        return Err(CliError::Refused("an amount of 0 changes nothing".to_owned()));
+    }
     let command = Command::Credit {
         account_id: account.account_id(),
         kind: EntryKind::Adjustment,
@@ -172,7 +175,7 @@ fn show(
     ];
     output.table(&[], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
     if !usage.is_empty() {
-        let header = ["request", "time", "model", "in", "out", "ending", "cost USD"];
+        let header = ["request", "time", "model", "in", "out", "status", "ending", "cost USD"];
         output.table(&header, usage.iter().map(usage_row))?;
     }
     Ok(())
@@ -224,6 +227,7 @@ fn usage_row(row: &UsageRow) -> Vec<String> {
         row.served_model.clone().unwrap_or_else(|| row.requested_model.clone()),
         row.input_tokens.to_string(),
         row.output_tokens.to_string(),
+        row.http_status.to_string(),
         format!("{}{estimated}", row.ending),
         NanoUsd::from_nanos(row.cost_nanousd).to_string(),
     ]

@@ -29,7 +29,9 @@ pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliE
         if let Some(path) = &args.address_file {
             announce(path, &app)?;
         }
-        tracing::info!(clients = %app.client_address, operator = %app.admin_address, "serving");
+        let version = env!("CARGO_PKG_VERSION");
+        let (clients, operator) = (app.client_address, app.admin_address);
+        tracing::info!(version, %clients, %operator, "serving");
         let is_settled = app.run(stop).await;
         tracing::info!(is_settled, "stopped");
         Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -50,6 +52,12 @@ fn stop_on_signals() -> std::io::Result<StopWords> {
     let words = StopWords::default();
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut reload = signal(SignalKind::hangup())?;
+    drop(actix_web::rt::spawn(async move {
+        while reload.recv().await.is_some() {
+            tracing::warn!("SIGHUP: settings are read at the start only; restart to apply them");
+        }
+    }));
     let told = words.clone();
     drop(actix_web::rt::spawn(async move {
         for word in [told.in_order, told.at_once] {

@@ -29,6 +29,9 @@ pub enum ConnectError {
     /// The database refused or was not there.
     #[error("the database cannot be reached")]
     Establish(#[source] diesel::ConnectionError),
+    /// The SQLite file could not be made.
+    #[error("the database file cannot be made")]
+    File(#[source] std::io::Error),
     /// The session's settings were refused, or a liveness probe failed.
     #[error("the database session cannot be set up")]
     Setup(#[source] diesel::result::Error),
@@ -61,6 +64,7 @@ impl Manager {
 }
 
 fn open_sqlite(path: &Path, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
+    keep_private(path).map_err(ConnectError::File)?;
     let path = path.to_string_lossy();
     let mut conn = SqliteConnection::establish(&path).map_err(ConnectError::Establish)?;
     // FULL: a commit is on the disk before anyone is told of it. secure_delete: what the purge
@@ -74,6 +78,16 @@ fn open_sqlite(path: &Path, lock_timeout_ms: u128) -> Result<AnyConnection, Conn
     );
     conn.batch_execute(&settings).map_err(ConnectError::Setup)?;
     Ok(AnyConnection::Sqlite(conn))
+}
+
+/// Makes a missing file readable by its owner alone; SQLite gives its journals the same mode.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn open_postgres(url: &SecretString, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {

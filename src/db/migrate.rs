@@ -1,5 +1,6 @@
 //! Brings a database to the schema of this binary.
 
+use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationVersion;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -12,7 +13,8 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const ADVISORY_LOCK: &str = "SELECT pg_advisory_lock(7361756963652)";
 const ADVISORY_UNLOCK: &str = "SELECT pg_advisory_unlock(7361756963652)";
 
-/// Runs every migration that is missing and returns their names, oldest first.
+/// Runs every migration that is missing and returns their names, oldest first. Give it a connection
+/// of its own: it lifts the limit on waiting for locks, since another node may be migrating.
 ///
 /// # Errors
 /// [`DbError::Migrate`] with the name of the migration that failed.
@@ -22,7 +24,7 @@ pub fn run_pending(conn: &mut AnyConnection) -> Result<Vec<String>, DbError> {
             inner.run_pending_migrations(SQLITE).map(|versions| names(&versions))
         }
         AnyConnection::Postgres(inner) => {
-            use diesel::connection::SimpleConnection;
+            inner.batch_execute("SET lock_timeout = 0")?;
             inner.batch_execute(ADVISORY_LOCK)?;
             // The versions borrow the connection, so they become names before it is used again.
             let ran = inner.run_pending_migrations(POSTGRES).map(|versions| names(&versions));
@@ -31,6 +33,25 @@ pub fn run_pending(conn: &mut AnyConnection) -> Result<Vec<String>, DbError> {
         }
     };
     ran.map_err(DbError::Migrate)
+}
+
+/// Makes the schema of a database that has none. One of another version is left as it is.
+///
+/// # Errors
+/// [`DbError::Outdated`] if migrations are missing from a schema that exists.
+pub fn ensure(conn: &mut AnyConnection) -> Result<(), DbError> {
+    let applied = match conn {
+        AnyConnection::Sqlite(inner) => inner.applied_migrations().map(|all| all.len()),
+        AnyConnection::Postgres(inner) => inner.applied_migrations().map(|all| all.len()),
+    };
+    if applied.map_err(DbError::Migrate)? == 0 {
+        return run_pending(conn).map(drop);
+    }
+    let is_behind = match conn {
+        AnyConnection::Sqlite(inner) => inner.has_pending_migration(SQLITE),
+        AnyConnection::Postgres(inner) => inner.has_pending_migration(POSTGRES),
+    };
+    if is_behind.map_err(DbError::Migrate)? { Err(DbError::Outdated) } else { Ok(()) }
 }
 
 fn names(versions: &[MigrationVersion<'_>]) -> Vec<String> {

@@ -18,7 +18,7 @@ use merge::UsageMerge;
 /// Names of the events that are held until the exchange is posted.
 const HELD: [&[u8]; 3] = [b"message_delta", b"message_stop", b"error"];
 /// An unfinished event without a name is held no longer than this: content must not be delayed.
-const UNNAMED_HOLD_BYTES: u64 = 4096;
+const UNNAMED_HOLD_BYTES: u64 = 65_536;
 
 /// The kind of the first event that is neither a ping nor a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub struct Meter {
     is_stopped: bool,
     has_stop_reason: bool,
     error: Option<Vec<u8>>,
+    error_start: Option<u64>,
     has_started: bool,
     delta_bytes: u64,
     has_hidden_work: bool,
@@ -88,6 +89,7 @@ impl Meter {
             is_stopped: false,
             has_stop_reason: false,
             error: None,
+            error_start: None,
             has_started: false,
             delta_bytes: 0,
             has_hidden_work: false,
@@ -141,6 +143,12 @@ impl Meter {
     #[must_use]
     pub fn error(&self) -> Option<&[u8]> {
         self.error.as_deref()
+    }
+
+    /// Position of the upstream's `error` event.
+    #[must_use]
+    pub const fn error_start(&self) -> Option<u64> {
+        self.error_start
     }
 
     /// Whether the upstream has counted anything.
@@ -212,6 +220,7 @@ impl Meter {
             b"error" => {
                 self.hold(event.start);
                 self.error = Some(event.data.to_vec());
+                self.error_start = Some(event.start);
             }
             _ => {}
         }

@@ -15,6 +15,8 @@ const WEB_SEARCH: &str = "web_search_";
 const WEB_FETCH: &str = "web_fetch_";
 /// A server tool that runs a model of its own, which must be priced.
 const ADVISOR: &str = "advisor_";
+/// A server tool without `max_uses` is taken to be used no more often than this: more is no count.
+const USES_UNLIMITED: u64 = 1000;
 /// Longest part of a client's own words in an error.
 const ECHO_MAX: usize = 100;
 
@@ -29,15 +31,20 @@ pub fn quote(
 ) -> Result<Quote, ApiError> {
     check_fields(request, settings)?;
     let (model, rates) = priced(&request.model, settings, now)?;
+    let mut models = vec![Arc::clone(&model)];
     let mut candidates = vec![Arc::clone(&rates)];
     for name in named_models(request) {
-        candidates.push(priced(name, settings, now)?.1);
+        let (model, rates) = priced(name, settings, now)?;
+        models.push(model);
+        candidates.push(rates);
     }
+    let context_ceiling = models.iter().map(|model| model.context_tokens).max().unwrap_or(0);
+    let output_ceiling = models.iter().map(|model| model.max_output_tokens).max().unwrap_or(0);
     check_multipliers(request, &candidates)?;
     let tools = tool_ceilings(request, settings)?;
     let rules = &settings.reservation;
     let text = request.ascii_bytes.div_ceil(rules.ascii_bytes_per_token);
-    let text = text.saturating_add(request.other_bytes).min(model.context_tokens);
+    let text = text.saturating_add(request.other_bytes).min(context_ceiling);
     let input_tokens = text
         .saturating_add(request.images.saturating_mul(rules.image_tokens))
         .saturating_add(request.documents.saturating_mul(rules.document_tokens))
@@ -49,7 +56,7 @@ pub fn quote(
         .chain(request.max_tokens)
         .max()
         .unwrap_or(0);
-    let max_output = asked.min(model.max_output_tokens.max(1));
+    let max_output = asked.min(output_ceiling);
     let reserved_output =
         if request.is_stream { max_output.min(rules.reserve_output_tokens) } else { max_output };
     Ok(Quote {
@@ -58,6 +65,11 @@ pub fn quote(
         prices: Arc::clone(&settings.prices),
         at: now,
         candidates,
+        model_ids: models.iter().map(|model| model.id.as_str().to_owned()).collect(),
+        context_ceiling,
+        output_ceiling,
+        server_tool_uses: tools.uses_allowed,
+        web_searches_allowed: tools.searches_allowed,
         input_tokens,
         web_searches: tools.searches,
         uses_5m_cache: request.uses_cache,
@@ -121,6 +133,10 @@ fn check_multipliers(request: &MessagesRequest, candidates: &[Arc<Rates>]) -> Re
 /// What the request's server tools may add.
 #[derive(Default)]
 struct Ceilings {
+    /// Uses of server tools that the request allows, and searches among them.
+    uses_allowed: u64,
+    searches_allowed: u64,
+    /// Searches that are reserved.
     searches: u64,
     input_tokens: u64,
 }
@@ -130,12 +146,18 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<Ceili
     let mut ceilings = Ceilings::default();
     for tool in &request.typed_tools {
         let uses = tool.max_uses.unwrap_or(rules.server_tool_default_uses);
+        let uses_allowed = tool.max_uses.unwrap_or(USES_UNLIMITED);
+        let is_free = is_free(tool, settings);
+        if !is_free {
+            ceilings.uses_allowed = ceilings.uses_allowed.saturating_add(uses_allowed);
+        }
         let tokens = if tool.kind.starts_with(WEB_SEARCH) {
             ceilings.searches = ceilings.searches.saturating_add(uses);
+            ceilings.searches_allowed = ceilings.searches_allowed.saturating_add(uses_allowed);
             uses.saturating_mul(rules.web_search_tokens)
         } else if tool.kind.starts_with(WEB_FETCH) {
             uses.saturating_mul(rules.web_fetch_tokens)
-        } else if is_free(tool, settings) {
+        } else if is_free {
             0
         } else {
             let message =

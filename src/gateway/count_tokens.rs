@@ -43,7 +43,7 @@ async fn count(http: &HttpRequest, payload: Payload, gateway: &Gateway) -> Resul
     let now = gateway.shared.clock.now();
     let request = parse(&body)?;
     let quote = admission::quote(&request, gateway.settings(), now)?;
-    let upstreams = upstreams_for(gateway, quote.model.id.as_str(), &request, now)?;
+    let upstreams = upstreams_for(gateway, &quote, now)?;
     let request = upstream_request(http, body, &request, &quote);
     let mut last = ApiError::bad_gateway();
     for client in &upstreams {

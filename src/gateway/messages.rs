@@ -1,5 +1,7 @@
 //! `POST /v1/messages`: from a request to an exchange.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -17,7 +19,7 @@ use crate::domain::messages_request::{self, MessagesRequest};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
 use crate::upstream::client::UpstreamClient;
-use crate::upstream::{UpstreamRequest, candidates};
+use crate::upstream::{Upstream, UpstreamRequest};
 
 /// Headers of a client that go up unchanged.
 const PASSING: [&str; 4] = ["anthropic-version", "anthropic-beta", "content-type", "accept"];
@@ -63,17 +65,17 @@ async fn begin(
     let amount = quote.amount(quote.reserved_output).map_err(|_| {
         ApiError::invalid_request("max_tokens: the request could cost more than any balance")
     })?;
-    let upstreams = upstreams_for(gateway, quote.model.id.as_str(), &request, now)?;
+    let upstreams = upstreams_for(gateway, &quote, now)?;
     let record = draft(id, holder, &request, &quote, now);
     let wants_stream = request.is_stream;
     let request = upstream_request(http, body, &request, &quote);
-    // A stop that began meanwhile would not wait for an exchange that has no token yet.
+    let token = gateway.shared.tracker.token();
     refuse_while_draining(gateway)?;
     let (reply, answered) = oneshot::channel();
     let permit = Box::new(permit);
     let parts =
         ExchangeParts { request, wants_stream, upstreams, record, quote, amount, reply, permit };
-    StreamActor::start(Exchange::new(std::sync::Arc::clone(&gateway.shared), parts));
+    StreamActor::start(Exchange::new(Arc::clone(&gateway.shared), parts, token));
     // An exchange that ends without a word has panicked; its reservation settles itself.
     let panicked = || ApiError::new(500, "api_error", "Internal server error");
     Ok((answered.await.map_err(|_| panicked())?, allowance))
@@ -104,24 +106,19 @@ pub(super) fn check_betas(http: &HttpRequest, gateway: &Gateway) -> Result<(), A
     Ok(())
 }
 
-/// The upstreams that may be asked, or 503.
+/// The upstreams that may be asked, in the operator's order: they serve every model named, and
+/// their credential is not known to fail. 503 if there is none.
 pub(super) fn upstreams_for(
     gateway: &Gateway,
-    model_id: &str,
-    request: &MessagesRequest,
+    quote: &Quote,
     now: UnixMillis,
 ) -> Result<Vec<UpstreamClient>, ApiError> {
-    let all = gateway.upstreams.iter().map(|client| std::sync::Arc::clone(&client.upstream));
-    let all: Vec<_> = all.collect();
-    let names = candidates(&all, model_id, request, now.as_millis());
-    let clients: Vec<UpstreamClient> = gateway
-        .upstreams
-        .iter()
-        .filter(|client| {
-            names.iter().any(|upstream| std::sync::Arc::ptr_eq(upstream, &client.upstream))
-        })
-        .cloned()
-        .collect();
+    let may_be_asked = |upstream: &Upstream| {
+        quote.model_ids.iter().all(|id| upstream.serves(id))
+            && upstream.health.is_open_at(now.as_millis())
+    };
+    let clients: Vec<UpstreamClient> =
+        gateway.upstreams.iter().filter(|client| may_be_asked(&client.upstream)).cloned().collect();
     if clients.is_empty() { Err(ApiError::unavailable()) } else { Ok(clients) }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn not_found(http: HttpRequest, gateway: Data<Gateway>) -> Http
 pub(super) async fn method_not_allowed(http: HttpRequest, gateway: Data<Gateway>) -> HttpResponse {
     match request_id(&gateway.shared.clock) {
         Ok(id) => {
-            let refusal = ApiError::new(405, "invalid_request_error", OFFERED);
+            let refusal = ApiError::new(405, "invalid_request_error", "Method not allowed here.");
             error(&http, &id, &refusal)
         }
         Err(no_name) => no_name.into(),

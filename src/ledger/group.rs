@@ -6,9 +6,9 @@ use super::LedgerError;
 use super::command::{Command, EntryKind, Outcome};
 use crate::db::books::{BalanceChange, BalanceRow, EntryRow, ReservationRow, UsageRow};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
 
 /// The state that a group of commands reads and changes.
 pub(super) struct Group {
@@ -197,18 +197,20 @@ impl Group {
 
     fn recover(&mut self, id: &str, ending: Ending) -> Result<Outcome, LedgerError> {
         let Some(row) = self.open(id) else { return Ok(Outcome::NotOpen) };
-        let mut record: UsageRecord =
-            serde_json::from_str(&row.record).map_err(LedgerError::Record)?;
-        record.ending = ending;
-        self.post(&record)
+        // A record of another version must not keep the money held: without it the charge is 0.
+        let record = serde_json::from_str(&row.record).unwrap_or_else(|_| blank_record(row));
+        self.post(&UsageRecord { ending, ..record })
     }
 
     fn post(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
         let id = record.id.as_str();
-        let open = self.reservations.get_mut(id).and_then(|slot| slot.current.take());
-        let Some(row) = open else { return self.post_again(record) };
-        let account = self.accounts.get_mut(&row.account_id);
-        let Some(account) = account else { return Ok(Outcome::NoAccount) };
+        let Some(slot) = self.reservations.get_mut(id).filter(|slot| slot.current.is_some()) else {
+            return self.post_again(record);
+        };
+        let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
+            return Ok(Outcome::NoAccount);
+        };
+        let Some(row) = slot.current.take() else { return Ok(Outcome::NotOpen) };
         account.release(NanoUsd::from_nanos(row.amount_nanousd))?;
         account.available = account.available.minus(record.cost)?;
         if record.cost > NanoUsd::ZERO {
@@ -319,6 +321,36 @@ impl Account {
         self.reserved = self.reserved.minus(amount)?;
         self.available = self.available.plus(amount)?;
         Ok(())
+    }
+}
+
+/// What can be said of an exchange whose own record cannot be read.
+fn blank_record(row: &ReservationRow) -> UsageRecord {
+    UsageRecord {
+        id: RequestId::from_stored(row.id.clone()),
+        account_id: AccountId(row.account_id),
+        api_key_id: ApiKeyId(row.api_key_id),
+        created_at: UnixMillis::from_millis(row.created_at),
+        endpoint: Endpoint::Messages,
+        requested_model: "unknown".to_owned(),
+        served_model: None,
+        upstream: None,
+        input_tokens: 0,
+        output_tokens: 0,
+        cache_write_5m_tokens: 0,
+        cache_write_1h_tokens: 0,
+        cache_read_tokens: 0,
+        web_searches: 0,
+        service_tier: None,
+        inference_geo: None,
+        speed: None,
+        price_version: "unknown".to_owned(),
+        cost: NanoUsd::ZERO,
+        first_byte_ms: None,
+        latency_ms: 0,
+        http_status: 0,
+        ending: Ending::E12,
+        is_estimated: true,
     }
 }
 

@@ -1,1 +1,22 @@
-//! Tests against the real server.
+//! The promises of the contract, tested against the real server: `sluice::app::Application` on port
+//! 0, with an upstream that does on command whatever an upstream can do, on SQLite or, where
+//! `TEST_DATABASE_URL` names an administrator's PostgreSQL, on a database made for each test.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod money;
+#[cfg(test)]
+mod privacy;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod relay;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod support;

@@ -59,7 +59,7 @@ impl Attempt {
         let mut reply = Some(reply);
         let mut last = NoAnswer::new(Ending::E3, ApiError::bad_gateway());
         for client in &self.upstreams {
-            reservation.record.upstream = Some(client.upstream.settings.name.clone());
+            reservation.set_upstream(&client.upstream.settings);
             match self.ask(client, &mut reply).await {
                 Tried::Stream(opened) => {
                     let shared = Arc::clone(&self.shared);

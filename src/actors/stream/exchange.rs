@@ -46,10 +46,6 @@ impl Shared {
         self.metrics.count_alert(what);
         tracing::warn!(what, "alert");
     }
-
-    pub(super) fn count_ending(&self, record: &UsageRecord) {
-        self.metrics.count_ending(record.ending, record.cost);
-    }
 }
 
 /// What the handler gets: a whole answer, or the beginning of one.
@@ -105,10 +101,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// An exchange that has not begun.
+    /// An exchange that has not begun. The token is from before the last look at whether the
+    /// server is stopping, so that a stop either refuses it or waits for it.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, parts: ExchangeParts) -> Self {
-        let token = shared.tracker.token();
+    pub fn new(shared: Arc<Shared>, parts: ExchangeParts, token: TaskTrackerToken) -> Self {
         Self { shared, parts, token }
     }
 

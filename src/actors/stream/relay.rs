@@ -4,49 +4,41 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, Sleep};
 
 use super::attempt::Opened;
 use super::exchange::{Reply, Shared, passing_headers};
-use super::outlet::{Gone as ClientLeft, Outlet, channel, end_event, is_mid_line};
+use super::outlet::{Gone as ClientLeft, Outlet, channel, is_mid_line};
 use super::settle::{Extension, Reservation};
 use crate::config::ClientGone;
-use crate::domain::api_error::ApiError;
 use crate::domain::meter::Meter;
 use crate::domain::usage_record::Ending;
 use crate::upstream::client::Answer;
 
-/// After the terminal event the upstream gets this long to end its body, so that its connection
-/// can be used again.
-const TAIL: Duration = Duration::from_millis(500);
-/// While the server stops, a client gets this long to make room for the end of its answer.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
 /// See the module.
 pub(super) struct Relay {
-    shared: Arc<Shared>,
-    answer: Answer,
-    meter: Meter,
-    reservation: Reservation,
-    outlet: Option<Outlet>,
-    gone: Option<Gone>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) answer: Answer,
+    pub(super) meter: Meter,
+    pub(super) reservation: Reservation,
+    pub(super) outlet: Option<Outlet>,
+    pub(super) gone: Option<Gone>,
     /// Bytes that have not gone out, with the position of the first.
-    queue: VecDeque<Bytes>,
-    queue_start: u64,
+    pub(super) queue: VecDeque<Bytes>,
+    pub(super) queue_start: u64,
     queue_bytes: usize,
     /// Whether what went out ends in the middle of a line.
-    is_mid_line: bool,
+    pub(super) is_mid_line: bool,
     clock: RelayClock,
 }
 
 /// A client that has left or stalled, and what is done about it.
-struct Gone {
-    ending: Ending,
+pub(super) struct Gone {
+    pub(super) ending: Ending,
     /// Until then the upstream is read for its first usage, or to its end.
     until: Instant,
     /// Held while the stream is drained.
@@ -128,10 +120,7 @@ impl Relay {
                 return self.finish(ending).await;
             }
             let ending = match self.step().await {
-                Step::Piece(piece) => {
-                    self.take(piece);
-                    None
-                }
+                Step::Piece(piece) => self.take(piece),
                 Step::End => Some(Ending::E6),
                 Step::Stopped => Some(Ending::E11),
                 Step::ClientGone => self.lose(Lost::Left),
@@ -163,11 +152,21 @@ impl Relay {
         }
     }
 
-    fn take(&mut self, piece: Bytes) {
-        self.clock.last_read = Instant::now();
+    /// Reads a piece. An upstream that always has one must not starve the deadlines, which are
+    /// therefore looked at here as well.
+    fn take(&mut self, piece: Bytes) -> Option<Ending> {
+        let now = Instant::now();
+        self.clock.last_read = now;
         self.meter.feed(&piece);
         self.queue_bytes = self.queue_bytes.saturating_add(piece.len());
         self.queue.push_back(piece);
+        if self.shared.tracker.cut_token().is_cancelled() {
+            return Some(Ending::E11);
+        }
+        if now >= self.clock.latest {
+            return Some(Ending::E17);
+        }
+        self.gone.as_ref().filter(|gone| now >= gone.until).map(|gone| gone.ending)
     }
 
     /// Sends what may go. An ending, if that ends the exchange.
@@ -188,8 +187,11 @@ impl Relay {
                 return Some(ending);
             }
         }
-        let is_too_much = self.queue_bytes > self.shared.settings.limits.held_bytes;
-        is_too_much.then_some(Ending::E6)
+        if self.queue_bytes > self.shared.settings.limits.held_bytes {
+            self.shared.alert("the end of a stream is longer than limits.held_bytes");
+            return Some(Ending::E6);
+        }
+        None
     }
 
     /// Sends a piece, waiting for a client that is slow and not for one that has stalled.
@@ -234,7 +236,7 @@ impl Relay {
             && gone.drain.is_none()
             && !self.drain()
         {
-            return Some(gone_ending(self.gone.as_ref()));
+            return self.gone.as_ref().map(|gone| gone.ending);
         }
         let output =
             self.meter.delivered_output(self.reservation.quote.model.bytes_per_token_milli);
@@ -242,6 +244,7 @@ impl Relay {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,
             Extension::Unknown | Extension::Refused => Some(Ending::E18),
+            Extension::Lost => Some(Ending::E14),
         }
     }
 
@@ -304,112 +307,11 @@ impl Relay {
     }
 
     /// Brings the record up to what has been delivered.
-    fn note_usage(&mut self) {
+    pub(super) fn note_usage(&mut self) {
         let bytes_per_token = self.reservation.quote.model.bytes_per_token_milli;
         let (usage, is_estimated) = self.meter.delivered(bytes_per_token);
         self.reservation.set_usage(&usage, is_estimated);
     }
-
-    /// Sets the record to the bill that this ending has in the contract.
-    fn bill(&mut self, ending: Ending) -> Ending {
-        for anomaly in self.meter.anomalies() {
-            self.shared.alert(anomaly.as_str());
-        }
-        let was_drained = self.gone.as_ref().is_some_and(|gone| gone.drain.is_some());
-        let is_complete = self.meter.is_stopped();
-        match ending {
-            Ending::E1 | Ending::E5 | Ending::E6 | Ending::E7 => {
-                self.reservation.set_usage(&self.meter.reported(), false);
-            }
-            Ending::E8 | Ending::E15 if was_drained => {
-                self.reservation.set_usage(&self.meter.reported(), false);
-            }
-            _ => self.note_usage(),
-        }
-        if is_complete && !self.meter.has_usage() {
-            self.shared.alert("an answer came without usage");
-            let (usage, bytes) = (self.meter.reported(), self.meter.delta_bytes());
-            self.reservation.set_unreported_usage(usage, bytes);
-            return if self.gone.is_some() { ending } else { Ending::E10 };
-        }
-        // What a drained stream came to is told by its bill; that its client had left, by the row.
-        if self.gone.is_some() { gone_ending(self.gone.as_ref()) } else { ending }
-    }
-
-    async fn finish(mut self, ending: Ending) {
-        let ending = self.bill(ending);
-        let Self { shared, reservation, outlet, queue, meter, is_mid_line, mut answer, .. } = self;
-        let request_id = reservation.record.id.clone();
-        let is_durable = reservation.post(ending, 200).await;
-        let error = end_error(ending, is_durable, &meter);
-        if let Some(outlet) = outlet {
-            let is_held_sent = is_durable && (error.is_none() || meter.has_stop_reason());
-            let held = if is_held_sent { queue } else { VecDeque::new() };
-            let last = async {
-                let mut is_mid_line = is_mid_line;
-                for piece in held {
-                    is_mid_line = self::is_mid_line(&piece);
-                    outlet.send(piece).await?;
-                }
-                match &error {
-                    Some(error) => outlet.send(end_event(error, &request_id, is_mid_line)).await,
-                    None => Ok(()),
-                }
-            };
-            let stop = async {
-                shared.tracker.cut_token().cancelled().await;
-                tokio::time::sleep(LAST_WORDS).await;
-            };
-            let is_taken = tokio::select! {
-                taken = timeout(shared.settings.server.client_stall, last) => matches!(taken, Ok(Ok(()))),
-                () = stop => false,
-            };
-            if is_taken { outlet.finish() } else { outlet.cut() }
-        }
-        if meter.is_stopped() {
-            // Whatever comes behind the terminal event is nobody's.
-            drop(timeout(TAIL, async { while answer.body.next().await.is_some() {} }).await);
-        }
-    }
-}
-
-fn gone_ending(gone: Option<&Gone>) -> Ending {
-    gone.map_or(Ending::E8, |gone| gone.ending)
-}
-
-/// The event that a stream ends with, where it does not end as the upstream ended it.
-fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError> {
-    if !is_durable {
-        return Some(ApiError::new(500, "api_error", "The answer could not be accounted for."));
-    }
-    match ending {
-        Ending::E5 => {
-            let relayed = meter.error().and_then(relayed);
-            Some(relayed.unwrap_or(ApiError::new(500, "api_error", "The upstream failed.")))
-        }
-        Ending::E6 => {
-            Some(ApiError::new(500, "api_error", "The upstream ended before its answer was whole."))
-        }
-        Ending::E7 => Some(ApiError::new(504, "timeout_error", "The upstream has gone silent.")),
-        Ending::E11 => Some(ApiError::new(500, "api_error", "The service is restarting.")),
-        Ending::E17 => Some(ApiError::new(
-            504,
-            "timeout_error",
-            "The longest duration of a stream is reached.",
-        )),
-        Ending::E18 => Some(ApiError::billing("Your credit does not cover more of this answer.")),
-        _ => None,
-    }
-}
-
-/// The upstream's error event as it goes on, with our request id in place of the upstream's.
-fn relayed(data: &[u8]) -> Option<ApiError> {
-    let event: serde_json::Value = serde_json::from_slice(data).ok()?;
-    let text = |pointer: &str| Some(event.pointer(pointer)?.as_str()?.to_owned());
-    let mut error = ApiError::new(500, "api_error", text("/error/message")?);
-    error.kind = text("/error/type")?.into();
-    error.details = event.pointer("/error/details").filter(|details| !details.is_null()).cloned();
-    Some(error)
 }
 
 impl RelayClock {

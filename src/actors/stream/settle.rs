@@ -1,18 +1,20 @@
 //! Money of one exchange: the quote it was admitted under, and the reservation that is closed by
 //! exactly one post, whatever happens.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::exchange::Shared;
 use crate::actors::ledger::Unavailable;
+use crate::config;
 use crate::domain::clock::UnixMillis;
 use crate::domain::cost::{Bounds, cost};
 use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::price_list::{Model, PriceList, Rates};
-use crate::domain::usage::Usage;
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage::{TokenCounts, Usage};
+use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
 use crate::ledger::{Command, Outcome};
 
 /// What a request was admitted under: the prices in force, and the worst case of each model that
@@ -29,9 +31,19 @@ pub struct Quote {
     pub at: UnixMillis,
     /// The rates of every model named, the requested one among them.
     pub candidates: Vec<Arc<Rates>>,
+    /// The priced ids of every model named.
+    pub model_ids: Vec<String>,
+    /// The largest context among them, in tokens.
+    pub context_ceiling: u64,
+    /// The longest answer among them, in tokens.
+    pub output_ceiling: u64,
+    /// Uses of server tools that the request allows.
+    pub server_tool_uses: u64,
+    /// Searches among them.
+    pub web_searches_allowed: u64,
     /// What the request may read.
     pub input_tokens: u64,
-    /// Searches that it may run.
+    /// Searches that are reserved.
     pub web_searches: u64,
     /// It may write the 5-minute cache.
     pub uses_5m_cache: bool,
@@ -86,37 +98,50 @@ impl Quote {
     }
 
     /// The price of `usage` by the model that served it. Usage beyond what model and request allow
-    /// is charged as the reservation.
-    fn price(&self, usage: &Usage, held: NanoUsd, shared: &Shared) -> NanoUsd {
+    /// is charged as what is held, and marked.
+    fn price(&self, usage: &Usage, held: NanoUsd) -> Priced {
+        let mut alerts = Vec::new();
         let served = usage.served_model.as_deref();
         let serving = served.and_then(|name| self.prices.rates(name, self.at));
         if served.is_some() && serving.is_none() {
-            shared.alert("an answer names a model without a price; billed as the requested one");
+            alerts.push("an answer names a model without a price; billed as the requested one");
         }
         if !self.is_plausible(usage) {
-            shared.alert("an answer reports more than model and request allow");
-            return held;
+            alerts.push("an answer reports more than model and request allow");
+            return Priced { amount: held, is_capped: true, alerts };
         }
         let rates = serving.unwrap_or(&self.rates);
         let lookup = |name: &str| self.prices.rates(name, self.at).map(Arc::clone);
         match cost(rates, usage, &lookup) {
             Ok(priced) => {
-                for part in priced.unpriced {
-                    shared.alert(part);
-                }
-                priced.amount
+                alerts.extend(priced.unpriced);
+                Priced { amount: priced.amount, is_capped: false, alerts }
             }
-            Err(_) => held,
+            Err(_) => Priced { amount: held, is_capped: true, alerts },
         }
     }
 
-    /// An iteration of a server tool's loop reads the prompt again and may write as much again.
+    /// Whether an upstream can have counted this. Each use of a server tool reads the prompt again
+    /// and may write as much again; an extra pass does so once.
     fn is_plausible(&self, usage: &Usage) -> bool {
-        let passes = 100_u64;
-        let output_max = self.max_output.max(self.model.max_output_tokens).saturating_mul(passes);
-        let prompt_max = self.model.context_tokens.saturating_mul(passes);
-        usage.tokens.output <= output_max && usage.tokens.prompt() <= prompt_max
+        let passes = self.server_tool_uses.saturating_add(1).saturating_mul(2);
+        let fits = |tokens: &TokenCounts, passes: u64| {
+            tokens.output <= self.output_ceiling.saturating_mul(passes)
+                && tokens.prompt() <= self.context_ceiling.saturating_mul(passes)
+        };
+        fits(&usage.tokens, passes)
+            && usage.iterations.iter().all(|pass| fits(&pass.tokens, 2))
+            && usage.web_searches <= self.web_searches_allowed
     }
+}
+
+/// What usage comes to.
+struct Priced {
+    amount: NanoUsd,
+    /// The usage cannot be: the amount is what was held.
+    is_capped: bool,
+    /// For the operator.
+    alerts: Vec<&'static str>,
 }
 
 /// An open reservation. It is closed by [`Reservation::post`]; dropped open, because the exchange
@@ -125,6 +150,10 @@ pub(super) struct Reservation {
     pub(super) record: UsageRecord,
     pub(super) quote: Quote,
     held: NanoUsd,
+    /// The upstream's own name of the requested model, where it has one.
+    renamed: Option<String>,
+    /// What the last price had to say to the operator.
+    alerts: Vec<&'static str>,
     shared: Arc<Shared>,
     is_closed: bool,
 }
@@ -136,6 +165,8 @@ pub(super) enum Extension {
     Held,
     /// Not enough money.
     Refused,
+    /// The reservation is not open any more: another node took this one for dead.
+    Lost,
     /// The ledger did not answer; the exchange may go on within what it holds.
     Unknown,
 }
@@ -152,17 +183,31 @@ impl Reservation {
         let command = Command::Reserve { record: record.clone(), amount, node_id };
         match shared.ledger.apply(command).await {
             Ok(Outcome::Reserved) => {
-                Ok(Self { record, quote, held: amount, shared, is_closed: false })
+                let (renamed, alerts) = (None, Vec::new());
+                Ok(Self { record, quote, held: amount, renamed, alerts, shared, is_closed: false })
             }
             other => Err((other, quote)),
         }
     }
 
+    /// Notes which upstream is asked, and what it calls the model.
+    pub(super) fn set_upstream(&mut self, upstream: &config::Upstream) {
+        self.record.upstream = Some(upstream.name.clone());
+        self.renamed = upstream.models.get(self.quote.model.id.as_str()).cloned();
+    }
+
     /// Takes over what the meter counted.
     pub(super) fn set_usage(&mut self, usage: &Usage, is_estimated: bool) {
-        self.record.set_usage(usage);
-        self.record.is_estimated = is_estimated;
-        self.record.cost = self.quote.price(usage, self.held, &self.shared);
+        let mut usage = Cow::Borrowed(usage);
+        if self.renamed.is_some() && usage.served_model == self.renamed {
+            // The upstream's private name is neither priced nor the client's business.
+            usage.to_mut().served_model = Some(self.quote.model.id.as_str().to_owned());
+        }
+        let priced = self.quote.price(&usage, self.held);
+        self.record.set_usage(&usage);
+        self.record.is_estimated = is_estimated || priced.is_capped;
+        self.record.cost = priced.amount;
+        self.alerts = priced.alerts;
     }
 
     /// Estimates what an answer used that came without usage (E10): its content by bytes, and of
@@ -209,7 +254,8 @@ impl Reservation {
                 self.held = amount;
                 Extension::Held
             }
-            Ok(_) => Extension::Refused,
+            Ok(Outcome::Insufficient { .. }) => Extension::Refused,
+            Ok(_) => Extension::Lost,
             Err(_) => Extension::Unknown,
         }
     }
@@ -223,22 +269,38 @@ impl Reservation {
         self.is_closed = true;
         let shared = Arc::clone(&self.shared);
         let record = self.record.clone();
-        shared.count_ending(&record);
+        for what in self.alerts.drain(..) {
+            shared.alert(what);
+        }
         let (done, is_durable) = oneshot::channel();
         // Not a future of the actor's context: those die with it.
         let ledger = shared.ledger.clone();
         let posted = record.clone();
         shared.tracker.spawn(async move {
             let outcome = ledger.apply(Command::Post { record: posted }).await;
-            if done.send(outcome.is_ok()).is_err() {
+            let is_posted =
+                matches!(outcome, Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Raised));
+            if done.send(is_posted).is_err() {
                 tracing::trace!("a post landed after its exchange had given up waiting");
             }
         });
         match tokio::time::timeout(shared.settings.stream.settle_wait, is_durable).await {
-            Ok(Ok(is_durable)) => is_durable,
-            Ok(Err(_)) => false,
+            Ok(Ok(true)) => {
+                shared.metrics.count_ending(record.ending, record.cost);
+                true
+            }
+            Ok(Ok(false) | Err(_)) => {
+                shared.alert("a post was refused: its reservation was not open");
+                false
+            }
             Err(_) => {
-                let record = UsageRecord { ending: Ending::E16, ..record };
+                // A JSON call's status is still ours to choose.
+                let http_status = match record.endpoint {
+                    Endpoint::Messages => 503,
+                    Endpoint::MessagesStream => record.http_status,
+                };
+                let record = UsageRecord { ending: Ending::E16, http_status, ..record };
+                shared.metrics.count_ending(record.ending, record.cost);
                 shared.ledger.submit(Command::Post { record });
                 false
             }
@@ -255,6 +317,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.is_closed {
+            self.shared.metrics.count_ending(Ending::E14, NanoUsd::ZERO);
             self.shared.alert("an exchange ended without settling; taking its last checkpoint");
             let (id, account_id) = (self.record.id.clone(), self.record.account_id);
             let command = Command::Recover { id, account_id, ending: Ending::E14 };

@@ -1,0 +1,139 @@
+//! The end of a stream: its bill, its post, and what the client sees last.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::outlet::{end_event, is_mid_line};
+use super::relay::Relay;
+use crate::domain::api_error::ApiError;
+use crate::domain::meter::Meter;
+use crate::domain::usage_record::Ending;
+
+/// After the terminal event the upstream gets this long to end its body, so that its connection
+/// can be used again.
+const TAIL: Duration = Duration::from_millis(500);
+/// While the server stops, a client gets this long to make room for the end of its answer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Relay {
+    /// Sets the record to the bill that this ending has in the contract.
+    fn bill(&mut self, ending: Ending) -> Ending {
+        for anomaly in self.meter.anomalies() {
+            self.shared.alert(anomaly.as_str());
+        }
+        let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
+        let is_silent = ending == Ending::E7 && self.gone.is_none();
+        if has_ended || is_silent {
+            self.reservation.set_usage(&self.meter.reported(), false);
+        } else {
+            // Ended by us, or while nobody was there: what was delivered may be more than reported.
+            self.note_usage();
+        }
+        let is_whole = self.meter.is_stopped() || self.meter.has_stop_reason();
+        if is_whole && !self.meter.has_usage() {
+            self.shared.alert("an answer came without usage");
+            let (usage, bytes) = (self.meter.reported(), self.meter.delta_bytes());
+            self.reservation.set_unreported_usage(usage, bytes);
+        }
+        match &self.gone {
+            // What a drained stream came to is told by its bill; that its client left, by the row.
+            Some(gone) => gone.ending,
+            None if ending == Ending::E1 && !self.meter.has_usage() => Ending::E10,
+            None => ending,
+        }
+    }
+
+    /// The held bytes that may follow a post: all of them, or those before an error event, which
+    /// is replaced by ours.
+    fn held(&mut self) -> VecDeque<Bytes> {
+        let mut held = std::mem::take(&mut self.queue);
+        let Some(error_start) = self.meter.error_start() else { return held };
+        let mut room = error_start.saturating_sub(self.queue_start);
+        for piece in &mut held {
+            let len = usize::try_from(room).unwrap_or(usize::MAX).min(piece.len());
+            piece.truncate(len);
+            room = room.saturating_sub(u64::try_from(len).unwrap_or(0));
+        }
+        held.retain(|piece| !piece.is_empty());
+        held
+    }
+
+    pub(super) async fn finish(mut self, ending: Ending) {
+        let ending = self.bill(ending);
+        let held = self.held();
+        let Self {
+            shared, reservation, outlet, meter, is_mid_line: ends_mid_line, mut answer, ..
+        } = self;
+        let request_id = reservation.record.id.clone();
+        let is_durable = reservation.post(ending, 200).await;
+        let error = end_error(ending, is_durable, &meter);
+        if let Some(outlet) = outlet {
+            let is_held_sent = is_durable && (error.is_none() || meter.has_stop_reason());
+            let held = if is_held_sent { held } else { VecDeque::new() };
+            let last = async {
+                let mut ends_mid_line = ends_mid_line;
+                for piece in held {
+                    ends_mid_line = is_mid_line(&piece);
+                    outlet.send(piece).await?;
+                }
+                match &error {
+                    Some(error) => outlet.send(end_event(error, &request_id, ends_mid_line)).await,
+                    None => Ok(()),
+                }
+            };
+            let stop = async {
+                shared.tracker.cut_token().cancelled().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            let is_taken = tokio::select! {
+                taken = timeout(shared.settings.server.client_stall, last) => matches!(taken, Ok(Ok(()))),
+                () = stop => false,
+            };
+            if is_taken { outlet.finish() } else { outlet.cut() }
+        }
+        if meter.is_stopped() {
+            // Whatever comes behind the terminal event is nobody's.
+            drop(timeout(TAIL, async { while answer.body.next().await.is_some() {} }).await);
+        }
+    }
+}
+
+/// The event that a stream ends with, where it does not end as the upstream ended it.
+fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError> {
+    if !is_durable {
+        return Some(ApiError::new(500, "api_error", "The answer could not be accounted for."));
+    }
+    match ending {
+        Ending::E5 => {
+            let relayed = meter.error().and_then(relayed);
+            Some(relayed.unwrap_or(ApiError::new(500, "api_error", "The upstream failed.")))
+        }
+        Ending::E6 => {
+            Some(ApiError::new(500, "api_error", "The upstream ended before its answer was whole."))
+        }
+        Ending::E7 => Some(ApiError::new(504, "timeout_error", "The upstream has gone silent.")),
+        Ending::E11 => Some(ApiError::new(500, "api_error", "The service is restarting.")),
+        Ending::E14 => Some(ApiError::new(500, "api_error", "Internal server error")),
+        Ending::E17 => Some(ApiError::new(
+            504,
+            "timeout_error",
+            "The longest duration of a stream is reached.",
+        )),
+        Ending::E18 => Some(ApiError::billing("Your credit does not cover more of this answer.")),
+        _ => None,
+    }
+}
+
+/// The upstream's error event as it goes on, with our request id in place of the upstream's.
+fn relayed(data: &[u8]) -> Option<ApiError> {
+    let event: serde_json::Value = serde_json::from_slice(data).ok()?;
+    let text = |pointer: &str| Some(event.pointer(pointer)?.as_str()?.to_owned());
+    let mut error = ApiError::new(500, "api_error", text("/error/message")?);
+    error.kind = text("/error/type")?.into();
+    error.details = event.pointer("/error/details").filter(|details| !details.is_null()).cloned();
+    Some(error)
+}

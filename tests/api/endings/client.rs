@@ -1,0 +1,378 @@
+//! Endings that the client brings about: E8, E9 and E15. None of them makes an answer cheaper.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Stage, json_answer, json_body, stream_body};
+use crate::support::client::{Connection, End};
+use crate::support::prices::{estimated_tokens, haiku};
+use crate::support::sse;
+use crate::support::upstream::Exchange;
+use crate::support::wait::{PATIENCE, eventually};
+
+/// Writes text until the gateway closes the connection; the bytes of deltas that it may have had.
+fn pour_until_left(exchange: &mut Exchange, words: &str) -> usize {
+    let mut bytes = 0;
+    let event = sse::text(words);
+    let is_left = crate::support::wait::within(PATIENCE, || {
+        if exchange.try_chunk(&event) && exchange.is_open() {
+            bytes += words.len();
+            return None;
+        }
+        Some(())
+    });
+    assert!(is_left.is_some(), "the gateway reads on");
+    bytes
+}
+
+#[test]
+fn e8_a_client_that_leaves_a_visible_stream_pays_what_was_delivered() {
+    for policy in ["abort", "auto"] {
+        for is_reset in [false, true] {
+            let stage =
+                Stage::with(|builder| builder.set("stream.client_gone", format!("\"{policy}\"")));
+            let words = "word ".repeat(140);
+            let (exchange, answer) = stage.begun(&words);
+            if is_reset {
+                answer.reset();
+            } else {
+                answer.leave();
+            }
+            // The upstream writes nothing more, and is left all the same.
+            exchange.wait_until_left();
+            let row = stage.delivered("E8", 1000, words.len());
+            assert_eq!(row.http_status, 200);
+        }
+    }
+}
+
+#[test]
+fn e8_what_was_reported_counts_where_it_is_more_than_the_bytes() {
+    let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+    let (mut exchange, connection) = stage.stream();
+    let usage = json!({ "input_tokens": 1000, "output_tokens": 500 });
+    let events = [sse::message_start(sse::MODEL, &usage), sse::text("x")];
+    exchange.stream_head().chunk(events.concat());
+    let mut answer = connection.answer(false);
+    answer.read_until(&sse::text("x"));
+    answer.leave();
+    exchange.wait_until_left();
+    stage.reported("E8", 1000, 500);
+}
+
+#[test]
+fn e8_leaving_before_message_start_does_not_make_a_request_free() {
+    for policy in ["abort", "auto"] {
+        let stage =
+            Stage::with(|builder| builder.set("stream.client_gone", format!("\"{policy}\"")));
+        let (mut exchange, connection) = stage.stream();
+        connection.leave_seen();
+        // The upstream is waited for, and its first usage is the bill.
+        exchange.stream_head().chunk(sse::start());
+        exchange.wait_until_left();
+        let row = stage.row("E8");
+        assert_eq!((row.input_tokens, row.output_tokens), (1000, 1), "{policy}");
+        assert_eq!(row.cost_nanousd, haiku(1000, 1));
+    }
+}
+
+#[test]
+fn e8_leaving_between_the_head_and_message_start_does_not_either() {
+    let stage = Stage::with(|builder| {
+        builder.set("stream.hold_head_max_secs", 0).set("stream.client_gone", "\"abort\"")
+    });
+    let (mut exchange, connection) = stage.stream();
+    exchange.stream_head().chunk(sse::ping());
+    let mut answer = connection.answer(false);
+    answer.read_until("ping");
+    answer.leave();
+    // Written in two parts, with the client long gone.
+    let start = sse::start();
+    let (first, second) = start.split_at(30);
+    exchange.chunk(first);
+    exchange.chunk(second);
+    exchange.wait_until_left();
+    assert_eq!(stage.row("E8").cost_nanousd, haiku(1000, 1));
+}
+
+#[test]
+fn e8_a_client_that_left_is_not_waited_for_without_bound() {
+    let stage = Stage::with(|builder| {
+        builder
+            .set("stream.hold_head_max_secs", 0)
+            .set("stream.first_byte_secs", 1)
+            .set("stream.idle_secs", 120)
+            .set("stream.checkpoint_secs", 120)
+    });
+    let (mut exchange, connection) = stage.stream();
+    exchange.stream_head().chunk(sse::ping());
+    let mut answer = connection.answer(false);
+    answer.read_until("ping");
+    answer.leave();
+    // The upstream never counts anything, but keeps the connection.
+    exchange.wait_until_left();
+    stage.free("E8", 200);
+}
+
+#[test]
+fn e8_leaving_after_the_last_block_does_not_pay() {
+    for policy in ["abort", "auto"] {
+        let stage =
+            Stage::with(|builder| builder.set("stream.client_gone", format!("\"{policy}\"")));
+        let words = "every word of it ".repeat(50);
+        let (mut exchange, mut answer) = stage.begun(&words);
+        exchange.chunk(sse::block_stop());
+        answer.read_until("content_block_stop");
+        answer.leave();
+        exchange.wait_until_left();
+        stage.delivered("E8", 1000, words.len());
+    }
+}
+
+#[test]
+fn e8_leaving_while_the_end_is_held_pays_all() {
+    let stage = Stage::new();
+    let words = "every word of it";
+    let (mut exchange, answer) = stage.begun(words);
+    let (end, stop) = (sse::end(4321), sse::message_stop());
+    exchange.chunk([sse::block_stop(), end].concat());
+    answer.leave();
+    // Either the gateway saw the client go first, or the end of the answer.
+    exchange.try_chunk(&stop);
+    let row = stage.app.only_row(&stage.account);
+    assert!(row.ending == "E8" || row.ending == "E1", "{row:#?}");
+    let least = haiku(1000, estimated_tokens(words.len()));
+    assert!(row.cost_nanousd >= least, "{row:#?}");
+}
+
+#[test]
+fn e8_drained_a_stream_is_read_to_its_end_and_costs_what_was_reported() {
+    let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"drain\""));
+    let (mut exchange, answer) = stage.begun("Half an answ");
+    answer.leave_seen();
+    for _ in 0..50 {
+        exchange.chunk(sse::text("more of it"));
+    }
+    assert!(stage.app.usage(&stage.account).is_empty());
+    exchange.chunk([sse::block_stop(), sse::end(777), sse::message_stop()].concat()).end_chunks();
+    stage.reported("E8", 1000, 777);
+}
+
+#[test]
+fn e8_hidden_thinking_is_drained_since_its_output_does_not_show() {
+    for (kind, is_hidden) in [("thinking", true), ("server_tool_use", true), ("tool_use", false)] {
+        let stage = Stage::new();
+        let (mut exchange, connection) = stage.stream();
+        exchange.stream_head().chunk([sse::start(), sse::block_start(kind)].concat());
+        let mut answer = connection.answer(false);
+        answer.read_until("content_block_start");
+        answer.leave_seen();
+        if is_hidden {
+            exchange.chunk(sse::thinking("")).chunk(sse::block_stop());
+            exchange.chunk([sse::end(9000), sse::message_stop()].concat()).end_chunks();
+            stage.reported("E8", 1000, 9000);
+        } else {
+            exchange.wait_until_left();
+            stage.reported("E8", 1000, 1);
+        }
+    }
+}
+
+#[test]
+fn e8_a_drain_ends_where_the_upstream_does_and_costs_what_was_reported() {
+    for how in ["error", "end", "reset"] {
+        let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"drain\""));
+        let (mut exchange, answer) = stage.begun(&"words ".repeat(100));
+        answer.leave_seen();
+        match how {
+            "error" => {
+                exchange.chunk(sse::error("api_error", "no")).end_chunks();
+            }
+            "end" => exchange.close(),
+            _ => exchange.reset(),
+        }
+        stage.reported("E8", 1000, 1);
+    }
+}
+
+#[test]
+fn e8_a_drain_is_bounded_in_time_and_number() {
+    let stage = Stage::with(|builder| {
+        builder.set("stream.client_gone", "\"drain\"").set("stream.drain_secs_max", 1)
+    });
+    let (mut exchange, answer) = stage.begun("Half an answ");
+    answer.leave();
+    pour_until_left(&mut exchange, "more and more");
+    let row = stage.row("E8");
+    assert!(row.cost_nanousd >= haiku(1000, 1), "{row:#?}");
+
+    // No place to drain: it is left at once, and pays what was delivered.
+    let stage = Stage::with(|builder| {
+        builder.set("stream.client_gone", "\"drain\"").set("stream.drains_max", 0)
+    });
+    let words = "word ".repeat(140);
+    let (exchange, answer) = stage.begun(&words);
+    answer.leave();
+    exchange.wait_until_left();
+    stage.delivered("E8", 1000, words.len());
+}
+
+#[test]
+fn e8_a_client_that_half_closes_has_left() {
+    let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+    let (mut exchange, mut connection) = stage.stream();
+    connection.finish_writing();
+    exchange.stream_head().chunk(sse::start());
+    exchange.wait_until_left();
+    assert_eq!(stage.row("E8").cost_nanousd, haiku(1000, 1));
+    drop(connection);
+}
+
+#[test]
+fn e9_a_json_answer_whose_client_has_left_is_read_to_its_end_and_billed() {
+    let stage = Stage::new();
+    let (mut exchange, connection) = stage.json();
+    connection.leave_seen();
+    let body = json_answer(1000, 200);
+    let (first, second) = body.split_at(40);
+    exchange.send(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
+        body.len()
+    ));
+    assert!(stage.app.usage(&stage.account).is_empty());
+    exchange.send(second);
+    let row = stage.reported("E9", 1000, 200);
+    assert_eq!(row.http_status, 499);
+}
+
+#[test]
+fn e9_the_place_of_a_client_that_left_stays_taken_until_its_exchange_ends() {
+    let stage = Stage::with(|builder| builder.set("server.max_streams_per_account", 1));
+    let (exchange, connection) = stage.json();
+    connection.leave_seen();
+    let refused = stage.app.messages(&stage.account, &json_body());
+    refused.expect_error(429, "rate_limit_error");
+    exchange.answer_json(&json_answer(1000, 200));
+    stage.reported("E9", 1000, 200);
+}
+
+#[test]
+fn e15_a_client_that_stops_reading_is_cut_off_and_pays_what_was_delivered() {
+    let stage = Stage::with(|builder| {
+        builder
+            .set("server.client_stall_secs", 1)
+            .set("server.send_buffer_bytes", 4096)
+            .set("stream.client_gone", "\"abort\"")
+    });
+    let request = crate::support::client::Request::post("/v1/messages", stream_body())
+        .key(&stage.account.key);
+    let connection = Connection::open_narrow(stage.app.address).send(&request);
+    let mut exchange = stage.upstream.next();
+    exchange.stream_head().chunk(sse::start());
+    let mut answer = connection.answer(false);
+    answer.read_until("message_start");
+    let words = "stalled ".repeat(1000);
+    let sent = pour_until_left(&mut exchange, &words);
+    let row = stage.row("E15");
+    assert!(row.is_estimated, "{row:#?}");
+    assert_eq!(row.cost_nanousd, haiku(1000, row.output_tokens));
+    // The gateway took no more than it can hold for one client, and charges all that it took.
+    assert!(row.output_tokens <= estimated_tokens(sent + words.len()), "{row:#?}");
+    assert!(row.output_tokens > 0);
+    // Nothing tells the client that this was all.
+    assert_eq!(answer.finish().end, End::Cut);
+}
+
+#[test]
+fn e15_a_stalled_client_costs_one_small_buffer_however_much_the_upstream_sends() {
+    let stage = Stage::with(|builder| builder.set("server.client_stall_secs", 3));
+    let request = crate::support::client::Request::post("/v1/messages", stream_body())
+        .key(&stage.account.key);
+    let connection = Connection::open_narrow(stage.app.address).send(&request);
+    let mut exchange = stage.upstream.next();
+    exchange.stream_head().chunk(sse::start());
+    let mut answer = connection.answer(false);
+    answer.read_until("message_start");
+    let sent = pour_until_left(&mut exchange, &"stalled ".repeat(4096));
+    // What is not in this gateway's memory is in the kernel's buffers on both sides of it.
+    assert!(sent < 16 * 1024 * 1024, "{sent} bytes were taken for a client that does not read");
+    drop(answer);
+    stage.row("E15");
+}
+
+#[test]
+fn e15_stalling_near_the_end_does_not_pay() {
+    let stage = Stage::with(|builder| {
+        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
+    });
+    let request = crate::support::client::Request::post("/v1/messages", stream_body())
+        .key(&stage.account.key);
+    let connection = Connection::open_narrow(stage.app.address).send(&request);
+    let mut exchange = stage.upstream.next();
+    exchange.stream_head().chunk(sse::start());
+    let mut answer = connection.answer(false);
+    answer.read_until("message_start");
+    // More than the kernel holds for this client, and less than the gateway and the kernel do.
+    let words = "almost everything ".repeat(10);
+    for _ in 0..200 {
+        exchange.try_chunk(sse::text(&words));
+    }
+    exchange.try_chunk([sse::block_stop(), sse::end(123_456), sse::message_stop()].concat());
+    let row = stage.app.only_row(&stage.account);
+    // The client never got the end; all that the gateway had taken for it is charged.
+    let response = answer.finish();
+    let events = sse::read(&response.body);
+    let seen = events.iter().filter(|event| event.name == "content_block_delta").count();
+    assert!(row.output_tokens >= estimated_tokens(seen * words.len()), "{seen} {row:#?}");
+    assert!(row.cost_nanousd >= haiku(1000, estimated_tokens(seen * words.len())));
+}
+
+#[test]
+fn e15_a_client_that_reads_slowly_is_not_stalled() {
+    let stage = Stage::with(|builder| {
+        builder.set("server.client_stall_secs", 2).set("server.send_buffer_bytes", 4096)
+    });
+    let request = crate::support::client::Request::post("/v1/messages", stream_body())
+        .key(&stage.account.key);
+    let connection = Connection::open_narrow(stage.app.address).send(&request);
+    let mut exchange = stage.upstream.next();
+    let words = "slowly ".repeat(100_000);
+    let events =
+        [sse::start(), sse::text(&words), sse::end(5000), sse::message_stop()].concat();
+    let expected = events.clone();
+    let writer = std::thread::spawn(move || {
+        exchange.stream_head();
+        for piece in events.as_bytes().chunks(8192) {
+            exchange.chunk(piece);
+        }
+        exchange.end_chunks();
+    });
+    let mut answer = connection.answer(false);
+    // A little every now and then, for longer than the limit in all.
+    for _ in 0..12 {
+        let wanted = (answer.body.len() + 8192).min(expected.len());
+        answer.read_to(wanted);
+        std::thread::park_timeout(Duration::from_millis(250));
+    }
+    let response = answer.finish();
+    assert!(response.expect_ok().text() == expected);
+    writer.join().unwrap();
+    stage.reported("E1", 1000, 5000);
+}
+
+#[test]
+fn the_next_request_works_whatever_the_clients_before_it_did() {
+    let stage = Stage::new();
+    for _ in 0..5 {
+        let (exchange, connection) = stage.stream();
+        connection.reset();
+        exchange.refuse(400, "{}");
+    }
+    let rows = stage.app.settled(&stage.account, 5);
+    assert!(rows.iter().all(|row| row.cost_nanousd == 0), "{rows:#?}");
+    let (exchange, connection) = stage.stream();
+    exchange.answer_stream(&sse::whole("Hello"));
+    connection.answer(false).finish().expect_ok();
+    stage.app.settled(&stage.account, 6);
+}

@@ -1,0 +1,12 @@
+//! What the tests stand on: a server, its upstreams, a client that sees every byte, and prices
+//! written down a second time.
+
+pub(crate) mod app;
+pub(crate) mod client;
+pub(crate) mod database;
+pub(crate) mod prices;
+pub(crate) mod process;
+pub(crate) mod sandbox;
+pub(crate) mod sse;
+pub(crate) mod upstream;
+pub(crate) mod wait;

@@ -1,0 +1,404 @@
+//! The server under test, in this process, on a thread of its own. When it goes, it is stopped in
+//! order, and the books have to balance.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use diesel::prelude::*;
+use sluice::accounts;
+use sluice::app::{Application, StartError, StopWords};
+use sluice::config::{self, Settings, Sources};
+use sluice::db::books::UsageRow;
+use sluice::db::schema::{accounts as accounts_table, ledger_entries, reservations};
+use sluice::db::{AnyConnection, api_keys, usage_logs};
+use sluice::domain::clock::{Clock, UnixMillis};
+use sluice::domain::ids::AccountId;
+use sluice::domain::money::NanoUsd;
+use sluice::ledger::{self, Command, EntryKind, Outcome};
+use tempfile::TempDir;
+
+use super::client::{Answer, Connection, Request, Response};
+use super::database::TestDatabase;
+use super::upstream::Upstream;
+use super::wait::eventually;
+
+/// 2026-11-22, noon: every price that the tests use is in force.
+const NOON: i64 = 1_795_348_800_000;
+
+/// What our own upstreams know us by. Must never be seen anywhere else.
+pub(crate) const CREDENTIAL: &str = "sk-operator-credential-71c3";
+
+/// A server in the making.
+pub(crate) struct Builder {
+    folder: TempDir,
+    database: Option<TestDatabase>,
+    keys: Vec<(String, String)>,
+    upstreams: String,
+    clock: Clock,
+}
+
+/// A server.
+pub(crate) struct TestApp {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Arc<Settings>,
+    database: Option<TestDatabase>,
+    folder: TempDir,
+    stop: StopWords,
+    thread: Option<JoinHandle<bool>>,
+}
+
+/// Someone with a key.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) id: AccountId,
+    pub(crate) public_id: String,
+    pub(crate) key: String,
+    pub(crate) key_id: String,
+}
+
+/// Everything that is known of an account's money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Balance {
+    pub(crate) available: i64,
+    pub(crate) reserved: i64,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::create(folder.path());
+        Self {
+            folder,
+            database: Some(database),
+            keys: Vec::new(),
+            upstreams: String::new(),
+            clock: Clock::manual(NOON),
+        }
+        .set("server.listen", "\"127.0.0.1:0\"")
+        .set("server.admin_listen", "\"127.0.0.1:0\"")
+        .set("server.workers", 2)
+        .set("server.max_streams", 1000)
+        .set("server.max_streams_per_account", 1000)
+        .set("server.requests_per_minute_per_account", 100_000)
+        .set("server.drain_secs", 5)
+        .set("database.pool_size", 4)
+    }
+
+    /// Sets a key to a value as TOML writes it.
+    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.keys.retain(|(known, _)| known != key);
+        self.keys.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds an upstream; they are asked in the order in which they are added.
+    pub(crate) fn upstream(self, name: &str, address: SocketAddr) -> Self {
+        self.upstream_with(name, &format!("http://{address}"), "")
+    }
+
+    /// Adds an upstream with further lines.
+    pub(crate) fn upstream_with(mut self, name: &str, base_url: &str, lines: &str) -> Self {
+        self.upstreams.push_str(&format!(
+            "[[upstreams]]\nname = \"{name}\"\nbase_url = \"{base_url}\"\n\
+             credential = \"{CREDENTIAL}\"\n{lines}\n"
+        ));
+        self
+    }
+
+    /// The system's clock instead of one that stands at noon.
+    pub(crate) fn system_clock(mut self) -> Self {
+        self.clock = Clock::System;
+        self
+    }
+
+    /// What stands in the operator's file.
+    pub(crate) fn toml(&self) -> String {
+        let url = &self.database.as_ref().unwrap().url;
+        let mut text = format!("database.url = \"{url}\"\n");
+        for (key, value) in &self.keys {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        text.push_str(&self.upstreams);
+        text
+    }
+
+    /// Settings from a real file through the real loader.
+    pub(crate) fn settings(&self) -> Settings {
+        let file = self.folder.path().join("sluice.toml");
+        std::fs::write(&file, self.toml()).unwrap();
+        config::load(&Sources { file: Some(file), env: Vec::new() })
+            .unwrap_or_else(|errors| panic!("{errors}\n{}", self.toml()))
+    }
+
+    /// The database before the server has it, with its tables.
+    pub(crate) fn migrated(&self) -> AnyConnection {
+        let mut conn = self.database.as_ref().unwrap().connect();
+        sluice::db::migrate::run_pending(&mut conn).unwrap();
+        conn
+    }
+
+    pub(crate) fn start(self) -> TestApp {
+        let settings = Arc::new(self.settings());
+        let stop = StopWords::default();
+        let (thread, addresses) =
+            serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
+        let (address, admin_address) = addresses.expect("the server starts");
+        TestApp {
+            address,
+            admin_address,
+            clock: self.clock,
+            settings,
+            database: self.database,
+            folder: self.folder,
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+type Addresses = Result<(SocketAddr, SocketAddr), StartError>;
+
+/// Starts a server on a thread of its own.
+pub(crate) fn serve(
+    settings: Arc<Settings>,
+    clock: Clock,
+    stop: StopWords,
+) -> (JoinHandle<bool>, Addresses) {
+    let (announce, announced) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            match Application::build(settings, clock).await {
+                Ok(app) => {
+                    announce.send(Ok((app.client_address, app.admin_address))).unwrap();
+                    app.run(stop).await
+                }
+                Err(error) => {
+                    announce.send(Err(error)).unwrap();
+                    false
+                }
+            }
+        })
+    });
+    let addresses = announced.recv().expect("the server says how it started");
+    (thread, addresses)
+}
+
+impl TestApp {
+    /// A server in front of one scripted upstream.
+    pub(crate) fn with(upstream: &Upstream) -> Self {
+        Builder::new().upstream("primary", upstream.address).start()
+    }
+
+    /// A server in front of the sandbox.
+    pub(crate) fn sandboxed() -> Self {
+        Builder::new().upstream("sandbox", super::sandbox::sandbox()).start()
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open(self.address)
+    }
+
+    /// Sends a request and reads the answer to its end.
+    pub(crate) fn ask(&self, request: &Request) -> Response {
+        self.connect().ask(request).finish()
+    }
+
+    /// `POST /v1/messages`, read to its end.
+    pub(crate) fn messages(&self, account: &Account, body: &str) -> Response {
+        self.ask(&messages(account, body))
+    }
+
+    /// `POST /v1/messages`, up to the head of the answer.
+    pub(crate) fn begin(&self, account: &Account, body: &str) -> Answer {
+        self.connect().ask(&messages(account, body))
+    }
+
+    /// `POST /v1/messages`, sent and not waited for.
+    pub(crate) fn send(&self, account: &Account, body: &str) -> Connection {
+        self.connect().send(&messages(account, body))
+    }
+
+    /// `GET /v1/models`.
+    pub(crate) fn models(&self, account: &Account) -> Response {
+        self.ask(&Request::get("/v1/models").key(&account.key))
+    }
+
+    /// `POST /v1/messages/count_tokens`.
+    pub(crate) fn count_tokens(&self, account: &Account, body: &str) -> Response {
+        self.ask(&Request::post("/v1/messages/count_tokens", body).key(&account.key))
+    }
+
+    /// Does something with the database, beside the server.
+    pub(crate) fn db<T>(&self, work: impl FnOnce(&mut AnyConnection) -> T) -> T {
+        work(&mut self.database().connect())
+    }
+
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
+    }
+
+    /// The folder with the settings and, on SQLite, the database.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Opens an account with a key and that many dollars.
+    pub(crate) fn account(&self, dollars: &str) -> Account {
+        self.db(|conn| open_account(conn, dollars))
+    }
+
+    pub(crate) fn revoke(&self, account: &Account) {
+        let now = UnixMillis::from_millis(NOON);
+        self.db(|conn| assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true)));
+    }
+
+    pub(crate) fn set_status(&self, account: &Account, status: &str) {
+        let changed = self.db(|conn| {
+            diesel::update(accounts_table::table.find(account.id.0))
+                .set(accounts_table::status.eq(status))
+                .execute(conn)
+                .unwrap()
+        });
+        assert_eq!(changed, 1);
+    }
+
+    pub(crate) fn balance(&self, account: &Account) -> Balance {
+        self.db(|conn| {
+            let (available, reserved) = accounts_table::table
+                .find(account.id.0)
+                .select((accounts_table::available_nanousd, accounts_table::reserved_nanousd))
+                .first(conn)
+                .unwrap();
+            Balance { available, reserved }
+        })
+    }
+
+    /// All usage rows of an account, newest first.
+    pub(crate) fn usage(&self, account: &Account) -> Vec<UsageRow> {
+        self.db(|conn| usage_logs::latest(conn, account.id, 10_000).unwrap())
+    }
+
+    /// Sums of an account's entries of one kind, with their number.
+    pub(crate) fn entries(&self, account: &Account, kind: &str) -> Vec<i64> {
+        self.db(|conn| {
+            ledger_entries::table
+                .filter(ledger_entries::account_id.eq(account.id.0))
+                .filter(ledger_entries::kind.eq(kind))
+                .order(ledger_entries::id)
+                .select(ledger_entries::amount_nanousd)
+                .load(conn)
+                .unwrap()
+        })
+    }
+
+    /// Open reservations, of all accounts.
+    pub(crate) fn open_reservations(&self) -> i64 {
+        self.db(|conn| reservations::table.count().get_result(conn).unwrap())
+    }
+
+    /// Waits until an account has that many usage rows and nothing reserved.
+    pub(crate) fn settled(&self, account: &Account, count: usize) -> Vec<UsageRow> {
+        eventually(&format!("{count} settled exchanges"), || {
+            let rows = self.usage(account);
+            assert!(rows.len() <= count, "too many usage rows: {rows:#?}");
+            (rows.len() == count && self.balance(account).reserved == 0).then_some(rows)
+        })
+    }
+
+    /// Waits for the one exchange of an account to be settled; its row, and what it has cost.
+    pub(crate) fn only_row(&self, account: &Account) -> UsageRow {
+        self.settled(account, 1).remove(0)
+    }
+
+    /// A number from `/metrics`; 0 for a line that is not there.
+    pub(crate) fn metric(&self, line_start: &str) -> u64 {
+        let response = Connection::open(self.admin_address)
+            .ask(&Request::get("/metrics").header("connection", "close"))
+            .finish();
+        let text = response.text();
+        let line = text.lines().find(|line| line.starts_with(line_start));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// Tells it to stop in order, without waiting.
+    pub(crate) fn tell_to_stop(&self) {
+        self.stop.in_order.cancel();
+    }
+
+    /// Tells it to end running exchanges.
+    pub(crate) fn tell_to_end(&self) {
+        self.stop.at_once.cancel();
+    }
+
+    /// Stops in order; everything must be settled and the books must balance.
+    pub(crate) fn finish(mut self) {
+        self.stop_and_verify();
+    }
+
+    fn stop_and_verify(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.stop.in_order.cancel();
+        let is_settled = thread.join().expect("the server does not panic");
+        assert!(is_settled, "the stop left something unsettled");
+        verify_books(&mut self.database().connect());
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stop_and_verify();
+            return;
+        }
+        // The test has failed already; only make an end.
+        self.stop.in_order.cancel();
+        self.stop.at_once.cancel();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Asserts that the books balance and nothing is open.
+pub(crate) fn verify_books(conn: &mut AnyConnection) {
+    let report = ledger::verify(conn).unwrap();
+    assert!(report.discrepancies.is_empty(), "{:#?}", report.discrepancies);
+    assert_eq!(report.open_reservations, 0, "a reservation is left open");
+}
+
+/// Opens an account with a key and that many dollars.
+pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
+    let now = UnixMillis::from_millis(NOON);
+    let name = sluice::domain::ids::public_id("someone-").unwrap();
+    let row = accounts::open(conn, &format!("{name}@example.org"), now).unwrap();
+    let issued = accounts::issue_key(conn, row.account_id(), "default", now).unwrap();
+    let amount: NanoUsd = dollars.parse().unwrap();
+    credit(conn, row.account_id(), amount.as_nanos());
+    Account {
+        id: row.account_id(),
+        public_id: row.public_id,
+        key: issued.key.reveal().to_owned(),
+        key_id: issued.public_id,
+    }
+}
+
+/// Adds nano-dollars to an account, or takes them.
+pub(crate) fn credit(conn: &mut AnyConnection, account_id: AccountId, nanos: i64) {
+    let command = Command::Credit {
+        account_id,
+        kind: EntryKind::Adjustment,
+        reference: sluice::domain::ids::public_id("test-").unwrap(),
+        amount: NanoUsd::from_nanos(nanos),
+    };
+    let outcomes = ledger::apply(conn, &[command], UnixMillis::from_millis(NOON)).unwrap();
+    assert_eq!(outcomes, [Outcome::Credited]);
+}
+
+fn messages(account: &Account, body: &str) -> Request {
+    Request::post("/v1/messages", body).key(&account.key)
+}
