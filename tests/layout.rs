@@ -79,10 +79,10 @@ fn modules_use_only_what_stands_below_them() -> io::Result<()> {
         if path.ends_with("lib.rs") || path.ends_with("tests.rs") {
             continue;
         }
-        let Some(user) = top_module(&path) else { continue };
-        for used in used_modules(&text) {
-            if !may_use(&user, &used) {
-                faults.push(format!("{}: {user} may not use {used}", path.display()));
+        let Some(from) = top_module(&path) else { continue };
+        for to in used_modules(&text) {
+            if !may_use(&from, &to) {
+                faults.push(format!("{}: {from} may not use {to}", path.display()));
             }
         }
     }
@@ -171,17 +171,17 @@ fn storey(module: &str) -> Option<usize> {
     STOREYS.iter().position(|storey| storey.contains(&module))
 }
 
-fn may_use(module: &str, other: &str) -> bool {
-    if module == other {
+fn may_use(from: &str, to: &str) -> bool {
+    if from == to {
         return true;
     }
-    if module == SANDBOX {
-        return other == "domain";
+    if from == SANDBOX {
+        return to == "domain";
     }
-    if other == SANDBOX {
-        return module == "cli";
+    if to == SANDBOX {
+        return from == "cli";
     }
-    matches!((storey(module), storey(other)), (Some(above), Some(below)) if below < above)
+    matches!((storey(from), storey(to)), (Some(upper), Some(lower)) if lower < upper)
 }
 
 /// `src/ledger/group.rs` and `src/ledger.rs` belong to `ledger`.

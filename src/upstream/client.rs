@@ -3,9 +3,11 @@
 //! awc would offer h2 by ALPN as soon as a connector has roots, follow redirects with our
 //! credential, and give up after five seconds: all of that is set otherwise here.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::error::ParseError;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
     TRANSFER_ENCODING, USER_AGENT,
@@ -142,17 +144,24 @@ impl UpstreamClient {
     }
 }
 
-/// A connection that was closed while it lay in the pool.
+/// A connection that was closed while it lay in the pool: in order, or by the reset that answers
+/// what is written to it.
 fn is_stale(error: &SendRequestError) -> bool {
-    matches!(
-        error,
-        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_)
-    )
+    match error {
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => true,
+        SendRequestError::Response(ParseError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+        ),
+        _ => false,
+    }
 }
 
 fn refuse(error: &SendRequestError) -> SendError {
     match error {
-        SendRequestError::Response(_) => SendError::BadAnswer("not HTTP"),
+        SendRequestError::Response(why) if !matches!(why, ParseError::Io(_)) => {
+            SendError::BadAnswer("not HTTP")
+        }
         _ => SendError::Unreachable,
     }
 }

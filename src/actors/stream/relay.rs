@@ -156,17 +156,21 @@ impl Relay {
     /// therefore looked at here as well.
     fn take(&mut self, piece: Bytes) -> Option<Ending> {
         let now = Instant::now();
-        self.clock.last_read = now;
-        self.meter.feed(&piece);
-        self.queue_bytes = self.queue_bytes.saturating_add(piece.len());
-        self.queue.push_back(piece);
+        // Such a piece is neither sent nor charged.
         if self.shared.tracker.cut_token().is_cancelled() {
             return Some(Ending::E11);
         }
         if now >= self.clock.latest {
             return Some(Ending::E17);
         }
-        self.gone.as_ref().filter(|gone| now >= gone.until).map(|gone| gone.ending)
+        if let Some(gone) = self.gone.as_ref().filter(|gone| now >= gone.until) {
+            return Some(gone.ending);
+        }
+        self.clock.last_read = now;
+        self.meter.feed(&piece);
+        self.queue_bytes = self.queue_bytes.saturating_add(piece.len());
+        self.queue.push_back(piece);
+        None
     }
 
     /// Sends what may go. An ending, if that ends the exchange.
@@ -262,6 +266,7 @@ impl Relay {
         // the request cost is not known, and leaving early would make it free.
         let until = Instant::now() + self.shared.settings.stream.first_byte;
         self.gone = Some(Gone { ending, until, drain: None });
+        self.clock.arm(&self.shared, Some(until));
         let is_read_on = !self.meter.has_usage() || self.drain();
         (!is_read_on).then_some(ending)
     }
