@@ -21,7 +21,7 @@ const OVERREAD: usize = 2;
 /// 413, 408, 415, or 400 if the client broke off.
 pub(super) async fn read(
     http: &HttpRequest,
-    mut payload: Payload,
+    payload: &mut Payload,
     limits: &Limits,
 ) -> Result<Bytes, ApiError> {
     check_encoding(http)?;

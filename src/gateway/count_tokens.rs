@@ -20,20 +20,24 @@ const ANSWER_BYTES: usize = 65_536;
 /// See the module.
 pub(super) async fn create(
     http: HttpRequest,
-    payload: Payload,
+    mut payload: Payload,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
     let id = match request_id(&gateway.shared.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    match count(&http, payload, &gateway).await {
+    match count(&http, &mut payload, &gateway).await {
         Ok(reply) => respond::reply(&http, &id, reply),
-        Err(error) => respond::error(&http, &id, &error),
+        Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
     }
 }
 
-async fn count(http: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Reply, ApiError> {
+async fn count(
+    http: &HttpRequest,
+    payload: &mut Payload,
+    gateway: &Gateway,
+) -> Result<Reply, ApiError> {
     let holder = auth::identify(gateway, http, auth::ALONE).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count(holder.account_id)?;

@@ -27,26 +27,26 @@ const PASSING: [&str; 4] = ["anthropic-version", "anthropic-beta", "content-type
 /// See the module.
 pub(super) async fn create(
     http: HttpRequest,
-    payload: Payload,
+    mut payload: Payload,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
     let id = match request_id(&gateway.shared.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    match begin(&http, payload, &gateway, &id).await {
+    match begin(&http, &mut payload, &gateway, &id).await {
         Ok((reply, allowance)) => {
             let mut response = respond::reply(&http, &id, reply);
             add_allowance(&mut response, allowance, gateway.shared.clock.now());
             response
         }
-        Err(error) => respond::error(&http, &id, &error),
+        Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
     }
 }
 
 async fn begin(
     http: &HttpRequest,
-    payload: Payload,
+    payload: &mut Payload,
     gateway: &Gateway,
     id: &RequestId,
 ) -> Result<(Reply, Allowance), ApiError> {

@@ -1,6 +1,6 @@
 //! `GET /v1/models[/{id}]`: what is sold, in the shape that the wire's clients list.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ pub(super) struct Page {
 /// A page of models, newest first.
 pub(super) async fn list(
     http: HttpRequest,
+    payload: Payload,
     query: Result<Query<Page>, actix_web::Error>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
@@ -39,14 +40,15 @@ pub(super) async fn list(
         Err(error) => Err(error),
     };
     match document {
-        Ok(document) => respond::json(&http, &id, &document),
-        Err(error) => respond::error(&http, &id, &error),
+        Ok(document) => respond::unread(respond::json(&http, &id, &document), payload),
+        Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
     }
 }
 
 /// One model by its id, alias or dated id.
 pub(super) async fn show(
     http: HttpRequest,
+    payload: Payload,
     name: Path<String>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
@@ -55,15 +57,16 @@ pub(super) async fn show(
         Err(no_name) => return no_name.into(),
     };
     if let Err(error) = auth::identify(&gateway, &http, auth::ALONE).await {
-        return respond::error(&http, &id, &error);
+        return respond::unread(respond::error(&http, &id, &error), payload);
     }
     let now = gateway.shared.clock.now();
     let model = gateway.settings().prices.find(&name).filter(|model| is_sold(&gateway, model, now));
     let Some(model) = model else {
         let name: String = name.chars().take(100).collect();
-        return respond::error(&http, &id, &ApiError::not_found(format!("model: {name}")));
+        let error = ApiError::not_found(format!("model: {name}"));
+        return respond::unread(respond::error(&http, &id, &error), payload);
     };
-    respond::json(&http, &id, &document(model))
+    respond::unread(respond::json(&http, &id, &document(model)), payload)
 }
 
 fn page_of(gateway: &Gateway, page: &Page) -> Result<Value, ApiError> {

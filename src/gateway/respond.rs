@@ -1,10 +1,15 @@
 //! Answers: our headers on every one of them, errors in the wire's shape.
 
-use actix_web::body::{BoxBody, MessageBody};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode, Version};
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+
+use bytes::Bytes;
 
 use super::{Gateway, request_id};
 use crate::actors::stream::Reply;
@@ -15,19 +20,27 @@ const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messag
     GET /v1/models and GET /v1/models/{id}.";
 
 /// 404 for whatever is not offered.
-pub(super) async fn not_found(http: HttpRequest, gateway: Data<Gateway>) -> HttpResponse {
+pub(super) async fn not_found(
+    http: HttpRequest,
+    payload: Payload,
+    gateway: Data<Gateway>,
+) -> HttpResponse {
     match request_id(&gateway.shared.clock) {
-        Ok(id) => error(&http, &id, &ApiError::not_found(OFFERED)),
+        Ok(id) => unread(error(&http, &id, &ApiError::not_found(OFFERED)), payload),
         Err(no_name) => no_name.into(),
     }
 }
 
 /// 405 for a path that is offered with another method.
-pub(super) async fn method_not_allowed(http: HttpRequest, gateway: Data<Gateway>) -> HttpResponse {
+pub(super) async fn method_not_allowed(
+    http: HttpRequest,
+    payload: Payload,
+    gateway: Data<Gateway>,
+) -> HttpResponse {
     match request_id(&gateway.shared.clock) {
         Ok(id) => {
             let refusal = ApiError::new(405, "invalid_request_error", "Method not allowed here.");
-            error(&http, &id, &refusal)
+            unread(error(&http, &id, &refusal), payload)
         }
         Err(no_name) => no_name.into(),
     }
@@ -51,6 +64,32 @@ fn error_with(
     }
     response.insert_header((CONTENT_TYPE, "application/json"));
     fit_version(http, response.body(error.to_json(id).to_string()))
+}
+
+/// Keeps the request's body with the answer to it. actix closes a connection whose body was left
+/// unread, but goes on reading one in chunks, however long, once nobody holds it.
+pub(super) fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
+    response.map_body(|_, body| BoxBody::new(Unread { body, _payload: payload }))
+}
+
+struct Unread {
+    body: BoxBody,
+    _payload: Payload,
+}
+
+impl MessageBody for Unread {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.body.as_pin_mut().poll_next(cx)
+    }
 }
 
 /// A JSON document of ours.
@@ -95,7 +134,7 @@ fn begin(
 
 /// HTTP/1.0 knows no chunks: there a body without a length ends with its connection.
 fn fit_version(http: &HttpRequest, mut response: HttpResponse<BoxBody>) -> HttpResponse {
-    let has_length = !matches!(response.body().size(), actix_web::body::BodySize::Stream);
+    let has_length = !matches!(response.body().size(), BodySize::Stream);
     if http.version() <= Version::HTTP_10 && !has_length {
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);

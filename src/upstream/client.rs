@@ -3,7 +3,9 @@
 //! awc would offer h2 by ALPN as soon as a connector has roots, follow redirects with our
 //! credential, and give up after five seconds: all of that is set otherwise here.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +32,9 @@ const LIFETIME: Duration = Duration::from_hours(1);
 pub struct UpstreamClient {
     /// Which upstream.
     pub upstream: Arc<Upstream>,
-    pooled: Client,
+    tls: Arc<rustls::ClientConfig>,
+    /// Shared by this worker's exchanges, so that all of them see it replaced.
+    pooled: Rc<RefCell<Client>>,
     /// Never reuses a connection: for the one retry after a stale one.
     fresh: Client,
 }
@@ -77,24 +81,16 @@ impl UpstreamClient {
     /// The clients of this worker for `upstream`.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, tls: &Arc<rustls::ClientConfig>) -> Self {
-        let client = |keep_alive| {
-            let connector = Connector::new()
-                .rustls_0_23(Arc::clone(tls))
-                .limit(upstream.settings.connections_max)
-                .timeout(upstream.settings.connect)
-                .handshake_timeout(upstream.settings.connect)
-                .conn_keep_alive(keep_alive)
-                .conn_lifetime(LIFETIME);
-            Client::builder()
-                .connector(connector)
-                .no_default_headers()
-                .disable_redirects()
-                // The limits on heads are ours, since they depend on the kind of call.
-                .disable_timeout()
-                .finish()
-        };
-        let (pooled, fresh) = (client(KEEP_ALIVE), client(Duration::ZERO));
-        Self { upstream, pooled, fresh }
+        let pooled = Rc::new(RefCell::new(client(&upstream, tls, KEEP_ALIVE)));
+        let fresh = client(&upstream, tls, Duration::ZERO);
+        Self { upstream, tls: Arc::clone(tls), pooled, fresh }
+    }
+
+    /// Uses none of the pooled connections again; running answers are read on. awc takes an interim
+    /// head (1xx) for the final one and pools its connection, on which the real answer then comes:
+    /// to whoever asks next.
+    fn forget_connections(&self) {
+        self.pooled.replace(client(&self.upstream, &self.tls, KEEP_ALIVE));
     }
 
     /// Sends the request and waits for the head; once more on a fresh connection if a pooled one
@@ -104,7 +100,8 @@ impl UpstreamClient {
     /// [`SendError`].
     pub async fn send(&self, request: &UpstreamRequest) -> Result<Answer, SendError> {
         let body = request.body_for(&self.upstream);
-        match self.send_by(&self.pooled, request, body.clone()).await {
+        let pooled = self.pooled.borrow().clone();
+        match self.send_by(&pooled, request, body.clone()).await {
             Err(error) if is_stale(&error) => {
                 self.send_by(&self.fresh, request, body).await.map_err(|error| refuse(&error))
             }
@@ -135,6 +132,10 @@ impl UpstreamClient {
         }
         let response = outgoing.send_body(PiecewiseBody::new(body)).await?;
         let status = response.status();
+        if status.is_informational() {
+            // Before anything else runs on this thread.
+            self.forget_connections();
+        }
         let headers = response.headers().clone();
         let content_length = headers
             .get(CONTENT_LENGTH)
@@ -142,6 +143,23 @@ impl UpstreamClient {
             .and_then(|text| text.parse().ok());
         Ok(Answer { status, headers, content_length, body: response.boxed_local() })
     }
+}
+
+fn client(upstream: &Upstream, tls: &Arc<rustls::ClientConfig>, keep_alive: Duration) -> Client {
+    let connector = Connector::new()
+        .rustls_0_23(Arc::clone(tls))
+        .limit(upstream.settings.connections_max)
+        .timeout(upstream.settings.connect)
+        .handshake_timeout(upstream.settings.connect)
+        .conn_keep_alive(keep_alive)
+        .conn_lifetime(LIFETIME);
+    Client::builder()
+        .connector(connector)
+        .no_default_headers()
+        .disable_redirects()
+        // The limits on heads are ours, since they depend on the kind of call.
+        .disable_timeout()
+        .finish()
 }
 
 /// A connection that was closed while it lay in the pool: in order, or by the reset that answers

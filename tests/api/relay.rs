@@ -1,7 +1,7 @@
 //! What goes up and what comes down: bytes unchanged, headers by the list, money the same either
 //! way.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice::domain::money::NanoUsd;
 
 use crate::support::app::{Builder, CREDENTIAL, TestApp};
@@ -46,6 +46,15 @@ fn straight(body: &str) -> Vec<u8> {
     Connection::open(sandbox()).ask(&request).finish().expect_ok().body.clone()
 }
 
+/// A request whose answer reports searches has asked for them.
+fn search_tools(scenario: &str) -> Value {
+    if scenario.contains("search") || scenario.contains("mixed") {
+        json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 3 }] })
+    } else {
+        json!({})
+    }
+}
+
 #[test]
 fn every_scenario_comes_through_byte_for_byte_and_costs_what_its_row_says() {
     let app = TestApp::sandboxed();
@@ -53,7 +62,8 @@ fn every_scenario_comes_through_byte_for_byte_and_costs_what_its_row_says() {
         let mut costs = Vec::new();
         for is_stream in [true, false] {
             let account = app.account("5.00");
-            let body = body("claude-sonnet-4-5", is_stream, scenario);
+            let tools = search_tools(scenario);
+            let body = body_with("claude-sonnet-4-5", is_stream, scenario, &tools);
             let through = app.messages(&account, &body);
             through.expect_ok();
             assert_eq!(
@@ -97,7 +107,9 @@ fn counts_are_the_upstreams_last_word_and_rows_name_everything_that_set_the_pric
     let app = TestApp::sandboxed();
     let account = app.account("5.00");
     let script = "mixed;input=100000;output=4000;cache_read=7;cache_5m=11;cache_1h=13;searches=2";
-    let more = json!({ "inference_geo": "us", "speed": "fast" });
+    let mut more = search_tools(script);
+    more["inference_geo"] = json!("us");
+    more["speed"] = json!("fast");
     app.messages(&account, &body_with("claude-opus-5-5", true, script, &more)).expect_ok();
     let row = app.only_row(&account);
     let counts = [
@@ -166,9 +178,8 @@ fn a_body_in_pieces_and_chunks_goes_up_as_one() {
     let app = TestApp::with(&upstream);
     let account = app.account("5.00");
     let body = body("claude-haiku-4-5", false, "text");
-    let request = Request::post("/v1/messages", "")
-        .key(&account.key)
-        .header("transfer-encoding", "chunked");
+    let request =
+        Request::post("/v1/messages", "").key(&account.key).header("transfer-encoding", "chunked");
     let mut connection = app.connect();
     for byte in request.head_bytes() {
         connection.write(&[byte]);
@@ -205,7 +216,8 @@ fn only_headers_of_the_list_go_up_and_never_the_clients_key_or_cookies() {
         .header("anthropic-beta", "three-2026-01-01")
         .header("anthropic-dangerous-direct-browser-access", "true")
         .header("x-stainless-lang", "python");
-    let body = r#"{"model":"claude-haiku-4-5","max_tokens":16,"messages":[],"stream":false,"x":1234}"#;
+    let body =
+        r#"{"model":"claude-haiku-4-5","max_tokens":16,"messages":[],"stream":false,"x":1234}"#;
     assert_eq!(body.len(), 82);
     let mut waiting = app.connect().send(&request);
     waiting.write(body.as_bytes());
@@ -337,7 +349,9 @@ fn the_end_of_an_answer_is_held_until_it_is_paid_for() {
     let account = app.account("5.00");
     let waiting = app.send(&account, &body("claude-haiku-4-5", true, "text"));
     let mut exchange = upstream.next();
-    exchange.stream_head().chunk([sse::start(), sse::block_start("text"), sse::text("Hi")].concat());
+    exchange
+        .stream_head()
+        .chunk([sse::start(), sse::block_start("text"), sse::text("Hi")].concat());
     exchange.chunk(sse::block_stop()).chunk(sse::end(42));
     let mut answer = waiting.answer(false);
     answer.read_until("content_block_stop");

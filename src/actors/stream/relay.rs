@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, Sleep};
 
@@ -18,6 +18,9 @@ use crate::config::ClientGone;
 use crate::domain::meter::Meter;
 use crate::domain::usage_record::Ending;
 use crate::upstream::client::Answer;
+
+/// Pieces that are there at the same time are joined up to about this size.
+const TOGETHER_BYTES: usize = 16_384;
 
 /// See the module.
 pub(super) struct Relay {
@@ -33,6 +36,8 @@ pub(super) struct Relay {
     queue_bytes: usize,
     /// Whether what went out ends in the middle of a line.
     pub(super) is_mid_line: bool,
+    /// The upstream's body is over.
+    has_ended: bool,
     clock: RelayClock,
 }
 
@@ -101,6 +106,7 @@ impl Relay {
             queue_start: 0,
             queue_bytes,
             is_mid_line: false,
+            has_ended: false,
             clock,
         }
     }
@@ -119,8 +125,11 @@ impl Relay {
             if let Some(ending) = self.look(has_usage).await {
                 return self.finish(ending).await;
             }
+            if self.has_ended {
+                return self.finish(Ending::E6).await;
+            }
             let ending = match self.step().await {
-                Step::Piece(piece) => self.take(piece),
+                Step::Piece(piece) => self.take_all(piece),
                 Step::End => Some(Ending::E6),
                 Step::Stopped => Some(Ending::E11),
                 Step::ClientGone => self.lose(Lost::Left),
@@ -152,6 +161,34 @@ impl Relay {
         }
     }
 
+    /// Reads a piece and, without waiting, those that are there already: what came together goes on
+    /// together.
+    fn take_all(&mut self, piece: Bytes) -> Option<Ending> {
+        let mut next = Some(piece);
+        while let Some(piece) = next {
+            if let Some(ending) = self.take(piece) {
+                return Some(ending);
+            }
+            if self.queue_bytes >= TOGETHER_BYTES || self.is_over() {
+                return None;
+            }
+            next = match self.answer.body.next().now_or_never() {
+                Some(Some(Ok(piece))) => Some(piece),
+                Some(Some(Err(_)) | None) => {
+                    self.has_ended = true;
+                    None
+                }
+                None => None,
+            };
+        }
+        None
+    }
+
+    /// Whether the meter has seen all that it waits for.
+    fn is_over(&self) -> bool {
+        self.meter.is_stopped() || self.meter.error().is_some()
+    }
+
     /// Reads a piece. An upstream that always has one must not starve the deadlines, which are
     /// therefore looked at here as well.
     fn take(&mut self, piece: Bytes) -> Option<Ending> {
@@ -175,18 +212,7 @@ impl Relay {
 
     /// Sends what may go. An ending, if that ends the exchange.
     async fn forward(&mut self) -> Option<Ending> {
-        let until = self.meter.releasable();
-        while self.queue_start < until {
-            let Some(mut piece) = self.queue.pop_front() else { break };
-            let room =
-                usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
-            if piece.len() > room {
-                let rest = piece.split_off(room);
-                self.queue.push_front(rest);
-            }
-            let len = piece.len();
-            self.queue_start = self.queue_start.saturating_add(u64::try_from(len).unwrap_or(0));
-            self.queue_bytes = self.queue_bytes.saturating_sub(len);
+        while let Some(piece) = self.releasable() {
             if let Some(ending) = self.send(piece).await {
                 return Some(ending);
             }
@@ -196,6 +222,32 @@ impl Relay {
             return Some(Ending::E6);
         }
         None
+    }
+
+    /// The next bytes that may go: a piece as it came, or several small ones as one.
+    fn releasable(&mut self) -> Option<Bytes> {
+        let until = self.meter.releasable();
+        let mut together = BytesMut::new();
+        while let Some(mut piece) = self.queue.pop_front_if(|_| self.queue_start < until) {
+            let room =
+                usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
+            if piece.len() > room {
+                let rest = piece.split_off(room);
+                self.queue.push_front(rest);
+            }
+            let len = piece.len();
+            self.queue_start = self.queue_start.saturating_add(u64::try_from(len).unwrap_or(0));
+            self.queue_bytes = self.queue_bytes.saturating_sub(len);
+            let is_last = self.queue.is_empty() || self.queue_start >= until;
+            if together.is_empty() && (is_last || len >= TOGETHER_BYTES) {
+                return Some(piece);
+            }
+            together.extend_from_slice(&piece);
+            if together.len() >= TOGETHER_BYTES {
+                break;
+            }
+        }
+        (!together.is_empty()).then(|| together.freeze())
     }
 
     /// Sends a piece, waiting for a client that is slow and not for one that has stalled.

@@ -1,9 +1,16 @@
 //! How much of an answer a delta event carries: the bytes of every string in its `delta` but the
 //! type, unescaped. Hand-made, since it runs for every event and needs no tree.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+/// Made once: a finder costs more to make than to use on an event.
+static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
+
 /// Bytes of content in the data of a `content_block_delta`, of whatever kind the delta is.
 pub(super) fn delivered_bytes(data: &[u8]) -> u64 {
-    let Some(at) = memchr::memmem::find(data, b"\"delta\"") else { return 0 };
+    let Some(at) = DELTA.find(data) else { return 0 };
     let mut rest = data.get(at.saturating_add(7)..).unwrap_or_default();
     let mut total = 0_u64;
     let mut key = Key::Other;

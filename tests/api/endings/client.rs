@@ -338,8 +338,7 @@ fn e15_a_client_that_reads_slowly_is_not_stalled() {
     let connection = Connection::open_narrow(stage.app.address).send(&request);
     let mut exchange = stage.upstream.next();
     let words = "slowly ".repeat(100_000);
-    let events =
-        [sse::start(), sse::text(&words), sse::end(5000), sse::message_stop()].concat();
+    let events = [sse::start(), sse::text(&words), sse::end(5000), sse::message_stop()].concat();
     let expected = events.clone();
     let writer = std::thread::spawn(move || {
         exchange.stream_head();

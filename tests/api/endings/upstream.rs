@@ -128,7 +128,8 @@ fn e1_a_count_that_no_model_could_make_costs_the_reservation_and_no_more() {
     ];
     exchange.answer_stream(&answer.concat());
     connection.answer(false).finish().expect_ok();
-    assert_eq!(stage.row("E1").cost_nanousd, reserved);
+    let row = stage.row("E1");
+    assert_eq!((row.cost_nanousd, row.is_estimated), (reserved, true));
     assert!(stage.app.metric("sluice_alerts_total{what=\"an answer reports more than") >= 1);
 }
 
@@ -215,7 +216,8 @@ fn e2_any_other_refusal_keeps_its_status_and_gets_our_words() {
 
 #[test]
 fn e2_a_refusal_that_is_not_what_it_should_be_is_still_typed() {
-    let bodies = ["", "<html>", "{}", "[]", r#"{"error":"x"}"#, r#"{"error":{"type":5,"message":{}}}"#];
+    let bodies =
+        ["", "<html>", "{}", "[]", r#"{"error":"x"}"#, r#"{"error":{"type":5,"message":{}}}"#];
     for body in bodies {
         let stage = Stage::new();
         let (exchange, connection) = stage.json();
@@ -226,7 +228,9 @@ fn e2_a_refusal_that_is_not_what_it_should_be_is_still_typed() {
     // A refusal whose body never ends is not waited for.
     let stage = Stage::new();
     let (mut exchange, connection) = stage.json();
-    exchange.send("HTTP/1.1 400 X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    exchange.send(
+        "HTTP/1.1 400 X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
     let flood = vec![b'x'; 100_000];
     exchange.chunk(&flood);
     connection.answer(false).finish().expect_error(400, "invalid_request_error");
@@ -236,10 +240,8 @@ fn e2_a_refusal_that_is_not_what_it_should_be_is_still_typed() {
 #[test]
 fn e2_an_overloaded_upstream_is_followed_by_the_next_one() {
     let (first, second) = (Upstream::start(), Upstream::start());
-    let app = Builder::new()
-        .upstream("first", first.address)
-        .upstream("second", second.address)
-        .start();
+    let app =
+        Builder::new().upstream("first", first.address).upstream("second", second.address).start();
     for status in [429, 500, 503, 529] {
         let account = app.account("5.00");
         let connection = app.send(&account, &stream_body());
@@ -350,11 +352,15 @@ fn e3j_a_refusal_that_comes_after_the_timeout_costs_nothing() {
 #[test]
 fn e3x_a_head_that_no_answer_can_follow_is_502_and_an_alert() {
     let whole = sse::whole("Hello");
-    let sized = |head: &str| format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{whole}", whole.len());
+    let sized =
+        |head: &str| format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{whole}", whole.len());
     let typed = "content-type: text/event-stream";
     let elsewhere = Upstream::start();
     let heads = [
-        sized(&format!("302 Found\r\nlocation: http://{}/v1/messages\r\n{typed}", elsewhere.address)),
+        sized(&format!(
+            "302 Found\r\nlocation: http://{}/v1/messages\r\n{typed}",
+            elsewhere.address
+        )),
         sized(&format!("307 X\r\nlocation: http://{}/\r\n{typed}", elsewhere.address)),
         sized(&format!("201 Created\r\n{typed}")),
         format!("HTTP/1.1 204 No Content\r\n{typed}\r\n\r\n"),
@@ -385,8 +391,14 @@ fn e3x_goes_for_json_answers_too() {
     let body = json_answer(1, 1);
     let heads = [
         format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{body}"),
-        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}", body.len()),
-        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n{body}", body.len()),
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
     ];
     for head in heads {
         let stage = Stage::new();
@@ -457,10 +469,8 @@ fn e4_an_error_before_anything_else_is_a_real_http_error() {
 #[test]
 fn e4_the_next_upstream_is_asked_and_only_the_one_that_answers_is_billed() {
     let (first, second) = (Upstream::start(), Upstream::start());
-    let app = Builder::new()
-        .upstream("first", first.address)
-        .upstream("second", second.address)
-        .start();
+    let app =
+        Builder::new().upstream("first", first.address).upstream("second", second.address).start();
     let account = app.account("5.00");
     let connection = app.send(&account, &stream_body());
     first.next().answer_stream(&sse::error("overloaded_error", "no"));
@@ -594,7 +604,8 @@ fn e6_an_answer_without_its_last_event_is_billed_whole_since_clients_take_it_as_
     let (mut exchange, answer) = stage.begun("All of it");
     exchange.chunk([sse::block_stop(), sse::end(77)].concat()).end_chunks();
     let response = answer.finish();
-    let before = [sse::start(), sse::block_start("text"), sse::text("All of it"), sse::block_stop()];
+    let before =
+        [sse::start(), sse::block_start("text"), sse::text("All of it"), sse::block_stop()];
     expect_end(&response, &[before.concat(), sse::end(77)].concat(), "api_error");
     stage.reported("E6", 1000, 77);
 }
@@ -617,8 +628,14 @@ fn e6_a_json_answer_counts_only_if_it_is_as_long_as_it_said_and_parses() {
     let half = &body[..body.len() / 2];
     let heads = [
         format!("HTTP/1.1 200 OK\r\n{typed}\r\ncontent-length: {}\r\n\r\n{half}", body.len()),
-        format!("HTTP/1.1 200 OK\r\n{typed}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{half}\r\n0\r\n\r\n", half.len()),
-        format!("HTTP/1.1 200 OK\r\n{typed}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{half}", body.len()),
+        format!(
+            "HTTP/1.1 200 OK\r\n{typed}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{half}\r\n0\r\n\r\n",
+            half.len()
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\n{typed}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{half}",
+            body.len()
+        ),
         format!("HTTP/1.1 200 OK\r\n{typed}\r\ncontent-length: 0\r\n\r\n"),
     ];
     for head in heads {
@@ -679,11 +696,17 @@ fn e10_a_complete_answer_without_usage_is_estimated_and_told_to_the_operator() {
     let (exchange, connection) = stage.stream();
     let words = "x".repeat(700);
     let answer = [
-        sse::event("message_start", &json!({ "type": "message_start", "message": { "model": sse::MODEL } })),
+        sse::event(
+            "message_start",
+            &json!({ "type": "message_start", "message": { "model": sse::MODEL } }),
+        ),
         sse::block_start("text"),
         sse::text(&words),
         sse::block_stop(),
-        sse::event("message_delta", &json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" } })),
+        sse::event(
+            "message_delta",
+            &json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" } }),
+        ),
         sse::message_stop(),
     ]
     .concat();
@@ -754,10 +777,8 @@ fn e13_goes_for_an_error_as_the_first_event_too() {
 #[test]
 fn e13_an_upstream_that_refuses_our_credential_is_left_alone_for_a_while() {
     let (first, second) = (Upstream::start(), Upstream::start());
-    let app = Builder::new()
-        .upstream("first", first.address)
-        .upstream("second", second.address)
-        .start();
+    let app =
+        Builder::new().upstream("first", first.address).upstream("second", second.address).start();
     let account = app.account("5.00");
     let connection = app.send(&account, &stream_body());
     first.next().refuse(401, &error_body("authentication_error", CANARY));
@@ -780,7 +801,8 @@ fn e13_an_upstream_that_refuses_our_credential_is_left_alone_for_a_while() {
 #[test]
 fn count_tokens_keeps_the_operators_trouble_to_itself_and_leaves_no_row() {
     let stage = Stage::new();
-    let request = || crate::support::client::Request::post("/v1/messages/count_tokens", json_body());
+    let request =
+        || crate::support::client::Request::post("/v1/messages/count_tokens", json_body());
     let ask = || stage.app.connect().send(&request().key(&stage.account.key));
     let connection = ask();
     stage.upstream.next().answer_json(r#"{"input_tokens":17}"#);

@@ -33,8 +33,8 @@ pub(crate) const CREDENTIAL: &str = "sk-operator-credential-71c3";
 
 /// A server in the making.
 pub(crate) struct Builder {
-    folder: TempDir,
-    database: Option<TestDatabase>,
+    pub(crate) folder: TempDir,
+    pub(crate) database: Option<TestDatabase>,
     keys: Vec<(String, String)>,
     upstreams: String,
     clock: Clock,
@@ -47,7 +47,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     database: Option<TestDatabase>,
-    folder: TempDir,
+    folder: Option<TempDir>,
     stop: StopWords,
     thread: Option<JoinHandle<bool>>,
 }
@@ -110,9 +110,9 @@ impl Builder {
         self
     }
 
-    /// The system's clock instead of one that stands at noon.
-    pub(crate) fn system_clock(mut self) -> Self {
-        self.clock = Clock::System;
+    /// A clock that stands at another moment.
+    pub(crate) fn clock_at(mut self, millis: i64) -> Self {
+        self.clock = Clock::manual(millis);
         self
     }
 
@@ -127,10 +127,16 @@ impl Builder {
         text
     }
 
-    /// Settings from a real file through the real loader.
-    pub(crate) fn settings(&self) -> Settings {
+    /// Writes the operator's file.
+    pub(crate) fn write(&self) -> PathBuf {
         let file = self.folder.path().join("sluice.toml");
         std::fs::write(&file, self.toml()).unwrap();
+        file
+    }
+
+    /// Settings from a real file through the real loader.
+    pub(crate) fn settings(&self) -> Settings {
+        let file = self.write();
         config::load(&Sources { file: Some(file), env: Vec::new() })
             .unwrap_or_else(|errors| panic!("{errors}\n{}", self.toml()))
     }
@@ -145,8 +151,7 @@ impl Builder {
     pub(crate) fn start(self) -> TestApp {
         let settings = Arc::new(self.settings());
         let stop = StopWords::default();
-        let (thread, addresses) =
-            serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
+        let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
         let (address, admin_address) = addresses.expect("the server starts");
         TestApp {
             address,
@@ -154,7 +159,7 @@ impl Builder {
             clock: self.clock,
             settings,
             database: self.database,
-            folder: self.folder,
+            folder: Some(self.folder),
             stop,
             thread: Some(thread),
         }
@@ -244,7 +249,7 @@ impl TestApp {
 
     /// The folder with the settings and, on SQLite, the database.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
+        self.folder.as_ref().unwrap().path().to_owned()
     }
 
     /// Opens an account with a key and that many dollars.
@@ -254,7 +259,9 @@ impl TestApp {
 
     pub(crate) fn revoke(&self, account: &Account) {
         let now = UnixMillis::from_millis(NOON);
-        self.db(|conn| assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true)));
+        self.db(|conn| {
+            assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true))
+        });
     }
 
     pub(crate) fn set_status(&self, account: &Account, status: &str) {
@@ -335,9 +342,10 @@ impl TestApp {
         self.stop.at_once.cancel();
     }
 
-    /// Stops in order; everything must be settled and the books must balance.
-    pub(crate) fn finish(mut self) {
+    /// Stops in order; everything must be settled and the books must balance. What is left.
+    pub(crate) fn finish(mut self) -> (TestDatabase, TempDir) {
         self.stop_and_verify();
+        (self.database.take().unwrap(), self.folder.take().unwrap())
     }
 
     fn stop_and_verify(&mut self) {

@@ -202,9 +202,7 @@ impl Connection {
 
     /// Leaves with a reset.
     pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream)
-            .set_linger(Some(std::time::Duration::ZERO))
-            .unwrap();
+        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
 
     /// Whether the server has closed the connection without another byte.
@@ -236,14 +234,8 @@ impl Connection {
         let head = String::from_utf8(head).expect("a head in ASCII");
         let (status, headers) = parse_head(&head);
         let framing = Framing::of(status, &headers, is_head);
-        let mut answer = Answer {
-            status,
-            headers,
-            connection: self,
-            framing,
-            body: Vec::new(),
-            end: None,
-        };
+        let mut answer =
+            Answer { status, headers, connection: self, framing, body: Vec::new(), end: None };
         answer.decode();
         answer
     }
@@ -269,9 +261,8 @@ fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).expect("a status");
     let headers = lines.filter_map(|line| line.split_once(':'));
-    let headers = headers
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
+    let headers =
+        headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
     (status.parse().expect("a status"), headers)
 }
 

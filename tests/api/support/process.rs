@@ -1,1 +1,107 @@
 //! The real binary, as an operator runs it.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::app::Builder;
+use super::database::TestDatabase;
+use super::wait::eventually;
+
+/// The program with nothing in its environment but what is given.
+fn program(env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.env_clear().envs(env.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+/// What a command printed, and how it ended.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Ran {
+    let Output { status, stdout, stderr } = program(env).args(args).output().unwrap();
+    Ran {
+        code: status.code().expect("no signal ends it"),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+impl Ran {
+    /// The JSON that a command that succeeded has printed.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+/// `sluice serve`, running.
+pub(crate) struct Process {
+    pub(crate) address: SocketAddr,
+    pub(crate) database: TestDatabase,
+    pub(crate) folder: TempDir,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn start(mut builder: Builder, env: &[(&str, &str)]) -> Self {
+        let file = builder.write();
+        let (database, folder) = (builder.database.take().unwrap(), builder.folder);
+        let log = folder.path().join("stderr.log");
+        let addresses = folder.path().join("addresses");
+        let child = program(env)
+            .args([Path::new("serve"), Path::new("--config"), &file])
+            .args([Path::new("--address-file"), &addresses])
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut process = Self { address: ([0, 0, 0, 0], 0).into(), database, folder, child, log };
+        let text = eventually("the server to listen", || {
+            if let Some(status) = process.child.try_wait().unwrap() {
+                panic!("it ended: {status}\n{}", process.log());
+            }
+            std::fs::read_to_string(&addresses).ok()
+        });
+        let client = text.lines().find_map(|line| line.strip_prefix("client="));
+        process.address = client.expect("an address").parse().unwrap();
+        process
+    }
+
+    /// Everything that it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let status = eventually("the server to end", || self.child.try_wait().unwrap());
+        status.code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
