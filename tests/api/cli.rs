@@ -1,1 +1,321 @@
-//! To come.
+//! The program on the command line: exit codes, words for people, JSON for programs.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::app::{Builder, CREDENTIAL, TestApp};
+use crate::support::client::{Connection, Request};
+use crate::support::database::TestDatabase;
+use crate::support::process::{Process, Ran, run};
+use crate::support::sandbox::{body, sandbox};
+use crate::support::sse;
+use crate::support::upstream::Upstream;
+
+/// A folder with settings, for commands.
+struct Desk {
+    file: PathBuf,
+    database: TestDatabase,
+    _folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::create(folder.path());
+        let file = folder.path().join("sluice.toml");
+        std::fs::write(&file, format!("[database]\nurl = \"{}\"\n", database.url)).unwrap();
+        Self { file, database, _folder: folder }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let config = ["--config", self.file.to_str().unwrap()];
+        run(&[args, &config].concat(), &[])
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        self.run(&[args, &["--json"]].concat()).json()
+    }
+
+    /// A refusal: exit 1, nothing printed, and a reason.
+    fn refused(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?}: {}", ran.err);
+        assert!(ran.err.starts_with("sluice: "), "{}", ran.err);
+        ran.err
+    }
+}
+
+const UPSTREAM: &str = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
+
+/// Text, line, key, part of the reason.
+const MISTAKES: [(&str, usize, &str, &str); 12] = [
+    ("[server]\nmax_stream = 5\n", 2, "server.max_stream", "did you mean \"max_streams\"?"),
+    ("[sever]\nx = 1\n", 1, "sever", "did you mean \"server\"?"),
+    ("[server]\nlisten = \"0.0.0.0:80\"\n", 2, "server.listen", "behind_tls_proxy"),
+    ("\n\n[server]\ndrain_secs = -1\n", 4, "server.drain_secs", "from 0 to"),
+    ("[database]\nurl = \"mysql://u:sk-canary@h/d\"\n", 2, "database.url", "sqlite://"),
+    (
+        "[database]\nurl = \"postgres://u:sk-canary@db.example.org/d\"\n",
+        2,
+        "database.url",
+        "verify-full",
+    ),
+    ("[stream]\nclient_gone = \"sometimes\"\n", 2, "stream.client_gone", "must be"),
+    ("[stream]\nhold_head_max_secs = 500\n", 2, "stream.hold_head_max_secs", "above"),
+    ("[limits]\nbody_bytes = \"big\"\n", 2, "limits.body_bytes", "whole number"),
+    ("[pricing]\nmarkup = 1.5\n", 2, "pricing.markup", "in quotes"),
+    ("[log]\nfilter = \"sluice=loud\"\n", 2, "log.filter", "must be a level"),
+    ("[site]\nsupport_email = \"nobody\"\n", 2, "site.support_email", "e-mail"),
+];
+
+#[test]
+fn a_mistake_in_the_settings_is_named_with_file_line_key_and_reason_and_exit_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluice.toml");
+    let path = file.to_str().unwrap();
+    for (text, line, key, reason) in MISTAKES {
+        std::fs::write(&file, format!("{text}{UPSTREAM}")).unwrap();
+        for args in [["config", "check", path], ["serve", "--config", path]] {
+            let ran = run(&args, &[("KEY", "sk-canary")]);
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{text}: {}", ran.err);
+            let place = format!("{path}:{line}: {key}: ");
+            assert!(ran.err.contains(&place), "{text}\nwanted {place}\nfound {}", ran.err);
+            assert!(ran.err.contains(reason), "{text}\n{}", ran.err);
+            assert!(!ran.err.contains("sk-canary"), "{}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn a_missing_secret_upstream_or_file_is_exit_2_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluice.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, UPSTREAM).unwrap();
+    let ran = run(&["config", "check", path], &[]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains(":4: upstreams[0].credential_env: ") && ran.err.contains("KEY"));
+    assert_eq!(run(&["config", "check", path], &[("KEY", "x")]).code, 0);
+    let ran = run(&["config", "check", path], &[("KEY", "x"), ("SLUICE__SERVER__LISTEN", "x")]);
+    assert!(ran.code == 2 && ran.err.contains("SLUICE__SERVER__LISTEN: server.listen: "));
+    std::fs::write(&file, "[server]\n").unwrap();
+    let ran = run(&["serve", "--config", path], &[]);
+    assert!(ran.code == 2 && ran.err.contains("upstreams: is missing"), "{}", ran.err);
+    let ran = run(&["serve", "--config", "/nowhere/sluice.toml"], &[]);
+    assert!(ran.code == 2 && ran.err.contains("/nowhere/sluice.toml: "), "{}", ran.err);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluice.toml");
+    std::fs::write(&file, "[server]\nlisten = \"x\"\nworkers = \"y\"\nz = 1\n").unwrap();
+    let ran = run(&["config", "check", file.to_str().unwrap()], &[]);
+    for key in [":2: server.listen: ", ":3: server.workers: ", ":4: server.z: ", "upstreams: "] {
+        assert!(ran.err.contains(key), "{}", ran.err);
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_exit_2_and_help_is_0() {
+    for args in
+        [&["nonsense"][..], &["account"], &["account", "credit", "a", "x", "--reference", "r"], &[]]
+    {
+        assert_eq!(run(args, &[]).code, 2, "{args:?}");
+    }
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["sandbox", "--help"]] {
+        let ran = run(args, &[]);
+        assert!(ran.code == 0 && !ran.out.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn settings_are_shown_without_their_secrets() {
+    let builder = Builder::new().upstream("primary", Upstream::nowhere());
+    let file = builder.write();
+    let ran = run(&["config", "show", "--config", file.to_str().unwrap()], &[]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("max_streams = 1000") && ran.out.contains("********"));
+    assert!(!ran.out.contains(CREDENTIAL));
+}
+
+#[test]
+fn a_first_account_is_opened_credited_and_given_a_key() {
+    let desk = Desk::new();
+    let ran = desk.run(&["migrate"]);
+    assert!(ran.code == 0 && ran.out.contains("up to date"), "{}", ran.err);
+    let account = desk.json(&["account", "create", "Ada@Example.org"]);
+    assert_eq!(
+        (&account["email"], &account["status"]),
+        (&"ada@example.org".into(), &"active".into())
+    );
+    assert_eq!((&account["available"], &account["reserved"]), (&"0.00".into(), &"0.00".into()));
+    let id = account["id"].as_str().unwrap();
+    assert!(id.starts_with("acct_"), "{id}");
+    assert!(desk.refused(&["account", "create", "ada@example.org"]).contains("already"));
+    desk.refused(&["account", "create", "not an address"]);
+
+    let credited = desk.json(&["account", "credit", id, "12.5", "--reference", "invoice 1"]);
+    assert_eq!(credited["available"], "12.50");
+    // The same reference never counts twice, and says so.
+    let twice = desk.refused(&["account", "credit", id, "12.5", "--reference", "invoice 1"]);
+    assert!(twice.contains("used before"), "{twice}");
+    let taken = desk.json(&[
+        "account",
+        "credit",
+        "ADA@example.org",
+        "-0.000000001",
+        "--reference",
+        "a nano",
+    ]);
+    assert_eq!(taken["available"], "12.499999999");
+    desk.refused(&["account", "credit", "nobody@example.org", "1", "--reference", "r"]);
+    desk.refused(&["account", "credit", id, "1", "--reference", " "]);
+
+    let key = desk.json(&["key", "create", id, "--name", "laptop"]);
+    let (key_id, plain) = (key["id"].as_str().unwrap(), key["key"].as_str().unwrap());
+    assert!(plain.starts_with("sluice_") && plain.len() == 56);
+    let listed = desk.json(&["key", "list", id]);
+    assert_eq!((&listed[0]["id"], &listed[0]["name"]), (&key["id"], &"laptop".into()));
+    assert!(listed[0]["revoked_at"].is_null());
+    assert!(!desk.run(&["key", "list", id]).out.contains(plain), "a key is shown once");
+    assert!(desk.run(&["key", "revoke", key_id]).out.contains("is revoked"));
+    assert!(desk.run(&["key", "revoke", key_id]).out.contains("before"));
+    assert!(desk.json(&["key", "list", id])[0]["revoked_at"].is_string());
+    desk.refused(&["key", "revoke", "key_nobody"]);
+    desk.refused(&["key", "create", id, "--name", ""]);
+
+    let all = desk.json(&["account", "list"]);
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let shown = desk.json(&["account", "show", id]);
+    assert_eq!(
+        (&shown["available"], &shown["usage"]),
+        (&"12.499999999".into(), &Value::Array(vec![]))
+    );
+    let table = desk.run(&["account", "show", id]);
+    assert!(table.out.contains("12.499999999 USD"), "{}", table.out);
+    let books = desk.json(&["books", "verify"]);
+    assert_eq!((&books["balanced"], &books["entries"]), (&true.into(), &2.into()));
+}
+
+#[test]
+fn books_that_do_not_balance_are_exit_1() {
+    use diesel::RunQueryDsl;
+    let desk = Desk::new();
+    desk.json(&["account", "create", "ada@example.org"]);
+    let mut conn = desk.database.connect();
+    diesel::sql_query("UPDATE accounts SET available_nanousd = 5").execute(&mut conn).unwrap();
+    let ran = desk.run(&["books", "verify"]);
+    assert!(ran.code == 1 && ran.out.contains("NOT balance"), "{}", ran.out);
+    let ran = desk.run(&["books", "verify", "--json"]);
+    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &document["balanced"]), (1, &false.into()));
+    assert_eq!(document["discrepancies"][0]["found"], 5);
+}
+
+#[test]
+fn commands_work_beside_a_running_server() {
+    let app = TestApp::sandboxed();
+    let file = app.folder().join("sluice.toml");
+    let desk = |args: &[&str]| run(&[args, &["--config", file.to_str().unwrap()]].concat(), &[]);
+    let account = desk(&["account", "create", "ada@example.org", "--json"]).json();
+    let id = account["id"].as_str().unwrap();
+    assert_eq!(desk(&["account", "credit", id, "1", "--reference", "first"]).code, 0);
+    let key = desk(&["key", "create", id, "--json"]).json();
+    let key = key["key"].as_str().unwrap();
+    let request = Request::post("/v1/messages", body(sse::MODEL, true, "text")).key(key);
+    app.ask(&request).expect_ok();
+    let shown = desk(&["account", "show", id, "--json"]).json();
+    let usage = &shown["usage"][0];
+    assert_eq!((&usage["ending"], &usage["http_status"]), (&"E1".into(), &200.into()));
+    let (cost, left): (f64, f64) = (
+        usage["cost"].as_str().unwrap().parse().unwrap(),
+        shown["available"].as_str().unwrap().parse().unwrap(),
+    );
+    assert!(cost > 0.0 && left < 1.0);
+    assert_eq!(desk(&["books", "verify"]).code, 0);
+}
+
+#[test]
+fn a_server_stops_in_order_at_sigterm_and_at_once_at_the_second() {
+    let upstream = Upstream::start();
+    let builder =
+        Builder::new().upstream("primary", upstream.address).set("server.drain_secs", 600);
+    let mut process = Process::start(builder, &[]);
+    let account = crate::support::app::open_account(&mut process.database.connect(), "1.00");
+    let request = Request::post("/v1/messages", body(sse::MODEL, true, "text")).key(&account.key);
+    let connection = Connection::open(process.address).send(&request);
+    let mut exchange = upstream.next();
+    exchange.stream_head().chunk(sse::start());
+    let mut answer = connection.answer(false);
+    answer.read_until("message_start");
+    process.signal("TERM");
+    crate::support::wait::eventually("the first word", || {
+        process.log().contains("no new work").then_some(())
+    });
+    process.signal("TERM");
+    let response = answer.finish();
+    assert!(response.text().contains("event: error"), "{}", response.text());
+    assert_eq!(process.wait(), Some(0), "{}", process.log());
+    crate::support::app::verify_books(&mut process.database.connect());
+}
+
+#[test]
+fn a_killed_server_is_settled_by_the_next_one() {
+    let upstream = Upstream::start();
+    let builder = Builder::new().upstream("primary", upstream.address);
+    let mut process = Process::start(builder, &[]);
+    let account = crate::support::app::open_account(&mut process.database.connect(), "1.00");
+    let request = Request::post("/v1/messages", body(sse::MODEL, true, "text")).key(&account.key);
+    let connection = Connection::open(process.address).send(&request);
+    let mut exchange = upstream.next();
+    exchange.stream_head().chunk([sse::start(), sse::text("words")].concat());
+    let mut answer = connection.answer(false);
+    answer.read_until("words");
+    let is_kept = |conn: &mut sluice::db::AnyConnection| {
+        use diesel::prelude::*;
+        use sluice::db::schema::reservations::dsl;
+        let records: Vec<String> = dsl::reservations.select(dsl::record).load(conn).unwrap();
+        records.len() == 1 && records[0].contains("\"input_tokens\":1000")
+    };
+    crate::support::wait::eventually("the checkpoint", || {
+        is_kept(&mut process.database.connect()).then_some(())
+    });
+    process.signal("KILL");
+    process.wait();
+    assert_eq!(answer.finish().end, crate::support::client::End::Cut);
+    // The same file, by hand, as an operator would start it again.
+    let file = process.folder.path().join("sluice.toml");
+    let settings = sluice::config::load(&sluice::config::Sources { file: Some(file), env: vec![] });
+    let stop = sluice::app::StopWords::default();
+    let later = sluice::domain::clock::Clock::System;
+    // On PostgreSQL the dead node's lease has to run out first.
+    if process.database.is_postgres() {
+        use diesel::RunQueryDsl;
+        let mut conn = process.database.connect();
+        diesel::sql_query("UPDATE nodes SET lease_expires_at = 0").execute(&mut conn).unwrap();
+    }
+    let settings = std::sync::Arc::new(settings.unwrap());
+    let (thread, started) = crate::support::app::serve(settings, later, stop.clone());
+    started.unwrap();
+    let mut conn = process.database.connect();
+    let rows = crate::support::wait::eventually("the row", || {
+        let rows = sluice::db::usage_logs::latest(&mut conn, account.id, 10).unwrap();
+        (!rows.is_empty()).then_some(rows)
+    });
+    assert_eq!((rows.len(), rows[0].ending.as_str()), (1, "E12"));
+    assert!(rows[0].cost_nanousd >= crate::support::prices::haiku(1000, 1));
+    stop.in_order.cancel();
+    assert!(thread.join().unwrap());
+    crate::support::app::verify_books(&mut conn);
+}
+
+#[test]
+fn the_sandbox_runs_from_the_command_line() {
+    // Its address is written whole or not at all; the rest is the sandbox's own tests.
+    assert!(sandbox().port() > 0);
+    let ran = run(&["sandbox", "--listen", "not an address"], &[]);
+    assert_eq!(ran.code, 2);
+}

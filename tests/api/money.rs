@@ -197,12 +197,11 @@ fn what_is_held_follows_from_the_request() {
     assert!((20_480_000 + 50_000..20_480_000 + 200_000).contains(&plain), "{plain}");
     // A stream holds at most the configured output, a JSON answer all of it.
     let long = json!({ "max_tokens": 60_000 });
-    let near =
-        |held: i64, tokens: i64| (held - tokens * 5000 - (plain - 20_480_000)).abs() < 10_000;
-    let held = hold(long.clone());
-    assert!(near(held, 16_384), "{held}");
-    let held = hold_of(&app, &upstream, &body_with(MODEL, false, "", &long));
-    assert!(near(held, 60_000), "{held}");
+    let near = |sum: i64, tokens: i64| (sum - tokens * 5000 - (plain - 20_480_000)).abs() < 10_000;
+    let streamed = hold(long.clone());
+    assert!(near(streamed, 16_384), "{streamed}");
+    let whole = hold_of(&app, &upstream, &body_with(MODEL, false, "", &long));
+    assert!(near(whole, 60_000), "{whole}");
     // The one-hour cache only if the body asks for it.
     let cached = |ttl: &str| {
         json!({ "system": [{ "type": "text", "text": "x".repeat(20_000),
@@ -214,8 +213,8 @@ fn what_is_held_follows_from_the_request() {
     // An image at its ceiling, whatever its base64 weighs.
     let image = json!({ "messages": [{ "role": "user", "content": [{ "type": "image",
         "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } }] }] });
-    let held = hold(image) - plain;
-    assert!((5_000_000..5_100_000).contains(&held), "{held}");
+    let seen = hold(image) - plain;
+    assert!((5_000_000..5_100_000).contains(&seen), "{seen}");
     // A dearer model named anywhere in the body.
     let fallback = hold(json!({ "fallbacks": [{ "model": "claude-opus-5-5" }] }));
     assert!(fallback >= plain * 4, "{fallback}");

@@ -34,69 +34,46 @@ fn refused(app: &TestApp, account: &Account, body: &str) -> Response {
     response
 }
 
+fn tool(tool: &Value) -> Value {
+    json!({ "tools": [tool] })
+}
+
+/// What has no price, and the words that name it.
+fn unpriced() -> Vec<(u16, &'static str, Value)> {
+    let user = |block: Value| json!({ "messages": [{ "role": "user", "content": [block] }] });
+    let file = json!({ "type": "file", "file_id": "file_1" });
+    let advisor = |model: &str| json!({ "type": "advisor_20260101", "name": "a", "model": model });
+    let named = |kind: &str| tool(&json!({ "type": kind, "name": "c" }));
+    let stored = "files held upstream";
+    vec![
+        (404, "model: claude-9", json!({ "model": "claude-9" })),
+        (404, "model: x", json!({ "fallbacks": [{ "model": "x" }] })),
+        (404, "model: gpt", tool(&advisor("gpt"))),
+        (400, "container", json!({ "container": "c_1" })),
+        (400, "mcp_servers", json!({ "mcp_servers": [] })),
+        (400, "skills", json!({ "skills": [] })),
+        (400, "files", json!({ "files": [] })),
+        (400, "code_execution_20260120", named("code_execution_20260120")),
+        (400, "new_tool_2027", named("new_tool_2027")),
+        (400, "advisor_20260101", named("advisor_20260101")),
+        (400, stored, user(json!({ "type": "document", "source": file }))),
+        (400, stored, user(json!({ "type": "image", "source": file }))),
+        (400, stored, user(json!({ "type": "container_upload", "file_id": "file_1" }))),
+        (400, "speed", json!({ "speed": "warp" })),
+        (400, "inference_geo", json!({ "inference_geo": "mars" })),
+        (400, "max_tokens", json!({ "max_tokens": 0 })),
+        (400, "max_tokens", json!({ "max_tokens": -5 })),
+        (400, "stream", json!({ "stream": "yes" })),
+    ]
+}
+
 #[test]
 fn a_request_without_a_price_is_refused_before_anything_is_dispatched() {
     let upstream = Upstream::start();
     let app = TestApp::with(&upstream);
     let account = app.account("5.00");
-    let tool = |tool: Value| json!({ "tools": [tool] });
-    let user = |block: Value| json!({ "messages": [{ "role": "user", "content": [block] }] });
-    let not_priced: [(u16, &str, &str, Value); 18] = [
-        (404, "not_found_error", "model: claude-9", json!({ "model": "claude-9" })),
-        (404, "not_found_error", "model: x", json!({ "fallbacks": [{ "model": "x" }] })),
-        (
-            404,
-            "not_found_error",
-            "model: gpt",
-            tool(json!({ "type": "advisor_20260101", "name": "a", "model": "gpt" })),
-        ),
-        (400, "invalid_request_error", "container", json!({ "container": "c_1" })),
-        (400, "invalid_request_error", "mcp_servers", json!({ "mcp_servers": [] })),
-        (400, "invalid_request_error", "skills", json!({ "skills": [] })),
-        (400, "invalid_request_error", "files", json!({ "files": [] })),
-        (
-            400,
-            "invalid_request_error",
-            "code_execution_20260120",
-            tool(json!({ "type": "code_execution_20260120", "name": "c" })),
-        ),
-        (
-            400,
-            "invalid_request_error",
-            "new_tool_2027",
-            tool(json!({ "type": "new_tool_2027", "name": "c" })),
-        ),
-        (
-            400,
-            "invalid_request_error",
-            "advisor_20260101",
-            tool(json!({ "type": "advisor_20260101", "name": "a" })),
-        ),
-        (
-            400,
-            "invalid_request_error",
-            "files held upstream",
-            user(json!({ "type": "document", "source": { "type": "file", "file_id": "file_1" } })),
-        ),
-        (
-            400,
-            "invalid_request_error",
-            "files held upstream",
-            user(json!({ "type": "image", "source": { "type": "file", "file_id": "file_1" } })),
-        ),
-        (
-            400,
-            "invalid_request_error",
-            "files held upstream",
-            user(json!({ "type": "container_upload", "file_id": "file_1" })),
-        ),
-        (400, "invalid_request_error", "speed", json!({ "speed": "warp" })),
-        (400, "invalid_request_error", "inference_geo", json!({ "inference_geo": "mars" })),
-        (400, "invalid_request_error", "max_tokens", json!({ "max_tokens": 0 })),
-        (400, "invalid_request_error", "max_tokens", json!({ "max_tokens": -5 })),
-        (400, "invalid_request_error", "stream", json!({ "stream": "yes" })),
-    ];
-    for (status, kind, words, more) in not_priced {
+    for (status, words, more) in unpriced() {
+        let kind = if status == 404 { "not_found_error" } else { "invalid_request_error" };
         let response = app.messages(&account, &body_with("claude-haiku-4-5", true, "", &more));
         let message = response.expect_error(status, kind);
         assert!(message.contains(words), "{more}: {message}");
@@ -105,7 +82,7 @@ fn a_request_without_a_price_is_refused_before_anything_is_dispatched() {
     assert_eq!(app.balance(&account).available, 5_000_000_000);
     assert_eq!(upstream.count(), 0, "nothing is dispatched");
     // Typed tools that run at the client are free.
-    let free = tool(json!({ "type": "bash_20250124", "name": "bash" }));
+    let free = tool(&json!({ "type": "bash_20250124", "name": "bash" }));
     let waiting = app.send(&account, &body_with("claude-haiku-4-5", false, "", &free));
     upstream.next().answer_json(&message(&json!({ "input_tokens": 1, "output_tokens": 1 })));
     waiting.answer(false).finish().expect_ok();
@@ -218,9 +195,10 @@ fn a_body_far_beyond_the_limit_is_not_read_to_its_end() {
         Builder::new().upstream("sandbox", sandbox()).set("limits.body_bytes", 10_000).start();
     let account = app.account("5.00");
     let request = Request::post(PATH, "").header("content-length", "1000000000000");
-    pour(&app, &request.clone().key(&account.key), &[b' '; 65_536]);
+    let piece = vec![b' '; 65_536];
+    pour(&app, &request.clone().key(&account.key), &piece);
     // Nor without a key.
-    pour(&app, &request, &[b' '; 65_536]);
+    pour(&app, &request, &piece);
     assert_unharmed(&app, &account);
 }
 
@@ -229,7 +207,7 @@ fn a_body_in_chunks_without_end_is_not_read_to_its_end() {
     let app =
         Builder::new().upstream("sandbox", sandbox()).set("limits.body_bytes", 10_000).start();
     let account = app.account("5.00");
-    let piece = [b"10000\r\n", &[b' '; 65_536][..], b"\r\n"].concat();
+    let piece = [b"10000\r\n", &*vec![b' '; 65_536], b"\r\n"].concat();
     let request = Request::post(PATH, "").header("transfer-encoding", "chunked");
     pour(&app, &request, &piece);
     pour(&app, &request.key(&account.key), &piece);
@@ -333,7 +311,8 @@ fn a_key_is_asked_for_and_none_in_another_form_will_do() {
     let (one, two) = (app.account("5.00"), app.account("5.00"));
     let request = || Request::post(PATH, plain());
     let mut typo = one.key.clone();
-    typo.replace_range(20..21, if &typo[20..21] == "a" { "b" } else { "a" });
+    let last = typo.pop().unwrap();
+    typo.push(if last == 'a' { 'b' } else { 'a' });
     let unknown = sluice::domain::api_key::PlainApiKey::random().unwrap();
     let bearer = |key: &str| format!("Bearer {key}");
     let refused = [
@@ -495,13 +474,11 @@ fn too_many_at_once_are_429_for_the_account_and_529_for_the_node() {
     // The places are free again as soon as the exchanges have ended.
     let waiting = eventually("a place", || {
         let connection = app.send(&three, &plain());
-        match upstream.next_within(Duration::from_millis(500)) {
-            Some(exchange) => Some((connection, exchange)),
-            None => {
-                assert_eq!(connection.answer(false).finish().status, 529);
-                None
-            }
+        if let Some(exchange) = upstream.next_within(Duration::from_millis(500)) {
+            return Some((connection, exchange));
         }
+        assert_eq!(connection.answer(false).finish().status, 529);
+        None
     });
     waiting.1.answer_json(&answer);
     waiting.0.answer(false).finish().expect_ok();

@@ -45,19 +45,19 @@ struct Column {
     #[diesel(sql_type = Text)]
     table_name: String,
     #[diesel(sql_type = Text)]
-    column_name: String,
+    name: String,
     #[diesel(sql_type = Text)]
     data_type: String,
     #[diesel(sql_type = Bool)]
     is_nullable: bool,
 }
 
-const SQLITE: &str = "SELECT m.name AS table_name, c.name AS column_name, c.type AS data_type,
+const SQLITE: &str = "SELECT m.name AS table_name, c.name AS name, c.type AS data_type,
         c.\"notnull\" = 0 AND c.pk = 0 AS is_nullable
      FROM sqlite_master m JOIN pragma_table_info(m.name) c
      WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid";
 
-const POSTGRES: &str = "SELECT table_name::text, column_name::text, data_type::text,
+const POSTGRES: &str = "SELECT table_name::text, column_name::text AS name, data_type::text,
         is_nullable = 'YES' AS is_nullable
      FROM information_schema.columns WHERE table_schema = 'public'
      ORDER BY table_name, ordinal_position";
@@ -71,7 +71,7 @@ fn tables(conn: &mut AnyConnection) -> Tables {
     let mut tables = Tables::new();
     for column in diesel::sql_query(sql).load::<Column>(conn).unwrap() {
         if !column.table_name.starts_with("__diesel") {
-            let entry = (column.column_name, column.data_type.to_lowercase(), column.is_nullable);
+            let entry = (column.name, column.data_type.to_lowercase(), column.is_nullable);
             tables.entry(column.table_name).or_default().push(entry);
         }
     }

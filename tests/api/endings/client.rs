@@ -9,7 +9,7 @@ use crate::support::client::{Connection, End};
 use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
 use crate::support::upstream::Exchange;
-use crate::support::wait::{PATIENCE, eventually};
+use crate::support::wait::PATIENCE;
 
 /// Writes text until the gateway closes the connection; the bytes of deltas that it may have had.
 fn pour_until_left(exchange: &mut Exchange, words: &str) -> usize {

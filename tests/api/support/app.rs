@@ -20,7 +20,7 @@ use sluice::domain::money::NanoUsd;
 use sluice::ledger::{self, Command, EntryKind, Outcome};
 use tempfile::TempDir;
 
-use super::client::{Answer, Connection, Request, Response};
+use super::client::{Connection, Request, Response};
 use super::database::TestDatabase;
 use super::upstream::Upstream;
 use super::wait::eventually;
@@ -36,7 +36,7 @@ pub(crate) struct Builder {
     pub(crate) folder: TempDir,
     pub(crate) database: Option<TestDatabase>,
     keys: Vec<(String, String)>,
-    upstreams: String,
+    upstreams: Vec<String>,
     clock: Clock,
 }
 
@@ -76,7 +76,7 @@ impl Builder {
             folder,
             database: Some(database),
             keys: Vec::new(),
-            upstreams: String::new(),
+            upstreams: Vec::new(),
             clock: Clock::manual(NOON),
         }
         .set("server.listen", "\"127.0.0.1:0\"")
@@ -90,7 +90,7 @@ impl Builder {
     }
 
     /// Sets a key to a value as TOML writes it.
-    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
+    pub(crate) fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.keys.retain(|(known, _)| known != key);
         self.keys.push((key.to_owned(), value.to_string()));
         self
@@ -103,10 +103,10 @@ impl Builder {
 
     /// Adds an upstream with further lines.
     pub(crate) fn upstream_with(mut self, name: &str, base_url: &str, lines: &str) -> Self {
-        self.upstreams.push_str(&format!(
-            "[[upstreams]]\nname = \"{name}\"\nbase_url = \"{base_url}\"\n\
-             credential = \"{CREDENTIAL}\"\n{lines}\n"
-        ));
+        self.upstreams.extend([
+            format!("[[upstreams]]\nname = \"{name}\"\nbase_url = \"{base_url}\"\n"),
+            format!("credential = \"{CREDENTIAL}\"\n{lines}\n"),
+        ]);
         self
     }
 
@@ -119,12 +119,12 @@ impl Builder {
     /// What stands in the operator's file.
     pub(crate) fn toml(&self) -> String {
         let url = &self.database.as_ref().unwrap().url;
-        let mut text = format!("database.url = \"{url}\"\n");
-        for (key, value) in &self.keys {
-            text.push_str(&format!("{key} = {value}\n"));
-        }
-        text.push_str(&self.upstreams);
-        text
+        let keys = self.keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        let all: Vec<String> = std::iter::once(format!("database.url = \"{url}\"\n"))
+            .chain(keys)
+            .chain(self.upstreams.clone())
+            .collect();
+        all.concat()
     }
 
     /// Writes the operator's file.
@@ -218,11 +218,6 @@ impl TestApp {
         self.ask(&messages(account, body))
     }
 
-    /// `POST /v1/messages`, up to the head of the answer.
-    pub(crate) fn begin(&self, account: &Account, body: &str) -> Answer {
-        self.connect().ask(&messages(account, body))
-    }
-
     /// `POST /v1/messages`, sent and not waited for.
     pub(crate) fn send(&self, account: &Account, body: &str) -> Connection {
         self.connect().send(&messages(account, body))
@@ -260,7 +255,7 @@ impl TestApp {
     pub(crate) fn revoke(&self, account: &Account) {
         let now = UnixMillis::from_millis(NOON);
         self.db(|conn| {
-            assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true))
+            assert_eq!(api_keys::revoke(conn, &account.key_id, now).unwrap(), Some(true));
         });
     }
 

@@ -60,16 +60,15 @@ impl Request {
     }
 
     pub(crate) fn head_bytes(&self) -> Vec<u8> {
-        let mut head = format!("{} {} {}\r\n", self.method, self.path, self.version);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
+        let line = format!("{} {} {}\r\n", self.method, self.path, self.version);
+        let headers = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let mut head: Vec<String> = std::iter::once(line).chain(headers).collect();
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name == wanted);
         if !has("content-length") && !has("transfer-encoding") && self.method != "GET" {
-            head.push_str(&format!("content-length: {}\r\n", self.body.len()));
+            head.push(format!("content-length: {}\r\n", self.body.len()));
         }
-        head.push_str("\r\n");
-        head.into_bytes()
+        head.push("\r\n".to_owned());
+        head.concat().into_bytes()
     }
 }
 
@@ -203,12 +202,6 @@ impl Connection {
     /// Leaves with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
-    }
-
-    /// Whether the server has closed the connection without another byte.
-    pub(crate) fn is_closed(&mut self) -> bool {
-        let mut byte = [0_u8; 1];
-        matches!(self.stream.read(&mut byte), Ok(0))
     }
 
     /// Sends a request and waits for the head of its answer.

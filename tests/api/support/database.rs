@@ -47,10 +47,10 @@ impl TestDatabase {
         let mut conn = PgConnection::establish(&admin).expect("TEST_DATABASE_URL can be reached");
         conn.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
         let (base, options) = admin.split_once('?').unwrap_or((&admin, ""));
-        let scheme_end = base.find("://").expect("an address") + 3;
-        let path_start = base[scheme_end..].find('/').map_or(base.len(), |at| scheme_end + at);
+        let (scheme, rest) = base.split_once("://").expect("an address");
+        let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
         let options = if options.is_empty() { String::new() } else { format!("?{options}") };
-        let url = format!("{}/{name}{options}", &base[..path_start]);
+        let url = format!("{scheme}://{authority}/{name}{options}");
         Self { url, postgres: Some((admin, name)) }
     }
 

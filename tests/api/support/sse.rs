@@ -41,11 +41,6 @@ pub(crate) fn read(bytes: &[u8]) -> Vec<Event> {
     events
 }
 
-/// The names of whole events.
-pub(crate) fn names(bytes: &[u8]) -> Vec<String> {
-    read(bytes).into_iter().map(|event| event.name).collect()
-}
-
 pub(crate) fn event(name: &str, data: &Value) -> String {
     format!("event: {name}\ndata: {data}\n\n")
 }
