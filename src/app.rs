@@ -164,14 +164,21 @@ impl Application {
         let is_settled =
             stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
         drop(both_ended.await);
-        let node_id = Arc::clone(&shared.node_id);
-        if let Err(error) = database.run(move |conn| nodes::release(conn, &node_id)).await {
+        if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");
         }
         ledger_arbiter.stop();
+        // Its connection must be closed before the process ends.
+        if ledger_arbiter.join().is_err() {
+            tracing::error!("the ledger's thread has panicked");
+        }
         drop(lock);
         was_alive && is_settled
     }
+}
+
+fn give_lease_back(database: &Database, node_id: &str) -> Result<(), DbError> {
+    nodes::release(&mut database.connect()?, node_id)
 }
 
 /// The servers' own futures end with their handles, not with the tracker.

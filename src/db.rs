@@ -72,7 +72,9 @@ impl Database {
         let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
         let pool = Pool::builder()
             .max_size(settings.pool_size)
-            .min_idle(Some(1))
+            // Nothing is opened in advance: a thread of the pool that is still connecting when the
+            // process ends does not survive libpq's cleanup, nor does the exit code.
+            .min_idle(Some(0))
             .connection_timeout(settings.acquire)
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
             .build(manager)
