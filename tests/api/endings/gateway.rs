@@ -501,3 +501,35 @@ fn compactions_come_on_top_and_advisors_are_priced_by_their_own_model() {
     let expected = haiku(1000, 200) + haiku(300, 40) + 7 * 4000 + 5 * 20_000;
     assert_eq!(row.cost_nanousd, expected);
 }
+
+#[test]
+fn a_postgres_that_drops_every_connection_is_found_again_and_nothing_is_lost() {
+    let stage = Stage::new();
+    if !stage.app.database().is_postgres() {
+        return;
+    }
+    let drop_all = || {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        stage.app.db(|conn| diesel::sql_query(sql).execute(conn).unwrap());
+    };
+    let (mut exchange, answer) = stage.begun("All of it");
+    drop_all();
+    exchange.chunk([sse::block_stop(), sse::end(200), sse::message_stop()].concat()).end_chunks();
+    assert!(answer.finish().expect_ok().text().ends_with(&sse::message_stop()));
+    stage.reported("E1", 1000, 200);
+    drop_all();
+    // New work is refused at worst, and resumes by itself.
+    let connection = eventually("service to resume", || {
+        let connection = stage.app.send(&stage.account, &json_body());
+        if let Some(exchange) = stage.upstream.next_within(std::time::Duration::from_millis(500)) {
+            exchange.answer_json(&json_answer(1000, 200));
+            return Some(connection);
+        }
+        connection.answer(false).finish().expect_error(503, "api_error");
+        None
+    });
+    connection.answer(false).finish().expect_ok();
+    let rows = stage.app.settled(&stage.account, 2);
+    assert!(rows.iter().all(|row| row.cost_nanousd == haiku(1000, 200)), "{rows:#?}");
+}
