@@ -485,6 +485,12 @@ fn too_many_at_once_are_429_for_the_account_and_529_for_the_node() {
     for account in [&one, &two, &three] {
         app.only_row(account);
     }
+    for account in [&one, &two, &three] {
+        let connection = app.send(account, &plain());
+        upstream.next().answer_json(&answer);
+        connection.answer(false).finish().expect_ok();
+        app.settled(account, 2);
+    }
 }
 
 #[test]
