@@ -219,6 +219,13 @@ fn e12_later_checkpoints_follow_what_was_delivered() {
     stage.reported("E1", 1000, 2000);
 }
 
+/// The post lands first, and then the word that the client was not told of it in time.
+fn named_e16(stage: &Stage) {
+    eventually("the row to say so", || {
+        (stage.app.only_row(&stage.account).ending == "E16").then_some(())
+    });
+}
+
 #[test]
 fn e16_what_cannot_be_posted_in_time_is_not_let_go_and_is_billed_when_it_lands() {
     let stage = Stage::with(|builder| {
@@ -234,6 +241,7 @@ fn e16_what_cannot_be_posted_in_time_is_not_let_go_and_is_billed_when_it_lands()
             .concat();
     expect_end(&answer.finish(), &before, "api_error");
     drop(lock);
+    named_e16(&stage);
     stage.reported("E16", 1000, 200);
 }
 
@@ -249,6 +257,7 @@ fn e16_a_json_answer_that_cannot_be_posted_is_503_and_billed_when_it_lands() {
     response.expect_error(503, "api_error");
     assert!(!response.text().contains("Hello"));
     drop(lock);
+    named_e16(&stage);
     stage.reported("E16", 1000, 200);
 }
 
@@ -491,4 +500,36 @@ fn compactions_come_on_top_and_advisors_are_priced_by_their_own_model() {
     assert_eq!((row.input_tokens, row.output_tokens), (1307, 245));
     let expected = haiku(1000, 200) + haiku(300, 40) + 7 * 4000 + 5 * 20_000;
     assert_eq!(row.cost_nanousd, expected);
+}
+
+#[test]
+fn a_postgres_that_drops_every_connection_is_found_again_and_nothing_is_lost() {
+    let stage = Stage::new();
+    if !stage.app.database().is_postgres() {
+        return;
+    }
+    let drop_all = || {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        stage.app.db(|conn| diesel::sql_query(sql).execute(conn).unwrap());
+    };
+    let (mut exchange, answer) = stage.begun("All of it");
+    drop_all();
+    exchange.chunk([sse::block_stop(), sse::end(200), sse::message_stop()].concat()).end_chunks();
+    assert!(answer.finish().expect_ok().text().ends_with(&sse::message_stop()));
+    stage.reported("E1", 1000, 200);
+    drop_all();
+    // New work is refused at worst, and resumes by itself.
+    let connection = eventually("service to resume", || {
+        let connection = stage.app.send(&stage.account, &json_body());
+        if let Some(exchange) = stage.upstream.next_within(std::time::Duration::from_millis(500)) {
+            exchange.answer_json(&json_answer(1000, 200));
+            return Some(connection);
+        }
+        connection.answer(false).finish().expect_error(503, "api_error");
+        None
+    });
+    connection.answer(false).finish().expect_ok();
+    let rows = stage.app.settled(&stage.account, 2);
+    assert!(rows.iter().all(|row| row.cost_nanousd == haiku(1000, 200)), "{rows:#?}");
 }
