@@ -166,6 +166,43 @@ pub struct UsageRecord {
 }
 
 impl UsageRecord {
+    /// The row of an exchange of which nothing is known yet: no model, no count, no cost. It says
+    /// E12, since it is what stays if its node dies.
+    #[must_use]
+    pub const fn blank(
+        id: RequestId,
+        account_id: AccountId,
+        api_key_id: ApiKeyId,
+        created_at: UnixMillis,
+    ) -> Self {
+        Self {
+            id,
+            account_id,
+            api_key_id,
+            created_at,
+            endpoint: Endpoint::Messages,
+            requested_model: String::new(),
+            served_model: None,
+            upstream: None,
+            input_tokens: 0,
+            output_tokens: 0,
+            cache_write_5m_tokens: 0,
+            cache_write_1h_tokens: 0,
+            cache_read_tokens: 0,
+            web_searches: 0,
+            service_tier: None,
+            inference_geo: None,
+            speed: None,
+            price_version: String::new(),
+            cost: NanoUsd::ZERO,
+            first_byte_ms: None,
+            latency_ms: 0,
+            http_status: 0,
+            ending: Ending::E12,
+            is_estimated: false,
+        }
+    }
+
     /// Takes over what the meter counted; extra passes are added to the classes.
     pub fn set_usage(&mut self, usage: &Usage) {
         let passes = || {

@@ -16,8 +16,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::RequestId;
 use crate::domain::messages_request::{self, MessagesRequest};
-use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
+use crate::domain::usage_record::{Endpoint, UsageRecord};
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::{Upstream, UpstreamRequest};
 
@@ -161,30 +160,10 @@ fn draft(
     now: UnixMillis,
 ) -> UsageRecord {
     UsageRecord {
-        id: id.clone(),
-        account_id: holder.account_id,
-        api_key_id: holder.api_key_id,
-        created_at: now,
         endpoint: if request.is_stream { Endpoint::MessagesStream } else { Endpoint::Messages },
         requested_model: quote.model.id.as_str().to_owned(),
-        served_model: None,
-        upstream: None,
-        input_tokens: 0,
-        output_tokens: 0,
-        cache_write_5m_tokens: 0,
-        cache_write_1h_tokens: 0,
-        cache_read_tokens: 0,
-        web_searches: 0,
-        service_tier: None,
-        inference_geo: None,
-        speed: None,
         price_version: quote.rates.version.clone(),
-        cost: NanoUsd::ZERO,
-        first_byte_ms: None,
-        latency_ms: 0,
-        http_status: 0,
-        ending: Ending::E12,
-        is_estimated: false,
+        ..UsageRecord::blank(id.clone(), holder.account_id, holder.api_key_id, now)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::db::books::{BalanceChange, BalanceRow, EntryRow, ReservationRow, Usag
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
+use crate::domain::usage_record::{Ending, UsageRecord};
 
 /// The state that a group of commands reads and changes.
 pub(super) struct Group {
@@ -327,30 +327,15 @@ impl Account {
 /// What can be said of an exchange whose own record cannot be read.
 fn blank_record(row: &ReservationRow) -> UsageRecord {
     UsageRecord {
-        id: RequestId::from_stored(row.id.clone()),
-        account_id: AccountId(row.account_id),
-        api_key_id: ApiKeyId(row.api_key_id),
-        created_at: UnixMillis::from_millis(row.created_at),
-        endpoint: Endpoint::Messages,
         requested_model: "unknown".to_owned(),
-        served_model: None,
-        upstream: None,
-        input_tokens: 0,
-        output_tokens: 0,
-        cache_write_5m_tokens: 0,
-        cache_write_1h_tokens: 0,
-        cache_read_tokens: 0,
-        web_searches: 0,
-        service_tier: None,
-        inference_geo: None,
-        speed: None,
         price_version: "unknown".to_owned(),
-        cost: NanoUsd::ZERO,
-        first_byte_ms: None,
-        latency_ms: 0,
-        http_status: 0,
-        ending: Ending::E12,
         is_estimated: true,
+        ..UsageRecord::blank(
+            RequestId::from_stored(row.id.clone()),
+            AccountId(row.account_id),
+            ApiKeyId(row.api_key_id),
+            UnixMillis::from_millis(row.created_at),
+        )
     }
 }
 

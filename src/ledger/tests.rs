@@ -12,7 +12,7 @@ use crate::db::{AnyConnection, accounts as account_rows, api_keys, migrate};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
+use crate::domain::usage_record::{Ending, UsageRecord};
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
 
@@ -44,31 +44,11 @@ impl Books {
 
     fn record(&self, account: usize, exchange: usize, cost: i64) -> UsageRecord {
         let (account_id, api_key_id) = self.holders[account];
+        let id = RequestId::from_stored(format!("req_{account}_{exchange}"));
         UsageRecord {
-            id: RequestId::from_stored(format!("req_{account}_{exchange}")),
-            account_id,
-            api_key_id,
-            created_at: NOW,
-            endpoint: Endpoint::Messages,
-            requested_model: "m".to_owned(),
-            served_model: None,
-            upstream: None,
-            input_tokens: 0,
-            output_tokens: 0,
-            cache_write_5m_tokens: 0,
-            cache_write_1h_tokens: 0,
-            cache_read_tokens: 0,
-            web_searches: 0,
-            service_tier: None,
-            inference_geo: None,
-            speed: None,
-            price_version: "v".to_owned(),
             cost: NanoUsd::from_nanos(cost),
-            first_byte_ms: None,
-            latency_ms: 0,
-            http_status: 200,
             ending: Ending::E1,
-            is_estimated: false,
+            ..UsageRecord::blank(id, account_id, api_key_id, NOW)
         }
     }
 }
