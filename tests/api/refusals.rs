@@ -234,7 +234,7 @@ fn a_body_that_pauses_or_trickles_for_ever_is_408() {
     let mut writer = connection.writer();
     let trickle = std::thread::spawn(move || {
         use std::io::Write;
-        for _ in 0..600 {
+        for _ in 0..5000 {
             if writer.write_all(b" ").is_err() {
                 return;
             }

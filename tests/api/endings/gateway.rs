@@ -182,7 +182,7 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
 
 #[test]
 fn e12_the_first_usage_is_a_checkpoint_before_the_client_has_much_of_the_answer() {
-    let stage = Stage::new();
+    let stage = Stage::with(|builder| builder.set("stream.checkpoint_secs", 600));
     let (mut exchange, answer) = stage.begun("Half");
     let stored = eventually("the checkpoint", || {
         let records: Vec<String> = stage
