@@ -4,6 +4,8 @@ pub mod api_error;
 pub mod api_key;
 pub mod clock;
 pub mod cost;
+pub mod deposit;
+pub mod evm;
 pub mod ids;
 pub mod messages_request;
 pub mod meter;

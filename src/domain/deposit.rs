@@ -1,0 +1,265 @@
+//! What a deposit is, the states it goes through, and what it is worth. Each state and reason has a sentence for
+//! the person who waits.
+
+use super::evm::{EvmAddress, RawAmount};
+use super::money::{NANOUSD_PER_USD, NanoUsd};
+
+/// An enumeration that the database and JSON know by a word, and people by a sentence.
+macro_rules! worded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal, $sentence:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The stored word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// What it means, and what to do next.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $sentence,)+
+                }
+            }
+
+            /// From the stored word.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+worded! {
+    /// Where a deposit stands.
+    DepositState {
+        /// Found in a block; its fields are not agreed yet.
+        Seen = "seen", "The transfer is in a block. Its details are being read.";
+        /// Agreed and attributed; it waits for finality.
+        Confirming = "confirming", "The transfer is confirming. It is credited once its block is final; there is nothing to do.";
+        /// In the books.
+        Credited = "credited", "Credited to your balance.";
+        /// Credited, then undone with its block.
+        Reversed = "reversed", "The chain undid this transfer after it was credited, so the credit was taken back. If the transfer is mined again, it is credited again.";
+        /// Its block left the chain before it was credited.
+        Orphaned = "orphaned", "The block of this transfer left the chain. If the transfer is mined again, it goes on by itself; otherwise send it again.";
+        /// A person decides.
+        Held = "held", "The transfer arrived, but has to be looked at by a person before it is credited. Write to support if this takes long.";
+        /// Nobody has proven the payer.
+        Unattributed = "unattributed", "The transfer arrived from a wallet that no account has proven. Prove the paying wallet, and it is credited.";
+        /// Final, but too small; adds up.
+        BelowMinimum = "below_minimum", "The transfer is below the minimum. It is kept and credited together with later ones of the same kind, once they reach the minimum.";
+        /// Refused by a person.
+        Rejected = "rejected", "The transfer was looked at and not credited. Write to support if you think that this is wrong.";
+        /// Paid back instead of credited.
+        Refunded = "refunded", "The transfer was paid back.";
+    }
+}
+
+worded! {
+    /// Why a deposit is held, rejected, or waits.
+    DepositReason {
+        /// The stablecoin is outside its band.
+        Depegged = "depegged", "The token was not worth one dollar when the transfer was mined.";
+        /// No price round that is fresh enough.
+        StalePrice = "stale_price", "There was no fresh price of the coin when the transfer was mined.";
+        /// The amount is beyond anything real.
+        ImplausibleAmount = "implausible_amount", "The amount of the transfer is implausible.";
+        /// Above the operator's limit for automatic credit.
+        AboveReviewLimit = "above_review_limit", "Transfers of this size are looked at by a person.";
+        /// The address belonged to an account that is gone.
+        ErasedAccount = "erased_account", "The address belonged to an account that was deleted.";
+        /// A contract wallet's proof does not hold at the deposit's block.
+        ProofInvalidAtBlock = "proof_invalid_at_block", "The paying contract did not accept its proof when the transfer was mined.";
+        /// The account was suspended.
+        AccountSuspended = "account_suspended", "The account is suspended.";
+        /// A refund is under way.
+        RefundPending = "refund_pending", "The transfer is being paid back.";
+        /// An operator's decision; the audit log has the reason.
+        OperatorDecision = "operator_decision", "An operator decided this.";
+    }
+}
+
+worded! {
+    /// Where the claim of a transaction hash stands.
+    ClaimState {
+        /// Not looked up yet.
+        Submitted = "submitted", "The transaction is being looked up.";
+        /// Deposits were found in it.
+        Matched = "matched", "Deposits were found in this transaction; each is listed with what it waits for.";
+        /// No provider knows the transaction yet.
+        NotFound = "not_found", "No node knows this transaction yet. It is looked up again for a while; if you replaced it in your wallet, submit the new hash.";
+        /// It cannot lead to a credit.
+        Rejected = "rejected", "This transaction cannot be credited.";
+    }
+}
+
+worded! {
+    /// Why a claim was rejected.
+    ClaimReason {
+        /// The transaction failed.
+        TransactionFailed = "transaction_failed", "The transaction failed on the chain, so nothing was transferred.";
+        /// Nothing in it pays an address of ours.
+        NotOurAddress = "not_our_address", "No transfer in this transaction pays one of our addresses in a coin that is accepted.";
+        /// A token that is not on the list.
+        UnsupportedToken = "unsupported_token", "The transaction pays our address in a token that is not accepted. Write to support.";
+        /// Coins moved by a contract, and no provider can trace them.
+        InternalNotSupported = "internal_not_supported", "The coins were moved by a contract inside the transaction, which cannot be traced on this chain. Send them plainly, or write to support.";
+        /// It moves money between the operator's own addresses.
+        OwnTransfer = "own_transfer", "The transaction moves funds between our own addresses.";
+        /// Somebody else's deposit.
+        OtherAccount = "other_account", "The deposits of this transaction belong to another account.";
+        /// Its block is older than what is watched.
+        TooOld = "too_old", "The transaction is older than what is accepted on this chain. Write to support.";
+        /// Not found for as long as claims are kept open.
+        Expired = "expired", "No node has known this transaction for as long as claims are kept open. Submit it again if it is mined after all.";
+    }
+}
+
+/// What was transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Asset {
+    /// The chain's own coin, of 18 decimals.
+    Native,
+    /// A token by its contract.
+    Token(EvmAddress),
+}
+
+impl Asset {
+    /// As a column holds it: no address for the native coin.
+    #[must_use]
+    pub fn from_column(token: Option<&[u8]>) -> Option<Self> {
+        match token {
+            None => Some(Self::Native),
+            Some(bytes) => EvmAddress::from_slice(bytes).map(Self::Token),
+        }
+    }
+
+    /// As a column holds it.
+    #[must_use]
+    pub fn to_column(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Native => None,
+            Self::Token(address) => Some(address.as_bytes().to_vec()),
+        }
+    }
+}
+
+/// Decimals of every chain's native coin.
+pub const NATIVE_DECIMALS: u8 = 18;
+
+/// A price in dollars as a feed gives it: `answer / 10^decimals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedPrice {
+    /// Positive.
+    pub answer: u128,
+    /// Usually 8.
+    pub decimals: u8,
+}
+
+impl FeedPrice {
+    /// One dollar.
+    pub const ONE: Self = Self { answer: 1, decimals: 0 };
+
+    /// The price in nano-dollars for one whole coin, floored; `None` where it does not fit.
+    #[must_use]
+    pub fn per_coin(self) -> Option<NanoUsd> {
+        value_of(RawAmount::from(1), 0, self)
+    }
+
+    /// The lower of the two.
+    #[must_use]
+    pub fn min(self, other: Self) -> Option<Self> {
+        let mine = self.answer.checked_mul(10_u128.checked_pow(other.decimals.into())?)?;
+        let theirs = other.answer.checked_mul(10_u128.checked_pow(self.decimals.into())?)?;
+        Some(if mine <= theirs { self } else { other })
+    }
+}
+
+/// What an amount is worth: `raw × price × 10⁹ / 10^(decimals + feed decimals)` nano-dollars, rounded down once.
+/// `None` where it does not fit, which no plausible amount does not.
+#[must_use]
+pub fn value_of(raw: RawAmount, decimals: u8, price: FeedPrice) -> Option<NanoUsd> {
+    let scale = u32::from(decimals).checked_add(price.decimals.into())?;
+    let product = raw.to_u128()?.checked_mul(price.answer)?;
+    let nanos = match scale.checked_sub(NANOUSD_PER_USD.ilog10()) {
+        // A divisor beyond 128 bits leaves nothing of a product within them.
+        Some(down) => 10_u128.checked_pow(down).map_or(0, |divisor| product / divisor),
+        None => product.checked_mul(10_u128.checked_pow(NANOUSD_PER_USD.ilog10() - scale)?)?,
+    };
+    i64::try_from(nanos).ok().map(NanoUsd::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd(text: &str) -> NanoUsd {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn words_are_read_back() {
+        for &state in DepositState::ALL {
+            assert_eq!(DepositState::parse(state.as_str()), Some(state));
+        }
+        for &reason in DepositReason::ALL {
+            assert_eq!(DepositReason::parse(reason.as_str()), Some(reason));
+        }
+        for &state in ClaimState::ALL {
+            assert_eq!(ClaimState::parse(state.as_str()), Some(state));
+        }
+        for &reason in ClaimReason::ALL {
+            assert_eq!(ClaimReason::parse(reason.as_str()), Some(reason));
+        }
+    }
+
+    #[test]
+    fn values_are_rounded_down_once() {
+        let one = FeedPrice::ONE;
+        assert_eq!(value_of(1_500_000.into(), 6, one), Some(usd("1.5")));
+        assert_eq!(value_of(1.into(), 6, one), Some(usd("0.000001")));
+        // 18 decimals: a billionth of a dollar is 10⁹ units, and what is below is dropped.
+        assert_eq!(value_of(1_999_999_999.into(), 18, one), Some(usd("0.000000001")));
+        assert_eq!(value_of(999_999_999.into(), 18, one), Some(usd("0")));
+        let ether = FeedPrice { answer: 312_345_678_901, decimals: 8 };
+        let two_thirds = 666_666_666_666_666_666_u128;
+        assert_eq!(value_of(two_thirds.into(), 18, ether), Some(usd("2082.304526006")));
+        assert_eq!(value_of(3.into(), 0, FeedPrice { answer: 5, decimals: 1 }), Some(usd("1.5")));
+    }
+
+    #[test]
+    fn implausible_amounts_have_no_value_and_do_no_harm() {
+        let most = RawAmount([0xff; 32]);
+        let dear = FeedPrice { answer: u128::MAX, decimals: 255 };
+        assert_eq!(value_of(most, 6, FeedPrice::ONE), None);
+        assert_eq!(value_of(u128::MAX.into(), 18, FeedPrice { answer: 2, decimals: 8 }), None);
+        assert_eq!(value_of(u128::MAX.into(), 6, FeedPrice::ONE), None);
+        assert_eq!(value_of(1.into(), 255, dear), Some(NanoUsd::ZERO));
+        assert_eq!(FeedPrice { answer: 1, decimals: 255 }.min(dear), None);
+    }
+
+    #[test]
+    fn the_lower_price_counts() {
+        let low = FeedPrice { answer: 97_000_000, decimals: 8 };
+        assert_eq!(low.min(FeedPrice::ONE), Some(low));
+        let high = FeedPrice { answer: 103_000_000, decimals: 8 };
+        assert_eq!(high.min(FeedPrice::ONE), Some(FeedPrice::ONE));
+        assert_eq!(low.per_coin(), Some(usd("0.97")));
+    }
+}
