@@ -12,7 +12,7 @@ const STOREYS: [&[&str]; 12] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
-    &["db", "upstream"],
+    &["chain", "db", "upstream"],
     &["ledger"],
     &["accounts"],
     &["actors"],
@@ -102,6 +102,25 @@ fn every_module_has_its_storey() -> io::Result<()> {
             faults.push(format!("{}: give {module} a place in STOREYS", path.display()));
         }
     }
+    report(&faults);
+    Ok(())
+}
+
+#[test]
+fn one_file_names_the_ethereum_crate() -> io::Result<()> {
+    let mut seen = 0;
+    let mut faults = Vec::new();
+    for (path, text) in rust_files(&["src"])? {
+        if !text.contains("ethers") {
+            continue;
+        }
+        if path == Path::new("src/chain/types.rs") {
+            seen += 1;
+        } else {
+            faults.push(format!("{}: say it in `chain::types`", path.display()));
+        }
+    }
+    assert_eq!(seen, 1, "the rule looks for a file that is not there");
     report(&faults);
     Ok(())
 }
