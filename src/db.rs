@@ -1,15 +1,32 @@
 //! Storage: the pool, the connection over both databases, and each table's rows and queries.
 //! What a balance means is the ledger's business; nothing in here decides.
 
+/// Runs one statement on whichever connection it is: diesel offers conflict clauses on each database, but not on the
+/// type over both.
+macro_rules! on_either {
+    ($conn:ident => $statement:expr) => {
+        match $conn {
+            AnyConnection::Postgres($conn) => $statement,
+            AnyConnection::Sqlite($conn) => $statement,
+        }
+    };
+}
+
 pub mod accounts;
 pub mod api_keys;
 pub mod books;
+pub mod chains;
 pub mod connection;
+pub mod deposit_addresses;
+pub mod deposit_claims;
+pub mod deposit_refunds;
+pub mod deposits;
 pub mod migrate;
 pub mod nodes;
 pub mod schema;
 pub mod transaction;
 pub mod usage_logs;
+pub mod wallets;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -49,13 +49,23 @@ pub fn apply(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    transaction::write(conn, |conn| {
-        let mut group = load(conn, commands, now)?;
-        let outcomes =
-            commands.iter().map(|command| group.decide(command)).collect::<Result<_, _>>()?;
-        store(conn, &group)?;
-        Ok(outcomes)
-    })
+    transaction::write(conn, |conn| apply_within(conn, commands, now))
+}
+
+/// The same within a write transaction of the caller's, who has more to write that belongs to it.
+///
+/// # Errors
+/// [`LedgerError`]; the transaction must then be given up.
+pub fn apply_within(
+    conn: &mut AnyConnection,
+    commands: &[Command],
+    now: UnixMillis,
+) -> Result<Vec<Outcome>, LedgerError> {
+    let mut group = load(conn, commands, now)?;
+    let outcomes =
+        commands.iter().map(|command| group.decide(command)).collect::<Result<_, _>>()?;
+    store(conn, &group)?;
+    Ok(outcomes)
 }
 
 fn load(

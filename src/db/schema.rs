@@ -86,12 +86,173 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    chains (chain_id) {
+        chain_id -> BigInt,
+        revision -> BigInt,
+        scanned_number -> BigInt,
+        scanned_hash -> Binary,
+        final_number -> BigInt,
+        head_number -> BigInt,
+        status -> Text,
+        status_detail -> Nullable<Text>,
+        node_id -> Text,
+        lease_expires_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    chain_blocks (chain_id, number) {
+        chain_id -> BigInt,
+        number -> BigInt,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    chain_candidates (chain_id, tx_hash) {
+        chain_id -> BigInt,
+        tx_hash -> Binary,
+        block_number -> BigInt,
+        tries -> BigInt,
+        check_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    wallets (id) {
+        id -> BigInt,
+        public_id -> Text,
+        account_id -> BigInt,
+        kind -> Text,
+        chain_id -> BigInt,
+        address -> Binary,
+        proof_hash -> Nullable<Binary>,
+        proof_signature -> Nullable<Binary>,
+        proven_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        end_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    wallet_challenges (nonce) {
+        nonce -> Text,
+        account_id -> BigInt,
+        chain_id -> BigInt,
+        address -> Binary,
+        issued_at -> BigInt,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    derivation_counters (xpub_fingerprint) {
+        xpub_fingerprint -> Text,
+        next_index -> BigInt,
+    }
+}
+
+diesel::table! {
+    deposit_addresses (address) {
+        address -> Binary,
+        xpub_fingerprint -> Text,
+        derivation_index -> BigInt,
+        account_id -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deposits (id) {
+        id -> BigInt,
+        public_id -> Text,
+        chain_id -> BigInt,
+        tx_hash -> Binary,
+        ordinal -> BigInt,
+        token -> Nullable<Binary>,
+        payer -> Binary,
+        payee -> Binary,
+        raw_amount -> Text,
+        block_number -> BigInt,
+        block_hash -> Binary,
+        block_time -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        account_id -> Nullable<BigInt>,
+        wallet_id -> Nullable<BigInt>,
+        value_nanousd -> Nullable<BigInt>,
+        price_feed -> Nullable<Binary>,
+        price_round -> Nullable<Text>,
+        price_answer -> Nullable<Text>,
+        credit_number -> BigInt,
+        revision -> BigInt,
+        check_at -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deposit_claims (id) {
+        id -> BigInt,
+        public_id -> Text,
+        account_id -> BigInt,
+        chain_id -> BigInt,
+        tx_hash -> Binary,
+        state -> Text,
+        reason -> Nullable<Text>,
+        tries -> BigInt,
+        check_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deposit_refunds (id) {
+        id -> BigInt,
+        public_id -> Text,
+        deposit_id -> BigInt,
+        state -> Text,
+        amount_nanousd -> BigInt,
+        tx_hash -> Nullable<Binary>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_log (id) {
+        id -> BigInt,
+        created_at -> BigInt,
+        action -> Text,
+        subject -> Text,
+        account_id -> Nullable<BigInt>,
+        detail -> Text,
+    }
+}
+
 diesel::joinable!(api_keys -> accounts (account_id));
+diesel::joinable!(deposits -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     api_keys,
     ledger_entries,
     reservations,
     usage_logs,
-    nodes
+    nodes,
+    chains,
+    chain_blocks,
+    chain_candidates,
+    wallets,
+    wallet_challenges,
+    derivation_counters,
+    deposit_addresses,
+    deposits,
+    deposit_claims,
+    deposit_refunds,
+    audit_log
 );

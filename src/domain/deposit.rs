@@ -86,8 +86,8 @@ worded! {
         ErasedAccount = "erased_account", "The address belonged to an account that was deleted.";
         /// A contract wallet's proof does not hold at the deposit's block.
         ProofInvalidAtBlock = "proof_invalid_at_block", "The paying contract did not accept its proof when the transfer was mined.";
-        /// The account was suspended.
-        AccountSuspended = "account_suspended", "The account is suspended.";
+        /// Small deposits have reached the minimum together.
+        MinimumReached = "minimum_reached", "Together with others of the same kind the transfer reaches the minimum.";
         /// A refund is under way.
         RefundPending = "refund_pending", "The transfer is being paid back.";
         /// An operator's decision; the audit log has the reason.

@@ -90,6 +90,17 @@ pub enum Command {
         /// Signed.
         amount: NanoUsd,
     },
+    /// Append an entry that takes `amount` from what is available, if that much is.
+    Withdraw {
+        /// Whose.
+        account_id: AccountId,
+        /// What for.
+        kind: EntryKind,
+        /// Unique within the kind.
+        reference: String,
+        /// Positive.
+        amount: NanoUsd,
+    },
 }
 
 /// What became of a command. A refusal is an answer, never a database error.
@@ -140,7 +151,8 @@ impl Command {
             }
             Self::Extend { account_id, .. }
             | Self::Recover { account_id, .. }
-            | Self::Credit { account_id, .. } => *account_id,
+            | Self::Credit { account_id, .. }
+            | Self::Withdraw { account_id, .. } => *account_id,
         }
     }
 
@@ -150,7 +162,7 @@ impl Command {
                 Some(record.id.as_str())
             }
             Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
-            Self::Credit { .. } => None,
+            Self::Credit { .. } | Self::Withdraw { .. } => None,
         }
     }
 
@@ -170,7 +182,9 @@ impl Command {
 
     pub(super) fn credit_reference(&self) -> Option<(EntryKind, &str)> {
         match self {
-            Self::Credit { kind, reference, .. } => Some((*kind, reference)),
+            Self::Credit { kind, reference, .. } | Self::Withdraw { kind, reference, .. } => {
+                Some((*kind, reference))
+            }
             _ => None,
         }
     }

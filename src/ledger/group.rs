@@ -125,6 +125,9 @@ impl Group {
             Command::Credit { account_id, kind, reference, amount } => {
                 self.credit(*account_id, *kind, reference, *amount)
             }
+            Command::Withdraw { account_id, kind, reference, amount } => {
+                self.withdraw(*account_id, *kind, reference, *amount)
+            }
         }
     }
 
@@ -266,6 +269,23 @@ impl Group {
             created_at: self.now.as_millis(),
         });
         Ok(Outcome::Credited)
+    }
+
+    fn withdraw(
+        &mut self,
+        account_id: AccountId,
+        kind: EntryKind,
+        reference: &str,
+        amount: NanoUsd,
+    ) -> Result<Outcome, LedgerError> {
+        let available = self.accounts.get(&account_id.0).map(|account| account.available);
+        let is_new = !self.entries.contains(&(kind, reference.to_owned()));
+        match available {
+            Some(available) if is_new && available < amount => {
+                Ok(Outcome::Insufficient { available })
+            }
+            _ => self.credit(account_id, kind, reference, amount.negated()?),
+        }
     }
 
     fn open(&self, id: &str) -> Option<&ReservationRow> {

@@ -64,6 +64,7 @@ fn holder(conn: &mut AnyConnection, number: usize) -> (AccountId, ApiKeyId) {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Credit { account: usize, reference: usize, amount: i64 },
+    Withdraw { account: usize, reference: usize, amount: i64 },
     Reserve { account: usize, exchange: usize, amount: i64 },
     Extend { account: usize, exchange: usize, amount: i64 },
     Checkpoint { account: usize, exchange: usize, cost: i64 },
@@ -75,12 +76,13 @@ const ACCOUNTS: usize = 3;
 
 fn act() -> impl Strategy<Value = Act> {
     let who = (0..ACCOUNTS, 0..6_usize, 0..500_i64);
-    (0..6_u8, who).prop_map(|(kind, (account, exchange, amount))| match kind {
+    (0..7_u8, who).prop_map(|(kind, (account, exchange, amount))| match kind {
         0 => Act::Credit { account, reference: exchange, amount },
         1 => Act::Reserve { account, exchange, amount },
         2 => Act::Extend { account, exchange, amount },
         3 => Act::Checkpoint { account, exchange, cost: amount },
         4 => Act::Post { account, exchange, cost: amount },
+        5 => Act::Withdraw { account, reference: exchange, amount },
         _ => Act::Recover { account, exchange },
     })
 }
@@ -92,7 +94,13 @@ fn command(books: &Books, act: Act) -> Command {
     match act {
         Act::Credit { account, reference, amount } => Command::Credit {
             account_id: account_id(account),
-            kind: EntryKind::Deposit,
+            kind: EntryKind::Adjustment,
+            reference: format!("{account}-{reference}"),
+            amount: NanoUsd::from_nanos(amount),
+        },
+        Act::Withdraw { account, reference, amount } => Command::Withdraw {
+            account_id: account_id(account),
+            kind: EntryKind::Refund,
             reference: format!("{account}-{reference}"),
             amount: NanoUsd::from_nanos(amount),
         },
@@ -127,6 +135,7 @@ struct Model {
     held: BTreeMap<(usize, usize), (i64, i64)>,
     settled: BTreeMap<(usize, usize), (i64, bool)>,
     credits: BTreeSet<(usize, usize)>,
+    withdrawals: BTreeSet<(usize, usize)>,
 }
 
 impl Model {
@@ -135,6 +144,12 @@ impl Model {
             Act::Credit { account, reference, amount } => {
                 if self.credits.insert((account, reference)) {
                     *self.available.entry(account).or_default() += amount;
+                }
+            }
+            Act::Withdraw { account, reference, amount } => {
+                let available = self.available.entry(account).or_default();
+                if *available >= amount && self.withdrawals.insert((account, reference)) {
+                    *available -= amount;
                 }
             }
             Act::Reserve { account, exchange, amount } => {

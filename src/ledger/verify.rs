@@ -45,7 +45,7 @@ struct Count {
 
 /// The rules, each a query for what breaks it, in SQL that both databases speak. Grouped first
 /// and joined then, so that each table is read once.
-const RULES: [&str; 4] = [
+const RULES: [&str; 6] = [
     "SELECT 'entries = available + reserved' AS rule, a.public_id AS subject,
             CAST(COALESCE(e.total, 0) AS BIGINT) AS expected,
             a.available_nanousd + a.reserved_nanousd AS found
@@ -70,6 +70,22 @@ const RULES: [&str; 4] = [
      FROM ledger_entries e
      LEFT JOIN usage_logs u ON u.id = e.reference
      WHERE e.kind = 'usage' AND u.id IS NULL",
+    // A deposit that stands credited has its entry; one that was credited and stands otherwise has that undone.
+    "SELECT 'credited deposit = deposit entry' AS rule, d.public_id AS subject,
+            CASE WHEN d.state = 'credited' THEN d.value_nanousd ELSE 0 END AS expected,
+            COALESCE(e.amount_nanousd, 0) + COALESCE(r.amount_nanousd, 0) AS found
+     FROM deposits d
+     LEFT JOIN ledger_entries e ON e.kind = 'deposit' AND e.account_id = d.account_id
+       AND e.reference = d.public_id || ':' || CAST(d.credit_number AS TEXT)
+     LEFT JOIN ledger_entries r ON r.kind = 'reversal' AND r.account_id = d.account_id
+       AND r.reference = d.public_id || ':' || CAST(d.credit_number AS TEXT)
+     WHERE CASE WHEN d.state = 'credited' THEN d.value_nanousd ELSE 0 END
+           <> COALESCE(e.amount_nanousd, 0) + COALESCE(r.amount_nanousd, 0)",
+    "SELECT 'deposit entries = credits of deposits' AS rule, 'all' AS subject,
+            CAST(credits AS BIGINT) AS expected, entries AS found
+     FROM (SELECT COALESCE(SUM(credit_number), 0) AS credits FROM deposits) d,
+          (SELECT COUNT(*) AS entries FROM ledger_entries WHERE kind = 'deposit') e
+     WHERE credits <> entries",
 ];
 
 /// Looks at everything in one snapshot: other connections may go on writing.

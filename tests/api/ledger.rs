@@ -146,7 +146,7 @@ fn every_command_may_be_repeated_without_harm() {
     let record = desk.record("req_1", &account);
     let deposit = Command::Credit {
         account_id: account.id,
-        kind: EntryKind::Deposit,
+        kind: EntryKind::Adjustment,
         reference: "chain:0xabc:0".to_owned(),
         amount: nanos(500),
     };
@@ -182,9 +182,9 @@ fn a_reference_counts_once_within_its_kind() {
         amount: nanos(amount),
     };
     let group = [
-        credit(EntryKind::Deposit, 100),
-        credit(EntryKind::Deposit, 100),
-        credit(EntryKind::Adjustment, -30),
+        credit(EntryKind::Adjustment, 100),
+        credit(EntryKind::Adjustment, 100),
+        credit(EntryKind::Reversal, -30),
         credit(EntryKind::Refund, -10),
     ];
     let outcomes = desk.apply(&group);

@@ -1,0 +1,11 @@
+DROP TABLE audit_log;
+DROP TABLE deposit_refunds;
+DROP TABLE deposit_claims;
+DROP TABLE deposits;
+DROP TABLE deposit_addresses;
+DROP TABLE derivation_counters;
+DROP TABLE wallet_challenges;
+DROP TABLE wallets;
+DROP TABLE chain_candidates;
+DROP TABLE chain_blocks;
+DROP TABLE chains;

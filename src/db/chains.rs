@@ -1,0 +1,232 @@
+//! How far each chain has been read: cursors, recent blocks, candidates. One node reads a chain at a time.
+
+use diesel::prelude::*;
+
+use super::schema::{chain_blocks, chain_candidates, chains};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::{BlockHash, ChainId, TxHash};
+
+/// How far a chain has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = chains, treat_none_as_null = true)]
+pub struct ChainRow {
+    /// EIP-155 number.
+    pub chain_id: i64,
+    /// Counts the changes of this row.
+    pub revision: i64,
+    /// The last block that was read.
+    pub scanned_number: i64,
+    /// Its hash.
+    pub scanned_hash: Vec<u8>,
+    /// The last block that counts as final.
+    pub final_number: i64,
+    /// The newest block that enough providers know.
+    pub head_number: i64,
+    /// `ok`, `degraded` or `stopped`.
+    pub status: String,
+    /// Why, where it is not ok.
+    pub status_detail: Option<String>,
+    /// The node that reads it.
+    pub node_id: String,
+    /// Until when that node may.
+    pub lease_expires_at: i64,
+    /// When the row was last changed.
+    pub updated_at: i64,
+}
+
+/// The row of a chain.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainRow>, DbError> {
+    let row = chains::table.find(chain_id.0).select(ChainRow::as_select()).first(conn);
+    Ok(row.optional()?)
+}
+
+/// All chains that were ever read.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn all(conn: &mut AnyConnection) -> Result<Vec<ChainRow>, DbError> {
+    Ok(chains::table.order(chains::chain_id).select(ChainRow::as_select()).load(conn)?)
+}
+
+/// Begins to read a chain. Another node may have been faster: then nothing changes.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn create(conn: &mut AnyConnection, row: &ChainRow) -> Result<(), DbError> {
+    on_either!(conn => diesel::insert_into(chains::table).values(row).on_conflict_do_nothing().execute(conn))?;
+    Ok(())
+}
+
+/// Writes `row` over the one of the same revision, which is then one higher. Whether there was one: `false` says
+/// that another node has taken over, and that nothing may be written on what was read before.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn change(conn: &mut AnyConnection, row: &ChainRow, now: UnixMillis) -> Result<bool, DbError> {
+    let current = chains::table
+        .filter(chains::chain_id.eq(row.chain_id).and(chains::revision.eq(row.revision)));
+    let next = ChainRow {
+        revision: row.revision.saturating_add(1),
+        updated_at: now.as_millis(),
+        ..row.clone()
+    };
+    Ok(diesel::update(current).set(next).execute(conn)? > 0)
+}
+
+/// Notes blocks as they were read; one that was noted before is overwritten.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn note_blocks(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    blocks: &[(i64, BlockHash)],
+) -> Result<(), DbError> {
+    for (number, hash) in blocks {
+        let row = (
+            chain_blocks::chain_id.eq(chain_id.0),
+            chain_blocks::number.eq(number),
+            chain_blocks::hash.eq(hash.as_bytes()),
+        );
+        on_either!(conn => diesel::insert_into(chain_blocks::table)
+            .values(row)
+            .on_conflict((chain_blocks::chain_id, chain_blocks::number))
+            .do_update()
+            .set(chain_blocks::hash.eq(hash.as_bytes()))
+            .execute(conn))?;
+    }
+    Ok(())
+}
+
+/// The noted blocks up to `number`, newest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn blocks_up_to(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    number: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Vec<u8>)>, DbError> {
+    let rows = chain_blocks::table
+        .filter(chain_blocks::chain_id.eq(chain_id.0).and(chain_blocks::number.le(number)))
+        .order(chain_blocks::number.desc())
+        .limit(limit)
+        .select((chain_blocks::number, chain_blocks::hash))
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Forgets the blocks outside of `from..=to`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn keep_blocks(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    from: i64,
+    to: i64,
+) -> Result<(), DbError> {
+    let outside = chain_blocks::number.lt(from).or(chain_blocks::number.gt(to));
+    diesel::delete(chain_blocks::table.filter(chain_blocks::chain_id.eq(chain_id.0).and(outside)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes transactions that are to be looked into.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn note_candidates(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    candidates: &[(TxHash, i64)],
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    for (tx_hash, number) in candidates {
+        let row = (
+            chain_candidates::chain_id.eq(chain_id.0),
+            chain_candidates::tx_hash.eq(tx_hash.as_bytes()),
+            chain_candidates::block_number.eq(number),
+            chain_candidates::tries.eq(0),
+            chain_candidates::check_at.eq(now.as_millis()),
+        );
+        on_either!(conn => diesel::insert_into(chain_candidates::table)
+            .values(row)
+            .on_conflict_do_nothing()
+            .execute(conn))?;
+    }
+    Ok(())
+}
+
+/// The candidates that are due, as (transaction, tries so far), those that have waited longest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn due_candidates(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<(Vec<u8>, i64)>, DbError> {
+    let rows = chain_candidates::table
+        .filter(chain_candidates::chain_id.eq(chain_id.0))
+        .filter(chain_candidates::check_at.le(now.as_millis()))
+        .order((chain_candidates::check_at, chain_candidates::block_number))
+        .limit(limit)
+        .select((chain_candidates::tx_hash, chain_candidates::tries))
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Puts a candidate off.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn put_off_candidate(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+    until: UnixMillis,
+) -> Result<(), DbError> {
+    diesel::update(chain_candidates::table.find((chain_id.0, tx_hash.as_bytes())))
+        .set((
+            chain_candidates::tries.eq(chain_candidates::tries + 1),
+            chain_candidates::check_at.eq(until.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets a candidate.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_candidate(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+) -> Result<(), DbError> {
+    diesel::delete(chain_candidates::table.find((chain_id.0, tx_hash.as_bytes()))).execute(conn)?;
+    Ok(())
+}
+
+/// Forgets the candidates of blocks above `ancestor`: those blocks are read again.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_candidates_above(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    ancestor: i64,
+) -> Result<(), DbError> {
+    let above = chain_candidates::table
+        .filter(chain_candidates::chain_id.eq(chain_id.0))
+        .filter(chain_candidates::block_number.gt(ancestor));
+    diesel::delete(above).execute(conn)?;
+    Ok(())
+}

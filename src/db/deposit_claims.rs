@@ -1,0 +1,202 @@
+//! Claims of transaction hashes: rows and queries. Which claims are looked up next is fair between accounts.
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::schema::deposit_claims;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{ClaimReason, ClaimState};
+use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::ids::AccountId;
+
+/// A claim as the table holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable)]
+#[diesel(table_name = deposit_claims)]
+pub struct ClaimRow {
+    /// Row number, never shown. 0 in a row that is to be inserted by [`submit`].
+    #[diesel(skip_insertion)]
+    pub id: i64,
+    /// The name that people and APIs use.
+    pub public_id: String,
+    /// Who claims.
+    pub account_id: i64,
+    /// EIP-155 number.
+    pub chain_id: i64,
+    /// 32 bytes.
+    pub tx_hash: Vec<u8>,
+    /// A [`ClaimState`].
+    pub state: String,
+    /// A [`ClaimReason`].
+    pub reason: Option<String>,
+    /// How often it was looked up.
+    pub tries: i64,
+    /// When to look it up again, in milliseconds since the epoch; `None` once that is over.
+    pub check_at: Option<i64>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub updated_at: i64,
+}
+
+/// Stores a claim unless the account has made it before; the stored one either way.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn submit(conn: &mut AnyConnection, row: &ClaimRow) -> Result<ClaimRow, DbError> {
+    on_either!(conn => diesel::insert_into(deposit_claims::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
+    let stored = deposit_claims::table
+        .filter(deposit_claims::account_id.eq(row.account_id))
+        .filter(deposit_claims::chain_id.eq(row.chain_id))
+        .filter(deposit_claims::tx_hash.eq(&row.tx_hash))
+        .select(ClaimRow::as_select())
+        .first(conn)?;
+    Ok(stored)
+}
+
+/// The claim that an account has made of a transaction.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_transaction(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+) -> Result<Option<ClaimRow>, DbError> {
+    let row = deposit_claims::table
+        .filter(deposit_claims::account_id.eq(account_id.0))
+        .filter(deposit_claims::chain_id.eq(chain_id.0))
+        .filter(deposit_claims::tx_hash.eq(tx_hash.as_bytes()))
+        .select(ClaimRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// The claim of a public name.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ClaimRow>, DbError> {
+    let row = deposit_claims::table
+        .filter(deposit_claims::public_id.eq(public_id))
+        .select(ClaimRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// A page of an account's claims, newest first, beginning below the row number `before`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_account(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<ClaimRow>, DbError> {
+    let rows = deposit_claims::table
+        .filter(deposit_claims::account_id.eq(account_id.0))
+        .filter(deposit_claims::id.lt(before))
+        .order(deposit_claims::id.desc())
+        .limit(limit)
+        .select(ClaimRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// How many claims of an account are still looked up, and how many it made since `since`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn counts(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    since: UnixMillis,
+) -> Result<(i64, i64), DbError> {
+    let mine = deposit_claims::table.filter(deposit_claims::account_id.eq(account_id.0));
+    let open = mine.filter(deposit_claims::check_at.is_not_null()).count().get_result(conn)?;
+    let recent =
+        mine.filter(deposit_claims::created_at.ge(since.as_millis())).count().get_result(conn)?;
+    Ok((open, recent))
+}
+
+/// The claims to look up next: of each account the one that was tried least and has waited longest, then of each
+/// account its second, and so on. So neither many claims of one account nor old ones that lead nowhere hold up
+/// somebody's new one.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn due(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<ClaimRow>, DbError> {
+    // Both databases take `$1`; both have window functions.
+    let rows = diesel::sql_query(
+        "SELECT id, public_id, account_id, chain_id, tx_hash, state, reason, tries, check_at, created_at, updated_at
+         FROM (SELECT deposit_claims.*, ROW_NUMBER() OVER
+                   (PARTITION BY account_id ORDER BY tries, check_at, id) AS turn
+               FROM deposit_claims WHERE chain_id = $1 AND check_at <= $2) AS waiting
+         ORDER BY turn, tries, check_at, id LIMIT $3",
+    )
+    .bind::<BigInt, _>(chain_id.0)
+    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(limit)
+    .load(conn)?;
+    Ok(rows)
+}
+
+/// Writes what a look-up found.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set_state(
+    conn: &mut AnyConnection,
+    id: i64,
+    state: ClaimState,
+    reason: Option<ClaimReason>,
+    check_at: Option<UnixMillis>,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    diesel::update(deposit_claims::table.find(id))
+        .set((
+            deposit_claims::state.eq(state.as_str()),
+            deposit_claims::reason.eq(reason.map(ClaimReason::as_str)),
+            deposit_claims::tries.eq(deposit_claims::tries + 1),
+            deposit_claims::check_at.eq(check_at.map(UnixMillis::as_millis)),
+            deposit_claims::updated_at.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Tells every claim of a transaction that deposits were found in it.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn match_all(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let of_it = deposit_claims::table
+        .filter(deposit_claims::chain_id.eq(chain_id.0))
+        .filter(deposit_claims::tx_hash.eq(tx_hash.as_bytes()));
+    diesel::update(of_it)
+        .set((
+            deposit_claims::state.eq(ClaimState::Matched.as_str()),
+            deposit_claims::reason.eq(None::<String>),
+            deposit_claims::check_at.eq(None::<i64>),
+            deposit_claims::updated_at.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}

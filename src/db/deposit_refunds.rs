@@ -1,0 +1,115 @@
+//! Refunds of deposits, and what operators decided: rows and queries.
+
+use diesel::prelude::*;
+
+use super::schema::{audit_log, deposit_refunds};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::TxHash;
+
+/// A refund.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = deposit_refunds)]
+pub struct RefundRow {
+    /// Row number, never shown. 0 in a row that is to be inserted by [`insert`].
+    #[diesel(skip_insertion)]
+    pub id: i64,
+    /// The name that people use; the reference of its ledger entries.
+    pub public_id: String,
+    /// Of which deposit.
+    pub deposit_id: i64,
+    /// `held`, `posted` or `cancelled`.
+    pub state: String,
+    /// What was taken from the balance for it; 0 for a deposit that was never credited.
+    pub amount_nanousd: i64,
+    /// The transaction that paid it.
+    pub tx_hash: Option<Vec<u8>>,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub updated_at: i64,
+}
+
+/// The refund of a deposit that is held or posted, if there is one.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_deposit(conn: &mut AnyConnection, deposit_id: i64) -> Result<Option<RefundRow>, DbError> {
+    let row = deposit_refunds::table
+        .filter(deposit_refunds::deposit_id.eq(deposit_id))
+        .filter(deposit_refunds::state.ne("cancelled"))
+        .select(RefundRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// Stores a refund.
+///
+/// # Errors
+/// [`DbError::Query`]; a second one that is not cancelled is one.
+pub fn insert(conn: &mut AnyConnection, row: &RefundRow) -> Result<(), DbError> {
+    diesel::insert_into(deposit_refunds::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// Ends a refund that is held; whether it was.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn close(
+    conn: &mut AnyConnection,
+    id: i64,
+    state: &str,
+    tx_hash: Option<TxHash>,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    let held = deposit_refunds::table
+        .filter(deposit_refunds::id.eq(id).and(deposit_refunds::state.eq("held")));
+    let closed = diesel::update(held)
+        .set((
+            deposit_refunds::state.eq(state),
+            deposit_refunds::tx_hash.eq(tx_hash.map(|hash| hash.as_bytes().to_vec())),
+            deposit_refunds::updated_at.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(closed > 0)
+}
+
+/// What an operator decided.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit_log)]
+pub struct AuditRow {
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// Which verb.
+    pub action: String,
+    /// The public name of what it was about.
+    pub subject: String,
+    /// Whose, where it is somebody's.
+    pub account_id: Option<i64>,
+    /// The reason that was given.
+    pub detail: String,
+}
+
+/// Writes down a decision.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn audit(conn: &mut AnyConnection, row: &AuditRow) -> Result<(), DbError> {
+    diesel::insert_into(audit_log::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// What was decided about something, oldest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn audit_of(conn: &mut AnyConnection, subject: &str) -> Result<Vec<AuditRow>, DbError> {
+    let rows = audit_log::table
+        .filter(audit_log::subject.eq(subject))
+        .order(audit_log::id)
+        .select(AuditRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}

@@ -1,0 +1,283 @@
+//! Deposits: rows and queries. A row changes only from the revision that was read, so that two who decide at once
+//! cannot both be right.
+
+use diesel::prelude::*;
+
+use super::schema::deposits;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
+use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::ids::AccountId;
+
+/// A deposit as the table holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = deposits, treat_none_as_null = true)]
+pub struct DepositRow {
+    /// Row number, never shown. 0 in a row that is to be inserted by [`insert`].
+    #[diesel(skip_insertion)]
+    pub id: i64,
+    /// The name that people and APIs use.
+    pub public_id: String,
+    /// EIP-155 number.
+    pub chain_id: i64,
+    /// 32 bytes.
+    pub tx_hash: Vec<u8>,
+    /// Place of the log within its receipt, or −1−k for the k-th value-carrying call.
+    pub ordinal: i64,
+    /// The token's contract; `None` for the native coin.
+    pub token: Option<Vec<u8>>,
+    /// Who paid: the log's sender, or the call's.
+    pub payer: Vec<u8>,
+    /// Which of our addresses got it.
+    pub payee: Vec<u8>,
+    /// Decimal, in the smallest unit.
+    pub raw_amount: String,
+    /// The block it is in, or was in.
+    pub block_number: i64,
+    /// That block's hash.
+    pub block_hash: Vec<u8>,
+    /// That block's time in milliseconds since the epoch.
+    pub block_time: i64,
+    /// A [`DepositState`].
+    pub state: String,
+    /// A [`crate::domain::deposit::DepositReason`].
+    pub reason: Option<String>,
+    /// Whose it is, once that is known.
+    pub account_id: Option<i64>,
+    /// The link that says so; `None` for an address of the account's own.
+    pub wallet_id: Option<i64>,
+    /// What it is worth in nano-dollars, once that is known.
+    pub value_nanousd: Option<i64>,
+    /// The feed that priced it.
+    pub price_feed: Option<Vec<u8>>,
+    /// The feed's round, decimal.
+    pub price_round: Option<String>,
+    /// The round's answer, decimal.
+    pub price_answer: Option<String>,
+    /// How often it has been credited, this time included.
+    pub credit_number: i64,
+    /// Counts the changes of this row.
+    pub revision: i64,
+    /// When to look at it again, in milliseconds since the epoch.
+    pub check_at: i64,
+    /// When it was first seen.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub updated_at: i64,
+}
+
+impl DepositRow {
+    /// The state, where this version of the program knows it.
+    #[must_use]
+    pub fn state(&self) -> Option<DepositState> {
+        DepositState::parse(&self.state)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.account_id.map(AccountId)
+    }
+}
+
+/// Stores a deposit that was not known.
+///
+/// # Errors
+/// [`DbError::Query`]; a second row for one transfer is one.
+pub fn insert(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), DbError> {
+    diesel::insert_into(deposits::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// Writes `row` over the one of the same id and revision, which is then one higher. Whether there was one.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn change(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    let current =
+        deposits::table.filter(deposits::id.eq(row.id).and(deposits::revision.eq(row.revision)));
+    let next = DepositRow {
+        revision: row.revision.saturating_add(1),
+        updated_at: now.as_millis(),
+        ..row.clone()
+    };
+    Ok(diesel::update(current).set(next).execute(conn)? > 0)
+}
+
+/// The deposit of a public name.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<DepositRow>, DbError> {
+    let row = deposits::table
+        .filter(deposits::public_id.eq(public_id))
+        .select(DepositRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// The deposit of a row number.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn get(conn: &mut AnyConnection, id: i64) -> Result<Option<DepositRow>, DbError> {
+    let row = deposits::table.find(id).select(DepositRow::as_select()).first(conn).optional()?;
+    Ok(row)
+}
+
+/// All deposits of one transaction, in the order of their ordinals.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_transaction(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+) -> Result<Vec<DepositRow>, DbError> {
+    let rows = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::tx_hash.eq(tx_hash.as_bytes()))
+        .order(deposits::ordinal)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// A page of an account's deposits, newest first, beginning below the row number `before`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_account(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let rows = deposits::table
+        .filter(deposits::account_id.eq(account_id.0))
+        .filter(deposits::id.lt(before))
+        .order(deposits::id.desc())
+        .limit(limit)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// A page of all deposits in one state or in any, oldest first, beginning above the row number `after`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn page(
+    conn: &mut AnyConnection,
+    state: Option<DepositState>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let mut query = deposits::table
+        .filter(deposits::id.gt(after))
+        .order(deposits::id)
+        .limit(limit)
+        .select(DepositRow::as_select())
+        .into_boxed();
+    if let Some(state) = state {
+        query = query.filter(deposits::state.eq(state.as_str()));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// What a watcher has to move on: seen ones of any block, confirming ones up to the final block. The ones that
+/// have waited longest come first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn due(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    final_number: i64,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let is_final = deposits::state
+        .eq(DepositState::Confirming.as_str())
+        .and(deposits::block_number.le(final_number));
+    let rows = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::state.eq(DepositState::Seen.as_str()).or(is_final))
+        .filter(deposits::check_at.le(now.as_millis()))
+        .order((deposits::check_at, deposits::id))
+        .limit(limit)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Deposits in blocks above `ancestor` that a reorganisation concerns.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn above(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    ancestor: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let gone = [DepositState::Orphaned, DepositState::Reversed, DepositState::Refunded];
+    let rows = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::block_number.gt(ancestor))
+        .filter(deposits::state.ne_all(gone.map(DepositState::as_str)))
+        .order(deposits::id)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Deposits of an account and asset that are too small so far.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn below_minimum(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    chain_id: ChainId,
+    token: Option<&[u8]>,
+) -> Result<Vec<DepositRow>, DbError> {
+    let mut query = deposits::table
+        .filter(deposits::account_id.eq(account_id.0))
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::state.eq(DepositState::BelowMinimum.as_str()))
+        .order(deposits::id)
+        .select(DepositRow::as_select())
+        .into_boxed();
+    query = match token {
+        Some(token) => query.filter(deposits::token.eq(token.to_vec())),
+        None => query.filter(deposits::token.is_null()),
+    };
+    Ok(query.load(conn)?)
+}
+
+/// Deposits that wait for a proof of `payer`: on one chain, or on all.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn unattributed_of(
+    conn: &mut AnyConnection,
+    payer: &[u8],
+    chain_id: Option<ChainId>,
+) -> Result<Vec<DepositRow>, DbError> {
+    let mut query = deposits::table
+        .filter(deposits::payer.eq(payer.to_vec()))
+        .filter(deposits::state.eq(DepositState::Unattributed.as_str()))
+        .order(deposits::id)
+        .select(DepositRow::as_select())
+        .into_boxed();
+    if let Some(chain_id) = chain_id {
+        query = query.filter(deposits::chain_id.eq(chain_id.0));
+    }
+    Ok(query.load(conn)?)
+}
