@@ -2,15 +2,19 @@
 //! The only module that knows how a setting is written; it reads files and secrets, but never the process's
 //! environment by itself.
 
+mod chains;
 mod database;
+mod deposits;
 mod layers;
 mod limits;
 mod lines;
 mod pricing;
 mod problems;
+mod providers;
 mod read;
 mod requests;
 mod reservation;
+mod secret;
 mod server;
 mod show;
 mod site;
@@ -21,14 +25,15 @@ mod upstream;
 mod value;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
+pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
+pub use self::deposits::{AccountXpub, Deposits, NotAnAccountXpub};
 pub use self::limits::Limits;
 pub use self::problems::{ConfigErrors, Place, Problem};
+pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::Reservation;
 pub use self::server::Server;
@@ -52,10 +57,10 @@ pub struct Sources {
 /// What the settings are needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve, or to check that serving would work: upstreams and their secrets must be there.
+    /// To serve, or to check that serving would work: upstreams must be there, and every secret.
     Serve,
-    /// For a command that only needs the database: upstreams are checked as written, their secrets are not
-    /// fetched and [`Settings::upstreams`] stays empty.
+    /// For a command that only needs the database: upstreams and providers are checked as written, their secrets
+    /// are not fetched, and [`Settings::upstreams`] and [`Chain::providers`] stay empty.
     Command,
 }
 
@@ -78,6 +83,10 @@ pub struct Settings {
     pub requests: Requests,
     /// Where requests go, in order of preference.
     pub upstreams: Vec<Upstream>,
+    /// Whose deposits are taken, and how many are asked for at once.
+    pub deposits: Deposits,
+    /// Chains on which deposits are taken.
+    pub chains: Vec<Chain>,
     /// What people see.
     pub site: Site,
     /// What the operator sees.
@@ -117,16 +126,4 @@ fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
         || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The first line of a file that holds nothing but a secret. The reason names the file, never its content.
-fn read_secret(path: &Path) -> Result<SecretString, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the file {shown} cannot be read: {}", error.kind()))?;
-    let secret = SecretString::from(text.trim());
-    if text.trim().is_empty() {
-        return Err(format!("the file {shown} is empty"));
-    }
-    Ok(secret)
 }

@@ -1,13 +1,13 @@
 //! `[database]`: which database, and how long to wait for it. A URL with a password never prints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::problems::{KeyPath, Problems};
-use super::{is_loopback_host, value};
+use super::{is_loopback_host, secret, value};
 
 /// Which database, and how long to wait for it.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ impl DatabaseSection {
                 problems.add(&at.key("url_file"), "give either url or url_file");
                 return None;
             }
-            Some(file) => (at.key("url_file"), super::read_secret(&PathBuf::from(file))),
+            Some(file) => (at.key("url_file"), secret::read(Path::new(file))),
         };
         let parsed =
             url.and_then(|url| DatabaseUrl::parse(&url).map_err(|reason| reason.to_string()));

@@ -1,6 +1,7 @@
 //! From the merged tree to typed sections. A value that cannot be read is noted and set back to its default, so
 //! that one pass finds every mistake.
 
+mod chains;
 mod section;
 
 use std::collections::BTreeMap;
@@ -10,19 +11,20 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::section::nearest;
+use super::chains::Chain;
 use super::database::DatabaseSection;
 use super::layers::Layers;
 use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, Problems};
 use super::upstream::{Upstream, UpstreamEntry};
 use super::{
-    Database, Limits, Log, Purpose, Requests, Reservation, Server, Settings, Site, Sources, Stream,
-    Tools, show,
+    Database, Deposits, Limits, Log, Purpose, Requests, Reservation, Server, Settings, Site,
+    Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "database",
     "limits",
@@ -31,6 +33,8 @@ const SECTIONS: [&str; 12] = [
     "tools",
     "requests",
     "upstreams",
+    "deposits",
+    "chains",
     "site",
     "log",
     "pricing",
@@ -48,6 +52,7 @@ pub(super) fn settings(
     let sections = reader.sections();
     let prices = reader.prices();
     let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
+    let chains = reader.chains(sources, purpose);
     let problems = reader.problems;
     match (sections, prices) {
         (Some(sections), Some(prices)) if problems.is_empty() => Ok(Settings {
@@ -59,6 +64,8 @@ pub(super) fn settings(
             tools: sections.tools,
             requests: sections.requests,
             upstreams,
+            deposits: sections.deposits,
+            chains,
             site: sections.site,
             log: sections.log,
             prices: Arc::new(prices),
@@ -77,6 +84,7 @@ struct Sections {
     reservation: Reservation,
     tools: Tools,
     requests: Requests,
+    deposits: Deposits,
     site: Site,
     log: Log,
 }
@@ -114,6 +122,10 @@ impl Reader<'_> {
         let (_, reservation) = self.section("reservation");
         let (_, tools) = self.section("tools");
         let (_, requests) = self.section("requests");
+        let (at, deposits) = self.section::<Deposits>("deposits");
+        if let Some(deposits) = &deposits {
+            deposits.check(&at, &mut self.problems);
+        }
         let (_, site) = self.section("site");
         let (_, log) = self.section("log");
         Some(Sections {
@@ -124,6 +136,7 @@ impl Reader<'_> {
             reservation: reservation?,
             tools: tools?,
             requests: requests?,
+            deposits: deposits?,
             site: site?,
             log: log?,
         })
@@ -188,6 +201,13 @@ impl Reader<'_> {
             }
         }
         upstreams
+    }
+
+    fn chains(&mut self, sources: &Sources, purpose: Purpose) -> Vec<Chain> {
+        let tree = &self.layers.tree;
+        let has_xpub = tree.pointer("/deposits/account_xpub").is_some();
+        let context = chains::Context { sources, purpose, has_xpub };
+        chains::chains(tree, &context, &mut self.problems)
     }
 
     fn section<T: DeserializeOwned>(&mut self, name: &str) -> (KeyPath, Option<T>) {

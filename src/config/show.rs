@@ -11,16 +11,28 @@ pub(super) fn toml(tree: &Value) -> String {
     if let Some(Value::String(url)) = masked.pointer_mut("/database/url") {
         *url = masked_url(url);
     }
-    let entries = masked.get_mut("upstreams").and_then(Value::as_array_mut);
-    for credential in entries.into_iter().flatten().filter_map(|entry| entry.get_mut("credential"))
-    {
-        *credential = Value::String(MASK.to_owned());
+    mask_each(masked.get_mut("upstreams"), "credential");
+    let chains = masked.get_mut("chains").and_then(Value::as_array_mut);
+    for chain in chains.into_iter().flatten() {
+        mask_each(chain.get_mut("providers"), "url");
+    }
+    // Together with the private key of one address it gives away all of them.
+    if let Some(xpub) = masked.pointer_mut("/deposits/account_xpub") {
+        *xpub = Value::String(MASK.to_owned());
     }
     let mut text = String::new();
     if let Some(table) = masked.as_object() {
         write_table(&mut text, table, "");
     }
     text.trim_start().to_owned()
+}
+
+/// Masks a key of every table of an array.
+fn mask_each(tables: Option<&mut Value>, key: &str) {
+    let tables = tables.and_then(Value::as_array_mut);
+    for secret in tables.into_iter().flatten().filter_map(|table| table.get_mut(key)) {
+        *secret = Value::String(MASK.to_owned());
+    }
 }
 
 /// A database URL without its password, be it before the `@` or among the options.
@@ -68,9 +80,7 @@ fn write_table(text: &mut String, table: &Map<String, Value>, path: &str) {
             Value::Array(entries) if is_tables(value) => {
                 for entry in entries.iter().filter_map(Value::as_object) {
                     push_line(text, &format!("\n[[{path}]]"));
-                    for (name, value) in entry {
-                        push_line(text, &format!("{} = {}", key(name), inline(value)));
-                    }
+                    write_table(text, entry, &path);
                 }
             }
             _ => {}

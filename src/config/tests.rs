@@ -1,5 +1,7 @@
 //! Promises of the settings: complete defaults, every mistake with its place, no secret in any text.
 
+mod chains;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,8 +67,9 @@ fn every_optional_key_of_the_reference_is_known() {
             is_entry = false;
             continue;
         };
-        is_entry |= bare.starts_with("[[upstreams]]") || bare.starts_with("[models.");
-        if is_entry && !bare.starts_with("credential =") && !bare.starts_with("credential_file =") {
+        let begins = |starts: &[&str]| starts.iter().any(|start| bare.starts_with(start));
+        is_entry |= begins(&["[[upstreams]]", "[[chains]]", "[models."]);
+        if is_entry && !begins(&["credential =", "credential_file =", "url_env =", "url_file ="]) {
             text.push_str(bare);
             text.push('\n');
         }
@@ -76,6 +79,7 @@ fn every_optional_key_of_the_reference_is_known() {
     let url_file = folder.write("url", "sqlite://elsewhere.db\n");
     let env = [
         ("ANTHROPIC_API_KEY", SECRET),
+        ("SLUICE__DEPOSITS__REVIEW_ABOVE", "10000"),
         ("SLUICE__SERVER__NODE_ID", "node-1"),
         ("SLUICE__DATABASE__URL_FILE", url_file.to_str().unwrap()),
         ("SLUICE__SITE__SUPPORT_EMAIL", "support@example.org"),
@@ -84,6 +88,13 @@ fn every_optional_key_of_the_reference_is_known() {
     assert!(settings.prices.find("new-model").is_some());
     assert_eq!(settings.upstreams[0].credential.expose_secret(), SECRET);
     assert_eq!(settings.server.node_id.as_deref(), Some("node-1"));
+    let ids: Vec<_> = settings.chains.iter().map(|chain| chain.chain_id.0).collect();
+    assert_eq!(ids, [1, 8453, 42161, 10, 137, 56]);
+    let decimals = |chain: &Chain| chain.tokens.iter().map(|token| token.decimals).max();
+    assert_eq!(
+        settings.chains.iter().filter_map(decimals).collect::<Vec<_>>(),
+        [6, 6, 6, 6, 6, 18]
+    );
 }
 
 #[test]

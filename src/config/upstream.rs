@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::http::Uri;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::problems::{KeyPath, Problems};
+use super::secret::SecretKeys;
 use super::{is_loopback_host, value};
 use crate::domain::price_list::PriceList;
 
@@ -169,56 +169,24 @@ impl UpstreamEntry {
         env: &[(String, String)],
         problems: &mut Problems,
     ) -> Option<Upstream> {
-        let credential = match (&self.credential, &self.credential_file, &self.credential_env) {
-            (Some(secret), None, None) => Ok((at.key("credential"), secret.clone())),
-            (None, Some(file), None) => {
-                let at = at.key("credential_file");
-                super::read_secret(&PathBuf::from(file))
-                    .map(|secret| (at.clone(), secret))
-                    .map_err(|reason| (at, reason))
-            }
-            (None, None, Some(variable)) => secret_from_env(variable, env)
-                .map(|secret| (at.key("credential_env"), secret))
-                .map_err(|reason| (at.key("credential_env"), reason)),
-            (None, None, None) => Err((
-                at.key("credential_env"),
-                "is missing: give credential_env, credential_file or credential".to_owned(),
-            )),
-            _ => Err((
-                at.key("credential"),
-                "give only one of credential, credential_file and credential_env".to_owned(),
-            )),
+        let keys = SecretKeys {
+            key: "credential",
+            written: self.credential.as_ref(),
+            file: self.credential_file.as_deref(),
+            env: self.credential_env.as_deref(),
         };
-        let (at, secret) = match credential {
-            Ok(found) => found,
-            Err((at, reason)) => {
-                problems.add(&at, reason);
-                return None;
-            }
-        };
-        if !secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-            problems.add(&at, "must lead to one line of visible ASCII without spaces");
-            return None;
-        }
+        let (_, credential) = keys.fetch(at, env, problems)?;
         Some(Upstream {
             name: self.name,
             base_url: self.base_url,
             auth: self.auth,
-            credential: secret,
+            credential,
             models: self.models,
             serves: self.serves,
             connections_max: self.connections_max,
             connect: self.connect,
             user_agent: self.user_agent,
         })
-    }
-}
-
-fn secret_from_env(variable: &str, env: &[(String, String)]) -> Result<SecretString, String> {
-    match env.iter().find(|(name, _)| name == variable) {
-        Some((_, secret)) if !secret.trim().is_empty() => Ok(SecretString::from(secret.trim())),
-        Some(_) => Err(format!("the environment variable {variable} is empty")),
-        None => Err(format!("the environment variable {variable} is not set")),
     }
 }
 

@@ -11,6 +11,9 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::domain::evm::EvmAddress;
+use crate::domain::money::NanoUsd;
+
 /// A whole number within `MIN..=MAX`.
 pub(super) fn whole<'de, const MIN: u64, const MAX: u64, D, T>(from: D) -> Result<T, D::Error>
 where
@@ -30,6 +33,16 @@ where
     D: Deserializer<'de>,
 {
     whole::<MIN, MAX, D, u64>(from).map(Duration::from_secs)
+}
+
+/// An optional span of seconds within `MIN..=MAX`.
+pub(super) fn optional_secs<'de, const MIN: u64, const MAX: u64, D>(
+    from: D,
+) -> Result<Option<Duration>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    secs::<MIN, MAX, D>(from).map(Some)
 }
 
 /// A span of milliseconds within `MIN..=MAX`.
@@ -117,6 +130,49 @@ where
     T::Err: Display,
 {
     text(from)?.parse().map_err(D::Error::custom)
+}
+
+/// An address as people write it, with the checksum of EIP-55 where its letters are of both cases.
+pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<EvmAddress, D::Error> {
+    evm_address(&text(from)?).map_err(D::Error::custom)
+}
+
+/// An optional address.
+pub(super) fn optional_address<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<EvmAddress>, D::Error> {
+    address(from).map(Some)
+}
+
+/// A list of addresses.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<EvmAddress>, D::Error> {
+    list(from)?.iter().map(|text| evm_address(text).map_err(D::Error::custom)).collect()
+}
+
+/// Nobody has the keys of the zero address; it stands for "none" in many places.
+fn evm_address(text: &str) -> Result<EvmAddress, String> {
+    match EvmAddress::parse_written(text) {
+        Ok(EvmAddress::ZERO) => Err("must not be the zero address".to_owned()),
+        Ok(address) => Ok(address),
+        Err(reason) => Err(format!("\"{}\": {reason}", text.chars().take(64).collect::<String>())),
+    }
+}
+
+/// An amount of dollars above nothing.
+pub(super) fn usd<'de, D: Deserializer<'de>>(from: D) -> Result<NanoUsd, D::Error> {
+    let text = decimal_text(from)?;
+    text.parse().ok().filter(|usd| *usd > NanoUsd::ZERO).ok_or_else(|| {
+        D::Error::custom(format!(
+            "\"{text}\" is not an amount: write USD above 0 with at most nine decimals, such as \"2.50\""
+        ))
+    })
+}
+
+/// An optional amount of dollars.
+pub(super) fn optional_usd<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<NanoUsd>, D::Error> {
+    usd(from).map(Some)
 }
 
 /// A number as written, for decimals that must stay exact.

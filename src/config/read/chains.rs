@@ -1,0 +1,168 @@
+//! `[[chains]]` from the merged tree: table by table, so that a mistake in one hides none in another.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::section::read;
+use crate::config::chains::{Chain, ChainEntry, NativeEntry, Token, TokenEntry};
+use crate::config::problems::{KeyPath, Problems};
+use crate::config::providers::{ProviderEntry, RpcProvider};
+use crate::config::{Purpose, Sources};
+
+/// What the reading of a chain depends on beside its own table.
+pub(super) struct Context<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) purpose: Purpose,
+    /// Whether a key for derived addresses was written, be it a good one or not.
+    pub(super) has_xpub: bool,
+}
+
+/// All chains that could be read.
+pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problems) -> Vec<Chain> {
+    let root = KeyPath::default().key("chains");
+    let mut chains = Vec::new();
+    let mut names = Names::default();
+    let mut ids = Names::default();
+    for (at, table) in tables(tree.get("chains"), &root, "[[chains]]", problems) {
+        let entry = read::<ChainEntry>(table.clone(), &at, None, problems);
+        let native = native(table, &at, problems);
+        let tokens = tokens(table, &at, native.as_ref().map(|coin| &*coin.symbol), problems);
+        let (written, providers) = providers(table, &at, context, problems);
+        let Some(entry) = entry else { continue };
+        names.claim(&at, "name", &entry.name, problems);
+        ids.claim(&at, "chain_id", &entry.chain_id.to_string(), problems);
+        entry.check(&at, context.has_xpub, problems);
+        if tokens.iter().any(|token| Some(token.address) == entry.treasury) {
+            problems.add(&at.key("treasury"), "is a token's contract: what is sent to it is lost");
+        }
+        check_quorum(entry.quorum, written, &providers, &at, problems);
+        chains.push(entry.into_chain(native, tokens, providers));
+    }
+    chains
+}
+
+/// The tables of an array, each with the way to it.
+fn tables<'a>(
+    value: Option<&'a Value>,
+    root: &KeyPath,
+    header: &str,
+    problems: &mut Problems,
+) -> Vec<(KeyPath, &'a Value)> {
+    match value {
+        None => Vec::new(),
+        Some(Value::Array(entries)) => entries
+            .iter()
+            .enumerate()
+            .map(|(position, entry)| (root.index(position), entry))
+            .collect(),
+        Some(_) => {
+            problems.add(root, format!("must be an array of tables: write {header}"));
+            Vec::new()
+        }
+    }
+}
+
+fn native(
+    table: &Value,
+    at: &KeyPath,
+    problems: &mut Problems,
+) -> Option<crate::config::NativeCoin> {
+    let value = table.get("native")?.clone();
+    read::<NativeEntry>(value, &at.key("native"), None, problems).map(NativeEntry::into_coin)
+}
+
+fn tokens(
+    table: &Value,
+    at: &KeyPath,
+    native_symbol: Option<&str>,
+    problems: &mut Problems,
+) -> Vec<Token> {
+    let root = at.key("tokens");
+    let mut symbols = Names::default();
+    if let Some(symbol) = native_symbol {
+        symbols.0.insert(symbol.to_owned(), at.key("native"));
+    }
+    let mut addresses = Names::default();
+    let mut tokens = Vec::new();
+    for (at, table) in tables(table.get("tokens"), &root, "[[chains.tokens]]", problems) {
+        let entry = read::<TokenEntry>(table.clone(), &at, None, problems);
+        let Some(token) = entry.and_then(|entry| entry.into_token(&at, problems)) else { continue };
+        symbols.claim(&at, "symbol", &token.symbol, problems);
+        addresses.claim(&at, "address", &token.address.checksummed(), problems);
+        tokens.push(token);
+    }
+    tokens
+}
+
+/// How many providers are written, and those that were wanted and could be read.
+fn providers(
+    table: &Value,
+    at: &KeyPath,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> (usize, Vec<RpcProvider>) {
+    let root = at.key("providers");
+    let written = tables(table.get("providers"), &root, "[[chains.providers]]", problems);
+    let count = written.len();
+    let mut names = Names::default();
+    let mut providers: Vec<(KeyPath, RpcProvider)> = Vec::new();
+    for (at, table) in written {
+        let entry = read::<ProviderEntry>(table.clone(), &at, None, problems);
+        let Some(entry) = entry else { continue };
+        names.claim(&at, "name", &entry.name, problems);
+        if context.purpose == Purpose::Command {
+            entry.check(&at, problems);
+            continue;
+        }
+        let resolved = entry.resolve(&at, &context.sources.env, problems);
+        let Some(provider) = resolved else { continue };
+        let is_same = |other: &RpcProvider| {
+            !provider.url.is_loopback() && provider.url.has_same_host(&other.url)
+        };
+        if let Some((first, _)) = providers.iter().find(|(_, other)| is_same(other)) {
+            let reason = format!(
+                "is on the same host as {first}: the word of one operator must not count twice"
+            );
+            problems.add(&at, reason);
+        }
+        providers.push((at, provider));
+    }
+    (count, providers.into_iter().map(|(_, provider)| provider).collect())
+}
+
+fn check_quorum(
+    quorum: usize,
+    written: usize,
+    providers: &[RpcProvider],
+    at: &KeyPath,
+    problems: &mut Problems,
+) {
+    if quorum > written {
+        let reason = format!("needs {quorum} providers that agree, but {written} are given");
+        problems.add(&at.key("quorum"), reason);
+    } else if quorum == 1 && providers.iter().any(|provider| !provider.url.is_loopback()) {
+        problems.add(
+            &at.key("quorum"),
+            "1 is for development, with every provider on the loopback: otherwise whoever runs the one provider can \
+             credit any sum, so at least 2 must agree",
+        );
+    }
+}
+
+/// Who has a name that must be unique.
+#[derive(Default)]
+struct Names(BTreeMap<String, KeyPath>);
+
+impl Names {
+    fn claim(&mut self, at: &KeyPath, key: &str, name: &str, problems: &mut Problems) {
+        match self.0.get(name) {
+            Some(first) => {
+                problems.add(&at.key(key), format!("\"{name}\" already stands for {first}"));
+            }
+            None => {
+                self.0.insert(name.to_owned(), at.clone());
+            }
+        }
+    }
+}
