@@ -2,6 +2,7 @@
 //! written down a second time.
 
 pub(crate) mod app;
+pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod prices;

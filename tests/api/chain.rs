@@ -1,0 +1,4 @@
+//! What needs a chain: `scripts/test chain` runs it, with anvil at hand.
+
+mod faults;
+mod node;
