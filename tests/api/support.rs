@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod prices;
 pub(crate) mod process;
+pub(crate) mod rpc;
 pub(crate) mod sandbox;
 pub(crate) mod sse;
 pub(crate) mod upstream;

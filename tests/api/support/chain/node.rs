@@ -18,6 +18,8 @@ pub(crate) struct Node {
 pub(crate) struct RpcError {
     pub(crate) code: i64,
     pub(crate) message: String,
+    /// What a call that reverts gave back, among others.
+    pub(crate) data: Option<Value>,
 }
 
 impl Node {
@@ -31,7 +33,9 @@ impl Node {
         let mut answer = self.post(&call);
         if let Some(error) = answer.get("error") {
             let message = error["message"].as_str().expect("a message").to_owned();
-            return Err(RpcError { code: error["code"].as_i64().expect("a code"), message });
+            let (code, data) =
+                (error["code"].as_i64().expect("a code"), error.get("data").cloned());
+            return Err(RpcError { code, message, data });
         }
         assert_eq!(answer["id"], 1, "{answer}");
         Ok(answer["result"].take())
