@@ -48,13 +48,12 @@ pub(crate) struct TestChain {
 /// Anvil's program: where `scripts/test chain` says, or where it has put it before.
 #[expect(clippy::disallowed_methods, reason = "the one word that the caller of the tests has")]
 fn anvil() -> PathBuf {
-    if let Some(path) = std::env::var_os("ANVIL").filter(|path| !path.is_empty()) {
-        return path.into();
-    }
+    let given = std::env::var_os("ANVIL").filter(|path| !path.is_empty());
     let platform = if cfg!(target_arch = "aarch64") { "linux-arm64" } else { "linux-amd64" };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/tools/anvil/node_modules/@foundry-rs")
         .join(format!("anvil-{platform}/bin/anvil"));
+    let path = given.map_or(installed, PathBuf::from);
     assert!(path.exists(), "there is no anvil: `scripts/test chain` installs it, or set ANVIL");
     path
 }
