@@ -17,6 +17,7 @@ pub mod upstream;
 pub mod ledger;
 
 pub mod accounts;
+pub mod deposits;
 
 pub mod actors;
 

@@ -8,13 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 12] = [
+const STOREYS: [&[&str]; 13] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
     &["chain", "db", "upstream"],
     &["ledger"],
     &["accounts"],
+    &["deposits"],
     &["actors"],
     &["gateway"],
     &["admin"],
