@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod prices;
 pub(crate) mod process;
