@@ -4,6 +4,7 @@
 pub(crate) mod app;
 pub(crate) mod chain;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod prices;
 pub(crate) mod process;
