@@ -1,9 +1,12 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod rpc;
+
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use rpc::RpcMetrics;
 
 /// All counters of a process.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Metrics {
     billed_nanousd: IntCounter,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// Calls to providers of chains.
+    pub rpc: RpcMetrics,
 }
 
 impl Metrics {
@@ -37,7 +42,8 @@ impl Metrics {
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
-        Ok(Self { registry, endings, alerts, billed_nanousd, open_exchanges })
+        let rpc = RpcMetrics::new(&registry)?;
+        Ok(Self { registry, endings, alerts, billed_nanousd, open_exchanges, rpc })
     }
 
     /// Counts an exchange that has ended.
