@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{NoAnswer, Reply, Shared, passing_headers};
 use super::gather::Gather;
+use super::outlet::Stall;
 use super::relay::Relay;
 use super::settle::Reservation;
 use crate::domain::api_error::ApiError;
@@ -33,6 +34,7 @@ pub(super) struct Attempt {
     pub(super) request: UpstreamRequest,
     pub(super) wants_stream: bool,
     pub(super) upstreams: Vec<UpstreamClient>,
+    pub(super) stall: Stall,
 }
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
@@ -62,9 +64,8 @@ impl Attempt {
             reservation.set_upstream(&client.upstream.settings);
             match self.ask(client, &mut reply).await {
                 Tried::Stream(opened) => {
-                    let shared = Arc::clone(&self.shared);
-                    drop(self);
-                    return Relay::begin(shared, *opened, reservation, reply).run().await;
+                    let Self { shared, stall, .. } = self;
+                    return Relay::begin(shared, *opened, reservation, reply, stall).run().await;
                 }
                 Tried::Json(answer) => {
                     let shared = Arc::clone(&self.shared);

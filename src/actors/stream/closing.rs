@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::outlet::{end_event, is_mid_line};
 use super::relay::Relay;
@@ -66,7 +66,14 @@ impl Relay {
         let ending = self.bill(ending);
         let held = self.held();
         let Self {
-            shared, reservation, outlet, meter, is_mid_line: ends_mid_line, mut answer, ..
+            shared,
+            reservation,
+            outlet,
+            meter,
+            is_mid_line: ends_mid_line,
+            mut answer,
+            clock,
+            ..
         } = self;
         let request_id = reservation.record.id.clone();
         let is_durable = reservation.post(ending, 200).await;
@@ -89,8 +96,10 @@ impl Relay {
                 shared.tracker.cut_token().cancelled().await;
                 tokio::time::sleep(LAST_WORDS).await;
             };
+            // A slow client may take its end for as long as it may take the rest.
+            let until = clock.latest.max(Instant::now() + shared.settings.server.client_stall);
             let is_taken = tokio::select! {
-                taken = timeout(shared.settings.server.client_stall, last) => matches!(taken, Ok(Ok(()))),
+                taken = timeout_at(until, last) => matches!(taken, Ok(Ok(()))),
                 () = stop => false,
             };
             if is_taken { outlet.finish() } else { outlet.cut() }

@@ -329,10 +329,9 @@ fn e15_stalling_near_the_end_does_not_pay() {
 }
 
 #[test]
-#[ignore = "TCP_USER_TIMEOUT ends a peer that reads, but slower than is written, as well"]
 fn e15_a_client_that_reads_slowly_is_not_stalled() {
     let stage = Stage::with(|builder| {
-        builder.set("server.client_stall_secs", 4).set("server.send_buffer_bytes", 4096)
+        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
     });
     let request = crate::support::client::Request::post("/v1/messages", stream_body())
         .key(&stage.account.key);
@@ -353,12 +352,29 @@ fn e15_a_client_that_reads_slowly_is_not_stalled() {
     for _ in 0..20 {
         let wanted = (answer.body.len() + 16_384).min(expected.len());
         answer.read_to(wanted);
-        std::thread::park_timeout(Duration::from_millis(250));
+        std::thread::park_timeout(Duration::from_millis(400));
     }
     let response = answer.finish();
     assert!(response.expect_ok().text() == expected);
     writer.join().unwrap();
     stage.reported("E1", 1000, 5000);
+}
+
+#[test]
+fn e15_a_json_answer_that_is_not_read_is_let_go() {
+    let stage = Stage::with(|builder| {
+        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
+    });
+    // Without keep-alive nothing but the wait for the client ends the connection.
+    let request = crate::support::client::Request::post("/v1/messages", json_body())
+        .header("connection", "close")
+        .key(&stage.account.key);
+    let connection = Connection::open_narrow(stage.app.address).send(&request);
+    let padding = " ".repeat(4_000_000);
+    stage.upstream.next().answer_json(&format!("{}{padding}", json_answer(1000, 200)));
+    let answer = connection.answer(false);
+    stage.reported("E1", 1000, 200);
+    answer.expect_closed_by_server();
 }
 
 #[test]

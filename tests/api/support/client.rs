@@ -178,25 +178,16 @@ impl Connection {
         self.stream.try_clone().unwrap()
     }
 
-    /// Leaves in order, and waits until the server has closed its side too: the kernel's table of
-    /// connections is where that shows.
+    /// Leaves in order, and waits until the server has closed its side too.
     pub(crate) fn leave_seen(self) {
-        let (ours, theirs) =
-            (self.stream.local_addr().unwrap().port(), self.stream.peer_addr().unwrap().port());
+        let ports = self.ports();
         drop(self);
-        let (local, remote) = (format!(":{theirs:04X}"), format!(":{ours:04X}"));
-        eventually("the server to notice", || {
-            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-            // Established, or closed by us alone.
-            let is_open = table.lines().any(|line| {
-                let fields: Vec<_> = line.split_whitespace().take(4).collect();
-                fields.len() == 4
-                    && fields[1].ends_with(&local)
-                    && fields[2].ends_with(&remote)
-                    && matches!(fields[3], "01" | "08")
-            });
-            (!is_open).then_some(())
-        });
+        eventually("the server to notice", || (!is_held_by_server(ports)).then_some(()));
+    }
+
+    /// Our port and the server's.
+    fn ports(&self) -> (u16, u16) {
+        (self.stream.local_addr().unwrap().port(), self.stream.peer_addr().unwrap().port())
     }
 
     /// Leaves with a reset.
@@ -248,6 +239,20 @@ impl Connection {
             Err(error) => Err(error.kind()),
         }
     }
+}
+
+/// Whether the server's end of a connection is established, or closed by us alone: the kernel's
+/// table of connections shows it.
+fn is_held_by_server((ours, theirs): (u16, u16)) -> bool {
+    let (local, remote) = (format!(":{theirs:04X}"), format!(":{ours:04X}"));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().take(4).collect();
+        fields.len() == 4
+            && fields[1].ends_with(&local)
+            && fields[2].ends_with(&remote)
+            && matches!(fields[3], "01" | "08")
+    })
 }
 
 fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
@@ -334,6 +339,12 @@ impl Answer {
     /// Leaves without reading on.
     pub(crate) fn leave(self) {
         drop(self);
+    }
+
+    /// Waits, without reading, until the server has let go of the connection.
+    pub(crate) fn expect_closed_by_server(&self) {
+        let ports = self.connection.ports();
+        eventually("the server to let go", || (!is_held_by_server(ports)).then_some(()));
     }
 
     /// Leaves, and waits until the server has noticed.
