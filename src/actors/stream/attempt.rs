@@ -28,6 +28,9 @@ const REFUSAL_BYTES: usize = 65_536;
 /// And for so long.
 const REFUSAL_READ: Duration = Duration::from_secs(10);
 
+/// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
+const PIECE_BYTES: usize = size_of::<Bytes>();
+
 /// An exchange that holds money and has no answer yet.
 pub(super) struct Attempt {
     pub(super) shared: Arc<Shared>,
@@ -193,11 +196,13 @@ impl Attempt {
     }
 
     /// Reads until the first event that says whether there is an answer. The head is held no
-    /// longer than the configured time: then the stream begins, whatever comes.
+    /// longer than the configured time, and for no more bytes of comments, pings or an event that
+    /// does not end than the configured number: then the stream begins, whatever comes.
     async fn peek(&self, client: &UpstreamClient, answer: Answer, deadline: Instant) -> Tried {
         let settings = &self.shared.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let mut opened = Opened { answer, meter, seen: Vec::new() };
+        let mut held_bytes = 0_usize;
         let patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
             let piece = tokio::select! {
@@ -209,6 +214,7 @@ impl Attempt {
             match piece {
                 Ok(Some(Ok(piece))) => {
                     opened.meter.feed(&piece);
+                    held_bytes = held_bytes.saturating_add(piece.len()).saturating_add(PIECE_BYTES);
                     opened.seen.push(piece);
                 }
                 Ok(Some(Err(_)) | None) if opened.meter.first_event().is_none() => {
@@ -218,8 +224,8 @@ impl Attempt {
                 _ => return Tried::Stream(Box::new(opened)),
             }
             match opened.meter.first_event() {
-                None => {}
-                Some(FirstEvent::Content) => return Tried::Stream(Box::new(opened)),
+                None if held_bytes < settings.limits.held_bytes => {}
+                None | Some(FirstEvent::Content) => return Tried::Stream(Box::new(opened)),
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();
                     let status = status_of_event(data);

@@ -507,6 +507,53 @@ fn e4_the_head_is_held_for_the_first_event_and_no_longer_than_configured() {
 }
 
 #[test]
+fn e4_the_head_is_held_for_no_more_bytes_than_configured() {
+    let piles = [
+        ": nothing to say\n\n".repeat(300),
+        sse::ping().repeat(120),
+        // An event that does not end.
+        format!("event: x\ndata: {}", "x".repeat(5000)),
+    ];
+    for pile in piles {
+        let stage = Stage::with(|builder| {
+            builder.set("limits.held_bytes", 4096).set("stream.hold_head_max_secs", 100)
+        });
+        let (mut exchange, connection) = stage.stream();
+        let pieces: Vec<_> = pile.as_bytes().chunks(100).collect();
+        exchange.stream_head();
+        for piece in &pieces {
+            exchange.chunk(piece);
+        }
+        // Nothing else has come: the head is there because of the bytes.
+        let mut answer = connection.answer(false);
+        assert_eq!(answer.status, 200);
+        answer.read_to(100);
+        let rest = ["\n\n".to_owned(), sse::whole("Hello")].concat();
+        exchange.chunk(&rest).end_chunks();
+        assert!(answer.finish().expect_ok().text() == format!("{pile}{rest}"));
+        stage.reported("E1", 1000, 200);
+    }
+}
+
+#[test]
+fn e4_a_flood_of_tiny_pieces_is_counted_as_what_it_costs() {
+    let stage = Stage::with(|builder| {
+        builder.set("limits.held_bytes", 4096).set("stream.hold_head_max_secs", 100)
+    });
+    let (mut exchange, connection) = stage.stream();
+    exchange.stream_head();
+    for _ in 0..200 {
+        exchange.chunk(":").chunk("\n");
+    }
+    exchange.chunk("\n");
+    let mut answer = connection.answer(false);
+    answer.read_until(":\n:\n");
+    exchange.chunk(sse::whole("Hello")).end_chunks();
+    answer.finish().expect_ok();
+    stage.reported("E1", 1000, 200);
+}
+
+#[test]
 fn e5_an_error_in_the_middle_is_relayed_under_our_id_and_costs_what_was_reported() {
     let stage = Stage::new();
     let (mut exchange, answer) = stage.begun("Half an answ");
