@@ -11,14 +11,16 @@ mod merge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::sse::{Event, SseReader};
+use super::sse::{Event, Partial, SseReader};
 use super::usage::Usage;
 use merge::UsageMerge;
 
 /// Names of the events that are held until the exchange is posted.
 const HELD: [&[u8]; 3] = [b"message_delta", b"message_stop", b"error"];
-/// An unfinished event without a name is held no longer than this: content must not be delayed.
-const UNNAMED_HOLD_BYTES: u64 = 65_536;
+/// An unfinished event is held up to here. No client acts on one, so that it comes no later; and if
+/// the stream breaks off in it, what follows is not taken for its rest. A longer one goes out in
+/// pieces, so that memory stays bounded.
+const UNFINISHED_HOLD_BYTES: u64 = 65_536;
 
 /// The kind of the first event that is neither a ping nor a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +115,26 @@ impl Meter {
         let position = self.sse.position();
         match self.sse.partial() {
             Some(partial) if HELD.contains(&partial.name) => partial.start,
-            Some(partial) if partial.name.is_empty() => {
-                let is_short = position.saturating_sub(partial.start) < UNNAMED_HOLD_BYTES;
-                if is_short { partial.start } else { position }
+            Some(partial) if position.saturating_sub(partial.start) < UNFINISHED_HOLD_BYTES => {
+                partial.start
             }
             _ => position,
         }
+    }
+
+    /// Whether what is held waits for the post, rather than for the rest of its event.
+    #[must_use]
+    pub fn is_end_held(&self) -> bool {
+        let is_held = |partial: Partial<'_>| HELD.contains(&partial.name);
+        self.held_from.is_some() || self.sse.partial().is_some_and(is_held)
+    }
+
+    /// Position up to which the stream can be followed by an event of ours in place of what is
+    /// left: before the upstream's error event or an unfinished one.
+    #[must_use]
+    pub fn whole_until(&self) -> u64 {
+        let unfinished = self.sse.partial().map_or(self.sse.position(), |partial| partial.start);
+        self.error_start.map_or(unfinished, |start| start.min(unfinished))
     }
 
     /// What came first, once something has.
@@ -143,12 +159,6 @@ impl Meter {
     #[must_use]
     pub fn error(&self) -> Option<&[u8]> {
         self.error.as_deref()
-    }
-
-    /// Position of the upstream's `error` event.
-    #[must_use]
-    pub const fn error_start(&self) -> Option<u64> {
-        self.error_start
     }
 
     /// Whether the upstream has counted anything.

@@ -47,12 +47,14 @@ impl Relay {
         }
     }
 
-    /// The held bytes that may follow a post: all of them, or those before an error event, which
-    /// is replaced by ours.
+    /// The held bytes that may follow a post: all of a whole answer, or those before an error event,
+    /// which is replaced by ours, or before an event that was cut, which ours must not continue.
     fn held(&mut self) -> VecDeque<Bytes> {
         let mut held = std::mem::take(&mut self.queue);
-        let Some(error_start) = self.meter.error_start() else { return held };
-        let mut room = error_start.saturating_sub(self.queue_start);
+        if self.meter.is_stopped() {
+            return held;
+        }
+        let mut room = self.meter.whole_until().saturating_sub(self.queue_start);
         for piece in &mut held {
             let len = usize::try_from(room).unwrap_or(usize::MAX).min(piece.len());
             piece.truncate(len);

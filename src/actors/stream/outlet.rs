@@ -141,8 +141,9 @@ pub(super) fn is_mid_line(piece: &[u8]) -> bool {
     !piece.ends_with(b"\n") && !piece.ends_with(b"\r")
 }
 
-/// An error event that clients read as one wherever the bytes before it stopped: a line that was
-/// begun is ended first, and the last `event:` of an event is the one that counts.
+/// An error event that clients read as one wherever the bytes before it stopped. That is in the
+/// middle of an event only where it was too long to be held: a line that was begun is ended first,
+/// and the last `event:` of an event is the one that counts.
 pub(super) fn end_event(error: &ApiError, request_id: &RequestId, is_mid_line: bool) -> Piece {
     let line_end = if is_mid_line { "\n" } else { "" };
     Bytes::from(format!("{line_end}{}", error.to_event(request_id)))

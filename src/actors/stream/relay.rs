@@ -211,7 +211,8 @@ impl Relay {
                 return Some(ending);
             }
         }
-        if self.queue_bytes > self.shared.settings.limits.held_bytes {
+        let is_too_long = self.queue_bytes > self.shared.settings.limits.held_bytes;
+        if is_too_long && self.meter.is_end_held() {
             self.shared.alert("the end of a stream is longer than limits.held_bytes");
             return Some(Ending::E6);
         }

@@ -511,15 +511,15 @@ fn e4_the_head_is_held_for_no_more_bytes_than_configured() {
     let piles = [
         ": nothing to say\n\n".repeat(300),
         sse::ping().repeat(120),
-        // An event that does not end.
-        format!("event: x\ndata: {}", "x".repeat(5000)),
+        // An event that does not end, longer than is held of one.
+        format!("event: x\ndata: {}", "x".repeat(70_000)),
     ];
     for pile in piles {
         let stage = Stage::with(|builder| {
             builder.set("limits.held_bytes", 4096).set("stream.hold_head_max_secs", 100)
         });
         let (mut exchange, connection) = stage.stream();
-        let pieces: Vec<_> = pile.as_bytes().chunks(100).collect();
+        let pieces: Vec<_> = pile.as_bytes().chunks(1000).collect();
         exchange.stream_head();
         for piece in &pieces {
             exchange.chunk(piece);
@@ -550,6 +550,81 @@ fn e4_a_flood_of_tiny_pieces_is_counted_as_what_it_costs() {
     answer.read_until(":\n:\n");
     exchange.chunk(sse::whole("Hello")).end_chunks();
     answer.finish().expect_ok();
+    stage.reported("E1", 1000, 200);
+}
+
+#[test]
+fn e6_a_stream_cut_at_any_byte_ends_with_one_clean_error_event() {
+    let stage = Stage::new();
+    let whole = [": hello\n\n".to_owned(), sse::ping(), sse::whole("Hello é")].concat();
+    let start = whole.find("\n\nevent: content_block_start").unwrap() + 2;
+    let crlf = whole.replace('\n', "\r\n");
+    let mut rows = 0;
+    // Of the second form every third byte, with other remainders than the first's line ends.
+    let forms = [(&whole, start, 1), (&crlf, start + start / 10, 3)];
+    for (form, from, step) in forms {
+        for cut in (from..form.len() - 2).step_by(step) {
+            let (mut exchange, connection) = stage.stream();
+            exchange.stream_head().chunk(&form.as_bytes()[..cut]);
+            if cut % 2 == 0 {
+                exchange.end_chunks();
+            } else {
+                exchange.close();
+            }
+            let response = connection.answer(false).finish();
+            assert_eq!((response.status, response.end), (200, End::Whole), "cut at {cut}");
+            let mut events = sse::read(&response.body);
+            let last = events.pop().unwrap();
+            assert_eq!(last.name, "error", "cut at {cut}: {}", response.text());
+            assert_eq!(last.json()["error"]["type"], "api_error");
+            assert_eq!(last.json()["request_id"], response.header("request-id").unwrap());
+            // Exactly the events that were whole; none that is made of two.
+            assert_eq!(events, sse::read(&form.as_bytes()[..cut]), "cut at {cut}");
+            if step == 1 {
+                let event = format!("event: error\ndata: {}\n\n", last.data);
+                let before = whole.as_bytes()[..cut].windows(2).rposition(|two| two == b"\n\n");
+                let before = &whole.as_bytes()[..before.unwrap() + 2];
+                let expected = [before, event.as_bytes()].concat();
+                assert!(response.body == expected, "{}", response.text());
+            }
+            rows += 1;
+        }
+    }
+    let rows = stage.app.settled(&stage.account, rows);
+    assert!(rows.iter().all(|row| row.ending == "E6"), "{rows:#?}");
+}
+
+#[test]
+fn e6_a_cut_in_an_event_too_long_to_be_held_ends_as_an_error_event_all_the_same() {
+    for cut in [70_000, 100_000] {
+        let stage = Stage::new();
+        let (mut exchange, mut answer) = stage.begun("Hello");
+        let long = sse::text(&"long ".repeat(40_000));
+        exchange.chunk(&long.as_bytes()[..cut]);
+        answer.read_until("long long");
+        exchange.end_chunks();
+        let response = answer.finish();
+        let events = sse::read(&response.body);
+        let last = events.last().unwrap();
+        assert_eq!((events.len(), last.name.as_str()), (4, "error"));
+        // Clients read the name first; the cut event's line stands before ours.
+        let (_, ours) = last.data.rsplit_once('\n').unwrap();
+        assert!(ours.contains("api_error"), "{ours}");
+        stage.row("E6");
+    }
+}
+
+#[test]
+fn an_event_that_comes_in_pieces_goes_out_whole() {
+    let stage = Stage::new();
+    let (mut exchange, mut answer) = stage.begun("Hello");
+    let (event, rest) = (sse::text("in pieces"), [sse::end(200), sse::message_stop()].concat());
+    for piece in event.as_bytes().chunks(7) {
+        exchange.chunk(piece);
+    }
+    answer.read_until(&event);
+    exchange.chunk(&rest).end_chunks();
+    assert!(answer.finish().expect_ok().text().ends_with(&format!("{event}{rest}")));
     stage.reported("E1", 1000, 200);
 }
 
