@@ -12,6 +12,7 @@ use super::relay::Relay;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::Meter;
 use crate::domain::usage_record::Ending;
+use crate::upstream::refusal;
 
 /// After the terminal event the upstream gets this long to end its body, so that its connection
 /// can be used again.
@@ -24,6 +25,11 @@ impl Relay {
     fn bill(&mut self, ending: Ending) -> Ending {
         for anomaly in self.meter.anomalies() {
             self.shared.alert(anomaly.as_str());
+        }
+        if self.meter.error().is_some_and(refusal::is_operators) {
+            let upstream = self.reservation.record.upstream.as_deref().unwrap_or_default();
+            tracing::error!(upstream, "upstream refuses our credential in the middle of a stream");
+            self.shared.metrics.count_alert("upstream refuses our credential");
         }
         let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
         let is_silent = ending == Ending::E7 && self.gone.is_none();
@@ -139,8 +145,12 @@ fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError
     }
 }
 
-/// The upstream's error event as it goes on, with our request id in place of the upstream's.
+/// The upstream's error event as it goes on, with our request id in place of the upstream's; in our
+/// own words if it is about the operator's account there (E13).
 fn relayed(data: &[u8]) -> Option<ApiError> {
+    if refusal::is_operators(data) {
+        return Some(ApiError::unavailable());
+    }
     let event: serde_json::Value = serde_json::from_slice(data).ok()?;
     let text = |pointer: &str| Some(event.pointer(pointer)?.as_str()?.to_owned());
     let mut error = ApiError::new(500, "api_error", text("/error/message")?);
