@@ -224,6 +224,11 @@ impl Relay {
         let until = self.meter.releasable();
         let mut together = BytesMut::new();
         while let Some(mut piece) = self.queue.pop_front_if(|_| self.queue_start < until) {
+            // What was held of an event goes ahead of a large piece: joining them would copy it.
+            if !together.is_empty() && piece.len() >= TOGETHER_BYTES {
+                self.queue.push_front(piece);
+                break;
+            }
             let room =
                 usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
             if piece.len() > room {
