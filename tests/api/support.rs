@@ -4,6 +4,7 @@
 pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod kernel;
 pub(crate) mod prices;
 pub(crate) mod process;
 pub(crate) mod sandbox;

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
+use super::kernel::Ports;
 use super::wait::{PATIENCE, eventually};
 
 /// A request as bytes in the making.
@@ -136,6 +137,8 @@ pub(crate) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<
 /// One connection to a server.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// Our end of it; a connection that was reset does not tell any more.
+    ports: Ports,
     unread: Vec<u8>,
 }
 
@@ -145,7 +148,7 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { ports: Ports::of(&stream), stream, unread: Vec::new() }
     }
 
     /// A connection whose receive buffer is as small as the kernel allows.
@@ -156,7 +159,7 @@ impl Connection {
         socket.connect(&address.into()).expect("the server accepts");
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { ports: Ports::of(&stream), stream, unread: Vec::new() }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> &mut Self {
@@ -180,14 +183,9 @@ impl Connection {
 
     /// Leaves in order, and waits until the server has closed its side too.
     pub(crate) fn leave_seen(self) {
-        let ports = self.ports();
+        let server = self.ports.peer();
         drop(self);
-        eventually("the server to notice", || (!is_held_by_server(ports)).then_some(()));
-    }
-
-    /// Our port and the server's.
-    fn ports(&self) -> (u16, u16) {
-        (self.stream.local_addr().unwrap().port(), self.stream.peer_addr().unwrap().port())
+        eventually("the server to notice", || (!server.is_held()).then_some(()));
     }
 
     /// Leaves with a reset.
@@ -239,20 +237,6 @@ impl Connection {
             Err(error) => Err(error.kind()),
         }
     }
-}
-
-/// Whether the server's end of a connection is established, or closed by us alone: the kernel's
-/// table of connections shows it.
-fn is_held_by_server((ours, theirs): (u16, u16)) -> bool {
-    let (local, remote) = (format!(":{theirs:04X}"), format!(":{ours:04X}"));
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    table.lines().any(|line| {
-        let fields: Vec<_> = line.split_whitespace().take(4).collect();
-        fields.len() == 4
-            && fields[1].ends_with(&local)
-            && fields[2].ends_with(&remote)
-            && matches!(fields[3], "01" | "08")
-    })
 }
 
 fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
@@ -343,8 +327,13 @@ impl Answer {
 
     /// Waits, without reading, until the server has let go of the connection.
     pub(crate) fn expect_closed_by_server(&self) {
-        let ports = self.connection.ports();
-        eventually("the server to let go", || (!is_held_by_server(ports)).then_some(()));
+        let server = self.ports().peer();
+        eventually("the server to let go", || (!server.is_held()).then_some(()));
+    }
+
+    /// Our end of the connection.
+    pub(crate) const fn ports(&self) -> Ports {
+        self.connection.ports
     }
 
     /// Leaves, and waits until the server has noticed.
