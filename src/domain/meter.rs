@@ -19,8 +19,10 @@ use merge::UsageMerge;
 
 /// Names of the events that are held until the exchange is posted.
 const HELD: [&[u8]; 3] = [b"message_delta", b"message_stop", b"error"];
-/// An unfinished event without a name is held no longer than this: content must not be delayed.
-const UNNAMED_HOLD_BYTES: u64 = 65_536;
+/// An unfinished event is held up to here. No client acts on one, so that it comes no later; and if
+/// the stream breaks off in it, what follows is not taken for its rest. A longer one goes out in
+/// pieces, so that memory stays bounded.
+const UNFINISHED_HOLD_BYTES: u64 = 65_536;
 
 /// The kind of the first event that is neither a ping nor a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,14 +117,29 @@ impl Meter {
         let position = self.sse.position();
         match self.sse.partial() {
             Some(partial) if HELD.contains(&partial.name) => partial.start,
-            Some(partial) if partial.name.is_empty() && self.is_short(partial) => partial.start,
+            Some(partial) if self.is_short(partial) => partial.start,
             _ => position,
         }
     }
 
-    /// Whether so little of an event without a name has come that it may wait.
+    /// Whether so little of an event has come that it may wait for its rest.
     fn is_short(&self, partial: Partial<'_>) -> bool {
-        self.sse.position().saturating_sub(partial.start) < UNNAMED_HOLD_BYTES
+        self.sse.position().saturating_sub(partial.start) < UNFINISHED_HOLD_BYTES
+    }
+
+    /// Whether what is held waits for the post, rather than for the rest of its event.
+    #[must_use]
+    pub fn is_end_held(&self) -> bool {
+        let is_held = |partial: Partial<'_>| HELD.contains(&partial.name);
+        self.held_from.is_some() || self.sse.partial().is_some_and(is_held)
+    }
+
+    /// Position up to which the stream can be followed by an event of ours in place of what is
+    /// left: before the upstream's error event or an unfinished one.
+    #[must_use]
+    pub fn whole_until(&self) -> u64 {
+        let unfinished = self.sse.partial().map_or(self.sse.position(), |partial| partial.start);
+        self.error_start.map_or(unfinished, |start| start.min(unfinished))
     }
 
     /// What came first, once something has.
@@ -147,12 +164,6 @@ impl Meter {
     #[must_use]
     pub fn error(&self) -> Option<&[u8]> {
         self.error.as_deref()
-    }
-
-    /// Position of the upstream's `error` event.
-    #[must_use]
-    pub const fn error_start(&self) -> Option<u64> {
-        self.error_start
     }
 
     /// Whether the upstream has counted anything.
@@ -211,13 +222,16 @@ impl Meter {
         self.delta_bytes.saturating_add(self.unfinished_bytes())
     }
 
-    /// Content of the delta that has begun and not ended, as far as it may have gone out.
+    /// Content of the delta that has begun and not ended, as far as it may have gone out: a short
+    /// one waits.
     fn unfinished_bytes(&self) -> u64 {
-        let Some(partial) = self.sse.partial() else { return 0 };
+        let Some(partial) = self.sse.partial().filter(|partial| !self.is_short(*partial)) else {
+            return 0;
+        };
         let (data, len) = self.sse.partial_data();
         let is_delta = match partial.name {
             b"content_block_delta" => true,
-            b"" => !self.is_short(partial) && delta::is_delta(&data),
+            b"" => delta::is_delta(&data),
             _ => false,
         };
         let is_cut = usize::try_from(len).is_ok_and(|len| len > data.len());
