@@ -7,6 +7,8 @@
 
 mod delta;
 mod merge;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -84,8 +84,9 @@ mod tests {
 
     #[test]
     fn garbage_is_no_harm() {
-        for data in ["", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\", "\"delta\":\"\\u12"] {
-            delivered_bytes(data.as_bytes());
+        for data in ["", "\"text\":\"ab\"", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\"] {
+            assert_eq!(delivered_bytes(data.as_bytes()), 0, "{data}");
         }
+        assert_eq!(delivered_bytes(b"\"delta\":\"ab\\u12"), 3);
     }
 }
