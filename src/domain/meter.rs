@@ -9,6 +9,8 @@ mod delta;
 mod merge;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unfinished_tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
