@@ -16,6 +16,7 @@ pub mod upstream;
 pub mod ledger;
 
 pub mod accounts;
+pub mod deposits;
 
 pub mod actors;
 

@@ -14,7 +14,7 @@ const STOREYS: [&[&str]; 12] = [
     &["metrics", "telemetry", "tracker"],
     &["db", "upstream"],
     &["ledger"],
-    &["accounts"],
+    &["accounts", "deposits"],
     &["actors"],
     &["gateway"],
     &["admin"],
