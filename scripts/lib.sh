@@ -63,6 +63,31 @@ need_cargo_deny() {
     rm -rf "$tools/build"
 }
 
+# need_anvil: puts anvil, a test chain, into `tools`, and exports `ANVIL`, the path of its program.
+# npm knows it as a package for each kind of machine, and one that only chooses among them.
+need_anvil() {
+    local folder=$tools/anvil manifests=tests/chain/anvil package=@foundry-rs/anvil-linux-amd64 version
+    [[ $(uname -m) != aarch64 ]] || package=@foundry-rs/anvil-linux-arm64
+    export ANVIL=$folder/node_modules/$package/bin/anvil
+    if [[ -x $ANVIL ]] && cat "$manifests"/package*.json | cmp -s - "$folder/.prepared"; then return 0; fi
+    command -v npm >/dev/null || die "Node 20 with npm is missing"
+    need_command python3
+    version=$(json dependencies @foundry-rs/anvil-linux-amd64 <"$manifests/package.json")
+    say "installing anvil $version"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    # The lock file has the checksum of one package; of the other, the registry's word counts.
+    local words=(ci)
+    if [[ $package == *amd64 ]]; then
+        cp "$manifests"/package*.json "$folder"
+    else
+        words=(install --no-save --no-package-lock "$package@$version")
+    fi
+    npm --prefix "$folder" "${words[@]}" --loglevel=error --no-audit --no-fund --ignore-scripts >/dev/null
+    [[ -x $ANVIL ]] || die "npm has no anvil $version for this machine"
+    cat "$manifests"/package*.json >"$folder/.prepared"
+}
+
 # need_build_tools: what `cargo build` wants beside Rust.
 need_build_tools() {
     command -v cargo >/dev/null || die "Rust is missing: rust-toolchain.toml names the version, rustup installs it"
@@ -160,6 +185,26 @@ start_postgres() {
         sleep 0.1
     done
     postgres_url="postgres://sluice:$password@127.0.0.1:$port/postgres?sslmode=disable"
+}
+
+# start_anvil [ARGUMENT…]: a chain without peers, whose finalized block is eight behind its head; sets
+# `anvil_url` and `anvil_pid`. `need_anvil` comes first.
+start_anvil() {
+    # The unprivileged user may not see the clone.
+    [[ -x $run_dir/anvil ]] || install -m 755 "$ANVIL" "$run_dir/anvil"
+    local log=$run_dir/anvil.log tenths=300
+    # One may have run before.
+    rm -f "$log"
+    start anvil "$run_dir/anvil" --host 127.0.0.1 --port 0 --slots-in-an-epoch 4 --hardfork prague "$@"
+    anvil_pid=$pid
+    until grep -qs '^Listening on ' "$log"; do
+        if ! kill -0 "$pid" 2>/dev/null || ((tenths-- == 0)); then
+            tail -n 20 "$log" >&2
+            die "anvil did not start"
+        fi
+        sleep 0.1
+    done
+    anvil_url=http://$(sed -n 's/^Listening on //p' "$log")
 }
 
 # build_sluice [dev|release]: builds the program and copies it to where the unprivileged user can

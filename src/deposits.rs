@@ -1,6 +1,45 @@
-//! Deposits: whose transfer it is, what it waits for, and when it is credited. Decisions and their storage; what
-//! lives in time, and who asks a chain, stands elsewhere.
+//! Whose a transfer is, what it is worth, and what becomes of it. Decides from rows and from facts that providers have
+//! agreed on; asks no provider itself.
 
+pub mod addresses;
+pub mod attribution;
 pub mod challenge;
+pub mod claims;
+pub mod credit;
+pub mod ours;
 pub mod proof_error;
+pub mod record;
+pub mod refund;
+pub mod review;
 pub mod siwe;
+pub mod valuation;
+
+use crate::db::DbError;
+use crate::domain::ids::NoRandomness;
+use crate::ledger::LedgerError;
+
+/// Why a deposit could not be moved on. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DepositError {
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The books.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// A stored row does not read back.
+    #[error("deposit {0} cannot be read")]
+    Unreadable(String),
+    /// The books hold a credit that the deposit does not know of.
+    #[error("deposit {0} and the books contradict each other")]
+    Contradiction(String),
+}
+
+impl From<diesel::result::Error> for DepositError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(DbError::Query(error))
+    }
+}

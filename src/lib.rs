@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod telemetry;
 pub mod tracker;
 
+pub mod chain;
 pub mod db;
 pub mod upstream;
 

@@ -1,6 +1,8 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
@@ -12,6 +14,10 @@ pub struct Metrics {
     endings: IntCounterVec,
     alerts: IntCounterVec,
     billed_nanousd: IntCounter,
+    chain_ok: IntGaugeVec,
+    chain_blocks: IntGaugeVec,
+    deposits: IntCounterVec,
+    deposited_nanousd: IntCounterVec,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
 }
@@ -32,12 +38,41 @@ impl Metrics {
             &["what"],
         )?;
         let billed_nanousd = IntCounter::new("sluice_billed_nanousd_total", "Posted cost.")?;
+        let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["chain"]);
+        let chain_ok = gauges(
+            "sluice_chain_ok",
+            "Whether deposits of a chain go on (1) or wait (0).",
+            &["chain"],
+        )?;
+        let chain_blocks = gauges(
+            "sluice_chain_block",
+            "Heights of a chain: its head, its final block, the last that was read.",
+            &["chain", "which"],
+        )?;
+        let deposits = counters("sluice_deposits_credited_total", "Credited deposits.")?;
+        let deposited_nanousd =
+            counters("sluice_deposited_nanousd_total", "What was credited for deposits.")?;
+        registry.register(Box::new(chain_ok.clone()))?;
+        registry.register(Box::new(chain_blocks.clone()))?;
+        registry.register(Box::new(deposits.clone()))?;
+        registry.register(Box::new(deposited_nanousd.clone()))?;
         let open_exchanges = IntGauge::new("sluice_open_exchanges", "Exchanges that are running.")?;
         registry.register(Box::new(endings.clone()))?;
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
-        Ok(Self { registry, endings, alerts, billed_nanousd, open_exchanges })
+        Ok(Self {
+            registry,
+            endings,
+            alerts,
+            billed_nanousd,
+            chain_ok,
+            chain_blocks,
+            deposits,
+            deposited_nanousd,
+            open_exchanges,
+        })
     }
 
     /// Counts an exchange that has ended.
@@ -49,6 +84,25 @@ impl Metrics {
     /// Counts something that should not happen.
     pub fn count_alert(&self, what: &'static str) {
         self.alerts.with_label_values(&[what]).inc();
+    }
+
+    /// Whether deposits of a chain go on.
+    pub fn set_chain_ok(&self, chain: &str, is_ok: bool) {
+        self.chain_ok.with_label_values(&[chain]).set(is_ok.into());
+    }
+
+    /// Where a chain stands.
+    pub fn set_chain_blocks(&self, chain: &str, head: i64, final_number: i64, scanned: i64) {
+        for (which, number) in [("head", head), ("final", final_number), ("scanned", scanned)] {
+            self.chain_blocks.with_label_values(&[chain, which]).set(number);
+        }
+    }
+
+    /// Counts a credited deposit.
+    pub fn count_deposit(&self, chain: &str, value: NanoUsd) {
+        self.deposits.with_label_values(&[chain]).inc();
+        let nanos = u64::try_from(value.as_nanos()).unwrap_or(0);
+        self.deposited_nanousd.with_label_values(&[chain]).inc_by(nanos);
     }
 
     /// Prometheus' text format.

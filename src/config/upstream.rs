@@ -35,6 +35,10 @@ pub struct Upstream {
     pub connect: Duration,
     /// What we call ourselves there.
     pub user_agent: String,
+    /// Accounts that meet a 403 until it counts as a refusal of our credential; 0 is never.
+    pub forbidden_accounts: usize,
+    /// Time within which they do.
+    pub forbidden_window: Duration,
 }
 
 /// How a credential is sent.
@@ -134,6 +138,17 @@ pub(super) struct UpstreamEntry {
     connect: Duration,
     #[serde(default = "default_user_agent", deserialize_with = "user_agent")]
     user_agent: String,
+    #[serde(
+        default = "default_forbidden_accounts",
+        deserialize_with = "value::whole::<0, 1_000, _, _>"
+    )]
+    forbidden_accounts: usize,
+    #[serde(
+        rename = "forbidden_window_secs",
+        default = "default_forbidden_window",
+        deserialize_with = "value::secs::<1, 86_400, _>"
+    )]
+    forbidden_window: Duration,
 }
 
 impl UpstreamEntry {
@@ -186,6 +201,8 @@ impl UpstreamEntry {
             connections_max: self.connections_max,
             connect: self.connect,
             user_agent: self.user_agent,
+            forbidden_accounts: self.forbidden_accounts,
+            forbidden_window: self.forbidden_window,
         })
     }
 }
@@ -208,6 +225,14 @@ const fn default_connections_max() -> usize {
 
 const fn default_connect() -> Duration {
     Duration::from_secs(5)
+}
+
+const fn default_forbidden_accounts() -> usize {
+    3
+}
+
+const fn default_forbidden_window() -> Duration {
+    Duration::from_mins(1)
 }
 
 fn default_user_agent() -> String {

@@ -177,6 +177,25 @@ pub fn set_state(
     Ok(())
 }
 
+/// Begins the look-ups of a refused claim anew.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), DbError> {
+    diesel::update(deposit_claims::table.find(id))
+        .set((
+            deposit_claims::state.eq(ClaimState::Submitted.as_str()),
+            deposit_claims::reason.eq(None::<String>),
+            deposit_claims::tries.eq(0),
+            deposit_claims::check_at.eq(now.as_millis()),
+            // It counts against the hour like a new one.
+            deposit_claims::created_at.eq(now.as_millis()),
+            deposit_claims::updated_at.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Tells every claim of a transaction that deposits were found in it.
 ///
 /// # Errors

@@ -7,11 +7,13 @@
 
 mod delta;
 mod merge;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::sse::{Event, SseReader};
+use super::sse::{Event, Partial, SseReader};
 use super::usage::Usage;
 use merge::UsageMerge;
 
@@ -113,12 +115,14 @@ impl Meter {
         let position = self.sse.position();
         match self.sse.partial() {
             Some(partial) if HELD.contains(&partial.name) => partial.start,
-            Some(partial) if partial.name.is_empty() => {
-                let is_short = position.saturating_sub(partial.start) < UNNAMED_HOLD_BYTES;
-                if is_short { partial.start } else { position }
-            }
+            Some(partial) if partial.name.is_empty() && self.is_short(partial) => partial.start,
             _ => position,
         }
+    }
+
+    /// Whether so little of an event without a name has come that it may wait.
+    fn is_short(&self, partial: Partial<'_>) -> bool {
+        self.sse.position().saturating_sub(partial.start) < UNNAMED_HOLD_BYTES
     }
 
     /// What came first, once something has.
@@ -170,7 +174,7 @@ impl Meter {
     }
 
     /// What has been delivered: the reported usage, or if that is less, the output that the bytes
-    /// of all deltas make at `bytes_per_token_milli` thousandths of a byte for each token. The
+    /// of all deltas so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
     /// flag says whether the estimate was used.
     #[must_use]
     pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
@@ -189,15 +193,43 @@ impl Meter {
         self.estimate(bytes_per_token_milli).max(self.usage.output())
     }
 
-    /// Bytes of content in all deltas so far.
+    /// More than [`Meter::delivered_output`] can be at this moment, at no cost.
     #[must_use]
-    pub const fn delta_bytes(&self) -> u64 {
-        self.delta_bytes
+    pub fn delivered_output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
+        let unfinished = self
+            .sse
+            .partial()
+            .map_or(0, |partial| self.sse.position().saturating_sub(partial.start));
+        let bytes = self.delta_bytes.saturating_add(unfinished);
+        tokens(bytes, bytes_per_token_milli).max(self.usage.output())
+    }
+
+    /// Bytes of content in all deltas so far, the one that is under way included: its event may
+    /// be as long as the whole answer.
+    #[must_use]
+    pub fn delta_bytes(&self) -> u64 {
+        self.delta_bytes.saturating_add(self.unfinished_bytes())
+    }
+
+    /// Content of the delta that has begun and not ended, as far as it may have gone out.
+    fn unfinished_bytes(&self) -> u64 {
+        let Some(partial) = self.sse.partial() else { return 0 };
+        let (data, len) = self.sse.partial_data();
+        let is_delta = match partial.name {
+            b"content_block_delta" => true,
+            b"" => !self.is_short(partial) && delta::is_delta(&data),
+            _ => false,
+        };
+        let is_cut = usize::try_from(len).is_ok_and(|len| len > data.len());
+        match (is_delta, is_cut) {
+            (false, _) => 0,
+            (true, true) => len,
+            (true, false) => delta::delivered_so_far(&data),
+        }
     }
 
     fn estimate(&self, bytes_per_token_milli: u64) -> u64 {
-        let bytes_milli = self.delta_bytes.saturating_mul(1000);
-        bytes_milli.checked_div(bytes_per_token_milli).unwrap_or(self.delta_bytes)
+        tokens(self.delta_bytes(), bytes_per_token_milli)
     }
 
     /// What the operator should hear of, each once.
@@ -307,6 +339,10 @@ impl Meter {
             self.has_stop_reason = true;
         }
     }
+}
+
+fn tokens(bytes: u64, bytes_per_token_milli: u64) -> u64 {
+    bytes.saturating_mul(1000).checked_div(bytes_per_token_milli).unwrap_or(bytes)
 }
 
 /// What a JSON answer used: its model and its top-level usage, with what was odd about them.

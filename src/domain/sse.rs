@@ -4,6 +4,8 @@
 //! is in the middle of, and of that at most a fixed number. Lines end in LF, CR or CRLF; comments
 //! and unknown fields are skipped; `data:` may come without its space (WHATWG HTML §9.2.6).
 
+use std::borrow::Cow;
+
 /// One event, complete.
 #[derive(Clone, Copy)]
 pub struct Event<'a> {
@@ -81,6 +83,24 @@ impl SseReader {
     #[must_use]
     pub fn partial(&self) -> Option<Partial<'_>> {
         self.event_start.map(|start| Partial { start, name: &self.name })
+    }
+
+    /// The data of that event so far, the unfinished line included: what is kept of it, and how
+    /// long it is. Borrowed unless its lines have to be joined first.
+    #[must_use]
+    pub fn partial_data(&self) -> (Cow<'_, [u8]>, u64) {
+        let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(value) = self.line.strip_prefix(b"data:") else {
+            return (Cow::Borrowed(&self.data), self.data_len);
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        let cut = self.line_len.saturating_sub(length(&self.line));
+        let value_len = length(value).saturating_add(cut);
+        if !self.has_data {
+            return (Cow::Borrowed(value), value_len);
+        }
+        let joined = [&self.data, value].join(&b'\n');
+        (Cow::Owned(joined), self.data_len.saturating_add(1).saturating_add(value_len))
     }
 
     /// Reads on and hands each event that becomes complete to `sink`.

@@ -17,6 +17,9 @@ pub enum Refusal {
         /// `error.details`
         details: Option<Value>,
     },
+    /// 403: the client may not do this, or the operator's credential may not. Who, a single one
+    /// does not tell; see [`super::Upstream::sort`].
+    Forbidden,
     /// Anything else: same status, our own words (E2).
     Other,
 }
@@ -43,6 +46,7 @@ pub fn sort(status: StatusCode, body: &[u8]) -> Refusal {
             message: message.to_owned(),
             details: error.get("details").filter(|details| !details.is_null()).cloned(),
         },
+        (403, _) => Refusal::Forbidden,
         _ => Refusal::Other,
     }
 }
@@ -55,6 +59,7 @@ mod tests {
         match sort(StatusCode::from_u16(status).unwrap(), body.as_bytes()) {
             Refusal::Credential => "credential",
             Refusal::Request { .. } => "request",
+            Refusal::Forbidden => "forbidden",
             Refusal::Other => "other",
         }
     }
@@ -68,7 +73,8 @@ mod tests {
         let spent = r#"{"error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}"#;
         assert_eq!(sorted(429, spent), "credential");
         assert_eq!(sorted(429, &body("rate_limit_error")), "other");
-        assert_eq!(sorted(403, &body("permission_error")), "other");
+        assert_eq!(sorted(403, &body("permission_error")), "forbidden");
+        assert_eq!(sorted(403, &body("authentication_error")), "credential");
         assert_eq!(sorted(400, &body("invalid_request_error")), "request");
         assert_eq!(sorted(413, "<html>too large</html>"), "other");
         assert_eq!(sorted(529, &body("overloaded_error")), "other");

@@ -1,7 +1,10 @@
 //! The promises of the contract, tested against the real server: `sluice::app::Application` on port
 //! 0, with an upstream that does on command whatever an upstream can do, on SQLite or, where
-//! `TEST_DATABASE_URL` names an administrator's PostgreSQL, on a database made for each test.
+//! `TEST_DATABASE_URL` names an administrator's PostgreSQL, on a database made for each test. What is
+//! below `chain` also needs anvil, which `scripts/test chain` installs.
 
+#[cfg(test)]
+mod chain;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
@@ -10,6 +13,8 @@ mod endings;
 mod ledger;
 #[cfg(test)]
 mod money;
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]

@@ -2,10 +2,13 @@
 //! written down a second time.
 
 pub(crate) mod app;
+pub(crate) mod chain;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod prices;
 pub(crate) mod process;
+pub(crate) mod rpc;
 pub(crate) mod sandbox;
 pub(crate) mod sse;
 pub(crate) mod upstream;

@@ -16,11 +16,12 @@ use super::gather::Gather;
 use super::relay::Relay;
 use super::settle::Reservation;
 use crate::domain::api_error::ApiError;
+use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::{Answer, SendError, UpstreamClient};
-use crate::upstream::refusal::{self, Refusal};
+use crate::upstream::refusal::Refusal;
 
 /// A refusal's body is read up to here.
 const REFUSAL_BYTES: usize = 65_536;
@@ -33,6 +34,7 @@ pub(super) struct Attempt {
     pub(super) request: UpstreamRequest,
     pub(super) wants_stream: bool,
     pub(super) upstreams: Vec<UpstreamClient>,
+    pub(super) account_id: AccountId,
 }
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
@@ -133,6 +135,7 @@ impl Attempt {
         if self.wants_stream {
             self.peek(client, answer, deadline).await
         } else {
+            client.upstream.health.note_answer();
             Tried::Json(answer)
         }
     }
@@ -170,7 +173,8 @@ impl Attempt {
         body: &[u8],
         ending: Ending,
     ) -> NoAnswer {
-        match refusal::sort(status, body) {
+        let now = self.shared.clock.now();
+        match client.upstream.sort(status, body, self.account_id, now) {
             Refusal::Credential => {
                 let upstream = &client.upstream.settings.name;
                 tracing::error!(
@@ -179,7 +183,7 @@ impl Attempt {
                     "upstream refuses our credential"
                 );
                 self.shared.metrics.count_alert("upstream refuses our credential");
-                client.upstream.health.rest(self.shared.clock.now().as_millis());
+                client.upstream.health.rest(now.as_millis());
                 NoAnswer::new(Ending::E13, ApiError::unavailable())
             }
             Refusal::Request { kind, message, details } => {
@@ -187,7 +191,9 @@ impl Attempt {
                 (error.kind, error.message, error.details) = (kind.into(), message.into(), details);
                 NoAnswer::new(ending, error)
             }
-            Refusal::Other => NoAnswer::new(ending, ApiError::of_status(status.as_u16())),
+            Refusal::Forbidden | Refusal::Other => {
+                NoAnswer::new(ending, ApiError::of_status(status.as_u16()))
+            }
         }
     }
 
@@ -218,7 +224,10 @@ impl Attempt {
             }
             match opened.meter.first_event() {
                 None => {}
-                Some(FirstEvent::Content) => return Tried::Stream(Box::new(opened)),
+                Some(FirstEvent::Content) => {
+                    client.upstream.health.note_answer();
+                    return Tried::Stream(Box::new(opened));
+                }
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();
                     let status = status_of_event(data);

@@ -121,7 +121,9 @@ impl Exchange {
             reply,
             permit,
         } = parts;
-        let attempt = Attempt { shared: Arc::clone(&shared), request, wants_stream, upstreams };
+        let account_id = record.account_id;
+        let attempt =
+            Attempt { shared: Arc::clone(&shared), request, wants_stream, upstreams, account_id };
         match Reservation::open(record, quote, amount, shared).await {
             Ok(reservation) => attempt.run(reservation, reply).await,
             Err((outcome, quote)) => {

@@ -294,8 +294,12 @@ impl Relay {
         {
             return self.gone.as_ref().map(|gone| gone.ending);
         }
-        let output =
-            self.meter.delivered_output(self.reservation.quote.model.bytes_per_token_milli);
+        let bytes_per_token = self.reservation.quote.model.bytes_per_token_milli;
+        // The exact figure reads an unfinished event again: only where it may matter.
+        if !self.reservation.is_near(self.meter.delivered_output_ceiling(bytes_per_token)) {
+            return None;
+        }
+        let output = self.meter.delivered_output(bytes_per_token);
         match self.reservation.extend(output).await {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,

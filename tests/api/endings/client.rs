@@ -48,6 +48,29 @@ fn e8_a_client_that_leaves_a_visible_stream_pays_what_was_delivered() {
 }
 
 #[test]
+fn e8_leaving_inside_a_huge_delta_pays_what_had_come_of_it() {
+    for is_named in [true, false] {
+        let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+        let (mut exchange, mut answer) = stage.begun("");
+        let words = "x".repeat(360_000);
+        let delta = sse::text(&words);
+        // All but the end of the event: a client that reads bytes has the whole text.
+        let (begun, _) = delta.split_at(delta.find("xxx").unwrap() + words.len());
+        let (name, data) = begun.split_at(begun.find("data:").unwrap());
+        if is_named {
+            exchange.chunk(name);
+        }
+        for piece in data.as_bytes().chunks(30_000) {
+            exchange.chunk(piece);
+        }
+        answer.read_until(&words);
+        answer.leave();
+        exchange.wait_until_left();
+        stage.delivered("E8", 1000, words.len());
+    }
+}
+
+#[test]
 fn e8_what_was_reported_counts_where_it_is_more_than_the_bytes() {
     let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
     let (mut exchange, connection) = stage.stream();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Stage, expect_end, json_answer, json_body, stream_body, usage};
-use crate::support::app::{Builder, CREDENTIAL};
+use crate::support::app::{Account, Builder, CREDENTIAL, TestApp};
 use crate::support::client::End;
 use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
@@ -798,6 +798,96 @@ fn e13_an_upstream_that_refuses_our_credential_is_left_alone_for_a_while() {
     connection.answer(false).finish().expect_ok();
     app.settled(&account, 3);
     assert_eq!((first.count(), second.count()), (2, 2));
+}
+
+/// What a 403 comes to for an account: the upstream's own status, or the operator's trouble.
+fn forbid(app: &TestApp, upstream: &Upstream, account: &Account, body: &str) -> u16 {
+    let connection = app.send(account, body);
+    upstream.next().refuse(403, &error_body("permission_error", CANARY));
+    let response = connection.answer(false).finish();
+    assert!(!response.text().contains("4711"), "{}", response.text());
+    let kind = if response.status == 403 { "permission_error" } else { "api_error" };
+    response.expect_error(response.status, kind);
+    response.status
+}
+
+#[test]
+fn e13_a_403_is_the_operators_trouble_once_several_accounts_have_met_it() {
+    let upstream = Upstream::start();
+    let app = TestApp::with(&upstream);
+    let accounts: Vec<_> = (0..4).map(|_| app.account("5.00")).collect();
+    // However often one account meets it, that may be its own doing.
+    for body in [stream_body(), json_body(), stream_body(), json_body()] {
+        assert_eq!(forbid(&app, &upstream, &accounts[0], &body), 403);
+    }
+    assert_eq!(forbid(&app, &upstream, &accounts[1], &stream_body()), 403);
+    assert_eq!(forbid(&app, &upstream, &accounts[2], &json_body()), 503);
+    let row = app.only_row(&accounts[2]);
+    assert_eq!((&*row.ending, row.cost_nanousd, row.http_status), ("E13", 0, 503));
+    assert_eq!(app.only_row(&accounts[1]).ending, "E2");
+    assert_eq!(app.metric("sluice_alerts_total{what=\"upstream refuses our credential\"}"), 1);
+    // The breaker is open: nobody is sent there.
+    app.messages(&accounts[3], &json_body()).expect_error(503, "api_error");
+    assert!(upstream.next_within(Duration::ZERO).is_none());
+    // When it has closed, one more within the window is enough.
+    app.clock.advance(30_000);
+    assert_eq!(forbid(&app, &upstream, &accounts[0], &stream_body()), 503);
+    // And after the window it takes several again.
+    app.clock.advance(60_000);
+    assert_eq!(forbid(&app, &upstream, &accounts[0], &stream_body()), 403);
+}
+
+#[test]
+fn e13_an_answer_to_anyone_shows_that_the_credential_is_good() {
+    for is_stream in [true, false] {
+        let upstream = Upstream::start();
+        let app = TestApp::with(&upstream);
+        let accounts: Vec<_> = (0..3).map(|_| app.account("5.00")).collect();
+        for account in &accounts[..2] {
+            assert_eq!(forbid(&app, &upstream, account, &json_body()), 403);
+        }
+        let body = if is_stream { stream_body() } else { json_body() };
+        let connection = app.send(&accounts[0], &body);
+        if is_stream {
+            upstream.next().answer_stream(&sse::whole("Hello"));
+        } else {
+            upstream.next().answer_json(&json_answer(1000, 200));
+        }
+        connection.answer(false).finish().expect_ok();
+        assert_eq!(forbid(&app, &upstream, &accounts[2], &stream_body()), 403);
+    }
+}
+
+#[test]
+fn e13_a_403_as_the_first_event_or_to_count_tokens_counts_as_much() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let base_url = format!("http://{}", first.address);
+    let app = Builder::new()
+        .upstream_with("first", &base_url, "forbidden_accounts = 2\nforbidden_window_secs = 5")
+        .upstream("second", second.address)
+        .start();
+    let accounts: Vec<_> = (0..2).map(|_| app.account("5.00")).collect();
+    let count = |account: &Account| {
+        let request =
+            crate::support::client::Request::post("/v1/messages/count_tokens", json_body());
+        app.connect().send(&request.key(&account.key))
+    };
+    for _ in 0..2 {
+        // The two are further apart than the window.
+        app.clock.advance(5_000);
+        let connection = count(&accounts[0]);
+        first.next().refuse(403, &error_body("permission_error", CANARY));
+        connection.answer(false).finish().expect_error(403, "permission_error");
+    }
+    let connection = app.send(&accounts[1], &stream_body());
+    first.next().answer_stream(&sse::error("permission_error", CANARY));
+    // The operator's trouble there is a reason to ask the next.
+    second.next().answer_stream(&sse::whole("Hello"));
+    connection.answer(false).finish().expect_ok();
+    let connection = count(&accounts[1]);
+    second.next().answer_json(r#"{"input_tokens":17}"#);
+    connection.answer(false).finish().expect_ok();
+    assert_eq!(first.count(), 3);
 }
 
 #[test]

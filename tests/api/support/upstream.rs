@@ -102,7 +102,7 @@ fn accept(
 }
 
 /// Reads a request; `None` if the connection ends first.
-fn receive(mut stream: TcpStream) -> Option<Exchange> {
+pub(crate) fn receive(mut stream: TcpStream) -> Option<Exchange> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0_u8; 65_536];
     let mut read = |bytes: &mut Vec<u8>| {

@@ -1,0 +1,37 @@
+//! The chain's side of a deposit: what providers say, and what several of them agree on.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`endpoint`] | one provider as it is reached, its address a secret |
+//! | [`rpc`] | calls, answers and errors of JSON-RPC, and the [`rpc::Provider`] that is asked |
+//! | [`wire`] | the structs that answers are read into, of which only what is needed must be there |
+//! | [`head`], [`blocks`], [`logs`] | scanning: cheap, on one provider's word, never enough for a credit |
+//! | [`facts`], [`trace`] | everything about one transaction that enters a credit |
+//! | [`quorum`] | what enough providers agree on |
+//! | [`contract`] | questions to contracts: signatures, tokens, feeds |
+//! | [`feed`] | the price round in force at a moment |
+//! | [`types`] | hashes, signatures, ABI: the one place that names the Ethereum crate |
+//! | [`xpub`] | addresses derived from the operator's watch-only key |
+//!
+//! Nothing here decides about a deposit, holds state, or trusts a provider: every answer is read strictly where it
+//! matters and tolerantly elsewhere, and no answer whatever may panic.
+
+pub mod blocks;
+pub mod contract;
+pub mod endpoint;
+pub mod facts;
+pub mod feed;
+pub mod head;
+pub mod logs;
+pub mod quorum;
+pub mod rpc;
+pub mod trace;
+pub mod types;
+pub mod wire;
+pub mod xpub;
+
+#[cfg(test)]
+mod fixture;
+
+pub use endpoint::Endpoint;
+pub use rpc::{Priority, Provider, ProviderError};

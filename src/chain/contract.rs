@@ -1,0 +1,193 @@
+//! Questions to contracts that enough providers must answer alike: whose signature it is, what a token or a feed says
+//! of itself, whether there is a contract at all.
+
+use super::quorum::{Verdict, agree, ask_each};
+use super::rpc::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
+use super::types;
+use super::wire::Hex;
+use crate::domain::evm::{EvmAddress, RawAmount};
+
+/// Gas for questions to contracts that the operator chose. Those that users choose get what the caller allows.
+const GAS: u64 = 1_000_000;
+
+/// What a contract answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// These bytes; none at all where there is no contract.
+    Returned(Vec<u8>),
+    /// It failed, which is an answer too.
+    Reverted,
+}
+
+impl Outcome {
+    /// The bytes of a call that did not fail.
+    #[must_use]
+    pub fn returned(&self) -> Option<&[u8]> {
+        match self {
+            Self::Returned(bytes) => Some(bytes),
+            Self::Reverted => None,
+        }
+    }
+}
+
+/// A call to a contract, and where.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The contract.
+    pub to: EvmAddress,
+    /// Selector and arguments.
+    pub data: Vec<u8>,
+    /// What it may use up.
+    pub gas: u64,
+    /// At which block's state.
+    pub at: BlockId,
+}
+
+impl Question {
+    /// The call to send.
+    #[must_use]
+    pub fn to_call(&self) -> Call {
+        Call::contract(self.to, &self.data, self.gas, self.at)
+    }
+}
+
+/// Reads the answer to an `eth_call`.
+///
+/// # Errors
+/// [`ProviderError`] where it is the provider that refused, not the contract.
+pub fn outcome(
+    answer: Result<Box<serde_json::value::RawValue>, CallError>,
+) -> Result<Outcome, ProviderError> {
+    match answer {
+        Err(CallError { kind: CallErrorKind::Reverted, .. }) => Ok(Outcome::Reverted),
+        answer => read(answer).map(|Hex(bytes)| Outcome::Returned(bytes)),
+    }
+}
+
+/// Asks a contract.
+pub async fn call(providers: &[Provider], quorum: usize, question: &Question) -> Verdict<Outcome> {
+    let ask = |provider: &'_ Provider| {
+        let provider = provider.clone();
+        async move {
+            let [answer] = provider.ask_all([question.to_call()]).await?;
+            outcome(answer)
+        }
+    };
+    agree(ask_each(providers, ask).await, quorum, |_, _| "answer of the contract")
+}
+
+/// The code at an address; empty for a plain account. A delegated account (EIP-7702) has 23 bytes that begin with
+/// `0xef0100`.
+pub async fn code(
+    providers: &[Provider],
+    quorum: usize,
+    address: EvmAddress,
+    at: BlockId,
+) -> Verdict<Vec<u8>> {
+    let ask = |provider: &'_ Provider| {
+        let provider = provider.clone();
+        async move { provider.ask_one(Call::code(address, at)).await.map(|Hex(code)| code) }
+    };
+    agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
+}
+
+/// Asks a contract whether a signature is its own (EIP-1271). An address without code, a revert, and any other answer
+/// than the magic value mean no. `question` of the caller bounds the gas, since the contract is the user's choice.
+pub async fn is_valid_signature(
+    providers: &[Provider],
+    quorum: usize,
+    contract: EvmAddress,
+    signed: (&[u8; 32], &[u8]),
+    (gas, at): (u64, BlockId),
+) -> Verdict<bool> {
+    let (hash, signature) = signed;
+    let data = types::is_valid_signature_call(*hash, signature);
+    let question = Question { to: contract, data, gas, at };
+    let ask = |provider: &'_ Provider| {
+        let (provider, call) = (provider.clone(), question.to_call());
+        async move {
+            let [answer] = provider.ask_all([call]).await?;
+            Ok(outcome(answer)?.returned().is_some_and(types::is_magic))
+        }
+    };
+    agree(ask_each(providers, ask).await, quorum, |_, _| "validity of the signature")
+}
+
+/// What a token says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// `decimals()`, if there is such a contract.
+    pub decimals: Option<u8>,
+    /// `symbol()`, if it has a readable one. Anybody can choose any: it identifies nothing.
+    pub symbol: Option<String>,
+}
+
+/// What a feed says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedFacts {
+    /// `description()`, such as `ETH / USD`.
+    pub description: Option<String>,
+    /// `decimals()`.
+    pub decimals: Option<u8>,
+}
+
+/// Asks a token for its decimals and symbol.
+pub async fn token_facts(
+    providers: &[Provider],
+    quorum: usize,
+    token: EvmAddress,
+) -> Verdict<TokenFacts> {
+    let said =
+        ask_each(providers, |provider| number_and_text(provider, token, types::SYMBOL)).await;
+    let facts = |(decimals, symbol)| TokenFacts { decimals, symbol };
+    let difference = |one: &TokenFacts, other: &TokenFacts| {
+        if one.decimals == other.decimals { "symbol" } else { "decimals" }
+    };
+    agree(map(said, facts), quorum, difference)
+}
+
+/// Asks a feed for its description and decimals.
+pub async fn feed_facts(
+    providers: &[Provider],
+    quorum: usize,
+    feed: EvmAddress,
+) -> Verdict<FeedFacts> {
+    let ask = |provider| number_and_text(provider, feed, types::DESCRIPTION);
+    let said = ask_each(providers, ask).await;
+    let facts = |(decimals, description)| FeedFacts { description, decimals };
+    let difference = |one: &FeedFacts, other: &FeedFacts| {
+        if one.decimals == other.decimals { "description" } else { "decimals" }
+    };
+    agree(map(said, facts), quorum, difference)
+}
+
+/// A holder's balance of a token, `None` where there is no such contract.
+pub async fn balance(
+    providers: &[Provider],
+    quorum: usize,
+    (token, holder): (EvmAddress, EvmAddress),
+    at: BlockId,
+) -> Verdict<Option<RawAmount>> {
+    let question = Question { to: token, data: types::balance_call(holder), gas: GAS, at };
+    let Verdict { agreement, dissenting, silent } = call(providers, quorum, &question).await;
+    let amount = |outcome: Outcome| outcome.returned().and_then(types::read_amount);
+    Verdict { agreement: agreement.map(amount), dissenting, silent }
+}
+
+async fn number_and_text(
+    provider: &Provider,
+    contract: EvmAddress,
+    text: [u8; 4],
+) -> Result<(Option<u8>, Option<String>), ProviderError> {
+    let call = |selector: [u8; 4]| Call::contract(contract, &selector, GAS, BlockId::Latest);
+    let [decimals, text] = provider.ask_all([call(types::DECIMALS), call(text)]).await?;
+    let (decimals, text) = (outcome(decimals)?, outcome(text)?);
+    Ok((decimals.returned().and_then(types::read_u8), text.returned().and_then(types::read_text)))
+}
+
+fn map<T, U>(
+    said: Vec<super::quorum::Said<T>>,
+    into: impl Fn(T) -> U,
+) -> Vec<super::quorum::Said<U>> {
+    said.into_iter().map(|(name, answer)| (name, answer.map(&into))).collect()
+}

@@ -1,0 +1,220 @@
+//! Everything about one transaction that enters a credit, read afresh from one provider and held against itself. A
+//! credit needs several providers to say the same: see [`super::quorum`].
+
+use serde_json::json;
+
+use super::logs::transfer_of;
+use super::rpc::{BlockId, Call, Provider, ProviderError, read};
+use super::trace;
+use super::wire::{BlockBody, Hex, LogBody, ReceiptBody, TxBody};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::Asset;
+use crate::domain::evm::{BlockHash, EvmAddress, RawAmount, TxHash};
+
+/// Logs of one transaction, and value-carrying frames of its trace, at most.
+pub const TRANSFERS_MAX: usize = 10_000;
+
+/// Arbitrum's own bookkeeping, which moves nothing of anybody's.
+const ARBITRUM_INTERNAL: u64 = 0x6a;
+/// Senders of transactions that a chain makes by itself: Polygon's state sync, the OP stack, Arbitrum.
+const SYSTEM_SENDERS: [EvmAddress; 3] = [
+    EvmAddress::ZERO,
+    EvmAddress([
+        0xde, 0xad, 0xde, 0xad, 0xde, 0xad, 0xde, 0xad, 0xde, 0xad, 0xde, 0xad, 0xde, 0xad, 0xde,
+        0xad, 0xde, 0xad, 0x00, 0x01,
+    ]),
+    EvmAddress([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 0x4b, 0x05]),
+];
+
+/// What one provider knows of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// Nothing.
+    Unknown,
+    /// It has not seen it in a block, or does not have its receipt yet.
+    Pending,
+    /// It is in a block.
+    Mined(TxFacts),
+}
+
+/// A transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxFacts {
+    /// Which.
+    pub tx_hash: TxHash,
+    /// Who signed it. Not necessarily who pays: see [`Transfer::from`].
+    pub sender: EvmAddress,
+    /// Whether it succeeded; a failed one moves nothing.
+    pub is_success: bool,
+    /// The height of its block.
+    pub block_number: u64,
+    /// Its block, which is on the provider's chain.
+    pub block_hash: BlockHash,
+    /// The time of that block.
+    pub block_time: UnixMillis,
+    /// What it moved: tokens by their logs, then coins. Tokens of any contract, among them forged ones.
+    pub transfers: Vec<Transfer>,
+    /// Whether coins moved by contracts inside are among the transfers.
+    pub is_traced: bool,
+    /// Whether the chain itself made it; then nothing counts as a transfer.
+    pub is_system: bool,
+}
+
+/// One movement of coins or tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// For a token the place of its log within the receipt, from 0. For coins −1 − k, with k the place of the frame
+    /// among those that carried coins, depth first. Both stay the same when the transaction is mined again elsewhere,
+    /// unlike `logIndex`, which counts within the block.
+    pub ordinal: i32,
+    /// What.
+    pub asset: Asset,
+    /// Whose it was: for a token topic 1, for coins the frame's caller, which at the top is the sender.
+    pub from: EvmAddress,
+    /// Whose it is.
+    pub to: EvmAddress,
+    /// How much. May be zero for tokens, and anything for forged ones.
+    pub raw: RawAmount,
+}
+
+impl TxFacts {
+    /// The first field in which two accounts of one transaction differ.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> &'static str {
+        let fields = [
+            ("transaction", self.tx_hash == other.tx_hash),
+            ("status", self.is_success == other.is_success),
+            ("block number", self.block_number == other.block_number),
+            ("block hash", self.block_hash == other.block_hash),
+            ("block time", self.block_time == other.block_time),
+            ("sender", self.sender == other.sender && self.is_system == other.is_system),
+            ("trace", self.is_traced == other.is_traced),
+            ("transfers", self.transfers == other.transfers),
+        ];
+        fields
+            .into_iter()
+            .find_map(|(name, is_same)| (!is_same).then_some(name))
+            .unwrap_or("nothing")
+    }
+}
+
+/// Asks one provider for a transaction; with `wants_trace` also for what contracts moved inside it, which only a
+/// provider that has traces can answer.
+///
+/// A receipt that is not there says nothing: nodes behind a balancer lag. It is never taken for a failure.
+///
+/// # Errors
+/// [`ProviderError`], also where its answers contradict one another, or where it lacks a status.
+pub async fn sight(
+    provider: &Provider,
+    tx_hash: TxHash,
+    wants_trace: bool,
+) -> Result<Sighting, ProviderError> {
+    let name = json!([tx_hash.to_string()]);
+    let calls = [
+        Call::new("eth_getTransactionByHash", name.clone()),
+        Call::new("eth_getTransactionReceipt", name),
+    ];
+    let [tx, receipt] = provider.ask_all(calls).await?;
+    let (tx, receipt): (Option<TxBody>, Option<ReceiptBody>) = (read(tx)?, read(receipt)?);
+    let (tx, receipt) = match (tx, receipt) {
+        (None, None) => return Ok(Sighting::Unknown),
+        (Some(_), None) => return Ok(Sighting::Pending),
+        (None, Some(_)) => return implausible("a receipt of an unknown transaction"),
+        (Some(tx), Some(receipt)) => (tx, receipt),
+    };
+    check(provider, tx_hash, &tx, &receipt)?;
+    let is_success = match receipt.status {
+        Some(Hex(0)) => false,
+        Some(Hex(1)) => true,
+        Some(_) => return implausible("a status that is neither success nor failure"),
+        None => return implausible("a receipt without a status"),
+    };
+
+    let mut calls = vec![Call::block(BlockId::Number(receipt.block_number.0), false)];
+    if wants_trace {
+        calls.push(trace::call(tx_hash));
+    }
+    let mut answers = provider.ask(calls).await?.into_iter();
+    let block: Option<BlockBody> = read(answers.next().ok_or(ProviderError::WrongId)?)?;
+    let block = block.map(|block| block.block_ref()).transpose()?;
+    let Some(block) = block.filter(|block| block.hash == receipt.block_hash.0) else {
+        return implausible("a receipt whose block is not on the chain");
+    };
+    if block.number != receipt.block_number.0 {
+        return Err(ProviderError::BadAnswer("another block than was asked for"));
+    }
+
+    let is_system = tx.kind == Some(Hex(ARBITRUM_INTERNAL)) || SYSTEM_SENDERS.contains(&tx.from.0);
+    let mut transfers = Vec::new();
+    if is_success && !is_system {
+        token_transfers(&receipt.logs, &mut transfers)?;
+    }
+    let coins = match answers.next() {
+        Some(answer) => trace::read_transfers(answer, &tx, is_success)?,
+        None => trace::top_level(&tx)?.into_iter().collect(),
+    };
+    if is_success && !is_system {
+        transfers.extend(coins);
+    }
+    Ok(Sighting::Mined(TxFacts {
+        tx_hash,
+        sender: tx.from.0,
+        is_success,
+        block_number: block.number,
+        block_hash: block.hash,
+        block_time: block.time,
+        transfers,
+        is_traced: wants_trace,
+        is_system,
+    }))
+}
+
+/// Holds the two answers against the question and one another.
+fn check(
+    provider: &Provider,
+    tx_hash: TxHash,
+    tx: &TxBody,
+    receipt: &ReceiptBody,
+) -> Result<(), ProviderError> {
+    if tx.hash.0 != tx_hash || receipt.transaction_hash.0 != tx_hash {
+        return Err(ProviderError::BadAnswer("another transaction than was asked for"));
+    }
+    if let Some(Hex(told)) = tx.chain_id
+        && i64::try_from(told) != Ok(provider.chain_id().0)
+    {
+        return Err(ProviderError::WrongChain { told });
+    }
+    if tx.block_hash.is_some_and(|hash| hash != receipt.block_hash) {
+        return implausible("a transaction in one block and its receipt in another");
+    }
+    let is_foreign = |log: &LogBody| {
+        log.removed == Some(true)
+            || log.transaction_hash.is_some_and(|hash| hash.0 != tx_hash)
+            || log.block_hash.is_some_and(|hash| hash != receipt.block_hash)
+    };
+    if receipt.logs.iter().any(is_foreign) {
+        return implausible("a receipt with logs that are not its own");
+    }
+    if receipt.status == Some(Hex(0)) && !receipt.logs.is_empty() {
+        return implausible("logs of a transaction that failed");
+    }
+    Ok(())
+}
+
+fn token_transfers(logs: &[LogBody], transfers: &mut Vec<Transfer>) -> Result<(), ProviderError> {
+    if logs.len() > TRANSFERS_MAX {
+        return Err(ProviderError::TooLarge);
+    }
+    for (ordinal, log) in (0..).zip(logs) {
+        if let Some((from, to, amount)) = transfer_of(log) {
+            let (asset, raw) = (Asset::Token(log.address.0), RawAmount(amount));
+            transfers.push(Transfer { ordinal, asset, from, to, raw });
+        }
+    }
+    Ok(())
+}
+
+const fn implausible<T>(why: &'static str) -> Result<T, ProviderError> {
+    Err(ProviderError::Implausible(why))
+}

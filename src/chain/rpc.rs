@@ -1,0 +1,225 @@
+//! JSON-RPC as the chain's functions use it: calls go out in batches through a [`Provider`], answers come back in
+//! the order of the calls. Who sends them is the `RpcActor`, behind the [`Batch`] message.
+
+pub mod answer;
+pub mod breaker;
+pub mod error;
+pub mod pace;
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use futures_util::future::try_join_all;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::endpoint::Endpoint;
+use crate::domain::evm::{BlockHash, ChainId, EvmAddress, to_hex};
+pub use error::{CallError, CallErrorKind, ProviderError};
+
+/// One call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The method's name.
+    pub method: &'static str,
+    /// Its parameters, an array.
+    pub params: Value,
+}
+
+/// Where a question about state or a block is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockId {
+    /// The newest block, which may yet go.
+    Latest,
+    /// The newest block that the chain calls final.
+    Finalized,
+    /// The block of that number.
+    Number(u64),
+    /// The block of that hash, and only if it is on the chain (EIP-1898).
+    Hash(BlockHash),
+}
+
+impl BlockId {
+    fn to_param(self) -> Value {
+        match self {
+            Self::Latest => json!("latest"),
+            Self::Finalized => json!("finalized"),
+            Self::Number(number) => json!(quantity(number)),
+            Self::Hash(hash) => json!({ "blockHash": hash.to_string(), "requireCanonical": true }),
+        }
+    }
+}
+
+impl Call {
+    /// A call of any method.
+    #[must_use]
+    pub const fn new(method: &'static str, params: Value) -> Self {
+        Self { method, params }
+    }
+
+    /// `eth_getBlockByNumber`, or by hash.
+    #[must_use]
+    pub fn block(id: BlockId, with_transactions: bool) -> Self {
+        match id {
+            BlockId::Hash(hash) => {
+                Self::new("eth_getBlockByHash", json!([hash.to_string(), with_transactions]))
+            }
+            id => Self::new("eth_getBlockByNumber", json!([id.to_param(), with_transactions])),
+        }
+    }
+
+    /// `eth_call` without a sender.
+    #[must_use]
+    pub fn contract(to: EvmAddress, data: &[u8], gas: u64, at: BlockId) -> Self {
+        let call = json!({ "to": to.to_string(), "data": to_hex(data), "gas": quantity(gas) });
+        Self::new("eth_call", json!([call, at.to_param()]))
+    }
+
+    /// `eth_getCode`.
+    #[must_use]
+    pub fn code(address: EvmAddress, at: BlockId) -> Self {
+        Self::new("eth_getCode", json!([address.to_string(), at.to_param()]))
+    }
+}
+
+/// A number as JSON-RPC wants it.
+#[must_use]
+pub fn quantity(number: u64) -> String {
+    format!("{number:#x}")
+}
+
+/// Who goes first where a provider cannot take everything at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Priority {
+    /// Scanning, finality, and what enters a credit.
+    #[default]
+    Credit,
+    /// Claims of users, of which there may be any number.
+    Claim,
+}
+
+/// The answers to a batch, in its order: a raw result, or the provider's refusal of that call.
+pub type Answers = Vec<Result<Box<RawValue>, CallError>>;
+
+/// Calls that go out as one request, as few as the provider takes at once.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Answers, ProviderError>")]
+pub struct Batch {
+    /// The calls.
+    pub calls: Vec<Call>,
+    /// Its turn.
+    pub priority: Priority,
+}
+
+/// A handle on one provider of one chain; cheap to clone.
+#[derive(Clone)]
+pub struct Provider {
+    name: Arc<str>,
+    chain_id: ChainId,
+    has_traces: bool,
+    batch_max: usize,
+    priority: Priority,
+    recipient: Recipient<Batch>,
+}
+
+impl Provider {
+    /// A handle on whoever answers for `endpoint`.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint, recipient: Recipient<Batch>) -> Self {
+        Self {
+            name: endpoint.name.as_str().into(),
+            chain_id: endpoint.chain_id,
+            has_traces: endpoint.has_traces,
+            batch_max: endpoint.batch_max.max(1),
+            priority: Priority::default(),
+            recipient,
+        }
+    }
+
+    /// The name in the operator's config.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The chain that it must speak for.
+    #[must_use]
+    pub const fn chain_id(&self) -> ChainId {
+        self.chain_id
+    }
+
+    /// Whether it traces transactions.
+    #[must_use]
+    pub const fn has_traces(&self) -> bool {
+        self.has_traces
+    }
+
+    /// The same provider, asked at another priority.
+    #[must_use]
+    pub fn at(&self, priority: Priority) -> Self {
+        Self { priority, ..self.clone() }
+    }
+
+    /// Asks any number of calls, in as many requests as it takes.
+    ///
+    /// # Errors
+    /// [`ProviderError`] if any of the requests failed as a whole.
+    pub async fn ask(&self, mut calls: Vec<Call>) -> Result<Answers, ProviderError> {
+        let mut requests = Vec::new();
+        while !calls.is_empty() {
+            let rest = calls.split_off(calls.len().min(self.batch_max));
+            let batch =
+                Batch { calls: std::mem::replace(&mut calls, rest), priority: self.priority };
+            let expected = batch.calls.len();
+            requests.push(async move {
+                let sent = self.recipient.send(batch).await;
+                let answers = sent.map_err(|_| ProviderError::Stopped)??;
+                // Whoever sits behind the recipient: later code takes answers by their place.
+                if answers.len() == expected { Ok(answers) } else { Err(ProviderError::WrongId) }
+            });
+        }
+        Ok(try_join_all(requests).await?.into_iter().flatten().collect())
+    }
+
+    /// Asks a fixed number of calls.
+    ///
+    /// # Errors
+    /// As [`Provider::ask`].
+    pub async fn ask_all<const N: usize>(
+        &self,
+        calls: [Call; N],
+    ) -> Result<[Result<Box<RawValue>, CallError>; N], ProviderError> {
+        let answers = self.ask(calls.into()).await?;
+        answers.try_into().map_err(|_| ProviderError::WrongId)
+    }
+
+    /// Asks one call and reads its answer.
+    ///
+    /// # Errors
+    /// As [`Provider::ask`], and for a call that is refused or answered unreadably.
+    pub async fn ask_one<T: DeserializeOwned>(&self, call: Call) -> Result<T, ProviderError> {
+        let [answer] = self.ask_all([call]).await?;
+        read(answer)
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Provider({} of chain {})", self.name, self.chain_id)
+    }
+}
+
+/// Reads the answer of a call that must succeed.
+///
+/// # Errors
+/// [`ProviderError::Call`] or [`ProviderError::BadAnswer`].
+pub fn read<T: DeserializeOwned>(
+    answer: Result<Box<RawValue>, CallError>,
+) -> Result<T, ProviderError> {
+    let raw = answer.map_err(ProviderError::Call)?;
+    // The error would quote what it could not read.
+    serde_json::from_str(raw.get())
+        .map_err(|_| ProviderError::BadAnswer("a result of another shape"))
+}

@@ -1,0 +1,1 @@
+//! Tests of hashes, signatures and the ABI.

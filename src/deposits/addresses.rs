@@ -1,0 +1,50 @@
+//! An address for one account alone, derived from the operator's watch-only key. An index is issued once, whatever
+//! happens to its account.
+
+use super::DepositError;
+use crate::chain::xpub::Xpub;
+use crate::db::deposit_addresses::{self, AddressRow};
+use crate::db::{AnyConnection, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::{EvmAddress, to_hex};
+use crate::domain::ids::AccountId;
+
+/// The account's address, issued now if it has none.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn of_account(
+    conn: &mut AnyConnection,
+    xpub: &Xpub,
+    account_id: AccountId,
+    now: UnixMillis,
+) -> Result<EvmAddress, DepositError> {
+    let stored = match deposit_addresses::of_account(conn, account_id)? {
+        Some(row) => row,
+        None => issue(conn, xpub, account_id, now)?,
+    };
+    let unreadable = || DepositError::Unreadable("address".to_owned());
+    EvmAddress::from_slice(&stored.address).ok_or_else(unreadable)
+}
+
+fn issue(
+    conn: &mut AnyConnection,
+    xpub: &Xpub,
+    account_id: AccountId,
+    now: UnixMillis,
+) -> Result<AddressRow, DepositError> {
+    transaction::write(conn, |conn| {
+        // The counter's row is the lock: whoever was faster has stored an address by now.
+        let fingerprint = to_hex(&xpub.fingerprint());
+        let index = deposit_addresses::next_index(conn, &fingerprint)?;
+        if let Some(row) = deposit_addresses::of_account(conn, account_id)? {
+            return Ok(row);
+        }
+        let unreadable = || DepositError::Unreadable("address".to_owned());
+        let place = u32::try_from(index).map_err(|_| unreadable())?;
+        let address = xpub.address(place).map_err(|_| unreadable())?;
+        let row = AddressRow::issued(address, &fingerprint, index, account_id, now);
+        deposit_addresses::insert(conn, &row)?;
+        Ok(row)
+    })
+}

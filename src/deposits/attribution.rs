@@ -1,0 +1,99 @@
+//! Whose a transfer is: its address is one account's own, or its payer is a wallet that an account has proven. Fixed
+//! at inclusion by the link then in force, else by the first proof after it.
+
+use crate::db::wallets::{self, WalletRow};
+use crate::db::{AnyConnection, DbError, deposit_addresses};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::ids::AccountId;
+
+/// Whose a transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribution {
+    /// An account's, by its own address or by the link of that row number.
+    Account {
+        /// Whose.
+        account_id: AccountId,
+        /// The link that says so.
+        wallet_id: Option<i64>,
+    },
+    /// Nobody has proven the payer yet.
+    Nobody,
+    /// It was paid to an address of an account that is gone.
+    ErasedAccount,
+}
+
+/// Whose the transfer from one address to another is, in a block of the time `at`.
+///
+/// # Errors
+/// [`DbError`].
+pub fn attribute(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    (from, to): (EvmAddress, EvmAddress),
+    at: UnixMillis,
+) -> Result<Attribution, DbError> {
+    if let Some(address) = deposit_addresses::find(conn, to)? {
+        return Ok(match address.account_id {
+            Some(id) => Attribution::Account { account_id: AccountId(id), wallet_id: None },
+            None => Attribution::ErasedAccount,
+        });
+    }
+    let links = wallets::links(conn, from, chain_id)?;
+    Ok(match deciding_link(&links, at) {
+        Some(link) => Attribution::Account {
+            account_id: AccountId(link.account_id),
+            wallet_id: Some(link.id),
+        },
+        None => Attribution::Nobody,
+    })
+}
+
+/// The link in force at `at`, else the first that was made after it. `links` are in the order of their proofs.
+fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
+    let at = at.as_millis();
+    let in_force = |link: &&WalletRow| {
+        link.proven_at <= at && link.ended_at.is_none_or(|ended_at| ended_at > at)
+    };
+    let after = |link: &&WalletRow| link.proven_at > at;
+    links.iter().rev().find(in_force).or_else(|| links.iter().find(after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(id: i64, proven_at: i64, ended_at: Option<i64>) -> WalletRow {
+        WalletRow {
+            id,
+            public_id: format!("wal_{id}"),
+            account_id: id,
+            kind: "eoa".to_owned(),
+            chain_id: 0,
+            address: vec![1; 20],
+            proof_hash: None,
+            proof_signature: None,
+            proven_at,
+            ended_at,
+            end_reason: None,
+        }
+    }
+
+    #[test]
+    fn the_link_at_inclusion_decides_and_else_the_first_proof_after_it() {
+        let links = [link(1, 100, Some(200)), link(2, 300, Some(400)), link(3, 400, None)];
+        let at = |at| deciding_link(&links, UnixMillis::from_millis(at)).map(|link| link.id);
+        // Before any proof: the first.
+        assert_eq!(at(50), Some(1));
+        assert_eq!(at(100), Some(1));
+        assert_eq!(at(199), Some(1));
+        // Unlinked, then proven again by another: the transfer in between is the next one's.
+        assert_eq!(at(200), Some(2));
+        assert_eq!(at(399), Some(2));
+        // Moved: from that moment on it is the new one's.
+        assert_eq!(at(400), Some(3));
+        assert_eq!(at(9999), Some(3));
+        assert_eq!(deciding_link(&links[..1], UnixMillis::from_millis(200)), None);
+        assert_eq!(deciding_link(&[], UnixMillis::from_millis(0)), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! Claims of transaction hashes. A claim speeds up and explains; it never says whose a deposit is.
+
+use super::DepositError;
+use crate::config::Deposits;
+use crate::db::deposit_claims::{self, ClaimRow};
+use crate::db::deposits::{self, DepositRow};
+use crate::db::{AnyConnection, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{ClaimReason, ClaimState};
+use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::ids::{AccountId, public_id};
+
+/// Milliseconds of the window in which claims are counted.
+const HOUR: i64 = 3_600_000;
+/// First pause between two look-ups of an unknown hash, in milliseconds; it doubles.
+const PAUSE: i64 = 10_000;
+
+/// What came of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is kept; perhaps it was made before.
+    Kept(ClaimRow),
+    /// The account has as many open claims as it may have.
+    TooManyOpen,
+    /// The account has made as many claims within the hour as it may make.
+    TooManyRecent,
+}
+
+/// Keeps a claim of an account. One that was made before is answered as it stands; one that was refused is looked up
+/// again.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn submit(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+    limits: &Deposits,
+    now: UnixMillis,
+) -> Result<Submitted, DepositError> {
+    let stored = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
+    let is_refused =
+        |claim: &ClaimRow| ClaimState::parse(&claim.state) == Some(ClaimState::Rejected);
+    if let Some(claim) = stored.as_ref().filter(|claim| !is_refused(claim)) {
+        return Ok(Submitted::Kept(claim.clone()));
+    }
+    let (open, recent) = deposit_claims::counts(conn, account_id, now.plus_millis(-HOUR))?;
+    if open >= limits.open_claims_max_per_account.into() {
+        return Ok(Submitted::TooManyOpen);
+    }
+    if recent >= limits.claims_per_hour_per_account.into() {
+        return Ok(Submitted::TooManyRecent);
+    }
+    let row = ClaimRow {
+        id: 0,
+        public_id: public_id("claim_")?,
+        account_id: account_id.0,
+        chain_id: chain_id.0,
+        tx_hash: tx_hash.as_bytes().to_vec(),
+        state: ClaimState::Submitted.as_str().to_owned(),
+        reason: None,
+        tries: 0,
+        check_at: Some(now.as_millis()),
+        created_at: now.as_millis(),
+        updated_at: now.as_millis(),
+    };
+    transaction::write(conn, |conn| {
+        let claim = deposit_claims::submit(conn, &row)?;
+        if stored.is_some() {
+            deposit_claims::reopen(conn, claim.id, now)?;
+        }
+        // What the scan has found already needs no look-up.
+        settle_by_rows(conn, &claim, now)?;
+        let claim = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
+        Ok(claim.map_or(Submitted::TooManyOpen, Submitted::Kept))
+    })
+}
+
+/// The deposits of the claimed transaction, as far as the claiming account may see them: its own, and those that
+/// nobody has proven the payer of.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn deposits_of(
+    conn: &mut AnyConnection,
+    claim: &ClaimRow,
+) -> Result<Vec<DepositRow>, DepositError> {
+    let mut rows = of_claim(conn, claim)?;
+    rows.retain(|row| row.account_id.is_none_or(|id| id == claim.account_id));
+    Ok(rows)
+}
+
+/// Settles a claim by deposits that are known already; whether there are any.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn settle_by_rows(
+    conn: &mut AnyConnection,
+    claim: &ClaimRow,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    let rows = of_claim(conn, claim)?;
+    if rows.is_empty() {
+        return Ok(false);
+    }
+    let is_others = |row: &DepositRow| row.account_id.is_some_and(|id| id != claim.account_id);
+    let (state, reason) = if rows.iter().all(is_others) {
+        (ClaimState::Rejected, Some(ClaimReason::OtherAccount))
+    } else {
+        (ClaimState::Matched, None)
+    };
+    deposit_claims::set_state(conn, claim.id, state, reason, None, now)?;
+    Ok(true)
+}
+
+/// Refuses a claim.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn reject(
+    conn: &mut AnyConnection,
+    claim: &ClaimRow,
+    reason: ClaimReason,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let rejected = ClaimState::Rejected;
+    Ok(deposit_claims::set_state(conn, claim.id, rejected, Some(reason), None, now)?)
+}
+
+/// Looks a claim up again later, or gives it up once it was open for `open_millis`. `is_unknown` is whether no
+/// provider knows the transaction; else only an answer is missing.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn put_off(
+    conn: &mut AnyConnection,
+    claim: &ClaimRow,
+    is_unknown: bool,
+    open_millis: i64,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let age = now.millis_since(UnixMillis::from_millis(claim.created_at));
+    if is_unknown && age >= open_millis {
+        return reject(conn, claim, ClaimReason::Expired, now);
+    }
+    let state = if is_unknown { ClaimState::NotFound } else { ClaimState::Submitted };
+    let doubled = u32::try_from(claim.tries.clamp(0, 8)).unwrap_or(8);
+    let pause = PAUSE.saturating_mul(2_i64.saturating_pow(doubled));
+    let next = Some(now.plus_millis(pause));
+    Ok(deposit_claims::set_state(conn, claim.id, state, None, next, now)?)
+}
+
+fn of_claim(conn: &mut AnyConnection, claim: &ClaimRow) -> Result<Vec<DepositRow>, DepositError> {
+    let unreadable = || DepositError::Unreadable(claim.public_id.clone());
+    let tx_hash = TxHash::from_slice(&claim.tx_hash).ok_or_else(unreadable)?;
+    Ok(deposits::of_transaction(conn, ChainId(claim.chain_id), tx_hash)?)
+}

@@ -1,0 +1,157 @@
+//! The moves of a deposit that touch money, each with its row and its ledger entry in one transaction.
+
+use super::DepositError;
+use crate::db::deposits::{self, DepositRow};
+use crate::db::{AnyConnection, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::ChainId;
+use crate::domain::money::NanoUsd;
+use crate::ledger::{self, Command, EntryKind, Outcome};
+
+/// Name of a deposit's n-th credit in the books.
+#[must_use]
+pub fn reference(row: &DepositRow) -> String {
+    format!("{}:{}", row.public_id, row.credit_number)
+}
+
+/// Credits `row` with its value, from the revision that was read. `false` if somebody has changed it since: then
+/// nothing was credited.
+///
+/// # Errors
+/// [`DepositError`]; nothing was credited, unless the commit's outcome is unknown, and then the row tells.
+pub fn credit(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    transaction::write(conn, |conn| credit_within(conn, row, now))
+}
+
+/// The same within a write transaction of the caller's.
+///
+/// # Errors
+/// [`DepositError`]; the transaction must then be given up.
+pub fn credit_within(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let account_id = row.account().ok_or_else(unreadable)?;
+    let amount = NanoUsd::from_nanos(row.value_nanousd.ok_or_else(unreadable)?);
+    let credited = DepositRow {
+        state: DepositState::Credited.as_str().to_owned(),
+        reason: None,
+        credit_number: row.credit_number.saturating_add(1),
+        ..row.clone()
+    };
+    let command = Command::Credit {
+        account_id,
+        kind: EntryKind::Deposit,
+        reference: reference(&credited),
+        amount,
+    };
+    move_with_entry(conn, &credited, command, now)
+}
+
+/// Takes a credit back, because its block left the chain. The balance may go below zero.
+///
+/// # Errors
+/// As [`credit`].
+pub fn reverse(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let account_id = row.account().ok_or_else(unreadable)?;
+    let value = NanoUsd::from_nanos(row.value_nanousd.ok_or_else(unreadable)?);
+    let reversed = DepositRow {
+        state: DepositState::Reversed.as_str().to_owned(),
+        reason: None,
+        ..row.clone()
+    };
+    let command = Command::Credit {
+        account_id,
+        kind: EntryKind::Reversal,
+        reference: reference(row),
+        amount: value.negated().map_err(ledger::LedgerError::from)?,
+    };
+    transaction::write(conn, |conn| move_with_entry(conn, &reversed, command, now))
+}
+
+fn move_with_entry(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    command: Command,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    if !deposits::change(conn, row, now)? {
+        return Ok(false);
+    }
+    match ledger::apply_within(conn, &[command], now)?.as_slice() {
+        [Outcome::Credited] => Ok(true),
+        // The row said that this entry was not made; the transaction is given up.
+        _ => Err(DepositError::Contradiction(row.public_id.clone())),
+    }
+}
+
+/// What became of a deposit that was held against the minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// It may be credited.
+    Yes,
+    /// Not yet: it waits for more of its kind.
+    NotYet,
+    /// Somebody has changed it since it was read.
+    Changed,
+}
+
+/// Holds a valued deposit against the minimum of its coin, together with those of the account that were too small so
+/// far. If they reach it together, the others are sent on as well.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn hold_against_minimum(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    minimum: NanoUsd,
+    now: UnixMillis,
+) -> Result<Reached, DepositError> {
+    let value = row.value_nanousd.unwrap_or_default();
+    let has_reached = row.reason.as_deref() == Some(DepositReason::MinimumReached.as_str());
+    if has_reached || value >= minimum.as_nanos() {
+        return Ok(Reached::Yes);
+    }
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let account_id = row.account().ok_or_else(unreadable)?;
+    transaction::write(conn, |conn| {
+        let chain_id = ChainId(row.chain_id);
+        let others = deposits::below_minimum(conn, account_id, chain_id, row.token.as_deref())?;
+        let values = others.iter().filter_map(|other| other.value_nanousd);
+        let total = values.fold(value, i64::saturating_add);
+        let is_reached = total >= minimum.as_nanos();
+        let (state, reason) = if is_reached {
+            (DepositState::Confirming, Some(DepositReason::MinimumReached))
+        } else {
+            (DepositState::BelowMinimum, None)
+        };
+        let moved = |row: &DepositRow| DepositRow {
+            state: state.as_str().to_owned(),
+            reason: reason.map(|reason| reason.as_str().to_owned()),
+            check_at: now.as_millis(),
+            ..row.clone()
+        };
+        if !deposits::change(conn, &moved(row), now)? {
+            return Ok(Reached::Changed);
+        }
+        if is_reached {
+            for other in &others {
+                deposits::change(conn, &moved(other), now)?;
+            }
+        }
+        // All of them come round again, now exempt, and each is credited by itself.
+        Ok(Reached::NotYet)
+    })
+}

@@ -1,0 +1,82 @@
+//! Which addresses and coins of a chain are ours to credit.
+
+use std::collections::HashSet;
+
+use crate::chain::facts::Transfer;
+use crate::config::Chain;
+use crate::domain::deposit::Asset;
+use crate::domain::evm::EvmAddress;
+
+/// The addresses that are paid to, the ones that never pay in, and the coins that count on one chain.
+#[derive(Clone, Debug, Default)]
+pub struct Ours {
+    treasury: Option<EvmAddress>,
+    derived: HashSet<EvmAddress>,
+    /// Sweeps and gas money come from these.
+    own: HashSet<EvmAddress>,
+    tokens: HashSet<EvmAddress>,
+    takes_native: bool,
+}
+
+/// What a transfer is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearing {
+    /// It pays one of our addresses in a coin that counts.
+    Deposit,
+    /// It pays one of our addresses, from one of our addresses.
+    OwnTransfer,
+    /// It pays one of our addresses in a token that does not count.
+    UnsupportedToken,
+    /// It has nothing to do with us.
+    None,
+}
+
+impl Ours {
+    /// What the config says, with the addresses that were derived so far.
+    #[must_use]
+    pub fn new(chain: &Chain, own_addresses: &[EvmAddress], derived: HashSet<EvmAddress>) -> Self {
+        Self {
+            treasury: chain.treasury,
+            derived,
+            own: own_addresses.iter().copied().collect(),
+            tokens: chain.tokens.iter().map(|token| token.address).collect(),
+            takes_native: chain.native.is_some(),
+        }
+    }
+
+    /// Whether an address is one that deposits are paid to.
+    #[must_use]
+    pub fn is_payee(&self, address: EvmAddress) -> bool {
+        self.treasury == Some(address) || self.derived.contains(&address)
+    }
+
+    /// Whether money from there is the operator's own.
+    #[must_use]
+    pub fn is_own(&self, address: EvmAddress) -> bool {
+        self.own.contains(&address) || self.is_payee(address)
+    }
+
+    /// Every address that deposits are paid to.
+    #[must_use]
+    pub fn payees(&self) -> Vec<EvmAddress> {
+        self.treasury.iter().chain(&self.derived).copied().collect()
+    }
+
+    /// What a transfer is to us.
+    #[must_use]
+    pub fn bearing(&self, transfer: &Transfer) -> Bearing {
+        let counts = match transfer.asset {
+            Asset::Native => self.takes_native,
+            Asset::Token(token) => self.tokens.contains(&token),
+        };
+        if !self.is_payee(transfer.to) || transfer.raw.is_zero() {
+            Bearing::None
+        } else if !counts {
+            Bearing::UnsupportedToken
+        } else if self.is_own(transfer.from) {
+            Bearing::OwnTransfer
+        } else {
+            Bearing::Deposit
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What an operator may decide about a deposit by hand, each time with a reason that is written down.
+
+use super::DepositError;
+use super::credit::credit_within;
+use super::refund::audit;
+use crate::db::deposits::{self, DepositRow};
+use crate::db::{AnyConnection, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
+
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// Done, and written down.
+    Done,
+    /// The deposit is not in a state in which this can be decided.
+    NotNow,
+    /// Nobody knows what it is worth: a value has to be given.
+    NoValue,
+    /// Nobody knows whose it is: it has to be attributed first.
+    NoAccount,
+    /// It was changed while this was decided. Look again.
+    Changed,
+}
+
+/// Credits a held deposit, with the proposed value or another one.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn approve(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    value: Option<NanoUsd>,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    if row.state() != Some(DepositState::Held) || is_refund(row) {
+        return Ok(Decided::NotNow);
+    }
+    if row.account_id.is_none() {
+        return Ok(Decided::NoAccount);
+    }
+    let Some(value) = value.map(NanoUsd::as_nanos).or(row.value_nanousd) else {
+        return Ok(Decided::NoValue);
+    };
+    let valued = DepositRow { value_nanousd: Some(value), ..row.clone() };
+    transaction::write(conn, |conn| {
+        if !credit_within(conn, &valued, now)? {
+            return Ok(Decided::Changed);
+        }
+        audit(conn, "approved", &valued, reason, now)?;
+        Ok(Decided::Done)
+    })
+}
+
+/// Says whose a deposit is that nobody has proven, or that was paid to an address of an account that is gone.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn attribute(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    account_id: AccountId,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    let is_erased = row.reason.as_deref() == Some(DepositReason::ErasedAccount.as_str());
+    let is_open = match row.state() {
+        Some(DepositState::Unattributed) => true,
+        Some(DepositState::Held) => is_erased,
+        _ => false,
+    };
+    if !is_open {
+        return Ok(Decided::NotNow);
+    }
+    let attributed = DepositRow {
+        state: DepositState::Confirming.as_str().to_owned(),
+        reason: None,
+        account_id: Some(account_id.0),
+        wallet_id: None,
+        check_at: now.as_millis(),
+        ..row.clone()
+    };
+    decide(conn, &attributed, "attributed", reason, now)
+}
+
+/// Refuses a deposit that was not credited.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn reject(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    let is_open = match row.state() {
+        Some(
+            DepositState::Unattributed | DepositState::BelowMinimum | DepositState::Confirming,
+        ) => true,
+        Some(DepositState::Held) => !is_refund(row),
+        _ => false,
+    };
+    if !is_open {
+        return Ok(Decided::NotNow);
+    }
+    let rejected = DepositRow {
+        state: DepositState::Rejected.as_str().to_owned(),
+        reason: Some(DepositReason::OperatorDecision.as_str().to_owned()),
+        ..row.clone()
+    };
+    decide(conn, &rejected, "rejected", reason, now)
+}
+
+fn decide(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    action: &str,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    transaction::write(conn, |conn| {
+        if !deposits::change(conn, row, now)? {
+            return Ok(Decided::Changed);
+        }
+        audit(conn, action, row, reason, now)?;
+        Ok(Decided::Done)
+    })
+}
+
+fn is_refund(row: &DepositRow) -> bool {
+    row.reason.as_deref() == Some(DepositReason::RefundPending.as_str())
+}

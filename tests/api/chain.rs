@@ -1,0 +1,5 @@
+//! What needs a chain: `scripts/test chain` runs it, with anvil at hand.
+
+mod faults;
+mod node;
+mod provider;
