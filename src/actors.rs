@@ -7,6 +7,7 @@
 //! | [`rpc::RpcActor`] | one JSON-RPC provider: its pace, its batches, its breaker |
 //! | [`node::Node`] | this node's lease, and the recovery of what dead nodes left open |
 
+pub mod chain_watcher;
 pub mod ledger;
 pub mod node;
 pub mod rpc;

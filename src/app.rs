@@ -1,5 +1,6 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
 
+mod chains;
 mod listener;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 use crate::upstream::Upstream;
 use crate::upstream::client::{UpstreamClient, tls_config};
+use chains::Chains;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
@@ -70,6 +72,9 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// A provider's address; the config has looked at it before.
+    #[error("a provider's address cannot be used")]
+    Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
     /// Randomness.
     #[error(transparent)]
     Random(#[from] crate::domain::ids::NoRandomness),
@@ -101,6 +106,7 @@ pub struct Application {
     gateway: Server,
     admin: Server,
     ledger_arbiter: Arbiter,
+    chains: Chains,
     lock: Option<std::fs::File>,
 }
 
@@ -134,8 +140,10 @@ impl Application {
         });
         recover(&shared, &database, is_alone).await?;
 
+        let tls = tls_config().map_err(StartError::Tls)?;
+        let chains = Chains::start(&shared, &database, &tls)?;
         let admin = Admin { database: database.clone(), ledger, tracker, metrics };
-        let (client_address, gateway) = serve_clients(&shared, &database)?;
+        let (client_address, gateway) = serve_clients(&shared, &database, &tls, &chains)?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
         Ok(Self {
             client_address,
@@ -145,13 +153,14 @@ impl Application {
             gateway,
             admin,
             ledger_arbiter,
+            chains,
             lock,
         })
     }
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
-        let Self { shared, gateway, admin, ledger_arbiter, database, lock, .. } = self;
+        let Self { shared, gateway, admin, ledger_arbiter, chains, database, lock, .. } = self;
         let (gateway_handle, admin_handle) = (gateway.handle(), admin.handle());
         let (servers, both_ended) = tokio::sync::oneshot::channel();
         shared_spawn(async move {
@@ -160,10 +169,11 @@ impl Application {
                 tracing::debug!("the servers ended behind the stop");
             }
         });
-        let was_alive = watch(&shared, &stop.in_order).await;
+        let was_alive = watch(&shared, &chains, &stop.in_order).await;
         let is_settled =
             stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
         drop(both_ended.await);
+        chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");
         }
@@ -188,7 +198,7 @@ fn shared_spawn(servers: impl std::future::Future<Output = ()> + 'static) {
 }
 
 /// Waits for the word to stop, or for the ledger's end: without it nothing can be served.
-async fn watch(shared: &Shared, stop: &CancellationToken) -> bool {
+async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bool {
     loop {
         tokio::select! {
             () = stop.cancelled() => return true,
@@ -196,6 +206,10 @@ async fn watch(shared: &Shared, stop: &CancellationToken) -> bool {
         }
         if !shared.ledger.is_alive() {
             tracing::error!("the ledger has ended; stopping");
+            return false;
+        }
+        if !chains.are_alive() {
+            tracing::error!("a chain's watcher has ended; stopping");
             return false;
         }
     }
@@ -261,13 +275,15 @@ async fn recover(
 fn serve_clients(
     shared: &Arc<Shared>,
     database: &Database,
+    tls: &Arc<rustls::ClientConfig>,
+    chains: &Chains,
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
     let keys = Arc::new(KeyRing::new(database.clone()));
     let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
     let upstreams: Vec<Arc<Upstream>> =
         settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
-    let tls = tls_config().map_err(StartError::Tls)?;
+    let (tls, providers) = (Arc::clone(tls), Arc::clone(&chains.providers));
     let factory_shared = Arc::clone(shared);
     let factory = move || {
         let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
@@ -281,6 +297,7 @@ fn serve_clients(
         App::new()
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .app_data(Data::new(gateway))
+            .app_data(Data::from(Arc::clone(&providers)))
             .configure(routes::configure)
     };
     let address = settings.server.listen;

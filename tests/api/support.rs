@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod database;
+pub(crate) mod deposits;
 pub(crate) mod prices;
 pub(crate) mod process;
 pub(crate) mod rpc;

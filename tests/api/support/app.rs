@@ -114,6 +114,12 @@ impl Builder {
         self
     }
 
+    /// Adds tables as they stand in a file.
+    pub(crate) fn section(mut self, toml: &str) -> Self {
+        self.upstreams.push(toml.to_owned());
+        self
+    }
+
     /// A clock that stands at another moment.
     pub(crate) fn clock_at(mut self, millis: i64) -> Self {
         self.clock = Clock::manual(millis);
