@@ -1,5 +1,11 @@
 //! What needs a chain: `scripts/test chain` runs it, with anvil at hand.
 
+mod actor;
+mod agreement;
+mod facts;
 mod faults;
+mod feed;
 mod node;
 mod provider;
+mod scan;
+mod signatures;

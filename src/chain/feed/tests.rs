@@ -39,7 +39,7 @@ fn feed(phases: Phases, first_phase: usize) -> impl Fn(&Call) -> Reply + Send + 
                 *rounds.last().unwrap(),
             ));
         }
-        let asked = u128::from_str_radix(&data[10..], 16).unwrap();
+        let asked = u128::from_str_radix(data.get(10..).unwrap(), 16).unwrap();
         let phase = usize::try_from(asked >> 64).unwrap().checked_sub(first_phase);
         let number = usize::try_from(asked & u128::from(u64::MAX)).unwrap();
         let round = phase.and_then(|phase| phases.get(phase)?.get(number.checked_sub(1)?));
