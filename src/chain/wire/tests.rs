@@ -150,6 +150,19 @@ fn the_honest_answer_is_read() {
     });
 }
 
+#[test]
+fn a_trace_that_is_nested_too_deep_is_refused_and_not_followed() {
+    let nested = |depth: usize| {
+        let (open, close) = (r#"{"type":"CALL","calls":["#, "]}");
+        let text = open.repeat(depth) + &close.repeat(depth);
+        crate::chain::rpc::read::<FrameBody>(Ok(RawValue::from_string(text).unwrap()))
+    };
+    assert!(nested(60).is_ok());
+    for depth in [65, 1024, 100_000] {
+        assert!(matches!(nested(depth), Err(ProviderError::BadAnswer(_))), "{depth}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
