@@ -65,9 +65,6 @@ impl Xpub {
             return Err(XpubError::NotAKey);
         }
         let key: ExtendedKey = text.parse().map_err(|_| XpubError::NotAKey)?;
-        if key.prefix.is_private() {
-            return Err(XpubError::Private);
-        }
         if key.prefix != Prefix::XPUB {
             return Err(XpubError::Prefix);
         }

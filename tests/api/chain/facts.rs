@@ -142,6 +142,11 @@ fn coins_count_at_the_top_and_inside_only_where_they_arrived() {
         assert_eq!(moved(&read), [(-1, ALICE, 5)]);
         assert_eq!((read.transfers[0].asset, read.is_traced), (Asset::Native, wants_trace));
     }
+    let failed = chain.send_paying(from, &payer, "payDeeperAndRevert", (ALICE,), wei);
+    for wants_trace in [false, true] {
+        let read = facts(&provider, failed, wants_trace);
+        assert_eq!((read.is_success, moved(&read)), (false, vec![]));
+    }
     let inner = |function: &str, args: (Address,)| {
         let hash = chain.send_paying(from, &payer, function, args, wei);
         // Without a trace only the top is seen, under the same ordinal.
