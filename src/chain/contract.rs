@@ -91,8 +91,9 @@ pub async fn code(
     agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
 }
 
-/// Asks a contract whether a signature is its own (EIP-1271). An address without code, a revert, and any other answer
-/// than the magic value mean no. `question` of the caller bounds the gas, since the contract is the user's choice.
+/// Asks a contract whether a signature (`signed`: hash, signature) is its own (EIP-1271). An address without code, a
+/// revert, and any other answer than the magic value mean no. The gas is bounded, since the contract is the user's
+/// choice.
 pub async fn is_valid_signature(
     providers: &[Provider],
     quorum: usize,

@@ -142,6 +142,11 @@ fn coins_count_at_the_top_and_inside_only_where_they_arrived() {
         assert_eq!(moved(&read), [(-1, ALICE, 5)]);
         assert_eq!((read.transfers[0].asset, read.is_traced), (Asset::Native, wants_trace));
     }
+    let failed = chain.send_paying(from, &payer, "payDeeperAndRevert", (ALICE,), wei);
+    for wants_trace in [false, true] {
+        let read = facts(&provider, failed, wants_trace);
+        assert_eq!((read.is_success, moved(&read)), (false, vec![]));
+    }
     let inner = |function: &str, args: (Address,)| {
         let hash = chain.send_paying(from, &payer, function, args, wei);
         // Without a trace only the top is seen, under the same ordinal.
@@ -150,6 +155,22 @@ fn coins_count_at_the_top_and_inside_only_where_they_arrived() {
     };
     assert_eq!(inner("pay", (ALICE,)), [(-1, at, 90), (-2, ALICE, 90)]);
     assert_eq!(inner("payAndRevertInner", (ALICE,)), [(-1, at, 90)]);
+    // What was sent along is still the sender's; what a contract held before is its own.
+    let payers = |tx| {
+        let transfers = facts(&provider, tx, true).transfers;
+        transfers.iter().map(|transfer| Address::from(transfer.from.0)).collect::<Vec<_>>()
+    };
+    let through = chain.send_paying(from, &payer, "pay", (ALICE,), wei);
+    assert_eq!(payers(through), [from, from]);
+    let wallet = chain.deploy("Wallet1271", (from,));
+    chain.set_balance(wallet.address, U256::exp10(18));
+    let execute = |sent: u64| {
+        let args = (ALICE, U256::from(50), Bytes::default());
+        payers(chain.send_paying(chain.account(1), &wallet, "execute", args, sent))
+    };
+    assert_eq!(execute(0), [wallet.address]);
+    assert_eq!(execute(49), [chain.account(1), wallet.address]);
+    assert_eq!(execute(50), [chain.account(1), chain.account(1)]);
     assert_eq!(inner("payByDelegatecall", (ALICE,)), [(-1, at, 90)]);
     assert_eq!(inner("payByCallcode", (ALICE,)), [(-1, at, 90)]);
     let left = inner("payBySelfdestruct", (ALICE,));
