@@ -4,3 +4,4 @@ mod deposits;
 mod faults;
 mod node;
 mod provider;
+mod wallets;
