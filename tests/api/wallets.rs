@@ -158,6 +158,22 @@ fn a_message_counts_only_as_it_was_given_and_only_once() {
 }
 
 #[test]
+fn of_many_that_send_one_proof_at_once_one_is_heard() {
+    let desk = Desk::open();
+    let (account, wallet) = (desk.app.account("0"), Wallet::dev(0));
+    let message = desk.app.challenge(&account, wallet.address());
+    let signature = wallet.sign_message(&message);
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let send = || desk.app.prove(&account, &message, &signature).status;
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+    assert_eq!(desk.app.wallets(&account).len(), 1);
+}
+
+#[test]
 fn a_signature_of_somebody_else_and_its_twin_prove_nothing() {
     let desk = Desk::open();
     let (account, wallet) = (desk.app.account("0"), Wallet::dev(0));
