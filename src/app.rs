@@ -25,6 +25,7 @@ use crate::actors::ledger::LedgerHandle;
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
+use crate::api::{self, Api, ApiParts};
 use crate::config::Settings;
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
@@ -290,7 +291,14 @@ fn serve_clients(
     let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
     let upstreams: Vec<Arc<Upstream>> =
         settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
-    let (tls, providers) = (Arc::clone(tls), Arc::clone(&chains.providers));
+    let tls = Arc::clone(tls);
+    let api = Data::new(Api::new(ApiParts {
+        shared: Arc::clone(shared),
+        database: database.clone(),
+        keys: Arc::clone(&keys),
+        limits: Arc::clone(&limits),
+        providers: Arc::clone(&chains.providers),
+    }));
     let factory_shared = Arc::clone(shared);
     let app = move || {
         let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
@@ -304,7 +312,8 @@ fn serve_clients(
         App::new()
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .app_data(Data::new(gateway))
-            .app_data(Data::from(Arc::clone(&providers)))
+            .app_data(api.clone())
+            .configure(api::configure)
             .configure(routes::configure)
     };
     let address = settings.server.listen;

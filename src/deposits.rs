@@ -13,6 +13,7 @@ pub mod refund;
 pub mod review;
 pub mod siwe;
 pub mod valuation;
+pub mod wallets;
 
 use crate::db::DbError;
 use crate::domain::ids::NoRandomness;

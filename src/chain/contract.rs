@@ -10,6 +10,10 @@ use crate::domain::evm::{EvmAddress, RawAmount};
 /// Gas for questions to contracts that the operator chose. Those that users choose get what the caller allows.
 const GAS: u64 = 1_000_000;
 
+/// What a wallet's contract may use up to look at a signature. The same at the proof as at each deposit's block, so
+/// that the one does not succeed where the other must fail.
+pub const SIGNATURE_GAS: u64 = 3_000_000;
+
 /// What a contract answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -10,3 +10,4 @@ mod node;
 mod provider;
 mod scan;
 mod signatures;
+mod wallets;

@@ -25,3 +25,5 @@ mod relay;
 mod schema;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod wallets;
