@@ -1,6 +1,7 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
 
 mod chains;
+mod connection;
 mod listener;
 
 use std::net::SocketAddr;
@@ -9,10 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_web::dev::{Server, ServerHandle};
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::middleware::Condition;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
+use actix_web::{App, Error, HttpServer};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +26,7 @@ use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
 use crate::api::{self, Api, ApiParts};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
@@ -33,11 +37,14 @@ use crate::tracker::Tracker;
 use crate::upstream::Upstream;
 use crate::upstream::client::{UpstreamClient, tls_config};
 use chains::Chains;
+use connection::Connection;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
+/// A connection that is being closed gets this long to write what it has; actix-web's default.
+const DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections of clients between two requests.
 const IDLE_CONNECTIONS: usize = 1024;
 /// Descriptors besides two for each stream: idle connections, listeners, database, logs.
@@ -293,7 +300,7 @@ fn serve_clients(
         providers: Arc::clone(&chains.providers),
     }));
     let factory_shared = Arc::clone(shared);
-    let factory = move || {
+    let app = move || {
         let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
         let gateway = Gateway {
             shared: Arc::clone(&factory_shared),
@@ -312,26 +319,49 @@ fn serve_clients(
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
     let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let workers = match settings.server.workers {
-        Some(workers) => workers,
-        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-    };
-    let workers = workers.get();
-    let server = HttpServer::new(factory)
+    let workers = workers(&settings.server);
+    let server = Server::build()
         .disable_signals()
-        // A departed client must not pass for one that has merely finished writing.
-        .h1_allow_half_closed(false)
-        .client_request_timeout(settings.server.head)
-        .keep_alive(settings.server.keep_alive)
-        .tcp_nodelay(true)
         // Our own limits refuse first, with words. actix counts for each worker.
-        .max_connections(
+        .max_concurrent_connections(
             settings.server.max_streams.saturating_add(IDLE_CONNECTIONS).div_ceil(workers),
         )
         .workers(workers)
         .shutdown_timeout(5);
-    let server = server.listen(listener).map_err(|e| StartError::Listen(address, e))?;
+    let stopping = server.graceful_shutdown_signal();
+    // What actix-web's `HttpServer` does, over connections of ours.
+    let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
+    let stall = settings.server.client_stall;
+    let service = move || {
+        let stopping = stopping.clone();
+        let app = app().into_factory().map_err(|error: Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            // A departed client must not pass for one that has merely finished writing.
+            .h1_allow_half_closed(false)
+            .client_request_timeout(head)
+            .client_disconnect_timeout(DISCONNECT)
+            .keep_alive(keep_alive)
+            .on_connect_ext(Connection::introduce)
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(move |io: TcpStream| async move {
+            let (connection, peer) = Connection::new(io, stall);
+            Ok((connection, Protocol::Http1, peer))
+        })
+        .and_then(http)
+    };
+    let server = server.listen("clients", listener, service);
+    let server = server.map_err(|e| StartError::Listen(address, e))?;
     Ok((bound, server.run()))
+}
+
+/// Threads that serve clients.
+fn workers(settings: &config::Server) -> usize {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    settings.workers.unwrap_or_else(all).get()
 }
 
 fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server), StartError> {

@@ -31,6 +31,8 @@ pub struct Upstream {
     pub serves: Vec<String>,
     /// Connections open at once for each worker.
     pub connections_max: usize,
+    /// Bytes in the kernel that an answer may be ahead of its client.
+    pub receive_buffer_bytes: usize,
     /// Time to connect, TLS included.
     pub connect: Duration,
     /// What we call ourselves there.
@@ -131,6 +133,11 @@ pub(super) struct UpstreamEntry {
     )]
     connections_max: usize,
     #[serde(
+        default = "default_receive_buffer_bytes",
+        deserialize_with = "value::whole::<4_096, 16_777_216, _, _>"
+    )]
+    receive_buffer_bytes: usize,
+    #[serde(
         rename = "connect_secs",
         default = "default_connect",
         deserialize_with = "value::secs::<1, 600, _>"
@@ -199,6 +206,7 @@ impl UpstreamEntry {
             models: self.models,
             serves: self.serves,
             connections_max: self.connections_max,
+            receive_buffer_bytes: self.receive_buffer_bytes,
             connect: self.connect,
             user_agent: self.user_agent,
             forbidden_accounts: self.forbidden_accounts,
@@ -221,6 +229,10 @@ const fn default_auth() -> UpstreamAuth {
 
 const fn default_connections_max() -> usize {
     10_000
+}
+
+const fn default_receive_buffer_bytes() -> usize {
+    131_072
 }
 
 const fn default_connect() -> Duration {

@@ -9,6 +9,8 @@ mod delta;
 mod merge;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unfinished_tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,8 +21,10 @@ use merge::UsageMerge;
 
 /// Names of the events that are held until the exchange is posted.
 const HELD: [&[u8]; 3] = [b"message_delta", b"message_stop", b"error"];
-/// An unfinished event without a name is held no longer than this: content must not be delayed.
-const UNNAMED_HOLD_BYTES: u64 = 65_536;
+/// An unfinished event is held up to here. No client acts on one, so that it comes no later; and if
+/// the stream breaks off in it, what follows is not taken for its rest. A longer one goes out in
+/// pieces, so that memory stays bounded.
+const UNFINISHED_HOLD_BYTES: u64 = 65_536;
 
 /// The kind of the first event that is neither a ping nor a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,7 @@ pub struct Meter {
     has_started: bool,
     delta_bytes: u64,
     has_hidden_work: bool,
+    forwarded: u64,
 }
 
 impl Meter {
@@ -95,6 +100,7 @@ impl Meter {
             has_started: false,
             delta_bytes: 0,
             has_hidden_work: false,
+            forwarded: 0,
         }
     }
 
@@ -115,14 +121,34 @@ impl Meter {
         let position = self.sse.position();
         match self.sse.partial() {
             Some(partial) if HELD.contains(&partial.name) => partial.start,
-            Some(partial) if partial.name.is_empty() && self.is_short(partial) => partial.start,
+            Some(partial) if self.is_short(partial) => partial.start,
             _ => position,
         }
     }
 
-    /// Whether so little of an event without a name has come that it may wait.
+    /// Whether so little of an event has come that it may wait for its rest.
     fn is_short(&self, partial: Partial<'_>) -> bool {
-        self.sse.position().saturating_sub(partial.start) < UNNAMED_HOLD_BYTES
+        self.sse.position().saturating_sub(partial.start) < UNFINISHED_HOLD_BYTES
+    }
+
+    /// Notes that the bytes before `position` went to the client.
+    pub const fn note_forwarded(&mut self, position: u64) {
+        self.forwarded = position;
+    }
+
+    /// Whether what is held waits for the post, rather than for the rest of its event.
+    #[must_use]
+    pub fn is_end_held(&self) -> bool {
+        let is_held = |partial: Partial<'_>| HELD.contains(&partial.name);
+        self.held_from.is_some() || self.sse.partial().is_some_and(is_held)
+    }
+
+    /// Position up to which the stream can be followed by an event of ours in place of what is
+    /// left: before the upstream's error event or an unfinished one.
+    #[must_use]
+    pub fn whole_until(&self) -> u64 {
+        let unfinished = self.sse.partial().map_or(self.sse.position(), |partial| partial.start);
+        self.error_start.map_or(unfinished, |start| start.min(unfinished))
     }
 
     /// What came first, once something has.
@@ -149,12 +175,6 @@ impl Meter {
         self.error.as_deref()
     }
 
-    /// Position of the upstream's `error` event.
-    #[must_use]
-    pub const fn error_start(&self) -> Option<u64> {
-        self.error_start
-    }
-
     /// Whether the upstream has counted anything.
     #[must_use]
     pub const fn has_usage(&self) -> bool {
@@ -174,12 +194,12 @@ impl Meter {
     }
 
     /// What has been delivered: the reported usage, or if that is less, the output that the bytes
-    /// of all deltas so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
+    /// of all deltas that went out so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
     /// flag says whether the estimate was used.
     #[must_use]
     pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
         let mut usage = self.reported();
-        let estimate = self.estimate(bytes_per_token_milli);
+        let estimate = tokens(self.delta_bytes(), bytes_per_token_milli);
         let is_estimated = estimate > usage.tokens.output;
         if is_estimated {
             usage.tokens.output = estimate;
@@ -187,15 +207,16 @@ impl Meter {
         (usage, is_estimated)
     }
 
-    /// Output tokens of [`Meter::delivered`], without the rest.
+    /// Output tokens that have come, whether or not they went out already: what has to be covered.
     #[must_use]
-    pub fn delivered_output(&self, bytes_per_token_milli: u64) -> u64 {
-        self.estimate(bytes_per_token_milli).max(self.usage.output())
+    pub fn output_so_far(&self, bytes_per_token_milli: u64) -> u64 {
+        let bytes = self.delta_bytes.saturating_add(self.unfinished_bytes());
+        tokens(bytes, bytes_per_token_milli).max(self.usage.output())
     }
 
-    /// More than [`Meter::delivered_output`] can be at this moment, at no cost.
+    /// More than [`Meter::output_so_far`] can be at this moment, at no cost.
     #[must_use]
-    pub fn delivered_output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
+    pub fn output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
         let unfinished = self
             .sse
             .partial()
@@ -204,14 +225,17 @@ impl Meter {
         tokens(bytes, bytes_per_token_milli).max(self.usage.output())
     }
 
-    /// Bytes of content in all deltas so far, the one that is under way included: its event may
-    /// be as long as the whole answer.
+    /// Bytes of content in all deltas so far, the one that is under way included if it went out:
+    /// its event may be as long as the whole answer.
     #[must_use]
     pub fn delta_bytes(&self) -> u64 {
-        self.delta_bytes.saturating_add(self.unfinished_bytes())
+        let went_out = |partial: Partial<'_>| partial.start < self.forwarded;
+        let is_out = self.sse.partial().is_some_and(went_out);
+        let unfinished = if is_out { self.unfinished_bytes() } else { 0 };
+        self.delta_bytes.saturating_add(unfinished)
     }
 
-    /// Content of the delta that has begun and not ended, as far as it may have gone out.
+    /// Content of the delta that has begun and not ended.
     fn unfinished_bytes(&self) -> u64 {
         let Some(partial) = self.sse.partial() else { return 0 };
         let (data, len) = self.sse.partial_data();
@@ -226,10 +250,6 @@ impl Meter {
             (true, true) => len,
             (true, false) => delta::delivered_so_far(&data),
         }
-    }
-
-    fn estimate(&self, bytes_per_token_milli: u64) -> u64 {
-        tokens(self.delta_bytes(), bytes_per_token_milli)
     }
 
     /// What the operator should hear of, each once.

@@ -261,6 +261,48 @@ mod tests {
         assert_eq!(whole, 10_000_000);
     }
 
+    #[test]
+    fn an_event_is_cut_only_beyond_the_limit() {
+        let mut reader = SseReader::new(10);
+        let mut seen = Vec::new();
+        reader.feed(b"data:12345\n\ndata:123456\n\ndata\n\n", |event| {
+            seen.push((event.is_cut(), event.data_len));
+        });
+        assert_eq!(seen, [(false, 5), (true, 6), (false, 0)]);
+    }
+
+    #[test]
+    fn the_position_is_behind_the_last_byte_and_the_partial_event_has_its_name() {
+        let mut reader = SseReader::new(100);
+        assert_eq!(reader.position(), 0);
+        assert!(reader.partial().is_none());
+        reader.feed(b"data: 1\r\n\r", |_| {});
+        assert_eq!(reader.position(), 10);
+        reader.feed(b"\nevent: er", |_| {});
+        assert_eq!(reader.position(), 20);
+        let partial = reader.partial().map(|partial| (partial.start, partial.name.to_vec()));
+        assert_eq!(partial, Some((11, vec![])));
+        reader.feed(b"ror\nda", |_| {});
+        let partial = reader.partial().map(|partial| (partial.start, partial.name.to_vec()));
+        assert_eq!(partial, Some((11, b"error".to_vec())));
+        reader.feed(b"ta\n\n", |_| {});
+        assert!(reader.partial().is_none());
+    }
+
+    #[test]
+    fn the_memory_of_a_huge_line_is_given_back_and_that_of_a_short_one_is_used_again() {
+        let mut reader = SseReader::new(1_000_000);
+        let huge = "x".repeat(100_000);
+        for piece in ["data: ", &huge, "\n\n"] {
+            reader.feed(piece.as_bytes(), |_| {});
+        }
+        assert!(reader.line.capacity() <= 4096 && reader.data.capacity() <= 4096);
+        for piece in ["data: ", "short", "\n\n"] {
+            reader.feed(piece.as_bytes(), |_| {});
+        }
+        assert!(reader.line.capacity() >= 5);
+    }
+
     proptest! {
         #[test]
         fn any_split_gives_the_same_events(

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod deposits;
+pub(crate) mod kernel;
 pub(crate) mod prices;
 pub(crate) mod process;
 pub(crate) mod rpc;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{NoAnswer, Reply, Shared, passing_headers};
 use super::gather::Gather;
+use super::outlet::Stall;
 use super::relay::Relay;
 use super::settle::Reservation;
 use crate::domain::api_error::ApiError;
@@ -28,6 +29,9 @@ const REFUSAL_BYTES: usize = 65_536;
 /// And for so long.
 const REFUSAL_READ: Duration = Duration::from_secs(10);
 
+/// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
+const PIECE_BYTES: usize = size_of::<Bytes>();
+
 /// An exchange that holds money and has no answer yet.
 pub(super) struct Attempt {
     pub(super) shared: Arc<Shared>,
@@ -35,6 +39,7 @@ pub(super) struct Attempt {
     pub(super) wants_stream: bool,
     pub(super) upstreams: Vec<UpstreamClient>,
     pub(super) account_id: AccountId,
+    pub(super) stall: Stall,
 }
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
@@ -64,9 +69,8 @@ impl Attempt {
             reservation.set_upstream(&client.upstream.settings);
             match self.ask(client, &mut reply).await {
                 Tried::Stream(opened) => {
-                    let shared = Arc::clone(&self.shared);
-                    drop(self);
-                    return Relay::begin(shared, *opened, reservation, reply).run().await;
+                    let Self { shared, stall, .. } = self;
+                    return Relay::begin(shared, *opened, reservation, reply, stall).run().await;
                 }
                 Tried::Json(answer) => {
                     let shared = Arc::clone(&self.shared);
@@ -198,11 +202,13 @@ impl Attempt {
     }
 
     /// Reads until the first event that says whether there is an answer. The head is held no
-    /// longer than the configured time: then the stream begins, whatever comes.
+    /// longer than the configured time, and for no more bytes of comments, pings or an event that
+    /// does not end than the configured number: then the stream begins, whatever comes.
     async fn peek(&self, client: &UpstreamClient, answer: Answer, deadline: Instant) -> Tried {
         let settings = &self.shared.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let mut opened = Opened { answer, meter, seen: Vec::new() };
+        let mut held_bytes = 0_usize;
         let patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
             let piece = tokio::select! {
@@ -214,6 +220,7 @@ impl Attempt {
             match piece {
                 Ok(Some(Ok(piece))) => {
                     opened.meter.feed(&piece);
+                    held_bytes = held_bytes.saturating_add(piece.len()).saturating_add(PIECE_BYTES);
                     opened.seen.push(piece);
                 }
                 Ok(Some(Err(_)) | None) if opened.meter.first_event().is_none() => {
@@ -223,7 +230,8 @@ impl Attempt {
                 _ => return Tried::Stream(Box::new(opened)),
             }
             match opened.meter.first_event() {
-                None => {}
+                None if held_bytes < settings.limits.held_bytes => {}
+                None => return Tried::Stream(Box::new(opened)),
                 Some(FirstEvent::Content) => {
                     client.upstream.health.note_answer();
                     return Tried::Stream(Box::new(opened));

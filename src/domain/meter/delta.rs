@@ -139,9 +139,11 @@ mod tests {
 
     #[test]
     fn garbage_is_no_harm() {
-        for data in ["", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\", "\"delta\":\"\\u12"] {
-            delivered_bytes(data.as_bytes());
+        for data in ["", "\"text\":\"ab\"", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\"] {
+            assert_eq!(delivered_bytes(data.as_bytes()), 0, "{data}");
             delivered_so_far(data.as_bytes());
         }
+        assert_eq!(delivered_bytes(b"\"delta\":\"ab\\u12"), 3);
+        delivered_so_far(b"\"delta\":\"ab\\u12");
     }
 }

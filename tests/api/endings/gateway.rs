@@ -417,7 +417,8 @@ fn e18_one_long_delta_does_not_outrun_its_reservation() {
     exchange.wait_until_left();
     let row = stage.app.only_row(&account);
     assert_eq!(row.ending, "E18");
-    assert!((75..300).contains(&row.output_tokens), "{row:#?}");
+    // What had come was not let go yet, and so is not charged.
+    assert_eq!(row.output_tokens, 1, "{row:#?}");
 }
 
 #[test]
