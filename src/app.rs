@@ -26,7 +26,7 @@ use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
 use crate::api::{self, Api, ApiParts};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
@@ -319,11 +319,7 @@ fn serve_clients(
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
     let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let workers = match settings.server.workers {
-        Some(workers) => workers,
-        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-    };
-    let workers = workers.get();
+    let workers = workers(&settings.server);
     let server = Server::build()
         .disable_signals()
         // Our own limits refuse first, with words. actix counts for each worker.
@@ -360,6 +356,12 @@ fn serve_clients(
     let server = server.listen("clients", listener, service);
     let server = server.map_err(|e| StartError::Listen(address, e))?;
     Ok((bound, server.run()))
+}
+
+/// Threads that serve clients.
+fn workers(settings: &config::Server) -> usize {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    settings.workers.unwrap_or_else(all).get()
 }
 
 fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server), StartError> {
