@@ -7,7 +7,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 
 use crate::actors::ledger::LedgerHandle;
-use crate::db::Database;
+use crate::db::{Database, DbError};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 
@@ -52,6 +52,7 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
     let probe = admin.database.run(crate::db::probe);
     match tokio::time::timeout(PROBE, probe).await {
         Ok(Ok(())) => HttpResponse::Ok().body("ready\n"),
+        Ok(Err(DbError::Moved(_))) => refuse("the database file is not in its place\n"),
         _ => refuse("the database does not answer\n"),
     }
 }

@@ -1,5 +1,7 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
 
+mod chains;
+mod connection;
 mod listener;
 
 use std::net::SocketAddr;
@@ -8,10 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_web::dev::{Server, ServerHandle};
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::middleware::Condition;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
+use actix_web::{App, Error, HttpServer};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +35,15 @@ use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 use crate::upstream::Upstream;
 use crate::upstream::client::{UpstreamClient, tls_config};
+use chains::Chains;
+use connection::Connection;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
+/// A connection that is being closed gets this long to write what it has; actix-web's default.
+const DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections of clients between two requests.
 const IDLE_CONNECTIONS: usize = 1024;
 /// Descriptors besides two for each stream: idle connections, listeners, database, logs.
@@ -70,6 +79,9 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// A provider's address; the config has looked at it before.
+    #[error("a provider's address cannot be used")]
+    Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
     /// Randomness.
     #[error(transparent)]
     Random(#[from] crate::domain::ids::NoRandomness),
@@ -101,6 +113,7 @@ pub struct Application {
     gateway: Server,
     admin: Server,
     ledger_arbiter: Arbiter,
+    chains: Chains,
     lock: Option<std::fs::File>,
 }
 
@@ -134,8 +147,10 @@ impl Application {
         });
         recover(&shared, &database, is_alone).await?;
 
+        let tls = tls_config().map_err(StartError::Tls)?;
+        let chains = Chains::start(&shared, &database, &tls)?;
         let admin = Admin { database: database.clone(), ledger, tracker, metrics };
-        let (client_address, gateway) = serve_clients(&shared, &database)?;
+        let (client_address, gateway) = serve_clients(&shared, &database, &tls, &chains)?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
         Ok(Self {
             client_address,
@@ -145,13 +160,14 @@ impl Application {
             gateway,
             admin,
             ledger_arbiter,
+            chains,
             lock,
         })
     }
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
-        let Self { shared, gateway, admin, ledger_arbiter, database, lock, .. } = self;
+        let Self { shared, gateway, admin, ledger_arbiter, chains, database, lock, .. } = self;
         let (gateway_handle, admin_handle) = (gateway.handle(), admin.handle());
         let (servers, both_ended) = tokio::sync::oneshot::channel();
         shared_spawn(async move {
@@ -160,10 +176,11 @@ impl Application {
                 tracing::debug!("the servers ended behind the stop");
             }
         });
-        let was_alive = watch(&shared, &stop.in_order).await;
+        let was_alive = watch(&shared, &chains, &stop.in_order).await;
         let is_settled =
             stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
         drop(both_ended.await);
+        chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");
         }
@@ -188,7 +205,7 @@ fn shared_spawn(servers: impl std::future::Future<Output = ()> + 'static) {
 }
 
 /// Waits for the word to stop, or for the ledger's end: without it nothing can be served.
-async fn watch(shared: &Shared, stop: &CancellationToken) -> bool {
+async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bool {
     loop {
         tokio::select! {
             () = stop.cancelled() => return true,
@@ -196,6 +213,10 @@ async fn watch(shared: &Shared, stop: &CancellationToken) -> bool {
         }
         if !shared.ledger.is_alive() {
             tracing::error!("the ledger has ended; stopping");
+            return false;
+        }
+        if !chains.are_alive() {
+            tracing::error!("a chain's watcher has ended; stopping");
             return false;
         }
     }
@@ -261,15 +282,17 @@ async fn recover(
 fn serve_clients(
     shared: &Arc<Shared>,
     database: &Database,
+    tls: &Arc<rustls::ClientConfig>,
+    chains: &Chains,
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
     let keys = Arc::new(KeyRing::new(database.clone()));
     let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
     let upstreams: Vec<Arc<Upstream>> =
         settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
-    let tls = tls_config().map_err(StartError::Tls)?;
+    let (tls, providers) = (Arc::clone(tls), Arc::clone(&chains.providers));
     let factory_shared = Arc::clone(shared);
-    let factory = move || {
+    let app = move || {
         let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
         let gateway = Gateway {
             shared: Arc::clone(&factory_shared),
@@ -281,6 +304,7 @@ fn serve_clients(
         App::new()
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .app_data(Data::new(gateway))
+            .app_data(Data::from(Arc::clone(&providers)))
             .configure(routes::configure)
     };
     let address = settings.server.listen;
@@ -291,20 +315,41 @@ fn serve_clients(
         None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let workers = workers.get();
-    let server = HttpServer::new(factory)
+    let server = Server::build()
         .disable_signals()
-        // A departed client must not pass for one that has merely finished writing.
-        .h1_allow_half_closed(false)
-        .client_request_timeout(settings.server.head)
-        .keep_alive(settings.server.keep_alive)
-        .tcp_nodelay(true)
         // Our own limits refuse first, with words. actix counts for each worker.
-        .max_connections(
+        .max_concurrent_connections(
             settings.server.max_streams.saturating_add(IDLE_CONNECTIONS).div_ceil(workers),
         )
         .workers(workers)
         .shutdown_timeout(5);
-    let server = server.listen(listener).map_err(|e| StartError::Listen(address, e))?;
+    let stopping = server.graceful_shutdown_signal();
+    // What actix-web's `HttpServer` does, over connections of ours.
+    let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
+    let stall = settings.server.client_stall;
+    let service = move || {
+        let stopping = stopping.clone();
+        let app = app().into_factory().map_err(|error: Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            // A departed client must not pass for one that has merely finished writing.
+            .h1_allow_half_closed(false)
+            .client_request_timeout(head)
+            .client_disconnect_timeout(DISCONNECT)
+            .keep_alive(keep_alive)
+            .on_connect_ext(Connection::introduce)
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(move |io: TcpStream| async move {
+            let (connection, peer) = Connection::new(io, stall);
+            Ok((connection, Protocol::Http1, peer))
+        })
+        .and_then(http)
+    };
+    let server = server.listen("clients", listener, service);
+    let server = server.map_err(|e| StartError::Listen(address, e))?;
     Ok((bound, server.run()))
 }
 

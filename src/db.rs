@@ -21,6 +21,7 @@ pub mod deposit_addresses;
 pub mod deposit_claims;
 pub mod deposit_refunds;
 pub mod deposits;
+pub mod file;
 pub mod migrate;
 pub mod nodes;
 pub mod schema;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use diesel::r2d2::{Pool, PooledConnection};
 
 pub use connection::{AnyConnection, ConnectError, Manager};
+use file::{DatabaseFile, Moved};
 
 use crate::config;
 use crate::config::DatabaseUrl;
@@ -47,6 +49,9 @@ pub enum DbError {
     /// The database could not be reached at all.
     #[error("the database cannot be opened")]
     Connect(#[from] ConnectError),
+    /// The SQLite file is not in its place.
+    #[error(transparent)]
+    Moved(#[from] Moved),
     /// A statement failed.
     #[error("a database statement failed")]
     Query(#[from] diesel::result::Error),
@@ -69,12 +74,35 @@ pub enum DbError {
     Task,
 }
 
+/// What SQLite says when it is the database that cannot be written, whatever is written.
+const SQLITE_AWAY: [&str; 4] = [
+    "database is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "attempt to write a readonly database",
+];
+
+impl DbError {
+    /// Whether the database as a whole is away, so that nothing else would fare better now.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Moved(_) => true,
+            Self::Query(diesel::result::Error::DatabaseError(_, what)) => {
+                SQLITE_AWAY.contains(&what.message())
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A handle on the database; cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Manager>,
     settings: Arc<config::Database>,
     path: Option<Arc<Path>>,
+    file: Option<Arc<DatabaseFile>>,
 }
 
 impl Database {
@@ -85,8 +113,17 @@ impl Database {
     /// came in time.
     pub fn open(settings: &config::Database) -> Result<Self, DbError> {
         // The pool repeats a failed attempt until its limit; asking once by hand tells why.
-        drop(connect(settings)?);
-        let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
+        let first = connect(settings)?;
+        let path: Option<Arc<Path>> = match &settings.url {
+            DatabaseUrl::Sqlite(path) => Some(Arc::from(path.as_path())),
+            DatabaseUrl::Postgres(_) => None,
+        };
+        let file = match &path {
+            Some(path) => Some(DatabaseFile::hold(path, first)?),
+            None => None,
+        };
+        let file = file.map(Arc::new);
+        let manager = Manager::of(settings, file.clone());
         let pool = Pool::builder()
             .max_size(settings.pool_size)
             // Nothing is opened in advance: a thread of the pool that is still connecting when the
@@ -96,11 +133,7 @@ impl Database {
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
             .build(manager)
             .map_err(DbError::Pool)?;
-        let path = match &settings.url {
-            DatabaseUrl::Sqlite(path) => Some(Arc::from(path.as_path())),
-            DatabaseUrl::Postgres(_) => None,
-        };
-        Ok(Self { pool, settings: Arc::new(settings.clone()), path })
+        Ok(Self { pool, settings: Arc::new(settings.clone()), path, file })
     }
 
     /// The SQLite file, or `None` on PostgreSQL.
@@ -109,26 +142,38 @@ impl Database {
         self.path.as_deref()
     }
 
-    /// A connection apart from the pool.
+    /// Whether what is committed now can be found again: on SQLite, whether the path still names
+    /// the open file.
     ///
     /// # Errors
-    /// [`DbError::Connect`].
+    /// [`DbError::Moved`].
+    pub fn check_place(&self) -> Result<(), DbError> {
+        Ok(self.file.as_ref().map_or(Ok(()), |file| file.check())?)
+    }
+
+    /// A connection apart from the pool. It never makes a file where there is none.
+    ///
+    /// # Errors
+    /// [`DbError::Moved`] or [`DbError::Connect`].
     pub fn connect(&self) -> Result<AnyConnection, DbError> {
-        connect(&self.settings)
+        self.check_place()?;
+        let manager = Manager::of(&self.settings, self.file.clone());
+        Ok(diesel::r2d2::ManageConnection::connect(&manager)?)
     }
 
     /// A connection; blocks up to the pool's limit.
     ///
     /// # Errors
-    /// [`DbError::Pool`] when the limit passes.
+    /// [`DbError::Moved`], or [`DbError::Pool`] when the limit passes.
     pub fn connection(&self) -> Result<PooledConnection<Manager>, DbError> {
+        self.check_place()?;
         self.pool.get().map_err(DbError::Pool)
     }
 
     /// Runs `work` on a thread that may block.
     ///
     /// # Errors
-    /// What `work` returns, [`DbError::Pool`], or [`DbError::Task`] if it panicked.
+    /// What `work` returns, what [`Database::connection`] does, or [`DbError::Task`] if it panicked.
     pub async fn run<T, F>(&self, work: F) -> Result<T, DbError>
     where
         T: Send + 'static,

@@ -1,11 +1,14 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod rpc;
+
 use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use rpc::RpcMetrics;
 
 /// All counters of a process.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Metrics {
     deposited_nanousd: IntCounterVec,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// Calls to providers of chains.
+    pub rpc: RpcMetrics,
 }
 
 impl Metrics {
@@ -62,6 +67,7 @@ impl Metrics {
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
+        let rpc = RpcMetrics::new(&registry)?;
         Ok(Self {
             registry,
             endings,
@@ -72,6 +78,7 @@ impl Metrics {
             deposits,
             deposited_nanousd,
             open_exchanges,
+            rpc,
         })
     }
 

@@ -1,10 +1,12 @@
 //! Logs: text for people or JSON for machines, to standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Starts logging. A second call changes nothing.
+/// Starts logging, panics included. A second call changes nothing.
 pub fn start(log: &Log) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -13,4 +15,18 @@ pub fn start(log: &Log) {
         LogFormat::Json => builder.json().try_init(),
     };
     drop(started);
+    log_panics();
+}
+
+/// From now on a panic is logged by its place, and with its backtrace where `RUST_BACKTRACE` asks
+/// for one. Its message is not: those of slices and conversions repeat what they failed on, which
+/// may be content.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        let backtrace =
+            (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(place, backtrace, "panic");
+    }));
 }

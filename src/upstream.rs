@@ -8,12 +8,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use secrecy::ExposeSecret;
 
 use crate::config;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
 use health::Health;
+use refusal::Refusal;
 
 /// An upstream as the operator configured it, with its health on this node.
 pub struct Upstream {
@@ -35,6 +39,26 @@ impl Upstream {
     pub fn serves(&self, model_id: &str) -> bool {
         let serves = &self.settings.serves;
         serves.is_empty() || serves.iter().any(|served| served == model_id)
+    }
+
+    /// What a refusal that `account` has met means. A 403 is the operator's where several accounts
+    /// have met one of late, and else like any other refusal.
+    #[must_use]
+    pub fn sort(
+        &self,
+        status: StatusCode,
+        body: &[u8],
+        account: AccountId,
+        now: UnixMillis,
+    ) -> Refusal {
+        let settings = &self.settings;
+        let (accounts, window) = (settings.forbidden_accounts, settings.forbidden_window);
+        match refusal::sort(status, body) {
+            Refusal::Forbidden if self.health.note_forbidden(account, now, accounts, window) => {
+                Refusal::Credential
+            }
+            sorted => sorted,
+        }
     }
 
     /// The header that carries the operator's credential, marked as sensitive.

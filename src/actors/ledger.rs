@@ -12,7 +12,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::db::{AnyConnection, Database, DbError};
+use crate::db::{AnyConnection, Database};
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
 use crate::ledger::{self, Command, LedgerError, Outcome};
@@ -181,11 +181,15 @@ impl Ledger {
     }
 
     fn apply(&mut self, commands: &[Command]) -> Result<Vec<Outcome>, LedgerError> {
+        self.database.check_place()?;
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.database.connect()?,
         };
         let outcomes = ledger::apply(&mut conn, commands, self.clock.now())?;
+        // Until here the file may have been moved from under the commit; then nobody hears of it,
+        // and the same commands come again.
+        self.database.check_place()?;
         // After an error its state is unknown: the next group has a new one.
         self.conn = Some(conn);
         Ok(outcomes)
@@ -222,9 +226,9 @@ impl Submit {
     }
 }
 
-/// Whether there is no database to ask at all.
-const fn is_away(error: &LedgerError) -> bool {
-    matches!(error, LedgerError::Db(DbError::Connect(_)))
+/// Whether the database is to blame and not one of the commands.
+fn is_away(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Db(error) if error.is_away())
 }
 
 /// The whole chain of causes, for the log.

@@ -21,7 +21,7 @@ mod settle;
 use actix::prelude::*;
 
 pub use exchange::{Exchange, ExchangeParts, Reply, Shared, passing_headers};
-pub use outlet::{AnswerStream, Piece};
+pub use outlet::{AnswerStream, Piece, Stall};
 pub use settle::Quote;
 
 /// See the module.

@@ -20,9 +20,6 @@ pub(super) fn bind(settings: &Server) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     // What a slow reader may hold in the kernel.
     socket.set_send_buffer_size(settings.send_buffer_bytes)?;
-    // actix has no write timeout: a peer whose window stays shut is let go by the kernel.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(settings.client_stall))?;
     socket.set_nonblocking(true)?;
     socket.bind(&settings.listen.into())?;
     socket.listen(BACKLOG)?;

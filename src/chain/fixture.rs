@@ -1,1 +1,69 @@
 //! A provider made of a function, for the tests of this module.
+
+use std::sync::{Arc, Mutex};
+
+use actix::prelude::*;
+use secrecy::SecretString;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::endpoint::{Endpoint, RpcUrl};
+use super::rpc::{Answers, Batch, Call, CallError, Provider, ProviderError};
+use crate::domain::evm::ChainId;
+
+/// What a scripted provider does with a call.
+pub(super) enum Reply {
+    /// Answers it.
+    Result(Value),
+    /// Refuses it, with a code and words.
+    Refusal(i64, &'static str),
+    /// Fails the whole batch.
+    Failure(ProviderError),
+}
+
+type Script = dyn Fn(&Call) -> Reply + Send;
+
+/// The provider's end.
+struct Scripted {
+    script: Box<Script>,
+    seen: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Actor for Scripted {
+    type Context = Context<Self>;
+}
+
+impl Handler<Batch> for Scripted {
+    type Result = Result<Answers, ProviderError>;
+
+    fn handle(&mut self, batch: Batch, _: &mut Self::Context) -> Self::Result {
+        let mut answers = Vec::new();
+        for call in batch.calls {
+            answers.push(match (self.script)(&call) {
+                Reply::Result(value) => Ok(to_raw_value(&value).unwrap()),
+                Reply::Refusal(code, words) => Err(CallError::sort(code, words, None)),
+                Reply::Failure(error) => return Err(error),
+            });
+            self.seen.lock().unwrap().push(call);
+        }
+        Ok(answers)
+    }
+}
+
+/// A provider of chain 8453, and the calls that it was asked.
+pub(super) fn provider(
+    name: &str,
+    script: impl Fn(&Call) -> Reply + Send + 'static,
+) -> (Provider, Arc<Mutex<Vec<Call>>>) {
+    let url = RpcUrl::parse(&SecretString::from("http://127.0.0.1:1")).unwrap();
+    let mut endpoint = Endpoint::new(name, ChainId(8453), url);
+    endpoint.has_traces = true;
+    let seen = Arc::<Mutex<Vec<Call>>>::default();
+    let scripted = Scripted { script: Box::new(script), seen: Arc::clone(&seen) };
+    (Provider::new(&endpoint, scripted.start().recipient()), seen)
+}
+
+/// The raw text of a value, as an answer has it.
+pub(super) fn raw(value: &Value) -> Box<RawValue> {
+    to_raw_value(value).unwrap()
+}

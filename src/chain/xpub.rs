@@ -113,3 +113,6 @@ impl fmt::Debug for Xpub {
         write!(f, "Xpub({})", crate::domain::evm::to_hex(&self.fingerprint))
     }
 }
+
+#[cfg(test)]
+mod tests;

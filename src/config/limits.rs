@@ -25,7 +25,8 @@ pub struct Limits {
     /// Bytes that the meter holds of one server-sent event.
     #[serde(deserialize_with = "value::whole::<4_096, 67_108_864, _, _>")]
     pub sse_event_bytes: usize,
-    /// Bytes of the end of a stream held until it is paid for.
+    /// Bytes of the end of a stream held until it is paid for, and of its beginning until its
+    /// first event.
     #[serde(deserialize_with = "value::whole::<4_096, 67_108_864, _, _>")]
     pub held_bytes: usize,
 }

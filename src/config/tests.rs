@@ -87,6 +87,9 @@ fn every_optional_key_of_the_reference_is_known() {
     let settings = load(&folder.sources(&text, &env)).unwrap();
     assert!(settings.prices.find("new-model").is_some());
     assert_eq!(settings.upstreams[0].credential.expose_secret(), SECRET);
+    let upstream = &settings.upstreams[0];
+    assert_eq!(upstream.forbidden_accounts, 3);
+    assert_eq!(upstream.forbidden_window, Duration::from_mins(1));
     assert_eq!(settings.server.node_id.as_deref(), Some("node-1"));
     let ids: Vec<_> = settings.chains.iter().map(|chain| chain.chain_id.0).collect();
     assert_eq!(ids, [1, 8453, 42161, 10, 137, 56]);

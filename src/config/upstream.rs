@@ -31,10 +31,16 @@ pub struct Upstream {
     pub serves: Vec<String>,
     /// Connections open at once for each worker.
     pub connections_max: usize,
+    /// Bytes in the kernel that an answer may be ahead of its client.
+    pub receive_buffer_bytes: usize,
     /// Time to connect, TLS included.
     pub connect: Duration,
     /// What we call ourselves there.
     pub user_agent: String,
+    /// Accounts that meet a 403 until it counts as a refusal of our credential; 0 is never.
+    pub forbidden_accounts: usize,
+    /// Time within which they do.
+    pub forbidden_window: Duration,
 }
 
 /// How a credential is sent.
@@ -127,6 +133,11 @@ pub(super) struct UpstreamEntry {
     )]
     connections_max: usize,
     #[serde(
+        default = "default_receive_buffer_bytes",
+        deserialize_with = "value::whole::<4_096, 16_777_216, _, _>"
+    )]
+    receive_buffer_bytes: usize,
+    #[serde(
         rename = "connect_secs",
         default = "default_connect",
         deserialize_with = "value::secs::<1, 600, _>"
@@ -134,6 +145,17 @@ pub(super) struct UpstreamEntry {
     connect: Duration,
     #[serde(default = "default_user_agent", deserialize_with = "user_agent")]
     user_agent: String,
+    #[serde(
+        default = "default_forbidden_accounts",
+        deserialize_with = "value::whole::<0, 1_000, _, _>"
+    )]
+    forbidden_accounts: usize,
+    #[serde(
+        rename = "forbidden_window_secs",
+        default = "default_forbidden_window",
+        deserialize_with = "value::secs::<1, 86_400, _>"
+    )]
+    forbidden_window: Duration,
 }
 
 impl UpstreamEntry {
@@ -184,8 +206,11 @@ impl UpstreamEntry {
             models: self.models,
             serves: self.serves,
             connections_max: self.connections_max,
+            receive_buffer_bytes: self.receive_buffer_bytes,
             connect: self.connect,
             user_agent: self.user_agent,
+            forbidden_accounts: self.forbidden_accounts,
+            forbidden_window: self.forbidden_window,
         })
     }
 }
@@ -206,8 +231,20 @@ const fn default_connections_max() -> usize {
     10_000
 }
 
+const fn default_receive_buffer_bytes() -> usize {
+    131_072
+}
+
 const fn default_connect() -> Duration {
     Duration::from_secs(5)
+}
+
+const fn default_forbidden_accounts() -> usize {
+    3
+}
+
+const fn default_forbidden_window() -> Duration {
+    Duration::from_mins(1)
 }
 
 fn default_user_agent() -> String {

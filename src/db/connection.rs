@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "the derive makes items that cannot carry a comment")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -12,6 +13,8 @@ use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::file::{DatabaseFile, Moved};
+use crate::config;
 use crate::config::DatabaseUrl;
 
 /// A connection to whichever database the configuration names.
@@ -32,6 +35,9 @@ pub enum ConnectError {
     /// The SQLite file could not be made.
     #[error("the database file cannot be made")]
     File(#[source] std::io::Error),
+    /// The SQLite file that is in use is not in its place.
+    #[error(transparent)]
+    Moved(#[from] Moved),
     /// The session's settings were refused, or a liveness probe failed.
     #[error("the database session cannot be set up")]
     Setup(#[source] diesel::result::Error),
@@ -41,32 +47,54 @@ pub enum ConnectError {
 }
 
 /// Makes and checks the pool's connections.
-#[derive(Debug)]
 pub struct Manager {
     url: DatabaseUrl,
     lock_timeout: Duration,
+    /// The file that a server has in use; without it, a missing file is made.
+    file: Option<Arc<DatabaseFile>>,
 }
 
 impl Manager {
     /// A manager for `url`; a statement that waits for a lock longer than `lock_timeout` fails.
     #[must_use]
     pub const fn new(url: DatabaseUrl, lock_timeout: Duration) -> Self {
-        Self { url, lock_timeout }
+        Self { url, lock_timeout, file: None }
+    }
+
+    /// A manager for a server that has `file` in use.
+    pub(super) fn of(settings: &config::Database, file: Option<Arc<DatabaseFile>>) -> Self {
+        Self { file, ..Self::new(settings.url.clone(), settings.lock_timeout) }
     }
 
     fn establish(&self) -> Result<AnyConnection, ConnectError> {
         let lock_timeout_ms = self.lock_timeout.as_millis();
         match &self.url {
-            DatabaseUrl::Sqlite(path) => open_sqlite(path, lock_timeout_ms),
+            DatabaseUrl::Sqlite(path) => match &self.file {
+                None => {
+                    keep_private(path).map_err(ConnectError::File)?;
+                    open_sqlite(&path.to_string_lossy(), lock_timeout_ms)
+                }
+                Some(file) => {
+                    file.check()?;
+                    open_sqlite(&existing(path), lock_timeout_ms)
+                }
+            },
             DatabaseUrl::Postgres(url) => open_postgres(url, lock_timeout_ms),
         }
     }
 }
 
-fn open_sqlite(path: &Path, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
-    keep_private(path).map_err(ConnectError::File)?;
-    let path = path.to_string_lossy();
-    let mut conn = SqliteConnection::establish(&path).map_err(ConnectError::Establish)?;
+/// The path as a URI that opens a file and never makes one: an empty file beside the write-ahead
+/// log of one that was moved would cost that log (<https://sqlite.org/uri.html>).
+fn existing(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('%', "%25");
+    // What follows two slashes would be a host.
+    let scheme = if path.is_absolute() { "file://" } else { "file:" };
+    format!("{scheme}{text}?mode=rw")
+}
+
+fn open_sqlite(path: &str, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
+    let mut conn = SqliteConnection::establish(path).map_err(ConnectError::Establish)?;
     // FULL: a commit is on the disk before anyone is told of it. secure_delete: what the purge
     // removes is overwritten. The timeout comes first, since the rest may meet a lock.
     let settings = format!(

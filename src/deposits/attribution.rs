@@ -1,9 +1,11 @@
 //! Whose a transfer is: its address is one account's own, or its payer is a wallet that an account has proven. Fixed
 //! at inclusion by the link then in force, else by the first proof after it.
 
+use crate::db::deposits::{self, DepositRow};
 use crate::db::wallets::{self, WalletRow};
 use crate::db::{AnyConnection, DbError, deposit_addresses};
 use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;
 
@@ -57,6 +59,29 @@ fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
     };
     let after = |link: &&WalletRow| link.proven_at > at;
     links.iter().rev().find(in_force).or_else(|| links.iter().find(after))
+}
+
+/// Sends on what waits for a proof of `payer`, now that there is one: on its chain, or on all. The watcher finds out
+/// whose each of them is.
+///
+/// # Errors
+/// [`DbError`].
+pub fn send_on(
+    conn: &mut AnyConnection,
+    payer: &[u8],
+    chain_id: Option<ChainId>,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    for row in deposits::unattributed_of(conn, payer, chain_id)? {
+        let seen = DepositRow {
+            state: DepositState::Seen.as_str().to_owned(),
+            check_at: now.as_millis(),
+            ..row
+        };
+        // One that has changed since is looked at by whoever has changed it.
+        deposits::change(conn, &seen, now)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

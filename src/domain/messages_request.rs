@@ -2,6 +2,8 @@
 //! keeping any of it: sizes, counts and the names of models and tools.
 
 mod blocks;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::collections::HashSet;
@@ -206,109 +208,4 @@ fn count(value: &RawValue, name: &'static str) -> Result<u64, RequestError> {
         .ok()
         .filter(|count| *count > 0)
         .ok_or(RequestError::Invalid(name, "Input should be an integer greater than 0"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(body: &str) -> MessagesRequest {
-        parse(body.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn the_span_of_the_model_is_its_value_with_quotes() {
-        let body = r#" { "max_tokens": 5, "model" : "a\u0062c", "messages": [] } "#;
-        let request = read(body);
-        assert_eq!(request.model, "abc");
-        assert_eq!(body.get(request.model_span), Some(r#""a\u0062c""#));
-    }
-
-    #[test]
-    fn a_field_that_stands_twice_is_refused_even_if_escaped() {
-        let body = br#"{"model":"a","mod\u0065l":"b","max_tokens":1}"#;
-        assert_eq!(parse(body).unwrap_err(), RequestError::RepeatedField);
-    }
-
-    #[test]
-    fn refusals_name_the_field_and_never_repeat_its_value() {
-        let cases = [
-            ("[]", RequestError::NotAnObject),
-            ("{}", RequestError::Missing("model")),
-            (r#"{"model":"SECRET""#, RequestError::Json { line: 1, column: 17 }),
-            (r#"{"model":{"SECRET":1}}"#, RequestError::Invalid("model", "")),
-            (r#"{"model":"a","max_tokens":"SECRET"}"#, RequestError::Invalid("max_tokens", "")),
-            (r#"{"model":"a","max_tokens":0}"#, RequestError::Invalid("max_tokens", "")),
-            (r#"{"model":"a","max_tokens":-1}"#, RequestError::Invalid("max_tokens", "")),
-            (r#"{"model":"a","stream":"SECRET"}"#, RequestError::Invalid("stream", "")),
-            (r#"{"model":"a","tools":[{"type":5}]}"#, RequestError::Invalid("tools", "")),
-            (r#"{"model":"a","fallbacks":["SECRET"]}"#, RequestError::Invalid("fallbacks", "")),
-            (r#"{"model":"a"} x"#, RequestError::Json { line: 1, column: 15 }),
-        ];
-        for (body, expected) in cases {
-            let error = parse(body.as_bytes()).unwrap_err();
-            let is_same = match (&error, &expected) {
-                (RequestError::Invalid(a, _), RequestError::Invalid(b, _)) => a == b,
-                _ => error == expected,
-            };
-            assert!(is_same, "{body}: {error:?}");
-            assert!(!error.to_string().contains("SECRET"));
-        }
-    }
-
-    #[test]
-    fn nesting_without_end_is_skipped_or_refused_but_never_walked() {
-        let deep = |inside: &str| {
-            inside.replace('_', &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)))
-        };
-        assert!(parse(deep(r#"{"model":"a","x":_}"#).as_bytes()).is_ok());
-        let refused = parse(deep(r#"{"model":"a","messages":_}"#).as_bytes());
-        assert!(matches!(refused, Err(RequestError::Invalid("messages", _))));
-    }
-
-    #[test]
-    fn encoded_images_count_as_images_and_not_as_text() {
-        let data = "A".repeat(10_000);
-        let image = format!(
-            r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{data}"}}}}"#
-        );
-        let inside = format!(r#"{{"type":"tool_result","tool_use_id":"x","content":[{image}]}}"#);
-        let body = format!(
-            r#"{{"model":"a","messages":[{{"role":"user","content":[{image},{inside}]}}]}}"#
-        );
-        let request = read(&body);
-        assert_eq!(request.images, 2);
-        assert_eq!(request.ascii_bytes, wide(body.len()) - 20_000);
-    }
-
-    #[test]
-    fn text_that_poses_as_an_image_still_counts_as_text() {
-        let text = "A".repeat(10_000);
-        for block in [
-            format!(r#"{{"type":"text","text":"x","source":{{"type":"base64","data":"{text}"}}}}"#),
-            format!(
-                r#"{{"type":"tool_use","input":{{"source":{{"type":"base64","data":"{text}"}}}}}}"#
-            ),
-            format!(r#"{{"type":"image","source":{{"type":"url","data":"{text}"}}}}"#),
-        ] {
-            let body = format!(r#"{{"model":"a","messages":[{{"content":[{block}]}}]}}"#);
-            assert_eq!(read(&body).ascii_bytes, wide(body.len()), "{block:.40}");
-        }
-    }
-
-    #[test]
-    fn caches_files_documents_and_other_bytes_are_noticed() {
-        let body = r#"{"model":"a","system":[{"type":"text","text":"é","cache_control":{"type":"ephemeral","ttl":"1h"}}],
-            "messages":[{"role":"user","content":[
-              {"type":"document","source":{"type":"url","url":"https://example.org/a.pdf"}},
-              {"type":"document","source":{"type":"text","media_type":"text/plain","data":"abc"}},
-              {"type":"document","source":{"type":"file","file_id":"file_1"}}]}]}"#;
-        let request = read(body);
-        assert!(request.uses_1h_cache && request.uses_cache && request.uses_stored_file);
-        assert_eq!((request.documents, request.other_bytes), (2, 2));
-        let plain = read(
-            r#"{"model":"a","messages":[{"content":[{"type":"text","cache_control":{"type":"ephemeral"}}]}]}"#,
-        );
-        assert!(plain.uses_cache && !plain.uses_1h_cache && !plain.uses_stored_file);
-    }
 }

@@ -7,18 +7,24 @@
 
 mod delta;
 mod merge;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod unfinished_tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::sse::{Event, SseReader};
+use super::sse::{Event, Partial, SseReader};
 use super::usage::Usage;
 use merge::UsageMerge;
 
 /// Names of the events that are held until the exchange is posted.
 const HELD: [&[u8]; 3] = [b"message_delta", b"message_stop", b"error"];
-/// An unfinished event without a name is held no longer than this: content must not be delayed.
-const UNNAMED_HOLD_BYTES: u64 = 65_536;
+/// An unfinished event is held up to here. No client acts on one, so that it comes no later; and if
+/// the stream breaks off in it, what follows is not taken for its rest. A longer one goes out in
+/// pieces, so that memory stays bounded.
+const UNFINISHED_HOLD_BYTES: u64 = 65_536;
 
 /// The kind of the first event that is neither a ping nor a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +119,29 @@ impl Meter {
         let position = self.sse.position();
         match self.sse.partial() {
             Some(partial) if HELD.contains(&partial.name) => partial.start,
-            Some(partial) if partial.name.is_empty() => {
-                let is_short = position.saturating_sub(partial.start) < UNNAMED_HOLD_BYTES;
-                if is_short { partial.start } else { position }
-            }
+            Some(partial) if self.is_short(partial) => partial.start,
             _ => position,
         }
+    }
+
+    /// Whether so little of an event has come that it may wait for its rest.
+    fn is_short(&self, partial: Partial<'_>) -> bool {
+        self.sse.position().saturating_sub(partial.start) < UNFINISHED_HOLD_BYTES
+    }
+
+    /// Whether what is held waits for the post, rather than for the rest of its event.
+    #[must_use]
+    pub fn is_end_held(&self) -> bool {
+        let is_held = |partial: Partial<'_>| HELD.contains(&partial.name);
+        self.held_from.is_some() || self.sse.partial().is_some_and(is_held)
+    }
+
+    /// Position up to which the stream can be followed by an event of ours in place of what is
+    /// left: before the upstream's error event or an unfinished one.
+    #[must_use]
+    pub fn whole_until(&self) -> u64 {
+        let unfinished = self.sse.partial().map_or(self.sse.position(), |partial| partial.start);
+        self.error_start.map_or(unfinished, |start| start.min(unfinished))
     }
 
     /// What came first, once something has.
@@ -145,12 +168,6 @@ impl Meter {
         self.error.as_deref()
     }
 
-    /// Position of the upstream's `error` event.
-    #[must_use]
-    pub const fn error_start(&self) -> Option<u64> {
-        self.error_start
-    }
-
     /// Whether the upstream has counted anything.
     #[must_use]
     pub const fn has_usage(&self) -> bool {
@@ -170,7 +187,7 @@ impl Meter {
     }
 
     /// What has been delivered: the reported usage, or if that is less, the output that the bytes
-    /// of all deltas make at `bytes_per_token_milli` thousandths of a byte for each token. The
+    /// of all deltas so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
     /// flag says whether the estimate was used.
     #[must_use]
     pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
@@ -189,15 +206,46 @@ impl Meter {
         self.estimate(bytes_per_token_milli).max(self.usage.output())
     }
 
-    /// Bytes of content in all deltas so far.
+    /// More than [`Meter::delivered_output`] can be at this moment, at no cost.
     #[must_use]
-    pub const fn delta_bytes(&self) -> u64 {
-        self.delta_bytes
+    pub fn delivered_output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
+        let unfinished = self
+            .sse
+            .partial()
+            .map_or(0, |partial| self.sse.position().saturating_sub(partial.start));
+        let bytes = self.delta_bytes.saturating_add(unfinished);
+        tokens(bytes, bytes_per_token_milli).max(self.usage.output())
+    }
+
+    /// Bytes of content in all deltas so far, the one that is under way included: its event may
+    /// be as long as the whole answer.
+    #[must_use]
+    pub fn delta_bytes(&self) -> u64 {
+        self.delta_bytes.saturating_add(self.unfinished_bytes())
+    }
+
+    /// Content of the delta that has begun and not ended, as far as it may have gone out: a short
+    /// one waits.
+    fn unfinished_bytes(&self) -> u64 {
+        let Some(partial) = self.sse.partial().filter(|partial| !self.is_short(*partial)) else {
+            return 0;
+        };
+        let (data, len) = self.sse.partial_data();
+        let is_delta = match partial.name {
+            b"content_block_delta" => true,
+            b"" => delta::is_delta(&data),
+            _ => false,
+        };
+        let is_cut = usize::try_from(len).is_ok_and(|len| len > data.len());
+        match (is_delta, is_cut) {
+            (false, _) => 0,
+            (true, true) => len,
+            (true, false) => delta::delivered_so_far(&data),
+        }
     }
 
     fn estimate(&self, bytes_per_token_milli: u64) -> u64 {
-        let bytes_milli = self.delta_bytes.saturating_mul(1000);
-        bytes_milli.checked_div(bytes_per_token_milli).unwrap_or(self.delta_bytes)
+        tokens(self.delta_bytes(), bytes_per_token_milli)
     }
 
     /// What the operator should hear of, each once.
@@ -307,6 +355,10 @@ impl Meter {
             self.has_stop_reason = true;
         }
     }
+}
+
+fn tokens(bytes: u64, bytes_per_token_milli: u64) -> u64 {
+    bytes.saturating_mul(1000).checked_div(bytes_per_token_milli).unwrap_or(bytes)
 }
 
 /// What a JSON answer used: its model and its top-level usage, with what was odd about them.

@@ -162,6 +162,40 @@ mod tests {
         assert_eq!("-9223372036.854775808".parse::<NanoUsd>(), Ok(NanoUsd::from_nanos(i64::MIN)));
     }
 
+    #[test]
+    fn sums_are_exact_and_what_does_not_fit_is_refused() {
+        let nanos = NanoUsd::from_nanos;
+        let (top, bottom) = (nanos(i64::MAX), nanos(i64::MIN));
+        assert_eq!(nanos(7).plus(nanos(-3)), Ok(nanos(4)));
+        assert_eq!(nanos(7).minus(nanos(-3)), Ok(nanos(10)));
+        assert_eq!(nanos(7).negated(), Ok(nanos(-7)));
+        assert_eq!(NanoUsd::from_wide(-7), Ok(nanos(-7)));
+        for beyond in [
+            top.plus(nanos(1)),
+            bottom.minus(nanos(1)),
+            bottom.negated(),
+            NanoUsd::from_wide(i128::from(i64::MAX) + 1),
+        ] {
+            assert_eq!(beyond, Err(MoneyError::Overflow));
+        }
+    }
+
+    #[test]
+    fn only_less_than_nothing_is_negative() {
+        let is_negative = |nanos| NanoUsd::from_nanos(nanos).is_negative();
+        assert!(is_negative(-1) && !is_negative(0) && !is_negative(1));
+    }
+
+    #[test]
+    fn digits_are_counted_on_both_sides_of_the_point() {
+        let whole = "9".repeat(18);
+        assert_eq!(parse_decimal(&whole, 0), Ok(999_999_999_999_999_999));
+        assert_eq!(parse_decimal(&format!("1{whole}"), 0), Err(MoneyError::Overflow));
+        assert_eq!(parse_decimal("1.25", 2), Ok(125));
+        assert_eq!(parse_decimal("1.25", 3), Ok(1_250));
+        assert_eq!(parse_decimal("1.25", 1), Err(MoneyError::Malformed));
+    }
+
     proptest! {
         #[test]
         fn text_and_amount_are_each_others_inverse(nanos: i64) {

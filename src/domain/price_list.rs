@@ -5,9 +5,7 @@ mod rates;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 pub use self::rates::{LongPrompt, Markup, Multiplier, MultiplierError, Rates, TokenPrices};
@@ -27,18 +25,6 @@ impl ModelId {
     /// The id itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ModelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Borrow<str> for ModelId {
-    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -4,6 +4,8 @@
 //! is in the middle of, and of that at most a fixed number. Lines end in LF, CR or CRLF; comments
 //! and unknown fields are skipped; `data:` may come without its space (WHATWG HTML §9.2.6).
 
+use std::borrow::Cow;
+
 /// One event, complete.
 #[derive(Clone, Copy)]
 pub struct Event<'a> {
@@ -81,6 +83,24 @@ impl SseReader {
     #[must_use]
     pub fn partial(&self) -> Option<Partial<'_>> {
         self.event_start.map(|start| Partial { start, name: &self.name })
+    }
+
+    /// The data of that event so far, the unfinished line included: what is kept of it, and how
+    /// long it is. Borrowed unless its lines have to be joined first.
+    #[must_use]
+    pub fn partial_data(&self) -> (Cow<'_, [u8]>, u64) {
+        let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(value) = self.line.strip_prefix(b"data:") else {
+            return (Cow::Borrowed(&self.data), self.data_len);
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        let cut = self.line_len.saturating_sub(length(&self.line));
+        let value_len = length(value).saturating_add(cut);
+        if !self.has_data {
+            return (Cow::Borrowed(value), value_len);
+        }
+        let joined = [&self.data, value].join(&b'\n');
+        (Cow::Owned(joined), self.data_len.saturating_add(1).saturating_add(value_len))
     }
 
     /// Reads on and hands each event that becomes complete to `sink`.
@@ -239,6 +259,48 @@ mod tests {
         let (kept, whole) = seen.unwrap();
         assert!(kept <= 1000);
         assert_eq!(whole, 10_000_000);
+    }
+
+    #[test]
+    fn an_event_is_cut_only_beyond_the_limit() {
+        let mut reader = SseReader::new(10);
+        let mut seen = Vec::new();
+        reader.feed(b"data:12345\n\ndata:123456\n\ndata\n\n", |event| {
+            seen.push((event.is_cut(), event.data_len));
+        });
+        assert_eq!(seen, [(false, 5), (true, 6), (false, 0)]);
+    }
+
+    #[test]
+    fn the_position_is_behind_the_last_byte_and_the_partial_event_has_its_name() {
+        let mut reader = SseReader::new(100);
+        assert_eq!(reader.position(), 0);
+        assert!(reader.partial().is_none());
+        reader.feed(b"data: 1\r\n\r", |_| {});
+        assert_eq!(reader.position(), 10);
+        reader.feed(b"\nevent: er", |_| {});
+        assert_eq!(reader.position(), 20);
+        let partial = reader.partial().map(|partial| (partial.start, partial.name.to_vec()));
+        assert_eq!(partial, Some((11, vec![])));
+        reader.feed(b"ror\nda", |_| {});
+        let partial = reader.partial().map(|partial| (partial.start, partial.name.to_vec()));
+        assert_eq!(partial, Some((11, b"error".to_vec())));
+        reader.feed(b"ta\n\n", |_| {});
+        assert!(reader.partial().is_none());
+    }
+
+    #[test]
+    fn the_memory_of_a_huge_line_is_given_back_and_that_of_a_short_one_is_used_again() {
+        let mut reader = SseReader::new(1_000_000);
+        let huge = "x".repeat(100_000);
+        for piece in ["data: ", &huge, "\n\n"] {
+            reader.feed(piece.as_bytes(), |_| {});
+        }
+        assert!(reader.line.capacity() <= 4096 && reader.data.capacity() <= 4096);
+        for piece in ["data: ", "short", "\n\n"] {
+            reader.feed(piece.as_bytes(), |_| {});
+        }
+        assert!(reader.line.capacity() >= 5);
     }
 
     proptest! {

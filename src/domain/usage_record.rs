@@ -226,3 +226,77 @@ fn sum(counts: impl Iterator<Item = u64>) -> i64 {
     let total = counts.fold(0_u64, u64::saturating_add);
     i64::try_from(total).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::usage::{Iteration, TokenCounts};
+
+    fn record() -> UsageRecord {
+        let id = RequestId::from_stored("req_1".to_owned());
+        UsageRecord::blank(id, AccountId(2), ApiKeyId(3), UnixMillis::from_millis(4))
+    }
+
+    #[test]
+    fn every_ending_is_stored_under_its_own_name_and_read_back() {
+        for (ending, name) in ENDINGS {
+            assert_eq!(ending.as_str(), name);
+            assert_eq!(format!("{ending:?}"), name);
+            assert_eq!(Ending::parse(name), Some(ending));
+        }
+        assert_eq!(Ending::parse("E99"), None);
+        assert_eq!(Endpoint::Messages.as_str(), "messages");
+        assert_eq!(Endpoint::MessagesStream.as_str(), "messages_stream");
+    }
+
+    #[test]
+    fn a_blank_row_has_its_names_and_no_cost() {
+        let record = record();
+        assert_eq!((record.account_id, record.api_key_id), (AccountId(2), ApiKeyId(3)));
+        assert_eq!((record.id.as_str(), record.created_at.as_millis()), ("req_1", 4));
+        assert_eq!((record.cost, record.ending), (NanoUsd::ZERO, Ending::E12));
+    }
+
+    #[test]
+    fn extra_passes_are_added_to_the_classes_of_the_row() {
+        let tokens = |first| TokenCounts {
+            input: first,
+            output: first + 1,
+            cache_write_5m: first + 2,
+            cache_write_1h: first + 3,
+            cache_read: first + 4,
+        };
+        let usage = Usage {
+            served_model: Some("m".to_owned()),
+            tokens: tokens(10),
+            iterations: vec![Iteration { model: None, tokens: tokens(100) }],
+            web_searches: 7,
+            service_tier: Some("batch".to_owned()),
+            inference_geo: Some("us".to_owned()),
+            speed: Some("fast".to_owned()),
+        };
+        let mut found = record();
+        found.set_usage(&usage);
+        let expected = UsageRecord {
+            served_model: usage.served_model,
+            input_tokens: 110,
+            output_tokens: 112,
+            cache_write_5m_tokens: 114,
+            cache_write_1h_tokens: 116,
+            cache_read_tokens: 118,
+            web_searches: 7,
+            service_tier: usage.service_tier,
+            inference_geo: usage.inference_geo,
+            speed: usage.speed,
+            ..record()
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_count_beyond_its_column_stands_at_the_top() {
+        let mut found = record();
+        found.set_usage(&Usage { web_searches: u64::MAX, ..Usage::default() });
+        assert_eq!(found.web_searches, i64::MAX);
+    }
+}

@@ -11,8 +11,9 @@ use super::messages::{check_betas, parse, refuse_while_draining, upstream_reques
 use super::{Gateway, admission, auth, body, request_id, respond};
 use crate::actors::stream::Reply;
 use crate::domain::api_error::ApiError;
+use crate::domain::ids::AccountId;
 use crate::upstream::client::{Answer, SendError, UpstreamClient};
-use crate::upstream::refusal::{self, Refusal};
+use crate::upstream::refusal::Refusal;
 
 /// The answer is one number.
 const ANSWER_BYTES: usize = 65_536;
@@ -55,7 +56,7 @@ async fn count(
         match sent.await {
             Err(_) => return Err(ApiError::timeout()),
             Ok(Err(SendError::Unreachable | SendError::BadAnswer(_))) => {}
-            Ok(Ok(answer)) => match relay(gateway, client, answer).await {
+            Ok(Ok(answer)) => match relay(gateway, client, answer, holder.account_id).await {
                 Ok(reply) => return Ok(reply),
                 Err((error, false)) => return Err(error),
                 Err((error, true)) => last = error,
@@ -71,14 +72,16 @@ async fn relay(
     gateway: &Gateway,
     client: &UpstreamClient,
     mut answer: Answer,
+    account_id: AccountId,
 ) -> Result<Reply, (ApiError, bool)> {
     let status = answer.status;
     if status.is_client_error() || status.is_server_error() {
         let body = answer.read_short(ANSWER_BYTES).await;
-        return Err(match refusal::sort(status, &body) {
+        let now = gateway.shared.clock.now();
+        return Err(match client.upstream.sort(status, &body, account_id, now) {
             Refusal::Credential => {
                 gateway.shared.alert("upstream refuses our credential");
-                client.upstream.health.rest(gateway.shared.clock.now().as_millis());
+                client.upstream.health.rest(now.as_millis());
                 (ApiError::unavailable(), true)
             }
             Refusal::Request { kind, message, details } => {
@@ -86,10 +89,13 @@ async fn relay(
                 (error.kind, error.message, error.details) = (kind.into(), message.into(), details);
                 (error, false)
             }
-            Refusal::Other => (ApiError::of_status(status.as_u16()), status.is_server_error()),
+            Refusal::Forbidden | Refusal::Other => {
+                (ApiError::of_status(status.as_u16()), status.is_server_error())
+            }
         });
     }
     answer.check(false).map_err(|_| (ApiError::bad_gateway(), true))?;
+    client.upstream.health.note_answer();
     let mut body = BytesMut::new();
     let idle = gateway.settings().stream.idle;
     while let Ok(Some(Ok(piece))) = timeout(idle, answer.body.next()).await {

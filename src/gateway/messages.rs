@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::limits::Allowance;
 use super::{Gateway, admission, auth, body, request_id, respond};
-use crate::actors::stream::{Exchange, ExchangeParts, Quote, Reply, StreamActor};
+use crate::actors::stream::{Exchange, ExchangeParts, Quote, Reply, Stall, StreamActor};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
@@ -72,8 +72,18 @@ async fn begin(
     refuse_while_draining(gateway)?;
     let (reply, answered) = oneshot::channel();
     let permit = Box::new(permit);
-    let parts =
-        ExchangeParts { request, wants_stream, upstreams, record, quote, amount, reply, permit };
+    let stall = http.conn_data::<Stall>().cloned().unwrap_or_default();
+    let parts = ExchangeParts {
+        request,
+        wants_stream,
+        upstreams,
+        record,
+        quote,
+        amount,
+        reply,
+        stall,
+        permit,
+    };
     StreamActor::start(Exchange::new(Arc::clone(&gateway.shared), parts, token));
     // An exchange that ends without a word has panicked; its reservation settles itself.
     let panicked = || ApiError::new(500, "api_error", "Internal server error");

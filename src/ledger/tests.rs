@@ -286,6 +286,94 @@ fn a_revoked_key_a_suspended_account_and_a_negative_balance_reserve_nothing() {
     assert_eq!(reserve(2), Outcome::Insufficient { available: NanoUsd::from_nanos(-1) });
 }
 
+#[test]
+fn only_what_closes_an_exchange_is_a_settlement() {
+    let books = Books::new(1);
+    let (account, exchange, amount) = (0, 0, 5);
+    let is_settlement = |act| command(&books, act).is_settlement();
+    assert!(is_settlement(Act::Post { account, exchange, cost: 5 }));
+    assert!(is_settlement(Act::Recover { account, exchange }));
+    assert!(!is_settlement(Act::Reserve { account, exchange, amount }));
+    assert!(!is_settlement(Act::Extend { account, exchange, amount }));
+    assert!(!is_settlement(Act::Checkpoint { account, exchange, cost: 5 }));
+    assert!(!is_settlement(Act::Credit { account, reference: 0, amount }));
+}
+
+#[test]
+fn what_costs_nothing_leaves_a_row_and_no_entry() {
+    let mut books = Books::new(1);
+    let credit = command(&books, Act::Credit { account: 0, reference: 0, amount: 100 });
+    let reserve = command(&books, Act::Reserve { account: 0, exchange: 0, amount: 40 });
+    let post = command(&books, Act::Post { account: 0, exchange: 0, cost: 0 });
+    books.apply(&[credit, reserve, post]);
+    let report = verify(&mut books.conn).unwrap();
+    assert_eq!((report.entries, report.usage_rows), (1, 1));
+    assert_eq!(books.balance(0), (100, 0));
+}
+
+#[test]
+fn a_cost_of_all_that_was_held_leaves_what_is_available_as_it_is() {
+    let mut books = Books::new(1);
+    let credit = command(&books, Act::Credit { account: 0, reference: 0, amount: 100 });
+    let reserve = command(&books, Act::Reserve { account: 0, exchange: 0, amount: 40 });
+    books.apply(&[credit, reserve]);
+    let post = command(&books, Act::Post { account: 0, exchange: 0, cost: 40 });
+    assert_eq!(books.apply(&[post]), [Outcome::Posted]);
+    assert_eq!(books.balance(0), (60, 0));
+}
+
+#[test]
+fn commands_are_answered_by_what_became_of_them() {
+    let mut books = Books::new(1);
+    let (account, exchange) = (0, 0);
+    let extend = |amount| Act::Extend { account, exchange, amount };
+    let checkpoint = Act::Checkpoint { account, exchange, cost: 30 };
+    let credit = Act::Credit { account, reference: 0, amount: 100 };
+    let insufficient =
+        |available| Outcome::Insufficient { available: NanoUsd::from_nanos(available) };
+    for (act, outcome) in [
+        (extend(5), Outcome::NotOpen),
+        (checkpoint, Outcome::NotOpen),
+        (Act::Recover { account, exchange }, Outcome::NotOpen),
+        (Act::Post { account, exchange, cost: 5 }, Outcome::NotOpen),
+        (Act::Reserve { account, exchange, amount: 1 }, insufficient(0)),
+        (credit, Outcome::Credited),
+        (credit, Outcome::AlreadyCredited),
+        (Act::Reserve { account, exchange, amount: 101 }, insufficient(100)),
+        (Act::Reserve { account, exchange, amount: 40 }, Outcome::Reserved),
+        (Act::Reserve { account, exchange, amount: 40 }, Outcome::Reserved),
+        (extend(101), insufficient(60)),
+        (extend(100), Outcome::Extended),
+        (extend(100), Outcome::Extended),
+        (extend(40), Outcome::Extended),
+        (checkpoint, Outcome::Checkpointed),
+        (Act::Recover { account, exchange }, Outcome::Posted),
+        (Act::Recover { account, exchange }, Outcome::NotOpen),
+        (Act::Post { account, exchange, cost: 30 }, Outcome::AlreadyPosted),
+        (Act::Post { account, exchange, cost: 31 }, Outcome::Raised),
+        (Act::Post { account, exchange, cost: 32 }, Outcome::AlreadyPosted),
+    ] {
+        let command = command(&books, act);
+        assert_eq!(books.apply(&[command]), [outcome], "{act:?}");
+    }
+    assert_eq!(books.balance(0), (69, 0));
+    assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
+}
+
+#[test]
+fn e12_a_record_of_another_version_costs_nothing_and_lets_the_money_go() {
+    let mut books = Books::new(1);
+    let credit = command(&books, Act::Credit { account: 0, reference: 0, amount: 100 });
+    let reserve = command(&books, Act::Reserve { account: 0, exchange: 0, amount: 40 });
+    books.apply(&[credit, reserve]);
+    books.conn.batch_execute_for_test("UPDATE reservations SET record = '{}'");
+    let recover = command(&books, Act::Recover { account: 0, exchange: 0 });
+    assert_eq!(books.apply(&[recover]), [Outcome::Posted]);
+    assert_eq!(books.balance(0), (100, 0));
+    let report = verify(&mut books.conn).unwrap();
+    assert!(report.discrepancies.is_empty() && report.usage_rows == 1);
+}
+
 impl AnyConnection {
     fn batch_execute_for_test(&mut self, sql: &str) {
         use diesel::connection::SimpleConnection;

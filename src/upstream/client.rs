@@ -9,16 +9,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_service::{Service, fn_service};
+use actix_tls::connect::ConnectInfo;
 use actix_web::error::ParseError;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
     TRANSFER_ENCODING, USER_AGENT,
 };
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, Uri};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::{Client, Connector};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use socket2::SockRef;
 
 use super::{PiecewiseBody, Upstream, UpstreamRequest};
 
@@ -146,7 +149,23 @@ impl UpstreamClient {
 }
 
 fn client(upstream: &Upstream, tls: &Arc<rustls::ClientConfig>, keep_alive: Duration) -> Client {
+    let (tcp, buffer) = (
+        actix_tls::connect::Connector::default().service(),
+        upstream.settings.receive_buffer_bytes,
+    );
+    let tcp = fn_service(move |to: ConnectInfo<Uri>| {
+        let connecting = tcp.call(to);
+        async move {
+            let connection = connecting.await?;
+            // Behind the handshake, so that the window can still be scaled.
+            if let Err(error) = SockRef::from(connection.io_ref()).set_recv_buffer_size(buffer) {
+                tracing::debug!(%error, "SO_RCVBUF could not be set");
+            }
+            Ok(connection)
+        }
+    });
     let connector = Connector::new()
+        .connector(tcp)
         .rustls_0_23(Arc::clone(tls))
         .limit(upstream.settings.connections_max)
         .timeout(upstream.settings.connect)

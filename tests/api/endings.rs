@@ -14,6 +14,7 @@ use crate::support::upstream::{Exchange, Upstream, message};
 use crate::support::wait::eventually;
 
 mod client;
+mod fault;
 mod gateway;
 mod upstream;
 

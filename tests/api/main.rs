@@ -14,6 +14,8 @@ mod ledger;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod refusals;

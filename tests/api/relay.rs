@@ -329,14 +329,17 @@ fn the_first_content_is_not_kept_waiting() {
     exchange.stream_head().chunk(sse::start()).chunk(sse::block_start("text"));
     let mut answer = waiting.answer(false);
     answer.read_until("content_block_start");
-    // Each delta arrives before the upstream writes the next one; half an event does too.
+    // Each delta arrives before the upstream writes the next one; of an event that is too long to
+    // be held, its first half does.
     for word in ["one", "two", "three"] {
-        let event = sse::text(word);
-        let (first, second) = event.split_at(event.len() - 5);
-        exchange.chunk(first);
+        exchange.chunk(sse::text(word));
         answer.read_until(word);
-        exchange.chunk(second);
     }
+    let event = sse::text(&"long ".repeat(20_000));
+    let (first, second) = event.split_at(80_000);
+    exchange.chunk(first);
+    answer.read_until("long long");
+    exchange.chunk(second);
     exchange.chunk([sse::block_stop(), sse::end(3), sse::message_stop()].concat()).end_chunks();
     answer.finish().expect_ok();
     assert_eq!(app.only_row(&account).cost_nanousd, haiku(1000, 3));

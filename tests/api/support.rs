@@ -4,7 +4,10 @@
 pub(crate) mod app;
 pub(crate) mod chain;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod database;
+pub(crate) mod deposits;
+pub(crate) mod kernel;
 pub(crate) mod prices;
 pub(crate) mod process;
 pub(crate) mod rpc;

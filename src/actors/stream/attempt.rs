@@ -13,19 +13,24 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{NoAnswer, Reply, Shared, passing_headers};
 use super::gather::Gather;
+use super::outlet::Stall;
 use super::relay::Relay;
 use super::settle::Reservation;
 use crate::domain::api_error::ApiError;
+use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::{Answer, SendError, UpstreamClient};
-use crate::upstream::refusal::{self, Refusal};
+use crate::upstream::refusal::Refusal;
 
 /// A refusal's body is read up to here.
 const REFUSAL_BYTES: usize = 65_536;
 /// And for so long.
 const REFUSAL_READ: Duration = Duration::from_secs(10);
+
+/// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
+const PIECE_BYTES: usize = size_of::<Bytes>();
 
 /// An exchange that holds money and has no answer yet.
 pub(super) struct Attempt {
@@ -33,6 +38,8 @@ pub(super) struct Attempt {
     pub(super) request: UpstreamRequest,
     pub(super) wants_stream: bool,
     pub(super) upstreams: Vec<UpstreamClient>,
+    pub(super) account_id: AccountId,
+    pub(super) stall: Stall,
 }
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
@@ -62,9 +69,8 @@ impl Attempt {
             reservation.set_upstream(&client.upstream.settings);
             match self.ask(client, &mut reply).await {
                 Tried::Stream(opened) => {
-                    let shared = Arc::clone(&self.shared);
-                    drop(self);
-                    return Relay::begin(shared, *opened, reservation, reply).run().await;
+                    let Self { shared, stall, .. } = self;
+                    return Relay::begin(shared, *opened, reservation, reply, stall).run().await;
                 }
                 Tried::Json(answer) => {
                     let shared = Arc::clone(&self.shared);
@@ -133,6 +139,7 @@ impl Attempt {
         if self.wants_stream {
             self.peek(client, answer, deadline).await
         } else {
+            client.upstream.health.note_answer();
             Tried::Json(answer)
         }
     }
@@ -170,7 +177,8 @@ impl Attempt {
         body: &[u8],
         ending: Ending,
     ) -> NoAnswer {
-        match refusal::sort(status, body) {
+        let now = self.shared.clock.now();
+        match client.upstream.sort(status, body, self.account_id, now) {
             Refusal::Credential => {
                 let upstream = &client.upstream.settings.name;
                 tracing::error!(
@@ -179,7 +187,7 @@ impl Attempt {
                     "upstream refuses our credential"
                 );
                 self.shared.metrics.count_alert("upstream refuses our credential");
-                client.upstream.health.rest(self.shared.clock.now().as_millis());
+                client.upstream.health.rest(now.as_millis());
                 NoAnswer::new(Ending::E13, ApiError::unavailable())
             }
             Refusal::Request { kind, message, details } => {
@@ -187,16 +195,20 @@ impl Attempt {
                 (error.kind, error.message, error.details) = (kind.into(), message.into(), details);
                 NoAnswer::new(ending, error)
             }
-            Refusal::Other => NoAnswer::new(ending, ApiError::of_status(status.as_u16())),
+            Refusal::Forbidden | Refusal::Other => {
+                NoAnswer::new(ending, ApiError::of_status(status.as_u16()))
+            }
         }
     }
 
     /// Reads until the first event that says whether there is an answer. The head is held no
-    /// longer than the configured time: then the stream begins, whatever comes.
+    /// longer than the configured time, and for no more bytes of comments, pings or an event that
+    /// does not end than the configured number: then the stream begins, whatever comes.
     async fn peek(&self, client: &UpstreamClient, answer: Answer, deadline: Instant) -> Tried {
         let settings = &self.shared.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let mut opened = Opened { answer, meter, seen: Vec::new() };
+        let mut held_bytes = 0_usize;
         let patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
             let piece = tokio::select! {
@@ -208,6 +220,7 @@ impl Attempt {
             match piece {
                 Ok(Some(Ok(piece))) => {
                     opened.meter.feed(&piece);
+                    held_bytes = held_bytes.saturating_add(piece.len()).saturating_add(PIECE_BYTES);
                     opened.seen.push(piece);
                 }
                 Ok(Some(Err(_)) | None) if opened.meter.first_event().is_none() => {
@@ -217,8 +230,12 @@ impl Attempt {
                 _ => return Tried::Stream(Box::new(opened)),
             }
             match opened.meter.first_event() {
-                None => {}
-                Some(FirstEvent::Content) => return Tried::Stream(Box::new(opened)),
+                None if held_bytes < settings.limits.held_bytes => {}
+                None => return Tried::Stream(Box::new(opened)),
+                Some(FirstEvent::Content) => {
+                    client.upstream.health.note_answer();
+                    return Tried::Stream(Box::new(opened));
+                }
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();
                     let status = status_of_event(data);

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::outlet::{end_event, is_mid_line};
 use super::relay::Relay;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::Meter;
 use crate::domain::usage_record::Ending;
+use crate::upstream::refusal;
 
 /// After the terminal event the upstream gets this long to end its body, so that its connection
 /// can be used again.
@@ -24,6 +25,11 @@ impl Relay {
     fn bill(&mut self, ending: Ending) -> Ending {
         for anomaly in self.meter.anomalies() {
             self.shared.alert(anomaly.as_str());
+        }
+        if self.meter.error().is_some_and(refusal::is_operators) {
+            let upstream = self.reservation.record.upstream.as_deref().unwrap_or_default();
+            tracing::error!(upstream, "upstream refuses our credential in the middle of a stream");
+            self.shared.metrics.count_alert("upstream refuses our credential");
         }
         let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
         let is_silent = ending == Ending::E7 && self.gone.is_none();
@@ -47,12 +53,14 @@ impl Relay {
         }
     }
 
-    /// The held bytes that may follow a post: all of them, or those before an error event, which
-    /// is replaced by ours.
+    /// The held bytes that may follow a post: all of a whole answer, or those before an error event,
+    /// which is replaced by ours, or before an event that was cut, which ours must not continue.
     fn held(&mut self) -> VecDeque<Bytes> {
         let mut held = std::mem::take(&mut self.queue);
-        let Some(error_start) = self.meter.error_start() else { return held };
-        let mut room = error_start.saturating_sub(self.queue_start);
+        if self.meter.is_stopped() {
+            return held;
+        }
+        let mut room = self.meter.whole_until().saturating_sub(self.queue_start);
         for piece in &mut held {
             let len = usize::try_from(room).unwrap_or(usize::MAX).min(piece.len());
             piece.truncate(len);
@@ -66,7 +74,14 @@ impl Relay {
         let ending = self.bill(ending);
         let held = self.held();
         let Self {
-            shared, reservation, outlet, meter, is_mid_line: ends_mid_line, mut answer, ..
+            shared,
+            reservation,
+            outlet,
+            meter,
+            is_mid_line: ends_mid_line,
+            mut answer,
+            clock,
+            ..
         } = self;
         let request_id = reservation.record.id.clone();
         let is_durable = reservation.post(ending, 200).await;
@@ -89,8 +104,10 @@ impl Relay {
                 shared.tracker.cut_token().cancelled().await;
                 tokio::time::sleep(LAST_WORDS).await;
             };
+            // A slow client may take its end for as long as it may take the rest.
+            let until = clock.latest.max(Instant::now() + shared.settings.server.client_stall);
             let is_taken = tokio::select! {
-                taken = timeout(shared.settings.server.client_stall, last) => matches!(taken, Ok(Ok(()))),
+                taken = timeout_at(until, last) => matches!(taken, Ok(Ok(()))),
                 () = stop => false,
             };
             if is_taken { outlet.finish() } else { outlet.cut() }
@@ -128,8 +145,12 @@ fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError
     }
 }
 
-/// The upstream's error event as it goes on, with our request id in place of the upstream's.
+/// The upstream's error event as it goes on, with our request id in place of the upstream's; in our
+/// own words if it is about the operator's account there (E13).
 fn relayed(data: &[u8]) -> Option<ApiError> {
+    if refusal::is_operators(data) {
+        return Some(ApiError::unavailable());
+    }
     let event: serde_json::Value = serde_json::from_slice(data).ok()?;
     let text = |pointer: &str| Some(event.pointer(pointer)?.as_str()?.to_owned());
     let mut error = ApiError::new(500, "api_error", text("/error/message")?);

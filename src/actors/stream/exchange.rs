@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::Attempt;
-use super::outlet::AnswerStream;
+use super::outlet::{AnswerStream, Stall};
 use super::settle::{Quote, Reservation};
 use crate::actors::ledger::LedgerHandle;
 use crate::config::Settings;
@@ -89,6 +89,8 @@ pub struct ExchangeParts {
     pub amount: NanoUsd,
     /// Where the handler waits; closed when the client has left.
     pub reply: oneshot::Sender<Reply>,
+    /// Whether the client has stopped reading.
+    pub stall: Stall,
     /// What counts the exchange against the limits, until it ends.
     pub permit: Box<dyn std::any::Any>,
 }
@@ -119,9 +121,18 @@ impl Exchange {
             quote,
             amount,
             reply,
+            stall,
             permit,
         } = parts;
-        let attempt = Attempt { shared: Arc::clone(&shared), request, wants_stream, upstreams };
+        let account_id = record.account_id;
+        let attempt = Attempt {
+            shared: Arc::clone(&shared),
+            request,
+            wants_stream,
+            upstreams,
+            account_id,
+            stall,
+        };
         match Reservation::open(record, quote, amount, shared).await {
             Ok(reservation) => attempt.run(reservation, reply).await,
             Err((outcome, quote)) => {

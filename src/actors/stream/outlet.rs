@@ -37,9 +37,25 @@ struct Ends {
     is_cut: AtomicBool,
 }
 
-/// The client has left.
+/// The client's connection is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone;
+
+/// Whether a connection was cut because its client has stopped reading: noted there, and asked for
+/// where an exchange finds its client gone.
+#[derive(Clone, Debug, Default)]
+pub struct Stall(Arc<AtomicBool>);
+
+impl Stall {
+    /// The client has stalled, and its connection ends now.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// The connection is to be cut: an orderly end would tell the client that it has everything.
 #[derive(Debug, thiserror::Error)]
@@ -125,8 +141,9 @@ pub(super) fn is_mid_line(piece: &[u8]) -> bool {
     !piece.ends_with(b"\n") && !piece.ends_with(b"\r")
 }
 
-/// An error event that clients read as one wherever the bytes before it stopped: a line that was
-/// begun is ended first, and the last `event:` of an event is the one that counts.
+/// An error event that clients read as one wherever the bytes before it stopped. That is in the
+/// middle of an event only where it was too long to be held: a line that was begun is ended first,
+/// and the last `event:` of an event is the one that counts.
 pub(super) fn end_event(error: &ApiError, request_id: &RequestId, is_mid_line: bool) -> Piece {
     let line_end = if is_mid_line { "\n" } else { "" };
     Bytes::from(format!("{line_end}{}", error.to_event(request_id)))

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::attempt::Opened;
 use super::exchange::{Reply, Shared, passing_headers};
-use super::outlet::{Gone as ClientLeft, Outlet, channel, is_mid_line};
+use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
 use super::settle::{Extension, Reservation};
 use crate::config::ClientGone;
 use crate::domain::meter::Meter;
@@ -29,6 +29,7 @@ pub(super) struct Relay {
     pub(super) meter: Meter,
     pub(super) reservation: Reservation,
     pub(super) outlet: Option<Outlet>,
+    stall: Stall,
     pub(super) gone: Option<Gone>,
     /// Bytes that have not gone out, with the position of the first.
     pub(super) queue: VecDeque<Bytes>,
@@ -38,7 +39,7 @@ pub(super) struct Relay {
     pub(super) is_mid_line: bool,
     /// The upstream's body is over.
     has_ended: bool,
-    clock: RelayClock,
+    pub(super) clock: RelayClock,
 }
 
 /// A client that has left or stalled, and what is done about it.
@@ -51,20 +52,11 @@ pub(super) struct Gone {
 }
 
 /// All deadlines behind one timer, which moves only when it has fired.
-struct RelayClock {
+pub(super) struct RelayClock {
     timer: Pin<Box<Sleep>>,
     last_read: Instant,
-    latest: Instant,
+    pub(super) latest: Instant,
     next_checkpoint: Instant,
-}
-
-/// How a client was lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lost {
-    /// It closed its connection.
-    Left,
-    /// It has stopped reading.
-    Stalled,
 }
 
 /// What happened next.
@@ -83,6 +75,7 @@ impl Relay {
         opened: Opened,
         mut reservation: Reservation,
         reply: Option<oneshot::Sender<Reply>>,
+        stall: Stall,
     ) -> Self {
         let Opened { answer, meter, seen } = opened;
         reservation.note_first_byte();
@@ -101,6 +94,7 @@ impl Relay {
             meter,
             reservation,
             outlet: Some(outlet),
+            stall,
             gone: None,
             queue: seen.into(),
             queue_start: 0,
@@ -132,7 +126,7 @@ impl Relay {
                 Step::Piece(piece) => self.take_all(piece),
                 Step::End => Some(Ending::E6),
                 Step::Stopped => Some(Ending::E11),
-                Step::ClientGone => self.lose(Lost::Left),
+                Step::ClientGone => self.lose(),
                 Step::Timer => self.due(),
             };
             if let Some(ending) = ending {
@@ -217,7 +211,8 @@ impl Relay {
                 return Some(ending);
             }
         }
-        if self.queue_bytes > self.shared.settings.limits.held_bytes {
+        let is_too_long = self.queue_bytes > self.shared.settings.limits.held_bytes;
+        if is_too_long && self.meter.is_end_held() {
             self.shared.alert("the end of a stream is longer than limits.held_bytes");
             return Some(Ending::E6);
         }
@@ -229,6 +224,11 @@ impl Relay {
         let until = self.meter.releasable();
         let mut together = BytesMut::new();
         while let Some(mut piece) = self.queue.pop_front_if(|_| self.queue_start < until) {
+            // What was held of an event goes ahead of a large piece: joining them would copy it.
+            if !together.is_empty() && piece.len() >= TOGETHER_BYTES {
+                self.queue.push_front(piece);
+                break;
+            }
             let room =
                 usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
             if piece.len() > room {
@@ -250,7 +250,7 @@ impl Relay {
         (!together.is_empty()).then(|| together.freeze())
     }
 
-    /// Sends a piece, waiting for a client that is slow and not for one that has stalled.
+    /// Sends a piece, however slowly the client reads: one that has stopped loses its connection.
     async fn send(&mut self, piece: Bytes) -> Option<Ending> {
         let outlet = self.outlet.as_ref()?;
         let is_mid_line = is_mid_line(&piece);
@@ -258,10 +258,8 @@ impl Relay {
             Ok(None) => Ok(()),
             Err(ClientLeft) => Err(ClientLeft),
             Ok(Some(piece)) => {
-                let stalled = tokio::time::sleep(self.shared.settings.server.client_stall);
                 let sent = tokio::select! {
                     sent = outlet.send(piece) => sent,
-                    () = stalled => return self.lose(Lost::Stalled),
                     () = tokio::time::sleep_until(self.clock.latest) => return Some(Ending::E17),
                     () = self.shared.tracker.cut_token().cancelled() => return Some(Ending::E11),
                 };
@@ -275,7 +273,7 @@ impl Relay {
                 self.is_mid_line = is_mid_line;
                 None
             }
-            Err(ClientLeft) => self.lose(Lost::Left),
+            Err(ClientLeft) => self.lose(),
         }
     }
 
@@ -294,8 +292,12 @@ impl Relay {
         {
             return self.gone.as_ref().map(|gone| gone.ending);
         }
-        let output =
-            self.meter.delivered_output(self.reservation.quote.model.bytes_per_token_milli);
+        let bytes_per_token = self.reservation.quote.model.bytes_per_token_milli;
+        // The exact figure reads an unfinished event again: only where it may matter.
+        if !self.reservation.is_near(self.meter.delivered_output_ceiling(bytes_per_token)) {
+            return None;
+        }
+        let output = self.meter.delivered_output(bytes_per_token);
         match self.reservation.extend(output).await {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,
@@ -305,15 +307,9 @@ impl Relay {
     }
 
     /// The client is gone. An ending, if the upstream is not read on.
-    fn lose(&mut self, lost: Lost) -> Option<Ending> {
-        let outlet = self.outlet.take();
-        let ending = match lost {
-            Lost::Left => Ending::E8,
-            Lost::Stalled => Ending::E15,
-        };
-        if let Some(outlet) = outlet.filter(|_| lost == Lost::Stalled) {
-            outlet.cut();
-        }
+    fn lose(&mut self) -> Option<Ending> {
+        self.outlet = None;
+        let ending = if self.stall.is_noted() { Ending::E15 } else { Ending::E8 };
         // Never closed before the first usage, which comes with the first event: until then what
         // the request cost is not known, and leaving early would make it free.
         let until = Instant::now() + self.shared.settings.stream.first_byte;

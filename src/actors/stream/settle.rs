@@ -235,10 +235,15 @@ impl Reservation {
         self.shared.ledger.submit(Command::Checkpoint { record: self.record.clone() });
     }
 
+    /// Whether so much output comes near to what is held, and more may be.
+    pub(super) const fn is_near(&self, output_tokens: u64) -> bool {
+        let near = self.quote.reserved_output.saturating_sub(self.quote.reserved_output / 4);
+        output_tokens >= near && self.quote.reserved_output < self.quote.max_output
+    }
+
     /// Holds more, where the output comes near to what is held.
     pub(super) async fn extend(&mut self, output_tokens: u64) -> Extension {
-        let near = self.quote.reserved_output.saturating_sub(self.quote.reserved_output / 4);
-        if output_tokens < near || self.quote.reserved_output >= self.quote.max_output {
+        if !self.is_near(output_tokens) {
             return Extension::Held;
         }
         let more = self

@@ -38,10 +38,10 @@ impl Pace {
         let cost = self.cost(calls);
         let full_at = self.full_at.max(now);
         let debt = full_at.saturating_duration_since(now);
-        let room = Duration::from_secs(1).saturating_sub(debt);
         let needed = cost.min(Duration::from_secs(1));
-        if needed > room {
-            return Err(needed.saturating_sub(room));
+        let wait = debt.saturating_add(needed).saturating_sub(Duration::from_secs(1));
+        if !wait.is_zero() {
+            return Err(wait);
         }
         self.full_at = full_at.checked_add(cost).unwrap_or(full_at);
         Ok(())

@@ -86,6 +86,20 @@ fn each_iteration_has_its_own_tier_and_its_own_model() {
 }
 
 #[test]
+fn an_iteration_that_names_the_serving_model_is_billed_like_the_answer() {
+    let pass =
+        |model: &str| Iteration { model: Some(model.to_owned()), tokens: tokens(2, 0, 0, 0, 0) };
+    let used = Usage {
+        served_model: Some("private-name".to_owned()),
+        iterations: vec![pass("private-name")],
+        ..usage(tokens(1, 0, 0, 0, 0))
+    };
+    let found = cost(&rates("claude-opus-5"), &used, &|_| None).unwrap();
+    assert_eq!(found.amount, NanoUsd::from_nanos(3 * 5_000));
+    assert!(found.unpriced.is_empty(), "{:?}", found.unpriced);
+}
+
+#[test]
 fn factors_multiply_tokens_and_leave_searches_alone() {
     let rates = rates("claude-opus-5-5");
     let mut used = usage(tokens(1_000, 100, 0, 0, 0));
@@ -160,6 +174,8 @@ fn the_affordable_output_is_the_most_that_the_funds_cover() {
     assert_eq!(most, (1_000_000_000 - 57_500 * 6_000) / 15_000);
     assert!(at(most) <= funds && at(most + 1) > funds);
     assert_eq!(rates.affordable_output(&bounds, NanoUsd::from_nanos(1_000)), None);
+    let input_alone = NanoUsd::from_nanos(57_500 * 6_000);
+    assert_eq!(rates.affordable_output(&bounds, input_alone), Some(0));
 }
 
 fn any_tokens() -> impl Strategy<Value = TokenCounts> {

@@ -1,4 +1,4 @@
-//! How much of an answer a delta event carries: the bytes of every string in its `delta` but the
+//! How much of an answer a delta event carries, complete or not: the bytes of every string in its `delta` but the
 //! type, unescaped. Hand-made, since it runs for every event and needs no tree.
 
 use std::sync::LazyLock;
@@ -10,15 +10,38 @@ static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta
 
 /// Bytes of content in the data of a `content_block_delta`, of whatever kind the delta is.
 pub(super) fn delivered_bytes(data: &[u8]) -> u64 {
+    count(data, false)
+}
+
+/// The same for data that has not come to its end: never more than the whole will have.
+pub(super) fn delivered_so_far(data: &[u8]) -> u64 {
+    count(data, true)
+}
+
+/// Whether data that has not come to its end, of an event without a name, is a delta's: by its type,
+/// or where that is still to come, by what it has.
+pub(super) fn is_delta(data: &[u8]) -> bool {
+    let Some(head) = DELTA.find(data).and_then(|at| data.get(..at)) else { return false };
+    let has = |word: &[u8]| memchr::memmem::find(head, word).is_some();
+    has(b"\"content_block_delta\"") || !has(b"\"type\"")
+}
+
+fn count(data: &[u8], is_open: bool) -> u64 {
     let Some(at) = DELTA.find(data) else { return 0 };
     let mut rest = data.get(at.saturating_add(7)..).unwrap_or_default();
     let mut total = 0_u64;
     let mut key = Key::Other;
     while let Some(quote) = memchr::memchr(b'"', rest) {
+        let before = rest.get(..quote).unwrap_or_default();
         let inside = rest.get(quote.saturating_add(1)..).unwrap_or_default();
         let (text, len, behind) = read_string(inside);
         rest = behind;
-        let is_key = behind.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+        let follows = behind.iter().find(|byte| !byte.is_ascii_whitespace());
+        if is_open && follows.is_none() && !is_value_behind(before) {
+            // It may become a key.
+            break;
+        }
+        let is_key = follows == Some(&b':');
         if is_key {
             key = if text == b"type" { Key::Type } else { Key::Other };
         } else if key == Key::Other {
@@ -28,6 +51,12 @@ pub(super) fn delivered_bytes(data: &[u8]) -> u64 {
         }
     }
     total
+}
+
+/// Whether a string behind these bytes is a value for certain.
+fn is_value_behind(before: &[u8]) -> bool {
+    let last = before.iter().rev().find(|byte| !byte.is_ascii_whitespace());
+    matches!(last, Some(b':' | b'['))
 }
 
 #[derive(PartialEq, Eq)]
@@ -64,7 +93,7 @@ fn length(raw: usize, escaped_away: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::delivered_bytes;
+    use super::{delivered_bytes, delivered_so_far, is_delta};
 
     #[test]
     fn every_kind_of_delta_counts_and_its_frame_does_not() {
@@ -83,9 +112,38 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_no_harm() {
-        for data in ["", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\", "\"delta\":\"\\u12"] {
-            delivered_bytes(data.as_bytes());
+    fn an_unfinished_delta_counts_for_what_has_come_and_never_for_more_than_the_whole() {
+        let deltas = [
+            r#"{"type":"text_delta","text":"Hello"}"#,
+            r#"{ "text" : "Hel\"lo" , "type" : "text_delta" }"#,
+            r#"{"type":"input_json_delta","partial_json":"{\"a\":\"\u6f22\\n"}"#,
+            r#"{"type":"future_delta","anything":["ab","c"],"more":{"x":"y"}}"#,
+        ];
+        for delta in deltas {
+            let data = format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
+            let whole = delivered_bytes(data.as_bytes());
+            for end in 0..=data.len() {
+                let so_far = delivered_so_far(&data.as_bytes()[..end]);
+                assert!(so_far <= whole, "{so_far} of {whole} up to {end}: {data}");
+            }
+            let (without_its_end, _) = data.split_at(data.len() - 1);
+            assert_eq!(delivered_so_far(without_its_end.as_bytes()), whole, "{data}");
         }
+        let begun = br#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hel"#;
+        assert_eq!(delivered_so_far(begun), 3);
+        assert!(is_delta(begun));
+        assert!(is_delta(br#"{"delta":{"text":"the type comes la"#));
+        assert!(!is_delta(br#"{"type":"content_block_del"#));
+        assert!(!is_delta(br#"{"type":"content_block_start","delta":{"x":"#));
+    }
+
+    #[test]
+    fn garbage_is_no_harm() {
+        for data in ["", "\"text\":\"ab\"", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\"] {
+            assert_eq!(delivered_bytes(data.as_bytes()), 0, "{data}");
+            delivered_so_far(data.as_bytes());
+        }
+        assert_eq!(delivered_bytes(b"\"delta\":\"ab\\u12"), 3);
+        delivered_so_far(b"\"delta\":\"ab\\u12");
     }
 }

@@ -62,6 +62,7 @@ fn bytes_stand_for_tokens_rounded_up() {
 #[test]
 fn factors_are_read_exactly() {
     assert_eq!("1.1".parse(), Ok(Multiplier(1_100)));
+    assert_eq!("1000".parse(), Ok(Multiplier(1_000_000)));
     for text in ["0", "-1", "1.1234", "1000.001", "1e2", ""] {
         assert_eq!(text.parse::<Multiplier>(), Err(MultiplierError::Multiplier), "{text}");
     }

@@ -1,15 +1,18 @@
 //! Endings that the client brings about: E8, E9 and E15. None of them makes an answer cheaper.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Stage, json_answer, json_body, stream_body};
-use crate::support::client::{Connection, End};
+use crate::support::client::{Answer, Connection, End};
+use crate::support::kernel::Ports;
 use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
 use crate::support::upstream::Exchange;
-use crate::support::wait::PATIENCE;
+use crate::support::wait::{PATIENCE, eventually};
 
 /// Writes text until the gateway closes the connection; the bytes of deltas that it may have had.
 fn pour_until_left(exchange: &mut Exchange, words: &str) -> usize {
@@ -44,6 +47,29 @@ fn e8_a_client_that_leaves_a_visible_stream_pays_what_was_delivered() {
             let row = stage.delivered("E8", 1000, words.len());
             assert_eq!(row.http_status, 200);
         }
+    }
+}
+
+#[test]
+fn e8_leaving_inside_a_huge_delta_pays_what_had_come_of_it() {
+    for is_named in [true, false] {
+        let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+        let (mut exchange, mut answer) = stage.begun("");
+        let words = "x".repeat(360_000);
+        let delta = sse::text(&words);
+        // All but the end of the event: a client that reads bytes has the whole text.
+        let (begun, _) = delta.split_at(delta.find("xxx").unwrap() + words.len());
+        let (name, data) = begun.split_at(begun.find("data:").unwrap());
+        if is_named {
+            exchange.chunk(name);
+        }
+        for piece in data.as_bytes().chunks(30_000) {
+            exchange.chunk(piece);
+        }
+        answer.read_until(&words);
+        answer.leave();
+        exchange.wait_until_left();
+        stage.delivered("E8", 1000, words.len());
     }
 }
 
@@ -284,21 +310,75 @@ fn e15_a_client_that_stops_reading_is_cut_off_and_pays_what_was_delivered() {
     assert_eq!(answer.finish().end, End::Cut);
 }
 
+/// A client that has asked for a stream and reads none of it, and an upstream that sends 100 MB.
+struct Stalled {
+    client: Answer,
+    upstream: Ports,
+    sent: Arc<AtomicUsize>,
+    writer: std::thread::JoinHandle<()>,
+}
+
+impl Stalled {
+    fn begin(stage: &Stage) -> Self {
+        let (mut exchange, connection) = stage.stream();
+        exchange.stream_head().chunk(sse::start());
+        let mut client = connection.answer(false);
+        client.read_until("message_start");
+        let (upstream, sent) = (exchange.ports(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&sent);
+        let writer = std::thread::spawn(move || {
+            let event = sse::text(&"stalled ".repeat(1000));
+            while count.load(Ordering::SeqCst) < 100_000_000 && exchange.try_chunk(&event) {
+                count.fetch_add(event.len(), Ordering::SeqCst);
+            }
+        });
+        Self { client, upstream, sent, writer }
+    }
+
+    /// Bytes on the gateway's side, once no more are taken: what was sent, without what is still at
+    /// the upstream and what has come to the client.
+    fn held(&self) -> usize {
+        let mut before = usize::MAX;
+        eventually("the upstream to be stopped", || {
+            std::thread::park_timeout(Duration::from_millis(200));
+            let now = self.sent.load(Ordering::SeqCst);
+            (std::mem::replace(&mut before, now) == now).then_some(())
+        });
+        let unsent = self.upstream.row().unwrap().unsent;
+        let arrived = self.client.ports().row().unwrap().unread;
+        before.saturating_sub(unsent + arrived)
+    }
+}
+
 #[test]
-fn e15_a_stalled_client_costs_one_small_buffer_however_much_the_upstream_sends() {
+fn e15_a_client_that_does_not_read_costs_less_than_a_mebibyte_and_is_let_go() {
     let stage = Stage::with(|builder| builder.set("server.client_stall_secs", 3));
-    let request = crate::support::client::Request::post("/v1/messages", stream_body())
-        .key(&stage.account.key);
-    let connection = Connection::open_narrow(stage.app.address).send(&request);
-    let mut exchange = stage.upstream.next();
-    exchange.stream_head().chunk(sse::start());
-    let mut answer = connection.answer(false);
-    answer.read_until("message_start");
-    let sent = pour_until_left(&mut exchange, &"stalled ".repeat(4096));
-    // What is not in this gateway's memory is in the kernel's buffers on both sides of it.
-    assert!(sent < 16 * 1024 * 1024, "{sent} bytes were taken for a client that does not read");
-    drop(answer);
+    let stalled = Stalled::begin(&stage);
+    let held = stalled.held();
+    assert!(held > 0 && held < 1_048_576, "{held} bytes are held for a client that does not read");
     stage.row("E15");
+    stalled.client.expect_closed_by_server();
+    stalled.writer.join().unwrap();
+    assert!(stalled.sent.load(Ordering::SeqCst) < 100_000_000, "the upstream was not stopped");
+}
+
+#[test]
+fn e15_clients_that_do_not_read_do_not_stop_the_others() {
+    let stage = Stage::with(|builder| builder.set("server.client_stall_secs", 2));
+    let stalled: Vec<_> = (0..20).map(|_| Stalled::begin(&stage)).collect();
+    let whole = sse::whole("Hello");
+    for _ in 0..5 {
+        let (exchange, connection) = stage.stream();
+        exchange.answer_stream(&whole);
+        assert!(connection.answer(false).finish().expect_ok().text() == whole);
+    }
+    for one in stalled {
+        one.client.expect_closed_by_server();
+        one.writer.join().unwrap();
+    }
+    let rows = stage.app.settled(&stage.account, 25);
+    let count = |ending| rows.iter().filter(|row| row.ending == ending).count();
+    assert_eq!((count("E15"), count("E1")), (20, 5), "{rows:#?}");
 }
 
 #[test]
@@ -329,10 +409,9 @@ fn e15_stalling_near_the_end_does_not_pay() {
 }
 
 #[test]
-#[ignore = "TCP_USER_TIMEOUT ends a peer that reads, but slower than is written, as well"]
 fn e15_a_client_that_reads_slowly_is_not_stalled() {
     let stage = Stage::with(|builder| {
-        builder.set("server.client_stall_secs", 4).set("server.send_buffer_bytes", 4096)
+        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
     });
     let request = crate::support::client::Request::post("/v1/messages", stream_body())
         .key(&stage.account.key);
@@ -353,12 +432,29 @@ fn e15_a_client_that_reads_slowly_is_not_stalled() {
     for _ in 0..20 {
         let wanted = (answer.body.len() + 16_384).min(expected.len());
         answer.read_to(wanted);
-        std::thread::park_timeout(Duration::from_millis(250));
+        std::thread::park_timeout(Duration::from_millis(400));
     }
     let response = answer.finish();
     assert!(response.expect_ok().text() == expected);
     writer.join().unwrap();
     stage.reported("E1", 1000, 5000);
+}
+
+#[test]
+fn e15_a_json_answer_that_is_not_read_is_let_go() {
+    let stage = Stage::with(|builder| {
+        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
+    });
+    // Without keep-alive nothing but the wait for the client ends the connection.
+    let request = crate::support::client::Request::post("/v1/messages", json_body())
+        .header("connection", "close")
+        .key(&stage.account.key);
+    let connection = Connection::open_narrow(stage.app.address).send(&request);
+    let padding = " ".repeat(4_000_000);
+    stage.upstream.next().answer_json(&format!("{}{padding}", json_answer(1000, 200)));
+    let answer = connection.answer(false);
+    stage.reported("E1", 1000, 200);
+    answer.expect_closed_by_server();
 }
 
 #[test]

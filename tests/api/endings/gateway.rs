@@ -393,6 +393,34 @@ fn e18_a_stream_that_the_balance_no_longer_covers_ends_and_costs_what_was_delive
 }
 
 #[test]
+fn e18_one_long_delta_does_not_outrun_its_reservation() {
+    let stage = Stage::with(|builder| {
+        builder
+            .set("reservation.reserve_output_tokens", 100)
+            .set("reservation.extend_output_tokens", 100)
+    });
+    let (account, _) = exact_credit(&stage, &stream_body());
+    let connection = stage.app.send(&account, &stream_body());
+    let mut exchange = stage.upstream.next();
+    exchange.stream_head().chunk(sse::start());
+    let mut answer = connection.answer(false);
+    answer.read_until("message_start");
+    // 350 bytes are reserved, and the event never ends.
+    let delta = sse::text(&"fives".repeat(200));
+    for piece in delta.as_bytes()[..900].chunks(50) {
+        if !exchange.try_chunk(piece) {
+            break;
+        }
+    }
+    let response = answer.finish();
+    assert!(response.text().contains("billing_error"), "{}", response.text());
+    exchange.wait_until_left();
+    let row = stage.app.only_row(&account);
+    assert_eq!(row.ending, "E18");
+    assert!((75..300).contains(&row.output_tokens), "{row:#?}");
+}
+
+#[test]
 fn e18_a_stream_within_its_balance_extends_without_anyone_noticing() {
     let stage = Stage::with(|builder| {
         builder

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Stage, expect_end, json_answer, json_body, stream_body, usage};
-use crate::support::app::{Builder, CREDENTIAL};
+use crate::support::app::{Account, Builder, CREDENTIAL, TestApp};
 use crate::support::client::End;
 use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
@@ -507,6 +507,128 @@ fn e4_the_head_is_held_for_the_first_event_and_no_longer_than_configured() {
 }
 
 #[test]
+fn e4_the_head_is_held_for_no_more_bytes_than_configured() {
+    let piles = [
+        ": nothing to say\n\n".repeat(300),
+        sse::ping().repeat(120),
+        // An event that does not end, longer than is held of one.
+        format!("event: x\ndata: {}", "x".repeat(70_000)),
+    ];
+    for pile in piles {
+        let stage = Stage::with(|builder| {
+            builder.set("limits.held_bytes", 4096).set("stream.hold_head_max_secs", 100)
+        });
+        let (mut exchange, connection) = stage.stream();
+        let pieces: Vec<_> = pile.as_bytes().chunks(1000).collect();
+        exchange.stream_head();
+        for piece in &pieces {
+            exchange.chunk(piece);
+        }
+        // Nothing else has come: the head is there because of the bytes.
+        let mut answer = connection.answer(false);
+        assert_eq!(answer.status, 200);
+        answer.read_to(100);
+        let rest = ["\n\n".to_owned(), sse::whole("Hello")].concat();
+        exchange.chunk(&rest).end_chunks();
+        assert!(answer.finish().expect_ok().text() == format!("{pile}{rest}"));
+        stage.reported("E1", 1000, 200);
+    }
+}
+
+#[test]
+fn e4_a_flood_of_tiny_pieces_is_counted_as_what_it_costs() {
+    let stage = Stage::with(|builder| {
+        builder.set("limits.held_bytes", 4096).set("stream.hold_head_max_secs", 100)
+    });
+    let (mut exchange, connection) = stage.stream();
+    exchange.stream_head();
+    for _ in 0..200 {
+        exchange.chunk(":").chunk("\n");
+    }
+    exchange.chunk("\n");
+    let mut answer = connection.answer(false);
+    answer.read_until(":\n:\n");
+    exchange.chunk(sse::whole("Hello")).end_chunks();
+    answer.finish().expect_ok();
+    stage.reported("E1", 1000, 200);
+}
+
+#[test]
+fn e6_a_stream_cut_at_any_byte_ends_with_one_clean_error_event() {
+    let stage = Stage::new();
+    let whole = [": hello\n\n".to_owned(), sse::ping(), sse::whole("Hello é")].concat();
+    let start = whole.find("\n\nevent: content_block_start").unwrap() + 2;
+    let crlf = whole.replace('\n', "\r\n");
+    let mut rows = 0;
+    // Of the second form every third byte, with other remainders than the first's line ends.
+    let forms = [(&whole, start, 1), (&crlf, start + start / 10, 3)];
+    for (form, from, step) in forms {
+        for cut in (from..form.len() - 2).step_by(step) {
+            let (mut exchange, connection) = stage.stream();
+            exchange.stream_head().chunk(&form.as_bytes()[..cut]);
+            if cut % 2 == 0 {
+                exchange.end_chunks();
+            } else {
+                exchange.close();
+            }
+            let response = connection.answer(false).finish();
+            assert_eq!((response.status, response.end), (200, End::Whole), "cut at {cut}");
+            let mut events = sse::read(&response.body);
+            let last = events.pop().unwrap();
+            assert_eq!(last.name, "error", "cut at {cut}: {}", response.text());
+            assert_eq!(last.json()["error"]["type"], "api_error");
+            assert_eq!(last.json()["request_id"], response.header("request-id").unwrap());
+            // Exactly the events that were whole; none that is made of two.
+            assert_eq!(events, sse::read(&form.as_bytes()[..cut]), "cut at {cut}");
+            if step == 1 {
+                let event = format!("event: error\ndata: {}\n\n", last.data);
+                let before = whole.as_bytes()[..cut].windows(2).rposition(|two| two == b"\n\n");
+                let before = &whole.as_bytes()[..before.unwrap() + 2];
+                let expected = [before, event.as_bytes()].concat();
+                assert!(response.body == expected, "{}", response.text());
+            }
+            rows += 1;
+        }
+    }
+    let rows = stage.app.settled(&stage.account, rows);
+    assert!(rows.iter().all(|row| row.ending == "E6"), "{rows:#?}");
+}
+
+#[test]
+fn e6_a_cut_in_an_event_too_long_to_be_held_ends_as_an_error_event_all_the_same() {
+    for cut in [70_000, 100_000] {
+        let stage = Stage::new();
+        let (mut exchange, mut answer) = stage.begun("Hello");
+        let long = sse::text(&"long ".repeat(40_000));
+        exchange.chunk(&long.as_bytes()[..cut]);
+        answer.read_until("long long");
+        exchange.end_chunks();
+        let response = answer.finish();
+        let events = sse::read(&response.body);
+        let last = events.last().unwrap();
+        assert_eq!((events.len(), last.name.as_str()), (4, "error"));
+        // Clients read the name first; the cut event's line stands before ours.
+        let (_, ours) = last.data.rsplit_once('\n').unwrap();
+        assert!(ours.contains("api_error"), "{ours}");
+        stage.row("E6");
+    }
+}
+
+#[test]
+fn an_event_that_comes_in_pieces_goes_out_whole() {
+    let stage = Stage::new();
+    let (mut exchange, mut answer) = stage.begun("Hello");
+    let (event, rest) = (sse::text("in pieces"), [sse::end(200), sse::message_stop()].concat());
+    for piece in event.as_bytes().chunks(7) {
+        exchange.chunk(piece);
+    }
+    answer.read_until(&event);
+    exchange.chunk(&rest).end_chunks();
+    assert!(answer.finish().expect_ok().text().ends_with(&format!("{event}{rest}")));
+    stage.reported("E1", 1000, 200);
+}
+
+#[test]
 fn e5_an_error_in_the_middle_is_relayed_under_our_id_and_costs_what_was_reported() {
     let stage = Stage::new();
     let (mut exchange, answer) = stage.begun("Half an answ");
@@ -523,6 +645,43 @@ fn e5_an_error_in_the_middle_is_relayed_under_our_id_and_costs_what_was_reported
     assert!(response.text().contains(r#""details":{"a":[1]}"#));
     assert!(!response.text().contains("req_upstream"));
     stage.reported("E5", 1000, 1);
+}
+
+#[test]
+fn e13_trouble_of_the_operators_in_the_middle_of_a_stream_is_not_shown() {
+    let spent = json!({ "error_code": "enforced_spend_limit_reached" });
+    let errors = [
+        ("authentication_error", json!(null), true),
+        ("billing_error", json!(null), true),
+        ("permission_error", json!(null), true),
+        ("rate_limit_error", spent, true),
+        ("rate_limit_error", json!(null), false),
+        ("invalid_request_error", json!({ "error_code": "else" }), false),
+        ("not_found_error", json!(null), false),
+    ];
+    for (kind, details, is_operators) in errors {
+        for is_late in [false, true] {
+            let stage = Stage::new();
+            let (mut exchange, answer) = stage.begun("Half an answ");
+            let end = if is_late { sse::end(1) } else { String::new() };
+            let data = json!({
+                "type": "error", "request_id": "req_upstream_0001",
+                "error": { "type": kind, "message": "org-of-the-operator", "details": details },
+            });
+            exchange.chunk([end.clone(), sse::event("error", &data)].concat()).end_chunks();
+            let response = answer.finish();
+            let begun = [sse::start(), sse::block_start("text"), sse::text("Half an answ"), end];
+            let shown = if is_operators { "api_error" } else { kind };
+            let message = expect_end(&response, &begun.concat(), shown);
+            let text = response.text();
+            assert_eq!(message == "org-of-the-operator", !is_operators, "{kind}: {text}");
+            assert_eq!(text.contains("org-of-the-operator"), !is_operators, "{kind}: {text}");
+            assert!(!is_operators || !text.contains("enforced"), "{text}");
+            stage.reported("E5", 1000, 1);
+            let alert = "sluice_alerts_total{what=\"upstream refuses our credential\"}";
+            assert_eq!(stage.app.metric(alert) >= 1, is_operators, "{kind}");
+        }
+    }
 }
 
 #[test]
@@ -570,30 +729,6 @@ fn e6_a_stream_that_breaks_off_ends_with_one_error_and_costs_what_was_reported()
         }
         let before = [sse::start(), sse::block_start("text"), sse::text("Half an answ")].concat();
         expect_end(&answer.finish(), &before, "api_error");
-        stage.reported("E6", 1000, 1);
-    }
-}
-
-#[test]
-fn e6_a_stream_cut_within_an_event_ends_with_an_error_event_of_its_own() {
-    let delta = sse::text("cut short");
-    for at in 1..delta.len() {
-        if at % 9 != 0 && at < delta.len() - 2 {
-            continue;
-        }
-        let stage = Stage::new();
-        let (mut exchange, answer) = stage.begun("Hi");
-        exchange.chunk(&delta.as_bytes()[..at]);
-        exchange.close();
-        let response = answer.finish();
-        assert_eq!(response.end, End::Whole);
-        let events = sse::read(&response.body);
-        let last = events.last().unwrap();
-        assert_eq!(last.name, "error", "cut at {at}: {}", response.text());
-        // The last line of its data is ours; what was cut may stand before it.
-        let data = last.data.rsplit('\n').next().unwrap();
-        let data: serde_json::Value = serde_json::from_str(data).unwrap();
-        assert_eq!(data["error"]["type"], "api_error", "cut at {at}");
         stage.reported("E6", 1000, 1);
     }
 }
@@ -798,6 +933,96 @@ fn e13_an_upstream_that_refuses_our_credential_is_left_alone_for_a_while() {
     connection.answer(false).finish().expect_ok();
     app.settled(&account, 3);
     assert_eq!((first.count(), second.count()), (2, 2));
+}
+
+/// What a 403 comes to for an account: the upstream's own status, or the operator's trouble.
+fn forbid(app: &TestApp, upstream: &Upstream, account: &Account, body: &str) -> u16 {
+    let connection = app.send(account, body);
+    upstream.next().refuse(403, &error_body("permission_error", CANARY));
+    let response = connection.answer(false).finish();
+    assert!(!response.text().contains("4711"), "{}", response.text());
+    let kind = if response.status == 403 { "permission_error" } else { "api_error" };
+    response.expect_error(response.status, kind);
+    response.status
+}
+
+#[test]
+fn e13_a_403_is_the_operators_trouble_once_several_accounts_have_met_it() {
+    let upstream = Upstream::start();
+    let app = TestApp::with(&upstream);
+    let accounts: Vec<_> = (0..4).map(|_| app.account("5.00")).collect();
+    // However often one account meets it, that may be its own doing.
+    for body in [stream_body(), json_body(), stream_body(), json_body()] {
+        assert_eq!(forbid(&app, &upstream, &accounts[0], &body), 403);
+    }
+    assert_eq!(forbid(&app, &upstream, &accounts[1], &stream_body()), 403);
+    assert_eq!(forbid(&app, &upstream, &accounts[2], &json_body()), 503);
+    let row = app.only_row(&accounts[2]);
+    assert_eq!((&*row.ending, row.cost_nanousd, row.http_status), ("E13", 0, 503));
+    assert_eq!(app.only_row(&accounts[1]).ending, "E2");
+    assert_eq!(app.metric("sluice_alerts_total{what=\"upstream refuses our credential\"}"), 1);
+    // The breaker is open: nobody is sent there.
+    app.messages(&accounts[3], &json_body()).expect_error(503, "api_error");
+    assert!(upstream.next_within(Duration::ZERO).is_none());
+    // When it has closed, one more within the window is enough.
+    app.clock.advance(30_000);
+    assert_eq!(forbid(&app, &upstream, &accounts[0], &stream_body()), 503);
+    // And after the window it takes several again.
+    app.clock.advance(60_000);
+    assert_eq!(forbid(&app, &upstream, &accounts[0], &stream_body()), 403);
+}
+
+#[test]
+fn e13_an_answer_to_anyone_shows_that_the_credential_is_good() {
+    for is_stream in [true, false] {
+        let upstream = Upstream::start();
+        let app = TestApp::with(&upstream);
+        let accounts: Vec<_> = (0..3).map(|_| app.account("5.00")).collect();
+        for account in &accounts[..2] {
+            assert_eq!(forbid(&app, &upstream, account, &json_body()), 403);
+        }
+        let body = if is_stream { stream_body() } else { json_body() };
+        let connection = app.send(&accounts[0], &body);
+        if is_stream {
+            upstream.next().answer_stream(&sse::whole("Hello"));
+        } else {
+            upstream.next().answer_json(&json_answer(1000, 200));
+        }
+        connection.answer(false).finish().expect_ok();
+        assert_eq!(forbid(&app, &upstream, &accounts[2], &stream_body()), 403);
+    }
+}
+
+#[test]
+fn e13_a_403_as_the_first_event_or_to_count_tokens_counts_as_much() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let base_url = format!("http://{}", first.address);
+    let app = Builder::new()
+        .upstream_with("first", &base_url, "forbidden_accounts = 2\nforbidden_window_secs = 5")
+        .upstream("second", second.address)
+        .start();
+    let accounts: Vec<_> = (0..2).map(|_| app.account("5.00")).collect();
+    let count = |account: &Account| {
+        let request =
+            crate::support::client::Request::post("/v1/messages/count_tokens", json_body());
+        app.connect().send(&request.key(&account.key))
+    };
+    for _ in 0..2 {
+        // The two are further apart than the window.
+        app.clock.advance(5_000);
+        let connection = count(&accounts[0]);
+        first.next().refuse(403, &error_body("permission_error", CANARY));
+        connection.answer(false).finish().expect_error(403, "permission_error");
+    }
+    let connection = app.send(&accounts[1], &stream_body());
+    first.next().answer_stream(&sse::error("permission_error", CANARY));
+    // The operator's trouble there is a reason to ask the next.
+    second.next().answer_stream(&sse::whole("Hello"));
+    connection.answer(false).finish().expect_ok();
+    let connection = count(&accounts[1]);
+    second.next().answer_json(r#"{"input_tokens":17}"#);
+    connection.answer(false).finish().expect_ok();
+    assert_eq!(first.count(), 3);
 }
 
 #[test]

@@ -38,7 +38,10 @@ pub(crate) struct Builder {
     keys: Vec<(String, String)>,
     upstreams: Vec<String>,
     clock: Clock,
+    change: Option<Change>,
 }
+
+type Change = Box<dyn FnOnce(&mut Settings)>;
 
 /// A server.
 pub(crate) struct TestApp {
@@ -78,6 +81,7 @@ impl Builder {
             keys: Vec::new(),
             upstreams: Vec::new(),
             clock: Clock::manual(NOON),
+            change: None,
         }
         .set("server.listen", "\"127.0.0.1:0\"")
         .set("server.admin_listen", "\"127.0.0.1:0\"")
@@ -110,9 +114,21 @@ impl Builder {
         self
     }
 
+    /// Adds tables as they stand in a file.
+    pub(crate) fn section(mut self, toml: &str) -> Self {
+        self.upstreams.push(toml.to_owned());
+        self
+    }
+
     /// A clock that stands at another moment.
     pub(crate) fn clock_at(mut self, millis: i64) -> Self {
         self.clock = Clock::manual(millis);
+        self
+    }
+
+    /// A change to the settings behind the loader's back: to what no file could say.
+    pub(crate) fn change(mut self, change: impl FnOnce(&mut Settings) + 'static) -> Self {
+        self.change = Some(Box::new(change));
         self
     }
 
@@ -148,8 +164,12 @@ impl Builder {
         conn
     }
 
-    pub(crate) fn start(self) -> TestApp {
-        let settings = Arc::new(self.settings());
+    pub(crate) fn start(mut self) -> TestApp {
+        let mut settings = self.settings();
+        if let Some(change) = self.change.take() {
+            change(&mut settings);
+        }
+        let settings = Arc::new(settings);
         let stop = StopWords::default();
         let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
         let (address, admin_address) = addresses.expect("the server starts");

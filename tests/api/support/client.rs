@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
+use super::kernel::Ports;
 use super::wait::{PATIENCE, eventually};
 
 /// A request as bytes in the making.
@@ -136,6 +137,8 @@ pub(crate) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<
 /// One connection to a server.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// Our end of it; a connection that was reset does not tell any more.
+    ports: Ports,
     unread: Vec<u8>,
 }
 
@@ -145,7 +148,7 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { ports: Ports::of(&stream), stream, unread: Vec::new() }
     }
 
     /// A connection whose receive buffer is as small as the kernel allows.
@@ -156,7 +159,7 @@ impl Connection {
         socket.connect(&address.into()).expect("the server accepts");
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { ports: Ports::of(&stream), stream, unread: Vec::new() }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> &mut Self {
@@ -178,25 +181,11 @@ impl Connection {
         self.stream.try_clone().unwrap()
     }
 
-    /// Leaves in order, and waits until the server has closed its side too: the kernel's table of
-    /// connections is where that shows.
+    /// Leaves in order, and waits until the server has closed its side too.
     pub(crate) fn leave_seen(self) {
-        let (ours, theirs) =
-            (self.stream.local_addr().unwrap().port(), self.stream.peer_addr().unwrap().port());
+        let server = self.ports.peer();
         drop(self);
-        let (local, remote) = (format!(":{theirs:04X}"), format!(":{ours:04X}"));
-        eventually("the server to notice", || {
-            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-            // Established, or closed by us alone.
-            let is_open = table.lines().any(|line| {
-                let fields: Vec<_> = line.split_whitespace().take(4).collect();
-                fields.len() == 4
-                    && fields[1].ends_with(&local)
-                    && fields[2].ends_with(&remote)
-                    && matches!(fields[3], "01" | "08")
-            });
-            (!is_open).then_some(())
-        });
+        eventually("the server to notice", || (!server.is_held()).then_some(()));
     }
 
     /// Leaves with a reset.
@@ -334,6 +323,17 @@ impl Answer {
     /// Leaves without reading on.
     pub(crate) fn leave(self) {
         drop(self);
+    }
+
+    /// Waits, without reading, until the server has let go of the connection.
+    pub(crate) fn expect_closed_by_server(&self) {
+        let server = self.ports().peer();
+        eventually("the server to let go", || (!server.is_held()).then_some(()));
+    }
+
+    /// Our end of the connection.
+    pub(crate) const fn ports(&self) -> Ports {
+        self.connection.ports
     }
 
     /// Leaves, and waits until the server has noticed.

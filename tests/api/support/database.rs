@@ -42,6 +42,13 @@ impl TestDatabase {
         admin_url().map(Self::create_postgres)
     }
 
+    /// A database in a cluster of the test's own, where tests run on PostgreSQL at all.
+    pub(crate) fn in_own_cluster() -> Option<(Self, super::cluster::Cluster)> {
+        admin_url()?;
+        let cluster = super::cluster::Cluster::start();
+        Some((Self::create_postgres(cluster.admin_url()), cluster))
+    }
+
     fn create_postgres(admin: String) -> Self {
         let name = sluice::domain::ids::public_id("sluice_test_").unwrap();
         let mut conn = PgConnection::establish(&admin).expect("TEST_DATABASE_URL can be reached");

@@ -47,6 +47,8 @@ impl Ran {
 /// `sluice serve`, running.
 pub(crate) struct Process {
     pub(crate) address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) config: PathBuf,
     pub(crate) database: TestDatabase,
     pub(crate) folder: TempDir,
     child: Child,
@@ -54,33 +56,61 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(mut builder: Builder, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(builder: Builder, env: &[(&str, &str)]) -> Self {
+        Self::spawn(builder, program(env))
+    }
+
+    /// A server that is told when a file may not grow further, instead of being ended by SIGXFSZ.
+    pub(crate) fn start_limitable(builder: Builder) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        shell.env_clear().stdin(Stdio::null()).args(["-c", script, env!("CARGO_BIN_EXE_sluice")]);
+        Self::spawn(builder, shell)
+    }
+
+    fn spawn(mut builder: Builder, mut program: Command) -> Self {
         let file = builder.write();
         let (database, folder) = (builder.database.take().unwrap(), builder.folder);
         let log = folder.path().join("stderr.log");
         let addresses = folder.path().join("addresses");
-        let child = program(env)
+        let child = program
             .args([Path::new("serve"), Path::new("--config"), &file])
             .args([Path::new("--address-file"), &addresses])
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut process = Self { address: ([0, 0, 0, 0], 0).into(), database, folder, child, log };
+        let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
+        let mut process = Self {
+            address: nowhere,
+            admin_address: nowhere,
+            config: file,
+            database,
+            folder,
+            child,
+            log,
+        };
         let text = eventually("the server to listen", || {
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("it ended: {status}\n{}", process.log());
             }
             std::fs::read_to_string(&addresses).ok()
         });
-        let client = text.lines().find_map(|line| line.strip_prefix("client="));
-        process.address = client.expect("an address").parse().unwrap();
+        let address = |name: &str| {
+            let address = text.lines().find_map(|line| line.strip_prefix(name));
+            address.expect("an address").parse().unwrap()
+        };
+        (process.address, process.admin_address) = (address("client="), address("admin="));
         process
     }
 
     /// Everything that it has logged so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name.

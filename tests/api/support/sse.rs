@@ -21,7 +21,10 @@ pub(crate) fn read(bytes: &[u8]) -> Vec<Event> {
     let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n");
     let mut events = Vec::new();
     let (mut name, mut data): (String, Vec<String>) = (String::new(), Vec::new());
-    for line in text.split('\n') {
+    let mut lines = text.split('\n');
+    // What stands behind the last line end is no line yet.
+    lines.next_back();
+    for line in lines {
         if line.is_empty() {
             if !data.is_empty() {
                 events.push(Event { name: std::mem::take(&mut name), data: data.join("\n") });

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::client::{find, header};
+use super::kernel::Ports;
 use super::wait::PATIENCE;
 
 /// A listener; each request that arrives becomes an [`Exchange`].
@@ -200,6 +201,11 @@ impl Exchange {
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Our end of the connection.
+    pub(crate) fn ports(&self) -> Ports {
+        Ports::of(&self.stream)
     }
 
     /// Waits until the gateway has closed the connection.

@@ -1,0 +1,81 @@
+//! What a deposit is worth by the feed's round in force when it was mined.
+
+use super::observe::View;
+use super::{State, Trouble};
+use crate::chain::feed::price_at;
+use crate::chain::quorum::Agreement;
+use crate::deposits::valuation::{Coin, Round, Valuation, value};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{Asset, DepositReason, FeedPrice};
+use crate::domain::evm::{EvmAddress, RawAmount};
+use crate::domain::money::NanoUsd;
+
+/// What was found out about a deposit's worth.
+pub(super) struct Appraisal {
+    /// What it counts, or may count.
+    pub(super) value: Option<NanoUsd>,
+    /// Why a person has to look first.
+    pub(super) hold: Option<DepositReason>,
+    /// What its kind must reach.
+    pub(super) minimum: NanoUsd,
+    /// Feed, round and answer, as they are kept with the credit.
+    pub(super) source: Option<(EvmAddress, String, String)>,
+}
+
+impl State {
+    /// Values a deposit; `None` where providers do not agree yet.
+    pub(super) async fn value(
+        &self,
+        view: &View,
+        asset: Asset,
+        raw: RawAmount,
+        mined_at: UnixMillis,
+        doubts: &mut Vec<String>,
+    ) -> Result<Option<Appraisal>, Trouble> {
+        let chain = &self.parts.chain;
+        let coin = match asset {
+            Asset::Native => chain.native.as_ref().map(Coin::Native),
+            Asset::Token(address) => {
+                chain.tokens.iter().find(|token| token.address == address).map(Coin::Token)
+            }
+        };
+        let Some(coin) = coin else {
+            return Err(Trouble::Chain(
+                "a deposit is in a coin that is no longer configured".to_owned(),
+            ));
+        };
+        let (feed, minimum) = match coin {
+            Coin::Native(native) => (Some(&native.feed), native.minimum),
+            Coin::Token(token) => (token.feed.as_ref(), token.minimum),
+        };
+        let (mut round, mut source) = (None, None);
+        if let Some(feed) = feed {
+            let decimals = self.feed_decimals.as_ref().and_then(|all| all.get(&feed.address));
+            let Some(&decimals) = decimals else { return Ok(None) };
+            let verdict =
+                price_at(&view.providers, view.quorum, feed.address, mined_at, self.now()).await;
+            self.note_dissent(&verdict.dissenting, "price feed");
+            match verdict.agreement {
+                Agreement::Agreed(Some(found)) => {
+                    let price = FeedPrice { answer: found.answer, decimals };
+                    round = Some(Round { price, updated_at: found.updated_at });
+                    let (id, answer) = (found.round_id.to_string(), found.answer.to_string());
+                    source = Some((feed.address, id, answer));
+                }
+                Agreement::Agreed(None) => {}
+                _ => {
+                    doubts.push(format!(
+                        "providers do not agree on the price of {}",
+                        feed.description
+                    ));
+                    return Ok(None);
+                }
+            }
+        }
+        let (value, hold) = match value(coin, raw, round, mined_at) {
+            Valuation::Worth(value) => (Some(value), None),
+            Valuation::Held(reason, value) => (value, Some(reason)),
+        };
+        Ok(Some(Appraisal { value, hold, minimum, source }))
+    }
+}

@@ -1,0 +1,285 @@
+//! The `RpcActor`: one JSON-RPC provider of one chain. It keeps to the provider's pace, sends what enters a credit before
+//! what users ask about, leaves a provider alone that fails, and decides nothing.
+//!
+//! Its address is a secret: no log, error or metric shows more than the provider's name.
+
+mod exchange;
+mod transport;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::chain::endpoint::Endpoint;
+use crate::chain::rpc::breaker::{Breaker, Gate};
+use crate::chain::rpc::pace::Pace;
+use crate::chain::rpc::{Answers, Batch, Call, Priority, Provider, ProviderError};
+use crate::domain::ids::random_bytes;
+use crate::metrics::Metrics;
+use exchange::Exchanged;
+use transport::Transport;
+
+/// Batches in the mailbox before senders have to wait themselves.
+const MAILBOX: usize = 1024;
+
+type Answer = Result<Answers, ProviderError>;
+
+/// See the module.
+pub struct RpcActor {
+    endpoint: Arc<Endpoint>,
+    transport: Rc<Transport>,
+    metrics: Arc<Metrics>,
+    /// The chain's number, as metrics name it.
+    chain: String,
+    pace: Pace,
+    breaker: Breaker,
+    /// By priority, the higher first.
+    queues: [VecDeque<Waiting>; 2],
+    in_flight: usize,
+    /// No two calls of this process to this provider have the same id.
+    next_id: u64,
+    /// Until the provider has refused one that it took call by call.
+    takes_batches: bool,
+    /// When the queue is looked at again without any news.
+    wakes_at: Option<Instant>,
+}
+
+/// A batch that waits for its turn.
+struct Waiting {
+    calls: Vec<Call>,
+    answer: oneshot::Sender<Answer>,
+    gives_up_at: Instant,
+}
+
+impl RpcActor {
+    /// Starts the actor for a provider on an arbiter, and answers the handle to ask it by. It ends with the last of the
+    /// handles.
+    #[must_use]
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        endpoint: Endpoint,
+        tls: Arc<rustls::ClientConfig>,
+        metrics: Arc<Metrics>,
+    ) -> Provider {
+        let endpoint = Arc::new(endpoint);
+        let own = Arc::clone(&endpoint);
+        // awc's client stays on the thread where it was made.
+        let address = Self::start_in_arbiter(arbiter, move |_| Self::new(own, &tls, metrics));
+        Provider::new(&endpoint, address.recipient())
+    }
+
+    fn new(
+        endpoint: Arc<Endpoint>,
+        tls: &Arc<rustls::ClientConfig>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            transport: Rc::new(Transport::new(Arc::clone(&endpoint), tls)),
+            chain: endpoint.chain_id.to_string(),
+            pace: Pace::new(endpoint.calls_per_second, Instant::now()),
+            breaker: Breaker::new(endpoint.breaker_failures, endpoint.breaker_pause),
+            takes_batches: endpoint.batch_max > 1,
+            endpoint,
+            metrics,
+            queues: Default::default(),
+            in_flight: 0,
+            next_id: 1,
+            wakes_at: None,
+        }
+    }
+
+    /// Why a batch need not even wait.
+    fn refusal(&self, now: Instant) -> Option<ProviderError> {
+        if self.breaker.is_open(now) {
+            return Some(ProviderError::BreakerOpen);
+        }
+        if let Some(retry_after) = self.pace.pause_left(now)
+            && retry_after > self.endpoint.patience
+        {
+            return Some(ProviderError::RateLimited { retry_after });
+        }
+        let waiting: usize = self.queues.iter().map(VecDeque::len).sum();
+        (waiting >= self.endpoint.queue_max).then_some(ProviderError::Overloaded)
+    }
+
+    /// Sends what may be sent now.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        self.give_up(now);
+        while self.in_flight < self.endpoint.in_flight_max.max(1) {
+            let Some(next) = self.queues.iter().find_map(VecDeque::front) else { break };
+            if self.breaker.is_open(now) {
+                for waiting in self.queues.iter_mut().flat_map(std::mem::take).collect::<Vec<_>>() {
+                    self.refuse(waiting, ProviderError::BreakerOpen);
+                }
+                break;
+            }
+            if let Err(wait) = self.pace.take(next.calls.len(), now) {
+                let gives_up_in = next.gives_up_at.saturating_duration_since(now);
+                self.wake_in(wait.min(gives_up_in), now, ctx);
+                break;
+            }
+            let Some(waiting) = self.queues.iter_mut().find_map(VecDeque::pop_front) else { break };
+            // After the pace, since a trial that is let in must go.
+            match self.breaker.enter(now) {
+                Gate::Open => self.refuse(waiting, ProviderError::BreakerOpen),
+                Gate::Closed | Gate::Trial => self.send(waiting, ctx),
+            }
+        }
+    }
+
+    /// Lets go of what nobody waits for, and of what has waited too long.
+    fn give_up(&mut self, now: Instant) {
+        for queue in 0..self.queues.len() {
+            while let Some(waiting) = self.queues.get_mut(queue).and_then(|queue| {
+                queue.pop_front_if(|first| first.answer.is_closed() || first.gives_up_at <= now)
+            }) {
+                let error = match self.pace.pause_left(now) {
+                    Some(retry_after) => ProviderError::RateLimited { retry_after },
+                    None => ProviderError::Overloaded,
+                };
+                self.refuse(waiting, error);
+            }
+        }
+    }
+
+    fn refuse(&self, waiting: Waiting, error: ProviderError) {
+        self.count(&waiting.calls, &Err(error));
+        reply(waiting.answer, Err(error));
+    }
+
+    fn wake_in(&mut self, wait: Duration, now: Instant, ctx: &mut Context<Self>) {
+        // A little more, so that the time has come even by a coarse timer.
+        let wait = wait.saturating_add(Duration::from_millis(1));
+        let at = now.checked_add(wait);
+        if self.wakes_at.is_some_and(|wakes_at| wakes_at > now && Some(wakes_at) <= at) {
+            return;
+        }
+        self.wakes_at = at;
+        ctx.run_later(wait, |actor, ctx| {
+            actor.wakes_at = None;
+            actor.pump(ctx);
+        });
+    }
+
+    fn send(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
+        let Waiting { calls, answer, .. } = waiting;
+        let first_id = self.next_id;
+        // Room for each call, and for each once more if the batch is refused.
+        let ids = u64::try_from(calls.len()).unwrap_or(u64::MAX).saturating_mul(2);
+        self.next_id = self.next_id.saturating_add(ids);
+        self.in_flight = self.in_flight.saturating_add(1);
+        let (transport, in_batch) = (Rc::clone(&self.transport), self.takes_batches);
+        let started = Instant::now();
+        let exchange = async move {
+            let exchanged = exchange::exchange(&transport, &calls, first_id, in_batch).await;
+            (calls, exchanged)
+        };
+        let finish = exchange.into_actor(self).map(move |(calls, exchanged), actor, ctx| {
+            actor.finished(&calls, exchanged, started, answer);
+            actor.pump(ctx);
+        });
+        ctx.spawn(finish);
+    }
+
+    fn finished(
+        &mut self,
+        calls: &[Call],
+        exchanged: Exchanged,
+        started: Instant,
+        answer: oneshot::Sender<Answer>,
+    ) {
+        let now = Instant::now();
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.metrics.rpc.observe(&self.chain, &self.endpoint.name, now.duration_since(started));
+        if exchanged.has_refused_batch && self.takes_batches {
+            self.takes_batches = false;
+            self.log("takes no batches; asking it call by call");
+        }
+        let result = match exchanged.result {
+            Err(ProviderError::RateLimited { retry_after }) => {
+                let asked = (!retry_after.is_zero()).then_some(retry_after);
+                let retry_after = self.pace.pause(asked, now);
+                self.breaker.abstained();
+                Err(ProviderError::RateLimited { retry_after })
+            }
+            Err(error) if error.is_failure() => {
+                tracing::debug!(provider = %self.endpoint.name, chain = %self.chain, %error, "a request failed");
+                let [jitter] = random_bytes().unwrap_or_default();
+                if self.breaker.failed(now, jitter) {
+                    self.log("failed too often and is left alone for a while");
+                }
+                Err(error)
+            }
+            Err(error) => {
+                self.breaker.abstained();
+                Err(error)
+            }
+            Ok(answers) => {
+                self.pace.answered();
+                self.breaker.succeeded();
+                Ok(answers)
+            }
+        };
+        self.count(calls, &result);
+        reply(answer, result);
+    }
+
+    fn log(&self, what: &'static str) {
+        tracing::warn!(provider = %self.endpoint.name, chain = %self.chain, "the provider {what}");
+    }
+
+    fn count(&self, calls: &[Call], result: &Answer) {
+        for (place, call) in calls.iter().enumerate() {
+            let outcome = match result {
+                Err(error) => error.kind(),
+                Ok(answers) if matches!(answers.get(place), Some(Ok(_))) => "ok",
+                Ok(_) => "refused",
+            };
+            self.metrics.rpc.count_call(&self.chain, &self.endpoint.name, call.method, outcome);
+        }
+    }
+}
+
+fn reply(to: oneshot::Sender<Answer>, answer: Answer) {
+    if to.send(answer).is_err() {
+        tracing::trace!("an answer of a provider found nobody");
+    }
+}
+
+impl Actor for RpcActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Batch> for RpcActor {
+    type Result = ResponseFuture<Answer>;
+
+    fn handle(&mut self, batch: Batch, ctx: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        let now = Instant::now();
+        let Batch { calls, priority } = batch;
+        let gives_up_at = now.checked_add(self.endpoint.patience).unwrap_or(now);
+        let waiting = Waiting { calls, answer, gives_up_at };
+        if let Some(error) = self.refusal(now) {
+            self.refuse(waiting, error);
+        } else if !waiting.calls.is_empty() {
+            let [credit, claim] = &mut self.queues;
+            match priority {
+                Priority::Credit => credit.push_back(waiting),
+                Priority::Claim => claim.push_back(waiting),
+            }
+            self.pump(ctx);
+        } else {
+            reply(waiting.answer, Ok(Answers::new()));
+        }
+        Box::pin(async move { answered.await.unwrap_or(Err(ProviderError::Stopped)) })
+    }
+}

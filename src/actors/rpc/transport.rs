@@ -1,0 +1,144 @@
+//! Bytes to one provider and back, over awc. Nothing of its errors is passed on, for they may name the address.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::error::ParseError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use awc::error::{ConnectError, PayloadError, SendRequestError};
+use awc::{Client, Connector};
+use bytes::Bytes;
+use secrecy::ExposeSecret;
+
+use crate::chain::endpoint::Endpoint;
+use crate::chain::rpc::ProviderError;
+
+/// Idle connections are kept this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(55);
+/// No connection is used for longer.
+const LIFETIME: Duration = Duration::from_hours(1);
+const AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
+
+/// The clients for one provider. They are not `Send`.
+pub(super) struct Transport {
+    endpoint: Arc<Endpoint>,
+    tls: Arc<rustls::ClientConfig>,
+    pooled: RefCell<Client>,
+    /// Never reuses a connection: for the one retry after a stale one.
+    fresh: Client,
+}
+
+/// An answer as HTTP has it.
+pub(super) struct HttpAnswer {
+    pub(super) status: StatusCode,
+    /// The pause that it asks for, if it says so in seconds.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
+impl Transport {
+    pub(super) fn new(endpoint: Arc<Endpoint>, tls: &Arc<rustls::ClientConfig>) -> Self {
+        let pooled = RefCell::new(client(&endpoint, tls, KEEP_ALIVE));
+        let fresh = client(&endpoint, tls, Duration::ZERO);
+        Self { endpoint, tls: Arc::clone(tls), pooled, fresh }
+    }
+
+    /// Sends a body and waits for the whole answer; once more on a fresh connection if a pooled one turned out to be
+    /// closed. A question may be asked twice.
+    pub(super) async fn post(&self, body: Vec<u8>) -> Result<HttpAnswer, ProviderError> {
+        let body = Bytes::from(body);
+        let exchange = async {
+            let pooled = self.pooled.borrow().clone();
+            match self.post_by(&pooled, body.clone()).await {
+                Err(Failure::Stale) => self.post_by(&self.fresh, body).await,
+                other => other,
+            }
+        };
+        match tokio::time::timeout(self.endpoint.timeout, exchange).await {
+            Err(_) => Err(ProviderError::Timeout),
+            Ok(Err(Failure::Stale)) => Err(ProviderError::Unreachable),
+            Ok(Err(Failure::Told(error))) => Err(error),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    /// Uses none of the pooled connections again: what came over one was not the answer to its request.
+    pub(super) fn forget_connections(&self) {
+        self.pooled.replace(client(&self.endpoint, &self.tls, KEEP_ALIVE));
+    }
+
+    async fn post_by(&self, client: &Client, body: Bytes) -> Result<HttpAnswer, Failure> {
+        let mut request = client
+            .post(self.endpoint.url.address().expose_secret())
+            .no_decompress()
+            .insert_header((CONTENT_TYPE, "application/json"))
+            .insert_header((ACCEPT_ENCODING, "identity"))
+            .insert_header((USER_AGENT, AGENT));
+        if let Some((name, password)) = self.endpoint.url.user() {
+            request = request.basic_auth(name, password);
+        }
+        let mut response = request.send_body(body).await.map_err(|error| sort(&error))?;
+        let status = response.status();
+        if status.is_informational() {
+            // awc takes it for the answer, which then comes to whoever asks next.
+            self.forget_connections();
+            return Err(Failure::Told(ProviderError::BadAnswer("an interim answer")));
+        }
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
+        let body = response.body().limit(self.endpoint.body_max_bytes).await;
+        let body = body.map_err(|error| {
+            Failure::Told(match error {
+                PayloadError::Overflow => ProviderError::TooLarge,
+                _ => ProviderError::Unreachable,
+            })
+        })?;
+        Ok(HttpAnswer { status, retry_after: retry_after.map(Duration::from_secs), body })
+    }
+}
+
+enum Failure {
+    /// The connection had been closed while it lay in the pool.
+    Stale,
+    Told(ProviderError),
+}
+
+fn sort(error: &SendRequestError) -> Failure {
+    match error {
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
+            Failure::Stale
+        }
+        SendRequestError::Response(ParseError::Io(error))
+            if matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+            ) =>
+        {
+            Failure::Stale
+        }
+        SendRequestError::Response(why) if !matches!(why, ParseError::Io(_)) => {
+            Failure::Told(ProviderError::BadAnswer("something that is not HTTP"))
+        }
+        _ => Failure::Told(ProviderError::Unreachable),
+    }
+}
+
+fn client(endpoint: &Endpoint, tls: &Arc<rustls::ClientConfig>, keep_alive: Duration) -> Client {
+    let connector = Connector::new()
+        .rustls_0_23(Arc::clone(tls))
+        .limit(endpoint.in_flight_max.max(1))
+        .timeout(endpoint.connect)
+        .handshake_timeout(endpoint.connect)
+        .conn_keep_alive(keep_alive)
+        .conn_lifetime(LIFETIME);
+    Client::builder()
+        .connector(connector)
+        .no_default_headers()
+        // A key in the address must not follow a redirect to somebody else.
+        .disable_redirects()
+        .disable_timeout()
+        .finish()
+}

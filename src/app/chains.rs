@@ -1,0 +1,86 @@
+//! Starts what watches chains, on a thread of its own: reading blocks must not hold up a stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use crate::actors::chain_watcher::{ChainWatcher, WatcherParts};
+use crate::actors::rpc::RpcActor;
+use crate::actors::stream::Shared;
+use crate::chain::endpoint::{NotAnRpcUrl, RpcUrl};
+use crate::chain::{Endpoint, Provider};
+use crate::config::{Chain, RpcProvider};
+use crate::db::Database;
+use crate::domain::evm::ChainId;
+
+/// The running watchers.
+pub(super) struct Chains {
+    arbiter: Option<Arbiter>,
+    watchers: Vec<Addr<ChainWatcher>>,
+    /// Who is asked about each chain.
+    pub(super) providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
+}
+
+impl Chains {
+    /// Starts an actor for each provider and one for each chain.
+    pub(super) fn start(
+        shared: &Shared,
+        database: &Database,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> Result<Self, NotAnRpcUrl> {
+        let settings = &shared.settings;
+        if settings.chains.is_empty() {
+            return Ok(Self { arbiter: None, watchers: Vec::new(), providers: Arc::default() });
+        }
+        let arbiter = Arbiter::new();
+        let mut providers = BTreeMap::new();
+        let mut watchers = Vec::new();
+        for chain in &settings.chains {
+            let asked = chain.providers.iter().map(|provider| {
+                let endpoint = endpoint(chain, provider)?;
+                let metrics = Arc::clone(&shared.metrics);
+                Ok(RpcActor::start(&arbiter.handle(), endpoint, Arc::clone(tls), metrics))
+            });
+            let asked = asked.collect::<Result<Vec<Provider>, NotAnRpcUrl>>()?;
+            let parts = WatcherParts {
+                chain: Arc::new(chain.clone()),
+                deposits: Arc::new(settings.deposits.clone()),
+                providers: asked.clone(),
+                node_id: Arc::clone(&shared.node_id),
+                database: database.clone(),
+                clock: shared.clock.clone(),
+                tracker: shared.tracker.clone(),
+                metrics: Arc::clone(&shared.metrics),
+            };
+            watchers.push(ChainWatcher::start_in(&arbiter.handle(), parts));
+            providers.insert(chain.chain_id, asked);
+        }
+        Ok(Self { arbiter: Some(arbiter), watchers, providers: Arc::new(providers) })
+    }
+
+    /// Whether all of them are alive.
+    pub(super) fn are_alive(&self) -> bool {
+        self.watchers.iter().all(Addr::connected)
+    }
+
+    /// Ends their thread; what they were doing is found again by the next start.
+    pub(super) fn stop(self) {
+        let Some(arbiter) = self.arbiter else { return };
+        arbiter.stop();
+        if arbiter.join().is_err() {
+            tracing::error!("the thread of the chain watchers has panicked");
+        }
+    }
+}
+
+fn endpoint(chain: &Chain, provider: &RpcProvider) -> Result<Endpoint, NotAnRpcUrl> {
+    let url = RpcUrl::parse(provider.url.secret())?;
+    Ok(Endpoint {
+        timeout: provider.timeout,
+        calls_per_second: provider.requests_per_second,
+        batch_max: provider.batch_max,
+        has_traces: provider.traces,
+        ..Endpoint::new(provider.name.clone(), chain.chain_id, url)
+    })
+}

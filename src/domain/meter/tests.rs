@@ -1,0 +1,324 @@
+//! What the meter lets go of a stream, and what it makes of the events in it.
+
+use super::*;
+use crate::domain::usage::{Iteration, TokenCounts};
+
+const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":\
+    {\"model\":\"m\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n";
+const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\
+    \"delta\":{\"type\":\"text_delta\",\"text\":\"123456789\"}}\n\n";
+const FINAL: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\
+    \"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\n";
+const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+const ERROR: &str = "event: error\ndata: {\"type\":\"error\"}\n\n";
+const PING: &str = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+
+/// More than any event of these tests.
+const EVENT_BYTES: usize = 1_000_000;
+
+fn fed(pieces: &[&str]) -> Meter {
+    let mut meter = Meter::new(EVENT_BYTES);
+    for piece in pieces {
+        meter.feed(piece.as_bytes());
+    }
+    meter
+}
+
+fn len(pieces: &[&str]) -> u64 {
+    pieces.iter().map(|piece| u64::try_from(piece.len()).unwrap()).sum()
+}
+
+/// A meter that has seen a `message_start` with this usage and a `message_delta` for each other.
+fn reported(usages: &[&str]) -> Meter {
+    let mut meter = Meter::new(EVENT_BYTES);
+    for (index, usage) in usages.iter().enumerate() {
+        let data = match index {
+            0 => format!(r#"{{"type":"message_start","message":{{"model":"m","usage":{usage}}}}}"#),
+            _ => format!(r#"{{"type":"message_delta","usage":{usage}}}"#),
+        };
+        // Each line of the data is one of the event.
+        meter.feed(format!("data: {}\n\n", data.replace('\n', "\ndata: ")).as_bytes());
+    }
+    meter
+}
+
+#[test]
+fn content_is_let_go_at_once_and_the_end_is_held() {
+    let meter = fed(&[START, DELTA]);
+    assert_eq!(meter.releasable(), len(&[START, DELTA]));
+    assert!(!meter.has_stop_reason() && !meter.is_stopped());
+    let meter = fed(&[START, DELTA, FINAL]);
+    assert_eq!(meter.releasable(), len(&[START, DELTA]));
+    assert!(meter.has_stop_reason() && !meter.is_stopped());
+    let meter = fed(&[START, DELTA, FINAL, STOP, PING]);
+    assert_eq!(meter.releasable(), len(&[START, DELTA]));
+    assert!(meter.is_stopped() && meter.error().is_none());
+    let meter = fed(&[START, STOP]);
+    assert_eq!(meter.releasable(), len(&[START]), "a stop without a final delta");
+}
+
+#[test]
+fn a_message_delta_without_a_stop_reason_is_not_the_end() {
+    let early = "event: message_delta\ndata: {\"delta\":{\"stop_reason\":null},\
+        \"usage\":{\"output_tokens\":5}}\n\n";
+    let meter = fed(&[START, early]);
+    assert_eq!(meter.releasable(), len(&[START, early]));
+    assert!(!meter.has_stop_reason());
+    assert_eq!(meter.reported().tokens.output, 5);
+}
+
+#[test]
+fn an_unfinished_event_waits_for_its_rest() {
+    for held in ["event: message_delta\nda", "event: message_stop\n", "event: error\ndata: {"] {
+        assert_eq!(fed(&[START, held]).releasable(), len(&[START]), "{held:?}");
+    }
+    for content in ["event: content_block_delta\n", "event: ping\ndata: {", "event: message\n"] {
+        assert_eq!(fed(&[START, content]).releasable(), len(&[START]), "{content:?}");
+    }
+    for unnamed in ["e", "event: content_block_de", "data: {\"type\":\"mess"] {
+        assert_eq!(fed(&[START, unnamed]).releasable(), len(&[START]), "{unnamed:?}");
+    }
+}
+
+#[test]
+fn an_unfinished_event_is_held_up_to_a_size_and_not_beyond() {
+    let most = usize::try_from(UNFINISHED_HOLD_BYTES).unwrap();
+    let short = "x".repeat(most - 1);
+    assert_eq!(fed(&[START, &short]).releasable(), len(&[START]));
+    let long = "x".repeat(most);
+    assert_eq!(fed(&[START, &long]).releasable(), len(&[START, &long]));
+}
+
+#[test]
+fn an_error_is_kept_with_its_position_and_held() {
+    let meter = fed(&[START, DELTA, ERROR, PING]);
+    assert_eq!(meter.error(), Some(&br#"{"type":"error"}"#[..]));
+    assert_eq!(meter.whole_until(), len(&[START, DELTA]));
+    assert_eq!(meter.releasable(), len(&[START, DELTA]));
+    assert!(!meter.is_stopped());
+}
+
+#[test]
+fn what_comes_first_is_content_or_an_error_and_never_a_ping() {
+    assert_eq!(fed(&[]).first_event(), None);
+    assert_eq!(fed(&[": note\n\n", PING, "data: {\"type\":\"ping\"}\n\n"]).first_event(), None);
+    assert_eq!(fed(&[PING, START, ERROR]).first_event(), Some(FirstEvent::Content));
+    assert_eq!(fed(&[PING, ERROR, START]).first_event(), Some(FirstEvent::Error));
+    assert_eq!(fed(&["data: no json\n\n"]).first_event(), Some(FirstEvent::Content));
+}
+
+#[test]
+fn events_without_a_name_go_by_their_type() {
+    let named = [START, DELTA, FINAL, STOP];
+    let unnamed = named.map(|event| event.split_once('\n').unwrap().1);
+    let (named, unnamed_meter) = (fed(&named), fed(&unnamed));
+    assert_eq!(unnamed_meter.reported(), named.reported());
+    assert_eq!(unnamed_meter.delta_bytes(), 9);
+    assert!(unnamed_meter.is_stopped());
+    assert_eq!(unnamed_meter.releasable(), len(&unnamed[..2]));
+    let error = fed(&["data: {\"type\":\"error\"}\n\n"]);
+    assert_eq!(error.first_event(), Some(FirstEvent::Error));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once_and_a_final_delta_among_it_is_held() {
+    for name in ["message_start", "content_block_start", "message_delta"] {
+        let event = format!("event: {name}\ndata: {{\n\n");
+        let meter = fed(&[DELTA, &event, &event]);
+        assert_eq!(
+            meter.anomalies(),
+            [Anomaly::UnreadableEvent, Anomaly::RepeatedStart]
+                .get(..if name == "message_start" { 2 } else { 1 })
+                .unwrap(),
+            "{name}"
+        );
+        let is_held = meter.releasable() == len(&[DELTA]);
+        assert_eq!(is_held, name == "message_delta", "{name}");
+    }
+    assert_eq!(reported(&[r#""text""#]).anomalies(), [Anomaly::UnreadableEvent]);
+    assert!(reported(&["null", "null"]).anomalies().is_empty());
+    assert_eq!(fed(&[START, START]).anomalies(), [Anomaly::RepeatedStart]);
+    assert!(fed(&[START, DELTA, FINAL, STOP]).anomalies().is_empty());
+}
+
+#[test]
+fn anomalies_have_names_of_their_own() {
+    let all = [
+        (Anomaly::BadCount, "usage: not a count"),
+        (Anomaly::FallingCount, "usage: a count fell"),
+        (Anomaly::UnsplitCacheWrite, "usage: cache writes beyond their split"),
+        (Anomaly::UnknownIteration, "usage: unknown kind of iteration"),
+        (Anomaly::UnreadableEvent, "an event cannot be read"),
+        (Anomaly::RepeatedStart, "a second message_start"),
+    ];
+    for (anomaly, name) in all {
+        assert_eq!(anomaly.as_str(), name);
+    }
+}
+
+#[test]
+fn blocks_that_are_neither_text_nor_a_call_may_hide_work() {
+    let hides = |kinds: &[&str]| {
+        let mut meter = Meter::new(EVENT_BYTES);
+        for kind in kinds {
+            let data = format!(r#"{{"content_block":{{"type":"{kind}"}}}}"#);
+            meter.feed(format!("event: content_block_start\ndata: {data}\n\n").as_bytes());
+        }
+        meter.has_hidden_work()
+    };
+    assert!(!hides(&[]) && !hides(&["text", "tool_use"]));
+    assert!(hides(&["thinking"]) && hides(&["server_tool_use", "text"]));
+}
+
+#[test]
+fn what_was_delivered_is_the_larger_of_report_and_estimate() {
+    // Nine bytes of content, one token reported.
+    let meter = fed(&[START, DELTA]);
+    assert_eq!(meter.delta_bytes(), 9);
+    for (bytes_per_token_milli, output, is_estimated) in
+        [(3_000, 3, true), (4_000, 2, true), (9_000, 1, false), (9_001, 1, false), (0, 9, true)]
+    {
+        let (usage, flag) = meter.delivered(bytes_per_token_milli);
+        assert_eq!((usage.tokens.output, flag), (output, is_estimated));
+        assert_eq!(usage.tokens.input, 10);
+        assert_eq!(meter.delivered_output(bytes_per_token_milli), output);
+    }
+    let meter = fed(&[START, DELTA, FINAL]);
+    assert_eq!(meter.delivered(3_000), (meter.reported(), false));
+    assert_eq!(meter.delivered_output(3_000), 7);
+}
+
+#[test]
+fn a_delta_beyond_what_is_kept_counts_with_its_frame() {
+    let mut meter = Meter::new(50);
+    meter.feed(DELTA.as_bytes());
+    let data = DELTA.lines().nth(1).unwrap().strip_prefix("data: ").unwrap();
+    assert_eq!(meter.delta_bytes(), len(&[data]));
+}
+
+#[test]
+fn a_present_count_replaces_and_a_missing_one_keeps() {
+    let all = r#"{"input_tokens":10,"output_tokens":1,"cache_read_input_tokens":5,
+        "cache_creation_input_tokens":7,
+        "cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":4},
+        "server_tool_use":{"web_search_requests":1},
+        "service_tier":"standard","inference_geo":"us","speed":"fast"}"#;
+    let first = reported(&[all]).reported();
+    let tokens =
+        TokenCounts { input: 10, output: 1, cache_write_5m: 3, cache_write_1h: 4, cache_read: 5 };
+    let expected = Usage {
+        served_model: Some("m".to_owned()),
+        tokens,
+        iterations: vec![],
+        web_searches: 1,
+        service_tier: Some("standard".to_owned()),
+        inference_geo: Some("us".to_owned()),
+        speed: Some("fast".to_owned()),
+    };
+    assert_eq!(first, expected);
+    let later = r#"{"input_tokens":null,"output_tokens":6,"inference_geo":null,
+        "server_tool_use":{"web_search_requests":2},"speed":"standard"}"#;
+    let meter = reported(&[all, later]);
+    let expected = Usage {
+        tokens: TokenCounts { output: 6, ..first.tokens },
+        web_searches: 2,
+        speed: Some("standard".to_owned()),
+        ..expected
+    };
+    assert_eq!(meter.reported(), expected);
+    assert!(meter.anomalies().is_empty());
+}
+
+#[test]
+fn input_or_output_is_a_usage_and_nothing_else_is() {
+    assert!(reported(&[r#"{"input_tokens":0}"#]).has_usage());
+    assert!(reported(&[r#"{"output_tokens":0}"#]).has_usage());
+    assert!(!reported(&[r#"{"cache_read_input_tokens":5}"#]).has_usage());
+    assert!(!reported(&["null"]).has_usage());
+}
+
+#[test]
+fn a_count_never_falls_and_what_is_no_count_is_told() {
+    let counts = |later: &str| {
+        let meter = reported(&[r#"{"output_tokens":5}"#, later]);
+        (meter.reported().tokens.output, meter.anomalies().to_vec())
+    };
+    assert_eq!(counts(r#"{"output_tokens":5}"#), (5, vec![]));
+    assert_eq!(counts(r#"{"output_tokens":4}"#), (5, vec![Anomaly::FallingCount]));
+    assert_eq!(counts(r#"{"output_tokens":9007199254740992}"#), (1 << 53, vec![]));
+    for bad in ["-1", "6.5", "\"6\"", "9007199254740993", "[6]"] {
+        let found = counts(&format!(r#"{{"output_tokens":{bad}}}"#));
+        assert_eq!(found, (5, vec![Anomaly::BadCount]), "{bad}");
+    }
+}
+
+#[test]
+fn cache_writes_beyond_their_split_are_of_the_five_minute_class_and_told() {
+    let written = |usage: &str| {
+        let meter = reported(&[usage]);
+        let tokens = meter.reported().tokens;
+        (tokens.cache_write_5m, tokens.cache_write_1h, meter.anomalies().to_vec())
+    };
+    assert_eq!(written(r#"{"cache_creation_input_tokens":7}"#), (7, 0, vec![]));
+    let split = |total: u32| {
+        let split = r#"{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":4}"#;
+        written(&format!(r#"{{"cache_creation_input_tokens":{total},"cache_creation":{split}}}"#))
+    };
+    assert_eq!(split(5), (2, 4, vec![]));
+    assert_eq!(split(6), (2, 4, vec![]));
+    assert_eq!(split(9), (5, 4, vec![Anomaly::UnsplitCacheWrite]));
+}
+
+#[test]
+fn extra_passes_are_billed_by_their_kind_and_the_newest_list_counts() {
+    let pass = |kind: &str, output: u32| {
+        format!(
+            r#"{{"type":"{kind}","model":"{kind}-model","input_tokens":1,"output_tokens":{output}}}"#
+        )
+    };
+    let list = |passes: &[String]| format!(r#"{{"iterations":[{}]}}"#, passes.join(","));
+    let billed = |kind: &str, output| Iteration {
+        model: Some(format!("{kind}-model")),
+        tokens: TokenCounts { input: 1, output, ..TokenCounts::default() },
+    };
+    let first = list(&[pass("message", 9), pass("compaction", 2)]);
+    let meter = reported(&[&first]);
+    assert_eq!(meter.reported().iterations, [billed("compaction", 2)]);
+    assert_eq!(meter.reported().served_model.as_deref(), Some("m"));
+    assert!(meter.anomalies().is_empty());
+    let second = list(&[pass("compaction", 2), pass("advisor_message", 3)]);
+    let meter = reported(&[&first, &second]);
+    let expected = [billed("compaction", 2), billed("advisor_message", 3)];
+    assert_eq!(meter.reported().iterations, expected);
+    let meter = reported(&[&list(&[pass("fallback_message", 4)])]);
+    assert_eq!(meter.reported().served_model.as_deref(), Some("fallback_message-model"));
+    assert!(meter.reported().iterations.is_empty() && meter.anomalies().is_empty());
+    let meter = reported(&[&list(&[pass("future", 5)])]);
+    assert!(meter.reported().iterations.is_empty());
+    assert_eq!(meter.anomalies(), [Anomaly::UnknownIteration]);
+}
+
+#[test]
+fn names_from_the_wire_are_cut_where_no_real_one_is_so_long() {
+    let tier = |len: usize| {
+        let usage = format!(r#"{{"service_tier":"{}"}}"#, "t".repeat(len));
+        reported(&[&usage]).reported().service_tier.unwrap().len()
+    };
+    assert_eq!((tier(8), tier(128), tier(129)), (8, 128, 128));
+    assert_eq!(reported(&[r#"{"service_tier":5}"#]).reported().service_tier, None);
+}
+
+#[test]
+fn a_json_answer_tells_its_usage_and_the_size_of_its_content() {
+    let body = r#"{"model":"m","content":[{"text":"abc"}],
+        "usage":{"input_tokens":3,"output_tokens":-1}}"#;
+    let answer = read_json_answer(body.as_bytes()).unwrap();
+    assert_eq!(answer.usage.served_model.as_deref(), Some("m"));
+    assert_eq!(answer.usage.tokens.input, 3);
+    assert_eq!(answer.content_bytes, len(&[r#"[{"text":"abc"}]"#]));
+    assert_eq!(answer.anomalies, [Anomaly::BadCount]);
+    assert!(answer.has_usage);
+    let empty = read_json_answer(b"{}").unwrap();
+    assert!(!empty.has_usage && empty.content_bytes == 0 && empty.anomalies.is_empty());
+    assert!(read_json_answer(b"[]").is_none() && read_json_answer(b"{").is_none());
+}

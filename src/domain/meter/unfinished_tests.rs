@@ -1,0 +1,105 @@
+//! What the meter says of a stream that has been read up to any byte.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A byte for each token, so that tokens count bytes.
+const BYTES: u64 = 1000;
+
+const STREAM: &str = "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9}}}\n\n\
+    event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"first\\n\"}}\n\n\
+    : a comment\n\n\
+    event:content_block_delta\r\ndata:{\"type\":\"content_block_delta\",\"delta\":\r\ndata:{\"text\":\"in \\u00e9 two lines\"}}\r\n\r\n\
+    data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"unnamed\"}}\n\n\
+    event: content_block_delta\ndata: {\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\":\"}}\n\n";
+
+fn fed(chunks: &[&[u8]], limit: usize) -> Meter {
+    let mut meter = Meter::new(limit);
+    for chunk in chunks {
+        meter.feed(chunk);
+    }
+    meter
+}
+
+fn output(meter: &Meter) -> u64 {
+    let exact = meter.delivered_output(BYTES);
+    assert_eq!(meter.delivered(BYTES).0.tokens.output, exact);
+    assert!(meter.delivered_output_ceiling(BYTES) >= exact);
+    exact
+}
+
+fn delta_of(bytes: usize) -> String {
+    let text = "x".repeat(bytes);
+    format!(
+        "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+    )
+}
+
+#[test]
+fn e8_a_huge_delta_counts_while_it_comes_and_once() {
+    let event = delta_of(360_000);
+    let mut meter = Meter::new(1 << 20);
+    let mut seen = 0;
+    for chunk in event.as_bytes().chunks(4096) {
+        meter.feed(chunk);
+        seen += chunk.len();
+        // A short piece of an event waits for its rest.
+        let is_held = seen < usize::try_from(UNFINISHED_HOLD_BYTES).unwrap();
+        let least = if is_held { 0 } else { seen.saturating_sub(150) };
+        let most = if is_held { 0 } else { seen.min(360_000) };
+        let output = output(&meter);
+        assert!((least..=most).contains(&usize::try_from(output).unwrap()), "{output} of {seen}");
+    }
+    assert_eq!(output(&meter), 360_000);
+}
+
+#[test]
+fn e8_beyond_what_is_kept_of_an_event_its_bytes_count_as_they_are() {
+    let event = delta_of(150_000);
+    let (begun, _) = event.split_at(140_000);
+    let meter = fed(&[begun.as_bytes()], 1000);
+    assert!((139_950..=140_000).contains(&output(&meter)), "{}", output(&meter));
+    let whole = output(&fed(&[event.as_bytes()], 1000));
+    assert!((150_000..150_100).contains(&whole), "{whole}");
+}
+
+#[test]
+fn what_is_held_back_or_is_no_delta_does_not_count() {
+    let long = "y".repeat(100_000);
+    let begun = [
+        format!("event: ping\ndata: {{\"delta\":{{\"text\":\"{long}"),
+        format!("event: content_block_start\ndata: {{\"delta\":{{\"text\":\"{long}"),
+        format!("data: {{\"type\":\"ping\",\"delta\":{{\"text\":\"{long}"),
+        // It is not let go until it is long.
+        "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"short".to_owned(),
+    ];
+    for text in &begun {
+        assert_eq!(output(&fed(&[text.as_bytes()], 1 << 20)), 0, "{text:.80}");
+    }
+    let unnamed = format!("data: {{\"type\":\"content_block_delta\",\"delta\":{{\"text\":\"{long}");
+    assert_eq!(output(&fed(&[unnamed.as_bytes()], 1 << 20)), 100_000);
+}
+
+proptest! {
+    #[test]
+    fn at_any_byte_the_estimate_is_the_same_for_any_split_and_no_more_than_the_whole(
+        end in 0..=STREAM.len(),
+        cuts in proptest::collection::vec(0..=STREAM.len(), 0..12),
+        limit in 40_usize..400,
+    ) {
+        let read = &STREAM.as_bytes()[..end];
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(end)).collect();
+        cuts.sort_unstable();
+        let mut chunks = Vec::new();
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([end]) {
+            chunks.push(&read[from..cut]);
+            from = cut;
+        }
+        let split = output(&fed(&chunks, limit));
+        prop_assert_eq!(split, output(&fed(&[read], limit)));
+        let whole = output(&fed(&[STREAM.as_bytes()], limit));
+        prop_assert!(split <= whole, "{split} of {whole}");
+    }
+}

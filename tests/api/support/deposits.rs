@@ -1,0 +1,248 @@
+//! A server that takes deposits on a chain of the test's own, through two providers that the test may trouble.
+
+use diesel::prelude::*;
+use ethers_core::types::{Address, H256, U256};
+use sluice::db::chains::{self, ChainRow};
+use sluice::db::deposits::{self, DepositRow};
+use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::{ChainId, TxHash};
+
+use super::app::{Account, Builder, TestApp};
+use super::chain::contract::Contract;
+use super::chain::{CHAIN_ID, GENESIS_SECS, TestChain, node};
+use super::rpc::Provider;
+use super::wait::eventually;
+
+/// One dollar in the smallest unit of USDC.
+pub(crate) const USDC: u64 = 1_000_000;
+
+/// What the feed of the native coin says: 2,000 dollars, with eight decimals.
+const COIN_PRICE: i64 = 2_000 * 100_000_000;
+
+/// A chain with a token, feeds and a treasury, and what the gateway is told of them.
+pub(crate) struct Mint {
+    pub(crate) chain: TestChain,
+    pub(crate) alpha: Provider,
+    pub(crate) beta: Provider,
+    /// Six decimals.
+    pub(crate) usdc: Contract,
+    /// Eighteen decimals, as on BNB Smart Chain.
+    pub(crate) peg: Contract,
+    pub(crate) coin_feed: Contract,
+    pub(crate) usdc_feed: Contract,
+    pub(crate) treasury: Address,
+}
+
+/// A gateway in front of it.
+pub(crate) struct Shop {
+    pub(crate) app: TestApp,
+    pub(crate) mint: Mint,
+}
+
+impl Mint {
+    pub(crate) fn open() -> Self {
+        let chain = TestChain::start();
+        let (alpha, beta) = (Provider::before(chain.node), Provider::before(chain.node));
+        let usdc = chain.deploy("Token", ("USD Coin".to_owned(), "USDC".to_owned(), 6_u8, 0_u16));
+        let peg = chain.deploy("Token", ("Peg".to_owned(), "PEG".to_owned(), 18_u8, 0_u16));
+        let coin_feed = chain.deploy("Feed", ("ETH / USD".to_owned(), 8_u8));
+        let usdc_feed = chain.deploy("Feed", ("USDC / USD".to_owned(), 8_u8));
+        let payer = chain.account(0);
+        let now = U256::from(GENESIS_SECS);
+        chain.send(payer, &coin_feed, "push", (ethers_core::types::I256::from(COIN_PRICE), now));
+        let dollar = ethers_core::types::I256::from(100_000_000);
+        chain.send(payer, &usdc_feed, "push", (dollar, now));
+        for index in 1..4 {
+            let holder = chain.account(index);
+            chain.send(payer, &usdc, "mint", (holder, U256::from(1_000_000 * USDC)));
+            chain.send(payer, &peg, "mint", (holder, U256::exp10(24)));
+        }
+        let treasury = Address::repeat_byte(0x7e);
+        Self { chain, alpha, beta, usdc, peg, coin_feed, usdc_feed, treasury }
+    }
+
+    /// `[[chains]]` of it, with further lines of the chain itself.
+    pub(crate) fn toml(&self, lines: &str) -> String {
+        let sum = |address: Address| ethers_core::utils::to_checksum(&address, None);
+        let (treasury, usdc, peg) =
+            (sum(self.treasury), sum(self.usdc.address), sum(self.peg.address));
+        let (coin_feed, usdc_feed) = (sum(self.coin_feed.address), sum(self.usdc_feed.address));
+        let (alpha, beta) = (self.alpha.url(), self.beta.url());
+        format!(
+            "[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = {CHAIN_ID}\n\
+             treasury = \"{treasury}\"\npoll_millis = 20\nstart_block = 1\n\
+             head_age_max_secs = 86400\n{lines}\n\
+             [[chains.providers]]\nname = \"alpha\"\nurl = \"{alpha}\"\ntraces = true\n\
+             requests_per_second = 10000\n\
+             [[chains.providers]]\nname = \"beta\"\nurl = \"{beta}\"\ntraces = true\n\
+             requests_per_second = 10000\n\
+             [chains.native]\nsymbol = \"ETH\"\nfeed = \"{coin_feed}\"\n\
+             feed_description = \"ETH / USD\"\nheartbeat_secs = 3600\n\
+             [[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{usdc}\"\ndecimals = 6\n\
+             feed = \"{usdc_feed}\"\nfeed_description = \"USDC / USD\"\nheartbeat_secs = 86400\n\
+             [[chains.tokens]]\nsymbol = \"PEG\"\naddress = \"{peg}\"\ndecimals = 18\n"
+        )
+    }
+}
+
+impl Shop {
+    pub(crate) fn open() -> Self {
+        Self::open_with(|builder| builder, "")
+    }
+
+    /// With further settings, and lines of the chain's own table.
+    pub(crate) fn open_with(change: impl FnOnce(Builder) -> Builder, lines: &str) -> Self {
+        let mint = Mint::open();
+        let builder = Builder::new()
+            .upstream("sandbox", super::sandbox::sandbox())
+            .set("deposits.claims_per_hour_per_account", 100_000)
+            .section(&mint.toml(lines));
+        let app = change(builder).start();
+        let shop = Self { app, mint };
+        shop.keep_time();
+        shop
+    }
+
+    /// An account that has proven the chain's dev account of that number.
+    pub(crate) fn holder_of(&self, index: usize) -> Account {
+        let account = self.app.account("0");
+        self.link(&account, self.mint.chain.account(index), self.app.clock.now());
+        account
+    }
+
+    /// Links a key pair, as a proof does.
+    pub(crate) fn link(&self, account: &Account, address: Address, at: UnixMillis) -> WalletRow {
+        let row = WalletRow {
+            id: 0,
+            public_id: sluice::domain::ids::public_id("wal_").unwrap(),
+            account_id: account.id.0,
+            kind: "eoa".to_owned(),
+            chain_id: EVERY_CHAIN.0,
+            address: address.as_bytes().to_vec(),
+            proof_hash: None,
+            proof_signature: None,
+            proven_at: at.as_millis(),
+            ended_at: None,
+            end_reason: None,
+        };
+        self.app.db(|conn| wallets::link(conn, &row).unwrap());
+        row
+    }
+
+    /// Pays tokens to the treasury; in a block of its own.
+    pub(crate) fn pay_usdc(&self, from: usize, amount: u64) -> H256 {
+        let Mint { chain, usdc, treasury, .. } = &self.mint;
+        chain.send(chain.account(from), usdc, "transfer", (*treasury, U256::from(amount)))
+    }
+
+    /// Pays native coin to the treasury; in a block of its own.
+    pub(crate) fn pay_coin(&self, from: usize, wei: impl Into<U256>) -> H256 {
+        let chain = &self.mint.chain;
+        chain.pay(chain.account(from), self.mint.treasury, wei)
+    }
+
+    /// Mines blocks, and lets the clock follow.
+    pub(crate) fn mine(&self, blocks: u64) {
+        self.mint.chain.mine(blocks);
+        self.keep_time();
+    }
+
+    /// Mines until everything so far is final.
+    pub(crate) fn finalize(&self) {
+        self.mint.chain.finalize();
+        self.keep_time();
+    }
+
+    /// Moves the gateway's clock to the newest block's time, if it is behind, so that what waits a while is due.
+    pub(crate) fn keep_time(&self) {
+        let newest = node::number(&self.mint.chain.block("latest")["timestamp"]);
+        let newest = i64::try_from(newest).unwrap() * 1000;
+        self.app.clock.advance((newest - self.app.clock.now().as_millis()).max(0));
+    }
+
+    /// How far the chain was read.
+    pub(crate) fn cursor(&self) -> Option<ChainRow> {
+        self.app.db(|conn| chains::find(conn, ChainId(CHAIN_ID.cast_signed())).unwrap())
+    }
+
+    /// Waits until everything up to the chain's head was read with nothing left in doubt, twice over, so that what
+    /// followed from it was done as well.
+    pub(crate) fn caught_up(&self) -> ChainRow {
+        for _ in 0..2 {
+            self.keep_time();
+            let from = self.cursor().map_or(-1, |row| row.revision);
+            // What has waited comes round again.
+            self.app.clock.advance(0);
+            eventually("the watcher to catch up", || {
+                let row = self.cursor()?;
+                let head = i64::try_from(self.mint.chain.head()).unwrap();
+                (row.revision > from + 3 && row.scanned_number == head).then_some(())
+            });
+        }
+        self.cursor().unwrap()
+    }
+
+    /// Waits for the chain to be in trouble for a reason that has these words.
+    pub(crate) fn in_trouble(&self, words: &str) -> String {
+        eventually(&format!("trouble with {words:?}"), || {
+            self.keep_time();
+            let row = self.cursor()?;
+            let detail = row.status_detail?;
+            (row.status != "ok" && detail.contains(words)).then_some(detail)
+        })
+    }
+
+    /// Waits for the chain to be well.
+    pub(crate) fn well(&self) {
+        eventually("the chain to be well", || {
+            self.keep_time();
+            (self.cursor()?.status == "ok").then_some(())
+        });
+    }
+
+    /// All deposits of a transaction.
+    pub(crate) fn deposits(&self, tx: H256) -> Vec<DepositRow> {
+        let (chain_id, tx_hash) = (ChainId(CHAIN_ID.cast_signed()), TxHash(tx.0));
+        self.app.db(|conn| deposits::of_transaction(conn, chain_id, tx_hash).unwrap())
+    }
+
+    /// Every deposit there is.
+    pub(crate) fn all_deposits(&self) -> Vec<DepositRow> {
+        self.app.db(|conn| deposits::page(conn, None, 0, 10_000).unwrap())
+    }
+
+    /// Waits until every deposit of a transaction, and at least one, is in a state. They are put back into line on
+    /// the way, as time does.
+    pub(crate) fn reaches(&self, tx: H256, state: DepositState) -> Vec<DepositRow> {
+        let mut last = Vec::new();
+        let found = super::wait::within(super::wait::PATIENCE, || {
+            self.app.clock.advance(50);
+            last = self.deposits(tx);
+            let is_there = !last.is_empty() && last.iter().all(|row| row.state() == Some(state));
+            is_there.then(|| last.clone())
+        });
+        found.unwrap_or_else(|| {
+            panic!("in vain: waited for {state:?}: {last:#?}\n{:#?}", self.cursor())
+        })
+    }
+
+    /// Waits for the one deposit of a transaction to be credited.
+    pub(crate) fn credited(&self, tx: H256) -> DepositRow {
+        let mut rows = self.reaches(tx, DepositState::Credited);
+        assert_eq!(rows.len(), 1, "{rows:#?}");
+        rows.remove(0)
+    }
+
+    /// What an account may spend, in nano-dollars.
+    pub(crate) fn available(&self, account: &Account) -> i64 {
+        self.app.balance(account).available
+    }
+
+    /// Candidates that wait to be looked into.
+    pub(crate) fn candidates(&self) -> i64 {
+        use sluice::db::schema::chain_candidates;
+        self.app.db(|conn| chain_candidates::table.count().get_result(conn).unwrap())
+    }
+}
