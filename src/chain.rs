@@ -11,7 +11,6 @@
 //! | [`contract`] | questions to contracts: signatures, tokens, feeds |
 //! | [`feed`] | the price round in force at a moment |
 //! | [`types`] | hashes, signatures, ABI: the one place that names the Ethereum crate |
-//! | [`xpub`] | addresses derived from the operator's watch-only key |
 //!
 //! Nothing here decides about a deposit, holds state, or trusts a provider: every answer is read strictly where it
 //! matters and tolerantly elsewhere, and no answer whatever may panic.
@@ -28,7 +27,6 @@ pub mod rpc;
 pub mod trace;
 pub mod types;
 pub mod wire;
-pub mod xpub;
 
 #[cfg(test)]
 mod fixture;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
-pub use self::deposits::{AccountXpub, Deposits, NotAnAccountXpub};
+pub use self::deposits::Deposits;
 pub use self::limits::Limits;
 pub use self::problems::{ConfigErrors, Place, Problem};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};

@@ -3,12 +3,15 @@
 
 pub mod addresses;
 pub mod attribution;
+pub mod challenge;
 pub mod claims;
 pub mod credit;
 pub mod ours;
+pub mod proof_error;
 pub mod record;
 pub mod refund;
 pub mod review;
+pub mod siwe;
 pub mod valuation;
 
 use crate::db::DbError;

@@ -14,3 +14,4 @@ pub mod price_list;
 pub mod sse;
 pub mod usage;
 pub mod usage_record;
+pub mod xpub;

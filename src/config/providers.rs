@@ -41,9 +41,7 @@ pub struct RpcUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnRpcUrl {
     /// Not an address at all.
-    #[error(
-        "must be an address such as \"https://rpc.example.com/KEY\", without user name or fragment"
-    )]
+    #[error("must be an address such as \"https://rpc.example.com/KEY\"")]
     Malformed,
     /// Anybody on the way could read the key and forge the answers.
     #[error("must be https: only a provider on this host may be reached without TLS")]
@@ -76,8 +74,7 @@ impl FromStr for RpcUrl {
         let malformed = NotAnRpcUrl::Malformed;
         let uri: Uri = text.parse().map_err(|_| malformed)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(malformed)?.to_owned();
-        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        if has_user || text.contains('#') {
+        if text.contains('#') {
             return Err(malformed);
         }
         let is_loopback = is_loopback_host(&host);

@@ -2,12 +2,12 @@
 //! happens to its account.
 
 use super::DepositError;
-use crate::chain::xpub::Xpub;
 use crate::db::deposit_addresses::{self, AddressRow};
 use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, to_hex};
 use crate::domain::ids::AccountId;
+use crate::domain::xpub::Xpub;
 
 /// The account's address, issued now if it has none.
 ///

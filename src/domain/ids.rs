@@ -29,8 +29,20 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
 /// # Errors
 /// [`NoRandomness`] where the system has none to give.
 pub fn public_id(prefix: &str) -> Result<String, NoRandomness> {
-    let letters = random_bytes::<24>()?.into_iter().map(|byte| letter(byte.into()));
-    Ok(prefix.chars().chain(letters).collect())
+    Ok(format!("{prefix}{}", random_letters::<24>()?))
+}
+
+/// A word for one use: 32 letters and digits that carry 160 random bits.
+///
+/// # Errors
+/// [`NoRandomness`] where the system has none to give.
+pub fn nonce() -> Result<String, NoRandomness> {
+    random_letters::<32>()
+}
+
+/// Characters that carry five random bits each.
+fn random_letters<const N: usize>() -> Result<String, NoRandomness> {
+    Ok(random_bytes::<N>()?.into_iter().map(|byte| letter(byte.into())).collect())
 }
 
 /// The character for the lowest five bits.
@@ -88,6 +100,13 @@ pub struct ApiKeyId(pub i64);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nonces_are_long_and_plain() {
+        let (one, two) = (nonce().unwrap(), nonce().unwrap());
+        assert_ne!(one, two);
+        assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    }
 
     #[test]
     fn request_ids_sort_by_time_and_differ_within_it() {

@@ -198,10 +198,10 @@ const MISTAKES: [(&str, usize, &str, &str); 35] = [
         "must be an address",
     ),
     (
-        "{C}{P}[[chains.providers]]\nname = \"c\"\nurl = \"https://user:{S}@c.example\"\n{U}",
+        "{C}{P}[[chains.providers]]\nname = \"c\"\nurl = \"https://c.example/#{S}\"\n{U}",
         14,
         "chains[0].providers[2].url",
-        "without user name",
+        "must be an address",
     ),
     (
         "{C}{P}[[chains.providers]]\nname = \"c\"\nurl_env = \"ABSENT\"\n{U}",
