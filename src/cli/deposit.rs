@@ -112,7 +112,7 @@ fn standing(row: &DepositRow) -> String {
     }
 }
 
-/// What a row number names: pages of rows are read behind the last one's.
+/// Reads rows page by page, each behind the last row of the one before, and hands them on.
 fn each_page<Row>(
     desk: &Desk,
     mut read: impl FnMut(&mut AnyConnection, i64) -> Result<Vec<Row>, CliError>,

@@ -129,10 +129,7 @@ pub fn audit_of(conn: &mut AnyConnection, subject: &str) -> Result<Vec<AuditRow>
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn audit_of_all(
-    conn: &mut AnyConnection,
-    subjects: &[&str],
-) -> Result<Vec<AuditRow>, DbError> {
+pub fn audit_of_all(conn: &mut AnyConnection, subjects: &[&str]) -> Result<Vec<AuditRow>, DbError> {
     let rows = audit_log::table
         .filter(audit_log::subject.eq_any(subjects))
         .order(audit_log::id)

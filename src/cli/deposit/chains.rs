@@ -22,8 +22,20 @@ const WAITING: [DepositState; 5] = [
 ];
 
 const HEADER: [&str; 14] = [
-    "chain", "id", "status", "head", "final", "scanned", "lag", "last word", "claims", "seen",
-    "confirming", "held", "unattributed", "small",
+    "chain",
+    "id",
+    "status",
+    "head",
+    "final",
+    "scanned",
+    "lag",
+    "last word",
+    "claims",
+    "seen",
+    "confirming",
+    "held",
+    "unattributed",
+    "small",
 ];
 
 /// One chain, configured or read before.
@@ -54,7 +66,7 @@ pub(super) fn run(desk: &Desk, is_json: bool, output: &mut Output) -> Result<(),
     output.table(&HEADER, standings.iter().map(Standing::line))?;
     for standing in &standings {
         if let Some(complaint) = standing.complaint() {
-            output.line(&super::super::output::printable(&complaint))?;
+            output.line(&crate::cli::output::printable(&complaint))?;
         }
     }
     Ok(())
@@ -110,9 +122,9 @@ impl Standing {
         let name = &self.name;
         match (self.status(), &self.row) {
             ("ok", _) => None,
-            ("not_configured", _) => {
-                Some(format!("{name}: not in the settings; nobody reads it and nothing is credited"))
-            }
+            ("not_configured", _) => Some(format!(
+                "{name}: not in the settings; nobody reads it and nothing is credited"
+            )),
             ("unread", None) => Some(format!("{name}: no server has read it yet")),
             ("unread", Some(row)) => {
                 let since = UnixMillis::from_millis(row.updated_at).to_rfc3339_secs();

@@ -31,16 +31,11 @@ pub(in crate::cli) struct ListArgs {
     json: bool,
 }
 
-const HEADER: [&str; 7] =
-    ["deposit", "mined", "chain", "amount", "value USD", "state", "account"];
+const HEADER: [&str; 7] = ["deposit", "mined", "chain", "amount", "value USD", "state", "account"];
 const CLAIMS_HEADER: [&str; 8] =
     ["claim", "made", "account", "chain", "transaction", "state", "tries", "next look"];
 
-pub(super) fn deposits(
-    args: &ListArgs,
-    desk: &Desk,
-    output: &mut Output,
-) -> Result<(), CliError> {
+pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
     let names = Names::of(desk);
     let account = args.account.as_deref().map(|name| wanted_account(desk, name)).transpose()?;
     let filter = Filter {

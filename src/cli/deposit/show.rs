@@ -17,7 +17,7 @@ use crate::db::deposits::DepositRow;
 use crate::db::wallets::{self, WalletRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::credit;
-use crate::domain::deposit::DepositReason;
+use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{ChainId, EvmAddress, to_hex};
 use crate::domain::money::NanoUsd;
 
@@ -89,7 +89,7 @@ pub(super) fn is_final(row: &DepositRow, chain: Option<&ChainRow>) -> Option<boo
 
 fn sentences(row: &DepositRow) -> (Option<&'static str>, Option<&'static str>) {
     let reason = row.reason.as_deref().and_then(DepositReason::parse);
-    (row.state().map(|state| state.sentence()), reason.map(DepositReason::sentence))
+    (row.state().map(DepositState::sentence), reason.map(DepositReason::sentence))
 }
 
 fn whole(
@@ -205,9 +205,10 @@ fn print_history(
         vec![at, refund.public_id.clone(), refund.state.clone(), amount, paid]
     });
     section(&["refund of", "id", "state", "USD", "transaction"], refunds.collect(), output)?;
-    let decisions = around.decisions.iter().map(|one| {
-        vec![moment(one.created_at), one.action.clone(), one.detail.clone()]
-    });
+    let decisions = around
+        .decisions
+        .iter()
+        .map(|one| vec![moment(one.created_at), one.action.clone(), one.detail.clone()]);
     section(&["decision of", "what", "why"], decisions.collect(), output)?;
     let claims = around.claims.iter().map(|claim| {
         let account = accounts.get(&claim.account_id).map_or("-", String::as_str).to_owned();
