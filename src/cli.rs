@@ -3,6 +3,7 @@
 
 mod account;
 mod books;
+mod deposit;
 mod key;
 mod output;
 mod serve;
@@ -16,8 +17,9 @@ use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
 use crate::app::StartError;
-use crate::config::{self, ConfigErrors, Purpose, Sources};
+use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
 use crate::db::{self, AnyConnection, DbError, migrate};
+use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
 use crate::ledger::LedgerError;
 use crate::sandbox::{self, SandboxArgs};
@@ -57,6 +59,9 @@ enum Command {
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Look at deposits, decide about them, pay them back.
+    #[command(subcommand)]
+    Deposit(deposit::DepositCommand),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
     Sandbox(SandboxArgs),
 }
@@ -83,6 +88,8 @@ enum CliError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Account(#[from] AccountError),
+    #[error(transparent)]
+    Deposit(#[from] DepositError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -144,6 +151,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
+        Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
     }
 }
 
@@ -159,6 +167,7 @@ fn run_sandbox(args: &SandboxArgs) -> Result<ExitCode, CliError> {
 
 /// What a command that works on the database has before it. The server may run beside it.
 struct Desk {
+    settings: Settings,
     conn: RefCell<AnyConnection>,
     clock: Clock,
 }
@@ -173,7 +182,7 @@ impl Desk {
     fn open_as_it_is(sources: &Sources) -> Result<Self, CliError> {
         let settings = config::load_for(sources, Purpose::Command)?;
         let conn = db::connect(&settings.database)?;
-        Ok(Self { conn: RefCell::new(conn), clock: Clock::System })
+        Ok(Self { settings, conn: RefCell::new(conn), clock: Clock::System })
     }
 
     fn with<T, E: Into<CliError>>(

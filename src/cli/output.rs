@@ -33,8 +33,22 @@ impl Output {
         if !header.is_empty() {
             table.set_header(header);
         }
-        table.add_rows(rows);
+        table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| printable(&cell))));
         writeln!(self.results, "{table}")
+    }
+
+    /// Text that has its line ends already.
+    pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.results.write_all(text.as_bytes())
+    }
+
+    /// A list that is printed page by page, however long it is: tables below one another, or one JSON array.
+    pub(super) const fn listing<'a>(
+        &'a mut self,
+        header: &'a [&'a str],
+        is_json: bool,
+    ) -> Listing<'a> {
+        Listing { output: self, header, is_json, is_empty: true }
     }
 
     /// The error with its causes. If even that cannot be printed, the exit code still tells.
@@ -48,4 +62,45 @@ impl Output {
         }
         drop(writeln!(self.complaints, "{text}"));
     }
+}
+
+/// See [`Output::listing`].
+pub(super) struct Listing<'a> {
+    output: &'a mut Output,
+    header: &'a [&'a str],
+    is_json: bool,
+    is_empty: bool,
+}
+
+impl Listing<'_> {
+    /// Prints a page of items, each as a document and as a line of the table.
+    pub(super) fn page(&mut self, items: Vec<(serde_json::Value, Vec<String>)>) -> io::Result<()> {
+        if !self.is_json {
+            self.is_empty = false;
+            return self.output.table(self.header, items.into_iter().map(|(_, line)| line));
+        }
+        for (document, _) in items {
+            let before = if self.is_empty { "[\n  " } else { ",\n  " };
+            self.is_empty = false;
+            // Within its strings, JSON has no line ends.
+            let document = format!("{document:#}").replace('\n', "\n  ");
+            self.output.text(&format!("{before}{document}"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(self) -> io::Result<()> {
+        match (self.is_json, self.is_empty) {
+            (true, true) => self.output.text("[]\n"),
+            (true, false) => self.output.text("\n]\n"),
+            (false, true) => self.output.table(self.header, []),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
+/// What a provider or a stranger wrote must not steer the operator's terminal.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(shown).collect()
 }

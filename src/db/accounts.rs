@@ -115,3 +115,15 @@ pub fn page(
         .load(conn)?;
     Ok(rows)
 }
+
+/// The accounts of these row numbers, in any order.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_ids(conn: &mut AnyConnection, ids: &[i64]) -> Result<Vec<AccountRow>, DbError> {
+    let rows = accounts::table
+        .filter(accounts::id.eq_any(ids))
+        .select(AccountRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}

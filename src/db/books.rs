@@ -57,8 +57,8 @@ pub struct ReservationRow {
     pub created_at: i64,
 }
 
-/// A ledger entry to append.
-#[derive(Clone, Debug, PartialEq, Eq, Insertable)]
+/// A ledger entry.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = ledger_entries)]
 pub struct EntryRow {
     /// Whose books.
@@ -207,6 +207,18 @@ pub(crate) fn entry_exists(
         .count()
         .get_result(conn)?;
     Ok(count > 0)
+}
+
+/// The entries of any kind that carry one of these references, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn entries_of(conn: &mut AnyConnection, references: &[String]) -> QueryResult<Vec<EntryRow>> {
+    ledger_entries::table
+        .filter(ledger_entries::reference.eq_any(references))
+        .order(ledger_entries::id)
+        .select(EntryRow::as_select())
+        .load(conn)
 }
 
 /// Writes each account once, by the sum of what the group changed.

@@ -82,6 +82,19 @@ pub fn next_index(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i6
     Ok(next.saturating_sub(1))
 }
 
+/// The next index of a key; 0 for a key that was never used.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn counter(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i64, DbError> {
+    let next = derivation_counters::table
+        .find(xpub_fingerprint)
+        .select(derivation_counters::next_index)
+        .first(conn)
+        .optional()?;
+    Ok(next.unwrap_or(0))
+}
+
 /// Moves the counter up to `index`, so that what lies below is never issued again; where it stands then.
 ///
 /// # Errors

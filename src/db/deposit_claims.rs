@@ -110,6 +110,59 @@ pub fn of_account(
     Ok(rows)
 }
 
+/// A page of the claims of one account or of all, oldest first, beginning above the row number `after`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn page(
+    conn: &mut AnyConnection,
+    account_id: Option<AccountId>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<ClaimRow>, DbError> {
+    let mut query = deposit_claims::table
+        .filter(deposit_claims::id.gt(after))
+        .order(deposit_claims::id)
+        .limit(limit)
+        .select(ClaimRow::as_select())
+        .into_boxed();
+    if let Some(account_id) = account_id {
+        query = query.filter(deposit_claims::account_id.eq(account_id.0));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// Everybody's claims of a transaction, oldest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_hash(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: &[u8],
+) -> Result<Vec<ClaimRow>, DbError> {
+    let rows = deposit_claims::table
+        .filter(deposit_claims::chain_id.eq(chain_id.0))
+        .filter(deposit_claims::tx_hash.eq(tx_hash))
+        .order(deposit_claims::id)
+        .select(ClaimRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// How many claims of each chain are still looked up, as (chain, count).
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn open_counts(conn: &mut AnyConnection) -> Result<Vec<(i64, i64)>, DbError> {
+    let rows = deposit_claims::table
+        .filter(deposit_claims::check_at.is_not_null())
+        .group_by(deposit_claims::chain_id)
+        .select((deposit_claims::chain_id, diesel::dsl::count_star()))
+        .load(conn)?;
+    Ok(rows)
+}
+
 /// How many claims of an account are still looked up, and how many it made since `since`.
 ///
 /// # Errors

@@ -44,6 +44,22 @@ pub fn of_deposit(conn: &mut AnyConnection, deposit_id: i64) -> Result<Option<Re
     Ok(row)
 }
 
+/// Every refund of these deposits, the cancelled ones included, oldest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_deposits(
+    conn: &mut AnyConnection,
+    deposit_ids: &[i64],
+) -> Result<Vec<RefundRow>, DbError> {
+    let rows = deposit_refunds::table
+        .filter(deposit_refunds::deposit_id.eq_any(deposit_ids))
+        .order(deposit_refunds::id)
+        .select(RefundRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
 /// Stores a refund.
 ///
 /// # Errors
@@ -106,8 +122,16 @@ pub fn audit(conn: &mut AnyConnection, row: &AuditRow) -> Result<(), DbError> {
 /// # Errors
 /// [`DbError::Query`].
 pub fn audit_of(conn: &mut AnyConnection, subject: &str) -> Result<Vec<AuditRow>, DbError> {
+    audit_of_all(conn, &[subject])
+}
+
+/// What was decided about any of these, oldest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn audit_of_all(conn: &mut AnyConnection, subjects: &[&str]) -> Result<Vec<AuditRow>, DbError> {
     let rows = audit_log::table
-        .filter(audit_log::subject.eq(subject))
+        .filter(audit_log::subject.eq_any(subjects))
         .order(audit_log::id)
         .select(AuditRow::as_select())
         .load(conn)?;

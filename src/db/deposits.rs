@@ -169,13 +169,28 @@ pub fn of_account(
     Ok(rows)
 }
 
-/// A page of all deposits in one state or in any, oldest first, beginning above the row number `after`.
+/// Which deposits are wanted; what is `None` is not asked about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<DepositState>,
+    /// Of this account.
+    pub account_id: Option<AccountId>,
+    /// On this chain.
+    pub chain_id: Option<ChainId>,
+    /// Mined at that moment or later.
+    pub from: Option<UnixMillis>,
+    /// Mined before that moment.
+    pub before: Option<UnixMillis>,
+}
+
+/// A page of deposits, oldest first, beginning above the row number `after`.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
-    state: Option<DepositState>,
+    filter: &Filter,
     after: i64,
     limit: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
@@ -185,10 +200,35 @@ pub fn page(
         .limit(limit)
         .select(DepositRow::as_select())
         .into_boxed();
-    if let Some(state) = state {
+    if let Some(state) = filter.state {
         query = query.filter(deposits::state.eq(state.as_str()));
     }
+    if let Some(account_id) = filter.account_id {
+        query = query.filter(deposits::account_id.eq(account_id.0));
+    }
+    if let Some(chain_id) = filter.chain_id {
+        query = query.filter(deposits::chain_id.eq(chain_id.0));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(deposits::block_time.ge(from.as_millis()));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(deposits::block_time.lt(before.as_millis()));
+    }
     Ok(query.load(conn)?)
+}
+
+/// How many deposits of each chain are in each state, as (chain, state, count).
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbError> {
+    let rows = deposits::table
+        .group_by((deposits::chain_id, deposits::state))
+        .select((deposits::chain_id, deposits::state, diesel::dsl::count_star()))
+        .order((deposits::chain_id, deposits::state))
+        .load(conn)?;
+    Ok(rows)
 }
 
 /// What a watcher has to move on: seen ones of any block, confirming ones up to the final block. The ones that

@@ -3,6 +3,7 @@
 
 use super::DepositError;
 use crate::db::deposit_addresses::{self, AddressRow};
+use crate::db::deposit_refunds::{self, AuditRow};
 use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, to_hex};
@@ -46,5 +47,47 @@ fn issue(
         let row = AddressRow::issued(address, &fingerprint, index, account_id, now);
         deposit_addresses::insert(conn, &row)?;
         Ok(row)
+    })
+}
+
+/// How far the counter of a key was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advanced {
+    /// From there to where it should be.
+    From(i64),
+    /// Not at all: it stands there already, or beyond, and never goes back.
+    Not(i64),
+}
+
+/// Moves the counter of a key past a gap: after a restore, indexes that were issued since the backup must not be
+/// issued again. It cannot be taken back.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn advance(
+    conn: &mut AnyConnection,
+    xpub: &Xpub,
+    index: u32,
+    now: UnixMillis,
+) -> Result<Advanced, DepositError> {
+    let fingerprint = to_hex(&xpub.fingerprint());
+    transaction::write(conn, |conn| {
+        let before = deposit_addresses::counter(conn, &fingerprint)?;
+        if before >= index.into() {
+            return Ok(Advanced::Not(before));
+        }
+        let after = deposit_addresses::advance(conn, &fingerprint, index.into())?;
+        if after != i64::from(index) {
+            return Ok(Advanced::Not(after));
+        }
+        let row = AuditRow {
+            created_at: now.as_millis(),
+            action: "addresses_advanced".to_owned(),
+            subject: fingerprint,
+            account_id: None,
+            detail: format!("from {before} to {index}"),
+        };
+        deposit_refunds::audit(conn, &row)?;
+        Ok(Advanced::From(before))
     })
 }

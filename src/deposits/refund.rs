@@ -4,11 +4,11 @@
 use super::DepositError;
 use crate::db::deposit_refunds::{self, AuditRow, RefundRow};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, transaction};
+use crate::db::{AnyConnection, books, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::TxHash;
-use crate::domain::ids::public_id;
+use crate::domain::ids::{AccountId, public_id};
 use crate::domain::money::NanoUsd;
 use crate::ledger::{self, Command, EntryKind, Outcome};
 
@@ -44,65 +44,75 @@ pub fn hold(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Refunded, DepositError> {
-    let refund_id = public_id("ref_")?;
+    let is_credited = match row.state() {
+        // What has left the chain is not there to be paid back.
+        None | Some(DepositState::Orphaned | DepositState::Reversed | DepositState::Refunded) => {
+            return Ok(Refunded::NotNow);
+        }
+        Some(state) => state == DepositState::Credited,
+    };
+    let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
+    let amount = if is_credited { amount.unwrap_or(value) } else { NanoUsd::ZERO };
+    if is_credited && (amount > value || amount <= NanoUsd::ZERO) {
+        return Ok(Refunded::TooMuch);
+    }
+    let next = if is_credited { row.clone() } else { pending(row) };
+    let refund = RefundRow {
+        id: 0,
+        public_id: public_id("ref_")?,
+        deposit_id: row.id,
+        state: "held".to_owned(),
+        amount_nanousd: amount.as_nanos(),
+        tx_hash: None,
+        created_at: now.as_millis(),
+        updated_at: now.as_millis(),
+    };
     transaction::write(conn, |conn| {
         if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
             return Ok(Refunded::Already(refund));
         }
-        let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
-        let amount = match (row.state(), row.account()) {
-            (Some(DepositState::Credited), Some(account_id)) => {
-                let amount = amount.unwrap_or(value);
-                if amount > value || amount <= NanoUsd::ZERO {
-                    return Ok(Refunded::TooMuch);
-                }
-                let command = Command::Withdraw {
-                    account_id,
-                    kind: EntryKind::Refund,
-                    reference: refund_id.clone(),
-                    amount,
-                };
-                match ledger::apply_within(conn, &[command], now)?.as_slice() {
-                    [Outcome::Credited] => amount,
-                    [Outcome::Insufficient { available }] => {
-                        return Ok(Refunded::Insufficient { available: *available });
-                    }
-                    _ => return Err(DepositError::Contradiction(row.public_id.clone())),
-                }
-            }
-            (
-                None
-                | Some(DepositState::Credited | DepositState::Reversed | DepositState::Refunded),
-                _,
-            ) => {
-                return Ok(Refunded::NotNow);
-            }
-            (Some(_), _) => NanoUsd::ZERO,
-        };
-        if row.state() != Some(DepositState::Credited) {
-            let held = DepositRow {
-                state: DepositState::Held.as_str().to_owned(),
-                reason: Some(DepositReason::RefundPending.as_str().to_owned()),
-                ..row.clone()
-            };
-            if !deposits::change(conn, &held, now)? {
-                return Ok(Refunded::NotNow);
-            }
+        // A credited row stays as it is, but not its revision: a reversal that came first is noticed, and one that
+        // comes now waits. Before the balance, as every move of a deposit, so that no two wait for each other.
+        if !deposits::change(conn, &next, now)? {
+            return Ok(Refunded::NotNow);
         }
-        let refund = RefundRow {
-            id: 0,
-            public_id: refund_id,
-            deposit_id: row.id,
-            state: "held".to_owned(),
-            amount_nanousd: amount.as_nanos(),
-            tx_hash: None,
-            created_at: now.as_millis(),
-            updated_at: now.as_millis(),
-        };
+        if is_credited && let Some(available) = withdraw(conn, row, &refund, now)? {
+            return Ok(Refunded::Insufficient { available });
+        }
         deposit_refunds::insert(conn, &refund)?;
         audit(conn, "refund_held", row, reason, now)?;
         Ok(Refunded::Done(refund))
     })
+}
+
+/// The row of an uncredited deposit that is being paid back.
+fn pending(row: &DepositRow) -> DepositRow {
+    DepositRow {
+        state: DepositState::Held.as_str().to_owned(),
+        reason: Some(DepositReason::RefundPending.as_str().to_owned()),
+        ..row.clone()
+    }
+}
+
+/// Takes a refund from the balance; what is there instead, where that is too little.
+fn withdraw(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    refund: &RefundRow,
+    now: UnixMillis,
+) -> Result<Option<NanoUsd>, DepositError> {
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let command = Command::Withdraw {
+        account_id: row.account().ok_or_else(unreadable)?,
+        kind: EntryKind::Refund,
+        reference: refund.public_id.clone(),
+        amount: NanoUsd::from_nanos(refund.amount_nanousd),
+    };
+    match ledger::apply_within(conn, &[command], now)?.as_slice() {
+        [Outcome::Credited] => Ok(None),
+        [Outcome::Insufficient { available }] => Ok(Some(*available)),
+        _ => Err(DepositError::Contradiction(row.public_id.clone())),
+    }
 }
 
 /// Notes the transaction that paid a held refund.
@@ -116,25 +126,15 @@ pub fn post(
     now: UnixMillis,
 ) -> Result<Refunded, DepositError> {
     transaction::write(conn, |conn| {
-        let Some(refund) = held(conn, row)? else { return Ok(Refunded::NoneHeld) };
-        deposit_refunds::close(conn, refund.id, "posted", Some(tx_hash), now)?;
-        if row.state() != Some(DepositState::Credited) {
-            let refunded = DepositRow {
-                state: DepositState::Refunded.as_str().to_owned(),
-                reason: None,
-                ..row.clone()
-            };
-            if !deposits::change(conn, &refunded, now)? {
-                return Err(DepositError::Contradiction(row.public_id.clone()));
-            }
+        let Some(refund) = close(conn, row, "posted", Some(tx_hash), now)? else {
+            return Ok(Refunded::NoneHeld);
+        };
+        // One that was credited goes on by itself: its money was taken from the balance, whatever its chain does.
+        if refund.amount_nanousd == 0 {
+            end_pending(conn, row, DepositState::Refunded, None, now)?;
         }
         audit(conn, "refund_posted", row, &tx_hash.to_string(), now)?;
-        let state = "posted".to_owned();
-        Ok(Refunded::Done(RefundRow {
-            state,
-            tx_hash: Some(tx_hash.as_bytes().to_vec()),
-            ..refund
-        }))
+        Ok(Refunded::Done(refund))
     })
 }
 
@@ -149,13 +149,13 @@ pub fn cancel(
     now: UnixMillis,
 ) -> Result<Refunded, DepositError> {
     transaction::write(conn, |conn| {
-        let Some(refund) = held(conn, row)? else { return Ok(Refunded::NoneHeld) };
-        deposit_refunds::close(conn, refund.id, "cancelled", None, now)?;
+        let Some(refund) = close(conn, row, "cancelled", None, now)? else {
+            return Ok(Refunded::NoneHeld);
+        };
         let amount = NanoUsd::from_nanos(refund.amount_nanousd);
         if amount > NanoUsd::ZERO {
-            let unreadable = || DepositError::Unreadable(row.public_id.clone());
             let command = Command::Credit {
-                account_id: row.account().ok_or_else(unreadable)?,
+                account_id: whose(conn, row, &refund)?,
                 kind: EntryKind::Reversal,
                 reference: refund.public_id.clone(),
                 amount,
@@ -164,24 +164,70 @@ pub fn cancel(
                 return Err(DepositError::Contradiction(row.public_id.clone()));
             }
         } else {
-            let seen = DepositRow {
-                state: DepositState::Seen.as_str().to_owned(),
-                reason: None,
-                check_at: now.as_millis(),
-                ..row.clone()
+            // It is looked at anew, but what was rejected before stays so.
+            let decisions = deposit_refunds::audit_of(conn, &row.public_id)?;
+            let (state, reason) = if decisions.iter().any(|one| one.action == "rejected") {
+                (DepositState::Rejected, Some(DepositReason::OperatorDecision))
+            } else {
+                (DepositState::Seen, None)
             };
-            if !deposits::change(conn, &seen, now)? {
-                return Err(DepositError::Contradiction(row.public_id.clone()));
-            }
+            end_pending(conn, row, state, reason, now)?;
         }
         audit(conn, "refund_cancelled", row, reason, now)?;
-        Ok(Refunded::Done(RefundRow { state: "cancelled".to_owned(), ..refund }))
+        Ok(Refunded::Done(refund))
     })
 }
 
-fn held(conn: &mut AnyConnection, row: &DepositRow) -> Result<Option<RefundRow>, DepositError> {
+/// From whose balance a refund was taken. After a reorganisation the deposit itself may be another's.
+fn whose(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    refund: &RefundRow,
+) -> Result<AccountId, DepositError> {
+    let entries = books::entries_of(conn, std::slice::from_ref(&refund.public_id))?;
+    let taken = entries.iter().find(|entry| entry.kind == EntryKind::Refund.as_str());
+    let contradiction = || DepositError::Contradiction(row.public_id.clone());
+    taken.map(|entry| AccountId(entry.account_id)).ok_or_else(contradiction)
+}
+
+/// Ends the refund that is held, if it still is; how it stands then. Who ends it first has ended it.
+fn close(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    state: &str,
+    tx_hash: Option<TxHash>,
+    now: UnixMillis,
+) -> Result<Option<RefundRow>, DepositError> {
     let refund = deposit_refunds::of_deposit(conn, row.id)?;
-    Ok(refund.filter(|refund| refund.state == "held"))
+    let Some(refund) = refund.filter(|refund| refund.state == "held") else { return Ok(None) };
+    if !deposit_refunds::close(conn, refund.id, state, tx_hash, now)? {
+        return Ok(None);
+    }
+    Ok(Some(RefundRow {
+        state: state.to_owned(),
+        tx_hash: tx_hash.map(|hash| hash.as_bytes().to_vec()),
+        updated_at: now.as_millis(),
+        ..refund
+    }))
+}
+
+/// Moves on a deposit that was held for a refund. Nobody else does, so it is read afresh.
+fn end_pending(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    state: DepositState,
+    reason: Option<DepositReason>,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let contradiction = || DepositError::Contradiction(row.public_id.clone());
+    let current = deposits::get(conn, row.id)?.ok_or_else(contradiction)?;
+    let next = DepositRow {
+        state: state.as_str().to_owned(),
+        reason: reason.map(|reason| reason.as_str().to_owned()),
+        check_at: now.as_millis(),
+        ..current
+    };
+    if deposits::change(conn, &next, now)? { Ok(()) } else { Err(contradiction()) }
 }
 
 /// Writes down what was decided about a deposit.

@@ -17,7 +17,7 @@ pub enum Decided {
     Done,
     /// The deposit is not in a state in which this can be decided.
     NotNow,
-    /// Nobody knows what it is worth: a value has to be given.
+    /// Nobody knows what it is worth: a value above zero has to be given.
     NoValue,
     /// Nobody knows whose it is: it has to be attributed first.
     NoAccount,
@@ -42,7 +42,8 @@ pub fn approve(
     if row.account_id.is_none() {
         return Ok(Decided::NoAccount);
     }
-    let Some(value) = value.map(NanoUsd::as_nanos).or(row.value_nanousd) else {
+    let value = value.map(NanoUsd::as_nanos).or(row.value_nanousd);
+    let Some(value) = value.filter(|&value| value > 0) else {
         return Ok(Decided::NoValue);
     };
     let valued = DepositRow { value_nanousd: Some(value), ..row.clone() };

@@ -215,6 +215,19 @@ impl RawAmount {
     pub fn is_zero(self) -> bool {
         self == Self::ZERO
     }
+
+    /// In whole coins of so many decimals, with every digit that says something: `1.5`.
+    #[must_use]
+    pub fn in_coins(self, decimals: u8) -> String {
+        let decimals = usize::from(decimals);
+        let digits = format!("{self:0>width$}", width = decimals.saturating_add(1));
+        let point = digits.len().saturating_sub(decimals);
+        let (whole, fraction) = digits.split_at_checked(point).unwrap_or((&digits, ""));
+        match fraction.trim_end_matches('0') {
+            "" => whole.to_owned(),
+            fraction => format!("{whole}.{fraction}"),
+        }
+    }
 }
 
 impl From<u128> for RawAmount {
@@ -342,6 +355,12 @@ mod tests {
             assert_eq!(raw.to_string(), amount.to_string());
             assert_eq!(amount.to_string().parse(), Ok(raw));
         }
+        let shown = |amount: u128, decimals| RawAmount::from(amount).in_coins(decimals);
+        assert_eq!(shown(1_500_000, 6), "1.5");
+        assert_eq!(shown(1, 18), "0.000000000000000001");
+        assert_eq!(shown(10, 0), "10");
+        assert_eq!((shown(0, 6), shown(2_000_000, 6)), ("0".to_owned(), "2".to_owned()));
+        assert_eq!(most.in_coins(77), text.replacen('1', "1.", 1));
         for bad in ["", "-1", "0x1", "1e3", " 1"] {
             assert!(bad.parse::<RawAmount>().is_err(), "{bad}");
         }

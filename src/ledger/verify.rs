@@ -45,7 +45,7 @@ struct Count {
 
 /// The rules, each a query for what breaks it, in SQL that both databases speak. Grouped first
 /// and joined then, so that each table is read once.
-const RULES: [&str; 6] = [
+const RULES: [&str; 8] = [
     "SELECT 'entries = available + reserved' AS rule, a.public_id AS subject,
             CAST(COALESCE(e.total, 0) AS BIGINT) AS expected,
             a.available_nanousd + a.reserved_nanousd AS found
@@ -86,6 +86,21 @@ const RULES: [&str; 6] = [
      FROM (SELECT COALESCE(SUM(credit_number), 0) AS credits FROM deposits) d,
           (SELECT COUNT(*) AS entries FROM ledger_entries WHERE kind = 'deposit') e
      WHERE credits <> entries",
+    // A refund takes its amount from one account, and gives it back to the same one if it is cancelled.
+    "SELECT 'refund = refund entry' AS rule, f.public_id AS subject,
+            CASE WHEN f.state = 'cancelled' THEN 0 ELSE -f.amount_nanousd END AS expected,
+            COALESCE(e.amount_nanousd, 0) + COALESCE(r.amount_nanousd, 0) AS found
+     FROM deposit_refunds f
+     LEFT JOIN ledger_entries e ON e.kind = 'refund' AND e.reference = f.public_id
+     LEFT JOIN ledger_entries r ON r.kind = 'reversal' AND r.reference = f.public_id
+       AND r.account_id = e.account_id
+     WHERE CASE WHEN f.state = 'cancelled' THEN 0 ELSE -f.amount_nanousd END
+           <> COALESCE(e.amount_nanousd, 0) + COALESCE(r.amount_nanousd, 0)",
+    "SELECT 'refund entries = refunds of credits' AS rule, 'all' AS subject,
+            refunds AS expected, entries AS found
+     FROM (SELECT COUNT(*) AS refunds FROM deposit_refunds WHERE amount_nanousd > 0) f,
+          (SELECT COUNT(*) AS entries FROM ledger_entries WHERE kind = 'refund') e
+     WHERE refunds <> entries",
 ];
 
 /// Looks at everything in one snapshot: other connections may go on writing.

@@ -1,0 +1,151 @@
+//! `sluice deposit …`: the operator's side of deposits. Reads rows and hands decisions to `deposits`; what may be
+//! decided is said there.
+
+mod addresses;
+mod chains;
+mod csv;
+mod decide;
+mod export;
+mod list;
+mod names;
+mod refund;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::account::wanted as wanted_account;
+use super::{CliError, Desk, Output};
+use crate::db::AnyConnection;
+use crate::db::deposits::{self, DepositRow};
+use crate::domain::deposit::DepositState;
+use crate::domain::money::NanoUsd;
+
+/// Rows read at once.
+const PAGE: i64 = 500;
+/// Characters of a reason.
+const REASON_MAX: usize = 500;
+/// Times that a decision is begun anew because the deposit changed under it.
+const TRIES: u32 = 3;
+
+#[derive(Subcommand)]
+pub(super) enum DepositCommand {
+    /// List deposits, oldest first.
+    List(list::ListArgs),
+    /// Show everything that is known of a deposit: transfer, price, entries, refunds, decisions.
+    Show {
+        /// Its id, `dep_…`.
+        deposit: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how far each chain has been read, whether it is well, and what waits on it.
+    Chains {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the transaction hashes that accounts have submitted, oldest first.
+    Claims {
+        /// Of this account only: its id or e-mail address.
+        #[arg(long)]
+        account: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Credit a deposit that is held for review. To refuse it instead: `deposit reject`.
+    Review(decide::ReviewArgs),
+    /// Say whose a deposit is that no account has proven. It is then credited like any other.
+    Attribute(decide::AttributeArgs),
+    /// Refuse a deposit for good. It is not paid back by this: see `deposit refund`.
+    Reject(decide::RejectArgs),
+    /// Pay a deposit back, in two steps: hold the amount, send the coins from your own wallet, note the transaction.
+    #[command(after_help = refund::STEPS)]
+    Refund(refund::RefundArgs),
+    /// Print deposits as CSV, oldest first.
+    Export(export::ExportArgs),
+    /// Look after the addresses that are derived for accounts.
+    #[command(subcommand)]
+    Addresses(addresses::AddressesCommand),
+}
+
+pub(super) fn run(
+    command: &DepositCommand,
+    desk: &Desk,
+    output: &mut Output,
+) -> Result<ExitCode, CliError> {
+    match command {
+        DepositCommand::List(args) => list::deposits(args, desk, output)?,
+        DepositCommand::Show { deposit, json } => {
+            let row = wanted(desk, deposit)?;
+            show::run(&row, desk, *json, output)?;
+        }
+        DepositCommand::Chains { json } => chains::run(desk, *json, output)?,
+        DepositCommand::Claims { account, json } => {
+            list::claims(account.as_deref(), desk, *json, output)?;
+        }
+        DepositCommand::Review(args) => decide::review(args, desk, output)?,
+        DepositCommand::Attribute(args) => decide::attribute(args, desk, output)?,
+        DepositCommand::Reject(args) => decide::reject(args, desk, output)?,
+        DepositCommand::Refund(args) => refund::run(args, desk, output)?,
+        DepositCommand::Export(args) => export::run(args, desk, output)?,
+        DepositCommand::Addresses(command) => addresses::run(command, desk, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The deposit of an id, or a refusal that repeats it.
+fn wanted(desk: &Desk, name: &str) -> Result<DepositRow, CliError> {
+    let found = desk.with(|conn| deposits::find(conn, name))?;
+    found.ok_or_else(|| CliError::Refused(format!("there is no deposit \"{name}\"")))
+}
+
+/// Where a deposit stands, in its stored words: `held (depegged)`.
+fn standing(row: &DepositRow) -> String {
+    match &row.reason {
+        Some(reason) => format!("{} ({reason})", row.state),
+        None => row.state.clone(),
+    }
+}
+
+/// Reads rows page by page, each behind the last row of the one before, and hands them on.
+fn each_page<Row>(
+    desk: &Desk,
+    mut read: impl FnMut(&mut AnyConnection, i64) -> Result<Vec<Row>, CliError>,
+    id: impl Fn(&Row) -> i64,
+    mut print: impl FnMut(Vec<Row>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut after = 0;
+    loop {
+        let rows = desk.with(|conn| read(conn, after))?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = id(last);
+        print(rows)?;
+    }
+}
+
+/// A reason as it is written down.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > REASON_MAX {
+        return Err(format!("a reason has 1 to {REASON_MAX} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// An amount above zero.
+fn positive(text: &str) -> Result<NanoUsd, String> {
+    let amount: NanoUsd = text.parse().map_err(|error| format!("{error}"))?;
+    if amount > NanoUsd::ZERO { Ok(amount) } else { Err("must be above 0".to_owned()) }
+}
+
+/// Reads a state by its word, and lists all of them in the help.
+fn states() -> impl TypedValueParser<Value = DepositState> {
+    let words = DepositState::ALL.iter().map(|state| state.as_str());
+    PossibleValuesParser::new(words)
+        .try_map(|word| DepositState::parse(&word).ok_or("not the state of a deposit"))
+}

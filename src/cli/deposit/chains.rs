@@ -1,0 +1,195 @@
+//! `sluice deposit chains`: whether deposits are taken at this moment, and what waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::list::moment;
+use super::names::Names;
+use crate::cli::{CliError, Desk, Output};
+use crate::db::chains::{self, ChainRow};
+use crate::db::{AnyConnection, DbError, deposit_claims, deposits, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
+
+/// States in which a deposit waits for something, each of which has a column.
+const WAITING: [DepositState; 5] = [
+    DepositState::Seen,
+    DepositState::Confirming,
+    DepositState::Held,
+    DepositState::Unattributed,
+    DepositState::BelowMinimum,
+];
+
+const HEADER: [&str; 14] = [
+    "chain",
+    "id",
+    "status",
+    "head",
+    "final",
+    "scanned",
+    "lag",
+    "last word",
+    "claims",
+    "seen",
+    "confirming",
+    "held",
+    "unattributed",
+    "small",
+];
+
+/// One chain, configured or read before.
+struct Standing {
+    chain_id: i64,
+    name: String,
+    is_configured: bool,
+    row: Option<ChainRow>,
+    /// Whether a server reads it now.
+    is_read: bool,
+    open_claims: i64,
+    deposits: BTreeMap<String, i64>,
+}
+
+/// What the database says about all chains.
+struct Told {
+    rows: Vec<ChainRow>,
+    claims: Vec<(i64, i64)>,
+    deposits: Vec<(i64, String, i64)>,
+}
+
+pub(super) fn run(desk: &Desk, is_json: bool, output: &mut Output) -> Result<(), CliError> {
+    let told = desk.with(|conn| transaction::snapshot(conn, read))?;
+    let standings = standings(desk, &told);
+    if is_json {
+        return Ok(output.json(&Value::Array(standings.iter().map(Standing::document).collect()))?);
+    }
+    output.table(&HEADER, standings.iter().map(Standing::line))?;
+    for standing in &standings {
+        if let Some(complaint) = standing.complaint() {
+            output.line(&crate::cli::output::printable(&complaint))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(conn: &mut AnyConnection) -> Result<Told, DbError> {
+    Ok(Told {
+        rows: chains::all(conn)?,
+        claims: deposit_claims::open_counts(conn)?,
+        deposits: deposits::counts(conn)?,
+    })
+}
+
+fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
+    let names = Names::of(desk);
+    let now = desk.clock.now();
+    let configured: BTreeSet<i64> =
+        desk.settings.chains.iter().map(|chain| chain.chain_id.0).collect();
+    let known = told.rows.iter().map(|row| row.chain_id);
+    let known = known.chain(told.deposits.iter().map(|(chain_id, ..)| *chain_id));
+    let known = known.chain(told.claims.iter().map(|(chain_id, _)| *chain_id));
+    let all: BTreeSet<i64> = configured.iter().copied().chain(known).collect();
+    let standing = |chain_id: i64| {
+        let row = told.rows.iter().find(|row| row.chain_id == chain_id).cloned();
+        let mut claims = told.claims.iter().filter(|(of, _)| *of == chain_id);
+        let deposits = told.deposits.iter().filter(|(of, ..)| *of == chain_id);
+        Standing {
+            chain_id,
+            name: names.chain(chain_id),
+            is_configured: configured.contains(&chain_id),
+            is_read: row.as_ref().is_some_and(|row| row.lease_expires_at >= now.as_millis()),
+            open_claims: claims.next().map_or(0, |(_, count)| *count),
+            deposits: deposits.map(|(_, state, count)| (state.clone(), *count)).collect(),
+            row,
+        }
+    };
+    all.into_iter().map(standing).collect()
+}
+
+impl Standing {
+    /// The stored status, unless nobody is there to keep it true.
+    fn status(&self) -> &str {
+        match &self.row {
+            _ if !self.is_configured => "not_configured",
+            None => "unread",
+            Some(_) if !self.is_read => "unread",
+            Some(row) => &row.status,
+        }
+    }
+
+    /// What is wrong, in a sentence.
+    fn complaint(&self) -> Option<String> {
+        let name = &self.name;
+        match (self.status(), &self.row) {
+            ("ok", _) => None,
+            ("not_configured", _) => Some(format!(
+                "{name}: not in the settings; nobody reads it and nothing is credited"
+            )),
+            ("unread", None) => Some(format!("{name}: no server has read it yet")),
+            ("unread", Some(row)) => {
+                let since = UnixMillis::from_millis(row.updated_at).to_rfc3339_secs();
+                Some(format!("{name}: no server reads it; the last word was at {since}"))
+            }
+            (status, row) => {
+                let detail = row.as_ref().and_then(|row| row.status_detail.as_deref());
+                Some(format!("{name}: {status}: {}", detail.unwrap_or("no reason was given")))
+            }
+        }
+    }
+
+    fn count(&self, state: DepositState) -> i64 {
+        self.deposits.get(state.as_str()).copied().unwrap_or(0)
+    }
+
+    /// Blocks between the head and what has been read.
+    fn lag(&self) -> Option<i64> {
+        let row = self.row.as_ref().filter(|row| row.scanned_number >= 0)?;
+        Some(row.head_number.saturating_sub(row.scanned_number).max(0))
+    }
+
+    /// A height of the row; `None` where there is none yet.
+    fn height(&self, of: fn(&ChainRow) -> i64) -> Option<i64> {
+        self.row.as_ref().map(of).filter(|&height| height >= 0)
+    }
+
+    fn document(&self) -> Value {
+        let deposits: serde_json::Map<String, Value> = DepositState::ALL
+            .iter()
+            .map(|&state| (state.as_str().to_owned(), self.count(state).into()))
+            .collect();
+        json!({
+            "chain": self.name,
+            "chain_id": self.chain_id,
+            "status": self.status(),
+            "detail": self.row.as_ref().and_then(|row| row.status_detail.as_deref()),
+            "is_configured": self.is_configured,
+            "is_read": self.is_read,
+            "node": self.row.as_ref().map(|row| &row.node_id),
+            "head": self.height(|row| row.head_number),
+            "final": self.height(|row| row.final_number),
+            "scanned": self.height(|row| row.scanned_number),
+            "lag": self.lag(),
+            "updated_at": self.row.as_ref().map(|row| moment(row.updated_at)),
+            "open_claims": self.open_claims,
+            "deposits": deposits,
+        })
+    }
+
+    fn line(&self) -> Vec<String> {
+        let shown = |height: Option<i64>| height.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let last_word = self.row.as_ref().map(|row| UnixMillis::from_millis(row.updated_at));
+        let mut line = vec![
+            self.name.clone(),
+            self.chain_id.to_string(),
+            self.status().to_owned(),
+            shown(self.height(|row| row.head_number)),
+            shown(self.height(|row| row.final_number)),
+            shown(self.height(|row| row.scanned_number)),
+            shown(self.lag()),
+            last_word.map_or_else(|| "-".to_owned(), UnixMillis::to_rfc3339_secs),
+            self.open_claims.to_string(),
+        ];
+        line.extend(WAITING.map(|state| self.count(state).to_string()));
+        line
+    }
+}

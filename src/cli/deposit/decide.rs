@@ -1,0 +1,145 @@
+//! `sluice deposit review`, `attribute` and `reject`: decisions by hand, each with a reason that is written down.
+
+use clap::Args;
+
+use super::show::afterwards;
+use super::{TRIES, positive, reason, standing, wanted, wanted_account};
+use crate::cli::{CliError, Desk, Output};
+use crate::db::AnyConnection;
+use crate::db::deposits::DepositRow;
+use crate::deposits::DepositError;
+use crate::deposits::review::{self, Decided};
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::money::NanoUsd;
+
+#[derive(Args)]
+pub(in crate::cli) struct ReviewArgs {
+    /// The deposit's id, `dep_…`.
+    deposit: String,
+    /// Credit it.
+    #[arg(long, required = true)]
+    approve: bool,
+    /// What it counts, in dollars such as 12.50. Default: the value that `deposit show` tells.
+    #[arg(long, value_name = "USD", value_parser = positive)]
+    value: Option<NanoUsd>,
+    /// Why, in 1 to 500 characters.
+    #[arg(long, value_parser = reason)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct AttributeArgs {
+    /// The deposit's id, `dep_…`.
+    deposit: String,
+    /// The account's id or e-mail address.
+    account: String,
+    /// Why, in 1 to 500 characters.
+    #[arg(long, value_parser = reason)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct RejectArgs {
+    /// The deposit's id, `dep_…`.
+    deposit: String,
+    /// Why, in 1 to 500 characters.
+    #[arg(long, value_parser = reason)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn review(args: &ReviewArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+    let now = desk.clock.now();
+    decide(
+        desk,
+        &args.deposit,
+        "only a deposit that is held for review can be approved",
+        |conn, row| review::approve(conn, row, args.value, &args.reason, now),
+    )?;
+    let row = wanted(desk, &args.deposit)?;
+    let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
+    let said = format!("{} is credited with {value} USD", row.public_id);
+    afterwards(&row.public_id, &said, desk, args.json, output)
+}
+
+pub(super) fn attribute(
+    args: &AttributeArgs,
+    desk: &Desk,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let account = wanted_account(desk, &args.account)?;
+    let (account_id, now) = (account.account_id(), desk.clock.now());
+    let rule = "only a deposit of an unproven payer, or to the address of an erased account, can be attributed";
+    decide(desk, &args.deposit, rule, |conn, row| {
+        review::attribute(conn, row, account_id, &args.reason, now)
+    })?;
+    let said = format!(
+        "{} is {}'s; the server credits it once it is final",
+        args.deposit, account.public_id
+    );
+    afterwards(&args.deposit, &said, desk, args.json, output)
+}
+
+pub(super) fn reject(args: &RejectArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+    let now = desk.clock.now();
+    let rule = "only a deposit that waits, and has not been credited, can be rejected";
+    decide(desk, &args.deposit, rule, |conn, row| review::reject(conn, row, &args.reason, now))?;
+    let said = format!("{} is rejected", args.deposit);
+    afterwards(&args.deposit, &said, desk, args.json, output)
+}
+
+/// Decides about a deposit as it is now. The server may be moving it on at the same time: then it is read again.
+fn decide(
+    desk: &Desk,
+    name: &str,
+    rule: &str,
+    decide: impl Fn(&mut AnyConnection, &DepositRow) -> Result<Decided, DepositError>,
+) -> Result<(), CliError> {
+    let mut row = wanted(desk, name)?;
+    for _ in 0..TRIES {
+        match desk.with(|conn| decide(conn, &row))? {
+            Decided::Done => return Ok(()),
+            Decided::Changed => row = wanted(desk, name)?,
+            refused => return Err(CliError::Refused(refusal(&row, refused, rule))),
+        }
+    }
+    Err(CliError::Refused(busy(&row)))
+}
+
+/// Somebody else is faster, again and again.
+pub(super) fn busy(row: &DepositRow) -> String {
+    format!(
+        "{} is being changed by somebody else and is {} now; nothing was done: look at it again",
+        row.public_id,
+        standing(row)
+    )
+}
+
+fn refusal(row: &DepositRow, refused: Decided, rule: &str) -> String {
+    let id = &row.public_id;
+    match refused {
+        Decided::NoValue => {
+            format!("nobody knows what {id} is worth: say it with --value USD; nothing was done")
+        }
+        Decided::NoAccount => format!(
+            "nobody knows whose {id} is: say it with \"sluice deposit attribute {id} ACCOUNT\" first; nothing was done"
+        ),
+        _ if is_refund(row) => format!(
+            "{id} is held for a refund: release it with \"sluice deposit refund {id} --cancel\" first; nothing was done"
+        ),
+        _ => format!("{id} is {}: {rule}; nothing was done", standing(row)),
+    }
+}
+
+fn is_refund(row: &DepositRow) -> bool {
+    row.state() == Some(DepositState::Held)
+        && row.reason.as_deref() == Some(DepositReason::RefundPending.as_str())
+}

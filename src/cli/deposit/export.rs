@@ -1,0 +1,169 @@
+//! `sluice deposit export`: deposits as CSV, page by page, so that memory does not grow with them.
+
+use std::collections::HashMap;
+
+use chrono::{Days, NaiveDate, NaiveTime};
+use clap::Args;
+
+use super::csv::Row;
+use super::list::moment;
+use super::names::{Names, accounts_of, address};
+use super::{PAGE, each_page};
+use crate::cli::{CliError, Desk, Output};
+use crate::db::deposit_refunds::{self, AuditRow, RefundRow};
+use crate::db::deposits::{self, DepositRow, Filter};
+use crate::db::{AnyConnection, DbError, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::to_hex;
+use crate::domain::money::NanoUsd;
+
+#[derive(Args)]
+pub(in crate::cli) struct ExportArgs {
+    /// First day on which they were mined, such as 2026-11-01, UTC. Default: the beginning.
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    from: Option<NaiveDate>,
+    /// Last day on which they were mined, itself included, UTC. Default: now.
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    to: Option<NaiveDate>,
+}
+
+const HEADER: [&str; 30] = [
+    "deposit",
+    "time",
+    "chain",
+    "chain_id",
+    "block",
+    "block_hash",
+    "tx_hash",
+    "ordinal",
+    "from",
+    "to",
+    "asset",
+    "token",
+    "raw_amount",
+    "decimals",
+    "amount",
+    "price_feed",
+    "price_round",
+    "price_answer",
+    "value_usd",
+    "state",
+    "reason",
+    "account",
+    "credit_number",
+    "refund",
+    "refund_state",
+    "refund_usd",
+    "refund_tx_hash",
+    "decision",
+    "decision_time",
+    "decision_detail",
+];
+
+/// A deposit with its last refund and the last decision about it.
+struct Item {
+    row: DepositRow,
+    refund: Option<RefundRow>,
+    decision: Option<AuditRow>,
+}
+
+pub(super) fn run(args: &ExportArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        return Err(CliError::Refused(format!("{from} is after {to}")));
+    }
+    let filter = Filter {
+        from: args.from.map(midnight),
+        before: args.to.and_then(|day| day.checked_add_days(Days::new(1))).map(midnight),
+        ..Filter::default()
+    };
+    let names = Names::of(desk);
+    let mut header = Row::default();
+    for name in HEADER {
+        header.plain(name);
+    }
+    output.text(&header.end())?;
+    each_page(
+        desk,
+        // A page is of one moment, so that a deposit and its refund fit together.
+        |conn, after| Ok(transaction::snapshot(conn, |conn| page(conn, &filter, after))?),
+        |item| item.row.id,
+        |items| {
+            let accounts = accounts_of(desk, items.iter().map(|item| item.row.account_id))?;
+            let lines = items.iter().map(|item| line(item, &names, &accounts));
+            Ok(output.text(&lines.collect::<String>())?)
+        },
+    )
+}
+
+fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<Item>, DbError> {
+    let rows = deposits::page(conn, filter, after, PAGE)?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row.public_id.as_str()).collect();
+    // Both come oldest first, so that the last of each stays.
+    let refunds = deposit_refunds::of_deposits(conn, &ids)?;
+    let mut refunds: HashMap<i64, RefundRow> =
+        refunds.into_iter().map(|refund| (refund.deposit_id, refund)).collect();
+    let decisions = deposit_refunds::audit_of_all(conn, &names)?;
+    let mut decisions: HashMap<String, AuditRow> =
+        decisions.into_iter().map(|decision| (decision.subject.clone(), decision)).collect();
+    let item = |row: DepositRow| Item {
+        refund: refunds.remove(&row.id),
+        decision: decisions.remove(&row.public_id),
+        row,
+    };
+    Ok(rows.into_iter().map(item).collect())
+}
+
+fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> String {
+    let Item { row, refund, decision } = item;
+    let coins = names.coins(row);
+    let mut line = Row::default();
+    line.plain(&row.public_id)
+        .plain(&moment(row.block_time))
+        .words(&names.chain(row.chain_id))
+        .plain(&row.chain_id.to_string())
+        .plain(&row.block_number.to_string())
+        .plain(&to_hex(&row.block_hash))
+        .plain(&to_hex(&row.tx_hash))
+        .plain(&row.ordinal.to_string())
+        .plain(&address(&row.payer))
+        .plain(&address(&row.payee))
+        .words(&coins.asset())
+        .plain(coins.token.as_deref().unwrap_or_default())
+        .words(&row.raw_amount)
+        .plain(&coins.decimals.map(|decimals| decimals.to_string()).unwrap_or_default())
+        .plain(coins.amount.as_deref().unwrap_or_default())
+        .plain(&row.price_feed.as_deref().map(address).unwrap_or_default())
+        .words(row.price_round.as_deref().unwrap_or_default())
+        .words(row.price_answer.as_deref().unwrap_or_default())
+        .plain(&row.value_nanousd.map(usd).unwrap_or_default())
+        .words(&row.state)
+        .words(row.reason.as_deref().unwrap_or_default())
+        .words(row.account_id.and_then(|id| accounts.get(&id)).map_or("", String::as_str))
+        .plain(&row.credit_number.to_string());
+    let refund = refund.as_ref();
+    let paid = refund.and_then(|refund| refund.tx_hash.as_deref());
+    line.plain(refund.map_or("", |refund| &refund.public_id))
+        .plain(refund.map_or("", |refund| &refund.state))
+        .plain(&refund.map(|refund| usd(refund.amount_nanousd)).unwrap_or_default())
+        .plain(&paid.map(to_hex).unwrap_or_default());
+    let decision = decision.as_ref();
+    line.words(decision.map_or("", |decision| &decision.action))
+        .plain(&decision.map(|decision| moment(decision.created_at)).unwrap_or_default())
+        .words(decision.map_or("", |decision| &decision.detail));
+    line.end()
+}
+
+fn usd(nanos: i64) -> String {
+    NanoUsd::from_nanos(nanos).to_string()
+}
+
+fn day(text: &str) -> Result<NaiveDate, String> {
+    text.parse().map_err(|_| "must be a day such as 2026-11-01".to_owned())
+}
+
+fn midnight(day: NaiveDate) -> UnixMillis {
+    UnixMillis::from_millis(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
+}

@@ -1,0 +1,176 @@
+//! `sluice deposit list` and `claims`. Page by page: however many there are, only one page is held.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::names::{Names, accounts_of, address};
+use super::{PAGE, each_page, standing, states, wanted_account};
+use crate::cli::{CliError, Desk, Output};
+use crate::db::deposit_claims::{self, ClaimRow};
+use crate::db::deposits::{self, DepositRow, Filter};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
+use crate::domain::evm::to_hex;
+use crate::domain::money::NanoUsd;
+
+#[derive(Args)]
+pub(in crate::cli) struct ListArgs {
+    /// In this state only.
+    #[arg(long, value_parser = states())]
+    state: Option<DepositState>,
+    /// Of this account only: its id or e-mail address.
+    #[arg(long)]
+    account: Option<String>,
+    /// On this chain only: its name, or the number of one that is no longer configured.
+    #[arg(long, value_name = "NAME")]
+    chain: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const HEADER: [&str; 7] = ["deposit", "mined", "chain", "amount", "value USD", "state", "account"];
+const CLAIMS_HEADER: [&str; 8] =
+    ["claim", "made", "account", "chain", "transaction", "state", "tries", "next look"];
+
+pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+    let names = Names::of(desk);
+    let account = args.account.as_deref().map(|name| wanted_account(desk, name)).transpose()?;
+    let filter = Filter {
+        state: args.state,
+        account_id: account.map(|account| account.account_id()),
+        chain_id: args.chain.as_deref().map(|name| names.chain_id(name)).transpose()?,
+        ..Filter::default()
+    };
+    let mut listing = output.listing(&HEADER, args.json);
+    each_page(
+        desk,
+        |conn, after| Ok(deposits::page(conn, &filter, after, PAGE)?),
+        |row| row.id,
+        |rows| {
+            let accounts = accounts_of(desk, rows.iter().map(|row| row.account_id))?;
+            let item = |row| (document(row, &names, &accounts), line(row, &names, &accounts));
+            Ok(listing.page(rows.iter().map(item).collect())?)
+        },
+    )?;
+    Ok(listing.end()?)
+}
+
+/// What a program gets of a deposit, in lists and alone.
+pub(super) fn document(
+    row: &DepositRow,
+    names: &Names<'_>,
+    accounts: &HashMap<i64, String>,
+) -> Value {
+    let coins = names.coins(row);
+    json!({
+        "id": row.public_id,
+        "state": row.state,
+        "reason": row.reason,
+        "account": row.account_id.and_then(|id| accounts.get(&id)),
+        "chain": names.chain(row.chain_id),
+        "chain_id": row.chain_id,
+        "tx_hash": to_hex(&row.tx_hash),
+        "ordinal": row.ordinal,
+        "payer": address(&row.payer),
+        "payee": address(&row.payee),
+        "asset": coins.symbol,
+        "token": coins.token,
+        "raw_amount": row.raw_amount,
+        "decimals": coins.decimals,
+        "amount": coins.amount,
+        "value": row.value_nanousd.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
+        "credit_number": row.credit_number,
+        "block_number": row.block_number,
+        "block_hash": to_hex(&row.block_hash),
+        "block_time": moment(row.block_time),
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+fn line(row: &DepositRow, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Vec<String> {
+    let account = row.account_id.and_then(|id| accounts.get(&id));
+    vec![
+        row.public_id.clone(),
+        UnixMillis::from_millis(row.block_time).to_rfc3339_secs(),
+        names.chain(row.chain_id),
+        names.coins(row).shown(),
+        value(row),
+        standing(row),
+        account.map_or("-", String::as_str).to_owned(),
+    ]
+}
+
+/// What a deposit counts, as far as that is known.
+pub(super) fn value(row: &DepositRow) -> String {
+    row.value_nanousd.map_or_else(|| "-".to_owned(), |nanos| NanoUsd::from_nanos(nanos).to_string())
+}
+
+pub(super) fn moment(millis: i64) -> String {
+    UnixMillis::from_millis(millis).to_string()
+}
+
+pub(super) fn claims(
+    account: Option<&str>,
+    desk: &Desk,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let names = Names::of(desk);
+    let account = account.map(|name| wanted_account(desk, name)).transpose()?;
+    let account_id = account.map(|account| account.account_id());
+    let mut listing = output.listing(&CLAIMS_HEADER, json);
+    each_page(
+        desk,
+        |conn, after| Ok(deposit_claims::page(conn, account_id, after, PAGE)?),
+        |row| row.id,
+        |rows| {
+            let accounts = accounts_of(desk, rows.iter().map(|row| Some(row.account_id)))?;
+            let item =
+                |row| (claim_document(row, &names, &accounts), claim_line(row, &names, &accounts));
+            Ok(listing.page(rows.iter().map(item).collect())?)
+        },
+    )?;
+    Ok(listing.end()?)
+}
+
+pub(super) fn claim_document(
+    row: &ClaimRow,
+    names: &Names<'_>,
+    accounts: &HashMap<i64, String>,
+) -> Value {
+    json!({
+        "id": row.public_id,
+        "account": accounts.get(&row.account_id),
+        "chain": names.chain(row.chain_id),
+        "chain_id": row.chain_id,
+        "tx_hash": to_hex(&row.tx_hash),
+        "state": row.state,
+        "reason": row.reason,
+        "tries": row.tries,
+        "check_at": row.check_at.map(moment),
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+fn claim_line(row: &ClaimRow, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Vec<String> {
+    let state = match &row.reason {
+        Some(reason) => format!("{} ({reason})", row.state),
+        None => row.state.clone(),
+    };
+    vec![
+        row.public_id.clone(),
+        UnixMillis::from_millis(row.created_at).to_rfc3339_secs(),
+        accounts.get(&row.account_id).map_or("-", String::as_str).to_owned(),
+        names.chain(row.chain_id),
+        to_hex(&row.tx_hash),
+        state,
+        row.tries.to_string(),
+        row.check_at
+            .map_or_else(|| "-".to_owned(), |at| UnixMillis::from_millis(at).to_rfc3339_secs()),
+    ]
+}

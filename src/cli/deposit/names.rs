@@ -1,0 +1,113 @@
+//! What people call the chains and coins of rows. The config says so; what it no longer has is shown by number and
+//! address.
+
+use std::collections::HashMap;
+
+use crate::cli::{CliError, Desk};
+use crate::config::Chain;
+use crate::db::accounts;
+use crate::db::deposits::DepositRow;
+use crate::domain::deposit::{Asset, NATIVE_DECIMALS};
+use crate::domain::evm::{ChainId, EvmAddress, RawAmount, to_hex};
+
+/// The names that the settings give.
+pub(super) struct Names<'a> {
+    chains: &'a [Chain],
+}
+
+/// What was transferred, in words.
+pub(super) struct Coins {
+    /// The coin's symbol; `None` where the config no longer has it.
+    pub(super) symbol: Option<String>,
+    /// The token's contract, checksummed; `None` for the chain's own coin.
+    pub(super) token: Option<String>,
+    /// Digits behind the point, where they are known.
+    pub(super) decimals: Option<u8>,
+    /// The exact amount in whole coins, where the decimals are known.
+    pub(super) amount: Option<String>,
+    raw: String,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(desk: &'a Desk) -> Self {
+        Self { chains: &desk.settings.chains }
+    }
+
+    /// The name of a chain, or its number.
+    pub(super) fn chain(&self, chain_id: i64) -> String {
+        let chain = self.chains.iter().find(|chain| chain.chain_id == ChainId(chain_id));
+        chain.map_or_else(|| chain_id.to_string(), |chain| chain.name.clone())
+    }
+
+    /// The chain that a person named, or gave the number of: rows may be of one that is no longer configured.
+    pub(super) fn chain_id(&self, name: &str) -> Result<ChainId, CliError> {
+        if let Some(chain) = self.chains.iter().find(|chain| chain.name == name) {
+            return Ok(chain.chain_id);
+        }
+        name.parse().map(ChainId).map_err(|_| {
+            let known: Vec<&str> = self.chains.iter().map(|chain| chain.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            CliError::Refused(format!(
+                "there is no chain \"{name}\". Configured: {known}. Others are named by their number"
+            ))
+        })
+    }
+
+    /// What a deposit transferred.
+    pub(super) fn coins(&self, row: &DepositRow) -> Coins {
+        let chain = self.chains.iter().find(|chain| chain.chain_id == ChainId(row.chain_id));
+        let (symbol, decimals) = match Asset::from_column(row.token.as_deref()) {
+            Some(Asset::Native) => {
+                let coin = chain.and_then(|chain| chain.native.as_ref());
+                (coin.map(|coin| coin.symbol.clone()), Some(NATIVE_DECIMALS))
+            }
+            Some(Asset::Token(address)) => {
+                let mut tokens = chain.iter().flat_map(|chain| &chain.tokens);
+                let token = tokens.find(|token| token.address == address);
+                (token.map(|token| token.symbol.clone()), token.map(|token| token.decimals))
+            }
+            None => (None, None),
+        };
+        let raw: Option<RawAmount> = row.raw_amount.parse().ok();
+        Coins {
+            symbol,
+            token: row.token.as_deref().map(address),
+            decimals,
+            amount: raw.zip(decimals).map(|(raw, decimals)| raw.in_coins(decimals)),
+            raw: row.raw_amount.clone(),
+        }
+    }
+}
+
+impl Coins {
+    /// The coin: its symbol, else what tells it apart.
+    pub(super) fn asset(&self) -> String {
+        let unnamed = || self.token.clone().unwrap_or_else(|| "native coin".to_owned());
+        self.symbol.clone().unwrap_or_else(unnamed)
+    }
+
+    /// `1.5 USDC`; of a token whose decimals are unknown its smallest units.
+    pub(super) fn shown(&self) -> String {
+        match &self.amount {
+            Some(amount) => format!("{amount} {}", self.asset()),
+            None => format!("{} units of {}", self.raw, self.asset()),
+        }
+    }
+}
+
+/// An address of a column as people compare it.
+pub(super) fn address(bytes: &[u8]) -> String {
+    EvmAddress::from_slice(bytes).map_or_else(|| to_hex(bytes), |address| address.checksummed())
+}
+
+/// The public ids of the accounts of some rows.
+pub(super) fn accounts_of(
+    desk: &Desk,
+    ids: impl Iterator<Item = Option<i64>>,
+) -> Result<HashMap<i64, String>, CliError> {
+    let mut ids: Vec<i64> = ids.flatten().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let rows = desk.with(|conn| accounts::of_ids(conn, &ids))?;
+    Ok(rows.into_iter().map(|row| (row.id, row.public_id)).collect())
+}

@@ -1,0 +1,544 @@
+//! `sluice deposit …` on the real binary and a real database, with rows as the watcher leaves them.
+
+mod decisions;
+mod export;
+mod refunds;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sluice::db::chains::{self, ChainRow};
+use sluice::db::deposit_claims::{self, ClaimRow};
+use sluice::db::deposits::{self, DepositRow};
+use sluice::db::{AnyConnection, accounts, books, deposit_addresses};
+use sluice::deposits::{DepositError, addresses, credit};
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::evm::{ChainId, EvmAddress};
+use sluice::domain::xpub::Xpub;
+use sluice::ledger;
+use tempfile::TempDir;
+
+use crate::support::app::{Account, TestApp, open_account};
+use crate::support::database::TestDatabase;
+use crate::support::process::{Ran, run};
+
+/// 2026-11-22, noon.
+const NOON: UnixMillis = UnixMillis::from_millis(1_795_348_800_000);
+const BASE: i64 = 8453;
+/// A chain that the settings do not have.
+const GONE: i64 = 777;
+const USDC: [u8; 20] = [0xcc; 20];
+
+const CHAINS: &str = r#"
+[[chains]]
+name = "base"
+display_name = "Base"
+chain_id = 8453
+treasury = "0x7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e"
+[[chains.providers]]
+name = "alpha"
+url = "https://alpha.example.org"
+[[chains.providers]]
+name = "beta"
+url = "https://beta.example.org"
+[chains.native]
+symbol = "ETH"
+feed = "0xfefefefefefefefefefefefefefefefefefefefe"
+feed_description = "ETH / USD"
+heartbeat_secs = 3600
+[[chains.tokens]]
+symbol = "USDC"
+address = "0xcccccccccccccccccccccccccccccccccccccccc"
+decimals = 6
+"#;
+
+/// What the mnemonic `test test … junk` stretches to.
+const SEED: &str = "0x9dfc3c64c2f8bede1533b6a79f8570e5943e0b8fd1cf77107adf7b72cef42185d564a3aee24cab43f80e3c4538087d70fc824eabbad596a23c97b6ee8322ccc0";
+
+/// Settings with a chain, a database, and someone who gives commands.
+struct Desk {
+    file: PathBuf,
+    database: TestDatabase,
+    conn: AnyConnection,
+    /// Deposits made so far: each has a transaction of its own.
+    made: u8,
+    _folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With further settings.
+    fn with(lines: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::create(folder.path());
+        let file = folder.path().join("sluice.toml");
+        let url = &database.url;
+        let text = format!("database.url = \"{url}\"\n{lines}\n{CHAINS}");
+        std::fs::write(&file, text).unwrap();
+        let mut conn = database.connect();
+        sluice::db::migrate::run_pending(&mut conn).unwrap();
+        Self { file, database, conn, made: 0, _folder: folder }
+    }
+
+    fn account(&mut self, dollars: &str) -> Account {
+        open_account(&mut self.conn, dollars)
+    }
+
+    /// A deposit of one dollar, as `change` makes it.
+    fn deposit(&mut self, change: impl FnOnce(&mut DepositRow)) -> DepositRow {
+        self.made += 1;
+        let mut row = row(self.made);
+        change(&mut row);
+        deposits::insert(&mut self.conn, &row).unwrap();
+        self.read(&row.public_id)
+    }
+
+    /// A deposit of that many nano-dollars, credited to an account as the watcher does.
+    fn credited(&mut self, account: &Account, nanos: i64) -> DepositRow {
+        let row = self.deposit(|row| {
+            row.state = "confirming".to_owned();
+            row.account_id = Some(account.id.0);
+            row.value_nanousd = Some(nanos);
+        });
+        assert!(credit::credit(&mut self.conn, &row, NOON).unwrap());
+        self.read(&row.public_id)
+    }
+
+    /// A deposit that is held for review, worth a dollar.
+    fn held(&mut self, account: &Account) -> DepositRow {
+        self.deposit(|row| {
+            row.state = "held".to_owned();
+            row.reason = Some("above_review_limit".to_owned());
+            row.account_id = Some(account.id.0);
+            row.value_nanousd = Some(1_000_000_000);
+        })
+    }
+
+    fn read(&mut self, public_id: &str) -> DepositRow {
+        deposits::find(&mut self.conn, public_id).unwrap().unwrap()
+    }
+
+    fn standing(&mut self, row: &DepositRow) -> (String, Option<String>) {
+        let row = self.read(&row.public_id);
+        (row.state, row.reason)
+    }
+
+    fn available(&mut self, account: &Account) -> i64 {
+        accounts::find(&mut self.conn, &account.public_id).unwrap().unwrap().available_nanousd
+    }
+
+    /// Kinds and amounts of the entries of these references.
+    fn entries(&mut self, references: &[&str]) -> Vec<(String, i64)> {
+        let references: Vec<String> = references.iter().map(|&one| one.to_owned()).collect();
+        let rows = books::entries_of(&mut self.conn, &references).unwrap();
+        rows.into_iter().map(|row| (row.kind, row.amount_nanousd)).collect()
+    }
+
+    fn chain(&mut self, change: impl FnOnce(&mut ChainRow)) {
+        let mut row = ChainRow {
+            chain_id: BASE,
+            revision: 0,
+            scanned_number: 118,
+            scanned_hash: vec![1; 32],
+            final_number: 110,
+            head_number: 120,
+            status: "ok".to_owned(),
+            status_detail: None,
+            node_id: "node_a".to_owned(),
+            lease_expires_at: i64::MAX,
+            updated_at: NOON.as_millis(),
+        };
+        change(&mut row);
+        chains::create(&mut self.conn, &row).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let config = ["--config", self.file.to_str().unwrap()];
+        run(&[&["deposit"], args, &config].concat(), &[])
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{args:?}");
+        ran.out
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        self.run(&[args, &["--json"]].concat()).json()
+    }
+
+    /// A refusal: exit 1, nothing printed, and a reason that has these words. The books still balance.
+    fn refused(&mut self, args: &[&str], words: &[&str]) {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?}: {}", ran.err);
+        for word in words {
+            assert!(ran.err.starts_with("sluice: ") && ran.err.contains(word), "{}", ran.err);
+        }
+        self.verify();
+    }
+
+    /// Arguments that are wrong by themselves: exit 2.
+    fn wrong(&self, args: &[&str], words: &str) {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
+        assert!(ran.err.contains(words), "{args:?}: {}", ran.err);
+    }
+
+    fn verify(&mut self) {
+        let report = ledger::verify(&mut self.conn).unwrap();
+        assert!(report.discrepancies.is_empty(), "{:#?}", report.discrepancies);
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.verify();
+        }
+    }
+}
+
+/// One dollar in USDC that nobody has looked at yet. `number` tells its transaction from others.
+fn row(number: u8) -> DepositRow {
+    DepositRow {
+        id: 0,
+        public_id: format!("dep_{number}"),
+        chain_id: BASE,
+        tx_hash: vec![number; 32],
+        ordinal: 0,
+        token: Some(USDC.to_vec()),
+        payer: EvmAddress([0xaa; 20]).as_bytes().to_vec(),
+        payee: vec![0x7e; 20],
+        raw_amount: "1000000".to_owned(),
+        block_number: 100,
+        block_hash: vec![0xb0; 32],
+        block_time: NOON.as_millis(),
+        state: "seen".to_owned(),
+        reason: None,
+        account_id: None,
+        wallet_id: None,
+        value_nanousd: None,
+        price_feed: None,
+        price_round: None,
+        price_answer: None,
+        credit_number: 0,
+        revision: 0,
+        check_at: NOON.as_millis(),
+        created_at: NOON.as_millis(),
+        updated_at: NOON.as_millis(),
+    }
+}
+
+#[test]
+fn a_deposit_is_the_same_document_alone_and_in_a_list() {
+    let mut desk = Desk::new();
+    desk.chain(|_| {});
+    let account = desk.account("0");
+    let row = desk.deposit(|row| {
+        row.state = "held".to_owned();
+        row.reason = Some("depegged".to_owned());
+        row.account_id = Some(account.id.0);
+        row.raw_amount = "1234567".to_owned();
+        row.value_nanousd = Some(1_197_529_990);
+        row.price_feed = Some(vec![0xfe; 20]);
+        row.price_round = Some("36893488147419103232".to_owned());
+        row.price_answer = Some("97000000".to_owned());
+    });
+    let listed = json!([{
+        "id": "dep_1", "state": "held", "reason": "depegged", "account": account.public_id,
+        "chain": "base", "chain_id": 8453, "tx_hash": format!("0x{}", "01".repeat(32)), "ordinal": 0,
+        "payer": "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa",
+        "payee": "0x7E7E7e7E7E7e7e7E7e7e7E7E7E7E7E7E7E7e7E7E",
+        "asset": "USDC", "token": "0xCcCCccCCCCcCccCCCCcccCCCCCCCcCCcCcccCCCc",
+        "raw_amount": "1234567", "decimals": 6, "amount": "1.234567", "value": "1.19752999",
+        "credit_number": 0, "block_number": 100, "block_hash": format!("0x{}", "b0".repeat(32)),
+        "block_time": "2026-11-22T12:00:00.000Z", "created_at": "2026-11-22T12:00:00.000Z",
+        "updated_at": "2026-11-22T12:00:00.000Z",
+    }]);
+    let mut found = desk.json(&["list"]);
+    for (key, of) in [("payee", "0x7e"), ("token", "0xcc")] {
+        // Which letters are upper case is the checksum's business, and tested there.
+        let address = found[0][key].as_str().unwrap().to_lowercase();
+        assert!(address.starts_with(of), "{address}");
+        found[0][key] = listed[0][key].clone();
+    }
+    found[0]["payer"] = listed[0]["payer"].clone();
+    assert_eq!(found, listed);
+
+    let shown = desk.json(&["show", &row.public_id]);
+    let more = json!({
+        "is_final": true, "price_round": "36893488147419103232", "price_answer": "97000000",
+        "wallet": null, "derivation_index": null,
+        "entries": [], "refunds": [], "decisions": [], "claims": [],
+    });
+    for (key, value) in more.as_object().unwrap() {
+        assert_eq!(&shown[key], value, "{key}");
+    }
+    for key in ["sentence", "reason_sentence", "price_feed"] {
+        assert!(shown[key].is_string(), "{key}");
+    }
+    let listed = desk.json(&["list"])[0].clone();
+    for (key, value) in listed.as_object().unwrap() {
+        assert_eq!(&shown[key], value, "{key}");
+    }
+    let known = listed.as_object().unwrap().len() + more.as_object().unwrap().len() + 3;
+    assert_eq!(shown.as_object().unwrap().len(), known, "{shown:#}");
+
+    let table = desk.ok(&["list"]);
+    for word in ["dep_1", "base", "1.234567 USDC", "1.19752999", "held (depegged)", "acct_"] {
+        assert!(table.contains(word), "{table}");
+    }
+    let text = desk.ok(&["show", "dep_1"]);
+    for word in ["1.234567 USDC", "100 (final)", "looked at by a person", "36893488147419103232"] {
+        assert!(text.contains(word), "{text}");
+    }
+    desk.refused(&["show", "dep_nobody"], &["there is no deposit \"dep_nobody\""]);
+}
+
+#[test]
+fn amounts_are_exact_and_what_is_no_longer_configured_has_its_number() {
+    let mut desk = Desk::new();
+    desk.deposit(|row| {
+        row.token = None;
+        row.ordinal = -1;
+        row.raw_amount = "1000000000000000001".to_owned();
+    });
+    desk.deposit(|row| row.token = Some(vec![0xdd; 20]));
+    desk.deposit(|row| {
+        row.chain_id = GONE;
+        row.token = None;
+        row.raw_amount = "5".to_owned();
+    });
+    let all = desk.json(&["list"]);
+    assert_eq!(
+        (&all[0]["amount"], &all[0]["asset"]),
+        (&json!("1.000000000000000001"), &json!("ETH"))
+    );
+    assert_eq!((&all[1]["amount"], &all[1]["decimals"]), (&Value::Null, &Value::Null));
+    assert_eq!((&all[2]["chain"], &all[2]["chain_id"]), (&json!("777"), &json!(777)));
+    assert_eq!(
+        (&all[2]["amount"], &all[2]["asset"]),
+        (&json!("0.000000000000000005"), &Value::Null)
+    );
+    let table = desk.ok(&["list"]);
+    assert!(table.contains("1.000000000000000001 ETH"), "{table}");
+    assert!(table.contains("1000000 units of 0x"), "{table}");
+    assert!(table.contains("0.000000000000000005 native coin"), "{table}");
+    assert_eq!(desk.json(&["show", "dep_3"])["is_final"], Value::Null);
+    assert!(desk.ok(&["show", "dep_3"]).contains("finality unknown"));
+}
+
+#[test]
+fn a_list_is_filtered_and_as_long_as_it_is() {
+    let mut desk = Desk::new();
+    let (one, two) = (desk.account("0"), desk.account("0"));
+    desk.held(&one);
+    desk.held(&two);
+    desk.deposit(|row| row.chain_id = GONE);
+    let ids = |list: Value| -> Vec<String> {
+        let all = list.as_array().unwrap().iter();
+        all.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(desk.json(&["list"])), ["dep_1", "dep_2", "dep_3"]);
+    assert_eq!(ids(desk.json(&["list", "--state", "held"])), ["dep_1", "dep_2"]);
+    assert_eq!(ids(desk.json(&["list", "--account", &two.public_id])), ["dep_2"]);
+    assert_eq!(ids(desk.json(&["list", "--chain", "base"])), ["dep_1", "dep_2"]);
+    assert_eq!(ids(desk.json(&["list", "--chain", "777"])), ["dep_3"]);
+    assert_eq!(desk.run(&["list", "--state", "rejected", "--json"]).out, "[]\n");
+    assert!(desk.ok(&["list", "--state", "rejected"]).contains("deposit"));
+    desk.wrong(&["list", "--state", "lost"], "below_minimum");
+    desk.refused(&["list", "--account", "acct_nobody"], &["no account"]);
+    desk.refused(&["list", "--chain", "moon"], &["no chain \"moon\"", "base"]);
+
+    for number in 0..500_u16 {
+        let mut row = row(200);
+        row.public_id = format!("dep_many_{number}");
+        row.ordinal = number.into();
+        deposits::insert(&mut desk.conn, &row).unwrap();
+    }
+    let ran = desk.run(&["list", "--json"]);
+    let all = ran.json();
+    assert_eq!(ids(all.clone()).len(), 503);
+    // Piece by piece it is the document that it would be as a whole.
+    assert_eq!(ran.out, format!("{all:#}\n"));
+    let table = desk.ok(&["list"]);
+    assert_eq!(table.lines().filter(|line| line.contains("dep_")).count(), 503);
+}
+
+#[test]
+fn chains_tell_what_is_wrong_and_what_waits() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    let unread = desk.json(&["chains"]);
+    assert_eq!((&unread[0]["chain"], &unread[0]["status"]), (&json!("base"), &json!("unread")));
+    assert!(desk.ok(&["chains"]).contains("base: no server has read it yet"));
+
+    desk.chain(|_| {});
+    desk.held(&account);
+    desk.deposit(|_| {});
+    desk.deposit(|row| row.chain_id = GONE);
+    claim(&mut desk, &account, Some(0));
+    let all = desk.json(&["chains"]);
+    let (gone, base) = (&all[0], &all[1]);
+    assert_eq!((&gone["chain"], &gone["status"]), (&json!("777"), &json!("not_configured")));
+    let heights = ["head", "final", "scanned", "lag", "open_claims"].map(|key| base[key].clone());
+    assert_eq!(heights, [120, 110, 118, 2, 1].map(Value::from));
+    assert_eq!((&base["status"], &base["is_read"]), (&json!("ok"), &json!(true)));
+    let counts = ["held", "seen", "credited"].map(|state| base["deposits"][state].clone());
+    assert_eq!(counts, [1, 1, 0].map(Value::from));
+    let text = desk.ok(&["chains"]);
+    assert!(!text.contains("base: ") && text.contains("777: not in the settings"), "{text}");
+
+    // A node that is gone has left its last word behind.
+    let row = chains::find(&mut desk.conn, ChainId(BASE)).unwrap().unwrap();
+    let left = ChainRow { lease_expires_at: 1, ..row };
+    assert!(chains::change(&mut desk.conn, &left, NOON).unwrap());
+    let base = desk.json(&["chains"])[1].clone();
+    assert_eq!((&base["status"], &base["is_read"]), (&json!("unread"), &json!(false)));
+    assert!(
+        desk.ok(&["chains"])
+            .contains("no server reads it; the last word was at 2026-11-22T12:00:00Z")
+    );
+
+    let row = chains::find(&mut desk.conn, ChainId(BASE)).unwrap().unwrap();
+    let degraded = ChainRow {
+        lease_expires_at: i64::MAX,
+        status: "degraded".to_owned(),
+        status_detail: Some("providers \u{1b}[2Jdisagree".to_owned()),
+        ..row
+    };
+    assert!(chains::change(&mut desk.conn, &degraded, NOON).unwrap());
+    let text = desk.ok(&["chains"]);
+    assert!(text.contains("base: degraded: providers \\u{1b}[2Jdisagree"), "{text:?}");
+    assert_eq!(desk.json(&["chains"])[1]["detail"], "providers \u{1b}[2Jdisagree");
+}
+
+fn claim(desk: &mut Desk, account: &Account, check_at: Option<i64>) -> ClaimRow {
+    let row = ClaimRow {
+        id: 0,
+        public_id: format!("claim_{}", account.public_id),
+        account_id: account.id.0,
+        chain_id: BASE,
+        tx_hash: vec![1; 32],
+        state: "rejected".to_owned(),
+        reason: Some("expired".to_owned()),
+        tries: 3,
+        check_at,
+        created_at: NOON.as_millis(),
+        updated_at: NOON.as_millis(),
+    };
+    deposit_claims::submit(&mut desk.conn, &row).unwrap()
+}
+
+#[test]
+fn claims_are_listed_and_stand_beside_the_deposit_that_they_ask_about() {
+    let mut desk = Desk::new();
+    let (one, two) = (desk.account("0"), desk.account("0"));
+    desk.deposit(|row| row.state = "unattributed".to_owned());
+    claim(&mut desk, &one, None);
+    claim(&mut desk, &two, Some(NOON.as_millis()));
+    let all = desk.json(&["claims"]);
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let listed = json!({
+        "id": format!("claim_{}", two.public_id), "account": two.public_id, "chain": "base",
+        "chain_id": 8453, "tx_hash": format!("0x{}", "01".repeat(32)), "state": "rejected",
+        "reason": "expired", "tries": 3, "check_at": "2026-11-22T12:00:00.000Z",
+        "created_at": "2026-11-22T12:00:00.000Z", "updated_at": "2026-11-22T12:00:00.000Z",
+    });
+    assert_eq!(desk.json(&["claims", "--account", &two.public_id]), json!([listed]));
+    let table = desk.ok(&["claims"]);
+    assert!(table.contains("rejected (expired)") && table.contains(&one.public_id), "{table}");
+    // Who says that it is theirs helps to attribute it.
+    assert_eq!(desk.json(&["show", "dep_1"])["claims"], all);
+    assert!(desk.ok(&["show", "dep_1"]).contains(&two.public_id));
+    desk.refused(&["claims", "--account", "acct_nobody"], &["no account"]);
+}
+
+#[test]
+fn the_counter_of_addresses_goes_forward_only() {
+    use bip32::{Prefix, XPrv};
+    let seed = sluice::domain::evm::parse_bytes(SEED).unwrap();
+    let private = XPrv::derive_from_path(seed, &"m/44'/60'/0'".parse().unwrap()).unwrap();
+    let text = private.public_key().to_string(Prefix::XPUB);
+    let xpub: Xpub = text.parse().unwrap();
+    let mut desk = Desk::with(&format!("deposits.account_xpub = \"{text}\""));
+    let issue = |desk: &mut Desk| -> Result<i64, DepositError> {
+        let account = desk.account("0");
+        addresses::of_account(&mut desk.conn, &xpub, account.id, NOON)?;
+        let row = deposit_addresses::of_account(&mut desk.conn, account.id)?;
+        Ok(row.unwrap().derivation_index)
+    };
+    assert_eq!(issue(&mut desk).unwrap(), 0);
+    let moved = desk.json(&["addresses", "advance", "20"]);
+    assert_eq!((&moved["from"], &moved["to"]), (&json!(1), &json!(20)));
+    assert_eq!(issue(&mut desk).unwrap(), 20);
+    for index in ["5", "21"] {
+        desk.refused(
+            &["addresses", "advance", index],
+            &["next index is 21 already", "never goes back"],
+        );
+    }
+    desk.refused(&["addresses", "advance", "2000000"], &["1999979", "--far"]);
+    desk.wrong(&["addresses", "advance", "2147483648"], "2147483648");
+    desk.wrong(&["addresses", "advance", "-1"], "-1");
+    assert!(desk.ok(&["addresses", "advance", "2000000", "--far"]).contains("it was 21"));
+    assert_eq!(issue(&mut desk).unwrap(), 2_000_000);
+    Desk::new().refused(&["addresses", "advance", "5"], &["no deposits.account_xpub"]);
+}
+
+#[test]
+fn deposits_are_decided_beside_a_running_server() {
+    let app = TestApp::sandboxed();
+    let account = app.account("0");
+    let file = app.folder().join("sluice.toml");
+    let deposit = |args: &[&str]| {
+        let config = ["--config", file.to_str().unwrap(), "--json"];
+        run(&[&["deposit"], args, &config].concat(), &[])
+    };
+    app.db(|conn| {
+        let row = DepositRow {
+            state: "held".to_owned(),
+            account_id: Some(account.id.0),
+            value_nanousd: Some(2_000_000_000),
+            ..row(1)
+        };
+        deposits::insert(conn, &row).unwrap();
+    });
+    let credited = deposit(&["review", "dep_1", "--approve", "--reason", "seen by me"]).json();
+    assert_eq!((&credited["state"], &credited["chain"]), (&json!("credited"), &json!("8453")));
+    assert_eq!(app.balance(&account).available, 2_000_000_000);
+    assert_eq!(
+        deposit(&["refund", "dep_1", "--reason", "asked for"]).json()["refunds"][0]["state"],
+        "held"
+    );
+    assert_eq!(app.balance(&account).available, 0);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let commands = [
+        "list",
+        "show",
+        "chains",
+        "claims",
+        "review",
+        "attribute",
+        "reject",
+        "refund",
+        "export",
+        "addresses",
+    ];
+    let all = run(&["deposit", "--help"], &[]);
+    for command in commands {
+        assert!(all.out.contains(&format!("  {command} ")), "{}", all.out);
+        let ran = run(&["deposit", command, "--help"], &[]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let says = ran.out.lines().next().unwrap_or_default();
+        assert!(says.contains(' ') && !says.starts_with("Usage"), "{}", ran.out);
+    }
+    let refund = run(&["deposit", "refund", "--help"], &[]).out;
+    assert!(refund.contains("--tx HASH") && refund.contains("The steps:"), "{refund}");
+}

@@ -1,0 +1,128 @@
+//! Review, attribution, rejection: what is done, what is refused, and that it is written down.
+
+use serde_json::json;
+use sluice::db::deposits::DepositRow;
+
+use super::Desk;
+
+const REASON: [&str; 2] = ["--reason", "I have looked at it"];
+
+fn approve(id: &str) -> Vec<&str> {
+    [&["review", id, "--approve"][..], &REASON].concat()
+}
+
+#[test]
+fn a_held_deposit_is_credited_once_with_the_proposed_value_or_another() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    desk.held(&account);
+    desk.held(&account);
+    let document = desk.json(&approve("dep_1"));
+    assert_eq!((&document["state"], &document["reason"]), (&json!("credited"), &json!(null)));
+    assert_eq!((&document["value"], &document["credit_number"]), (&json!("1.00"), &json!(1)));
+    assert_eq!(document["entries"][0]["reference"], "dep_1:1");
+    let decision = &document["decisions"][0];
+    assert_eq!((&decision["action"], &decision["detail"]), (&json!("approved"), &json!(REASON[1])));
+    assert_eq!(desk.available(&account), 1_000_000_000);
+    desk.refused(&approve("dep_1"), &["dep_1 is credited: only a deposit that is held"]);
+
+    let said = desk.ok(&[&approve("dep_2")[..], &["--value", "0.5"]].concat());
+    assert_eq!(said, "dep_2 is credited with 0.50 USD\n");
+    assert_eq!(desk.available(&account), 1_500_000_000);
+    assert_eq!(desk.entries(&["dep_1:1", "dep_2:1"]).len(), 2);
+    desk.verify();
+}
+
+#[test]
+fn what_cannot_be_approved_says_why() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    let hold = |row: &mut DepositRow| row.state = "held".to_owned();
+    desk.deposit(|row| {
+        hold(row);
+        row.account_id = Some(account.id.0);
+    });
+    desk.refused(&approve("dep_1"), &["what dep_1 is worth", "--value USD"]);
+    desk.deposit(hold);
+    desk.refused(&approve("dep_2"), &["whose dep_2 is", "sluice deposit attribute dep_2"]);
+    desk.deposit(|_| {});
+    desk.refused(&approve("dep_3"), &["dep_3 is seen"]);
+    desk.refused(&approve("dep_nobody"), &["no deposit \"dep_nobody\""]);
+    desk.ok(&["refund", "dep_1", REASON[0], REASON[1]]);
+    desk.refused(&approve("dep_1"), &["held for a refund", "--cancel"]);
+    desk.refused(&["reject", "dep_1", REASON[0], REASON[1]], &["held for a refund", "--cancel"]);
+    for value in ["0", "-1", "1e3", "0.0000000001"] {
+        desk.wrong(&[&approve("dep_1")[..], &[&format!("--value={value}")]].concat(), "--value");
+    }
+    desk.wrong(&["review", "dep_1", REASON[0], REASON[1]], "--approve");
+    assert_eq!(desk.available(&account), 0);
+}
+
+#[test]
+fn a_reason_has_1_to_500_characters() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    desk.held(&account);
+    for command in
+        [&["review", "dep_1", "--approve"][..], &["reject", "dep_1"], &["refund", "dep_1"]]
+    {
+        desk.wrong(command, "--reason");
+        for reason in ["", " \t\n", &"x".repeat(501)] {
+            desk.wrong(&[command, &["--reason", reason]].concat(), "1 to 500 characters");
+        }
+    }
+    // Characters, not bytes.
+    let long = "ü".repeat(500);
+    let document = desk.json(&["reject", "dep_1", "--reason", &format!(" {long} ")]);
+    assert_eq!(document["decisions"][0]["detail"], long.as_str());
+}
+
+#[test]
+fn an_unproven_deposit_is_given_to_an_account_and_confirms() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    desk.deposit(|row| row.state = "unattributed".to_owned());
+    let attribute = ["attribute", "dep_1", &account.public_id, REASON[0], REASON[1]];
+    desk.refused(&["attribute", "dep_1", "acct_nobody", REASON[0], REASON[1]], &["no account"]);
+    let document = desk.json(&attribute);
+    assert_eq!(
+        (&document["state"], &document["account"]),
+        (&json!("confirming"), &json!(account.public_id))
+    );
+    assert_eq!(document["decisions"][0]["action"], "attributed");
+    desk.refused(&attribute, &["dep_1 is confirming", "unproven payer"]);
+    // Nothing is credited before the watcher finds it final.
+    assert_eq!(desk.available(&account), 0);
+
+    desk.deposit(|row| {
+        row.state = "held".to_owned();
+        row.reason = Some("erased_account".to_owned());
+    });
+    let said = desk.ok(&["attribute", "dep_2", &account.public_id, REASON[0], REASON[1]]);
+    assert!(said.contains(&account.public_id), "{said}");
+    desk.held(&account);
+    let other = ["attribute", "dep_3", &account.public_id, REASON[0], REASON[1]];
+    desk.refused(&other, &["dep_3 is held (above_review_limit)"]);
+}
+
+#[test]
+fn a_rejection_is_for_good() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    desk.held(&account);
+    assert_eq!(desk.ok(&["reject", "dep_1", REASON[0], REASON[1]]), "dep_1 is rejected\n");
+    let reject = ["reject", "dep_1", REASON[0], REASON[1]];
+    desk.refused(&reject, &["dep_1 is rejected (operator_decision)"]);
+    desk.refused(&approve("dep_1"), &["dep_1 is rejected"]);
+    let credited = desk.credited(&account, 1);
+    desk.refused(&["reject", &credited.public_id, REASON[0], REASON[1]], &["is credited"]);
+
+    // A refund that is cancelled leaves it as it was: rejected, and not on its way to a credit.
+    desk.ok(&["refund", "dep_1", REASON[0], REASON[1]]);
+    let said = desk.ok(&["refund", "dep_1", "--cancel", REASON[0], REASON[1]]);
+    assert!(said.contains("rejected (operator_decision) again"), "{said}");
+    let actions = desk.json(&["show", "dep_1"])["decisions"].clone();
+    let actions: Vec<&str> =
+        actions.as_array().unwrap().iter().map(|one| one["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["rejected", "refund_held", "refund_cancelled"]);
+}
