@@ -3,6 +3,7 @@
 //! `{"error": {"code", "message"}}` with a word that stays.
 
 mod answer;
+mod deposits;
 mod proof;
 mod refusal;
 mod wallets;
@@ -88,6 +89,22 @@ impl Api {
 pub fn configure(config: &mut ServiceConfig) {
     let wrong_method = || web::route().to(answer::method_not_allowed);
     let scope = web::scope("/api/v1")
+        .service(
+            web::resource("/deposits/options")
+                .route(web::get().to(deposits::options))
+                .default_service(wrong_method()),
+        )
+        .service(
+            web::resource("/deposits")
+                .route(web::get().to(deposits::list))
+                .route(web::post().to(deposits::claim))
+                .default_service(wrong_method()),
+        )
+        .service(
+            web::resource("/deposits/{id}")
+                .route(web::get().to(deposits::show))
+                .default_service(wrong_method()),
+        )
         .service(
             web::resource("/wallets/challenge")
                 .route(web::post().to(wallets::challenge))

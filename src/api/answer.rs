@@ -51,6 +51,8 @@ pub(super) enum Answer {
     Document(Value),
     /// 201.
     Created(Value),
+    /// 202.
+    Accepted(Value),
     /// 204.
     Nothing,
 }
@@ -95,6 +97,7 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
     let (status, document) = match answered {
         Ok(Answer::Document(document)) => (StatusCode::OK, Some(document)),
         Ok(Answer::Created(document)) => (StatusCode::CREATED, Some(document)),
+        Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
         Err(refusal) => {
             let told = refusal.tell();

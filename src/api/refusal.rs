@@ -6,7 +6,7 @@ use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
 use crate::domain::api_error::ApiError;
-use crate::domain::evm::AddressError;
+use crate::domain::evm::{AddressError, HexError};
 
 /// Why a request is refused.
 pub(super) enum Refusal {
@@ -28,6 +28,14 @@ pub(super) enum Refusal {
     TooManyWallets(u32),
     /// The account has asked for too many challenges.
     TooManyChallenges,
+    /// Not the hash of a transaction.
+    TxHash(HexError),
+    /// The account has as many open claims as it may have.
+    TooManyOpenClaims(u32),
+    /// The account has made as many claims within the hour as it may make.
+    TooManyClaims(u32),
+    /// The part of a list that is asked for is no part of it.
+    Page(i64),
     /// The chain's providers do not answer, or not alike.
     ChainUnavailable,
     /// Ours to mend, worth trying again. The cause is logged.
@@ -89,6 +97,10 @@ impl Refusal {
                     "The account has asked for too many messages to sign. Wait a while.",
                 )
             },
+            Self::TxHash(_)
+            | Self::TooManyOpenClaims(_)
+            | Self::TooManyClaims(_)
+            | Self::Page(_) => self.tell_of_deposits(),
             Self::ChainUnavailable => Told {
                 retry_after_secs: Some(30),
                 ..told(
@@ -102,6 +114,39 @@ impl Refusal {
                 "unavailable",
                 "The service is temporarily unavailable. Please try again.",
             ),
+        }
+    }
+
+    /// The refusals that deposits have of their own.
+    fn tell_of_deposits(self) -> Told {
+        let told = |status, code, message: String, retry_after_secs| Told {
+            status,
+            code,
+            message: Cow::Owned(message),
+            retry_after_secs,
+        };
+        match self {
+            Self::TxHash(error) => {
+                let message = format!("The transaction's hash {error}.");
+                told(400, "invalid_tx_hash", message, None)
+            }
+            Self::TooManyOpenClaims(most) => {
+                let message = format!(
+                    "An account may have {most} transactions looked up at once. Wait for some of them."
+                );
+                told(429, "too_many_open_claims", message, Some(600))
+            }
+            Self::TooManyClaims(most) => {
+                let message = format!("An account may submit {most} transactions within an hour.");
+                told(429, "too_many_claims", message, Some(3600))
+            }
+            Self::Page(most) => {
+                let message = format!(
+                    "`limit` must be a number from 1 to {most}, `before` the id of a deposit; nothing else is taken."
+                );
+                told(400, "invalid_page", message, None)
+            }
+            other => other.tell(),
         }
     }
 }

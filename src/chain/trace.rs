@@ -104,9 +104,10 @@ fn take(
 
 /// `funder_above` if the frame passes on no more than it was sent, so that the coins are still theirs.
 fn funder(frame: &FrameBody, funder_above: Option<Hex<EvmAddress>>) -> Option<Hex<EvmAddress>> {
-    let sent = amount(frame).to_u128();
-    funder_above
-        .filter(|_| matches!((sent, spent(frame)), (Some(sent), Some(spent)) if spent <= sent))
+    let received = amount(frame).to_u128();
+    funder_above.filter(
+        |_| matches!((received, spent(frame)), (Some(received), Some(spent)) if spent <= received),
+    )
 }
 
 /// What a frame pays from the coins of its contract; `None` where that cannot be added up.
