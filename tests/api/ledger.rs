@@ -185,7 +185,7 @@ fn a_reference_counts_once_within_its_kind() {
         credit(EntryKind::Adjustment, 100),
         credit(EntryKind::Adjustment, 100),
         credit(EntryKind::Reversal, -30),
-        credit(EntryKind::Refund, -10),
+        credit(EntryKind::CarryForward, -10),
     ];
     let outcomes = desk.apply(&group);
     let expected =
