@@ -4,10 +4,10 @@
 use super::DepositError;
 use crate::db::deposit_refunds::{self, AuditRow, RefundRow};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, books, transaction};
+use crate::db::{AnyConnection, books, chains, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::TxHash;
+use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::money::NanoUsd;
 use crate::ledger::{self, Command, EntryKind, Outcome};
@@ -30,6 +30,8 @@ pub enum Refunded {
     NoneHeld,
     /// The deposit is in a state that cannot be refunded, or was changed meanwhile.
     NotNow,
+    /// Its block is not final: it may still leave the chain, and then there is nothing to pay back.
+    NotFinal,
 }
 
 /// Holds a refund: of a credited deposit `amount` (all of it by default) leaves the balance; an uncredited one can no
@@ -71,6 +73,10 @@ pub fn hold(
         if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
             return Ok(Refunded::Already(refund));
         }
+        // Nobody looks at an uncredited one any more while it is held for this.
+        if !is_credited && !is_final(conn, row)? {
+            return Ok(Refunded::NotFinal);
+        }
         // A credited row stays as it is, but not its revision: a reversal that came first is noticed, and one that
         // comes now waits. Before the balance, as every move of a deposit, so that no two wait for each other.
         if !deposits::change(conn, &next, now)? {
@@ -83,6 +89,12 @@ pub fn hold(
         audit(conn, "refund_held", row, reason, now)?;
         Ok(Refunded::Done(refund))
     })
+}
+
+/// Whether the chain's reader has seen the block become final.
+fn is_final(conn: &mut AnyConnection, row: &DepositRow) -> Result<bool, DepositError> {
+    let chain = chains::find(conn, ChainId(row.chain_id))?;
+    Ok(chain.is_some_and(|chain| row.block_number <= chain.final_number))
 }
 
 /// The row of an uncredited deposit that is being paid back.

@@ -4,16 +4,16 @@
 use clap::Args;
 
 use super::decide::busy;
-use super::show::{afterwards, is_final};
+use super::show::afterwards;
 use super::{TRIES, names, positive, reason, standing, wanted};
 use crate::cli::{CliError, Desk, Output};
+use crate::db::accounts;
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::DepositRow;
-use crate::db::{accounts, chains};
 use crate::deposits::refund::{self, Refunded};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
-use crate::domain::evm::{ChainId, TxHash, to_hex};
+use crate::domain::evm::{TxHash, to_hex};
 use crate::domain::money::NanoUsd;
 
 pub(super) const STEPS: &str = "\
@@ -75,7 +75,7 @@ fn hold(
             )));
         }
         match desk.with(|conn| refund::hold(conn, &row, amount, reason, now))? {
-            Refunded::Done(refund) => return held(desk, &row, &refund),
+            Refunded::Done(refund) => return Ok(held(desk, &row, &refund)),
             Refunded::NotNow => {
                 let current = wanted(desk, &row.public_id)?;
                 if current.revision == row.revision {
@@ -90,7 +90,7 @@ fn hold(
 }
 
 /// What was held, and what to do next.
-fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> Result<String, CliError> {
+fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> String {
     let (id, refund_id) = (&row.public_id, &refund.public_id);
     let amount = NanoUsd::from_nanos(refund.amount_nanousd);
     let coins = names::Names::of(desk).coins(row).shown();
@@ -99,17 +99,10 @@ fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> Result<String, Cli
     } else {
         format!("{coins} will not be credited")
     };
-    let chain = desk.with(|conn| chains::find(conn, ChainId(row.chain_id)))?;
-    let caution = match is_final(row, chain.as_ref()) {
-        Some(true) => "",
-        _ => {
-            "\nIts block is not final yet. Pay nothing back before \"sluice deposit show\" says that it is."
-        }
-    };
-    Ok(format!(
-        "refund {refund_id} of {id} is held: {what}.{caution}\n\
+    format!(
+        "refund {refund_id} of {id} is held: {what}.\n\
          Next: send the coins, then \"sluice deposit refund {id} --tx HASH\"."
-    ))
+    )
 }
 
 fn post(
@@ -179,6 +172,10 @@ fn refusal(
                 "{id} was credited with {value} USD: no more can be paid back; nothing was held"
             )
         }
+        Refunded::NotFinal => format!(
+            "the block of {id} is not final yet, and may still leave the chain: wait until \
+             \"sluice deposit show {id}\" says that it is final; nothing was held"
+        ),
         _ => not_now(row),
     })
 }

@@ -83,7 +83,7 @@ fn surroundings(conn: &mut AnyConnection, row: &DepositRow) -> Result<Surroundin
 }
 
 /// Whether the block counts as final; `None` where nobody has read the chain.
-pub(super) fn is_final(row: &DepositRow, chain: Option<&ChainRow>) -> Option<bool> {
+fn is_final(row: &DepositRow, chain: Option<&ChainRow>) -> Option<bool> {
     chain.map(|chain| row.block_number <= chain.final_number)
 }
 

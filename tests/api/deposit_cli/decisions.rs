@@ -36,6 +36,7 @@ fn a_held_deposit_is_credited_once_with_the_proposed_value_or_another() {
 #[test]
 fn what_cannot_be_approved_says_why() {
     let mut desk = Desk::new();
+    desk.chain(|_| {});
     let account = desk.account("0");
     let hold = |row: &mut DepositRow| row.state = "held".to_owned();
     desk.deposit(|row| {
@@ -71,6 +72,10 @@ fn a_reason_has_1_to_500_characters() {
             desk.wrong(&[command, &["--reason", reason]].concat(), "1 to 500 characters");
         }
     }
+    // Nothing that is written down steers the terminal of whoever reads it.
+    desk.held(&account);
+    desk.ok(&["reject", "dep_2", "--reason", "red \u{1b}[31m"]);
+    assert!(desk.ok(&["show", "dep_2"]).contains("red \\u{1b}[31m"));
     // Characters, not bytes.
     let long = "ü".repeat(500);
     let document = desk.json(&["reject", "dep_1", "--reason", &format!(" {long} ")]);
@@ -108,6 +113,7 @@ fn an_unproven_deposit_is_given_to_an_account_and_confirms() {
 #[test]
 fn a_rejection_is_for_good() {
     let mut desk = Desk::new();
+    desk.chain(|_| {});
     let account = desk.account("0");
     desk.held(&account);
     assert_eq!(desk.ok(&["reject", "dep_1", REASON[0], REASON[1]]), "dep_1 is rejected\n");
