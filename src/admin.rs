@@ -7,6 +7,8 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 
 use crate::actors::ledger::LedgerHandle;
+use crate::config::Chain;
+use crate::db::chains::{self, ChainRow};
 use crate::db::{Database, DbError};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
@@ -25,6 +27,8 @@ pub struct Admin {
     pub tracker: Tracker,
     /// Numbers.
     pub metrics: Arc<Metrics>,
+    /// Where deposits are taken.
+    pub chains: Arc<[Chain]>,
 }
 
 /// Adds the routes.
@@ -49,12 +53,26 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
     if !admin.ledger.is_alive() {
         return refuse("the ledger has ended\n");
     }
-    let probe = admin.database.run(crate::db::probe);
-    match tokio::time::timeout(PROBE, probe).await {
-        Ok(Ok(())) => HttpResponse::Ok().body("ready\n"),
+    let read = admin.database.run(chains::all);
+    match tokio::time::timeout(PROBE, read).await {
+        Ok(Ok(rows)) => HttpResponse::Ok().body(format!("ready\n{}", troubles(&admin, &rows))),
         Ok(Err(DbError::Moved(_))) => refuse("the database file is not in its place\n"),
         _ => refuse("the database does not answer\n"),
     }
+}
+
+/// A line for each chain whose deposits wait. Requests are served all the same.
+fn troubles(admin: &Admin, rows: &[ChainRow]) -> String {
+    let line = |chain: &Chain| {
+        let row = rows.iter().find(|row| row.chain_id == chain.chain_id.0);
+        let (status, detail) = match row {
+            Some(row) if row.status == "ok" => return None,
+            Some(row) => (row.status.as_str(), row.status_detail.as_deref().unwrap_or_default()),
+            None => ("degraded", "starting"),
+        };
+        Some(format!("deposits on {} wait, {status}: {detail}\n", chain.name))
+    };
+    admin.chains.iter().filter_map(line).collect()
 }
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {

@@ -150,7 +150,13 @@ impl Application {
 
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&shared, &database, &tls)?;
-        let admin = Admin { database: database.clone(), ledger, tracker, metrics };
+        let admin = Admin {
+            database: database.clone(),
+            ledger,
+            tracker,
+            metrics,
+            chains: shared.settings.chains.as_slice().into(),
+        };
         let (client_address, gateway) = serve_clients(&shared, &database, &tls, &chains)?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
         Ok(Self {

@@ -22,6 +22,9 @@ fn tokens_and_coins_are_credited_at_finality_and_not_before() {
         "transfer",
         (shop.mint.treasury, U256::exp10(19) + 1),
     );
+    shop.well();
+    let ready = shop.app.admin("/readyz");
+    assert_eq!((ready.status, ready.text().as_str()), (200, "ready\n"));
     for tx in [tokens, coins, peg] {
         let row = shop.reaches(tx, DepositState::Confirming).remove(0);
         assert_eq!(row.account_id, Some(account.id.0));
@@ -228,4 +231,24 @@ fn a_token_off_its_peg_and_a_stale_price_wait_for_a_person() {
     let row = shop.reaches(stale, DepositState::Held).remove(0);
     assert_eq!(row.reason.as_deref(), Some(DepositReason::StalePrice.as_str()));
     assert_eq!(shop.available(&account), 0);
+}
+
+#[test]
+fn with_fewer_providers_than_the_quorum_everything_waits_and_everybody_is_told() {
+    let shop = Shop::open();
+    let account = shop.holder_of(1);
+    shop.well();
+    shop.mint.beta.die();
+    let tx = shop.pay_usdc(1, 10 * USDC);
+    shop.finalize();
+    let detail = shop.in_trouble("1 providers make sense and 2 are needed (beta: ");
+    let ready = shop.app.admin("/readyz");
+    assert_eq!(ready.status, 200, "requests are served all the same");
+    assert_eq!(ready.text(), format!("ready\ndeposits on base wait, degraded: {detail}\n"));
+    assert_eq!(shop.app.metric("sluice_chain_ok{chain=\"base\"}"), 0);
+    assert_eq!(shop.available(&account), 0);
+    shop.mint.beta.revive();
+    shop.credited(tx);
+    shop.well();
+    assert_eq!(shop.available(&account), 10 * DOLLAR);
 }

@@ -337,6 +337,12 @@ impl TestApp {
         self.settled(account, 1).remove(0)
     }
 
+    /// What the operator's listener answers.
+    pub(crate) fn admin(&self, path: &str) -> Response {
+        let request = Request::get(path).header("connection", "close");
+        Connection::open(self.admin_address).ask(&request).finish()
+    }
+
     /// A number from `/metrics`; 0 for a line that is not there.
     pub(crate) fn metric(&self, line_start: &str) -> u64 {
         let response = Connection::open(self.admin_address)
