@@ -73,6 +73,8 @@ pub struct NativeCoin {
 pub struct Token {
     /// `USDC`; unique within the chain.
     pub symbol: String,
+    /// What its `symbol()` answers, where that is something else.
+    pub symbol_on_chain: Option<String>,
     /// Its contract; unique within the chain.
     pub address: EvmAddress,
     /// Digits behind the point. Checked against the contract at each start.
@@ -233,6 +235,8 @@ impl NativeEntry {
 pub(super) struct TokenEntry {
     #[serde(deserialize_with = "symbol")]
     symbol: String,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    symbol_on_chain: Option<String>,
     #[serde(deserialize_with = "value::address")]
     address: EvmAddress,
     #[serde(deserialize_with = "value::whole::<0, 30, _, _>")]
@@ -284,6 +288,7 @@ impl TokenEntry {
         }
         Some(Token {
             symbol: self.symbol,
+            symbol_on_chain: self.symbol_on_chain,
             address: self.address,
             decimals: self.decimals,
             minimum: self.minimum,

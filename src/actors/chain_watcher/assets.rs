@@ -42,10 +42,11 @@ async fn check_token(view: &View, token: &Token) -> Result<(), Trouble> {
             token.decimals
         )));
     }
+    let expected = token.symbol_on_chain.as_ref().unwrap_or(symbol);
     match facts.symbol {
-        Some(told) if told == *symbol => Ok(()),
+        Some(told) if told == *expected => Ok(()),
         told => Err(Trouble::Config(format!(
-            "{symbol}: the token at {address} calls itself {:?}",
+            "{symbol}: the token at {address} calls itself {:?}, and the config says {expected:?}",
             told.unwrap_or_default()
         ))),
     }
