@@ -8,8 +8,10 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import socket
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -63,13 +65,37 @@ class Relay:
         raise RuntimeError(f"/proc/{pid}/{file} has no {field}")
 
 
+class Kernel:
+    """What the kernel holds for a relay: the memory of its sockets to clients and upstream."""
+
+    def __init__(self, relay, upstream):
+        to_clients, to_upstream = f"sport = :{relay.port}", f"dport = :{upstream.rsplit(':', 1)[1]}"
+        self.clients, self.both = f"( {to_clients} )", f"( {to_clients} or {to_upstream} )"
+
+    def memory(self):
+        """Bytes received and not read, written and not acknowledged, with what their storage costs."""
+        # r: received, f: allotted ahead, w: to be sent, o: options, bl: backlog.
+        fields = re.findall(r"\b(r|f|w|o|bl)(\d+)\b", " ".join(
+            line for line in self._list("-m", self.both) if "skmem:" in line))
+        return sum(int(size) for _, size in fields)
+
+    def open_clients(self):
+        return len(self._list("", self.clients))
+
+    @staticmethod
+    def _list(option, which):
+        command = ["ss", "-tnH", "-O", *filter(None, [option]), "state", "connected", which]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+
 class Load:
     """What one test sends, and how much came back."""
 
-    def __init__(self, relay, key, script, prompt="Hello", stream=True):
+    def __init__(self, relay, key, script, prompt="Hello", stream=True, upstream="sandbox"):
         body = json.dumps({
             "model": "claude-haiku-4-5", "max_tokens": 1000, "stream": stream,
-            "metadata": {"user_id": f"sandbox:{script}"},
+            "metadata": {"user_id": f"{upstream}:{script}"},
             "messages": [{"role": "user", "content": prompt}],
         }).encode()
         head = (f"POST /v1/messages HTTP/1.1\r\nhost: {relay.host}:{relay.port}\r\nx-api-key: {key}\r\n"
@@ -202,8 +228,9 @@ async def opened_out_of_step(load, count):
 class Bench:
     """The tests. Each returns figures as {name: {relay: value}}."""
 
-    def __init__(self, relays, key, size, disk):
+    def __init__(self, relays, key, size, disk, kernel):
         self.relays, self.key, self.size, self.disk = relays, key, size, disk
+        self.kernel = kernel
 
     async def rounds(self, measure):
         """Medians over rounds. The relays take turns, and turns at being first: A B, B A, A B…
@@ -332,17 +359,17 @@ class Bench:
         return figures
 
     async def many_streams(self, total):
-        """Memory of Sluice after each tenth of so many streams, every fourth of them left early."""
+        """Memory of Sluice after each tenth of so many streams, every third of them left early."""
         relay = self.relays[1]
         whole = Load(relay, self.key, "text;events=20;bytes=20")
         left_early = Load(relay, self.key, "text;events=20;bytes=20;pace_ms=20")
         memory = [relay.memory()]
         for _ in range(10):
-            for _ in range(0, total // 10, 100):
+            for _ in range(0, total // 10, 75):
                 clients = await opened(left_early, 25)
                 for client in clients:
                     client.transport.abort()
-                await ask(whole, 75, 25, rest=0)
+                await ask(whole, 50, 25, rest=0)
             # Until the last ones that were left early are settled.
             await asyncio.sleep(2)
             memory.append(relay.memory())
@@ -352,6 +379,69 @@ class Bench:
         if growth > 2 * MIB:
             raise RuntimeError(f"grew by {growth / MIB:.1f} MiB over the last half of {total} streams")
         return {"many_streams_mib": [each / MIB for each in memory]}
+
+    async def stalled(self, count, stall_seconds, key):
+        """What clients cost that ask for 100 MB each and read none of it, and what others notice."""
+        relay, kernel = self.relays[1], self.kernel
+        others = Load(relay, self.key, 20, upstream="hose")
+        await ask(others, 200, 20)
+        alone = await self.seconds(ask(others, 400, 20, rest=0))
+        before = relay.memory(), kernel.memory()
+        load = Load(relay, key, 100_000, upstream="hose")
+        wires = []
+        for _ in range(count):
+            wires.append(socket.create_connection((relay.host, relay.port)))
+            wires[-1].sendall(load.request)
+            await asyncio.sleep(0.001)
+        started = time.perf_counter()
+        filling = await self.seconds(ask(others, 400, 20, rest=0))
+        costs = []
+        # The most that they cost at any time, until the first are let go.
+        while not costs or time.perf_counter() - started < stall_seconds / 2:
+            await asyncio.sleep(0.5)
+            costs.append((relay.memory() - before[0], kernel.memory() - before[1]))
+        steady = await self.seconds(ask(others, 400, 20, rest=0))
+        held = kernel.open_clients()
+        if held < count:
+            raise RuntimeError(f"only {held} of {count} clients are held")
+        late = stall_seconds + 30
+        while kernel.open_clients():
+            if time.perf_counter() - started > late:
+                raise RuntimeError(f"{kernel.open_clients()} clients are held after {late} s")
+            await asyncio.sleep(0.2)
+        gone = time.perf_counter() - started
+        for wire in wires:
+            self.expect_cut(wire)
+        process, sockets = max(costs, key=sum)
+        each = (process + sockets) / count / 1024
+        print(f"{count} clients that do not read cost {each:.0f} KiB each at most: {process / count / 1024:.0f} KiB "
+              f"in the process, {sockets / count / 1024:.0f} KiB in the kernel; all were let go "
+              f"{gone:.1f} s after the last request, of {stall_seconds} s allowed. "
+              f"400 streams of others took {alone:.2f} s before, {filling:.2f} s while they filled up and "
+              f"{steady:.2f} s beside them.")
+        if each >= 1024:
+            raise RuntimeError("a client that does not read costs 1 MiB or more")
+        return {"stalled_kib": each, "stalled_process_kib": process / count / 1024,
+                "stalled_sockets_kib": sockets / count / 1024, "stalled_let_go_s": gone}
+
+    @staticmethod
+    async def seconds(work):
+        began = time.perf_counter()
+        await work
+        return time.perf_counter() - began
+
+    @staticmethod
+    def expect_cut(wire):
+        """Reads what is there: it must be the beginning of an answer, and a broken connection."""
+        wire.settimeout(10)
+        tail = b""
+        try:
+            while data := wire.recv(1 << 20):
+                tail = (tail + data)[-5:]
+        except ConnectionResetError:
+            return
+        if tail == b"0\r\n\r\n":
+            raise RuntimeError("a client that did not read was told that its answer is whole")
 
     @staticmethod
     def time_to_sync(file, pages):
@@ -420,8 +510,12 @@ TESTS = ["small_prompt", "large_prompt", "short_answer", "long_answer", "first_b
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("test", choices=[*TESTS, "many_streams", "report"])
+    parser.add_argument("test", choices=[*TESTS, "many_streams", "stalled", "report"])
     parser.add_argument("--streams", type=int, help="how many, of many_streams")
+    parser.add_argument("--clients", type=int, help="how many, of stalled")
+    parser.add_argument("--stall-seconds", type=int, help="server.client_stall_secs, of stalled")
+    parser.add_argument("--stalled-key", help="API key of the clients that stall")
+    parser.add_argument("--upstream", help="URL of what the relays ask")
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument("--results", type=Path, required=True, help="JSON file that figures are added to")
     parser.add_argument("--key", help="API key for every relay")
@@ -435,9 +529,11 @@ def main():
         print(report(results, size))
         return
     relays = [Relay("nginx", options.nginx), Relay("sluice", options.sluice)]
-    bench = Bench(relays, options.key, size, options.disk)
+    kernel = Kernel(relays[1], options.upstream) if options.test == "stalled" else None
+    bench = Bench(relays, options.key, size, options.disk, kernel)
     results["size"] = options.size
-    arguments = [options.streams] if options.test == "many_streams" else []
+    arguments = {"many_streams": [options.streams],
+                 "stalled": [options.clients, options.stall_seconds, options.stalled_key]}.get(options.test, [])
     try:
         results |= asyncio.run(getattr(bench, options.test)(*arguments))
     except RuntimeError as error:

@@ -51,17 +51,20 @@ need_python_venv() {
     python3 -c 'import ensurepip' 2>/dev/null || need_debian python3-venv
 }
 
-# need_cargo_deny: puts cargo-deny into `tools`. Without optimisation it builds in half a minute on
-# two cores, and checks our tree in a second all the same.
-need_cargo_deny() {
-    local version=0.20.2
-    [[ $("$tools/bin/cargo-deny" --version 2>/dev/null) != "cargo-deny $version" ]] || return 0
+# need_cargo_tool NAME VERSION: puts a command of cargo into `tools`. Without optimisation it builds
+# in half a minute on two cores, and is fast enough for a tree of our size all the same.
+need_cargo_tool() {
+    local name=$1 version=$2
+    ! grep -q "^\"$name $version " "$tools/.crates.toml" 2>/dev/null || return 0
     need_build_tools
-    say "building cargo-deny $version"
+    say "building $name $version"
     CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$tools/build \
-        cargo install --quiet --locked --debug --root "$tools" --version "$version" cargo-deny
+        cargo install --quiet --locked --debug --root "$tools" --version "$version" "$name"
     rm -rf "$tools/build"
 }
+
+need_cargo_deny() { need_cargo_tool cargo-deny 0.20.2; }
+need_cargo_mutants() { need_cargo_tool cargo-mutants 27.1.0; }
 
 # need_anvil: puts anvil, a test chain, into `tools`, and exports `ANVIL`, the path of its program.
 # npm knows it as a package for each kind of machine, and one that only chooses among them.

@@ -25,7 +25,8 @@ use crate::actors::ledger::LedgerHandle;
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
-use crate::config::Settings;
+use crate::api::{self, Api, ApiParts};
+use crate::config::{self, Settings};
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
@@ -290,7 +291,14 @@ fn serve_clients(
     let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
     let upstreams: Vec<Arc<Upstream>> =
         settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
-    let (tls, providers) = (Arc::clone(tls), Arc::clone(&chains.providers));
+    let tls = Arc::clone(tls);
+    let api = Data::new(Api::new(ApiParts {
+        shared: Arc::clone(shared),
+        database: database.clone(),
+        keys: Arc::clone(&keys),
+        limits: Arc::clone(&limits),
+        providers: Arc::clone(&chains.providers),
+    }));
     let factory_shared = Arc::clone(shared);
     let app = move || {
         let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
@@ -304,17 +312,14 @@ fn serve_clients(
         App::new()
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .app_data(Data::new(gateway))
-            .app_data(Data::from(Arc::clone(&providers)))
+            .app_data(api.clone())
+            .configure(api::configure)
             .configure(routes::configure)
     };
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
     let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let workers = match settings.server.workers {
-        Some(workers) => workers,
-        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-    };
-    let workers = workers.get();
+    let workers = workers(&settings.server);
     let server = Server::build()
         .disable_signals()
         // Our own limits refuse first, with words. actix counts for each worker.
@@ -351,6 +356,12 @@ fn serve_clients(
     let server = server.listen("clients", listener, service);
     let server = server.map_err(|e| StartError::Listen(address, e))?;
     Ok((bound, server.run()))
+}
+
+/// Threads that serve clients.
+fn workers(settings: &config::Server) -> usize {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    settings.workers.unwrap_or_else(all).get()
 }
 
 fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server), StartError> {

@@ -7,12 +7,14 @@ pub mod challenge;
 pub mod claims;
 pub mod credit;
 pub mod ours;
+pub mod payment_uri;
 pub mod proof_error;
 pub mod record;
 pub mod refund;
 pub mod review;
 pub mod siwe;
 pub mod valuation;
+pub mod wallets;
 
 use crate::db::DbError;
 use crate::domain::ids::NoRandomness;

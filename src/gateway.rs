@@ -2,13 +2,13 @@
 //! and then becomes an exchange of the `StreamActor`; what comes back is sent by [`respond`].
 
 pub mod admission;
-mod auth;
-mod body;
+pub mod auth;
+pub mod body;
 mod count_tokens;
 pub mod limits;
 mod messages;
 mod models;
-mod respond;
+pub mod respond;
 pub mod routes;
 
 use std::sync::Arc;

@@ -23,6 +23,8 @@ pub mod actors;
 
 pub mod gateway;
 
+pub mod api;
+
 pub mod admin;
 pub mod app;
 pub mod cli;

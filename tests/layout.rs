@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 13] = [
+const STOREYS: [&[&str]; 14] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
@@ -18,6 +18,7 @@ const STOREYS: [&[&str]; 13] = [
     &["deposits"],
     &["actors"],
     &["gateway"],
+    &["api"],
     &["admin"],
     &["app"],
     &["cli"],

@@ -10,6 +10,10 @@ use crate::domain::evm::{EvmAddress, RawAmount};
 /// Gas for questions to contracts that the operator chose. Those that users choose get what the caller allows.
 const GAS: u64 = 1_000_000;
 
+/// What a wallet's contract may use up to look at a signature. The same at the proof as at each deposit's block, so
+/// that the one does not succeed where the other must fail.
+pub const SIGNATURE_GAS: u64 = 3_000_000;
+
 /// What a contract answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -91,8 +95,9 @@ pub async fn code(
     agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
 }
 
-/// Asks a contract whether a signature is its own (EIP-1271). An address without code, a revert, and any other answer
-/// than the magic value mean no. `question` of the caller bounds the gas, since the contract is the user's choice.
+/// Asks a contract whether a signature (`signed`: hash, signature) is its own (EIP-1271). An address without code, a
+/// revert, and any other answer than the magic value mean no. The gas is bounded, since the contract is the user's
+/// choice.
 pub async fn is_valid_signature(
     providers: &[Provider],
     quorum: usize,

@@ -69,7 +69,8 @@ pub struct Transfer {
     pub ordinal: i32,
     /// What.
     pub asset: Asset,
-    /// Whose it was: for a token topic 1, for coins the frame's caller, which at the top is the sender.
+    /// Whose it was: for a token topic 1, for coins the sender; inside a transaction the calling contract, unless it
+    /// passes on what the sender had sent along.
     pub from: EvmAddress,
     /// Whose it is.
     pub to: EvmAddress,

@@ -23,7 +23,7 @@ const PHASES_MAX: u128 = 3;
 /// Places probed at once between two bounds.
 const PROBES: u64 = 15;
 /// Narrowings at most; each divides what is left by sixteen.
-const NARROWINGS_MAX: usize = 20;
+const NARROWINGS_MAX: usize = 10;
 /// Bits of a round's number within its phase.
 const PHASE_SHIFT: u32 = 64;
 
@@ -87,7 +87,10 @@ async fn search(
         return Ok(priced(latest));
     }
     let phase = latest.round_id >> PHASE_SHIFT;
-    let last = u64::try_from(latest.round_id & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+    let number = latest.round_id & u128::from(u64::MAX);
+    let Ok(last) = u32::try_from(number).map(u64::from) else {
+        return Err(ProviderError::Implausible("a feed with more rounds than there can be"));
+    };
     for back in 0..PHASES_MAX {
         // There is no phase 0, except for a feed that has none and counts from there.
         let Some(phase) = phase.checked_sub(back).filter(|&phase| phase > 0 || back == 0) else {
@@ -149,7 +152,7 @@ impl Search<'_> {
 
     /// The last round not after the moment, of all of the phase.
     async fn search_all(&self) -> Result<Option<RoundData>, ProviderError> {
-        // No feed has had more rounds than fit 32 bits, its contract's own type.
+        // A feed's contract counts its rounds in 32 bits.
         let probes: Vec<u64> = (0..u32::BITS).map(|doubling| 1 << doubling).collect();
         self.bisect(&probes, 1 << u32::BITS).await
     }

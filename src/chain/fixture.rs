@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use actix::prelude::*;
 use secrecy::SecretString;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 
 use super::endpoint::{Endpoint, RpcUrl};
 use super::rpc::{Answers, Batch, Call, CallError, Provider, ProviderError};
@@ -17,8 +17,6 @@ pub(super) enum Reply {
     Result(Value),
     /// Refuses it, with a code and words.
     Refusal(i64, &'static str),
-    /// Fails the whole batch.
-    Failure(ProviderError),
 }
 
 type Script = dyn Fn(&Call) -> Reply + Send;
@@ -42,7 +40,6 @@ impl Handler<Batch> for Scripted {
             answers.push(match (self.script)(&call) {
                 Reply::Result(value) => Ok(to_raw_value(&value).unwrap()),
                 Reply::Refusal(code, words) => Err(CallError::sort(code, words, None)),
-                Reply::Failure(error) => return Err(error),
             });
             self.seen.lock().unwrap().push(call);
         }
@@ -61,9 +58,4 @@ pub(super) fn provider(
     let seen = Arc::<Mutex<Vec<Call>>>::default();
     let scripted = Scripted { script: Box::new(script), seen: Arc::clone(&seen) };
     (Provider::new(&endpoint, scripted.start().recipient()), seen)
-}
-
-/// The raw text of a value, as an answer has it.
-pub(super) fn raw(value: &Value) -> Box<RawValue> {
-    to_raw_value(value).unwrap()
 }

@@ -201,3 +201,6 @@ pub fn final_height(told: &[Option<u64>], quorum: usize) -> Option<u64> {
     heights.sort_unstable_by_key(|&height| std::cmp::Reverse(height));
     heights.get(quorum.max(1).checked_sub(1)?).copied()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use super::facts::{TRANSFERS_MAX, Transfer};
 use super::rpc::{Call, CallError, ProviderError, read};
 use super::wire::{FrameBody, Hex, TxBody};
 use crate::domain::deposit::Asset;
-use crate::domain::evm::{RawAmount, TxHash};
+use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// The call for a transaction's frames.
 #[must_use]
@@ -48,33 +48,101 @@ pub fn read_transfers(
     transfers(&top)
 }
 
-/// The transfers of a frame and those below it, depth first.
+/// The transfers of the top frame and those below it, depth first.
 fn transfers(top: &FrameBody) -> Result<Vec<Transfer>, ProviderError> {
     let mut found = Vec::new();
-    // The next frame to look at is the last.
-    let mut open = vec![top];
-    while let Some(frame) = open.pop() {
-        if frame.error.is_some() {
-            continue;
-        }
-        open.extend(frame.calls.iter().flatten().rev());
-        // A delegate call repeats the value of its caller, and a code call pays itself.
-        let moves = matches!(frame.kind.as_str(), "CALL" | "CREATE" | "CREATE2" | "SELFDESTRUCT");
-        let raw = amount(frame);
-        if !moves || raw.is_zero() {
-            continue;
-        }
-        let (Some(Hex(from)), Some(Hex(to))) = (frame.from, frame.to) else {
-            return Err(ProviderError::BadAnswer("a frame without its ends"));
-        };
-        if found.len() >= TRANSFERS_MAX {
-            return Err(ProviderError::TooLarge);
-        }
-        let place = i32::try_from(found.len()).map_err(|_| ProviderError::TooLarge)?;
-        let ordinal = (-1_i32).saturating_sub(place);
-        found.push(Transfer { ordinal, asset: Asset::Native, from, to, raw });
+    if top.error.is_none() {
+        take(top, None, &mut found)?;
+        walk(top, funder(top, top.from), &mut found)?;
     }
     Ok(found)
+}
+
+/// The transfers below a frame. `funder` is whoever sent the coins that contracts pass on in it; where they pay from
+/// what they held before, each pays for itself. (So a signer who pays through a contract is the payer, and one who
+/// only sets off the payment of somebody else's wallet is not.)
+fn walk(
+    frame: &FrameBody,
+    funder_above: Option<Hex<EvmAddress>>,
+    found: &mut Vec<Transfer>,
+) -> Result<(), ProviderError> {
+    for child in effective(frame) {
+        match kind(child) {
+            Kind::Moves => {
+                take(child, funder_above, found)?;
+                walk(child, funder(child, funder_above), found)?;
+            }
+            // It acts with its caller's coins.
+            Kind::ForCaller => walk(child, funder_above, found)?,
+            Kind::Other => walk(child, None, found)?,
+        }
+    }
+    Ok(())
+}
+
+/// Notes what a frame moves. A trace is never deeper than its JSON may be nested, so this ends.
+fn take(
+    frame: &FrameBody,
+    funder: Option<Hex<EvmAddress>>,
+    found: &mut Vec<Transfer>,
+) -> Result<(), ProviderError> {
+    let raw = amount(frame);
+    if raw.is_zero() || kind(frame) != Kind::Moves {
+        return Ok(());
+    }
+    let (Some(Hex(from)), Some(Hex(to))) = (funder.or(frame.from), frame.to) else {
+        return Err(ProviderError::BadAnswer("a frame without its ends"));
+    };
+    if found.len() >= TRANSFERS_MAX {
+        return Err(ProviderError::TooLarge);
+    }
+    let place = i32::try_from(found.len()).map_err(|_| ProviderError::TooLarge)?;
+    let ordinal = (-1_i32).saturating_sub(place);
+    found.push(Transfer { ordinal, asset: Asset::Native, from, to, raw });
+    Ok(())
+}
+
+/// `funder_above` if the frame passes on no more than it was sent, so that the coins are still theirs.
+fn funder(frame: &FrameBody, funder_above: Option<Hex<EvmAddress>>) -> Option<Hex<EvmAddress>> {
+    let received = amount(frame).to_u128();
+    funder_above.filter(
+        |_| matches!((received, spent(frame)), (Some(received), Some(spent)) if spent <= received),
+    )
+}
+
+/// What a frame pays from the coins of its contract; `None` where that cannot be added up.
+fn spent(frame: &FrameBody) -> Option<u128> {
+    effective(frame).try_fold(0_u128, |total, child| {
+        let more = match kind(child) {
+            Kind::Moves => amount(child).to_u128()?,
+            Kind::ForCaller => spent(child)?,
+            Kind::Other => 0,
+        };
+        total.checked_add(more)
+    })
+}
+
+/// The frames directly below that did not fail.
+fn effective(frame: &FrameBody) -> impl Iterator<Item = &FrameBody> {
+    frame.calls.iter().flatten().filter(|child| child.error.is_none())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Its value goes from its caller to its callee.
+    Moves,
+    /// Foreign code that runs as its caller: the value that it shows is its caller's, or goes nowhere.
+    ForCaller,
+    /// Moves nothing.
+    Other,
+}
+
+fn kind(frame: &FrameBody) -> Kind {
+    match frame.kind.as_str() {
+        "CALL" | "CREATE" | "CREATE2" | "SELFDESTRUCT" => Kind::Moves,
+        "DELEGATECALL" | "CALLCODE" => Kind::ForCaller,
+        _ => Kind::Other,
+    }
 }
 
 fn amount(frame: &FrameBody) -> RawAmount {

@@ -206,3 +206,6 @@ pub struct FrameBody {
     #[serde(default)]
     pub calls: Option<Vec<FrameBody>>,
 }
+
+#[cfg(test)]
+mod tests;

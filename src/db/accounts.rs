@@ -90,6 +90,14 @@ pub fn find(conn: &mut AnyConnection, name: &str) -> Result<Option<AccountRow>, 
     Ok(row)
 }
 
+/// The account of a row number.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>, DbError> {
+    Ok(accounts::table.find(id.0).select(AccountRow::as_select()).first(conn).optional()?)
+}
+
 /// A page of accounts in the order they were opened, beginning behind `after`.
 ///
 /// # Errors

@@ -66,6 +66,23 @@ pub fn get(conn: &mut AnyConnection, id: i64) -> Result<Option<WalletRow>, DbErr
     Ok(wallets::table.find(id).select(WalletRow::as_select()).first(conn).optional()?)
 }
 
+/// A link of an account by its public name.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+) -> Result<Option<WalletRow>, DbError> {
+    let row = wallets::table
+        .filter(wallets::public_id.eq(public_id).and(wallets::account_id.eq(account_id.0)))
+        .select(WalletRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
 /// The link in force of a wallet, as it is told apart: a key pair by its address, a contract by chain and address.
 ///
 /// # Errors

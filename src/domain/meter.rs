@@ -81,6 +81,7 @@ pub struct Meter {
     has_started: bool,
     delta_bytes: u64,
     has_hidden_work: bool,
+    forwarded: u64,
 }
 
 impl Meter {
@@ -99,6 +100,7 @@ impl Meter {
             has_started: false,
             delta_bytes: 0,
             has_hidden_work: false,
+            forwarded: 0,
         }
     }
 
@@ -127,6 +129,11 @@ impl Meter {
     /// Whether so little of an event has come that it may wait for its rest.
     fn is_short(&self, partial: Partial<'_>) -> bool {
         self.sse.position().saturating_sub(partial.start) < UNFINISHED_HOLD_BYTES
+    }
+
+    /// Notes that the bytes before `position` went to the client.
+    pub const fn note_forwarded(&mut self, position: u64) {
+        self.forwarded = position;
     }
 
     /// Whether what is held waits for the post, rather than for the rest of its event.
@@ -187,12 +194,12 @@ impl Meter {
     }
 
     /// What has been delivered: the reported usage, or if that is less, the output that the bytes
-    /// of all deltas so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
+    /// of all deltas that went out so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
     /// flag says whether the estimate was used.
     #[must_use]
     pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
         let mut usage = self.reported();
-        let estimate = self.estimate(bytes_per_token_milli);
+        let estimate = tokens(self.delta_bytes(), bytes_per_token_milli);
         let is_estimated = estimate > usage.tokens.output;
         if is_estimated {
             usage.tokens.output = estimate;
@@ -200,15 +207,16 @@ impl Meter {
         (usage, is_estimated)
     }
 
-    /// Output tokens of [`Meter::delivered`], without the rest.
+    /// Output tokens that have come, whether or not they went out already: what has to be covered.
     #[must_use]
-    pub fn delivered_output(&self, bytes_per_token_milli: u64) -> u64 {
-        self.estimate(bytes_per_token_milli).max(self.usage.output())
+    pub fn output_so_far(&self, bytes_per_token_milli: u64) -> u64 {
+        let bytes = self.delta_bytes.saturating_add(self.unfinished_bytes());
+        tokens(bytes, bytes_per_token_milli).max(self.usage.output())
     }
 
-    /// More than [`Meter::delivered_output`] can be at this moment, at no cost.
+    /// More than [`Meter::output_so_far`] can be at this moment, at no cost.
     #[must_use]
-    pub fn delivered_output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
+    pub fn output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
         let unfinished = self
             .sse
             .partial()
@@ -217,23 +225,23 @@ impl Meter {
         tokens(bytes, bytes_per_token_milli).max(self.usage.output())
     }
 
-    /// Bytes of content in all deltas so far, the one that is under way included: its event may
-    /// be as long as the whole answer.
+    /// Bytes of content in all deltas so far, the one that is under way included if it went out:
+    /// its event may be as long as the whole answer.
     #[must_use]
     pub fn delta_bytes(&self) -> u64 {
-        self.delta_bytes.saturating_add(self.unfinished_bytes())
+        let went_out = |partial: Partial<'_>| partial.start < self.forwarded;
+        let is_out = self.sse.partial().is_some_and(went_out);
+        let unfinished = if is_out { self.unfinished_bytes() } else { 0 };
+        self.delta_bytes.saturating_add(unfinished)
     }
 
-    /// Content of the delta that has begun and not ended, as far as it may have gone out: a short
-    /// one waits.
+    /// Content of the delta that has begun and not ended.
     fn unfinished_bytes(&self) -> u64 {
-        let Some(partial) = self.sse.partial().filter(|partial| !self.is_short(*partial)) else {
-            return 0;
-        };
+        let Some(partial) = self.sse.partial() else { return 0 };
         let (data, len) = self.sse.partial_data();
         let is_delta = match partial.name {
             b"content_block_delta" => true,
-            b"" => delta::is_delta(&data),
+            b"" => !self.is_short(partial) && delta::is_delta(&data),
             _ => false,
         };
         let is_cut = usize::try_from(len).is_ok_and(|len| len > data.len());
@@ -242,10 +250,6 @@ impl Meter {
             (true, true) => len,
             (true, false) => delta::delivered_so_far(&data),
         }
-    }
-
-    fn estimate(&self, bytes_per_token_milli: u64) -> u64 {
-        tokens(self.delta_bytes(), bytes_per_token_milli)
     }
 
     /// What the operator should hear of, each once.

@@ -1,6 +1,9 @@
 //! Whether a request may go up, and what it may cost at most. What has no price is refused here,
 //! before anything is dispatched.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::actors::stream::Quote;

@@ -5,22 +5,22 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
-use super::Gateway;
+use crate::accounts::KeyRing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 
 /// How old the word of the database may be where a reservation asks it again anyway.
-pub(super) const BEFORE_RESERVATION: Duration = Duration::from_hours(1);
+pub const BEFORE_RESERVATION: Duration = Duration::from_hours(1);
 /// And where nothing does.
-pub(super) const ALONE: Duration = Duration::from_secs(1);
+pub const ALONE: Duration = Duration::from_secs(1);
 
 /// The holder of the request's key, if it may ask at all.
 ///
 /// # Errors
 /// 401, 403, or 503 if the database does not answer.
-pub(super) async fn identify(
-    gateway: &Gateway,
+pub async fn identify(
+    keys: &KeyRing,
     http: &HttpRequest,
     max_age: Duration,
 ) -> Result<KeyHolder, ApiError> {
@@ -30,7 +30,6 @@ pub(super) async fn identify(
         tracing::error!(error = %error, "keys cannot be looked up");
         ApiError::unavailable()
     };
-    let keys = &gateway.keys;
     let mut holder = keys.holder(hash, max_age).await.map_err(unavailable)?;
     // A refusal from memory may be outdated; it is worth a fresh look.
     if holder.is_some_and(|holder| holder.is_revoked || holder.is_suspended) && max_age > ALONE {

@@ -19,7 +19,7 @@ const OVERREAD: usize = 2;
 ///
 /// # Errors
 /// 413, 408, 415, or 400 if the client broke off.
-pub(super) async fn read(
+pub async fn read(
     http: &HttpRequest,
     payload: &mut Payload,
     limits: &Limits,

@@ -39,7 +39,7 @@ async fn count(
     payload: &mut Payload,
     gateway: &Gateway,
 ) -> Result<Reply, ApiError> {
-    let holder = auth::identify(gateway, http, auth::ALONE).await?;
+    let holder = auth::identify(&gateway.keys, http, auth::ALONE).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count(holder.account_id)?;
     let permit = gateway.limits.open(holder.account_id)?;

@@ -49,7 +49,7 @@ async fn begin(
     gateway: &Gateway,
     id: &RequestId,
 ) -> Result<(Reply, Allowance), ApiError> {
-    let holder = auth::identify(gateway, http, auth::BEFORE_RESERVATION).await?;
+    let holder = auth::identify(&gateway.keys, http, auth::BEFORE_RESERVATION).await?;
     refuse_while_draining(gateway)?;
     let allowance = gateway.limits.count(holder.account_id)?;
     let permit = gateway.limits.open(holder.account_id)?;

@@ -33,7 +33,7 @@ pub(super) async fn list(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    let document = match auth::identify(&gateway, &http, auth::ALONE).await {
+    let document = match auth::identify(&gateway.keys, &http, auth::ALONE).await {
         Ok(_) => query
             .map_err(|_| ApiError::invalid_request("limit: Input should be a valid integer"))
             .and_then(|page| page_of(&gateway, &page)),
@@ -56,7 +56,7 @@ pub(super) async fn show(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    if let Err(error) = auth::identify(&gateway, &http, auth::ALONE).await {
+    if let Err(error) = auth::identify(&gateway.keys, &http, auth::ALONE).await {
         return respond::unread(respond::error(&http, &id, &error), payload);
     }
     let now = gateway.shared.clock.now();

@@ -68,7 +68,8 @@ fn error_with(
 
 /// Keeps the request's body with the answer to it. actix closes a connection whose body was left
 /// unread, but goes on reading one in chunks, however long, once nobody holds it.
-pub(super) fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
+#[must_use]
+pub fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
     response.map_body(|_, body| BoxBody::new(Unread { body, _payload: payload }))
 }
 

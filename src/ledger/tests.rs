@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::{Command, EntryKind, Outcome, apply, verify};
 use crate::accounts;
+use crate::db::schema::usage_logs;
 use crate::db::{AnyConnection, accounts as account_rows, api_keys, migrate};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
@@ -258,8 +259,12 @@ fn e16_a_post_that_was_not_heard_in_time_changes_the_row_and_not_the_money() {
     books.apply(&act(reserve));
     assert_eq!(books.apply(&act(post.clone())), [Outcome::Posted]);
     let unheard = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 70) };
-    books.apply(&act(Command::Post { record: unheard }));
+    let raised = books.apply(&act(Command::Post { record: unheard }));
+    assert_eq!(raised, [Outcome::Raised]);
     assert_eq!(books.balance(0), (930, 0));
+    let dearer = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 71) };
+    let refused = books.apply(&act(Command::Post { record: dearer }));
+    assert_eq!(refused, [Outcome::AlreadyPosted]);
     assert_eq!(books.apply(&act(post)), [Outcome::AlreadyPosted]);
     assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
 }
@@ -372,6 +377,11 @@ fn e12_a_record_of_another_version_costs_nothing_and_lets_the_money_go() {
     assert_eq!(books.balance(0), (100, 0));
     let report = verify(&mut books.conn).unwrap();
     assert!(report.discrepancies.is_empty() && report.usage_rows == 1);
+    let row: (String, String, bool) = usage_logs::table
+        .select((usage_logs::requested_model, usage_logs::price_version, usage_logs::is_estimated))
+        .first(&mut books.conn)
+        .unwrap();
+    assert_eq!(row, ("unknown".to_owned(), "unknown".to_owned(), true));
 }
 
 impl AnyConnection {

@@ -27,3 +27,5 @@ mod relay;
 mod schema;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod wallets;

@@ -285,6 +285,25 @@ fn a_model_that_the_upstream_names_otherwise_is_spliced_in_and_nothing_else_chan
 }
 
 #[test]
+fn an_upstreams_own_name_of_the_model_stays_out_of_the_row_and_any_other_name_does_not() {
+    let upstream = Upstream::start();
+    let base_url = format!("http://{}", upstream.address);
+    let lines = "models = { \"claude-haiku-4-5\" = \"vendor-haiku\" }";
+    let app = Builder::new().upstream_with("primary", &base_url, lines).start();
+    let usage = json!({ "input_tokens": 5, "output_tokens": 7 });
+    for (answered, stored) in
+        [("vendor-haiku", "claude-haiku-4-5"), ("claude-opus-4-5", "claude-opus-4-5")]
+    {
+        let account = app.account("5.00");
+        let waiting = app.send(&account, &body("claude-haiku-4-5", false, "text"));
+        upstream.next().answer_json(&message(&usage).replace("claude-haiku-4-5", answered));
+        waiting.answer(false).finish().expect_ok();
+        assert_eq!(app.only_row(&account).served_model.as_deref(), Some(stored));
+    }
+    assert_eq!(app.metric("sluice_alerts_total{what=\"an answer names a model"), 0);
+}
+
+#[test]
 fn answers_carry_our_headers_and_nothing_of_the_operators() {
     let upstream = Upstream::start();
     let app = TestApp::with(&upstream);

@@ -4,7 +4,7 @@ use super::lookup::is_final;
 use super::observe::View;
 use super::value::Appraisal;
 use super::{State, Trouble};
-use crate::chain::contract::is_valid_signature;
+use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::facts::{Sighting, Transfer, TxFacts};
 use crate::chain::quorum::{Agreement, facts};
 use crate::chain::rpc::BlockId;
@@ -22,8 +22,6 @@ use crate::domain::money::NanoUsd;
 const DEPOSITS: i64 = 50;
 /// Pause before a deposit that could not be settled is looked at again, in milliseconds.
 const PAUSE: i64 = 5_000;
-/// Gas that a wallet's contract may use to check its signature.
-const SIGNATURE_GAS: u64 = 3_000_000;
 /// A contract's proof that nobody can check is left to a person after a day.
 const PROOF_WAIT: i64 = 86_400_000;
 

@@ -83,6 +83,8 @@ fn read(answer: &HttpAnswer, first_id: u64, count: usize) -> Result<Parsed, Prov
         Ok(parsed) => Ok(parsed),
         Err(error) if *status == StatusCode::OK => Err(error),
         Err(_) if count > 1 && is_refusal_of_shape(*status) => Ok(Parsed::BatchRefused),
+        // Said of answers too.
+        Err(_) if *status == StatusCode::PAYLOAD_TOO_LARGE => Err(ProviderError::TooLarge),
         Err(_) => Err(ProviderError::Status(status.as_u16())),
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use actix_web::error::ParseError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT,
+};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::{Client, Connector};
 use bytes::Bytes;
@@ -87,8 +89,11 @@ impl Transport {
             self.forget_connections();
             return Err(Failure::Told(ProviderError::BadAnswer("an interim answer")));
         }
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
+        let number = |name| -> Option<u64> {
+            response.headers().get(name)?.to_str().ok()?.trim().parse().ok()
+        };
+        let retry_after = number(RETRY_AFTER).map(Duration::from_secs);
+        let length = number(CONTENT_LENGTH);
         let body = response.body().limit(self.endpoint.body_max_bytes).await;
         let body = body.map_err(|error| {
             Failure::Told(match error {
@@ -96,7 +101,12 @@ impl Transport {
                 _ => ProviderError::Unreachable,
             })
         })?;
-        Ok(HttpAnswer { status, retry_after: retry_after.map(Duration::from_secs), body })
+        // awc takes a connection that ends early for the end of the body.
+        let is_whole = length.is_none_or(|length| u64::try_from(body.len()) == Ok(length));
+        if !is_whole {
+            return Err(Failure::Told(ProviderError::Unreachable));
+        }
+        Ok(HttpAnswer { status, retry_after, body })
     }
 }
 

@@ -207,6 +207,7 @@ impl Relay {
     /// Sends what may go. An ending, if that ends the exchange.
     async fn forward(&mut self) -> Option<Ending> {
         while let Some(piece) = self.releasable() {
+            self.meter.note_forwarded(self.queue_start);
             if let Some(ending) = self.send(piece).await {
                 return Some(ending);
             }
@@ -294,10 +295,10 @@ impl Relay {
         }
         let bytes_per_token = self.reservation.quote.model.bytes_per_token_milli;
         // The exact figure reads an unfinished event again: only where it may matter.
-        if !self.reservation.is_near(self.meter.delivered_output_ceiling(bytes_per_token)) {
+        if !self.reservation.is_near(self.meter.output_ceiling(bytes_per_token)) {
             return None;
         }
-        let output = self.meter.delivered_output(bytes_per_token);
+        let output = self.meter.output_so_far(bytes_per_token);
         match self.reservation.extend(output).await {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,

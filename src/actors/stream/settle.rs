@@ -1,6 +1,9 @@
 //! Money of one exchange: the quote it was admitted under, and the reservation that is closed by
 //! exactly one post, whatever happens.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -220,9 +223,7 @@ impl Reservation {
 
     /// Notes the upstream's first content.
     pub(super) fn note_first_byte(&mut self) {
-        if self.record.first_byte_ms.is_none() {
-            self.record.first_byte_ms = Some(self.elapsed());
-        }
+        self.record.first_byte_ms = Some(self.elapsed());
     }
 
     fn elapsed(&self) -> i64 {

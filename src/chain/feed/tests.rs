@@ -39,7 +39,7 @@ fn feed(phases: Phases, first_phase: usize) -> impl Fn(&Call) -> Reply + Send + 
                 *rounds.last().unwrap(),
             ));
         }
-        let asked = u128::from_str_radix(&data[10..], 16).unwrap();
+        let asked = u128::from_str_radix(data.get(10..).unwrap(), 16).unwrap();
         let phase = usize::try_from(asked >> 64).unwrap().checked_sub(first_phase);
         let number = usize::try_from(asked & u128::from(u64::MAX)).unwrap();
         let round = phase.and_then(|phase| phases.get(phase)?.get(number.checked_sub(1)?));
@@ -164,5 +164,35 @@ proptest! {
             rounds.iter().enumerate().map(move |(n, time)| (id(phase + first_phase, n + 1), *time))
         }).rfind(|(_, time)| *time <= at);
         prop_assert_eq!(found(phases, first_phase, at).0, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_feed_makes_the_search_long_or_find_what_is_not_there(seed: u64, phase in 0_u64..4, at in 0_i64..1000) {
+        let (round, calls) = System::new().block_on(async move {
+            // Every answer is made up, but always the same for the same question.
+            let script = move |call: &Call| {
+                let data = call.params.pointer("/0/data").and_then(Value::as_str).unwrap();
+                let dice = types::keccak256(format!("{seed}{data}").as_bytes());
+                let asked = match data.get(10..) {
+                    Some(asked) if !asked.is_empty() => u128::from_str_radix(asked, 16).unwrap(),
+                    _ => (u128::from(phase) << 64) | u128::from(u32::from_be_bytes([dice[1], dice[2], dice[3], dice[4]])),
+                };
+                match dice[0] {
+                    0..20 => Reply::Refusal(3, "execution reverted"),
+                    20..30 => Reply::Result(json!("0x")),
+                    _ => Reply::Result(words(asked, u64::from(dice[5]) * 4)),
+                }
+            };
+            let (provider, seen) = provider("one", script);
+            let at = UnixMillis::from_millis(at * 1000);
+            let verdict = price_at(&[provider], 1, FEED, at, NOW).await;
+            let round = verdict.agreement.agreed().flatten();
+            let calls = seen.lock().unwrap().len();
+            (round, calls)
+        });
+        prop_assert!(calls <= 600, "{} calls", calls);
+        prop_assert!(round.is_none_or(|round| round.updated_at <= UnixMillis::from_millis(at * 1000)));
     }
 }

@@ -88,6 +88,7 @@ mod tests {
     use super::*;
 
     const PAUSE: Duration = Duration::from_secs(4);
+    const NEARLY: Duration = Duration::from_millis(3999);
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_tries_with_one_request() {
@@ -100,7 +101,7 @@ mod tests {
         assert!(breaker.failed(now, 0));
         // Requests that were already under way change nothing.
         assert!(!breaker.failed(now, 0));
-        assert_eq!(breaker.enter(now + PAUSE - Duration::from_nanos(1)), Gate::Open);
+        assert_eq!(breaker.enter(now + NEARLY), Gate::Open);
         assert_eq!(breaker.enter(now + PAUSE), Gate::Trial);
         assert_eq!(breaker.enter(now + PAUSE), Gate::Open);
         breaker.succeeded();
@@ -114,7 +115,7 @@ mod tests {
         let mut breaker = Breaker::new(1, PAUSE);
         breaker.failed(now, 0);
         for factor in [1, 2, 4, 8, 16, 16] {
-            assert_eq!(breaker.enter(now + PAUSE * factor - Duration::from_nanos(1)), Gate::Open);
+            assert_eq!(breaker.enter(now + NEARLY * factor), Gate::Open);
             now += PAUSE * factor;
             assert_eq!(breaker.enter(now), Gate::Trial);
             assert!(breaker.failed(now, 0));

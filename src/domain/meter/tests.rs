@@ -181,11 +181,11 @@ fn what_was_delivered_is_the_larger_of_report_and_estimate() {
         let (usage, flag) = meter.delivered(bytes_per_token_milli);
         assert_eq!((usage.tokens.output, flag), (output, is_estimated));
         assert_eq!(usage.tokens.input, 10);
-        assert_eq!(meter.delivered_output(bytes_per_token_milli), output);
+        assert_eq!(meter.output_so_far(bytes_per_token_milli), output);
     }
     let meter = fed(&[START, DELTA, FINAL]);
     assert_eq!(meter.delivered(3_000), (meter.reported(), false));
-    assert_eq!(meter.delivered_output(3_000), 7);
+    assert_eq!(meter.output_so_far(3_000), 7);
 }
 
 #[test]

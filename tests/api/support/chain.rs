@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::wait::eventually;
 
+pub(crate) mod asking;
 pub(crate) mod contract;
 pub(crate) mod node;
 pub(crate) mod wallet;

@@ -1,0 +1,126 @@
+//! From a request to its handler and back: who asks, what is in the body, and the shape of every answer.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::refusal::Refusal;
+use crate::domain::api_error::ApiError;
+use crate::domain::ids::{AccountId, RequestId};
+use crate::gateway::respond::unread;
+use crate::gateway::{auth, body};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Principal {
+    pub(super) account_id: AccountId,
+}
+
+/// An authenticated request.
+pub(super) struct Call<'a> {
+    pub(super) api: &'a Api,
+    pub(super) principal: Principal,
+    http: &'a HttpRequest,
+    payload: &'a mut Payload,
+}
+
+/// A body, of which every field must be there and no other may.
+pub(super) trait Body: DeserializeOwned {
+    /// The names of its fields, for the refusal of anything else.
+    const FIELDS: &'static str;
+}
+
+impl Call<'_> {
+    /// The request's body.
+    ///
+    /// # Errors
+    /// [`Refusal::Body`], or the refusals of reading.
+    pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
+        let bytes = body::read(self.http, self.payload, &self.api.body).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Refusal::Body(T::FIELDS))
+    }
+}
+
+/// What a handler answers.
+pub(super) enum Answer {
+    /// 200.
+    Document(Value),
+    /// 201.
+    Created(Value),
+    /// 202.
+    Accepted(Value),
+    /// 204.
+    Nothing,
+}
+
+/// Finds out who asks, and answers with what `work` makes of the request.
+pub(super) async fn answer(
+    http: HttpRequest,
+    mut payload: Payload,
+    api: &Api,
+    work: impl AsyncFnOnce(&mut Call<'_>) -> Result<Answer, Refusal>,
+) -> HttpResponse {
+    let tracker = &api.parts.shared.tracker;
+    // Held until the answer is made, so that a stop waits for what was begun.
+    let token = tracker.token();
+    let answered = async {
+        let holder = auth::identify(&api.parts.keys, &http, auth::ALONE).await?;
+        if tracker.is_draining() {
+            return Err(Refusal::Shared(ApiError::unavailable()));
+        }
+        api.parts.limits.count(holder.account_id)?;
+        let principal = Principal { account_id: holder.account_id };
+        let mut call = Call { api, principal, http: &http, payload: &mut payload };
+        work(&mut call).await
+    };
+    let answered = answered.await;
+    drop(token);
+    unread(respond(api, answered), payload)
+}
+
+/// 404 for whatever is not offered.
+pub(super) async fn not_found(payload: Payload, api: Data<Api>) -> HttpResponse {
+    unread(respond(&api, Err(Refusal::NotFound)), payload)
+}
+
+/// 405 for a path that is offered with another method.
+pub(super) async fn method_not_allowed(payload: Payload, api: Data<Api>) -> HttpResponse {
+    unread(respond(&api, Err(Refusal::Method)), payload)
+}
+
+fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
+    let mut retry_after_secs = None;
+    let (status, document) = match answered {
+        Ok(Answer::Document(document)) => (StatusCode::OK, Some(document)),
+        Ok(Answer::Created(document)) => (StatusCode::CREATED, Some(document)),
+        Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
+        Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
+        Err(refusal) => {
+            let told = refusal.tell();
+            retry_after_secs = told.retry_after_secs;
+            let status = StatusCode::from_u16(told.status);
+            let document = json!({ "error": { "code": told.code, "message": told.message } });
+            (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Some(document))
+        }
+    };
+    let mut response = HttpResponse::build(status);
+    // Without randomness the answer has no name; nothing depends on it here.
+    if let Ok(id) = RequestId::new(api.now()) {
+        response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
+    }
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    if let Some(seconds) = retry_after_secs {
+        response.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
+    match document {
+        Some(document) => {
+            response.insert_header((CONTENT_TYPE, "application/json"));
+            response.body(document.to_string())
+        }
+        None => response.finish(),
+    }
+}

@@ -1,0 +1,216 @@
+//! Why a request to `/api/v1` is refused: the one place where a refusal becomes a status, a word and a sentence.
+
+use std::borrow::Cow;
+
+use crate::db::DbError;
+use crate::deposits::DepositError;
+use crate::deposits::proof_error::ProofError;
+use crate::domain::api_error::ApiError;
+use crate::domain::evm::{AddressError, HexError};
+
+/// Why a request is refused.
+pub(super) enum Refusal {
+    /// By what both interfaces share: keys, limits, the reading of a body.
+    Shared(ApiError),
+    /// The body is no JSON object of exactly these fields.
+    Body(&'static str),
+    /// There is no such path, or no such thing of this account.
+    NotFound,
+    /// The path is offered with another method.
+    Method,
+    /// No chain of that name is configured.
+    UnknownChain,
+    /// Not an address.
+    Address(AddressError),
+    /// The message does not prove the wallet.
+    Proof(ProofError),
+    /// The account has as many wallets as it may have.
+    TooManyWallets(u32),
+    /// The account has asked for too many challenges.
+    TooManyChallenges,
+    /// Not the hash of a transaction.
+    TxHash(HexError),
+    /// The account has as many open claims as it may have.
+    TooManyOpenClaims(u32),
+    /// The account has made as many claims within the hour as it may make.
+    TooManyClaims(u32),
+    /// The part of a list that is asked for is no part of it.
+    Page(i64),
+    /// The chain's providers do not answer, or not alike.
+    ChainUnavailable,
+    /// Ours to mend, worth trying again. The cause is logged.
+    Unavailable,
+}
+
+/// A refusal as it is sent.
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) code: &'static str,
+    pub(super) message: Cow<'static, str>,
+    pub(super) retry_after_secs: Option<u64>,
+}
+
+impl Refusal {
+    /// As it is sent.
+    pub(super) fn tell(self) -> Told {
+        let told = |status, code, message: &'static str| Told {
+            status,
+            code,
+            message: Cow::Borrowed(message),
+            retry_after_secs: None,
+        };
+        let made = |status, code, message: String| Told {
+            status,
+            code,
+            message: Cow::Owned(message),
+            retry_after_secs: None,
+        };
+        match self {
+            Self::Shared(error) => Told {
+                status: error.status,
+                code: shared_code(error.status),
+                message: error.message,
+                retry_after_secs: error.retry_after_secs,
+            },
+            Self::Body(fields) => made(
+                400,
+                "invalid_body",
+                format!("The body must be a JSON object with exactly these fields: {fields}."),
+            ),
+            Self::NotFound => told(404, "not_found", "There is no such thing here."),
+            Self::Method => told(405, "method_not_allowed", "This path takes other methods."),
+            Self::UnknownChain => {
+                told(404, "unknown_chain", "There is no chain of that name here.")
+            }
+            Self::Address(error) => made(400, "invalid_address", format!("The address {error}.")),
+            Self::Proof(error) => made(proof_status(error), error.code(), error.to_string()),
+            Self::TooManyWallets(most) => made(
+                409,
+                "too_many_wallets",
+                format!("An account may have {most} wallets. Unlink one first."),
+            ),
+            Self::TooManyChallenges => Told {
+                retry_after_secs: Some(60),
+                ..told(
+                    429,
+                    "too_many_challenges",
+                    "The account has asked for too many messages to sign. Wait a while.",
+                )
+            },
+            Self::TxHash(_)
+            | Self::TooManyOpenClaims(_)
+            | Self::TooManyClaims(_)
+            | Self::Page(_) => self.tell_of_deposits(),
+            Self::ChainUnavailable => Told {
+                retry_after_secs: Some(30),
+                ..told(
+                    503,
+                    "chain_unavailable",
+                    "The chain cannot be asked about this wallet now. Ask for a new message in a while.",
+                )
+            },
+            Self::Unavailable => told(
+                503,
+                "unavailable",
+                "The service is temporarily unavailable. Please try again.",
+            ),
+        }
+    }
+
+    /// The refusals that deposits have of their own.
+    fn tell_of_deposits(self) -> Told {
+        let told = |status, code, message: String, retry_after_secs| Told {
+            status,
+            code,
+            message: Cow::Owned(message),
+            retry_after_secs,
+        };
+        match self {
+            Self::TxHash(error) => {
+                let message = format!("The transaction's hash {error}.");
+                told(400, "invalid_tx_hash", message, None)
+            }
+            Self::TooManyOpenClaims(most) => {
+                let message = format!(
+                    "An account may have {most} transactions looked up at once. Wait for some of them."
+                );
+                told(429, "too_many_open_claims", message, Some(600))
+            }
+            Self::TooManyClaims(most) => {
+                let message = format!("An account may submit {most} transactions within an hour.");
+                told(429, "too_many_claims", message, Some(3600))
+            }
+            Self::Page(most) => {
+                let message = format!(
+                    "`limit` must be a number from 1 to {most}, `before` the id of a deposit; nothing else is taken."
+                );
+                told(400, "invalid_page", message, None)
+            }
+            other => other.tell(),
+        }
+    }
+}
+
+const fn shared_code(status: u16) -> &'static str {
+    match status {
+        401 => "unauthenticated",
+        403 => "account_suspended",
+        408 => "request_timeout",
+        413 => "body_too_large",
+        415 => "body_encoding",
+        429 => "rate_limited",
+        503 => "unavailable",
+        _ => "invalid_request",
+    }
+}
+
+/// 400 for what is not even of the right form, 403 for what somebody else signed or for, 409 for what was used, 422 for
+/// what is well-formed and does not fit.
+const fn proof_status(error: ProofError) -> u16 {
+    match error {
+        ProofError::TooLong
+        | ProofError::Malformed { .. }
+        | ProofError::Version
+        | ProofError::SignatureForm => 400,
+        ProofError::OtherAccount | ProofError::SignatureWrong | ProofError::ContractRefused => 403,
+        ProofError::NonceUsed => 409,
+        ProofError::ForeignDomain
+        | ProofError::ForeignUri
+        | ProofError::WrongAddress
+        | ProofError::WrongChain
+        | ProofError::UnknownNonce
+        | ProofError::Expired
+        | ProofError::NotYetValid
+        | ProofError::IssuedInFuture => 422,
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Shared(error)
+    }
+}
+
+impl From<ProofError> for Refusal {
+    fn from(error: ProofError) -> Self {
+        Self::Proof(error)
+    }
+}
+
+impl From<DepositError> for Refusal {
+    fn from(error: DepositError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        unavailable(&error)
+    }
+}
+
+/// The chain of causes goes to the log, once, here.
+fn unavailable(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    tracing::error!(error, "a request to the account's interface failed");
+    Refusal::Unavailable
+}

@@ -1,0 +1,154 @@
+//! Scanning: the blocks and logs that are a reason to look closer.
+
+use ethers_core::types::{Address, H256, U256};
+use serde_json::{Value, json};
+use sluice::chain::ProviderError;
+use sluice::chain::blocks::{Block, blocks};
+use sluice::chain::logs::{LogsError, TransferLog, transfer_logs};
+use sluice::domain::evm::EvmAddress;
+
+use crate::support::chain::asking::ask;
+use crate::support::chain::{TestChain, hex};
+use crate::support::rpc::Provider;
+use crate::support::rpc::fault::Fault;
+
+const ALICE: Address = Address::repeat_byte(0xa1);
+const BOB: Address = Address::repeat_byte(0xb0);
+
+fn read_blocks(provider: &Provider, numbers: Vec<u64>, full: bool) -> Vec<Option<Block>> {
+    ask(&[provider], async |providers| blocks(&providers[0], numbers, full).await.unwrap())
+}
+
+fn read_logs(
+    provider: &Provider,
+    (from, to): (u64, u64),
+    token: Address,
+    payees: &[Address],
+) -> Result<Vec<TransferLog>, LogsError> {
+    let payees: Vec<EvmAddress> = payees.iter().map(|payee| EvmAddress(payee.0)).collect();
+    let tokens = [EvmAddress(token.0)];
+    ask(&[provider], async |providers| {
+        transfer_logs(&providers[0], from, to, &tokens, &payees).await
+    })
+}
+
+#[test]
+fn plain_transfers_are_found_in_blocks_whatever_else_is_in_them() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    let from = chain.account(0);
+    chain.set_automine(false);
+    let paid = chain.pay(from, ALICE, 5);
+    let strange = chain.pay(from, BOB, 6);
+    chain.pay(from, BOB, 0);
+    chain.transact(json!({ "from": from, "data": "0x00", "value": hex(7) }));
+    chain.mine(2);
+    provider.mutate("eth_getBlockByNumber", move |params, block| {
+        if block.is_null() {
+            return;
+        }
+        for tx in block["transactions"].as_array_mut().into_iter().flatten() {
+            if params[1] == true && tx["hash"] == json!(strange) {
+                *tx = json!({ "hash": strange, "type": "0x7f", "value": 6 });
+            }
+        }
+        block["requestsHash"] = json!({ "of": ["a", "future"] });
+    });
+    let found = read_blocks(&provider, vec![2, 1, 9], true);
+    let [Some(second), Some(first), None] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((second.at.number, second.transfers.len()), (2, 0));
+    assert_eq!(second.at.parent_hash, first.at.hash);
+    let transfer = first.transfers[0];
+    assert_eq!(first.transfers.len(), 1);
+    assert_eq!((transfer.tx_hash.0, transfer.to.0), (paid.0, ALICE.0));
+    assert_eq!((transfer.from.0, transfer.value), (from.0, 5_u128.into()));
+    let found = read_blocks(&provider, vec![1], false);
+    assert_eq!(found[0].as_ref().map(|block| block.transfers.len()), Some(0));
+
+    provider.mutate("eth_getBlockByNumber", |_, block| block["number"] = json!("0x7"));
+    let wrong = ask(&[&provider], async |providers| blocks(&providers[0], vec![1], true).await);
+    assert!(matches!(wrong, Err(ProviderError::BadAnswer(_))), "{wrong:?}");
+}
+
+#[test]
+fn logs_are_filtered_by_the_provider_and_again_here() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    let (from, args) = (chain.account(0), ("USD Coin".to_owned(), "USDC".to_owned(), 6_u8, 0_u16));
+    let (token, spoof) = (chain.deploy("Token", args), chain.deploy("Spoof", ()));
+    chain.send(from, &token, "mint", (from, U256::from(1000)));
+    let to_bob = chain.send(from, &token, "transfer", (BOB, U256::from(1)));
+    let payees = (vec![ALICE, BOB, ALICE], vec![U256::one(); 3]);
+    let to_both = chain.send(from, &token, "multi", payees);
+    chain.send(from, &spoof, "say", (from, ALICE, U256::from(9)));
+    let head = chain.head();
+
+    let found = read_logs(&provider, (0, head), token.address, &[ALICE]).unwrap();
+    assert_eq!(found.iter().map(|log| log.tx_hash.0).collect::<Vec<_>>(), [to_both.0]);
+    assert_eq!(found[0].block_number, head - 1);
+    assert_eq!(json!(found[0].block_hash.to_string()), chain.receipt(to_both)["blockHash"]);
+    let found = read_logs(&provider, (0, head), token.address, &[ALICE, BOB]).unwrap();
+    assert_eq!(found.iter().map(|log| log.tx_hash.0).collect::<Vec<_>>(), [to_bob.0, to_both.0]);
+    let params = provider.calls("eth_getLogs").pop().unwrap();
+    assert_eq!(params[0]["address"].as_array().unwrap().len(), 1);
+    assert_eq!(params[0]["topics"][2].as_array().unwrap().len(), 2);
+    assert_eq!(read_logs(&provider, (0, head), token.address, &[]), Ok(vec![]));
+
+    // A node that ignores the filter, as one with a broken index does.
+    let everything = chain.rpc("eth_getLogs", &json!([{ "fromBlock": "0x0" }]));
+    assert_eq!(everything.as_array().unwrap().len(), 6);
+    provider.on("eth_getLogs", Fault::Result(everything));
+    let found = read_logs(&provider, (0, head), token.address, &[ALICE]).unwrap();
+    assert_eq!(found.iter().map(|log| log.tx_hash.0).collect::<Vec<_>>(), [to_both.0]);
+    assert_eq!(read_logs(&provider, (0, head - 2), token.address, &[ALICE]), Ok(vec![]));
+    let mut gone = chain.receipt(to_both)["logs"].clone();
+    for log in gone.as_array_mut().unwrap() {
+        log["removed"] = json!(true);
+    }
+    provider.on("eth_getLogs", Fault::Result(gone));
+    assert_eq!(read_logs(&provider, (0, head), token.address, &[ALICE]), Ok(vec![]));
+}
+
+#[test]
+fn many_payees_are_asked_for_in_several_calls_of_one_batch() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    let (from, args) = (chain.account(0), ("USD Coin".to_owned(), "USDC".to_owned(), 6_u8, 0_u16));
+    let token = chain.deploy("Token", args);
+    let payees: Vec<Address> = (1..=1201).map(Address::from_low_u64_be).collect();
+    for payee in [payees[0], payees[1200]] {
+        chain.send(from, &token, "mint", (payee, U256::from(1)));
+    }
+    let found = read_logs(&provider, (0, chain.head()), token.address, &payees).unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!((provider.posts().len(), provider.count("eth_getLogs")), (1, 3));
+}
+
+#[test]
+fn a_range_that_is_too_large_is_told_from_a_provider_in_trouble() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    chain.mine(30);
+    let read = |from, to| read_logs(&provider, (from, to), ALICE, &[BOB]);
+    provider.limit_logs(10);
+    assert_eq!(read(1, 10), Ok(vec![]));
+    assert_eq!(read(1, 11), Err(LogsError::TooMany { suggested: None }));
+    provider.heal();
+    let words = "this block range should work: [0x3, 0x7]";
+    provider
+        .on("eth_getLogs", Fault::error(-32602, &format!("Log response size exceeded, {words}")));
+    assert_eq!(read(1, 30), Err(LogsError::TooMany { suggested: Some((3, 7)) }));
+    // A proposal outside of what was asked for is none.
+    assert_eq!(read(4, 30), Err(LogsError::TooMany { suggested: None }));
+    provider.on(
+        "eth_getLogs",
+        Fault::Http { status: 413, headers: String::new(), body: String::new() },
+    );
+    assert_eq!(read(1, 30), Err(LogsError::TooMany { suggested: None }));
+    provider.on("eth_getLogs", Fault::error(-32005, "rate limit"));
+    assert!(matches!(read(1, 30), Err(LogsError::Provider(ProviderError::RateLimited { .. }))));
+    provider.on("eth_getLogs", Fault::Result(Value::Null));
+    assert!(matches!(read(1, 30), Err(LogsError::Provider(ProviderError::BadAnswer(_)))));
+    provider.on("eth_getLogs", Fault::Result(json!([{ "address": H256::zero() }])));
+    assert!(matches!(read(1, 30), Err(LogsError::Provider(ProviderError::BadAnswer(_)))));
+}
