@@ -101,7 +101,8 @@ fn command(books: &Books, act: Act) -> Command {
         },
         Act::Withdraw { account, reference, amount } => Command::Withdraw {
             account_id: account_id(account),
-            kind: EntryKind::Refund,
+            // Of the kinds that no other table has to know of.
+            kind: EntryKind::CarryForward,
             reference: format!("{account}-{reference}"),
             amount: NanoUsd::from_nanos(amount),
         },
