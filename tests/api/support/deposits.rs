@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use ethers_core::types::{Address, H256, U256};
 use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::deposits::{self, DepositRow, Filter};
 use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
@@ -223,7 +223,7 @@ impl Shop {
 
     /// Every deposit there is.
     pub(crate) fn all_deposits(&self) -> Vec<DepositRow> {
-        self.app.db(|conn| deposits::page(conn, None, 0, 10_000).unwrap())
+        self.app.db(|conn| deposits::page(conn, &Filter::default(), 0, 10_000).unwrap())
     }
 
     /// Waits until every deposit of a transaction, and at least one, is in a state. They are put back into line on
