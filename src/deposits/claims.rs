@@ -114,6 +114,22 @@ pub fn settle_by_rows(
     Ok(true)
 }
 
+/// Settles the claims that others have made of a deposit's transaction, now that it turns out whose it is.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn settle_others(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let claims = deposit_claims::of_hash(conn, ChainId(row.chain_id), &row.tx_hash)?;
+    for claim in claims.iter().filter(|claim| row.account_id != Some(claim.account_id)) {
+        settle_by_rows(conn, claim, now)?;
+    }
+    Ok(())
+}
+
 /// Refuses a claim.
 ///
 /// # Errors

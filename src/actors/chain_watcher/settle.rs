@@ -9,10 +9,10 @@ use crate::chain::facts::{Sighting, Transfer, TxFacts};
 use crate::chain::quorum::{Agreement, facts};
 use crate::chain::rpc::BlockId;
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{transaction, wallets};
+use crate::db::{AnyConnection, transaction, wallets};
 use crate::deposits::attribution::{Attribution, attribute};
 use crate::deposits::ours::Ours;
-use crate::deposits::{DepositError, credit, record};
+use crate::deposits::{DepositError, claims, credit, record};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{Asset, DepositReason, DepositState};
 use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
@@ -85,7 +85,14 @@ impl State {
         let now = self.now();
         match step {
             Step::Change(row) => {
-                self.write(move |conn| Ok(deposits::change(conn, &row, now)?)).await?;
+                let turns_out = row.account_id.is_some() && row.account_id != read.row.account_id;
+                let change = move |conn: &mut AnyConnection| {
+                    if deposits::change(conn, &row, now)? && turns_out {
+                        claims::settle_others(conn, &row, now)?;
+                    }
+                    Ok(())
+                };
+                self.write(|conn| transaction::write(conn, change)).await?;
             }
             Step::Renew(facts) => {
                 self.orphan_then_keep(read.row, facts, ours).await?;
