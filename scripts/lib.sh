@@ -210,6 +210,9 @@ start_anvil() {
     anvil_url=http://$(sed -n 's/^Listening on //p' "$log")
 }
 
+# open_chain: puts a token and price feeds on the chain of `start_anvil`; sets `chains`, which `start_sluice` uses.
+open_chain() { chains=$(SLUICE_RPC_URL=$anvil_url tests/wallets/node open.mjs); }
+
 # build_sluice [dev|release]: builds the program and copies it to where the unprivileged user can
 # run it, whatever folder the clone is in.
 build_sluice() {
@@ -246,6 +249,7 @@ url = "$database"
 
 [[upstreams]]
 $upstream
+${chains:-}
 TOML
     # A gateway of this name may have run before.
     rm -f "$run_dir/$name.address"

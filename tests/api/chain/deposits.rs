@@ -1,10 +1,11 @@
 //! Deposits on a real node: what is credited, when, to whom, and what never is.
 
 use ethers_core::types::{Address, U256};
+use serde_json::json;
 use sluice::domain::deposit::{DepositReason, DepositState};
 
 use crate::support::chain::CHAIN_ID;
-use crate::support::chain::wallet::{Draft, Wallet};
+use crate::support::chain::wallet::{Draft, Wallet, transaction_hash};
 use crate::support::deposits::{Shop, USDC};
 
 /// Nano-dollars in one dollar.
@@ -251,4 +252,37 @@ fn with_fewer_providers_than_the_quorum_everything_waits_and_everybody_is_told()
     shop.credited(tx);
     shop.well();
     assert_eq!(shop.available(&account), 10 * DOLLAR);
+}
+
+#[test]
+fn a_claim_of_what_turns_out_to_be_anothers_says_so_and_shows_nothing() {
+    let shop = Shop::open();
+    let (owner, stranger) = (shop.holder_of(1), shop.app.account("0"));
+    let payer = Wallet::dev(1);
+    let payment = payer.transaction(&Draft {
+        chain_id: CHAIN_ID,
+        nonce: shop.mint.chain.nonce(payer.address()),
+        to: shop.mint.treasury,
+        value: U256::exp10(16),
+        ..Draft::default()
+    });
+    // Claimed before it is mined, so that the deposit is found with both claims open.
+    let body = json!({ "chain": "base", "tx_hash": transaction_hash(&payment) });
+    let claim = |account| {
+        let response = shop.app.api_post(account, "/api/v1/deposits", &body);
+        assert_eq!(response.status, 202, "{}", response.text());
+        format!("/api/v1/deposits/{}", response.json()["id"].as_str().unwrap())
+    };
+    let (owners, strangers) = (claim(&owner), claim(&stranger));
+    let tx = shop.mint.chain.send_raw(&payment);
+    shop.finalize();
+    assert_eq!(shop.credited(tx).account_id, Some(owner.id.0));
+    let told = shop.app.api_get(&stranger, &strangers).json();
+    assert_eq!((&told["state"], &told["reason"]), (&json!("rejected"), &json!("other_account")));
+    assert_eq!(told["deposits"], json!([]));
+    let told = shop.app.api_get(&owner, &owners).json();
+    assert_eq!(
+        (&told["state"], &told["deposits"][0]["state"]),
+        (&json!("matched"), &json!("credited"))
+    );
 }
