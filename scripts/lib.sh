@@ -274,3 +274,17 @@ value = json.load(sys.stdin)
 for step in sys.argv[1:]: value = value[int(step) if isinstance(value, list) else step]
 print(value)' "$@"
 }
+
+# json_object KEY VALUE…: a JSON object of text.
+json_object() {
+    python3 -c 'import json, sys
+words = iter(sys.argv[1:])
+print(json.dumps(dict(zip(words, words))))' "$@"
+}
+
+# expect_available USD: whether the account on standard input has just this to spend.
+expect_available() {
+    local found
+    found=$(json available)
+    [[ $found =~ ^"$1"(\.0*)?$ ]] || die "the account has $found USD, not $1"
+}

@@ -36,6 +36,9 @@ export function rich(addressIndex) {
   return mnemonicToAccount(words, { addressIndex });
 }
 
+/** The one who has tokens from the beginning. */
+export const purse = rich(1);
+
 /** Waits for a transaction, which must succeed. */
 export async function mined(hash) {
   const receipt = await node.waitForTransactionReceipt({ hash });

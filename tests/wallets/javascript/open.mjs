@@ -1,6 +1,6 @@
 // Puts a token and price feeds on a fresh chain, and prints what a gateway's settings say of it.
 
-import { NAME, chain, contracts, deploy, mined, node, rich, rpcUrl, walletOf } from './chain.mjs';
+import { NAME, chain, contracts, deploy, finalize, mined, node, purse, rich, rpcUrl, walletOf } from './chain.mjs';
 
 const wallet = walletOf(rich(0));
 const treasury = rich(9).address;
@@ -13,16 +13,17 @@ const [usdc, coinFeed, usdcFeed] = await Promise.all([
 ]);
 
 const { timestamp } = await node.getBlock();
-const push = (address, answer, nonce) =>
-  wallet.writeContract({
-    address,
-    abi: contracts.Feed.abi,
-    functionName: 'push',
-    args: [answer, timestamp],
-    nonce,
-  });
-const hashes = await Promise.all([push(coinFeed, 2_000_00000000n, 3), push(usdcFeed, 1_00000000n, 4)]);
+const call = (name, address, functionName, args, nonce) =>
+  wallet.writeContract({ address, abi: contracts[name].abi, functionName, args, nonce });
+// Prices have eight decimals, the token has six.
+const hashes = await Promise.all([
+  call('Feed', coinFeed, 'push', [2_000_00000000n, timestamp], 3),
+  call('Feed', usdcFeed, 'push', [1_00000000n, timestamp], 4),
+  call('Token', usdc, 'mint', [purse.address, 1_000_000000n], 5),
+]);
 await Promise.all(hashes.map(mined));
+// From here on the finalized block is as far behind the head as it stays.
+await finalize();
 
 console.log(`
 [[chains]]
