@@ -146,7 +146,11 @@ fn lock_files_name_no_place_but_the_official_one() -> io::Result<()> {
             "Cargo.lock" => |line| line.starts_with("source = ") && !line.contains(REGISTRY),
             "package-lock.json" => |line| line.contains("\"resolved\""),
             _ if name.starts_with("requirements") => {
-                |line| line.contains("://") || line.starts_with('-')
+                // Options say where packages come from; checksums do not.
+                |line| {
+                    line.contains("://")
+                        || line.starts_with('-') && !line.starts_with("--hash=sha256:")
+                }
             }
             _ => continue,
         };
