@@ -3,6 +3,9 @@
 //! where it stopped. It takes no single provider's word.
 
 mod assets;
+mod doubts;
+mod finds;
+mod lease;
 mod lookup;
 mod observe;
 mod rewind;
@@ -12,14 +15,13 @@ mod value;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
 use crate::chain::Provider;
 use crate::config::{self, Chain};
-use crate::db::chains::{self, ChainRow};
-use crate::db::{AnyConnection, Database, DbError};
+use crate::db::{AnyConnection, Database, DbError, deposit_addresses};
 use crate::deposits::DepositError;
 use crate::deposits::ours::Ours;
 use crate::domain::clock::{Clock, UnixMillis};
@@ -27,8 +29,10 @@ use crate::domain::evm::{ChainId, EvmAddress, TxHash};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 
-/// How long a node may read a chain after its last word.
-const LEASE: Duration = Duration::from_mins(1);
+/// How long each part of a round may go on with what is due: the others want their turn, and the lease runs.
+const PART: Duration = Duration::from_secs(10);
+/// Rounds in which reading may fail to move before it is said: near the head providers differ for a moment.
+const HITCHES_MAX: u32 = 3;
 
 /// What a watcher works with.
 #[derive(Clone)]
@@ -84,19 +88,31 @@ pub struct ChainWatcher {
 /// What a watcher remembers between two rounds. All of it can be found out again.
 struct State {
     parts: WatcherParts,
-    /// Blocks that the next query for logs may span.
-    log_range: u64,
+    /// Blocks that a query for logs may span, by provider.
+    log_ranges: finds::LogRanges,
+    /// Whole blocks that are asked for at once.
+    piece: u64,
     /// Decimals of the feeds, once assets were checked against the chain.
     feed_decimals: Option<HashMap<EvmAddress, u8>>,
+    /// Derived addresses, and the counters when they were read.
+    derived: Option<Derived>,
     /// Candidates of recent blocks that were looked into, by their block.
     looked_into: BTreeMap<u64, HashSet<TxHash>>,
     /// Look-ups of claims that may still be made for the blocks that came.
     claim_budget: u32,
-    /// Said once, not at every round.
-    last_detail: Option<String>,
+    /// What providers do not agree on.
+    doubts: doubts::Doubts,
+    /// When unattributed deposits were last held against the wallets.
+    swept_at: Option<UnixMillis>,
+    /// Rounds in a row in which reading did not move although it should have.
+    hitches: u32,
+    /// What the chain's row says of its state, and since when it was not repeated in the log.
+    told: lease::Told,
     /// Set once the config is found to contradict the chain.
     stopped: Option<String>,
 }
+
+type Derived = (Vec<(String, i64)>, Arc<HashSet<EvmAddress>>);
 
 impl ChainWatcher {
     /// Starts to watch on the given thread.
@@ -142,11 +158,16 @@ impl ChainWatcher {
 impl State {
     fn new(parts: WatcherParts) -> Self {
         Self {
-            log_range: parts.chain.log_range_max,
+            log_ranges: finds::LogRanges::new(parts.chain.log_range_max),
+            piece: scan::PIECE,
             feed_decimals: None,
+            derived: None,
             looked_into: BTreeMap::new(),
             claim_budget: parts.deposits.claims_per_block,
-            last_detail: None,
+            doubts: doubts::Doubts::default(),
+            swept_at: None,
+            hitches: 0,
+            told: lease::Told::default(),
             stopped: None,
             parts,
         }
@@ -178,77 +199,51 @@ impl State {
         let ours = self.ours().await?;
         let before = row.scanned_number;
         self.begin(&view, &mut row).await?;
-        self.rewind(&view, &mut row).await?;
-        self.scan(&view, &ours, &mut row).await?;
-        let new_blocks = row.scanned_number.saturating_sub(before).clamp(0, 1000);
-        let earned = self.parts.deposits.claims_per_block;
-        let earned = earned.saturating_mul(u32::try_from(new_blocks).unwrap_or(0));
-        let most = self.parts.deposits.claims_per_block;
-        self.claim_budget = self.claim_budget.saturating_add(earned).min(most);
-        let mut doubts = self.look_into_candidates(&view, &ours).await?;
-        doubts.extend(self.settle(&view, &ours).await?);
-        doubts.extend(self.look_up_claims(&view, &ours, &row).await?);
-        if let Some(doubt) = doubts.into_iter().next() {
-            return Err(Trouble::Chain(doubt));
+        let hitch = match self.rewind(&view, &mut row).await? {
+            None => self.scan(&view, &ours, &mut row).await?,
+            hitch => hitch,
+        };
+        let has_moved = row.scanned_number != before;
+        self.earn_look_ups(row.scanned_number.saturating_sub(before));
+        self.look_into_candidates(&view, &ours).await?;
+        self.settle(&view, &ours).await?;
+        self.look_up_claims(&view, &ours, &row).await?;
+
+        let is_stuck = hitch.is_some() && !has_moved;
+        self.hitches = if is_stuck { self.hitches.saturating_add(1) } else { 0 };
+        let hitch = hitch.filter(|_| self.hitches >= HITCHES_MAX);
+        if let Some(detail) = hitch.or_else(|| self.doubts.first(self.parts.clock.now())) {
+            return Err(Trouble::Chain(detail));
         }
         self.say("ok", None).await;
         Ok(())
     }
 
-    /// The chain's row with this node as its reader; `None` while another node reads it.
-    async fn take_lease(&self) -> Result<Option<ChainRow>, DbError> {
-        let now = self.now();
-        let chain_id = self.chain_id();
-        let node_id = self.parts.node_id.to_string();
-        let until = now.plus_millis(millis(LEASE)).as_millis();
-        let lease = move |conn: &mut AnyConnection| {
-            if chains::find(conn, chain_id)?.is_none() {
-                chains::create(conn, &unread(chain_id, &node_id, now))?;
-            }
-            let Some(row) = chains::find(conn, chain_id)? else { return Ok(None) };
-            let is_free = row.node_id == node_id || row.lease_expires_at < now.as_millis();
-            if !is_free {
-                return Ok(None);
-            }
-            let leased = ChainRow { node_id, lease_expires_at: until, ..row };
-            let is_ours = chains::change(conn, &leased, now)?;
-            let revision = leased.revision.saturating_add(1);
-            Ok(is_ours.then_some(ChainRow { revision, ..leased }))
-        };
-        self.parts.database.run(lease).await
+    /// Look-ups of claims for the blocks that came.
+    fn earn_look_ups(&mut self, new_blocks: i64) {
+        let most = self.parts.deposits.claims_per_block;
+        let new_blocks = u32::try_from(new_blocks.clamp(0, 1000)).unwrap_or(0);
+        let earned = most.saturating_mul(new_blocks);
+        self.claim_budget = self.claim_budget.saturating_add(earned).min(most);
     }
 
-    /// Writes down how the chain is, and says it in the log where it is new.
-    async fn say(&mut self, status: &'static str, detail: Option<String>) {
-        let chain = self.parts.chain.name.clone();
-        self.parts.metrics.set_chain_ok(&chain, status == "ok");
-        if detail != self.last_detail {
-            if let Some(detail) = &detail {
-                tracing::error!(chain, status, detail, "deposits wait");
-            } else {
-                tracing::info!(chain, "deposits go on");
+    /// Our addresses. The derived ones are read again only when another was issued.
+    async fn ours(&mut self) -> Result<Ours, DbError> {
+        let known = self.derived.take();
+        let read = move |conn: &mut AnyConnection| {
+            // Before the addresses: one that is issued in between is read once more.
+            let counters = deposit_addresses::counters(conn)?;
+            if let Some(known) = known.filter(|(before, _)| *before == counters) {
+                return Ok(known);
             }
-            self.last_detail.clone_from(&detail);
-        }
-        let (chain_id, now) = (self.chain_id(), self.now());
-        let node_id = Arc::clone(&self.parts.node_id);
-        let write = move |conn: &mut AnyConnection| {
-            if let Some(row) = chains::find(conn, chain_id)?.filter(|row| *row.node_id == *node_id)
-            {
-                let said = ChainRow { status: status.to_owned(), status_detail: detail, ..row };
-                chains::change(conn, &said, now)?;
-            }
-            Ok(())
+            let all = deposit_addresses::all(conn)?;
+            let all = all.iter().filter_map(|bytes| EvmAddress::from_slice(bytes)).collect();
+            Ok((counters, Arc::new(all)))
         };
-        if let Err(error) = self.parts.database.run(write).await {
-            tracing::warn!(chain, error = %error, "the state of a chain could not be written");
-        }
-    }
-
-    async fn ours(&self) -> Result<Ours, DbError> {
-        let derived = self.parts.database.run(crate::db::deposit_addresses::all).await?;
-        let derived = derived.iter().filter_map(|bytes| EvmAddress::from_slice(bytes)).collect();
-        Ok(Ours::new(&self.parts.chain, &self.parts.deposits.own_addresses, derived))
+        let derived = self.parts.database.run(read).await?;
+        let addresses = Arc::clone(&derived.1);
+        self.derived = Some(derived);
+        Ok(Ours::new(&self.parts.chain, &self.parts.deposits.own_addresses, addresses))
     }
 
     fn chain_id(&self) -> ChainId {
@@ -269,21 +264,10 @@ impl State {
     }
 }
 
-/// A chain that was never read. Block −1 says so.
-fn unread(chain_id: ChainId, node_id: &str, now: UnixMillis) -> ChainRow {
-    ChainRow {
-        chain_id: chain_id.0,
-        revision: 0,
-        scanned_number: -1,
-        scanned_hash: vec![0; 32],
-        final_number: -1,
-        head_number: -1,
-        status: "degraded".to_owned(),
-        status_detail: Some("starting".to_owned()),
-        node_id: node_id.to_owned(),
-        lease_expires_at: 0,
-        updated_at: now.as_millis(),
-    }
+/// When a part of a round has to end.
+fn part_end() -> Instant {
+    let now = Instant::now();
+    now.checked_add(PART).unwrap_or(now)
 }
 
 fn millis(duration: Duration) -> i64 {

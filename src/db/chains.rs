@@ -15,6 +15,8 @@ pub struct ChainRow {
     pub chain_id: i64,
     /// Counts the changes of this row.
     pub revision: i64,
+    /// The first block that was looked at, unless the config names one.
+    pub first_number: i64,
     /// The last block that was read.
     pub scanned_number: i64,
     /// Its hash.
@@ -137,7 +139,7 @@ pub fn keep_blocks(
     Ok(())
 }
 
-/// Notes transactions that are to be looked into.
+/// Notes transactions that are to be looked into, with their blocks.
 ///
 /// # Errors
 /// [`DbError::Query`].

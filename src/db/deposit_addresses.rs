@@ -62,6 +62,14 @@ pub fn all(conn: &mut AnyConnection) -> Result<Vec<Vec<u8>>, DbError> {
     Ok(deposit_addresses::table.order(order).select(deposit_addresses::address).load(conn)?)
 }
 
+/// The counters of all keys: while they stand still, so does [`all`].
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn counters(conn: &mut AnyConnection) -> Result<Vec<(String, i64)>, DbError> {
+    Ok(derivation_counters::table.order(derivation_counters::xpub_fingerprint).load(conn)?)
+}
+
 /// Takes the next index of a key. Must run in a write transaction with [`insert`].
 ///
 /// # Errors

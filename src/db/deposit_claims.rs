@@ -249,6 +249,32 @@ pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), 
     Ok(())
 }
 
+/// Refuses the claims of a transaction that belong to none of `accounts`, whose deposits it holds.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn refuse_others(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+    accounts: &[i64],
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let of_others = deposit_claims::table
+        .filter(deposit_claims::chain_id.eq(chain_id.0))
+        .filter(deposit_claims::tx_hash.eq(tx_hash.as_bytes()))
+        .filter(deposit_claims::account_id.ne_all(accounts.to_vec()));
+    diesel::update(of_others)
+        .set((
+            deposit_claims::state.eq(ClaimState::Rejected.as_str()),
+            deposit_claims::reason.eq(ClaimReason::OtherAccount.as_str()),
+            deposit_claims::check_at.eq(None::<i64>),
+            deposit_claims::updated_at.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Tells every claim of a transaction that deposits were found in it.
 ///
 /// # Errors

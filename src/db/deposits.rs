@@ -3,7 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::deposits;
+use super::schema::{deposits, wallets};
+use super::wallets::EVERY_CHAIN;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
@@ -272,6 +273,32 @@ pub fn above(
         .filter(deposits::block_number.gt(ancestor))
         .filter(deposits::state.ne_all(gone.map(DepositState::as_str)))
         .order(deposits::id)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Deposits of a chain that nobody has although their payer was proven at their time or since.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn overlooked(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    limit: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let proof = wallets::table
+        .filter(wallets::address.eq(deposits::payer))
+        .filter(wallets::chain_id.eq_any([EVERY_CHAIN.0, chain_id.0]))
+        .filter(
+            wallets::ended_at.is_null().or(wallets::ended_at.gt(deposits::block_time.nullable())),
+        );
+    let rows = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::state.eq(DepositState::Unattributed.as_str()))
+        .filter(diesel::dsl::exists(proof))
+        .order(deposits::id)
+        .limit(limit)
         .select(DepositRow::as_select())
         .load(conn)?;
     Ok(rows)

@@ -26,6 +26,15 @@ pub fn renew(
     Ok(())
 }
 
+/// Whether a node's lease runs.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn is_alive(conn: &mut AnyConnection, node_id: &str, now: UnixMillis) -> Result<bool, DbError> {
+    let alive = nodes::table.find(node_id).filter(nodes::lease_expires_at.ge(now.as_millis()));
+    Ok(diesel::select(diesel::dsl::exists(alive)).get_result(conn)?)
+}
+
 /// Gives the lease back at a clean stop.
 ///
 /// # Errors

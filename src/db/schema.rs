@@ -90,6 +90,7 @@ diesel::table! {
     chains (chain_id) {
         chain_id -> BigInt,
         revision -> BigInt,
+        first_number -> BigInt,
         scanned_number -> BigInt,
         scanned_hash -> Binary,
         final_number -> BigInt,

@@ -114,20 +114,24 @@ pub fn settle_by_rows(
     Ok(true)
 }
 
-/// Settles the claims that others have made of a deposit's transaction, now that it turns out whose it is.
+/// Refuses the claims of others, once it is known whose all deposits of a transaction are.
 ///
 /// # Errors
 /// [`DepositError`].
-pub fn settle_others(
+pub fn refuse_others(
     conn: &mut AnyConnection,
-    row: &DepositRow,
+    chain_id: ChainId,
+    tx_hash: TxHash,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let claims = deposit_claims::of_hash(conn, ChainId(row.chain_id), &row.tx_hash)?;
-    for claim in claims.iter().filter(|claim| row.account_id != Some(claim.account_id)) {
-        settle_by_rows(conn, claim, now)?;
+    let rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
+    let owners: Option<Vec<i64>> = rows.iter().map(|row| row.account_id).collect();
+    match owners {
+        Some(owners) if !owners.is_empty() => {
+            Ok(deposit_claims::refuse_others(conn, chain_id, tx_hash, &owners, now)?)
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses a claim.
@@ -144,23 +148,37 @@ pub fn reject(
     Ok(deposit_claims::set_state(conn, claim.id, rejected, Some(reason), None, now)?)
 }
 
-/// Looks a claim up again later, or gives it up once it was open for `open_millis`. `is_unknown` is whether no
-/// provider knows the transaction; else only an answer is missing.
+/// What a claim waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Any provider that knows the transaction.
+    Sight,
+    /// A block with it, or that block's finality.
+    Block,
+    /// The providers' agreement.
+    Agreement,
+}
+
+/// Looks a claim up again later, or gives it up once it was open for `open_millis`.
 ///
 /// # Errors
 /// [`DepositError`].
 pub fn put_off(
     conn: &mut AnyConnection,
     claim: &ClaimRow,
-    is_unknown: bool,
+    awaited: Awaited,
     open_millis: i64,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     let age = now.millis_since(UnixMillis::from_millis(claim.created_at));
-    if is_unknown && age >= open_millis {
-        return reject(conn, claim, ClaimReason::Expired, now);
+    let (state, reason) = match awaited {
+        Awaited::Sight => (ClaimState::NotFound, ClaimReason::Expired),
+        Awaited::Block => (ClaimState::Submitted, ClaimReason::Expired),
+        Awaited::Agreement => (ClaimState::Submitted, ClaimReason::Unreadable),
+    };
+    if age >= open_millis {
+        return reject(conn, claim, reason, now);
     }
-    let state = if is_unknown { ClaimState::NotFound } else { ClaimState::Submitted };
     let doubled = u32::try_from(claim.tries.clamp(0, 8)).unwrap_or(8);
     let pause = PAUSE.saturating_mul(2_i64.saturating_pow(doubled));
     let next = Some(now.plus_millis(pause));

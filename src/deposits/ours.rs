@@ -1,6 +1,7 @@
 //! Which addresses and coins of a chain are ours to credit.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::chain::facts::Transfer;
 use crate::config::Chain;
@@ -11,7 +12,8 @@ use crate::domain::evm::EvmAddress;
 #[derive(Clone, Debug, Default)]
 pub struct Ours {
     treasury: Option<EvmAddress>,
-    derived: HashSet<EvmAddress>,
+    /// Shared: there may be many.
+    derived: Arc<HashSet<EvmAddress>>,
     /// Sweeps and gas money come from these.
     own: HashSet<EvmAddress>,
     tokens: HashSet<EvmAddress>,
@@ -34,7 +36,11 @@ pub enum Bearing {
 impl Ours {
     /// What the config says, with the addresses that were derived so far.
     #[must_use]
-    pub fn new(chain: &Chain, own_addresses: &[EvmAddress], derived: HashSet<EvmAddress>) -> Self {
+    pub fn new(
+        chain: &Chain,
+        own_addresses: &[EvmAddress],
+        derived: Arc<HashSet<EvmAddress>>,
+    ) -> Self {
         Self {
             treasury: chain.treasury,
             derived,
@@ -59,7 +65,7 @@ impl Ours {
     /// Every address that deposits are paid to.
     #[must_use]
     pub fn payees(&self) -> Vec<EvmAddress> {
-        self.treasury.iter().chain(&self.derived).copied().collect()
+        self.treasury.iter().chain(&*self.derived).copied().collect()
     }
 
     /// What a transfer is to us.

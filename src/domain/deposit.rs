@@ -86,6 +86,8 @@ worded! {
         ErasedAccount = "erased_account", "The address belonged to an account that was deleted.";
         /// A contract wallet's proof does not hold at the deposit's block.
         ProofInvalidAtBlock = "proof_invalid_at_block", "The paying contract did not accept its proof when the transfer was mined.";
+        /// What was seen inside a transaction cannot be traced again.
+        Untraceable = "untraceable", "When the transfer was final, nodes could no longer show how it was made.";
         /// Small deposits have reached the minimum together.
         MinimumReached = "minimum_reached", "Together with others of the same kind the transfer reaches the minimum.";
         /// A refund is under way.
@@ -126,8 +128,10 @@ worded! {
         OtherAccount = "other_account", "The deposits of this transaction belong to another account.";
         /// Its block is older than what is watched.
         TooOld = "too_old", "The transaction is older than what is accepted on this chain. Write to support.";
-        /// Not found for as long as claims are kept open.
-        Expired = "expired", "No node has known this transaction for as long as claims are kept open. Submit it again if it is mined after all.";
+        /// Too large, or not agreed upon for as long as claims are kept open.
+        Unreadable = "unreadable", "The transaction could not be read: it is too large, or nodes do not agree about it. Write to support.";
+        /// Not mined for as long as claims are kept open.
+        Expired = "expired", "The transaction was not mined for as long as claims are kept open. Submit it again if it is mined after all.";
     }
 }
 

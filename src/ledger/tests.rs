@@ -101,6 +101,7 @@ fn command(books: &Books, act: Act) -> Command {
         },
         Act::Withdraw { account, reference, amount } => Command::Withdraw {
             account_id: account_id(account),
+            // Of the kinds that no other table has to know of.
             kind: EntryKind::CarryForward,
             reference: format!("{account}-{reference}"),
             amount: NanoUsd::from_nanos(amount),

@@ -139,6 +139,7 @@ impl Desk {
 
     fn chain(&mut self, change: impl FnOnce(&mut ChainRow)) {
         let mut row = ChainRow {
+            first_number: 0,
             chain_id: BASE,
             revision: 0,
             scanned_number: 118,

@@ -1,7 +1,9 @@
--- How far a chain has been read, and which node reads it. `revision` guards against a second reader.
+-- How far a chain has been read, and which node reads it. `revision` guards against a second reader; nothing below
+-- `first_number` is ever looked at.
 CREATE TABLE chains (
     chain_id          BIGINT PRIMARY KEY,
     revision          BIGINT NOT NULL,
+    first_number      BIGINT NOT NULL,
     scanned_number    BIGINT NOT NULL,
     scanned_hash      BYTEA  NOT NULL CHECK (octet_length(scanned_hash) = 32),
     final_number      BIGINT NOT NULL,

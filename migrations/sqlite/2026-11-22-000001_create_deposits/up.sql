@@ -1,7 +1,9 @@
--- How far a chain has been read, and which node reads it. `revision` guards against a second reader.
+-- How far a chain has been read, and which node reads it. `revision` guards against a second reader; nothing below
+-- `first_number` is ever looked at.
 CREATE TABLE chains (
     chain_id          INTEGER PRIMARY KEY,
     revision          INTEGER NOT NULL,
+    first_number      INTEGER NOT NULL,
     scanned_number    INTEGER NOT NULL,
     scanned_hash      BLOB    NOT NULL CHECK (length(scanned_hash) = 32),
     final_number      INTEGER NOT NULL,

@@ -1,14 +1,19 @@
 //! Looks into transactions: those that the scan has found, and those that accounts claim. The claims' share is a
 //! constant number for each block, whatever their number.
 
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
 use super::observe::View;
-use super::{State, Trouble, column, height};
-use crate::chain::facts::{Sighting, TxFacts};
-use crate::chain::quorum::{Agreement, Verdict, facts};
-use crate::chain::{Priority, Provider};
+use super::{State, Trouble, column, height, part_end};
+use crate::chain::facts::{Sighting, TxFacts, sight};
+use crate::chain::quorum::{Agreement, Verdict, agree_on_sightings, ask_each};
+use crate::chain::{Priority, Provider, ProviderError};
 use crate::db::chains::{self, ChainRow};
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::transaction;
+use crate::deposits::claims::Awaited;
 use crate::deposits::ours::{Bearing, Ours};
 use crate::deposits::{DepositError, claims, record};
 use crate::domain::deposit::ClaimReason;
@@ -16,46 +21,114 @@ use crate::domain::evm::TxHash;
 
 /// Candidates that are looked into in one round.
 const CANDIDATES: i64 = 50;
+/// Those of them that are asked about at once.
+const AT_ONCE: usize = 8;
+/// Looks at a candidate after which, half a minute later at least, it counts that enough do not know it.
+const TRIES: i64 = 5;
+/// Pauses between two looks at a candidate double up to this many times, from a second on.
+const DOUBLINGS: u32 = 6;
+
+/// What came of asking for a transaction.
+pub(super) enum Sighted {
+    /// Enough say this.
+    Agreed(Sighting),
+    /// Enough say that it is too large to be looked into, which is a word about it.
+    TooLarge,
+    /// No agreement, and why.
+    Doubt(String),
+}
+
+/// The same, with how many do not know it.
+pub(super) struct Sight {
+    pub(super) sighted: Sighted,
+    unknown_to: usize,
+}
 
 impl State {
-    /// Turns candidates into deposits. Returns what providers could not agree on.
+    /// Turns candidates into deposits.
     pub(super) async fn look_into_candidates(
         &mut self,
         view: &View,
         ours: &Ours,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<(), Trouble> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let due = self
             .parts
             .database
             .run(move |conn| chains::due_candidates(conn, chain_id, now, CANDIDATES))
             .await?;
-        let mut doubts = Vec::new();
-        for (tx_hash, tries) in due {
-            let Some(tx_hash) = TxHash::from_slice(&tx_hash) else { continue };
-            let verdict = facts(&view.providers, view.quorum, tx_hash, false).await;
-            match self.weigh(verdict, tx_hash, &mut doubts) {
-                Some(Sighting::Mined(facts)) => {
-                    self.looked_into.entry(facts.block_number).or_default().insert(tx_hash);
-                    self.keep(facts, ours).await?;
-                }
-                // Not on the chain: were it there again, the scan would find it again.
-                Some(Sighting::Unknown) if tries > 3 => {
-                    self.write(move |conn| Ok(chains::forget_candidate(conn, chain_id, tx_hash)?))
-                        .await?;
-                }
-                _ => {
-                    let doubled = u32::try_from(tries.clamp(0, 8)).unwrap_or(8);
-                    let until =
-                        now.plus_millis(1000_i64.saturating_mul(2_i64.saturating_pow(doubled)));
-                    self.parts
-                        .database
-                        .run(move |conn| chains::put_off_candidate(conn, chain_id, tx_hash, until))
-                        .await?;
-                }
+        let due: Vec<(TxHash, i64)> = due
+            .into_iter()
+            .filter_map(|(tx_hash, tries)| Some((TxHash::from_slice(&tx_hash)?, tries)))
+            .collect();
+        let end = part_end();
+        for some in due.chunks(AT_ONCE) {
+            if Instant::now() > end {
+                break;
+            }
+            let sights = some.iter().map(|(tx_hash, _)| self.sight(view, *tx_hash, false));
+            let sights = join_all(sights).await;
+            for ((tx_hash, tries), sight) in some.iter().zip(sights) {
+                self.look_into(view, ours, (*tx_hash, *tries), sight).await?;
             }
         }
-        Ok(doubts)
+        Ok(())
+    }
+
+    async fn look_into(
+        &mut self,
+        view: &View,
+        ours: &Ours,
+        (tx_hash, tries): (TxHash, i64),
+        sight: Sight,
+    ) -> Result<(), Trouble> {
+        let about = (tx_hash, None);
+        let has_tried = tries >= TRIES;
+        let doubt = match sight.sighted {
+            Sighted::Agreed(Sighting::Mined(facts)) => {
+                self.doubts.settle(about);
+                self.looked_into.entry(facts.block_number).or_default().insert(tx_hash);
+                self.keep(facts, ours).await?;
+                return Ok(());
+            }
+            // Not on the chain: were it there again, the scan would find it again.
+            _ if has_tried && sight.unknown_to >= view.quorum => {
+                return self.forget(tx_hash).await;
+            }
+            Sighted::TooLarge if has_tried => {
+                let chain = &self.parts.chain.name;
+                tracing::error!(chain, %tx_hash, "a transaction is too large to be looked into");
+                self.parts.metrics.count_alert("chain_oversized_transaction");
+                return self.forget(tx_hash).await;
+            }
+            Sighted::Doubt(why) => Some(why),
+            // For a moment one may lag.
+            Sighted::Agreed(Sighting::Pending) if has_tried => {
+                Some(format!("too few providers show the transaction {tx_hash} in its block"))
+            }
+            Sighted::Agreed(_) | Sighted::TooLarge => None,
+        };
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let doublings = u32::try_from(tries.max(0)).unwrap_or(DOUBLINGS).min(DOUBLINGS);
+        let until = now.plus_millis(1000_i64.saturating_mul(2_i64.saturating_pow(doublings)));
+        if let Some(why) = doubt {
+            self.doubts.raise(about, why, until);
+        }
+        self.parts
+            .database
+            .run(move |conn| chains::put_off_candidate(conn, chain_id, tx_hash, until))
+            .await?;
+        Ok(())
+    }
+
+    async fn forget(&mut self, tx_hash: TxHash) -> Result<(), Trouble> {
+        self.doubts.settle((tx_hash, None));
+        let chain_id = self.chain_id();
+        self.parts
+            .database
+            .run(move |conn| chains::forget_candidate(conn, chain_id, tx_hash))
+            .await?;
+        Ok(())
     }
 
     /// Stores the deposits of agreed facts, and tells the claims of the transaction. Whether there are any.
@@ -74,51 +147,70 @@ impl State {
         .await
     }
 
-    /// What providers agree to know of a transaction. A disagreement is noted.
-    pub(super) fn weigh(
-        &self,
-        verdict: Verdict<Sighting>,
-        tx_hash: TxHash,
-        doubts: &mut Vec<String>,
-    ) -> Option<Sighting> {
-        self.note_dissent(&verdict.dissenting, "transaction");
-        match verdict.agreement {
-            Agreement::Agreed(sighting) => Some(sighting),
-            Agreement::Disagree { what } => {
-                doubts.push(format!("providers disagree about the transaction {tx_hash}: {what}"));
-                None
-            }
-            Agreement::TooFew { answered, needed } => {
-                doubts.push(format!(
-                    "{answered} providers answer about the transaction {tx_hash} and {needed} are needed"
-                ));
-                None
-            }
-        }
+    /// What providers agree to know of a transaction.
+    pub(super) async fn sight(&self, view: &View, tx_hash: TxHash, wants_trace: bool) -> Sight {
+        self.sight_by(&view.providers, view.quorum, tx_hash, wants_trace).await
     }
 
-    /// Looks up as many claims as the budget allows, fairly between accounts.
+    async fn sight_by(
+        &self,
+        providers: &[Provider],
+        quorum: usize,
+        tx_hash: TxHash,
+        wants_trace: bool,
+    ) -> Sight {
+        let able = providers.iter().filter(|provider| !wants_trace || provider.has_traces());
+        let able: Vec<Provider> = able.cloned().collect();
+        let said = ask_each(&able, |provider| sight(provider, tx_hash, wants_trace)).await;
+        let is_unknown = |answer: &Result<_, _>| matches!(answer, Ok(Sighting::Unknown));
+        let unknown_to = said.iter().filter(|(_, answer)| is_unknown(answer)).count();
+        let Verdict { agreement, dissenting, silent } = agree_on_sightings(said, quorum);
+        self.note_dissent(&dissenting, "transaction");
+        let too_large = silent.iter().filter(|(_, error)| *error == ProviderError::TooLarge);
+        let sighted = match agreement {
+            Agreement::Agreed(sighting) => Sighted::Agreed(sighting),
+            _ if too_large.count() >= quorum => Sighted::TooLarge,
+            Agreement::Disagree { what } => Sighted::Doubt(format!(
+                "providers disagree about the transaction {tx_hash}: {what}"
+            )),
+            Agreement::TooFew { answered, needed } => {
+                let why: Vec<String> =
+                    silent.iter().map(|(name, error)| format!("; {name}: {error}")).collect();
+                let why = why.concat();
+                Sighted::Doubt(format!(
+                    "{answered} providers answer about the transaction {tx_hash} and {needed} are needed{why}"
+                ))
+            }
+        };
+        Sight { sighted, unknown_to }
+    }
+
+    /// Looks up as many claims as the budget allows, fairly between accounts. What users ask about says nothing of
+    /// the chain's state: it may be anything.
     pub(super) async fn look_up_claims(
         &mut self,
         view: &View,
         ours: &Ours,
         row: &ChainRow,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<(), Trouble> {
         let (chain_id, now, budget) = (self.chain_id(), self.now(), self.claim_budget);
         if budget == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let due = self
             .parts
             .database
             .run(move |conn| deposit_claims::due(conn, chain_id, now, budget.into()))
             .await?;
-        let mut doubts = Vec::new();
+        let end = part_end();
         for claim in due {
+            if Instant::now() > end {
+                break;
+            }
             self.claim_budget = self.claim_budget.saturating_sub(1);
-            self.look_up(view, ours, row, claim, &mut doubts).await?;
+            self.look_up(view, ours, row, claim).await?;
         }
-        Ok(doubts)
+        Ok(())
     }
 
     async fn look_up(
@@ -127,7 +219,6 @@ impl State {
         ours: &Ours,
         row: &ChainRow,
         claim: ClaimRow,
-        doubts: &mut Vec<String>,
     ) -> Result<(), Trouble> {
         let now = self.now();
         let known = claim.clone();
@@ -137,33 +228,31 @@ impl State {
             return Ok(());
         }
         let providers = at_claim_priority(&view.providers);
-        let verdict = facts(&providers, view.quorum, tx_hash, false).await;
-        let sighting = self.weigh(verdict, tx_hash, doubts);
-        let Some(Sighting::Mined(mined)) = sighting else {
-            return self.wait(claim, sighting == Some(Sighting::Unknown)).await;
+        let mined = match self.sight_by(&providers, view.quorum, tx_hash, false).await.sighted {
+            Sighted::Agreed(Sighting::Mined(mined)) => mined,
+            Sighted::Agreed(Sighting::Pending) => return self.wait(claim, Awaited::Block).await,
+            Sighted::Agreed(Sighting::Unknown) => return self.wait(claim, Awaited::Sight).await,
+            Sighted::TooLarge => return self.refuse(claim, ClaimReason::Unreadable).await,
+            Sighted::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
         };
-        let bears = |facts: &TxFacts, bearing: Bearing| {
-            facts.transfers.iter().any(|transfer| ours.bearing(transfer) == bearing)
-        };
-        let start = self.parts.chain.start_block.unwrap_or(0);
-        if mined.block_number < start {
+        if mined.block_number < self.parts.chain.start_block.unwrap_or(height(row.first_number)) {
             return self.refuse(claim, ClaimReason::TooOld).await;
         }
         if !mined.is_success {
             // Until it is final it may yet be mined again, and succeed.
             if mined.block_number > view.final_number {
-                return self.wait(claim, false).await;
+                return self.wait(claim, Awaited::Block).await;
             }
             return self.refuse(claim, ClaimReason::TransactionFailed).await;
         }
-        if bears(&mined, Bearing::Deposit) {
+        if bears(ours, &mined, Bearing::Deposit) {
             self.keep(mined, ours).await?;
             return Ok(());
         }
         if mined.block_number > height(row.scanned_number) {
-            return self.wait(claim, false).await;
+            return self.wait(claim, Awaited::Block).await;
         }
-        self.look_inside(view, ours, claim, mined, doubts).await
+        self.look_inside(view, ours, claim, mined).await
     }
 
     /// The last resort for a claim: coins that contracts moved inside the transaction.
@@ -173,31 +262,30 @@ impl State {
         ours: &Ours,
         claim: ClaimRow,
         mined: TxFacts,
-        doubts: &mut Vec<String>,
     ) -> Result<(), Trouble> {
-        let bears = |facts: &TxFacts, bearing: Bearing| {
-            facts.transfers.iter().any(|transfer| ours.bearing(transfer) == bearing)
-        };
-        let tracing = view.providers.iter().filter(|provider| provider.has_traces()).count();
+        let able = self.parts.providers.iter().filter(|provider| provider.has_traces()).count();
         let may_hide_coins = self.parts.chain.native.is_some() && !mined.is_system;
         let mut seen = mined;
-        if may_hide_coins && tracing >= view.quorum {
+        if may_hide_coins && able >= view.quorum {
             let providers = at_claim_priority(&view.providers);
-            let verdict = facts(&providers, view.quorum, seen.tx_hash, true).await;
-            match self.weigh(verdict, seen.tx_hash, doubts) {
-                Some(Sighting::Mined(traced)) if bears(&traced, Bearing::Deposit) => {
-                    self.keep(traced, ours).await?;
-                    return Ok(());
+            match self.sight_by(&providers, view.quorum, seen.tx_hash, true).await.sighted {
+                Sighted::Agreed(Sighting::Mined(traced)) => {
+                    if bears(ours, &traced, Bearing::Deposit) {
+                        self.keep(traced, ours).await?;
+                        return Ok(());
+                    }
+                    seen = traced;
                 }
-                Some(Sighting::Mined(traced)) => seen = traced,
-                _ => return self.wait(claim, false).await,
+                Sighted::Agreed(_) => return self.wait(claim, Awaited::Block).await,
+                Sighted::TooLarge => return self.refuse(claim, ClaimReason::Unreadable).await,
+                Sighted::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
             }
         }
-        let reason = if bears(&seen, Bearing::OwnTransfer) {
+        let reason = if bears(ours, &seen, Bearing::OwnTransfer) {
             ClaimReason::OwnTransfer
-        } else if bears(&seen, Bearing::UnsupportedToken) {
+        } else if bears(ours, &seen, Bearing::UnsupportedToken) {
             ClaimReason::UnsupportedToken
-        } else if may_hide_coins && tracing < view.quorum {
+        } else if may_hide_coins && able < view.quorum {
             ClaimReason::InternalNotSupported
         } else {
             ClaimReason::NotOurAddress
@@ -205,10 +293,16 @@ impl State {
         self.refuse(claim, reason).await
     }
 
-    async fn wait(&self, claim: ClaimRow, is_unknown: bool) -> Result<(), Trouble> {
+    async fn wait_for_agreement(&self, claim: ClaimRow, why: &str) -> Result<(), Trouble> {
+        let chain = &self.parts.chain.name;
+        tracing::warn!(chain, claim = claim.public_id, why, "a claim waits");
+        self.wait(claim, Awaited::Agreement).await
+    }
+
+    async fn wait(&self, claim: ClaimRow, awaited: Awaited) -> Result<(), Trouble> {
         let now = self.now();
         let open_millis = super::millis(self.parts.deposits.claim_open);
-        self.write(move |conn| claims::put_off(conn, &claim, is_unknown, open_millis, now)).await?;
+        self.write(move |conn| claims::put_off(conn, &claim, awaited, open_millis, now)).await?;
         Ok(())
     }
 
@@ -217,6 +311,10 @@ impl State {
         self.write(move |conn| claims::reject(conn, &claim, reason, now)).await?;
         Ok(())
     }
+}
+
+fn bears(ours: &Ours, facts: &TxFacts, bearing: Bearing) -> bool {
+    facts.transfers.iter().any(|transfer| ours.bearing(transfer) == bearing)
 }
 
 fn at_claim_priority(providers: &[Provider]) -> Vec<Provider> {

@@ -39,17 +39,24 @@ impl State {
                 Err(why) => complaints.push(format!("{name}: {why}")),
             }
         }
-        let best = sane.iter().map(|(_, head)| head.latest.number).max().unwrap_or(0);
+        let (quorum, gap) = (chain.quorum, chain.head_gap_max_blocks);
+        let heights = |sane: &[(Provider, Head)]| -> Vec<Option<u64>> {
+            sane.iter().map(|(_, head)| Some(head.latest.number)).collect()
+        };
+        // Held against what enough have reached: one that tells of a height beyond it throws nobody else out.
+        let reached = final_height(&heights(&sane), quorum);
         sane.retain(|(provider, head)| {
-            let lag = best.saturating_sub(head.latest.number);
-            let keeps_up = lag <= chain.head_gap_max_blocks;
-            if !keeps_up {
-                complaints.push(format!("{}: {lag} blocks behind", provider.name()));
+            let Some(reached) = reached else { return true };
+            let is_near = head.latest.number.abs_diff(reached) <= gap;
+            if !is_near {
+                let where_to = if head.latest.number < reached { "behind" } else { "ahead of" };
+                let name = provider.name();
+                complaints.push(format!("{name}: more than {gap} blocks {where_to} the others"));
             }
-            keeps_up
+            is_near
         });
         self.count_alerts(&complaints);
-        let (alive, quorum) = (sane.len(), chain.quorum);
+        let alive = sane.len();
         if alive < quorum {
             let why = complaints.join("; ");
             return Err(Trouble::Chain(format!(
@@ -57,9 +64,7 @@ impl State {
             )));
         }
         // As many as needed say this height or a higher one.
-        let heads: Vec<Option<u64>> =
-            sane.iter().map(|(_, head)| Some(head.latest.number)).collect();
-        let head = final_height(&heads, quorum).unwrap_or(0);
+        let head = final_height(&heights(&sane), quorum).unwrap_or(0);
         let final_number = match chain.finality {
             Finality::Finalized => {
                 let told: Vec<Option<u64>> =
@@ -76,9 +81,10 @@ impl State {
     }
 
     fn check(&self, head: Head, now: UnixMillis) -> Result<Head, String> {
-        let age = now.millis_since(head.latest.time);
-        if age > millis(self.parts.chain.head_age_max) {
-            return Err(format!("its newest block is {} s old", age / 1000));
+        let most = self.parts.chain.head_age_max;
+        if now.millis_since(head.latest.time) > millis(most) {
+            // Without the age itself, which would be another one at every look.
+            return Err(format!("its newest block is more than {} s old", most.as_secs()));
         }
         if head.latest.time.millis_since(now) > millis(AHEAD) {
             return Err("its newest block is of the future".to_owned());

@@ -7,7 +7,7 @@ use super::{State, Trouble, column, height};
 use crate::chain::blocks::blocks;
 use crate::chain::quorum::{agree, ask_each, block_ref};
 use crate::db::chains::{self, ChainRow};
-use crate::db::{deposits, transaction};
+use crate::db::{AnyConnection, deposits, transaction};
 use crate::deposits::{DepositError, credit, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::BlockHash;
@@ -28,6 +28,7 @@ impl State {
         let Some(block) = block else {
             return Err(Trouble::Chain(format!("no provider has block {number}")));
         };
+        row.first_number = column(number.saturating_add(1));
         row.scanned_number = column(number);
         row.scanned_hash = block.hash.as_bytes().to_vec();
         let (chain_id, now, mut next) = (self.chain_id(), self.now(), row.clone());
@@ -43,15 +44,28 @@ impl State {
         continue_if(is_ours, row)
     }
 
-    /// Goes back if the last block that was read is not on the chain any more.
-    pub(super) async fn rewind(&mut self, view: &View, row: &mut ChainRow) -> Result<(), Trouble> {
-        let number = height(row.scanned_number);
+    /// Goes back if what was read is not on the chain any more. Providers that are behind it say nothing against it:
+    /// then the last block is compared that they can know. Answers why it cannot be told, if it cannot: near the head
+    /// providers differ for a moment.
+    pub(super) async fn rewind(
+        &mut self,
+        view: &View,
+        row: &mut ChainRow,
+    ) -> Result<Option<String>, Trouble> {
+        let number = row.scanned_number.min(column(view.head));
+        let Some((number, known)) = self.block_read(row, number).await? else { return Ok(None) };
+        let number = height(number);
         let verdict = block_ref(&view.providers, view.quorum, number).await;
-        let block = agreed(verdict.agreement, &format!("block {number}"))?;
-        if block.is_some_and(|block| block.hash.as_bytes() == row.scanned_hash) {
-            return Ok(());
+        let block = match agreed(verdict.agreement, &format!("block {number}")) {
+            Ok(Some(block)) => block,
+            Ok(None) => return Ok(Some(format!("providers do not show block {number} any more"))),
+            Err(Trouble::Chain(why)) => return Ok(Some(why)),
+            Err(other) => return Err(other),
+        };
+        if block.hash.as_bytes() == known {
+            return Ok(None);
         }
-        let Some((ancestor, hash)) = self.common_ancestor(view, row).await? else {
+        let Some((ancestor, hash)) = self.common_ancestor(view, column(number)).await? else {
             return Err(Trouble::Chain(format!(
                 "the chain was rewritten below block {number} by more than reorg_window_blocks = {}",
                 self.parts.chain.reorg_window_blocks
@@ -61,6 +75,7 @@ impl State {
         tracing::warn!(chain, from = number, to = ancestor, "the chain was rewritten: going back");
         self.parts.metrics.count_alert("chain_reorganisation");
         self.looked_into.clear();
+        self.doubts.clear();
         row.scanned_number = ancestor;
         row.scanned_hash = hash.as_bytes().to_vec();
         let (chain_id, now, next) = (self.chain_id(), self.now(), row.clone());
@@ -74,16 +89,32 @@ impl State {
                 })
             })
             .await?;
-        continue_if(is_ours, row)
+        continue_if(is_ours, row)?;
+        Ok(None)
     }
 
-    /// The newest block that was read and is still on the chain.
+    /// The newest block up to `number` that was read and is remembered, with its hash.
+    async fn block_read(
+        &self,
+        row: &ChainRow,
+        number: i64,
+    ) -> Result<Option<(i64, Vec<u8>)>, Trouble> {
+        if number == row.scanned_number {
+            return Ok(Some((number, row.scanned_hash.clone())));
+        }
+        let chain_id = self.chain_id();
+        let newest =
+            move |conn: &mut AnyConnection| chains::blocks_up_to(conn, chain_id, number, 1);
+        Ok(self.parts.database.run(newest).await?.pop())
+    }
+
+    /// The newest block up to `top` that was read and is still on the chain.
     async fn common_ancestor(
         &self,
         view: &View,
-        row: &ChainRow,
+        top: i64,
     ) -> Result<Option<(i64, BlockHash)>, Trouble> {
-        let (chain_id, top) = (self.chain_id(), row.scanned_number);
+        let chain_id = self.chain_id();
         let window = column(self.parts.chain.reorg_window_blocks);
         let stored = self
             .parts
@@ -125,7 +156,7 @@ pub(super) fn continue_if(is_ours: bool, row: &mut ChainRow) -> Result<(), Troub
 /// Undoes everything above a block. Each deposit by itself: a crash in between leaves the rest to the next round,
 /// which finds the cursor where it was.
 fn undo_above(
-    conn: &mut crate::db::AnyConnection,
+    conn: &mut AnyConnection,
     chain_id: crate::domain::evm::ChainId,
     ancestor: i64,
     now: crate::domain::clock::UnixMillis,

@@ -2,43 +2,64 @@
 //! linked to the one before; below the final block, where only tokens are looked for, in ranges as large as providers
 //! allow. Each provider is asked, so that one that leaves something out hides nothing.
 
-use std::collections::{BTreeMap, HashSet};
-
+use super::finds::Finds;
 use super::observe::View;
 use super::rewind::continue_if;
-use super::{State, Trouble, column, height};
-use crate::chain::Provider;
+use super::{State, Trouble, column, height, part_end};
+use crate::chain::ProviderError;
 use crate::chain::blocks::{Block, blocks};
-use crate::chain::logs::{LogsError, transfer_logs};
+use crate::chain::head::BlockRef;
 use crate::chain::quorum::ask_each;
 use crate::db::chains::{self, ChainRow};
 use crate::db::transaction;
 use crate::deposits::ours::Ours;
 use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
 
-/// Blocks that are read one by one in one piece.
-const PIECE: u64 = 20;
+/// Blocks that are read one by one in one piece, at most.
+pub(super) const PIECE: u64 = 20;
 /// Pieces in one round; then what was found is looked into.
 const PIECES: usize = 10;
+/// Of what only a minority shows in one piece, where others are enough to agree, so much is looked into: a liar must
+/// not keep everybody busy.
+const LONE_MAX: usize = 8;
+/// Beyond this, where every provider is needed, nothing is noted: one of them is out of its mind.
+const LONE_BEYOND: usize = 1_000;
+
+/// What one piece of reading came to.
+enum Step {
+    /// The cursor has moved.
+    Moved,
+    /// The same once more, with less at once.
+    Again,
+    /// Not now, and why.
+    Hitch(String),
+}
 
 impl State {
-    /// Reads up to the head, at most some pieces.
+    /// Reads up to the head, at most some pieces. Answers why it stopped short of that, if something was in the way.
     pub(super) async fn scan(
         &mut self,
         view: &View,
         ours: &Ours,
         row: &mut ChainRow,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<String>, Trouble> {
+        let is_news =
+            row.head_number != column(view.head) || row.final_number != column(view.final_number);
+        row.head_number = column(view.head);
+        row.final_number = column(view.final_number);
+        let (before, end, mut hitch) = (row.revision, part_end(), None);
         for _ in 0..PIECES {
             let from = height(row.scanned_number).saturating_add(1);
-            if from > view.head {
+            if from > view.head || std::time::Instant::now() > end {
                 break;
             }
-            self.scan_piece(view, ours, row, from).await?;
+            if let Step::Hitch(why) = self.scan_piece(view, ours, row, from).await? {
+                hitch = Some(why);
+                break;
+            }
         }
-        if row.head_number != column(view.head) || row.final_number != column(view.final_number) {
-            row.head_number = column(view.head);
-            row.final_number = column(view.final_number);
+        // With the cursor they were written as well.
+        if is_news && row.revision == before {
             let (now, next) = (self.now(), row.clone());
             let is_ours =
                 self.parts.database.run(move |conn| chains::change(conn, &next, now)).await?;
@@ -51,7 +72,7 @@ impl State {
             row.final_number,
             row.scanned_number,
         );
-        Ok(())
+        Ok(hitch)
     }
 
     async fn scan_piece(
@@ -60,104 +81,98 @@ impl State {
         ours: &Ours,
         row: &mut ChainRow,
         from: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Step, Trouble> {
         let with_transactions = self.parts.chain.native.is_some();
         let is_bulk = !with_transactions && from <= view.final_number;
-        let to = if is_bulk {
-            let range = self.log_range.max(1);
-            from.saturating_add(range).saturating_sub(1).min(view.final_number)
-        } else {
-            from.saturating_add(PIECE).saturating_sub(1).min(view.head)
+        let span = if is_bulk { self.log_ranges.bulk() } else { self.piece };
+        let most = if is_bulk { view.final_number } else { view.head };
+        let to = from.saturating_add(span.max(1)).saturating_sub(1).min(most);
+        let numbers: Vec<u64> = if is_bulk { vec![to] } else { (from..=to).collect() };
+        let mut finds = Finds::default();
+        let read = match read_blocks(view, ours, numbers, with_transactions, &mut finds).await {
+            Ok(read) => read,
+            Err(Unread::TooLarge) => {
+                self.piece = (to.saturating_sub(from).saturating_add(1) / 2).max(1);
+                return Ok(Step::Again);
+            }
+            Err(Unread::Because(why)) => return Ok(Step::Hitch(why)),
         };
-        let numbers = if is_bulk { vec![to] } else { (from..=to).collect() };
-        let (read, mut found) = read_blocks(view, ours, numbers, with_transactions).await?;
-        let Some(tip) = read.last().copied() else { return Ok(()) };
-        let links_on = |block: &Tip| block.parent.as_bytes() == row.scanned_hash;
+        self.piece = self.piece.saturating_add(1).min(PIECE);
+        let Some(tip) = read.last().copied() else {
+            return Ok(Step::Hitch(format!("too few providers show block {from}")));
+        };
+        let links_on = |block: &BlockRef| block.parent_hash.as_bytes() == row.scanned_hash;
         if !is_bulk && !read.first().is_some_and(links_on) {
             // The chain changed between two questions: the next round goes back.
-            return Err(Trouble::Chain(format!("block {from} does not follow the one before")));
+            return Ok(Step::Hitch(format!("block {from} does not follow the one before")));
         }
         let first = from.saturating_sub(self.parts.chain.rescan_blocks);
-        if !self.find_logs(view, ours, first, to, &mut found).await? {
-            // A smaller range next time.
-            return Ok(());
+        if let Some(hitch) = self.find_logs(view, ours, (first, tip.number), &mut finds).await {
+            return Ok(Step::Hitch(hitch));
         }
-        self.note(row, &read, tip, found).await
+        self.note(view, row, &read, finds).await
     }
 
-    /// Adds the transactions with logs of ours; `false` if the range has to be smaller.
+    /// Adds the transactions with logs of ours; or why they cannot be had.
     async fn find_logs(
         &mut self,
         view: &View,
         ours: &Ours,
-        from: u64,
-        to: u64,
-        found: &mut BTreeMap<TxHash, u64>,
-    ) -> Result<bool, Trouble> {
+        (from, to): (u64, u64),
+        finds: &mut Finds,
+    ) -> Option<String> {
         let tokens: Vec<EvmAddress> =
             self.parts.chain.tokens.iter().map(|token| token.address).collect();
         let payees = ours.payees();
-        let (tokens, payees) = (&tokens, &payees);
-        let ask = |provider: &Provider| {
-            let provider = provider.clone();
-            async move {
-                match transfer_logs(&provider, from, to, tokens, payees).await {
-                    Ok(logs) => Ok(Ok(logs)),
-                    Err(LogsError::TooMany { suggested }) => Ok(Err(suggested)),
-                    Err(LogsError::Provider(error)) => Err(error),
-                }
-            }
-        };
-        let said = ask_each(&view.providers, ask).await;
-        let span = to.saturating_sub(from).saturating_add(1);
-        let mut answered = 0_usize;
-        let mut is_too_many = false;
-        for (_, answer) in said {
-            match answer {
-                Ok(Ok(logs)) => {
-                    answered = answered.saturating_add(1);
-                    found.extend(logs.into_iter().map(|log| (log.tx_hash, log.block_number)));
-                }
-                Ok(Err(suggested)) => {
-                    is_too_many = true;
-                    let proposed =
-                        suggested.map(|(low, high)| high.saturating_sub(low).saturating_add(1));
-                    self.log_range = proposed.unwrap_or(span / 2).clamp(1, (span / 2).max(1));
-                }
-                Err(_) => {}
+        let answers = self.log_ranges.ask(&view.providers, (from, to), &tokens, &payees).await;
+        let (mut answered, quorum) = (0_usize, view.quorum);
+        for (witness, answer) in answers.into_iter().enumerate() {
+            let Ok(logs) = answer else { continue };
+            answered = answered.saturating_add(1);
+            for log in logs {
+                finds.add(log.tx_hash, log.block_number, witness);
             }
         }
-        if is_too_many && span > 1 {
-            return Ok(false);
-        }
-        if answered < view.quorum {
-            let quorum = view.quorum;
-            return Err(Trouble::Chain(format!(
-                "{answered} providers give logs of the blocks {from} to {to} and {quorum} are needed"
-            )));
-        }
-        let most = self.parts.chain.log_range_max;
-        self.log_range =
-            self.log_range.saturating_add(self.log_range / 4).saturating_add(1).min(most);
-        Ok(true)
+        (answered < quorum).then(|| {
+            format!(
+                "{answered} providers give logs of the blocks up to {to} and {quorum} are needed"
+            )
+        })
     }
 
     /// Commits the cursor together with what was found.
     async fn note(
         &mut self,
+        view: &View,
         row: &mut ChainRow,
-        read: &[Tip],
-        tip: Tip,
-        found: BTreeMap<TxHash, u64>,
-    ) -> Result<(), Trouble> {
-        let oldest = tip.number.saturating_sub(self.parts.chain.rescan_blocks.saturating_mul(2));
-        self.looked_into = self.looked_into.split_off(&oldest);
+        read: &[BlockRef],
+        finds: Finds,
+    ) -> Result<Step, Trouble> {
+        let Some(tip) = read.last().copied() else { return Ok(Step::Again) };
+        let rescanned = self.parts.chain.rescan_blocks.saturating_mul(2);
+        self.looked_into = self.looked_into.split_off(&tip.number.saturating_sub(rescanned));
         let is_new = |(tx_hash, number): &(TxHash, u64)| {
             !self.looked_into.get(number).is_some_and(|looked| looked.contains(tx_hash))
         };
-        let candidates: Vec<(TxHash, i64)> = found
+        let [shown, mut lone] = finds.split(view.quorum);
+        lone.retain(is_new);
+        if lone.len() > LONE_BEYOND {
+            let count = lone.len();
+            return Ok(Step::Hitch(format!("{count} transactions are shown by too few providers")));
+        }
+        if view.providers.len() > view.quorum && lone.len() > LONE_MAX {
+            tracing::error!(
+                chain = self.parts.chain.name,
+                count = lone.len(),
+                "a provider shows many transactions that the others do not; most are not looked into"
+            );
+            self.parts.metrics.count_alert("chain_dissent");
+            lone.truncate(LONE_MAX);
+        }
+        let candidates: Vec<(TxHash, i64)> = shown
             .into_iter()
             .filter(is_new)
+            .chain(lone)
             .map(|(tx_hash, number)| (tx_hash, column(number)))
             .collect();
         let blocks: Vec<(i64, BlockHash)> =
@@ -176,16 +191,17 @@ impl State {
                 })
             })
             .await?;
-        continue_if(is_ours, row)
+        continue_if(is_ours, row)?;
+        Ok(Step::Moved)
     }
 }
 
-/// A block as the cursor needs it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Tip {
-    number: u64,
-    hash: BlockHash,
-    parent: BlockHash,
+/// Why blocks could not be read.
+enum Unread {
+    /// They are too much for one answer.
+    TooLarge,
+    /// Too few providers agree.
+    Because(String),
 }
 
 /// Reads blocks from every provider: the ones that enough agree on, from the first on and without a gap, and all
@@ -195,49 +211,60 @@ async fn read_blocks(
     ours: &Ours,
     numbers: Vec<u64>,
     with_transactions: bool,
-) -> Result<(Vec<Tip>, BTreeMap<TxHash, u64>), Trouble> {
+    finds: &mut Finds,
+) -> Result<Vec<BlockRef>, Unread> {
     let ask = |provider| blocks(provider, numbers.clone(), with_transactions);
     let said = ask_each(&view.providers, ask).await;
-    let answers: Vec<Vec<Option<Block>>> =
-        said.into_iter().filter_map(|(_, answer)| answer.ok()).collect();
+    let is_too_large =
+        |(_, answer): &(_, Result<_, _>)| matches!(answer, Err(ProviderError::TooLarge));
+    if said.iter().any(is_too_large) && numbers.len() > 1 {
+        return Err(Unread::TooLarge);
+    }
+    let answers: Vec<(usize, Vec<Option<Block>>)> = said
+        .into_iter()
+        .enumerate()
+        .filter_map(|(witness, (_, answer))| Some((witness, answer.ok()?)))
+        .collect();
     if answers.len() < view.quorum {
-        return Err(Trouble::Chain(format!(
-            "{} providers give blocks and {} are needed",
-            answers.len(),
-            view.quorum
+        let (count, needed) = (answers.len(), view.quorum);
+        return Err(Unread::Because(format!(
+            "{count} providers give blocks and {needed} are needed"
         )));
     }
-    let (mut read, mut found) = (Vec::<Tip>::new(), BTreeMap::new());
-    for place in 0..numbers.len() {
-        let versions = answers.iter().filter_map(|blocks| blocks.get(place)?.as_ref());
-        let versions: Vec<&Block> = versions.collect();
+    let mut read = Vec::<BlockRef>::new();
+    for (place, number) in numbers.iter().enumerate() {
+        let versions: Vec<(usize, &Block)> = answers
+            .iter()
+            .filter_map(|(witness, blocks)| Some((*witness, blocks.get(place)?.as_ref()?)))
+            .collect();
         let Some(tip) = agreed_tip(&versions, view.quorum) else {
             // Behind the head they may differ for a moment; what is agreed on goes on.
             if read.is_empty() && versions.len() >= view.quorum {
-                let number = versions.first().map_or(0, |block| block.at.number);
-                return Err(Trouble::Chain(format!(
-                    "providers disagree about block {number}: block hash"
-                )));
+                return Err(Unread::Because(format!("providers disagree about block {number}")));
             }
             break;
         };
-        if read.last().is_some_and(|before| before.hash != tip.parent && numbers.len() > 1) {
+        if read.last().is_some_and(|before| before.hash != tip.parent_hash) {
             break;
         }
         read.push(tip);
-        let transfers = versions.iter().flat_map(|block| &block.transfers);
-        let ours = transfers.filter(|one| ours.is_payee(one.to) && !ours.is_own(one.from));
-        found.extend(ours.map(|transfer| (transfer.tx_hash, tip.number)));
+        for (witness, block) in versions {
+            let is_ours = |to, from| ours.is_payee(to) && !ours.is_own(from);
+            let paying = block.transfers.iter().filter(|one| is_ours(one.to, one.from));
+            for transfer in paying {
+                finds.add(transfer.tx_hash, tip.number, witness);
+            }
+        }
     }
-    Ok((read, found))
+    Ok(read)
 }
 
-fn agreed_tip(versions: &[&Block], quorum: usize) -> Option<Tip> {
-    let hashes: HashSet<BlockHash> = versions.iter().map(|block| block.at.hash).collect();
-    let mut agreed = hashes
-        .into_iter()
-        .filter(|hash| versions.iter().filter(|block| block.at.hash == *hash).count() >= quorum);
-    let hash = agreed.next().filter(|_| agreed.next().is_none())?;
-    let at = versions.iter().find(|block| block.at.hash == hash)?.at;
-    Some(Tip { number: at.number, hash, parent: at.parent_hash })
+/// The block that enough show in the same words, its parent and time among them.
+fn agreed_tip(versions: &[(usize, &Block)], quorum: usize) -> Option<BlockRef> {
+    let count = |at: BlockRef| versions.iter().filter(|(_, block)| block.at == at).count();
+    let agreed = |at: &BlockRef| count(*at) >= quorum;
+    let tip = versions.iter().map(|(_, block)| block.at).find(agreed)?;
+    let is_rival = |at: BlockRef| at != tip && count(at) >= quorum;
+    let has_rival = versions.iter().any(|(_, block)| is_rival(block.at));
+    (!has_rival).then_some(tip)
 }

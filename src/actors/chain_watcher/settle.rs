@@ -1,12 +1,14 @@
 //! Moves deposits on: attributes what was seen, and credits what is final, each field of it read afresh and agreed on.
 
-use super::lookup::is_final;
+use std::time::Instant;
+
+use super::lookup::{Sighted, is_final};
 use super::observe::View;
-use super::value::Appraisal;
-use super::{State, Trouble};
+use super::value::{Appraisal, Valued};
+use super::{State, Trouble, height, part_end};
 use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::facts::{Sighting, Transfer, TxFacts};
-use crate::chain::quorum::{Agreement, facts};
+use crate::chain::quorum::{Agreement, block_ref};
 use crate::chain::rpc::BlockId;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, transaction, wallets};
@@ -22,8 +24,13 @@ use crate::domain::money::NanoUsd;
 const DEPOSITS: i64 = 50;
 /// Pause before a deposit that could not be settled is looked at again, in milliseconds.
 const PAUSE: i64 = 5_000;
-/// A contract's proof that nobody can check is left to a person after a day.
-const PROOF_WAIT: i64 = 86_400_000;
+/// The same where it is nobody's fault: old state and traces are not kept by every provider.
+const LONG_PAUSE: i64 = 60_000;
+/// How often unattributed deposits are held against the wallets once more, in milliseconds.
+const SWEEP: i64 = 60_000;
+/// A contract's proof that nobody can check, or a transfer that nobody can trace any more, is left to a person after
+/// a day.
+const PATIENCE: i64 = 86_400_000;
 
 /// A deposit's row, read into what its columns mean.
 struct Read {
@@ -41,16 +48,24 @@ enum Step {
     Change(DepositRow),
     /// Its facts have changed: they are stored anew.
     Renew(TxFacts),
+    /// Its block is not on the chain.
+    Gone,
     /// Its value is known; it may be credited.
     Credit(DepositRow),
-    /// Later.
-    Wait,
+    /// It has moved on.
+    Done,
+    /// Somebody has changed it, or it goes on by itself.
+    Later,
+    /// Providers do not agree on it, and the chain is in trouble until they do.
+    Doubt(String),
+    /// It waits for something that says nothing about the chain's state.
+    Wait(&'static str),
 }
 
 impl State {
-    /// Moves on what can be. Returns what providers could not agree on.
-    pub(super) async fn settle(&self, view: &View, ours: &Ours) -> Result<Vec<String>, Trouble> {
-        let mut doubts = Vec::new();
+    /// Moves on what can be.
+    pub(super) async fn settle(&mut self, view: &View, ours: &Ours) -> Result<(), Trouble> {
+        self.sweep().await?;
         // What was just attributed may be final already.
         for state in [DepositState::Seen, DepositState::Confirming] {
             let (chain_id, now) = (self.chain_id(), self.now());
@@ -60,133 +75,198 @@ impl State {
                 .database
                 .run(move |conn| deposits::due(conn, chain_id, final_number, now, DEPOSITS))
                 .await?;
+            let end = part_end();
             for row in due.into_iter().filter(|row| row.state() == Some(state)) {
-                self.settle_one(view, ours, row, &mut doubts).await?;
-            }
-        }
-        Ok(doubts)
-    }
-
-    async fn settle_one(
-        &self,
-        view: &View,
-        ours: &Ours,
-        row: DepositRow,
-        doubts: &mut Vec<String>,
-    ) -> Result<(), Trouble> {
-        let read = Read::try_from(row)?;
-        let step = if read.row.state() == Some(DepositState::Seen) {
-            self.attribute(&read).await?
-        } else if is_final(view, read.row.block_number) {
-            self.examine(view, &read, doubts).await?
-        } else {
-            Step::Wait
-        };
-        let now = self.now();
-        match step {
-            Step::Change(row) => {
-                let turns_out = row.account_id.is_some() && row.account_id != read.row.account_id;
-                let change = move |conn: &mut AnyConnection| {
-                    if deposits::change(conn, &row, now)? && turns_out {
-                        claims::settle_others(conn, &row, now)?;
-                    }
-                    Ok(())
-                };
-                self.write(|conn| transaction::write(conn, change)).await?;
-            }
-            Step::Renew(facts) => {
-                self.orphan_then_keep(read.row, facts, ours).await?;
-            }
-            Step::Credit(row) => self.credit(row).await?,
-            Step::Wait => {
-                let check_at = now.plus_millis(PAUSE).as_millis();
-                let waiting = DepositRow { check_at, ..read.row };
-                self.write(move |conn| Ok(deposits::change(conn, &waiting, now)?)).await?;
+                if Instant::now() > end {
+                    break;
+                }
+                self.settle_one(view, ours, row).await?;
             }
         }
         Ok(())
     }
 
-    /// Whose it is, by what was known at its inclusion or is known by now.
-    async fn attribute(&self, read: &Read) -> Result<Step, Trouble> {
-        let (chain_id, ends, at) = (self.chain_id(), (read.payer, read.payee), read.mined_at);
-        let whose = self.write(move |conn| Ok(attribute(conn, chain_id, ends, at)?)).await?;
-        let (state, reason, account_id, wallet_id) = match whose {
-            Attribution::Account { account_id, wallet_id } => {
-                (DepositState::Confirming, None, Some(account_id.0), wallet_id)
+    /// Finds deposits again whose payer was proven in the moment in which they were found to be nobody's.
+    async fn sweep(&mut self) -> Result<(), Trouble> {
+        let (chain_id, now) = (self.chain_id(), self.now());
+        if self.swept_at.is_some_and(|at| now.millis_since(at) < SWEEP) {
+            return Ok(());
+        }
+        self.swept_at = Some(now);
+        self.write(move |conn| {
+            for row in deposits::overlooked(conn, chain_id, DEPOSITS)? {
+                let seen = DepositRow {
+                    state: DepositState::Seen.as_str().to_owned(),
+                    check_at: now.as_millis(),
+                    ..row
+                };
+                deposits::change(conn, &seen, now)?;
             }
-            Attribution::Nobody => (DepositState::Unattributed, None, None, None),
-            Attribution::ErasedAccount => {
-                (DepositState::Held, Some(DepositReason::ErasedAccount), None, None)
-            }
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn settle_one(
+        &mut self,
+        view: &View,
+        ours: &Ours,
+        row: DepositRow,
+    ) -> Result<(), Trouble> {
+        let about = TxHash::from_slice(&row.tx_hash).map(|tx_hash| (tx_hash, Some(row.ordinal)));
+        let kept = row.clone();
+        let step = match self.next_step(view, ours, row).await {
+            // Its own trouble must not hold up the others.
+            Err(Trouble::Deposit(
+                error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
+            )) => Step::Doubt(super::whole(&error)),
+            other => other?,
         };
-        Ok(Step::Change(DepositRow {
-            state: state.as_str().to_owned(),
-            reason: reason.map(|reason| reason.as_str().to_owned()),
-            account_id,
-            wallet_id,
-            check_at: self.now().as_millis(),
-            ..read.row.clone()
-        }))
+        let now = self.now();
+        let mut check_at = now.plus_millis(PAUSE);
+        if let Step::Wait(why) = &step {
+            let (chain, deposit) = (&self.parts.chain.name, &kept.public_id);
+            tracing::warn!(chain, deposit, why, "a deposit waits");
+            check_at = now.plus_millis(LONG_PAUSE);
+        }
+        if let Some(about) = about {
+            match &step {
+                Step::Doubt(why) => self.doubts.raise(about, why.clone(), check_at),
+                _ => self.doubts.settle(about),
+            }
+        }
+        if matches!(step, Step::Doubt(_) | Step::Wait(_) | Step::Later) {
+            let waiting = DepositRow { check_at: check_at.as_millis(), ..kept };
+            self.write(move |conn| Ok(deposits::change(conn, &waiting, now)?)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next step of a deposit, as far as it can be taken.
+    async fn next_step(&self, view: &View, ours: &Ours, row: DepositRow) -> Result<Step, Trouble> {
+        let read = Read::try_from(row)?;
+        let now = self.now();
+        if read.row.state() == Some(DepositState::Seen) {
+            self.attribute(&read).await?;
+            return Ok(Step::Done);
+        }
+        if !is_final(view, read.row.block_number) {
+            return Ok(Step::Later);
+        }
+        match self.examine(view, &read).await? {
+            Step::Change(row) => {
+                self.write(move |conn| Ok(deposits::change(conn, &row, now)?)).await?;
+            }
+            Step::Renew(facts) => self.orphan_then_keep(read.row, facts, ours).await?,
+            Step::Gone => {
+                let row = read.row;
+                self.write(move |conn| Ok(record::orphan(conn, &row, now)?)).await?;
+            }
+            Step::Credit(row) => self.credit(row).await?,
+            step => return Ok(step),
+        }
+        Ok(Step::Done)
+    }
+
+    /// Whose it is, by what was known at its inclusion or is known by now.
+    async fn attribute(&self, read: &Read) -> Result<(), Trouble> {
+        let (chain_id, ends, at) = (self.chain_id(), (read.payer, read.payee), read.mined_at);
+        let (row, tx_hash, now) = (read.row.clone(), read.tx_hash, self.now());
+        // In one transaction: a wallet that is proven meanwhile either is seen here or sees the deposit.
+        let decide = move |conn: &mut AnyConnection| {
+            let (state, reason, account_id, wallet_id) = match attribute(conn, chain_id, ends, at)?
+            {
+                Attribution::Account { account_id, wallet_id } => {
+                    (DepositState::Confirming, None, Some(account_id.0), wallet_id)
+                }
+                Attribution::Nobody => (DepositState::Unattributed, None, None, None),
+                Attribution::ErasedAccount => {
+                    (DepositState::Held, Some(DepositReason::ErasedAccount), None, None)
+                }
+            };
+            let next = DepositRow {
+                state: state.as_str().to_owned(),
+                reason: reason.map(|reason| reason.as_str().to_owned()),
+                account_id,
+                wallet_id,
+                check_at: now.as_millis(),
+                ..row
+            };
+            if deposits::change(conn, &next, now)? {
+                claims::refuse_others(conn, chain_id, tx_hash, now)?;
+            }
+            Ok(())
+        };
+        Ok(self.write(move |conn| transaction::write(conn, decide)).await?)
     }
 
     /// Everything that enters a credit, asked again of all providers.
-    async fn examine(
-        &self,
-        view: &View,
-        read: &Read,
-        doubts: &mut Vec<String>,
-    ) -> Result<Step, Trouble> {
+    async fn examine(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
         let stands = |facts: &TxFacts| facts.transfers.iter().any(|one| is_same(one, &read.row));
         let is_coin = read.row.ordinal < 0;
         // Coins at the top of a transaction need no trace; others are found with one only.
         for wants_trace in [false, true] {
-            let verdict = facts(&view.providers, view.quorum, read.tx_hash, wants_trace).await;
-            let Some(sighting) = self.weigh(verdict, read.tx_hash, doubts) else {
-                return Ok(Step::Wait);
-            };
-            let Sighting::Mined(facts) = sighting else {
-                doubts.push(format!("the transaction {} is not in its block", read.tx_hash));
-                return Ok(Step::Wait);
+            let facts = match self.sight(view, read.tx_hash, wants_trace).await.sighted {
+                Sighted::Agreed(Sighting::Mined(facts)) => facts,
+                Sighted::Agreed(_) => return self.examine_block(view, read).await,
+                Sighted::Doubt(_) | Sighted::TooLarge if wants_trace => {
+                    return Ok(self.give_up_after_a_day(read, DepositReason::Untraceable));
+                }
+                Sighted::Doubt(why) => return Ok(Step::Doubt(why)),
+                Sighted::TooLarge => return Ok(Step::Wait("its transaction is too large")),
             };
             let is_there = facts.block_hash == read.block_hash && facts.is_success;
             if is_there && stands(&facts) {
-                return self.appraise(view, read, doubts).await;
+                return self.appraise(view, read).await;
             }
             if !is_there || !is_coin || wants_trace {
                 return Ok(Step::Renew(facts));
             }
         }
-        Ok(Step::Wait)
+        Ok(Step::Later)
     }
 
-    async fn appraise(
-        &self,
-        view: &View,
-        read: &Read,
-        doubts: &mut Vec<String>,
-    ) -> Result<Step, Trouble> {
-        let held = |reason: DepositReason, row: DepositRow| {
-            Step::Change(DepositRow {
-                state: DepositState::Held.as_str().to_owned(),
-                reason: Some(reason.as_str().to_owned()),
-                ..row
-            })
-        };
-        match self.is_proven_at_block(view, read, doubts).await? {
+    /// The transaction is in no block that enough know. If its own block is not on the chain, it is gone: it was seen
+    /// at the head, before the block was read and left again.
+    async fn examine_block(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
+        let number = height(read.row.block_number);
+        let verdict = block_ref(&view.providers, view.quorum, number).await;
+        Ok(match verdict.agreement {
+            Agreement::Agreed(Some(block)) if block.hash != read.block_hash => Step::Gone,
+            _ => Step::Doubt(format!(
+                "too few providers show the transaction {} in its block",
+                read.tx_hash
+            )),
+        })
+    }
+
+    /// Waits for what providers may not keep; then a person decides.
+    fn give_up_after_a_day(&self, read: &Read, reason: DepositReason) -> Step {
+        if self.now().millis_since(read.mined_at) <= PATIENCE {
+            return Step::Wait("providers do not show how it was made, or proven");
+        }
+        held(reason, read.row.clone())
+    }
+
+    async fn appraise(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
+        match self.is_proven_at_block(view, read).await? {
             Some(true) => {}
             Some(false) => return Ok(held(DepositReason::ProofInvalidAtBlock, read.row.clone())),
-            None => return Ok(Step::Wait),
+            None => {
+                return Ok(self.give_up_after_a_day(read, DepositReason::ProofInvalidAtBlock));
+            }
         }
         let asset = Asset::from_column(read.row.token.as_deref());
         let raw = read.row.raw_amount.parse().ok();
         let (Some(asset), Some(raw)) = (asset, raw) else {
             return Err(DepositError::Unreadable(read.row.public_id.clone()).into());
         };
-        let Some(appraisal) = self.value(view, asset, raw, read.mined_at, doubts).await? else {
-            return Ok(Step::Wait);
-        };
-        let Appraisal { value, hold, minimum, source } = appraisal;
+        let Appraisal { value, hold, minimum, source } =
+            match self.value(view, asset, raw, read.mined_at).await {
+                Valued::As(appraisal) => appraisal,
+                Valued::Doubt(why) => return Ok(Step::Doubt(why)),
+            };
         let (feed, round, answer) = match source {
             Some((feed, round, answer)) => {
                 (Some(feed.as_bytes().to_vec()), Some(round), Some(answer))
@@ -213,17 +293,12 @@ impl State {
             .await?;
         Ok(match reached {
             credit::Reached::Yes => Step::Credit(row),
-            credit::Reached::NotYet | credit::Reached::Changed => Step::Wait,
+            credit::Reached::NotYet | credit::Reached::Changed => Step::Later,
         })
     }
 
     /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is not known yet.
-    async fn is_proven_at_block(
-        &self,
-        view: &View,
-        read: &Read,
-        doubts: &mut Vec<String>,
-    ) -> Result<Option<bool>, Trouble> {
+    async fn is_proven_at_block(&self, view: &View, read: &Read) -> Result<Option<bool>, Trouble> {
         let Some(id) = read.row.wallet_id else { return Ok(Some(true)) };
         let wallet = self.parts.database.run(move |conn| wallets::get(conn, id)).await?;
         let Some(wallet) = wallet else { return Ok(Some(false)) };
@@ -245,9 +320,8 @@ impl State {
         if let Agreement::Agreed(is_valid) = verdict.agreement {
             return Ok(Some(is_valid));
         }
-        doubts.push(format!("the proof of {} cannot be checked", read.payer.checksummed()));
-        let is_old = self.now().millis_since(read.mined_at) > PROOF_WAIT;
-        Ok(is_old.then_some(false))
+        // A contract of the user's choice may answer each provider differently.
+        Ok(None)
     }
 
     async fn credit(&self, row: DepositRow) -> Result<(), Trouble> {
@@ -278,6 +352,14 @@ impl State {
         .await?;
         Ok(())
     }
+}
+
+fn held(reason: DepositReason, row: DepositRow) -> Step {
+    Step::Change(DepositRow {
+        state: DepositState::Held.as_str().to_owned(),
+        reason: Some(reason.as_str().to_owned()),
+        ..row
+    })
 }
 
 fn is_same(transfer: &Transfer, row: &DepositRow) -> bool {

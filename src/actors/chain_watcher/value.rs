@@ -1,7 +1,7 @@
 //! What a deposit is worth by the feed's round in force when it was mined.
 
+use super::State;
 use super::observe::View;
-use super::{State, Trouble};
 use crate::chain::feed::price_at;
 use crate::chain::quorum::Agreement;
 use crate::deposits::valuation::{Coin, Round, Valuation, value};
@@ -22,16 +22,23 @@ pub(super) struct Appraisal {
     pub(super) source: Option<(EvmAddress, String, String)>,
 }
 
+/// Whether it could be found out.
+pub(super) enum Valued {
+    /// This.
+    As(Appraisal),
+    /// Not now, and why.
+    Doubt(String),
+}
+
 impl State {
-    /// Values a deposit; `None` where providers do not agree yet.
+    /// Values a deposit.
     pub(super) async fn value(
         &self,
         view: &View,
         asset: Asset,
         raw: RawAmount,
         mined_at: UnixMillis,
-        doubts: &mut Vec<String>,
-    ) -> Result<Option<Appraisal>, Trouble> {
+    ) -> Valued {
         let chain = &self.parts.chain;
         let coin = match asset {
             Asset::Native => chain.native.as_ref().map(Coin::Native),
@@ -40,9 +47,9 @@ impl State {
             }
         };
         let Some(coin) = coin else {
-            return Err(Trouble::Chain(
-                "a deposit is in a coin that is no longer configured".to_owned(),
-            ));
+            return Valued::Doubt(
+                "a deposit is in a coin that is not configured any more".to_owned(),
+            );
         };
         let (feed, minimum) = match coin {
             Coin::Native(native) => (Some(&native.feed), native.minimum),
@@ -51,7 +58,9 @@ impl State {
         let (mut round, mut source) = (None, None);
         if let Some(feed) = feed {
             let decimals = self.feed_decimals.as_ref().and_then(|all| all.get(&feed.address));
-            let Some(&decimals) = decimals else { return Ok(None) };
+            let Some(&decimals) = decimals else {
+                return Valued::Doubt(format!("{} was not checked yet", feed.description));
+            };
             let verdict =
                 price_at(&view.providers, view.quorum, feed.address, mined_at, self.now()).await;
             self.note_dissent(&verdict.dissenting, "price feed");
@@ -64,11 +73,8 @@ impl State {
                 }
                 Agreement::Agreed(None) => {}
                 _ => {
-                    doubts.push(format!(
-                        "providers do not agree on the price of {}",
-                        feed.description
-                    ));
-                    return Ok(None);
+                    let name = &feed.description;
+                    return Valued::Doubt(format!("providers do not agree on the price of {name}"));
                 }
             }
         }
@@ -76,6 +82,6 @@ impl State {
             Valuation::Worth(value) => (Some(value), None),
             Valuation::Held(reason, value) => (value, Some(reason)),
         };
-        Ok(Some(Appraisal { value, hold, minimum, source }))
+        Valued::As(Appraisal { value, hold, minimum, source })
     }
 }

@@ -95,10 +95,16 @@ impl Shop {
     /// With further settings, and lines of the chain's own table.
     pub(crate) fn open_with(change: impl FnOnce(Builder) -> Builder, lines: &str) -> Self {
         let mint = Mint::open();
+        let toml = mint.toml(lines);
+        Self::on(mint, &toml, change)
+    }
+
+    /// On a chain that stands, with `[[chains]]` as it is given.
+    pub(crate) fn on(mint: Mint, toml: &str, change: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = Builder::new()
             .upstream("sandbox", super::sandbox::sandbox())
             .set("deposits.claims_per_hour_per_account", 100_000)
-            .section(&mint.toml(lines));
+            .section(toml);
         let app = change(builder).start();
         let shop = Self { app, mint };
         shop.keep_time();
@@ -167,37 +173,44 @@ impl Shop {
         self.app.db(|conn| chains::find(conn, ChainId(CHAIN_ID.cast_signed())).unwrap())
     }
 
-    /// Waits until everything up to the chain's head was read with nothing left in doubt, twice over, so that what
-    /// followed from it was done as well.
+    /// Waits until everything up to the chain's head was read, and what followed from it was done as well.
     pub(crate) fn caught_up(&self) -> ChainRow {
-        for _ in 0..2 {
-            self.keep_time();
-            let from = self.cursor().map_or(-1, |row| row.revision);
-            // What has waited comes round again.
-            self.app.clock.advance(0);
-            eventually("the watcher to catch up", || {
-                let row = self.cursor()?;
-                let head = i64::try_from(self.mint.chain.head()).unwrap();
-                (row.revision > from + 3 && row.scanned_number == head).then_some(())
-            });
-        }
+        self.keep_time();
+        eventually("the watcher to catch up", || {
+            let head = i64::try_from(self.mint.chain.head()).unwrap();
+            (self.cursor()?.scanned_number == head).then_some(())
+        });
+        self.rounds(3);
         self.cursor().unwrap()
+    }
+
+    /// Lets the watcher go round so many times from now on.
+    pub(crate) fn rounds(&self, count: usize) {
+        // Each begins with this question, so that of those that are begun one may not have ended.
+        let begun =
+            || self.mint.alpha.count("eth_chainId").max(self.mint.beta.count("eth_chainId"));
+        let from = begun();
+        eventually("rounds of the watcher", || (begun() > from + count).then_some(()));
     }
 
     /// Waits for the chain to be in trouble for a reason that has these words.
     pub(crate) fn in_trouble(&self, words: &str) -> String {
-        eventually(&format!("trouble with {words:?}"), || {
-            self.keep_time();
-            let row = self.cursor()?;
-            let detail = row.status_detail?;
+        let mut last = None;
+        let found = super::wait::within(super::wait::PATIENCE, || {
+            // What was put off comes round again.
+            self.app.clock.advance(200);
+            last = self.cursor();
+            let row = last.as_ref()?;
+            let detail = row.status_detail.clone()?;
             (row.status != "ok" && detail.contains(words)).then_some(detail)
-        })
+        });
+        found.unwrap_or_else(|| panic!("in vain: waited for trouble with {words:?}: {last:#?}"))
     }
 
     /// Waits for the chain to be well.
     pub(crate) fn well(&self) {
         eventually("the chain to be well", || {
-            self.keep_time();
+            self.app.clock.advance(50);
             (self.cursor()?.status == "ok").then_some(())
         });
     }
