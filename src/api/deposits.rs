@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Body, answer};
 use super::refusal::Refusal;
 use super::{Api, deposits::document::Chains};
-use crate::db::chains;
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self as rows, DepositRow};
+use crate::db::{AnyConnection, chains};
 use crate::deposits::DepositError;
 use crate::deposits::claims::{self, Submitted};
-use crate::domain::evm::TxHash;
+use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::ids::AccountId;
 
 pub(super) use options::options;
 
@@ -118,7 +119,7 @@ pub(super) async fn list(
     .await
 }
 
-/// `GET /api/v1/deposits/{id}`: a deposit or a claim of the account.
+/// `GET /api/v1/deposits/{id}`: a deposit or a claim of the account, or a deposit that a claim of it lists.
 pub(super) async fn show(
     http: HttpRequest,
     payload: Payload,
@@ -132,8 +133,10 @@ pub(super) async fn show(
             if let Some(claim) = claim.filter(|claim| claim.account_id == account_id.0) {
                 return Ok(Some(Found::Claim(claim)));
             }
-            let row = rows::find(conn, &id)?.filter(|row| row.account() == Some(account_id));
-            let Some(row) = row else { return Ok(None) };
+            let Some(row) = rows::find(conn, &id)? else { return Ok(None) };
+            if !is_shown(conn, &row, account_id)? {
+                return Ok(None);
+            }
             Ok::<_, DepositError>(Some(Found::Deposit(Box::new(row), chains::all(conn)?)))
         });
         match found.await? {
@@ -152,6 +155,21 @@ pub(super) async fn show(
 enum Found {
     Claim(ClaimRow),
     Deposit(Box<DepositRow>, Vec<chains::ChainRow>),
+}
+
+/// Whether a deposit is shown to an account: its own, or one that a claim of it lists.
+fn is_shown(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    account_id: AccountId,
+) -> Result<bool, DepositError> {
+    if row.account_id.is_some() {
+        return Ok(row.account() == Some(account_id));
+    }
+    let Some(tx_hash) = TxHash::from_slice(&row.tx_hash) else { return Ok(false) };
+    let chain_id = ChainId(row.chain_id);
+    let claim = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
+    Ok(claim.is_some() && claims::may_see(conn, row, account_id)?)
 }
 
 /// A claim with the deposits that were found in its transaction.

@@ -98,6 +98,23 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>
     Ok(accounts::table.find(id.0).select(AccountRow::as_select()).first(conn).optional()?)
 }
 
+/// Keeps other transactions that lock the account waiting until this one ends. On SQLite a write transaction does so
+/// anyway.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn lock(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        accounts::table
+            .find(id.0)
+            .select(accounts::id)
+            .for_no_key_update()
+            .first::<i64>(conn)
+            .optional()?;
+    }
+    Ok(())
+}
+
 /// A page of accounts in the order they were opened, beginning behind `after`.
 ///
 /// # Errors

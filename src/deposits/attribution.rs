@@ -2,7 +2,7 @@
 //! at inclusion by the link then in force, else by the first proof after it.
 
 use crate::db::deposits::{self, DepositRow};
-use crate::db::wallets::{self, WalletRow};
+use crate::db::wallets::{self, EVERY_CHAIN, WalletRow};
 use crate::db::{AnyConnection, DbError, deposit_addresses};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
@@ -51,14 +51,19 @@ pub fn attribute(
     })
 }
 
-/// The link in force at `at`, else the first that was made after it. `links` are in the order of their proofs.
+/// The link in force at `at`, else the first that was made after it. `links` are in the order of their proofs. Where a
+/// key and the code that it has delegated to (EIP-7702) speak for two accounts at once, the key does: the code may
+/// accept anybody's signature.
 fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
     let at = at.as_millis();
     let in_force = |link: &&WalletRow| {
         link.proven_at <= at && link.ended_at.is_none_or(|ended_at| ended_at > at)
     };
     let after = |link: &&WalletRow| link.proven_at > at;
-    links.iter().rev().find(in_force).or_else(|| links.iter().find(after))
+    let is_key_pair = |link: &&WalletRow| link.chain_id == EVERY_CHAIN.0;
+    let current = || links.iter().rev().filter(in_force);
+    let by_key = current().find(is_key_pair);
+    by_key.or_else(|| current().next()).or_else(|| links.iter().find(after))
 }
 
 /// Sends on what waits for a proof of `payer`, now that there is one: on its chain, or on all. The watcher finds out
@@ -102,6 +107,22 @@ mod tests {
             ended_at,
             end_reason: None,
         }
+    }
+
+    #[test]
+    fn a_key_goes_before_the_code_that_it_has_delegated_to() {
+        let by_code = |link: WalletRow| WalletRow { chain_id: 8453, ..link };
+        let links = [
+            by_code(link(1, 100, None)),
+            link(2, 200, Some(500)),
+            by_code(link(3, 300, None)),
+            by_code(link(4, 600, None)),
+        ];
+        let at = |at| deciding_link(&links, UnixMillis::from_millis(at)).map(|link| link.id);
+        assert_eq!(at(50), Some(1));
+        assert_eq!(at(150), Some(1));
+        assert_eq!((at(250), at(450)), (Some(2), Some(2)));
+        assert_eq!((at(550), at(700)), (Some(3), Some(4)));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use super::DepositError;
 use crate::config::Deposits;
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, transaction};
+use crate::db::{AnyConnection, accounts, deposit_addresses, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{ClaimReason, ClaimState};
-use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::evm::{ChainId, EvmAddress, TxHash};
 use crate::domain::ids::{AccountId, public_id};
 
 /// Milliseconds of the window in which claims are counted.
@@ -39,18 +39,8 @@ pub fn submit(
     limits: &Deposits,
     now: UnixMillis,
 ) -> Result<Submitted, DepositError> {
-    let stored = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
-    let is_refused =
-        |claim: &ClaimRow| ClaimState::parse(&claim.state) == Some(ClaimState::Rejected);
-    if let Some(claim) = stored.as_ref().filter(|claim| !is_refused(claim)) {
-        return Ok(Submitted::Kept(claim.clone()));
-    }
-    let (open, recent) = deposit_claims::counts(conn, account_id, now.plus_millis(-HOUR))?;
-    if open >= limits.open_claims_max_per_account.into() {
-        return Ok(Submitted::TooManyOpen);
-    }
-    if recent >= limits.claims_per_hour_per_account.into() {
-        return Ok(Submitted::TooManyRecent);
+    if let Some(claim) = standing(conn, account_id, chain_id, tx_hash)? {
+        return Ok(Submitted::Kept(claim));
     }
     let row = ClaimRow {
         id: 0,
@@ -66,8 +56,20 @@ pub fn submit(
         updated_at: now.as_millis(),
     };
     transaction::write(conn, |conn| {
+        // Those that come at once are counted one after the other.
+        accounts::lock(conn, account_id)?;
+        if let Some(claim) = standing(conn, account_id, chain_id, tx_hash)? {
+            return Ok(Submitted::Kept(claim));
+        }
+        let (open, recent) = deposit_claims::counts(conn, account_id, now.plus_millis(-HOUR))?;
+        if open >= limits.open_claims_max_per_account.into() {
+            return Ok(Submitted::TooManyOpen);
+        }
+        if recent >= limits.claims_per_hour_per_account.into() {
+            return Ok(Submitted::TooManyRecent);
+        }
         let claim = deposit_claims::submit(conn, &row)?;
-        if stored.is_some() {
+        if claim.public_id != row.public_id {
             deposit_claims::reopen(conn, claim.id, now)?;
         }
         // What the scan has found already needs no look-up.
@@ -77,8 +79,20 @@ pub fn submit(
     })
 }
 
-/// The deposits of the claimed transaction, as far as the claiming account may see them: its own, and those that
-/// nobody has proven the payer of.
+/// A claim that was made before and not refused.
+fn standing(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+) -> Result<Option<ClaimRow>, DepositError> {
+    let stored = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
+    let is_refused =
+        |claim: &ClaimRow| ClaimState::parse(&claim.state) == Some(ClaimState::Rejected);
+    Ok(stored.filter(|claim| !is_refused(claim)))
+}
+
+/// The deposits of the claimed transaction, as far as the claiming account may see them.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -86,9 +100,32 @@ pub fn deposits_of(
     conn: &mut AnyConnection,
     claim: &ClaimRow,
 ) -> Result<Vec<DepositRow>, DepositError> {
-    let mut rows = of_claim(conn, claim)?;
-    rows.retain(|row| row.account_id.is_none_or(|id| id == claim.account_id));
-    Ok(rows)
+    let mut visible = Vec::new();
+    for row in of_claim(conn, claim)? {
+        if may_see(conn, &row, AccountId(claim.account_id))? {
+            visible.push(row);
+        }
+    }
+    Ok(visible)
+}
+
+/// Whether an account that claims a deposit's transaction may see the deposit: it is its own, or nobody's so far.
+/// What was paid to somebody's own address is nobody else's, whether that account is still there or not.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn may_see(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    account_id: AccountId,
+) -> Result<bool, DepositError> {
+    if let Some(owner) = row.account() {
+        return Ok(owner == account_id);
+    }
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let payee = EvmAddress::from_slice(&row.payee).ok_or_else(unreadable)?;
+    let derived = deposit_addresses::find(conn, payee)?;
+    Ok(derived.is_none_or(|address| address.account_id == Some(account_id.0)))
 }
 
 /// Settles a claim by deposits that are known already; whether there are any.
@@ -104,8 +141,11 @@ pub fn settle_by_rows(
     if rows.is_empty() {
         return Ok(false);
     }
-    let is_others = |row: &DepositRow| row.account_id.is_some_and(|id| id != claim.account_id);
-    let (state, reason) = if rows.iter().all(is_others) {
+    let mut is_others = true;
+    for row in &rows {
+        is_others &= !may_see(conn, row, AccountId(claim.account_id))?;
+    }
+    let (state, reason) = if is_others {
         (ClaimState::Rejected, Some(ClaimReason::OtherAccount))
     } else {
         (ClaimState::Matched, None)

@@ -25,8 +25,12 @@ pub enum HexError {
 /// # Errors
 /// [`HexError`].
 pub fn parse_fixed<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
-    let bytes = parse_bytes(text)?;
-    bytes.try_into().map_err(|_| HexError::Length(N.saturating_mul(2)))
+    let length = HexError::Length(N.saturating_mul(2));
+    let bytes = parse_bytes(text).map_err(|error| match error {
+        HexError::Length(_) => length,
+        other => other,
+    })?;
+    bytes.try_into().map_err(|_| length)
 }
 
 /// Reads `0x` and any even number of hexadecimal digits.
@@ -303,7 +307,7 @@ mod tests {
         let hash = format!("0x{}", "aB".repeat(32));
         assert_eq!(hash.parse::<TxHash>().unwrap().to_string(), hash.to_lowercase());
         assert_eq!("100".parse::<TxHash>(), Err(HexError::NoPrefix));
-        assert_eq!("0x1".parse::<TxHash>(), Err(HexError::Length(2)));
+        assert_eq!("0x1".parse::<TxHash>(), Err(HexError::Length(64)));
         assert_eq!("0x11".parse::<TxHash>(), Err(HexError::Length(64)));
         assert_eq!("0xzz".parse::<TxHash>(), Err(HexError::Digit));
         assert_eq!("0xé".parse::<TxHash>(), Err(HexError::Digit));

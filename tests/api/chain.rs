@@ -2,6 +2,8 @@
 
 mod actor;
 mod agreement;
+mod deposit_api;
+mod deposit_words;
 mod deposits;
 mod facts;
 mod faults;
@@ -10,4 +12,5 @@ mod node;
 mod provider;
 mod scan;
 mod signatures;
+mod theft;
 mod wallets;

@@ -1,6 +1,6 @@
 //! `/api/v1` as a script asks it.
 
-use ethers_core::types::Address;
+use ethers_core::types::{Address, H256};
 use serde_json::{Value, json};
 
 use super::app::{Account, TestApp};
@@ -27,6 +27,12 @@ impl TestApp {
     pub(crate) fn prove(&self, account: &Account, message: &str, signature: &[u8]) -> Response {
         let body = json!({ "message": message, "signature": hex(signature) });
         self.api_post(account, "/api/v1/wallets", &body)
+    }
+
+    /// Claims a transaction on the chain `base`.
+    pub(crate) fn claim(&self, account: &Account, tx: H256) -> Response {
+        let body = json!({ "chain": "base", "tx_hash": hex(tx.as_bytes()) });
+        self.api_post(account, "/api/v1/deposits", &body)
     }
 
     /// The wallets that an account is told of.

@@ -52,6 +52,11 @@ impl Wallet {
         Self::from_key(&keccak256([b'w', number]))
     }
 
+    /// The same for a test that needs many.
+    pub(crate) fn counted(number: u32) -> Self {
+        Self::from_key(&keccak256(number.to_be_bytes()))
+    }
+
     fn from_key(key: &[u8]) -> Self {
         Self { key: SigningKey::from_slice(key).unwrap() }
     }
