@@ -2,11 +2,20 @@
 
 mod actor;
 mod agreement;
+mod claims;
+mod crowd;
 mod deposits;
 mod facts;
 mod faults;
 mod feed;
+mod kills;
+mod liars;
 mod node;
+mod payers;
 mod provider;
+mod reading;
+mod reorgs;
 mod scan;
 mod signatures;
+mod takeover;
+mod troubles;
