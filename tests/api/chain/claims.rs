@@ -153,11 +153,10 @@ fn whoever_claims_first_gets_nothing_by_it() {
 #[test]
 fn coins_from_within_are_credited_on_claim_each_frame_by_itself() {
     let shop = Shop::open();
-    let account = shop.app.account("0");
+    // The contract passes on what the wallet sends along: it stays the wallet's payment.
+    let account = shop.holder_of(1);
     let (chain, treasury) = (&shop.mint.chain, shop.mint.treasury);
     let payer = chain.deploy("Payer", ());
-    // A contract that nobody can sign for; here the account has it all the same.
-    shop.link(&account, payer.address, shop.app.clock.now());
     let from = chain.account(1);
     let one = chain.send_paying(from, &payer, "pay", (treasury,), U256::exp10(16));
     let wei = |part: u64| U256::exp10(15) * part;
@@ -201,10 +200,9 @@ fn coins_from_within_that_nobody_can_trace_are_refused_with_the_reason() {
 #[test]
 fn coins_from_within_that_cannot_be_traced_again_wait_for_a_person() {
     let shop = Shop::open();
-    let account = shop.app.account("0");
+    let account = shop.holder_of(1);
     let (chain, treasury) = (&shop.mint.chain, shop.mint.treasury);
     let payer = chain.deploy("Payer", ());
-    shop.link(&account, payer.address, shop.app.clock.now());
     let tx = chain.send_paying(chain.account(1), &payer, "pay", (treasury,), U256::exp10(16));
     shop.mine(1);
     shop.claim(&account, tx);
