@@ -1,4 +1,5 @@
-// The chain, a node of anvil, as its owner sees it: mocks are put on it, purses filled, blocks mined.
+// The chain, a node of anvil, as its owner sees it: mocks are put on it, purses are filled, blocks
+// are mined.
 
 import { readFileSync } from 'node:fs';
 

@@ -1,6 +1,7 @@
 // Puts a token and price feeds on a fresh chain, and prints what a gateway's settings say of it.
 
-import { NAME, chain, contracts, deploy, finalize, mined, node, purse, rich, rpcUrl, walletOf } from './chain.mjs';
+import { NAME, chain, contracts, deploy, finalize, mined, node } from './chain.mjs';
+import { purse, rich, rpcUrl, walletOf } from './chain.mjs';
 
 const wallet = walletOf(rich(0));
 const treasury = rich(9).address;
@@ -31,7 +32,8 @@ name = "${NAME}"
 display_name = "${chain.name}"
 chain_id = ${chain.id}
 treasury = "${treasury}"
-# The one node is our own, so there is nobody for it to agree with. Where others are asked, at least 2 must agree.
+# The one node is our own, so there is nobody for it to agree with. Where others are asked, at least
+# 2 must agree.
 quorum = 1
 poll_millis = 200
 [[chains.providers]]
