@@ -4,6 +4,7 @@
 
 mod assets;
 mod doubts;
+mod examine;
 mod finds;
 mod lease;
 mod lookup;

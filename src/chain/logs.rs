@@ -93,8 +93,10 @@ fn transfer(
     tokens: &HashSet<&EvmAddress>,
     payees: &HashSet<&EvmAddress>,
 ) -> Option<TransferLog> {
-    let (_, payee, _) = transfer_of(log)?;
-    let is_ours = tokens.contains(&log.address.0) && payees.contains(&payee);
+    let (_, payee, amount) = transfer_of(log)?;
+    // Of nothing at all there is any amount, for nothing but the fee.
+    let has_amount = amount != [0; 32];
+    let is_ours = has_amount && tokens.contains(&log.address.0) && payees.contains(&payee);
     let is_there = log.removed != Some(true);
     (is_ours && is_there).then_some(TransferLog {
         block_number: log.block_number?.0,

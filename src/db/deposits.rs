@@ -2,6 +2,7 @@
 //! cannot both be right.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use super::schema::{deposits, wallets};
 use super::wallets::EVERY_CHAIN;
@@ -12,7 +13,9 @@ use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 
 /// A deposit as the table holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset,
+)]
 #[diesel(table_name = deposits, treat_none_as_null = true)]
 pub struct DepositRow {
     /// Row number, never shown. 0 in a row that is to be inserted by [`insert`].
@@ -232,29 +235,54 @@ pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbErr
     Ok(rows)
 }
 
-/// What a watcher has to move on: seen ones of any block, confirming ones up to the final block. The ones that
-/// have waited longest come first.
+/// What was seen and has no owner yet. The ones that have waited longest come first.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn due(
+pub fn seen(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let rows = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::state.eq(DepositState::Seen.as_str()))
+        .filter(deposits::check_at.le(now.as_millis()))
+        .order((deposits::check_at, deposits::id))
+        .limit(limit)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// What confirms in blocks up to the final one: of each account the one that has waited longest, then of each account
+/// its second, and so on. So an account that pays often and little holds up nobody else.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn confirming(
     conn: &mut AnyConnection,
     chain_id: ChainId,
     final_number: i64,
     now: UnixMillis,
     limit: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
-    let is_final = deposits::state
-        .eq(DepositState::Confirming.as_str())
-        .and(deposits::block_number.le(final_number));
-    let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::state.eq(DepositState::Seen.as_str()).or(is_final))
-        .filter(deposits::check_at.le(now.as_millis()))
-        .order((deposits::check_at, deposits::id))
-        .limit(limit)
-        .select(DepositRow::as_select())
-        .load(conn)?;
+    // Both databases take `$1`; both have window functions.
+    let rows = diesel::sql_query(
+        "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount, block_number, block_hash,
+                block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed, price_round, price_answer,
+                credit_number, revision, check_at, created_at, updated_at
+         FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn
+               FROM deposits
+               WHERE chain_id = $1 AND state = 'confirming' AND block_number <= $2 AND check_at <= $3) AS waiting
+         ORDER BY turn, check_at, id LIMIT $4",
+    )
+    .bind::<BigInt, _>(chain_id.0)
+    .bind::<BigInt, _>(final_number)
+    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(limit)
+    .load(conn)?;
     Ok(rows)
 }
 

@@ -2,48 +2,47 @@
 
 use std::time::Instant;
 
-use super::lookup::{Sighted, is_final};
+use futures_util::future::join_all;
+
+use super::lookup::is_final;
 use super::observe::View;
-use super::value::{Appraisal, Valued};
-use super::{State, Trouble, height, part_end};
-use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
-use crate::chain::facts::{Sighting, Transfer, TxFacts};
-use crate::chain::quorum::{Agreement, block_ref};
-use crate::chain::rpc::BlockId;
+use super::{State, Trouble, part_end};
+use crate::chain::facts::TxFacts;
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, transaction, wallets};
+use crate::db::{AnyConnection, transaction};
 use crate::deposits::attribution::{Attribution, attribute};
 use crate::deposits::ours::Ours;
 use crate::deposits::{DepositError, claims, credit, record};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::{Asset, DepositReason, DepositState};
+use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
 use crate::domain::money::NanoUsd;
 
-/// Deposits that are moved on in one round.
+/// Deposits that are credited in one round.
 const DEPOSITS: i64 = 50;
+/// Those of them that are asked about at once.
+const AT_ONCE: usize = 8;
+/// Deposits that get their owner in one round, for which nobody is asked.
+const SEEN: i64 = 200;
 /// Pause before a deposit that could not be settled is looked at again, in milliseconds.
 const PAUSE: i64 = 5_000;
 /// The same where it is nobody's fault: old state and traces are not kept by every provider.
 const LONG_PAUSE: i64 = 60_000;
 /// How often unattributed deposits are held against the wallets once more, in milliseconds.
 const SWEEP: i64 = 60_000;
-/// A contract's proof that nobody can check, or a transfer that nobody can trace any more, is left to a person after
-/// a day.
-const PATIENCE: i64 = 86_400_000;
 
 /// A deposit's row, read into what its columns mean.
-struct Read {
-    row: DepositRow,
-    tx_hash: TxHash,
-    payer: EvmAddress,
+pub(super) struct Read {
+    pub(super) row: DepositRow,
+    pub(super) tx_hash: TxHash,
+    pub(super) payer: EvmAddress,
     payee: EvmAddress,
-    block_hash: BlockHash,
-    mined_at: UnixMillis,
+    pub(super) block_hash: BlockHash,
+    pub(super) mined_at: UnixMillis,
 }
 
 /// What a look at a deposit says.
-enum Step {
+pub(super) enum Step {
     /// The row as it should be now.
     Change(DepositRow),
     /// Its facts have changed: they are stored anew.
@@ -66,22 +65,23 @@ impl State {
     /// Moves on what can be.
     pub(super) async fn settle(&mut self, view: &View, ours: &Ours) -> Result<(), Trouble> {
         self.sweep().await?;
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let seen = move |conn: &mut AnyConnection| deposits::seen(conn, chain_id, now, SEEN);
+        for row in self.parts.database.run(seen).await? {
+            self.settle_some(view, ours, vec![row]).await?;
+        }
         // What was just attributed may be final already.
-        for state in [DepositState::Seen, DepositState::Confirming] {
-            let (chain_id, now) = (self.chain_id(), self.now());
-            let final_number = super::column(view.final_number);
-            let due = self
-                .parts
-                .database
-                .run(move |conn| deposits::due(conn, chain_id, final_number, now, DEPOSITS))
-                .await?;
-            let end = part_end();
-            for row in due.into_iter().filter(|row| row.state() == Some(state)) {
-                if Instant::now() > end {
-                    break;
-                }
-                self.settle_one(view, ours, row).await?;
+        let (now, final_number) = (self.now(), super::column(view.final_number));
+        let due = move |conn: &mut AnyConnection| {
+            deposits::confirming(conn, chain_id, final_number, now, DEPOSITS)
+        };
+        let due = self.parts.database.run(due).await?;
+        let end = part_end();
+        for some in waves(due) {
+            if Instant::now() > end {
+                break;
             }
+            self.settle_some(view, ours, some).await?;
         }
         Ok(())
     }
@@ -108,15 +108,29 @@ impl State {
         Ok(())
     }
 
-    async fn settle_one(
+    /// Moves on some deposits at once, each by itself.
+    async fn settle_some(
         &mut self,
         view: &View,
         ours: &Ours,
-        row: DepositRow,
+        some: Vec<DepositRow>,
     ) -> Result<(), Trouble> {
-        let about = TxHash::from_slice(&row.tx_hash).map(|tx_hash| (tx_hash, Some(row.ordinal)));
-        let kept = row.clone();
-        let step = match self.next_step(view, ours, row).await {
+        let steps = some.iter().map(|row| self.next_step(view, ours, row.clone()));
+        let steps = join_all(steps).await;
+        for (row, step) in some.into_iter().zip(steps) {
+            self.conclude(row, step).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a deposit waits for, if it has not moved on.
+    async fn conclude(
+        &mut self,
+        kept: DepositRow,
+        step: Result<Step, Trouble>,
+    ) -> Result<(), Trouble> {
+        let about = TxHash::from_slice(&kept.tx_hash).map(|tx_hash| (tx_hash, Some(kept.ordinal)));
+        let step = match step {
             // Its own trouble must not hold up the others.
             Err(Trouble::Deposit(
                 error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
@@ -201,129 +215,6 @@ impl State {
         Ok(self.write(move |conn| transaction::write(conn, decide)).await?)
     }
 
-    /// Everything that enters a credit, asked again of all providers.
-    async fn examine(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        let stands = |facts: &TxFacts| facts.transfers.iter().any(|one| is_same(one, &read.row));
-        let is_coin = read.row.ordinal < 0;
-        // Coins at the top of a transaction need no trace; others are found with one only.
-        for wants_trace in [false, true] {
-            let facts = match self.sight(view, read.tx_hash, wants_trace).await.sighted {
-                Sighted::Agreed(Sighting::Mined(facts)) => facts,
-                Sighted::Agreed(_) => return self.examine_block(view, read).await,
-                Sighted::Doubt(_) | Sighted::TooLarge if wants_trace => {
-                    return Ok(self.give_up_after_a_day(read, DepositReason::Untraceable));
-                }
-                Sighted::Doubt(why) => return Ok(Step::Doubt(why)),
-                Sighted::TooLarge => return Ok(Step::Wait("its transaction is too large")),
-            };
-            let is_there = facts.block_hash == read.block_hash && facts.is_success;
-            if is_there && stands(&facts) {
-                return self.appraise(view, read).await;
-            }
-            if !is_there || !is_coin || wants_trace {
-                return Ok(Step::Renew(facts));
-            }
-        }
-        Ok(Step::Later)
-    }
-
-    /// The transaction is in no block that enough know. If its own block is not on the chain, it is gone: it was seen
-    /// at the head, before the block was read and left again.
-    async fn examine_block(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        let number = height(read.row.block_number);
-        let verdict = block_ref(&view.providers, view.quorum, number).await;
-        Ok(match verdict.agreement {
-            Agreement::Agreed(Some(block)) if block.hash != read.block_hash => Step::Gone,
-            _ => Step::Doubt(format!(
-                "too few providers show the transaction {} in its block",
-                read.tx_hash
-            )),
-        })
-    }
-
-    /// Waits for what providers may not keep; then a person decides.
-    fn give_up_after_a_day(&self, read: &Read, reason: DepositReason) -> Step {
-        if self.now().millis_since(read.mined_at) <= PATIENCE {
-            return Step::Wait("providers do not show how it was made, or proven");
-        }
-        held(reason, read.row.clone())
-    }
-
-    async fn appraise(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        match self.is_proven_at_block(view, read).await? {
-            Some(true) => {}
-            Some(false) => return Ok(held(DepositReason::ProofInvalidAtBlock, read.row.clone())),
-            None => {
-                return Ok(self.give_up_after_a_day(read, DepositReason::ProofInvalidAtBlock));
-            }
-        }
-        let asset = Asset::from_column(read.row.token.as_deref());
-        let raw = read.row.raw_amount.parse().ok();
-        let (Some(asset), Some(raw)) = (asset, raw) else {
-            return Err(DepositError::Unreadable(read.row.public_id.clone()).into());
-        };
-        let Appraisal { value, hold, minimum, source } =
-            match self.value(view, asset, raw, read.mined_at).await {
-                Valued::As(appraisal) => appraisal,
-                Valued::Doubt(why) => return Ok(Step::Doubt(why)),
-            };
-        let (feed, round, answer) = match source {
-            Some((feed, round, answer)) => {
-                (Some(feed.as_bytes().to_vec()), Some(round), Some(answer))
-            }
-            None => (None, None, None),
-        };
-        let row = DepositRow {
-            value_nanousd: value.map(NanoUsd::as_nanos),
-            price_feed: feed,
-            price_round: round,
-            price_answer: answer,
-            ..read.row.clone()
-        };
-        if let Some(reason) = hold {
-            return Ok(held(reason, row));
-        }
-        let is_large = |limit: NanoUsd| value.is_some_and(|value| value > limit);
-        if self.parts.deposits.review_above.is_some_and(is_large) {
-            return Ok(held(DepositReason::AboveReviewLimit, row));
-        }
-        let (small, now) = (row.clone(), self.now());
-        let reached = self
-            .write(move |conn| credit::hold_against_minimum(conn, &small, minimum, now))
-            .await?;
-        Ok(match reached {
-            credit::Reached::Yes => Step::Credit(row),
-            credit::Reached::NotYet | credit::Reached::Changed => Step::Later,
-        })
-    }
-
-    /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is not known yet.
-    async fn is_proven_at_block(&self, view: &View, read: &Read) -> Result<Option<bool>, Trouble> {
-        let Some(id) = read.row.wallet_id else { return Ok(Some(true)) };
-        let wallet = self.parts.database.run(move |conn| wallets::get(conn, id)).await?;
-        let Some(wallet) = wallet else { return Ok(Some(false)) };
-        let (Some(hash), Some(signature)) = (wallet.proof_hash, wallet.proof_signature) else {
-            // A key pair's signature holds for ever.
-            return Ok(Some(wallet.kind == "eoa"));
-        };
-        let Ok(hash) = <[u8; 32]>::try_from(hash.as_slice()) else { return Ok(Some(false)) };
-        let at = BlockId::Hash(read.block_hash);
-        let verdict = is_valid_signature(
-            &view.providers,
-            view.quorum,
-            read.payer,
-            (&hash, &signature),
-            (SIGNATURE_GAS, at),
-        )
-        .await;
-        self.note_dissent(&verdict.dissenting, "signature of a contract");
-        if let Agreement::Agreed(is_valid) = verdict.agreement {
-            return Ok(Some(is_valid));
-        }
-        // A contract of the user's choice may answer each provider differently.
-        Ok(None)
-    }
-
     async fn credit(&self, row: DepositRow) -> Result<(), Trouble> {
         let (now, public_id) = (self.now(), row.public_id.clone());
         let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
@@ -354,20 +245,19 @@ impl State {
     }
 }
 
-fn held(reason: DepositReason, row: DepositRow) -> Step {
-    Step::Change(DepositRow {
-        state: DepositState::Held.as_str().to_owned(),
-        reason: Some(reason.as_str().to_owned()),
-        ..row
-    })
-}
-
-fn is_same(transfer: &Transfer, row: &DepositRow) -> bool {
-    i64::from(transfer.ordinal) == row.ordinal
-        && transfer.asset.to_column() == row.token
-        && transfer.from.as_bytes() == row.payer
-        && transfer.to.as_bytes() == row.payee
-        && transfer.raw.to_string() == row.raw_amount
+/// Deposits that may be moved on at once: of an account one at a time, for its small ones are added up.
+fn waves(due: Vec<DepositRow>) -> Vec<Vec<DepositRow>> {
+    let mut waves: Vec<Vec<DepositRow>> = Vec::new();
+    for row in due {
+        let fits = |wave: &&mut Vec<DepositRow>| {
+            wave.len() < AT_ONCE && wave.iter().all(|other| other.account_id != row.account_id)
+        };
+        match waves.last_mut().filter(fits) {
+            Some(wave) => wave.push(row),
+            None => waves.push(vec![row]),
+        }
+    }
+    waves
 }
 
 impl TryFrom<DepositRow> for Read {

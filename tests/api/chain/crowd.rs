@@ -2,7 +2,8 @@
 //! deposit waits for anybody else's claims.
 
 use diesel::prelude::*;
-use ethers_core::types::H256;
+use ethers_core::types::{H256, U256};
+use serde_json::json;
 use sluice::db::deposit_claims::ClaimRow;
 use sluice::db::schema::deposit_claims;
 use sluice::db::{AnyConnection, transaction};
@@ -135,6 +136,34 @@ fn ten_thousand_claims_cost_what_a_hundred_cost_and_slow_nobody() {
     let claim = shop.claim_of(&honest, refused);
     assert_eq!(claim.reason.as_deref(), Some(ClaimReason::NotOurAddress.as_str()));
     assert_eq!(shop.cursor().unwrap().status, "ok");
+}
+
+#[test]
+fn one_account_with_many_small_deposits_holds_up_nobodys_credit() {
+    let shop = Shop::open();
+    let (crowding, honest) = (shop.holder_of(1), shop.holder_of(2));
+    let (chain, treasury) = (&shop.mint.chain, shop.mint.treasury);
+    // A tenth of a cent each, in one transaction; then a payment that is found after all of them.
+    let (payees, cents) = (vec![treasury; 120], vec![U256::from(USDC / 1000); 120]);
+    let input = shop.mint.usdc.input("multi", (payees, cents));
+    let call = json!({
+        "from": chain.account(1), "to": shop.mint.usdc.address, "data": input, "gas": "0x1000000",
+    });
+    let many = chain.transact(call);
+    let tx = shop.pay_usdc(2, 3 * USDC);
+    shop.reaches(many, DepositState::Confirming);
+    shop.reaches(tx, DepositState::Confirming);
+    let looked_at = || {
+        let rows = shop.deposits(many);
+        rows.iter().filter(|row| row.state() == Some(DepositState::BelowMinimum)).count()
+    };
+    shop.finalize();
+    shop.credited(tx);
+    let looked_at_before = looked_at();
+    println!("credited after {looked_at_before} of 120 small deposits were looked at");
+    assert!(looked_at_before <= 60, "{looked_at_before}");
+    shop.reaches(many, DepositState::BelowMinimum);
+    assert_eq!((shop.available(&crowding), shop.available(&honest)), (0, 3_000_000_000));
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Looks at a final deposit: everything that enters a credit is asked again, and its value is found out.
+
+use super::lookup::Sighted;
+use super::observe::View;
+use super::settle::{Read, Step};
+use super::value::{Appraisal, Valued};
+use super::{State, Trouble, height};
+use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
+use crate::chain::facts::{Sighting, Transfer, TxFacts};
+use crate::chain::quorum::{Agreement, block_ref};
+use crate::chain::rpc::BlockId;
+use crate::db::deposits::DepositRow;
+use crate::db::wallets;
+use crate::deposits::{DepositError, credit};
+use crate::domain::deposit::{Asset, DepositReason, DepositState};
+use crate::domain::money::NanoUsd;
+
+/// A contract's proof that nobody can check, or a transfer that nobody can trace any more, is left to a person after
+/// a day.
+const PATIENCE: i64 = 86_400_000;
+
+impl State {
+    /// Everything that enters a credit, asked again of all providers.
+    pub(super) async fn examine(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
+        let stands = |facts: &TxFacts| facts.transfers.iter().any(|one| is_same(one, &read.row));
+        let is_coin = read.row.ordinal < 0;
+        // Coins at the top of a transaction need no trace; others are found with one only.
+        for wants_trace in [false, true] {
+            let facts = match self.sight(view, read.tx_hash, wants_trace).await.sighted {
+                Sighted::Agreed(Sighting::Mined(facts)) => facts,
+                Sighted::Agreed(_) => return self.examine_block(view, read).await,
+                Sighted::Doubt(_) | Sighted::TooLarge if wants_trace => {
+                    return Ok(self.give_up_after_a_day(read, DepositReason::Untraceable));
+                }
+                Sighted::Doubt(why) => return Ok(Step::Doubt(why)),
+                Sighted::TooLarge => return Ok(Step::Wait("its transaction is too large")),
+            };
+            let is_there = facts.block_hash == read.block_hash && facts.is_success;
+            if is_there && stands(&facts) {
+                return self.appraise(view, read).await;
+            }
+            if !is_there || !is_coin || wants_trace {
+                return Ok(Step::Renew(facts));
+            }
+        }
+        Ok(Step::Later)
+    }
+
+    /// The transaction is in no block that enough know. If its own block is not on the chain, it is gone: it was seen
+    /// at the head, before the block was read and left again.
+    async fn examine_block(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
+        let number = height(read.row.block_number);
+        let verdict = block_ref(&view.providers, view.quorum, number).await;
+        Ok(match verdict.agreement {
+            Agreement::Agreed(Some(block)) if block.hash != read.block_hash => Step::Gone,
+            _ => Step::Doubt(format!(
+                "too few providers show the transaction {} in its block",
+                read.tx_hash
+            )),
+        })
+    }
+
+    /// Waits for what providers may not keep; then a person decides.
+    fn give_up_after_a_day(&self, read: &Read, reason: DepositReason) -> Step {
+        if self.now().millis_since(read.mined_at) <= PATIENCE {
+            return Step::Wait("providers do not show how it was made, or proven");
+        }
+        held(reason, read.row.clone())
+    }
+
+    async fn appraise(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
+        match self.is_proven_at_block(view, read).await? {
+            Some(true) => {}
+            Some(false) => return Ok(held(DepositReason::ProofInvalidAtBlock, read.row.clone())),
+            None => {
+                return Ok(self.give_up_after_a_day(read, DepositReason::ProofInvalidAtBlock));
+            }
+        }
+        let asset = Asset::from_column(read.row.token.as_deref());
+        let raw = read.row.raw_amount.parse().ok();
+        let (Some(asset), Some(raw)) = (asset, raw) else {
+            return Err(DepositError::Unreadable(read.row.public_id.clone()).into());
+        };
+        let Appraisal { value, hold, minimum, source } =
+            match self.value(view, asset, raw, read.mined_at).await {
+                Valued::As(appraisal) => appraisal,
+                Valued::Doubt(why) => return Ok(Step::Doubt(why)),
+            };
+        let (feed, round, answer) = match source {
+            Some((feed, round, answer)) => {
+                (Some(feed.as_bytes().to_vec()), Some(round), Some(answer))
+            }
+            None => (None, None, None),
+        };
+        let row = DepositRow {
+            value_nanousd: value.map(NanoUsd::as_nanos),
+            price_feed: feed,
+            price_round: round,
+            price_answer: answer,
+            ..read.row.clone()
+        };
+        if let Some(reason) = hold {
+            return Ok(held(reason, row));
+        }
+        let is_large = |limit: NanoUsd| value.is_some_and(|value| value > limit);
+        if self.parts.deposits.review_above.is_some_and(is_large) {
+            return Ok(held(DepositReason::AboveReviewLimit, row));
+        }
+        let (small, now) = (row.clone(), self.now());
+        let reached = self
+            .write(move |conn| credit::hold_against_minimum(conn, &small, minimum, now))
+            .await?;
+        Ok(match reached {
+            credit::Reached::Yes => Step::Credit(row),
+            credit::Reached::NotYet | credit::Reached::Changed => Step::Later,
+        })
+    }
+
+    /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is not known yet.
+    async fn is_proven_at_block(&self, view: &View, read: &Read) -> Result<Option<bool>, Trouble> {
+        let Some(id) = read.row.wallet_id else { return Ok(Some(true)) };
+        let wallet = self.parts.database.run(move |conn| wallets::get(conn, id)).await?;
+        let Some(wallet) = wallet else { return Ok(Some(false)) };
+        let (Some(hash), Some(signature)) = (wallet.proof_hash, wallet.proof_signature) else {
+            // A key pair's signature holds for ever.
+            return Ok(Some(wallet.kind == "eoa"));
+        };
+        let Ok(hash) = <[u8; 32]>::try_from(hash.as_slice()) else { return Ok(Some(false)) };
+        let at = BlockId::Hash(read.block_hash);
+        let verdict = is_valid_signature(
+            &view.providers,
+            view.quorum,
+            read.payer,
+            (&hash, &signature),
+            (SIGNATURE_GAS, at),
+        )
+        .await;
+        self.note_dissent(&verdict.dissenting, "signature of a contract");
+        if let Agreement::Agreed(is_valid) = verdict.agreement {
+            return Ok(Some(is_valid));
+        }
+        // A contract of the user's choice may answer each provider differently.
+        Ok(None)
+    }
+}
+
+fn held(reason: DepositReason, row: DepositRow) -> Step {
+    Step::Change(DepositRow {
+        state: DepositState::Held.as_str().to_owned(),
+        reason: Some(reason.as_str().to_owned()),
+        ..row
+    })
+}
+
+fn is_same(transfer: &Transfer, row: &DepositRow) -> bool {
+    i64::from(transfer.ordinal) == row.ordinal
+        && transfer.asset.to_column() == row.token
+        && transfer.from.as_bytes() == row.payer
+        && transfer.to.as_bytes() == row.payee
+        && transfer.raw.to_string() == row.raw_amount
+}
