@@ -179,9 +179,9 @@ pub fn counts(
     Ok((open, recent))
 }
 
-/// The claims to look up next: of each account the one that was tried least and has waited longest, then of each
-/// account its second, and so on. So neither many claims of one account nor old ones that lead nowhere hold up
-/// somebody's new one.
+/// The claims to look up next: of each account the one that was tried least, then of each account its second, and so
+/// on; accounts in the order in which they had their last turn, see [`stand_back`]. So neither many claims of one
+/// account nor old ones that lead nowhere hold up somebody's new one for longer than one turn of each other account.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -197,13 +197,31 @@ pub fn due(
          FROM (SELECT deposit_claims.*, ROW_NUMBER() OVER
                    (PARTITION BY account_id ORDER BY tries, check_at, id) AS turn
                FROM deposit_claims WHERE chain_id = $1 AND check_at <= $2) AS waiting
-         ORDER BY turn, tries, check_at, id LIMIT $3",
+         ORDER BY turn, check_at, tries, id LIMIT $3",
     )
     .bind::<BigInt, _>(chain_id.0)
     .bind::<BigInt, _>(now.as_millis())
     .bind::<BigInt, _>(limit)
     .load(conn)?;
     Ok(rows)
+}
+
+/// Lets the waiting claims of an account, which has its turn now, wait from now on.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn stand_back(
+    conn: &mut AnyConnection,
+    account_id: i64,
+    chain_id: ChainId,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let waiting = deposit_claims::table
+        .filter(deposit_claims::account_id.eq(account_id))
+        .filter(deposit_claims::chain_id.eq(chain_id.0))
+        .filter(deposit_claims::check_at.lt(now.as_millis()));
+    diesel::update(waiting).set(deposit_claims::check_at.eq(now.as_millis())).execute(conn)?;
+    Ok(())
 }
 
 /// Writes what a look-up found.

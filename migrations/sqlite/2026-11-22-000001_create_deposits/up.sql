@@ -138,6 +138,7 @@ CREATE TABLE deposit_claims (
 ) STRICT;
 
 CREATE INDEX deposit_claims_due ON deposit_claims (chain_id, tries, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX deposit_claims_open ON deposit_claims (account_id, chain_id) WHERE check_at IS NOT NULL;
 CREATE INDEX deposit_claims_by_transaction ON deposit_claims (chain_id, tx_hash);
 
 -- Money on its way back: held first, then posted with the transaction that paid it, or released.

@@ -12,7 +12,7 @@ use crate::chain::quorum::{Agreement, Verdict, agree_on_sightings, ask_each};
 use crate::chain::{Priority, Provider, ProviderError};
 use crate::db::chains::{self, ChainRow};
 use crate::db::deposit_claims::{self, ClaimRow};
-use crate::db::transaction;
+use crate::db::{AnyConnection, transaction};
 use crate::deposits::claims::Awaited;
 use crate::deposits::ours::{Bearing, Ours};
 use crate::deposits::{DepositError, claims, record};
@@ -220,9 +220,15 @@ impl State {
         row: &ChainRow,
         claim: ClaimRow,
     ) -> Result<(), Trouble> {
-        let now = self.now();
+        let (chain_id, now) = (self.chain_id(), self.now());
         let known = claim.clone();
-        let is_known = self.write(move |conn| claims::settle_by_rows(conn, &known, now)).await?;
+        let take_turn = move |conn: &mut AnyConnection| {
+            transaction::write(conn, |conn| {
+                deposit_claims::stand_back(conn, known.account_id, chain_id, now)?;
+                claims::settle_by_rows(conn, &known, now)
+            })
+        };
+        let is_known = self.write(take_turn).await?;
         let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) else { return Ok(()) };
         if is_known {
             return Ok(());

@@ -61,6 +61,11 @@ impl TestDatabase {
         Self { url, postgres: Some((admin, name)) }
     }
 
+    /// The same database for a second server. It goes with the first one.
+    pub(crate) fn beside(&self) -> Self {
+        Self { url: self.url.clone(), postgres: None }
+    }
+
     pub(crate) const fn is_postgres(&self) -> bool {
         self.postgres.is_some()
     }

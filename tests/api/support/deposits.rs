@@ -1,7 +1,10 @@
 //! A server that takes deposits on a chain of the test's own, through two providers that the test may trouble.
 
+use std::sync::{Mutex, PoisonError};
+
 use diesel::prelude::*;
 use ethers_core::types::{Address, H256, U256};
+use sluice::db::AnyConnection;
 use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposits::{self, DepositRow, Filter};
 use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
@@ -9,9 +12,12 @@ use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{ChainId, TxHash};
 
+use tempfile::TempDir;
+
 use super::app::{Account, Builder, TestApp};
 use super::chain::contract::Contract;
 use super::chain::{CHAIN_ID, GENESIS_SECS, TestChain, node};
+use super::database::TestDatabase;
 use super::rpc::Provider;
 use super::wait::eventually;
 
@@ -39,6 +45,8 @@ pub(crate) struct Mint {
 pub(crate) struct Shop {
     pub(crate) app: TestApp,
     pub(crate) mint: Mint,
+    /// For what is looked at again and again.
+    side: Mutex<Option<AnyConnection>>,
 }
 
 impl Mint {
@@ -106,9 +114,30 @@ impl Shop {
             .set("deposits.claims_per_hour_per_account", 100_000)
             .section(toml);
         let app = change(builder).start();
-        let shop = Self { app, mint };
+        Self::of(app, mint)
+    }
+
+    /// A server that runs already.
+    pub(crate) fn of(app: TestApp, mint: Mint) -> Self {
+        let shop = Self { app, mint, side: Mutex::default() };
         shop.keep_time();
         shop
+    }
+
+    /// Does something with the database, over a connection that is kept.
+    pub(crate) fn db<T>(&self, work: impl FnOnce(&mut AnyConnection) -> T) -> T {
+        let kept = self.side.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut conn = kept.unwrap_or_else(|| self.app.database().connect());
+        let done = work(&mut conn);
+        *self.side.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn);
+        done
+    }
+
+    /// Stops the server in order; what it stood on.
+    pub(crate) fn stop(self) -> (Mint, (TestDatabase, TempDir)) {
+        let Self { app, mint, side } = self;
+        drop(side);
+        (mint, app.finish())
     }
 
     /// An account that has proven the chain's dev account of that number.
@@ -155,6 +184,14 @@ impl Shop {
         self.keep_time();
     }
 
+    /// Lets so much time pass, on the chain and for the gateway.
+    pub(crate) fn pass(&self, secs: u64) {
+        let newest = node::number(&self.mint.chain.block("latest")["timestamp"]);
+        let now = u64::try_from(self.app.clock.now().as_millis()).unwrap() / 1000;
+        self.mint.chain.set_next_timestamp(newest.max(now) + secs);
+        self.mine(1);
+    }
+
     /// Mines until everything so far is final.
     pub(crate) fn finalize(&self) {
         self.mint.chain.finalize();
@@ -170,7 +207,7 @@ impl Shop {
 
     /// How far the chain was read.
     pub(crate) fn cursor(&self) -> Option<ChainRow> {
-        self.app.db(|conn| chains::find(conn, ChainId(CHAIN_ID.cast_signed())).unwrap())
+        self.db(|conn| chains::find(conn, ChainId(CHAIN_ID.cast_signed())).unwrap())
     }
 
     /// Waits until everything up to the chain's head was read, and what followed from it was done as well.
@@ -218,12 +255,12 @@ impl Shop {
     /// All deposits of a transaction.
     pub(crate) fn deposits(&self, tx: H256) -> Vec<DepositRow> {
         let (chain_id, tx_hash) = (ChainId(CHAIN_ID.cast_signed()), TxHash(tx.0));
-        self.app.db(|conn| deposits::of_transaction(conn, chain_id, tx_hash).unwrap())
+        self.db(|conn| deposits::of_transaction(conn, chain_id, tx_hash).unwrap())
     }
 
     /// Every deposit there is.
     pub(crate) fn all_deposits(&self) -> Vec<DepositRow> {
-        self.app.db(|conn| deposits::page(conn, &Filter::default(), 0, 10_000).unwrap())
+        self.db(|conn| deposits::page(conn, &Filter::default(), 0, 10_000).unwrap())
     }
 
     /// Waits until every deposit of a transaction, and at least one, is in a state. They are put back into line on
@@ -231,7 +268,8 @@ impl Shop {
     pub(crate) fn reaches(&self, tx: H256, state: DepositState) -> Vec<DepositRow> {
         let mut last = Vec::new();
         let found = super::wait::within(super::wait::PATIENCE, || {
-            self.app.clock.advance(50);
+            // What was put off comes round again.
+            self.app.clock.advance(500);
             last = self.deposits(tx);
             let is_there = !last.is_empty() && last.iter().all(|row| row.state() == Some(state));
             is_there.then(|| last.clone())
@@ -256,6 +294,6 @@ impl Shop {
     /// Candidates that wait to be looked into.
     pub(crate) fn candidates(&self) -> i64 {
         use sluice::db::schema::chain_candidates;
-        self.app.db(|conn| chain_candidates::table.count().get_result(conn).unwrap())
+        self.db(|conn| chain_candidates::table.count().get_result(conn).unwrap())
     }
 }

@@ -44,6 +44,19 @@ impl Ran {
     }
 }
 
+/// `sluice serve`, started; it writes where it listens once it does.
+fn launch(mut program: Command, config: &Path, folder: &Path, log: &Path) -> Child {
+    let addresses = folder.join("addresses");
+    drop(std::fs::remove_file(&addresses));
+    program
+        .args([Path::new("serve"), Path::new("--config"), config])
+        .args([Path::new("--address-file"), &addresses])
+        .stdout(Stdio::null())
+        .stderr(File::options().create(true).append(true).open(log).unwrap())
+        .spawn()
+        .unwrap()
+}
+
 /// `sluice serve`, running.
 pub(crate) struct Process {
     pub(crate) address: SocketAddr,
@@ -68,18 +81,11 @@ impl Process {
         Self::spawn(builder, shell)
     }
 
-    fn spawn(mut builder: Builder, mut program: Command) -> Self {
+    fn spawn(mut builder: Builder, program: Command) -> Self {
         let file = builder.write();
         let (database, folder) = (builder.database.take().unwrap(), builder.folder);
         let log = folder.path().join("stderr.log");
-        let addresses = folder.path().join("addresses");
-        let child = program
-            .args([Path::new("serve"), Path::new("--config"), &file])
-            .args([Path::new("--address-file"), &addresses])
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let child = launch(program, &file, folder.path(), &log);
         let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
         let mut process = Self {
             address: nowhere,
@@ -90,9 +96,23 @@ impl Process {
             child,
             log,
         };
+        process.wait_to_listen();
+        process
+    }
+
+    /// Ends it with SIGKILL, wherever it is, and starts it again on the same database.
+    pub(crate) fn kill_and_restart(&mut self, env: &[(&str, &str)]) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = launch(program(env), &self.config, self.folder.path(), &self.log);
+        self.wait_to_listen();
+    }
+
+    fn wait_to_listen(&mut self) {
+        let addresses = self.folder.path().join("addresses");
         let text = eventually("the server to listen", || {
-            if let Some(status) = process.child.try_wait().unwrap() {
-                panic!("it ended: {status}\n{}", process.log());
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("it ended: {status}\n{}", self.log());
             }
             std::fs::read_to_string(&addresses).ok()
         });
@@ -100,8 +120,7 @@ impl Process {
             let address = text.lines().find_map(|line| line.strip_prefix(name));
             address.expect("an address").parse().unwrap()
         };
-        (process.address, process.admin_address) = (address("client="), address("admin="));
-        process
+        (self.address, self.admin_address) = (address("client="), address("admin="));
     }
 
     /// Everything that it has logged so far.

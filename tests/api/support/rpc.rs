@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ethers_core::types::Address;
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -154,6 +155,21 @@ impl Provider {
         self.desk.script().mutations.push((method.to_owned(), mutation));
     }
 
+    /// Lies about the price in every round of a feed.
+    pub(crate) fn misprice(&self, feed: Address) {
+        let feed = serde_json::json!(feed);
+        self.mutate("eth_call", move |params, answer| {
+            let Some(rounds) = answer.as_str().filter(|_| params[0]["to"] == feed) else { return };
+            // The second word.
+            let digits = rounds.char_indices().map(|(place, digit)| match place {
+                66..129 => '0',
+                129 => '7',
+                _ => digit,
+            });
+            *answer = digits.collect::<String>().into();
+        });
+    }
+
     /// Stays that many blocks behind its node in everything: heads, blocks, receipts, logs, state.
     pub(crate) fn set_lag(&self, blocks: u64) {
         self.desk.script().lag_blocks = blocks;
@@ -216,7 +232,9 @@ impl Provider {
     }
 
     pub(crate) fn count(&self, method: &str) -> usize {
-        self.calls(method).len()
+        let script = self.desk.script();
+        let calls = script.posts.iter().flat_map(|post| &post.calls);
+        calls.filter(|(name, _)| name == method || method == ANY).count()
     }
 
     /// Waits until a method was called so often.

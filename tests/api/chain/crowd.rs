@@ -1,0 +1,160 @@
+//! Ten thousand open claims, most of them bogus: what providers are asked for a block stays the same, and nobody's
+//! deposit waits for anybody else's claims.
+
+use diesel::prelude::*;
+use ethers_core::types::H256;
+use sluice::db::deposit_claims::ClaimRow;
+use sluice::db::schema::deposit_claims;
+use sluice::db::{AnyConnection, transaction};
+use sluice::domain::deposit::{ClaimReason, ClaimState, DepositState};
+use sluice::domain::ids::public_id;
+
+use crate::support::app::Account;
+use crate::support::chain::CHAIN_ID;
+use crate::support::deposits::{Shop, USDC};
+use crate::support::rpc::ANY;
+
+/// Accounts that claim hashes of nothing.
+const ACCOUNTS: u64 = 500;
+/// Blocks over which is averaged.
+const BLOCKS: usize = 5;
+/// As the default is.
+const LOOK_UPS: usize = 8;
+/// Calls for a look-up that finds nothing: the transaction and its receipt.
+const CALLS_OF_A_LOOK_UP: usize = 2;
+
+/// A claim of a hash that is nobody's, the `number`-th.
+fn bogus(account_id: i64, number: u64, now: i64) -> ClaimRow {
+    ClaimRow {
+        id: 0,
+        public_id: public_id("claim_").unwrap(),
+        account_id,
+        chain_id: CHAIN_ID.cast_signed(),
+        tx_hash: H256::from_low_u64_be(0x00b0_0000_0000 + number).as_bytes().to_vec(),
+        state: ClaimState::Submitted.as_str().to_owned(),
+        reason: None,
+        tries: 0,
+        check_at: Some(now),
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// Opens that many claims, evenly by all accounts.
+fn open_claims(shop: &Shop, accounts: &[i64], numbers: std::ops::Range<u64>) {
+    let now = shop.app.clock.now().as_millis();
+    shop.app.db(|conn| {
+        let insert = |conn: &mut AnyConnection| {
+            for (number, account_id) in numbers.zip(accounts.iter().cycle()) {
+                let row = bogus(*account_id, number, now);
+                diesel::insert_into(deposit_claims::table).values(row).execute(conn)?;
+            }
+            Ok::<_, diesel::result::Error>(())
+        };
+        transaction::write(conn, insert).unwrap();
+    });
+}
+
+fn open_accounts(shop: &Shop) -> Vec<i64> {
+    let now = shop.app.clock.now();
+    shop.app.db(|conn| {
+        let open = |number| {
+            let email = format!("crowd-{number}@example.org");
+            sluice::accounts::open(conn, &email, now).unwrap().account_id().0
+        };
+        (0..ACCOUNTS).map(open).collect()
+    })
+}
+
+/// What each provider is asked for a block beyond what it is asked in a round without news.
+fn calls_per_block(shop: &Shop) -> usize {
+    shop.caught_up();
+    let provider = &shop.mint.alpha;
+    let asked = || provider.count(ANY) - ROUND * provider.count("eth_chainId");
+    let from = asked();
+    for _ in 0..BLOCKS {
+        shop.mine(1);
+        shop.caught_up();
+    }
+    // A round that is under way may be counted in part.
+    (asked() - from + BLOCKS / 2) / BLOCKS
+}
+
+/// The chain's number, the head, the final block, and the last block that was read.
+const ROUND: usize = 4;
+
+fn due(shop: &Shop) -> i64 {
+    shop.app.db(|conn| {
+        let open = deposit_claims::table.filter(deposit_claims::check_at.is_not_null());
+        open.count().get_result(conn).unwrap()
+    })
+}
+
+#[test]
+fn ten_thousand_claims_cost_what_a_hundred_cost_and_slow_nobody() {
+    let shop = Shop::open();
+    let honest = shop.holder_of(1);
+    let accounts = open_accounts(&shop);
+    let mut figures = Vec::new();
+    let mut known = 0;
+    for count in [0, 100, 10_000] {
+        open_claims(&shop, &accounts, known..count);
+        known = count;
+        assert_eq!(due(&shop), i64::try_from(count).unwrap());
+        figures.push((count, calls_per_block(&shop)));
+    }
+    println!("open claims and calls for a block, to each provider: {figures:?}");
+    let [(_, none), (_, hundred), (_, many)] = figures[..] else { panic!("{figures:?}") };
+    assert!(none >= 2, "its transactions and its logs: {none}");
+    let most = LOOK_UPS * CALLS_OF_A_LOOK_UP;
+    assert!(hundred <= none + most && many <= none + most, "{figures:?}");
+    assert!(many > none, "some are looked up: {figures:?}");
+
+    // A deposit goes its way by itself, and so does its claim.
+    let tx = shop.pay_usdc(1, 3 * USDC);
+    shop.claim(&honest, tx);
+    shop.caught_up();
+    assert_eq!(shop.claim_of(&honest, tx).state, ClaimState::Matched.as_str());
+    let blocks = shop.mint.chain.head();
+    shop.finalize();
+    shop.credited(tx);
+    assert!(shop.mint.chain.head() <= blocks + 8);
+
+    // A claim that only a look-up can answer is answered after one look-up of each other account at most.
+    let refused = shop.mint.chain.pay(shop.mint.chain.account(2), shop.mint.chain.account(3), 1);
+    shop.finalize();
+    shop.claim(&honest, refused);
+    let mut blocks = 0;
+    while shop.claim_of(&honest, refused).state == ClaimState::Submitted.as_str() {
+        shop.mine(1);
+        shop.caught_up();
+        blocks += 1;
+        assert!(blocks <= 500 / LOOK_UPS + 2, "{:#?}", shop.claim_of(&honest, refused));
+    }
+    println!("answered after {blocks} blocks");
+    let claim = shop.claim_of(&honest, refused);
+    assert_eq!(claim.reason.as_deref(), Some(ClaimReason::NotOurAddress.as_str()));
+    assert_eq!(shop.cursor().unwrap().status, "ok");
+}
+
+#[test]
+fn one_account_with_many_claims_has_one_turn_like_every_other() {
+    let shop = Shop::open();
+    let greedy: Account = shop.app.account("0");
+    open_claims(&shop, &[greedy.id.0], 0..2_000);
+    let honest = shop.holder_of(1);
+    let tx = shop.mint.chain.pay(shop.mint.chain.account(2), shop.mint.chain.account(3), 1);
+    shop.finalize();
+    shop.caught_up();
+    shop.claim(&honest, tx);
+    for _ in 0..2 {
+        shop.mine(1);
+        shop.caught_up();
+    }
+    let claim = shop.claim_of(&honest, tx);
+    assert_eq!(claim.reason.as_deref(), Some(ClaimReason::NotOurAddress.as_str()));
+    assert!(due(&shop) >= 1_900);
+    // And a deposit that is seen needs no claim at all.
+    let tx = shop.pay_usdc(1, 3 * USDC);
+    shop.reaches(tx, DepositState::Confirming);
+}
