@@ -82,7 +82,7 @@ test('a message of createSiweMessage counts if its fields are ours', async () =>
   assert.equal(wallet.address, owner.address);
 });
 
-test('a contract proves itself by its owner’s signature, and what it pays is credited', async () => {
+test('a contract proves itself by its owner’s signature, and its payment is credited', async () => {
   const owner = await fresh();
   const contract = await deploy(owner, 'Wallet1271', [owner.account.address]);
   const stolen = await account.challenge(contract);

@@ -2,7 +2,7 @@
 //
 //   wallet.mjs address                   its address
 //   wallet.mjs sign                      the signature of the message on standard input
-//   wallet.mjs pay TOKEN PAYEE AMOUNT    sends coins of a token; the transaction's hash once it is mined
+//   wallet.mjs pay TOKEN PAYEE AMOUNT    sends coins of a token; the hash, once that is mined
 
 import { readFileSync } from 'node:fs';
 
