@@ -1,6 +1,7 @@
 //! Accounts and their keys: opening, issuing, and recognising who is asking.
 
 mod key_ring;
+pub mod sessions;
 
 use crate::db::accounts::AccountRow;
 use crate::db::{AnyConnection, DbError, accounts, api_keys};

@@ -3,6 +3,7 @@
 //! `{"error": {"code", "message"}}` with a word that stays.
 
 mod answer;
+pub mod caller;
 mod deposits;
 mod proof;
 mod refusal;

@@ -2,6 +2,7 @@
 //! The only module that knows how a setting is written; it reads files and secrets, but never the process's
 //! environment by itself.
 
+mod accounts;
 mod chains;
 mod database;
 mod deposits;
@@ -28,6 +29,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::accounts::Accounts;
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
@@ -85,6 +87,8 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Whose deposits are taken, and how many are asked for at once.
     pub deposits: Deposits,
+    /// How people sign up and log in.
+    pub accounts: Accounts,
     /// Chains on which deposits are taken.
     pub chains: Vec<Chain>,
     /// What people see.

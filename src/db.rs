@@ -25,6 +25,7 @@ pub mod file;
 pub mod migrate;
 pub mod nodes;
 pub mod schema;
+pub mod sessions;
 pub mod transaction;
 pub mod usage_logs;
 pub mod wallets;

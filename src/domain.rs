@@ -11,6 +11,7 @@ pub mod messages_request;
 pub mod meter;
 pub mod money;
 pub mod price_list;
+pub mod secret_token;
 pub mod sse;
 pub mod usage;
 pub mod usage_record;

@@ -15,6 +15,7 @@ pub mod db;
 pub mod upstream;
 
 pub mod ledger;
+pub mod mail;
 
 pub mod accounts;
 pub mod deposits;
@@ -29,3 +30,4 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod sandbox;
+pub mod site;

@@ -8,17 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 14] = [
+const STOREYS: [&[&str]; 15] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
-    &["chain", "db", "upstream"],
+    &["chain", "db", "mail", "upstream"],
     &["ledger"],
     &["accounts"],
     &["deposits"],
     &["actors"],
     &["gateway"],
     &["api"],
+    &["site"],
     &["admin"],
     &["app"],
     &["cli"],

@@ -4,21 +4,17 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::caller::{self, Principal};
 use super::refusal::Refusal;
 use crate::domain::api_error::ApiError;
-use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::ids::RequestId;
+use crate::gateway::body;
 use crate::gateway::respond::unread;
-use crate::gateway::{auth, body};
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Principal {
-    pub(super) account_id: AccountId,
-}
 
 /// An authenticated request.
 pub(super) struct Call<'a> {
@@ -57,7 +53,31 @@ pub(super) enum Answer {
     Nothing,
 }
 
-/// Finds out who asks, and answers with what `work` makes of the request.
+impl Answer {
+    /// 200 with a document.
+    pub(super) fn of<T: Serialize>(document: &T) -> Result<Self, Refusal> {
+        Ok(Self::Document(to_value(document)?))
+    }
+
+    /// 201 with a document.
+    pub(super) fn created<T: Serialize>(document: &T) -> Result<Self, Refusal> {
+        Ok(Self::Created(to_value(document)?))
+    }
+
+    /// 202 with a document.
+    pub(super) fn accepted<T: Serialize>(document: &T) -> Result<Self, Refusal> {
+        Ok(Self::Accepted(to_value(document)?))
+    }
+}
+
+fn to_value<T: Serialize>(document: &T) -> Result<Value, Refusal> {
+    serde_json::to_value(document).map_err(|error| {
+        tracing::error!(error = %error, "an answer does not turn into JSON");
+        Refusal::Unavailable
+    })
+}
+
+/// Finds out who asks, a key or a session, and answers with what `work` makes of the request.
 pub(super) async fn answer(
     http: HttpRequest,
     mut payload: Payload,
@@ -68,12 +88,11 @@ pub(super) async fn answer(
     // Held until the answer is made, so that a stop waits for what was begun.
     let token = tracker.token();
     let answered = async {
-        let holder = auth::identify(&api.parts.keys, &http, auth::ALONE).await?;
+        let principal = caller::identify(api, &http).await?;
         if tracker.is_draining() {
             return Err(Refusal::Shared(ApiError::unavailable()));
         }
-        api.parts.limits.count(holder.account_id)?;
-        let principal = Principal { account_id: holder.account_id };
+        api.parts.limits.count(principal.account_id)?;
         let mut call = Call { api, principal, http: &http, payload: &mut payload };
         work(&mut call).await
     };

@@ -12,6 +12,12 @@ use crate::domain::evm::{AddressError, HexError};
 pub(super) enum Refusal {
     /// By what both interfaces share: keys, limits, the reading of a body.
     Shared(ApiError),
+    /// Neither a key nor a session came with the request, or not one in force.
+    Unauthenticated,
+    /// An API key asks for what only a person may do.
+    SessionRequired,
+    /// A cookie came without the word that our pages send along.
+    FormWord,
     /// The body is no JSON object of exactly these fields.
     Body(&'static str),
     /// There is no such path, or no such thing of this account.
@@ -72,6 +78,21 @@ impl Refusal {
                 message: error.message,
                 retry_after_secs: error.retry_after_secs,
             },
+            Self::Unauthenticated => told(
+                401,
+                "unauthenticated",
+                "Log in, or send an API key of yours in `x-api-key` or `Authorization: Bearer`.",
+            ),
+            Self::SessionRequired => told(
+                403,
+                "session_required",
+                "An API key may not do this. Log in and send the session's token.",
+            ),
+            Self::FormWord => told(
+                403,
+                "csrf_token",
+                "The request carries a session's cookie, but not its `x-csrf-token`. Load the page again.",
+            ),
             Self::Body(fields) => made(
                 400,
                 "invalid_body",

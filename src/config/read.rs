@@ -18,13 +18,13 @@ use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, Problems};
 use super::upstream::{Upstream, UpstreamEntry};
 use super::{
-    Database, Deposits, Limits, Log, Purpose, Requests, Reservation, Server, Settings, Site,
-    Sources, Stream, Tools, show,
+    Accounts, Database, Deposits, Limits, Log, Purpose, Requests, Reservation, Server, Settings,
+    Site, Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "server",
     "database",
     "limits",
@@ -34,6 +34,7 @@ const SECTIONS: [&str; 14] = [
     "requests",
     "upstreams",
     "deposits",
+    "accounts",
     "chains",
     "site",
     "log",
@@ -65,6 +66,7 @@ pub(super) fn settings(
             requests: sections.requests,
             upstreams,
             deposits: sections.deposits,
+            accounts: sections.accounts,
             chains,
             site: sections.site,
             log: sections.log,
@@ -85,6 +87,7 @@ struct Sections {
     tools: Tools,
     requests: Requests,
     deposits: Deposits,
+    accounts: Accounts,
     site: Site,
     log: Log,
 }
@@ -126,6 +129,7 @@ impl Reader<'_> {
         if let Some(deposits) = &deposits {
             deposits.check(&at, &mut self.problems);
         }
+        let (_, accounts) = self.section("accounts");
         let (_, site) = self.section("site");
         let (_, log) = self.section("log");
         Some(Sections {
@@ -137,6 +141,7 @@ impl Reader<'_> {
             tools: tools?,
             requests: requests?,
             deposits: deposits?,
+            accounts: accounts?,
             site: site?,
             log: log?,
         })

@@ -35,6 +35,14 @@ where
     whole::<MIN, MAX, D, u64>(from).map(Duration::from_secs)
 }
 
+/// A span of hours within `MIN..=MAX`.
+pub(super) fn hours<'de, const MIN: u64, const MAX: u64, D>(from: D) -> Result<Duration, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    whole::<MIN, MAX, D, u64>(from).map(Duration::from_hours)
+}
+
 /// An optional span of seconds within `MIN..=MAX`.
 pub(super) fn optional_secs<'de, const MIN: u64, const MAX: u64, D>(
     from: D,

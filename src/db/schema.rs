@@ -12,6 +12,13 @@ diesel::table! {
         available_nanousd -> BigInt,
         reserved_nanousd -> BigInt,
         created_at -> BigInt,
+        password_hash -> Nullable<Text>,
+        totp_secret -> Nullable<Binary>,
+        totp_enabled_at -> Nullable<BigInt>,
+        totp_last_step -> Nullable<BigInt>,
+        low_balance_nanousd -> Nullable<BigInt>,
+        wants_notices -> Bool,
+        closing_at -> Nullable<BigInt>,
     }
 }
 
@@ -24,6 +31,16 @@ diesel::table! {
         hash -> Binary,
         created_at -> BigInt,
         revoked_at -> Nullable<BigInt>,
+        models -> Nullable<Text>,
+        monthly_budget_nanousd -> Nullable<BigInt>,
+        total_budget_nanousd -> Nullable<BigInt>,
+        requests_per_minute -> Nullable<BigInt>,
+        max_streams -> Nullable<BigInt>,
+        expires_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        spent_nanousd -> BigInt,
+        month -> BigInt,
+        month_spent_nanousd -> BigInt,
     }
 }
 
@@ -236,7 +253,54 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    sessions (id) {
+        id -> BigInt,
+        public_id -> Text,
+        account_id -> BigInt,
+        token_hash -> Binary,
+        created_at -> BigInt,
+        last_seen_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    email_tokens (token_hash) {
+        token_hash -> Binary,
+        purpose -> Text,
+        account_id -> Nullable<BigInt>,
+        email -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    recovery_codes (account_id, code_hash) {
+        account_id -> BigInt,
+        code_hash -> Binary,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        message_id -> Text,
+        kind -> Text,
+        reference -> Text,
+        account_id -> Nullable<BigInt>,
+        recipient -> Text,
+        params -> Text,
+        tries -> BigInt,
+        due_at -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
 diesel::joinable!(api_keys -> accounts (account_id));
+diesel::joinable!(sessions -> accounts (account_id));
+diesel::joinable!(usage_logs -> api_keys (api_key_id));
 diesel::joinable!(deposits -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -255,5 +319,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     deposits,
     deposit_claims,
     deposit_refunds,
-    audit_log
+    audit_log,
+    sessions,
+    email_tokens,
+    recovery_codes,
+    outbox
 );

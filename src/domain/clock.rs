@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -29,6 +30,12 @@ impl UnixMillis {
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// The moment a span later, held at the end of the range.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        self.plus_millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// RFC 3339 in UTC without a fraction, `2026-11-22T10:00:00Z`.

@@ -41,7 +41,7 @@ pub fn nonce() -> Result<String, NoRandomness> {
 }
 
 /// Characters that carry five random bits each.
-fn random_letters<const N: usize>() -> Result<String, NoRandomness> {
+pub(super) fn random_letters<const N: usize>() -> Result<String, NoRandomness> {
     Ok(random_bytes::<N>()?.into_iter().map(|byte| letter(byte.into())).collect())
 }
 

@@ -1,0 +1,135 @@
+//! Sessions of people who are logged in: rows and queries. Only the SHA-256 of a token is ever here.
+
+use diesel::prelude::*;
+
+use super::schema::{accounts, sessions};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::secret_token::TokenHash;
+
+/// One session, without its token's hash.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct SessionRow {
+    /// Row number, never shown.
+    pub id: i64,
+    /// The name that people and APIs use.
+    pub public_id: String,
+    /// Who is logged in.
+    pub account_id: i64,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// When it was last used, to some minutes.
+    pub last_seen_at: i64,
+    /// When it ends at the latest.
+    pub expires_at: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = sessions)]
+struct NewSession<'a> {
+    public_id: &'a str,
+    account_id: i64,
+    token_hash: &'a [u8],
+    created_at: i64,
+    last_seen_at: i64,
+    expires_at: i64,
+}
+
+/// Stores a new session.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn create(
+    conn: &mut AnyConnection,
+    public_id: &str,
+    account_id: AccountId,
+    token_hash: &TokenHash,
+    (now, expires_at): (UnixMillis, UnixMillis),
+) -> Result<(), DbError> {
+    let row = NewSession {
+        public_id,
+        account_id: account_id.0,
+        token_hash: token_hash.as_bytes(),
+        created_at: now.as_millis(),
+        last_seen_at: now.as_millis(),
+        expires_at: expires_at.as_millis(),
+    };
+    diesel::insert_into(sessions::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// The session of a token, whether or not its time is up, and its account's status.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn by_hash(
+    conn: &mut AnyConnection,
+    token_hash: &TokenHash,
+) -> Result<Option<(SessionRow, String)>, DbError> {
+    let found = sessions::table
+        .inner_join(accounts::table)
+        .filter(sessions::token_hash.eq(token_hash.as_bytes().as_slice()))
+        .select((SessionRow::as_select(), accounts::status))
+        .first(conn)
+        .optional()?;
+    Ok(found)
+}
+
+/// Notes that a session is in use.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn touch(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), DbError> {
+    diesel::update(sessions::table.find(id))
+        .set(sessions::last_seen_at.eq(now.as_millis()))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The sessions of an account whose time is not up, newest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_account(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    now: UnixMillis,
+) -> Result<Vec<SessionRow>, DbError> {
+    let rows = sessions::table
+        .filter(sessions::account_id.eq(account_id.0))
+        .filter(sessions::expires_at.gt(now.as_millis()))
+        .order(sessions::id.desc())
+        .select(SessionRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Ends one session of an account; `false` if it has none of that name.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn end(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+) -> Result<bool, DbError> {
+    let session = sessions::table
+        .filter(sessions::account_id.eq(account_id.0).and(sessions::public_id.eq(public_id)));
+    Ok(diesel::delete(session).execute(conn)? > 0)
+}
+
+/// Ends all sessions of an account but `kept`, a row number; says how many.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn end_all(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    kept: Option<i64>,
+) -> Result<usize, DbError> {
+    let others = sessions::table
+        .filter(sessions::account_id.eq(account_id.0).and(sessions::id.ne(kept.unwrap_or(0))));
+    Ok(diesel::delete(others).execute(conn)?)
+}

@@ -1,0 +1,1 @@
+//! The website: pages made on the server, forms that work without a script.
