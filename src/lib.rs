@@ -12,10 +12,10 @@ pub mod tracker;
 
 pub mod chain;
 pub mod db;
+pub mod mail;
 pub mod upstream;
 
 pub mod ledger;
-pub mod mail;
 
 pub mod accounts;
 pub mod deposits;
@@ -26,8 +26,9 @@ pub mod gateway;
 
 pub mod api;
 
+pub mod site;
+
 pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod sandbox;
-pub mod site;
