@@ -78,21 +78,9 @@ impl Refusal {
                 message: error.message,
                 retry_after_secs: error.retry_after_secs,
             },
-            Self::Unauthenticated => told(
-                401,
-                "unauthenticated",
-                "Log in, or send an API key of yours in `x-api-key` or `Authorization: Bearer`.",
-            ),
-            Self::SessionRequired => told(
-                403,
-                "session_required",
-                "An API key may not do this. Log in and send the session's token.",
-            ),
-            Self::FormWord => told(
-                403,
-                "csrf_token",
-                "The request carries a session's cookie, but not its `x-csrf-token`. Load the page again.",
-            ),
+            Self::Unauthenticated | Self::SessionRequired | Self::FormWord => {
+                self.tell_of_callers()
+            }
             Self::Body(fields) => made(
                 400,
                 "invalid_body",
@@ -135,6 +123,34 @@ impl Refusal {
                 "unavailable",
                 "The service is temporarily unavailable. Please try again.",
             ),
+        }
+    }
+
+    /// The refusals that are about who asks.
+    fn tell_of_callers(self) -> Told {
+        let told = |status, code, message| Told {
+            status,
+            code,
+            message: Cow::Borrowed(message),
+            retry_after_secs: None,
+        };
+        match self {
+            Self::Unauthenticated => told(
+                401,
+                "unauthenticated",
+                "Log in, or send an API key of yours in `x-api-key` or `Authorization: Bearer`.",
+            ),
+            Self::SessionRequired => told(
+                403,
+                "session_required",
+                "An API key may not do this. Log in and send the session's token.",
+            ),
+            Self::FormWord => told(
+                403,
+                "csrf_token",
+                "The request carries a session's cookie, but not its `x-csrf-token`. Load the page again.",
+            ),
+            other => other.tell(),
         }
     }
 

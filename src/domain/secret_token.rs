@@ -101,7 +101,13 @@ mod tests {
         let again = SecretToken::parse(TokenKind::Session, text).unwrap();
         assert!(again.hash() == token.hash() && again.form_word() == token.form_word());
         assert!(SecretToken::parse(TokenKind::Mail, text).is_none());
-        for other in ["", "sess_", &text[1..], &format!("{text}0"), &text.replace('_', "-")] {
+        for other in [
+            "",
+            "sess_",
+            text.trim_start_matches('s'),
+            &format!("{text}0"),
+            &text.replace('_', "-"),
+        ] {
             assert!(SecretToken::parse(TokenKind::Session, other).is_none(), "{other}");
         }
     }
