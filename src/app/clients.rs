@@ -16,7 +16,7 @@ use actix_web::{App, Error};
 use super::chains::Chains;
 use super::connection::Connection;
 use super::{StartError, listener};
-use crate::accounts::KeyRing;
+use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
@@ -40,6 +40,7 @@ pub(super) fn serve(
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
     let keys = Arc::new(KeyRing::new(database.clone()));
+    let people = Arc::new(People::new(database.clone(), settings, shared.clock.clone())?);
     let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
     let upstreams: Vec<Arc<Upstream>> =
         settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
@@ -48,6 +49,7 @@ pub(super) fn serve(
         shared: Arc::clone(shared),
         database: database.clone(),
         keys: Arc::clone(&keys),
+        people: Arc::clone(&people),
         limits: Arc::clone(&limits),
         providers: Arc::clone(&chains.providers),
     }));
