@@ -1,5 +1,6 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod chores;
 pub mod rpc;
 
 use prometheus::{
@@ -8,6 +9,7 @@ use prometheus::{
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use chores::ChoreMetrics;
 use rpc::RpcMetrics;
 
 /// All counters of a process.
@@ -25,6 +27,8 @@ pub struct Metrics {
     pub open_exchanges: IntGauge,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
+    /// What is done now and then.
+    pub chores: ChoreMetrics,
 }
 
 impl Metrics {
@@ -68,6 +72,7 @@ impl Metrics {
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
         let rpc = RpcMetrics::new(&registry)?;
+        let chores = ChoreMetrics::new(&registry)?;
         Ok(Self {
             registry,
             endings,
@@ -79,6 +84,7 @@ impl Metrics {
             deposited_nanousd,
             open_exchanges,
             rpc,
+            chores,
         })
     }
 
