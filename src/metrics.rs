@@ -1,6 +1,7 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
 pub mod chores;
+pub mod mail;
 pub mod rpc;
 
 use prometheus::{
@@ -10,6 +11,7 @@ use prometheus::{
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
 use chores::ChoreMetrics;
+use mail::MailMetrics;
 use rpc::RpcMetrics;
 
 /// All counters of a process.
@@ -25,6 +27,8 @@ pub struct Metrics {
     deposited_nanousd: IntCounterVec,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// What becomes of mail.
+    pub mail: MailMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
     /// What is done now and then.
@@ -71,6 +75,7 @@ impl Metrics {
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
+        let mail = MailMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
         let chores = ChoreMetrics::new(&registry)?;
         Ok(Self {
@@ -83,6 +88,7 @@ impl Metrics {
             deposits,
             deposited_nanousd,
             open_exchanges,
+            mail,
             rpc,
             chores,
         })

@@ -11,7 +11,7 @@ use super::value;
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Name on pages and in mail.
-    #[serde(deserialize_with = "value::text")]
+    #[serde(deserialize_with = "value::line")]
     pub name: String,
     /// Address under which people reach the service.
     #[serde(deserialize_with = "value::parsed")]
