@@ -25,6 +25,7 @@ pub mod deposit_refunds;
 pub mod deposits;
 pub mod email_tokens;
 pub mod file;
+pub mod ledger_entries;
 pub mod log_in_steps;
 pub mod migrate;
 pub mod nodes;
