@@ -29,6 +29,7 @@ use refusal::Refusal;
 const BODY_BYTES: usize = 64 * 1024;
 
 /// What handlers are made of.
+#[derive(Clone)]
 pub struct ApiParts {
     /// What exchanges share.
     pub shared: Arc<Shared>,
@@ -56,7 +57,7 @@ impl Api {
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
-        Self { origin: Origin::new(&settings.site), body, parts }
+        Self { origin: Origin::new(&settings.site.name, &settings.site.base_url), body, parts }
     }
 
     fn now(&self) -> UnixMillis {

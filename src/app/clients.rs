@@ -23,6 +23,7 @@ use crate::config;
 use crate::db::Database;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::{Gateway, routes};
+use crate::site::{self, Site, SiteParts};
 use crate::upstream::Upstream;
 use crate::upstream::client::UpstreamClient;
 
@@ -44,13 +45,15 @@ pub(super) fn serve(
     let upstreams: Vec<Arc<Upstream>> =
         settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
     let tls = Arc::clone(tls);
-    let api = Data::new(Api::new(ApiParts {
+    let parts = ApiParts {
         shared: Arc::clone(shared),
         database: database.clone(),
         keys: Arc::clone(&keys),
         limits: Arc::clone(&limits),
         providers: Arc::clone(&chains.providers),
-    }));
+    };
+    let site = Data::new(Site::new(SiteParts { api: parts.clone(), upstreams: upstreams.clone() }));
+    let api = Data::new(Api::new(parts));
     let factory_shared = Arc::clone(shared);
     let app = move || {
         let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
@@ -65,8 +68,10 @@ pub(super) fn serve(
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .app_data(Data::new(gateway))
             .app_data(api.clone())
+            .app_data(site.clone())
             .configure(api::configure)
             .configure(routes::configure)
+            .configure(site::routes::configure)
     };
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;

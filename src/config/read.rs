@@ -130,7 +130,10 @@ impl Reader<'_> {
             deposits.check(&at, &mut self.problems);
         }
         let (_, accounts) = self.section("accounts");
-        let (_, site) = self.section("site");
+        let (at, site) = self.section::<Site>("site");
+        if let Some(site) = &site {
+            site.check(&at, &mut self.problems);
+        }
         let (_, log) = self.section("log");
         Some(Sections {
             server: server?,
