@@ -1,18 +1,18 @@
-// A button beside each element with data-copy, which copies its text or value. Without this script it is selected
-// and copied by hand.
+// Shows each <button data-copy="ID" hidden>, which copies the text or the value of the element with that id. Without
+// this script there is no such button, and the text is selected by hand.
 "use strict";
 (() => {
   if (!navigator.clipboard) return;
-  for (const source of document.querySelectorAll("[data-copy]")) {
-    const button = document.createElement("button");
-    const label = source.dataset.copy ? `Copy ${source.dataset.copy}` : "Copy";
-    button.type = "button";
-    button.className = "copy";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", label);
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    const source = document.getElementById(button.dataset.copy);
+    if (!source) continue;
+    const words = button.textContent;
     const said = document.createElement("span");
     said.className = "unseen";
     said.setAttribute("role", "status");
+    button.after(said);
+    button.classList.add("copy");
+    button.hidden = false;
     button.addEventListener("click", async () => {
       const text = "value" in source ? source.value : source.textContent;
       try {
@@ -22,8 +22,7 @@
       } catch {
         button.textContent = "Select and copy by hand";
       }
-      setTimeout(() => { button.textContent = "Copy"; said.textContent = ""; }, 2000);
+      setTimeout(() => { button.textContent = words; said.textContent = ""; }, 2000);
     });
-    source.after(button, said);
   }
 })();
