@@ -48,9 +48,6 @@ pub struct Site {
     /// The day from which the terms are in force.
     #[serde(deserialize_with = "value::date")]
     pub terms_in_force: NaiveDate,
-    /// Days for which the operator's backups outlive what was deleted.
-    #[serde(deserialize_with = "value::whole::<0, 3_650, _, _>")]
-    pub backup_days: u32,
 }
 
 impl Site {

@@ -1,6 +1,7 @@
 //! Promises of the settings: complete defaults, every mistake with its place, no secret in any text.
 
 mod chains;
+mod mail;
 
 use std::fs;
 use std::path::PathBuf;
@@ -181,7 +182,6 @@ const MISTAKES: [(&str, usize, &str, &str); 38] = [
     ("[site]\ndescription = 1\n{U}", 2, "site.description", "text in quotes"),
     ("[site]\nprivacy_in_force = \"soon\"\n{U}", 2, "site.privacy_in_force", "not a day"),
     ("[site]\nterms_in_force = \"22.11.2026\"\n{U}", 2, "site.terms_in_force", "not a day"),
-    ("[site]\nbackup_days = 4000\n{U}", 2, "site.backup_days", "from 0 to 3650"),
     ("[site]\noperator = \"\"\n{U}", 2, "site.operator", "must not be empty"),
     ("[site]\njurisdiction = \"\"\n{U}", 2, "site.jurisdiction", "must not be empty"),
     ("[pricing]\nmarkup = 1.1\n{U}", 2, "pricing.markup", "in quotes"),
