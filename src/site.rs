@@ -1,1 +1,4 @@
 //! The website: pages made on the server, forms that work without a script.
+
+pub mod chart;
+pub mod qr;
