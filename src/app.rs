@@ -1,52 +1,42 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
 
 mod chains;
+mod client_io;
+mod clients;
 mod connection;
 mod listener;
+mod plaintext;
+pub mod tls;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_http::{HttpService, Protocol};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::dev::{AppConfig, Server, ServerHandle};
-use actix_web::middleware::Condition;
-use actix_web::rt::net::TcpStream;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, HttpServer};
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::KeyRing;
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
-use crate::api::{self, Api, ApiParts};
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
-use crate::gateway::limits::AccountLimits;
-use crate::gateway::{Gateway, routes};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
-use crate::upstream::Upstream;
-use crate::upstream::client::{UpstreamClient, tls_config};
+use crate::upstream::client::tls_config;
 use chains::Chains;
-use connection::Connection;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// A connection that is being closed gets this long to write what it has; actix-web's default.
-const DISCONNECT: Duration = Duration::from_secs(1);
-/// Connections of clients between two requests.
-const IDLE_CONNECTIONS: usize = 1024;
 /// Descriptors besides two for each stream: idle connections, listeners, database, logs.
 const SPARE_DESCRIPTORS: u64 = 1024 + 256;
 
@@ -80,6 +70,9 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// The certificate for clients.
+    #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
+    Certificate(#[from] tls::CertificateError),
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
     Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
@@ -109,6 +102,9 @@ pub struct Application {
     pub client_address: SocketAddr,
     /// Where the operator reaches it.
     pub admin_address: SocketAddr,
+    /// Where plaintext is sent over to TLS, if anywhere.
+    pub redirect_address: Option<SocketAddr>,
+    redirect: Option<Server>,
     shared: Arc<Shared>,
     database: Database,
     gateway: Server,
@@ -157,11 +153,17 @@ impl Application {
             metrics,
             chains: shared.settings.chains.as_slice().into(),
         };
-        let (client_address, gateway) = serve_clients(&shared, &database, &tls, &chains)?;
+        let (client_address, gateway) = clients::serve(&shared, &database, &tls, &chains)?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
+        let redirect = shared.settings.server.redirect_listen;
+        let redirect =
+            redirect.map(|address| plaintext::serve(&shared.settings, address)).transpose()?;
+        let (redirect_address, redirect) = redirect.unzip();
         Ok(Self {
             client_address,
             admin_address,
+            redirect_address,
+            redirect,
             shared,
             database,
             gateway,
@@ -174,19 +176,20 @@ impl Application {
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
-        let Self { shared, gateway, admin, ledger_arbiter, chains, database, lock, .. } = self;
-        let (gateway_handle, admin_handle) = (gateway.handle(), admin.handle());
-        let (servers, both_ended) = tokio::sync::oneshot::channel();
+        let Self { shared, gateway, admin, redirect, .. } = self;
+        let Self { ledger_arbiter, chains, database, lock, .. } = self;
+        let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
+        let handles = servers.iter().map(Server::handle).collect();
+        let (ended, all_ended) = tokio::sync::oneshot::channel();
         shared_spawn(async move {
-            drop(tokio::join!(gateway, admin));
-            if servers.send(()).is_err() {
+            drop(join_all(servers).await);
+            if ended.send(()).is_err() {
                 tracing::debug!("the servers ended behind the stop");
             }
         });
         let was_alive = watch(&shared, &chains, &stop.in_order).await;
-        let is_settled =
-            stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
-        drop(both_ended.await);
+        let is_settled = stop_in_order(&shared, &stop.at_once, handles).await;
+        drop(all_ended.await);
         chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");
@@ -234,7 +237,7 @@ async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bo
 async fn stop_in_order(
     shared: &Shared,
     at_once: &CancellationToken,
-    handles: [ServerHandle; 2],
+    handles: Vec<ServerHandle>,
 ) -> bool {
     let tracker = &shared.tracker;
     tracing::info!(running = tracker.running(), "stopping: no new work");
@@ -286,90 +289,6 @@ async fn recover(
     Ok(())
 }
 
-fn serve_clients(
-    shared: &Arc<Shared>,
-    database: &Database,
-    tls: &Arc<rustls::ClientConfig>,
-    chains: &Chains,
-) -> Result<(SocketAddr, Server), StartError> {
-    let settings = &shared.settings;
-    let keys = Arc::new(KeyRing::new(database.clone()));
-    let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
-    let upstreams: Vec<Arc<Upstream>> =
-        settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
-    let tls = Arc::clone(tls);
-    let api = Data::new(Api::new(ApiParts {
-        shared: Arc::clone(shared),
-        database: database.clone(),
-        keys: Arc::clone(&keys),
-        limits: Arc::clone(&limits),
-        providers: Arc::clone(&chains.providers),
-    }));
-    let factory_shared = Arc::clone(shared);
-    let app = move || {
-        let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
-        let gateway = Gateway {
-            shared: Arc::clone(&factory_shared),
-            keys: Arc::clone(&keys),
-            limits: Arc::clone(&limits),
-            upstreams: clients.collect(),
-        };
-        let origins = &factory_shared.settings.server.cors_origins;
-        App::new()
-            .wrap(Condition::new(!origins.is_empty(), cors(origins)))
-            .app_data(Data::new(gateway))
-            .app_data(api.clone())
-            .configure(api::configure)
-            .configure(routes::configure)
-    };
-    let address = settings.server.listen;
-    let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
-    let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let workers = workers(&settings.server);
-    let server = Server::build()
-        .disable_signals()
-        // Our own limits refuse first, with words. actix counts for each worker.
-        .max_concurrent_connections(
-            settings.server.max_streams.saturating_add(IDLE_CONNECTIONS).div_ceil(workers),
-        )
-        .workers(workers)
-        .shutdown_timeout(5);
-    let stopping = server.graceful_shutdown_signal();
-    // What actix-web's `HttpServer` does, over connections of ours.
-    let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
-    let stall = settings.server.client_stall;
-    let service = move || {
-        let stopping = stopping.clone();
-        let app = app().into_factory().map_err(|error: Error| error.error_response());
-        let http = HttpService::build()
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
-            // A departed client must not pass for one that has merely finished writing.
-            .h1_allow_half_closed(false)
-            .client_request_timeout(head)
-            .client_disconnect_timeout(DISCONNECT)
-            .keep_alive(keep_alive)
-            .on_connect_ext(Connection::introduce)
-            .finish(map_config(app, |()| AppConfig::default()));
-        fn_service(move |io: TcpStream| async move {
-            let (connection, peer) = Connection::new(io, stall);
-            Ok((connection, Protocol::Http1, peer))
-        })
-        .and_then(http)
-    };
-    let server = server.listen("clients", listener, service);
-    let server = server.map_err(|e| StartError::Listen(address, e))?;
-    Ok((bound, server.run()))
-}
-
-/// Threads that serve clients.
-fn workers(settings: &config::Server) -> usize {
-    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    settings.workers.unwrap_or_else(all).get()
-}
-
 fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server), StartError> {
     let address = shared.settings.server.admin_listen;
     let data = Data::new(admin);
@@ -384,18 +303,6 @@ fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server),
         .listen(listener)
         .map_err(|e| StartError::Listen(address, e))?;
     Ok((bound, server.run()))
-}
-
-fn cors(origins: &[String]) -> actix_cors::Cors {
-    let cors = actix_cors::Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST"])
-        .allow_any_header()
-        .expose_headers(["request-id", "retry-after"])
-        .max_age(3600);
-    if origins.iter().any(|origin| origin == "*") {
-        return cors.allow_any_origin().send_wildcard();
-    }
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
 /// A second server on one SQLite file would recover the first one's running exchanges.

@@ -9,6 +9,7 @@ mod deposits;
 mod layers;
 mod limits;
 mod lines;
+mod mail;
 mod pricing;
 mod problems;
 mod providers;
@@ -34,11 +35,12 @@ pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
+pub use self::mail::{Mail, MailTls, Smtp, Transport};
 pub use self::problems::{ConfigErrors, Place, Problem};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::Reservation;
-pub use self::server::Server;
+pub use self::server::{Server, TlsFiles};
 pub use self::site::{Log, LogFormat, Site};
 pub use self::stream::{ClientGone, Stream};
 pub use self::upstream::{BaseUrl, NotABaseUrl, Upstream, UpstreamAuth};
@@ -91,6 +93,8 @@ pub struct Settings {
     pub accounts: Accounts,
     /// Chains on which deposits are taken.
     pub chains: Vec<Chain>,
+    /// How people are written to.
+    pub mail: Mail,
     /// What people see.
     pub site: Site,
     /// What the operator sees.

@@ -14,6 +14,7 @@ use self::section::nearest;
 use super::chains::Chain;
 use super::database::DatabaseSection;
 use super::layers::Layers;
+use super::mail::{Mail, MailSection};
 use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, Problems};
 use super::upstream::{Upstream, UpstreamEntry};
@@ -24,7 +25,7 @@ use super::{
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "server",
     "database",
     "limits",
@@ -35,6 +36,7 @@ const SECTIONS: [&str; 15] = [
     "upstreams",
     "deposits",
     "accounts",
+    "mail",
     "chains",
     "site",
     "log",
@@ -54,9 +56,10 @@ pub(super) fn settings(
     let prices = reader.prices();
     let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
     let chains = reader.chains(sources, purpose);
+    let mail = reader.mail(sources, purpose);
     let problems = reader.problems;
-    match (sections, prices) {
-        (Some(sections), Some(prices)) if problems.is_empty() => Ok(Settings {
+    match (sections, mail, prices) {
+        (Some(sections), Some(mail), Some(prices)) if problems.is_empty() => Ok(Settings {
             server: sections.server,
             database: sections.database,
             limits: sections.limits,
@@ -68,6 +71,7 @@ pub(super) fn settings(
             deposits: sections.deposits,
             accounts: sections.accounts,
             chains,
+            mail,
             site: sections.site,
             log: sections.log,
             prices: Arc::new(prices),
@@ -213,6 +217,11 @@ impl Reader<'_> {
         let has_xpub = tree.pointer("/deposits/account_xpub").is_some();
         let context = chains::Context { sources, purpose, has_xpub };
         chains::chains(tree, &context, &mut self.problems)
+    }
+
+    fn mail(&mut self, sources: &Sources, purpose: Purpose) -> Option<Mail> {
+        let (at, mail) = self.section::<MailSection>("mail");
+        mail?.resolve(&at, &sources.env, purpose, &mut self.problems)
     }
 
     fn section<T: DeserializeOwned>(&mut self, name: &str) -> (KeyPath, Option<T>) {

@@ -1,0 +1,177 @@
+//! The server that clients reach: what their connections are, and which handlers there are.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
+use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
+use actix_web::middleware::{Condition, DefaultHeaders};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use actix_web::{App, Error};
+
+use super::chains::Chains;
+use super::client_io::ClientIo;
+use super::connection::Connection;
+use super::{StartError, listener, tls};
+use crate::accounts::KeyRing;
+use crate::actors::stream::Shared;
+use crate::api::{self, Api, ApiParts};
+use crate::config;
+use crate::db::Database;
+use crate::gateway::limits::AccountLimits;
+use crate::gateway::{Gateway, routes};
+use crate::upstream::Upstream;
+use crate::upstream::client::UpstreamClient;
+
+/// A connection that is being closed gets this long to write what it has; actix-web's default.
+const DISCONNECT: Duration = Duration::from_secs(1);
+/// Connections of clients between two requests.
+const IDLE_CONNECTIONS: usize = 1024;
+
+/// What the handlers of every worker share.
+#[derive(Clone)]
+struct Handlers {
+    shared: Arc<Shared>,
+    keys: Arc<KeyRing>,
+    limits: Arc<AccountLimits>,
+    upstreams: Vec<Arc<Upstream>>,
+    upstream_tls: Arc<rustls::ClientConfig>,
+    api: Data<Api>,
+}
+
+impl Handlers {
+    fn new(
+        shared: &Arc<Shared>,
+        database: &Database,
+        upstream_tls: &Arc<rustls::ClientConfig>,
+        chains: &Chains,
+    ) -> Self {
+        let settings = &shared.settings;
+        let keys = Arc::new(KeyRing::new(database.clone()));
+        let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
+        let upstreams = settings.upstreams.iter().cloned();
+        let api = Api::new(ApiParts {
+            shared: Arc::clone(shared),
+            database: database.clone(),
+            keys: Arc::clone(&keys),
+            limits: Arc::clone(&limits),
+            providers: Arc::clone(&chains.providers),
+        });
+        Self {
+            shared: Arc::clone(shared),
+            keys,
+            limits,
+            upstreams: upstreams.map(|one| Arc::new(Upstream::new(one))).collect(),
+            upstream_tls: Arc::clone(upstream_tls),
+            api: Data::new(api),
+        }
+    }
+
+    /// One for each worker, since its clients belong to one thread.
+    fn gateway(&self) -> Gateway {
+        let clients = self.upstreams.iter();
+        let clients = clients.map(|one| UpstreamClient::new(Arc::clone(one), &self.upstream_tls));
+        Gateway {
+            shared: Arc::clone(&self.shared),
+            keys: Arc::clone(&self.keys),
+            limits: Arc::clone(&self.limits),
+            upstreams: clients.collect(),
+        }
+    }
+}
+
+/// Binds the clients' address and begins to serve.
+pub(super) fn serve(
+    shared: &Arc<Shared>,
+    database: &Database,
+    upstream_tls: &Arc<rustls::ClientConfig>,
+    chains: &Chains,
+) -> Result<(SocketAddr, Server), StartError> {
+    let settings = &shared.settings;
+    let handlers = Handlers::new(shared, database, upstream_tls, chains);
+    let app = move || {
+        let settings = &handlers.shared.settings;
+        let origins = &settings.server.cors_origins;
+        App::new()
+            .wrap(Condition::new(!origins.is_empty(), cors(origins)))
+            .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
+            .app_data(Data::new(handlers.gateway()))
+            .app_data(handlers.api.clone())
+            .configure(api::configure)
+            .configure(routes::configure)
+    };
+    let address = settings.server.listen;
+    let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
+    let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
+    let workers = workers(&settings.server);
+    let server = Server::build()
+        .disable_signals()
+        // Our own limits refuse first, with words. actix counts for each worker.
+        .max_concurrent_connections(
+            settings.server.max_streams.saturating_add(IDLE_CONNECTIONS).div_ceil(workers),
+        )
+        .workers(workers)
+        .shutdown_timeout(5);
+    let stopping = server.graceful_shutdown_signal();
+    // What actix-web's `HttpServer` does, over connections of ours.
+    let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
+    let stall = settings.server.client_stall;
+    let acceptor = settings.server.tls().map(|files| tls::acceptor(shared, &files)).transpose()?;
+    let service = move || {
+        let stopping = stopping.clone();
+        let app = app().into_factory().map_err(|error: Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            // A departed client must not pass for one that has merely finished writing.
+            .h1_allow_half_closed(false)
+            .client_request_timeout(head)
+            .client_disconnect_timeout(DISCONNECT)
+            .keep_alive(keep_alive)
+            .on_connect_ext(ClientIo::introduce)
+            .finish(map_config(app, |()| AppConfig::default()));
+        let acceptor = acceptor.clone();
+        fn_service(move |io: TcpStream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let (connection, peer) = Connection::new(io, stall);
+                let io = ClientIo::open(connection, acceptor, head).await?;
+                Ok((io, Protocol::Http1, peer))
+            }
+        })
+        .and_then(http)
+    };
+    let server = server.listen("clients", listener, service);
+    let server = server.map_err(|e| StartError::Listen(address, e))?;
+    Ok((bound, server.run()))
+}
+
+/// Threads that serve clients.
+fn workers(settings: &config::Server) -> usize {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    settings.workers.unwrap_or_else(all).get()
+}
+
+/// Browsers that were here once come by TLS only (RFC 6797).
+fn strict_transport() -> DefaultHeaders {
+    DefaultHeaders::new().add((STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
+}
+
+fn cors(origins: &[String]) -> actix_cors::Cors {
+    let cors = actix_cors::Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST"])
+        .allow_any_header()
+        .expose_headers(["request-id", "retry-after"])
+        .max_age(3600);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_any_origin().send_wildcard();
+    }
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
