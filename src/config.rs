@@ -11,6 +11,7 @@ mod limits;
 mod lines;
 mod mail;
 mod pricing;
+mod privacy;
 mod problems;
 mod providers;
 mod read;
@@ -36,6 +37,7 @@ pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
 pub use self::mail::{Mail, MailTls, Smtp, Transport};
+pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay};
 pub use self::problems::{ConfigErrors, Place, Problem};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
@@ -91,6 +93,8 @@ pub struct Settings {
     pub deposits: Deposits,
     /// How people sign up and log in.
     pub accounts: Accounts,
+    /// How long things are kept.
+    pub privacy: Privacy,
     /// Chains on which deposits are taken.
     pub chains: Vec<Chain>,
     /// How people are written to.

@@ -19,13 +19,13 @@ use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, Problems};
 use super::upstream::{Upstream, UpstreamEntry};
 use super::{
-    Accounts, Database, Deposits, Limits, Log, Purpose, Requests, Reservation, Server, Settings,
-    Site, Sources, Stream, Tools, show,
+    Accounts, Database, Deposits, Limits, Log, Privacy, Purpose, Requests, Reservation, Server,
+    Settings, Site, Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "server",
     "database",
     "limits",
@@ -36,6 +36,7 @@ const SECTIONS: [&str; 16] = [
     "upstreams",
     "deposits",
     "accounts",
+    "privacy",
     "mail",
     "chains",
     "site",
@@ -70,6 +71,7 @@ pub(super) fn settings(
             upstreams,
             deposits: sections.deposits,
             accounts: sections.accounts,
+            privacy: sections.privacy,
             chains,
             mail,
             site: sections.site,
@@ -92,6 +94,7 @@ struct Sections {
     requests: Requests,
     deposits: Deposits,
     accounts: Accounts,
+    privacy: Privacy,
     site: Site,
     log: Log,
 }
@@ -134,6 +137,7 @@ impl Reader<'_> {
             deposits.check(&at, &mut self.problems);
         }
         let (_, accounts) = self.section("accounts");
+        let (_, privacy) = self.section("privacy");
         let (_, site) = self.section("site");
         let (_, log) = self.section("log");
         Some(Sections {
@@ -146,6 +150,7 @@ impl Reader<'_> {
             requests: requests?,
             deposits: deposits?,
             accounts: accounts?,
+            privacy: privacy?,
             site: site?,
             log: log?,
         })
