@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
+use crate::accounts::keys::KeyError;
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
 use crate::db::{self, AnyConnection, DbError, migrate};
@@ -56,7 +57,7 @@ enum Command {
     /// Open, list, show and credit accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Issue, list and revoke API keys.
+    /// Issue, list, limit and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Look at deposits, decide about them, pay them back.
@@ -88,6 +89,8 @@ enum CliError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Account(#[from] AccountError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Deposit(#[from] DepositError),
     #[error(transparent)]

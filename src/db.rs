@@ -22,6 +22,7 @@ pub mod deposit_claims;
 pub mod deposit_refunds;
 pub mod deposits;
 pub mod file;
+pub mod ledger_entries;
 pub mod migrate;
 pub mod nodes;
 pub mod outbox;

@@ -41,6 +41,7 @@ diesel::table! {
         spent_nanousd -> BigInt,
         month -> BigInt,
         month_spent_nanousd -> BigInt,
+        paused_until -> Nullable<BigInt>,
     }
 }
 
