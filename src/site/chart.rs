@@ -1,20 +1,22 @@
 //! Bar charts of days, drawn here as SVG: where each bar lies, what stands at the axes, and the same figures as a table.
 //! Whole numbers only; colours and sizes of letters are the style sheet's, by classes.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 use std::fmt;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Utc};
 
+use super::show::{Count, Dollars};
+use crate::domain::clock::UtcDay;
 use crate::domain::money::NanoUsd;
 
 /// Tenths of a unit of the picture, so that bars of ninety days have a width without fractions of binary numbers.
 type Tenths = i64;
 
 /// The area of the bars within the picture of 640 by 220.
-const LEFT: Tenths = 800;
+const LEFT: Tenths = 960;
 const TOP: Tenths = 120;
-const WIDTH: Tenths = 5_500;
+const WIDTH: Tenths = 5_340;
 const HEIGHT: Tenths = 1_700;
 /// Series with a colour of their own. The rest is drawn as one.
 const COLOURS: usize = 6;
@@ -27,7 +29,7 @@ const LABELS_MAX: usize = 6;
 
 /// What a chart counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(super) enum Unit {
     /// Nano-dollars.
     Usd,
     /// Tokens.
@@ -38,8 +40,8 @@ impl Unit {
     /// A figure with every digit.
     fn exact(self, value: i64) -> String {
         match self {
-            Self::Usd => format!("${}", NanoUsd::from_nanos(value)),
-            Self::Tokens => grouped(value),
+            Self::Usd => Dollars(NanoUsd::from_nanos(value)).to_string(),
+            Self::Tokens => Count(value).to_string(),
         }
     }
 
@@ -49,109 +51,107 @@ impl Unit {
         match self {
             Self::Usd => self.exact(value),
             Self::Tokens if value == 0 => "0".to_owned(),
-            Self::Tokens if step >= 1_000_000 => format!("{}M", grouped(value / 1_000_000)),
-            Self::Tokens if step >= 1_000 => format!("{}k", grouped(value / 1_000)),
-            Self::Tokens => grouped(value),
+            Self::Tokens if step >= 1_000_000 => format!("{}M", Count(value / 1_000_000)),
+            Self::Tokens if step >= 1_000 => format!("{}k", Count(value / 1_000)),
+            Self::Tokens => Count(value).to_string(),
         }
     }
 }
 
-/// A figure of one series on one day.
+/// What is to be drawn of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// UTC.
-    pub day: NaiveDate,
-    /// The series: a model, a key, or all of it.
-    pub name: String,
-    /// Nano-dollars or tokens. What is below zero counts as nothing.
-    pub value: i64,
+pub(super) struct Line {
+    /// A model, a key, or all of it; none of whatever has no line of its own.
+    pub(super) name: Option<String>,
+    /// Nano-dollars or tokens for each day. What is below zero counts as nothing.
+    pub(super) values: Vec<i64>,
 }
 
 /// A chart, laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chart {
+pub(super) struct Chart {
     /// What its elements' names in the page begin with.
-    pub id: &'static str,
+    pub(super) id: &'static str,
     /// Heading.
-    pub title: String,
+    pub(super) title: String,
     /// One sentence for those who do not see the picture.
-    pub description: String,
+    pub(super) description: String,
     /// Series, the largest first, with their colours.
-    pub legend: Vec<Key>,
+    pub(super) legend: Vec<Key>,
     /// Lines across.
-    pub ticks: Vec<Tick>,
+    pub(super) ticks: Vec<Tick>,
     /// Days with figures.
-    pub bars: Vec<Bar>,
+    pub(super) bars: Vec<Bar>,
     /// Days below the axis.
-    pub labels: Vec<Label>,
+    pub(super) labels: Vec<Label>,
     /// The same as a table; days without any figure are left out.
-    pub rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     /// The last row of it.
-    pub totals: Vec<String>,
+    pub(super) totals: Vec<String>,
     /// The sum of everything.
-    pub total: String,
+    pub(super) total: String,
 }
 
 /// One series in the legend.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub(super) struct Key {
     /// As the points have it.
-    pub name: String,
+    pub(super) name: String,
     /// Number of its colour.
-    pub colour: usize,
+    pub(super) colour: usize,
 }
 
 /// A line across.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tick {
+pub(super) struct Tick {
     /// Place.
-    pub y: Place,
+    pub(super) y: Place,
     /// What it means.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// A day's part of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bar {
+pub(super) struct Bar {
     /// Left edge.
-    pub x: Place,
+    pub(super) x: Place,
     /// Upper edge.
-    pub y: Place,
+    pub(super) y: Place,
     /// Breadth.
-    pub width: Place,
+    pub(super) width: Place,
     /// Height, always more than nothing.
-    pub height: Place,
+    pub(super) height: Place,
     /// Number of the colour.
-    pub colour: usize,
+    pub(super) colour: usize,
     /// What a pointer is told.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// A day below the axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
+pub(super) struct Label {
     /// Middle of the day's bar.
-    pub x: Place,
+    pub(super) x: Place,
     /// Such as `22 Nov`.
-    pub text: String,
+    pub(super) text: String,
     /// Whether a narrow screen does without it.
-    pub is_optional: bool,
+    pub(super) is_optional: bool,
 }
 
 /// A day in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub(super) struct Row {
     /// `2026-11-22`.
-    pub day: String,
+    pub(super) day: String,
     /// One for each series.
-    pub cells: Vec<String>,
+    pub(super) cells: Vec<String>,
     /// All of them.
-    pub total: String,
+    pub(super) total: String,
 }
 
 /// A length in the picture, written as a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(Tenths);
+pub(super) struct Place(Tenths);
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,16 +161,15 @@ impl fmt::Display for Place {
 }
 
 impl Chart {
-    /// Lays out the days from `first` to `last`. Points on other days are left out, and those of one day and series are
-    /// added up.
+    /// Lays out so many days from `first` on.
     #[must_use]
-    pub fn new(
-        (id, title): (&'static str, String),
+    pub(super) fn new(
+        (id, title): (&'static str, &str),
         unit: Unit,
-        (first, last): (NaiveDate, NaiveDate),
-        points: impl IntoIterator<Item = Point>,
+        (first, length): (UtcDay, i64),
+        lines: Vec<Line>,
     ) -> Self {
-        let table = Table::new(first, last, points);
+        let table = Table::new(first, length, lines);
         let sums: Vec<i64> = table.days.iter().map(|(_, values)| sum(values)).collect();
         let step = step(sums.iter().copied().max().unwrap_or(0));
         let steps = sums.iter().map(|sum| steps(*sum, step)).max().unwrap_or(0).max(1);
@@ -179,74 +178,73 @@ impl Chart {
             let value = step.saturating_mul(count);
             Tick { y: Place(level(value, top)), text: unit.tick(value, step) }
         });
-        let total = unit.exact(sum(&sums));
-        let description = format!(
-            "{title}: {total} from {first} to {last}, as bars of days. The table below has every figure."
-        );
-        let colour = |index: usize| index.min(COLOURS);
         let legend = table.names.iter().enumerate();
+        let legend = legend.map(|(index, name)| Key { name: name.clone(), colour: index });
+        let total = unit.exact(sum(&sums));
+        let last = first.plus(length.saturating_sub(1));
         Self {
             id,
-            description,
-            legend: legend
-                .map(|(index, name)| Key { name: name.clone(), colour: colour(index) })
-                .collect(),
+            title: title.to_owned(),
+            description: format!(
+                "{title}: {total} from {first} to {last}, as bars of days. The table below has every figure."
+            ),
+            legend: legend.collect(),
             ticks: ticks.collect(),
             bars: bars(&table, unit, top),
             labels: labels(&table),
             rows: rows(&table, unit),
             totals: table.sums().into_iter().map(|sum| unit.exact(sum)).collect(),
             total,
-            title,
         }
     }
 
     /// Whether there is nothing to draw.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.bars.is_empty()
     }
 }
 
-/// Every day of the range, with a value for each series, the largest series first.
+/// Every day, with a value for each series, the largest series first.
 struct Table {
     names: Vec<String>,
-    days: Vec<(NaiveDate, Vec<i64>)>,
+    days: Vec<(UtcDay, Vec<i64>)>,
 }
 
 impl Table {
-    fn new(first: NaiveDate, last: NaiveDate, points: impl IntoIterator<Item = Point>) -> Self {
-        let mut found: BTreeMap<String, BTreeMap<NaiveDate, i64>> = BTreeMap::new();
-        for Point { day, name, value } in points {
-            if (first..=last).contains(&day) && value > 0 {
-                let days = found.entry(name).or_default();
-                let sum = days.entry(day).or_insert(0);
-                *sum = sum.saturating_add(value);
-            }
-        }
-        let mut series: Vec<_> = found.into_iter().collect();
-        let size = |days: &BTreeMap<NaiveDate, i64>| -> i64 {
-            days.values().fold(0, |sum, value| sum.saturating_add(*value))
+    fn new(first: UtcDay, length: i64, lines: Vec<Line>) -> Self {
+        let days = usize::try_from(length).unwrap_or(0);
+        let mut lines: Vec<_> = lines
+            .into_iter()
+            .map(|Line { name, values }| {
+                let values = values.into_iter().take(days).map(|value| value.max(0));
+                let values: Vec<i64> = values.collect();
+                (name, values)
+            })
+            .filter(|(_, values)| sum(values) > 0)
+            .collect();
+        lines.sort_by_key(|(name, values)| (name.is_none(), Reverse(sum(values)), name.clone()));
+        let has_rest = lines.iter().any(|(name, _)| name.is_none());
+        let rest = if has_rest || lines.len() > COLOURS.saturating_add(1) {
+            lines.split_off(COLOURS.min(lines.iter().filter(|(name, _)| name.is_some()).count()))
+        } else {
+            Vec::new()
         };
-        series.sort_by(|(one, days), (two, others)| {
-            size(others).cmp(&size(days)).then_with(|| one.cmp(two))
-        });
-        if series.len() > COLOURS.saturating_add(1) {
-            let mut rest: BTreeMap<NaiveDate, i64> = BTreeMap::new();
-            for (_, days) in series.split_off(COLOURS) {
-                for (day, value) in days {
-                    let sum = rest.entry(day).or_insert(0);
-                    *sum = sum.saturating_add(value);
-                }
-            }
-            series.push((REST.to_owned(), rest));
-        }
-        let of_day = |day: NaiveDate| {
-            let values = series.iter().map(|(_, days)| days.get(&day).copied().unwrap_or(0));
-            (day, values.collect())
+        let at = |values: &[i64], day: i64| {
+            usize::try_from(day).ok().and_then(|day| values.get(day)).copied().unwrap_or(0)
         };
-        let days = first.iter_days().take_while(|day| *day <= last).map(of_day).collect();
-        Self { names: series.into_iter().map(|(name, _)| name).collect(), days }
+        let of_day = |day: i64| {
+            let mut values: Vec<i64> = lines.iter().map(|(_, values)| at(values, day)).collect();
+            if !rest.is_empty() {
+                let rest: Vec<i64> = rest.iter().map(|(_, values)| at(values, day)).collect();
+                values.push(sum(&rest));
+            }
+            (first.plus(day), values)
+        };
+        let days = (0..length).map(of_day).collect();
+        let rest_name = (!rest.is_empty()).then(|| REST.to_owned());
+        let names = lines.into_iter().filter_map(|(name, _)| name).chain(rest_name).collect();
+        Self { names, days }
     }
 
     /// The sum of each series.
@@ -292,7 +290,7 @@ fn bars(table: &Table, unit: Unit, top: i64) -> Vec<Bar> {
             // What is too low to be seen is in the table, and its height is in the next one's.
             if *value > 0 && upper < lower {
                 let height = lower.saturating_sub(upper);
-                bars.push(bar(name, *value, colour.min(COLOURS), upper, height));
+                bars.push(bar(name, *value, colour, upper, height));
                 (lower, drawn) = (upper, height.saturating_add(drawn));
             }
         }
@@ -308,11 +306,11 @@ fn bars(table: &Table, unit: Unit, top: i64) -> Vec<Bar> {
 fn labels(table: &Table) -> Vec<Label> {
     let every = table.days.len().div_ceil(LABELS_MAX).max(1);
     let days = table.days.iter().enumerate().step_by(every).enumerate();
-    let label = |(count, (index, (day, _))): (usize, (usize, &(NaiveDate, Vec<i64>)))| {
+    let label = |(count, (index, (day, _))): (usize, (usize, &(UtcDay, Vec<i64>)))| {
         let (left, breadth) = table.slot(index);
         Label {
             x: Place(left.saturating_add(breadth / 2)),
-            text: day.format("%-d %b").to_string(),
+            text: short(*day),
             is_optional: !count.is_multiple_of(2),
         }
     };
@@ -321,7 +319,7 @@ fn labels(table: &Table) -> Vec<Label> {
 
 fn rows(table: &Table, unit: Unit) -> Vec<Row> {
     let used = table.days.iter().filter(|(_, values)| sum(values) > 0);
-    let row = |(day, values): &(NaiveDate, Vec<i64>)| Row {
+    let row = |(day, values): &(UtcDay, Vec<i64>)| Row {
         day: day.to_string(),
         cells: values.iter().map(|value| unit.exact(*value)).collect(),
         total: unit.exact(sum(values)),
@@ -348,6 +346,12 @@ fn steps(value: i64, step: i64) -> i64 {
     (value / step).saturating_add(i64::from(value % step > 0))
 }
 
+/// Such as `22 Nov`.
+fn short(day: UtcDay) -> String {
+    let moment = DateTime::<Utc>::from_timestamp_millis(day.begin().as_millis());
+    moment.unwrap_or_default().format("%-d %b").to_string()
+}
+
 /// How far down a value lies, with `top` at the upper edge.
 fn level(value: i64, top: i64) -> Tenths {
     let share = i128::from(HEIGHT).saturating_mul(value.into()) / i128::from(top.max(1));
@@ -357,24 +361,6 @@ fn level(value: i64, top: i64) -> Tenths {
 
 fn sum(values: &[i64]) -> i64 {
     values.iter().fold(0, |sum, value| sum.saturating_add(*value))
-}
-
-/// Digits in groups of three: `1,234,567`.
-#[must_use]
-pub fn grouped(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len().saturating_mul(2));
-    if value < 0 {
-        text.push('-');
-    }
-    for (index, digit) in digits.chars().enumerate() {
-        let behind = digits.len().saturating_sub(index);
-        if index > 0 && behind.is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

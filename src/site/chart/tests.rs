@@ -12,22 +12,18 @@ struct Page {
     chart: Chart,
 }
 
-fn day(day: u32) -> NaiveDate {
-    NaiveDate::from_ymd_opt(2026, 11, day).unwrap()
+fn line(name: &str, values: &[i64]) -> Line {
+    Line { name: Some(name.to_owned()), values: values.to_vec() }
 }
 
-fn point(at: u32, name: &str, value: i64) -> Point {
-    Point { day: day(at), name: name.to_owned(), value }
-}
-
-fn chart(unit: Unit, days: (u32, u32), points: Vec<Point>) -> Chart {
-    Chart::new(("cost", "Cost".to_owned()), unit, (day(days.0), day(days.1)), points)
+fn chart(unit: Unit, length: i64, lines: Vec<Line>) -> Chart {
+    Chart::new(("cost", "Cost"), unit, (UtcDay::parse("2026-11-01").unwrap(), length), lines)
 }
 
 #[test]
 fn ticks_are_round_exact_and_reach_above_the_highest_day() {
     let ticks = |unit, value| {
-        let chart = chart(unit, (1, 2), vec![point(1, "all", value)]);
+        let chart = chart(unit, 2, vec![line("all", &[value])]);
         chart.ticks.into_iter().map(|tick| tick.text).collect::<Vec<_>>()
     };
     assert_eq!(ticks(Unit::Usd, 7_300_000_000), ["$0.00", "$2.00", "$4.00", "$6.00", "$8.00"]);
@@ -41,12 +37,11 @@ fn ticks_are_round_exact_and_reach_above_the_highest_day() {
 
 #[test]
 fn bars_of_a_day_stand_on_each_other_and_end_where_the_axis_says() {
-    let points = vec![point(1, "small", 1), point(1, "large", 3), point(2, "large", 2)];
-    let chart = chart(Unit::Tokens, (1, 2), points);
+    let chart = chart(Unit::Tokens, 2, vec![line("small", &[1, 0]), line("large", &[3, 2])]);
     let bars: Vec<_> =
         chart.bars.iter().map(|bar| (bar.colour, bar.x.0, bar.y.0, bar.height.0)).collect();
     // Four steps of 1 in 170: each is 42.5 high. The axis is at 182.
-    assert_eq!(bars, [(0, 1075, 545, 1275), (1, 1075, 120, 425), (0, 3825, 970, 850)]);
+    assert_eq!(bars, [(0, 1227, 545, 1275), (1, 1227, 120, 425), (0, 3897, 970, 850)]);
     assert_eq!(chart.ticks.last().map(|tick| (tick.y.0, tick.text.as_str())), Some((120, "4")));
     let names: Vec<_> = chart.legend.iter().map(|key| (key.colour, key.name.as_str())).collect();
     assert_eq!(names, [(0, "large"), (1, "small")]);
@@ -57,8 +52,7 @@ fn bars_of_a_day_stand_on_each_other_and_end_where_the_axis_says() {
 
 #[test]
 fn a_day_that_cost_next_to_nothing_is_still_seen_and_an_empty_one_is_not() {
-    let points = vec![point(1, "all", 1), point(3, "all", i64::MAX / 2), point(4, "all", -5)];
-    let chart = chart(Unit::Usd, (1, 5), points);
+    let chart = chart(Unit::Usd, 5, vec![line("all", &[1, 0, i64::MAX / 2, -5])]);
     let heights: Vec<_> = chart.bars.iter().map(|bar| bar.height.0).collect();
     assert_eq!((heights.len(), heights[0]), (2, 10));
     assert_eq!(chart.rows.len(), 2);
@@ -67,18 +61,28 @@ fn a_day_that_cost_next_to_nothing_is_still_seen_and_an_empty_one_is_not() {
 
 #[test]
 fn the_largest_series_have_colours_and_the_rest_is_one() {
-    let series = (1_i64..=9).map(|size| point(1, &format!("model-{size}"), size));
-    let chart = chart(Unit::Tokens, (1, 1), series.collect());
-    let names: Vec<_> = chart.legend.iter().map(|key| key.name.as_str()).collect();
+    let lines: Vec<Line> =
+        (1_i64..=9).map(|size| line(&format!("model-{size}"), &[size])).collect();
+    let nine = chart(Unit::Tokens, 1, lines.clone());
+    let names: Vec<_> = nine.legend.iter().map(|key| key.name.as_str()).collect();
     let own = ["model-9", "model-8", "model-7", "model-6", "model-5", "model-4"];
     assert_eq!((&names[..6], names[6]), (&own[..], REST));
-    assert_eq!((chart.totals[6].as_str(), chart.legend[6].colour), ("6", COLOURS));
+    assert_eq!((nine.totals[6].as_str(), nine.legend[6].colour), ("6", COLOURS));
+    // Seven have a colour each, unless there is a rest already.
+    let seven = chart(Unit::Tokens, 1, lines[..7].to_vec());
+    assert_eq!(seven.legend.last().map(|key| key.name.as_str()), Some("model-1"));
+    let rest = Line { name: None, values: vec![100] };
+    let with_rest = chart(Unit::Tokens, 1, [&lines[..7], &[rest.clone()]].concat());
+    assert_eq!((with_rest.legend.len(), with_rest.totals[6].as_str()), (7, "101"));
+    let few = chart(Unit::Tokens, 1, vec![rest, lines[0].clone()]);
+    let names: Vec<_> = few.legend.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, ["model-1", REST]);
 }
 
 #[test]
 fn few_days_are_written_below_the_axis_however_many_there_are() {
     for (last, wanted) in [(1, 1), (6, 6), (7, 4), (30, 6)] {
-        let chart = chart(Unit::Usd, (1, last), vec![]);
+        let chart = chart(Unit::Usd, last, vec![]);
         assert_eq!(chart.labels.len(), wanted, "{last}");
         assert_eq!(chart.labels[0].text, "1 Nov");
     }
@@ -87,7 +91,9 @@ fn few_days_are_written_below_the_axis_however_many_there_are() {
 #[test]
 fn the_picture_has_words_a_table_and_no_style_of_its_own() {
     let hostile = "<script>alert(1)</script>\"'";
-    let chart = chart(Unit::Usd, (1, 30), vec![point(22, hostile, 5)]);
+    let mut values = [0; 30];
+    values[21] = 5;
+    let chart = chart(Unit::Usd, 30, vec![line(hostile, &values), line("b", &values)]);
     let page = Page { chart }.render().unwrap();
     assert!(page.contains("role=\"img\" aria-labelledby=\"cost-title cost-desc\""), "{page}");
     assert!(page.contains("<title id=\"cost-title\">Cost</title>"), "{page}");
@@ -95,30 +101,26 @@ fn the_picture_has_words_a_table_and_no_style_of_its_own() {
     assert!(page.contains("$0.000000005"), "{page}");
     assert!(!page.contains("<script") && !page.contains("style="), "{page}");
     assert!(page.contains("&#60;script&#62;"), "{page}");
-    let empty = self::chart(Unit::Usd, (1, 30), vec![]);
+    let empty = self::chart(Unit::Usd, 30, vec![]);
     let page = Page { chart: empty }.render().unwrap();
     assert!(!page.contains("<svg") && page.contains("Nothing"), "{page}");
-}
-
-#[test]
-fn digits_stand_in_groups() {
-    let texts = [0, 999, 1_000, 1_234_567, -1_000, i64::MIN].map(grouped);
-    assert_eq!(texts, ["0", "999", "1,000", "1,234,567", "-1,000", "-9,223,372,036,854,775,808"]);
 }
 
 proptest! {
     #[test]
     fn every_bar_lies_within_the_picture(
-        values in prop::collection::vec((1_u32..=30, 0_usize..9, any::<i64>()), 0..80),
+        values in prop::collection::vec(prop::collection::vec(any::<i64>(), 0..40), 0..12),
+        length in 1_i64..100,
     ) {
-        let points = values.iter().map(|(at, name, value)| point(*at, &name.to_string(), *value));
-        let chart = chart(Unit::Usd, (1, 30), points.collect());
+        let lines = values.iter().map(|values| line("x", values));
+        let chart = chart(Unit::Usd, length, lines.collect());
         for bar in &chart.bars {
             prop_assert!(bar.x.0 >= LEFT && bar.x.0 + bar.width.0 <= LEFT + WIDTH);
             prop_assert!(bar.y.0 >= TOP && bar.height.0 > 0 && bar.width.0 > 0);
             prop_assert!(bar.y.0 + bar.height.0 <= TOP + HEIGHT);
         }
-        let is_any = values.iter().any(|(_, _, value)| *value > 0);
+        let days = usize::try_from(length).unwrap();
+        let is_any = values.iter().any(|values| values.iter().take(days).any(|value| *value > 0));
         prop_assert_eq!(chart.is_empty(), !is_any);
     }
 }
