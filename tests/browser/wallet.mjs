@@ -23,6 +23,15 @@ export async function purseWith(usdc, token) {
   return wallet;
 }
 
+/** Pays tokens without any page; the hash, once it is in a block. */
+export async function pay(wallet, token, to, usdc) {
+  const args = [to, BigInt(usdc) * 10n ** BigInt(USDC_DECIMALS)];
+  const { abi } = contracts.Token;
+  const hash = await wallet.writeContract({ address: token, abi, functionName: 'transfer', args });
+  await mined(hash);
+  return hash;
+}
+
 export class TestWallet {
   /** Methods in the order in which the page called them. */
   calls = [];
