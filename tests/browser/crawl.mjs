@@ -1,7 +1,7 @@
 // Finds every page: by the links from where people begin, and by the table of routes in the source, so that a new
 // page is looked at as soon as it is there.
 
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { baseUrl } from './gateway.mjs';
@@ -27,14 +27,9 @@ export async function linksOf(page) {
     .map(({ pathname, search }) => pathname + search);
 }
 
-/** The patterns of all pages that the source has a route for. */
+/** The patterns of all pages that the source's table of routes has. */
 export async function routesInSource() {
-  const folder = join(process.env.SLUICE_SOURCE, 'src');
-  const files = [join(folder, 'site.rs')];
-  for (const name of await readdir(join(folder, 'site'), { recursive: true })) {
-    if (name.endsWith('.rs') && !name.includes('tests')) files.push(join(folder, 'site', name));
-  }
-  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
-  const found = texts.flatMap((text) => [...text.matchAll(/\.route\(\s*"([^"]+)",\s*(?:web::)?get\(/g)]);
+  const table = await readFile(join(process.env.SLUICE_SOURCE, 'src/site/routes.rs'), 'utf8');
+  const found = [...table.matchAll(/\b(?:page|form)\(\s*"([^"]+)"/g)];
   return new Set(found.map(([, path]) => path.replaceAll(/\{[^}]+\}/g, '{id}')));
 }
