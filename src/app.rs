@@ -1,9 +1,12 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
 
 mod chains;
+mod client_io;
 mod clients;
 mod connection;
 mod listener;
+mod plaintext;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +70,9 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// The certificate for clients.
+    #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
+    Certificate(#[from] tls::CertificateError),
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
     Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
@@ -95,6 +102,9 @@ pub struct Application {
     pub client_address: SocketAddr,
     /// Where the operator reaches it.
     pub admin_address: SocketAddr,
+    /// Where plaintext is sent over to TLS, if anywhere.
+    pub redirect_address: Option<SocketAddr>,
+    redirect: Option<Server>,
     shared: Arc<Shared>,
     database: Database,
     gateway: Server,
@@ -145,9 +155,15 @@ impl Application {
         };
         let (client_address, gateway) = clients::serve(&shared, &database, &tls, &chains)?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
+        let redirect = shared.settings.server.redirect_listen;
+        let redirect =
+            redirect.map(|address| plaintext::serve(&shared.settings, address)).transpose()?;
+        let (redirect_address, redirect) = redirect.unzip();
         Ok(Self {
             client_address,
             admin_address,
+            redirect_address,
+            redirect,
             shared,
             database,
             gateway,
@@ -160,19 +176,20 @@ impl Application {
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
-        let Self { shared, gateway, admin, ledger_arbiter, chains, database, lock, .. } = self;
-        let (gateway_handle, admin_handle) = (gateway.handle(), admin.handle());
-        let (servers, both_ended) = tokio::sync::oneshot::channel();
+        let Self { shared, gateway, admin, redirect, .. } = self;
+        let Self { ledger_arbiter, chains, database, lock, .. } = self;
+        let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
+        let handles = servers.iter().map(Server::handle).collect();
+        let (ended, all_ended) = tokio::sync::oneshot::channel();
         shared_spawn(async move {
-            drop(tokio::join!(gateway, admin));
-            if servers.send(()).is_err() {
+            drop(join_all(servers).await);
+            if ended.send(()).is_err() {
                 tracing::debug!("the servers ended behind the stop");
             }
         });
         let was_alive = watch(&shared, &chains, &stop.in_order).await;
-        let is_settled =
-            stop_in_order(&shared, &stop.at_once, [gateway_handle, admin_handle]).await;
-        drop(both_ended.await);
+        let is_settled = stop_in_order(&shared, &stop.at_once, handles).await;
+        drop(all_ended.await);
         chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");
@@ -220,7 +237,7 @@ async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bo
 async fn stop_in_order(
     shared: &Shared,
     at_once: &CancellationToken,
-    handles: [ServerHandle; 2],
+    handles: Vec<ServerHandle>,
 ) -> bool {
     let tracker = &shared.tracker;
     tracing::info!(running = tracker.running(), "stopping: no new work");

@@ -9,7 +9,9 @@ mod deposits;
 mod layers;
 mod limits;
 mod lines;
+mod mail;
 mod pricing;
+mod privacy;
 mod problems;
 mod providers;
 mod read;
@@ -34,11 +36,13 @@ pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
+pub use self::mail::{Mail, MailTls, Smtp, Transport};
+pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay};
 pub use self::problems::{ConfigErrors, Place, Problem};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::Reservation;
-pub use self::server::Server;
+pub use self::server::{Server, TlsFiles};
 pub use self::site::{Log, LogFormat, Site};
 pub use self::stream::{ClientGone, Stream};
 pub use self::upstream::{BaseUrl, NotABaseUrl, Upstream, UpstreamAuth};
@@ -89,8 +93,12 @@ pub struct Settings {
     pub deposits: Deposits,
     /// How people sign up and log in.
     pub accounts: Accounts,
+    /// How long things are kept.
+    pub privacy: Privacy,
     /// Chains on which deposits are taken.
     pub chains: Vec<Chain>,
+    /// How people are written to.
+    pub mail: Mail,
     /// What people see.
     pub site: Site,
     /// What the operator sees.

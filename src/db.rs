@@ -24,6 +24,7 @@ pub mod deposits;
 pub mod file;
 pub mod migrate;
 pub mod nodes;
+pub mod outbox;
 pub mod schema;
 pub mod sessions;
 pub mod transaction;
@@ -40,6 +41,7 @@ use file::{DatabaseFile, Moved};
 
 use crate::config;
 use crate::config::DatabaseUrl;
+use crate::domain::ids::NoRandomness;
 
 /// A failure of storage. Outside it is always "try again later"; the chain goes to the log.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,9 @@ pub enum DbError {
         /// What was read.
         what: &'static str,
     },
+    /// A row needs a random name.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     /// The blocking task was cancelled or panicked.
     #[error("the database task ended without an answer")]
     Task,

@@ -7,6 +7,7 @@ pub mod cost;
 pub mod deposit;
 pub mod evm;
 pub mod ids;
+pub mod mail;
 pub mod messages_request;
 pub mod meter;
 pub mod money;

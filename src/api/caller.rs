@@ -10,7 +10,6 @@ use super::Api;
 use super::refusal::Refusal;
 use crate::accounts::sessions::{self, LiveSession};
 use crate::config::Site;
-use crate::db::DbError;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::auth;
@@ -88,8 +87,7 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
 async fn of_session(api: &Api, token: SecretToken) -> Result<Principal, Refusal> {
     let (hash, now) = (token.hash(), api.now());
     let settings = api.parts.shared.settings.accounts.clone();
-    let found =
-        api.run(move |conn| Ok::<_, DbError>(sessions::recognise(conn, &hash, &settings, now)?));
+    let found = api.run(move |conn| sessions::recognise(conn, &hash, &settings, now));
     let session = found.await?.ok_or(Refusal::Unauthenticated)?;
     Ok(Principal { account_id: session.account_id(), credential: Credential::Session(session) })
 }

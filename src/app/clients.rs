@@ -8,14 +8,16 @@ use std::time::Duration;
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::{AppConfig, Server};
-use actix_web::middleware::Condition;
+use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
+use actix_web::middleware::{Condition, DefaultHeaders};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, Error};
 
 use super::chains::Chains;
+use super::client_io::ClientIo;
 use super::connection::Connection;
-use super::{StartError, listener};
+use super::{StartError, listener, tls};
 use crate::accounts::KeyRing;
 use crate::actors::stream::Shared;
 use crate::api::{self, Api, ApiParts};
@@ -31,40 +33,75 @@ const DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections of clients between two requests.
 const IDLE_CONNECTIONS: usize = 1024;
 
+/// What the handlers of every worker share.
+#[derive(Clone)]
+struct Handlers {
+    shared: Arc<Shared>,
+    keys: Arc<KeyRing>,
+    limits: Arc<AccountLimits>,
+    upstreams: Vec<Arc<Upstream>>,
+    upstream_tls: Arc<rustls::ClientConfig>,
+    api: Data<Api>,
+}
+
+impl Handlers {
+    fn new(
+        shared: &Arc<Shared>,
+        database: &Database,
+        upstream_tls: &Arc<rustls::ClientConfig>,
+        chains: &Chains,
+    ) -> Self {
+        let settings = &shared.settings;
+        let keys = Arc::new(KeyRing::new(database.clone()));
+        let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
+        let upstreams = settings.upstreams.iter().cloned();
+        let api = Api::new(ApiParts {
+            shared: Arc::clone(shared),
+            database: database.clone(),
+            keys: Arc::clone(&keys),
+            limits: Arc::clone(&limits),
+            providers: Arc::clone(&chains.providers),
+        });
+        Self {
+            shared: Arc::clone(shared),
+            keys,
+            limits,
+            upstreams: upstreams.map(|one| Arc::new(Upstream::new(one))).collect(),
+            upstream_tls: Arc::clone(upstream_tls),
+            api: Data::new(api),
+        }
+    }
+
+    /// One for each worker, since its clients belong to one thread.
+    fn gateway(&self) -> Gateway {
+        let clients = self.upstreams.iter();
+        let clients = clients.map(|one| UpstreamClient::new(Arc::clone(one), &self.upstream_tls));
+        Gateway {
+            shared: Arc::clone(&self.shared),
+            keys: Arc::clone(&self.keys),
+            limits: Arc::clone(&self.limits),
+            upstreams: clients.collect(),
+        }
+    }
+}
+
 /// Binds the clients' address and begins to serve.
 pub(super) fn serve(
     shared: &Arc<Shared>,
     database: &Database,
-    tls: &Arc<rustls::ClientConfig>,
+    upstream_tls: &Arc<rustls::ClientConfig>,
     chains: &Chains,
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
-    let keys = Arc::new(KeyRing::new(database.clone()));
-    let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
-    let upstreams: Vec<Arc<Upstream>> =
-        settings.upstreams.iter().cloned().map(|one| Arc::new(Upstream::new(one))).collect();
-    let tls = Arc::clone(tls);
-    let api = Data::new(Api::new(ApiParts {
-        shared: Arc::clone(shared),
-        database: database.clone(),
-        keys: Arc::clone(&keys),
-        limits: Arc::clone(&limits),
-        providers: Arc::clone(&chains.providers),
-    }));
-    let factory_shared = Arc::clone(shared);
+    let handlers = Handlers::new(shared, database, upstream_tls, chains);
     let app = move || {
-        let clients = upstreams.iter().map(|one| UpstreamClient::new(Arc::clone(one), &tls));
-        let gateway = Gateway {
-            shared: Arc::clone(&factory_shared),
-            keys: Arc::clone(&keys),
-            limits: Arc::clone(&limits),
-            upstreams: clients.collect(),
-        };
-        let origins = &factory_shared.settings.server.cors_origins;
+        let settings = &handlers.shared.settings;
+        let origins = &settings.server.cors_origins;
         App::new()
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
-            .app_data(Data::new(gateway))
-            .app_data(api.clone())
+            .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
+            .app_data(Data::new(handlers.gateway()))
+            .app_data(handlers.api.clone())
             .configure(api::configure)
             .configure(routes::configure)
     };
@@ -84,6 +121,7 @@ pub(super) fn serve(
     // What actix-web's `HttpServer` does, over connections of ours.
     let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
     let stall = settings.server.client_stall;
+    let acceptor = settings.server.tls().map(|files| tls::acceptor(shared, &files)).transpose()?;
     let service = move || {
         let stopping = stopping.clone();
         let app = app().into_factory().map_err(|error: Error| error.error_response());
@@ -97,11 +135,16 @@ pub(super) fn serve(
             .client_request_timeout(head)
             .client_disconnect_timeout(DISCONNECT)
             .keep_alive(keep_alive)
-            .on_connect_ext(Connection::introduce)
+            .on_connect_ext(ClientIo::introduce)
             .finish(map_config(app, |()| AppConfig::default()));
-        fn_service(move |io: TcpStream| async move {
-            let (connection, peer) = Connection::new(io, stall);
-            Ok((connection, Protocol::Http1, peer))
+        let acceptor = acceptor.clone();
+        fn_service(move |io: TcpStream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let (connection, peer) = Connection::new(io, stall);
+                let io = ClientIo::open(connection, acceptor, head).await?;
+                Ok((io, Protocol::Http1, peer))
+            }
         })
         .and_then(http)
     };
@@ -114,6 +157,11 @@ pub(super) fn serve(
 fn workers(settings: &config::Server) -> usize {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     settings.workers.unwrap_or_else(all).get()
+}
+
+/// Browsers that were here once come by TLS only (RFC 6797).
+fn strict_transport() -> DefaultHeaders {
+    DefaultHeaders::new().add((STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
 }
 
 fn cors(origins: &[String]) -> actix_cors::Cors {

@@ -14,17 +14,18 @@ use self::section::nearest;
 use super::chains::Chain;
 use super::database::DatabaseSection;
 use super::layers::Layers;
+use super::mail::{Mail, MailSection};
 use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, Problems};
 use super::upstream::{Upstream, UpstreamEntry};
 use super::{
-    Accounts, Database, Deposits, Limits, Log, Purpose, Requests, Reservation, Server, Settings,
-    Site, Sources, Stream, Tools, show,
+    Accounts, Database, Deposits, Limits, Log, Privacy, Purpose, Requests, Reservation, Server,
+    Settings, Site, Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 17] = [
     "server",
     "database",
     "limits",
@@ -35,6 +36,8 @@ const SECTIONS: [&str; 15] = [
     "upstreams",
     "deposits",
     "accounts",
+    "privacy",
+    "mail",
     "chains",
     "site",
     "log",
@@ -54,9 +57,10 @@ pub(super) fn settings(
     let prices = reader.prices();
     let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
     let chains = reader.chains(sources, purpose);
+    let mail = reader.mail(sources, purpose);
     let problems = reader.problems;
-    match (sections, prices) {
-        (Some(sections), Some(prices)) if problems.is_empty() => Ok(Settings {
+    match (sections, mail, prices) {
+        (Some(sections), Some(mail), Some(prices)) if problems.is_empty() => Ok(Settings {
             server: sections.server,
             database: sections.database,
             limits: sections.limits,
@@ -67,7 +71,9 @@ pub(super) fn settings(
             upstreams,
             deposits: sections.deposits,
             accounts: sections.accounts,
+            privacy: sections.privacy,
             chains,
+            mail,
             site: sections.site,
             log: sections.log,
             prices: Arc::new(prices),
@@ -88,6 +94,7 @@ struct Sections {
     requests: Requests,
     deposits: Deposits,
     accounts: Accounts,
+    privacy: Privacy,
     site: Site,
     log: Log,
 }
@@ -130,6 +137,7 @@ impl Reader<'_> {
             deposits.check(&at, &mut self.problems);
         }
         let (_, accounts) = self.section("accounts");
+        let (_, privacy) = self.section("privacy");
         let (_, site) = self.section("site");
         let (_, log) = self.section("log");
         Some(Sections {
@@ -142,6 +150,7 @@ impl Reader<'_> {
             requests: requests?,
             deposits: deposits?,
             accounts: accounts?,
+            privacy: privacy?,
             site: site?,
             log: log?,
         })
@@ -213,6 +222,11 @@ impl Reader<'_> {
         let has_xpub = tree.pointer("/deposits/account_xpub").is_some();
         let context = chains::Context { sources, purpose, has_xpub };
         chains::chains(tree, &context, &mut self.problems)
+    }
+
+    fn mail(&mut self, sources: &Sources, purpose: Purpose) -> Option<Mail> {
+        let (at, mail) = self.section::<MailSection>("mail");
+        mail?.resolve(&at, &sources.env, purpose, &mut self.problems)
     }
 
     fn section<T: DeserializeOwned>(&mut self, name: &str) -> (KeyPath, Option<T>) {

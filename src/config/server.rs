@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -34,6 +35,15 @@ pub struct Server {
     /// Time for running exchanges to finish at a graceful stop.
     #[serde(rename = "drain_secs", deserialize_with = "value::secs::<0, 86_400, _>")]
     pub drain: Duration,
+    /// File of the certificate and its chain, PEM.
+    #[serde(default, deserialize_with = "value::optional_text")]
+    tls_certificate_file: Option<String>,
+    /// File of its private key, PEM.
+    #[serde(default, deserialize_with = "value::optional_text")]
+    tls_key_file: Option<String>,
+    /// Address whose plaintext is sent over to TLS.
+    #[serde(default, deserialize_with = "optional_address")]
+    pub redirect_listen: Option<SocketAddr>,
     /// A proxy in front speaks TLS, so that plaintext may leave the loopback.
     #[serde(deserialize_with = "value::flag")]
     pub behind_tls_proxy: bool,
@@ -57,15 +67,32 @@ pub struct Server {
     pub cors_origins: Vec<String>,
 }
 
+/// Where the certificate for clients is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 impl Server {
+    /// What TLS is spoken with; `None` speaks plaintext.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.tls_certificate_file.as_ref()?, self.tls_key_file.as_ref()?);
+        Some(TlsFiles { certificate: certificate.into(), key: key.into() })
+    }
+
     /// Rules that span keys.
     pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
-        if !self.listen.ip().is_loopback() && !self.behind_tls_proxy {
+        if !self.listen.ip().is_loopback() && !self.behind_tls_proxy && self.tls().is_none() {
             problems.add(
                 &at.key("listen"),
-                "would carry keys in plaintext beyond this host: put a TLS proxy in front and set behind_tls_proxy = true, or listen on 127.0.0.1",
+                "would carry keys in plaintext beyond this host: set tls_certificate_file and tls_key_file, or put a TLS proxy in front and set behind_tls_proxy = true, or listen on 127.0.0.1",
             );
         }
+        self.check_tls(at, problems);
         if self.listen == self.admin_listen && self.listen.port() != 0 {
             problems.add(&at.key("admin_listen"), "must differ from listen");
         }
@@ -80,6 +107,33 @@ impl Server {
             }
         }
     }
+
+    fn check_tls(&self, at: &KeyPath, problems: &mut Problems) {
+        match (&self.tls_certificate_file, &self.tls_key_file) {
+            (Some(_), None) => problems.add(&at.key("tls_key_file"), "is missing beside tls_certificate_file"),
+            (None, Some(_)) => {
+                problems.add(&at.key("tls_certificate_file"), "is missing beside tls_key_file");
+            }
+            (Some(_), Some(_)) if self.behind_tls_proxy => problems.add(
+                &at.key("behind_tls_proxy"),
+                "must be false where TLS is spoken here: it makes us believe what a client says of its address",
+            ),
+            _ => {}
+        }
+        let Some(redirect) = self.redirect_listen else { return };
+        if self.tls().is_none() {
+            problems.add(&at.key("redirect_listen"), "needs tls_certificate_file and tls_key_file");
+        }
+        if redirect.port() != 0 && (redirect == self.listen || redirect == self.admin_listen) {
+            problems.add(&at.key("redirect_listen"), "must differ from listen and admin_listen");
+        }
+    }
+}
+
+fn optional_address<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    address(from).map(Some)
 }
 
 fn address<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {

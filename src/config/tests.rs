@@ -1,6 +1,7 @@
 //! Promises of the settings: complete defaults, every mistake with its place, no secret in any text.
 
 mod chains;
+mod mail;
 
 use std::fs;
 use std::path::PathBuf;

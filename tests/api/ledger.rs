@@ -364,7 +364,7 @@ fn a_file_can_be_served_again_after_a_stop() {
     let (database, _folder) = app.finish();
     let stop = StopWords::default();
     let (thread, started) = serve(settings, Clock::System, stop.clone());
-    let (address, _) = started.unwrap();
+    let address = started.unwrap().clients;
     let request = Request::post("/v1/messages", body(sse::MODEL, true, "text")).key(&account.key);
     Connection::open(address).ask(&request).finish().expect_ok();
     stop.in_order.cancel();
@@ -381,7 +381,7 @@ fn two_nodes_on_one_postgres_share_balances_and_leave_each_others_exchanges_alon
     }
     let stop = StopWords::default();
     let (thread, started) = serve(Arc::clone(&first.settings), first.clock.clone(), stop.clone());
-    let (second, _) = started.unwrap();
+    let second = started.unwrap().clients;
     let body = body(sse::MODEL, true, "text");
     let probe = first.account("1.00");
     let waiting = first.send(&probe, &body);

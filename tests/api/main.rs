@@ -28,4 +28,6 @@ mod schema;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod wallets;

@@ -47,6 +47,7 @@ type Change = Box<dyn FnOnce(&mut Settings)>;
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
+    pub(crate) redirect_address: Option<SocketAddr>,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     database: Option<TestDatabase>,
@@ -172,10 +173,12 @@ impl Builder {
         let settings = Arc::new(settings);
         let stop = StopWords::default();
         let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
-        let (address, admin_address) = addresses.expect("the server starts");
+        let Addresses { clients: address, operator: admin_address, redirect: redirect_address } =
+            addresses.expect("the server starts");
         TestApp {
             address,
             admin_address,
+            redirect_address,
             clock: self.clock,
             settings,
             database: self.database,
@@ -186,20 +189,30 @@ impl Builder {
     }
 }
 
-type Addresses = Result<(SocketAddr, SocketAddr), StartError>;
+/// Where a server listens.
+pub(crate) struct Addresses {
+    pub(crate) clients: SocketAddr,
+    pub(crate) operator: SocketAddr,
+    pub(crate) redirect: Option<SocketAddr>,
+}
 
 /// Starts a server on a thread of its own.
 pub(crate) fn serve(
     settings: Arc<Settings>,
     clock: Clock,
     stop: StopWords,
-) -> (JoinHandle<bool>, Addresses) {
+) -> (JoinHandle<bool>, Result<Addresses, StartError>) {
     let (announce, announced) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             match Application::build(settings, clock).await {
                 Ok(app) => {
-                    announce.send(Ok((app.client_address, app.admin_address))).unwrap();
+                    let addresses = Addresses {
+                        clients: app.client_address,
+                        operator: app.admin_address,
+                        redirect: app.redirect_address,
+                    };
+                    announce.send(Ok(addresses)).unwrap();
                     app.run(stop).await
                 }
                 Err(error) => {

@@ -1,0 +1,93 @@
+//! `[privacy]`: how long things are kept, and when what is over goes.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::value;
+
+/// How long things are kept, and when what is over goes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// Days for which a row of the usage log is kept.
+    #[serde(deserialize_with = "value::whole::<1, 90, _, _>")]
+    pub usage_log_days: u32,
+    /// Time of day at which what is over goes.
+    #[serde(deserialize_with = "value::parsed")]
+    pub purge_at: TimeOfDay,
+    /// Time of day at which the pages that were freed are emptied.
+    #[serde(deserialize_with = "value::parsed")]
+    pub compact_at: TimeOfDay,
+    /// Days between two compactions.
+    #[serde(deserialize_with = "value::whole::<1, 90, _, _>")]
+    pub compact_every_days: u32,
+    /// Days for which the operator keeps backups.
+    #[serde(deserialize_with = "value::whole::<0, 3_650, _, _>")]
+    pub backup_days: u32,
+}
+
+impl Privacy {
+    /// For how long a row of the usage log is kept.
+    #[must_use]
+    pub fn usage_log(&self) -> Duration {
+        Duration::from_hours(u64::from(self.usage_log_days).saturating_mul(24))
+    }
+
+    /// Days after which nothing of what was over is in the database's files any more: a day until the purge, and the
+    /// time until the next compaction. Backups outlive that by their own days.
+    #[must_use]
+    pub const fn gone_after_days(&self) -> u32 {
+        self.compact_every_days.saturating_add(1)
+    }
+}
+
+/// Hour and minute in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOfDay {
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+}
+
+/// Not a time of day.
+#[derive(Debug, thiserror::Error)]
+#[error("must be a time of day in UTC, such as \"03:30\"")]
+pub struct NotATimeOfDay;
+
+impl FromStr for TimeOfDay {
+    type Err = NotATimeOfDay;
+
+    fn from_str(text: &str) -> Result<Self, NotATimeOfDay> {
+        let (hour, minute) = text.split_once(':').ok_or(NotATimeOfDay)?;
+        let digits = |part: &str, end: u8| {
+            let is_plain = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse().ok().filter(|number| is_plain && *number < end).ok_or(NotATimeOfDay)
+        };
+        Ok(Self { hour: digits(hour, 24)?, minute: digits(minute, 60)? })
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.hour, self.minute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_day_read_back_and_nothing_else_is_one() {
+        for text in ["00:00", "03:30", "23:59"] {
+            assert_eq!(text.parse::<TimeOfDay>().unwrap().to_string(), text);
+        }
+        for text in ["", "3:30", "24:00", "12:60", "1230", "+1:00", "12:3O", "12:30:00"] {
+            assert!(text.parse::<TimeOfDay>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Mail that has to go: rows and queries. A row is put in with what it reports, in one transaction, and goes when its
+//! mail has gone. Whoever takes rows holds them for a while, so that no two nodes send the same one at once.
+
+use diesel::prelude::*;
+
+use super::schema::outbox;
+use super::{AnyConnection, DbError, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, public_id};
+use crate::domain::mail::MailKind;
+
+/// A mail to be written.
+pub struct NewMail<'a> {
+    /// The occasion.
+    pub kind: MailKind,
+    /// What makes the occasion the only one of its kind: a second mail of the same reference is not put in.
+    pub reference: String,
+    /// Whose account it is about, if it is about one.
+    pub account_id: Option<AccountId>,
+    /// Where it goes.
+    pub recipient: &'a str,
+    /// The kind's parameters; `json!({})` where it has none.
+    pub params: serde_json::Value,
+}
+
+/// A mail that waits.
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct OutboxRow {
+    /// Row number.
+    pub id: i64,
+    /// The left half of its Message-ID: the same however often it is sent.
+    pub message_id: String,
+    /// A [`MailKind`].
+    pub kind: String,
+    /// See [`NewMail::reference`].
+    pub reference: String,
+    /// Whose account it is about.
+    pub account_id: Option<i64>,
+    /// Where it goes.
+    pub recipient: String,
+    /// The kind's parameters, as JSON.
+    pub params: String,
+    /// How often sending it was begun, this time included.
+    pub tries: i64,
+    /// When it may be taken again, in milliseconds since the epoch.
+    pub due_at: i64,
+    /// When it was put in.
+    pub created_at: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = outbox)]
+struct NewRow<'a> {
+    message_id: String,
+    kind: &'static str,
+    reference: &'a str,
+    account_id: Option<i64>,
+    recipient: &'a str,
+    params: String,
+    due_at: i64,
+    created_at: i64,
+}
+
+/// Puts a mail in; `false` if its kind and reference are there already.
+///
+/// # Errors
+/// [`DbError`].
+pub fn enqueue(
+    conn: &mut AnyConnection,
+    mail: &NewMail<'_>,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    let row = NewRow {
+        message_id: public_id("msg_")?,
+        kind: mail.kind.as_str(),
+        reference: &mail.reference,
+        account_id: mail.account_id.map(|id| id.0),
+        recipient: mail.recipient,
+        params: mail.params.to_string(),
+        due_at: now.as_millis(),
+        created_at: now.as_millis(),
+    };
+    let put = on_either!(conn => diesel::insert_into(outbox::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
+    Ok(put > 0)
+}
+
+/// Takes the mails that are due longest and holds them until `held_until`; what has not been finished by then is due
+/// again.
+///
+/// # Errors
+/// [`DbError`].
+pub fn take_due(
+    conn: &mut AnyConnection,
+    now: UnixMillis,
+    held_until: UnixMillis,
+    limit: i64,
+) -> Result<Vec<OutboxRow>, DbError> {
+    if !has_due(conn, now)? {
+        return Ok(Vec::new());
+    }
+    transaction::write(conn, |conn| {
+        let ids = due_ids(conn, now, limit)?;
+        diesel::update(outbox::table.filter(outbox::id.eq_any(&ids)))
+            .set((outbox::due_at.eq(held_until.as_millis()), outbox::tries.eq(outbox::tries + 1)))
+            .execute(conn)?;
+        let rows = outbox::table
+            .filter(outbox::id.eq_any(&ids))
+            .order(outbox::id)
+            .select(OutboxRow::as_select())
+            .load(conn)?;
+        Ok(rows)
+    })
+}
+
+/// Looks before it asks for the right to write: mostly there is nothing.
+fn has_due(conn: &mut AnyConnection, now: UnixMillis) -> Result<bool, DbError> {
+    let due = outbox::table.filter(outbox::due_at.le(now.as_millis()));
+    Ok(diesel::select(diesel::dsl::exists(due)).get_result(conn)?)
+}
+
+fn due_ids(conn: &mut AnyConnection, now: UnixMillis, limit: i64) -> Result<Vec<i64>, DbError> {
+    let due = outbox::table
+        .filter(outbox::due_at.le(now.as_millis()))
+        .order((outbox::due_at, outbox::id))
+        .limit(limit)
+        .select(outbox::id);
+    let ids = match conn {
+        AnyConnection::Sqlite(conn) => due.load(conn)?,
+        // Rows that another node is taking at this moment are left to it.
+        AnyConnection::Postgres(conn) => due.for_update().skip_locked().load(conn)?,
+    };
+    Ok(ids)
+}
+
+/// Tries a mail again later.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn put_off(conn: &mut AnyConnection, id: i64, due_at: UnixMillis) -> Result<(), DbError> {
+    diesel::update(outbox::table.find(id))
+        .set(outbox::due_at.eq(due_at.as_millis()))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes a mail that has gone, or never will.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn remove(conn: &mut AnyConnection, id: i64) -> Result<(), DbError> {
+    diesel::delete(outbox::table.find(id)).execute(conn)?;
+    Ok(())
+}
+
+/// How many mails wait.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn waiting(conn: &mut AnyConnection) -> Result<i64, DbError> {
+    Ok(outbox::table.count().get_result(conn)?)
+}

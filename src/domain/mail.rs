@@ -1,0 +1,122 @@
+//! What is written to people, and what has to be known to write it. How it reads is `mail`'s business.
+
+use serde::{Deserialize, Serialize};
+
+/// An occasion to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MailKind {
+    /// Somebody wants an account: a link that proves the address. Who has one already is told so instead.
+    SignUp,
+    /// A link to a new password. Goes nowhere if the address has no account.
+    ResetPassword,
+    /// A link that proves the new address of an account; goes to that address.
+    ChangeEmail,
+    /// The address has been changed; goes to the old one.
+    EmailChanged,
+    /// The password has been changed or reset.
+    PasswordChanged,
+    /// The second factor has been set up or removed: [`TotpChanged`].
+    TotpChanged,
+    /// The balance has fallen below the account's threshold: [`LowBalance`].
+    LowBalance,
+    /// A key has come to the end of its budget: [`KeyPaused`].
+    KeyPaused,
+    /// The account is going to be deleted: [`AccountClosing`].
+    AccountClosing,
+}
+
+/// All of them with their names in the database.
+const KINDS: [(MailKind, &str); 9] = [
+    (MailKind::SignUp, "sign_up"),
+    (MailKind::ResetPassword, "reset_password"),
+    (MailKind::ChangeEmail, "change_email"),
+    (MailKind::EmailChanged, "email_changed"),
+    (MailKind::PasswordChanged, "password_changed"),
+    (MailKind::TotpChanged, "totp_changed"),
+    (MailKind::LowBalance, "low_balance"),
+    (MailKind::KeyPaused, "key_paused"),
+    (MailKind::AccountClosing, "account_closing"),
+];
+
+impl MailKind {
+    /// Its name in the database and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        KINDS.iter().map(|(kind, _)| *kind)
+    }
+
+    /// Whether it goes out although its account wants no notices: what was asked for, and what concerns security.
+    #[must_use]
+    pub const fn is_essential(self) -> bool {
+        !matches!(self, Self::LowBalance | Self::KeyPaused)
+    }
+}
+
+/// Parameters of [`MailKind::TotpChanged`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotpChanged {
+    /// Set up rather than removed.
+    pub is_enabled: bool,
+}
+
+/// Parameters of [`MailKind::LowBalance`]; the amounts are dollars as people read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LowBalance {
+    /// What was left when the threshold was crossed.
+    pub balance_usd: String,
+    /// The threshold.
+    pub threshold_usd: String,
+}
+
+/// Parameters of [`MailKind::KeyPaused`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPaused {
+    /// What its owner calls the key.
+    pub key_name: String,
+    /// Which of its budgets is used up.
+    pub period: BudgetPeriod,
+    /// That budget, in dollars as people read them.
+    pub budget_usd: String,
+}
+
+/// The time that a budget is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetPeriod {
+    /// A calendar month in UTC.
+    Month,
+    /// The key's whole life.
+    Total,
+}
+
+/// Parameters of [`MailKind::AccountClosing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountClosing {
+    /// Until when it can be kept after all, in milliseconds since the epoch.
+    pub erased_at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reads_back_from_its_name() {
+        for kind in MailKind::all() {
+            assert!(!kind.as_str().is_empty(), "{kind:?}");
+            assert_eq!(MailKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(MailKind::parse(""), None);
+    }
+}
