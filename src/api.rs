@@ -38,6 +38,7 @@ use refusal::Refusal;
 const BODY_BYTES: usize = 64 * 1024;
 
 /// What handlers are made of.
+#[derive(Clone)]
 pub struct ApiParts {
     /// What exchanges share.
     pub shared: Arc<Shared>,
@@ -70,7 +71,8 @@ impl Api {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
         let document = Document::new(&settings.site, endpoints());
-        Self { origin: Origin::new(&settings.site), body, document, parts }
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        Self { origin, body, document, parts }
     }
 
     fn now(&self) -> UnixMillis {
