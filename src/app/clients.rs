@@ -26,6 +26,7 @@ use crate::db::Database;
 use crate::domain::ids::NoRandomness;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::{Gateway, routes};
+use crate::site::{self, Site, SiteParts};
 use crate::upstream::Upstream;
 use crate::upstream::client::UpstreamClient;
 
@@ -43,6 +44,7 @@ struct Handlers {
     upstreams: Vec<Arc<Upstream>>,
     upstream_tls: Arc<rustls::ClientConfig>,
     api: Data<Api>,
+    site: Data<Site>,
 }
 
 impl Handlers {
@@ -57,21 +59,24 @@ impl Handlers {
         let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
         let people = People::new(database.clone(), settings, shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
-        let api = Api::new(ApiParts {
+        let upstreams: Vec<_> = upstreams.map(|one| Arc::new(Upstream::new(one))).collect();
+        let parts = ApiParts {
             shared: Arc::clone(shared),
             database: database.clone(),
             keys: Arc::clone(&keys),
             people: Arc::new(people),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
-        });
+        };
+        let site = SiteParts { api: parts.clone(), upstreams: upstreams.clone() };
         Ok(Self {
             shared: Arc::clone(shared),
             keys,
             limits,
-            upstreams: upstreams.map(|one| Arc::new(Upstream::new(one))).collect(),
+            upstreams,
             upstream_tls: Arc::clone(upstream_tls),
-            api: Data::new(api),
+            api: Data::new(Api::new(parts)),
+            site: Data::new(Site::new(site)),
         })
     }
 
@@ -105,8 +110,10 @@ pub(super) fn serve(
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
             .app_data(Data::new(handlers.gateway()))
             .app_data(handlers.api.clone())
+            .app_data(handlers.site.clone())
             .configure(api::configure)
             .configure(routes::configure)
+            .configure(site::routes::configure)
     };
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
