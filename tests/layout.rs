@@ -110,6 +110,22 @@ fn every_module_has_its_storey() -> io::Result<()> {
 }
 
 #[test]
+fn the_interface_has_no_route_beside_its_table() -> io::Result<()> {
+    let mut faults = Vec::new();
+    for (path, text) in rust_files(&["src/api"])? {
+        let is_table = path == Path::new("src/api/endpoints.rs");
+        for word in ["web::resource", "web::scope", ".route(", "web::get", "web::method", "#[get("]
+        {
+            if text.contains(word) && !is_table {
+                faults.push(format!("{}: {word} belongs into endpoints.rs", path.display()));
+            }
+        }
+    }
+    report(&faults);
+    Ok(())
+}
+
+#[test]
 fn one_file_names_the_ethereum_crate() -> io::Result<()> {
     let mut seen = 0;
     let mut faults = Vec::new();

@@ -1,12 +1,16 @@
 //! From a request to its handler and back: who asks, what is in the body, and the shape of every answer.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Api;
 use super::caller::{self, Principal};
@@ -36,9 +40,30 @@ impl Call<'_> {
     /// # Errors
     /// [`Refusal::Body`], or the refusals of reading.
     pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
-        let bytes = body::read(self.http, self.payload, &self.api.body).await?;
-        serde_json::from_slice(&bytes).map_err(|_| Refusal::Body(T::FIELDS))
+        read(self.api, self.http, self.payload).await
     }
+}
+
+/// A request of which nobody asks who sent it.
+pub(super) struct Visit<'a> {
+    pub(super) api: &'a Api,
+    pub(super) http: &'a HttpRequest,
+    payload: &'a mut Payload,
+}
+
+impl Visit<'_> {
+    /// The request's body.
+    ///
+    /// # Errors
+    /// [`Refusal::Body`], or the refusals of reading.
+    pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
+        read(self.api, self.http, self.payload).await
+    }
+}
+
+async fn read<T: Body>(api: &Api, http: &HttpRequest, payload: &mut Payload) -> Result<T, Refusal> {
+    let bytes = body::read(http, payload, &api.body).await?;
+    serde_json::from_slice(&bytes).map_err(|_| Refusal::Body(T::FIELDS))
 }
 
 /// What a handler answers.
@@ -101,14 +126,43 @@ pub(super) async fn answer(
     unread(respond(api, answered), payload)
 }
 
+/// Answers anybody with what `work` makes of the request.
+pub(super) async fn anyone(
+    http: HttpRequest,
+    mut payload: Payload,
+    api: &Api,
+    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Answer, Refusal>,
+) -> HttpResponse {
+    let tracker = &api.parts.shared.tracker;
+    let token = tracker.token();
+    let answered = if tracker.is_draining() {
+        Err(Refusal::Shared(ApiError::unavailable()))
+    } else {
+        work(&mut Visit { api, http: &http, payload: &mut payload }).await
+    };
+    drop(token);
+    unread(respond(api, answered), payload)
+}
+
 /// 404 for whatever is not offered.
 pub(super) async fn not_found(payload: Payload, api: Data<Api>) -> HttpResponse {
     unread(respond(&api, Err(Refusal::NotFound)), payload)
 }
 
+/// The methods of a path, for a refusal of the others.
+pub(super) struct Allowed(pub(super) Arc<str>);
+
 /// 405 for a path that is offered with another method.
-pub(super) async fn method_not_allowed(payload: Payload, api: Data<Api>) -> HttpResponse {
-    unread(respond(&api, Err(Refusal::Method)), payload)
+pub(super) async fn method_not_allowed(
+    payload: Payload,
+    api: Data<Api>,
+    allowed: Data<Allowed>,
+) -> HttpResponse {
+    let mut response = respond(&api, Err(Refusal::Method));
+    if let Ok(methods) = HeaderValue::from_str(&allowed.0) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    unread(response, payload)
 }
 
 fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
@@ -122,15 +176,12 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
             let status = StatusCode::from_u16(told.status);
-            let document = json!({ "error": { "code": told.code, "message": told.message } });
-            (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Some(document))
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, serde_json::to_value(told.document()).ok())
         }
     };
     let mut response = HttpResponse::build(status);
-    // Without randomness the answer has no name; nothing depends on it here.
-    if let Ok(id) = RequestId::new(api.now()) {
-        response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
-    }
+    name(api, &mut response);
     response.insert_header((CACHE_CONTROL, "no-store"));
     if let Some(seconds) = retry_after_secs {
         response.insert_header((RETRY_AFTER, seconds.to_string()));
@@ -141,5 +192,12 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
             response.body(document.to_string())
         }
         None => response.finish(),
+    }
+}
+
+/// Gives an answer its name. Without randomness it has none; nothing depends on it here.
+pub(super) fn name(api: &Api, response: &mut HttpResponseBuilder) {
+    if let Ok(id) = RequestId::new(api.now()) {
+        response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
     }
 }
