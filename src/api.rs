@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::accounts::KeyRing;
+use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
@@ -39,6 +39,7 @@ use refusal::Refusal;
 const BODY_BYTES: usize = 64 * 1024;
 
 /// What handlers are made of.
+#[derive(Clone)]
 pub struct ApiParts {
     /// What exchanges share.
     pub shared: Arc<Shared>,
@@ -46,6 +47,8 @@ pub struct ApiParts {
     pub database: Database,
     /// Who is asking.
     pub keys: Arc<KeyRing>,
+    /// What people do with their account.
+    pub people: Arc<People>,
     /// How much each account may ask.
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
@@ -69,7 +72,8 @@ impl Api {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
         let document = Document::new(&settings.site, endpoints());
-        Self { origin: Origin::new(&settings.site), body, document, parts }
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        Self { origin, body, document, parts }
     }
 
     fn now(&self) -> UnixMillis {

@@ -3,6 +3,7 @@
 pub mod api_error;
 pub mod api_key;
 pub mod clock;
+pub mod colour;
 pub mod cost;
 pub mod deposit;
 pub mod evm;
