@@ -55,18 +55,20 @@ impl Handlers {
         let keys = Arc::new(KeyRing::new(database.clone()));
         let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
         let upstreams = settings.upstreams.iter().cloned();
+        let upstreams: Vec<_> = upstreams.map(|one| Arc::new(Upstream::new(one))).collect();
         let api = Api::new(ApiParts {
             shared: Arc::clone(shared),
             database: database.clone(),
             keys: Arc::clone(&keys),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
+            upstreams: upstreams.clone(),
         });
         Self {
             shared: Arc::clone(shared),
             keys,
             limits,
-            upstreams: upstreams.map(|one| Arc::new(Upstream::new(one))).collect(),
+            upstreams,
             upstream_tls: Arc::clone(upstream_tls),
             api: Data::new(api),
         }
