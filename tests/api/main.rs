@@ -10,6 +10,8 @@ mod cli;
 #[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
+mod deposit_events;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod interface;
@@ -25,6 +27,8 @@ mod outages;
 mod people;
 #[cfg(test)]
 mod privacy;
+#[cfg(test)]
+mod public;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
