@@ -1,7 +1,18 @@
 //! Accounts and their keys: opening, issuing, and recognising who is asking.
 
+mod email_change;
+pub mod email_tokens;
 mod key_ring;
+pub mod log_in;
+pub mod password;
+pub mod people;
+mod people_error;
+pub mod preferences;
+mod reset;
 pub mod sessions;
+mod sign_up;
+pub mod throttle;
+pub mod totp;
 
 use crate::db::accounts::AccountRow;
 use crate::db::{AnyConnection, DbError, accounts, api_keys};
@@ -10,6 +21,8 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, NoRandomness, public_id};
 
 pub use key_ring::KeyRing;
+pub use people::People;
+pub use people_error::PeopleError;
 
 /// Longest e-mail address (RFC 5321 §4.5.3.1.3).
 const EMAIL_MAX: usize = 254;
@@ -48,7 +61,10 @@ pub fn parse_email(text: &str) -> Result<String, AccountError> {
     if local.is_empty() || !is_host || !is_plain || text.len() > EMAIL_MAX {
         return Err(refuse());
     }
-    Ok(text.to_lowercase())
+    let lower = text.to_lowercase();
+    // What mail cannot be sent to is no address here.
+    lower.parse::<lettre::Address>().map_err(|_| refuse())?;
+    Ok(lower)
 }
 
 /// Opens an account with nothing on it.

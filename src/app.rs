@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::actors::ledger::LedgerHandle;
+use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
@@ -28,6 +29,7 @@ use crate::config::Settings;
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
+use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
@@ -73,6 +75,9 @@ pub enum StartError {
     /// The certificate for clients.
     #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
     Certificate(#[from] tls::CertificateError),
+    /// The way to the mail server.
+    #[error("the way to the mail server cannot be set up")]
+    Mail(#[source] lettre::transport::smtp::Error),
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
     Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
@@ -140,12 +145,14 @@ impl Application {
             node_id: node_id.into(),
             drains: Arc::new(Semaphore::new(settings.stream.drains_max)),
             metrics: Arc::clone(&metrics),
+            mail: MailBell::default(),
             settings,
         });
         recover(&shared, &database, is_alone).await?;
 
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&shared, &database, &tls)?;
+        send_mail(&shared, &database)?;
         let admin = Admin {
             database: database.clone(),
             ledger,
@@ -325,5 +332,20 @@ fn raise_descriptor_limit(max_streams: usize) -> Result<(), StartError> {
     if limit < needed {
         return Err(StartError::Descriptors { streams: max_streams, needed, limit });
     }
+    Ok(())
+}
+
+/// Starts the mailer, which then looks for mail by itself.
+fn send_mail(shared: &Shared, database: &Database) -> Result<(), StartError> {
+    let parts = MailerParts {
+        transport: Transport::new(&shared.settings.mail).map_err(StartError::Mail)?,
+        settings: Arc::clone(&shared.settings),
+        bell: shared.mail.clone(),
+        database: database.clone(),
+        clock: shared.clock.clone(),
+        tracker: shared.tracker.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    drop(Mailer::start(parts));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod mail;
 pub mod rpc;
 
 use prometheus::{
@@ -8,6 +9,7 @@ use prometheus::{
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use mail::MailMetrics;
 use rpc::RpcMetrics;
 
 /// All counters of a process.
@@ -23,6 +25,8 @@ pub struct Metrics {
     deposited_nanousd: IntCounterVec,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// What becomes of mail.
+    pub mail: MailMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
 }
@@ -67,6 +71,7 @@ impl Metrics {
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
+        let mail = MailMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
         Ok(Self {
             registry,
@@ -78,6 +83,7 @@ impl Metrics {
             deposits,
             deposited_nanousd,
             open_exchanges,
+            mail,
             rpc,
         })
     }

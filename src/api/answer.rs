@@ -9,11 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::caller::{self, Principal};
+use super::caller::{self, Credential, Principal};
 use super::refusal::Refusal;
+use crate::accounts::throttle::ClientAddress;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::gateway::body;
+use crate::gateway::client_address::client_address;
 use crate::gateway::respond::unread;
 
 /// An authenticated request.
@@ -36,9 +38,32 @@ impl Call<'_> {
     /// # Errors
     /// [`Refusal::Body`], or the refusals of reading.
     pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
-        let bytes = body::read(self.http, self.payload, &self.api.body).await?;
-        serde_json::from_slice(&bytes).map_err(|_| Refusal::Body(T::FIELDS))
+        read(self.api, self.http, self.payload).await
     }
+}
+
+/// A request of somebody who need not be known.
+pub(super) struct AnyonesCall<'a> {
+    pub(super) api: &'a Api,
+    /// Whom attempts are counted against.
+    pub(super) client: ClientAddress,
+    http: &'a HttpRequest,
+    payload: &'a mut Payload,
+}
+
+impl AnyonesCall<'_> {
+    /// The request's body.
+    ///
+    /// # Errors
+    /// [`Refusal::Body`], or the refusals of reading.
+    pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
+        read(self.api, self.http, self.payload).await
+    }
+}
+
+async fn read<T: Body>(api: &Api, http: &HttpRequest, payload: &mut Payload) -> Result<T, Refusal> {
+    let bytes = body::read(http, payload, &api.body).await?;
+    serde_json::from_slice(&bytes).map_err(|_| Refusal::Body(T::FIELDS))
 }
 
 /// What a handler answers.
@@ -77,8 +102,29 @@ fn to_value<T: Serialize>(document: &T) -> Result<Value, Refusal> {
     })
 }
 
-/// Finds out who asks, a key or a session, and answers with what `work` makes of the request.
+/// Finds out who asks, a key or a session, and answers with what `work` makes of the request. A suspended account may
+/// only look, and one that is being deleted not even that.
 pub(super) async fn answer(
+    http: HttpRequest,
+    payload: Payload,
+    api: &Api,
+    work: impl AsyncFnOnce(&mut Call<'_>) -> Result<Answer, Refusal>,
+) -> HttpResponse {
+    let in_force = async |call: &mut Call<'_>| {
+        if let Credential::Session(session) = &call.principal.credential {
+            if caller::is_change(call.http.method()) {
+                session.may_change()?;
+            } else {
+                session.may_look()?;
+            }
+        }
+        work(call).await
+    };
+    answer_whatever_standing(http, payload, api, in_force).await
+}
+
+/// The same for what suspended accounts and those being deleted may do too.
+pub(super) async fn answer_whatever_standing(
     http: HttpRequest,
     mut payload: Payload,
     api: &Api,
@@ -95,6 +141,27 @@ pub(super) async fn answer(
         api.parts.limits.count(principal.account_id)?;
         let mut call = Call { api, principal, http: &http, payload: &mut payload };
         work(&mut call).await
+    };
+    let answered = answered.await;
+    drop(token);
+    unread(respond(api, answered), payload)
+}
+
+/// Answers somebody who need not be known with what `work` makes of the request.
+pub(super) async fn answer_anyone(
+    http: HttpRequest,
+    mut payload: Payload,
+    api: &Api,
+    work: impl AsyncFnOnce(&mut AnyonesCall<'_>) -> Result<Answer, Refusal>,
+) -> HttpResponse {
+    let tracker = &api.parts.shared.tracker;
+    let token = tracker.token();
+    let answered = async {
+        if tracker.is_draining() {
+            return Err(Refusal::Shared(ApiError::unavailable()));
+        }
+        let client = client_address(&http, &api.parts.shared.settings.server);
+        work(&mut AnyonesCall { api, client, http: &http, payload: &mut payload }).await
     };
     let answered = answered.await;
     drop(token);

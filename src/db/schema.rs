@@ -277,6 +277,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    log_in_steps (token_hash) {
+        token_hash -> Binary,
+        account_id -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     recovery_codes (account_id, code_hash) {
         account_id -> BigInt,
         code_hash -> Binary,
@@ -322,6 +330,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     sessions,
     email_tokens,
+    log_in_steps,
     recovery_codes,
     outbox
 );

@@ -57,6 +57,9 @@ pub(in crate::site) async fn answer(
     let response = match answered {
         Ok(response) => response,
         Err(Fault::LogIn) => to_log_in(&visit),
+        Err(Fault::Closing) => {
+            HttpResponse::SeeOther().insert_header((LOCATION, "/account/closing")).finish()
+        }
         Err(fault) => fault_page(&mut visit, fault),
     };
     if visit.note.is_some() && !response.status().is_redirection() {
