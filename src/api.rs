@@ -4,15 +4,18 @@
 
 mod answer;
 pub mod caller;
-mod deposits;
+pub mod deposits;
+mod endpoints;
+pub mod openapi;
 mod proof;
 mod refusal;
-mod wallets;
+pub mod values;
+pub mod wallets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::ServiceConfig;
 
 use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
@@ -23,6 +26,8 @@ use crate::deposits::challenge::Origin;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 use crate::gateway::limits::AccountLimits;
+use endpoints::Endpoints;
+use openapi::Document;
 use refusal::Refusal;
 
 /// Bytes of a request's body. The longest is a signed message with a contract's signature.
@@ -51,6 +56,8 @@ pub struct Api {
     /// The site as messages to sign name it.
     origin: Origin,
     body: Limits,
+    /// What describes all of this.
+    document: Document,
 }
 
 impl Api {
@@ -59,7 +66,9 @@ impl Api {
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
-        Self { origin: Origin::new(&settings.site.name, &settings.site.base_url), body, parts }
+        let document = Document::new(&settings.site, endpoints());
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        Self { origin, body, document, parts }
     }
 
     fn now(&self) -> UnixMillis {
@@ -91,40 +100,20 @@ impl Api {
 
 /// Adds the routes.
 pub fn configure(config: &mut ServiceConfig) {
-    let wrong_method = || web::route().to(answer::method_not_allowed);
-    let scope = web::scope("/api/v1")
-        .service(
-            web::resource("/deposits/options")
-                .route(web::get().to(deposits::options))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/deposits")
-                .route(web::get().to(deposits::list))
-                .route(web::post().to(deposits::claim))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/deposits/{id}")
-                .route(web::get().to(deposits::show))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/wallets/challenge")
-                .route(web::post().to(wallets::challenge))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/wallets")
-                .route(web::get().to(wallets::list))
-                .route(web::post().to(wallets::create))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/wallets/{id}")
-                .route(web::delete().to(wallets::delete))
-                .default_service(wrong_method()),
-        )
-        .default_service(web::route().to(answer::not_found));
-    config.service(scope);
+    endpoints().serve(config);
+}
+
+/// All that is offered. Path, method and description stand at the handler, who may ask stands here.
+fn endpoints() -> Endpoints {
+    use deposits::options;
+    Endpoints::default()
+        .anyone(openapi::show, openapi::__path_show)
+        .account(deposits::list, deposits::__path_list)
+        .account(deposits::claim, deposits::__path_claim)
+        .account(deposits::show, deposits::__path_show)
+        .account(options::options, options::__path_options)
+        .account(wallets::challenge, wallets::__path_challenge)
+        .account(wallets::list, wallets::__path_list)
+        .account(wallets::create, wallets::__path_create)
+        .account(wallets::delete, wallets::__path_delete)
 }

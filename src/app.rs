@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
+use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
 use crate::config::Settings;
@@ -81,6 +82,9 @@ pub enum StartError {
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
     Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
+    /// The clock of chores.
+    #[error("cron cannot be started")]
+    Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
     /// Randomness.
     #[error(transparent)]
     Random(#[from] crate::domain::ids::NoRandomness),
@@ -116,6 +120,9 @@ pub struct Application {
     admin: Server,
     ledger_arbiter: Arbiter,
     chains: Chains,
+    /// What is due now and then.
+    pub scheduler: Addr<Scheduler>,
+    alarm: Alarm,
     lock: Option<std::fs::File>,
 }
 
@@ -150,6 +157,14 @@ impl Application {
         });
         recover(&shared, &database, is_alone).await?;
 
+        let scheduler = Scheduler::start(SchedulerParts {
+            database: database.clone(),
+            clock: clock.clone(),
+            settings: shared.settings.privacy.clone(),
+            tracker: tracker.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+        let alarm = Alarm::set(&scheduler, &shared.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&shared, &database, &tls)?;
         send_mail(&shared, &database)?;
@@ -177,6 +192,8 @@ impl Application {
             admin,
             ledger_arbiter,
             chains,
+            scheduler,
+            alarm,
             lock,
         })
     }
@@ -184,7 +201,7 @@ impl Application {
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
         let Self { shared, gateway, admin, redirect, .. } = self;
-        let Self { ledger_arbiter, chains, database, lock, .. } = self;
+        let Self { ledger_arbiter, chains, database, lock, alarm, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
         let handles = servers.iter().map(Server::handle).collect();
         let (ended, all_ended) = tokio::sync::oneshot::channel();
@@ -197,6 +214,7 @@ impl Application {
         let was_alive = watch(&shared, &chains, &stop.in_order).await;
         let is_settled = stop_in_order(&shared, &stop.at_once, handles).await;
         drop(all_ended.await);
+        alarm.stop().await;
         chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");

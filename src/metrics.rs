@@ -1,5 +1,6 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod chores;
 pub mod mail;
 pub mod rpc;
 
@@ -9,6 +10,7 @@ use prometheus::{
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use chores::ChoreMetrics;
 use mail::MailMetrics;
 use rpc::RpcMetrics;
 
@@ -29,6 +31,8 @@ pub struct Metrics {
     pub mail: MailMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
+    /// What is done now and then.
+    pub chores: ChoreMetrics,
 }
 
 impl Metrics {
@@ -73,6 +77,7 @@ impl Metrics {
         registry.register(Box::new(open_exchanges.clone()))?;
         let mail = MailMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
+        let chores = ChoreMetrics::new(&registry)?;
         Ok(Self {
             registry,
             endings,
@@ -85,6 +90,7 @@ impl Metrics {
             open_exchanges,
             mail,
             rpc,
+            chores,
         })
     }
 

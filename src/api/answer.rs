@@ -1,12 +1,16 @@
 //! From a request to its handler and back: who asks, what is in the body, and the shape of every answer.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Api;
 use super::caller::{self, Credential, Principal};
@@ -173,9 +177,20 @@ pub(super) async fn not_found(payload: Payload, api: Data<Api>) -> HttpResponse 
     unread(respond(&api, Err(Refusal::NotFound)), payload)
 }
 
+/// The methods of a path, for a refusal of the others.
+pub(super) struct Allowed(pub(super) Arc<str>);
+
 /// 405 for a path that is offered with another method.
-pub(super) async fn method_not_allowed(payload: Payload, api: Data<Api>) -> HttpResponse {
-    unread(respond(&api, Err(Refusal::Method)), payload)
+pub(super) async fn method_not_allowed(
+    payload: Payload,
+    api: Data<Api>,
+    allowed: Data<Allowed>,
+) -> HttpResponse {
+    let mut response = respond(&api, Err(Refusal::Method));
+    if let Ok(methods) = HeaderValue::from_str(&allowed.0) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    unread(response, payload)
 }
 
 fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
@@ -189,15 +204,12 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
             let status = StatusCode::from_u16(told.status);
-            let document = json!({ "error": { "code": told.code, "message": told.message } });
-            (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Some(document))
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, serde_json::to_value(told.document()).ok())
         }
     };
     let mut response = HttpResponse::build(status);
-    // Without randomness the answer has no name; nothing depends on it here.
-    if let Ok(id) = RequestId::new(api.now()) {
-        response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
-    }
+    name(api, &mut response);
     response.insert_header((CACHE_CONTROL, "no-store"));
     if let Some(seconds) = retry_after_secs {
         response.insert_header((RETRY_AFTER, seconds.to_string()));
@@ -208,5 +220,12 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
             response.body(document.to_string())
         }
         None => response.finish(),
+    }
+}
+
+/// Gives an answer its name. Without randomness it has none; nothing depends on it here.
+pub(super) fn name(api: &Api, response: &mut HttpResponseBuilder) {
+    if let Ok(id) = RequestId::new(api.now()) {
+        response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
     }
 }

@@ -1,17 +1,18 @@
 //! `/api/v1/deposits`: where to pay, what became of it, and claims of transaction hashes. A claim speeds up and
 //! explains; whose a deposit is, it does not say.
 
-mod document;
-mod options;
+pub mod document;
+pub mod options;
 
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::Api;
 use super::answer::{Answer, Body, answer};
-use super::refusal::Refusal;
-use super::{Api, deposits::document::Chains};
+use super::refusal::{Error, Refusal};
+use crate::config::Chain;
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self as rows, DepositRow};
 use crate::db::{AnyConnection, chains};
@@ -20,7 +21,7 @@ use crate::deposits::claims::{self, Submitted};
 use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 
-pub(super) use options::options;
+use document::{Chains, Claim, Deposit, DepositOrClaim};
 
 /// Deposits and claims in one answer, if no number was asked for.
 const PAGE: i64 = 50;
@@ -28,12 +29,14 @@ const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 200;
 
 /// What is claimed.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Claimed {
+pub(super) struct Claimed {
     /// The chain's name.
+    #[schema(example = "base")]
     chain: String,
     /// `0x` and 64 hexadecimal digits.
+    #[schema(pattern = "^0x[0-9a-fA-F]{64}$")]
     tx_hash: String,
 }
 
@@ -42,16 +45,42 @@ impl Body for Claimed {
 }
 
 /// Which part of a list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// The id of a deposit: older ones follow.
     before: Option<String>,
     /// How many.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
 }
 
-/// `POST /api/v1/deposits`: 202 with the claim as it stands.
+/// A part of an account's deposits.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DepositPage {
+    /// Newest first.
+    data: Vec<Deposit>,
+    /// Whether older ones follow.
+    has_more: bool,
+    /// The latest claims, newest first; on the first page only.
+    claims: Vec<Claim>,
+}
+
+/// Claims a transaction.
+///
+/// Has a transaction looked up at once, and tells what is found in it. A claim speeds up and explains; whose a deposit is,
+/// it does not say.
+#[utoipa::path(
+    post, path = "/api/v1/deposits", operation_id = "claim_deposit", tag = "deposits",
+    request_body = Claimed,
+    responses(
+        (status = 202, body = Claim, description = "The claim as it stands."),
+        (status = 400, body = Error, description = "`invalid_tx_hash`: not the hash of a transaction."),
+        (status = 404, body = Error, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 429, body = Error, description = "`too_many_open_claims`, `too_many_claims`: wait for those that are open."),
+    ),
+)]
 pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let Claimed { chain, tx_hash } = call.body().await?;
@@ -65,7 +94,7 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
             .api
             .run(move |conn| claims::submit(conn, account_id, chain_id, tx_hash, &limits, now));
         match submitted.await? {
-            Submitted::Kept(claim) => Ok(Answer::Accepted(claim_document(call.api, claim).await?)),
+            Submitted::Kept(claim) => Answer::accepted(&claim_document(call.api, claim).await?),
             Submitted::TooManyOpen => Err(Refusal::TooManyOpenClaims(open)),
             Submitted::TooManyRecent => Err(Refusal::TooManyClaims(recent)),
         }
@@ -73,7 +102,18 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
     .await
 }
 
-/// `GET /api/v1/deposits`: the account's deposits, newest first, and on the first page its latest claims.
+/// Lists deposits.
+///
+/// The account's deposits, newest first, and on the first page its latest claims.
+#[utoipa::path(
+    get, path = "/api/v1/deposits", operation_id = "list_deposits", tag = "deposits",
+    params(Page),
+    responses(
+        (status = 200, body = DepositPage, description = "A part of the list."),
+        (status = 400, body = Error, description = "`invalid_page`: not a part of this list."),
+        (status = 404, body = Error, description = "`not_found`: `before` is no deposit of this account."),
+    ),
+)]
 pub(super) async fn list(
     http: HttpRequest,
     payload: Payload,
@@ -112,14 +152,24 @@ pub(super) async fn list(
         let has_more = found.len() > most;
         found.truncate(most);
         let chains = Chains::new(call.api.chains(), stands);
-        let documents: Vec<Value> = found.iter().map(|row| chains.deposit(row)).collect();
-        let claims: Vec<Value> = claims.iter().map(|claim| chains.claim(claim)).collect();
-        Ok(Answer::Document(json!({ "data": documents, "has_more": has_more, "claims": claims })))
+        let data = found.iter().map(|row| chains.deposit(row)).collect();
+        let claims = claims.iter().map(|claim| chains.claim(claim)).collect();
+        Answer::of(&DepositPage { data, has_more, claims })
     })
     .await
 }
 
-/// `GET /api/v1/deposits/{id}`: a deposit or a claim of the account, or a deposit that a claim of it lists.
+/// Shows a deposit or a claim.
+///
+/// A deposit or a claim of the account, or a deposit that a claim of it lists.
+#[utoipa::path(
+    get, path = "/api/v1/deposits/{id}", operation_id = "get_deposit", tag = "deposits",
+    params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
+    responses(
+        (status = 200, body = DepositOrClaim, description = "As it stands."),
+        (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
+    ),
+)]
 pub(super) async fn show(
     http: HttpRequest,
     payload: Payload,
@@ -128,33 +178,34 @@ pub(super) async fn show(
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let (account_id, id) = (call.principal.account_id, id.into_inner());
-        let found = call.api.run(move |conn| {
-            let claim = deposit_claims::find(conn, &id)?;
-            if let Some(claim) = claim.filter(|claim| claim.account_id == account_id.0) {
-                return Ok(Some(Found::Claim(claim)));
-            }
-            let Some(row) = rows::find(conn, &id)? else { return Ok(None) };
-            if !is_shown(conn, &row, account_id)? {
-                return Ok(None);
-            }
-            Ok::<_, DepositError>(Some(Found::Deposit(Box::new(row), chains::all(conn)?)))
-        });
-        match found.await? {
-            Some(Found::Claim(claim)) => {
-                Ok(Answer::Document(claim_document(call.api, claim).await?))
-            }
-            Some(Found::Deposit(row, stands)) => {
-                Ok(Answer::Document(Chains::new(call.api.chains(), stands).deposit(&row)))
-            }
-            None => Err(Refusal::NotFound),
-        }
+        let chains = call.api.parts.shared.settings.chains.clone();
+        let found = call.api.run(move |conn| find(conn, &chains, account_id, &id));
+        Answer::of(&found.await?.ok_or(Refusal::NotFound)?)
     })
     .await
 }
 
-enum Found {
-    Claim(ClaimRow),
-    Deposit(Box<DepositRow>, Vec<chains::ChainRow>),
+/// A deposit or a claim that an account may see, by its name.
+///
+/// # Errors
+/// [`DepositError`] where the database does not answer.
+pub fn find(
+    conn: &mut AnyConnection,
+    configured: &[Chain],
+    account_id: AccountId,
+    id: &str,
+) -> Result<Option<DepositOrClaim>, DepositError> {
+    let claim = deposit_claims::find(conn, id)?;
+    if let Some(claim) = claim.filter(|claim| claim.account_id == account_id.0) {
+        let claim = with_deposits(conn, configured, &claim)?;
+        return Ok(Some(DepositOrClaim::Claim(Box::new(claim))));
+    }
+    let Some(row) = rows::find(conn, id)? else { return Ok(None) };
+    if !is_shown(conn, &row, account_id)? {
+        return Ok(None);
+    }
+    let deposit = Chains::new(configured, chains::all(conn)?).deposit(&row);
+    Ok(Some(DepositOrClaim::Deposit(Box::new(deposit))))
 }
 
 /// Whether a deposit is shown to an account: its own, or one that a claim of it lists.
@@ -172,18 +223,19 @@ fn is_shown(
     Ok(claim.is_some() && claims::may_see(conn, row, account_id)?)
 }
 
+async fn claim_document(api: &Api, claim: ClaimRow) -> Result<Claim, Refusal> {
+    let chains = api.parts.shared.settings.chains.clone();
+    api.run(move |conn| with_deposits(conn, &chains, &claim)).await
+}
+
 /// A claim with the deposits that were found in its transaction.
-async fn claim_document(api: &Api, claim: ClaimRow) -> Result<Value, Refusal> {
-    let claimed = claim.clone();
-    let read = api.run(move |conn| {
-        Ok::<_, DepositError>((claims::deposits_of(conn, &claimed)?, chains::all(conn)?))
-    });
-    let (found, stands) = read.await?;
-    let chains = Chains::new(api.chains(), stands);
-    let mut document = chains.claim(&claim);
-    if let Some(fields) = document.as_object_mut() {
-        let deposits: Vec<Value> = found.iter().map(|row| chains.deposit(row)).collect();
-        fields.insert("deposits".to_owned(), Value::Array(deposits));
-    }
-    Ok(document)
+fn with_deposits(
+    conn: &mut AnyConnection,
+    configured: &[Chain],
+    claim: &ClaimRow,
+) -> Result<Claim, DepositError> {
+    let found = claims::deposits_of(conn, claim)?;
+    let chains = Chains::new(configured, chains::all(conn)?);
+    let deposits = found.iter().map(|row| chains.deposit(row)).collect();
+    Ok(Claim { deposits: Some(deposits), ..chains.claim(claim) })
 }

@@ -3,11 +3,31 @@
 use std::borrow::Cow;
 
 use crate::accounts::PeopleError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
 use crate::domain::api_error::ApiError;
 use crate::domain::evm::{AddressError, HexError};
+
+/// Why a request is refused, as it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Error {
+    error: ErrorWords,
+}
+
+/// What is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorWords {
+    /// A word that stays, for programs.
+    #[schema(example = "not_found")]
+    code: &'static str,
+    /// A sentence, for people. It may change.
+    #[schema(value_type = String, example = "There is no such thing here.")]
+    message: Cow<'static, str>,
+}
 
 /// Why a request is refused.
 pub(super) enum Refusal {
@@ -57,6 +77,13 @@ pub(super) struct Told {
     pub(super) code: &'static str,
     pub(super) message: Cow<'static, str>,
     pub(super) retry_after_secs: Option<u64>,
+}
+
+impl Told {
+    /// The document of it.
+    pub(super) fn document(self) -> Error {
+        Error { error: ErrorWords { code: self.code, message: self.message } }
+    }
 }
 
 impl Refusal {

@@ -2,26 +2,30 @@
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use super::answer::{Answer, Body, answer};
-use super::refusal::Refusal;
+use super::refusal::{Error, Refusal};
+use super::values::{List, Moment, word_of, word_or_null};
 use super::{Api, proof};
+use crate::config::Chain;
 use crate::db::wallets::{self as rows, EVERY_CHAIN, WalletRow};
 use crate::deposits::proof_error::ProofError;
 use crate::deposits::siwe::Message;
 use crate::deposits::wallets::{self, Linked};
-use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
 
 /// What a message to sign is asked with.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    /// Where the wallet is asked, should it be a contract.
+pub(super) struct Wanted {
+    /// Where the wallet is asked, should it be a contract: a chain's name.
+    #[schema(example = "base")]
     chain: String,
-    /// The wallet.
+    /// The wallet; with mixed letters its checksum (EIP-55) must fit.
+    #[schema(pattern = "^0x[0-9a-fA-F]{40}$")]
     address: String,
 }
 
@@ -30,12 +34,13 @@ impl Body for Wanted {
 }
 
 /// A message, signed.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Signed {
+pub(super) struct Signed {
     /// To the byte as it was signed.
     message: String,
-    /// `0x` and hexadecimal digits.
+    /// `0x` and hexadecimal digits: a key's signature, or whatever a contract wallet takes for one.
+    #[schema(pattern = "^0x([0-9a-fA-F]{2}){1,8192}$")]
     signature: String,
 }
 
@@ -43,7 +48,61 @@ impl Body for Signed {
     const FIELDS: &'static str = "message, signature (both text)";
 }
 
-/// `POST /api/v1/wallets/challenge`: a message to sign.
+/// A message to sign, and how long it may be used.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Challenge {
+    /// To be signed as it is (ERC-4361).
+    message: String,
+    /// The word for one use that stands in it.
+    nonce: String,
+    /// When it ends.
+    #[schema(value_type = Option<Moment>)]
+    expires_at: Option<String>,
+}
+
+/// A wallet that an account has proven.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Wallet {
+    /// Its name here.
+    #[schema(example = "wal_0123456789abcdefghjkmnpq")]
+    pub id: String,
+    /// With its checksum (EIP-55).
+    pub address: Option<String>,
+    /// `eoa`: a key, good on every chain; `contract`: a contract on one chain.
+    #[schema(schema_with = kinds)]
+    pub kind: String,
+    /// The contract's chain; null for a key.
+    pub chain: Option<String>,
+    /// When it was proven.
+    pub proven_at: Moment,
+    /// Since when it is this account's no more.
+    pub ended_at: Option<Moment>,
+    /// `moved`: another account has proven it since.
+    #[schema(schema_with = end_reasons)]
+    pub end_reason: Option<String>,
+}
+
+fn kinds() -> Object {
+    word_of(["eoa", "contract"])
+}
+
+fn end_reasons() -> Object {
+    word_or_null(["moved"])
+}
+
+/// Makes a message to sign.
+///
+/// A wallet is proven by its signature of a message of ours (ERC-4361). Nothing is transferred.
+#[utoipa::path(
+    post, path = "/api/v1/wallets/challenge", operation_id = "create_wallet_challenge", tag = "wallets",
+    request_body = Wanted,
+    responses(
+        (status = 200, body = Challenge, description = "The message."),
+        (status = 400, body = Error, description = "`invalid_address`: not an address, or mistyped."),
+        (status = 404, body = Error, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 429, body = Error, description = "`too_many_challenges`."),
+    ),
+)]
 pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let Wanted { chain, address } = call.body().await?;
@@ -56,16 +115,33 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
             wallets::challenge(conn, &origin, account_id, wallet, lifetime, now)
         });
         let message = challenged.await?.ok_or(Refusal::TooManyChallenges)?;
-        Ok(Answer::Document(json!({
-            "message": message.to_string(),
-            "nonce": message.nonce,
-            "expires_at": message.expires_at.map(|moment| moment.to_string()),
-        })))
+        Answer::of(&Challenge {
+            message: message.to_string(),
+            expires_at: message.expires_at.map(|moment| moment.to_string()),
+            nonce: message.nonce,
+        })
     })
     .await
 }
 
-/// `POST /api/v1/wallets`: links the wallet that has signed.
+/// Links a wallet.
+///
+/// Whatever the wallet pays to a common address from now on is this account's, and what it has paid before and is nobody's
+/// yet. A wallet that another account had proven moves to this one.
+#[utoipa::path(
+    post, path = "/api/v1/wallets", operation_id = "link_wallet", tag = "wallets",
+    request_body = Signed,
+    responses(
+        (status = 201, body = Wallet, description = "Linked."),
+        (status = 200, body = Wallet, description = "Was linked to this account before."),
+        (status = 400, body = Error, description = "`message_too_long`, `message_malformed`, `message_version`, `signature_malformed`."),
+        (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `contract_refused`: the signature is not the wallet's, or for another account."),
+        (status = 404, body = Error, description = "`unknown_chain`."),
+        (status = 409, body = Error, description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one first."),
+        (status = 422, body = Error, description = "No message of ours in force: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
+        (status = 503, body = Error, description = "`chain_unavailable`: the chain cannot be asked about a contract wallet."),
+    ),
+)]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let signed: Signed = call.body().await?;
@@ -85,8 +161,8 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
             .run(move |conn| wallets::link(conn, account_id, &message, proof, &limits, now))
             .await?;
         match linked {
-            Linked::New(row) => Ok(Answer::Created(document(api, &row))),
-            Linked::Before(row) => Ok(Answer::Document(document(api, &row))),
+            Linked::New(row) => Answer::created(&document(api.chains(), &row)),
+            Linked::Before(row) => Answer::of(&document(api.chains(), &row)),
             Linked::NonceUsed => Err(ProofError::NonceUsed.into()),
             Linked::TooMany => Err(Refusal::TooManyWallets(most)),
         }
@@ -94,18 +170,35 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
     .await
 }
 
-/// `GET /api/v1/wallets`: those in force, and those that have moved to another account, newest first.
+/// Lists wallets.
+///
+/// Those in force, and those that have moved to another account, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/wallets", operation_id = "list_wallets", tag = "wallets",
+    responses((status = 200, body = List<Wallet>, description = "The whole list.")),
+)]
 pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let account_id = call.principal.account_id;
         let rows = call.api.run(move |conn| rows::of_account(conn, account_id)).await?;
-        let documents: Vec<Value> = rows.iter().map(|row| document(call.api, row)).collect();
-        Ok(Answer::Document(json!({ "data": documents })))
+        Answer::of(&List {
+            data: rows.iter().map(|row| document(call.api.chains(), row)).collect(),
+        })
     })
     .await
 }
 
-/// `DELETE /api/v1/wallets/{id}`: what the wallet pays from now on is nobody's until it is proven again.
+/// Unlinks a wallet.
+///
+/// What the wallet pays from now on is nobody's until it is proven again.
+#[utoipa::path(
+    delete, path = "/api/v1/wallets/{id}", operation_id = "unlink_wallet", tag = "wallets",
+    params(("id" = String, Path, description = "A wallet (`wal_…`).")),
+    responses(
+        (status = 204, description = "Unlinked."),
+        (status = 404, body = Error, description = "`not_found`: no wallet of this account in force."),
+    ),
+)]
 pub(super) async fn delete(
     http: HttpRequest,
     payload: Payload,
@@ -121,22 +214,23 @@ pub(super) async fn delete(
     .await
 }
 
-fn document(api: &Api, row: &WalletRow) -> Value {
-    let moment = |millis| UnixMillis::from_millis(millis).to_string();
-    let chain = api.chains().iter().find(|chain| chain.chain_id.0 == row.chain_id);
+/// A wallet as it is told.
+#[must_use]
+pub fn document(chains: &[Chain], row: &WalletRow) -> Wallet {
+    let chain = chains.iter().find(|chain| chain.chain_id.0 == row.chain_id);
     let chain = match chain {
         _ if row.chain_id == EVERY_CHAIN.0 => None,
         Some(chain) => Some(chain.name.clone()),
         // Its chain is not offered any more.
         None => Some(row.chain_id.to_string()),
     };
-    json!({
-        "id": row.public_id,
-        "address": EvmAddress::from_slice(&row.address).map(|address| address.checksummed()),
-        "kind": row.kind,
-        "chain": chain,
-        "proven_at": moment(row.proven_at),
-        "ended_at": row.ended_at.map(moment),
-        "end_reason": row.end_reason,
-    })
+    Wallet {
+        id: row.public_id.clone(),
+        address: EvmAddress::from_slice(&row.address).map(|address| address.checksummed()),
+        kind: row.kind.clone(),
+        chain,
+        proven_at: Moment::of_millis(row.proven_at),
+        ended_at: row.ended_at.map(Moment::of_millis),
+        end_reason: row.end_reason.clone(),
+    }
 }

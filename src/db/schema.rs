@@ -41,6 +41,7 @@ diesel::table! {
         spent_nanousd -> BigInt,
         month -> BigInt,
         month_spent_nanousd -> BigInt,
+        paused_until -> Nullable<BigInt>,
     }
 }
 
@@ -306,6 +307,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    chores (name) {
+        name -> Text,
+        finished_at -> BigInt,
+    }
+}
+
 diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(usage_logs -> api_keys (api_key_id));
@@ -328,6 +336,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     deposit_claims,
     deposit_refunds,
     audit_log,
+    chores,
     sessions,
     email_tokens,
     log_in_steps,

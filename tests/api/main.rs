@@ -12,6 +12,8 @@ mod deposit_cli;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod interface;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod mail;

@@ -1,12 +1,14 @@
 //! Deposits and claims as JSON: every field that a person may hold against the chain, and what each of them waits for.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
+use crate::api::values::{Dollars, Moment, word_of, word_or_null};
 use crate::config::{Chain, Finality};
 use crate::db::chains::ChainRow;
 use crate::db::deposit_claims::ClaimRow;
 use crate::db::deposits::DepositRow;
-use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{
     Asset, ClaimReason, ClaimState, DepositReason, DepositState, NATIVE_DECIMALS,
 };
@@ -16,96 +18,260 @@ use crate::domain::money::NanoUsd;
 /// What is said of a chain in trouble. Why is the operator's business.
 const TROUBLED: &str = "Deposits on this chain wait at the moment, because its nodes do not answer or do not agree. Nothing is lost.";
 
+/// A transfer to one of our addresses.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Deposit {
+    /// Its name here.
+    #[schema(example = "dep_0123456789abcdefghjkmnpq")]
+    pub id: String,
+    /// The chain's name; of a chain that is not offered any more its number.
+    pub chain: String,
+    /// The chain's EIP-155 number.
+    pub chain_id: i64,
+    /// How the chain stands.
+    pub chain_status: ChainStatus,
+    /// Hash of the transaction.
+    pub tx_hash: String,
+    /// Which transfer of its transaction it is.
+    pub ordinal: i64,
+    /// Symbol of the coin, if it is offered.
+    pub asset: Option<String>,
+    /// Contract of the token; null for the chain's own coin.
+    pub token: Option<String>,
+    /// Amount in the smallest unit of the coin, decimal.
+    pub raw_amount: String,
+    /// Amount in whole coins, decimal and exact.
+    pub amount: Option<String>,
+    /// Who paid.
+    pub payer: String,
+    /// Which of our addresses was paid.
+    pub payee: String,
+    /// Number of the block.
+    pub block_number: i64,
+    /// Hash of the block.
+    pub block_hash: String,
+    /// Time of the block, as the block says.
+    pub block_time: Moment,
+    /// Where it stands.
+    #[schema(schema_with = deposit_states)]
+    pub state: String,
+    /// Why it stands there, where that needs a reason.
+    #[schema(schema_with = deposit_reasons)]
+    pub reason: Option<String>,
+    /// The same for people, with what to do next.
+    pub message: Option<&'static str>,
+    /// How deep its block is, while that matters.
+    pub confirmations: Option<Confirmations>,
+    /// What its payer can do.
+    pub next_step: Option<NextStep>,
+    /// What it is worth, once that is known.
+    pub value: Option<Dollars>,
+    /// The price that it was valued by; null for a coin that counts as dollars.
+    pub price: Option<Price>,
+    /// How often it was credited. More than once only after a reversal.
+    pub credits: i64,
+    /// When it was found.
+    pub created_at: Moment,
+    /// When it last changed.
+    pub updated_at: Moment,
+}
+
+/// How a chain stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ChainStatus {
+    /// `ok`; `degraded`: its nodes do not answer or do not agree; `stopped`: it waits for the operator.
+    #[schema(schema_with = chain_states)]
+    pub status: String,
+    /// What that means for deposits, where it is not `ok`.
+    pub detail: Option<&'static str>,
+    /// Number of its latest block that was seen.
+    pub head: Option<i64>,
+}
+
+/// How deep a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Confirmations {
+    /// Blocks from the deposit's to the latest, at most `needed`.
+    pub seen: i64,
+    /// Blocks until it is credited.
+    pub needed: i64,
+}
+
+/// What somebody can do about a deposit.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NextStep {
+    /// `prove_wallet`: whoever proves the paying wallet gets the deposit.
+    pub action: &'static str,
+    /// Where.
+    pub chain: String,
+    /// Which wallet.
+    pub address: String,
+}
+
+/// The price that a deposit was valued by.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Price {
+    /// Contract of the price feed.
+    pub feed: String,
+    /// Its round.
+    pub round: Option<String>,
+    /// The answer of that round, in the feed's own decimals.
+    pub answer: Option<String>,
+}
+
+/// A transaction that an account asked to be looked up.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Claim {
+    /// Its name here.
+    #[schema(example = "claim_0123456789abcdefghjkmnpq")]
+    pub id: String,
+    /// The chain's name.
+    pub chain: String,
+    /// How the chain stands.
+    pub chain_status: ChainStatus,
+    /// Hash of the transaction.
+    pub tx_hash: String,
+    /// Where it stands.
+    #[schema(schema_with = claim_states)]
+    pub state: String,
+    /// Why it stands there, where that needs a reason.
+    #[schema(schema_with = claim_reasons)]
+    pub reason: Option<String>,
+    /// The same for people, with what to do next.
+    pub message: Option<&'static str>,
+    /// What was found in the transaction and concerns the account. Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub deposits: Option<Vec<Deposit>>,
+    /// When it was made.
+    pub created_at: Moment,
+    /// When it last changed.
+    pub updated_at: Moment,
+}
+
+/// What a name may stand for.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum DepositOrClaim {
+    /// A deposit.
+    Deposit(Box<Deposit>),
+    /// A claim with the deposits of its transaction.
+    Claim(Box<Claim>),
+}
+
+fn chain_states() -> Object {
+    word_of(["ok", "degraded", "stopped"])
+}
+
+fn deposit_states() -> Object {
+    word_of(DepositState::ALL.iter().map(|state| state.as_str()))
+}
+
+fn deposit_reasons() -> Object {
+    word_or_null(DepositReason::ALL.iter().map(|reason| reason.as_str()))
+}
+
+fn claim_states() -> Object {
+    word_of(ClaimState::ALL.iter().map(|state| state.as_str()))
+}
+
+fn claim_reasons() -> Object {
+    word_or_null(ClaimReason::ALL.iter().map(|reason| reason.as_str()))
+}
+
 /// The chains as configured, and as they stand.
-pub(super) struct Chains<'a> {
+pub struct Chains<'a> {
     configured: &'a [Chain],
     stands: Vec<ChainRow>,
 }
 
 impl<'a> Chains<'a> {
-    pub(super) const fn new(configured: &'a [Chain], stands: Vec<ChainRow>) -> Self {
+    /// From the settings and the rows.
+    #[must_use]
+    pub const fn new(configured: &'a [Chain], stands: Vec<ChainRow>) -> Self {
         Self { configured, stands }
     }
 
     /// `ok`, `degraded`, or `stopped`; a chain that was never read is being started.
-    pub(super) fn status(&self, chain_id: i64) -> Value {
+    #[must_use]
+    pub fn status(&self, chain_id: i64) -> ChainStatus {
         let stand = self.stand(chain_id);
         let status = stand.map_or("degraded", |stand| stand.status.as_str());
-        let detail = (status != "ok").then_some(TROUBLED);
-        json!({ "status": status, "detail": detail, "head": stand.map(|stand| stand.head_number) })
+        ChainStatus {
+            status: status.to_owned(),
+            detail: (status != "ok").then_some(TROUBLED),
+            head: stand.map(|stand| stand.head_number),
+        }
     }
 
     /// A deposit.
-    pub(super) fn deposit(&self, row: &DepositRow) -> Value {
+    #[must_use]
+    pub fn deposit(&self, row: &DepositRow) -> Deposit {
         let state = row.state();
         let reason = row.reason.as_deref().and_then(DepositReason::parse);
         let chain = self.chain(row.chain_id);
         let (symbol, decimals) = coin(chain, row);
         let raw: Option<RawAmount> = row.raw_amount.parse().ok();
-        let moment = |millis| UnixMillis::from_millis(millis).to_string();
-        json!({
-            "id": row.public_id,
-            "chain": self.name(row.chain_id),
-            "chain_id": row.chain_id,
-            "chain_status": self.status(row.chain_id),
-            "tx_hash": to_hex(&row.tx_hash),
-            "ordinal": row.ordinal,
-            "asset": symbol,
-            "token": row.token.as_deref().map(checksummed),
-            "raw_amount": row.raw_amount,
-            "amount": raw.zip(decimals).map(|(raw, decimals)| raw.in_coins(decimals)),
-            "payer": checksummed(&row.payer),
-            "payee": checksummed(&row.payee),
-            "block_number": row.block_number,
-            "block_hash": to_hex(&row.block_hash),
-            "block_time": moment(row.block_time),
-            "state": row.state,
-            "reason": row.reason,
-            "message": reason.map_or_else(
-                || state.map(DepositState::sentence),
-                |reason| Some(reason.sentence()),
-            ),
-            "confirmations": self.confirmations(chain, row),
-            "next_step": (state == Some(DepositState::Unattributed)).then(|| json!({
-                "action": "prove_wallet",
-                "chain": self.name(row.chain_id),
-                "address": checksummed(&row.payer),
-            })),
-            "value": row.value_nanousd.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
-            "price": row.price_feed.as_deref().map(|feed| json!({
-                "feed": checksummed(feed),
-                "round": row.price_round,
-                "answer": row.price_answer,
-            })),
-            "credits": row.credit_number,
-            "created_at": moment(row.created_at),
-            "updated_at": moment(row.updated_at),
-        })
+        Deposit {
+            id: row.public_id.clone(),
+            chain: self.name(row.chain_id),
+            chain_id: row.chain_id,
+            chain_status: self.status(row.chain_id),
+            tx_hash: to_hex(&row.tx_hash),
+            ordinal: row.ordinal,
+            asset: symbol.map(str::to_owned),
+            token: row.token.as_deref().map(checksummed),
+            raw_amount: row.raw_amount.clone(),
+            amount: raw.zip(decimals).map(|(raw, decimals)| raw.in_coins(decimals)),
+            payer: checksummed(&row.payer),
+            payee: checksummed(&row.payee),
+            block_number: row.block_number,
+            block_hash: to_hex(&row.block_hash),
+            block_time: Moment::of_millis(row.block_time),
+            state: row.state.clone(),
+            reason: row.reason.clone(),
+            message: reason
+                .map(DepositReason::sentence)
+                .or_else(|| state.map(DepositState::sentence)),
+            confirmations: self.confirmations(chain, row),
+            next_step: (state == Some(DepositState::Unattributed)).then(|| NextStep {
+                action: "prove_wallet",
+                chain: self.name(row.chain_id),
+                address: checksummed(&row.payer),
+            }),
+            value: row.value_nanousd.map(|nanos| Dollars(NanoUsd::from_nanos(nanos))),
+            price: row.price_feed.as_deref().map(|feed| Price {
+                feed: checksummed(feed),
+                round: row.price_round.clone(),
+                answer: row.price_answer.clone(),
+            }),
+            credits: row.credit_number,
+            created_at: Moment::of_millis(row.created_at),
+            updated_at: Moment::of_millis(row.updated_at),
+        }
     }
 
     /// A claim, without its deposits.
-    pub(super) fn claim(&self, claim: &ClaimRow) -> Value {
+    #[must_use]
+    pub fn claim(&self, claim: &ClaimRow) -> Claim {
         let reason = claim.reason.as_deref().and_then(ClaimReason::parse);
         let state = ClaimState::parse(&claim.state);
-        let moment = |millis| UnixMillis::from_millis(millis).to_string();
-        json!({
-            "id": claim.public_id,
-            "chain": self.name(claim.chain_id),
-            "chain_status": self.status(claim.chain_id),
-            "tx_hash": to_hex(&claim.tx_hash),
-            "state": claim.state,
-            "reason": claim.reason,
-            "message": reason.map_or_else(
-                || state.map(ClaimState::sentence),
-                |reason| Some(reason.sentence()),
-            ),
-            "created_at": moment(claim.created_at),
-            "updated_at": moment(claim.updated_at),
-        })
+        Claim {
+            id: claim.public_id.clone(),
+            chain: self.name(claim.chain_id),
+            chain_status: self.status(claim.chain_id),
+            tx_hash: to_hex(&claim.tx_hash),
+            state: claim.state.clone(),
+            reason: claim.reason.clone(),
+            message: reason.map(ClaimReason::sentence).or_else(|| state.map(ClaimState::sentence)),
+            deposits: None,
+            created_at: Moment::of_millis(claim.created_at),
+            updated_at: Moment::of_millis(claim.updated_at),
+        }
     }
 
     /// How deep a deposit's block is, and how deep it has to be: as configured, or as the chain's finality lags now.
-    fn confirmations(&self, chain: Option<&Chain>, row: &DepositRow) -> Option<Value> {
+    fn confirmations(&self, chain: Option<&Chain>, row: &DepositRow) -> Option<Confirmations> {
         let waits = matches!(row.state()?, DepositState::Seen | DepositState::Confirming);
         let stand = self.stand(row.chain_id).filter(|_| waits)?;
         let depth = |from: i64| stand.head_number.saturating_sub(from).saturating_add(1).max(0);
@@ -113,7 +279,7 @@ impl<'a> Chains<'a> {
             Finality::Confirmations(count) => i64::try_from(count).unwrap_or(i64::MAX),
             Finality::Finalized => depth(stand.final_number),
         };
-        Some(json!({ "seen": depth(row.block_number).min(needed), "needed": needed }))
+        Some(Confirmations { seen: depth(row.block_number).min(needed), needed })
     }
 
     fn chain(&self, chain_id: i64) -> Option<&'a Chain> {

@@ -2,25 +2,95 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
-use super::document::Chains;
+use super::document::{ChainStatus, Chains};
 use crate::api::Api;
 use crate::api::answer::{Answer, answer};
+use crate::api::values::{Dollars, List, word_of};
 use crate::config::{Chain, Finality};
-use crate::db::chains;
+use crate::db::chains::{self, ChainRow};
 use crate::deposits::payment_uri::payment_uri;
 use crate::deposits::{DepositError, addresses};
 use crate::domain::deposit::{Asset, NATIVE_DECIMALS};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
 
-/// Answers with what the account may pay in. Issues its own address, where the operator derives them.
-pub(in crate::api) async fn options(
-    http: HttpRequest,
-    payload: Payload,
-    api: Data<Api>,
-) -> HttpResponse {
+/// A chain on which deposits are taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DepositOption {
+    /// Its name in this interface.
+    pub chain: String,
+    /// Its name for people.
+    pub display_name: String,
+    /// Its EIP-155 number.
+    pub chain_id: i64,
+    /// How it stands.
+    pub chain_status: ChainStatus,
+    /// When a deposit is final.
+    pub finality: WhenFinal,
+    /// Where to pay.
+    pub addresses: Vec<PayTo>,
+    /// What to pay with.
+    pub assets: Vec<PayWith>,
+}
+
+/// When a deposit is final.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum WhenFinal {
+    /// When the chain calls its block finalized.
+    Finalized,
+    /// When so many blocks stand on it.
+    Confirmations {
+        /// So many, its own among them.
+        needed: u64,
+    },
+}
+
+/// An address to pay to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PayTo {
+    /// `own`: this account's alone; `treasury`: everybody's.
+    #[schema(schema_with = kinds)]
+    pub kind: &'static str,
+    /// With its checksum (EIP-55).
+    pub address: String,
+    /// Whether the paying wallet must be proven, since the address does not tell accounts apart.
+    pub needs_wallet_proof: bool,
+}
+
+/// A coin to pay with.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PayWith {
+    /// Its symbol.
+    pub symbol: String,
+    /// Its contract; null for the chain's own coin.
+    pub token: Option<String>,
+    /// Decimals of its smallest unit.
+    #[schema(maximum = 255)]
+    pub decimals: u8,
+    /// A deposit of less waits for more.
+    pub minimum: Dollars,
+    /// Address and coin as a link for wallets (EIP-681).
+    pub payment_uri: Option<String>,
+}
+
+fn kinds() -> Object {
+    word_of(["own", "treasury"])
+}
+
+/// Lists where to pay, and with what.
+///
+/// Every chain and coin that is taken, and the addresses to pay to. Where the operator gives each account an address of its
+/// own, the first call makes it.
+#[utoipa::path(
+    get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
+    responses((status = 200, body = List<DepositOption>, description = "Chains in the operator's order.")),
+)]
+pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let xpub = call.api.deposits().account_xpub.clone();
@@ -33,52 +103,57 @@ pub(in crate::api) async fn options(
             Ok::<_, DepositError>((own, chains::all(conn)?))
         });
         let (own, stands) = read.await?;
-        let chains = Chains::new(call.api.chains(), stands);
-        let offered = call.api.chains().iter().map(|chain| offer(chain, own, &chains));
-        Ok(Answer::Document(json!({ "data": offered.collect::<Vec<_>>() })))
+        Answer::of(&List { data: offers(call.api.chains(), own, stands) })
     })
     .await
 }
 
-fn offer(chain: &Chain, own: Option<EvmAddress>, chains: &Chains<'_>) -> Value {
+/// What is offered, with the account's own address if it has one.
+#[must_use]
+pub fn offers(
+    configured: &[Chain],
+    own: Option<EvmAddress>,
+    stands: Vec<ChainRow>,
+) -> Vec<DepositOption> {
+    let chains = Chains::new(configured, stands);
+    configured.iter().map(|chain| offer(chain, own, &chains)).collect()
+}
+
+fn offer(chain: &Chain, own: Option<EvmAddress>, chains: &Chains<'_>) -> DepositOption {
     // An address of one's own needs no proof; the common one needs a proven wallet.
     let own = own.map(|address| ("own", address, false));
     let treasury = chain.treasury.map(|address| ("treasury", address, true));
-    let payees: Vec<(&str, EvmAddress, bool)> = own.into_iter().chain(treasury).collect();
-    let addresses = payees.iter().map(|(kind, address, needs_proof)| {
-        json!({
-            "kind": kind,
-            "address": address.checksummed(),
-            "needs_wallet_proof": needs_proof,
-        })
+    let payees: Vec<(&'static str, EvmAddress, bool)> = own.into_iter().chain(treasury).collect();
+    let addresses = payees.iter().map(|&(kind, address, needs_wallet_proof)| PayTo {
+        kind,
+        address: address.checksummed(),
+        needs_wallet_proof,
     });
     let first = payees.first().map(|(_, address, _)| *address);
-    json!({
-        "chain": chain.name,
-        "display_name": chain.display_name,
-        "chain_id": chain.chain_id.0,
-        "chain_status": chains.status(chain.chain_id.0),
-        "finality": match chain.finality {
-            Finality::Finalized => json!({ "kind": "finalized" }),
-            Finality::Confirmations(count) => json!({ "kind": "confirmations", "needed": count }),
+    DepositOption {
+        chain: chain.name.clone(),
+        display_name: chain.display_name.clone(),
+        chain_id: chain.chain_id.0,
+        chain_status: chains.status(chain.chain_id.0),
+        finality: match chain.finality {
+            Finality::Finalized => WhenFinal::Finalized,
+            Finality::Confirmations(needed) => WhenFinal::Confirmations { needed },
         },
-        "addresses": addresses.collect::<Vec<_>>(),
-        "assets": assets(chain, first),
-    })
+        addresses: addresses.collect(),
+        assets: assets(chain, first),
+    }
 }
 
-fn assets(chain: &Chain, payee: Option<EvmAddress>) -> Vec<Value> {
-    let asset = |asset: Asset, symbol: &str, decimals: u8, minimum: NanoUsd| {
-        json!({
-            "symbol": symbol,
-            "token": match asset {
-                Asset::Native => None,
-                Asset::Token(token) => Some(token.checksummed()),
-            },
-            "decimals": decimals,
-            "minimum": minimum.to_string(),
-            "payment_uri": payee.map(|payee| payment_uri(chain.chain_id, asset, payee)),
-        })
+fn assets(chain: &Chain, payee: Option<EvmAddress>) -> Vec<PayWith> {
+    let asset = |asset: Asset, symbol: &str, decimals: u8, minimum: NanoUsd| PayWith {
+        symbol: symbol.to_owned(),
+        token: match asset {
+            Asset::Native => None,
+            Asset::Token(token) => Some(token.checksummed()),
+        },
+        decimals,
+        minimum: Dollars(minimum),
+        payment_uri: payee.map(|payee| payment_uri(chain.chain_id, asset, payee)),
     };
     let native = chain
         .native

@@ -1,0 +1,262 @@
+//! `GET /openapi.json`: what the interface offers, for programs. It is made of the table of endpoints; what holds for all of
+//! them, refusals, headers and who may ask, is added here, so that a handler's attribute has only what is its own.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use sha2::{Digest, Sha256};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{HttpMethod, Operation, Paths};
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ContactBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response,
+    ResponseBuilder, Server,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::Api;
+use super::caller::session_cookie;
+use super::endpoints::{Access, Endpoint, Endpoints};
+use super::refusal::Error;
+use crate::config::Site;
+use crate::domain::evm::to_hex;
+use crate::gateway::respond::unread;
+
+/// What is said of the interface as a whole.
+const DESCRIPTION: &str = "\
+The account's interface: balance and usage, keys, wallets and deposits. Messages themselves go to `/v1`, in the wire format of \
+their SDKs.
+
+Amounts are decimal text in dollars, never rounded. Times are RFC 3339 in UTC. A refusal is \
+`{\"error\": {\"code\", \"message\"}}`: the code is a word that stays, the message a sentence for people. Every answer has a \
+`request-id`; quote it when you ask for help.
+
+An API key reads what is its account's, and pays in. A session may do everything; its token comes from logging in. With a \
+session's cookie, what changes something needs the header `x-csrf-token` too. A path that is offered with other methods \
+answers 405 and names them in `allow`; one that is not offered answers 404.";
+
+/// Groups of operations, in the order in which a reader wants them.
+const TAGS: [(&str, &str); 3] = [
+    ("deposits", "Where to pay, and what became of it."),
+    ("wallets", "The wallets that the account has proven."),
+    ("service", "The service itself."),
+];
+
+/// Refusals that many operations share: name, status, and what it says.
+const SHARED: [(&str, &str, &str); 8] = [
+    ("Malformed", "400", "`invalid_body`: not a JSON object of these fields. `invalid_request`."),
+    ("Unauthenticated", "401", "`unauthenticated`: no API key or session in force."),
+    (
+        "Forbidden",
+        "403",
+        "`account_suspended`. `csrf_token`: a session's cookie without its `x-csrf-token`.",
+    ),
+    (
+        "SessionRequired",
+        "403",
+        "`session_required`: an API key may not do this. `account_suspended`. `csrf_token`: a session's cookie without its \
+         `x-csrf-token`.",
+    ),
+    ("BodyLate", "408", "`request_timeout`: the body did not arrive in time."),
+    ("BodyTooLarge", "413", "`body_too_large`: more than 64 KiB."),
+    ("BodyEncoded", "415", "`body_encoding`: send the body as it is, not compressed."),
+    ("RateLimited", "429", "`rate_limited`: too many requests of this account."),
+];
+
+/// Of everything, when something of ours fails.
+const UNAVAILABLE: (&str, &str, &str) =
+    ("Unavailable", "503", "`unavailable`: try again. Nothing was done.");
+
+/// The document, ready to be sent.
+pub struct Document {
+    tree: OpenApi,
+    text: bytes::Bytes,
+    etag: String,
+}
+
+impl Document {
+    /// Describes what is offered at a site.
+    pub(super) fn new(site: &Site, endpoints: Endpoints) -> Self {
+        let tree = describe(site, endpoints);
+        let text = tree.to_json().unwrap_or_else(|error| {
+            tracing::error!(error = %error, "the OpenAPI document does not turn into JSON");
+            "{}".to_owned()
+        });
+        let etag = format!("\"{}\"", to_hex(&Sha256::digest(&text)));
+        Self { tree, text: text.into(), etag }
+    }
+
+    /// As a tree, for pages.
+    #[must_use]
+    pub const fn tree(&self) -> &OpenApi {
+        &self.tree
+    }
+}
+
+/// Describes this interface.
+///
+/// This document (OpenAPI 3.1). It changes with releases and settings only.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "get_openapi", tag = "service",
+    responses(
+        (status = 200, body = Object, description = "The document.",
+            headers(("etag" = String, description = "Names this version of the document."))),
+        (status = 304, description = "It is still what `if-none-match` names."),
+    ),
+)]
+pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
+    let document = &api.document;
+    let known = http.headers().get(IF_NONE_MATCH);
+    let is_known = known.is_some_and(|known| known.as_bytes() == document.etag.as_bytes());
+    let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let mut response = HttpResponse::build(status);
+    super::answer::name(&api, &mut response);
+    response.insert_header((CACHE_CONTROL, "public, max-age=300"));
+    response.insert_header((ETAG, document.etag.as_str()));
+    if is_known {
+        return unread(response.finish(), payload);
+    }
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    unread(response.body(document.text.clone()), payload)
+}
+
+fn describe(site: &Site, endpoints: Endpoints) -> OpenApi {
+    let mut components = ComponentsBuilder::new().schema(Error::name(), Error::schema());
+    let mut references = Vec::new();
+    Error::schemas(&mut references);
+    let mut paths = Paths::new();
+    for endpoint in endpoints.0 {
+        references.extend(endpoint.schemas.iter().cloned());
+        let method = method_of(&endpoint);
+        let path = endpoint.path.clone();
+        paths.add_path_operation(path, vec![method], complete(endpoint));
+    }
+    components = components.schemas_from_iter(references);
+    for (name, status, text) in SHARED.into_iter().chain([UNAVAILABLE]) {
+        components = components.response(name, refusal(status, text));
+    }
+    for (name, scheme) in schemes(site) {
+        components = components.security_scheme(name, scheme);
+    }
+    let mut info =
+        InfoBuilder::new().title(site.name.clone()).version("1").description(Some(DESCRIPTION));
+    if let Some(email) = &site.support_email {
+        info = info.contact(Some(ContactBuilder::new().email(Some(email)).build()));
+    }
+    let tag = |(name, text)| TagBuilder::new().name(name).description(Some(text)).build();
+    OpenApiBuilder::new()
+        .info(info.build())
+        .servers(Some([Server::new(site.base_url.as_str().trim_end_matches('/'))]))
+        .paths(paths)
+        .components(Some(components.build()))
+        .tags(Some(TAGS.map(tag)))
+        .build()
+}
+
+fn schemes(site: &Site) -> [(&'static str, SecurityScheme); 4] {
+    let bearer =
+        |text: &str| Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
+    [
+        (
+            "api_key",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                "x-api-key",
+                "An API key of the account.",
+            ))),
+        ),
+        ("api_key_bearer", SecurityScheme::Http(bearer("An API key, as some clients send it."))),
+        ("session", SecurityScheme::Http(bearer("A session's token, from logging in."))),
+        (
+            "session_cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                session_cookie(site),
+                "A browser's session. What changes something needs `x-csrf-token` too.",
+            ))),
+        ),
+    ]
+}
+
+/// An operation with what its table line and its body mean.
+fn complete(endpoint: Endpoint) -> Operation {
+    let Endpoint { mut operation, access, .. } = endpoint;
+    let schemes: &[&str] = match access {
+        Access::Anyone => &[],
+        Access::Account => &["api_key", "api_key_bearer", "session", "session_cookie"],
+        Access::Session => &["session", "session_cookie"],
+    };
+    let none: [&str; 0] = [];
+    let required = schemes.iter().map(|scheme| SecurityRequirement::new(*scheme, none));
+    operation.security = Some(required.collect());
+    let mut shared = vec![UNAVAILABLE];
+    match access {
+        Access::Anyone => {}
+        Access::Account => shared.extend(named("Forbidden")),
+        Access::Session => shared.extend(named("SessionRequired")),
+    }
+    if access != Access::Anyone {
+        shared.extend(["Unauthenticated", "RateLimited"].into_iter().filter_map(named));
+    }
+    if operation.request_body.is_some() {
+        let body = ["Malformed", "BodyLate", "BodyTooLarge", "BodyEncoded"];
+        shared.extend(body.into_iter().filter_map(named));
+    }
+    for (name, status, text) in shared {
+        match operation.responses.responses.get_mut(status) {
+            // The operation has refusals of its own with that status.
+            Some(RefOr::T(own)) => own.description = format!("{} {text}", own.description),
+            Some(RefOr::Ref(_)) => {}
+            None => {
+                let reference = RefOr::Ref(Ref::from_response_name(name));
+                operation.responses.responses.insert(status.to_owned(), reference);
+            }
+        }
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response {
+            add_headers(status, response);
+        }
+    }
+    operation
+}
+
+fn named(name: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    SHARED.into_iter().find(|(own, ..)| *own == name)
+}
+
+fn refusal(status: &str, text: &str) -> Response {
+    let schema = Ref::from_schema_name(Error::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let mut response =
+        ResponseBuilder::new().description(text).content("application/json", content).build();
+    add_headers(status, &mut response);
+    response
+}
+
+/// The headers that every answer has, and every refusal that passes by itself.
+fn add_headers(status: &str, response: &mut Response) {
+    let header = |kind: Type, text: &str| {
+        let schema = ObjectBuilder::new().schema_type(kind).build();
+        RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(text)).build())
+    };
+    let named = header(Type::String, "Names this answer. Quote it when you ask for help.");
+    response.headers.insert("request-id".to_owned(), named);
+    if matches!(status, "429" | "503") {
+        let wait = header(Type::Integer, "Seconds until it is worth trying again, where known.");
+        response.headers.insert("retry-after".to_owned(), wait);
+    }
+}
+
+fn method_of(endpoint: &Endpoint) -> HttpMethod {
+    match endpoint.method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "DELETE" => HttpMethod::Delete,
+        "PATCH" => HttpMethod::Patch,
+        _ => HttpMethod::Get,
+    }
+}

@@ -1,0 +1,93 @@
+//! Amounts, moments and words as JSON has them, and how the OpenAPI document describes them.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::clock::UnixMillis;
+use crate::domain::money::NanoUsd;
+
+/// An amount of dollars: decimal text with two decimals at least, nine at most, never rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dollars(pub NanoUsd);
+
+impl Serialize for Dollars {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl PartialSchema for Dollars {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "Dollars as decimal text, with nine decimals at most and never rounded.",
+            ))
+            .pattern(Some(r"^-?[0-9]{1,10}(\.[0-9]{1,9})?$"))
+            .examples(["12.50", "0.000123"])
+            .into()
+    }
+}
+
+impl ToSchema for Dollars {}
+
+/// A moment: RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub UnixMillis);
+
+impl Moment {
+    /// From a column.
+    #[must_use]
+    pub const fn of_millis(millis: i64) -> Self {
+        Self(UnixMillis::from_millis(millis))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("RFC 3339 in UTC, with milliseconds."))
+            .examples(["2026-11-22T12:00:00.000Z"])
+            .into()
+    }
+}
+
+impl ToSchema for Moment {}
+
+/// A word out of a list that may grow: the list of today.
+pub(super) fn word_of(words: impl IntoIterator<Item = &'static str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+/// The same, or null.
+pub(super) fn word_or_null(words: impl IntoIterator<Item = &'static str>) -> Object {
+    let words = words.into_iter().map(serde_json::Value::from);
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
+        .enum_values(Some(words.chain([serde_json::Value::Null])))
+        .build()
+}
+
+/// `{"data": […]}`: a list that comes whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct List<T> {
+    /// In the order that the operation names.
+    pub data: Vec<T>,
+}
