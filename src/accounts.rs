@@ -1,22 +1,36 @@
-//! Accounts and their keys: opening, issuing, and recognising who is asking.
+//! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
+mod email_change;
+pub mod email_tokens;
+pub mod export;
 mod key_ring;
+pub mod keys;
+pub mod log_in;
+pub mod password;
+pub mod people;
+mod people_error;
+pub mod preferences;
+mod reset;
 pub mod sessions;
+mod sign_up;
+pub mod statement;
+pub mod throttle;
+pub mod totp;
+pub mod usage;
 
 use crate::db::accounts::AccountRow;
-use crate::db::{AnyConnection, DbError, accounts, api_keys};
-use crate::domain::api_key::PlainApiKey;
+use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, NoRandomness, public_id};
+use crate::domain::ids::{NoRandomness, public_id};
 
 pub use key_ring::KeyRing;
+pub use people::People;
+pub use people_error::PeopleError;
 
 /// Longest e-mail address (RFC 5321 §4.5.3.1.3).
 const EMAIL_MAX: usize = 254;
-/// Longest name of a key.
-const KEY_NAME_MAX: usize = 64;
 
-/// Why an account or a key could not be made.
+/// Why an account could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// Not an address.
@@ -25,9 +39,6 @@ pub enum AccountError {
     /// The address has an account.
     #[error("{0} has an account already")]
     EmailTaken(String),
-    /// The key's name is empty, long, or not printable.
-    #[error("a key's name has 1 to {KEY_NAME_MAX} printable characters")]
-    BadKeyName,
     /// Storage.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -48,7 +59,10 @@ pub fn parse_email(text: &str) -> Result<String, AccountError> {
     if local.is_empty() || !is_host || !is_plain || text.len() > EMAIL_MAX {
         return Err(refuse());
     }
-    Ok(text.to_lowercase())
+    let lower = text.to_lowercase();
+    // What mail cannot be sent to is no address here.
+    lower.parse::<lettre::Address>().map_err(|_| refuse())?;
+    Ok(lower)
 }
 
 /// Opens an account with nothing on it.
@@ -63,33 +77,6 @@ pub fn open(
     let email = parse_email(email)?;
     let account = accounts::create(conn, &public_id("acct_")?, &email, now)?;
     account.ok_or(AccountError::EmailTaken(email))
-}
-
-/// A key that was just made: the only time that it is known in clear.
-pub struct IssuedKey {
-    /// Its public name.
-    pub public_id: String,
-    /// Itself.
-    pub key: PlainApiKey,
-}
-
-/// Issues a key.
-///
-/// # Errors
-/// [`AccountError`].
-pub fn issue_key(
-    conn: &mut AnyConnection,
-    account_id: AccountId,
-    name: &str,
-    now: UnixMillis,
-) -> Result<IssuedKey, AccountError> {
-    let length = name.chars().count();
-    if !(1..=KEY_NAME_MAX).contains(&length) || name.chars().any(char::is_control) {
-        return Err(AccountError::BadKeyName);
-    }
-    let issued = IssuedKey { public_id: public_id("key_")?, key: PlainApiKey::random()? };
-    api_keys::create(conn, &issued.public_id, account_id, name, &issued.key.hash(), now)?;
-    Ok(issued)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::accounts::KeyRing;
+use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
@@ -38,6 +38,7 @@ use refusal::Refusal;
 const BODY_BYTES: usize = 64 * 1024;
 
 /// What handlers are made of.
+#[derive(Clone)]
 pub struct ApiParts {
     /// What exchanges share.
     pub shared: Arc<Shared>,
@@ -45,6 +46,8 @@ pub struct ApiParts {
     pub database: Database,
     /// Who is asking.
     pub keys: Arc<KeyRing>,
+    /// What people do with their account.
+    pub people: Arc<People>,
     /// How much each account may ask.
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
@@ -74,7 +77,8 @@ impl Api {
         let document = Document::new(&settings.site, endpoints());
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
         let watchers = Watchers::new(parts.database.clone(), chains, limits);
-        let (origin, latest_status) = (Origin::new(&settings.site), status::Latest::default());
+        let (origin, latest_status) =
+            (Origin::new(&settings.site.name, &settings.site.base_url), status::Latest::default());
         Self { parts, origin, body, document, latest_status, watchers }
     }
 

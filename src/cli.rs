@@ -6,6 +6,7 @@ mod books;
 mod deposit;
 mod key;
 mod output;
+mod purge;
 mod serve;
 
 use std::cell::RefCell;
@@ -16,12 +17,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
+use crate::accounts::keys::KeyError;
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
 use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
 use crate::ledger::LedgerError;
+use crate::retention::RetentionError;
 use crate::sandbox::{self, SandboxArgs};
 use output::Output;
 
@@ -56,12 +59,14 @@ enum Command {
     /// Open, list, show and credit accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Issue, list and revoke API keys.
+    /// Issue, list, limit and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Look at deposits, decide about them, pay them back.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
+    /// Delete what is over, as the server does by itself each day.
+    Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
     Sandbox(SandboxArgs),
 }
@@ -89,7 +94,11 @@ enum CliError {
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
     Deposit(#[from] DepositError),
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -151,6 +160,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
+        Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
         Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
     }
 }

@@ -43,7 +43,7 @@ pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::Reservation;
 pub use self::server::{Server, TlsFiles};
-pub use self::site::{Log, LogFormat, Site};
+pub use self::site::{DARK_GROUND, LIGHT_GROUND, Log, LogFormat, Site};
 pub use self::stream::{ClientGone, Stream};
 pub use self::upstream::{BaseUrl, NotABaseUrl, Upstream, UpstreamAuth};
 use crate::domain::price_list::PriceList;

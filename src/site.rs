@@ -1,1 +1,84 @@
-//! The website: pages made on the server, forms that work without a script.
+//! The website: pages made on the server, and forms that work without a script. Whatever it does, it does by the same
+//! verbs as `/api/v1`.
+//!
+//! A page is a file: it reads its form, calls a verb, and fills in its template. Who asks, where forms come from, and the
+//! headers of every answer are the business of [`visit`] alone.
+
+mod assets;
+mod fault;
+mod fields;
+mod home;
+mod layout;
+mod next;
+mod note;
+pub mod routes;
+mod show;
+mod theme;
+mod visit;
+
+use std::sync::Arc;
+
+use crate::api::ApiParts;
+use crate::config::{Limits, Settings};
+use crate::db::AnyConnection;
+use crate::domain::clock::UnixMillis;
+use crate::upstream::Upstream;
+use fault::Fault;
+use layout::Layout;
+
+/// Bytes of a form.
+const FORM_BYTES: usize = 32 * 1024;
+
+/// What pages are made of.
+pub struct SiteParts {
+    /// What `/api/v1` works with too.
+    pub api: ApiParts,
+    /// Where requests go, in the operator's order.
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
+/// What pages work with.
+pub struct Site {
+    parts: SiteParts,
+    layout: Arc<Layout>,
+    form: Limits,
+}
+
+impl Site {
+    /// From its parts.
+    #[must_use]
+    pub fn new(parts: SiteParts) -> Self {
+        let settings = &parts.api.shared.settings;
+        let form = Limits { body_bytes: FORM_BYTES, ..settings.limits.clone() };
+        Self { layout: Arc::new(Layout::new(&settings.site, &settings.accounts)), form, parts }
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.parts.api.shared.clock.now()
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.parts.api.shared.settings
+    }
+
+    /// Does something with the database, on a thread that may block. The outer error is storage's; what the verb itself
+    /// refuses is left to the page, which knows the form to show it on.
+    async fn attempt<T, E, F>(&self, work: F) -> Result<Result<T, E>, Fault>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        Ok(self.parts.api.database.run(move |conn| Ok(work(conn))).await?)
+    }
+
+    /// The same where no refusal is the visitor's to mend.
+    async fn run<T, E, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        E: Into<Fault> + Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        self.attempt(work).await?.map_err(Into::into)
+    }
+}

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::db::api_keys::KeyHolder;
 use crate::db::{Database, DbError, api_keys};
 use crate::domain::api_key::ApiKeyHash;
+use crate::domain::ids::{AccountId, ApiKeyId};
 
 /// Keys remembered at most; beyond that the memory starts anew.
 const CAPACITY: usize = 65_536;
@@ -18,10 +19,16 @@ const CAPACITY: usize = 65_536;
 /// See the module.
 pub struct KeyRing {
     database: Database,
-    known: Mutex<HashMap<ApiKeyHash, Known>>,
+    memory: Mutex<Memory>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Default)]
+struct Memory {
+    known: HashMap<ApiKeyHash, Known>,
+    /// How often something was forgotten: what was read before that must not be kept after it.
+    forgotten: u64,
+}
+
 struct Known {
     holder: KeyHolder,
     seen: Instant,
@@ -31,7 +38,7 @@ impl KeyRing {
     /// An empty ring.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, known: Mutex::new(HashMap::new()) }
+        Self { database, memory: Mutex::default() }
     }
 
     /// The holder of a key, as of at most `max_age` ago; `None` if there is no such key.
@@ -43,23 +50,44 @@ impl KeyRing {
         hash: ApiKeyHash,
         max_age: Duration,
     ) -> Result<Option<KeyHolder>, DbError> {
-        if let Some(holder) = self.recall(&hash, max_age) {
-            return Ok(Some(holder));
-        }
+        let forgotten = match self.recall(&hash, max_age) {
+            Ok(holder) => return Ok(Some(holder)),
+            Err(forgotten) => forgotten,
+        };
         let found = self.database.run(move |conn| api_keys::holder(conn, &hash)).await?;
-        if let Some(holder) = found {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.len() >= CAPACITY {
-                known.clear();
+        if let Some(holder) = &found {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            if memory.known.len() >= CAPACITY {
+                memory.known.clear();
             }
-            known.insert(hash, Known { holder, seen: Instant::now() });
+            if memory.forgotten == forgotten {
+                let known = Known { holder: holder.clone(), seen: Instant::now() };
+                memory.known.insert(hash, known);
+            }
         }
         Ok(found)
     }
 
-    fn recall(&self, hash: &ApiKeyHash, max_age: Duration) -> Option<KeyHolder> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(hash)?;
-        (known.seen.elapsed() <= max_age).then_some(known.holder)
+    /// Forgets a key, whose limits have changed or which has been revoked: on this node that counts at once.
+    pub fn forget(&self, id: ApiKeyId) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.forgotten = memory.forgotten.wrapping_add(1);
+        memory.known.retain(|_, known| known.holder.api_key_id != id);
+    }
+
+    /// Forgets all keys of an account: when it is closed, or kept after all.
+    pub fn forget_account(&self, id: AccountId) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.forgotten = memory.forgotten.wrapping_add(1);
+        memory.known.retain(|_, known| known.holder.account_id != id);
+    }
+
+    /// What is remembered, or how often something was forgotten so far.
+    fn recall(&self, hash: &ApiKeyHash, max_age: Duration) -> Result<KeyHolder, u64> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        match memory.known.get(hash) {
+            Some(known) if known.seen.elapsed() <= max_age => Ok(known.holder.clone()),
+            _ => Err(memory.forgotten),
+        }
     }
 }

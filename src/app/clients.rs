@@ -18,13 +18,15 @@ use super::chains::Chains;
 use super::client_io::ClientIo;
 use super::connection::Connection;
 use super::{StartError, listener, tls};
-use crate::accounts::KeyRing;
+use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::db::Database;
+use crate::domain::ids::NoRandomness;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::{Gateway, routes};
+use crate::site::{self, Site, SiteParts};
 use crate::upstream::Upstream;
 use crate::upstream::client::UpstreamClient;
 
@@ -42,6 +44,7 @@ struct Handlers {
     upstreams: Vec<Arc<Upstream>>,
     upstream_tls: Arc<rustls::ClientConfig>,
     api: Data<Api>,
+    site: Data<Site>,
 }
 
 impl Handlers {
@@ -50,28 +53,32 @@ impl Handlers {
         database: &Database,
         upstream_tls: &Arc<rustls::ClientConfig>,
         chains: &Chains,
-    ) -> Self {
+    ) -> Result<Self, NoRandomness> {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
         let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
+        let people = People::new(database.clone(), settings, shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams: Vec<_> = upstreams.map(|one| Arc::new(Upstream::new(one))).collect();
-        let api = Api::new(ApiParts {
+        let parts = ApiParts {
             shared: Arc::clone(shared),
             database: database.clone(),
             keys: Arc::clone(&keys),
+            people: Arc::new(people),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
             upstreams: upstreams.clone(),
-        });
-        Self {
+        };
+        let site = SiteParts { api: parts.clone(), upstreams: upstreams.clone() };
+        Ok(Self {
             shared: Arc::clone(shared),
             keys,
             limits,
             upstreams,
             upstream_tls: Arc::clone(upstream_tls),
-            api: Data::new(api),
-        }
+            api: Data::new(Api::new(parts)),
+            site: Data::new(Site::new(site)),
+        })
     }
 
     /// One for each worker, since its clients belong to one thread.
@@ -95,7 +102,7 @@ pub(super) fn serve(
     chains: &Chains,
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
-    let handlers = Handlers::new(shared, database, upstream_tls, chains);
+    let handlers = Handlers::new(shared, database, upstream_tls, chains)?;
     let app = move || {
         let settings = &handlers.shared.settings;
         let origins = &settings.server.cors_origins;
@@ -104,8 +111,10 @@ pub(super) fn serve(
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
             .app_data(Data::new(handlers.gateway()))
             .app_data(handlers.api.clone())
+            .app_data(handlers.site.clone())
             .configure(api::configure)
             .configure(routes::configure)
+            .configure(site::routes::configure)
     };
     let address = settings.server.listen;
     let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;

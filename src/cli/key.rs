@@ -1,15 +1,20 @@
 //! `sluice key …`
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::account::wanted;
 use super::{CliError, Desk, Output};
-use crate::accounts;
+use crate::accounts::keys::{self, KeyChange, NewKey};
 use crate::db::api_keys::{self, ApiKeyRow};
-use crate::domain::clock::UnixMillis;
+use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::ids::AccountId;
+use crate::domain::key_limits::{KeyLimits, KeyState};
+use crate::domain::mail::BudgetPeriod;
+use crate::domain::money::NanoUsd;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
@@ -20,6 +25,8 @@ pub(super) enum KeyCommand {
         /// What to call the key.
         #[arg(long, default_value = "default")]
         name: String,
+        #[command(flatten)]
+        limits: LimitArgs,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -32,11 +39,106 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Change what a key may do. What is not named stays as it is; "none" takes a limit away.
+    Limit {
+        /// The key's id, `key_…`.
+        key: String,
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Revoke a key for good. It fails on its next request, on every node.
     Revoke {
         /// The key's id, `key_…`.
         key: String,
     },
+}
+
+/// What a key may do.
+#[derive(Args, Clone)]
+pub(super) struct LimitArgs {
+    /// Models that it may ask for, with commas between them, or "none" for no such limit.
+    #[arg(long, value_name = "MODELS")]
+    models: Option<Setting<Models>>,
+    /// Dollars that it may cost in a calendar month (UTC), or "none".
+    #[arg(long, value_name = "USD")]
+    monthly_budget: Option<Setting<NanoUsd>>,
+    /// Dollars that it may cost in its life, or "none".
+    #[arg(long, value_name = "USD")]
+    total_budget: Option<Setting<NanoUsd>>,
+    /// Requests in a minute, or "none" for no limit but the account's.
+    #[arg(long, value_name = "COUNT")]
+    requests_per_minute: Option<Setting<u32>>,
+    /// Requests open at once, or "none" for no limit but the account's.
+    #[arg(long, value_name = "COUNT")]
+    max_streams: Option<Setting<u32>>,
+    /// When it ends: a day such as 2027-01-31, whose beginning in UTC counts, or an RFC 3339 time, or "none".
+    #[arg(long, value_name = "WHEN")]
+    expires_at: Option<Setting<Moment>>,
+}
+
+/// A value, or none.
+#[derive(Clone)]
+struct Setting<T>(Option<T>);
+
+impl<T: FromStr> FromStr for Setting<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
+    }
+}
+
+#[derive(Clone)]
+struct Models(Vec<String>);
+
+impl FromStr for Models {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.split(',').map(|name| name.trim().to_owned()).collect()))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Moment(UnixMillis);
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = UtcDay::parse(text).map(UtcDay::begin);
+        let moment = moment.or_else(|| UnixMillis::parse_rfc3339(text));
+        moment.map(Self).ok_or("neither a day, 2027-01-31, nor a time, 2027-01-31T12:00:00Z")
+    }
+}
+
+impl LimitArgs {
+    fn change(self) -> KeyChange {
+        KeyChange {
+            name: None,
+            models: self.models.map(|setting| setting.0.map(|models| models.0)),
+            monthly_budget: self.monthly_budget.map(|setting| setting.0),
+            total_budget: self.total_budget.map(|setting| setting.0),
+            requests_per_minute: self.requests_per_minute.map(|setting| setting.0),
+            max_streams: self.max_streams.map(|setting| setting.0),
+            expires_at: self.expires_at.map(|setting| setting.0.map(|moment| moment.0)),
+        }
+    }
+
+    fn limits(self) -> KeyLimits {
+        let change = self.change();
+        KeyLimits {
+            models: change.models.flatten(),
+            monthly_budget: change.monthly_budget.flatten(),
+            total_budget: change.total_budget.flatten(),
+            requests_per_minute: change.requests_per_minute.flatten(),
+            max_streams: change.max_streams.flatten(),
+            expires_at: change.expires_at.flatten(),
+        }
+    }
 }
 
 pub(super) fn run(
@@ -45,27 +147,38 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     let now = desk.clock.now();
+    let prices = &desk.settings.prices;
     match command {
-        KeyCommand::Create { account, name, json } => {
+        KeyCommand::Create { account, name, limits, json } => {
             let account = wanted(desk, account)?;
+            let new = NewKey { name: name.clone(), limits: limits.clone().limits() };
+            let rules = (prices.as_ref(), desk.settings.accounts.keys_max_per_account);
             let issued =
-                desk.with(|conn| accounts::issue_key(conn, account.account_id(), name, now))?;
+                desk.with(|conn| keys::issue(conn, account.account_id(), &new, rules, now))?;
             let key = issued.key.reveal();
             if *json {
-                output.json(&json!({ "id": issued.public_id, "name": name, "key": key }))?;
+                let mut shown = document(&issued.row, now);
+                if let Some(fields) = shown.as_object_mut() {
+                    fields.insert("key".to_owned(), json!(key));
+                }
+                output.json(&shown)?;
             } else {
-                output.line(&format!("{}\n{key}", issued.public_id))?;
+                output.line(&format!("{}\n{key}", issued.row.public_id))?;
                 output.line("Keep it safe: it is not stored and cannot be shown again.")?;
             }
         }
         KeyCommand::List { account, json } => {
             let account = wanted(desk, account)?;
-            let keys = desk.with(|conn| api_keys::of_account(conn, account.account_id()))?;
-            if *json {
-                output.json(&Value::Array(keys.iter().map(document).collect()))?;
-            } else {
-                output.table(&["key", "name", "created", "revoked"], keys.iter().map(row))?;
-            }
+            let keys = desk.with(|conn| keys::list(conn, account.account_id()))?;
+            show(&keys, *json, now, output)?;
+        }
+        KeyCommand::Limit { key, limits, json } => {
+            let change = limits.clone().change();
+            let changed = desk.with(|conn| {
+                let row = api_keys::find(conn, key)?.ok_or(keys::KeyError::NotFound)?;
+                keys::change(conn, AccountId(row.account_id), key, &change, prices, now)
+            })?;
+            show(&[changed], *json, now, output)?;
         }
         KeyCommand::Revoke { key } => match desk.with(|conn| api_keys::revoke(conn, key, now))? {
             Some(true) => output.line(&format!("{key} is revoked"))?,
@@ -76,20 +189,72 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn document(key: &ApiKeyRow) -> Value {
+fn show(
+    keys: &[ApiKeyRow],
+    json: bool,
+    now: UnixMillis,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    if json {
+        output.json(&keys.iter().map(|key| document(key, now)).collect())?;
+        return Ok(());
+    }
+    let header = ["key", "name", "state", "limits", "spent USD", "last used", "created"];
+    output.table(&header, keys.iter().map(|key| row(key, now)))?;
+    Ok(())
+}
+
+fn document(key: &ApiKeyRow, now: UnixMillis) -> Value {
+    let moment = |millis: i64| UnixMillis::from_millis(millis).to_string();
+    let (limits, spending) = (key.limits(), key.spending());
     json!({
         "id": key.public_id,
         "name": key.name,
-        "created_at": UnixMillis::from_millis(key.created_at).to_string(),
-        "revoked_at": key.revoked_at.map(|at| UnixMillis::from_millis(at).to_string()),
+        "state": key.state(now).as_str(),
+        "models": limits.models,
+        "monthly_budget": limits.monthly_budget.map(|budget| budget.to_string()),
+        "total_budget": limits.total_budget.map(|budget| budget.to_string()),
+        "requests_per_minute": limits.requests_per_minute,
+        "max_streams": limits.max_streams,
+        "expires_at": limits.expires_at.map(|at| at.to_string()),
+        "month_spent": spending.month_spent_at(now).to_string(),
+        "spent": spending.spent.to_string(),
+        "last_used_at": key.last_used_at.map(moment),
+        "created_at": moment(key.created_at),
+        "revoked_at": key.revoked_at.map(moment),
     })
 }
 
-fn row(key: &ApiKeyRow) -> Vec<String> {
+fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
+    let moment = |millis: i64| UnixMillis::from_millis(millis).to_rfc3339_secs();
+    let state = match key.state(now) {
+        KeyState::Paused(BudgetPeriod::Month) => "paused (monthly budget)".to_owned(),
+        KeyState::Paused(BudgetPeriod::Total) => "paused (total budget)".to_owned(),
+        KeyState::Revoked => {
+            key.revoked_at.map_or_else(String::new, |at| format!("revoked {}", moment(at)))
+        }
+        other => other.as_str().to_owned(),
+    };
     vec![
         key.public_id.clone(),
         key.name.clone(),
-        UnixMillis::from_millis(key.created_at).to_string(),
-        key.revoked_at.map_or_else(|| "-".to_owned(), |at| UnixMillis::from_millis(at).to_string()),
+        state,
+        limits_line(&key.limits()),
+        key.spending().spent.to_string(),
+        key.last_used_at.map_or_else(|| "-".to_owned(), moment),
+        moment(key.created_at),
     ]
+}
+
+fn limits_line(limits: &KeyLimits) -> String {
+    let parts = [
+        limits.models.as_ref().map(|models| models.join(" ")),
+        limits.monthly_budget.map(|budget| format!("{budget} USD a month")),
+        limits.total_budget.map(|budget| format!("{budget} USD in all")),
+        limits.requests_per_minute.map(|count| format!("{count} requests a minute")),
+        limits.max_streams.map(|count| format!("{count} at once")),
+        limits.expires_at.map(|at| format!("until {}", at.to_rfc3339_secs())),
+    ];
+    let line = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if line.is_empty() { "-".to_owned() } else { line }
 }

@@ -29,7 +29,7 @@ pub(super) struct PricingSection {
 pub(super) struct ModelSection {
     #[serde(deserialize_with = "value::text")]
     display_name: String,
-    #[serde(deserialize_with = "date")]
+    #[serde(deserialize_with = "value::date")]
     created_at: NaiveDate,
     #[serde(default, deserialize_with = "value::list")]
     aliases: Vec<String>,
@@ -55,7 +55,7 @@ pub(super) struct ModelSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PriceEntry {
-    #[serde(deserialize_with = "date")]
+    #[serde(deserialize_with = "value::date")]
     from: NaiveDate,
     #[serde(deserialize_with = "nano_usd")]
     input: i64,
@@ -198,13 +198,6 @@ pub(super) fn price_list(
 
 fn midnight(day: NaiveDate) -> UnixMillis {
     UnixMillis::from_millis(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
-}
-
-fn date<'de, D: serde::Deserializer<'de>>(from: D) -> Result<NaiveDate, D::Error> {
-    let text = value::text(from)?;
-    NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| {
-        serde::de::Error::custom(format!("\"{text}\" is not a day: write it as \"2026-11-09\""))
-    })
 }
 
 /// Decimal dollars in nano-dollars; at most a million dollars, which leaves room for every multiplication.

@@ -138,7 +138,10 @@ impl Reader<'_> {
         }
         let (_, accounts) = self.section("accounts");
         let (_, privacy) = self.section("privacy");
-        let (_, site) = self.section("site");
+        let (at, site) = self.section::<Site>("site");
+        if let Some(site) = &site {
+            site.check(&at, &mut self.problems);
+        }
         let (_, log) = self.section("log");
         Some(Sections {
             server: server?,

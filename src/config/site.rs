@@ -1,17 +1,25 @@
 //! `[site]` and `[log]`: how the service presents itself, to people and to its operator.
 
+use chrono::NaiveDate;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+use super::problems::{KeyPath, Problems};
 use super::upstream::BaseUrl;
 use super::value;
+use crate::domain::colour::Colour;
+
+/// What pages stand on, in the light scheme. The accent has to be legible upon it.
+pub const LIGHT_GROUND: Colour = Colour::new(0xf5, 0xf6, 0xf4);
+/// And in the dark one, for which a lighter accent is made.
+pub const DARK_GROUND: Colour = Colour::new(0x12, 0x16, 0x17);
 
 /// How the service presents itself to people.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Name on pages and in mail.
-    #[serde(deserialize_with = "value::text")]
+    #[serde(deserialize_with = "value::line")]
     pub name: String,
     /// Address under which people reach the service.
     #[serde(deserialize_with = "value::parsed")]
@@ -19,6 +27,39 @@ pub struct Site {
     /// Where people write with questions.
     #[serde(default, deserialize_with = "email")]
     pub support_email: Option<String>,
+    /// One line below the name.
+    #[serde(deserialize_with = "value::text")]
+    pub tagline: String,
+    /// What the service is, in two sentences.
+    #[serde(deserialize_with = "value::text")]
+    pub description: String,
+    /// Colour of links and buttons.
+    #[serde(deserialize_with = "accent")]
+    pub accent: Colour,
+    /// Who runs the service, for the policy and the terms.
+    #[serde(default, deserialize_with = "value::optional_text")]
+    pub operator: Option<String>,
+    /// Whose law the terms are under.
+    #[serde(default, deserialize_with = "value::optional_text")]
+    pub jurisdiction: Option<String>,
+    /// The day from which the privacy policy is in force.
+    #[serde(deserialize_with = "value::date")]
+    pub privacy_in_force: NaiveDate,
+    /// The day from which the terms are in force.
+    #[serde(deserialize_with = "value::date")]
+    pub terms_in_force: NaiveDate,
+}
+
+impl Site {
+    /// Rules that span keys.
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
+        if self.support_email.is_none() && !self.base_url.is_loopback() {
+            problems.add(
+                &at.key("support_email"),
+                "is missing: people who are served need somebody to write to",
+            );
+        }
+    }
 }
 
 /// What the operator sees.
@@ -53,6 +94,16 @@ fn email<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D:
         ));
     }
     Ok(Some(address))
+}
+
+fn accent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Colour, D::Error> {
+    let colour: Colour = value::parsed(from)?;
+    if colour.is_legible_on(LIGHT_GROUND) {
+        return Ok(colour);
+    }
+    Err(serde::de::Error::custom(format!(
+        "{colour} is too light to be read: choose a darker colour, with a contrast of 4.5 to 1 on {LIGHT_GROUND}"
+    )))
 }
 
 fn filter<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {

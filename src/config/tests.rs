@@ -84,6 +84,8 @@ fn every_optional_key_of_the_reference_is_known() {
         ("SLUICE__SERVER__NODE_ID", "node-1"),
         ("SLUICE__DATABASE__URL_FILE", url_file.to_str().unwrap()),
         ("SLUICE__SITE__SUPPORT_EMAIL", "support@example.org"),
+        ("SLUICE__SITE__OPERATOR", "Example Ltd"),
+        ("SLUICE__SITE__JURISDICTION", "the law of Exampleland"),
     ];
     let settings = load(&folder.sources(&text, &env)).unwrap();
     assert!(settings.prices.find("new-model").is_some());
@@ -132,7 +134,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 38] = [
+const MISTAKES: [(&str, usize, &str, &str); 47] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),
@@ -173,6 +175,15 @@ const MISTAKES: [(&str, usize, &str, &str); 38] = [
     ),
     ("[log]\nfilter = \"sluice=loud\"\n{U}", 2, "log.filter", "must be a level"),
     ("[site]\nsupport_email = \"nobody\"\n{U}", 2, "site.support_email", "e-mail address"),
+    ("[site]\nbase_url = \"https://a.example\"\n{U}", 1, "site.support_email", "is missing"),
+    ("[site]\naccent = \"green\"\n{U}", 2, "site.accent", "such as \"#0d5c75\""),
+    ("[site]\naccent = \"#7fd4c1\"\n{U}", 2, "site.accent", "too light"),
+    ("[site]\ntagline = \" \"\n{U}", 2, "site.tagline", "must not be empty"),
+    ("[site]\ndescription = 1\n{U}", 2, "site.description", "text in quotes"),
+    ("[site]\nprivacy_in_force = \"soon\"\n{U}", 2, "site.privacy_in_force", "not a day"),
+    ("[site]\nterms_in_force = \"22.11.2026\"\n{U}", 2, "site.terms_in_force", "not a day"),
+    ("[site]\noperator = \"\"\n{U}", 2, "site.operator", "must not be empty"),
+    ("[site]\njurisdiction = \"\"\n{U}", 2, "site.jurisdiction", "must not be empty"),
     ("[pricing]\nmarkup = 1.1\n{U}", 2, "pricing.markup", "in quotes"),
     ("[pricing]\nmarkup = \"-1\"\n{U}", 2, "pricing.markup", "from 0 to 1000"),
     ("{U}base_url2 = \"x\"\n", 5, "upstreams[0].base_url2", "did you mean \"base_url\"?"),

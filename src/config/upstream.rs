@@ -79,6 +79,12 @@ impl BaseUrl {
     pub const fn is_https(&self) -> bool {
         self.is_https
     }
+
+    /// Whether it is this machine for certain.
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
 }
 
 impl FromStr for BaseUrl {

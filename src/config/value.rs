@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use secrecy::SecretString;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -111,6 +112,15 @@ pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Erro
     }
 }
 
+/// A text of one line that is not empty: it may stand in a header.
+pub(super) fn line<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let line = text(from)?;
+    if line.contains(char::is_control) {
+        return Err(D::Error::custom("must be one line without control characters"));
+    }
+    Ok(line)
+}
+
 /// An optional text that is not empty.
 pub(super) fn optional_text<'de, D: Deserializer<'de>>(
     from: D,
@@ -164,6 +174,14 @@ fn evm_address(text: &str) -> Result<EvmAddress, String> {
         Ok(address) => Ok(address),
         Err(reason) => Err(format!("\"{}\": {reason}", text.chars().take(64).collect::<String>())),
     }
+}
+
+/// A day.
+pub(super) fn date<'de, D: Deserializer<'de>>(from: D) -> Result<NaiveDate, D::Error> {
+    let text = text(from)?;
+    NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| {
+        D::Error::custom(format!("\"{text}\" is not a day: write it as \"2026-11-09\""))
+    })
 }
 
 /// An amount of dollars above nothing.

@@ -1,12 +1,16 @@
-//! API keys: rows and queries. Only the SHA-256 of a key is ever here.
+//! API keys: rows and queries. Only the SHA-256 of a key is ever here. What a key has cost is written with the books.
+
+use std::sync::Arc;
 
 use diesel::prelude::*;
 
 use super::schema::{accounts, api_keys};
 use super::{AnyConnection, DbError};
 use crate::domain::api_key::ApiKeyHash;
-use crate::domain::clock::UnixMillis;
+use crate::domain::clock::{CalendarMonth, UnixMillis};
 use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::key_limits::{KeyLimits, KeySpending, KeyState};
+use crate::domain::money::NanoUsd;
 
 /// One key, without its hash.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -22,18 +26,114 @@ pub struct ApiKeyRow {
     pub name: String,
     /// Milliseconds since the epoch.
     pub created_at: i64,
-    /// When it stopped working, if it did.
+    /// When it was taken back, if it was.
     pub revoked_at: Option<i64>,
+    /// When an exchange of it was last settled.
+    pub last_used_at: Option<i64>,
+    /// See [`ApiKeyRow::limits`].
+    #[diesel(embed)]
+    pub limits: LimitColumns,
+    /// See [`ApiKeyRow::spending`].
+    #[diesel(embed)]
+    pub spending: SpendingColumns,
+}
+
+/// The limits of a key as they are stored.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = api_keys, treat_none_as_null = true)]
+pub struct LimitColumns {
+    models: Option<String>,
+    monthly_budget_nanousd: Option<i64>,
+    total_budget_nanousd: Option<i64>,
+    requests_per_minute: Option<i64>,
+    max_streams: Option<i64>,
+    expires_at: Option<i64>,
+}
+
+/// What a key has cost, as it is stored.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = api_keys)]
+pub struct SpendingColumns {
+    spent_nanousd: i64,
+    month: i64,
+    month_spent_nanousd: i64,
+    paused_until: Option<i64>,
+}
+
+impl ApiKeyRow {
+    /// What it may do.
+    #[must_use]
+    pub fn limits(&self) -> KeyLimits {
+        self.limits.read()
+    }
+
+    /// What it has cost.
+    #[must_use]
+    pub fn spending(&self) -> KeySpending {
+        self.spending.read()
+    }
+
+    /// How it stands at a moment.
+    #[must_use]
+    pub fn state(&self, now: UnixMillis) -> KeyState {
+        KeyState::of(&self.limits(), &self.spending(), self.revoked_at.is_some(), now)
+    }
+}
+
+impl LimitColumns {
+    fn write(limits: &KeyLimits) -> Self {
+        Self {
+            models: limits.models.as_ref().map(|models| serde_json::json!(models).to_string()),
+            monthly_budget_nanousd: limits.monthly_budget.map(NanoUsd::as_nanos),
+            total_budget_nanousd: limits.total_budget.map(NanoUsd::as_nanos),
+            requests_per_minute: limits.requests_per_minute.map(i64::from),
+            max_streams: limits.max_streams.map(i64::from),
+            expires_at: limits.expires_at.map(UnixMillis::as_millis),
+        }
+    }
+
+    pub(super) fn read(&self) -> KeyLimits {
+        let count = |stored: Option<i64>| stored.map(|count| u32::try_from(count).unwrap_or(1));
+        KeyLimits {
+            // A list that does not read allows nothing rather than everything.
+            models: self
+                .models
+                .as_deref()
+                .map(|text| serde_json::from_str(text).unwrap_or_default()),
+            monthly_budget: self.monthly_budget_nanousd.map(NanoUsd::from_nanos),
+            total_budget: self.total_budget_nanousd.map(NanoUsd::from_nanos),
+            requests_per_minute: count(self.requests_per_minute),
+            max_streams: count(self.max_streams),
+            expires_at: self.expires_at.map(UnixMillis::from_millis),
+        }
+    }
+}
+
+impl SpendingColumns {
+    pub(super) const fn read(&self) -> KeySpending {
+        let paused_until = match self.paused_until {
+            Some(millis) => Some(UnixMillis::from_millis(millis)),
+            None => None,
+        };
+        KeySpending {
+            spent: NanoUsd::from_nanos(self.spent_nanousd),
+            month: CalendarMonth::from_number(self.month),
+            month_spent: NanoUsd::from_nanos(self.month_spent_nanousd),
+            paused_until,
+        }
+    }
 }
 
 #[derive(Insertable)]
 #[diesel(table_name = api_keys)]
-struct NewApiKey<'a> {
+struct NewRow<'a> {
     public_id: &'a str,
     account_id: i64,
     name: &'a str,
     hash: &'a [u8],
     created_at: i64,
+    #[diesel(embed)]
+    limits: LimitColumns,
 }
 
 /// Stores a new key.
@@ -42,21 +142,26 @@ struct NewApiKey<'a> {
 /// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
-    public_id: &str,
     account_id: AccountId,
-    name: &str,
+    public_id: &str,
+    (name, limits): (&str, &KeyLimits),
     hash: &ApiKeyHash,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let hash = hash.as_bytes().as_slice();
-    let created_at = now.as_millis();
-    let row = NewApiKey { public_id, account_id: account_id.0, name, hash, created_at };
+    let row = NewRow {
+        public_id,
+        account_id: account_id.0,
+        name,
+        hash: hash.as_bytes().as_slice(),
+        created_at: now.as_millis(),
+        limits: LimitColumns::write(limits),
+    };
     diesel::insert_into(api_keys::table).values(row).execute(conn)?;
     Ok(())
 }
 
-/// Who a key speaks for, and whether it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who a key speaks for, and what it may.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHolder {
     /// The account.
     pub account_id: AccountId,
@@ -66,6 +171,8 @@ pub struct KeyHolder {
     pub is_revoked: bool,
     /// The account has been suspended.
     pub is_suspended: bool,
+    /// What the key may do.
+    pub limits: Arc<KeyLimits>,
 }
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
@@ -73,17 +180,24 @@ pub struct KeyHolder {
 /// # Errors
 /// [`DbError::Query`].
 pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyHolder>, DbError> {
-    let row: Option<(i64, i64, Option<i64>, String)> = api_keys::table
+    let row: Option<(i64, i64, Option<i64>, String, LimitColumns)> = api_keys::table
         .inner_join(accounts::table)
         .filter(api_keys::hash.eq(hash.as_bytes().as_slice()))
-        .select((api_keys::id, api_keys::account_id, api_keys::revoked_at, accounts::status))
+        .select((
+            api_keys::id,
+            api_keys::account_id,
+            api_keys::revoked_at,
+            accounts::status,
+            LimitColumns::as_select(),
+        ))
         .first(conn)
         .optional()?;
-    Ok(row.map(|(key, account, revoked_at, status)| KeyHolder {
+    Ok(row.map(|(key, account, revoked_at, status, limits)| KeyHolder {
         account_id: AccountId(account),
         api_key_id: ApiKeyId(key),
         is_revoked: revoked_at.is_some(),
         is_suspended: status != "active",
+        limits: Arc::new(limits.read()),
     }))
 }
 
@@ -101,6 +215,46 @@ pub fn of_account(
         .select(ApiKeyRow::as_select())
         .load(conn)?;
     Ok(rows)
+}
+
+/// The key of a public id, whoever has it.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ApiKeyRow>, DbError> {
+    let row = api_keys::table
+        .filter(api_keys::public_id.eq(public_id))
+        .select(ApiKeyRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// How many keys of an account have not been revoked.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count_unrevoked(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
+    let keys = api_keys::table
+        .filter(api_keys::account_id.eq(account_id.0).and(api_keys::revoked_at.is_null()));
+    Ok(keys.count().get_result(conn)?)
+}
+
+/// Writes the name and limits of a key; what stopped it before does so no more.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn change(
+    conn: &mut AnyConnection,
+    id: ApiKeyId,
+    name: &str,
+    limits: &KeyLimits,
+) -> Result<(), DbError> {
+    let columns = LimitColumns::write(limits);
+    diesel::update(api_keys::table.find(id.0))
+        .set((api_keys::name.eq(name), columns, api_keys::paused_until.eq(None::<i64>)))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Revokes a key for good. `None` if there is no such key; else whether it had been alive.

@@ -1,11 +1,68 @@
-//! The usage log, read. Its rows are written with the books.
+//! The usage log, read: pages by the time of admission, one row, and sums by day. Its rows are written with the books.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::books::UsageRow;
-use super::schema::usage_logs;
+use super::schema::{api_keys, usage_logs};
 use super::{AnyConnection, DbError};
-use crate::domain::ids::AccountId;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, ApiKeyId};
+
+/// Which rows of an account.
+#[derive(Clone, Debug)]
+pub struct UsageFilter {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Admitted at this moment or later.
+    pub from: UnixMillis,
+    /// Admitted before this moment.
+    pub to: UnixMillis,
+    /// The priced id of the model that was asked for.
+    pub model: Option<String>,
+    /// The key that asked.
+    pub api_key_id: Option<ApiKeyId>,
+}
+
+impl UsageFilter {
+    /// All rows of an account.
+    #[must_use]
+    pub const fn all(account_id: AccountId) -> Self {
+        Self {
+            account_id,
+            from: UnixMillis::from_millis(i64::MIN),
+            to: UnixMillis::from_millis(i64::MAX),
+            model: None,
+            api_key_id: None,
+        }
+    }
+}
+
+/// A row's place in the order of admission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsagePlace {
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// The exchange's name, which decides within a millisecond.
+    pub id: String,
+}
+
+impl From<&UsageRow> for UsagePlace {
+    fn from(row: &UsageRow) -> Self {
+        Self { created_at: row.created_at, id: row.id.clone() }
+    }
+}
+
+/// A row with what its key is called.
+#[derive(Clone, Debug, Queryable)]
+pub struct UsageOfKey {
+    /// The row.
+    pub row: UsageRow,
+    /// The key's public name.
+    pub key_id: String,
+    /// What its owner calls it.
+    pub key_name: String,
+}
 
 /// An account's latest rows, newest first.
 ///
@@ -23,4 +80,174 @@ pub fn latest(
         .select(UsageRow::as_select())
         .load(conn)?;
     Ok(rows)
+}
+
+/// A page of rows, newest first, behind a place. What is admitted meanwhile moves no page.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn page(
+    conn: &mut AnyConnection,
+    filter: &UsageFilter,
+    before: Option<&UsagePlace>,
+    limit: i64,
+) -> Result<Vec<UsageOfKey>, DbError> {
+    let mut query = usage_logs::table
+        .inner_join(api_keys::table)
+        .filter(usage_logs::account_id.eq(filter.account_id.0))
+        .filter(usage_logs::created_at.ge(filter.from.as_millis()))
+        .filter(usage_logs::created_at.lt(filter.to.as_millis()))
+        .order((usage_logs::created_at.desc(), usage_logs::id.desc()))
+        .limit(limit)
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .into_boxed();
+    if let Some(UsagePlace { created_at, id }) = before {
+        // The first condition is what the index is searched by.
+        query = query
+            .filter(usage_logs::created_at.le(*created_at))
+            .filter(usage_logs::created_at.lt(*created_at).or(usage_logs::id.lt(id.clone())));
+    }
+    if let Some(model) = &filter.model {
+        query = query.filter(usage_logs::requested_model.eq(model.clone()));
+    }
+    if let Some(key) = filter.api_key_id {
+        query = query.filter(usage_logs::api_key_id.eq(key.0));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// The rows behind a place in the order of admission, oldest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn following(
+    conn: &mut AnyConnection,
+    filter: &UsageFilter,
+    after: Option<&UsagePlace>,
+    limit: i64,
+) -> Result<Vec<UsageOfKey>, DbError> {
+    let mut query = usage_logs::table
+        .inner_join(api_keys::table)
+        .filter(usage_logs::account_id.eq(filter.account_id.0))
+        .filter(usage_logs::created_at.ge(filter.from.as_millis()))
+        .filter(usage_logs::created_at.lt(filter.to.as_millis()))
+        .order((usage_logs::created_at, usage_logs::id))
+        .limit(limit)
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .into_boxed();
+    if let Some(UsagePlace { created_at, id }) = after {
+        query = query
+            .filter(usage_logs::created_at.ge(*created_at))
+            .filter(usage_logs::created_at.gt(*created_at).or(usage_logs::id.gt(id.clone())));
+    }
+    if let Some(model) = &filter.model {
+        query = query.filter(usage_logs::requested_model.eq(model.clone()));
+    }
+    if let Some(key) = filter.api_key_id {
+        query = query.filter(usage_logs::api_key_id.eq(key.0));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// A row of an account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    id: &str,
+) -> Result<Option<UsageOfKey>, DbError> {
+    let row = usage_logs::table
+        .inner_join(api_keys::table)
+        .filter(usage_logs::id.eq(id).and(usage_logs::account_id.eq(account_id.0)))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// By what sums are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SumsBy {
+    /// Not at all.
+    Total,
+    /// By the model that was asked for.
+    Model,
+    /// By the key that asked.
+    Key,
+}
+
+/// Sums over the rows of one UTC day and one name.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct DaySums {
+    /// Days since the epoch.
+    #[diesel(sql_type = BigInt)]
+    pub day: i64,
+    /// The model's id, the key's row number, or nothing for a total; `None` for what is not among the largest.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub name: Option<String>,
+    /// Nano-dollars.
+    #[diesel(sql_type = BigInt)]
+    pub cost_nanousd: i64,
+    /// Uncached input tokens.
+    #[diesel(sql_type = BigInt)]
+    pub input_tokens: i64,
+    /// Output tokens.
+    #[diesel(sql_type = BigInt)]
+    pub output_tokens: i64,
+    /// Tokens written to either cache.
+    #[diesel(sql_type = BigInt)]
+    pub cache_write_tokens: i64,
+    /// Tokens read from the cache.
+    #[diesel(sql_type = BigInt)]
+    pub cache_read_tokens: i64,
+    /// Rows.
+    #[diesel(sql_type = BigInt)]
+    pub requests: i64,
+}
+
+/// The sums by day from `from` until before `to`, told apart by the `most` names that cost most, and the others
+/// together.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn sums_by_day(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    (from, to): (UnixMillis, UnixMillis),
+    by: SumsBy,
+    most: i64,
+) -> Result<Vec<DaySums>, DbError> {
+    let name = match by {
+        SumsBy::Total => "CAST('' AS TEXT)",
+        SumsBy::Model => "requested_model",
+        SumsBy::Key => "CAST(api_key_id AS TEXT)",
+    };
+    // Both databases take `$1`, and divide whole numbers without a rest.
+    let query = format!(
+        "WITH spent AS (
+             SELECT created_at / 86400000 AS day, {name} AS name, cost_nanousd, input_tokens, output_tokens,
+                    cache_write_5m_tokens + cache_write_1h_tokens AS cache_write_tokens, cache_read_tokens
+             FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3),
+         largest AS (
+             SELECT name FROM spent GROUP BY name
+             ORDER BY SUM(cost_nanousd) DESC, COUNT(*) DESC, name LIMIT $4)
+         SELECT spent.day AS day, largest.name AS name,
+                CAST(SUM(cost_nanousd) AS BIGINT) AS cost_nanousd,
+                CAST(SUM(input_tokens) AS BIGINT) AS input_tokens,
+                CAST(SUM(output_tokens) AS BIGINT) AS output_tokens,
+                CAST(SUM(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
+                CAST(SUM(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
+                COUNT(*) AS requests
+         FROM spent LEFT JOIN largest ON largest.name = spent.name
+         GROUP BY spent.day, largest.name ORDER BY spent.day"
+    );
+    let sums = diesel::sql_query(query)
+        .bind::<BigInt, _>(account_id.0)
+        .bind::<BigInt, _>(from.as_millis())
+        .bind::<BigInt, _>(to.as_millis())
+        .bind::<BigInt, _>(most)
+        .load(conn)?;
+    Ok(sums)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::proof_error::ProofError;
 use super::siwe::{Message, VERSION, is_statement_char};
-use crate::config::Site;
+use crate::config::BaseUrl;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress};
 
@@ -38,14 +38,14 @@ pub struct Claim<'a> {
 impl Origin {
     /// The site as it is configured.
     #[must_use]
-    pub fn new(site: &Site) -> Self {
-        let uri = site.base_url.as_str();
+    pub fn new(site_name: &str, base_url: &BaseUrl) -> Self {
+        let uri = base_url.as_str();
         let (scheme, rest) = uri.split_once("://").unwrap_or(("https", uri));
         let authority = rest.split('/').next().unwrap_or(rest);
         // As browsers have it in `location.host`.
         let own_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
         let domain = authority.strip_suffix(own_port).unwrap_or(authority);
-        let plain: String = site.name.chars().filter(|c| is_statement_char(*c)).collect();
+        let plain: String = site_name.chars().filter(|c| is_statement_char(*c)).collect();
         let words: Vec<_> = plain.split_whitespace().collect();
         let name: String = words.join(" ").chars().take(NAME_CHARS_MAX).collect();
         Self {
@@ -138,8 +138,7 @@ mod tests {
     const LIFETIME: Duration = Duration::from_mins(10);
 
     fn origin(name: &str, base_url: &str) -> Origin {
-        let base_url = base_url.parse().unwrap();
-        Origin::new(&Site { name: name.to_owned(), base_url, support_email: None })
+        Origin::new(name, &base_url.parse().unwrap())
     }
 
     fn claim() -> Claim<'static> {

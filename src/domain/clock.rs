@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
 
 /// A moment in milliseconds since the Unix epoch, UTC: the unit of every `_at` column.
 #[derive(
@@ -38,6 +38,12 @@ impl UnixMillis {
         self.plus_millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// The moment a span earlier, held at the end of the range.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// RFC 3339 in UTC without a fraction, `2026-11-22T10:00:00Z`.
     #[must_use]
     pub fn to_rfc3339_secs(self) -> String {
@@ -45,10 +51,122 @@ impl UnixMillis {
         moment.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
+    /// Reads RFC 3339, to the millisecond.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let moment = DateTime::parse_from_rfc3339(text).ok()?;
+        Some(Self(moment.timestamp_millis()))
+    }
+
+    /// Its day in UTC.
+    #[must_use]
+    pub const fn day(self) -> UtcDay {
+        UtcDay(self.0.div_euclid(DAY_MILLIS))
+    }
+
+    /// Its month in UTC.
+    #[must_use]
+    pub fn month(self) -> CalendarMonth {
+        let moment = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
+        let year = i64::from(moment.year());
+        CalendarMonth(year.saturating_mul(12).saturating_add(i64::from(moment.month0())))
+    }
+
     /// Milliseconds from `earlier` to here, never below zero.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0).max(0)
+    }
+}
+
+/// Milliseconds in a day: UTC has no other.
+pub const DAY_MILLIS: i64 = 86_400_000;
+
+/// A day in UTC, counted from the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UtcDay(i64);
+
+impl UtcDay {
+    /// The day of that number.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number: 0 is 1970-01-01.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Reads `2026-11-22`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+        let begin = day.and_hms_opt(0, 0, 0)?.and_utc();
+        Some(UnixMillis(begin.timestamp_millis()).day())
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub const fn begin(self) -> UnixMillis {
+        UnixMillis(self.0.saturating_mul(DAY_MILLIS))
+    }
+
+    /// The day so many days later.
+    #[must_use]
+    pub const fn plus(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
+    /// Days from `earlier` to here.
+    #[must_use]
+    pub const fn days_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// `2026-11-22`
+impl fmt::Display for UtcDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::<Utc>::from_timestamp_millis(self.begin().0) {
+            Some(moment) => write!(f, "{}", moment.format("%Y-%m-%d")),
+            None => write!(f, "day {}", self.0),
+        }
+    }
+}
+
+/// A calendar month in UTC: year × 12 + month − 1, as the database stores it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CalendarMonth(i64);
+
+impl CalendarMonth {
+    /// The month of that number.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// The month after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub fn begin(self) -> UnixMillis {
+        let year = i32::try_from(self.0.div_euclid(12)).ok();
+        let month = u32::try_from(self.0.rem_euclid(12).saturating_add(1)).ok();
+        let day = year.zip(month).and_then(|(year, month)| NaiveDate::from_ymd_opt(year, month, 1));
+        let begin = day.and_then(|day| day.and_hms_opt(0, 0, 0));
+        UnixMillis(begin.map_or(i64::MAX, |begin| begin.and_utc().timestamp_millis()))
     }
 }
 
@@ -93,5 +211,26 @@ impl Clock {
         if let Self::Manual(now) = self {
             now.fetch_add(millis, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_months_begin_at_midnight_in_utc() {
+        let last = UnixMillis::parse_rfc3339("2026-12-31T23:59:59.999Z").unwrap();
+        assert_eq!((last.day().to_string(), last.month().number()), ("2026-12-31".into(), 24_323));
+        let next = last.plus_millis(1);
+        assert_eq!(next.month(), last.month().next());
+        assert_eq!((next.month().begin(), next.day().begin()), (next, next));
+        assert_eq!(next.day().days_since(last.day()), 1);
+        assert_eq!(UtcDay::parse("2027-01-01"), Some(next.day()));
+        assert_eq!(UnixMillis::parse_rfc3339("2027-01-01T01:00:00+01:00"), Some(next));
+        assert_eq!(
+            (UtcDay::parse("2027-1"), UnixMillis::parse_rfc3339("2027-01-01")),
+            (None, None)
+        );
     }
 }

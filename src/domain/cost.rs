@@ -11,10 +11,10 @@ use super::usage::{TokenCounts, Usage};
 
 /// Everything is summed in this fraction of a nano-dollar: a millionth for the price per million tokens, a
 /// thousandth for each of geo, speed and tier, a millionth for the markup.
-const UNITS_PER_NANO: i128 = 1_000_000 * 1_000 * 1_000 * 1_000 * 1_000_000;
+pub(super) const UNITS_PER_NANO: i128 = 1_000_000 * 1_000 * 1_000 * 1_000 * 1_000_000;
 
 /// Units in one nano-dollar times one millionth of markup, divided among 1,000 searches.
-const UNITS_PER_SEARCH: i128 = UNITS_PER_NANO / 1_000 / 1_000_000;
+pub(super) const UNITS_PER_SEARCH: i128 = UNITS_PER_NANO / 1_000 / 1_000_000;
 
 /// What an answer costs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,7 +32,9 @@ pub async fn identify(
     };
     let mut holder = keys.holder(hash, max_age).await.map_err(unavailable)?;
     // A refusal from memory may be outdated; it is worth a fresh look.
-    if holder.is_some_and(|holder| holder.is_revoked || holder.is_suspended) && max_age > ALONE {
+    if holder.as_ref().is_some_and(|holder| holder.is_revoked || holder.is_suspended)
+        && max_age > ALONE
+    {
         holder = keys.holder(hash, ALONE).await.map_err(unavailable)?;
     }
     match holder {

@@ -65,7 +65,7 @@ async fn begin(
         ApiError::invalid_request("max_tokens: the request could cost more than any balance")
     })?;
     let upstreams = upstreams_for(gateway, &quote, now)?;
-    let record = draft(id, holder, &request, &quote, now);
+    let record = draft(id, &holder, &request, &quote, now);
     let wants_stream = request.is_stream;
     let request = upstream_request(http, body, &request, &quote);
     let token = gateway.shared.tracker.token();
@@ -164,7 +164,7 @@ pub(super) fn upstream_request(
 /// The usage row as it stands before anything has happened.
 fn draft(
     id: &RequestId,
-    holder: KeyHolder,
+    holder: &KeyHolder,
     request: &MessagesRequest,
     quote: &Quote,
     now: UnixMillis,

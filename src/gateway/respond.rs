@@ -20,7 +20,7 @@ const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messag
     GET /v1/models and GET /v1/models/{id}.";
 
 /// 404 for whatever is not offered.
-pub(super) async fn not_found(
+pub async fn not_found(
     http: HttpRequest,
     payload: Payload,
     gateway: Data<Gateway>,

@@ -1,4 +1,5 @@
-//! The URL table of `/v1`, and nothing else.
+//! The URL table of `/v1`, and nothing else. Unknown paths are answered by the site, with our 404 for whoever is no
+//! browser.
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -29,6 +30,5 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(web::get().to(models::show))
                 .route(web::head().to(models::show))
                 .default_service(wrong_method()),
-        )
-        .default_service(web::route().to(respond::not_found));
+        );
 }

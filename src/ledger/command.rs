@@ -23,7 +23,23 @@ pub enum EntryKind {
     CarryForward,
 }
 
+/// All of them.
+const KINDS: [EntryKind; 6] = [
+    EntryKind::Deposit,
+    EntryKind::Usage,
+    EntryKind::Adjustment,
+    EntryKind::Refund,
+    EntryKind::Reversal,
+    EntryKind::CarryForward,
+];
+
 impl EntryKind {
+    /// The kind of a stored name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        KINDS.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The stored name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -8,11 +8,13 @@ use proptest::prelude::*;
 
 use super::{Command, EntryKind, Outcome, apply, verify};
 use crate::accounts;
+use crate::accounts::keys::{self, NewKey};
 use crate::db::schema::usage_logs;
 use crate::db::{AnyConnection, accounts as account_rows, api_keys, migrate};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::money::NanoUsd;
+use crate::domain::price_list::{Markup, PriceList};
 use crate::domain::usage_record::{Ending, UsageRecord};
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
@@ -56,7 +58,9 @@ impl Books {
 
 fn holder(conn: &mut AnyConnection, number: usize) -> (AccountId, ApiKeyId) {
     let account = accounts::open(conn, &format!("a{number}@example.org"), NOW).unwrap();
-    let issued = accounts::issue_key(conn, account.account_id(), "k", NOW).unwrap();
+    let no_prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
+    let new = NewKey::named("k");
+    let issued = keys::issue(conn, account.account_id(), &new, (&no_prices, 10), NOW).unwrap();
     let key = api_keys::holder(conn, &issued.key.hash()).unwrap().unwrap();
     (key.account_id, key.api_key_id)
 }

@@ -44,6 +44,7 @@ impl Desk {
             .upstream("sandbox", sandbox())
             .set("site.name", "\"Test Gateway\"")
             .set("site.base_url", "\"https://gateway.test\"")
+            .set("site.support_email", "\"support@gateway.test\"")
             .section(&(chain("base", 8453) + &chain("ethereum", 1)));
         Self { app: change(builder).start(), alpha, beta }
     }

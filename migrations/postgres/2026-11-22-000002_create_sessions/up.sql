@@ -10,7 +10,8 @@ ALTER TABLE accounts ADD COLUMN wants_notices BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE accounts ADD COLUMN closing_at BIGINT;
 
 -- What a key may do, and what it has cost. `models` is a JSON array of ids; empty is all of them. `month` numbers the
--- calendar month in UTC that `month_spent_nanousd` belongs to: year * 12 + month - 1.
+-- calendar month in UTC that `month_spent_nanousd` belongs to: year * 12 + month - 1. `paused_until` says that a budget
+-- has stopped the key: until the next month begins, or for good.
 ALTER TABLE api_keys ADD COLUMN models TEXT;
 ALTER TABLE api_keys ADD COLUMN monthly_budget_nanousd BIGINT CHECK (monthly_budget_nanousd >= 0);
 ALTER TABLE api_keys ADD COLUMN total_budget_nanousd BIGINT CHECK (total_budget_nanousd >= 0);
@@ -21,6 +22,10 @@ ALTER TABLE api_keys ADD COLUMN last_used_at BIGINT;
 ALTER TABLE api_keys ADD COLUMN spent_nanousd BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE api_keys ADD COLUMN month BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE api_keys ADD COLUMN month_spent_nanousd BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE api_keys ADD COLUMN paused_until BIGINT;
+
+UPDATE api_keys SET spent_nanousd = COALESCE(
+    (SELECT SUM(cost_nanousd) FROM usage_logs WHERE usage_logs.api_key_id = api_keys.id), 0);
 
 CREATE INDEX reservations_by_key ON reservations (api_key_id);
 
@@ -51,6 +56,16 @@ CREATE TABLE email_tokens (
 
 CREATE INDEX email_tokens_by_account ON email_tokens (account_id);
 CREATE INDEX email_tokens_by_expiry ON email_tokens (expires_at);
+
+-- Somebody who has given the password and is asked for the second factor, by the SHA-256 of what they hold.
+CREATE TABLE log_in_steps (
+    token_hash  BYTEA    PRIMARY KEY CHECK (octet_length(token_hash) = 32),
+    account_id  BIGINT NOT NULL REFERENCES accounts (id),
+    expires_at  BIGINT NOT NULL
+);
+
+CREATE INDEX log_in_steps_by_account ON log_in_steps (account_id);
+CREATE INDEX log_in_steps_by_expiry ON log_in_steps (expires_at);
 
 -- What logs in instead of a second factor, once each.
 CREATE TABLE recovery_codes (

@@ -1,8 +1,10 @@
 DROP TABLE outbox;
 DROP TABLE recovery_codes;
+DROP TABLE log_in_steps;
 DROP TABLE email_tokens;
 DROP TABLE sessions;
 DROP INDEX reservations_by_key;
+ALTER TABLE api_keys DROP COLUMN paused_until;
 ALTER TABLE api_keys DROP COLUMN month_spent_nanousd;
 ALTER TABLE api_keys DROP COLUMN month;
 ALTER TABLE api_keys DROP COLUMN spent_nanousd;

@@ -1,5 +1,7 @@
 //! Rows of CSV as RFC 4180 writes them, safe to open in a spreadsheet: a text that would be taken for a formula is
-//! preceded by an apostrophe (OWASP, "CSV Injection").
+//! defused.
+
+use crate::domain::spreadsheet::defused;
 
 /// One row in the making.
 #[derive(Default)]
@@ -17,11 +19,7 @@ impl Row {
 
     /// Words: a person's, a provider's or the config's.
     pub(super) fn words(&mut self, words: &str) -> &mut Self {
-        if is_formula(words) {
-            self.field(&format!("'{words}"));
-        } else {
-            self.field(words);
-        }
+        self.field(&defused(words));
         self
     }
 
@@ -44,14 +42,6 @@ impl Row {
             self.text.push_str(value);
         }
     }
-}
-
-/// What spreadsheets take for a formula, the wide forms of East Asian keyboards included. White space before it is no
-/// protection, and a control character at the front is one of its tricks.
-fn is_formula(text: &str) -> bool {
-    let is_trick = text.starts_with(|c: char| c.is_control());
-    let signs = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    is_trick || text.trim_start().starts_with(signs)
 }
 
 #[cfg(test)]

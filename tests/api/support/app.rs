@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use diesel::prelude::*;
 use sluice::accounts;
+use sluice::accounts::keys::{self, NewKey};
 use sluice::app::{Application, StartError, StopWords};
 use sluice::config::{self, Settings, Sources};
 use sluice::db::books::UsageRow;
@@ -17,6 +18,7 @@ use sluice::db::{AnyConnection, api_keys, usage_logs};
 use sluice::domain::clock::{Clock, UnixMillis};
 use sluice::domain::ids::AccountId;
 use sluice::domain::money::NanoUsd;
+use sluice::domain::price_list::{Markup, PriceList};
 use sluice::ledger::{self, Command, EntryKind, Outcome};
 use tempfile::TempDir;
 
@@ -76,6 +78,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create(folder.path());
+        let mail = folder.path().join("mail");
         Self {
             folder,
             database: Some(database),
@@ -92,6 +95,7 @@ impl Builder {
         .set("server.requests_per_minute_per_account", 100_000)
         .set("server.drain_secs", 5)
         .set("database.pool_size", 4)
+        .set("mail.folder", format!("\"{}\"", mail.display()))
     }
 
     /// Sets a key to a value as TOML writes it.
@@ -418,14 +422,16 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
     let now = UnixMillis::from_millis(NOON);
     let name = sluice::domain::ids::public_id("someone-").unwrap();
     let row = accounts::open(conn, &format!("{name}@example.org"), now).unwrap();
-    let issued = accounts::issue_key(conn, row.account_id(), "default", now).unwrap();
+    let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
+    let new = NewKey::named("default");
+    let issued = keys::issue(conn, row.account_id(), &new, (&prices, 100), now).unwrap();
     let amount: NanoUsd = dollars.parse().unwrap();
     credit(conn, row.account_id(), amount.as_nanos());
     Account {
         id: row.account_id(),
         public_id: row.public_id,
         key: issued.key.reveal().to_owned(),
-        key_id: issued.public_id,
+        key_id: issued.row.public_id,
     }
 }
 

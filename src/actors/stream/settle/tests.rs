@@ -5,6 +5,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::accounts;
+use crate::accounts::keys::{self, NewKey};
 use crate::actors::ledger::LedgerHandle;
 use crate::config::{Purpose, Sources, load_for};
 use crate::db::{Database, api_keys, migrate, usage_logs};
@@ -128,7 +129,8 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
     migrate::run_pending(&mut conn).unwrap();
     let now = day("2026-11-22");
     let account_id = accounts::open(&mut conn, "a@example.org", now).unwrap().account_id();
-    let issued = accounts::issue_key(&mut conn, account_id, "k", now).unwrap();
+    let rules = (settings.prices.as_ref(), 10);
+    let issued = keys::issue(&mut conn, account_id, &NewKey::named("k"), rules, now).unwrap();
     let holder = api_keys::holder(&mut conn, &issued.key.hash()).unwrap().unwrap();
     let clock = Clock::manual(now.as_millis());
     let shared = Shared {
@@ -139,6 +141,7 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
         node_id: "n".into(),
         drains: Arc::new(Semaphore::new(1)),
         metrics: Arc::new(crate::metrics::Metrics::new().unwrap()),
+        mail: crate::actors::mailer::MailBell::default(),
     };
     (Arc::new(shared), database, account_id, holder.api_key_id)
 }

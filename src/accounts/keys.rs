@@ -1,0 +1,257 @@
+//! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one account for its life, and
+//! whoever else names it is told that there is no such key.
+//!
+//! After a change, the node's [`KeyRing`](super::KeyRing) has to forget the key, so that it counts at once.
+
+use crate::db::api_keys::{self, ApiKeyRow};
+use crate::db::{AnyConnection, DbError, accounts, transaction};
+use crate::domain::api_key::PlainApiKey;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, ApiKeyId, NoRandomness, public_id};
+use crate::domain::key_limits::KeyLimits;
+use crate::domain::money::NanoUsd;
+use crate::domain::price_list::PriceList;
+
+/// Longest name of a key.
+pub const NAME_MAX: usize = 64;
+/// Models that a key may be limited to.
+pub const MODELS_MAX: usize = 100;
+/// Characters of a client's own word that are said back to it.
+const ECHO_MAX: usize = 100;
+
+/// Why a key could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The name is empty, long, or not printable.
+    #[error("a key's name has 1 to {NAME_MAX} printable characters")]
+    Name,
+    /// A list of models that is empty or too long.
+    #[error("a key is limited to 1 to {MODELS_MAX} models, or to none in particular")]
+    Models,
+    /// A model that is not sold here.
+    #[error("there is no model \"{0}\" here")]
+    UnknownModel(String),
+    /// A budget below zero.
+    #[error("a budget is not below zero")]
+    Budget,
+    /// A rate or a number of streams that is zero.
+    #[error("a limit of requests or streams is at least 1")]
+    Zero,
+    /// A moment that has passed.
+    #[error("a key's end must be in the future")]
+    Past,
+    /// The account has as many keys as it may have.
+    #[error("an account may have {0} keys; revoke one first")]
+    TooMany(u32),
+    /// The account has no such key.
+    #[error("there is no such key")]
+    NotFound,
+    /// It has been revoked, and that is for good.
+    #[error("the key has been revoked")]
+    Revoked,
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+impl From<diesel::result::Error> for KeyError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(DbError::Query(error))
+    }
+}
+
+/// A key to be made. Models may go by any name of theirs.
+#[derive(Clone, Debug, Default)]
+pub struct NewKey {
+    /// What to call it.
+    pub name: String,
+    /// What it may do.
+    pub limits: KeyLimits,
+}
+
+impl NewKey {
+    /// A key without limits of its own.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), limits: KeyLimits::default() }
+    }
+}
+
+/// What is to change of a key. `None` leaves as it is; `Some(None)` takes the limit away.
+#[derive(Clone, Debug, Default)]
+pub struct KeyChange {
+    /// What to call it.
+    pub name: Option<String>,
+    /// The models that it may ask for, by any name of theirs.
+    pub models: Option<Option<Vec<String>>>,
+    /// What it may cost in a calendar month.
+    pub monthly_budget: Option<Option<NanoUsd>>,
+    /// What it may cost in its life.
+    pub total_budget: Option<Option<NanoUsd>>,
+    /// Requests in a minute.
+    pub requests_per_minute: Option<Option<u32>>,
+    /// Exchanges open at once.
+    pub max_streams: Option<Option<u32>>,
+    /// From when on it is refused.
+    pub expires_at: Option<Option<UnixMillis>>,
+}
+
+/// A key that was just made: the only time that it is known in clear.
+pub struct IssuedKey {
+    /// Itself.
+    pub key: PlainApiKey,
+    /// As it is stored.
+    pub row: ApiKeyRow,
+}
+
+/// Issues a key to an account that has fewer than `most`.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn issue(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    new: &NewKey,
+    (prices, most): (&PriceList, u32),
+    now: UnixMillis,
+) -> Result<IssuedKey, KeyError> {
+    check_name(&new.name)?;
+    let limits = checked(new.limits.clone(), prices)?;
+    check_end(&limits, now)?;
+    let key = PlainApiKey::random()?;
+    let id = public_id("key_")?;
+    transaction::write(conn, |conn| {
+        accounts::lock(conn, account_id)?;
+        if api_keys::count_unrevoked(conn, account_id)? >= i64::from(most) {
+            return Err(KeyError::TooMany(most));
+        }
+        api_keys::create(conn, account_id, &id, (&new.name, &limits), &key.hash(), now)?;
+        let row = api_keys::find(conn, &id)?.ok_or(KeyError::NotFound)?;
+        Ok(IssuedKey { key, row })
+    })
+}
+
+/// An account's keys, oldest first, revoked ones too.
+///
+/// # Errors
+/// [`KeyError::Db`].
+pub fn list(conn: &mut AnyConnection, account_id: AccountId) -> Result<Vec<ApiKeyRow>, KeyError> {
+    Ok(api_keys::of_account(conn, account_id)?)
+}
+
+/// A key of the account.
+///
+/// # Errors
+/// [`KeyError::NotFound`] or [`KeyError::Db`].
+pub fn show(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+) -> Result<ApiKeyRow, KeyError> {
+    let found = api_keys::find(conn, public_id)?;
+    found.filter(|row| row.account_id == account_id.0).ok_or(KeyError::NotFound)
+}
+
+/// Changes name and limits of a key of the account. What has been spent stays spent.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn change(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+    change: &KeyChange,
+    prices: &PriceList,
+    now: UnixMillis,
+) -> Result<ApiKeyRow, KeyError> {
+    transaction::write(conn, |conn| {
+        // Two changes at once follow each other, and neither undoes what the other leaves alone.
+        accounts::lock(conn, account_id)?;
+        let row = show(conn, account_id, public_id)?;
+        if row.revoked_at.is_some() {
+            return Err(KeyError::Revoked);
+        }
+        let name = change.name.as_deref().unwrap_or(&row.name);
+        check_name(name)?;
+        let limits = change.applied_to(row.limits(), prices)?;
+        if change.expires_at.is_some() {
+            check_end(&limits, now)?;
+        }
+        api_keys::change(conn, ApiKeyId(row.id), name, &limits)?;
+        show(conn, account_id, public_id)
+    })
+}
+
+/// Takes a key of the account back, for good. Exchanges that run go on to their end.
+///
+/// # Errors
+/// [`KeyError::NotFound`] or [`KeyError::Db`].
+pub fn revoke(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+    now: UnixMillis,
+) -> Result<ApiKeyRow, KeyError> {
+    show(conn, account_id, public_id)?;
+    api_keys::revoke(conn, public_id, now)?;
+    show(conn, account_id, public_id)
+}
+
+impl KeyChange {
+    fn applied_to(&self, limits: KeyLimits, prices: &PriceList) -> Result<KeyLimits, KeyError> {
+        // Models that stay as they are may have left the price list since.
+        let (models, kept) = match &self.models {
+            Some(models) => (models.clone(), None),
+            None => (None, limits.models),
+        };
+        let changed = checked(
+            KeyLimits {
+                models,
+                monthly_budget: self.monthly_budget.unwrap_or(limits.monthly_budget),
+                total_budget: self.total_budget.unwrap_or(limits.total_budget),
+                requests_per_minute: self.requests_per_minute.unwrap_or(limits.requests_per_minute),
+                max_streams: self.max_streams.unwrap_or(limits.max_streams),
+                expires_at: self.expires_at.unwrap_or(limits.expires_at),
+            },
+            prices,
+        )?;
+        Ok(KeyLimits { models: changed.models.or(kept), ..changed })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), KeyError> {
+    let length = name.chars().count();
+    let is_plain = !name.chars().any(char::is_control) && !name.trim().is_empty();
+    if (1..=NAME_MAX).contains(&length) && is_plain { Ok(()) } else { Err(KeyError::Name) }
+}
+
+fn check_end(limits: &KeyLimits, now: UnixMillis) -> Result<(), KeyError> {
+    if limits.is_expired(now) { Err(KeyError::Past) } else { Ok(()) }
+}
+
+/// The limits with each model under its priced id, once.
+fn checked(limits: KeyLimits, prices: &PriceList) -> Result<KeyLimits, KeyError> {
+    let budgets = [limits.monthly_budget, limits.total_budget];
+    if budgets.into_iter().flatten().any(NanoUsd::is_negative) {
+        return Err(KeyError::Budget);
+    }
+    if [limits.requests_per_minute, limits.max_streams].contains(&Some(0)) {
+        return Err(KeyError::Zero);
+    }
+    let Some(names) = &limits.models else { return Ok(limits) };
+    if !(1..=MODELS_MAX).contains(&names.len()) {
+        return Err(KeyError::Models);
+    }
+    let mut models: Vec<String> = Vec::with_capacity(names.len());
+    for name in names {
+        let unknown = || KeyError::UnknownModel(name.chars().take(ECHO_MAX).collect());
+        let id = prices.find(name).ok_or_else(unknown)?.id.as_str();
+        if !models.iter().any(|known| known == id) {
+            models.push(id.to_owned());
+        }
+    }
+    Ok(KeyLimits { models: Some(models), ..limits })
+}

@@ -1,0 +1,133 @@
+//! An account's statement: its ledger entries, each with what it is about and what the account came to by it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::ledger_entries::{self, PlacedEntry};
+use crate::db::{AnyConnection, DbError, accounts, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
+use crate::domain::spreadsheet::defused;
+use crate::ledger::EntryKind;
+
+/// One entry, as it leaves the house.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LedgerEntry)]
+pub struct EntryDocument {
+    /// Its number in the books. Later entries have larger ones.
+    pub id: i64,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// `deposit`, `usage`, `adjustment`, `refund`, `reversal` or `carry_forward`.
+    pub kind: String,
+    /// What it means, in a sentence.
+    pub meaning: String,
+    /// Unique within its kind.
+    pub reference: String,
+    /// The request, deposit or refund that it is about.
+    pub about: Option<String>,
+    /// Dollars; a charge is negative.
+    pub amount: String,
+    /// What the account came to by it, reserved money included, in dollars. Not there in a list of one kind.
+    pub balance: Option<String>,
+}
+
+/// A page of entries.
+pub struct StatementPage {
+    /// Newest first.
+    pub entries: Vec<EntryDocument>,
+    /// There are older ones.
+    pub has_more: bool,
+}
+
+/// A page of at most `limit` entries below a number, newest first; of one kind, if one is named.
+///
+/// # Errors
+/// [`DbError`].
+pub fn page(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    kind: Option<EntryKind>,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<StatementPage, DbError> {
+    transaction::snapshot(conn, |conn| {
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let below = before.unwrap_or(i64::MAX);
+        let kind_name = kind.map(EntryKind::as_str);
+        let mut rows = ledger_entries::page(conn, account_id, kind_name, below, wanted)?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let mut balance = match rows.first() {
+            Some(newest) if kind.is_none() => Some(balance_after(conn, account_id, newest.id)?),
+            _ => None,
+        };
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            entries.push(document(row, balance));
+            balance = balance.map(|nanos| nanos.saturating_sub(row.amount_nanousd));
+        }
+        Ok(StatementPage { entries, has_more })
+    })
+}
+
+/// What the account came to by an entry: what it comes to now, without the entries since.
+fn balance_after(conn: &mut AnyConnection, account_id: AccountId, id: i64) -> Result<i64, DbError> {
+    let since = ledger_entries::sum_above(conn, account_id, id)?;
+    let account = accounts::get(conn, account_id)?;
+    let now = account
+        .map_or(0, |account| account.available_nanousd.saturating_add(account.reserved_nanousd));
+    Ok(now.saturating_sub(since))
+}
+
+/// An entry as a document; `balance` in nano-dollars.
+#[must_use]
+pub fn document(row: &PlacedEntry, balance: Option<i64>) -> EntryDocument {
+    let kind = EntryKind::parse(&row.kind);
+    EntryDocument {
+        id: row.id,
+        created_at: UnixMillis::from_millis(row.created_at).to_string(),
+        kind: row.kind.clone(),
+        meaning: kind.map_or("", |kind| meaning(kind, row.amount_nanousd)).to_owned(),
+        reference: row.reference.clone(),
+        about: kind.and_then(|kind| about(kind, &row.reference)),
+        amount: NanoUsd::from_nanos(row.amount_nanousd).to_string(),
+        balance: balance.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
+    }
+}
+
+impl EntryDocument {
+    /// The same with its words safe in a spreadsheet's cells.
+    #[must_use]
+    pub fn for_spreadsheet(mut self) -> Self {
+        self.reference = defused(&self.reference).into_owned();
+        self.about = self.about.map(|about| defused(&about).into_owned());
+        self
+    }
+}
+
+const fn meaning(kind: EntryKind, amount_nanousd: i64) -> &'static str {
+    match kind {
+        EntryKind::Deposit => "A payment was credited.",
+        EntryKind::Usage => "A request was charged.",
+        EntryKind::Adjustment if amount_nanousd < 0 => "The operator took this amount.",
+        EntryKind::Adjustment => "The operator added this amount.",
+        EntryKind::Refund => "A payment was paid back.",
+        EntryKind::Reversal if amount_nanousd < 0 => {
+            "A credited payment was undone, because its chain was rewritten."
+        }
+        EntryKind::Reversal => "A refund was called off.",
+        EntryKind::CarryForward => "Older entries were summed up.",
+    }
+}
+
+/// A reference of the books is the id of what it is about, some with the number of the credit behind it.
+fn about(kind: EntryKind, reference: &str) -> Option<String> {
+    match kind {
+        EntryKind::Usage | EntryKind::Deposit | EntryKind::Refund | EntryKind::Reversal => {
+            reference.split(':').next().map(str::to_owned)
+        }
+        EntryKind::Adjustment | EntryKind::CarryForward => None,
+    }
+}

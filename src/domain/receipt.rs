@@ -1,0 +1,238 @@
+//! What a cost is made of, exactly: each class of tokens at its price, the factors on them, and what the rounding at the
+//! end has added. A receipt is made from a usage row and the rates that were in force, and is shown only if it comes to
+//! the very amount that was charged.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use super::cost::{UNITS_PER_NANO, UNITS_PER_SEARCH};
+use super::money::{MoneyError, NANOUSD_PER_USD, NanoUsd};
+use super::price_list::{Multiplier, Rates, TokenPrices};
+use super::usage::{TokenCounts, Usage};
+
+/// Dollars with as many decimals as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExactUsd(i128);
+
+/// Units of [`ExactUsd`] in a dollar: those of [`UNITS_PER_NANO`].
+const DECIMALS: usize = 30;
+
+impl ExactUsd {
+    fn of(amount: NanoUsd) -> Result<Self, MoneyError> {
+        let units = i128::from(amount.as_nanos()).checked_mul(UNITS_PER_NANO);
+        units.map(Self).ok_or(MoneyError::Overflow)
+    }
+
+    /// Whether it is nothing at all.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// At least cents, and no zero behind the last digit that counts.
+impl fmt::Display for ExactUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_usd = UNITS_PER_NANO.unsigned_abs() * u128::from(NANOUSD_PER_USD.unsigned_abs());
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let units = self.0.unsigned_abs();
+        let fraction = format!("{:0DECIMALS$}", units % per_usd);
+        let (cents, rest) = fraction.split_at(2);
+        let text = format!("{sign}{}.{cents}{}", units / per_usd, rest.trim_end_matches('0'));
+        f.pad(&text)
+    }
+}
+
+/// What a line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// Uncached input tokens.
+    Input,
+    /// Output tokens.
+    Output,
+    /// Tokens written to the 5-minute cache.
+    CacheWrite5m,
+    /// Tokens written to the 1-hour cache.
+    CacheWrite1h,
+    /// Tokens read from the cache.
+    CacheRead,
+    /// Web searches.
+    WebSearch,
+}
+
+impl Item {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::CacheWrite5m => "cache_write_5m",
+            Self::CacheWrite1h => "cache_write_1h",
+            Self::CacheRead => "cache_read",
+            Self::WebSearch => "web_search",
+        }
+    }
+}
+
+/// One line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What for.
+    pub item: Item,
+    /// How many.
+    pub count: u64,
+    /// For how many of them the price is.
+    pub per: u64,
+    /// The price, before the factors.
+    pub price: ExactUsd,
+    /// Count × price × factors.
+    pub amount: ExactUsd,
+}
+
+/// A factor on the tokens' lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Factor {
+    /// `inference_geo`, `speed` or `service_tier`.
+    pub of: &'static str,
+    /// As the upstream reported it.
+    pub value: String,
+    /// In thousandths.
+    pub thousandths: u32,
+}
+
+/// A factor as it is written: `1.1`.
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:03}", self.thousandths / 1_000, self.thousandths % 1_000);
+        f.pad(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+/// A cost explained: the lines and the rounding together are what was charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The prices of long prompts counted.
+    pub is_long_prompt: bool,
+    /// Of everything that was used.
+    pub lines: Vec<Line>,
+    /// On each line of tokens.
+    pub factors: Vec<Factor>,
+    /// What rounding up to a whole nano-dollar has added; below one.
+    pub rounding: ExactUsd,
+}
+
+/// The receipt of an answer by the rates of the model that served it, if these explain `charged`. They do not where an
+/// answer took several passes at different prices, or was charged as what was held.
+///
+/// # Errors
+/// [`MoneyError::Overflow`] where the counts are beyond any sum of money.
+pub fn itemise(
+    rates: &Rates,
+    usage: &Usage,
+    charged: NanoUsd,
+) -> Result<Option<Receipt>, MoneyError> {
+    let by_length = rates.prices_for(usage.tokens.prompt());
+    // The passes of one answer are summed up in its row: each may have been short.
+    for prices in [by_length, &rates.base] {
+        let receipt = at_prices(rates, prices, usage, charged)?;
+        if (0..UNITS_PER_NANO).contains(&receipt.rounding.0) {
+            return Ok(Some(receipt));
+        }
+    }
+    Ok(None)
+}
+
+fn at_prices(
+    rates: &Rates,
+    prices: &TokenPrices,
+    usage: &Usage,
+    charged: NanoUsd,
+) -> Result<Receipt, MoneyError> {
+    let factors = factors(rates, usage);
+    let mut lines = Vec::new();
+    let mut sum = 0_i128;
+    for (item, count, price) in token_classes(&usage.tokens, prices) {
+        if count > 0 {
+            let line = token_line(rates, &factors, (item, count, price));
+            lines.push(line.ok_or(MoneyError::Overflow)?);
+        }
+    }
+    if usage.web_searches > 0 {
+        lines.push(search_line(rates, usage.web_searches).ok_or(MoneyError::Overflow)?);
+    }
+    for line in &lines {
+        sum = sum.checked_add(line.amount.0).ok_or(MoneyError::Overflow)?;
+    }
+    let rounding = ExactUsd::of(charged)?.0.checked_sub(sum).ok_or(MoneyError::Overflow)?;
+    let is_long_prompt = prices != &rates.base;
+    Ok(Receipt { is_long_prompt, lines, factors, rounding: ExactUsd(rounding) })
+}
+
+const fn token_classes(tokens: &TokenCounts, prices: &TokenPrices) -> [(Item, u64, i64); 5] {
+    [
+        (Item::Input, tokens.input, prices.input),
+        (Item::Output, tokens.output, prices.output),
+        (Item::CacheWrite5m, tokens.cache_write_5m, prices.cache_write_5m),
+        (Item::CacheWrite1h, tokens.cache_write_1h, prices.cache_write_1h),
+        (Item::CacheRead, tokens.cache_read, prices.cache_read),
+    ]
+}
+
+/// Nano-dollars per million times thousandths, thrice, times millionths are units.
+fn token_line(
+    rates: &Rates,
+    factors: &[Factor],
+    (item, count, price): (Item, u64, i64),
+) -> Option<Line> {
+    let marked_up = i128::from(price).checked_mul(i128::from(rates.markup.as_millionths()))?;
+    let neutral = i128::from(Multiplier::ONE.as_thousandths());
+    let mut each = marked_up;
+    for place in 0..3_usize {
+        let thousandths = factors.get(place).map(|factor| i128::from(factor.thousandths));
+        each = each.checked_mul(thousandths.unwrap_or(neutral))?;
+    }
+    let per_million = marked_up.checked_mul(UNITS_PER_NANO / 1_000_000)?;
+    Some(Line {
+        item,
+        count,
+        per: 1_000_000,
+        price: ExactUsd(per_million),
+        amount: ExactUsd(i128::from(count).checked_mul(each)?),
+    })
+}
+
+fn search_line(rates: &Rates, count: u64) -> Option<Line> {
+    let each = i128::from(rates.web_search_per_1000)
+        .checked_mul(i128::from(rates.markup.as_millionths()))?
+        .checked_mul(UNITS_PER_SEARCH)?;
+    Some(Line {
+        item: Item::WebSearch,
+        count,
+        per: 1_000,
+        price: ExactUsd(each.checked_mul(1_000)?),
+        amount: ExactUsd(i128::from(count).checked_mul(each)?),
+    })
+}
+
+/// Those that are not 1. One without a price was taken as 1 when the answer was priced.
+fn factors(rates: &Rates, usage: &Usage) -> Vec<Factor> {
+    let named = [
+        (
+            "inference_geo",
+            &usage.inference_geo,
+            rates.geo_multiplier(usage.inference_geo.as_deref()),
+        ),
+        ("speed", &usage.speed, rates.speed_multiplier(usage.speed.as_deref())),
+        ("service_tier", &usage.service_tier, rates.tier_multiplier(usage.service_tier.as_deref())),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(of, value, factor)| {
+            let thousandths = factor.filter(|factor| *factor != Multiplier::ONE)?.as_thousandths();
+            Some(Factor { of, value: value.clone()?, thousandths })
+        })
+        .collect()
+}

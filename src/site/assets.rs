@@ -1,0 +1,87 @@
+//! Our own style, scripts and pictures: built into the program, and named after their content, so that browsers may keep
+//! them for good.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::fault::Fault;
+use super::{Site, theme, visit};
+use crate::domain::colour::Colour;
+
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Every file but the theme, which is made of the settings.
+const FILES: [(&str, &str, &str); 4] = [
+    ("site.css", CSS, include_str!("assets/site.css")),
+    ("time.js", JAVASCRIPT, include_str!("assets/time.js")),
+    ("copy.js", JAVASCRIPT, include_str!("assets/copy.js")),
+    ("mark.svg", SVG, include_str!("assets/mark.svg")),
+];
+
+/// See the module.
+pub(super) struct Assets(BTreeMap<String, Asset>);
+
+struct Asset {
+    /// Path with the hash in it.
+    url: String,
+    content_type: &'static str,
+    content: Bytes,
+}
+
+impl Assets {
+    pub(super) fn new(accent: Colour) -> Self {
+        let fixed = FILES.into_iter().map(|(name, content_type, text)| {
+            (name.to_owned(), Asset::new(name, content_type, text.as_bytes()))
+        });
+        let theme = Asset::new("theme.css", CSS, theme::css(accent).as_bytes());
+        Self(fixed.chain([("theme.css".to_owned(), theme)]).collect())
+    }
+
+    /// The path of a file; of nothing where there is none of that name.
+    pub(super) fn url(&self, name: &str) -> &str {
+        self.0.get(name).map_or("/assets/", |asset| asset.url.as_str())
+    }
+
+    /// The file that a path's last part names, and whether that names this very content.
+    fn find(&self, path_name: &str) -> Option<(&Asset, bool)> {
+        let (stem, rest) = path_name.split_once('.')?;
+        let (_, extension) = rest.rsplit_once('.')?;
+        let asset = self.0.get(&format!("{stem}.{extension}"))?;
+        Some((asset, asset.url.ends_with(&format!("/{path_name}"))))
+    }
+}
+
+impl Asset {
+    fn new(name: &str, content_type: &'static str, content: &[u8]) -> Self {
+        let digest = Sha256::digest(content);
+        let hash = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
+        Self {
+            url: format!("/assets/{stem}.{hash:016x}.{extension}"),
+            content_type,
+            content: Bytes::copy_from_slice(content),
+        }
+    }
+}
+
+/// `GET /assets/{name}`
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    let name = http.match_info().query("name");
+    let found = site.layout.assets.find(name);
+    let Some((asset, is_this)) = found else {
+        return visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await;
+    };
+    // During an upgrade another node's page may ask for its own content: ours is near enough, but not for good.
+    let caching = if is_this { "public, max-age=31536000, immutable" } else { "no-store" };
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, asset.content_type));
+    response.insert_header((CACHE_CONTROL, caching));
+    visit::bare(&site, response.body(asset.content.clone()), payload)
+}

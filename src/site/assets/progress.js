@@ -1,0 +1,92 @@
+// Keeps what a page says of a deposit up to date while it waits: one connection for each, on which the server sends the
+// deposit whenever something about it changes.
+
+/** Browsers have few connections to one server, and the page needs some for itself. */
+const CONNECTIONS_MAX = 3;
+
+/** Where nothing more is to be expected. */
+const SETTLED = ["credited", "rejected", "refunded"];
+
+/** How a state is written on pages: `below_minimum` is `Below minimum`. */
+export function title(state) {
+  const words = state.replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** How far a deposit is, in words. */
+export function confirmationsText({ seen, needed }) {
+  return `${seen}/${needed} confirmations`;
+}
+
+/** What was found in a claimed transaction, to notice when that changes. */
+export function foundIn(document) {
+  return (document.deposits ?? []).map((deposit) => `${deposit.id} ${deposit.state}`).join(", ");
+}
+
+/** Writes a deposit's or claim's document into the part of the page that is about it. */
+export function show(element, document) {
+  const write = (name, text) => {
+    for (const part of element.querySelectorAll(`[data-field=${name}]`)) {
+      // An unchanged text is not read out again.
+      if (part.textContent !== text) part.textContent = text;
+    }
+  };
+  write("state", title(document.state));
+  write("message", document.message ?? "");
+  write("chain", document.chain_status?.detail ?? "");
+  if (document.value) write("value", `$${document.value}`);
+  const { confirmations } = document;
+  write("confirmations", confirmations ? confirmationsText(confirmations) : "");
+  const bar = element.querySelector("progress");
+  if (bar) {
+    bar.hidden = !confirmations;
+    if (confirmations) {
+      bar.max = Math.max(confirmations.needed, 1);
+      bar.value = confirmations.seen;
+    }
+  }
+  element.dataset.state = document.state;
+}
+
+/** Watches what one part of the page is about. */
+export function watch(window, element) {
+  const source = new window.EventSource(element.dataset.progress);
+  let found = null;
+  const receive = (event) => {
+    let document;
+    try {
+      document = JSON.parse(event.data);
+    } catch {
+      return;
+    }
+    if (typeof document?.state !== "string") return;
+    const now = foundIn(document);
+    if (found !== null && now !== found) {
+      // Other deposits than the page was made with.
+      source.close();
+      window.location.reload();
+      return;
+    }
+    found = now;
+    show(element, document);
+    if (SETTLED.includes(document.state)) source.close();
+  };
+  source.addEventListener("message", receive);
+  source.addEventListener("deposit", receive);
+  source.addEventListener("error", () => {
+    // A connection that was cut comes back by itself; one that was refused does not.
+    if (source.readyState !== window.EventSource.CLOSED) return;
+    const note = element.querySelector("[data-field=live]");
+    if (note) note.textContent = "Live progress has ended. Reload the page to see how it stands.";
+  });
+  return source;
+}
+
+/** Watches what is waited for on a page. */
+export function start(window) {
+  const elements = Array.from(window.document.querySelectorAll("[data-progress]"));
+  elements.slice(0, CONNECTIONS_MAX).forEach((element) => watch(window, element));
+  return elements.length;
+}
+
+if (typeof window !== "undefined") start(window);

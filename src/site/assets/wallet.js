@@ -1,0 +1,356 @@
+// Finds the wallets of this browser (EIP-6963), asks one to sign that it belongs to this account, or to pay (EIP-1193).
+// A wallet is other people's program: what it says is checked, shown as text, and never as markup.
+
+const NAME_CHARS_MAX = 60;
+const ICON_CHARS_MAX = 200_000;
+const WALLETS_MAX = 20;
+const WORDS_CHARS_MAX = 200;
+const ICON = /^data:image\/(png|jpeg|gif|webp|svg\+xml|x-icon|vnd\.microsoft\.icon)[;,]/i;
+const ADDRESS = /^0x[0-9a-f]{40}$/i;
+const TX_HASH = /^0x[0-9a-f]{64}$/i;
+const HEX = /^0x([0-9a-f]{2})+$/i;
+/** `transfer(address,uint256)`. */
+const TRANSFER = "a9059cbb";
+/** Wallets that came before EIP-6963 get this long to be joined by ones that announce themselves. */
+const LEGACY_WAIT_MS = 300;
+
+/** Why it went no further, in a sentence for the person. */
+export class Refusal extends Error {}
+
+// --- amounts ----------------------------------------------------------------------------------------------------
+
+/** A decimal text as a whole number of the coin's smallest units: `1.5` of 6 decimals is 1500000n. Never rounds. */
+export function parseAmount(text, decimals) {
+  const written = text.trim();
+  const parts = /^([0-9]{1,60})(?:\.([0-9]{1,60}))?$/.exec(written);
+  if (!parts) {
+    throw new Refusal("Write the amount with digits and a point, such as 12.50.");
+  }
+  const fraction = (parts[2] ?? "").replace(/0+$/, "");
+  if (fraction.length > decimals) {
+    throw new Refusal(`This coin has at most ${decimals} digits behind the point.`);
+  }
+  const amount = BigInt(parts[1] + fraction.padEnd(decimals, "0"));
+  if (amount === 0n) {
+    throw new Refusal("The amount must be more than nothing.");
+  }
+  if (amount >= 1n << 256n) {
+    throw new Refusal("The amount is too large.");
+  }
+  return amount;
+}
+
+/** `0x` and hexadecimal digits without leading zeros, as JSON-RPC writes a quantity. */
+export function quantity(number) {
+  return `0x${BigInt(number).toString(16)}`;
+}
+
+/** The call of a token's contract that moves `amount` to `payee`. */
+export function transferCalldata(payee, amount) {
+  if (!ADDRESS.test(payee)) {
+    throw new Refusal("The address to pay to is not an address.");
+  }
+  const word = (digits) => digits.padStart(64, "0");
+  return `0x${TRANSFER}${word(payee.slice(2).toLowerCase())}${word(amount.toString(16))}`;
+}
+
+/** The transaction that pays. `offer` says where and in what. */
+export function transaction(offer, from, amount) {
+  const common = { from, chainId: quantity(offer.chainId) };
+  if (offer.token) {
+    return { ...common, to: offer.token, value: "0x0", data: transferCalldata(offer.payee, amount) };
+  }
+  return { ...common, to: offer.payee, value: quantity(amount) };
+}
+
+// --- wallets ----------------------------------------------------------------------------------------------------
+
+/** What is shown of a wallet that has announced itself, or nothing if it is not one. */
+export function described(detail) {
+  const { info, provider } = detail ?? {};
+  if (typeof info !== "object" || info === null || typeof provider?.request !== "function") return null;
+  if (typeof info.uuid !== "string" || typeof info.name !== "string") return null;
+  const name = info.name.replace(/\s+/g, " ").trim().slice(0, NAME_CHARS_MAX);
+  if (!name || !info.uuid) return null;
+  return { id: info.uuid, name, icon: safeIcon(info.icon), provider };
+}
+
+/** A picture that came along as data, and nothing that would be fetched from somewhere. */
+export function safeIcon(icon) {
+  const isData = typeof icon === "string" && icon.length <= ICON_CHARS_MAX && ICON.test(icon);
+  return isData ? icon : null;
+}
+
+/** Calls `found` for each wallet that announces itself, now or later, and once each. */
+export function discover(window, found) {
+  const known = new Set();
+  const add = (wallet) => {
+    if (!wallet || known.has(wallet.id) || known.size >= WALLETS_MAX) return;
+    known.add(wallet.id);
+    found(wallet);
+  };
+  window.addEventListener("eip6963:announceProvider", (event) => add(described(event.detail)));
+  window.dispatchEvent(new window.Event("eip6963:requestProvider"));
+  window.setTimeout(() => {
+    if (known.size === 0) {
+      const info = { uuid: "legacy", name: "Wallet of this browser" };
+      add(described({ info, provider: window.ethereum }));
+    }
+  }, LEGACY_WAIT_MS);
+}
+
+/** What a wallet's refusal means, in a sentence. Codes are those of EIP-1193 and EIP-1474. */
+export function reason(error) {
+  if (error instanceof Refusal) return error.message;
+  switch (codeOf(error)) {
+    case 4001:
+    case "ACTION_REJECTED":
+      return "You declined in the wallet. Nothing was done.";
+    case 4100:
+      return "The wallet does not let this page use that account. Allow it in the wallet and try again.";
+    case 4200:
+    case -32601:
+      return "This wallet cannot do that. Try another one, or do it by hand below.";
+    case 4900:
+    case 4901:
+      return "The wallet has no connection to its chain. Try again once it has.";
+    case -32002:
+      return "The wallet is waiting for an answer already. Open it and answer there.";
+    default: {
+      const words = typeof error?.message === "string" ? error.message : "";
+      const clipped = words.replace(/\s+/g, " ").trim().slice(0, WORDS_CHARS_MAX);
+      return clipped ? `The wallet says: ${clipped}` : "The wallet refused without a reason.";
+    }
+  }
+}
+
+function codeOf(error) {
+  return error?.data?.originalError?.code ?? error?.code;
+}
+
+async function chooseAccount(provider) {
+  const accounts = await provider.request({ method: "eth_requestAccounts" });
+  const account = Array.isArray(accounts) ? accounts[0] : undefined;
+  if (typeof account !== "string" || !ADDRESS.test(account)) {
+    throw new Refusal("The wallet gave no account.");
+  }
+  return account;
+}
+
+async function chainOf(provider) {
+  const chainId = await provider.request({ method: "eth_chainId" });
+  // Some give a number, some a text of either base.
+  return /^(0x[0-9a-f]+|[0-9]+)$/i.test(String(chainId)) ? BigInt(chainId) : null;
+}
+
+/** Brings the wallet onto the chain of the offer, and believes it only when it says so itself. */
+async function switchChain(provider, offer) {
+  const wanted = BigInt(offer.chainId);
+  if ((await chainOf(provider)) === wanted) return;
+  try {
+    await provider.request({
+      method: "wallet_switchEthereumChain",
+      params: [{ chainId: quantity(wanted) }],
+    });
+  } catch (error) {
+    if (codeOf(error) === 4902) {
+      const words = `Your wallet does not know ${offer.chainTitle} (chain ${wanted}).`;
+      throw new Refusal(`${words} Add it in the wallet and try again.`);
+    }
+    throw error;
+  }
+  if ((await chainOf(provider)) !== wanted) {
+    throw new Refusal(`The wallet is on another chain. Switch it to ${offer.chainTitle} and try again.`);
+  }
+}
+
+// --- what a person does -----------------------------------------------------------------------------------------
+
+/** Asks our own server for something, with the word that only our pages know. */
+export async function post(fetch, csrf, path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      credentials: "same-origin",
+      headers: { "content-type": "application/json", "x-csrf-token": csrf },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Refusal("The server cannot be reached. Try again in a moment.");
+  }
+  const document = await response.json().catch(() => null);
+  if (response.ok && document) return document;
+  if (response.status === 401) {
+    throw new Refusal("You are not logged in any more. Log in again.");
+  }
+  throw new Refusal(document?.error?.message ?? `The server answered with ${response.status}.`);
+}
+
+/** Links a wallet: it signs our message, and the server looks at the signature. `chains` has names by their numbers. */
+export async function link({ provider, chains, ask, say }) {
+  say("Answer in your wallet: choose an account.");
+  const address = await chooseAccount(provider);
+  const current = await chainOf(provider);
+  // It matters to contracts only, and those live where the wallet is.
+  const chain = chains.find((known) => BigInt(known.id) === current) ?? chains[0];
+  if (!chain) throw new Refusal("No chain is offered at the moment.");
+  const { message } = await ask("/api/v1/wallets/challenge", { chain: chain.name, address });
+  say("Read the message in your wallet and sign it. No transaction is sent, and it costs nothing.");
+  const bytes = new TextEncoder().encode(message);
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const signature = await provider.request({ method: "personal_sign", params: [`0x${hex}`, address] });
+  if (typeof signature !== "string" || !HEX.test(signature)) {
+    throw new Refusal("The wallet gave no signature.");
+  }
+  say("The signature is being checked.");
+  return ask("/api/v1/wallets", { message, signature });
+}
+
+/** Pays: sends the transaction and submits its hash. `sent` is called with the hash as soon as there is one. */
+export async function pay({ provider, offer, written, ask, say, sent }) {
+  const amount = parseAmount(written, offer.decimals);
+  say("Answer in your wallet: choose the account that pays.");
+  const from = await chooseAccount(provider);
+  const isProven = offer.proven.some((address) => address.toLowerCase() === from.toLowerCase());
+  if (offer.needsProof && !isProven) {
+    const words = `${from} is not linked to your account, so its payment could not be told to be yours.`;
+    throw new Refusal(`${words} Link it on the page of wallets first.`);
+  }
+  await switchChain(provider, offer);
+  say(`Confirm the payment of ${written.trim()} ${offer.symbol} in your wallet.`);
+  const params = [transaction(offer, from, amount)];
+  const hash = await provider.request({ method: "eth_sendTransaction", params });
+  if (typeof hash !== "string" || !TX_HASH.test(hash)) {
+    throw new Refusal("The wallet gave no transaction hash. If it has sent the payment, submit the hash below.");
+  }
+  sent(hash);
+  say("The payment was sent. It is being submitted.");
+  try {
+    return await ask("/api/v1/deposits", { chain: offer.chain, tx_hash: hash });
+  } catch (error) {
+    const words = `The payment was sent as ${hash}, but its hash could not be submitted: ${reason(error)}`;
+    throw new Refusal(`${words} Do not pay again; submit the hash below.`);
+  }
+}
+
+// --- the page ---------------------------------------------------------------------------------------------------
+
+/** The chains in `data-chains`, written as `base:8453 ethereum:1`. */
+export function chainsOf(text) {
+  const parts = text.split(/\s+/).map((part) => /^(.+):([0-9]+)$/.exec(part));
+  return parts.filter(Boolean).map(([, name, id]) => ({ name, id }));
+}
+
+/** What an option of the list of coins says about paying in it. */
+export function offerOf(option, proven) {
+  const { chain, chainId, chainTitle, payee, token, decimals, symbol, needsProof } = option.dataset;
+  return {
+    chain,
+    chainId,
+    chainTitle,
+    payee,
+    token: token || null,
+    decimals: Number.parseInt(decimals, 10),
+    symbol,
+    needsProof: needsProof === "true",
+    proven: proven.split(/\s+/).filter(Boolean),
+  };
+}
+
+/** A part of the page where wallets are listed and something is done with the one that is chosen. */
+class Panel {
+  constructor(window, element) {
+    const { document } = window;
+    this.window = window;
+    this.element = element;
+    this.list = element.querySelector("[data-wallets]");
+    this.status = element.querySelector("[role=status]");
+    const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
+    this.ask = (path, body) => post(window.fetch.bind(window), csrf, path, body);
+    this.say = (words) => {
+      this.status.textContent = words;
+    };
+    element.hidden = false;
+    if (this.list.children.length === 0) {
+      this.say("Looking for wallets in this browser.");
+      const none = "No wallet was found in this browser. It can be done by hand below.";
+      window.setTimeout(() => this.list.children.length === 0 && this.say(none), LEGACY_WAIT_MS * 2);
+    }
+  }
+
+  add(wallet) {
+    const { document } = this.window;
+    if (this.list.children.length === 0) this.say("");
+    const button = document.createElement("button");
+    button.type = "button";
+    if (wallet.icon) {
+      const icon = document.createElement("img");
+      icon.src = wallet.icon;
+      icon.alt = "";
+      icon.width = 24;
+      icon.height = 24;
+      button.append(icon);
+    }
+    button.append(`${this.element.dataset.verb} ${wallet.name}`);
+    button.addEventListener("click", () => this.run(wallet.provider, button));
+    const item = document.createElement("li");
+    item.append(button);
+    this.list.append(item);
+  }
+
+  async run(provider, button) {
+    if (this.element.getAttribute("aria-busy") === "true") return;
+    this.setBusy(true);
+    try {
+      const path = await this.act(provider);
+      this.say("Done.");
+      this.window.location.assign(path);
+    } catch (error) {
+      this.say(reason(error));
+      this.setBusy(false);
+      // A disabled button has lost the keyboard.
+      button.focus();
+    }
+  }
+
+  setBusy(isBusy) {
+    this.element.setAttribute("aria-busy", String(isBusy));
+    for (const control of this.element.querySelectorAll("button, input, select")) {
+      control.disabled = isBusy;
+    }
+  }
+
+  async act(provider) {
+    const { dataset } = this.element;
+    if (dataset.wallet === "link") {
+      await link({ provider, chains: chainsOf(dataset.chains), ask: this.ask, say: this.say });
+      return "/wallets";
+    }
+    const option = this.element.querySelector("select").selectedOptions[0];
+    const offer = offerOf(option, dataset.proven);
+    const written = this.element.querySelector("input").value;
+    const sent = (hash) => this.note(hash, offer.chain);
+    const claim = await pay({ provider, offer, written, ask: this.ask, say: this.say, sent });
+    return `/deposits/${encodeURIComponent(claim.id)}`;
+  }
+
+  /** Keeps the hash in the form below, should anything go wrong from here on. */
+  note(hash, chain) {
+    const form = this.window.document.querySelector("form[data-claim]");
+    if (!form) return;
+    form.elements.tx_hash.value = hash;
+    form.elements.chain.value = chain;
+  }
+}
+
+/** Brings the panels of a page to life. */
+export function start(window) {
+  const elements = window.document.querySelectorAll("[data-wallet]");
+  const panels = Array.from(elements, (element) => new Panel(window, element));
+  if (panels.length > 0) {
+    discover(window, (wallet) => panels.forEach((panel) => panel.add(wallet)));
+  }
+}
+
+if (typeof window !== "undefined") start(window);

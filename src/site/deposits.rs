@@ -1,0 +1,246 @@
+//! `/deposits`: where to pay, what was paid, and what each payment waits for.
+
+mod offer;
+mod stand;
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::choice::Choice;
+use super::fault::Fault;
+use super::layout::Frame;
+use super::show::Moment;
+use super::visit::Visit;
+use super::{Site, visit};
+use crate::api::deposits::document::{Chains, Deposit, DepositOrClaim};
+use crate::api::deposits::{self as api, options};
+use crate::config::Chain;
+use crate::db::deposit_claims;
+use crate::db::deposits as rows;
+use crate::db::{AnyConnection, chains, wallets};
+use crate::deposits::claims::{self, Submitted};
+use crate::deposits::{DepositError, addresses};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::{EvmAddress, TxHash};
+use crate::domain::ids::AccountId;
+use offer::Offer;
+use stand::{Fact, Stand};
+
+/// Deposits on a page, and hashes.
+const PAGE: i64 = 20;
+
+#[derive(Template)]
+#[template(path = "deposits.html")]
+struct DepositsPage {
+    frame: Frame,
+    offers: Vec<Offer>,
+    /// The account's proven wallets, with spaces between.
+    proven: String,
+    /// Some offer has no address but the common one.
+    needs_proof: bool,
+    chains: Vec<Choice>,
+    tx_hash: String,
+    refusal: Option<String>,
+    deposits: Vec<Stand>,
+    claims: Vec<Stand>,
+    /// The id of the last deposit here, if older ones follow.
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "deposit.html")]
+struct DepositPage {
+    frame: Frame,
+    deposit: Stand,
+    facts: Vec<Fact>,
+    block_time: Option<Moment>,
+    created_at: Moment,
+    updated_at: Moment,
+    is_claim: bool,
+    /// What a claim has found.
+    found: Vec<Stand>,
+}
+
+/// `GET /deposits`
+pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let before = Some(visit.query().word("before").to_owned()).filter(|id| !id.is_empty());
+        let page = list_page(&site, visit, before, (String::new(), String::new(), None)).await?;
+        visit.page(&page)
+    })
+    .await
+}
+
+/// What the list is made of.
+struct Found {
+    own: Option<EvmAddress>,
+    proven: Vec<EvmAddress>,
+    deposits: Vec<Deposit>,
+    has_more: bool,
+    claims: Vec<crate::api::deposits::document::Claim>,
+    stands: Vec<chains::ChainRow>,
+}
+
+async fn list_page(
+    site: &Site,
+    visit: &Visit<'_>,
+    before: Option<String>,
+    (chain, tx_hash, refusal): (String, String, Option<String>),
+) -> Result<DepositsPage, Fault> {
+    let (account_id, now) = (visit.person()?.account_id(), site.now());
+    let configured = site.settings().chains.clone();
+    let xpub = site.settings().deposits.account_xpub.clone().filter(|_| !configured.is_empty());
+    let read = move |conn: &mut AnyConnection| {
+        let own = match xpub {
+            Some(xpub) => Some(addresses::of_account(conn, &xpub, account_id, now)?),
+            None => None,
+        };
+        find(conn, &configured, account_id, own, before.as_deref())
+    };
+    let found = site.run(read).await?.ok_or(Fault::NotFound)?;
+    let configured = &site.settings().chains;
+    let offers = options::offers(configured, found.own, found.stands);
+    let offers: Vec<Offer> = offers.into_iter().map(Offer::of).collect();
+    let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
+    let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
+    Ok(DepositsPage {
+        frame: visit.frame("Deposits"),
+        needs_proof: offers.iter().any(|offer| offer.needs_proof),
+        offers,
+        proven: proven.join(" "),
+        chains: Choice::list(names, &chain),
+        tx_hash,
+        refusal,
+        next: found.deposits.last().filter(|_| found.has_more).map(|last| last.id.clone()),
+        deposits: found.deposits.iter().map(|deposit| Stand::of_deposit(deposit, configured)).collect(),
+        claims: found.claims.iter().map(|claim| Stand::of_claim(claim, configured)).collect(),
+    })
+}
+
+/// `None` where `before` is no deposit of this account.
+fn find(
+    conn: &mut AnyConnection,
+    configured: &[Chain],
+    account_id: AccountId,
+    own: Option<EvmAddress>,
+    before: Option<&str>,
+) -> Result<Option<Found>, DepositError> {
+    let below = match before {
+        None => i64::MAX,
+        Some(id) => match rows::find(conn, id)?.filter(|row| row.account() == Some(account_id)) {
+            Some(row) => row.id,
+            None => return Ok(None),
+        },
+    };
+    // One more tells whether there are more.
+    let mut deposits = rows::of_account(conn, account_id, below, PAGE.saturating_add(1))?;
+    let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let has_more = deposits.len() > most;
+    deposits.truncate(most);
+    let claims = match before {
+        None => deposit_claims::of_account(conn, account_id, i64::MAX, PAGE)?,
+        Some(_) => Vec::new(),
+    };
+    let linked = wallets::of_account(conn, account_id)?;
+    let in_force = linked.iter().filter(|wallet| wallet.ended_at.is_none());
+    let proven = in_force.filter_map(|wallet| EvmAddress::from_slice(&wallet.address)).collect();
+    let stands = chains::all(conn)?;
+    let documents = Chains::new(configured, stands.clone());
+    Ok(Some(Found {
+        own,
+        proven,
+        deposits: deposits.iter().map(|row| documents.deposit(row)).collect(),
+        has_more,
+        claims: claims.iter().map(|claim| documents.claim(claim)).collect(),
+        stands,
+    }))
+}
+
+/// `POST /deposits`: a hash to follow.
+pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let fields = visit.form().await?;
+        let (chain, written) = (fields.word("chain").to_owned(), fields.word("tx_hash").to_owned());
+        let refused = match submit(&site, account_id, &chain, &written).await? {
+            Ok(id) => return visit.see_other(&format!("/deposits/{id}"), None),
+            Err(words) => words,
+        };
+        let page = list_page(&site, visit, None, (chain, written, Some(refused))).await?;
+        visit.page_again(&page)
+    })
+    .await
+}
+
+/// The id of the claim, or why there is none.
+async fn submit(
+    site: &Site,
+    account_id: AccountId,
+    chain: &str,
+    tx_hash: &str,
+) -> Result<Result<String, String>, Fault> {
+    let settings = site.settings();
+    let Some(chain) = settings.chains.iter().find(|known| known.name == chain) else {
+        return Ok(Err("Choose one of the chains.".to_owned()));
+    };
+    let tx_hash: TxHash = match tx_hash.parse() {
+        Ok(tx_hash) => tx_hash,
+        Err(error) => return Ok(Err(format!("This is not the hash of a transaction: it {error}."))),
+    };
+    let (chain_id, limits, now) = (chain.chain_id, settings.deposits.clone(), site.now());
+    let (open, recent) = (limits.open_claims_max_per_account, limits.claims_per_hour_per_account);
+    let submit = move |conn: &mut AnyConnection| {
+        claims::submit(conn, account_id, chain_id, tx_hash, &limits, now)
+    };
+    Ok(match site.run(submit).await? {
+        Submitted::Kept(claim) => Ok(claim.public_id),
+        Submitted::TooManyOpen => Err(format!(
+            "You have {open} hashes that are still being looked up. Wait for one of them."
+        )),
+        Submitted::TooManyRecent => {
+            Err(format!("You have submitted {recent} hashes within the hour. Wait a while."))
+        }
+    })
+}
+
+/// `GET /deposits/{id}`: a deposit, or a hash that was submitted.
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let id = visit.part("id").to_owned();
+        let configured = site.settings().chains.clone();
+        let read = move |conn: &mut AnyConnection| api::find(conn, &configured, account_id, &id);
+        let found = site.run(read).await?.ok_or(Fault::NotFound)?;
+        let configured = &site.settings().chains;
+        let page = match &found {
+            DepositOrClaim::Deposit(deposit) => DepositPage {
+                frame: visit.frame("Deposit"),
+                deposit: Stand::of_deposit(deposit, configured),
+                facts: stand::facts_of_deposit(deposit),
+                block_time: Some(Moment(deposit.block_time.0)),
+                created_at: Moment(deposit.created_at.0),
+                updated_at: Moment(deposit.updated_at.0),
+                is_claim: false,
+                found: Vec::new(),
+            },
+            DepositOrClaim::Claim(claim) => DepositPage {
+                frame: visit.frame("Transaction"),
+                deposit: Stand::of_claim(claim, configured),
+                facts: stand::facts_of_claim(claim),
+                block_time: None,
+                created_at: Moment(claim.created_at.0),
+                updated_at: Moment(claim.updated_at.0),
+                is_claim: true,
+                found: claim
+                    .deposits
+                    .iter()
+                    .flatten()
+                    .map(|deposit| Stand::of_deposit(deposit, configured))
+                    .collect(),
+            },
+        };
+        visit.page(&page)
+    })
+    .await
+}

@@ -1,0 +1,117 @@
+//! Why there is no page, as a page: with the way home, and words that help.
+
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::layout::Frame;
+use crate::db::DbError;
+use crate::domain::api_error::ApiError;
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The form is none, or not complete.
+    Form,
+    /// Somebody has to log in first. Answered with the way there, not with a page.
+    LogIn,
+    /// The form does not come from a page that we made for this visitor.
+    Origin,
+    NotFound,
+    /// The path is offered with another method.
+    Method,
+    /// The form did not arrive in time.
+    Slow,
+    TooLarge,
+    TooMany {
+        retry_after_secs: u64,
+    },
+    /// Ours to mend. The cause is logged.
+    Internal,
+    /// Worth trying again.
+    Unavailable,
+}
+
+/// The page of a fault.
+#[derive(Template)]
+#[template(path = "fault.html")]
+pub(super) struct FaultPage {
+    pub(super) frame: Frame,
+    pub(super) status: u16,
+    pub(super) heading: &'static str,
+    pub(super) advice: &'static str,
+}
+
+impl Fault {
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::Form => StatusCode::BAD_REQUEST,
+            Self::LogIn => StatusCode::UNAUTHORIZED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Heading and advice.
+    pub(super) const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Form => {
+                ("That form could not be read", "Go back, reload the page and send it again.")
+            }
+            Self::LogIn => ("Please log in", "This page is for people with an account."),
+            Self::Origin => (
+                "This form has expired",
+                "Nothing was changed. Go back, reload the page and send it again. If it happens \
+                 again, check that your browser keeps cookies of this site.",
+            ),
+            Self::NotFound => (
+                "There is nothing here",
+                "The address may be mistyped, or what it names may be gone.",
+            ),
+            Self::Method => ("That does not work here", "Go back and use the buttons of the page."),
+            Self::Slow => ("That took too long", "The form did not arrive in time. Send it again."),
+            Self::TooLarge => ("That is too much", "The form was larger than any of ours."),
+            Self::TooMany { .. } => ("Too many requests", "Wait a minute and try again."),
+            Self::Internal => (
+                "Something is broken",
+                "It is our fault, and it is noted. If it stays, write to the support address below.",
+            ),
+            Self::Unavailable => (
+                "Not available right now",
+                "Please try again in a minute. Nothing that was paid or used is lost.",
+            ),
+        }
+    }
+}
+
+impl From<DbError> for Fault {
+    fn from(error: DbError) -> Self {
+        tracing::error!(error = %error, "a page cannot be made");
+        Self::Unavailable
+    }
+}
+
+impl From<askama::Error> for Fault {
+    fn from(error: askama::Error) -> Self {
+        tracing::error!(error = %error, "a template cannot be filled in");
+        Self::Internal
+    }
+}
+
+/// What reading a body and counting requests may refuse.
+impl From<ApiError> for Fault {
+    fn from(error: ApiError) -> Self {
+        match error.status {
+            408 => Self::Slow,
+            413 => Self::TooLarge,
+            429 => Self::TooMany { retry_after_secs: error.retry_after_secs.unwrap_or(1) },
+            400 | 415 => Self::Form,
+            _ => Self::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! `/keys`: API keys as their owner handles them. A new one is shown on the answer to its form, and never again.
+
+mod form;
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::fault::Fault;
+use super::layout::Frame;
+use super::note::Note;
+use super::show::{Dollars, Moment};
+use super::visit::Visit;
+use super::{Site, visit};
+use crate::accounts::keys::{self, KeyError, NewKey};
+use crate::db::api_keys::ApiKeyRow;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::ApiKeyId;
+use crate::domain::key_limits::KeyState;
+use crate::domain::mail::BudgetPeriod;
+use crate::domain::money::NanoUsd;
+use form::KeyForm;
+
+#[derive(Template)]
+#[template(path = "keys.html")]
+struct KeysPage {
+    frame: Frame,
+    keys: Vec<Key>,
+    form: KeyForm,
+    refusal: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "key.html")]
+struct KeyPage {
+    frame: Frame,
+    key: Key,
+    form: KeyForm,
+    refusal: Option<String>,
+    /// What is wrong with the wish to revoke it.
+    revoke_refusal: Option<&'static str>,
+}
+
+#[derive(Template)]
+#[template(path = "key_made.html")]
+struct KeyMadePage {
+    frame: Frame,
+    id: String,
+    name: String,
+    secret: String,
+}
+
+/// A key as pages show it.
+struct Key {
+    id: String,
+    name: String,
+    state: &'static str,
+    state_title: &'static str,
+    /// What the state means for the next request.
+    state_words: &'static str,
+    month_spent: Dollars,
+    monthly_budget: Option<Dollars>,
+    spent: Dollars,
+    total_budget: Option<Dollars>,
+    models: String,
+    expires_at: Option<Moment>,
+    last_used_at: Option<Moment>,
+    created_at: Moment,
+    is_revoked: bool,
+}
+
+impl Key {
+    fn of(row: &ApiKeyRow, now: UnixMillis) -> Self {
+        let (limits, spending) = (row.limits(), row.spending());
+        let moment = |millis| Moment(UnixMillis::from_millis(millis));
+        let state = row.state(now);
+        let (state_title, state_words) = words(state);
+        Self {
+            id: row.public_id.clone(),
+            name: row.name.clone(),
+            state: state.as_str(),
+            state_title,
+            state_words,
+            month_spent: Dollars(spending.month_spent_at(now)),
+            monthly_budget: limits.monthly_budget.map(Dollars),
+            spent: Dollars(spending.spent),
+            total_budget: limits.total_budget.map(Dollars),
+            models: limits.models.map_or_else(|| "all".to_owned(), |models| models.join(", ")),
+            expires_at: limits.expires_at.map(Moment),
+            last_used_at: row.last_used_at.map(moment),
+            created_at: moment(row.created_at),
+            is_revoked: state == KeyState::Revoked,
+        }
+    }
+}
+
+/// Title and meaning of a state.
+const fn words(state: KeyState) -> (&'static str, &'static str) {
+    match state {
+        KeyState::Active => ("Active", "It may ask."),
+        KeyState::Paused(BudgetPeriod::Month) => (
+            "Paused",
+            "Its monthly budget is used up. It goes on by itself when the next month begins (UTC), or once you raise the budget.",
+        ),
+        KeyState::Paused(BudgetPeriod::Total) => {
+            ("Paused", "Its total budget is used up. It goes on once you raise the budget.")
+        }
+        KeyState::Expired => ("Expired", "Its time is over. Give it a later end to use it again."),
+        KeyState::Revoked => ("Revoked", "It is refused for good."),
+    }
+}
+
+/// `GET /keys`
+pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let form = KeyForm::blank(&site.settings().prices);
+        let page = list_page(&site, visit, form, None).await?;
+        visit.page(&page)
+    })
+    .await
+}
+
+async fn list_page(
+    site: &Site,
+    visit: &Visit<'_>,
+    form: KeyForm,
+    refusal: Option<String>,
+) -> Result<KeysPage, Fault> {
+    let (account_id, now) = (visit.person()?.account_id(), site.now());
+    let rows = site.run(move |conn| keys::list(conn, account_id)).await?;
+    // Those that still count come first, the latest at the top.
+    let mut keys: Vec<Key> = rows.iter().rev().map(|row| Key::of(row, now)).collect();
+    keys.sort_by_key(|key| key.is_revoked);
+    Ok(KeysPage { frame: visit.frame("API keys"), keys, form, refusal })
+}
+
+/// `POST /keys`
+pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let fields = visit.form().await?;
+        let form = KeyForm::sent(&fields, &site.settings().prices);
+        let limits = match form.limits() {
+            Ok(limits) => limits,
+            Err(words) => {
+                let page = list_page(&site, visit, form, Some(words.to_owned())).await?;
+                return visit.page_again(&page);
+            }
+        };
+        let new = NewKey { name: form.name.clone(), limits };
+        let (prices, now) = (site.settings().prices.clone(), site.now());
+        let most = site.settings().accounts.keys_max_per_account;
+        let issued = site
+            .attempt(move |conn| keys::issue(conn, account_id, &new, (&prices, most), now))
+            .await?;
+        match issued {
+            Ok(issued) => visit.page(&KeyMadePage {
+                frame: visit.frame("Your new key"),
+                id: issued.row.public_id,
+                name: issued.row.name,
+                secret: issued.key.reveal().to_owned(),
+            }),
+            Err(error) => {
+                let words = told(error)?;
+                let page = list_page(&site, visit, form, Some(words)).await?;
+                visit.page_again(&page)
+            }
+        }
+    })
+    .await
+}
+
+/// `GET /keys/{id}`
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let row = find(&site, visit).await?;
+        let form = KeyForm::of(&row, &site.settings().prices);
+        visit.page(&key_page(&site, visit, &row, form, None))
+    })
+    .await
+}
+
+/// `POST /keys/{id}`
+pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let fields = visit.form().await?;
+        let row = find(&site, visit).await?;
+        let prices = site.settings().prices.clone();
+        let form = KeyForm::sent(&fields, &prices);
+        let change = match form.change_of(&KeyForm::of(&row, &prices)) {
+            Ok(change) => change,
+            Err(words) => {
+                let page = key_page(&site, visit, &row, form, Some(words.to_owned()));
+                return visit.page_again(&page);
+            }
+        };
+        let (id, now) = (row.public_id.clone(), site.now());
+        let changed = site
+            .attempt(move |conn| keys::change(conn, account_id, &id, &change, &prices, now))
+            .await?;
+        match changed {
+            Ok(changed) => {
+                site.parts.api.keys.forget(ApiKeyId(changed.id));
+                let location = format!("/keys/{}", changed.public_id);
+                visit.see_other(&location, Some(Note::KeyChanged))
+            }
+            Err(error) => {
+                let words = told(error)?;
+                visit.page_again(&key_page(&site, visit, &row, form, Some(words)))
+            }
+        }
+    })
+    .await
+}
+
+/// `POST /keys/{id}/revoke`
+pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let fields = visit.form().await?;
+        let row = find(&site, visit).await?;
+        if !fields.has("sure") {
+            let form = KeyForm::of(&row, &site.settings().prices);
+            let mut page = key_page(&site, visit, &row, form, None);
+            page.revoke_refusal = Some("Tick the box if you are sure: this cannot be undone.");
+            return visit.page_again(&page);
+        }
+        let (id, now) = (row.public_id, site.now());
+        let revoked = site.attempt(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
+        let revoked = revoked.map_err(|error| match told(error) {
+            Ok(_) => Fault::NotFound,
+            Err(fault) => fault,
+        })?;
+        site.parts.api.keys.forget(ApiKeyId(revoked.id));
+        visit.see_other("/keys", Some(Note::KeyRevoked))
+    })
+    .await
+}
+
+/// The key that the path names, if it is the visitor's.
+async fn find(site: &Site, visit: &Visit<'_>) -> Result<ApiKeyRow, Fault> {
+    let account_id = visit.person()?.account_id();
+    let id = visit.part("id").to_owned();
+    let found = site.attempt(move |conn| keys::show(conn, account_id, &id)).await?;
+    found.map_err(|error| match told(error) {
+        Ok(_) => Fault::NotFound,
+        Err(fault) => fault,
+    })
+}
+
+fn key_page(
+    site: &Site,
+    visit: &Visit<'_>,
+    row: &ApiKeyRow,
+    form: KeyForm,
+    refusal: Option<String>,
+) -> KeyPage {
+    let key = Key::of(row, site.now());
+    let frame = visit.frame(format!("Key {}", key.name));
+    KeyPage { frame, key, form, refusal, revoke_refusal: None }
+}
+
+/// What a refusal says on its form; a fault where nobody can mend it there.
+fn told(error: KeyError) -> Result<String, Fault> {
+    match error {
+        KeyError::Db(error) => Err(error.into()),
+        KeyError::Random(_) => Err(Fault::Unavailable),
+        KeyError::NotFound => Err(Fault::NotFound),
+        other => {
+            let words = other.to_string();
+            let mut letters = words.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            Ok(first.into_iter().chain(letters).chain(['.']).collect())
+        }
+    }
+}

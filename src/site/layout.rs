@@ -1,0 +1,65 @@
+//! What every page has around it: names, links, the style, and who is looking.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::assets::Assets;
+use super::note::Note;
+use crate::config;
+
+/// What is the same on every page of this server.
+pub(super) struct Layout {
+    pub(super) name: String,
+    pub(super) tagline: String,
+    pub(super) description: String,
+    /// The address of this site, without a slash at its end.
+    pub(super) base_url: String,
+    pub(super) support_email: Option<String>,
+    pub(super) may_sign_up: bool,
+    pub(super) assets: Assets,
+}
+
+impl Layout {
+    pub(super) fn new(site: &config::Site, accounts: &config::Accounts) -> Self {
+        Self {
+            name: site.name.clone(),
+            tagline: site.tagline.clone(),
+            description: site.description.clone(),
+            base_url: site.base_url.as_str().to_owned(),
+            support_email: site.support_email.clone(),
+            may_sign_up: accounts.sign_up_open,
+            assets: Assets::new(site.accent),
+        }
+    }
+}
+
+/// What is around one page. Each page's template has one as its field `frame`.
+pub(super) struct Frame {
+    pub(super) site: Arc<Layout>,
+    /// What the page is called, without the site's name.
+    pub(super) title: Cow<'static, str>,
+    /// The path of the request.
+    pub(super) path: String,
+    pub(super) is_logged_in: bool,
+    /// The word that this page's forms send along; none where the page has no form.
+    pub(super) csrf: Option<String>,
+    /// What was done just before.
+    pub(super) note: Option<Note>,
+}
+
+impl Frame {
+    /// The address of one of our own files.
+    pub(super) fn asset(&self, name: &str) -> &str {
+        self.site.assets.url(name)
+    }
+
+    /// The word of the page's forms.
+    pub(super) fn word(&self) -> &str {
+        self.csrf.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the page is that of a link, or below it.
+    pub(super) fn is_at(&self, link: &str) -> bool {
+        self.path.strip_prefix(link).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}

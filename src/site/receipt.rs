@@ -1,0 +1,180 @@
+//! `/usage/{id}`: one request, and what its cost is made of to the nano-dollar.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::fault::Fault;
+use super::layout::Frame;
+use super::show::Count;
+use super::usage::Request;
+use super::{Site, visit};
+use crate::accounts::usage::{self, Explanation};
+use crate::db::books::UsageRow;
+use crate::db::usage_logs::{self, UsageOfKey};
+use crate::domain::price_list::PriceList;
+use crate::domain::receipt::{Factor, Item, Receipt};
+use crate::domain::usage_record::Ending;
+
+#[derive(Template)]
+#[template(path = "receipt.html")]
+struct ReceiptPage {
+    frame: Frame,
+    request: Request,
+    served_model: String,
+    kind: &'static str,
+    ending: &'static str,
+    first_byte: String,
+    latency: String,
+    price_version: String,
+    is_estimated: bool,
+    itemised: Option<Itemised>,
+    /// Why there are no lines.
+    unexplained: Option<&'static str>,
+    counts: Vec<(&'static str, Count)>,
+}
+
+/// A receipt, written out.
+struct Itemised {
+    lines: Vec<Line>,
+    /// What rounding has added, if anything.
+    rounding: Option<String>,
+    factors: Vec<Multiplied>,
+    is_long_prompt: bool,
+}
+
+struct Line {
+    name: &'static str,
+    count: String,
+    price: String,
+    per: Count,
+    amount: String,
+}
+
+struct Multiplied {
+    number: String,
+    why: String,
+}
+
+/// `GET /usage/{id}`
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let id = visit.part("id").to_owned();
+        let found = site.run(move |conn| usage_logs::find(conn, account_id, &id)).await?;
+        let found = found.ok_or(Fault::NotFound)?;
+        visit.page(&page(visit.frame("Receipt"), &found, &site.settings().prices))
+    })
+    .await
+}
+
+fn page(frame: Frame, found: &UsageOfKey, prices: &PriceList) -> ReceiptPage {
+    let row = &found.row;
+    let explanation = usage::explain(row, prices);
+    let unexplained = explanation.sentence();
+    let is_stream = row.endpoint == "messages_stream";
+    ReceiptPage {
+        frame,
+        request: Request::from(found),
+        served_model: row.served_model.clone().unwrap_or_else(|| "not reported".to_owned()),
+        kind: if is_stream { "Stream" } else { "One document" },
+        ending: Ending::parse(&row.ending).map_or("", words),
+        first_byte: row.first_byte_ms.map_or_else(|| "no content".to_owned(), millis),
+        latency: millis(row.latency_ms),
+        price_version: row.price_version.clone(),
+        is_estimated: row.is_estimated,
+        unexplained,
+        counts: counts(row),
+        itemised: match explanation {
+            Explanation::Itemised(receipt) => Some(itemised(&receipt)),
+            _ => None,
+        },
+    }
+}
+
+fn itemised(receipt: &Receipt) -> Itemised {
+    let lines = receipt.lines.iter().map(|line| Line {
+        name: item(line.item),
+        count: Count(i64::try_from(line.count).unwrap_or(i64::MAX)).to_string(),
+        price: format!("${}", line.price),
+        per: Count(i64::try_from(line.per).unwrap_or(i64::MAX)),
+        amount: format!("${}", line.amount),
+    });
+    let factors = receipt
+        .factors
+        .iter()
+        .map(|factor| Multiplied { number: factor.to_string(), why: why(factor) });
+    Itemised {
+        lines: lines.collect(),
+        rounding: (!receipt.rounding.is_zero()).then(|| format!("${}", receipt.rounding)),
+        factors: factors.collect(),
+        is_long_prompt: receipt.is_long_prompt,
+    }
+}
+
+fn why(factor: &Factor) -> String {
+    let what = match factor.of {
+        "inference_geo" => "place of inference",
+        "speed" => "speed",
+        "service_tier" => "service tier",
+        other => other,
+    };
+    format!("the {what} is “{}”", factor.value)
+}
+
+const fn item(item: Item) -> &'static str {
+    match item {
+        Item::Input => "Input tokens",
+        Item::Output => "Output tokens",
+        Item::CacheWrite5m => "Tokens written to the 5-minute cache",
+        Item::CacheWrite1h => "Tokens written to the 1-hour cache",
+        Item::CacheRead => "Tokens read from the cache",
+        Item::WebSearch => "Web searches",
+    }
+}
+
+/// What was counted, where it does not explain the cost.
+fn counts(row: &UsageRow) -> Vec<(&'static str, Count)> {
+    [
+        (Item::Input, row.input_tokens),
+        (Item::Output, row.output_tokens),
+        (Item::CacheWrite5m, row.cache_write_5m_tokens),
+        (Item::CacheWrite1h, row.cache_write_1h_tokens),
+        (Item::CacheRead, row.cache_read_tokens),
+        (Item::WebSearch, row.web_searches),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(what, count)| (item(what), Count(count)))
+    .collect()
+}
+
+fn millis(millis: i64) -> String {
+    format!("{} ms", Count(millis))
+}
+
+/// How an exchange ended, for the person who pays for it.
+const fn words(ending: Ending) -> &'static str {
+    match ending {
+        Ending::E1 => "Complete.",
+        Ending::E2 => "The upstream refused it.",
+        Ending::E3 => "The upstream could not be reached, or did not begin to answer in time.",
+        Ending::E3j => "The answer did not begin in time, and was read to its end without you.",
+        Ending::E3x => "The upstream's answer could not be read.",
+        Ending::E4 => "The upstream began with an error.",
+        Ending::E5 => "The upstream ended it with an error. What was delivered before is charged.",
+        Ending::E6 => "The upstream cut it short. What was delivered before is charged.",
+        Ending::E7 => "The upstream fell silent. What was delivered before is charged.",
+        Ending::E8 => "Your program left. What was delivered before is charged.",
+        Ending::E9 => "Your program left before the answer came, which the upstream charges all the same.",
+        Ending::E10 => "Complete, but the upstream did not report what it used.",
+        Ending::E11 => "The service was stopped. What was delivered before is charged.",
+        Ending::E12 => "The service failed. What was known to be delivered before is charged.",
+        Ending::E13 => "The upstream refused the operator's credential.",
+        Ending::E14 => "The service failed in between.",
+        Ending::E15 => "Your program stopped reading. What was delivered before is charged.",
+        Ending::E16 => "It could not be put on record in time, so the end was held back.",
+        Ending::E17 => "It took longer than requests may.",
+        Ending::E18 => "Your balance or the key's budget ran out while it ran.",
+    }
+}

@@ -1,0 +1,80 @@
+//! The URL table of the website, and what becomes of paths that nothing serves.
+
+use actix_web::http::Method;
+use actix_web::http::header::ACCEPT;
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
+
+use super::fault::Fault;
+use super::{Site, assets, home, visit};
+use crate::gateway::{Gateway, respond};
+
+/// Adds the routes. The last of all tables: it has the answer to unknown paths.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .service(page("/", home::show))
+        .service(page("/assets/{name}", assets::show))
+        .default_service(web::route().to(unknown));
+}
+
+/// A path with a page.
+fn page<F, Args>(path: &str, show: F) -> Resource
+where
+    F: Handler<Args, Output = HttpResponse> + Copy,
+    Args: actix_web::FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(show))
+        .route(web::head().to(show))
+        .default_service(web::route().to(wrong_method))
+}
+
+/// A path with a page whose form is sent back to it.
+fn form<F, G, Args>(path: &str, show: F, send: G) -> Resource
+where
+    F: Handler<Args, Output = HttpResponse> + Copy,
+    G: Handler<Args, Output = HttpResponse>,
+    Args: actix_web::FromRequest + 'static,
+{
+    page(path, show).route(web::post().to(send))
+}
+
+/// A path that only takes what a form sends.
+fn action<F, Args>(path: &str, send: F) -> Resource
+where
+    F: Handler<Args, Output = HttpResponse>,
+    Args: actix_web::FromRequest + 'static,
+{
+    web::resource(path).route(web::post().to(send)).default_service(web::route().to(wrong_method))
+}
+
+async fn wrong_method(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |_| Err(Fault::Method)).await
+}
+
+/// A page for browsers; for programs, and below the interfaces, the error that they can read.
+async fn unknown(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+    gateway: Data<Gateway>,
+) -> HttpResponse {
+    if is_browser(&http) {
+        visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await
+    } else {
+        respond::not_found(http, payload, gateway).await
+    }
+}
+
+fn is_browser(http: &HttpRequest) -> bool {
+    let path = http.path();
+    let is_interface = ["/v1", "/api"].iter().any(|root| {
+        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    let takes_pages = http
+        .headers()
+        .get_all(ACCEPT)
+        .filter_map(|accept| accept.to_str().ok())
+        .any(|accept| accept.contains("text/html"));
+    !is_interface && takes_pages && *http.method() != Method::OPTIONS
+}

@@ -1,0 +1,107 @@
+//! How figures and moments are written on pages: amounts with every digit, times with their zone.
+
+use std::fmt;
+
+use askama::filters::HtmlSafe;
+use chrono::{DateTime, Utc};
+
+use crate::domain::clock::UnixMillis;
+use crate::domain::money::NanoUsd;
+
+/// An amount with its sign and all its decimals, two at least: `$1.50`, `−$0.000012`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dollars(pub(super) NanoUsd);
+
+impl fmt::Display for Dollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        match text.strip_prefix('-') {
+            Some(digits) => write!(f, "\u{2212}${}", WithCommas(digits)),
+            None => write!(f, "${}", WithCommas(&text)),
+        }
+    }
+}
+
+/// A whole number in groups of three digits: `1,234,567`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub(super) i64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.unsigned_abs().to_string();
+        let sign = if self.0 < 0 { "\u{2212}" } else { "" };
+        write!(f, "{sign}{}", WithCommas(&digits))
+    }
+}
+
+/// Digits with commas before each three of those in front of the point.
+struct WithCommas<'a>(&'a str);
+
+impl fmt::Display for WithCommas<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, fraction) = self.0.split_once('.').unwrap_or((self.0, ""));
+        let length = whole.len();
+        for (at, digit) in whole.chars().enumerate() {
+            if at > 0 && length.saturating_sub(at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+    }
+}
+
+/// A moment as a `<time>` element: UTC to the minute, which a script of ours turns into the reader's zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) UnixMillis);
+
+impl Moment {
+    /// For attributes, to the second.
+    #[must_use]
+    pub(super) fn machine(self) -> String {
+        self.0.to_rfc3339_secs()
+    }
+}
+
+/// What it prints has digits and letters of its own only.
+impl HtmlSafe for Moment {}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = DateTime::<Utc>::from_timestamp_millis(self.0.as_millis()).unwrap_or_default();
+        let text = moment.format("%Y-%m-%d %H:%M UTC");
+        write!(f, "<time datetime=\"{}\">{text}</time>", self.machine())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_every_digit_and_two_decimals_at_least() {
+        let shown = |nanos| Dollars(NanoUsd::from_nanos(nanos)).to_string();
+        assert_eq!(shown(0), "$0.00");
+        assert_eq!(shown(1_500_000_000), "$1.50");
+        assert_eq!(shown(-12_345), "\u{2212}$0.000012345");
+        assert_eq!(shown(1_234_567_891_000_000), "$1,234,567.891");
+        assert_eq!(shown(999_000_000_000), "$999.00");
+    }
+
+    #[test]
+    fn counts_are_in_groups_of_three() {
+        assert_eq!(Count(0).to_string(), "0");
+        assert_eq!(Count(999).to_string(), "999");
+        assert_eq!(Count(1_000).to_string(), "1,000");
+        assert_eq!(Count(-1_234_567).to_string(), "\u{2212}1,234,567");
+    }
+
+    #[test]
+    fn moments_say_their_zone() {
+        let moment = Moment(UnixMillis::from_millis(1_795_348_800_000));
+        assert_eq!(
+            moment.to_string(),
+            "<time datetime=\"2026-11-22T12:00:00Z\">2026-11-22 12:00 UTC</time>"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! One request of a browser: who looks, whether a form is one of ours, and what every answer carries.
+//!
+//! A visitor is a person, by the session in a cookie, or nobody in particular. Forms of both send along a word that follows
+//! from a cookie which other sites can neither read nor, on https, set: of the session's token, or of a token that is
+//! nothing else than that.
+
+mod answer;
+mod cookies;
+mod origin;
+
+use std::borrow::Cow;
+
+use actix_web::cookie::Cookie;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use subtle::ConstantTimeEq;
+
+use super::Site;
+use super::fault::Fault;
+use super::fields::Fields;
+use super::layout::Frame;
+use super::note::Note;
+use crate::accounts::sessions::{self, LiveSession, OpenedSession};
+use crate::api::caller::cookie_token;
+use crate::db::DbError;
+use crate::domain::secret_token::{SecretToken, TokenKind};
+use crate::gateway::body;
+
+pub(super) use answer::{answer, bare};
+
+/// The field with the word.
+const WORD: &str = "csrf";
+
+/// See the module.
+pub(super) struct Visit<'a> {
+    pub(super) site: &'a Site,
+    pub(super) http: &'a HttpRequest,
+    payload: &'a mut Payload,
+    person: Option<Person>,
+    /// What forms of somebody who is not logged in follow from.
+    guest: Option<SecretToken>,
+    note: Option<Note>,
+    /// To be set with the answer.
+    cookies: Vec<Cookie<'static>>,
+}
+
+/// Somebody who is logged in.
+struct Person {
+    session: LiveSession,
+    word: String,
+}
+
+impl Visit<'_> {
+    /// Finds out who looks.
+    async fn recognise(&mut self) -> Result<(), Fault> {
+        let settings = self.site.settings();
+        let Some(token) = cookie_token(self.http, &settings.site) else { return Ok(()) };
+        let (hash, now) = (token.hash(), self.site.now());
+        let accounts = settings.accounts.clone();
+        let find =
+            move |conn: &mut _| Ok::<_, DbError>(sessions::recognise(conn, &hash, &accounts, now)?);
+        let session = self.site.run(find).await?;
+        self.person = session.map(|session| Person { session, word: token.form_word() });
+        Ok(())
+    }
+
+    /// Who is logged in.
+    ///
+    /// # Errors
+    /// [`Fault::LogIn`], which leads to the log-in and back.
+    pub(super) fn person(&self) -> Result<LiveSession, Fault> {
+        self.person.as_ref().map(|person| person.session.clone()).ok_or(Fault::LogIn)
+    }
+
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.person.is_some()
+    }
+
+    /// What stands around a page. Forms of people who are logged in have their word by it.
+    pub(super) fn frame(&self, title: impl Into<Cow<'static, str>>) -> Frame {
+        let word = self.person.as_ref().map(|person| person.word.clone());
+        let guest = || self.guest.as_ref().map(SecretToken::form_word);
+        Frame {
+            site: std::sync::Arc::clone(&self.site.layout),
+            title: title.into(),
+            path: self.http.path().to_owned(),
+            is_logged_in: self.person.is_some(),
+            csrf: word.or_else(guest),
+            note: self.note,
+        }
+    }
+
+    /// The same around a page with a form for people who are not logged in.
+    ///
+    /// # Errors
+    /// [`Fault::Unavailable`] without randomness.
+    pub(super) fn form_frame(
+        &mut self,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Result<Frame, Fault> {
+        if self.person.is_none() && self.guest.is_none() {
+            let token = SecretToken::random(TokenKind::Session).map_err(|_| Fault::Unavailable)?;
+            self.cookies.push(cookies::guest(&self.site.settings().site, &token));
+            self.guest = Some(token);
+        }
+        Ok(self.frame(title))
+    }
+
+    /// The query's fields.
+    pub(super) fn query(&self) -> Fields {
+        Fields::parse(self.http.query_string()).unwrap_or_default()
+    }
+
+    /// A part of the path.
+    pub(super) fn part(&self, name: &str) -> &str {
+        self.http.match_info().get(name).unwrap_or_default()
+    }
+
+    /// The form that was sent, once it is certain that a page of ours made the browser send it.
+    ///
+    /// # Errors
+    /// [`Fault::Origin`], or why it could not be read.
+    pub(super) async fn form(&mut self) -> Result<Fields, Fault> {
+        if !origin::is_ours(self.http, &self.site.settings().site) {
+            return Err(Fault::Origin);
+        }
+        let content_type = self.http.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Fault::Form);
+        }
+        let bytes = body::read(self.http, self.payload, &self.site.form).await?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Fault::Form)?;
+        let fields = Fields::parse(text).ok_or(Fault::Form)?;
+        let word = match (&self.person, cookies::guest_token(self.http, &self.site.settings().site))
+        {
+            (Some(person), _) => person.word.clone(),
+            (None, Some(token)) => token.form_word(),
+            (None, None) => return Err(Fault::Origin),
+        };
+        let is_ours: bool = fields.text(WORD).as_bytes().ct_eq(word.as_bytes()).into();
+        if is_ours { Ok(fields) } else { Err(Fault::Origin) }
+    }
+
+    /// 200 with a page.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] if the template fails.
+    pub(super) fn page(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
+        self.page_with(StatusCode::OK, page)
+    }
+
+    /// 422 with the form's page again: what was sent, and what is wrong with it.
+    ///
+    /// # Errors
+    /// As [`Visit::page`].
+    pub(super) fn page_again(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
+        self.page_with(StatusCode::UNPROCESSABLE_ENTITY, page)
+    }
+
+    fn page_with(&self, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {
+        let text = page.render()?;
+        let mut response = HttpResponse::build(status);
+        response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
+        Ok(response.body(text))
+    }
+
+    /// 303 to a page of ours, which says what was done.
+    #[expect(clippy::unnecessary_wraps, reason = "it ends handlers, as a page does")]
+    pub(super) fn see_other(
+        &mut self,
+        location: &str,
+        note: Option<Note>,
+    ) -> Result<HttpResponse, Fault> {
+        if let Some(note) = note {
+            self.cookies.push(cookies::note(&self.site.settings().site, note));
+        }
+        Ok(HttpResponse::SeeOther().insert_header((LOCATION, location)).finish())
+    }
+
+    /// Gives the browser a session that has just begun, in place of whatever it had.
+    pub(super) fn begin_session(&mut self, session: &OpenedSession) {
+        let now = self.site.now();
+        let site = &self.site.settings().site;
+        self.cookies.push(cookies::session(site, session, now));
+        self.cookies.push(cookies::no_guest(site));
+    }
+
+    /// Takes the session's cookie away.
+    pub(super) fn forget_session(&mut self) {
+        self.cookies.push(cookies::no_session(&self.site.settings().site));
+    }
+}

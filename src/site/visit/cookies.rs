@@ -1,0 +1,70 @@
+//! The cookies of this site, and there are three: a session, what a stranger's forms follow from, and a note for the next
+//! page. None of them is for scripts, for other sites, or for telling people apart who are not logged in.
+
+use actix_web::HttpRequest;
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
+
+use crate::accounts::sessions::OpenedSession;
+use crate::api::caller::session_cookie;
+use crate::config::Site;
+use crate::domain::clock::UnixMillis;
+use crate::domain::secret_token::{SecretToken, TokenKind};
+use crate::site::note::Note;
+
+/// Time for which a form stays good that somebody has opened and not sent.
+const GUEST: Duration = Duration::hours(12);
+/// A note is for the very next page.
+const NOTE: Duration = Duration::minutes(1);
+
+pub(super) fn session(site: &Site, session: &OpenedSession, now: UnixMillis) -> Cookie<'static> {
+    let left = Duration::milliseconds(session.expires_at.millis_since(now));
+    of_ours(site, session_cookie(site), session.token.reveal().to_owned(), left)
+}
+
+pub(super) fn no_session(site: &Site) -> Cookie<'static> {
+    of_ours(site, session_cookie(site), String::new(), Duration::ZERO)
+}
+
+pub(super) fn guest(site: &Site, token: &SecretToken) -> Cookie<'static> {
+    of_ours(site, guest_name(site), token.reveal().to_owned(), GUEST)
+}
+
+pub(super) fn no_guest(site: &Site) -> Cookie<'static> {
+    of_ours(site, guest_name(site), String::new(), Duration::ZERO)
+}
+
+pub(super) fn guest_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
+    SecretToken::parse(TokenKind::Session, http.cookie(guest_name(site))?.value())
+}
+
+pub(super) fn note(site: &Site, note: Note) -> Cookie<'static> {
+    of_ours(site, note_name(site), note.word().to_owned(), NOTE)
+}
+
+pub(super) fn no_note(site: &Site) -> Cookie<'static> {
+    of_ours(site, note_name(site), String::new(), Duration::ZERO)
+}
+
+pub(super) fn noted(http: &HttpRequest, site: &Site) -> Option<Note> {
+    Note::parse(http.cookie(note_name(site))?.value())
+}
+
+/// The prefix makes browsers take it by TLS from this host alone.
+fn guest_name(site: &Site) -> &'static str {
+    if site.base_url.is_https() { "__Host-sluice_form" } else { "sluice_form" }
+}
+
+fn note_name(site: &Site) -> &'static str {
+    if site.base_url.is_https() { "__Host-sluice_note" } else { "sluice_note" }
+}
+
+fn of_ours(site: &Site, name: &'static str, value: String, left: Duration) -> Cookie<'static> {
+    Cookie::build(name, value)
+        .path("/")
+        .http_only(true)
+        .secure(site.base_url.is_https())
+        .same_site(SameSite::Lax)
+        .max_age(left)
+        .finish()
+}

@@ -1,0 +1,187 @@
+//! `/wallets`: the wallets of an account, and two ways to prove one: by the script with a wallet of the browser, or by
+//! hand with whatever signs elsewhere.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::choice::Choice;
+use super::fault::Fault;
+use super::layout::Frame;
+use super::note::Note;
+use super::show::Moment;
+use super::visit::Visit;
+use super::{Site, visit};
+use crate::api::Api;
+use crate::api::wallets as api;
+use crate::db::wallets as rows;
+use crate::deposits::challenge::Origin;
+use crate::deposits::wallets;
+use crate::domain::evm::EvmAddress;
+
+#[derive(Template)]
+#[template(path = "wallets.html")]
+struct WalletsPage {
+    frame: Frame,
+    wallets: Vec<Wallet>,
+    chains: Vec<Choice>,
+    /// For the script: `base:8453 ethereum:1`.
+    chains_text: String,
+    address: String,
+    challenge: Option<Challenge>,
+    refusal: Option<String>,
+}
+
+struct Wallet {
+    id: String,
+    address: String,
+    kind: String,
+    proven_at: Moment,
+    /// When another account proved it.
+    moved_at: Option<Moment>,
+}
+
+/// What is to be signed elsewhere.
+struct Challenge {
+    address: String,
+    message: String,
+    expires_at: Option<Moment>,
+}
+
+/// What was written into the form.
+#[derive(Default)]
+struct Written {
+    chain: String,
+    address: String,
+    refusal: Option<String>,
+}
+
+/// `GET /wallets`
+pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let query = visit.query();
+        let (chain, address) = (query.word("chain").to_owned(), query.word("address").to_owned());
+        let page = page(&site, visit, Written { chain, address, refusal: None }).await?;
+        visit.page(&page)
+    })
+    .await
+}
+
+async fn page(site: &Site, visit: &Visit<'_>, written: Written) -> Result<WalletsPage, Fault> {
+    let account_id = visit.person()?.account_id();
+    let found = site.run(move |conn| rows::of_account(conn, account_id)).await?;
+    let configured = &site.settings().chains;
+    let wallet = |row| {
+        let document = api::document(configured, row);
+        Wallet {
+            id: document.id,
+            address: document.address.unwrap_or_default(),
+            kind: match document.chain {
+                None => "A key, which counts on every chain".to_owned(),
+                Some(chain) => format!("A contract on {chain}"),
+            },
+            proven_at: Moment(document.proven_at.0),
+            moved_at: document.ended_at.map(|at| Moment(at.0)),
+        }
+    };
+    let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
+    let pairs = configured.iter().map(|chain| format!("{}:{}", chain.name, chain.chain_id));
+    Ok(WalletsPage {
+        frame: visit.frame("Wallets"),
+        wallets: found.iter().map(wallet).collect(),
+        chains: Choice::list(names, &written.chain),
+        chains_text: pairs.collect::<Vec<_>>().join(" "),
+        address: written.address,
+        challenge: None,
+        refusal: written.refusal,
+    })
+}
+
+/// `POST /wallets/challenge`: the page with a message to sign elsewhere.
+pub(super) async fn challenge(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let fields = visit.form().await?;
+        let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
+        let settings = site.settings();
+        let chain_id = settings.chains.iter().find(|one| one.name == chain).map(|one| one.chain_id);
+        let wallet = EvmAddress::parse_written(&address);
+        let (chain_id, wallet) = match (chain_id, wallet) {
+            (Some(chain_id), Ok(wallet)) => (chain_id, wallet),
+            (None, _) => {
+                let refusal = Some("Choose one of the chains.".to_owned());
+                let page = page(&site, visit, Written { chain, address, refusal }).await?;
+                return visit.page_again(&page);
+            }
+            (_, Err(error)) => {
+                let refusal = Some(format!("This is not the address of a wallet: it {error}."));
+                let page = page(&site, visit, Written { chain, address, refusal }).await?;
+                return visit.page_again(&page);
+            }
+        };
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        let (lifetime, now) = (settings.deposits.challenge, site.now());
+        let challenged = site
+            .run(move |conn| {
+                wallets::challenge(conn, &origin, account_id, (wallet, chain_id), lifetime, now)
+            })
+            .await?;
+        let Some(message) = challenged else {
+            let refusal = Some("You have asked for many messages within the hour. Wait a while.".to_owned());
+            let page = page(&site, visit, Written { chain, address, refusal }).await?;
+            return visit.page_again(&page);
+        };
+        let mut page = page(&site, visit, Written::default()).await?;
+        page.challenge = Some(Challenge {
+            address: wallet.checksummed(),
+            message: message.to_string(),
+            expires_at: message.expires_at.map(Moment),
+        });
+        visit.page(&page)
+    })
+    .await
+}
+
+/// `POST /wallets/link`: a message, signed elsewhere.
+pub(super) async fn link(
+    http: HttpRequest,
+    payload: Payload,
+    (site, interface): (Data<Site>, Data<Api>),
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let account_id = visit.person()?.account_id();
+        let fields = visit.form().await?;
+        // Forms end lines with two characters; what was signed has one.
+        let message = fields.text("message").replace("\r\n", "\n");
+        let signature = fields.word("signature");
+        match api::link(&interface, account_id, &message, signature).await {
+            Ok(_) => visit.see_other("/wallets", Some(Note::WalletLinked)),
+            Err(refusal) => {
+                let refusal = Some(refusal.tell().message.into_owned());
+                let page = page(&site, visit, Written { refusal, ..Written::default() }).await?;
+                visit.page_again(&page)
+            }
+        }
+    })
+    .await
+}
+
+/// `POST /wallets/{id}/unlink`
+pub(super) async fn unlink(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let (account_id, now) = (visit.person()?.account_id(), site.now());
+        visit.form().await?;
+        let id = visit.part("id").to_owned();
+        let is_ended =
+            site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;
+        if !is_ended {
+            return Err(Fault::NotFound);
+        }
+        visit.see_other("/wallets", Some(Note::WalletUnlinked))
+    })
+    .await
+}

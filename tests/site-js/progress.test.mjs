@@ -1,0 +1,117 @@
+// The script that keeps a waiting deposit's page up to date.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { load } from "./load.mjs";
+
+const progress = await load("progress.js");
+
+class Source extends EventTarget {
+  static CLOSED = 2;
+  static opened = [];
+
+  constructor(url) {
+    super();
+    this.url = url;
+    this.readyState = 1;
+    Source.opened.push(this);
+  }
+
+  close() {
+    this.readyState = Source.CLOSED;
+  }
+
+  tell(data) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+}
+
+/** The part of a page about one deposit, with its fields by name. */
+function part(path) {
+  const names = ["state", "message", "chain", "value", "confirmations", "live"];
+  const fields = Object.fromEntries(names.map((name) => [name, { textContent: "" }]));
+  const bar = { max: 1, value: 0, hidden: true };
+  const named = (selector) => /data-field=(\w+)/.exec(selector)?.[1];
+  return {
+    fields,
+    bar,
+    dataset: { progress: path },
+    querySelectorAll: (selector) => [fields[named(selector)]],
+    querySelector: (selector) => (selector === "progress" ? bar : fields[named(selector)]),
+  };
+}
+
+function open(...parts) {
+  Source.opened = [];
+  const window = {
+    EventSource: Source,
+    reloads: 0,
+    document: { querySelectorAll: () => parts },
+    location: { reload: () => window.reloads++ },
+  };
+  progress.start(window);
+  return window;
+}
+
+const deposit = (change) =>
+  JSON.stringify({
+    id: "dep_1", state: "confirming", message: "Wait.", confirmations: { seen: 7, needed: 12 },
+    chain_status: { detail: null }, ...change,
+  });
+
+test("a document is written where the page says", () => {
+  const one = part("/api/v1/deposits/dep_1/events");
+  open(one);
+  const [source] = Source.opened;
+  assert.equal(source.url, "/api/v1/deposits/dep_1/events");
+  source.tell(deposit({}));
+  assert.equal(one.fields.state.textContent, "Confirming");
+  assert.equal(one.fields.confirmations.textContent, "7/12 confirmations");
+  assert.equal(one.fields.message.textContent, "Wait.");
+  assert.deepEqual(one.bar, { max: 12, value: 7, hidden: false });
+  assert.equal(one.dataset.state, "confirming");
+
+  source.tell(deposit({ state: "credited", confirmations: null, value: "3.00", message: "Credited." }));
+  assert.deepEqual([one.fields.confirmations.textContent, one.fields.value.textContent], ["", "$3.00"]);
+  assert.equal(one.bar.hidden, true);
+  assert.equal(source.readyState, Source.CLOSED, "nothing more is to come");
+});
+
+test("what is no document changes nothing", () => {
+  const one = part("/x");
+  const window = open(one);
+  for (const data of ["", "{", "null", "5", "{}", "{\"state\":5}"]) Source.opened[0].tell(data);
+  assert.deepEqual([one.fields.state.textContent, window.reloads], ["", 0]);
+});
+
+test("a page is loaded again when other deposits are found in a claimed transaction", () => {
+  const window = open(part("/x"));
+  const [source] = Source.opened;
+  const claim = (deposits) => JSON.stringify({ state: "submitted", message: "", deposits });
+  source.tell(claim([]));
+  source.tell(claim([]));
+  assert.equal(window.reloads, 0);
+  source.tell(claim([{ id: "dep_1", state: "seen" }]));
+  assert.deepEqual([window.reloads, source.readyState], [1, Source.CLOSED]);
+});
+
+test("a connection that is refused for good is said to be", () => {
+  const one = part("/x");
+  open(one);
+  const [source] = Source.opened;
+  source.dispatchEvent(new Event("error"));
+  assert.equal(one.fields.live.textContent, "", "it comes back by itself");
+  source.close();
+  source.dispatchEvent(new Event("error"));
+  assert.match(one.fields.live.textContent, /Reload the page/);
+});
+
+test("a page keeps connections for itself", () => {
+  open(part("/1"), part("/2"), part("/3"), part("/4"), part("/5"));
+  assert.deepEqual(Source.opened.map((source) => source.url), ["/1", "/2", "/3"]);
+});
+
+test("states are words", () => {
+  assert.deepEqual(["seen", "below_minimum"].map(progress.title), ["Seen", "Below minimum"]);
+});
