@@ -64,12 +64,9 @@ impl Api {
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
-<<<<<<< HEAD
         let document = Document::new(&settings.site, endpoints());
-        Self { origin: Origin::new(&settings.site), body, document, parts }
-=======
-        Self { origin: Origin::new(&settings.site.name, &settings.site.base_url), body, parts }
->>>>>>> dca7a681e2f521921a0aa8b8bc82935594a29133
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        Self { origin, body, document, parts }
     }
 
     fn now(&self) -> UnixMillis {

@@ -5,16 +5,26 @@
 //! headers of every answer are the business of [`visit`] alone.
 
 mod assets;
+mod chart;
+mod choice;
+mod dashboard;
+mod deposits;
 mod fault;
 mod fields;
 mod home;
+mod keys;
 mod layout;
+mod ledger;
 mod next;
 mod note;
+mod qr;
+mod receipt;
 pub mod routes;
 mod show;
 mod theme;
+mod usage;
 mod visit;
+mod wallets;
 
 use std::sync::Arc;
 

@@ -18,7 +18,6 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::key_limits::KeyState;
 use crate::domain::mail::BudgetPeriod;
-use crate::domain::money::NanoUsd;
 use form::KeyForm;
 
 #[derive(Template)]
@@ -227,11 +226,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
             return visit.page_again(&page);
         }
         let (id, now) = (row.public_id, site.now());
-        let revoked = site.attempt(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
-        let revoked = revoked.map_err(|error| match told(error) {
-            Ok(_) => Fault::NotFound,
-            Err(fault) => fault,
-        })?;
+        let revoked = site.run(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
         site.parts.api.keys.forget(ApiKeyId(revoked.id));
         visit.see_other("/keys", Some(Note::KeyRevoked))
     })
@@ -242,11 +237,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
 async fn find(site: &Site, visit: &Visit<'_>) -> Result<ApiKeyRow, Fault> {
     let account_id = visit.person()?.account_id();
     let id = visit.part("id").to_owned();
-    let found = site.attempt(move |conn| keys::show(conn, account_id, &id)).await?;
-    found.map_err(|error| match told(error) {
-        Ok(_) => Fault::NotFound,
-        Err(fault) => fault,
-    })
+    site.run(move |conn| keys::show(conn, account_id, &id)).await
 }
 
 fn key_page(
@@ -261,12 +252,21 @@ fn key_page(
     KeyPage { frame, key, form, refusal, revoke_refusal: None }
 }
 
+/// Where there is no form to say it on.
+impl From<KeyError> for Fault {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Db(error) => error.into(),
+            KeyError::Random(_) => Self::Unavailable,
+            _ => Self::NotFound,
+        }
+    }
+}
+
 /// What a refusal says on its form; a fault where nobody can mend it there.
 fn told(error: KeyError) -> Result<String, Fault> {
     match error {
-        KeyError::Db(error) => Err(error.into()),
-        KeyError::Random(_) => Err(Fault::Unavailable),
-        KeyError::NotFound => Err(Fault::NotFound),
+        KeyError::Db(_) | KeyError::Random(_) | KeyError::NotFound => Err(error.into()),
         other => {
             let words = other.to_string();
             let mut letters = words.chars();

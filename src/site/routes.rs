@@ -6,7 +6,9 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
 
 use super::fault::Fault;
-use super::{Site, assets, home, visit};
+use super::{
+    Site, assets, dashboard, deposits, home, keys, ledger, receipt, usage, visit, wallets,
+};
 use crate::gateway::{Gateway, respond};
 
 /// Adds the routes. The last of all tables: it has the answer to unknown paths.
@@ -14,6 +16,19 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
+        .service(page("/dashboard", dashboard::show))
+        .service(page("/usage", usage::show))
+        .service(page("/usage/{id}", receipt::show))
+        .service(form("/keys", keys::list, keys::create))
+        .service(form("/keys/{id}", keys::show, keys::change))
+        .service(action("/keys/{id}/revoke", keys::revoke))
+        .service(page("/wallets", wallets::list))
+        .service(action("/wallets/challenge", wallets::challenge))
+        .service(action("/wallets/link", wallets::link))
+        .service(action("/wallets/{id}/unlink", wallets::unlink))
+        .service(form("/deposits", deposits::list, deposits::claim))
+        .service(page("/deposits/{id}", deposits::show))
+        .service(page("/ledger", ledger::show))
         .default_service(web::route().to(unknown));
 }
 

@@ -131,7 +131,8 @@ pub(super) async fn challenge(
             })
             .await?;
         let Some(message) = challenged else {
-            let refusal = Some("You have asked for many messages within the hour. Wait a while.".to_owned());
+            let refusal =
+                Some("You have asked for many messages within the hour. Wait a while.".to_owned());
             let page = page(&site, visit, Written { chain, address, refusal }).await?;
             return visit.page_again(&page);
         };
@@ -160,8 +161,8 @@ pub(super) async fn link(
         let signature = fields.word("signature");
         match api::link(&interface, account_id, &message, signature).await {
             Ok(_) => visit.see_other("/wallets", Some(Note::WalletLinked)),
-            Err(refusal) => {
-                let refusal = Some(refusal.tell().message.into_owned());
+            Err(words) => {
+                let refusal = Some(words.into_owned());
                 let page = page(&site, visit, Written { refusal, ..Written::default() }).await?;
                 visit.page_again(&page)
             }
@@ -176,8 +177,7 @@ pub(super) async fn unlink(http: HttpRequest, payload: Payload, site: Data<Site>
         let (account_id, now) = (visit.person()?.account_id(), site.now());
         visit.form().await?;
         let id = visit.part("id").to_owned();
-        let is_ended =
-            site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;
+        let is_ended = site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;
         if !is_ended {
             return Err(Fault::NotFound);
         }
