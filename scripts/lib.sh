@@ -91,6 +91,19 @@ need_anvil() {
     cat "$manifests"/package*.json >"$folder/.prepared"
 }
 
+# need_aiosmtpd: puts a mail server into `tools`, and exports `MAIL_PYTHON`, the Python that has it.
+need_aiosmtpd() {
+    local folder=$tools/mail requirements=tests/mail/requirements.txt
+    export MAIL_PYTHON=$folder/bin/python
+    if [[ -x $MAIL_PYTHON ]] && cmp -s "$requirements" "$folder/.prepared"; then return 0; fi
+    need_python_venv
+    say "installing aiosmtpd"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
+    cp "$requirements" "$folder/.prepared"
+}
+
 # need_build_tools: what `cargo build` wants beside Rust.
 need_build_tools() {
     command -v cargo >/dev/null || die "Rust is missing: rust-toolchain.toml names the version, rustup installs it"

@@ -1,10 +1,21 @@
 //! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
+mod email_change;
+pub mod email_tokens;
 pub mod export;
 mod key_ring;
 pub mod keys;
+pub mod log_in;
+pub mod password;
+pub mod people;
+mod people_error;
+pub mod preferences;
+mod reset;
 pub mod sessions;
+mod sign_up;
 pub mod statement;
+pub mod throttle;
+pub mod totp;
 pub mod usage;
 
 use crate::db::accounts::AccountRow;
@@ -13,6 +24,8 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{NoRandomness, public_id};
 
 pub use key_ring::KeyRing;
+pub use people::People;
+pub use people_error::PeopleError;
 
 /// Longest e-mail address (RFC 5321 §4.5.3.1.3).
 const EMAIL_MAX: usize = 254;
@@ -46,7 +59,10 @@ pub fn parse_email(text: &str) -> Result<String, AccountError> {
     if local.is_empty() || !is_host || !is_plain || text.len() > EMAIL_MAX {
         return Err(refuse());
     }
-    Ok(text.to_lowercase())
+    let lower = text.to_lowercase();
+    // What mail cannot be sent to is no address here.
+    lower.parse::<lettre::Address>().map_err(|_| refuse())?;
+    Ok(lower)
 }
 
 /// Opens an account with nothing on it.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::accounts::KeyRing;
+use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
@@ -42,6 +42,8 @@ pub struct ApiParts {
     pub database: Database,
     /// Who is asking.
     pub keys: Arc<KeyRing>,
+    /// What people do with their account.
+    pub people: Arc<People>,
     /// How much each account may ask.
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.

@@ -21,13 +21,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::actors::ledger::LedgerHandle;
+use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
+use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
 use crate::config::Settings;
 use crate::db::{Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
+use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
@@ -73,9 +76,15 @@ pub enum StartError {
     /// The certificate for clients.
     #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
     Certificate(#[from] tls::CertificateError),
+    /// The way to the mail server.
+    #[error("the way to the mail server cannot be set up")]
+    Mail(#[source] lettre::transport::smtp::Error),
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
     Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
+    /// The clock of chores.
+    #[error("cron cannot be started")]
+    Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
     /// Randomness.
     #[error(transparent)]
     Random(#[from] crate::domain::ids::NoRandomness),
@@ -111,6 +120,9 @@ pub struct Application {
     admin: Server,
     ledger_arbiter: Arbiter,
     chains: Chains,
+    /// What is due now and then.
+    pub scheduler: Addr<Scheduler>,
+    alarm: Alarm,
     lock: Option<std::fs::File>,
 }
 
@@ -140,12 +152,22 @@ impl Application {
             node_id: node_id.into(),
             drains: Arc::new(Semaphore::new(settings.stream.drains_max)),
             metrics: Arc::clone(&metrics),
+            mail: MailBell::default(),
             settings,
         });
         recover(&shared, &database, is_alone).await?;
 
+        let scheduler = Scheduler::start(SchedulerParts {
+            database: database.clone(),
+            clock: clock.clone(),
+            settings: shared.settings.privacy.clone(),
+            tracker: tracker.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+        let alarm = Alarm::set(&scheduler, &shared.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&shared, &database, &tls)?;
+        send_mail(&shared, &database)?;
         let admin = Admin {
             database: database.clone(),
             ledger,
@@ -170,6 +192,8 @@ impl Application {
             admin,
             ledger_arbiter,
             chains,
+            scheduler,
+            alarm,
             lock,
         })
     }
@@ -177,7 +201,7 @@ impl Application {
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
         let Self { shared, gateway, admin, redirect, .. } = self;
-        let Self { ledger_arbiter, chains, database, lock, .. } = self;
+        let Self { ledger_arbiter, chains, database, lock, alarm, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
         let handles = servers.iter().map(Server::handle).collect();
         let (ended, all_ended) = tokio::sync::oneshot::channel();
@@ -190,6 +214,7 @@ impl Application {
         let was_alive = watch(&shared, &chains, &stop.in_order).await;
         let is_settled = stop_in_order(&shared, &stop.at_once, handles).await;
         drop(all_ended.await);
+        alarm.stop().await;
         chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %error, "the lease could not be given back; it will run out");
@@ -325,5 +350,20 @@ fn raise_descriptor_limit(max_streams: usize) -> Result<(), StartError> {
     if limit < needed {
         return Err(StartError::Descriptors { streams: max_streams, needed, limit });
     }
+    Ok(())
+}
+
+/// Starts the mailer, which then looks for mail by itself.
+fn send_mail(shared: &Shared, database: &Database) -> Result<(), StartError> {
+    let parts = MailerParts {
+        transport: Transport::new(&shared.settings.mail).map_err(StartError::Mail)?,
+        settings: Arc::clone(&shared.settings),
+        bell: shared.mail.clone(),
+        database: database.clone(),
+        clock: shared.clock.clone(),
+        tracker: shared.tracker.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    drop(Mailer::start(parts));
     Ok(())
 }

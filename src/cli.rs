@@ -6,6 +6,7 @@ mod books;
 mod deposit;
 mod key;
 mod output;
+mod purge;
 mod serve;
 
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
 use crate::ledger::LedgerError;
+use crate::retention::RetentionError;
 use crate::sandbox::{self, SandboxArgs};
 use output::Output;
 
@@ -63,6 +65,8 @@ enum Command {
     /// Look at deposits, decide about them, pay them back.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
+    /// Delete what is over, as the server does by itself each day.
+    Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
     Sandbox(SandboxArgs),
 }
@@ -93,6 +97,8 @@ enum CliError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Deposit(#[from] DepositError),
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -154,6 +160,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
+        Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
         Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
     }
 }

@@ -19,6 +19,7 @@ pub mod ledger;
 
 pub mod accounts;
 pub mod deposits;
+pub mod retention;
 
 pub mod actors;
 

@@ -1,5 +1,7 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod chores;
+pub mod mail;
 pub mod rpc;
 
 use prometheus::{
@@ -8,6 +10,8 @@ use prometheus::{
 
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use chores::ChoreMetrics;
+use mail::MailMetrics;
 use rpc::RpcMetrics;
 
 /// All counters of a process.
@@ -23,8 +27,12 @@ pub struct Metrics {
     deposited_nanousd: IntCounterVec,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// What becomes of mail.
+    pub mail: MailMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
+    /// What is done now and then.
+    pub chores: ChoreMetrics,
 }
 
 impl Metrics {
@@ -67,7 +75,9 @@ impl Metrics {
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
         registry.register(Box::new(open_exchanges.clone()))?;
+        let mail = MailMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
+        let chores = ChoreMetrics::new(&registry)?;
         Ok(Self {
             registry,
             endings,
@@ -78,7 +88,9 @@ impl Metrics {
             deposits,
             deposited_nanousd,
             open_exchanges,
+            mail,
             rpc,
+            chores,
         })
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 15] = [
+const STOREYS: [&[&str]; 16] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
@@ -16,6 +16,7 @@ const STOREYS: [&[&str]; 15] = [
     &["ledger"],
     &["accounts"],
     &["deposits"],
+    &["retention"],
     &["actors"],
     &["gateway"],
     &["api"],

@@ -1,7 +1,8 @@
 //! Being logged in: a session begins with a random token of its own, is recognised by that token's hash, and ends
 //! with its time, with silence, or by a person's wish.
 
-use super::AccountError;
+use super::PeopleError;
+use super::people::People;
 use crate::config::Accounts;
 use crate::db::sessions::{self, SessionRow};
 use crate::db::{AnyConnection, DbError};
@@ -29,6 +30,8 @@ pub struct LiveSession {
     pub row: SessionRow,
     /// The account has been suspended: it may look, and ask why.
     pub is_suspended: bool,
+    /// Since when the account is about to be deleted: it may be kept after all, and nothing else.
+    pub closing_at: Option<UnixMillis>,
 }
 
 impl LiveSession {
@@ -37,21 +40,87 @@ impl LiveSession {
     pub const fn account_id(&self) -> AccountId {
         AccountId(self.row.account_id)
     }
+
+    /// Whether it may see what is the account's.
+    ///
+    /// # Errors
+    /// [`PeopleError::Closing`].
+    pub const fn may_look(&self) -> Result<(), PeopleError> {
+        if self.closing_at.is_some() { Err(PeopleError::Closing) } else { Ok(()) }
+    }
+
+    /// Whether it may change what is the account's.
+    ///
+    /// # Errors
+    /// [`PeopleError::Closing`] or [`PeopleError::Suspended`].
+    pub fn may_change(&self) -> Result<(), PeopleError> {
+        self.may_look()?;
+        if self.is_suspended { Err(PeopleError::Suspended) } else { Ok(()) }
+    }
+}
+
+impl People {
+    /// The session of a token, if it is in force.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn recognise(&self, token: &SecretToken) -> Result<Option<LiveSession>, PeopleError> {
+        let (hash, settings, now) = (token.hash(), self.settings.clone(), self.now());
+        self.run(move |conn| Ok(recognise(conn, &hash, &settings, now)?)).await
+    }
+
+    /// The account's sessions that are in force, newest first.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn sessions(&self, session: &LiveSession) -> Result<Vec<SessionRow>, PeopleError> {
+        let (id, idle, now) = (session.account_id(), self.settings.session_idle, self.now());
+        let rows = self.run(move |conn| Ok(sessions::of_account(conn, id, now)?)).await?;
+        let is_alive =
+            |row: &SessionRow| UnixMillis::from_millis(row.last_seen_at).plus(idle) > now;
+        Ok(rows.into_iter().filter(is_alive).collect())
+    }
+
+    /// Logs out: ends the session itself, or another of its account by its public name.
+    ///
+    /// # Errors
+    /// [`PeopleError::NoSession`] and others.
+    pub async fn log_out(
+        &self,
+        session: &LiveSession,
+        other: Option<String>,
+    ) -> Result<(), PeopleError> {
+        let id = session.account_id();
+        let name = other.unwrap_or_else(|| session.row.public_id.clone());
+        let is_ended = self.run(move |conn| Ok(sessions::end(conn, id, &name)?)).await?;
+        if is_ended { Ok(()) } else { Err(PeopleError::NoSession) }
+    }
+
+    /// Logs out everywhere.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn log_out_everywhere(&self, session: &LiveSession) -> Result<(), PeopleError> {
+        let id = session.account_id();
+        self.run(move |conn| Ok(sessions::end_all(conn, id, None)?)).await?;
+        Ok(())
+    }
 }
 
 /// Begins a session.
 ///
 /// # Errors
-/// [`AccountError`].
+/// [`DbError`].
 pub fn open(
     conn: &mut AnyConnection,
     account_id: AccountId,
     settings: &Accounts,
     now: UnixMillis,
-) -> Result<OpenedSession, AccountError> {
+) -> Result<OpenedSession, DbError> {
     let token = SecretToken::random(TokenKind::Session)?;
     let public_id = public_id("session_")?;
     let expires_at = now.plus(settings.session);
+    sessions::forget_expired(conn, now)?;
     sessions::create(conn, &public_id, account_id, &token.hash(), (now, expires_at))?;
     Ok(OpenedSession { token, public_id, expires_at })
 }
@@ -66,7 +135,9 @@ pub fn recognise(
     settings: &Accounts,
     now: UnixMillis,
 ) -> Result<Option<LiveSession>, DbError> {
-    let Some((row, status)) = sessions::by_hash(conn, token_hash)? else { return Ok(None) };
+    let Some((row, status, closing_at)) = sessions::by_hash(conn, token_hash)? else {
+        return Ok(None);
+    };
     let seen = UnixMillis::from_millis(row.last_seen_at);
     let is_over = row.expires_at <= now.as_millis() || seen.plus(settings.session_idle) <= now;
     if is_over {
@@ -75,5 +146,6 @@ pub fn recognise(
     if now.as_millis().saturating_sub(row.last_seen_at) >= NOTED_EVERY_MILLIS {
         sessions::touch(conn, row.id, now)?;
     }
-    Ok(Some(LiveSession { row, is_suspended: status != "active" }))
+    let closing_at = closing_at.map(UnixMillis::from_millis);
+    Ok(Some(LiveSession { row, is_suspended: status != "active", closing_at }))
 }

@@ -13,11 +13,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Api;
-use super::caller::{self, Principal};
+use super::caller::{self, Credential, Principal};
 use super::refusal::Refusal;
+use crate::accounts::throttle::ClientAddress;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::gateway::body;
+use crate::gateway::client_address::client_address;
 use crate::gateway::respond::unread;
 
 /// An authenticated request.
@@ -44,14 +46,16 @@ impl Call<'_> {
     }
 }
 
-/// A request of which nobody asks who sent it.
-pub(super) struct Visit<'a> {
+/// A request of somebody who need not be known.
+pub(super) struct AnyonesCall<'a> {
     pub(super) api: &'a Api,
-    pub(super) http: &'a HttpRequest,
+    /// Whom attempts are counted against.
+    pub(super) client: ClientAddress,
+    http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
-impl Visit<'_> {
+impl AnyonesCall<'_> {
     /// The request's body.
     ///
     /// # Errors
@@ -102,8 +106,29 @@ fn to_value<T: Serialize>(document: &T) -> Result<Value, Refusal> {
     })
 }
 
-/// Finds out who asks, a key or a session, and answers with what `work` makes of the request.
+/// Finds out who asks, a key or a session, and answers with what `work` makes of the request. A suspended account may
+/// only look, and one that is being deleted not even that.
 pub(super) async fn answer(
+    http: HttpRequest,
+    payload: Payload,
+    api: &Api,
+    work: impl AsyncFnOnce(&mut Call<'_>) -> Result<Answer, Refusal>,
+) -> HttpResponse {
+    let in_force = async |call: &mut Call<'_>| {
+        if let Credential::Session(session) = &call.principal.credential {
+            if caller::is_change(call.http.method()) {
+                session.may_change()?;
+            } else {
+                session.may_look()?;
+            }
+        }
+        work(call).await
+    };
+    answer_whatever_standing(http, payload, api, in_force).await
+}
+
+/// The same for what suspended accounts and those being deleted may do too.
+pub(super) async fn answer_whatever_standing(
     http: HttpRequest,
     mut payload: Payload,
     api: &Api,
@@ -126,20 +151,23 @@ pub(super) async fn answer(
     unread(respond(api, answered), payload)
 }
 
-/// Answers anybody with what `work` makes of the request.
-pub(super) async fn anyone(
+/// Answers somebody who need not be known with what `work` makes of the request.
+pub(super) async fn answer_anyone(
     http: HttpRequest,
     mut payload: Payload,
     api: &Api,
-    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Answer, Refusal>,
+    work: impl AsyncFnOnce(&mut AnyonesCall<'_>) -> Result<Answer, Refusal>,
 ) -> HttpResponse {
     let tracker = &api.parts.shared.tracker;
     let token = tracker.token();
-    let answered = if tracker.is_draining() {
-        Err(Refusal::Shared(ApiError::unavailable()))
-    } else {
-        work(&mut Visit { api, http: &http, payload: &mut payload }).await
+    let answered = async {
+        if tracker.is_draining() {
+            return Err(Refusal::Shared(ApiError::unavailable()));
+        }
+        let client = client_address(&http, &api.parts.shared.settings.server);
+        work(&mut AnyonesCall { api, client, http: &http, payload: &mut payload }).await
     };
+    let answered = answered.await;
     drop(token);
     unread(respond(api, answered), payload)
 }

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::Api;
 use super::refusal::Refusal;
-use crate::accounts::sessions::{self, LiveSession};
+use crate::accounts::sessions::LiveSession;
 use crate::config::Site;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::secret_token::{SecretToken, TokenKind};
@@ -85,10 +85,8 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
 }
 
 async fn of_session(api: &Api, token: SecretToken) -> Result<Principal, Refusal> {
-    let (hash, now) = (token.hash(), api.now());
-    let settings = api.parts.shared.settings.accounts.clone();
-    let found = api.run(move |conn| sessions::recognise(conn, &hash, &settings, now));
-    let session = found.await?.ok_or(Refusal::Unauthenticated)?;
+    let found = api.parts.people.recognise(&token).await?;
+    let session = found.ok_or(Refusal::Unauthenticated)?;
     Ok(Principal { account_id: session.account_id(), credential: Credential::Session(session) })
 }
 
@@ -101,7 +99,7 @@ fn bearer_session(headers: &HeaderMap) -> Option<SecretToken> {
         .find_map(|(_, token)| SecretToken::parse(TokenKind::Session, token.trim()))
 }
 
-fn is_change(method: &Method) -> bool {
+pub(super) fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::accounts::PeopleError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -38,6 +39,8 @@ pub(super) enum Refusal {
     SessionRequired,
     /// A cookie came without the word that our pages send along.
     FormWord,
+    /// By what people do with their account, whether here or on a page.
+    People(PeopleError),
     /// The body is no JSON object of exactly these fields.
     Body(&'static str),
     /// There is no such path, or no such thing of this account.
@@ -108,6 +111,10 @@ impl Refusal {
             Self::Unauthenticated | Self::SessionRequired | Self::FormWord => {
                 self.tell_of_callers()
             }
+            Self::People(error) => Told {
+                retry_after_secs: error.retry_after_secs(),
+                ..made(error.status(), error.code(), error.to_string())
+            },
             Self::Body(fields) => made(
                 400,
                 "invalid_body",
@@ -252,6 +259,15 @@ const fn proof_status(error: ProofError) -> u16 {
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         Self::Shared(error)
+    }
+}
+
+impl From<PeopleError> for Refusal {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Unavailable(error) => unavailable(&error),
+            error => Self::People(error),
+        }
     }
 }
 

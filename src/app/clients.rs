@@ -18,11 +18,12 @@ use super::chains::Chains;
 use super::client_io::ClientIo;
 use super::connection::Connection;
 use super::{StartError, listener, tls};
-use crate::accounts::KeyRing;
+use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::db::Database;
+use crate::domain::ids::NoRandomness;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::{Gateway, routes};
 use crate::site::{self, Site, SiteParts};
@@ -52,21 +53,23 @@ impl Handlers {
         database: &Database,
         upstream_tls: &Arc<rustls::ClientConfig>,
         chains: &Chains,
-    ) -> Self {
+    ) -> Result<Self, NoRandomness> {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
         let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
+        let people = People::new(database.clone(), settings, shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams: Vec<_> = upstreams.map(|one| Arc::new(Upstream::new(one))).collect();
         let parts = ApiParts {
             shared: Arc::clone(shared),
             database: database.clone(),
             keys: Arc::clone(&keys),
+            people: Arc::new(people),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
         };
         let site = SiteParts { api: parts.clone(), upstreams: upstreams.clone() };
-        Self {
+        Ok(Self {
             shared: Arc::clone(shared),
             keys,
             limits,
@@ -74,7 +77,7 @@ impl Handlers {
             upstream_tls: Arc::clone(upstream_tls),
             api: Data::new(Api::new(parts)),
             site: Data::new(Site::new(site)),
-        }
+        })
     }
 
     /// One for each worker, since its clients belong to one thread.
@@ -98,7 +101,7 @@ pub(super) fn serve(
     chains: &Chains,
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
-    let handlers = Handlers::new(shared, database, upstream_tls, chains);
+    let handlers = Handlers::new(shared, database, upstream_tls, chains)?;
     let app = move || {
         let settings = &handlers.shared.settings;
         let origins = &settings.server.cors_origins;

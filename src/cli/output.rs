@@ -37,6 +37,11 @@ impl Output {
         writeln!(self.results, "{table}")
     }
 
+    /// How far something is, beside the results.
+    pub(super) fn progress(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.complaints, "{text}")
+    }
+
     /// Text that has its line ends already.
     pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
         self.results.write_all(text.as_bytes())

@@ -19,7 +19,7 @@ pub const DARK_GROUND: Colour = Colour::new(0x12, 0x16, 0x17);
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Name on pages and in mail.
-    #[serde(deserialize_with = "value::text")]
+    #[serde(deserialize_with = "value::line")]
     pub name: String,
     /// Address under which people reach the service.
     #[serde(deserialize_with = "value::parsed")]

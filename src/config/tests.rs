@@ -134,7 +134,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 38] = [
+const MISTAKES: [(&str, usize, &str, &str); 47] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),

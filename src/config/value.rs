@@ -112,6 +112,15 @@ pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Erro
     }
 }
 
+/// A text of one line that is not empty: it may stand in a header.
+pub(super) fn line<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let line = text(from)?;
+    if line.contains(char::is_control) {
+        return Err(D::Error::custom("must be one line without control characters"));
+    }
+    Ok(line)
+}
+
 /// An optional text that is not empty.
 pub(super) fn optional_text<'de, D: Deserializer<'de>>(
     from: D,

@@ -67,14 +67,13 @@ pub fn create(
     email: &str,
     now: UnixMillis,
 ) -> Result<Option<AccountRow>, DbError> {
-    use diesel::result::{DatabaseErrorKind, Error};
     let row = NewAccount { public_id, email, status: "active", created_at: now.as_millis() };
-    // The only statement of its transaction: a violation aborts nothing else.
-    match diesel::insert_into(accounts::table).values(row).execute(conn) {
-        Ok(_) => find(conn, public_id),
-        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let created = on_either!(conn => diesel::insert_into(accounts::table)
+        .values(row)
+        .on_conflict(accounts::email)
+        .do_nothing()
+        .execute(conn))?;
+    if created > 0 { find(conn, public_id) } else { Ok(None) }
 }
 
 /// The account of a public id or an e-mail address.
@@ -143,4 +142,43 @@ pub fn of_ids(conn: &mut AnyConnection, ids: &[i64]) -> Result<Vec<AccountRow>, 
         .select(AccountRow::as_select())
         .load(conn)?;
     Ok(rows)
+}
+
+/// What a person has asked to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+pub struct PreferencesRow {
+    /// Nano-dollars below which a mail says so; `None` is never.
+    pub low_balance_nanousd: Option<i64>,
+    /// Whether mail goes out that is not about security or policy.
+    pub wants_notices: bool,
+}
+
+/// The preferences of an account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn preferences(
+    conn: &mut AnyConnection,
+    id: AccountId,
+) -> Result<Option<PreferencesRow>, DbError> {
+    Ok(accounts::table.find(id.0).select(PreferencesRow::as_select()).first(conn).optional()?)
+}
+
+/// Changes the preferences of an account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set_preferences(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    wanted: PreferencesRow,
+) -> Result<(), DbError> {
+    diesel::update(accounts::table.find(id.0))
+        .set((
+            accounts::low_balance_nanousd.eq(wanted.low_balance_nanousd),
+            accounts::wants_notices.eq(wanted.wants_notices),
+        ))
+        .execute(conn)?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::outbox;
+use super::schema::{accounts, outbox};
 use super::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
@@ -162,4 +162,13 @@ pub fn remove(conn: &mut AnyConnection, id: i64) -> Result<(), DbError> {
 /// [`DbError::Query`].
 pub fn waiting(conn: &mut AnyConnection) -> Result<i64, DbError> {
     Ok(outbox::table.count().get_result(conn)?)
+}
+
+/// Whether an account wants what it need not be told.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn wants_notices(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
+    let wants = accounts::table.find(id.0).select(accounts::wants_notices).first::<bool>(conn);
+    Ok(wants.optional()?.unwrap_or(false))
 }

@@ -278,6 +278,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    log_in_steps (token_hash) {
+        token_hash -> Binary,
+        account_id -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     recovery_codes (account_id, code_hash) {
         account_id -> BigInt,
         code_hash -> Binary,
@@ -296,6 +304,13 @@ diesel::table! {
         tries -> BigInt,
         due_at -> BigInt,
         created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    chores (name) {
+        name -> Text,
+        finished_at -> BigInt,
     }
 }
 
@@ -321,8 +336,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     deposit_claims,
     deposit_refunds,
     audit_log,
+    chores,
     sessions,
     email_tokens,
+    log_in_steps,
     recovery_codes,
     outbox
 );

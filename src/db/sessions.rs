@@ -60,18 +60,28 @@ pub fn create(
     Ok(())
 }
 
-/// The session of a token, whether or not its time is up, and its account's status.
+/// Drops the sessions whose time is up.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), DbError> {
+    diesel::delete(sessions::table.filter(sessions::expires_at.le(now.as_millis())))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The session of a token, whether or not its time is up, its account's status, and since when that is closing.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn by_hash(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
-) -> Result<Option<(SessionRow, String)>, DbError> {
+) -> Result<Option<(SessionRow, String, Option<i64>)>, DbError> {
     let found = sessions::table
         .inner_join(accounts::table)
         .filter(sessions::token_hash.eq(token_hash.as_bytes().as_slice()))
-        .select((SessionRow::as_select(), accounts::status))
+        .select((SessionRow::as_select(), accounts::status, accounts::closing_at))
         .first(conn)
         .optional()?;
     Ok(found)

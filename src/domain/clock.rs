@@ -38,6 +38,12 @@ impl UnixMillis {
         self.plus_millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// The moment a span earlier, held at the end of the range.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// RFC 3339 in UTC without a fraction, `2026-11-22T10:00:00Z`.
     #[must_use]
     pub fn to_rfc3339_secs(self) -> String {

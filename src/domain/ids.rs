@@ -41,7 +41,10 @@ pub fn nonce() -> Result<String, NoRandomness> {
 }
 
 /// Characters that carry five random bits each.
-pub(super) fn random_letters<const N: usize>() -> Result<String, NoRandomness> {
+///
+/// # Errors
+/// [`NoRandomness`] where the system has none to give.
+pub fn random_letters<const N: usize>() -> Result<String, NoRandomness> {
     Ok(random_bytes::<N>()?.into_iter().map(|byte| letter(byte.into())).collect())
 }
 

@@ -18,6 +18,8 @@ pub enum TokenKind {
     Session,
     /// A link in mail.
     Mail,
+    /// A log-in whose second factor is still to come.
+    LogInStep,
 }
 
 impl TokenKind {
@@ -27,6 +29,7 @@ impl TokenKind {
         match self {
             Self::Session => "sess_",
             Self::Mail => "mail_",
+            Self::LogInStep => "step_",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The promises of the contract, tested against the real server: `sluice::app::Application` on port
 //! 0, with an upstream that does on command whatever an upstream can do, on SQLite or, where
 //! `TEST_DATABASE_URL` names an administrator's PostgreSQL, on a database made for each test. What is
-//! below `chain` also needs anvil, which `scripts/test chain` installs.
+//! below `chain` also needs anvil, which `scripts/test chain` installs; what is below `mail::server` needs aiosmtpd.
 
 #[cfg(test)]
 mod chain;
@@ -15,6 +15,8 @@ mod endings;
 mod interface;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
+mod mail;
 #[cfg(test)]
 mod money;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 DROP TABLE outbox;
 DROP TABLE recovery_codes;
+DROP TABLE log_in_steps;
 DROP TABLE email_tokens;
 DROP TABLE sessions;
 DROP INDEX reservations_by_key;

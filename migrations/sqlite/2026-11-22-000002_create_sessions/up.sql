@@ -57,6 +57,16 @@ CREATE TABLE email_tokens (
 CREATE INDEX email_tokens_by_account ON email_tokens (account_id);
 CREATE INDEX email_tokens_by_expiry ON email_tokens (expires_at);
 
+-- Somebody who has given the password and is asked for the second factor, by the SHA-256 of what they hold.
+CREATE TABLE log_in_steps (
+    token_hash  BLOB    PRIMARY KEY CHECK (length(token_hash) = 32),
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    expires_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX log_in_steps_by_account ON log_in_steps (account_id);
+CREATE INDEX log_in_steps_by_expiry ON log_in_steps (expires_at);
+
 -- What logs in instead of a second factor, once each.
 CREATE TABLE recovery_codes (
     account_id  INTEGER NOT NULL REFERENCES accounts (id),

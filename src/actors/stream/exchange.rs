@@ -11,6 +11,7 @@ use super::attempt::Attempt;
 use super::outlet::{AnswerStream, Stall};
 use super::settle::{Quote, Reservation};
 use crate::actors::ledger::LedgerHandle;
+use crate::actors::mailer::MailBell;
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub drains: Arc<Semaphore>,
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
+    /// To be rung after mail was put into the outbox.
+    pub mail: MailBell,
 }
 
 impl Shared {

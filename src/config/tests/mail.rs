@@ -76,6 +76,7 @@ fn mistakes_in_mail_are_named() {
             "mail.password: give only one of",
         ),
         (&format!("{SMTP}tls_ca_file = \"/nowhere/ca\"\n"), "/nowhere/ca cannot be read"),
+        ("[site]\nname = \"A\\r\\nBcc: b@example.org\"\n", "site.name: must be one line"),
         ("timeout_secs = 1\n", "mail.timeout_secs: must be a whole number from 5"),
         ("pool = 1\n", "mail.pool: unknown key"),
     ];

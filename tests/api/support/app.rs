@@ -78,6 +78,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create(folder.path());
+        let mail = folder.path().join("mail");
         Self {
             folder,
             database: Some(database),
@@ -94,6 +95,7 @@ impl Builder {
         .set("server.requests_per_minute_per_account", 100_000)
         .set("server.drain_secs", 5)
         .set("database.pool_size", 4)
+        .set("mail.folder", format!("\"{}\"", mail.display()))
     }
 
     /// Sets a key to a value as TOML writes it.

@@ -141,6 +141,7 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
         node_id: "n".into(),
         drains: Arc::new(Semaphore::new(1)),
         metrics: Arc::new(crate::metrics::Metrics::new().unwrap()),
+        mail: crate::actors::mailer::MailBell::default(),
     };
     (Arc::new(shared), database, account_id, holder.api_key_id)
 }

@@ -1,0 +1,90 @@
+//! A new address for an account: asked for with the password, proven by a link sent to it, and told to the old one.
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::email_tokens::{self, Purpose};
+use super::people::{self, People, present};
+use super::sessions::LiveSession;
+use super::sign_up::link_hash;
+use super::throttle::{Attempt, ClientAddress};
+use super::{PeopleError, parse_email};
+use crate::db::{AnyConnection, credentials, email_tokens as rows};
+use crate::domain::clock::UnixMillis;
+use crate::domain::mail::MailKind;
+use crate::domain::secret_token::TokenHash;
+
+impl People {
+    /// Has a mail sent to the new address. Whether that has an account already is only told to who reads its mail.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn ask_to_change_email(
+        &self,
+        session: &LiveSession,
+        email: &str,
+        password: SecretString,
+    ) -> Result<(), PeopleError> {
+        session.may_change()?;
+        let email = parse_email(email)?;
+        let known = self.prove(session, password).await?;
+        if known.email == email {
+            return Err(PeopleError::SameEmail);
+        }
+        let id = known.account_id();
+        self.throttle.count(Attempt::MailFrom(id))?;
+        self.throttle.count(Attempt::MailTo(&email))?;
+        let now = self.now();
+        self.run(move |conn| {
+            let to = (Some(id), email.as_str());
+            Ok(people::send(conn, MailKind::ChangeEmail, to, json!({}), now)?)
+        })
+        .await
+    }
+
+    /// Changes the address by the link that was sent to it.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn change_email(
+        &self,
+        token: &str,
+        client: ClientAddress,
+    ) -> Result<(), PeopleError> {
+        self.count_client(client)?;
+        let (token, now) = (link_hash(token)?, self.now());
+        self.write(move |conn| change(conn, &token, now)).await
+    }
+}
+
+fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Result<(), PeopleError> {
+    let redeemed = email_tokens::redeem(conn, Purpose::Change, token, now)?;
+    let redeemed = redeemed.ok_or(PeopleError::BadLink)?;
+    let id = redeemed.account_id.ok_or(PeopleError::BadLink)?;
+    let known = present(conn, id)?;
+    if known.closing_at.is_some() {
+        return Err(PeopleError::Closing);
+    }
+    if known.status != "active" {
+        return Err(PeopleError::Suspended);
+    }
+    if credentials::of_email(conn, &redeemed.email)?.is_some() {
+        return Err(PeopleError::EmailTaken);
+    }
+    credentials::set_email(conn, id, &redeemed.email).map_err(taken)?;
+    // Links to the old address must not open anything any more.
+    rows::remove_of_account(conn, id)?;
+    let params = json!({});
+    Ok(people::send(conn, MailKind::EmailChanged, (Some(id), &known.email), params, now)?)
+}
+
+/// Somebody else was faster, in the moment since we looked.
+fn taken(error: crate::db::DbError) -> PeopleError {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match error {
+        crate::db::DbError::Query(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+            PeopleError::EmailTaken
+        }
+        error => error.into(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Links in mail: made when a mail is written, good for one purpose, once, for a while. They are used by a POST only:
+//! programs that look through mail open links.
+
+use std::time::Duration;
+
+use crate::db::email_tokens::{self as rows, EmailTokenRow};
+use crate::db::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Proves the address of an account that is to be opened.
+    SignUp,
+    /// Sets a new password.
+    Reset,
+    /// Proves the new address of an account.
+    Change,
+}
+
+/// What a link that was in force has opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redeemed {
+    /// Whose it is; `None` for a sign-up.
+    pub account_id: Option<AccountId>,
+    /// The address that it was sent to, which is proven by that.
+    pub email: String,
+}
+
+impl Purpose {
+    /// Its name in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign_up",
+            Self::Reset => "reset",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// Makes a link's token.
+///
+/// # Errors
+/// [`DbError`].
+pub fn issue(
+    conn: &mut AnyConnection,
+    purpose: Purpose,
+    (account_id, email): (Option<AccountId>, &str),
+    lifetime: Duration,
+    now: UnixMillis,
+) -> Result<SecretToken, DbError> {
+    let token = SecretToken::random(TokenKind::Mail)?;
+    let row = EmailTokenRow {
+        purpose: purpose.as_str().to_owned(),
+        account_id: account_id.map(|id| id.0),
+        email: email.to_owned(),
+        expires_at: now.plus(lifetime).as_millis(),
+    };
+    rows::create(conn, &token.hash(), &row, now)?;
+    Ok(token)
+}
+
+/// What a token opens, if it is in force for this purpose. It stays so.
+///
+/// # Errors
+/// [`DbError`].
+pub fn look_at(
+    conn: &mut AnyConnection,
+    purpose: Purpose,
+    token: &TokenHash,
+    now: UnixMillis,
+) -> Result<Option<Redeemed>, DbError> {
+    let row = rows::find(conn, token)?
+        .filter(|row| row.purpose == purpose.as_str() && row.expires_at > now.as_millis());
+    Ok(row.map(|row| Redeemed { account_id: row.account_id.map(AccountId), email: row.email }))
+}
+
+/// Uses a token up. Belongs into the transaction that does what it is for.
+///
+/// # Errors
+/// [`DbError`].
+pub fn redeem(
+    conn: &mut AnyConnection,
+    purpose: Purpose,
+    token: &TokenHash,
+    now: UnixMillis,
+) -> Result<Option<Redeemed>, DbError> {
+    let Some(redeemed) = look_at(conn, purpose, token, now)? else { return Ok(None) };
+    Ok(rows::remove(conn, token)?.then_some(redeemed))
+}

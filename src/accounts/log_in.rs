@@ -1,0 +1,216 @@
+//! Logging in: password, then the second factor where there is one, then a session. An address without an account costs
+//! the same check as one with, and gets the same answer.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::people::{People, present};
+use super::sessions::{self, OpenedSession};
+use super::throttle::{Attempt, ClientAddress};
+use super::{PeopleError, parse_email, totp};
+use crate::config::Accounts;
+use crate::db::credentials::{self, Credentials};
+use crate::db::{AnyConnection, accounts, log_in_steps};
+use crate::domain::clock::UnixMillis;
+use crate::domain::secret_token::{SecretToken, TokenKind};
+
+/// Time to find the second factor.
+const STEP: Duration = Duration::from_mins(10);
+
+/// How far a log-in has come after the password.
+pub enum FirstStep {
+    /// To its end.
+    LoggedIn(OpenedSession),
+    /// To the question for a code; the token says for whom, ten minutes long.
+    CodeWanted(SecretToken),
+}
+
+impl People {
+    /// Logs in at once, with a code where the account asks for one.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongCredentials`], [`PeopleError::CodeRequired`], [`PeopleError::WrongCode`] and others.
+    pub async fn log_in(
+        &self,
+        email: &str,
+        password: SecretString,
+        code: Option<String>,
+        client: ClientAddress,
+    ) -> Result<OpenedSession, PeopleError> {
+        let address = email.to_lowercase();
+        let known = self.check_password(&address, password, client).await?;
+        if known.has_totp() && code.is_none() {
+            self.throttle.take_back(Attempt::Guess(&address));
+            return Err(PeopleError::CodeRequired);
+        }
+        let (settings, now) = (self.settings.clone(), self.now());
+        let opened = self
+            .write(move |conn| {
+                let known = unchanged(conn, &known)?;
+                finish(conn, &known, code.as_deref(), &settings, now)
+            })
+            .await;
+        self.settle_guess(&address, opened)
+    }
+
+    /// Logs in, or goes as far as to the question for a code.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongCredentials`] and others.
+    pub async fn begin_log_in(
+        &self,
+        email: &str,
+        password: SecretString,
+        client: ClientAddress,
+    ) -> Result<FirstStep, PeopleError> {
+        let address = email.to_lowercase();
+        let known = self.check_password(&address, password, client).await?;
+        let (settings, now) = (self.settings.clone(), self.now());
+        if !known.has_totp() {
+            let opened = self
+                .write(move |conn| {
+                    let known = unchanged(conn, &known)?;
+                    finish(conn, &known, None, &settings, now)
+                })
+                .await;
+            return self.settle_guess(&address, opened).map(FirstStep::LoggedIn);
+        }
+        self.throttle.take_back(Attempt::Guess(&address));
+        let token = SecretToken::random(TokenKind::LogInStep)?;
+        let hash = token.hash();
+        self.write(move |conn| {
+            let id = unchanged(conn, &known)?.account_id();
+            Ok(log_in_steps::create(conn, &hash, id, (now, now.plus(STEP)))?)
+        })
+        .await?;
+        Ok(FirstStep::CodeWanted(token))
+    }
+
+    /// Answers the question for a code.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongCode`]; [`PeopleError::BadLink`] if the password has to be given again.
+    pub async fn finish_log_in(
+        &self,
+        step: &SecretToken,
+        code: String,
+        client: ClientAddress,
+    ) -> Result<OpenedSession, PeopleError> {
+        self.count_client(client)?;
+        let (step, settings, now) = (step.hash(), self.settings.clone(), self.now());
+        let known = self
+            .run(move |conn| {
+                let holder = log_in_steps::holder(conn, &step, now)?;
+                present(conn, holder.ok_or(PeopleError::BadLink)?)
+            })
+            .await?;
+        self.throttle.count(Attempt::Guess(&known.email))?;
+        let address = known.email.clone();
+        let opened = self
+            .write(move |conn| {
+                let known = unchanged(conn, &known)?;
+                let opened = finish(conn, &known, Some(&code), &settings, now)?;
+                // A wrong code leaves the step as it is; a right one is worth one session.
+                let is_used = log_in_steps::remove(conn, &step)?;
+                is_used.then_some(opened).ok_or(PeopleError::BadLink)
+            })
+            .await;
+        self.settle_guess(&address, opened)
+    }
+
+    /// The credentials of an address, if that is its password. Counts an attempt that the caller has to settle.
+    async fn check_password(
+        &self,
+        address: &str,
+        password: SecretString,
+        client: ClientAddress,
+    ) -> Result<Credentials, PeopleError> {
+        self.count_client(client)?;
+        self.throttle.count(Attempt::Guess(address))?;
+        let known = self.known_by(address, password).await;
+        if matches!(known, Err(PeopleError::Busy | PeopleError::Unavailable(_))) {
+            self.throttle.take_back(Attempt::Guess(address));
+        }
+        known
+    }
+
+    async fn known_by(
+        &self,
+        address: &str,
+        password: SecretString,
+    ) -> Result<Credentials, PeopleError> {
+        // What is no address is nobody's.
+        let email = parse_email(address).unwrap_or_default();
+        let known = self.run(move |conn| Ok(credentials::of_email(conn, &email)?)).await?;
+        let stored = known.as_ref().and_then(|known| known.password_hash.clone());
+        let is_right = self.passwords.verify(password.clone(), stored.clone()).await?;
+        let Some(mut known) = known.filter(|_| is_right) else {
+            return Err(PeopleError::WrongCredentials);
+        };
+        if stored.is_some_and(|stored| self.passwords.is_outdated(&stored)) {
+            self.renew_hash(&mut known, password).await?;
+        }
+        Ok(known)
+    }
+
+    /// The cost was set anew: the time of a check must not tell old accounts from those that are not there.
+    async fn renew_hash(
+        &self,
+        known: &mut Credentials,
+        password: SecretString,
+    ) -> Result<(), PeopleError> {
+        // It may be shorter than what is asked of new ones.
+        let Ok(password) = self.passwords.accept(password) else { return Ok(()) };
+        let hash = self.passwords.hash(password).await?;
+        let (before, stored) = (known.clone(), hash.as_str().to_owned());
+        self.write(move |conn| {
+            let known = unchanged(conn, &before)?;
+            Ok(credentials::set_password(conn, known.account_id(), &stored)?)
+        })
+        .await?;
+        known.password_hash = Some(hash.as_str().to_owned());
+        Ok(())
+    }
+
+    /// A success starts the count of failures anew; what was no failure does not count.
+    pub(super) fn settle_guess<T>(
+        &self,
+        address: &str,
+        done: Result<T, PeopleError>,
+    ) -> Result<T, PeopleError> {
+        match &done {
+            Ok(_) => self.throttle.forget(Attempt::Guess(address)),
+            Err(PeopleError::WrongCode | PeopleError::WrongCredentials) => {}
+            Err(_) => self.throttle.take_back(Attempt::Guess(address)),
+        }
+        done
+    }
+}
+
+/// The credentials as they stand, held for this transaction: if the password was changed since it was checked, the
+/// check is worth nothing.
+pub(super) fn unchanged(
+    conn: &mut AnyConnection,
+    checked: &Credentials,
+) -> Result<Credentials, PeopleError> {
+    accounts::lock(conn, checked.account_id())?;
+    let known = present(conn, checked.account_id())?;
+    let is_same = known.password_hash == checked.password_hash;
+    if is_same { Ok(known) } else { Err(PeopleError::WrongCredentials) }
+}
+
+/// Asks for the second factor where there is one, and begins a session.
+fn finish(
+    conn: &mut AnyConnection,
+    known: &Credentials,
+    code: Option<&str>,
+    settings: &Accounts,
+    now: UnixMillis,
+) -> Result<OpenedSession, PeopleError> {
+    if known.has_totp() {
+        let code = code.ok_or(PeopleError::CodeRequired)?;
+        totp::use_code(conn, known, code, now)?;
+    }
+    Ok(sessions::open(conn, known.account_id(), settings, now)?)
+}

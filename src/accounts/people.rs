@@ -1,0 +1,105 @@
+//! What people do with their account by themselves, whether by a page or as JSON: the one place behind both. Each verb
+//! has its file beside this one; passwords are hashed away from the event loop, between two short transactions.
+
+use secrecy::SecretString;
+
+use super::PeopleError;
+use super::password::Passwords;
+use super::sessions::LiveSession;
+use super::throttle::{Attempt, ClientAddress, Throttle};
+use crate::config::{Accounts, Settings};
+use crate::db::credentials::{self, Credentials};
+use crate::db::outbox::{self, NewMail};
+use crate::db::{AnyConnection, Database, DbError, transaction};
+use crate::domain::clock::{Clock, UnixMillis};
+use crate::domain::ids::{AccountId, NoRandomness, nonce};
+use crate::domain::mail::MailKind;
+
+/// What the verbs work with.
+pub struct People {
+    pub(super) database: Database,
+    pub(super) settings: Accounts,
+    /// The service's name, as authenticator apps show it.
+    pub(super) site_name: String,
+    pub(super) clock: Clock,
+    pub(super) throttle: Throttle,
+    pub(super) passwords: Passwords,
+}
+
+impl People {
+    /// Nobody has tried anything so far.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn new(
+        database: Database,
+        settings: &Settings,
+        clock: Clock,
+    ) -> Result<Self, NoRandomness> {
+        let (site_name, settings) = (settings.site.name.clone(), settings.accounts.clone());
+        let throttle = Throttle::new(&settings, clock.clone())?;
+        let passwords = Passwords::new(&settings);
+        Ok(Self { database, settings, site_name, clock, throttle, passwords })
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// Something with the database, on a thread that may block.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, PeopleError> + Send + 'static,
+    ) -> Result<T, PeopleError> {
+        self.database.run(move |conn| Ok(work(conn))).await?
+    }
+
+    /// The same in one transaction.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, PeopleError> + Send + 'static,
+    ) -> Result<T, PeopleError> {
+        self.run(move |conn| transaction::write(conn, work)).await
+    }
+
+    /// Counts what somebody does who is not logged in.
+    pub(super) fn count_client(&self, client: ClientAddress) -> Result<(), PeopleError> {
+        Ok(self.throttle.count(Attempt::Client(client))?)
+    }
+
+    /// Makes sure that whoever holds the session also knows the password. Wrong ones count like failed log-ins.
+    pub(super) async fn prove(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+    ) -> Result<Credentials, PeopleError> {
+        let id = session.account_id();
+        let known = self.run(move |conn| present(conn, id)).await?;
+        self.throttle.count(Attempt::Guess(&known.email))?;
+        let verified = self.passwords.verify(password, known.password_hash.clone()).await;
+        if !matches!(verified, Ok(false)) {
+            self.throttle.take_back(Attempt::Guess(&known.email));
+        }
+        if verified? { Ok(known) } else { Err(PeopleError::WrongPassword) }
+    }
+}
+
+/// The credentials of an account that must be there.
+pub(super) fn present(conn: &mut AnyConnection, id: AccountId) -> Result<Credentials, PeopleError> {
+    let found = credentials::get(conn, id)?;
+    // It can only have been erased a moment ago.
+    found.ok_or(PeopleError::WrongCredentials)
+}
+
+/// Puts a mail into the outbox that nothing else has caused.
+pub(super) fn send(
+    conn: &mut AnyConnection,
+    kind: MailKind,
+    (account_id, recipient): (Option<AccountId>, &str),
+    params: serde_json::Value,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let mail = NewMail { kind, reference: nonce()?, account_id, recipient, params };
+    outbox::enqueue(conn, &mail, now)?;
+    Ok(())
+}

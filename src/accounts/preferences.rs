@@ -1,0 +1,53 @@
+//! What people want to be told: below which balance, and whether anything at all that is not about security or policy.
+
+use super::PeopleError;
+use super::people::People;
+use super::sessions::LiveSession;
+use crate::db::accounts::{self, PreferencesRow};
+use crate::domain::money::NanoUsd;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// A mail goes out when what is available and reserved falls below; `None` is never.
+    pub low_balance: Option<NanoUsd>,
+    /// Whether mail goes out that is not about security or policy.
+    pub wants_notices: bool,
+}
+
+impl People {
+    /// The preferences of whoever is logged in.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn preferences(&self, session: &LiveSession) -> Result<Preferences, PeopleError> {
+        let id = session.account_id();
+        let row = self.run(move |conn| Ok(accounts::preferences(conn, id)?)).await?;
+        let row = row.ok_or(PeopleError::WrongCredentials)?;
+        Ok(Preferences {
+            low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
+            wants_notices: row.wants_notices,
+        })
+    }
+
+    /// Changes them.
+    ///
+    /// # Errors
+    /// [`PeopleError::BadThreshold`] and others.
+    pub async fn prefer(
+        &self,
+        session: &LiveSession,
+        wanted: Preferences,
+    ) -> Result<(), PeopleError> {
+        session.may_change()?;
+        if wanted.low_balance.is_some_and(|threshold| threshold <= NanoUsd::ZERO) {
+            return Err(PeopleError::BadThreshold);
+        }
+        let row = PreferencesRow {
+            low_balance_nanousd: wanted.low_balance.map(NanoUsd::as_nanos),
+            wants_notices: wanted.wants_notices,
+        };
+        let id = session.account_id();
+        self.run(move |conn| Ok(accounts::set_preferences(conn, id, row)?)).await
+    }
+}

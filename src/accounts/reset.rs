@@ -1,0 +1,98 @@
+//! A new password: by a link in mail for who has lost the old one, or with the old one for who is logged in. Either way
+//! the other sessions end, and a mail says so.
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::PeopleError;
+use super::email_tokens::{self, Purpose};
+use super::log_in::unchanged;
+use super::password::PasswordHash;
+use super::people::{self, People, present};
+use super::sessions::LiveSession;
+use super::sign_up::link_hash;
+use super::throttle::{Attempt, ClientAddress};
+use crate::db::{AnyConnection, credentials, email_tokens as rows, log_in_steps, sessions};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::mail::MailKind;
+
+impl People {
+    /// Has a mail sent that leads to a new password, if the address has an account.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn ask_to_reset(
+        &self,
+        email: &str,
+        client: ClientAddress,
+    ) -> Result<(), PeopleError> {
+        self.ask_for_mail(MailKind::ResetPassword, email, client).await
+    }
+
+    /// Sets a new password by a link, and ends all sessions. Logs nobody in: a second factor is still asked for.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn reset(
+        &self,
+        token: &str,
+        password: SecretString,
+        client: ClientAddress,
+    ) -> Result<(), PeopleError> {
+        self.count_client(client)?;
+        let password = self.passwords.accept(password)?;
+        self.check_link(Purpose::Reset, token).await?;
+        let hash = self.passwords.hash(password).await?;
+        let (token, now) = (link_hash(token)?, self.now());
+        let email = self
+            .write(move |conn| {
+                let redeemed = email_tokens::redeem(conn, Purpose::Reset, &token, now)?;
+                let id = redeemed.and_then(|redeemed| redeemed.account_id);
+                let known = present(conn, id.ok_or(PeopleError::BadLink)?)?;
+                set(conn, known.account_id(), (&known.email, &hash), None, now)?;
+                Ok(known.email)
+            })
+            .await?;
+        // Whoever has locked the account by guessing has guessed at the old one.
+        self.throttle.forget(Attempt::Guess(&email));
+        Ok(())
+    }
+
+    /// Sets a new password with the old one, and ends the other sessions.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn change_password(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+        new_password: SecretString,
+    ) -> Result<(), PeopleError> {
+        session.may_change()?;
+        let new_password = self.passwords.accept(new_password)?;
+        let proven = self.prove(session, password).await?;
+        let hash = self.passwords.hash(new_password).await?;
+        let (kept, now) = (session.row.id, self.now());
+        self.write(move |conn| {
+            let known = unchanged(conn, &proven)?;
+            set(conn, known.account_id(), (&known.email, &hash), Some(kept), now)
+        })
+        .await
+    }
+}
+
+/// Stores the password and ends whatever the old one has opened, but the session `kept`.
+fn set(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    (email, hash): (&str, &PasswordHash),
+    kept: Option<i64>,
+    now: UnixMillis,
+) -> Result<(), PeopleError> {
+    credentials::set_password(conn, id, hash.as_str())?;
+    rows::remove_of_account(conn, id)?;
+    log_in_steps::remove_of_account(conn, id)?;
+    sessions::end_all(conn, id, kept)?;
+    Ok(people::send(conn, MailKind::PasswordChanged, (Some(id), email), json!({}), now)?)
+}

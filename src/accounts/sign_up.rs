@@ -1,0 +1,93 @@
+//! Opening an account: a mail proves the address, and its link brings the first password. Asking for the mail does the
+//! same whether or not the address has an account; which mail goes out is decided when it is written.
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::email_tokens::{self, Purpose};
+use super::people::{self, People};
+use super::sessions::{self, OpenedSession};
+use super::throttle::{Attempt, ClientAddress};
+use super::{PeopleError, open, parse_email};
+use crate::db::{credentials, email_tokens as rows};
+use crate::domain::mail::MailKind;
+use crate::domain::secret_token::{SecretToken, TokenKind};
+
+impl People {
+    /// Has a mail sent that leads to an account.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn ask_to_sign_up(
+        &self,
+        email: &str,
+        client: ClientAddress,
+    ) -> Result<(), PeopleError> {
+        if !self.settings.sign_up_open {
+            return Err(PeopleError::SignUpClosed);
+        }
+        self.ask_for_mail(MailKind::SignUp, email, client).await
+    }
+
+    /// Has a mail sent that anybody may ask for.
+    pub(super) async fn ask_for_mail(
+        &self,
+        kind: MailKind,
+        email: &str,
+        client: ClientAddress,
+    ) -> Result<(), PeopleError> {
+        self.count_client(client)?;
+        let email = parse_email(email)?;
+        self.throttle.count(Attempt::MailTo(&email))?;
+        let now = self.now();
+        self.run(move |conn| Ok(people::send(conn, kind, (None, &email), json!({}), now)?)).await
+    }
+
+    /// Opens the account of a proven address, and logs its owner in.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn sign_up(
+        &self,
+        token: &str,
+        password: SecretString,
+        client: ClientAddress,
+    ) -> Result<OpenedSession, PeopleError> {
+        self.count_client(client)?;
+        if !self.settings.sign_up_open {
+            return Err(PeopleError::SignUpClosed);
+        }
+        let password = self.passwords.accept(password)?;
+        self.check_link(Purpose::SignUp, token).await?;
+        let hash = self.passwords.hash(password).await?;
+        let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
+        self.write(move |conn| {
+            let redeemed = email_tokens::redeem(conn, Purpose::SignUp, &token, now)?;
+            let email = redeemed.ok_or(PeopleError::BadLink)?.email;
+            let account = open(conn, &email, now)?;
+            credentials::set_password(conn, account.account_id(), hash.as_str())?;
+            rows::remove_sign_ups(conn, &email)?;
+            Ok(sessions::open(conn, account.account_id(), &settings, now)?)
+        })
+        .await
+    }
+
+    /// Whether a link is in force for its purpose. Looking does not use it up.
+    ///
+    /// # Errors
+    /// [`PeopleError::BadLink`] if it is not.
+    pub async fn check_link(&self, purpose: Purpose, token: &str) -> Result<(), PeopleError> {
+        let (token, now) = (link_hash(token)?, self.now());
+        let found =
+            self.run(move |conn| Ok(email_tokens::look_at(conn, purpose, &token, now)?)).await?;
+        found.map(|_| ()).ok_or(PeopleError::BadLink)
+    }
+}
+
+/// What a link's token is looked up by.
+pub(super) fn link_hash(
+    token: &str,
+) -> Result<crate::domain::secret_token::TokenHash, PeopleError> {
+    let token = SecretToken::parse(TokenKind::Mail, token).ok_or(PeopleError::BadLink)?;
+    Ok(token.hash())
+}

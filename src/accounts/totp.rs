@@ -1,0 +1,281 @@
+//! The second factor: codes of an authenticator app (RFC 6238: SHA-1, six digits, thirty seconds, one step of skew),
+//! each step once, and ten recovery codes for the day when the app is gone.
+
+use secrecy::SecretString;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use totp_rs::{Builder, Totp};
+
+use super::PeopleError;
+use super::log_in::unchanged;
+use super::people::{self, People, present};
+use super::sessions::LiveSession;
+use super::throttle::Attempt;
+use crate::db::credentials::{self, Credentials};
+use crate::db::{AnyConnection, DbError, accounts, recovery_codes};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, NoRandomness, random_bytes, random_letters};
+use crate::domain::mail::{MailKind, TotpChanged};
+
+/// Recovery codes that an account gets.
+const CODES: usize = 10;
+
+/// A second factor that is being set up.
+pub struct TotpSetup {
+    /// The key as people type it into an app: base 32.
+    pub secret: String,
+    /// The same for apps, as a QR code shows it: `otpauth://totp/…`.
+    pub uri: String,
+}
+
+impl People {
+    /// Makes a key for an authenticator app. It counts when a code of it was shown.
+    ///
+    /// # Errors
+    /// [`PeopleError::TotpEnabled`] and others.
+    pub async fn set_up_totp(&self, session: &LiveSession) -> Result<TotpSetup, PeopleError> {
+        session.may_change()?;
+        let (id, secret): (_, [u8; 20]) = (session.account_id(), random_bytes()?);
+        let email = self
+            .write(move |conn| {
+                if !credentials::set_totp(conn, id, &secret)? {
+                    return Err(PeopleError::TotpEnabled);
+                }
+                Ok(present(conn, id)?.email)
+            })
+            .await?;
+        self.describe(&email, &secret)
+    }
+
+    /// The key that is being set up, for a page that is looked at again; `None` if there is none, or it counts already.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn pending_totp(
+        &self,
+        session: &LiveSession,
+    ) -> Result<Option<TotpSetup>, PeopleError> {
+        let id = session.account_id();
+        let known = self.run(move |conn| present(conn, id)).await?;
+        match known.totp_secret {
+            Some(secret) if known.totp_enabled_at.is_none() => {
+                Ok(Some(self.describe(&known.email, &secret)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// From now on a code is asked for. Gives the recovery codes, the only time that they are known in clear.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongCode`] and others.
+    pub async fn enable_totp(
+        &self,
+        session: &LiveSession,
+        code: String,
+    ) -> Result<Vec<String>, PeopleError> {
+        session.may_change()?;
+        let (id, now) = (session.account_id(), self.now());
+        self.write(move |conn| {
+            accounts::lock(conn, id)?;
+            let known = present(conn, id)?;
+            if known.has_totp() {
+                return Err(PeopleError::TotpEnabled);
+            }
+            if known.totp_secret.is_none() {
+                return Err(PeopleError::TotpMissing);
+            }
+            if !use_step(conn, &known, &code, now)? {
+                return Err(PeopleError::WrongCode);
+            }
+            credentials::enable_totp(conn, id, now)?;
+            tell(conn, &known, true, now)?;
+            new_recovery_codes(conn, id)
+        })
+        .await
+    }
+
+    /// From now on no code is asked for.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
+    pub async fn disable_totp(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+        code: String,
+    ) -> Result<(), PeopleError> {
+        let now = self.now();
+        self.with_both_factors(session, password, code, move |conn, known| {
+            credentials::clear_totp(conn, known.account_id())?;
+            recovery_codes::remove_all(conn, known.account_id())?;
+            Ok(tell(conn, known, false, now)?)
+        })
+        .await
+    }
+
+    /// New recovery codes in the place of all old ones.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
+    pub async fn renew_recovery_codes(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+        code: String,
+    ) -> Result<Vec<String>, PeopleError> {
+        self.with_both_factors(session, password, code, |conn, known| {
+            new_recovery_codes(conn, known.account_id())
+        })
+        .await
+    }
+
+    async fn with_both_factors<T: Send + 'static>(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+        code: String,
+        work: impl FnOnce(&mut AnyConnection, &Credentials) -> Result<T, PeopleError> + Send + 'static,
+    ) -> Result<T, PeopleError> {
+        session.may_change()?;
+        let proven = self.prove(session, password).await?;
+        if !proven.has_totp() {
+            return Err(PeopleError::TotpMissing);
+        }
+        let address = proven.email.clone();
+        self.throttle.count(Attempt::Guess(&address))?;
+        let now = self.now();
+        let done = self
+            .write(move |conn| {
+                let known = unchanged(conn, &proven)?;
+                use_code(conn, &known, &code, now)?;
+                work(conn, &known)
+            })
+            .await;
+        self.settle_guess(&address, done)
+    }
+
+    fn describe(&self, email: &str, secret: &[u8]) -> Result<TotpSetup, PeopleError> {
+        // The colon parts the two, so that neither may have one.
+        let (issuer, account) = (self.site_name.replace(':', " "), email.replace(':', " "));
+        let totp = builder(secret).with_issuer(Some(issuer)).with_account_name(account).build();
+        let uri = totp.and_then(|totp| Ok((totp.secret().to_base32(), totp.to_url()?)));
+        let (secret, uri) = uri.map_err(|_| unreadable())?;
+        Ok(TotpSetup { secret, uri })
+    }
+}
+
+/// Uses a code up: of the app, or a recovery code.
+///
+/// # Errors
+/// [`PeopleError::WrongCode`].
+pub(super) fn use_code(
+    conn: &mut AnyConnection,
+    known: &Credentials,
+    code: &str,
+    now: UnixMillis,
+) -> Result<(), PeopleError> {
+    if use_step(conn, known, code, now)? {
+        return Ok(());
+    }
+    let id = known.account_id();
+    let is_recovery = recovery_codes::use_up(conn, id, &recovery_hash(id, code))?;
+    if is_recovery { Ok(()) } else { Err(PeopleError::WrongCode) }
+}
+
+fn use_step(
+    conn: &mut AnyConnection,
+    known: &Credentials,
+    code: &str,
+    now: UnixMillis,
+) -> Result<bool, PeopleError> {
+    let Some(secret) = &known.totp_secret else { return Ok(false) };
+    let totp = builder(secret).build().map_err(|_| unreadable())?;
+    let Some(step) = matching_step(&totp, code, now) else { return Ok(false) };
+    Ok(credentials::use_totp_step(conn, known.account_id(), step)?)
+}
+
+/// The step whose code this is: that of now, the one before, or the one after.
+fn matching_step(totp: &Totp, code: &str, now: UnixMillis) -> Option<i64> {
+    let digits: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let seconds = u64::try_from(now.as_millis() / 1000).ok()?;
+    i64::try_from(totp.check(&digits, seconds)?).ok()
+}
+
+fn builder(secret: &[u8]) -> Builder {
+    Builder::new().with_secret(secret.to_vec())
+}
+
+fn unreadable() -> DbError {
+    DbError::Unreadable { what: "second factor" }
+}
+
+fn tell(
+    conn: &mut AnyConnection,
+    known: &Credentials,
+    is_enabled: bool,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let params = serde_json::to_value(TotpChanged { is_enabled }).unwrap_or_else(|_| json!({}));
+    let to = (Some(known.account_id()), known.email.as_str());
+    people::send(conn, MailKind::TotpChanged, to, params, now)
+}
+
+fn new_recovery_codes(conn: &mut AnyConnection, id: AccountId) -> Result<Vec<String>, PeopleError> {
+    let codes: Result<Vec<String>, NoRandomness> = (0..CODES).map(|_| recovery_code()).collect();
+    let codes = codes?;
+    let hashes: Vec<[u8; 32]> = codes.iter().map(|code| recovery_hash(id, code)).collect();
+    recovery_codes::replace(conn, id, &hashes)?;
+    Ok(codes)
+}
+
+/// Four times four letters, which carry 80 random bits.
+fn recovery_code() -> Result<String, NoRandomness> {
+    let part = random_letters::<4>;
+    Ok(format!("{}-{}-{}-{}", part()?, part()?, part()?, part()?))
+}
+
+/// However a person types it: case, white space and dashes do not matter.
+fn recovery_hash(id: AccountId, code: &str) -> [u8; 32] {
+    let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
+    let hash = Sha256::new_with_prefix(b"recovery\0").chain_update(id.0.to_be_bytes());
+    hash.chain_update(plain.to_ascii_lowercase()).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_standard() {
+        // RFC 6238, appendix B, the last six digits of its SHA-1 rows.
+        let totp = builder(b"12345678901234567890").build().unwrap();
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (2_000_000_000, "279037"),
+        ] {
+            let now = UnixMillis::from_millis(seconds * 1000);
+            assert_eq!(matching_step(&totp, code, now), Some(seconds / 30));
+            let later = now.plus_millis(30_000);
+            assert_eq!(matching_step(&totp, code, later), Some(seconds / 30));
+            assert_eq!(matching_step(&totp, code, now.plus_millis(60_000)), None);
+        }
+        let now = UnixMillis::from_millis(59_000);
+        assert_eq!(matching_step(&totp, " 287 082", now), Some(1));
+        for wrong in ["", "28708", "2870822", "287083", "28708a", "٢٨٧٠٨٢"] {
+            assert_eq!(matching_step(&totp, wrong, now), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn recovery_codes_are_read_however_they_are_typed() {
+        let code = recovery_code().unwrap();
+        assert_eq!(code.len(), 19);
+        let (one, two) = (AccountId(1), AccountId(2));
+        let typed = format!(" {} ", code.to_uppercase().replace('-', " "));
+        assert_eq!(recovery_hash(one, &code), recovery_hash(one, &typed));
+        assert_ne!(recovery_hash(one, &code), recovery_hash(two, &code));
+    }
+}

@@ -1,0 +1,257 @@
+//! The `Mailer` actor: sends the mail that waits in the outbox, tries again what could not be sent, and gives up at
+//! last. It works beside everything else: nobody waits for a mail, and a mail waits for nobody.
+//!
+//! Each node has one; a row that one of them has taken is held for as long as sending it may take. A mail may go out
+//! twice only where nobody knows what became of it the first time, and then both have one Message-ID.
+
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::future::join_all;
+use futures_util::stream;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+use crate::config::Settings;
+use crate::db::outbox::{self, OutboxRow};
+use crate::db::{Database, DbError};
+use crate::domain::clock::{Clock, UnixMillis};
+use crate::mail::Letterhead;
+use crate::mail::transport::{SendError, Transport};
+use crate::metrics::Metrics;
+use crate::tracker::Tracker;
+use write::Draft;
+
+/// How often it looks by itself: other nodes and the ledger put mail in without a word.
+const LOOK: Duration = Duration::from_secs(1);
+/// A row is held for this much longer than sending it may take.
+const HOLD_MARGIN: Duration = Duration::from_mins(1);
+/// Time before the second attempt; each further one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_mins(1);
+/// Longest time between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// What the actor works with.
+pub struct MailerParts {
+    /// Texts, times, pace.
+    pub settings: Arc<Settings>,
+    /// How mail leaves.
+    pub transport: Transport,
+    /// Who says that there is some.
+    pub bell: MailBell,
+    /// Where it waits.
+    pub database: Database,
+    /// Time.
+    pub clock: Clock,
+    /// What a stop waits for.
+    pub tracker: Tracker,
+    /// What the operator sees.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Says that there is mail: it then goes at once, not within a second.
+#[derive(Clone, Debug, Default)]
+pub struct MailBell(Arc<Notify>);
+
+impl MailBell {
+    /// Rings.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    /// Resolves when it rings.
+    async fn rung(self) -> Option<(Look, Self)> {
+        self.0.notified().await;
+        Some((Look, self))
+    }
+}
+
+/// See the module.
+pub struct Mailer {
+    round: Arc<Round>,
+    /// A round that a server holds up is not joined by another.
+    turn: Arc<Semaphore>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Look;
+
+impl Mailer {
+    /// Starts looking for mail.
+    #[must_use]
+    pub fn start(parts: MailerParts) -> Addr<Self> {
+        let head = Letterhead::new(&parts.settings);
+        let round = Arc::new(Round { head, parts });
+        Actor::start(Self { round, turn: Arc::new(Semaphore::new(1)) })
+    }
+}
+
+impl Actor for Mailer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(LOOK, |_, ctx| ctx.notify(Look));
+        let bell = self.round.parts.bell.clone();
+        ctx.add_message_stream(stream::unfold(bell, MailBell::rung));
+    }
+}
+
+impl Handler<Look> for Mailer {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, _: &mut Self::Context) {
+        let tracker = &self.round.parts.tracker;
+        if tracker.is_draining() {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() else { return };
+        let round = Arc::clone(&self.round);
+        tracker.spawn(async move {
+            // A mail that is cut off here is due again when it is no longer held.
+            let cut = round.parts.tracker.cut_token().clone();
+            let done = cut.run_until_cancelled(round.send_all()).await;
+            if let Some(Err(error)) = done {
+                tracing::warn!(error = %error, "mail cannot be read or noted; trying again");
+            }
+            drop(turn);
+        });
+    }
+}
+
+/// Everything that sending takes.
+struct Round {
+    parts: MailerParts,
+    head: Letterhead,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    /// It has gone.
+    Sent,
+    /// There was nothing to send after all.
+    Unwanted,
+    /// It never will.
+    Hopeless(&'static str),
+    /// It may go later.
+    Failed(SendError),
+}
+
+impl Round {
+    /// Sends what is due, until nothing is or a stop begins.
+    async fn send_all(&self) -> Result<(), DbError> {
+        let settings = &self.parts.settings.mail;
+        while !self.parts.tracker.is_draining() {
+            let began = Instant::now();
+            let rows = self.take().await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            for result in join_all(rows.into_iter().map(|row| self.send(row))).await {
+                result?;
+            }
+            let waiting = self.parts.database.run(outbox::waiting).await?;
+            self.parts.metrics.mail.set_waiting(waiting);
+            let pace = Duration::from_mins(1).saturating_mul(count) / settings.per_minute.max(1);
+            tokio::select! {
+                () = tokio::time::sleep_until(began + pace) => {}
+                () = self.parts.tracker.draining() => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&self) -> Result<Vec<OutboxRow>, DbError> {
+        let settings = &self.parts.settings.mail;
+        let now = self.parts.clock.now();
+        let held_until = now.plus(settings.timeout).plus(HOLD_MARGIN);
+        let limit = settings.at_once.into();
+        self.parts.database.run(move |conn| outbox::take_due(conn, now, held_until, limit)).await
+    }
+
+    /// One mail, and what becomes of its row.
+    async fn send(&self, row: OutboxRow) -> Result<(), DbError> {
+        let attempt = self.attempt(&row).await?;
+        let (kind, id) = (row.kind.as_str(), row.id);
+        let count = |outcome| self.parts.metrics.mail.count(kind, outcome);
+        match attempt {
+            Attempt::Sent => count("sent"),
+            Attempt::Unwanted => count("unwanted"),
+            Attempt::Hopeless(reason) => {
+                tracing::error!(kind, id, reason, "a mail is dropped");
+                count("dropped");
+            }
+            Attempt::Failed(error) => {
+                let reason = chain(&error);
+                if let Some(due_at) = self.next_attempt(&row, &error) {
+                    tracing::warn!(kind, id, reason, tries = row.tries, "a mail could not be sent");
+                    count("put_off");
+                    return self.parts.database.run(move |c| outbox::put_off(c, id, due_at)).await;
+                }
+                tracing::error!(kind, id, reason, tries = row.tries, "a mail is dropped");
+                count("dropped");
+            }
+        }
+        self.parts.database.run(move |conn| outbox::remove(conn, id)).await
+    }
+
+    async fn attempt(&self, row: &OutboxRow) -> Result<Attempt, DbError> {
+        let (settings, head) = (Arc::clone(&self.parts.settings), self.head.clone());
+        let (taken, now) = (row.clone(), self.parts.clock.now());
+        let draft = self
+            .parts
+            .database
+            .run(move |conn| write::draft(conn, &head, &settings, &taken, now))
+            .await?;
+        let message = match draft {
+            Draft::Message(message) => message,
+            Draft::Unwanted => return Ok(Attempt::Unwanted),
+            Draft::Hopeless(reason) => return Ok(Attempt::Hopeless(reason)),
+        };
+        let file = format!("{}-{}", row.created_at, row.message_id);
+        Ok(match self.parts.transport.send(&message, &file).await {
+            Ok(()) => Attempt::Sent,
+            Err(error) => Attempt::Failed(error),
+        })
+    }
+
+    /// When a mail is tried again, if it is.
+    fn next_attempt(&self, row: &OutboxRow, error: &SendError) -> Option<UnixMillis> {
+        if error.is_for_good() {
+            return None;
+        }
+        let due_at = self.parts.clock.now().plus(pause(row.tries));
+        let end = UnixMillis::from_millis(row.created_at).plus(self.parts.settings.mail.give_up);
+        (due_at <= end).then_some(due_at)
+    }
+}
+
+/// Time between the attempt of this number and the next one.
+fn pause(tries: i64) -> Duration {
+    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(0).min(16);
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+/// An error and what caused it.
+fn chain(error: &SendError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_a_minute_apart_at_first_and_an_hour_at_last() {
+        let minutes: Vec<u64> =
+            [0, 1, 2, 3, 6, 7, 8, i64::MAX].map(|tries| pause(tries).as_secs() / 60).into();
+        assert_eq!(minutes, [1, 1, 2, 4, 32, 60, 60, 60]);
+    }
+}

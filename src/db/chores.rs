@@ -1,0 +1,32 @@
+//! When each chore was last done to its end: rows and queries.
+
+use diesel::prelude::*;
+
+use super::schema::chores;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+
+/// When a chore was last done to its end; `None` if never.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn finished_at(conn: &mut AnyConnection, name: &str) -> Result<Option<UnixMillis>, DbError> {
+    let millis: Option<i64> =
+        chores::table.find(name).select(chores::finished_at).first(conn).optional()?;
+    Ok(millis.map(UnixMillis::from_millis))
+}
+
+/// Notes that a chore was done to its end.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn finish(conn: &mut AnyConnection, name: &str, now: UnixMillis) -> Result<(), DbError> {
+    let row = (chores::name.eq(name), chores::finished_at.eq(now.as_millis()));
+    on_either!(conn => diesel::insert_into(chores::table)
+        .values(row)
+        .on_conflict(chores::name)
+        .do_update()
+        .set(chores::finished_at.eq(now.as_millis()))
+        .execute(conn))?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Links in mail: rows and queries. Only the SHA-256 of a token is ever here.
+
+use diesel::prelude::*;
+
+use super::schema::email_tokens;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::secret_token::TokenHash;
+
+/// What a link opens, and when that ends.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = email_tokens)]
+pub struct EmailTokenRow {
+    /// What for; see `accounts::email_tokens`.
+    pub purpose: String,
+    /// Whose it is; `None` before there is an account.
+    pub account_id: Option<i64>,
+    /// The address that it was sent to.
+    pub email: String,
+    /// Milliseconds since the epoch.
+    pub expires_at: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = email_tokens)]
+struct NewRow<'a> {
+    token_hash: &'a [u8],
+    purpose: &'a str,
+    account_id: Option<i64>,
+    email: &'a str,
+    created_at: i64,
+    expires_at: i64,
+}
+
+/// Stores a new token, and drops those whose time is up.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn create(
+    conn: &mut AnyConnection,
+    token_hash: &TokenHash,
+    token: &EmailTokenRow,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let expired = email_tokens::table.filter(email_tokens::expires_at.le(now.as_millis()));
+    diesel::delete(expired).execute(conn)?;
+    let row = NewRow {
+        token_hash: token_hash.as_bytes(),
+        purpose: &token.purpose,
+        account_id: token.account_id,
+        email: &token.email,
+        created_at: now.as_millis(),
+        expires_at: token.expires_at,
+    };
+    diesel::insert_into(email_tokens::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// The row of a token.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(
+    conn: &mut AnyConnection,
+    token_hash: &TokenHash,
+) -> Result<Option<EmailTokenRow>, DbError> {
+    let row = email_tokens::table
+        .find(token_hash.as_bytes().as_slice())
+        .select(EmailTokenRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// Removes a token; `false` if somebody else was faster.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, DbError> {
+    let token = email_tokens::table.find(token_hash.as_bytes().as_slice());
+    Ok(diesel::delete(token).execute(conn)? > 0)
+}
+
+/// Removes whatever was sent to an account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id.0))).execute(conn)?;
+    Ok(())
+}
+
+/// Removes whatever was sent to an address that had no account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn remove_sign_ups(conn: &mut AnyConnection, email: &str) -> Result<(), DbError> {
+    let tokens = email_tokens::table
+        .filter(email_tokens::account_id.is_null().and(email_tokens::email.eq(email)));
+    diesel::delete(tokens).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! People who have given their password and are asked for the second factor: rows and queries. Only the SHA-256 of
+//! what they hold is ever here.
+
+use diesel::prelude::*;
+
+use super::schema::log_in_steps;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::secret_token::TokenHash;
+
+/// Stores a step, and drops those whose time is up.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn create(
+    conn: &mut AnyConnection,
+    token_hash: &TokenHash,
+    account_id: AccountId,
+    (now, expires_at): (UnixMillis, UnixMillis),
+) -> Result<(), DbError> {
+    let expired = log_in_steps::table.filter(log_in_steps::expires_at.le(now.as_millis()));
+    diesel::delete(expired).execute(conn)?;
+    diesel::insert_into(log_in_steps::table)
+        .values((
+            log_in_steps::token_hash.eq(token_hash.as_bytes().as_slice()),
+            log_in_steps::account_id.eq(account_id.0),
+            log_in_steps::expires_at.eq(expires_at.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Whose step it is, if its time is not up.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn holder(
+    conn: &mut AnyConnection,
+    token_hash: &TokenHash,
+    now: UnixMillis,
+) -> Result<Option<AccountId>, DbError> {
+    let id: Option<i64> = log_in_steps::table
+        .find(token_hash.as_bytes().as_slice())
+        .filter(log_in_steps::expires_at.gt(now.as_millis()))
+        .select(log_in_steps::account_id)
+        .first(conn)
+        .optional()?;
+    Ok(id.map(AccountId))
+}
+
+/// Removes a step; `false` if it was used or dropped meanwhile.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, DbError> {
+    let step = log_in_steps::table.find(token_hash.as_bytes().as_slice());
+    Ok(diesel::delete(step).execute(conn)? > 0)
+}
+
+/// Removes all steps of an account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id.0))).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What is over: found and deleted in pieces, so that nobody waits long for the database.
+
+use diesel::dsl::delete;
+use diesel::prelude::*;
+
+use super::schema::{
+    deposit_claims, email_tokens, ledger_entries, sessions, usage_logs, wallet_challenges,
+};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+
+/// Claims in which nothing was found.
+const DEAD_CLAIMS: [&str; 2] = ["not_found", "rejected"];
+
+/// The oldest usage rows from before a moment, as (id, account).
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn old_usage(
+    conn: &mut AnyConnection,
+    before: UnixMillis,
+    limit: i64,
+) -> Result<Vec<(String, i64)>, DbError> {
+    let rows = usage_logs::table
+        .filter(usage_logs::created_at.lt(before.as_millis()))
+        .order(usage_logs::created_at)
+        .limit(limit)
+        .select((usage_logs::id, usage_logs::account_id))
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// How many usage rows are from before a moment.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count_old_usage(conn: &mut AnyConnection, before: UnixMillis) -> Result<i64, DbError> {
+    let old = usage_logs::table.filter(usage_logs::created_at.lt(before.as_millis()));
+    Ok(old.count().get_result(conn)?)
+}
+
+/// Deletes usage rows; says how many there were.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn delete_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryResult<usize> {
+    delete(usage_logs::table.filter(usage_logs::id.eq_any(ids))).execute(conn)
+}
+
+/// Deletes the ledger's lines of usage rows; each as (account, nano-dollars).
+///
+/// # Errors
+/// The database's.
+pub(crate) fn delete_usage_entries(
+    conn: &mut AnyConnection,
+    ids: &[String],
+) -> QueryResult<Vec<(i64, i64)>> {
+    let lines = ledger_entries::table
+        .filter(ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq_any(ids)));
+    let columns = (ledger_entries::account_id, ledger_entries::amount_nanousd);
+    on_either!(conn => delete(lines).returning(columns).get_results(conn))
+}
+
+/// Adds to an account's carry-forward, which begins with the first addition.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn carry_forward(
+    conn: &mut AnyConnection,
+    account_id: i64,
+    amount_nanousd: i64,
+    now: UnixMillis,
+) -> QueryResult<()> {
+    use ledger_entries as entries;
+    let row = (
+        entries::account_id.eq(account_id),
+        entries::kind.eq("carry_forward"),
+        entries::reference.eq(account_id.to_string()),
+        entries::amount_nanousd.eq(amount_nanousd),
+        entries::created_at.eq(now.as_millis()),
+    );
+    on_either!(conn => diesel::insert_into(entries::table)
+        .values(row)
+        .on_conflict((entries::kind, entries::reference))
+        .do_update()
+        .set((
+            entries::amount_nanousd.eq(entries::amount_nanousd + amount_nanousd),
+            entries::created_at.eq(now.as_millis()),
+        ))
+        .execute(conn))?;
+    Ok(())
+}
+
+/// Something that is of no use any more once its time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// Sessions whose time is up.
+    Sessions,
+    /// Links in mail that do not work any more.
+    EmailTokens,
+    /// Messages for wallets that can not be signed any more.
+    Challenges,
+    /// Claims of transactions in which nothing was found.
+    Claims,
+}
+
+impl Leftover {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Sessions, Self::EmailTokens, Self::Challenges, Self::Claims];
+
+    /// As people and metrics read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::EmailTokens => "email_tokens",
+            Self::Challenges => "wallet_challenges",
+            Self::Claims => "deposit_claims",
+        }
+    }
+}
+
+/// How many of a kind are from before a moment.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count_leftovers(
+    conn: &mut AnyConnection,
+    kind: Leftover,
+    before: UnixMillis,
+) -> Result<i64, DbError> {
+    let before = before.as_millis();
+    let count = match kind {
+        Leftover::Sessions => {
+            sessions::table.filter(sessions::expires_at.lt(before)).count().get_result(conn)?
+        }
+        Leftover::EmailTokens => email_tokens::table
+            .filter(email_tokens::expires_at.lt(before))
+            .count()
+            .get_result(conn)?,
+        Leftover::Challenges => wallet_challenges::table
+            .filter(wallet_challenges::expires_at.lt(before))
+            .count()
+            .get_result(conn)?,
+        Leftover::Claims => deposit_claims::table
+            .filter(deposit_claims::state.eq_any(DEAD_CLAIMS))
+            .filter(deposit_claims::check_at.is_null())
+            .filter(deposit_claims::updated_at.lt(before))
+            .count()
+            .get_result(conn)?,
+    };
+    Ok(count)
+}
+
+/// Deletes at most `limit` of a kind from before a moment; says how many.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn delete_leftovers(
+    conn: &mut AnyConnection,
+    kind: Leftover,
+    before: UnixMillis,
+    limit: i64,
+) -> Result<usize, DbError> {
+    let before = before.as_millis();
+    let gone = match kind {
+        Leftover::Sessions => {
+            let ids: Vec<i64> = sessions::table
+                .filter(sessions::expires_at.lt(before))
+                .limit(limit)
+                .select(sessions::id)
+                .load(conn)?;
+            delete(sessions::table.filter(sessions::id.eq_any(ids))).execute(conn)?
+        }
+        Leftover::EmailTokens => {
+            let ids: Vec<Vec<u8>> = email_tokens::table
+                .filter(email_tokens::expires_at.lt(before))
+                .limit(limit)
+                .select(email_tokens::token_hash)
+                .load(conn)?;
+            delete(email_tokens::table.filter(email_tokens::token_hash.eq_any(ids)))
+                .execute(conn)?
+        }
+        Leftover::Challenges => {
+            let ids: Vec<String> = wallet_challenges::table
+                .filter(wallet_challenges::expires_at.lt(before))
+                .limit(limit)
+                .select(wallet_challenges::nonce)
+                .load(conn)?;
+            delete(wallet_challenges::table.filter(wallet_challenges::nonce.eq_any(ids)))
+                .execute(conn)?
+        }
+        Leftover::Claims => {
+            let ids: Vec<i64> = deposit_claims::table
+                .filter(deposit_claims::state.eq_any(DEAD_CLAIMS))
+                .filter(deposit_claims::check_at.is_null())
+                .filter(deposit_claims::updated_at.lt(before))
+                .limit(limit)
+                .select(deposit_claims::id)
+                .load(conn)?;
+            delete(deposit_claims::table.filter(deposit_claims::id.eq_any(ids))).execute(conn)?
+        }
+    };
+    Ok(gone)
+}

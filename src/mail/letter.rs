@@ -1,0 +1,191 @@
+//! What each mail says: one template in plain text for each occasion, whose first line is the subject and whose
+//! paragraphs make both forms of the mail. A paragraph that is nothing but one of our own links becomes a link.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use super::Letterhead;
+use crate::domain::clock::UnixMillis;
+use crate::domain::mail::{AccountClosing, BudgetPeriod, KeyPaused, LowBalance, TotpChanged};
+use crate::domain::secret_token::SecretToken;
+
+/// A mail's occasion with all that has to be known to write it.
+pub enum Letter<'a> {
+    /// A link that proves the address of a new account, and how long it works.
+    SignUp(&'a SecretToken, Duration),
+    /// The address has an account already.
+    SignUpKnown,
+    /// A link to a new password, and how long it works.
+    ResetPassword(&'a SecretToken, Duration),
+    /// A link that proves the new address, and how long it works.
+    ChangeEmail(&'a SecretToken, Duration),
+    /// The address has been changed.
+    EmailChanged,
+    /// The password has been changed.
+    PasswordChanged,
+    /// The second factor has been set up or removed.
+    TotpChanged(TotpChanged),
+    /// The balance has fallen below the threshold.
+    LowBalance(LowBalance),
+    /// A key has used up its budget.
+    KeyPaused(KeyPaused),
+    /// The account is going to be deleted.
+    AccountClosing(AccountClosing),
+}
+
+/// Both forms of a mail.
+pub struct Written {
+    /// The subject.
+    pub subject: String,
+    /// In plain text.
+    pub plain: String,
+    /// In HTML, which loads nothing.
+    pub html: String,
+}
+
+/// The text of each occasion.
+#[derive(Template)]
+enum Text<'a> {
+    #[template(path = "mail_sign_up.txt")]
+    SignUp { head: &'a Letterhead, link: &'a str, valid: &'a str },
+    #[template(path = "mail_sign_up_known.txt")]
+    SignUpKnown { head: &'a Letterhead, log_in: &'a str, reset: &'a str },
+    #[template(path = "mail_reset_password.txt")]
+    ResetPassword { head: &'a Letterhead, link: &'a str, valid: &'a str },
+    #[template(path = "mail_change_email.txt")]
+    ChangeEmail { head: &'a Letterhead, link: &'a str, valid: &'a str },
+    #[template(path = "mail_email_changed.txt")]
+    EmailChanged { head: &'a Letterhead },
+    #[template(path = "mail_password_changed.txt")]
+    PasswordChanged { head: &'a Letterhead, reset: &'a str },
+    #[template(path = "mail_totp_changed.txt")]
+    TotpChanged { head: &'a Letterhead, is_enabled: bool, reset: &'a str },
+    #[template(path = "mail_low_balance.txt")]
+    LowBalance {
+        head: &'a Letterhead,
+        balance_usd: &'a str,
+        threshold_usd: &'a str,
+        link: &'a str,
+        preferences: &'a str,
+    },
+    #[template(path = "mail_key_paused.txt")]
+    KeyPaused {
+        head: &'a Letterhead,
+        key_name: &'a str,
+        is_month: bool,
+        budget_usd: &'a str,
+        link: &'a str,
+        preferences: &'a str,
+    },
+    #[template(path = "mail_account_closing.txt")]
+    AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
+}
+
+#[derive(Template)]
+#[template(path = "mail_layout.txt")]
+struct Plain<'a> {
+    head: &'a Letterhead,
+    blocks: &'a [Block<'a>],
+}
+
+#[derive(Template)]
+#[template(path = "mail_layout.html")]
+struct Html<'a> {
+    head: &'a Letterhead,
+    subject: &'a str,
+    blocks: &'a [Block<'a>],
+}
+
+/// A paragraph.
+struct Block<'a> {
+    text: &'a str,
+    is_link: bool,
+}
+
+impl Letter<'_> {
+    /// Writes the mail.
+    ///
+    /// # Errors
+    /// What askama says; its templates are compiled in.
+    pub fn write(&self, head: &Letterhead) -> Result<Written, askama::Error> {
+        let (text, links) = self.text(head)?;
+        let (subject, body) = text.split_once('\n').unwrap_or((&text, ""));
+        let blocks: Vec<Block<'_>> = body
+            .split("\n\n")
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(|text| Block { text, is_link: links.iter().any(|link| link == text) })
+            .collect();
+        let plain = Plain { head, blocks: &blocks }.render()?;
+        let html = Html { head, subject, blocks: &blocks }.render()?;
+        Ok(Written { subject: subject.to_owned(), plain, html })
+    }
+
+    /// The text, and the links in it.
+    fn text(&self, head: &Letterhead) -> Result<(String, Vec<String>), askama::Error> {
+        let (log_in, reset) = (head.page("/log-in"), head.page("/reset"));
+        let preferences = head.page("/preferences");
+        let own = self.link(head);
+        let (log_in, reset, preferences) = (log_in.as_str(), reset.as_str(), preferences.as_str());
+        let link = own.as_str();
+        let text = match self {
+            Self::SignUp(_, valid) => Text::SignUp { head, link, valid: &span(*valid) }.render(),
+            Self::SignUpKnown => Text::SignUpKnown { head, log_in, reset }.render(),
+            Self::ResetPassword(_, valid) => {
+                Text::ResetPassword { head, link, valid: &span(*valid) }.render()
+            }
+            Self::ChangeEmail(_, valid) => {
+                Text::ChangeEmail { head, link, valid: &span(*valid) }.render()
+            }
+            Self::EmailChanged => Text::EmailChanged { head }.render(),
+            Self::PasswordChanged => Text::PasswordChanged { head, reset }.render(),
+            Self::TotpChanged(TotpChanged { is_enabled }) => {
+                Text::TotpChanged { head, is_enabled: *is_enabled, reset }.render()
+            }
+            Self::LowBalance(LowBalance { balance_usd, threshold_usd }) => {
+                Text::LowBalance { head, balance_usd, threshold_usd, link, preferences }.render()
+            }
+            Self::KeyPaused(KeyPaused { key_name, period, budget_usd }) => {
+                let is_month = *period == BudgetPeriod::Month;
+                Text::KeyPaused { head, key_name, is_month, budget_usd, link, preferences }.render()
+            }
+            Self::AccountClosing(AccountClosing { erased_at }) => {
+                let erased_at = UnixMillis::from_millis(*erased_at).to_rfc3339_secs();
+                Text::AccountClosing { head, erased_at: &erased_at, log_in, reset }.render()
+            }
+        }?;
+        let links = [link, log_in, reset, preferences].map(str::to_owned).into();
+        Ok((text, links))
+    }
+
+    /// Where this mail leads.
+    fn link(&self, head: &Letterhead) -> String {
+        let with = |path: &str, token: &SecretToken| {
+            head.page(&format!("{path}?token={}", token.reveal()))
+        };
+        match self {
+            Self::SignUp(token, _) => with("/sign-up/confirm", token),
+            Self::ResetPassword(token, _) => with("/reset/confirm", token),
+            Self::ChangeEmail(token, _) => with("/email/confirm", token),
+            Self::LowBalance(_) => head.page("/deposits"),
+            Self::KeyPaused(_) => head.page("/keys"),
+            _ => head.page("/account"),
+        }
+    }
+}
+
+/// A span as people say it; in the largest unit that leaves nothing over.
+fn span(span: Duration) -> String {
+    let secs = span.as_secs();
+    let (count, unit) = match secs {
+        secs if secs % 86_400 == 0 => (secs / 86_400, "day"),
+        secs if secs % 3_600 == 0 => (secs / 3_600, "hour"),
+        secs => (secs / 60, "minute"),
+    };
+    if count == 1 { format!("one {unit}") } else { format!("{count} {unit}s") }
+}
+
+#[cfg(test)]
+#[path = "letter_tests.rs"]
+mod tests;

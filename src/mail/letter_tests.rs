@@ -1,0 +1,111 @@
+//! Promises of the texts: nothing of a user's becomes markup, a header or a link, and nothing is loaded.
+
+use super::*;
+use crate::domain::secret_token::TokenKind;
+use crate::mail::message::{ComposeError, compose};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn head() -> Letterhead {
+    Letterhead {
+        from: "Light & Power <mail@example.org>".parse().unwrap(),
+        site_name: "Light & Power".to_owned(),
+        base_url: "https://example.org".to_owned(),
+        support_email: Some("help@example.org".to_owned()),
+    }
+}
+
+fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
+    let usd = || "1.5".to_owned();
+    let paused = |period| KeyPaused { key_name: "ci".to_owned(), period, budget_usd: usd() };
+    vec![
+        Letter::SignUp(token, DAY),
+        Letter::SignUpKnown,
+        Letter::ResetPassword(token, DAY),
+        Letter::ChangeEmail(token, DAY),
+        Letter::EmailChanged,
+        Letter::PasswordChanged,
+        Letter::TotpChanged(TotpChanged { is_enabled: true }),
+        Letter::TotpChanged(TotpChanged { is_enabled: false }),
+        Letter::LowBalance(LowBalance { balance_usd: usd(), threshold_usd: usd() }),
+        Letter::KeyPaused(paused(BudgetPeriod::Month)),
+        Letter::KeyPaused(paused(BudgetPeriod::Total)),
+        Letter::AccountClosing(AccountClosing { erased_at: 1_795_000_000_000 }),
+    ]
+}
+
+#[test]
+fn every_mail_has_both_forms_and_leads_nowhere_but_home() {
+    let token = SecretToken::random(TokenKind::Mail).unwrap();
+    for letter in letters(&token) {
+        let written = letter.write(&head()).unwrap();
+        let (plain, html) = (&written.plain, &written.html);
+        assert!(!written.subject.trim().is_empty() && !written.subject.contains("{{"), "{plain}");
+        assert!(plain.contains("Light & Power\nhttps://example.org\nhelp@example.org"), "{plain}");
+        assert!(html.contains("Light &#38; Power"), "{html}");
+        assert!(!plain.contains("\n\n\n") && plain.contains("\n-- \n"), "{plain}");
+        for attribute in ["src=", "url(", "<img", "<script", "<link", "@import"] {
+            assert!(!html.contains(attribute), "{attribute} in {html}");
+        }
+        for part in html.split("href=\"").skip(1) {
+            let to = part.split('"').next().unwrap();
+            let is_home = to == "https://example.org"
+                || to.starts_with("https://example.org/")
+                || to == "mailto:help@example.org";
+            assert!(is_home, "{to}");
+        }
+        // Each paragraph is in both.
+        let paragraphs = plain.split("\n\n").count();
+        assert_eq!(html.matches("<p>").count(), paragraphs, "{plain}\n{html}");
+    }
+}
+
+#[test]
+fn a_link_carries_its_token_and_says_how_long_it_works() {
+    let token = SecretToken::random(TokenKind::Mail).unwrap();
+    let cases = [
+        (Letter::SignUp(&token, DAY), "/sign-up/confirm", "for one day"),
+        (Letter::ResetPassword(&token, Duration::from_hours(3)), "/reset/confirm", "for 3 hours"),
+        (Letter::ChangeEmail(&token, Duration::from_secs(330)), "/email/confirm", "for 5 minutes"),
+    ];
+    for (letter, path, valid) in cases {
+        let written = letter.write(&head()).unwrap();
+        let link = format!("https://example.org{path}?token={}", token.reveal());
+        assert!(written.plain.contains(&format!("\n\n{link}\n\n")), "{}", written.plain);
+        assert!(written.html.contains(&format!("<a href=\"{link}\">")), "{}", written.html);
+        assert!(written.plain.contains(valid), "{}", written.plain);
+    }
+}
+
+#[test]
+fn a_keys_name_is_neither_markup_nor_a_link_nor_a_header() {
+    let hostile =
+        "https://evil.example/\"><img src=x>\n\nhttps://evil.example\r\nBcc: b@evil.example";
+    let key_name = hostile.to_owned();
+    let paused = KeyPaused { key_name, period: BudgetPeriod::Total, budget_usd: "1".to_owned() };
+    let written = Letter::KeyPaused(paused).write(&head()).unwrap();
+    assert!(!written.html.contains("<img"), "{}", written.html);
+    assert!(!written.html.contains("href=\"https://evil"), "{}", written.html);
+    assert!(!written.subject.contains("evil"), "{}", written.subject);
+}
+
+#[test]
+fn headers_take_no_lines_from_anywhere() {
+    let mut head = head();
+    head.from.name = Some("Süß, \"Ltd\" <b@evil.example>, c@evil.example".to_owned());
+    let now = UnixMillis::from_millis(1_795_000_000_000);
+    let message = compose(&head, &Letter::EmailChanged, "a@example.org", "msg_1", now).unwrap();
+    let text = String::from_utf8(message.formatted()).unwrap();
+    let (headers, _) = text.split_once("\r\n\r\n").unwrap();
+    assert!(headers.is_ascii() && !headers.contains("@evil"), "{headers}");
+    assert!(headers.contains("<mail@example.org>\r\n"), "{headers}");
+    assert!(headers.contains("Reply-To: help@example.org"), "{headers}");
+    assert!(headers.contains("Date: Wed, 18 Nov 2026 09:46:40 +0000"), "{headers}");
+    assert!(headers.contains("Message-ID: <msg_1@example.org>"), "{headers}");
+    assert!(headers.contains("Auto-Submitted: auto-generated"), "{headers}");
+    assert!(headers.contains("multipart/alternative"), "{headers}");
+    for recipient in ["a@example.org\r\nBcc: b@evil.example", "a@b.c, d@e.f", "", "a"] {
+        let refused = compose(&head, &Letter::EmailChanged, recipient, "msg_1", now);
+        assert!(matches!(refused, Err(ComposeError::Recipient)), "{recipient}");
+    }
+}

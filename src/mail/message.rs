@@ -1,0 +1,59 @@
+//! A letter as a message of RFC 5322: multipart, with headers that no text can add to.
+
+use std::time::{Duration, SystemTime};
+
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use lettre::{Address, Message};
+
+use super::Letterhead;
+use super::letter::Letter;
+use crate::domain::clock::UnixMillis;
+
+/// Why a mail cannot be put together. None of these gets better with time.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// The recipient is no address that mail can go to. It is not repeated.
+    #[error("the recipient is no address that mail can go to")]
+    Recipient,
+    /// A template.
+    #[error("the text cannot be made")]
+    Text(#[from] askama::Error),
+    /// A header or a part.
+    #[error("the message cannot be put together")]
+    Message(#[source] lettre::error::Error),
+}
+
+/// Puts a mail together.
+///
+/// # Errors
+/// [`ComposeError`].
+pub fn compose(
+    head: &Letterhead,
+    letter: &Letter<'_>,
+    recipient: &str,
+    message_id: &str,
+    now: UnixMillis,
+) -> Result<Message, ComposeError> {
+    let to: Address = recipient.parse().map_err(|_| ComposeError::Recipient)?;
+    let written = letter.write(head)?;
+    let since_epoch = Duration::from_millis(now.as_millis().unsigned_abs());
+    let mut message = Message::builder()
+        .from(head.from.clone())
+        .to(Mailbox::new(None, to))
+        .subject(written.subject)
+        .message_id(Some(format!("<{message_id}@{}>", head.from.email.domain())))
+        .date(SystemTime::UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH))
+        // Nobody's holiday notice shall answer it (RFC 3834 §5).
+        .raw_header(automatic());
+    if let Some(support) = head.support_email.as_deref().and_then(|text| text.parse().ok()) {
+        message = message.reply_to(Mailbox::new(None, support));
+    }
+    message
+        .multipart(MultiPart::alternative_plain_html(written.plain, written.html))
+        .map_err(ComposeError::Message)
+}
+
+fn automatic() -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned())
+}

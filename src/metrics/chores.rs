@@ -1,0 +1,61 @@
+//! What is done now and then: whether it runs, how much went, and when it was last done.
+
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use crate::domain::clock::UnixMillis;
+
+/// Numbers on chores.
+#[derive(Clone, Debug)]
+pub struct ChoreMetrics {
+    running: IntGaugeVec,
+    finished_at: IntGaugeVec,
+    failures: IntCounterVec,
+    deleted: IntCounterVec,
+}
+
+impl ChoreMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &["chore"]);
+        let running = gauge("sluice_chore_running", "Whether a chore runs now (1) or not (0).")?;
+        let finished_at = gauge(
+            "sluice_chore_finished_timestamp_seconds",
+            "When this node last did a chore to its end.",
+        )?;
+        let failures = IntCounterVec::new(
+            Opts::new("sluice_chore_failures_total", "Chores that were broken off by an error."),
+            &["chore"],
+        )?;
+        let deleted = IntCounterVec::new(
+            Opts::new("sluice_purged_rows_total", "Rows that were over and have gone."),
+            &["table"],
+        )?;
+        registry.register(Box::new(running.clone()))?;
+        registry.register(Box::new(finished_at.clone()))?;
+        registry.register(Box::new(failures.clone()))?;
+        registry.register(Box::new(deleted.clone()))?;
+        Ok(Self { running, finished_at, failures, deleted })
+    }
+
+    /// A chore begins.
+    pub fn begin(&self, chore: &str) {
+        self.running.with_label_values(&[chore]).set(1);
+    }
+
+    /// Rows have gone.
+    pub fn count_deleted(&self, table: &str, rows: usize) {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        self.deleted.with_label_values(&[table]).inc_by(rows);
+    }
+
+    /// A chore is done.
+    pub fn finish(&self, chore: &str, now: UnixMillis) {
+        self.running.with_label_values(&[chore]).set(0);
+        self.finished_at.with_label_values(&[chore]).set(now.as_millis() / 1000);
+    }
+
+    /// A chore was broken off.
+    pub fn fail(&self, chore: &str) {
+        self.running.with_label_values(&[chore]).set(0);
+        self.failures.with_label_values(&[chore]).inc();
+    }
+}

@@ -1,0 +1,37 @@
+//! What becomes of mail, by its kind. Never to whom it went.
+
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counters of mail.
+#[derive(Clone, Debug)]
+pub struct MailMetrics {
+    mails: IntCounterVec,
+    waiting: IntGauge,
+}
+
+impl MailMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// Where two metrics have one name.
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let mails = IntCounterVec::new(
+            Opts::new("sluice_mails_total", "Attempts to send mail by their outcome."),
+            &["kind", "outcome"],
+        )?;
+        let waiting = IntGauge::new("sluice_mails_waiting", "Mails that have not gone yet.")?;
+        registry.register(Box::new(mails.clone()))?;
+        registry.register(Box::new(waiting.clone()))?;
+        Ok(Self { mails, waiting })
+    }
+
+    /// Counts an attempt: `sent`, `put_off`, `dropped`, or `unwanted` where nothing was to be sent.
+    pub fn count(&self, kind: &str, outcome: &'static str) {
+        self.mails.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// How many mails wait, as far as this node knows.
+    pub fn set_waiting(&self, count: i64) {
+        self.waiting.set(count);
+    }
+}

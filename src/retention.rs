@@ -1,0 +1,70 @@
+//! What is over, and how it goes: in pieces, each a transaction of its own, so that a purge may be stopped anywhere and
+//! goes on where it was, beside traffic and beside other nodes.
+
+mod compaction;
+mod purge;
+
+use crate::config::Privacy;
+use crate::db::retention::{self as rows, Leftover};
+use crate::db::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::money::MoneyError;
+
+pub use compaction::{Compaction, compact};
+pub use purge::{Piece, Purge};
+
+/// Why a piece did not go. Nothing of it did.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A sum left 64 bits.
+    #[error("a carry-forward would not fit its column")]
+    Amount(#[from] MoneyError),
+}
+
+impl From<diesel::result::Error> for RetentionError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(DbError::Query(error))
+    }
+}
+
+/// What is over at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Usage rows from before go.
+    pub usage_before: UnixMillis,
+    /// Leftovers whose time was up before go, each kind by its own rule.
+    pub now: UnixMillis,
+    /// Claims that ended before go.
+    pub claims_before: UnixMillis,
+}
+
+impl Limits {
+    /// What is over at `now`.
+    #[must_use]
+    pub fn at(settings: &Privacy, now: UnixMillis) -> Self {
+        let before = now.minus(settings.usage_log());
+        Self { usage_before: before, now, claims_before: before }
+    }
+
+    const fn of(&self, kind: Leftover) -> UnixMillis {
+        match kind {
+            Leftover::Sessions | Leftover::EmailTokens | Leftover::Challenges => self.now,
+            Leftover::Claims => self.claims_before,
+        }
+    }
+}
+
+/// What would go, as (name, rows).
+///
+/// # Errors
+/// [`DbError`].
+pub fn due(conn: &mut AnyConnection, limits: &Limits) -> Result<Vec<(&'static str, i64)>, DbError> {
+    let mut due = vec![("usage_logs", rows::count_old_usage(conn, limits.usage_before)?)];
+    for kind in Leftover::ALL {
+        due.push((kind.as_str(), rows::count_leftovers(conn, kind, limits.of(kind))?));
+    }
+    Ok(due)
+}

@@ -1,0 +1,71 @@
+//! Compaction: what was deleted is overwritten where it stood, but copies of it may lie in pages that were split, merged
+//! or freed, and in the write-ahead log. Writing everything anew is what makes them go.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Integer;
+
+use crate::db::{AnyConnection, DbError};
+
+/// What of PostgreSQL is written anew: everything that holds something of a person.
+const TABLES: [&str; 16] = [
+    "accounts",
+    "api_keys",
+    "audit_log",
+    "deposit_addresses",
+    "deposit_claims",
+    "deposit_refunds",
+    "deposits",
+    "email_tokens",
+    "ledger_entries",
+    "outbox",
+    "recovery_codes",
+    "reservations",
+    "sessions",
+    "usage_logs",
+    "wallet_challenges",
+    "wallets",
+];
+
+/// How far a compaction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// Everything was written anew, and nothing of before is left in the files.
+    Done,
+    /// Everything was written anew, but a reader kept the write-ahead log from being emptied: try again soon.
+    LogInUse,
+}
+
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+/// Writes the database anew. On SQLite whoever writes waits meanwhile; on PostgreSQL whoever uses the table in question.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn compact(conn: &mut AnyConnection) -> Result<Compaction, DbError> {
+    match conn {
+        AnyConnection::Sqlite(conn) => {
+            conn.batch_execute("VACUUM")?;
+            let checkpoint: Checkpoint =
+                diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
+            Ok(if checkpoint.busy == 0 { Compaction::Done } else { Compaction::LogInUse })
+        }
+        AnyConnection::Postgres(conn) => {
+            for table in TABLES {
+                // No transaction around it: the command begins its own.
+                conn.batch_execute(&format!("VACUUM (FULL, ANALYZE) {table}"))?;
+            }
+            // So that the log's segments of before become free to be reused.
+            match conn.batch_execute("CHECKPOINT") {
+                Ok(()) => {}
+                // Not everybody may; the server does so by itself within minutes.
+                Err(error) => tracing::debug!(%error, "no checkpoint after compaction"),
+            }
+            Ok(Compaction::Done)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A purge: usage rows first, then leftovers, piece by piece. How large a piece may be is found out on the way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::{Limits, RetentionError};
+use crate::db::retention::{self as rows, Leftover};
+use crate::db::{AnyConnection, DbError, books, transaction};
+use crate::domain::money::NanoUsd;
+
+/// Writer's time that one piece may take.
+const PIECE: Duration = Duration::from_millis(5);
+/// Rests are as many times as long as the piece before them, so that a purge takes at most a fifth of the writer.
+const REST_FACTOR: u32 = 4;
+/// And no shorter than this.
+const REST_MIN: Duration = Duration::from_millis(1);
+/// Usage rows in the first piece.
+const FIRST_SIZE: i64 = 32;
+/// At least and at most.
+const SIZES: (i64, i64) = (4, 4096);
+/// Leftovers of each kind that go in one piece.
+const LEFTOVERS_AT_ONCE: i64 = 200;
+
+/// A purge under way. It may be given up between any two pieces, and another begins where it was.
+#[derive(Clone, Debug)]
+pub struct Purge {
+    limits: Limits,
+    size: i64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Usage,
+    Leftovers,
+    Done,
+}
+
+/// What one piece came to.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Rows that went, by table.
+    pub gone: Vec<(&'static str, usize)>,
+    /// How long the database was kept busy.
+    pub took: Duration,
+    /// How long it is to be left to others.
+    pub rest: Duration,
+    /// Nothing is left.
+    pub is_last: bool,
+}
+
+impl Purge {
+    /// A purge of what is over by `limits`.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, size: FIRST_SIZE, stage: Stage::Usage }
+    }
+
+    /// Does the next piece.
+    ///
+    /// # Errors
+    /// [`RetentionError`]; nothing of the piece was done.
+    pub fn step(&mut self, conn: &mut AnyConnection) -> Result<Piece, RetentionError> {
+        let began = Instant::now();
+        let gone = match self.stage {
+            Stage::Usage => {
+                let rows = usage(conn, &self.limits, self.size)?;
+                if usize::try_from(self.size).is_ok_and(|size| rows < size) {
+                    self.stage = Stage::Leftovers;
+                }
+                self.size = next_size(self.size, began.elapsed());
+                vec![("usage_logs", rows)]
+            }
+            Stage::Leftovers => {
+                let gone = leftovers(conn, &self.limits)?;
+                if gone.iter().all(|(_, rows)| *rows == 0) {
+                    self.stage = Stage::Done;
+                }
+                gone
+            }
+            Stage::Done => Vec::new(),
+        };
+        let took = began.elapsed();
+        let rest = took.saturating_mul(REST_FACTOR).max(REST_MIN);
+        Ok(Piece { gone, took, rest, is_last: self.stage == Stage::Done })
+    }
+}
+
+/// Deletes one piece of old usage rows, at most `size`, with their ledger lines, whose sum becomes part of each account's
+/// one carry-forward. Balances are not touched, and the books balance before and after. Says how many went: fewer than
+/// `size` means that none are left.
+///
+/// # Errors
+/// [`RetentionError`].
+fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<usize, RetentionError> {
+    let old = rows::old_usage(conn, limits.usage_before, size)?;
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let mut account_ids: Vec<i64> = old.iter().map(|(_, account_id)| *account_id).collect();
+    account_ids.sort_unstable();
+    account_ids.dedup();
+    let ids: Vec<String> = old.into_iter().map(|(id, _)| id).collect();
+    transaction::write(conn, |conn| {
+        // Whoever settles for these accounts waits, so that no line is changed while it goes.
+        books::lock_balances(conn, &account_ids)?;
+        let mut sums: BTreeMap<i64, NanoUsd> = BTreeMap::new();
+        for (account_id, amount) in rows::delete_usage_entries(conn, &ids)? {
+            let sum = sums.entry(account_id).or_insert(NanoUsd::ZERO);
+            *sum = sum.plus(NanoUsd::from_nanos(amount))?;
+        }
+        for (account_id, sum) in sums {
+            rows::carry_forward(conn, account_id, sum.as_nanos(), limits.now)?;
+        }
+        // Another node may have come first.
+        rows::delete_usage(conn, &ids)?;
+        Ok(ids.len())
+    })
+}
+
+/// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are left.
+///
+/// # Errors
+/// [`DbError`].
+fn leftovers(
+    conn: &mut AnyConnection,
+    limits: &Limits,
+) -> Result<Vec<(&'static str, usize)>, DbError> {
+    let mut gone = Vec::with_capacity(Leftover::ALL.len());
+    for kind in Leftover::ALL {
+        let count = rows::delete_leftovers(conn, kind, limits.of(kind), LEFTOVERS_AT_ONCE)?;
+        gone.push((kind.as_str(), count));
+    }
+    Ok(gone)
+}
+
+/// Half as many where a piece took too long, a quarter more where it took little.
+fn next_size(size: i64, took: Duration) -> i64 {
+    let next = if took > PIECE {
+        size / 2
+    } else if took < PIECE / 2 {
+        size.saturating_add(size / 4).saturating_add(1)
+    } else {
+        size
+    };
+    next.clamp(SIZES.0, SIZES.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_find_the_size_that_fits() {
+        assert_eq!(next_size(100, Duration::from_millis(6)), 50);
+        assert_eq!(next_size(100, Duration::from_millis(4)), 100);
+        assert_eq!(next_size(100, Duration::from_millis(1)), 126);
+        assert_eq!(next_size(4, Duration::from_secs(1)), 4);
+        assert_eq!(next_size(4096, Duration::ZERO), 4096);
+    }
+}

@@ -1,0 +1,185 @@
+// What holds for every page: whoever reads it, on whatever screen.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { AxeBuilder } from '@axe-core/playwright';
+
+import { linksOf, patternOf, routesInSource } from './crawl.mjs';
+import { established } from './established.mjs';
+import { baseUrl, mailedLink } from './gateway.mjs';
+import { ask } from './gateway.mjs';
+import { expect, stranger, test as base } from './person.mjs';
+
+const SCREENS = {
+  desktop: { width: 1280, height: 900 },
+  // The narrowest that people still have.
+  phone: { width: 360, height: 740 },
+};
+const SCHEMES = ['light', 'dark'];
+/** Pages that are no pages, but answers for programs, files and streams. */
+const NOT_PAGES = /^\/(assets|api|v1|healthz)\/|\/events$|\/export|\.(json|txt|ico|xml|svg)$|\/unsubscribe/;
+const TAB_STOPS_MAX = 150;
+
+const test = base.extend({
+  somebody: [async ({}, use) => use(await established()), { scope: 'worker', timeout: 60_000 }],
+});
+
+/** Where readers begin who are not logged in: links lead to the rest, but not to what is mailed. */
+async function publicPages() {
+  const { email } = stranger();
+  await ask(202, 'POST', '/api/v1/accounts', { body: { email } });
+  const link = new URL(await mailedLink(email, '/sign-up/confirm'));
+  const token = link.search;
+  return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, '/not-there'];
+}
+
+const PRIVATE = ['/dashboard', '/account', '/account/closing', '/usage?model=nothing', '/usage/not-there'];
+
+/** Walks from page to page; `look` sees each kind of page once. */
+async function walk(page, starts, look) {
+  const waiting = [...starts];
+  const seen = new Set();
+  while (waiting.length > 0) {
+    const path = waiting.shift();
+    const pattern = patternOf(new URL(path, baseUrl).pathname);
+    const key = starts.includes(path) ? path : pattern;
+    if (seen.has(key) || NOT_PAGES.test(pattern)) continue;
+    seen.add(key);
+    const answer = await page.goto(path);
+    expect(answer.status(), path).toBeLessThan(500);
+    expect(answer.headers()['content-type'], path).toContain('text/html');
+    // Who is led elsewhere sees that page when its turn comes.
+    const [here, wanted] = [new URL(page.url()), new URL(path, baseUrl)];
+    if (here.pathname !== wanted.pathname) {
+      waiting.push(here.pathname + here.search);
+      continue;
+    }
+    await test.step(path, () => look(pattern, answer));
+    waiting.push(...(await linksOf(page)));
+  }
+  return new Set([...seen].map((path) => patternOf(new URL(path, baseUrl).pathname)));
+}
+
+/** Both sides of the log-in. */
+async function walkAll(page, context, somebody, look) {
+  const open = await walk(page, await publicPages(), (...found) => look('public', ...found));
+  await somebody.enter(context);
+  const closed = await walk(page, PRIVATE, (...found) => look('private', ...found));
+  return new Set([...open, ...closed]);
+}
+
+for (const [screen, viewport] of Object.entries(SCREENS)) {
+  test(`every page can be read by everybody, on a ${screen} @script`, async ({ page, context, somebody }) => {
+    test.setTimeout(150_000);
+    await page.setViewportSize(viewport);
+    const folder = join(process.env.SLUICE_SCREENSHOTS, process.env.SLUICE_DATABASE ?? 'here');
+    await mkdir(folder, { recursive: true });
+    const faults = [];
+    const seen = await walkAll(page, context, somebody, async (side, pattern, answer) => {
+      faults.push(...(await habits(page, pattern, answer)));
+      for (const colorScheme of SCHEMES) {
+        await page.emulateMedia({ colorScheme });
+        const name = `${side}${pattern.replaceAll('/', '.')} ${screen} ${colorScheme}.png`;
+        await page.screenshot({ path: join(folder, name), fullPage: true });
+        const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
+        for (const { id, impact, help, nodes } of violations) {
+          if (!['serious', 'critical'].includes(impact)) continue;
+          for (const { html } of nodes) faults.push(`${pattern} ${colorScheme}: ${id}, ${help}: ${html}`);
+        }
+      }
+    });
+    expect(faults).toEqual([]);
+    const routes = [...(await routesInSource())].filter((route) => !NOT_PAGES.test(route));
+    expect(routes.length).toBeGreaterThan(20);
+    expect(routes.filter((route) => !seen.has(route)), 'pages that nothing led to').toEqual([]);
+  });
+}
+
+/** What a page owes to its reader, as sentences about what is missing. */
+async function habits(page, pattern, answer) {
+  const faults = [];
+  const owe = (holds, words) => holds || faults.push(`${pattern}: ${words}`);
+  const width = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  owe(width <= 0, `${width} pixels wider than the screen`);
+  owe((await page.locator('html').getAttribute('lang')) === 'en', 'no language');
+  owe((await page.getByRole('heading', { level: 1 }).count()) === 1, 'not one first heading');
+  // P1 and P17.
+  owe((await page.locator('a[href="/"]').count()) > 0, 'no way home');
+  owe((await page.getByText('support@example.org').count()) > 0, 'no support address');
+  owe((await page.locator('[style], style, script:not([src])').count()) === 0, 'something inline');
+  const headers = answer.headers();
+  const policy = headers['content-security-policy'] ?? '';
+  owe(/default-src 'self'/.test(policy), 'no policy');
+  owe(!/unsafe|\*|https?:/.test(policy), `a policy with holes: ${policy}`);
+  owe(headers['referrer-policy'] === 'no-referrer', 'tells other sites where one comes from');
+  owe(headers['x-content-type-options'] === 'nosniff', 'its type may be guessed');
+  return faults;
+}
+
+test('every page is used by the keyboard alone @script', async ({ page, context, somebody }) => {
+  test.setTimeout(120_000);
+  const faults = [];
+  await walkAll(page, context, somebody, async (_, pattern) => {
+    for (const fault of await tabThrough(page)) faults.push(`${pattern}: ${fault}`);
+  });
+  expect(faults).toEqual([]);
+});
+
+/** Presses Tab until the page ends; what is left out, out of order, or focused without being seen. */
+async function tabThrough(page) {
+  const expected = await page.evaluate(stops);
+  const faults = [];
+  const found = [];
+  for (let pressed = 0; pressed < TAB_STOPS_MAX; pressed += 1) {
+    await page.keyboard.press('Tab');
+    const stop = await page.evaluate(focused);
+    if (!stop) break;
+    found.push(stop.index);
+    if (!stop.isVisible) faults.push(`the focus is not seen on ${stop.html}`);
+  }
+  const missing = expected.filter(({ index }) => !found.includes(index));
+  faults.push(...missing.map(({ html }) => `the keyboard does not reach ${html}`));
+  const sorted = [...found].sort((one, other) => one - other);
+  if (found.join() !== sorted.join()) faults.push(`out of order: ${found.join()}`);
+  return faults;
+}
+
+/** Runs in the page: what the keyboard has to reach, in the order of the document. */
+function stops() {
+  const wanted = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
+  const all = [...document.querySelectorAll(wanted)];
+  all.forEach((element, index) => (element.dataset.stop = index));
+  const isStop = (element) =>
+    element.checkVisibility({ visibilityProperty: true }) &&
+    !element.disabled &&
+    element.type !== 'hidden' &&
+    element.tabIndex >= 0 &&
+    // Of a group of radio buttons one is reached, and the arrows lead to the others.
+    (element.type !== 'radio' || element.checked);
+  return all
+    .filter(isStop)
+    .map((element) => ({ index: Number(element.dataset.stop), html: element.outerHTML.slice(0, 120) }));
+}
+
+/** Runs in the page: what has the focus, and whether that can be seen. */
+function focused() {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const style = getComputedStyle(element);
+  const outline = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+  const box = element.getBoundingClientRect();
+  return {
+    index: Number(element.dataset.stop),
+    html: element.outerHTML.slice(0, 120),
+    isVisible: (outline || style.boxShadow !== 'none') && box.width > 0 && box.height > 0,
+  };
+}
+
+test('no page asks another host, with and without script', async ({ page, context, somebody, watch }) => {
+  test.setTimeout(60_000);
+  const seen = await walkAll(page, context, somebody, async () => {});
+  expect(seen.size).toBeGreaterThan(20);
+  expect(watch.requests).toBeGreaterThan(seen.size);
+  watch.check();
+});

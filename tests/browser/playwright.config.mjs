@@ -1,0 +1,48 @@
+// How the browser is started, and the ways in which the journeys are walked.
+
+import { defineConfig, devices } from '@playwright/test';
+
+const chromium = process.env.SLUICE_CHROMIUM ?? '/usr/bin/chromium';
+
+/** The browser reaches the loopback and nothing else: it resolves no name, and asks no proxy. */
+const args = [
+  '--no-proxy-server',
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+  // Debian's Chromium runs as root in a container only without it; the pages are our own.
+  ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
+];
+
+export default defineConfig({
+  testDir: '.',
+  testMatch: '*.test.mjs',
+  outputDir: 'results',
+  fullyParallel: true,
+  workers: 2,
+  // A test that passes at the second attempt has failed.
+  retries: 0,
+  timeout: 30_000,
+  globalTimeout: 300_000,
+  expect: { timeout: 8_000 },
+  reporter: [[process.stdout.isTTY ? 'list' : 'dot']],
+  use: {
+    ...devices['Desktop Chrome'],
+    baseURL: process.env.SLUICE_BASE_URL,
+    launchOptions: { executablePath: chromium, args },
+    actionTimeout: 8_000,
+    navigationTimeout: 10_000,
+    locale: 'en-GB',
+    // Half an hour off the hour, so that a time in the wrong zone is seen.
+    timezoneId: 'Asia/Kolkata',
+    trace: 'off',
+    screenshot: 'only-on-failure',
+  },
+  projects: [
+    { name: 'with script' },
+    {
+      name: 'without script',
+      // A wallet is a script, and so is what copies.
+      grepInvert: /@script/,
+      use: { javaScriptEnabled: false },
+    },
+  ],
+});

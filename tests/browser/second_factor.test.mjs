@@ -1,0 +1,74 @@
+// A second factor and what replaces it when it is lost.
+
+import { expect, logIn, test } from './person.mjs';
+import { readQr } from './qr.mjs';
+import { Authenticator } from './totp.mjs';
+
+/** Sets up an authenticator in the pages; it and the recovery codes. */
+async function setUp(page) {
+  await page.goto('/account/totp');
+  const start = page.getByRole('button', { name: 'Set up' });
+  if (await start.isVisible()) await start.click();
+  const secret = (await page.getByTestId('totp-secret').innerText()).replaceAll(/\s/g, '');
+  const uri = await readQr(page.getByRole('img', { name: /QR/ }));
+  const authenticator = new Authenticator(secret);
+  await page.getByLabel('Code').fill(await authenticator.next());
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  const codes = await page.getByTestId('recovery-codes').getByRole('listitem').allInnerTexts();
+  return { authenticator, codes, secret, uri };
+}
+
+async function enter(page, code) {
+  await page.getByLabel('Code').fill(code);
+  await page.getByRole('button', { name: 'Log in' }).click();
+}
+
+test('after the password a code is asked for, and each code counts once', async ({ page, person }) => {
+  const { authenticator, codes, secret, uri } = await setUp(page);
+  expect(new URL(uri).searchParams.get('secret')).toBe(secret);
+  expect(new Set(codes).size).toBe(10);
+  await page.context().clearCookies();
+
+  await logIn(page, person);
+  await expect(page).toHaveURL(/\/log-in\/code/);
+  await page.goto('/dashboard');
+  await expect(page).toHaveURL(/\/log-in/);
+  await logIn(page, person);
+  await enter(page, authenticator.wrong());
+  await expect(page.getByRole('alert')).toBeVisible();
+  const code = await authenticator.next();
+  await enter(page, code);
+  await expect(page).toHaveURL('/dashboard');
+
+  await page.context().clearCookies();
+  await logIn(page, person);
+  await enter(page, code);
+  await expect(page.getByRole('alert')).toBeVisible();
+  await expect(page).not.toHaveURL('/dashboard');
+});
+
+test('a recovery code replaces the authenticator, once', async ({ page, person }) => {
+  const { codes } = await setUp(page);
+  await page.context().clearCookies();
+  await logIn(page, person);
+  await enter(page, codes[3]);
+  await expect(page).toHaveURL('/dashboard');
+  await page.context().clearCookies();
+  await logIn(page, person);
+  await enter(page, codes[3]);
+  await expect(page.getByRole('alert')).toBeVisible();
+  await enter(page, codes[4]);
+  await expect(page).toHaveURL('/dashboard');
+});
+
+test('it is turned off by password and code', async ({ page, person }) => {
+  const { authenticator } = await setUp(page);
+  await page.goto('/account/totp');
+  const form = page.locator('form', { has: page.getByRole('button', { name: 'Turn off' }) });
+  await form.getByLabel('Password').fill(person.password);
+  await form.getByLabel('Code').fill(await authenticator.next());
+  await form.getByRole('button', { name: 'Turn off' }).click();
+  await page.context().clearCookies();
+  await logIn(page, person);
+  await expect(page).toHaveURL('/dashboard');
+});

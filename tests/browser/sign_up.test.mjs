@@ -1,0 +1,103 @@
+// How somebody becomes a customer.
+
+import { ask, baseUrl, mailCount, mailedLink } from './gateway.mjs';
+import { expect, logIn, signedUp, stranger, test } from './person.mjs';
+
+async function signUp(page, email) {
+  await page.goto('/sign-up');
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+}
+
+async function choosePassword(page, link, password) {
+  await page.goto(link);
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByRole('button', { name: 'Open the account' }).click();
+}
+
+test('somebody finds the form on the home page, and is in by the mailed link', async ({ page }) => {
+  const { email, password } = stranger();
+  await page.goto('/');
+  await page.getByRole('link', { name: 'Sign up' }).first().click();
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await expect(page.getByRole('main')).toContainText(email);
+  await choosePassword(page, await mailedLink(email, '/sign-up/confirm'), password);
+  await expect(page).toHaveURL('/dashboard');
+  await expect(page.getByRole('main')).toContainText('$0.00');
+});
+
+test('a mailed link survives the scanners that open it, and counts once', async ({ page }) => {
+  const { email, password } = stranger();
+  await signUp(page, email);
+  const link = await mailedLink(email, '/sign-up/confirm');
+  for (const method of ['GET', 'HEAD', 'GET']) await fetch(link, { method });
+  await choosePassword(page, link, password);
+  await expect(page).toHaveURL('/dashboard');
+  await page.context().clearCookies();
+  await page.goto(link);
+  const form = page.getByLabel('Password', { exact: true });
+  // A page may say so at once, or when it gets the password.
+  if (await form.isVisible()) {
+    await form.fill('another password');
+    await page.getByRole('button', { name: 'Open the account' }).click();
+  }
+  await expect(page.getByRole('main')).toContainText(/link/i);
+  await page.goto('/dashboard');
+  await expect(page).toHaveURL(/\/log-in/);
+});
+
+test('a known address is told by mail alone', async ({ page }) => {
+  const [known, unknown] = [await signedUp(), stranger()];
+  const answers = [];
+  for (const { email } of [known, unknown]) {
+    await signUp(page, email);
+    const text = await page.getByRole('main').innerText();
+    expect(text).toContain(email);
+    answers.push(text.replaceAll(email, '…'));
+  }
+  expect(answers[0]).toBe(answers[1]);
+  const [, second] = await mailCount(known.email, 2);
+  expect(second.text).toContain(`${baseUrl}/log-in`);
+  expect(second.text).not.toContain('/sign-up/confirm');
+});
+
+test('a password that is too short is refused, and the link still counts', async ({ page }) => {
+  const { email, password } = stranger();
+  await signUp(page, email);
+  const link = await mailedLink(email, '/sign-up/confirm');
+  await page.goto(link);
+  const field = page.getByLabel('Password', { exact: true });
+  // The browser's own check would stop it before the server does.
+  await field.evaluate((input) => input.removeAttribute('minlength'));
+  await field.fill('too short');
+  await page.getByRole('button', { name: 'Open the account' }).click();
+  await expect(page.getByRole('alert')).toContainText('10');
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByRole('button', { name: 'Open the account' }).click();
+  await expect(page).toHaveURL('/dashboard');
+});
+
+test('a form that another site sends changes nothing', async ({ page, person }) => {
+  await page.goto('/preferences');
+  const forms = await page.locator('form[method=post]').evaluateAll((found) =>
+    found.map((form) => ({ action: form.action, fields: [...new FormData(form)] })),
+  );
+  expect(forms.length).toBeGreaterThan(0);
+  for (const { action, fields } of forms) {
+    expect(fields.map(([name]) => name)).toContain('csrf');
+    for (const csrf of [null, 'f'.repeat(64)]) {
+      const form = Object.fromEntries(fields.filter(([name]) => name !== 'csrf'));
+      if (csrf) form.csrf = csrf;
+      const answer = await page.request.post(action, { form, maxRedirects: 0 });
+      expect(answer.status(), action).toBe(403);
+    }
+  }
+  await ask(200, 'GET', '/api/v1/account', { bearer: person.session });
+});
+
+test('who has just signed up can log in', async ({ page }) => {
+  const person = await signedUp();
+  await logIn(page, person);
+  await expect(page).toHaveURL('/dashboard');
+});
