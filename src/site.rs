@@ -28,6 +28,7 @@ mod wallets;
 
 use std::sync::Arc;
 
+use crate::accounts::people::People;
 use crate::api::ApiParts;
 use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;
@@ -65,6 +66,10 @@ impl Site {
 
     fn now(&self) -> UnixMillis {
         self.parts.api.shared.clock.now()
+    }
+
+    fn people(&self) -> &People {
+        &self.parts.api.people
     }
 
     fn settings(&self) -> &Settings {

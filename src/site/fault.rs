@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::layout::Frame;
+use crate::accounts::PeopleError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::domain::api_error::ApiError;
@@ -15,6 +16,10 @@ pub(super) enum Fault {
     Form,
     /// Somebody has to log in first. Answered with the way there, not with a page.
     LogIn,
+    /// The account is being deleted. Answered with the way to keep it.
+    Closing,
+    /// The account is suspended: it may look.
+    Suspended,
     /// The form does not come from a page that we made for this visitor.
     Origin,
     NotFound,
@@ -47,6 +52,7 @@ impl Fault {
         match self {
             Self::Form => StatusCode::BAD_REQUEST,
             Self::LogIn => StatusCode::UNAUTHORIZED,
+            Self::Closing | Self::Suspended => StatusCode::FORBIDDEN,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -65,6 +71,13 @@ impl Fault {
                 ("That form could not be read", "Go back, reload the page and send it again.")
             }
             Self::LogIn => ("Please log in", "This page is for people with an account."),
+            Self::Closing => {
+                ("This account is being deleted", "It can only be kept, or left to go.")
+            }
+            Self::Suspended => (
+                "This account is suspended",
+                "You can look at everything, but nothing can be changed. Write to the support address below.",
+            ),
             Self::Origin => (
                 "This form has expired",
                 "Nothing was changed. Go back, reload the page and send it again. If it happens \
@@ -101,6 +114,21 @@ impl From<DepositError> for Fault {
     fn from(error: DepositError) -> Self {
         tracing::error!(error = %error, "a page of deposits cannot be made");
         Self::Unavailable
+    }
+}
+
+/// Where a page has no form to say it on.
+impl From<PeopleError> for Fault {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::TooManyAttempts { retry_after_secs } => Self::TooMany { retry_after_secs },
+            PeopleError::Suspended => Self::Suspended,
+            PeopleError::Closing => Self::Closing,
+            PeopleError::NoSession => Self::NotFound,
+            PeopleError::Unavailable(error) => error.into(),
+            PeopleError::Busy => Self::Unavailable,
+            _ => Self::Form,
+        }
     }
 }
 
