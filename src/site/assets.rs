@@ -85,5 +85,5 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, asset.content_type));
     response.insert_header((CACHE_CONTROL, caching));
-    visit::bare(&site, response.body(asset.content.clone()), payload)
+    visit::bare(response.body(asset.content.clone()), payload)
 }

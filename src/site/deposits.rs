@@ -163,7 +163,7 @@ fn find(
 /// `POST /deposits`: a hash to follow.
 pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (chain, written) = (fields.word("chain").to_owned(), fields.word("tx_hash").to_owned());
         let refused = match submit(&site, account_id, &chain, &written).await? {

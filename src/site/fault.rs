@@ -37,6 +37,38 @@ pub(super) enum Fault {
     Unavailable,
 }
 
+/// Why a form was not taken, as it says on the form.
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) words: String,
+    pub(super) retry_after_secs: Option<u64>,
+}
+
+impl Refusal {
+    /// One of a page's own.
+    pub(super) fn new(words: &str) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self { status, words: words.to_owned(), retry_after_secs: None }
+    }
+
+    /// A verb's, unless it has a page of its own.
+    ///
+    /// # Errors
+    /// That page.
+    pub(super) fn of(error: PeopleError) -> Result<Self, Fault> {
+        match error {
+            PeopleError::Unavailable(_) | PeopleError::Closing | PeopleError::Suspended => {
+                Err(error.into())
+            }
+            _ => Ok(Self {
+                status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+                words: error.to_string(),
+                retry_after_secs: error.retry_after_secs(),
+            }),
+        }
+    }
+}
+
 /// The page of a fault.
 #[derive(Template)]
 #[template(path = "fault.html")]

@@ -136,7 +136,7 @@ async fn list_page(
 /// `POST /keys`
 pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let form = KeyForm::sent(&fields, &site.settings().prices);
         let limits = match form.limits() {
@@ -182,7 +182,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// `POST /keys/{id}`
 pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         let prices = site.settings().prices.clone();
@@ -216,7 +216,7 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
 /// `POST /keys/{id}/revoke`
 pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         if !fields.has("sure") {

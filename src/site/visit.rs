@@ -12,14 +12,14 @@ use std::borrow::Cow;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use subtle::ConstantTimeEq;
 
 use super::Site;
-use super::fault::Fault;
+use super::fault::{Fault, Refusal};
 use super::fields::Fields;
 use super::layout::Frame;
 use super::note::Note;
@@ -72,6 +72,16 @@ impl Visit<'_> {
     pub(super) fn person(&self) -> Result<LiveSession, Fault> {
         let session = self.whoever()?;
         if session.closing_at.is_some() { Err(Fault::Closing) } else { Ok(session) }
+    }
+
+    /// The same, where something of the account's is to change.
+    ///
+    /// # Errors
+    /// As [`Visit::person`], and [`Fault::Suspended`].
+    pub(super) fn actor(&self) -> Result<LiveSession, Fault> {
+        let session = self.person()?;
+        session.may_change()?;
+        Ok(session)
     }
 
     /// The same, where an account that is being deleted has its pages too.
@@ -172,6 +182,22 @@ impl Visit<'_> {
     /// As [`Visit::page`].
     pub(super) fn page_again(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
         self.page_with(StatusCode::UNPROCESSABLE_ENTITY, page)
+    }
+
+    /// The form's page again, with the status of what was refused.
+    ///
+    /// # Errors
+    /// As [`Visit::page`].
+    pub(super) fn refused(
+        &self,
+        refusal: &Refusal,
+        page: &impl Template,
+    ) -> Result<HttpResponse, Fault> {
+        let mut response = self.page_with(refusal.status, page)?;
+        if let Some(seconds) = refusal.retry_after_secs {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        Ok(response)
     }
 
     fn page_with(&self, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {

@@ -104,7 +104,7 @@ pub(super) async fn challenge(
     site: Data<Site>,
 ) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
         let settings = site.settings();
@@ -154,7 +154,7 @@ pub(super) async fn link(
     (site, interface): (Data<Site>, Data<Api>),
 ) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         // Forms end lines with two characters; what was signed has one.
         let message = fields.text("message").replace("\r\n", "\n");
@@ -174,7 +174,7 @@ pub(super) async fn link(
 /// `POST /wallets/{id}/unlink`
 pub(super) async fn unlink(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let (account_id, now) = (visit.person()?.account_id(), site.now());
+        let (account_id, now) = (visit.actor()?.account_id(), site.now());
         visit.form().await?;
         let id = visit.part("id").to_owned();
         let is_ended = site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;

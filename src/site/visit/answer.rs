@@ -72,7 +72,7 @@ pub(in crate::site) async fn answer(
 }
 
 /// An answer for which it does not matter who looks.
-pub(in crate::site) fn bare(site: &Site, response: HttpResponse, payload: Payload) -> HttpResponse {
+pub(in crate::site) fn bare(response: HttpResponse, payload: Payload) -> HttpResponse {
     unread(finished(response, Vec::new()), payload)
 }
 
