@@ -6,22 +6,31 @@
 
 mod account;
 mod assets;
+mod chart;
+mod choice;
+mod dashboard;
+mod deposits;
 mod fault;
 mod fields;
 mod home;
+mod keys;
 mod layout;
+mod ledger;
 mod log_in;
 mod log_out;
 mod next;
 mod note;
 mod preferences;
 mod qr;
+mod receipt;
 mod reset;
 pub mod routes;
 mod show;
 mod sign_up;
 mod theme;
+mod usage;
 mod visit;
+mod wallets;
 
 use std::sync::Arc;
 
