@@ -9,7 +9,6 @@ use diesel::prelude::*;
 use sluice::actors::scheduler::{Chore, Due};
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
-use sluice::domain::usage_record::UsageRecord;
 
 use crate::support::app::{Builder, TestApp, verify_books};
 use crate::support::process;
