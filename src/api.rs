@@ -7,12 +7,19 @@ pub mod accounts;
 mod answer;
 pub mod caller;
 pub mod deposits;
+mod download;
 mod endpoints;
+pub mod keys;
+pub mod ledger;
 pub mod openapi;
 pub mod preferences;
+pub mod prices;
 mod proof;
+mod query;
 mod refusal;
 pub mod sessions;
+pub mod status;
+pub mod usage;
 pub mod values;
 pub mod wallets;
 
@@ -30,6 +37,8 @@ use crate::deposits::challenge::Origin;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 use crate::gateway::limits::AccountLimits;
+use crate::upstream::Upstream;
+use deposits::watch::Watchers;
 use endpoints::Endpoints;
 use openapi::Document;
 use refusal::Refusal;
@@ -52,6 +61,8 @@ pub struct ApiParts {
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
     pub providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
+    /// Whose health says whether messages are served.
+    pub upstreams: Vec<Arc<Upstream>>,
 }
 
 /// What handlers work with.
@@ -62,6 +73,8 @@ pub struct Api {
     body: Limits,
     /// What describes all of this.
     document: Document,
+    latest_status: status::Latest,
+    watchers: Arc<Watchers>,
 }
 
 impl Api {
@@ -71,8 +84,11 @@ impl Api {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
         let document = Document::new(&settings.site, endpoints());
+        let (chains, limits) = (settings.chains.clone(), &settings.deposits);
+        let watchers = Watchers::new(parts.database.clone(), chains, limits);
         let origin = Origin::new(&settings.site.name, &settings.site.base_url);
-        Self { origin, body, document, parts }
+        let latest_status = status::Latest::default();
+        Self { parts, origin, body, document, latest_status, watchers }
     }
 
     fn now(&self) -> UnixMillis {
@@ -109,13 +125,27 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// All that is offered. Path, method and description stand at the handler, who may ask stands here.
 fn endpoints() -> Endpoints {
-    use deposits::options;
+    use deposits::{events, options};
     people()
         .anyone(openapi::show, openapi::__path_show)
+        .anyone(prices::show, prices::__path_show)
+        .anyone(status::show, status::__path_show)
+        .session(keys::list, keys::__path_list)
+        .session(keys::create, keys::__path_create)
+        .session(keys::show, keys::__path_show)
+        .session(keys::change, keys::__path_change)
+        .session(keys::revoke, keys::__path_revoke)
+        .account(usage::list, usage::__path_list)
+        .account(usage::series, usage::__path_series)
+        .account(usage::export, usage::__path_export)
+        .account(usage::show, usage::__path_show)
+        .account(ledger::list, ledger::__path_list)
+        .account(ledger::export, ledger::__path_export)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)
         .account(options::options, options::__path_options)
+        .account(events::follow, events::__path_follow)
         .account(wallets::challenge, wallets::__path_challenge)
         .account(wallets::list, wallets::__path_list)
         .account(wallets::create, wallets::__path_create)

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -14,19 +16,20 @@ use serde_json::Value;
 
 use super::Api;
 use super::caller::{self, Credential, Principal};
+use super::deposits::events::Events;
 use super::refusal::Refusal;
 use crate::accounts::throttle::ClientAddress;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::gateway::body;
 use crate::gateway::client_address::client_address;
-use crate::gateway::respond::unread;
+use crate::gateway::respond::{fit_version, unread};
 
 /// An authenticated request.
 pub(super) struct Call<'a> {
     pub(super) api: &'a Api,
     pub(super) principal: Principal,
-    http: &'a HttpRequest,
+    pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
@@ -83,6 +86,17 @@ pub(super) enum Answer {
     Accepted(Value),
     /// 204.
     Nothing,
+    /// 200 with a file.
+    File(File),
+    /// 200 with server-sent events.
+    Events(Events),
+}
+
+/// Something to be kept, of whatever length.
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: BoxBody,
 }
 
 impl Answer {
@@ -151,7 +165,7 @@ pub(super) async fn answer_whatever_standing(
     };
     let answered = answered.await;
     drop(token);
-    unread(respond(api, answered), payload)
+    unread(fit_version(&http, respond(api, answered)), payload)
 }
 
 /// Answers anybody with what `work` makes of the request.
@@ -200,6 +214,8 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         Ok(Answer::Created(document)) => (StatusCode::CREATED, Some(document)),
         Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
+        Ok(Answer::File(file)) => return send(api, file),
+        Ok(Answer::Events(events)) => return stream(api, events),
         Err(refusal) => {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
@@ -221,6 +237,26 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         }
         None => response.finish(),
     }
+}
+
+fn send(api: &Api, file: File) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((CONTENT_TYPE, file.content_type));
+    let disposition = format!("attachment; filename=\"{}\"", file.name);
+    response.insert_header((CONTENT_DISPOSITION, disposition));
+    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response.body(file.body)
+}
+
+fn stream(api: &Api, events: Events) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store, no-transform"));
+    response.insert_header((CONTENT_TYPE, "text/event-stream"));
+    response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+    response.streaming(events)
 }
 
 /// Gives an answer its name. Without randomness it has none; nothing depends on it here.
