@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod caller;
+mod closing;
 pub mod deposits;
 mod endpoints;
 pub mod openapi;
@@ -108,6 +109,8 @@ fn endpoints() -> Endpoints {
     use deposits::options;
     Endpoints::default()
         .anyone(openapi::show, openapi::__path_show)
+        .session(closing::begin, closing::__path_begin)
+        .session(closing::undo, closing::__path_undo)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)
