@@ -48,14 +48,14 @@ pub struct Written {
 }
 
 #[derive(Template)]
-#[template(path = "mail_layout.txt")]
+#[template(path = "mail_layout.txt", whitespace = "preserve")]
 struct Plain<'a> {
     head: &'a Letterhead,
     blocks: &'a [Block<'a>],
 }
 
 #[derive(Template)]
-#[template(path = "mail_layout.html")]
+#[template(path = "mail_layout.html", whitespace = "preserve")]
 struct Html<'a> {
     head: &'a Letterhead,
     subject: &'a str,
