@@ -8,6 +8,8 @@ mod chain;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
 mod deposit_events;
