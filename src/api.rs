@@ -5,12 +5,17 @@
 mod answer;
 pub mod caller;
 pub mod deposits;
+mod download;
 mod endpoints;
+pub mod keys;
+pub mod ledger;
 pub mod openapi;
 pub mod prices;
 mod proof;
+mod query;
 mod refusal;
 pub mod status;
+pub mod usage;
 pub mod values;
 pub mod wallets;
 
@@ -121,6 +126,17 @@ fn endpoints() -> Endpoints {
         .anyone(openapi::show, openapi::__path_show)
         .anyone(prices::show, prices::__path_show)
         .anyone(status::show, status::__path_show)
+        .session(keys::list, keys::__path_list)
+        .session(keys::create, keys::__path_create)
+        .session(keys::show, keys::__path_show)
+        .session(keys::change, keys::__path_change)
+        .session(keys::revoke, keys::__path_revoke)
+        .account(usage::list, usage::__path_list)
+        .account(usage::series, usage::__path_series)
+        .account(usage::export, usage::__path_export)
+        .account(usage::show, usage::__path_show)
+        .account(ledger::list, ledger::__path_list)
+        .account(ledger::export, ledger::__path_export)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -83,6 +85,15 @@ pub(super) enum Answer {
     Nothing,
     /// 200 with server-sent events.
     Events(Events),
+    /// 200 with a file.
+    File(File),
+}
+
+/// Something to be kept, of whatever length.
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: BoxBody,
 }
 
 impl Answer {
@@ -151,7 +162,7 @@ pub(super) async fn answer_whatever_standing(
     };
     let answered = answered.await;
     drop(token);
-    unread(fit_version(&http, respond(api, answered)), payload)
+    fit_version(&http, unread(respond(api, answered), payload))
 }
 
 /// Answers somebody who need not be known with what `work` makes of the request.
@@ -204,6 +215,7 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
         Ok(Answer::Events(events)) => return stream(api, events),
+        Ok(Answer::File(file)) => return send(api, file),
         Err(refusal) => {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
@@ -234,6 +246,17 @@ fn stream(api: &Api, events: Events) -> HttpResponse {
     response.insert_header((CONTENT_TYPE, "text/event-stream"));
     response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
     response.streaming(events)
+}
+
+fn send(api: &Api, file: File) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((CONTENT_TYPE, file.content_type));
+    let disposition = format!("attachment; filename=\"{}\"", file.name);
+    response.insert_header((CONTENT_DISPOSITION, disposition));
+    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response.body(file.body)
 }
 
 /// Gives an answer its name. Without randomness it has none; nothing depends on it here.

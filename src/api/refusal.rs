@@ -6,6 +6,7 @@ use crate::accounts::PeopleError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::accounts::keys::KeyError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
@@ -69,6 +70,10 @@ pub(super) enum Refusal {
     TooManyStreams(usize),
     /// This node has.
     StreamsFull,
+    /// What stands behind the `?` is not what the path takes.
+    Query(&'static str),
+    /// A key cannot be as it is wanted.
+    Key(KeyError),
     /// The chain's providers do not answer, or not alike.
     ChainUnavailable,
     /// Ours to mend, worth trying again. The cause is logged.
@@ -124,6 +129,11 @@ impl Refusal {
                 "invalid_body",
                 format!("The body must be a JSON object with exactly these fields: {fields}."),
             ),
+            Self::Query(sentence) => told(400, "invalid_query", sentence),
+            Self::Key(error) => {
+                let (status, code) = key_code(&error);
+                made(status, code, sentence(&error))
+            }
             Self::NotFound => told(404, "not_found", "There is no such thing here."),
             Self::Method => told(405, "method_not_allowed", "This path takes other methods."),
             Self::UnknownChain => {
@@ -235,6 +245,29 @@ impl Refusal {
             other => other.tell(),
         }
     }
+}
+
+const fn key_code(error: &KeyError) -> (u16, &'static str) {
+    match error {
+        KeyError::Name => (422, "invalid_name"),
+        KeyError::Models => (422, "invalid_models"),
+        KeyError::UnknownModel(_) => (422, "unknown_model"),
+        KeyError::Budget => (422, "invalid_budget"),
+        KeyError::Zero => (422, "invalid_limit"),
+        KeyError::Past => (422, "expires_in_the_past"),
+        KeyError::TooMany(_) => (409, "too_many_keys"),
+        KeyError::Revoked => (409, "key_revoked"),
+        KeyError::NotFound => (404, "not_found"),
+        KeyError::Db(_) | KeyError::Random(_) => (503, "unavailable"),
+    }
+}
+
+/// An error's words as a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 const fn shared_code(status: u16) -> &'static str {

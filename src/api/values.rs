@@ -58,6 +58,14 @@ impl Serialize for Moment {
     }
 }
 
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let moment = UnixMillis::parse_rfc3339(&text).map(Self);
+        moment.ok_or_else(|| serde::de::Error::custom("not RFC 3339"))
+    }
+}
+
 impl PartialSchema for Moment {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
