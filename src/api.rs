@@ -2,6 +2,8 @@
 //! answers have a shape of their own: amounts are decimal text in dollars, times are RFC 3339, and an error is
 //! `{"error": {"code", "message"}}` with a word that stays.
 
+pub mod account;
+pub mod accounts;
 mod answer;
 pub mod caller;
 pub mod deposits;
@@ -10,10 +12,12 @@ mod endpoints;
 pub mod keys;
 pub mod ledger;
 pub mod openapi;
+pub mod preferences;
 pub mod prices;
 mod proof;
 mod query;
 mod refusal;
+pub mod sessions;
 pub mod status;
 pub mod usage;
 pub mod values;
@@ -122,7 +126,7 @@ pub fn configure(config: &mut ServiceConfig) {
 /// All that is offered. Path, method and description stand at the handler, who may ask stands here.
 fn endpoints() -> Endpoints {
     use deposits::{events, options};
-    Endpoints::default()
+    people()
         .anyone(openapi::show, openapi::__path_show)
         .anyone(prices::show, prices::__path_show)
         .anyone(status::show, status::__path_show)
@@ -146,4 +150,28 @@ fn endpoints() -> Endpoints {
         .account(wallets::list, wallets::__path_list)
         .account(wallets::create, wallets::__path_create)
         .account(wallets::delete, wallets::__path_delete)
+}
+
+/// What people do with their account by themselves.
+fn people() -> Endpoints {
+    use account::totp;
+    Endpoints::default()
+        .anyone(accounts::create, accounts::__path_create)
+        .anyone(accounts::confirm, accounts::__path_confirm)
+        .anyone(accounts::ask_to_reset, accounts::__path_ask_to_reset)
+        .anyone(accounts::reset, accounts::__path_reset)
+        .anyone(sessions::create, sessions::__path_create)
+        .session(sessions::list, sessions::__path_list)
+        .session(sessions::delete_all, sessions::__path_delete_all)
+        .session(sessions::delete, sessions::__path_delete)
+        .account(account::show, account::__path_show)
+        .session(account::change_password, account::__path_change_password)
+        .session(account::ask_for_email, account::__path_ask_for_email)
+        .anyone(account::confirm_email, account::__path_confirm_email)
+        .session(totp::create, totp::__path_create)
+        .session(totp::enable, totp::__path_enable)
+        .session(totp::disable, totp::__path_disable)
+        .session(totp::renew_codes, totp::__path_renew_codes)
+        .session(preferences::show, preferences::__path_show)
+        .session(preferences::replace, preferences::__path_replace)
 }

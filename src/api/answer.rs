@@ -49,16 +49,19 @@ impl Call<'_> {
     }
 }
 
-/// A request of somebody who need not be known.
-pub(super) struct AnyonesCall<'a> {
+/// A request of which nobody asks who sent it.
+pub(super) struct Visit<'a> {
     pub(super) api: &'a Api,
-    /// Whom attempts are counted against.
-    pub(super) client: ClientAddress,
-    http: &'a HttpRequest,
+    pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
-impl AnyonesCall<'_> {
+impl Visit<'_> {
+    /// Whom attempts are counted against.
+    pub(super) fn client(&self) -> ClientAddress {
+        client_address(self.http, &self.api.parts.shared.settings.server)
+    }
+
     /// The request's body.
     ///
     /// # Errors
@@ -165,23 +168,20 @@ pub(super) async fn answer_whatever_standing(
     fit_version(&http, unread(respond(api, answered), payload))
 }
 
-/// Answers somebody who need not be known with what `work` makes of the request.
-pub(super) async fn answer_anyone(
+/// Answers anybody with what `work` makes of the request.
+pub(super) async fn anyone(
     http: HttpRequest,
     mut payload: Payload,
     api: &Api,
-    work: impl AsyncFnOnce(&mut AnyonesCall<'_>) -> Result<Answer, Refusal>,
+    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Answer, Refusal>,
 ) -> HttpResponse {
     let tracker = &api.parts.shared.tracker;
     let token = tracker.token();
-    let answered = async {
-        if tracker.is_draining() {
-            return Err(Refusal::Shared(ApiError::unavailable()));
-        }
-        let client = client_address(&http, &api.parts.shared.settings.server);
-        work(&mut AnyonesCall { api, client, http: &http, payload: &mut payload }).await
+    let answered = if tracker.is_draining() {
+        Err(Refusal::Shared(ApiError::unavailable()))
+    } else {
+        work(&mut Visit { api, http: &http, payload: &mut payload }).await
     };
-    let answered = answered.await;
     drop(token);
     unread(respond(api, answered), payload)
 }

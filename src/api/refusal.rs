@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::accounts::PeopleError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::accounts::PeopleError;
 use crate::accounts::keys::KeyError;
 use crate::db::DbError;
 use crate::deposits::DepositError;

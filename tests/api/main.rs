@@ -24,6 +24,8 @@ mod money;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod public;
