@@ -10,6 +10,7 @@ pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod deposits;
 pub(crate) mod kernel;
+pub(crate) mod keys;
 pub(crate) mod mail;
 pub(crate) mod prices;
 pub(crate) mod process;
