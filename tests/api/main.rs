@@ -18,6 +18,8 @@ mod endings;
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod mail;
@@ -43,5 +45,7 @@ mod schema;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod wallets;
