@@ -6,7 +6,10 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
 
 use super::fault::Fault;
-use super::{Site, account, assets, home, log_in, log_out, preferences, reset, sign_up, visit};
+use super::{
+    Site, account, assets, docs, home, log_in, log_out, policies, preferences, reset, sign_up,
+    status, visit,
+};
 use crate::gateway::{Gateway, respond};
 
 /// Adds the routes. The last of all tables: it has the answer to unknown paths.
@@ -14,6 +17,11 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
+        .service(page("/privacy", policies::privacy))
+        .service(page("/terms", policies::terms))
+        .service(page("/status", status::show))
+        .service(page("/docs", docs::show))
+        .service(page("/docs/api", docs::reference))
         .configure(strangers)
         .configure(account)
         .default_service(web::route().to(unknown));
