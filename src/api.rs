@@ -92,6 +92,12 @@ impl Api {
         Self { parts, origin, body, document, latest_status, watchers }
     }
 
+    /// What describes all of this.
+    #[must_use]
+    pub const fn document(&self) -> &Document {
+        &self.document
+    }
+
     fn now(&self) -> UnixMillis {
         self.parts.shared.clock.now()
     }
