@@ -67,14 +67,19 @@ test("a document is written where the page says", () => {
   assert.equal(source.url, "/api/v1/deposits/dep_1/events");
   source.tell(deposit({}));
   assert.equal(one.fields.state.textContent, "Confirming");
+  assert.equal(one.fields.state.className, "state state-confirming");
   assert.equal(one.fields.confirmations.textContent, "7/12 confirmations");
   assert.equal(one.fields.message.textContent, "Wait.");
   assert.deepEqual(one.bar, { max: 12, value: 7, hidden: false });
   assert.equal(one.dataset.state, "confirming");
 
-  source.tell(deposit({ state: "credited", confirmations: null, value: "3.00", message: "Credited." }));
+  const detail = "Deposits wait.";
+  source.tell(deposit({ chain_status: { detail } }));
+  assert.equal(one.fields.chain.textContent, detail);
+  source.tell(deposit({ chain_status: { detail }, state: "credited", confirmations: null, value: "3.00", message: "Credited." }));
   assert.deepEqual([one.fields.confirmations.textContent, one.fields.value.textContent], ["", "$3.00"]);
   assert.equal(one.bar.hidden, true);
+  assert.equal(one.fields.chain.textContent, "", "it waits for its chain no more");
   assert.equal(source.readyState, Source.CLOSED, "nothing more is to come");
 });
 

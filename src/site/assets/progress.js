@@ -7,6 +7,9 @@ const CONNECTIONS_MAX = 3;
 /** Where nothing more is to be expected. */
 const SETTLED = ["credited", "rejected", "refunded"];
 
+/** Where a hash stands that is being looked up. */
+const UNSEEN = ["submitted", "not_found"];
+
 /** How a state is written on pages: `below_minimum` is `Below minimum`. */
 export function title(state) {
   const words = state.replaceAll("_", " ");
@@ -32,8 +35,12 @@ export function show(element, document) {
     }
   };
   write("state", title(document.state));
+  for (const part of element.querySelectorAll("[data-field=state]")) {
+    part.className = `state state-${document.state}`;
+  }
   write("message", document.message ?? "");
-  write("chain", document.chain_status?.detail ?? "");
+  const waitsForChain = document.confirmations || UNSEEN.includes(document.state);
+  write("chain", (waitsForChain && document.chain_status?.detail) || "");
   if (document.value) write("value", `$${document.value}`);
   const { confirmations } = document;
   write("confirmations", confirmations ? confirmationsText(confirmations) : "");
