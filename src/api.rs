@@ -7,8 +7,10 @@ pub mod caller;
 pub mod deposits;
 mod endpoints;
 pub mod openapi;
+pub mod prices;
 mod proof;
 mod refusal;
+pub mod status;
 pub mod values;
 pub mod wallets;
 
@@ -26,6 +28,8 @@ use crate::deposits::challenge::Origin;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 use crate::gateway::limits::AccountLimits;
+use crate::upstream::Upstream;
+use deposits::watch::Watchers;
 use endpoints::Endpoints;
 use openapi::Document;
 use refusal::Refusal;
@@ -48,6 +52,8 @@ pub struct ApiParts {
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
     pub providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
+    /// Whose health says whether messages are served.
+    pub upstreams: Vec<Arc<Upstream>>,
 }
 
 /// What handlers work with.
@@ -58,6 +64,8 @@ pub struct Api {
     body: Limits,
     /// What describes all of this.
     document: Document,
+    latest_status: status::Latest,
+    watchers: Arc<Watchers>,
 }
 
 impl Api {
@@ -67,8 +75,11 @@ impl Api {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
         let document = Document::new(&settings.site, endpoints());
-        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
-        Self { origin, body, document, parts }
+        let (chains, limits) = (settings.chains.clone(), &settings.deposits);
+        let watchers = Watchers::new(parts.database.clone(), chains, limits);
+        let (origin, latest_status) =
+            (Origin::new(&settings.site.name, &settings.site.base_url), status::Latest::default());
+        Self { parts, origin, body, document, latest_status, watchers }
     }
 
     fn now(&self) -> UnixMillis {
@@ -105,13 +116,16 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// All that is offered. Path, method and description stand at the handler, who may ask stands here.
 fn endpoints() -> Endpoints {
-    use deposits::options;
+    use deposits::{events, options};
     Endpoints::default()
         .anyone(openapi::show, openapi::__path_show)
+        .anyone(prices::show, prices::__path_show)
+        .anyone(status::show, status::__path_show)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)
         .account(options::options, options::__path_options)
+        .account(events::follow, events::__path_follow)
         .account(wallets::challenge, wallets::__path_challenge)
         .account(wallets::list, wallets::__path_list)
         .account(wallets::create, wallets::__path_create)

@@ -14,19 +14,20 @@ use serde_json::Value;
 
 use super::Api;
 use super::caller::{self, Credential, Principal};
+use super::deposits::events::Events;
 use super::refusal::Refusal;
 use crate::accounts::throttle::ClientAddress;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::gateway::body;
 use crate::gateway::client_address::client_address;
-use crate::gateway::respond::unread;
+use crate::gateway::respond::{fit_version, unread};
 
 /// An authenticated request.
 pub(super) struct Call<'a> {
     pub(super) api: &'a Api,
     pub(super) principal: Principal,
-    http: &'a HttpRequest,
+    pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
@@ -80,6 +81,8 @@ pub(super) enum Answer {
     Accepted(Value),
     /// 204.
     Nothing,
+    /// 200 with server-sent events.
+    Events(Events),
 }
 
 impl Answer {
@@ -148,7 +151,7 @@ pub(super) async fn answer_whatever_standing(
     };
     let answered = answered.await;
     drop(token);
-    unread(respond(api, answered), payload)
+    unread(fit_version(&http, respond(api, answered)), payload)
 }
 
 /// Answers somebody who need not be known with what `work` makes of the request.
@@ -200,6 +203,7 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         Ok(Answer::Created(document)) => (StatusCode::CREATED, Some(document)),
         Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
+        Ok(Answer::Events(events)) => return stream(api, events),
         Err(refusal) => {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
@@ -221,6 +225,15 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         }
         None => response.finish(),
     }
+}
+
+fn stream(api: &Api, events: Events) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store, no-transform"));
+    response.insert_header((CONTENT_TYPE, "text/event-stream"));
+    response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+    response.streaming(events)
 }
 
 /// Gives an answer its name. Without randomness it has none; nothing depends on it here.

@@ -134,7 +134,8 @@ fn begin(
 }
 
 /// HTTP/1.0 knows no chunks: there a body without a length ends with its connection.
-fn fit_version(http: &HttpRequest, mut response: HttpResponse<BoxBody>) -> HttpResponse {
+#[must_use]
+pub fn fit_version(http: &HttpRequest, mut response: HttpResponse<BoxBody>) -> HttpResponse {
     let has_length = !matches!(response.body().size(), BodySize::Stream);
     if http.version() <= Version::HTTP_10 && !has_length {
         response.head_mut().no_chunking(true);

@@ -47,21 +47,21 @@ pub struct Written {
 /// The text of each occasion.
 #[derive(Template)]
 enum Text<'a> {
-    #[template(path = "mail_sign_up.txt")]
+    #[template(path = "mail_sign_up.txt", whitespace = "preserve")]
     SignUp { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_sign_up_known.txt")]
+    #[template(path = "mail_sign_up_known.txt", whitespace = "preserve")]
     SignUpKnown { head: &'a Letterhead, log_in: &'a str, reset: &'a str },
-    #[template(path = "mail_reset_password.txt")]
+    #[template(path = "mail_reset_password.txt", whitespace = "preserve")]
     ResetPassword { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_change_email.txt")]
+    #[template(path = "mail_change_email.txt", whitespace = "preserve")]
     ChangeEmail { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_email_changed.txt")]
+    #[template(path = "mail_email_changed.txt", whitespace = "preserve")]
     EmailChanged { head: &'a Letterhead },
-    #[template(path = "mail_password_changed.txt")]
+    #[template(path = "mail_password_changed.txt", whitespace = "preserve")]
     PasswordChanged { head: &'a Letterhead, reset: &'a str },
-    #[template(path = "mail_totp_changed.txt")]
+    #[template(path = "mail_totp_changed.txt", whitespace = "preserve")]
     TotpChanged { head: &'a Letterhead, is_enabled: bool, reset: &'a str },
-    #[template(path = "mail_low_balance.txt")]
+    #[template(path = "mail_low_balance.txt", whitespace = "preserve")]
     LowBalance {
         head: &'a Letterhead,
         balance_usd: &'a str,
@@ -69,7 +69,7 @@ enum Text<'a> {
         link: &'a str,
         preferences: &'a str,
     },
-    #[template(path = "mail_key_paused.txt")]
+    #[template(path = "mail_key_paused.txt", whitespace = "preserve")]
     KeyPaused {
         head: &'a Letterhead,
         key_name: &'a str,
@@ -78,19 +78,19 @@ enum Text<'a> {
         link: &'a str,
         preferences: &'a str,
     },
-    #[template(path = "mail_account_closing.txt")]
+    #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
     AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
 }
 
 #[derive(Template)]
-#[template(path = "mail_layout.txt")]
+#[template(path = "mail_layout.txt", whitespace = "preserve")]
 struct Plain<'a> {
     head: &'a Letterhead,
     blocks: &'a [Block<'a>],
 }
 
 #[derive(Template)]
-#[template(path = "mail_layout.html")]
+#[template(path = "mail_layout.html", whitespace = "preserve")]
 struct Html<'a> {
     head: &'a Letterhead,
     subject: &'a str,

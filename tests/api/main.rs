@@ -10,6 +10,8 @@ mod cli;
 #[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
+mod deposit_events;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod interface;
@@ -23,6 +25,8 @@ mod money;
 mod outages;
 #[cfg(test)]
 mod privacy;
+#[cfg(test)]
+mod public;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub(crate) mod claiming;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod database;
+pub(crate) mod deposit_rows;
 pub(crate) mod deposits;
 pub(crate) mod kernel;
 pub(crate) mod mail;
