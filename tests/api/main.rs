@@ -8,6 +8,8 @@ mod chain;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
 mod deposit_events;

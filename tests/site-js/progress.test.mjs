@@ -22,8 +22,8 @@ class Source extends EventTarget {
     this.readyState = Source.CLOSED;
   }
 
-  tell(data) {
-    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  tell(data, lastEventId = "goes-on") {
+    this.dispatchEvent(Object.assign(new Event("deposit"), { data, lastEventId }));
   }
 }
 
@@ -115,6 +115,15 @@ test("a connection that is refused for good is said to be", () => {
 test("a page keeps connections for itself", () => {
   open(part("/1"), part("/2"), part("/3"), part("/4"), part("/5"));
   assert.deepEqual(Source.opened.map((source) => source.url), ["/1", "/2", "/3"]);
+});
+
+test("a connection ends with what the server calls the last event", () => {
+  open(part("/x"));
+  const [source] = Source.opened;
+  source.tell(JSON.stringify({ state: "matched", deposits: [] }));
+  assert.notEqual(source.readyState, Source.CLOSED);
+  source.tell(JSON.stringify({ state: "matched", deposits: [] }), "last");
+  assert.equal(source.readyState, Source.CLOSED);
 });
 
 test("states are words", () => {

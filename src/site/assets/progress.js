@@ -4,6 +4,9 @@
 /** Browsers have few connections to one server, and the page needs some for itself. */
 const CONNECTIONS_MAX = 3;
 
+/** The id of an event behind which there are none. */
+const LAST = "last";
+
 /** Where nothing more is to be expected. */
 const SETTLED = ["credited", "rejected", "refunded"];
 
@@ -76,7 +79,8 @@ export function watch(window, element) {
     }
     found = now;
     show(element, document);
-    if (SETTLED.includes(document.state)) source.close();
+    // The server names the last one so; asked again, it would refuse.
+    if (event.lastEventId === LAST || SETTLED.includes(document.state)) source.close();
   };
   source.addEventListener("message", receive);
   source.addEventListener("deposit", receive);
