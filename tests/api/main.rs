@@ -10,6 +10,8 @@ mod cli;
 #[cfg(test)]
 mod closing;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
 mod deposit_events;
