@@ -141,19 +141,7 @@ impl Refusal {
             }
             Self::Address(error) => made(400, "invalid_address", format!("The address {error}.")),
             Self::Proof(error) => made(proof_status(error), error.code(), error.to_string()),
-            Self::TooManyWallets(most) => made(
-                409,
-                "too_many_wallets",
-                format!("An account may have {most} wallets. Unlink one first."),
-            ),
-            Self::TooManyChallenges => Told {
-                retry_after_secs: Some(60),
-                ..told(
-                    429,
-                    "too_many_challenges",
-                    "The account has asked for too many messages to sign. Wait a while.",
-                )
-            },
+            Self::TooManyWallets(_) | Self::TooManyChallenges => self.tell_of_wallets(),
             Self::TxHash(_)
             | Self::TooManyOpenClaims(_)
             | Self::TooManyClaims(_)
@@ -173,6 +161,27 @@ impl Refusal {
                 "unavailable",
                 "The service is temporarily unavailable. Please try again.",
             ),
+        }
+    }
+
+    /// The refusals that are about how many wallets there are, or are asked about.
+    fn tell_of_wallets(self) -> Told {
+        let told = |status, code, message, retry_after_secs| Told {
+            status,
+            code,
+            message,
+            retry_after_secs,
+        };
+        match self {
+            Self::TooManyWallets(most) => {
+                let message = format!("An account may have {most} wallets. Unlink one first.");
+                told(409, "too_many_wallets", message.into(), None)
+            }
+            Self::TooManyChallenges => {
+                let message = "The account has asked for too many messages to sign. Wait a while.";
+                told(429, "too_many_challenges", message.into(), Some(60))
+            }
+            other => other.tell(),
         }
     }
 
