@@ -2,6 +2,8 @@
 //! answers have a shape of their own: amounts are decimal text in dollars, times are RFC 3339, and an error is
 //! `{"error": {"code", "message"}}` with a word that stays.
 
+pub mod account;
+pub mod accounts;
 mod answer;
 pub mod caller;
 pub mod deposits;
@@ -10,9 +12,13 @@ mod endpoints;
 pub mod keys;
 pub mod ledger;
 pub mod openapi;
+pub mod preferences;
+pub mod prices;
 mod proof;
 mod query;
 mod refusal;
+pub mod sessions;
+pub mod status;
 pub mod usage;
 pub mod values;
 pub mod wallets;
@@ -31,6 +37,8 @@ use crate::deposits::challenge::Origin;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 use crate::gateway::limits::AccountLimits;
+use crate::upstream::Upstream;
+use deposits::watch::Watchers;
 use endpoints::Endpoints;
 use openapi::Document;
 use refusal::Refusal;
@@ -53,6 +61,8 @@ pub struct ApiParts {
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
     pub providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
+    /// Whose health says whether messages are served.
+    pub upstreams: Vec<Arc<Upstream>>,
 }
 
 /// What handlers work with.
@@ -63,6 +73,8 @@ pub struct Api {
     body: Limits,
     /// What describes all of this.
     document: Document,
+    latest_status: status::Latest,
+    watchers: Arc<Watchers>,
 }
 
 impl Api {
@@ -72,8 +84,11 @@ impl Api {
         let settings = &parts.shared.settings;
         let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
         let document = Document::new(&settings.site, endpoints());
+        let (chains, limits) = (settings.chains.clone(), &settings.deposits);
+        let watchers = Watchers::new(parts.database.clone(), chains, limits);
         let origin = Origin::new(&settings.site.name, &settings.site.base_url);
-        Self { origin, body, document, parts }
+        let latest_status = status::Latest::default();
+        Self { parts, origin, body, document, latest_status, watchers }
     }
 
     fn now(&self) -> UnixMillis {
@@ -110,9 +125,11 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// All that is offered. Path, method and description stand at the handler, who may ask stands here.
 fn endpoints() -> Endpoints {
-    use deposits::options;
-    Endpoints::default()
+    use deposits::{events, options};
+    people()
         .anyone(openapi::show, openapi::__path_show)
+        .anyone(prices::show, prices::__path_show)
+        .anyone(status::show, status::__path_show)
         .session(keys::list, keys::__path_list)
         .session(keys::create, keys::__path_create)
         .session(keys::show, keys::__path_show)
@@ -128,8 +145,33 @@ fn endpoints() -> Endpoints {
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)
         .account(options::options, options::__path_options)
+        .account(events::follow, events::__path_follow)
         .account(wallets::challenge, wallets::__path_challenge)
         .account(wallets::list, wallets::__path_list)
         .account(wallets::create, wallets::__path_create)
         .account(wallets::delete, wallets::__path_delete)
+}
+
+/// What people do with their account by themselves.
+fn people() -> Endpoints {
+    use account::totp;
+    Endpoints::default()
+        .anyone(accounts::create, accounts::__path_create)
+        .anyone(accounts::confirm, accounts::__path_confirm)
+        .anyone(accounts::ask_to_reset, accounts::__path_ask_to_reset)
+        .anyone(accounts::reset, accounts::__path_reset)
+        .anyone(sessions::create, sessions::__path_create)
+        .session(sessions::list, sessions::__path_list)
+        .session(sessions::delete_all, sessions::__path_delete_all)
+        .session(sessions::delete, sessions::__path_delete)
+        .account(account::show, account::__path_show)
+        .session(account::change_password, account::__path_change_password)
+        .session(account::ask_for_email, account::__path_ask_for_email)
+        .anyone(account::confirm_email, account::__path_confirm_email)
+        .session(totp::create, totp::__path_create)
+        .session(totp::enable, totp::__path_enable)
+        .session(totp::disable, totp::__path_disable)
+        .session(totp::renew_codes, totp::__path_renew_codes)
+        .session(preferences::show, preferences::__path_show)
+        .session(preferences::replace, preferences::__path_replace)
 }

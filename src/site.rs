@@ -4,20 +4,38 @@
 //! A page is a file: it reads its form, calls a verb, and fills in its template. Who asks, where forms come from, and the
 //! headers of every answer are the business of [`visit`] alone.
 
+mod account;
 mod assets;
+mod chart;
+mod choice;
+mod dashboard;
+mod deposits;
 mod fault;
 mod fields;
 mod home;
+mod keys;
 mod layout;
+mod ledger;
+mod log_in;
+mod log_out;
 mod next;
 mod note;
+mod preferences;
+mod qr;
+mod receipt;
+mod reset;
 pub mod routes;
 mod show;
+mod sign_up;
 mod theme;
+mod usage;
 mod visit;
+mod wallets;
 
 use std::sync::Arc;
 
+use crate::accounts::email_tokens::Purpose;
+use crate::accounts::{People, PeopleError};
 use crate::api::ApiParts;
 use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;
@@ -55,6 +73,19 @@ impl Site {
 
     fn now(&self) -> UnixMillis {
         self.parts.api.shared.clock.now()
+    }
+
+    fn people(&self) -> &People {
+        &self.parts.api.people
+    }
+
+    /// Whether a mailed link is still good, without using it up.
+    async fn link_works(&self, purpose: Purpose, token: &str) -> Result<bool, Fault> {
+        match self.people().check_link(purpose, token).await {
+            Ok(()) => Ok(true),
+            Err(PeopleError::BadLink) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn settings(&self) -> &Settings {

@@ -37,8 +37,7 @@ impl Upstream {
     /// Whether it serves the model of that priced id.
     #[must_use]
     pub fn serves(&self, model_id: &str) -> bool {
-        let serves = &self.settings.serves;
-        serves.is_empty() || serves.iter().any(|served| served == model_id)
+        self.settings.serves(model_id)
     }
 
     /// What a refusal that `account` has met means. A 403 is the operator's where several accounts

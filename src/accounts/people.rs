@@ -8,9 +8,10 @@ use super::password::Passwords;
 use super::sessions::LiveSession;
 use super::throttle::{Attempt, ClientAddress, Throttle};
 use crate::config::{Accounts, Settings};
+use crate::db::accounts::{self, AccountRow};
 use crate::db::credentials::{self, Credentials};
 use crate::db::outbox::{self, NewMail};
-use crate::db::{AnyConnection, Database, DbError, transaction};
+use crate::db::{AnyConnection, Database, DbError, recovery_codes, transaction};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, NoRandomness, nonce};
 use crate::domain::mail::MailKind;
@@ -24,6 +25,18 @@ pub struct People {
     pub(super) clock: Clock,
     pub(super) throttle: Throttle,
     pub(super) passwords: Passwords,
+}
+
+/// How an account stands, and what it logs in with.
+pub struct Profile {
+    /// The account.
+    pub row: AccountRow,
+    /// Whether logging in asks for a second factor.
+    pub has_totp: bool,
+    /// Recovery codes that have not been used.
+    pub recovery_codes_left: i64,
+    /// Since when the account is about to be deleted.
+    pub closing_at: Option<UnixMillis>,
 }
 
 impl People {
@@ -40,6 +53,24 @@ impl People {
         let throttle = Throttle::new(&settings, clock.clone())?;
         let passwords = Passwords::new(&settings);
         Ok(Self { database, settings, site_name, clock, throttle, passwords })
+    }
+
+    /// How an account stands.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn profile(&self, id: AccountId) -> Result<Profile, PeopleError> {
+        self.run(move |conn| {
+            let row = accounts::get(conn, id)?.ok_or(PeopleError::WrongCredentials)?;
+            let known = present(conn, id)?;
+            Ok(Profile {
+                row,
+                has_totp: known.has_totp(),
+                recovery_codes_left: recovery_codes::left(conn, id)?,
+                closing_at: known.closing_at.map(UnixMillis::from_millis),
+            })
+        })
+        .await
     }
 
     pub(super) fn now(&self) -> UnixMillis {

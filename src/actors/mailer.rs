@@ -85,7 +85,7 @@ impl Mailer {
     #[must_use]
     pub fn start(parts: MailerParts) -> Addr<Self> {
         let head = Letterhead::new(&parts.settings);
-        let round = Arc::new(Round { head, parts });
+        let round = Arc::new(Round { parts, head });
         Actor::start(Self { round, turn: Arc::new(Semaphore::new(1)) })
     }
 }
@@ -232,7 +232,7 @@ impl Round {
 
 /// Time between the attempt of this number and the next one.
 fn pause(tries: i64) -> Duration {
-    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(0).min(16);
+    let doublings = tries.saturating_sub(1).clamp(0, 16);
     FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
 }
 

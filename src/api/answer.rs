@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::Api;
 use super::caller::{self, Credential, Principal};
+use super::deposits::events::Events;
 use super::refusal::Refusal;
 use crate::accounts::throttle::ClientAddress;
 use crate::domain::api_error::ApiError;
@@ -28,7 +29,7 @@ use crate::gateway::respond::{fit_version, unread};
 pub(super) struct Call<'a> {
     pub(super) api: &'a Api,
     pub(super) principal: Principal,
-    http: &'a HttpRequest,
+    pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
@@ -48,16 +49,19 @@ impl Call<'_> {
     }
 }
 
-/// A request of somebody who need not be known.
-pub(super) struct AnyonesCall<'a> {
+/// A request of which nobody asks who sent it.
+pub(super) struct Visit<'a> {
     pub(super) api: &'a Api,
-    /// Whom attempts are counted against.
-    pub(super) client: ClientAddress,
-    http: &'a HttpRequest,
+    pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
-impl AnyonesCall<'_> {
+impl Visit<'_> {
+    /// Whom attempts are counted against.
+    pub(super) fn client(&self) -> ClientAddress {
+        client_address(self.http, &self.api.parts.shared.settings.server)
+    }
+
     /// The request's body.
     ///
     /// # Errors
@@ -84,6 +88,8 @@ pub(super) enum Answer {
     Nothing,
     /// 200 with a file.
     File(File),
+    /// 200 with server-sent events.
+    Events(Events),
 }
 
 /// Something to be kept, of whatever length.
@@ -159,26 +165,23 @@ pub(super) async fn answer_whatever_standing(
     };
     let answered = answered.await;
     drop(token);
-    fit_version(&http, unread(respond(api, answered), payload))
+    unread(fit_version(&http, respond(api, answered)), payload)
 }
 
-/// Answers somebody who need not be known with what `work` makes of the request.
-pub(super) async fn answer_anyone(
+/// Answers anybody with what `work` makes of the request.
+pub(super) async fn anyone(
     http: HttpRequest,
     mut payload: Payload,
     api: &Api,
-    work: impl AsyncFnOnce(&mut AnyonesCall<'_>) -> Result<Answer, Refusal>,
+    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Answer, Refusal>,
 ) -> HttpResponse {
     let tracker = &api.parts.shared.tracker;
     let token = tracker.token();
-    let answered = async {
-        if tracker.is_draining() {
-            return Err(Refusal::Shared(ApiError::unavailable()));
-        }
-        let client = client_address(&http, &api.parts.shared.settings.server);
-        work(&mut AnyonesCall { api, client, http: &http, payload: &mut payload }).await
+    let answered = if tracker.is_draining() {
+        Err(Refusal::Shared(ApiError::unavailable()))
+    } else {
+        work(&mut Visit { api, http: &http, payload: &mut payload }).await
     };
-    let answered = answered.await;
     drop(token);
     unread(respond(api, answered), payload)
 }
@@ -212,6 +215,7 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
         Ok(Answer::File(file)) => return send(api, file),
+        Ok(Answer::Events(events)) => return stream(api, events),
         Err(refusal) => {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
@@ -244,6 +248,15 @@ fn send(api: &Api, file: File) -> HttpResponse {
     response.insert_header((CONTENT_DISPOSITION, disposition));
     response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     response.body(file.body)
+}
+
+fn stream(api: &Api, events: Events) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store, no-transform"));
+    response.insert_header((CONTENT_TYPE, "text/event-stream"));
+    response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+    response.streaming(events)
 }
 
 /// Gives an answer its name. Without randomness it has none; nothing depends on it here.

@@ -2,7 +2,9 @@
 //! explains; whose a deposit is, it does not say.
 
 pub mod document;
+pub(super) mod events;
 pub mod options;
+pub mod watch;
 
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};

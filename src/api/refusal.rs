@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::accounts::PeopleError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::accounts::PeopleError;
 use crate::accounts::keys::KeyError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
@@ -70,6 +70,10 @@ pub(super) enum Refusal {
     Query(&'static str),
     /// A key cannot be as it is wanted.
     Key(KeyError),
+    /// The account has as many event streams open as it may have.
+    TooManyStreams(usize),
+    /// This node has.
+    StreamsFull,
     /// The chain's providers do not answer, or not alike.
     ChainUnavailable,
     /// Ours to mend, worth trying again. The cause is logged.
@@ -149,6 +153,8 @@ impl Refusal {
             Self::TxHash(_)
             | Self::TooManyOpenClaims(_)
             | Self::TooManyClaims(_)
+            | Self::TooManyStreams(_)
+            | Self::StreamsFull
             | Self::Page(_) => self.tell_of_deposits(),
             Self::ChainUnavailable => Told {
                 retry_after_secs: Some(30),
@@ -229,6 +235,15 @@ impl Refusal {
             Self::TooManyClaims(most) => {
                 let message = format!("An account may submit {most} transactions within an hour.");
                 told(429, "too_many_claims", message, Some(3600))
+            }
+            Self::TooManyStreams(most) => {
+                let message = format!("An account may have {most} event streams open. Close one.");
+                told(429, "too_many_streams", message, Some(10))
+            }
+            Self::StreamsFull => {
+                let message =
+                    "All places for event streams are taken. Ask for the document itself.";
+                told(503, "streams_full", message.to_owned(), Some(30))
             }
             Self::Page(most) => {
                 let message = format!(

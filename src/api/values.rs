@@ -1,5 +1,6 @@
 //! Amounts, moments and words as JSON has them, and how the OpenAPI document describes them.
 
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
@@ -98,4 +99,9 @@ pub(super) fn word_or_null(words: impl IntoIterator<Item = &'static str>) -> Obj
 pub struct List<T> {
     /// In the order that the operation names.
     pub data: Vec<T>,
+}
+
+/// Text that is secret from its first byte.
+pub(super) fn secret_text<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    String::deserialize(from).map(SecretString::from)
 }

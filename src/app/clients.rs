@@ -67,6 +67,7 @@ impl Handlers {
             people: Arc::new(people),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
+            upstreams: upstreams.clone(),
         };
         let site = SiteParts { api: parts.clone(), upstreams: upstreams.clone() };
         Ok(Self {

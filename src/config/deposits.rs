@@ -38,6 +38,12 @@ pub struct Deposits {
     /// Claims looked up for each block, over all accounts.
     #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
     pub claims_per_block: u32,
+    /// Event streams of deposits that may be open on this node.
+    #[serde(deserialize_with = "value::whole::<1, 10_000, _, _>")]
+    pub event_streams_max: usize,
+    /// And those of one account.
+    #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    pub event_streams_max_per_account: usize,
     /// Deposits worth more wait for a person; `None` holds none for its size.
     #[serde(default, deserialize_with = "value::optional_usd")]
     pub review_above: Option<NanoUsd>,

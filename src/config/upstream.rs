@@ -164,6 +164,14 @@ pub(super) struct UpstreamEntry {
     forbidden_window: Duration,
 }
 
+impl Upstream {
+    /// Whether it serves the model of that priced id.
+    #[must_use]
+    pub fn serves(&self, model_id: &str) -> bool {
+        self.serves.is_empty() || self.serves.iter().any(|served| served == model_id)
+    }
+}
+
 impl UpstreamEntry {
     /// Rules that span keys, except for the secret.
     pub(super) fn check(&self, at: &KeyPath, prices: Option<&PriceList>, problems: &mut Problems) {

@@ -1,10 +1,13 @@
 //! What each mail says: one template in plain text for each occasion, whose first line is the subject and whose
 //! paragraphs make both forms of the mail. A paragraph that is nothing but one of our own links becomes a link.
 
+mod text;
+
 use std::time::Duration;
 
 use askama::Template;
 
+use self::text::Text;
 use super::Letterhead;
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::{AccountClosing, BudgetPeriod, KeyPaused, LowBalance, TotpChanged};
@@ -44,53 +47,15 @@ pub struct Written {
     pub html: String,
 }
 
-/// The text of each occasion.
 #[derive(Template)]
-enum Text<'a> {
-    #[template(path = "mail_sign_up.txt")]
-    SignUp { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_sign_up_known.txt")]
-    SignUpKnown { head: &'a Letterhead, log_in: &'a str, reset: &'a str },
-    #[template(path = "mail_reset_password.txt")]
-    ResetPassword { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_change_email.txt")]
-    ChangeEmail { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_email_changed.txt")]
-    EmailChanged { head: &'a Letterhead },
-    #[template(path = "mail_password_changed.txt")]
-    PasswordChanged { head: &'a Letterhead, reset: &'a str },
-    #[template(path = "mail_totp_changed.txt")]
-    TotpChanged { head: &'a Letterhead, is_enabled: bool, reset: &'a str },
-    #[template(path = "mail_low_balance.txt")]
-    LowBalance {
-        head: &'a Letterhead,
-        balance_usd: &'a str,
-        threshold_usd: &'a str,
-        link: &'a str,
-        preferences: &'a str,
-    },
-    #[template(path = "mail_key_paused.txt")]
-    KeyPaused {
-        head: &'a Letterhead,
-        key_name: &'a str,
-        is_month: bool,
-        budget_usd: &'a str,
-        link: &'a str,
-        preferences: &'a str,
-    },
-    #[template(path = "mail_account_closing.txt")]
-    AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
-}
-
-#[derive(Template)]
-#[template(path = "mail_layout.txt")]
+#[template(path = "mail_layout.txt", whitespace = "preserve")]
 struct Plain<'a> {
     head: &'a Letterhead,
     blocks: &'a [Block<'a>],
 }
 
 #[derive(Template)]
-#[template(path = "mail_layout.html")]
+#[template(path = "mail_layout.html", whitespace = "preserve")]
 struct Html<'a> {
     head: &'a Letterhead,
     subject: &'a str,
@@ -187,5 +152,4 @@ fn span(span: Duration) -> String {
 }
 
 #[cfg(test)]
-#[path = "letter_tests.rs"]
 mod tests;

@@ -10,6 +10,8 @@ mod cli;
 #[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
+mod deposit_events;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod interface;
@@ -24,11 +26,17 @@ mod money;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod privacy;
+#[cfg(test)]
+mod public;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod relay;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

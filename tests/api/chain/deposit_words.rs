@@ -2,13 +2,14 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::deposits;
 use sluice::db::schema::deposits as deposits_table;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
 
 use crate::support::api::hex;
 use crate::support::app::{Account, Builder, TestApp, open_account};
 use crate::support::client::{Connection, Request, find};
+use crate::support::deposit_rows::row;
 use crate::support::deposits::{Mint, Shop, USDC};
 use crate::support::process::Process;
 use crate::support::rpc::ANY;
@@ -69,36 +70,6 @@ fn every_state_and_reason_has_words_for_the_person_who_waits() {
     let claims = ClaimState::ALL.iter().map(|state| state.sentence());
     for sentence in claims.chain(ClaimReason::ALL.iter().map(|reason| reason.sentence())) {
         assert!(sentence.len() > 10 && sentence.ends_with('.'), "{sentence}");
-    }
-}
-
-fn row(account: &Account, number: u8, state: &str, reason: Option<&str>) -> DepositRow {
-    DepositRow {
-        id: 0,
-        public_id: format!("dep_{number}"),
-        chain_id: 1,
-        tx_hash: vec![number; 32],
-        ordinal: 0,
-        token: Some(vec![1; 20]),
-        payer: vec![2; 20],
-        payee: vec![3; 20],
-        raw_amount: "5000000".to_owned(),
-        block_number: 1,
-        block_hash: vec![4; 32],
-        block_time: 1_795_348_800_000,
-        state: state.to_owned(),
-        reason: reason.map(str::to_owned),
-        account_id: Some(account.id.0),
-        wallet_id: None,
-        value_nanousd: Some(5_500_000_000),
-        price_feed: None,
-        price_round: None,
-        price_answer: None,
-        credit_number: 0,
-        revision: 0,
-        check_at: 0,
-        created_at: 1_795_348_800_000,
-        updated_at: 1_795_348_800_000,
     }
 }
 

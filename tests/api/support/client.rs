@@ -39,9 +39,10 @@ impl Request {
         request.header("content-type", "application/json").header("anthropic-version", "2023-06-01")
     }
 
-    /// The same by another method.
-    pub(crate) fn method(self, method: &str) -> Self {
-        Self { method: method.to_owned(), ..self }
+    /// With a JSON body.
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = body.to_string().into_bytes();
+        self.header("content-type", "application/json")
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {

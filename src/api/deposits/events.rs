@@ -1,0 +1,158 @@
+//! `GET /api/v1/deposits/{id}/events`: a deposit as it changes, as server-sent events.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::web::{Bytes, Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::find;
+use super::watch::{Crowded, Told, Watcher};
+use crate::api::Api;
+use crate::api::answer::{Answer, answer};
+use crate::api::refusal::{Error, Refusal};
+use crate::domain::ids::AccountId;
+use crate::tracker::Tracker;
+
+/// A comment is sent after so long without an event, so that nothing on the way takes the stream for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A stream ends after so long, and its reader comes again: who may see the deposit is then looked at anew.
+const LONGEST: Duration = Duration::from_mins(10);
+/// What readers wait before they come again, in milliseconds, as the stream's first line.
+const RETRY: &str = "retry: 3000\n\n";
+
+/// What a reader that comes again says of what it has.
+const LAST_EVENT_ID: &str = "last-event-id";
+/// The id of an event behind which there are none, and that of all others.
+const LAST: &str = "last";
+const GOES_ON: &str = "goes-on";
+
+/// The body of such an answer.
+pub(in crate::api) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>;
+
+/// Follows a deposit or a claim.
+///
+/// Server-sent events: `deposit` with the whole document at first and after each change, and comments in between. The stream
+/// ends when nothing more is expected, or after ten minutes; a reader that comes again is told the document again. If that
+/// reader had the last one already, it gets 204, which makes an `EventSource` stop asking.
+#[utoipa::path(
+    get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit", tag = "deposits",
+    params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream", description = "The stream."),
+        (status = 204, description = "Nothing follows what `last-event-id` names."),
+        (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
+        (status = 429, body = Error, description = "`too_many_streams`: close one of those that are open."),
+        (status = 503, body = Error, description = "`streams_full`: ask for the document itself now and then."),
+    ),
+)]
+pub(in crate::api) async fn follow(
+    http: HttpRequest,
+    payload: Payload,
+    id: Path<String>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let known = call.http.headers().get(LAST_EVENT_ID);
+        let has_last = known.is_some_and(|id| id.as_bytes() == LAST.as_bytes());
+        match open(call.api, call.principal.account_id, id.into_inner(), has_last).await? {
+            Some(events) => Ok(Answer::Events(events)),
+            None => Ok(Answer::Nothing),
+        }
+    })
+    .await
+}
+
+/// Opens a stream of a deposit that the account may see; none for a reader that `has_last`, what is still the last.
+async fn open(
+    api: &Api,
+    account_id: AccountId,
+    id: String,
+    has_last: bool,
+) -> Result<Option<Events>, Refusal> {
+    let chains = api.parts.shared.settings.chains.clone();
+    let tracker = &api.parts.shared.tracker;
+    // Before the first look, so that no change falls between it and the stream.
+    let watcher = api.watchers.join(tracker, account_id, &id).map_err(|crowded| match crowded {
+        Crowded::Account(most) => Refusal::TooManyStreams(most),
+        Crowded::Node => Refusal::StreamsFull,
+    })?;
+    let found = api.run(move |conn| find(conn, &chains, account_id, &id)).await?;
+    let told = Told::of(&found.ok_or(Refusal::NotFound)?);
+    if told.is_last && has_last {
+        return Ok(None);
+    }
+    let now = Instant::now();
+    let stream = EventStream {
+        watcher,
+        next: Some(told),
+        sent: None,
+        is_begun: false,
+        ends_at: now + LONGEST,
+        tracker: tracker.clone(),
+        _token: tracker.token(),
+    };
+    Ok(Some(Box::pin(unfold(stream, |mut stream| async move {
+        let piece = stream.piece().await?;
+        Some((Ok(piece), stream))
+    }))))
+}
+
+struct EventStream {
+    watcher: Watcher,
+    /// To be sent now.
+    next: Option<Told>,
+    /// What was sent last.
+    sent: Option<Told>,
+    is_begun: bool,
+    ends_at: Instant,
+    tracker: Tracker,
+    /// A stop waits for the stream, which ends as soon as it hears of it.
+    _token: TaskTrackerToken,
+}
+
+impl EventStream {
+    /// The next piece; none when the stream is over.
+    async fn piece(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            return Some(Bytes::from_static(RETRY.as_bytes()));
+        }
+        if let Some(told) = self.next.take() {
+            return Some(self.event(told));
+        }
+        if self.sent.as_ref().is_some_and(|told| told.is_last) {
+            return None;
+        }
+        let beat_at = (Instant::now() + HEARTBEAT).min(self.ends_at);
+        loop {
+            tokio::select! {
+                heard = self.watcher.told.changed() => {
+                    // An error says that nobody looks any more.
+                    heard.ok()?;
+                    let told = self.watcher.told.borrow_and_update().clone();
+                    if let Some(told) = told.filter(|told| self.sent.as_ref() != Some(told)) {
+                        return Some(self.event(told));
+                    }
+                }
+                () = sleep_until(beat_at) => {
+                    let is_over = Instant::now() >= self.ends_at;
+                    return (!is_over).then(|| Bytes::from_static(b": still here\n\n"));
+                }
+                () = self.tracker.draining() => return None,
+            }
+        }
+    }
+
+    fn event(&mut self, told: Told) -> Bytes {
+        let id = if told.is_last { LAST } else { GOES_ON };
+        let mut event = format!("event: deposit\nid: {id}\ndata: ").into_bytes();
+        event.extend_from_slice(&told.document);
+        event.extend_from_slice(b"\n\n");
+        self.sent = Some(told);
+        event.into()
+    }
+}

@@ -1,0 +1,187 @@
+//! `GET /api/v1/prices`: what each model costs now, the operator's factor included, as exact decimals.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::{Answer, anyone};
+use super::values::Moment;
+use crate::config::Settings;
+use crate::domain::clock::UnixMillis;
+use crate::domain::price_list::{Markup, Model, Multiplier, Rates, TokenPrices};
+
+/// Decimals of a dollar in a price: nine of a nano-dollar, six of the operator's factor.
+const DECIMALS: usize = 15;
+
+/// What everything costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Prices {
+    /// Always `USD`.
+    pub currency: &'static str,
+    /// Models on sale, newest first.
+    pub models: Vec<ModelPrices>,
+}
+
+/// What a model costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ModelPrices {
+    /// Its id, as requests name it.
+    pub id: String,
+    /// Its name for people.
+    pub display_name: String,
+    /// Its day of release.
+    pub released_at: Moment,
+    /// The most tokens of prompt and answer together.
+    pub context_tokens: u64,
+    /// The most tokens of an answer.
+    pub max_output_tokens: u64,
+    /// Names these prices. Each usage row says by which it was priced.
+    pub version: String,
+    /// Dollars per million tokens.
+    pub per_million_tokens: ClassPrices,
+    /// Other prices of a longer prompt; null where length does not matter.
+    pub long_prompt: Option<LongPromptPrices>,
+    /// Dollars for 1,000 web searches.
+    #[schema(example = "10.00")]
+    pub per_thousand_web_searches: String,
+    /// Factors on tokens by the answer's `inference_geo`. One that is not named costs what is written above, or is not
+    /// offered.
+    #[schema(example = json!({ "us": "1.1" }))]
+    pub geo_factors: BTreeMap<String, String>,
+    /// Factors on tokens by the answer's `speed`.
+    #[schema(example = json!({ "fast": "2" }))]
+    pub speed_factors: BTreeMap<String, String>,
+    /// Factor on tokens of the service tier `batch`.
+    #[schema(example = "0.5")]
+    pub batch_factor: String,
+}
+
+/// Dollars per million tokens of each class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClassPrices {
+    /// Uncached input.
+    #[schema(example = "2.00")]
+    pub input: String,
+    /// Output.
+    pub output: String,
+    /// Written to the cache for five minutes.
+    pub cache_write_5m: String,
+    /// Written to the cache for one hour.
+    pub cache_write_1h: String,
+    /// Read from the cache.
+    pub cache_read: String,
+}
+
+/// What all tokens of a request cost once its prompt is longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LongPromptPrices {
+    /// The longest prompt at ordinary prices, in tokens, cached parts included.
+    pub above_tokens: u64,
+    /// Dollars per million tokens of a longer one.
+    pub per_million_tokens: ClassPrices,
+}
+
+/// Shows the prices.
+///
+/// What each model costs now. Prices are exact: with the operator's factor they may have more decimals than amounts have.
+/// What a request costs is summed exactly and rounded up once, to a billionth of a dollar.
+#[utoipa::path(
+    get, path = "/api/v1/prices", operation_id = "get_prices", tag = "service",
+    responses((status = 200, body = Prices, description = "The prices in force.")),
+)]
+pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
+    anyone(http, payload, &api, async |visit| {
+        Answer::of(&in_force(&visit.api.parts.shared.settings, visit.api.now()))
+    })
+    .await
+}
+
+/// The prices of every model that is priced at a moment and that some upstream serves.
+#[must_use]
+pub fn in_force(settings: &Settings, now: UnixMillis) -> Prices {
+    let is_served = |model: &Model| {
+        settings.upstreams.iter().any(|upstream| upstream.serves(model.id.as_str()))
+    };
+    let models = settings.prices.models().filter(|model| is_served(model));
+    let models =
+        models.filter_map(|model| Some(prices_of(model, model.rates_at(now)?.as_ref()))).collect();
+    Prices { currency: "USD", models }
+}
+
+fn prices_of(model: &Model, rates: &Rates) -> ModelPrices {
+    let markup = rates.markup;
+    let factors = |factors: &BTreeMap<String, Multiplier>| {
+        factors.iter().map(|(name, factor)| (name.clone(), factor_text(*factor))).collect()
+    };
+    ModelPrices {
+        id: model.id.as_str().to_owned(),
+        display_name: model.display_name.clone(),
+        released_at: Moment(model.created_at),
+        context_tokens: model.context_tokens,
+        max_output_tokens: model.max_output_tokens,
+        version: rates.version.clone(),
+        per_million_tokens: classes(&rates.base, markup),
+        long_prompt: rates.long_prompt.as_ref().map(|long| LongPromptPrices {
+            above_tokens: long.above_tokens,
+            per_million_tokens: classes(&long.prices, markup),
+        }),
+        per_thousand_web_searches: price(rates.web_search_per_1000, markup),
+        geo_factors: factors(&rates.geo),
+        speed_factors: factors(&rates.speed),
+        batch_factor: factor_text(rates.batch),
+    }
+}
+
+fn classes(prices: &TokenPrices, markup: Markup) -> ClassPrices {
+    ClassPrices {
+        input: price(prices.input, markup),
+        output: price(prices.output, markup),
+        cache_write_5m: price(prices.cache_write_5m, markup),
+        cache_write_1h: price(prices.cache_write_1h, markup),
+        cache_read: price(prices.cache_read, markup),
+    }
+}
+
+/// A price in nano-dollars times the operator's factor in millionths, as dollars with two decimals at least.
+fn price(nanos: i64, markup: Markup) -> String {
+    let units = u128::from(nanos.unsigned_abs()).saturating_mul(u128::from(markup.as_millionths()));
+    decimal(units, DECIMALS, 2)
+}
+
+fn factor_text(factor: Multiplier) -> String {
+    decimal(factor.as_thousandths().into(), 3, 0)
+}
+
+/// A count of units of which ten to the power of `decimals` make one, without needless zeros.
+fn decimal(units: u128, decimals: usize, least: usize) -> String {
+    let width = decimals.saturating_add(1);
+    let digits = format!("{units:0width$}");
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(decimals));
+    let kept = fraction.trim_end_matches('0').len().max(least);
+    let fraction: String = fraction.chars().take(kept).collect();
+    if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_keep_every_decimal() {
+        let price = |nanos, markup: &str| price(nanos, markup.parse().unwrap());
+        assert_eq!(price(8_000_000_000, "1"), "8.00");
+        assert_eq!(price(125_000_000, "1"), "0.125");
+        assert_eq!(price(100_000_000, "1.15"), "0.115");
+        assert_eq!(price(1, "0.000001"), "0.000000000000001");
+        assert_eq!(price(7, "1000"), "0.000007");
+        assert_eq!(price(0, "1"), "0.00");
+        assert_eq!(price(i64::MAX, "1000"), "9223372036854.775807");
+        assert_eq!(factor_text("1.1".parse().unwrap()), "1.1");
+        assert_eq!(factor_text("2".parse().unwrap()), "2");
+        assert_eq!(factor_text("0.5".parse().unwrap()), "0.5");
+    }
+}

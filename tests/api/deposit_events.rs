@@ -1,0 +1,173 @@
+//! A deposit followed live: what is told, when it ends, and how many may follow.
+
+use diesel::prelude::*;
+use serde_json::Value;
+use sluice::db::deposits;
+use sluice::db::schema::deposits as table;
+
+use crate::support::app::{Account, Builder, TestApp};
+use crate::support::client::{Answer, Connection, End, Request, Response};
+use crate::support::deposit_rows::row;
+use crate::support::sandbox::sandbox;
+use crate::support::sse;
+use crate::support::wait::eventually;
+
+/// The books know nothing of these deposits, so they go before the books are proven.
+struct Stage {
+    app: TestApp,
+    account: Account,
+}
+
+impl Stage {
+    fn open(change: impl FnOnce(Builder) -> Builder) -> Self {
+        let app = change(Builder::new().upstream("sandbox", sandbox())).start();
+        let account = app.account("0");
+        Self { app, account }
+    }
+
+    fn deposit(&self, number: u8, state: &str) -> String {
+        let row = row(&self.account, number, state, None);
+        self.app.db(|conn| deposits::insert(conn, &row).unwrap());
+        row.public_id
+    }
+
+    fn becomes(&self, id: &str, state: &str) {
+        let row = table::table.filter(table::public_id.eq(id));
+        let change = (table::state.eq(state), table::revision.eq(table::revision + 1));
+        let changed = self.app.db(|conn| diesel::update(row).set(change).execute(conn).unwrap());
+        assert_eq!(changed, 1);
+    }
+
+    fn request(&self, account: &Account, id: &str) -> Request {
+        Request::get(&format!("/api/v1/deposits/{id}/events")).key(&account.key)
+    }
+
+    fn follow(&self, id: &str) -> Answer {
+        self.app.connect().ask(&self.request(&self.account, id))
+    }
+
+    fn forget(&self) {
+        self.app.db(|conn| diesel::delete(table::table).execute(conn).unwrap());
+    }
+}
+
+fn states(response: &Response) -> Vec<Value> {
+    sse::read(&response.body).iter().map(|event| event.json()["state"].clone()).collect()
+}
+
+#[test]
+fn a_stream_tells_every_state_and_ends_with_the_last() {
+    let stage = Stage::open(|builder| builder);
+    let id = stage.deposit(1, "seen");
+    let mut answer = stage.follow(&id);
+    answer.read_until("\"state\":\"seen\"");
+    stage.becomes(&id, "confirming");
+    answer.read_until("\"state\":\"confirming\"");
+    stage.becomes(&id, "credited");
+    let response = answer.finish();
+    assert_eq!(response.end, End::Whole);
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(response.header("cache-control"), Some("no-store, no-transform"));
+    assert_eq!(response.header("x-accel-buffering"), Some("no"));
+    assert!(response.header("request-id").unwrap().starts_with("req_"));
+    assert!(response.text().starts_with("retry: 3000\n\n"), "{}", response.text());
+    assert_eq!(states(&response), ["seen", "confirming", "credited"]);
+    let events = sse::read(&response.body);
+    assert!(events.iter().all(|event| event.name == "deposit"));
+    // The event is the document itself.
+    let shown = stage.app.api_get(&stage.account, &format!("/api/v1/deposits/{id}"));
+    assert_eq!(events[2].json(), shown.json());
+
+    // A reader that comes again without the last event is told it; one that has it is sent home.
+    assert_eq!(states(&stage.follow(&id).finish()), ["credited"]);
+    let again = stage.request(&stage.account, &id).header("last-event-id", "last");
+    assert_eq!(stage.app.ask(&again).status, 204);
+    stage.becomes(&id, "reversed");
+    let mut answer = stage.app.connect().ask(&again);
+    answer.read_until("\"state\":\"reversed\"");
+    answer.leave_seen();
+    stage.forget();
+}
+
+#[test]
+fn several_readers_of_one_deposit_hear_the_same() {
+    let stage = Stage::open(|builder| builder);
+    let id = stage.deposit(1, "confirming");
+    let mut answers: Vec<Answer> = (0..4).map(|_| stage.follow(&id)).collect();
+    for answer in &mut answers {
+        answer.read_until("\"state\":\"confirming\"");
+    }
+    stage.becomes(&id, "refunded");
+    for answer in answers {
+        assert_eq!(states(&answer.finish()), ["confirming", "refunded"]);
+    }
+    stage.forget();
+}
+
+#[test]
+fn nobody_follows_what_is_another_accounts() {
+    let stage = Stage::open(|builder| builder);
+    let id = stage.deposit(1, "seen");
+    let other = stage.app.account("0");
+    stage.app.ask(&stage.request(&other, &id)).expect_refusal(404, "not_found");
+    stage.app.ask(&stage.request(&other, "dep_none")).expect_refusal(404, "not_found");
+    let path = format!("/api/v1/deposits/{id}/events");
+    stage.app.ask(&Request::get(&path)).expect_refusal(401, "unauthenticated");
+    stage.forget();
+}
+
+#[test]
+fn streams_are_limited_for_each_account_and_for_all_and_places_come_back() {
+    let stage = Stage::open(|builder| {
+        builder
+            .set("deposits.event_streams_max", 3)
+            .set("deposits.event_streams_max_per_account", 2)
+    });
+    let (id, other) = (stage.deposit(1, "seen"), stage.app.account("0"));
+    let foreign = row(&other, 2, "seen", None);
+    stage.app.db(|conn| deposits::insert(conn, &foreign).unwrap());
+    let open = |account: &Account, id: &str| {
+        let mut answer = stage.app.connect().ask(&stage.request(account, id));
+        answer.read_until("\"state\":\"seen\"");
+        answer
+    };
+    let (one, two) = (open(&stage.account, &id), open(&stage.account, &id));
+    let third = stage.follow(&id).finish();
+    third.expect_refusal(429, "too_many_streams");
+    assert_eq!(third.header("retry-after"), Some("10"));
+    let three = open(&other, "dep_2");
+    let full = stage.app.ask(&stage.request(&other, "dep_2"));
+    full.expect_refusal(503, "streams_full");
+    // Refusals and streams of what is not there take no place.
+    one.leave_seen();
+    eventually("a place", || {
+        let answer = stage.follow(&id);
+        (answer.status == 200).then(|| answer.leave_seen())
+    });
+    drop((two, three));
+    stage.forget();
+}
+
+#[test]
+fn a_stop_ends_streams_at_once() {
+    let stage = Stage::open(|builder| builder.set("server.drain_secs", 3600));
+    let id = stage.deposit(1, "seen");
+    let mut answer = stage.follow(&id);
+    answer.read_until("\"state\":\"seen\"");
+    stage.app.tell_to_stop();
+    let response = answer.finish();
+    assert_eq!((response.end, states(&response).len()), (End::Whole, 1));
+    stage.forget();
+    stage.app.finish();
+}
+
+#[test]
+fn an_old_client_gets_a_stream_that_ends_with_its_connection() {
+    let stage = Stage::open(|builder| builder);
+    let id = stage.deposit(1, "credited");
+    let request = stage.request(&stage.account, &id).http_10();
+    let response = Connection::open(stage.app.address).ask(&request).finish();
+    assert_eq!(response.header("transfer-encoding"), None);
+    assert_eq!(states(&response), ["credited"]);
+    stage.forget();
+}
