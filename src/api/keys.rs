@@ -1,5 +1,7 @@
 //! `/api/v1/keys`: what only a person may do with an account's keys. A key is in clear in one answer, the one that made it.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -99,6 +101,7 @@ impl Body for WantedKey {
 /// What is to change of a key. What is left out stays as it is; null takes the limit away.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "left out, null and there are three things")]
 pub(super) struct ChangedKey {
     /// What to call it.
     #[schema(min_length = 1, max_length = 64)]
@@ -135,6 +138,7 @@ impl Body for ChangedKey {
 }
 
 /// A field that is there, null or not.
+#[expect(clippy::option_option, reason = "left out, null and there are three things")]
 fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -185,7 +189,7 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
         call.principal.session()?;
         let new = call.body::<WantedKey>().await?.read();
         let (account_id, now) = (call.principal.account_id, call.api.now());
-        let settings = call.api.parts.shared.settings.clone();
+        let settings = Arc::clone(&call.api.parts.shared.settings);
         let made = call.api.run(move |conn| {
             let rules = (settings.prices.as_ref(), settings.accounts.keys_max_per_account);
             keys::issue(conn, account_id, &new, rules, now)
@@ -246,7 +250,7 @@ pub(super) async fn change(
         call.principal.session()?;
         let change = call.body::<ChangedKey>().await?.read();
         let (account_id, now) = (call.principal.account_id, call.api.now());
-        let prices = call.api.parts.shared.settings.prices.clone();
+        let prices = Arc::clone(&call.api.parts.shared.settings.prices);
         let changed = call
             .api
             .run(move |conn| keys::change(conn, account_id, &id, &change, &prices, now))

@@ -129,11 +129,7 @@ impl Refusal {
                 "invalid_body",
                 format!("The body must be a JSON object with exactly these fields: {fields}."),
             ),
-            Self::Query(sentence) => told(400, "invalid_query", sentence),
-            Self::Key(error) => {
-                let (status, code) = key_code(&error);
-                made(status, code, sentence(&error))
-            }
+            Self::Query(_) | Self::Key(_) => self.tell_of_wishes(),
             Self::NotFound => told(404, "not_found", "There is no such thing here."),
             Self::Method => told(405, "method_not_allowed", "This path takes other methods."),
             Self::UnknownChain => {
@@ -211,6 +207,19 @@ impl Refusal {
             ),
             other => other.tell(),
         }
+    }
+
+    /// The refusals of what was asked for and cannot be had so.
+    fn tell_of_wishes(self) -> Told {
+        let (status, code, message) = match self {
+            Self::Query(words) => (400, "invalid_query", Cow::Borrowed(words)),
+            Self::Key(error) => {
+                let (status, code) = key_code(&error);
+                (status, code, Cow::Owned(sentence(&error)))
+            }
+            other => return other.tell(),
+        };
+        Told { status, code, message, retry_after_secs: None }
     }
 
     /// The refusals that deposits have of their own.

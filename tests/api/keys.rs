@@ -131,7 +131,7 @@ fn a_key_is_nobody_elses_business_and_no_business_of_a_keys() {
     for (method, body) in [("GET", None), ("PATCH", Some(&change)), ("DELETE", None)] {
         app.as_person(&other, method, &path, body).expect_refusal(404, "not_found");
         let request = match body {
-            Some(body) => Request::post(&path, body.to_string()).method(method),
+            Some(body) => Request::new(method, &path).json(body),
             None => Request::new(method, &path),
         };
         app.ask(&request.clone().key(&account.key)).expect_refusal(403, "session_required");

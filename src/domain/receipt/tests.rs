@@ -10,11 +10,16 @@ use crate::domain::usage::Iteration;
 const MODELS: [&str; 4] =
     ["claude-haiku-5-5", "claude-sonnet-4-6", "claude-opus-5", "claude-fable-5-2"];
 
-fn usage(counts: [u64; 5], searches: u64, words: (usize, usize, usize)) -> Usage {
-    let [input, output, cache_write_5m, cache_write_1h, cache_read] = counts;
+fn used(counts: [u64; 5], searches: u64, words: (usize, usize, usize)) -> Usage {
     let word = |list: [Option<&str>; 3], at: usize| list[at].map(str::to_owned);
     Usage {
-        tokens: TokenCounts { input, output, cache_write_5m, cache_write_1h, cache_read },
+        tokens: TokenCounts {
+            input: counts[0],
+            output: counts[1],
+            cache_write_5m: counts[2],
+            cache_write_1h: counts[3],
+            cache_read: counts[4],
+        },
         web_searches: searches,
         inference_geo: word([None, Some("us"), Some("global")], words.0),
         speed: word([None, Some("fast"), Some("standard")], words.1),
@@ -34,7 +39,7 @@ proptest! {
     ) {
         let list = built_in(markup);
         let rates = list.rates(MODELS[model], day("2026-11-22")).unwrap();
-        let usage = usage(counts.map(u64::from), searches, words);
+        let usage = used(counts.map(u64::from), searches, words);
         let charged = cost(rates, &usage, &|_| None).unwrap().amount;
         let receipt = itemise(rates, &usage, charged).unwrap().expect("it explains itself");
         let sum: i128 = receipt.lines.iter().map(|line| line.amount.0).sum();
@@ -50,7 +55,7 @@ proptest! {
 fn a_line_reads_as_count_times_price_times_factors() {
     let list = built_in("1.5");
     let rates = list.rates("claude-haiku-5-5", day("2026-11-22")).unwrap();
-    let usage = usage([1_000, 0, 0, 0, 1], 3, (1, 0, 0));
+    let usage = used([1_000, 0, 0, 0, 1], 3, (1, 0, 0));
     let charged = cost(rates, &usage, &|_| None).unwrap().amount;
     let receipt = itemise(rates, &usage, charged).unwrap().unwrap();
     let [input, read, search] = &receipt.lines[..] else { panic!("{receipt:?}") };

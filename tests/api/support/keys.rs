@@ -21,7 +21,7 @@ impl TestApp {
         let (now, settings) = (self.clock.now(), &self.settings.accounts);
         let opened = self.db(|conn| sessions::open(conn, account.id, settings, now).unwrap());
         let request = match body {
-            Some(body) => Request::post(path, body.to_string()).method(method),
+            Some(body) => Request::new(method, path).json(body),
             None => Request::new(method, path),
         };
         let token = format!("Bearer {}", opened.token.reveal());
