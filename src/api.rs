@@ -6,6 +6,7 @@ pub mod account;
 pub mod accounts;
 mod answer;
 pub mod caller;
+mod closing;
 pub mod deposits;
 mod download;
 mod endpoints;
@@ -86,9 +87,15 @@ impl Api {
         let document = Document::new(&settings.site, endpoints());
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
         let watchers = Watchers::new(parts.database.clone(), chains, limits);
-        let (origin, latest_status) =
-            (Origin::new(&settings.site.name, &settings.site.base_url), status::Latest::default());
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        let latest_status = status::Latest::default();
         Self { parts, origin, body, document, latest_status, watchers }
+    }
+
+    /// What describes all of this.
+    #[must_use]
+    pub const fn document(&self) -> &Document {
+        &self.document
     }
 
     fn now(&self) -> UnixMillis {
@@ -141,6 +148,8 @@ fn endpoints() -> Endpoints {
         .account(usage::show, usage::__path_show)
         .account(ledger::list, ledger::__path_list)
         .account(ledger::export, ledger::__path_export)
+        .session(closing::begin, closing::__path_begin)
+        .session(closing::undo, closing::__path_undo)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)

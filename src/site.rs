@@ -4,25 +4,48 @@
 //! A page is a file: it reads its form, calls a verb, and fills in its template. Who asks, where forms come from, and the
 //! headers of every answer are the business of [`visit`] alone.
 
+mod account;
 mod assets;
+mod chart;
+mod choice;
+mod dashboard;
+mod deposits;
+mod docs;
 mod fault;
 mod fields;
 mod home;
+mod keys;
 mod layout;
+mod ledger;
+mod log_in;
+mod log_out;
 mod next;
 mod note;
+mod policies;
+mod preferences;
+mod qr;
+mod receipt;
+mod reset;
 pub mod routes;
 mod show;
+mod sign_up;
+mod status;
 mod theme;
+mod usage;
 mod visit;
+mod wallets;
 
 use std::sync::Arc;
 
-use crate::api::ApiParts;
+use actix_web::web::Data;
+
+use crate::accounts::email_tokens::Purpose;
+use crate::accounts::{People, PeopleError};
+use crate::api::{Api, ApiParts};
 use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;
 use crate::domain::clock::UnixMillis;
-use crate::upstream::Upstream;
+use docs::reference::Reference;
 use fault::Fault;
 use layout::Layout;
 
@@ -33,8 +56,8 @@ const FORM_BYTES: usize = 32 * 1024;
 pub struct SiteParts {
     /// What `/api/v1` works with too.
     pub api: ApiParts,
-    /// Where requests go, in the operator's order.
-    pub upstreams: Vec<Arc<Upstream>>,
+    /// `/api/v1` itself: how the service stands, and what describes it.
+    pub interface: Data<Api>,
 }
 
 /// What pages work with.
@@ -42,6 +65,8 @@ pub struct Site {
     parts: SiteParts,
     layout: Arc<Layout>,
     form: Limits,
+    /// The page of the interface, which does not change.
+    reference: Reference,
 }
 
 impl Site {
@@ -50,11 +75,26 @@ impl Site {
     pub fn new(parts: SiteParts) -> Self {
         let settings = &parts.api.shared.settings;
         let form = Limits { body_bytes: FORM_BYTES, ..settings.limits.clone() };
-        Self { layout: Arc::new(Layout::new(&settings.site, &settings.accounts)), form, parts }
+        let layout = Arc::new(Layout::new(&settings.site, &settings.accounts));
+        let reference = Reference::of(parts.interface.document());
+        Self { layout, form, reference, parts }
     }
 
     fn now(&self) -> UnixMillis {
         self.parts.api.shared.clock.now()
+    }
+
+    fn people(&self) -> &People {
+        &self.parts.api.people
+    }
+
+    /// Whether a mailed link is still good, without using it up.
+    async fn link_works(&self, purpose: Purpose, token: &str) -> Result<bool, Fault> {
+        match self.people().check_link(purpose, token).await {
+            Ok(()) => Ok(true),
+            Err(PeopleError::BadLink) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn settings(&self) -> &Settings {

@@ -86,10 +86,10 @@ pub(super) enum Answer {
     Accepted(Value),
     /// 204.
     Nothing,
-    /// 200 with server-sent events.
-    Events(Events),
     /// 200 with a file.
     File(File),
+    /// 200 with server-sent events.
+    Events(Events),
 }
 
 /// Something to be kept, of whatever length.
@@ -165,7 +165,7 @@ pub(super) async fn answer_whatever_standing(
     };
     let answered = answered.await;
     drop(token);
-    fit_version(&http, unread(respond(api, answered), payload))
+    unread(fit_version(&http, respond(api, answered)), payload)
 }
 
 /// Answers anybody with what `work` makes of the request.
@@ -214,8 +214,8 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         Ok(Answer::Created(document)) => (StatusCode::CREATED, Some(document)),
         Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
-        Ok(Answer::Events(events)) => return stream(api, events),
         Ok(Answer::File(file)) => return send(api, file),
+        Ok(Answer::Events(events)) => return stream(api, events),
         Err(refusal) => {
             let told = refusal.tell();
             retry_after_secs = told.retry_after_secs;
@@ -239,15 +239,6 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
     }
 }
 
-fn stream(api: &Api, events: Events) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    name(api, &mut response);
-    response.insert_header((CACHE_CONTROL, "no-store, no-transform"));
-    response.insert_header((CONTENT_TYPE, "text/event-stream"));
-    response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
-    response.streaming(events)
-}
-
 fn send(api: &Api, file: File) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     name(api, &mut response);
@@ -257,6 +248,15 @@ fn send(api: &Api, file: File) -> HttpResponse {
     response.insert_header((CONTENT_DISPOSITION, disposition));
     response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     response.body(file.body)
+}
+
+fn stream(api: &Api, events: Events) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store, no-transform"));
+    response.insert_header((CONTENT_TYPE, "text/event-stream"));
+    response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+    response.streaming(events)
 }
 
 /// Gives an answer its name. Without randomness it has none; nothing depends on it here.

@@ -66,14 +66,14 @@ pub(super) enum Refusal {
     TooManyClaims(u32),
     /// The part of a list that is asked for is no part of it.
     Page(i64),
-    /// The account has as many event streams open as it may have.
-    TooManyStreams(usize),
-    /// This node has.
-    StreamsFull,
     /// What stands behind the `?` is not what the path takes.
     Query(&'static str),
     /// A key cannot be as it is wanted.
     Key(KeyError),
+    /// The account has as many event streams open as it may have.
+    TooManyStreams(usize),
+    /// This node has.
+    StreamsFull,
     /// The chain's providers do not answer, or not alike.
     ChainUnavailable,
     /// Ours to mend, worth trying again. The cause is logged.

@@ -1,7 +1,6 @@
 //! Bar charts of days, drawn here as SVG: where each bar lies, what stands at the axes, and the same figures as a table.
 //! Whole numbers only; colours and sizes of letters are the style sheet's, by classes.
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -76,7 +75,7 @@ pub(super) struct Chart {
     pub(super) title: String,
     /// One sentence for those who do not see the picture.
     pub(super) description: String,
-    /// Series, the largest first, with their colours.
+    /// Series with their colours.
     pub(super) legend: Vec<Key>,
     /// Lines across.
     pub(super) ticks: Vec<Tick>,
@@ -97,8 +96,8 @@ pub(super) struct Chart {
 pub(super) struct Key {
     /// As the points have it.
     pub(super) name: String,
-    /// Number of its colour.
-    pub(super) colour: usize,
+    /// Class of its colour.
+    pub(super) class: &'static str,
 }
 
 /// A line across.
@@ -121,8 +120,8 @@ pub(super) struct Bar {
     pub(super) width: Place,
     /// Height, always more than nothing.
     pub(super) height: Place,
-    /// Number of the colour.
-    pub(super) colour: usize,
+    /// Class of its colour.
+    pub(super) class: &'static str,
     /// What a pointer is told.
     pub(super) text: String,
 }
@@ -179,7 +178,7 @@ impl Chart {
             Tick { y: Place(level(value, top)), text: unit.tick(value, step) }
         });
         let legend = table.names.iter().enumerate();
-        let legend = legend.map(|(index, name)| Key { name: name.clone(), colour: index });
+        let legend = legend.map(|(place, name)| Key { name: name.clone(), class: class(place) });
         let total = unit.exact(sum(&sums));
         let last = first.plus(length.saturating_sub(1));
         Self {
@@ -205,7 +204,8 @@ impl Chart {
     }
 }
 
-/// Every day, with a value for each series, the largest series first.
+/// Every day, with a value for each series, in the order in which these are given: a name that is in two charts has the
+/// same colour in both.
 struct Table {
     names: Vec<String>,
     days: Vec<(UtcDay, Vec<i64>)>,
@@ -214,29 +214,26 @@ struct Table {
 impl Table {
     fn new(first: UtcDay, length: i64, lines: Vec<Line>) -> Self {
         let days = usize::try_from(length).unwrap_or(0);
-        let mut lines: Vec<_> = lines
-            .into_iter()
-            .map(|Line { name, values }| {
-                let values = values.into_iter().take(days).map(|value| value.max(0));
-                let values: Vec<i64> = values.collect();
-                (name, values)
-            })
-            .filter(|(_, values)| sum(values) > 0)
-            .collect();
-        lines.sort_by_key(|(name, values)| (name.is_none(), Reverse(sum(values)), name.clone()));
-        let has_rest = lines.iter().any(|(name, _)| name.is_none());
-        let rest = if has_rest || lines.len() > COLOURS.saturating_add(1) {
-            lines.split_off(COLOURS.min(lines.iter().filter(|(name, _)| name.is_some()).count()))
-        } else {
-            Vec::new()
+        let positive = |values: Vec<i64>| -> Vec<i64> {
+            values.into_iter().take(days).map(|value| value.max(0)).collect()
         };
+        let (named, mut rest): (Vec<Line>, Vec<Line>) =
+            lines.into_iter().partition(|line| line.name.is_some());
+        let mut lines: Vec<(Option<String>, Vec<i64>)> =
+            named.into_iter().map(|line| (line.name, positive(line.values))).collect();
+        // One more has the colour of the rest, as long as there is none.
+        if !rest.is_empty() || lines.len() > COLOURS.saturating_add(1) {
+            let others = lines.split_off(COLOURS.min(lines.len()));
+            rest.extend(others.into_iter().map(|(name, values)| Line { name, values }));
+        }
+        let rest: Vec<Vec<i64>> = rest.into_iter().map(|line| positive(line.values)).collect();
         let at = |values: &[i64], day: i64| {
             usize::try_from(day).ok().and_then(|day| values.get(day)).copied().unwrap_or(0)
         };
         let of_day = |day: i64| {
             let mut values: Vec<i64> = lines.iter().map(|(_, values)| at(values, day)).collect();
             if !rest.is_empty() {
-                let rest: Vec<i64> = rest.iter().map(|(_, values)| at(values, day)).collect();
+                let rest: Vec<i64> = rest.iter().map(|values| at(values, day)).collect();
                 values.push(sum(&rest));
             }
             (first.plus(day), values)
@@ -274,23 +271,23 @@ fn bars(table: &Table, unit: Unit, top: i64) -> Vec<Bar> {
     for (index, (day, values)) in table.days.iter().enumerate() {
         let (left, breadth) = table.slot(index);
         let gap = breadth / 5;
-        let bar = |name: &str, value, colour, y: Tenths, height| Bar {
+        let bar = |name: &str, value, place, y: Tenths, height| Bar {
             x: Place(left.saturating_add(gap / 2)),
             y: Place(y),
             width: Place(breadth.saturating_sub(gap).max(1)),
             height: Place(height),
-            colour,
+            class: class(place),
             text: format!("{day}, {name}: {}", unit.exact(value)),
         };
         let (mut below, mut lower) = (0_i64, level(0, top));
         let mut drawn = 0;
-        for (colour, (name, value)) in table.names.iter().zip(values).enumerate() {
+        for (place, (name, value)) in table.names.iter().zip(values).enumerate() {
             below = below.saturating_add(*value);
             let upper = level(below, top);
             // What is too low to be seen is in the table, and its height is in the next one's.
             if *value > 0 && upper < lower {
                 let height = lower.saturating_sub(upper);
-                bars.push(bar(name, *value, colour, upper, height));
+                bars.push(bar(name, *value, place, upper, height));
                 (lower, drawn) = (upper, height.saturating_add(drawn));
             }
         }
@@ -325,6 +322,12 @@ fn rows(table: &Table, unit: Unit) -> Vec<Row> {
         total: unit.exact(sum(values)),
     };
     used.map(row).collect()
+}
+
+/// The class of the series in that place.
+fn class(place: usize) -> &'static str {
+    let classes = ["series-1", "series-2", "series-3", "series-4", "series-5", "series-6"];
+    classes.get(place).copied().unwrap_or("series-rest")
 }
 
 /// The least of 1, 2, 5, 10, 20, 50, … that takes at most [`STEPS_MAX`] steps to `most`.

@@ -4,7 +4,9 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::layout::Frame;
+use crate::accounts::PeopleError;
 use crate::db::DbError;
+use crate::deposits::DepositError;
 use crate::domain::api_error::ApiError;
 
 /// Why there is no page.
@@ -14,6 +16,10 @@ pub(super) enum Fault {
     Form,
     /// Somebody has to log in first. Answered with the way there, not with a page.
     LogIn,
+    /// The account is being deleted. Answered with the way to keep it.
+    Closing,
+    /// The account is suspended: it may look.
+    Suspended,
     /// The form does not come from a page that we made for this visitor.
     Origin,
     NotFound,
@@ -31,6 +37,38 @@ pub(super) enum Fault {
     Unavailable,
 }
 
+/// Why a form was not taken, as it says on the form.
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) words: String,
+    pub(super) retry_after_secs: Option<u64>,
+}
+
+impl Refusal {
+    /// One of a page's own.
+    pub(super) fn new(words: &str) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self { status, words: words.to_owned(), retry_after_secs: None }
+    }
+
+    /// A verb's, unless it has a page of its own.
+    ///
+    /// # Errors
+    /// That page.
+    pub(super) fn of(error: PeopleError) -> Result<Self, Fault> {
+        match error {
+            PeopleError::Unavailable(_) | PeopleError::Closing | PeopleError::Suspended => {
+                Err(error.into())
+            }
+            _ => Ok(Self {
+                status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+                words: error.to_string(),
+                retry_after_secs: error.retry_after_secs(),
+            }),
+        }
+    }
+}
+
 /// The page of a fault.
 #[derive(Template)]
 #[template(path = "fault.html")]
@@ -46,6 +84,7 @@ impl Fault {
         match self {
             Self::Form => StatusCode::BAD_REQUEST,
             Self::LogIn => StatusCode::UNAUTHORIZED,
+            Self::Closing | Self::Suspended => StatusCode::FORBIDDEN,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -64,6 +103,13 @@ impl Fault {
                 ("That form could not be read", "Go back, reload the page and send it again.")
             }
             Self::LogIn => ("Please log in", "This page is for people with an account."),
+            Self::Closing => {
+                ("This account is being deleted", "It can only be kept, or left to go.")
+            }
+            Self::Suspended => (
+                "This account is suspended",
+                "You can look at everything, but nothing can be changed. Write to the support address below.",
+            ),
             Self::Origin => (
                 "This form has expired",
                 "Nothing was changed. Go back, reload the page and send it again. If it happens \
@@ -93,6 +139,28 @@ impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
         tracing::error!(error = %error, "a page cannot be made");
         Self::Unavailable
+    }
+}
+
+impl From<DepositError> for Fault {
+    fn from(error: DepositError) -> Self {
+        tracing::error!(error = %error, "a page of deposits cannot be made");
+        Self::Unavailable
+    }
+}
+
+/// Where a page has no form to say it on.
+impl From<PeopleError> for Fault {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::TooManyAttempts { retry_after_secs } => Self::TooMany { retry_after_secs },
+            PeopleError::Suspended => Self::Suspended,
+            PeopleError::Closing => Self::Closing,
+            PeopleError::NoSession => Self::NotFound,
+            PeopleError::Unavailable(error) => error.into(),
+            PeopleError::Busy => Self::Unavailable,
+            _ => Self::Form,
+        }
     }
 }
 

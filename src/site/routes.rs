@@ -6,7 +6,10 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
 
 use super::fault::Fault;
-use super::{Site, assets, home, visit};
+use super::{
+    Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
+    policies, preferences, receipt, reset, sign_up, status, usage, visit, wallets,
+};
 use crate::gateway::{Gateway, respond};
 
 /// Adds the routes. The last of all tables: it has the answer to unknown paths.
@@ -14,7 +17,62 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
+        .service(page("/privacy", policies::privacy))
+        .service(page("/terms", policies::terms))
+        .service(page("/status", status::show))
+        .service(page("/docs", docs::show))
+        .service(page("/docs/api", docs::reference))
+        .configure(strangers)
+        .configure(account)
+        .configure(dashboard)
         .default_service(web::route().to(unknown));
+}
+
+/// The way to an account.
+fn strangers(config: &mut ServiceConfig) {
+    config
+        .service(form("/sign-up", sign_up::show, sign_up::send))
+        .service(form("/sign-up/confirm", sign_up::choose, sign_up::confirm))
+        .service(form("/log-in", log_in::show, log_in::send))
+        .service(form("/log-in/code", log_in::ask_code, log_in::send_code))
+        .service(action("/log-out", log_out::send))
+        .service(form("/reset", reset::show, reset::send))
+        .service(form("/reset/confirm", reset::choose, reset::confirm))
+        .service(form("/email/confirm", account::email::look, account::email::confirm));
+}
+
+/// What somebody does with an account who is logged in.
+fn account(config: &mut ServiceConfig) {
+    config
+        .service(page("/account", account::show))
+        .service(form("/account/password", account::password::show, account::password::send))
+        .service(form("/account/email", account::email::show, account::email::send))
+        .service(form("/account/totp", account::totp::show, account::totp::enable))
+        .service(action("/account/totp/key", account::totp::begin))
+        .service(action("/account/totp/off", account::totp::disable))
+        .service(action("/account/totp/codes", account::totp::renew))
+        .service(page("/account/sessions", account::sessions::show))
+        .service(action("/account/sessions/end", account::sessions::end_all))
+        .service(action("/account/sessions/{id}/end", account::sessions::end))
+        .service(form("/preferences", preferences::show, preferences::send));
+}
+
+/// Usage, keys, and what is paid in.
+fn dashboard(config: &mut ServiceConfig) {
+    config
+        .service(page("/dashboard", dashboard::show))
+        .service(page("/usage", usage::show))
+        .service(page("/usage/{id}", receipt::show))
+        .service(form("/keys", keys::list, keys::create))
+        .service(form("/keys/{id}", keys::show, keys::change))
+        .service(action("/keys/{id}/revoke", keys::revoke))
+        .service(page("/wallets", wallets::list))
+        .service(action("/wallets/challenge", wallets::challenge))
+        .service(action("/wallets/link", wallets::link))
+        .service(action("/wallets/{id}/unlink", wallets::unlink))
+        .service(form("/deposits", deposits::list, deposits::claim))
+        .service(page("/deposits/{id}", deposits::show))
+        .service(page("/ledger", ledger::show));
 }
 
 /// A path with a page.

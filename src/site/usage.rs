@@ -1,5 +1,7 @@
 //! `/usage`: what the account has used, as pictures of days and as a list of requests.
 
+use std::fmt::Write;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -112,7 +114,8 @@ impl Wanted {
         let first = first.unwrap_or(last.plus(1_i64.saturating_sub(DAYS)));
         let days = last.days_since(first).saturating_add(1);
         if !(1..=DAYS_MAX).contains(&days) {
-            let words = format!("Choose a first day before the last one, and {DAYS_MAX} days at most.");
+            let words =
+                format!("Choose a first day before the last one, and {DAYS_MAX} days at most.");
             return (wanted, Some(words));
         }
         (wanted.first, wanted.last) = (first, last);
@@ -125,6 +128,30 @@ impl Wanted {
             SumsBy::Model => "model",
             SumsBy::Key => "key",
         }
+    }
+
+    /// The page of it, behind a request.
+    fn link(&self, before: Option<&str>) -> String {
+        let mut link = Link::new("/usage");
+        self.put(&mut link);
+        link.put("by", self.by());
+        link.put("before", before.unwrap_or_default());
+        link.0
+    }
+
+    /// The file of it.
+    fn export(&self, format: &str) -> String {
+        let mut link = Link::new("/api/v1/usage/export");
+        link.put("format", format);
+        self.put(&mut link);
+        link.0
+    }
+
+    fn put(&self, link: &mut Link) {
+        link.put("from", &self.first.to_string());
+        link.put("to", &self.last.to_string());
+        link.put("model", &self.model);
+        link.put("key", &self.key);
     }
 
     const fn length(&self) -> i64 {
@@ -143,6 +170,33 @@ impl Wanted {
             to: self.last.plus(1).begin(),
             model: (!self.model.is_empty()).then(|| self.model.clone()),
             api_key_id: key.map(|key| ApiKeyId(key.id)),
+        }
+    }
+}
+
+/// A path with a query.
+struct Link(String);
+
+impl Link {
+    fn new(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Adds a value, unless it is empty. What is no plain letter is encoded.
+    fn put(&mut self, name: &str, value: &str) {
+        if value.is_empty() {
+            return;
+        }
+        self.0.push(if self.0.contains('?') { '&' } else { '?' });
+        self.0.push_str(name);
+        self.0.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                self.0.push(char::from(byte));
+            } else {
+                // Writing into text does not fail.
+                write!(self.0, "%{byte:02X}").unwrap_or_default();
+            }
         }
     }
 }
@@ -173,9 +227,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             let filter = UsageFilter { api_key_id, ..filter };
             let page = usage::page(conn, &filter, before.as_deref(), PAGE)?;
             let series = usage::series(conn, account_id, days, by)?;
-            Ok::<_, DbError>(
-                page.zip(series).map(|(page, series)| Found { keys, page, series }),
-            )
+            Ok::<_, DbError>(page.zip(series).map(|(page, series)| Found { keys, page, series }))
         };
         let found = site.run(read).await?.ok_or(Fault::NotFound)?;
         visit.page(&page(&site, visit.frame("Usage"), wanted, refusal, (found, is_first)))
@@ -204,7 +256,12 @@ fn page(
         series: Choice::list(series, wanted.by()),
         cost: cost_chart(&found.series, span),
         tokens: token_chart(&found.series, span),
-        next: found.page.rows.last().filter(|_| found.page.has_more).map(|last| last.row.id.clone()),
+        next: found
+            .page
+            .rows
+            .last()
+            .filter(|_| found.page.has_more)
+            .map(|last| last.row.id.clone()),
         requests: found.page.rows.iter().map(Request::from).collect(),
         is_first,
         wanted,
@@ -252,6 +309,22 @@ mod tests {
     }
 
     #[test]
+    fn links_say_the_same_again() {
+        let today = UtcDay::parse("2026-11-22").unwrap();
+        let query = "from=2026-11-01&to=2026-11-02&model=a%26b+c&key=key_1&by=key";
+        let (wanted, _) = Wanted::read(&Fields::parse(query).unwrap(), today);
+        let link = wanted.link(Some("req_1"));
+        assert_eq!(
+            link,
+            "/usage?from=2026-11-01&to=2026-11-02&model=a%26b%20c&key=key_1&by=key&before=req_1"
+        );
+        let again = Wanted::read(&Fields::parse(link.split_once('?').unwrap().1).unwrap(), today);
+        assert_eq!(again.0.link(None), wanted.link(None));
+        let file = Wanted::read(&Fields::parse("").unwrap(), today).0.export("csv");
+        assert_eq!(file, "/api/v1/usage/export?format=csv&from=2026-10-24&to=2026-11-22");
+    }
+
+    #[test]
     fn days_are_those_asked_for_or_the_last_thirty() {
         let days = |query| {
             let (days, refusal) = read(query);
@@ -262,7 +335,13 @@ mod tests {
         assert_eq!(days("from=&to=&by=key"), "2026-10-24 2026-11-22 key");
         assert_eq!(days("to=2026-11-01"), "2026-10-03 2026-11-01 model");
         assert_eq!(days("from=2026-11-22&to=2026-11-22&by=total"), "2026-11-22 2026-11-22 total");
-        for query in ["from=soon", "to=2026-13-01", "from=2026-11-23", "from=2020-01-01", "from=2026-11-02&to=2026-11-01"] {
+        for query in [
+            "from=soon",
+            "to=2026-13-01",
+            "from=2026-11-23",
+            "from=2020-01-01",
+            "from=2026-11-02&to=2026-11-01",
+        ] {
             let (days, refusal) = read(query);
             assert_eq!(days, "2026-10-24 2026-11-22 model", "{query}");
             assert!(refusal.is_some(), "{query}");

@@ -12,22 +12,23 @@ use std::borrow::Cow;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use subtle::ConstantTimeEq;
 
 use super::Site;
-use super::fault::Fault;
+use super::fault::{Fault, Refusal};
 use super::fields::Fields;
 use super::layout::Frame;
 use super::note::Note;
-use crate::accounts::sessions::{self, LiveSession, OpenedSession};
+use crate::accounts::sessions::{LiveSession, OpenedSession};
+use crate::accounts::throttle::ClientAddress;
 use crate::api::caller::cookie_token;
-use crate::db::DbError;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::body;
+use crate::gateway::client_address::client_address;
 
 pub(super) use answer::{answer, bare};
 
@@ -58,11 +59,7 @@ impl Visit<'_> {
     async fn recognise(&mut self) -> Result<(), Fault> {
         let settings = self.site.settings();
         let Some(token) = cookie_token(self.http, &settings.site) else { return Ok(()) };
-        let (hash, now) = (token.hash(), self.site.now());
-        let accounts = settings.accounts.clone();
-        let find =
-            move |conn: &mut _| Ok::<_, DbError>(sessions::recognise(conn, &hash, &accounts, now)?);
-        let session = self.site.run(find).await?;
+        let session = self.site.people().recognise(&token).await?;
         self.person = session.map(|session| Person { session, word: token.form_word() });
         Ok(())
     }
@@ -70,9 +67,34 @@ impl Visit<'_> {
     /// Who is logged in.
     ///
     /// # Errors
-    /// [`Fault::LogIn`], which leads to the log-in and back.
+    /// [`Fault::LogIn`], which leads to the log-in and back; [`Fault::Closing`], which leads to where an account that is
+    /// being deleted can be kept.
     pub(super) fn person(&self) -> Result<LiveSession, Fault> {
+        let session = self.whoever()?;
+        if session.closing_at.is_some() { Err(Fault::Closing) } else { Ok(session) }
+    }
+
+    /// The same, where something of the account's is to change.
+    ///
+    /// # Errors
+    /// As [`Visit::person`], and [`Fault::Suspended`].
+    pub(super) fn actor(&self) -> Result<LiveSession, Fault> {
+        let session = self.person()?;
+        session.may_change()?;
+        Ok(session)
+    }
+
+    /// The same, where an account that is being deleted has its pages too.
+    ///
+    /// # Errors
+    /// [`Fault::LogIn`].
+    pub(super) fn whoever(&self) -> Result<LiveSession, Fault> {
         self.person.as_ref().map(|person| person.session.clone()).ok_or(Fault::LogIn)
+    }
+
+    /// Where the visitor is, for throttles.
+    pub(super) fn client(&self) -> ClientAddress {
+        client_address(self.http, &self.site.settings().server)
     }
 
     pub(super) fn is_logged_in(&self) -> bool {
@@ -162,6 +184,22 @@ impl Visit<'_> {
         self.page_with(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
+    /// The form's page again, with the status of what was refused.
+    ///
+    /// # Errors
+    /// As [`Visit::page`].
+    pub(super) fn refused(
+        &self,
+        refusal: &Refusal,
+        page: &impl Template,
+    ) -> Result<HttpResponse, Fault> {
+        let mut response = self.page_with(refusal.status, page)?;
+        if let Some(seconds) = refusal.retry_after_secs {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        Ok(response)
+    }
+
     fn page_with(&self, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {
         let text = page.render()?;
         let mut response = HttpResponse::build(status);
@@ -188,6 +226,17 @@ impl Visit<'_> {
         let site = &self.site.settings().site;
         self.cookies.push(cookies::session(site, session, now));
         self.cookies.push(cookies::no_guest(site));
+        self.cookies.push(cookies::no_step(site));
+    }
+
+    /// Remembers that the password was right, until the second factor is.
+    pub(super) fn begin_step(&mut self, step: &SecretToken) {
+        self.cookies.push(cookies::step(&self.site.settings().site, step));
+    }
+
+    /// The log-in that waits for its second factor.
+    pub(super) fn step(&self) -> Option<SecretToken> {
+        cookies::step_token(self.http, &self.site.settings().site)
     }
 
     /// Takes the session's cookie away.

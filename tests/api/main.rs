@@ -8,6 +8,10 @@ mod chain;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
 mod deposit_events;
@@ -17,6 +21,8 @@ mod endings;
 mod idor;
 #[cfg(test)]
 mod interface;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
@@ -36,10 +42,14 @@ mod refusals;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod wallets;

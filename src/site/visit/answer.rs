@@ -57,20 +57,23 @@ pub(in crate::site) async fn answer(
     let response = match answered {
         Ok(response) => response,
         Err(Fault::LogIn) => to_log_in(&visit),
+        Err(Fault::Closing) => {
+            HttpResponse::SeeOther().insert_header((LOCATION, "/account/closing")).finish()
+        }
         Err(fault) => fault_page(&mut visit, fault),
     };
     if visit.note.is_some() && !response.status().is_redirection() {
         visit.cookies.insert(0, cookies::no_note(&site.settings().site));
     }
     let cookies = std::mem::take(&mut visit.cookies);
-    let response = finished(site, response, cookies);
+    let response = finished(response, cookies);
     drop(token);
     unread(response, payload)
 }
 
 /// An answer for which it does not matter who looks.
-pub(in crate::site) fn bare(site: &Site, response: HttpResponse, payload: Payload) -> HttpResponse {
-    unread(finished(site, response, Vec::new()), payload)
+pub(in crate::site) fn bare(response: HttpResponse, payload: Payload) -> HttpResponse {
+    unread(finished(response, Vec::new()), payload)
 }
 
 /// The way to the log-in, and back to where the visitor was going.
@@ -99,11 +102,7 @@ fn fault_page(visit: &mut Visit<'_>, fault: Fault) -> HttpResponse {
     response
 }
 
-fn finished(
-    site: &Site,
-    mut response: HttpResponse,
-    cookies: Vec<Cookie<'static>>,
-) -> HttpResponse {
+fn finished(mut response: HttpResponse, cookies: Vec<Cookie<'static>>) -> HttpResponse {
     let headers = response.headers_mut();
     for (name, value) in SECURITY {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

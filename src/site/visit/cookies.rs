@@ -1,5 +1,5 @@
-//! The cookies of this site, and there are three: a session, what a stranger's forms follow from, and a note for the next
-//! page. None of them is for scripts, for other sites, or for telling people apart who are not logged in.
+//! The cookies of this site, and there are four: a session, what a stranger's forms follow from, a log-in that waits for
+//! its second factor, and a note for the next page. None of them is for scripts, for other sites, or for telling people apart who are not logged in.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
@@ -14,6 +14,8 @@ use crate::site::note::Note;
 
 /// Time for which a form stays good that somebody has opened and not sent.
 const GUEST: Duration = Duration::hours(12);
+/// As long as a log-in waits for its second factor.
+const STEP: Duration = Duration::minutes(10);
 /// A note is for the very next page.
 const NOTE: Duration = Duration::minutes(1);
 
@@ -38,6 +40,18 @@ pub(super) fn guest_token(http: &HttpRequest, site: &Site) -> Option<SecretToken
     SecretToken::parse(TokenKind::Session, http.cookie(guest_name(site))?.value())
 }
 
+pub(super) fn step(site: &Site, token: &SecretToken) -> Cookie<'static> {
+    of_ours(site, step_name(site), token.reveal().to_owned(), STEP)
+}
+
+pub(super) fn no_step(site: &Site) -> Cookie<'static> {
+    of_ours(site, step_name(site), String::new(), Duration::ZERO)
+}
+
+pub(super) fn step_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
+    SecretToken::parse(TokenKind::LogInStep, http.cookie(step_name(site))?.value())
+}
+
 pub(super) fn note(site: &Site, note: Note) -> Cookie<'static> {
     of_ours(site, note_name(site), note.word().to_owned(), NOTE)
 }
@@ -53,6 +67,10 @@ pub(super) fn noted(http: &HttpRequest, site: &Site) -> Option<Note> {
 /// The prefix makes browsers take it by TLS from this host alone.
 fn guest_name(site: &Site) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_form" } else { "sluice_form" }
+}
+
+fn step_name(site: &Site) -> &'static str {
+    if site.base_url.is_https() { "__Host-sluice_step" } else { "sluice_step" }
 }
 
 fn note_name(site: &Site) -> &'static str {

@@ -1,0 +1,116 @@
+//! `/account/email` and `/email/confirm`: another address, once a link has been followed that was mailed to it.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use secrecy::SecretString;
+
+use crate::accounts::email_tokens::Purpose;
+use crate::site::fault::Refusal;
+use crate::site::layout::Frame;
+use crate::site::note::Note;
+use crate::site::{Site, visit};
+
+#[derive(Template)]
+#[template(path = "account_email.html")]
+struct EmailPage {
+    frame: Frame,
+    email: String,
+    refusal: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "email_confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+    token: String,
+    /// Whether the link still works.
+    works: bool,
+    refusal: Option<String>,
+}
+
+/// `GET /account/email`
+pub(in crate::site) async fn show(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        visit.person()?;
+        let frame = visit.frame("Change your e-mail address");
+        visit.page(&EmailPage { frame, email: String::new(), refusal: None })
+    })
+    .await
+}
+
+/// `POST /account/email`
+pub(in crate::site) async fn send(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let form = visit.form().await?;
+        let (email, password) = (form.word("email"), SecretString::from(form.text("password")));
+        let asked = visit.site.people().ask_to_change_email(&session, email, password).await;
+        match asked.map_err(Refusal::of) {
+            Ok(()) => visit.see_other("/account", Some(Note::EmailPending)),
+            Err(refusal) => {
+                let refusal = refusal?;
+                let page = EmailPage {
+                    frame: visit.frame("Change your e-mail address"),
+                    email: email.to_owned(),
+                    refusal: Some(refusal.words.clone()),
+                };
+                visit.refused(&refusal, &page)
+            }
+        }
+    })
+    .await
+}
+
+/// `GET /email/confirm?token=…`. Whoever reads the new address's mail need not be logged in here.
+pub(in crate::site) async fn look(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let token = visit.query().word("token").to_owned();
+        let works = visit.site.link_works(Purpose::Change, &token).await?;
+        let frame = visit.form_frame("Confirm your e-mail address")?;
+        visit.page(&ConfirmPage { frame, token, works, refusal: None })
+    })
+    .await
+}
+
+/// `POST /email/confirm`
+pub(in crate::site) async fn confirm(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let form = visit.form().await?;
+        let token = form.word("token");
+        let changed = visit.site.people().change_email(token, visit.client()).await;
+        match changed.map_err(Refusal::of) {
+            Ok(()) => {
+                let there = if visit.is_logged_in() { "/account" } else { "/log-in" };
+                visit.see_other(there, Some(Note::EmailChanged))
+            }
+            Err(refusal) => {
+                let refusal = refusal?;
+                let page = ConfirmPage {
+                    frame: visit.form_frame("Confirm your e-mail address")?,
+                    token: token.to_owned(),
+                    works: true,
+                    refusal: Some(refusal.words.clone()),
+                };
+                visit.refused(&refusal, &page)
+            }
+        }
+    })
+    .await
+}

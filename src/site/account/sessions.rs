@@ -1,0 +1,93 @@
+//! `/account/sessions`: where one is logged in, and the end of it. Where those browsers are is not known here.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use crate::db::sessions::SessionRow;
+use crate::domain::clock::UnixMillis;
+use crate::site::layout::Frame;
+use crate::site::note::Note;
+use crate::site::show::Moment;
+use crate::site::{Site, visit};
+
+#[derive(Template)]
+#[template(path = "account_sessions.html")]
+struct SessionsPage {
+    frame: Frame,
+    sessions: Vec<Line>,
+}
+
+/// One session.
+struct Line {
+    id: String,
+    began: Moment,
+    seen: Moment,
+    ends: Moment,
+    is_this: bool,
+}
+
+impl Line {
+    fn of(row: SessionRow, this: i64) -> Self {
+        let moment = |millis| Moment(UnixMillis::from_millis(millis));
+        Self {
+            began: moment(row.created_at),
+            seen: moment(row.last_seen_at),
+            ends: moment(row.expires_at),
+            is_this: row.id == this,
+            id: row.public_id,
+        }
+    }
+}
+
+/// `GET /account/sessions`
+pub(in crate::site) async fn show(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let rows = visit.site.people().sessions(&session).await?;
+        let sessions = rows.into_iter().map(|row| Line::of(row, session.row.id)).collect();
+        visit.page(&SessionsPage { frame: visit.frame("Sessions"), sessions })
+    })
+    .await
+}
+
+/// `POST /account/sessions/{id}/end`
+pub(in crate::site) async fn end(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        visit.form().await?;
+        let id = visit.part("id").to_owned();
+        let is_this = id == session.row.public_id;
+        visit.site.people().log_out(&session, Some(id)).await?;
+        if is_this {
+            visit.forget_session();
+            return visit.see_other("/", Some(Note::LoggedOut));
+        }
+        visit.see_other("/account/sessions", Some(Note::SessionEnded))
+    })
+    .await
+}
+
+/// `POST /account/sessions/end`: all of them.
+pub(in crate::site) async fn end_all(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.whoever()?;
+        visit.form().await?;
+        visit.site.people().log_out_everywhere(&session).await?;
+        visit.forget_session();
+        visit.see_other("/", Some(Note::LoggedOutEverywhere))
+    })
+    .await
+}

@@ -1,0 +1,178 @@
+//! `/account/totp`: a second factor, set up with a picture or by typing, and its recovery codes, which are shown once.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use secrecy::SecretString;
+
+use super::is_of_code;
+use crate::accounts::PeopleError;
+use crate::accounts::sessions::LiveSession;
+use crate::accounts::totp::TotpSetup;
+use crate::site::fault::{Fault, Refusal};
+use crate::site::layout::Frame;
+use crate::site::note::Note;
+use crate::site::qr::Qr;
+use crate::site::visit::Visit;
+use crate::site::{Site, visit};
+
+#[derive(Template)]
+#[template(path = "account_totp.html")]
+struct TotpPage {
+    frame: Frame,
+    is_on: bool,
+    recovery_codes_left: i64,
+    /// A key that waits for its first code.
+    setup: Option<Setup>,
+    refusal: Option<String>,
+    /// Whether the code is what was refused, rather than the password.
+    is_code_refused: bool,
+}
+
+struct Setup {
+    /// In groups of four, for typing.
+    secret: String,
+    /// As a picture, unless it is too long for one.
+    qr: Option<Qr>,
+}
+
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+struct CodesPage {
+    frame: Frame,
+    codes: Vec<String>,
+}
+
+impl Setup {
+    fn of(setup: &TotpSetup) -> Self {
+        let letters: Vec<char> = setup.secret.chars().collect();
+        let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
+        let label = "The key of this account, for the camera of an authenticator app";
+        Self { secret: groups.join(" "), qr: Qr::new(&setup.uri, label.to_owned()) }
+    }
+}
+
+/// `GET /account/totp`
+pub(in crate::site) async fn show(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let page = totp_page(visit, &session, None).await?;
+        visit.page(&page)
+    })
+    .await
+}
+
+/// `POST /account/totp/key`: a new key.
+pub(in crate::site) async fn begin(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        visit.form().await?;
+        match visit.site.people().set_up_totp(&session).await {
+            // There is one already: the page says so.
+            Ok(_) | Err(PeopleError::TotpEnabled) => visit.see_other("/account/totp", None),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
+}
+
+/// `POST /account/totp`: the first code, from which on a code is asked for.
+pub(in crate::site) async fn enable(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let form = visit.form().await?;
+        let code = form.word("code").to_owned();
+        let enabled = visit.site.people().enable_totp(&session, code).await;
+        codes_or_again(visit, &session, enabled).await
+    })
+    .await
+}
+
+/// `POST /account/totp/off`
+pub(in crate::site) async fn disable(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let form = visit.form().await?;
+        let password = SecretString::from(form.text("password"));
+        let code = form.word("code").to_owned();
+        match visit.site.people().disable_totp(&session, password, code).await {
+            Ok(()) => visit.see_other("/account", Some(Note::SecondFactorOff)),
+            Err(error) => again(visit, &session, error).await,
+        }
+    })
+    .await
+}
+
+/// `POST /account/totp/codes`: new recovery codes.
+pub(in crate::site) async fn renew(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let form = visit.form().await?;
+        let password = SecretString::from(form.text("password"));
+        let code = form.word("code").to_owned();
+        let renewed = visit.site.people().renew_recovery_codes(&session, password, code).await;
+        codes_or_again(visit, &session, renewed).await
+    })
+    .await
+}
+
+/// Codes are in the answer to the form itself: they are nowhere else, and no other page could show them.
+async fn codes_or_again(
+    visit: &Visit<'_>,
+    session: &LiveSession,
+    codes: Result<Vec<String>, PeopleError>,
+) -> Result<HttpResponse, Fault> {
+    match codes {
+        Ok(codes) => visit.page(&CodesPage { frame: visit.frame("Recovery codes"), codes }),
+        Err(error) => again(visit, session, error).await,
+    }
+}
+
+async fn again(
+    visit: &Visit<'_>,
+    session: &LiveSession,
+    error: PeopleError,
+) -> Result<HttpResponse, Fault> {
+    let is_code_refused = is_of_code(&error);
+    let refusal = Refusal::of(error)?;
+    let page = totp_page(visit, session, Some((&refusal, is_code_refused))).await?;
+    visit.refused(&refusal, &page)
+}
+
+async fn totp_page(
+    visit: &Visit<'_>,
+    session: &LiveSession,
+    refused: Option<(&Refusal, bool)>,
+) -> Result<TotpPage, Fault> {
+    let people = visit.site.people();
+    let profile = people.profile(session.account_id()).await?;
+    let setup = people.pending_totp(session).await?;
+    Ok(TotpPage {
+        frame: visit.frame("Second factor"),
+        is_on: profile.has_totp,
+        recovery_codes_left: profile.recovery_codes_left,
+        setup: setup.as_ref().map(Setup::of),
+        refusal: refused.map(|(refusal, _)| refusal.words.clone()),
+        is_code_refused: refused.is_some_and(|(_, is_code)| is_code),
+    })
+}

@@ -1,0 +1,78 @@
+//! `/preferences`: what mail is wanted.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::fault::Refusal;
+use super::layout::Frame;
+use super::note::Note;
+use super::{Site, visit};
+use crate::accounts::preferences::Preferences;
+use crate::domain::money::NanoUsd;
+
+#[derive(Template)]
+#[template(path = "preferences.html")]
+struct PreferencesPage {
+    frame: Frame,
+    /// Decimal dollars as typed; empty is never.
+    low_balance: String,
+    wants_notices: bool,
+    refusal: Option<String>,
+}
+
+/// `GET /preferences`
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let known = visit.site.people().preferences(&session).await?;
+        visit.page(&PreferencesPage {
+            frame: visit.frame("Preferences"),
+            low_balance: known.low_balance.map(|amount| amount.to_string()).unwrap_or_default(),
+            wants_notices: known.wants_notices,
+            refusal: None,
+        })
+    })
+    .await
+}
+
+/// `POST /preferences`
+pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let session = visit.person()?;
+        let form = visit.form().await?;
+        let (typed, wants_notices) = (form.word("low_balance"), form.has("wants_notices"));
+        let stored = match threshold(typed) {
+            Ok(low_balance) => {
+                let wanted = Preferences { low_balance, wants_notices };
+                let stored = visit.site.people().prefer(&session, wanted).await;
+                match stored.map_err(Refusal::of) {
+                    Ok(()) => Ok(()),
+                    Err(refusal) => Err(refusal?),
+                }
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let Err(refusal) = stored else {
+            return visit.see_other("/preferences", Some(Note::PreferencesKept));
+        };
+        let page = PreferencesPage {
+            frame: visit.frame("Preferences"),
+            low_balance: typed.to_owned(),
+            wants_notices,
+            refusal: Some(refusal.words.clone()),
+        };
+        visit.refused(&refusal, &page)
+    })
+    .await
+}
+
+/// Dollars as people type them; none where nothing is typed.
+fn threshold(typed: &str) -> Result<Option<NanoUsd>, Refusal> {
+    let digits = typed.trim_start_matches('$').trim();
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let refusal = |_| Refusal::new("Write the amount in dollars with a point, such as 5 or 2.50.");
+    digits.parse().map(Some).map_err(refusal)
+}

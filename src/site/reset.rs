@@ -1,0 +1,112 @@
+//! `/reset`: a new password for whoever reads the account's mail. What is said is the same whether or not the address has
+//! an account.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use secrecy::SecretString;
+
+use super::fault::Refusal;
+use super::layout::Frame;
+use super::note::Note;
+use super::{Site, visit};
+use crate::accounts::email_tokens::Purpose;
+
+#[derive(Template)]
+#[template(path = "reset.html")]
+struct ResetPage {
+    frame: Frame,
+    /// The mail is on its way, if there is an account.
+    is_sent: bool,
+    email: String,
+    refusal: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "reset_confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+    token: String,
+    /// Whether the link still works.
+    works: bool,
+    password_min_chars: usize,
+    refusal: Option<String>,
+}
+
+/// `GET /reset`
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let is_sent = visit.query().has("sent");
+        let frame = visit.form_frame("Reset your password")?;
+        visit.page(&ResetPage { frame, is_sent, email: String::new(), refusal: None })
+    })
+    .await
+}
+
+/// `POST /reset`
+pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let form = visit.form().await?;
+        let email = form.word("email");
+        let asked = visit.site.people().ask_to_reset(email, visit.client()).await;
+        match asked.map_err(Refusal::of) {
+            Ok(()) => visit.see_other("/reset?sent", None),
+            Err(refusal) => {
+                let refusal = refusal?;
+                let page = ResetPage {
+                    frame: visit.form_frame("Reset your password")?,
+                    is_sent: false,
+                    email: email.to_owned(),
+                    refusal: Some(refusal.words.clone()),
+                };
+                visit.refused(&refusal, &page)
+            }
+        }
+    })
+    .await
+}
+
+/// `GET /reset/confirm?token=…`
+pub(super) async fn choose(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let token = visit.query().word("token").to_owned();
+        let works = visit.site.link_works(Purpose::Reset, &token).await?;
+        let page = ConfirmPage {
+            frame: visit.form_frame("Choose a new password")?,
+            token,
+            works,
+            password_min_chars: visit.site.settings().accounts.password_min_chars,
+            refusal: None,
+        };
+        visit.page(&page)
+    })
+    .await
+}
+
+/// `POST /reset/confirm`
+pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let form = visit.form().await?;
+        let token = form.word("token");
+        let password = SecretString::from(form.text("password"));
+        let reset = visit.site.people().reset(token, password, visit.client()).await;
+        match reset.map_err(Refusal::of) {
+            Ok(()) => {
+                visit.forget_session();
+                visit.see_other("/log-in", Some(Note::PasswordReset))
+            }
+            Err(refusal) => {
+                let refusal = refusal?;
+                let page = ConfirmPage {
+                    frame: visit.form_frame("Choose a new password")?,
+                    token: token.to_owned(),
+                    works: true,
+                    password_min_chars: visit.site.settings().accounts.password_min_chars,
+                    refusal: Some(refusal.words.clone()),
+                };
+                visit.refused(&refusal, &page)
+            }
+        }
+    })
+    .await
+}
