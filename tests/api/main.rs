@@ -18,6 +18,8 @@ mod deposit_events;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod idor;
+#[cfg(test)]
 mod interface;
 #[cfg(test)]
 mod keys;
