@@ -161,7 +161,6 @@ impl fmt::Display for Place {
 
 impl Chart {
     /// Lays out so many days from `first` on.
-    #[must_use]
     pub(super) fn new(
         (id, title): (&'static str, &str),
         unit: Unit,
@@ -198,7 +197,6 @@ impl Chart {
     }
 
     /// Whether there is nothing to draw.
-    #[must_use]
     pub(super) const fn is_empty(&self) -> bool {
         self.bars.is_empty()
     }
