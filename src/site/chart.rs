@@ -161,7 +161,6 @@ impl fmt::Display for Place {
 
 impl Chart {
     /// Lays out so many days from `first` on.
-    #[must_use]
     pub(super) fn new(
         (id, title): (&'static str, &str),
         unit: Unit,
@@ -198,7 +197,6 @@ impl Chart {
     }
 
     /// Whether there is nothing to draw.
-    #[must_use]
     pub(super) const fn is_empty(&self) -> bool {
         self.bars.is_empty()
     }
@@ -217,10 +215,10 @@ impl Table {
         let positive = |values: Vec<i64>| -> Vec<i64> {
             values.into_iter().take(days).map(|value| value.max(0)).collect()
         };
-        let (named, mut rest): (Vec<Line>, Vec<Line>) =
+        let (with_name, mut rest): (Vec<Line>, Vec<Line>) =
             lines.into_iter().partition(|line| line.name.is_some());
         let mut lines: Vec<(Option<String>, Vec<i64>)> =
-            named.into_iter().map(|line| (line.name, positive(line.values))).collect();
+            with_name.into_iter().map(|line| (line.name, positive(line.values))).collect();
         // One more has the colour of the rest, as long as there is none.
         if !rest.is_empty() || lines.len() > COLOURS.saturating_add(1) {
             let others = lines.split_off(COLOURS.min(lines.len()));

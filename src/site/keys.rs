@@ -2,6 +2,8 @@
 
 mod form;
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -147,7 +149,7 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>
             }
         };
         let new = NewKey { name: form.name.clone(), limits };
-        let (prices, now) = (site.settings().prices.clone(), site.now());
+        let (prices, now) = (Arc::clone(&site.settings().prices), site.now());
         let most = site.settings().accounts.keys_max_per_account;
         let issued = site
             .attempt(move |conn| keys::issue(conn, account_id, &new, (&prices, most), now))
@@ -185,7 +187,7 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
-        let prices = site.settings().prices.clone();
+        let prices = Arc::clone(&site.settings().prices);
         let form = KeyForm::sent(&fields, &prices);
         let change = match form.change_of(&KeyForm::of(&row, &prices)) {
             Ok(change) => change,

@@ -10,19 +10,18 @@ const QUIET: usize = 4;
 
 /// A code, drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Qr {
+pub(super) struct Qr {
     /// Width and height in modules, the empty space included.
-    pub size: usize,
+    pub(super) size: usize,
     /// The dark modules, as the `d` of a path.
-    pub path: String,
+    pub(super) path: String,
     /// What it says to those who do not see it.
-    pub label: String,
+    pub(super) label: String,
 }
 
 impl Qr {
     /// The code of a text; `None` where the text is too long for any.
-    #[must_use]
-    pub fn new(text: &str, label: String) -> Option<Self> {
+    pub(super) fn new(text: &str, label: String) -> Option<Self> {
         let code = QrCode::new(text).ok()?;
         let colours = code.to_colors();
         let mut path = String::new();

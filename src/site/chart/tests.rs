@@ -75,7 +75,7 @@ fn the_first_series_have_colours_and_the_rest_is_one() {
     let seven = chart(Unit::Tokens, 1, lines[..7].to_vec());
     assert_eq!(seven.legend.last().map(|key| key.name.as_str()), Some("model-3"));
     let rest = Line { name: None, values: vec![100] };
-    let with_rest = chart(Unit::Tokens, 1, [&lines[..7], &[rest.clone()]].concat());
+    let with_rest = chart(Unit::Tokens, 1, [&lines[..7], std::slice::from_ref(&rest)].concat());
     assert_eq!((with_rest.legend.len(), with_rest.totals[6].as_str()), (7, "103"));
     let few = chart(Unit::Tokens, 1, vec![rest, lines[0].clone()]);
     let names: Vec<_> = few.legend.iter().map(|key| key.name.as_str()).collect();
