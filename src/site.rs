@@ -10,6 +10,7 @@ mod chart;
 mod choice;
 mod dashboard;
 mod deposits;
+mod docs;
 mod fault;
 mod fields;
 mod home;
@@ -20,6 +21,7 @@ mod log_in;
 mod log_out;
 mod next;
 mod note;
+mod policies;
 mod preferences;
 mod qr;
 mod receipt;
@@ -27,6 +29,7 @@ mod reset;
 pub mod routes;
 mod show;
 mod sign_up;
+mod status;
 mod theme;
 mod usage;
 mod visit;
@@ -34,13 +37,15 @@ mod wallets;
 
 use std::sync::Arc;
 
+use actix_web::web::Data;
+
 use crate::accounts::email_tokens::Purpose;
 use crate::accounts::{People, PeopleError};
-use crate::api::ApiParts;
+use crate::api::{Api, ApiParts};
 use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;
 use crate::domain::clock::UnixMillis;
-use crate::upstream::Upstream;
+use docs::reference::Reference;
 use fault::Fault;
 use layout::Layout;
 
@@ -51,8 +56,8 @@ const FORM_BYTES: usize = 32 * 1024;
 pub struct SiteParts {
     /// What `/api/v1` works with too.
     pub api: ApiParts,
-    /// Where requests go, in the operator's order.
-    pub upstreams: Vec<Arc<Upstream>>,
+    /// `/api/v1` itself: how the service stands, and what describes it.
+    pub interface: Data<Api>,
 }
 
 /// What pages work with.
@@ -60,6 +65,8 @@ pub struct Site {
     parts: SiteParts,
     layout: Arc<Layout>,
     form: Limits,
+    /// The page of the interface, which does not change.
+    reference: Reference,
 }
 
 impl Site {
@@ -68,7 +75,9 @@ impl Site {
     pub fn new(parts: SiteParts) -> Self {
         let settings = &parts.api.shared.settings;
         let form = Limits { body_bytes: FORM_BYTES, ..settings.limits.clone() };
-        Self { layout: Arc::new(Layout::new(&settings.site, &settings.accounts)), form, parts }
+        let layout = Arc::new(Layout::new(&settings.site, &settings.accounts));
+        let reference = Reference::of(parts.interface.document());
+        Self { layout, form, reference, parts }
     }
 
     fn now(&self) -> UnixMillis {

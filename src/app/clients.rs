@@ -69,15 +69,16 @@ impl Handlers {
             providers: Arc::clone(&chains.providers),
             upstreams: upstreams.clone(),
         };
-        let site = SiteParts { api: parts.clone(), upstreams: upstreams.clone() };
+        let api = Data::new(Api::new(parts.clone()));
+        let site = Site::new(SiteParts { api: parts, interface: api.clone() });
         Ok(Self {
             shared: Arc::clone(shared),
             keys,
             limits,
             upstreams,
             upstream_tls: Arc::clone(upstream_tls),
-            api: Data::new(Api::new(parts)),
-            site: Data::new(Site::new(site)),
+            api,
+            site: Data::new(site),
         })
     }
 

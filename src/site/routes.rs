@@ -7,8 +7,8 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
 
 use super::fault::Fault;
 use super::{
-    Site, account, assets, dashboard, deposits, home, keys, ledger, log_in, log_out, preferences,
-    receipt, reset, sign_up, usage, visit, wallets,
+    Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
+    policies, preferences, receipt, reset, sign_up, status, usage, visit, wallets,
 };
 use crate::gateway::{Gateway, respond};
 
@@ -17,6 +17,11 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
+        .service(page("/privacy", policies::privacy))
+        .service(page("/terms", policies::terms))
+        .service(page("/status", status::show))
+        .service(page("/docs", docs::show))
+        .service(page("/docs/api", docs::reference))
         .configure(strangers)
         .configure(account)
         .configure(dashboard)

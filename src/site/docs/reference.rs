@@ -1,0 +1,386 @@
+//! The OpenAPI document as a page has it: operations in their groups, and the shapes that they name. It is read as JSON,
+//! as any reader of the document would.
+
+use serde_json::{Map, Value};
+
+use crate::api::openapi::Document;
+
+/// The methods of a path in the order in which they are shown.
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::site) struct Reference {
+    pub(in crate::site) paragraphs: Vec<Text>,
+    pub(in crate::site) groups: Vec<Group>,
+    pub(in crate::site) shapes: Vec<Shape>,
+}
+
+/// Operations under one heading.
+#[derive(Debug)]
+pub(in crate::site) struct Group {
+    pub(in crate::site) name: String,
+    pub(in crate::site) words: Text,
+    pub(in crate::site) operations: Vec<Operation>,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub(in crate::site) struct Operation {
+    pub(in crate::site) id: String,
+    pub(in crate::site) method: String,
+    pub(in crate::site) path: String,
+    pub(in crate::site) summary: String,
+    pub(in crate::site) words: Text,
+    pub(in crate::site) who: &'static str,
+    pub(in crate::site) parameters: Vec<Field>,
+    pub(in crate::site) body: Option<Kind>,
+    pub(in crate::site) answers: Vec<Answer>,
+}
+
+/// What an operation may answer.
+#[derive(Debug)]
+pub(in crate::site) struct Answer {
+    pub(in crate::site) status: String,
+    pub(in crate::site) words: Text,
+    pub(in crate::site) shape: Option<Kind>,
+}
+
+/// An object, or a text of a certain form.
+#[derive(Debug)]
+pub(in crate::site) struct Shape {
+    pub(in crate::site) name: String,
+    pub(in crate::site) words: Text,
+    pub(in crate::site) fields: Vec<Field>,
+    pub(in crate::site) values: Vec<String>,
+}
+
+/// A field of an object, or a parameter.
+#[derive(Debug)]
+pub(in crate::site) struct Field {
+    pub(in crate::site) name: String,
+    pub(in crate::site) kind: Kind,
+    pub(in crate::site) is_required: bool,
+    pub(in crate::site) words: Text,
+}
+
+/// What kind of value something is: words, and the shapes that they name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::site) struct Kind(pub(in crate::site) Vec<Piece>);
+
+/// A piece of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::site) struct Piece {
+    pub(in crate::site) text: String,
+    /// Whether it is the name of a shape.
+    pub(in crate::site) is_shape: bool,
+}
+
+/// A sentence with code in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::site) struct Text(pub(in crate::site) Vec<Span>);
+
+/// A piece of a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::site) struct Span {
+    pub(in crate::site) text: String,
+    pub(in crate::site) is_code: bool,
+}
+
+impl Reference {
+    pub(in crate::site) fn of(document: &Document) -> Self {
+        match serde_json::to_value(document.tree()) {
+            Ok(tree) => Self::read(&tree),
+            Err(error) => {
+                tracing::error!(error = %error, "the interface cannot be described");
+                Self::default()
+            }
+        }
+    }
+
+    fn read(tree: &Value) -> Self {
+        let operations = operations(tree);
+        let tags = tree.pointer("/tags").and_then(Value::as_array).into_iter().flatten();
+        let mut groups: Vec<Group> = tags
+            .map(|tag| Group {
+                name: text_of(tag, "name"),
+                words: Text::of(&text_of(tag, "description")),
+                operations: Vec::new(),
+            })
+            .collect();
+        for (tag, operation) in operations {
+            match groups.iter_mut().find(|group| group.name == tag) {
+                Some(group) => group.operations.push(operation),
+                None => {
+                    let words = Text::default();
+                    groups.push(Group { name: tag, words, operations: vec![operation] });
+                }
+            }
+        }
+        groups.retain(|group| !group.operations.is_empty());
+        let description = tree.pointer("/info/description").and_then(Value::as_str);
+        Self {
+            paragraphs: description.unwrap_or_default().split("\n\n").map(Text::of).collect(),
+            groups,
+            shapes: object(tree, "/components/schemas").map(Shape::read).collect(),
+        }
+    }
+}
+
+fn operations(tree: &Value) -> Vec<(String, Operation)> {
+    let mut found = Vec::new();
+    for (path, item) in object(tree, "/paths") {
+        for method in METHODS {
+            if let Some(operation) = item.get(method) {
+                let tag = operation.pointer("/tags/0").and_then(Value::as_str);
+                let tag = tag.unwrap_or("other").to_owned();
+                found.push((tag, Operation::read(tree, method, path, operation)));
+            }
+        }
+    }
+    found
+}
+
+impl Operation {
+    fn read(tree: &Value, method: &str, path: &str, from: &Value) -> Self {
+        let parameters = from.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        let body = from.pointer("/requestBody/content").map(Kind::of_content);
+        let answers = object(from, "/responses");
+        Self {
+            id: text_of(from, "operationId"),
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            summary: text_of(from, "summary").trim_end_matches('.').to_owned(),
+            words: Text::of(&text_of(from, "description")),
+            who: who(from),
+            parameters: parameters.map(Field::of_parameter).collect(),
+            body,
+            answers: answers.map(|(status, answer)| Answer::read(tree, status, answer)).collect(),
+        }
+    }
+}
+
+/// Who may ask.
+fn who(operation: &Value) -> &'static str {
+    let names = |name: &str| {
+        let schemes = operation.get("security").and_then(Value::as_array);
+        schemes.is_some_and(|schemes| schemes.iter().any(|scheme| scheme.get(name).is_some()))
+    };
+    match (names("api_key"), names("session")) {
+        (true, _) => "API key or session",
+        (false, true) => "session",
+        (false, false) => "anybody",
+    }
+}
+
+impl Answer {
+    fn read(tree: &Value, status: &str, from: &Value) -> Self {
+        let shared = from.get("$ref").and_then(Value::as_str);
+        let from = shared
+            .and_then(|reference| tree.pointer(reference.trim_start_matches('#')))
+            .unwrap_or(from);
+        Self {
+            status: status.to_owned(),
+            words: Text::of(&text_of(from, "description")),
+            shape: from.get("content").map(Kind::of_content),
+        }
+    }
+}
+
+impl Shape {
+    fn read((name, from): (&str, &Value)) -> Self {
+        let parts = from.get("allOf").and_then(Value::as_array);
+        let objects: Vec<&Value> = match parts {
+            Some(parts) => parts.iter().collect(),
+            None => vec![from],
+        };
+        let fields = objects.iter().flat_map(|part| {
+            object(part, "/properties").map(|(name, field)| {
+                let required = part.get("required").and_then(Value::as_array);
+                let is_required =
+                    required.is_some_and(|names| names.iter().any(|known| known == name));
+                Field {
+                    name: name.to_owned(),
+                    kind: Kind::of(field),
+                    is_required,
+                    words: Text::of(&text_of(field, "description")),
+                }
+            })
+        });
+        Self {
+            name: name.to_owned(),
+            words: Text::of(&text_of(from, "description")),
+            fields: fields.collect(),
+            values: words(from),
+        }
+    }
+}
+
+impl Field {
+    fn of_parameter(from: &Value) -> Self {
+        Self {
+            name: text_of(from, "name"),
+            kind: from.get("schema").map(Kind::of).unwrap_or_default(),
+            is_required: from.get("required") == Some(&Value::Bool(true)),
+            words: Text::of(&text_of(from, "description")),
+        }
+    }
+}
+
+impl Kind {
+    /// Of the first kind of content.
+    fn of_content(content: &Value) -> Self {
+        let content = content.as_object().and_then(|kinds| kinds.iter().next());
+        match content {
+            Some((_, described)) if described.get("schema").is_some() => {
+                described.get("schema").map(Self::of).unwrap_or_default()
+            }
+            Some((content_type, _)) => Self::word(content_type),
+            None => Self::default(),
+        }
+    }
+
+    fn of(schema: &Value) -> Self {
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let name = reference.rsplit('/').next().unwrap_or(reference);
+            return Self(vec![Piece { text: name.to_owned(), is_shape: true }]);
+        }
+        for choice in ["oneOf", "anyOf", "allOf"] {
+            if let Some(kinds) = schema.get(choice).and_then(Value::as_array) {
+                return Self::either(kinds.iter().map(Self::of));
+            }
+        }
+        match schema.get("type") {
+            Some(Value::Array(kinds)) => {
+                Self::either(kinds.iter().map(|kind| Self::named(kind.as_str(), schema)))
+            }
+            kind => Self::named(kind.and_then(Value::as_str), schema),
+        }
+    }
+
+    fn named(kind: Option<&str>, schema: &Value) -> Self {
+        match kind {
+            Some("array") => {
+                let mut pieces = vec![Piece { text: "list of ".to_owned(), is_shape: false }];
+                pieces.extend(schema.get("items").map(Self::of).unwrap_or_default().0);
+                Self(pieces)
+            }
+            Some("string") => match words(schema) {
+                values if values.is_empty() => Self::word("text"),
+                values => Self::word(&values.join(" | ")),
+            },
+            Some("boolean") => Self::word("true or false"),
+            Some("integer") => Self::word("whole number"),
+            Some(other) => Self::word(other),
+            None => Self::word("any"),
+        }
+    }
+
+    fn word(text: &str) -> Self {
+        Self(vec![Piece { text: text.to_owned(), is_shape: false }])
+    }
+
+    /// Each of them once, null last.
+    fn either(kinds: impl Iterator<Item = Self>) -> Self {
+        let null = Self::word("null");
+        let (nulls, mut kinds): (Vec<_>, Vec<_>) = kinds.partition(|kind| *kind == null);
+        kinds.extend(nulls.into_iter().take(1));
+        let mut pieces = Vec::new();
+        for (at, kind) in kinds.into_iter().enumerate() {
+            if at > 0 {
+                pieces.push(Piece { text: " or ".to_owned(), is_shape: false });
+            }
+            pieces.extend(kind.0);
+        }
+        Self(pieces)
+    }
+}
+
+impl Text {
+    /// Markdown's code, and nothing else of it.
+    fn of(text: &str) -> Self {
+        let spans = text.split('`').enumerate().filter(|(_, piece)| !piece.is_empty());
+        let span = |(at, piece): (usize, &str)| Span {
+            text: piece.to_owned(),
+            is_code: !at.is_multiple_of(2),
+        };
+        Self(spans.map(span).collect())
+    }
+
+    pub(in crate::site) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The words that a text may be.
+fn words(schema: &Value) -> Vec<String> {
+    let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+fn text_of(from: &Value, key: &str) -> String {
+    from.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn object<'a>(from: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    let found: Option<&Map<String, Value>> = from.pointer(pointer).and_then(Value::as_object);
+    found.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(kind: &Kind) -> String {
+        kind.0.iter().map(|piece| piece.text.as_str()).collect()
+    }
+
+    #[test]
+    fn kinds_are_said_in_words() {
+        for (schema, words) in [
+            (json!({ "type": "string" }), "text"),
+            (json!({ "type": ["string", "null"] }), "text or null"),
+            (json!({ "type": ["null", "integer"] }), "whole number or null"),
+            (json!({ "type": "string", "enum": ["a", "b"] }), "a | b"),
+            (
+                json!({ "type": "array", "items": { "$ref": "#/components/schemas/Key" } }),
+                "list of Key",
+            ),
+            (
+                json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/Key" }] }),
+                "Key or null",
+            ),
+            (json!({}), "any"),
+        ] {
+            assert_eq!(said(&Kind::of(&schema)), words);
+        }
+    }
+
+    #[test]
+    fn an_operation_is_read_with_what_it_refers_to() {
+        let tree = json!({
+            "tags": [{ "name": "keys", "description": "Keys." }],
+            "paths": { "/api/v1/keys": { "post": {
+                "tags": ["keys"],
+                "operationId": "create_key",
+                "summary": "Makes a key.",
+                "security": [{ "session": [] }],
+                "requestBody": { "content": { "application/json": { "schema": { "$ref": "#/components/schemas/New" } } } },
+                "responses": { "401": { "$ref": "#/components/responses/Unknown" } },
+            } } },
+            "components": {
+                "responses": { "Unknown": { "description": "`unauthenticated`: no." } },
+                "schemas": { "New": { "required": ["name"], "properties": { "name": { "type": "string" } } } },
+            },
+        });
+        let reference = Reference::read(&tree);
+        let operation = &reference.groups[0].operations[0];
+        assert_eq!((operation.method.as_str(), operation.who), ("POST", "session"));
+        assert_eq!(said(operation.body.as_ref().unwrap()), "New");
+        let answer = &operation.answers[0].words;
+        assert_eq!(answer.0.iter().map(|span| span.is_code).collect::<Vec<_>>(), [true, false]);
+        assert!(reference.shapes[0].fields[0].is_required);
+    }
+}
