@@ -33,6 +33,8 @@ export default defineConfig({
     locale: 'en-GB',
     // Half an hour off the hour, so that a time in the wrong zone is seen.
     timezoneId: 'Asia/Kolkata',
+    // A picture is taken when a change of colours is over, and so is a look at contrasts.
+    contextOptions: { reducedMotion: 'reduce' },
     trace: 'off',
     screenshot: 'only-on-failure',
   },
