@@ -63,8 +63,9 @@ async function walk(page, side, starts, look, known = []) {
     // What a start has behind its question mark makes it another page.
     const key = isStart ? path : pattern;
     if (seen.has(key) || known.includes(key) || NOT_PAGES.test(pattern)) continue;
-    seen.set(key, pattern);
     const { answer, elsewhere } = await open(page, path);
+    // Who is led elsewhere has not seen it.
+    seen.set(key, elsewhere ? null : pattern);
     if (elsewhere) {
       waiting.push(elsewhere);
       continue;
@@ -73,7 +74,7 @@ async function walk(page, side, starts, look, known = []) {
     await test.step(title, () => look(title, answer));
     waiting.push(...(await linksOf(page)));
   }
-  return [...seen.values()];
+  return [...seen.values()].filter(Boolean);
 }
 
 /** Both sides of the log-in, and what is between them. */

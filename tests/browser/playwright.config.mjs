@@ -21,7 +21,7 @@ export default defineConfig({
   // A test that passes at the second attempt has failed.
   retries: 0,
   timeout: 30_000,
-  globalTimeout: 300_000,
+  globalTimeout: 420_000,
   expect: { timeout: 8_000 },
   reporter: [[process.stdout.isTTY ? 'list' : 'dot']],
   use: {
