@@ -23,7 +23,7 @@ test('a wallet is found, proves itself, pays, and the credit is seen to come @sc
 
   await withChain(async () => {
     await page.goto('/deposits');
-    await page.getByLabel('Coin').selectOption({ label: 'USDC on Local chain' });
+    await page.getByLabel('Coin', { exact: true }).selectOption({ label: 'USDC on Local chain' });
     await page.getByLabel('Amount in coins').fill('12.5');
     await page.getByRole('button', { name: 'Pay with Test wallet' }).click();
     await expect(page).toHaveURL(/\/deposits\/\w+/);
@@ -39,8 +39,8 @@ test('a wallet is found, proves itself, pays, and the credit is seen to come @sc
     await expect(main).toContainText('Credited');
     await expect(main).toContainText('$12.50');
   });
-  const { available } = await person.ask(200, 'GET', '/api/v1/account');
-  expect(Number(available)).toBe(12.5);
+  const { available_usd } = await person.ask(200, 'GET', '/api/v1/account');
+  expect(Number(available_usd)).toBe(12.5);
   await page.goto('/ledger');
   await expect(page.getByRole('main')).toContainText('$12.50');
 });
@@ -104,11 +104,11 @@ test('a payment is claimed by its hash, and says what it waits for', async ({ pa
     await page.reload();
     const main = page.getByRole('main');
     await expect(main).toContainText(purse.account.address);
-    await main.getByRole('link', { name: `Prove ${purse.account.address}` }).click();
+    await main.getByRole('link', { name: `Prove the wallet ${purse.account.address}` }).click();
     await expect(page.getByLabel('Address of the wallet')).toHaveValue(purse.account.address);
     await proveByHand(page, purse.account);
     await expect(main).toContainText(purse.account.address);
-    const balance = async () => Number((await person.ask(200, 'GET', '/api/v1/account')).available);
+    const balance = async () => Number((await person.ask(200, 'GET', '/api/v1/account')).available_usd);
     await expect.poll(balance).toBe(7);
   });
 });

@@ -6,10 +6,11 @@ import { finalize } from './chain.mjs';
 import { withChain } from './lock.mjs';
 import { signedUp } from './person.mjs';
 import { say } from './sdk.mjs';
+import { Authenticator } from './totp.mjs';
 import { pay, purseWith } from './wallet.mjs';
 
-/** A long name with what could be taken for markup. */
-const NAME = 'continuous <integration> & "nightly" runs of the documentation’s examples';
+/** As long as a name may be, with what could be taken for markup. */
+const NAME = 'continuous <b>integration</b> & "nightly" runs of examples, ’q’';
 
 /** An account with credit, keys, calls, a linked wallet, and deposits in several states. */
 export async function established() {
@@ -19,8 +20,8 @@ export async function established() {
   await person.key({
     name: 'limited',
     models: ['claude-haiku-5-5'],
-    monthly_budget_usd: '10',
-    total_budget_usd: '100',
+    monthly_budget: '10',
+    total_budget: '100',
     requests_per_minute: 60,
     expires_at: '2030-01-01T00:00:00Z',
   });
@@ -30,6 +31,17 @@ export async function established() {
     await say(key.key, { model });
   }
   await withChain(() => deposits(person));
+  // A second factor that is being set up.
+  await person.ask(201, 'POST', '/api/v1/account/totp');
+  return person;
+}
+
+/** Somebody who is asked for a code after the password, and has done nothing else yet. */
+export async function withSecondFactor() {
+  const person = await signedUp();
+  const { secret } = await person.ask(201, 'POST', '/api/v1/account/totp');
+  const authenticator = new Authenticator(secret.replaceAll(' ', ''));
+  await person.ask(200, 'PUT', '/api/v1/account/totp', { code: await authenticator.next() });
   return person;
 }
 

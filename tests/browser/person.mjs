@@ -63,7 +63,7 @@ export class Person {
 
   /** Credits US dollars, as the operator does. */
   async credit(usd) {
-    await command('account', 'credit', this.email, String(usd), '--reference', 'browser tests');
+    await command('account', 'credit', this.email, String(usd), '--reference', `tests of ${this.email}`);
   }
 
   /** A new key; `limits` as the interface takes them. */

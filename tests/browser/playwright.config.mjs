@@ -21,7 +21,7 @@ export default defineConfig({
   // A test that passes at the second attempt has failed.
   retries: 0,
   timeout: 30_000,
-  globalTimeout: 300_000,
+  globalTimeout: 420_000,
   expect: { timeout: 8_000 },
   reporter: [[process.stdout.isTTY ? 'list' : 'dot']],
   use: {
@@ -33,6 +33,8 @@ export default defineConfig({
     locale: 'en-GB',
     // Half an hour off the hour, so that a time in the wrong zone is seen.
     timezoneId: 'Asia/Kolkata',
+    // A picture is taken when a change of colours is over, and so is a look at contrasts.
+    contextOptions: { reducedMotion: 'reduce' },
     trace: 'off',
     screenshot: 'only-on-failure',
   },

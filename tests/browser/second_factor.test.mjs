@@ -8,7 +8,8 @@ import { Authenticator } from './totp.mjs';
 async function setUp(page) {
   await page.goto('/account/totp');
   await page.getByRole('button', { name: 'Set it up' }).click();
-  const secret = await page.locator('#secret').innerText();
+  // In groups of four, for people.
+  const secret = (await page.locator('#secret').innerText()).replaceAll(' ', '');
   const uri = await readQr(page.locator('svg.qr'));
   const authenticator = new Authenticator(secret);
   await page.getByLabel('Code that the app shows').fill(await authenticator.next());
