@@ -2,15 +2,24 @@
 //! answers have a shape of their own: amounts are decimal text in dollars, times are RFC 3339, and an error is
 //! `{"error": {"code", "message"}}` with a word that stays.
 
+pub mod account;
+pub mod accounts;
 mod answer;
 pub mod caller;
 pub mod deposits;
+mod download;
 mod endpoints;
+pub mod keys;
+pub mod ledger;
 pub mod openapi;
+pub mod preferences;
 pub mod prices;
 mod proof;
+mod query;
 mod refusal;
+pub mod sessions;
 pub mod status;
+pub mod usage;
 pub mod values;
 pub mod wallets;
 
@@ -77,8 +86,8 @@ impl Api {
         let document = Document::new(&settings.site, endpoints());
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
         let watchers = Watchers::new(parts.database.clone(), chains, limits);
-        let (origin, latest_status) =
-            (Origin::new(&settings.site.name, &settings.site.base_url), status::Latest::default());
+        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+        let latest_status = status::Latest::default();
         Self { parts, origin, body, document, latest_status, watchers }
     }
 
@@ -123,10 +132,21 @@ pub fn configure(config: &mut ServiceConfig) {
 /// All that is offered. Path, method and description stand at the handler, who may ask stands here.
 fn endpoints() -> Endpoints {
     use deposits::{events, options};
-    Endpoints::default()
+    people()
         .anyone(openapi::show, openapi::__path_show)
         .anyone(prices::show, prices::__path_show)
         .anyone(status::show, status::__path_show)
+        .session(keys::list, keys::__path_list)
+        .session(keys::create, keys::__path_create)
+        .session(keys::show, keys::__path_show)
+        .session(keys::change, keys::__path_change)
+        .session(keys::revoke, keys::__path_revoke)
+        .account(usage::list, usage::__path_list)
+        .account(usage::series, usage::__path_series)
+        .account(usage::export, usage::__path_export)
+        .account(usage::show, usage::__path_show)
+        .account(ledger::list, ledger::__path_list)
+        .account(ledger::export, ledger::__path_export)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)
@@ -136,4 +156,28 @@ fn endpoints() -> Endpoints {
         .account(wallets::list, wallets::__path_list)
         .account(wallets::create, wallets::__path_create)
         .account(wallets::delete, wallets::__path_delete)
+}
+
+/// What people do with their account by themselves.
+fn people() -> Endpoints {
+    use account::totp;
+    Endpoints::default()
+        .anyone(accounts::create, accounts::__path_create)
+        .anyone(accounts::confirm, accounts::__path_confirm)
+        .anyone(accounts::ask_to_reset, accounts::__path_ask_to_reset)
+        .anyone(accounts::reset, accounts::__path_reset)
+        .anyone(sessions::create, sessions::__path_create)
+        .session(sessions::list, sessions::__path_list)
+        .session(sessions::delete_all, sessions::__path_delete_all)
+        .session(sessions::delete, sessions::__path_delete)
+        .account(account::show, account::__path_show)
+        .session(account::change_password, account::__path_change_password)
+        .session(account::ask_for_email, account::__path_ask_for_email)
+        .anyone(account::confirm_email, account::__path_confirm_email)
+        .session(totp::create, totp::__path_create)
+        .session(totp::enable, totp::__path_enable)
+        .session(totp::disable, totp::__path_disable)
+        .session(totp::renew_codes, totp::__path_renew_codes)
+        .session(preferences::show, preferences::__path_show)
+        .session(preferences::replace, preferences::__path_replace)
 }

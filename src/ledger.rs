@@ -8,6 +8,8 @@
 
 mod command;
 mod group;
+mod keys;
+mod notices;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -64,7 +66,7 @@ pub fn apply_within(
     let mut group = load(conn, commands, now)?;
     let outcomes =
         commands.iter().map(|command| group.decide(command)).collect::<Result<_, _>>()?;
-    store(conn, &group)?;
+    store(conn, &group, now)?;
     Ok(outcomes)
 }
 
@@ -79,15 +81,12 @@ fn load(
     account_ids.dedup();
     group.set_balances(books::lock_balances(conn, &account_ids)?);
 
-    let key_ids: Vec<i64> = commands.iter().filter_map(Command::reserving_key).collect();
-    if !key_ids.is_empty() {
-        group.set_live_keys(books::live_keys(conn, &key_ids)?);
-    }
     let exchange_ids: Vec<String> =
         commands.iter().filter_map(Command::exchange_id).map(str::to_owned).collect();
     if !exchange_ids.is_empty() {
         group.set_reservations(books::open_reservations(conn, &exchange_ids)?);
     }
+    load_keys(conn, &mut group, commands)?;
     // Only a settlement without its reservation needs to know whether it had landed before.
     let unmatched: Vec<String> = commands
         .iter()
@@ -106,7 +105,33 @@ fn load(
     Ok(group)
 }
 
-fn store(conn: &mut AnyConnection, group: &Group) -> Result<(), LedgerError> {
+/// The keys whose books the group may change. What open reservations hold counts only against a budget, and only where
+/// more is to be held.
+fn load_keys(
+    conn: &mut AnyConnection,
+    group: &mut Group,
+    commands: &[Command],
+) -> Result<(), LedgerError> {
+    let key_of =
+        |command: &Command| command.key_id().or_else(|| group.key_of(command.key_is_of()?));
+    let mut all: Vec<i64> = commands.iter().filter_map(key_of).collect();
+    let holding: Vec<i64> =
+        commands.iter().filter(|command| command.is_hold()).filter_map(key_of).collect();
+    all.sort_unstable();
+    all.dedup();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let keys = group.keys_mut();
+    keys.set(books::keys::keys(conn, &all)?);
+    let limited = keys.with_budget(holding.into_iter());
+    if !limited.is_empty() {
+        keys.set_held(books::keys::held_by(conn, &limited)?)?;
+    }
+    Ok(())
+}
+
+fn store(conn: &mut AnyConnection, group: &Group, now: UnixMillis) -> Result<(), LedgerError> {
     let reservations = group.reservation_changes();
     books::insert_reservations(conn, &reservations.opened)?;
     books::update_reservations(conn, &reservations.changed)?;
@@ -123,6 +148,7 @@ fn store(conn: &mut AnyConnection, group: &Group) -> Result<(), LedgerError> {
             books::insert_entries(conn, std::slice::from_ref(&raised.entry))?;
         }
     }
+    books::keys::change_keys(conn, &group.key_changes())?;
     books::change_balances(conn, &group.balance_changes())?;
-    Ok(())
+    notices::write(conn, group, now)
 }

@@ -6,11 +6,17 @@
 
 mod account;
 mod assets;
+mod chart;
+mod choice;
+mod dashboard;
+mod deposits;
 mod docs;
 mod fault;
 mod fields;
 mod home;
+mod keys;
 mod layout;
+mod ledger;
 mod log_in;
 mod log_out;
 mod next;
@@ -18,13 +24,16 @@ mod note;
 mod policies;
 mod preferences;
 mod qr;
+mod receipt;
 mod reset;
 pub mod routes;
 mod show;
 mod sign_up;
 mod status;
 mod theme;
+mod usage;
 mod visit;
+mod wallets;
 
 use std::sync::Arc;
 

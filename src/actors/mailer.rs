@@ -85,7 +85,7 @@ impl Mailer {
     #[must_use]
     pub fn start(parts: MailerParts) -> Addr<Self> {
         let head = Letterhead::new(&parts.settings);
-        let round = Arc::new(Round { head, parts });
+        let round = Arc::new(Round { parts, head });
         Actor::start(Self { round, turn: Arc::new(Semaphore::new(1)) })
     }
 }

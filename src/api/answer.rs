@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -47,16 +49,19 @@ impl Call<'_> {
     }
 }
 
-/// A request of somebody who need not be known.
-pub(super) struct AnyonesCall<'a> {
+/// A request of which nobody asks who sent it.
+pub(super) struct Visit<'a> {
     pub(super) api: &'a Api,
-    /// Whom attempts are counted against.
-    pub(super) client: ClientAddress,
-    http: &'a HttpRequest,
+    pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
 }
 
-impl AnyonesCall<'_> {
+impl Visit<'_> {
+    /// Whom attempts are counted against.
+    pub(super) fn client(&self) -> ClientAddress {
+        client_address(self.http, &self.api.parts.shared.settings.server)
+    }
+
     /// The request's body.
     ///
     /// # Errors
@@ -81,8 +86,17 @@ pub(super) enum Answer {
     Accepted(Value),
     /// 204.
     Nothing,
+    /// 200 with a file.
+    File(File),
     /// 200 with server-sent events.
     Events(Events),
+}
+
+/// Something to be kept, of whatever length.
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: BoxBody,
 }
 
 impl Answer {
@@ -154,23 +168,20 @@ pub(super) async fn answer_whatever_standing(
     unread(fit_version(&http, respond(api, answered)), payload)
 }
 
-/// Answers somebody who need not be known with what `work` makes of the request.
-pub(super) async fn answer_anyone(
+/// Answers anybody with what `work` makes of the request.
+pub(super) async fn anyone(
     http: HttpRequest,
     mut payload: Payload,
     api: &Api,
-    work: impl AsyncFnOnce(&mut AnyonesCall<'_>) -> Result<Answer, Refusal>,
+    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Answer, Refusal>,
 ) -> HttpResponse {
     let tracker = &api.parts.shared.tracker;
     let token = tracker.token();
-    let answered = async {
-        if tracker.is_draining() {
-            return Err(Refusal::Shared(ApiError::unavailable()));
-        }
-        let client = client_address(&http, &api.parts.shared.settings.server);
-        work(&mut AnyonesCall { api, client, http: &http, payload: &mut payload }).await
+    let answered = if tracker.is_draining() {
+        Err(Refusal::Shared(ApiError::unavailable()))
+    } else {
+        work(&mut Visit { api, http: &http, payload: &mut payload }).await
     };
-    let answered = answered.await;
     drop(token);
     unread(respond(api, answered), payload)
 }
@@ -203,6 +214,7 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         Ok(Answer::Created(document)) => (StatusCode::CREATED, Some(document)),
         Ok(Answer::Accepted(document)) => (StatusCode::ACCEPTED, Some(document)),
         Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, None),
+        Ok(Answer::File(file)) => return send(api, file),
         Ok(Answer::Events(events)) => return stream(api, events),
         Err(refusal) => {
             let told = refusal.tell();
@@ -225,6 +237,17 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
         }
         None => response.finish(),
     }
+}
+
+fn send(api: &Api, file: File) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    name(api, &mut response);
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((CONTENT_TYPE, file.content_type));
+    let disposition = format!("attachment; filename=\"{}\"", file.name);
+    response.insert_header((CONTENT_DISPOSITION, disposition));
+    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response.body(file.body)
 }
 
 fn stream(api: &Api, events: Events) -> HttpResponse {

@@ -79,7 +79,7 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
     if !carries_key {
         return Err(Refusal::Unauthenticated);
     }
-    let holder = auth::identify(&api.parts.keys, http, auth::ALONE).await?;
+    let holder = auth::identify(&api.parts.keys, http, auth::ALONE, api.now()).await?;
     let credential = Credential::ApiKey(holder.api_key_id);
     Ok(Principal { account_id: holder.account_id, credential })
 }

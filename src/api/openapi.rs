@@ -41,7 +41,13 @@ session's cookie, what changes something needs the header `x-csrf-token` too. A 
 answers 405 and names them in `allow`; one that is not offered answers 404.";
 
 /// Groups of operations, in the order in which a reader wants them.
-const TAGS: [(&str, &str); 3] = [
+const TAGS: [(&str, &str); 9] = [
+    ("accounts", "Signing up, and setting a forgotten password anew."),
+    ("sessions", "Logging in and out."),
+    ("account", "The account, and what it logs in with."),
+    ("keys", "Keys, with what each may do and cost."),
+    ("usage", "What requests came to."),
+    ("ledger", "Every change of the balance."),
     ("deposits", "Where to pay, and what became of it."),
     ("wallets", "The wallets that the account has proven."),
     ("service", "The service itself."),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, answer_anyone};
+use super::answer::{Answer, anyone};
 use super::values::Moment;
 use crate::config::Settings;
 use crate::domain::clock::UnixMillis;
@@ -94,7 +94,7 @@ pub struct LongPromptPrices {
     responses((status = 200, body = Prices, description = "The prices in force.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer_anyone(http, payload, &api, async |visit| {
+    anyone(http, payload, &api, async |visit| {
         Answer::of(&in_force(&visit.api.parts.shared.settings, visit.api.now()))
     })
     .await

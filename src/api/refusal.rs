@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::accounts::PeopleError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::accounts::PeopleError;
+use crate::accounts::keys::KeyError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
@@ -65,6 +66,10 @@ pub(super) enum Refusal {
     TooManyClaims(u32),
     /// The part of a list that is asked for is no part of it.
     Page(i64),
+    /// What stands behind the `?` is not what the path takes.
+    Query(&'static str),
+    /// A key cannot be as it is wanted.
+    Key(KeyError),
     /// The account has as many event streams open as it may have.
     TooManyStreams(usize),
     /// This node has.
@@ -124,6 +129,11 @@ impl Refusal {
                 "invalid_body",
                 format!("The body must be a JSON object with exactly these fields: {fields}."),
             ),
+            Self::Query(sentence) => told(400, "invalid_query", sentence),
+            Self::Key(error) => {
+                let (status, code) = key_code(&error);
+                made(status, code, sentence(&error))
+            }
             Self::NotFound => told(404, "not_found", "There is no such thing here."),
             Self::Method => told(405, "method_not_allowed", "This path takes other methods."),
             Self::UnknownChain => {
@@ -235,6 +245,29 @@ impl Refusal {
             other => other.tell(),
         }
     }
+}
+
+const fn key_code(error: &KeyError) -> (u16, &'static str) {
+    match error {
+        KeyError::Name => (422, "invalid_name"),
+        KeyError::Models => (422, "invalid_models"),
+        KeyError::UnknownModel(_) => (422, "unknown_model"),
+        KeyError::Budget => (422, "invalid_budget"),
+        KeyError::Zero => (422, "invalid_limit"),
+        KeyError::Past => (422, "expires_in_the_past"),
+        KeyError::TooMany(_) => (409, "too_many_keys"),
+        KeyError::Revoked => (409, "key_revoked"),
+        KeyError::NotFound => (404, "not_found"),
+        KeyError::Db(_) | KeyError::Random(_) => (503, "unavailable"),
+    }
+}
+
+/// An error's words as a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 const fn shared_code(status: u16) -> &'static str {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
 use super::Api;
-use super::answer::{Answer, answer_anyone};
+use super::answer::{Answer, anyone};
 use super::deposits::document::{ChainStatus, Chains};
 use super::refusal::Refusal;
 use super::values::word_of;
@@ -69,7 +69,7 @@ fn words() -> Object {
     responses((status = 200, body = Status, description = "As it stands.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer_anyone(http, payload, &api, async |visit| {
+    anyone(http, payload, &api, async |visit| {
         Answer::of(&standing(visit.api).await.map_err(Refusal::from)?)
     })
     .await

@@ -1,5 +1,6 @@
 //! Amounts, moments and words as JSON has them, and how the OpenAPI document describes them.
 
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
@@ -58,6 +59,14 @@ impl Serialize for Moment {
     }
 }
 
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let moment = UnixMillis::parse_rfc3339(&text).map(Self);
+        moment.ok_or_else(|| serde::de::Error::custom("not RFC 3339"))
+    }
+}
+
 impl PartialSchema for Moment {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -90,4 +99,9 @@ pub(super) fn word_or_null(words: impl IntoIterator<Item = &'static str>) -> Obj
 pub struct List<T> {
     /// In the order that the operation names.
     pub data: Vec<T>,
+}
+
+/// Text that is secret from its first byte.
+pub(super) fn secret_text<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    String::deserialize(from).map(SecretString::from)
 }

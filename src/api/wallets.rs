@@ -1,5 +1,7 @@
 //! `/api/v1/wallets`: the wallets that an account has proven, and how it proves one.
 
+use std::borrow::Cow;
+
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use crate::deposits::proof_error::ProofError;
 use crate::deposits::siwe::Message;
 use crate::deposits::wallets::{self, Linked};
 use crate::domain::evm::EvmAddress;
+use crate::domain::ids::AccountId;
 
 /// What a message to sign is asked with.
 #[derive(Deserialize, ToSchema)]
@@ -145,29 +148,59 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let signed: Signed = call.body().await?;
-        let message = Message::parse(&signed.message)?;
-        let signature = proof::signature(&signed.signature)?;
-        let (api, account_id, now) = (call.api, call.principal.account_id, call.api.now());
-        let (origin, unchecked) = (api.origin.clone(), message.clone());
-        let checked =
-            api.run(move |conn| wallets::check(conn, &origin, account_id, &unchecked, now)).await?;
-        checked?;
-        let chain = api.chains().iter().find(|chain| chain.chain_id == message.chain_id);
-        let chain = chain.ok_or(Refusal::UnknownChain)?;
-        let proof = proof::prove(api, chain, &message, &signed.message, signature).await?;
-        let limits = api.deposits().clone();
-        let most = limits.wallets_max_per_account;
-        let linked = api
-            .run(move |conn| wallets::link(conn, account_id, &message, proof, &limits, now))
-            .await?;
+        let account_id = call.principal.account_id;
+        let linked = linked(call.api, account_id, &signed.message, &signed.signature).await?;
         match linked {
-            Linked::New(row) => Answer::created(&document(api.chains(), &row)),
-            Linked::Before(row) => Answer::of(&document(api.chains(), &row)),
-            Linked::NonceUsed => Err(ProofError::NonceUsed.into()),
-            Linked::TooMany => Err(Refusal::TooManyWallets(most)),
+            (row, true) => Answer::created(&document(call.api.chains(), &row)),
+            (row, false) => Answer::of(&document(call.api.chains(), &row)),
         }
     })
     .await
+}
+
+/// Links the wallet that has signed a message, as [`create`] does.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub async fn link(
+    api: &Api,
+    account_id: AccountId,
+    message: &str,
+    signature: &str,
+) -> Result<Wallet, Cow<'static, str>> {
+    match linked(api, account_id, message, signature).await {
+        Ok((row, _)) => Ok(document(api.chains(), &row)),
+        Err(refusal) => Err(refusal.tell().message),
+    }
+}
+
+/// The wallet that has signed, linked now; whether it was not before.
+async fn linked(
+    api: &Api,
+    account_id: AccountId,
+    text: &str,
+    signature: &str,
+) -> Result<(WalletRow, bool), Refusal> {
+    let message = Message::parse(text)?;
+    let signature = proof::signature(signature)?;
+    let now = api.now();
+    let (origin, unchecked) = (api.origin.clone(), message.clone());
+    let checked =
+        api.run(move |conn| wallets::check(conn, &origin, account_id, &unchecked, now)).await?;
+    checked?;
+    let chain = api.chains().iter().find(|chain| chain.chain_id == message.chain_id);
+    let chain = chain.ok_or(Refusal::UnknownChain)?;
+    let proof = proof::prove(api, chain, &message, text, signature).await?;
+    let limits = api.deposits().clone();
+    let most = limits.wallets_max_per_account;
+    let linked =
+        api.run(move |conn| wallets::link(conn, account_id, &message, proof, &limits, now)).await?;
+    match linked {
+        Linked::New(row) => Ok((row, true)),
+        Linked::Before(row) => Ok((row, false)),
+        Linked::NonceUsed => Err(ProofError::NonceUsed.into()),
+        Linked::TooMany => Err(Refusal::TooManyWallets(most)),
+    }
 }
 
 /// Lists wallets.

@@ -92,7 +92,7 @@ impl LimitColumns {
         }
     }
 
-    pub(super) fn read(&self) -> KeyLimits {
+    fn read(&self) -> KeyLimits {
         let count = |stored: Option<i64>| stored.map(|count| u32::try_from(count).unwrap_or(1));
         KeyLimits {
             // A list that does not read allows nothing rather than everything.
@@ -110,7 +110,9 @@ impl LimitColumns {
 }
 
 impl SpendingColumns {
-    pub(super) const fn read(&self) -> KeySpending {
+    /// As the rest of the crate carries it.
+    #[must_use]
+    pub const fn read(&self) -> KeySpending {
         let paused_until = match self.paused_until {
             Some(millis) => Some(UnixMillis::from_millis(millis)),
             None => None,

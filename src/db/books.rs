@@ -5,12 +5,14 @@
 //! statements. SQLite pays for parsing, so there it is one cached statement for each row. This
 //! file is the only place where the two differ.
 
+pub mod keys;
+
 use diesel::dsl::{delete, insert_into, update};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 
 use super::AnyConnection;
-use super::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
+use super::schema::{accounts, ledger_entries, reservations, usage_logs};
 use crate::domain::usage_record::UsageRecord;
 
 /// An account's balance as stored.
@@ -24,6 +26,8 @@ pub struct BalanceRow {
     pub available_nanousd: i64,
     /// Held nano-dollars.
     pub reserved_nanousd: i64,
+    /// Nano-dollars below which its owner wants to be told.
+    pub low_balance_nanousd: Option<i64>,
 }
 
 /// By how much a group changes one account.
@@ -137,8 +141,13 @@ impl From<&UsageRecord> for UsageRow {
 
 /// Locks the accounts' rows in the order of their ids and reads their balances.
 pub(crate) fn lock_balances(conn: &mut AnyConnection, ids: &[i64]) -> QueryResult<Vec<BalanceRow>> {
-    let columns =
-        (accounts::id, accounts::status, accounts::available_nanousd, accounts::reserved_nanousd);
+    let columns = (
+        accounts::id,
+        accounts::status,
+        accounts::available_nanousd,
+        accounts::reserved_nanousd,
+        accounts::low_balance_nanousd,
+    );
     match conn {
         AnyConnection::Postgres(conn) => accounts::table
             .filter(accounts::id.eq_any(ids))
@@ -149,17 +158,6 @@ pub(crate) fn lock_balances(conn: &mut AnyConnection, ids: &[i64]) -> QueryResul
         // BEGIN IMMEDIATE holds the whole file already.
         AnyConnection::Sqlite(conn) => {
             load_each(ids, |id| accounts::table.find(id).select(columns).first(conn).optional())
-        }
-    }
-}
-
-/// The keys among `ids` that have not been revoked.
-pub(crate) fn live_keys(conn: &mut AnyConnection, ids: &[i64]) -> QueryResult<Vec<i64>> {
-    let live = api_keys::table.filter(api_keys::revoked_at.is_null()).select(api_keys::id);
-    match conn {
-        AnyConnection::Postgres(conn) => live.filter(api_keys::id.eq_any(ids)).load(conn),
-        AnyConnection::Sqlite(conn) => {
-            load_each(ids, |id| live.filter(api_keys::id.eq(id)).first(conn).optional())
         }
     }
 }

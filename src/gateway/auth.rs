@@ -9,9 +9,11 @@ use crate::accounts::KeyRing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
+use crate::domain::clock::UnixMillis;
 
-/// How old the word of the database may be where a reservation asks it again anyway.
-pub const BEFORE_RESERVATION: Duration = Duration::from_hours(1);
+/// How old the word of the database may be where a reservation asks it again anyway: for whatever decides about money. The
+/// models and rates of a key that was limited on another node are as old as this at most.
+pub const BEFORE_RESERVATION: Duration = Duration::from_secs(5);
 /// And where nothing does.
 pub const ALONE: Duration = Duration::from_secs(1);
 
@@ -23,6 +25,7 @@ pub async fn identify(
     keys: &KeyRing,
     http: &HttpRequest,
     max_age: Duration,
+    now: UnixMillis,
 ) -> Result<KeyHolder, ApiError> {
     let key = presented_key(http.headers())?;
     let hash = key.hash();
@@ -32,9 +35,10 @@ pub async fn identify(
     };
     let mut holder = keys.holder(hash, max_age).await.map_err(unavailable)?;
     // A refusal from memory may be outdated; it is worth a fresh look.
-    if holder.as_ref().is_some_and(|holder| holder.is_revoked || holder.is_suspended)
-        && max_age > ALONE
-    {
+    let may_not = |holder: &KeyHolder| {
+        holder.is_revoked || holder.is_suspended || holder.limits.is_expired(now)
+    };
+    if holder.as_ref().is_some_and(may_not) && max_age > ALONE {
         holder = keys.holder(hash, ALONE).await.map_err(unavailable)?;
     }
     match holder {
@@ -42,10 +46,27 @@ pub async fn identify(
         Some(holder) if holder.is_revoked => {
             Err(ApiError::authentication("This API key has been revoked."))
         }
+        Some(holder) if holder.limits.is_expired(now) => {
+            Err(ApiError::authentication("This API key has expired."))
+        }
         Some(holder) if holder.is_suspended => {
             Err(ApiError::new(403, "permission_error", "This account is suspended."))
         }
         Some(holder) => Ok(holder),
+    }
+}
+
+/// Whether a key may ask for every one of these models, by their priced ids.
+///
+/// # Errors
+/// 403 that names the first one it may not.
+pub fn check_models(holder: &KeyHolder, model_ids: &[String]) -> Result<(), ApiError> {
+    match model_ids.iter().find(|id| !holder.limits.allows(id)) {
+        None => Ok(()),
+        Some(id) => {
+            let message = format!("This API key may not use the model {id}.");
+            Err(ApiError::new(403, "permission_error", message))
+        }
     }
 }
 

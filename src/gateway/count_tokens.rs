@@ -39,15 +39,17 @@ async fn count(
     payload: &mut Payload,
     gateway: &Gateway,
 ) -> Result<Reply, ApiError> {
-    let holder = auth::identify(&gateway.keys, http, auth::ALONE).await?;
+    let now = gateway.shared.clock.now();
+    let holder = auth::identify(&gateway.keys, http, auth::ALONE, now).await?;
     refuse_while_draining(gateway)?;
-    gateway.limits.count(holder.account_id)?;
-    let permit = gateway.limits.open(holder.account_id)?;
+    gateway.limits.count_of_key(&holder)?;
+    let permit = gateway.limits.open(&holder)?;
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
     let request = parse(&body)?;
     let quote = admission::quote(&request, gateway.settings(), now)?;
+    auth::check_models(&holder, &quote.model_ids)?;
     let upstreams = upstreams_for(gateway, &quote, now)?;
     let request = upstream_request(http, body, &request, &quote);
     let mut last = ApiError::bad_gateway();

@@ -1,16 +1,18 @@
-//! How much each account may ask: exchanges open at once, requests in a minute. Kept in memory,
+//! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept in memory,
 //! for this node.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::metrics::Metrics;
 
-/// Accounts remembered before those without a running exchange are forgotten.
+/// Accounts, and keys, remembered before those without a running exchange are forgotten.
 const CAPACITY: usize = 65_536;
 
 /// See the module.
@@ -25,11 +27,13 @@ pub struct AccountLimits {
 #[derive(Default)]
 struct State {
     open: usize,
-    accounts: HashMap<AccountId, Account>,
+    accounts: HashMap<AccountId, Use>,
+    /// Only of keys with limits of their own.
+    keys: HashMap<ApiKeyId, Use>,
 }
 
-/// A token bucket that holds a minute's requests, in millionths so that it fills smoothly.
-struct Account {
+/// What is going on, and a token bucket that holds a minute's requests, in millionths so that it fills smoothly.
+struct Use {
     open: usize,
     tokens_micro: u64,
     filled_at: Instant,
@@ -39,9 +43,11 @@ struct Account {
 pub struct Permit {
     limits: Arc<AccountLimits>,
     account_id: AccountId,
+    /// Where it counts against a limit of the key's own.
+    api_key_id: Option<ApiKeyId>,
 }
 
-/// What is left of an account's requests, for the rate-limit headers.
+/// What is left of an account's or a key's requests, for the rate-limit headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
     /// Requests in a minute.
@@ -73,65 +79,111 @@ impl AccountLimits {
     /// 429 with the seconds until the next may come.
     pub fn count(&self, account_id: AccountId) -> Result<Allowance, ApiError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = u64::from(self.per_minute).saturating_mul(MICRO);
-        let account = state.account(account_id, full);
-        account.fill(self.per_minute, full);
-        let Some(left) = account.tokens_micro.checked_sub(MICRO) else {
-            let missing = MICRO.saturating_sub(account.tokens_micro);
-            let per_second = u64::from(self.per_minute).saturating_mul(MICRO) / 60;
-            let wait = missing.checked_div(per_second).unwrap_or(59).saturating_add(1);
-            return Err(ApiError::rate_limit("Too many requests for this account.", wait));
+        let account = of(&mut state.accounts, account_id, self.per_minute);
+        account.fill(self.per_minute);
+        account.check(self.per_minute, "Too many requests for this account.")?;
+        Ok(account.take(self.per_minute))
+    }
+
+    /// Counts a request against the minute of a key, if it has a limit of its own, and of its account. What one of them
+    /// refuses is not counted against the other.
+    ///
+    /// # Errors
+    /// 429 with the seconds until the next may come.
+    pub fn count_of_key(&self, holder: &KeyHolder) -> Result<Allowance, ApiError> {
+        let Some(of_key) = holder.limits.requests_per_minute else {
+            return self.count(holder.account_id);
         };
-        account.tokens_micro = left;
-        let missing = full.saturating_sub(left);
-        let full_in_secs = missing.saturating_mul(60).checked_div(full).unwrap_or(0);
-        Ok(Allowance { limit: self.per_minute, remaining: left / MICRO, full_in_secs })
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { accounts, keys, .. } = &mut *state;
+        let account = of(accounts, holder.account_id, self.per_minute);
+        let key = of(keys, holder.api_key_id, of_key);
+        account.fill(self.per_minute);
+        key.fill(of_key);
+        key.check(of_key, "Too many requests for this API key.")?;
+        account.check(self.per_minute, "Too many requests for this account.")?;
+        let (whole, own) = (account.take(self.per_minute), key.take(of_key));
+        Ok(if own.remaining < whole.remaining { own } else { whole })
     }
 
     /// Makes room for an exchange.
     ///
     /// # Errors
-    /// 429 for the account's own limit, 529 for the node's.
-    pub fn open(self: &Arc<Self>, account_id: AccountId) -> Result<Permit, ApiError> {
+    /// 429 for the limit of the key or its account, 529 for the node's.
+    pub fn open(self: &Arc<Self>, holder: &KeyHolder) -> Result<Permit, ApiError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.open >= self.max_open {
             let message = "All places are taken. Please try again.";
             return Err(ApiError::new(529, "overloaded_error", message));
         }
-        let full = u64::from(self.per_minute).saturating_mul(MICRO);
-        let account = state.account(account_id, full);
+        let State { open, accounts, keys } = &mut *state;
+        let account = of(accounts, holder.account_id, self.per_minute);
         if account.open >= self.max_open_per_account {
             let message = "This account has too many requests open at once.";
             return Err(ApiError::rate_limit(message, 1));
         }
-        account.open = account.open.saturating_add(1);
-        state.open = state.open.saturating_add(1);
-        self.metrics.open_exchanges.inc();
-        Ok(Permit { limits: Arc::clone(self), account_id })
-    }
-}
-
-impl State {
-    fn account(&mut self, id: AccountId, full: u64) -> &mut Account {
-        if self.accounts.len() >= CAPACITY {
-            self.accounts.retain(|_, account| account.open > 0);
+        let mut api_key_id = None;
+        if let Some(most) = holder.limits.max_streams {
+            let per_minute = holder.limits.requests_per_minute.unwrap_or(self.per_minute);
+            let key = of(keys, holder.api_key_id, per_minute);
+            if key.open >= usize::try_from(most).unwrap_or(usize::MAX) {
+                let message = "This API key has too many requests open at once.";
+                return Err(ApiError::rate_limit(message, 1));
+            }
+            key.open = key.open.saturating_add(1);
+            api_key_id = Some(holder.api_key_id);
         }
-        self.accounts.entry(id).or_insert_with(|| Account {
-            open: 0,
-            tokens_micro: full,
-            filled_at: Instant::now(),
-        })
+        account.open = account.open.saturating_add(1);
+        *open = open.saturating_add(1);
+        self.metrics.open_exchanges.inc();
+        Ok(Permit { limits: Arc::clone(self), account_id: holder.account_id, api_key_id })
     }
 }
 
-impl Account {
-    fn fill(&mut self, per_minute: u32, full: u64) {
+/// What somebody has in use; whoever is seen for the first time has a whole minute's requests.
+fn of<Id: Eq + Hash>(uses: &mut HashMap<Id, Use>, id: Id, per_minute: u32) -> &mut Use {
+    if uses.len() >= CAPACITY {
+        uses.retain(|_, one| one.open > 0);
+    }
+    uses.entry(id).or_insert_with(|| Use {
+        open: 0,
+        tokens_micro: full(per_minute),
+        filled_at: Instant::now(),
+    })
+}
+
+fn full(per_minute: u32) -> u64 {
+    u64::from(per_minute).saturating_mul(MICRO)
+}
+
+impl Use {
+    fn fill(&mut self, per_minute: u32) {
         let now = Instant::now();
         let micros = now.duration_since(self.filled_at).as_micros();
         let micros = u64::try_from(micros).unwrap_or(u64::MAX);
         let more = micros.saturating_mul(u64::from(per_minute)) / 60;
-        self.tokens_micro = self.tokens_micro.saturating_add(more).min(full);
+        self.tokens_micro = self.tokens_micro.saturating_add(more).min(full(per_minute));
         self.filled_at = now;
+    }
+
+    /// Whether a request is left.
+    fn check(&self, per_minute: u32, message: &'static str) -> Result<(), ApiError> {
+        if self.tokens_micro >= MICRO {
+            return Ok(());
+        }
+        let missing = MICRO.saturating_sub(self.tokens_micro);
+        // Micro-tokens come at `per_minute` in 60 microseconds, that is `per_minute` millions in 60 seconds.
+        let wait = missing.saturating_mul(60).checked_div(full(per_minute)).unwrap_or(59);
+        Err(ApiError::rate_limit(message, wait.saturating_add(1)))
+    }
+
+    /// Takes a request that is left.
+    fn take(&mut self, per_minute: u32) -> Allowance {
+        self.tokens_micro = self.tokens_micro.saturating_sub(MICRO);
+        let full = full(per_minute);
+        let missing = full.saturating_sub(self.tokens_micro);
+        let full_in_secs = missing.saturating_mul(60).checked_div(full).unwrap_or(0);
+        Allowance { limit: per_minute, remaining: self.tokens_micro / MICRO, full_in_secs }
     }
 }
 
@@ -141,6 +193,9 @@ impl Drop for Permit {
         state.open = state.open.saturating_sub(1);
         if let Some(account) = state.accounts.get_mut(&self.account_id) {
             account.open = account.open.saturating_sub(1);
+        }
+        if let Some(key) = self.api_key_id.and_then(|id| state.keys.get_mut(&id)) {
+            key.open = key.open.saturating_sub(1);
         }
         self.limits.metrics.open_exchanges.dec();
     }

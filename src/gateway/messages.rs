@@ -49,10 +49,11 @@ async fn begin(
     gateway: &Gateway,
     id: &RequestId,
 ) -> Result<(Reply, Allowance), ApiError> {
-    let holder = auth::identify(&gateway.keys, http, auth::BEFORE_RESERVATION).await?;
+    let now = gateway.shared.clock.now();
+    let holder = auth::identify(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     refuse_while_draining(gateway)?;
-    let allowance = gateway.limits.count(holder.account_id)?;
-    let permit = gateway.limits.open(holder.account_id)?;
+    let allowance = gateway.limits.count_of_key(&holder)?;
+    let permit = gateway.limits.open(&holder)?;
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
@@ -61,6 +62,7 @@ async fn begin(
         return Err(ApiError::invalid_request("max_tokens: Field required"));
     }
     let quote = admission::quote(&request, gateway.settings(), now)?;
+    auth::check_models(&holder, &quote.model_ids)?;
     let amount = quote.amount(quote.reserved_output).map_err(|_| {
         ApiError::invalid_request("max_tokens: the request could cost more than any balance")
     })?;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Gateway, auth, request_id, respond};
+use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::price_list::Model;
@@ -33,10 +34,11 @@ pub(super) async fn list(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    let document = match auth::identify(&gateway.keys, &http, auth::ALONE).await {
-        Ok(_) => query
+    let now = gateway.shared.clock.now();
+    let document = match auth::identify(&gateway.keys, &http, auth::ALONE, now).await {
+        Ok(holder) => query
             .map_err(|_| ApiError::invalid_request("limit: Input should be a valid integer"))
-            .and_then(|page| page_of(&gateway, &page)),
+            .and_then(|page| page_of(&gateway, &holder, &page, now)),
         Err(error) => Err(error),
     };
     match document {
@@ -56,11 +58,13 @@ pub(super) async fn show(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    if let Err(error) = auth::identify(&gateway.keys, &http, auth::ALONE).await {
-        return respond::unread(respond::error(&http, &id, &error), payload);
-    }
     let now = gateway.shared.clock.now();
-    let model = gateway.settings().prices.find(&name).filter(|model| is_sold(&gateway, model, now));
+    let holder = match auth::identify(&gateway.keys, &http, auth::ALONE, now).await {
+        Ok(holder) => holder,
+        Err(error) => return respond::unread(respond::error(&http, &id, &error), payload),
+    };
+    let model = gateway.settings().prices.find(&name);
+    let model = model.filter(|model| is_offered(&gateway, &holder, model, now));
     let Some(model) = model else {
         let name: String = name.chars().take(100).collect();
         let error = ApiError::not_found(format!("model: {name}"));
@@ -69,14 +73,19 @@ pub(super) async fn show(
     respond::unread(respond::json(&http, &id, &document(model)), payload)
 }
 
-fn page_of(gateway: &Gateway, page: &Page) -> Result<Value, ApiError> {
+fn page_of(
+    gateway: &Gateway,
+    holder: &KeyHolder,
+    page: &Page,
+    now: UnixMillis,
+) -> Result<Value, ApiError> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(ApiError::invalid_request("limit: Input should be from 1 to 1000"));
     }
-    let now = gateway.shared.clock.now();
-    let all = gateway.settings().prices.models().filter(|model| is_sold(gateway, model, now));
-    let mut models: Vec<&Model> = all.map(AsRef::as_ref).collect();
+    let all = gateway.settings().prices.models();
+    let offered = all.filter(|model| is_offered(gateway, holder, model, now));
+    let mut models: Vec<&Model> = offered.map(AsRef::as_ref).collect();
     let position = |name: &str| models.iter().position(|model| model.id.as_str() == name);
     let has_more = if let Some(at) = page.after_id.as_deref().and_then(position) {
         models.drain(..=at);
@@ -98,9 +107,10 @@ fn page_of(gateway: &Gateway, page: &Page) -> Result<Value, ApiError> {
     }))
 }
 
-/// Priced today, and served by some upstream.
-fn is_sold(gateway: &Gateway, model: &Model, now: UnixMillis) -> bool {
-    model.rates_at(now).is_some()
+/// Priced today, served by some upstream, and not beyond what the key may ask for.
+fn is_offered(gateway: &Gateway, holder: &KeyHolder, model: &Model, now: UnixMillis) -> bool {
+    holder.limits.allows(model.id.as_str())
+        && model.rates_at(now).is_some()
         && gateway.upstreams.iter().any(|client| client.upstream.serves(model.id.as_str()))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::key_limits::Exhausted;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Ending, UsageRecord};
 
@@ -131,6 +132,10 @@ pub enum Outcome {
     },
     /// The key has been revoked.
     KeyRevoked,
+    /// The key's time is over.
+    KeyExpired,
+    /// A budget of the key does not cover it.
+    KeyBudget(Exhausted),
     /// The account has been suspended.
     AccountSuspended,
     /// There is no such account.
@@ -189,11 +194,25 @@ impl Command {
         }
     }
 
-    pub(super) fn reserving_key(&self) -> Option<i64> {
+    /// The key whose books the command may change, where the command names it.
+    pub(super) fn key_id(&self) -> Option<i64> {
         match self {
-            Self::Reserve { record, .. } => Some(record.api_key_id.0),
+            Self::Reserve { record, .. } | Self::Post { record } => Some(record.api_key_id.0),
             _ => None,
         }
+    }
+
+    /// The exchange whose reservation names the key whose books the command may change.
+    pub(super) fn key_is_of(&self) -> Option<&str> {
+        match self {
+            Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Whether the command asks for money to be held.
+    pub(super) const fn is_hold(&self) -> bool {
+        matches!(self, Self::Reserve { .. } | Self::Extend { .. })
     }
 
     pub(super) fn credit_reference(&self) -> Option<(EntryKind, &str)> {

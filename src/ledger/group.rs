@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::LedgerError;
 use super::command::{Command, EntryKind, Outcome};
+use super::keys::{Keys, PausedKey};
+use super::notices::Crossing;
+use crate::db::books::keys::KeySpent;
 use crate::db::books::{BalanceChange, BalanceRow, EntryRow, ReservationRow, UsageRow};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
@@ -14,7 +17,7 @@ use crate::domain::usage_record::{Ending, UsageRecord};
 pub(super) struct Group {
     now: UnixMillis,
     accounts: BTreeMap<i64, Account>,
-    live_keys: HashSet<i64>,
+    keys: Keys,
     reservations: BTreeMap<String, Reservation>,
     usage: HashMap<String, Settled>,
     entries: HashSet<(EntryKind, String)>,
@@ -29,6 +32,7 @@ struct Account {
     stored_reserved: NanoUsd,
     available: NanoUsd,
     reserved: NanoUsd,
+    low_balance: Option<NanoUsd>,
 }
 
 /// A reservation before and after the group; `None` where there is none.
@@ -62,7 +66,7 @@ impl Group {
         Self {
             now,
             accounts: BTreeMap::new(),
-            live_keys: HashSet::new(),
+            keys: Keys::default(),
             reservations: BTreeMap::new(),
             usage: HashMap::new(),
             entries: HashSet::new(),
@@ -82,19 +86,25 @@ impl Group {
                 stored_reserved: reserved,
                 available,
                 reserved,
+                low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
             };
             (row.id, account)
         }));
-    }
-
-    pub(super) fn set_live_keys(&mut self, ids: Vec<i64>) {
-        self.live_keys.extend(ids);
     }
 
     pub(super) fn set_reservations(&mut self, rows: Vec<ReservationRow>) {
         self.reservations.extend(rows.into_iter().map(|row| {
             (row.id.clone(), Reservation { stored: Some(row.clone()), current: Some(row) })
         }));
+    }
+
+    pub(super) const fn keys_mut(&mut self) -> &mut Keys {
+        &mut self.keys
+    }
+
+    /// The key of an open reservation.
+    pub(super) fn key_of(&self, id: &str) -> Option<i64> {
+        self.open(id).map(|row| row.api_key_id)
     }
 
     pub(super) fn has_reservation(&self, id: &str) -> bool {
@@ -141,8 +151,9 @@ impl Group {
         if self.open(id).is_some() {
             return Ok(Outcome::Reserved);
         }
-        if !self.live_keys.contains(&record.api_key_id.0) {
-            return Ok(Outcome::KeyRevoked);
+        let key_id = record.api_key_id.0;
+        if let Some(refusal) = self.keys.refusal(key_id, self.now) {
+            return Ok(refusal);
         }
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
             return Ok(Outcome::NoAccount);
@@ -153,7 +164,11 @@ impl Group {
         if account.available < amount || account.available.is_negative() {
             return Ok(Outcome::Insufficient { available: account.available });
         }
+        if let Some(exhausted) = self.keys.exhausted(key_id, amount, amount, self.now)? {
+            return Ok(Outcome::KeyBudget(exhausted));
+        }
         account.hold(amount)?;
+        self.keys.hold(key_id, amount)?;
         let row = ReservationRow {
             id: id.to_owned(),
             account_id: record.account_id.0,
@@ -185,7 +200,12 @@ impl Group {
         if account.available < more {
             return Ok(Outcome::Insufficient { available: account.available });
         }
+        let key_id = row.api_key_id;
+        if let Some(exhausted) = self.keys.exhausted(key_id, more, amount, self.now)? {
+            return Ok(Outcome::KeyBudget(exhausted));
+        }
         account.hold(more)?;
+        self.keys.hold(key_id, more)?;
         row.amount_nanousd = amount.as_nanos();
         Ok(Outcome::Extended)
     }
@@ -216,6 +236,8 @@ impl Group {
         let Some(row) = slot.current.take() else { return Ok(Outcome::NotOpen) };
         account.release(NanoUsd::from_nanos(row.amount_nanousd))?;
         account.available = account.available.minus(record.cost)?;
+        self.keys.release(row.api_key_id, NanoUsd::from_nanos(row.amount_nanousd))?;
+        self.keys.charge(record.api_key_id.0, record.cost, self.now)?;
         if record.cost > NanoUsd::ZERO {
             self.new_entries.push(usage_entry(record, self.now)?);
         }
@@ -240,7 +262,9 @@ impl Group {
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
             return Ok(Outcome::NoAccount);
         };
-        account.available = account.available.minus(record.cost.minus(settled.cost)?)?;
+        let more = record.cost.minus(settled.cost)?;
+        account.available = account.available.minus(more)?;
+        self.keys.charge(record.api_key_id.0, more, self.now)?;
         *settled = Settled { cost: record.cost, is_recovered: false };
         let entry = usage_entry(record, self.now)?;
         self.raised.push(Raised { usage: UsageRow::from(record), entry });
@@ -315,6 +339,28 @@ impl Group {
         changes
             .filter(|change| change.available_nanousd != 0 || change.reserved_nanousd != 0)
             .collect()
+    }
+
+    pub(super) fn key_changes(&self) -> Vec<KeySpent> {
+        self.keys.changes()
+    }
+
+    pub(super) fn paused_keys(&self) -> Vec<PausedKey> {
+        self.keys.paused()
+    }
+
+    /// The accounts that this group has brought below what their owners want to be told of.
+    pub(super) fn crossings(&self) -> Result<Vec<Crossing>, LedgerError> {
+        let mut crossings = Vec::new();
+        for (id, account) in &self.accounts {
+            let Some(threshold) = account.low_balance else { continue };
+            let before = account.stored_available.plus(account.stored_reserved)?;
+            let balance = account.available.plus(account.reserved)?;
+            if before >= threshold && balance < threshold {
+                crossings.push(Crossing { account_id: AccountId(*id), balance, threshold });
+            }
+        }
+        Ok(crossings)
     }
 
     pub(super) fn new_usage(&self) -> &[UsageRow] {

@@ -45,7 +45,7 @@ struct Count {
 
 /// The rules, each a query for what breaks it, in SQL that both databases speak. Grouped first
 /// and joined then, so that each table is read once.
-const RULES: [&str; 8] = [
+const RULES: [&str; 9] = [
     "SELECT 'entries = available + reserved' AS rule, a.public_id AS subject,
             CAST(COALESCE(e.total, 0) AS BIGINT) AS expected,
             a.available_nanousd + a.reserved_nanousd AS found
@@ -70,6 +70,13 @@ const RULES: [&str; 8] = [
      FROM ledger_entries e
      LEFT JOIN usage_logs u ON u.id = e.reference
      WHERE e.kind = 'usage' AND u.id IS NULL",
+    // Rows that the purge has removed are still spent.
+    "SELECT 'spent by key >= its usage rows' AS rule, k.public_id AS subject,
+            CAST(u.total AS BIGINT) AS expected, k.spent_nanousd AS found
+     FROM api_keys k
+     JOIN (SELECT api_key_id, SUM(cost_nanousd) AS total
+           FROM usage_logs GROUP BY api_key_id) u ON u.api_key_id = k.id
+     WHERE k.spent_nanousd < u.total",
     // A deposit that stands credited has its entry; one that was credited and stands otherwise has that undone.
     "SELECT 'credited deposit = deposit entry' AS rule, d.public_id AS subject,
             CASE WHEN d.state = 'credited' THEN d.value_nanousd ELSE 0 END AS expected,

@@ -1,10 +1,13 @@
 //! What each mail says: one template in plain text for each occasion, whose first line is the subject and whose
 //! paragraphs make both forms of the mail. A paragraph that is nothing but one of our own links becomes a link.
 
+mod text;
+
 use std::time::Duration;
 
 use askama::Template;
 
+use self::text::Text;
 use super::Letterhead;
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::{AccountClosing, BudgetPeriod, KeyPaused, LowBalance, TotpChanged};
@@ -42,44 +45,6 @@ pub struct Written {
     pub plain: String,
     /// In HTML, which loads nothing.
     pub html: String,
-}
-
-/// The text of each occasion.
-#[derive(Template)]
-enum Text<'a> {
-    #[template(path = "mail_sign_up.txt", whitespace = "preserve")]
-    SignUp { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_sign_up_known.txt", whitespace = "preserve")]
-    SignUpKnown { head: &'a Letterhead, log_in: &'a str, reset: &'a str },
-    #[template(path = "mail_reset_password.txt", whitespace = "preserve")]
-    ResetPassword { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_change_email.txt", whitespace = "preserve")]
-    ChangeEmail { head: &'a Letterhead, link: &'a str, valid: &'a str },
-    #[template(path = "mail_email_changed.txt", whitespace = "preserve")]
-    EmailChanged { head: &'a Letterhead },
-    #[template(path = "mail_password_changed.txt", whitespace = "preserve")]
-    PasswordChanged { head: &'a Letterhead, reset: &'a str },
-    #[template(path = "mail_totp_changed.txt", whitespace = "preserve")]
-    TotpChanged { head: &'a Letterhead, is_enabled: bool, reset: &'a str },
-    #[template(path = "mail_low_balance.txt", whitespace = "preserve")]
-    LowBalance {
-        head: &'a Letterhead,
-        balance_usd: &'a str,
-        threshold_usd: &'a str,
-        link: &'a str,
-        preferences: &'a str,
-    },
-    #[template(path = "mail_key_paused.txt", whitespace = "preserve")]
-    KeyPaused {
-        head: &'a Letterhead,
-        key_name: &'a str,
-        is_month: bool,
-        budget_usd: &'a str,
-        link: &'a str,
-        preferences: &'a str,
-    },
-    #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
-    AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
 }
 
 #[derive(Template)]
@@ -187,5 +152,4 @@ fn span(span: Duration) -> String {
 }
 
 #[cfg(test)]
-#[path = "letter_tests.rs"]
 mod tests;

@@ -18,10 +18,12 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Every file but the theme, which is made of the settings.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 6] = [
     ("site.css", CSS, include_str!("assets/site.css")),
     ("time.js", JAVASCRIPT, include_str!("assets/time.js")),
     ("copy.js", JAVASCRIPT, include_str!("assets/copy.js")),
+    ("wallet.js", JAVASCRIPT, include_str!("assets/wallet.js")),
+    ("progress.js", JAVASCRIPT, include_str!("assets/progress.js")),
     ("mark.svg", SVG, include_str!("assets/mark.svg")),
 ];
 

@@ -97,8 +97,8 @@ pub(super) struct Chart {
 pub(super) struct Key {
     /// As the points have it.
     pub(super) name: String,
-    /// Number of its colour.
-    pub(super) colour: usize,
+    /// Class of its colour.
+    pub(super) class: &'static str,
 }
 
 /// A line across.
@@ -121,8 +121,8 @@ pub(super) struct Bar {
     pub(super) width: Place,
     /// Height, always more than nothing.
     pub(super) height: Place,
-    /// Number of the colour.
-    pub(super) colour: usize,
+    /// Class of its colour.
+    pub(super) class: &'static str,
     /// What a pointer is told.
     pub(super) text: String,
 }
@@ -179,7 +179,7 @@ impl Chart {
             Tick { y: Place(level(value, top)), text: unit.tick(value, step) }
         });
         let legend = table.names.iter().enumerate();
-        let legend = legend.map(|(index, name)| Key { name: name.clone(), colour: index });
+        let legend = legend.map(|(place, name)| Key { name: name.clone(), class: class(place) });
         let total = unit.exact(sum(&sums));
         let last = first.plus(length.saturating_sub(1));
         Self {
@@ -274,23 +274,23 @@ fn bars(table: &Table, unit: Unit, top: i64) -> Vec<Bar> {
     for (index, (day, values)) in table.days.iter().enumerate() {
         let (left, breadth) = table.slot(index);
         let gap = breadth / 5;
-        let bar = |name: &str, value, colour, y: Tenths, height| Bar {
+        let bar = |name: &str, value, place, y: Tenths, height| Bar {
             x: Place(left.saturating_add(gap / 2)),
             y: Place(y),
             width: Place(breadth.saturating_sub(gap).max(1)),
             height: Place(height),
-            colour,
+            class: class(place),
             text: format!("{day}, {name}: {}", unit.exact(value)),
         };
         let (mut below, mut lower) = (0_i64, level(0, top));
         let mut drawn = 0;
-        for (colour, (name, value)) in table.names.iter().zip(values).enumerate() {
+        for (place, (name, value)) in table.names.iter().zip(values).enumerate() {
             below = below.saturating_add(*value);
             let upper = level(below, top);
             // What is too low to be seen is in the table, and its height is in the next one's.
             if *value > 0 && upper < lower {
                 let height = lower.saturating_sub(upper);
-                bars.push(bar(name, *value, colour, upper, height));
+                bars.push(bar(name, *value, place, upper, height));
                 (lower, drawn) = (upper, height.saturating_add(drawn));
             }
         }
@@ -325,6 +325,12 @@ fn rows(table: &Table, unit: Unit) -> Vec<Row> {
         total: unit.exact(sum(values)),
     };
     used.map(row).collect()
+}
+
+/// The class of the series in that place.
+fn class(place: usize) -> &'static str {
+    let classes = ["series-1", "series-2", "series-3", "series-4", "series-5", "series-6"];
+    classes.get(place).copied().unwrap_or("series-rest")
 }
 
 /// The least of 1, 2, 5, 10, 20, 50, … that takes at most [`STEPS_MAX`] steps to `most`.

@@ -50,7 +50,9 @@ mod tests {
     fn what_was_chosen_stays_chosen_even_if_it_is_not_offered_any_more() {
         let offered = || ["a", "b"].map(str::to_owned);
         let shown = |list: Vec<Choice>| {
-            let mark = |choice: &Choice| format!("{}{}", choice.value, if choice.is_chosen { "!" } else { "" });
+            let mark = |choice: &Choice| {
+                format!("{}{}", choice.value, if choice.is_chosen { "!" } else { "" })
+            };
             list.iter().map(mark).collect::<Vec<_>>().join(" ")
         };
         let pairs = || offered().map(|value| (value.clone(), value));

@@ -21,7 +21,6 @@ use crate::db::deposits as rows;
 use crate::db::{AnyConnection, chains, wallets};
 use crate::deposits::claims::{self, Submitted};
 use crate::deposits::{DepositError, addresses};
-use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, TxHash};
 use crate::domain::ids::AccountId;
 use offer::Offer;
@@ -113,7 +112,11 @@ async fn list_page(
         tx_hash,
         refusal,
         next: found.deposits.last().filter(|_| found.has_more).map(|last| last.id.clone()),
-        deposits: found.deposits.iter().map(|deposit| Stand::of_deposit(deposit, configured)).collect(),
+        deposits: found
+            .deposits
+            .iter()
+            .map(|deposit| Stand::of_deposit(deposit, configured))
+            .collect(),
         claims: found.claims.iter().map(|claim| Stand::of_claim(claim, configured)).collect(),
     })
 }
@@ -160,7 +163,7 @@ fn find(
 /// `POST /deposits`: a hash to follow.
 pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (chain, written) = (fields.word("chain").to_owned(), fields.word("tx_hash").to_owned());
         let refused = match submit(&site, account_id, &chain, &written).await? {
@@ -186,7 +189,9 @@ async fn submit(
     };
     let tx_hash: TxHash = match tx_hash.parse() {
         Ok(tx_hash) => tx_hash,
-        Err(error) => return Ok(Err(format!("This is not the hash of a transaction: it {error}."))),
+        Err(error) => {
+            return Ok(Err(format!("This is not the hash of a transaction: it {error}.")));
+        }
     };
     let (chain_id, limits, now) = (chain.chain_id, settings.deposits.clone(), site.now());
     let (open, recent) = (limits.open_claims_max_per_account, limits.claims_per_hour_per_account);

@@ -6,6 +6,7 @@ use askama::Template;
 use super::layout::Frame;
 use crate::accounts::PeopleError;
 use crate::db::DbError;
+use crate::deposits::DepositError;
 use crate::domain::api_error::ApiError;
 
 /// Why there is no page.
@@ -137,6 +138,13 @@ impl Fault {
 impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
         tracing::error!(error = %error, "a page cannot be made");
+        Self::Unavailable
+    }
+}
+
+impl From<DepositError> for Fault {
+    fn from(error: DepositError) -> Self {
+        tracing::error!(error = %error, "a page of deposits cannot be made");
         Self::Unavailable
     }
 }

@@ -18,7 +18,6 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::key_limits::KeyState;
 use crate::domain::mail::BudgetPeriod;
-use crate::domain::money::NanoUsd;
 use form::KeyForm;
 
 #[derive(Template)]
@@ -137,7 +136,7 @@ async fn list_page(
 /// `POST /keys`
 pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let form = KeyForm::sent(&fields, &site.settings().prices);
         let limits = match form.limits() {
@@ -183,7 +182,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// `POST /keys/{id}`
 pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         let prices = site.settings().prices.clone();
@@ -217,7 +216,7 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
 /// `POST /keys/{id}/revoke`
 pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         if !fields.has("sure") {
@@ -227,11 +226,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
             return visit.page_again(&page);
         }
         let (id, now) = (row.public_id, site.now());
-        let revoked = site.attempt(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
-        let revoked = revoked.map_err(|error| match told(error) {
-            Ok(_) => Fault::NotFound,
-            Err(fault) => fault,
-        })?;
+        let revoked = site.run(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
         site.parts.api.keys.forget(ApiKeyId(revoked.id));
         visit.see_other("/keys", Some(Note::KeyRevoked))
     })
@@ -242,11 +237,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
 async fn find(site: &Site, visit: &Visit<'_>) -> Result<ApiKeyRow, Fault> {
     let account_id = visit.person()?.account_id();
     let id = visit.part("id").to_owned();
-    let found = site.attempt(move |conn| keys::show(conn, account_id, &id)).await?;
-    found.map_err(|error| match told(error) {
-        Ok(_) => Fault::NotFound,
-        Err(fault) => fault,
-    })
+    site.run(move |conn| keys::show(conn, account_id, &id)).await
 }
 
 fn key_page(
@@ -261,12 +252,21 @@ fn key_page(
     KeyPage { frame, key, form, refusal, revoke_refusal: None }
 }
 
+/// Where there is no form to say it on.
+impl From<KeyError> for Fault {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Db(error) => error.into(),
+            KeyError::Random(_) => Self::Unavailable,
+            _ => Self::NotFound,
+        }
+    }
+}
+
 /// What a refusal says on its form; a fault where nobody can mend it there.
 fn told(error: KeyError) -> Result<String, Fault> {
     match error {
-        KeyError::Db(error) => Err(error.into()),
-        KeyError::Random(_) => Err(Fault::Unavailable),
-        KeyError::NotFound => Err(Fault::NotFound),
+        KeyError::Db(_) | KeyError::Random(_) | KeyError::NotFound => Err(error.into()),
         other => {
             let words = other.to_string();
             let mut letters = words.chars();

@@ -70,9 +70,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             "" => None,
             number => Some(number.parse::<i64>().map_err(|_| Fault::NotFound)?),
         };
-        let page = site
-            .run(move |conn| statement::page(conn, account_id, None, before, PAGE))
-            .await?;
+        let page =
+            site.run(move |conn| statement::page(conn, account_id, None, before, PAGE)).await?;
         visit.page(&LedgerPage {
             frame: visit.frame("Ledger"),
             next: page.entries.last().filter(|_| page.has_more).map(|last| last.id),
@@ -91,7 +90,9 @@ mod tests {
     fn an_entry_leads_to_what_it_is_about() {
         assert_eq!(link("dep_0123").as_deref(), Some("/deposits/dep_0123"));
         assert_eq!(link("req_0123").as_deref(), Some("/usage/req_0123"));
-        for other in ["", "dep", "refund_1", "dep_../..", "req_\" onclick=\"", "javascript:alert(1)"] {
+        for other in
+            ["", "dep", "refund_1", "dep_../..", "req_\" onclick=\"", "javascript:alert(1)"]
+        {
             assert_eq!(link(other), None, "{other}");
         }
     }

@@ -16,10 +16,14 @@ pub(super) enum Note {
     PreferencesKept,
     ClosingUndone,
     Closed,
+    KeyChanged,
+    KeyRevoked,
+    WalletLinked,
+    WalletUnlinked,
 }
 
 /// Each with its word and its sentence.
-const NOTES: [(Note, &str, &str); 12] = [
+const NOTES: [(Note, &str, &str); 16] = [
     (Note::LoggedOut, "logged-out", "You are logged out."),
     (Note::LoggedOutEverywhere, "logged-out-everywhere", "You are logged out on every device."),
     (Note::Welcome, "welcome", "Your account is open. Make a key and top it up to begin."),
@@ -47,6 +51,18 @@ const NOTES: [(Note, &str, &str); 12] = [
         Note::Closed,
         "closed",
         "Your account is closed. Until it is erased, logging in lets you undo that.",
+    ),
+    (
+        Note::KeyChanged,
+        "key-changed",
+        "The key is changed. Its limits count from the next request on.",
+    ),
+    (Note::KeyRevoked, "key-revoked", "The key is revoked. It is refused from now on."),
+    (Note::WalletLinked, "wallet-linked", "The wallet is linked. What it pays is credited to you."),
+    (
+        Note::WalletUnlinked,
+        "wallet-unlinked",
+        "The wallet is unlinked. What it has paid stays yours.",
     ),
 ];
 

@@ -166,7 +166,9 @@ const fn words(ending: Ending) -> &'static str {
         Ending::E6 => "The upstream cut it short. What was delivered before is charged.",
         Ending::E7 => "The upstream fell silent. What was delivered before is charged.",
         Ending::E8 => "Your program left. What was delivered before is charged.",
-        Ending::E9 => "Your program left before the answer came, which the upstream charges all the same.",
+        Ending::E9 => {
+            "Your program left before the answer came, which the upstream charges all the same."
+        }
         Ending::E10 => "Complete, but the upstream did not report what it used.",
         Ending::E11 => "The service was stopped. What was delivered before is charged.",
         Ending::E12 => "The service failed. What was known to be delivered before is charged.",

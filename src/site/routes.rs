@@ -7,8 +7,8 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
 
 use super::fault::Fault;
 use super::{
-    Site, account, assets, docs, home, log_in, log_out, policies, preferences, reset, sign_up,
-    status, visit,
+    Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
+    policies, preferences, receipt, reset, sign_up, status, usage, visit, wallets,
 };
 use crate::gateway::{Gateway, respond};
 
@@ -24,6 +24,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(page("/docs/api", docs::reference))
         .configure(strangers)
         .configure(account)
+        .configure(dashboard)
         .default_service(web::route().to(unknown));
 }
 
@@ -54,6 +55,24 @@ fn account(config: &mut ServiceConfig) {
         .service(action("/account/sessions/end", account::sessions::end_all))
         .service(action("/account/sessions/{id}/end", account::sessions::end))
         .service(form("/preferences", preferences::show, preferences::send));
+}
+
+/// Usage, keys, and what is paid in.
+fn dashboard(config: &mut ServiceConfig) {
+    config
+        .service(page("/dashboard", dashboard::show))
+        .service(page("/usage", usage::show))
+        .service(page("/usage/{id}", receipt::show))
+        .service(form("/keys", keys::list, keys::create))
+        .service(form("/keys/{id}", keys::show, keys::change))
+        .service(action("/keys/{id}/revoke", keys::revoke))
+        .service(page("/wallets", wallets::list))
+        .service(action("/wallets/challenge", wallets::challenge))
+        .service(action("/wallets/link", wallets::link))
+        .service(action("/wallets/{id}/unlink", wallets::unlink))
+        .service(form("/deposits", deposits::list, deposits::claim))
+        .service(page("/deposits/{id}", deposits::show))
+        .service(page("/ledger", ledger::show));
 }
 
 /// A path with a page.

@@ -112,7 +112,8 @@ impl Wanted {
         let first = first.unwrap_or(last.plus(1_i64.saturating_sub(DAYS)));
         let days = last.days_since(first).saturating_add(1);
         if !(1..=DAYS_MAX).contains(&days) {
-            let words = format!("Choose a first day before the last one, and {DAYS_MAX} days at most.");
+            let words =
+                format!("Choose a first day before the last one, and {DAYS_MAX} days at most.");
             return (wanted, Some(words));
         }
         (wanted.first, wanted.last) = (first, last);
@@ -173,9 +174,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             let filter = UsageFilter { api_key_id, ..filter };
             let page = usage::page(conn, &filter, before.as_deref(), PAGE)?;
             let series = usage::series(conn, account_id, days, by)?;
-            Ok::<_, DbError>(
-                page.zip(series).map(|(page, series)| Found { keys, page, series }),
-            )
+            Ok::<_, DbError>(page.zip(series).map(|(page, series)| Found { keys, page, series }))
         };
         let found = site.run(read).await?.ok_or(Fault::NotFound)?;
         visit.page(&page(&site, visit.frame("Usage"), wanted, refusal, (found, is_first)))
@@ -204,7 +203,12 @@ fn page(
         series: Choice::list(series, wanted.by()),
         cost: cost_chart(&found.series, span),
         tokens: token_chart(&found.series, span),
-        next: found.page.rows.last().filter(|_| found.page.has_more).map(|last| last.row.id.clone()),
+        next: found
+            .page
+            .rows
+            .last()
+            .filter(|_| found.page.has_more)
+            .map(|last| last.row.id.clone()),
         requests: found.page.rows.iter().map(Request::from).collect(),
         is_first,
         wanted,
@@ -262,7 +266,13 @@ mod tests {
         assert_eq!(days("from=&to=&by=key"), "2026-10-24 2026-11-22 key");
         assert_eq!(days("to=2026-11-01"), "2026-10-03 2026-11-01 model");
         assert_eq!(days("from=2026-11-22&to=2026-11-22&by=total"), "2026-11-22 2026-11-22 total");
-        for query in ["from=soon", "to=2026-13-01", "from=2026-11-23", "from=2020-01-01", "from=2026-11-02&to=2026-11-01"] {
+        for query in [
+            "from=soon",
+            "to=2026-13-01",
+            "from=2026-11-23",
+            "from=2020-01-01",
+            "from=2026-11-02&to=2026-11-01",
+        ] {
             let (days, refusal) = read(query);
             assert_eq!(days, "2026-10-24 2026-11-22 model", "{query}");
             assert!(refusal.is_some(), "{query}");

@@ -74,6 +74,16 @@ impl Visit<'_> {
         if session.closing_at.is_some() { Err(Fault::Closing) } else { Ok(session) }
     }
 
+    /// The same, where something of the account's is to change.
+    ///
+    /// # Errors
+    /// As [`Visit::person`], and [`Fault::Suspended`].
+    pub(super) fn actor(&self) -> Result<LiveSession, Fault> {
+        let session = self.person()?;
+        session.may_change()?;
+        Ok(session)
+    }
+
     /// The same, where an account that is being deleted has its pages too.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ pub(super) async fn challenge(
     site: Data<Site>,
 ) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
         let settings = site.settings();
@@ -131,7 +131,8 @@ pub(super) async fn challenge(
             })
             .await?;
         let Some(message) = challenged else {
-            let refusal = Some("You have asked for many messages within the hour. Wait a while.".to_owned());
+            let refusal =
+                Some("You have asked for many messages within the hour. Wait a while.".to_owned());
             let page = page(&site, visit, Written { chain, address, refusal }).await?;
             return visit.page_again(&page);
         };
@@ -153,15 +154,15 @@ pub(super) async fn link(
     (site, interface): (Data<Site>, Data<Api>),
 ) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
+        let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         // Forms end lines with two characters; what was signed has one.
         let message = fields.text("message").replace("\r\n", "\n");
         let signature = fields.word("signature");
         match api::link(&interface, account_id, &message, signature).await {
             Ok(_) => visit.see_other("/wallets", Some(Note::WalletLinked)),
-            Err(refusal) => {
-                let refusal = Some(refusal.tell().message.into_owned());
+            Err(words) => {
+                let refusal = Some(words.into_owned());
                 let page = page(&site, visit, Written { refusal, ..Written::default() }).await?;
                 visit.page_again(&page)
             }
@@ -173,11 +174,10 @@ pub(super) async fn link(
 /// `POST /wallets/{id}/unlink`
 pub(super) async fn unlink(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let (account_id, now) = (visit.person()?.account_id(), site.now());
+        let (account_id, now) = (visit.actor()?.account_id(), site.now());
         visit.form().await?;
         let id = visit.part("id").to_owned();
-        let is_ended =
-            site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;
+        let is_ended = site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;
         if !is_ended {
             return Err(Fault::NotFound);
         }

@@ -24,6 +24,8 @@ mod money;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod public;
@@ -31,6 +33,8 @@ mod public;
 mod refusals;
 #[cfg(test)]
 mod relay;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

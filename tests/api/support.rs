@@ -12,6 +12,7 @@ pub(crate) mod deposit_rows;
 pub(crate) mod deposits;
 pub(crate) mod kernel;
 pub(crate) mod mail;
+pub(crate) mod people;
 pub(crate) mod prices;
 pub(crate) mod process;
 pub(crate) mod rpc;

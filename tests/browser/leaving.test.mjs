@@ -6,16 +6,16 @@ import { refusal } from './sdk.mjs';
 
 test('preferences are kept', async ({ page, person }) => {
   await page.goto('/preferences');
-  await page.getByLabel(/low balance/i).fill('2.50');
-  const notices = page.getByLabel(/notices/i);
+  await page.getByLabel(/balance falls below/).fill('2.50');
+  const notices = page.getByLabel(/^Notices/);
   const wanted = !(await notices.isChecked());
   await notices.setChecked(wanted);
   await page.getByRole('button', { name: 'Save' }).click();
-  await expect(page.getByRole('status')).toBeVisible();
+  await expect(page.getByRole('status')).toContainText('saved');
   const kept = await person.ask(200, 'GET', '/api/v1/preferences');
   expect([Number(kept.low_balance_usd), kept.wants_notices]).toEqual([2.5, wanted]);
   await page.goto('/preferences');
-  await expect(page.getByLabel(/low balance/i)).toHaveValue(/^2\.50*$/);
+  await expect(page.getByLabel(/balance falls below/)).toHaveValue(/^2\.50*$/);
   await expect(notices).toBeChecked({ checked: wanted });
 });
 

@@ -75,7 +75,7 @@ export class Person {
 /** Fills in the form to log in, and sends it. */
 export async function logIn(page, { email, password }) {
   await page.goto('/log-in');
-  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('E-mail address').fill(email);
   await page.getByLabel('Password', { exact: true }).fill(password);
   await page.getByRole('button', { name: 'Log in' }).click();
 }

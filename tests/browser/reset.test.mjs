@@ -8,8 +8,9 @@ const NEW = 'a much better password';
 async function askFor(page, email) {
   await page.goto('/log-in');
   await page.getByRole('link', { name: /forgot/i }).click();
-  await page.getByLabel('E-mail').fill(email);
-  await page.getByRole('main').getByRole('button').click();
+  await page.getByLabel('E-mail address').fill(email);
+  await page.getByRole('button', { name: 'Send me a link' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Look into your mail');
 }
 
 test('a forgotten password is replaced by mail, and all sessions end', async ({ page }) => {
@@ -17,7 +18,8 @@ test('a forgotten password is replaced by mail, and all sessions end', async ({ 
   await askFor(page, person.email);
   await page.goto(await mailedLink(person.email, '/reset/confirm'));
   await page.getByLabel('New password').fill(NEW);
-  await page.getByRole('main').getByRole('button').click();
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await expect(page.getByRole('status')).toContainText('Your password is changed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   await page.context().clearCookies();
   await logIn(page, person);
@@ -45,10 +47,10 @@ test('a changed password ends the other sessions and not this one', async ({ pag
   await logIn(page, person);
   await expect(page).toHaveURL('/dashboard');
   await page.goto('/account/password');
-  await page.getByLabel('Current password').fill(person.password);
+  await page.getByLabel('Password so far').fill(person.password);
   await page.getByLabel('New password').fill(NEW);
-  await page.getByRole('main').getByRole('button', { name: /change/i }).click();
-  await expect(page.getByRole('status')).toBeVisible();
+  await page.getByRole('button', { name: 'Change it' }).click();
+  await expect(page.getByRole('status')).toContainText('Your password is changed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/dashboard');
@@ -57,13 +59,15 @@ test('a changed password ends the other sessions and not this one', async ({ pag
 test('a new address counts when its owner says so', async ({ page, person }) => {
   const { email } = stranger();
   await page.goto('/account/email');
-  await page.getByLabel('New e-mail').fill(email);
-  await page.getByLabel('Password').fill(person.password);
-  await page.getByRole('main').getByRole('button', { name: /change/i }).click();
+  await page.getByLabel('New e-mail address').fill(email);
+  await page.getByLabel('Your password').fill(person.password);
+  await page.getByRole('button', { name: 'Send the link' }).click();
+  await expect(page.getByRole('status')).toContainText('on its way');
   const before = await person.ask(200, 'GET', '/api/v1/account');
   expect(before.email).toBe(person.email);
   await page.goto(await mailedLink(email, '/email/confirm'));
-  await page.getByRole('main').getByRole('button').click();
+  await page.getByRole('button', { name: 'Use this address' }).click();
+  await expect(page.getByRole('status')).toContainText('changed');
   await page.context().clearCookies();
   await logIn(page, { ...person, email });
   await expect(page).toHaveURL('/dashboard');

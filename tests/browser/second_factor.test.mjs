@@ -7,19 +7,19 @@ import { Authenticator } from './totp.mjs';
 /** Sets up an authenticator in the pages; it and the recovery codes. */
 async function setUp(page) {
   await page.goto('/account/totp');
-  const start = page.getByRole('button', { name: 'Set up' });
-  if (await start.isVisible()) await start.click();
-  const secret = (await page.getByTestId('totp-secret').innerText()).replaceAll(/\s/g, '');
-  const uri = await readQr(page.getByRole('img', { name: /QR/ }));
+  await page.getByRole('button', { name: 'Set it up' }).click();
+  const secret = await page.locator('#secret').innerText();
+  const uri = await readQr(page.locator('svg.qr'));
   const authenticator = new Authenticator(secret);
-  await page.getByLabel('Code').fill(await authenticator.next());
-  await page.getByRole('button', { name: 'Turn on' }).click();
-  const codes = await page.getByTestId('recovery-codes').getByRole('listitem').allInnerTexts();
+  await page.getByLabel('Code that the app shows').fill(await authenticator.next());
+  await page.getByRole('button', { name: 'Turn it on' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Your recovery codes');
+  const codes = await page.locator('#codes li').allInnerTexts();
   return { authenticator, codes, secret, uri };
 }
 
 async function enter(page, code) {
-  await page.getByLabel('Code').fill(code);
+  await page.getByLabel('Six digits, or a recovery code').fill(code);
   await page.getByRole('button', { name: 'Log in' }).click();
 }
 
@@ -64,10 +64,12 @@ test('a recovery code replaces the authenticator, once', async ({ page, person }
 test('it is turned off by password and code', async ({ page, person }) => {
   const { authenticator } = await setUp(page);
   await page.goto('/account/totp');
-  const form = page.locator('form', { has: page.getByRole('button', { name: 'Turn off' }) });
-  await form.getByLabel('Password').fill(person.password);
-  await form.getByLabel('Code').fill(await authenticator.next());
-  await form.getByRole('button', { name: 'Turn off' }).click();
+  const off = page.getByRole('button', { name: 'Turn the second factor off' });
+  const form = page.locator('form', { has: off });
+  await form.getByLabel('Your password').fill(person.password);
+  await form.getByLabel(/^Code of the app/).fill(await authenticator.next());
+  await off.click();
+  await expect(page.getByRole('status')).toContainText('off');
   await page.context().clearCookies();
   await logIn(page, person);
   await expect(page).toHaveURL('/dashboard');

@@ -4,6 +4,7 @@
 use lettre::Message;
 use serde::de::DeserializeOwned;
 
+use crate::accounts::email_tokens::{self, Purpose};
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{AnyConnection, DbError, accounts};
@@ -88,14 +89,6 @@ pub(super) fn draft(
     })
 }
 
-/// What a token in a link opens.
-#[derive(Clone, Copy)]
-enum Purpose {
-    SignUp,
-    Reset,
-    Change,
-}
-
 /// What a token is made from.
 struct Link<'a> {
     settings: &'a Settings,
@@ -110,26 +103,8 @@ impl Link<'_> {
         purpose: Purpose,
         account_id: Option<AccountId>,
     ) -> Result<SecretToken, DbError> {
-        use crate::db::schema::email_tokens;
-        use diesel::prelude::*;
-        let token = SecretToken::random(crate::domain::secret_token::TokenKind::Mail)?;
-        let purpose = match purpose {
-            Purpose::SignUp => "sign_up",
-            Purpose::Reset => "reset",
-            Purpose::Change => "change",
-        };
-        diesel::insert_into(email_tokens::table)
-            .values((
-                email_tokens::token_hash.eq(token.hash().as_bytes().as_slice()),
-                email_tokens::purpose.eq(purpose),
-                email_tokens::account_id.eq(account_id.map(|id| id.0)),
-                email_tokens::email.eq(&self.row.recipient),
-                email_tokens::created_at.eq(self.now.as_millis()),
-                email_tokens::expires_at
-                    .eq(self.now.plus(self.settings.accounts.mail_link).as_millis()),
-            ))
-            .execute(conn)?;
-        Ok(token)
+        let (email, lifetime) = (self.row.recipient.as_str(), self.settings.accounts.mail_link);
+        email_tokens::issue(conn, purpose, (account_id, email), lifetime, self.now)
     }
 }
 

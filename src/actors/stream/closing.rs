@@ -84,8 +84,9 @@ impl Relay {
             ..
         } = self;
         let request_id = reservation.record.id.clone();
+        let not_covered = reservation.not_covered();
         let is_durable = reservation.post(ending, 200).await;
-        let error = end_error(ending, is_durable, &meter);
+        let error = end_error(ending, is_durable, &meter, not_covered);
         if let Some(outlet) = outlet {
             let is_held_sent = is_durable && (error.is_none() || meter.has_stop_reason());
             let held = if is_held_sent { held } else { VecDeque::new() };
@@ -120,7 +121,12 @@ impl Relay {
 }
 
 /// The event that a stream ends with, where it does not end as the upstream ended it.
-fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError> {
+fn end_error(
+    ending: Ending,
+    is_durable: bool,
+    meter: &Meter,
+    not_covered: ApiError,
+) -> Option<ApiError> {
     if !is_durable {
         return Some(ApiError::new(500, "api_error", "The answer could not be accounted for."));
     }
@@ -140,7 +146,7 @@ fn end_error(ending: Ending, is_durable: bool, meter: &Meter) -> Option<ApiError
             "timeout_error",
             "The longest duration of a stream is reached.",
         )),
-        Ending::E18 => Some(ApiError::billing("Your credit does not cover more of this answer.")),
+        Ending::E18 => Some(not_covered),
         _ => None,
     }
 }

@@ -15,6 +15,8 @@ use crate::actors::mailer::MailBell;
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
+use crate::domain::key_limits::Exhausted;
+use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Ending, UsageRecord};
 use crate::ledger::Outcome;
@@ -159,6 +161,8 @@ impl Reply {
 fn refusal(outcome: Option<&Outcome>, quote: &Quote) -> ApiError {
     match outcome {
         Some(Outcome::Insufficient { available }) => uncovered(*available, quote),
+        Some(Outcome::KeyBudget(exhausted)) => over_budget(exhausted, quote),
+        Some(Outcome::KeyExpired) => ApiError::authentication("This API key has expired."),
         Some(Outcome::KeyRevoked) => ApiError::authentication("This API key has been revoked."),
         Some(Outcome::AccountSuspended | Outcome::NoAccount) => {
             ApiError::new(403, "permission_error", "This account is suspended.")
@@ -176,6 +180,26 @@ fn uncovered(available: NanoUsd, quote: &Quote) -> ApiError {
     ApiError::billing(format!(
         "Your credit of {available} USD does not cover what this request may cost. {advice}"
     ))
+}
+
+/// 402, with the budget that is in the way and the `max_tokens` that it affords, if any.
+fn over_budget(exhausted: &Exhausted, quote: &Quote) -> ApiError {
+    let Exhausted { budget, left, period } = exhausted;
+    let name = budget_name(*period);
+    let advice = quote.affordable_output(*left).map_or_else(String::new, |tokens| {
+        format!(" That would cover this request with max_tokens {tokens}.")
+    });
+    ApiError::billing(format!(
+        "This API key's {name} of {budget} USD does not cover what this request may cost: {left} USD of it are left.{advice}"
+    ))
+}
+
+/// How a budget is called in a refusal.
+pub(super) const fn budget_name(period: BudgetPeriod) -> &'static str {
+    match period {
+        BudgetPeriod::Month => "monthly budget",
+        BudgetPeriod::Total => "total budget",
+    }
 }
 
 /// The upstream's headers that a client may see; never the operator's organisation or limits.

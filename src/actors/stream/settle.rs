@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::exchange::Shared;
+use super::exchange::{Shared, budget_name};
 use crate::actors::ledger::Unavailable;
 use crate::config;
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::cost::{Bounds, cost};
+use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::price_list::{Model, PriceList, Rates};
 use crate::domain::usage::{TokenCounts, Usage};
@@ -157,6 +159,8 @@ pub(super) struct Reservation {
     renamed: Option<String>,
     /// What the last price had to say to the operator.
     alerts: Vec<&'static str>,
+    /// The key's budget that did not let it hold more.
+    budget_spent: Option<BudgetPeriod>,
     shared: Arc<Shared>,
     is_closed: bool,
 }
@@ -185,10 +189,16 @@ impl Reservation {
         let node_id = Arc::clone(&shared.node_id);
         let command = Command::Reserve { record: record.clone(), amount, node_id };
         match shared.ledger.apply(command).await {
-            Ok(Outcome::Reserved) => {
-                let (renamed, alerts) = (None, Vec::new());
-                Ok(Self { record, quote, held: amount, renamed, alerts, shared, is_closed: false })
-            }
+            Ok(Outcome::Reserved) => Ok(Self {
+                record,
+                quote,
+                held: amount,
+                renamed: None,
+                alerts: Vec::new(),
+                budget_spent: None,
+                shared,
+                is_closed: false,
+            }),
             other => Err((other, quote)),
         }
     }
@@ -261,8 +271,23 @@ impl Reservation {
                 Extension::Held
             }
             Ok(Outcome::Insufficient { .. }) => Extension::Refused,
+            Ok(Outcome::KeyBudget(exhausted)) => {
+                self.budget_spent = Some(exhausted.period);
+                Extension::Refused
+            }
             Ok(_) => Extension::Lost,
             Err(_) => Extension::Unknown,
+        }
+    }
+
+    /// What an answer ends with that may not be paid any more (E18).
+    pub(super) fn not_covered(&self) -> ApiError {
+        match self.budget_spent {
+            Some(period) => ApiError::billing(format!(
+                "This API key's {} does not cover more of this answer.",
+                budget_name(period)
+            )),
+            None => ApiError::billing("Your credit does not cover more of this answer."),
         }
     }
 

@@ -39,12 +39,15 @@ fn ticks_are_round_exact_and_reach_above_the_highest_day() {
 fn bars_of_a_day_stand_on_each_other_and_end_where_the_axis_says() {
     let chart = chart(Unit::Tokens, 2, vec![line("small", &[1, 0]), line("large", &[3, 2])]);
     let bars: Vec<_> =
-        chart.bars.iter().map(|bar| (bar.colour, bar.x.0, bar.y.0, bar.height.0)).collect();
+        chart.bars.iter().map(|bar| (bar.class, bar.x.0, bar.y.0, bar.height.0)).collect();
     // Four steps of 1 in 170: each is 42.5 high. The axis is at 182.
-    assert_eq!(bars, [(0, 1227, 545, 1275), (1, 1227, 120, 425), (0, 3897, 970, 850)]);
+    assert_eq!(
+        bars,
+        [("series-1", 1227, 545, 1275), ("series-2", 1227, 120, 425), ("series-1", 3897, 970, 850),]
+    );
     assert_eq!(chart.ticks.last().map(|tick| (tick.y.0, tick.text.as_str())), Some((120, "4")));
-    let names: Vec<_> = chart.legend.iter().map(|key| (key.colour, key.name.as_str())).collect();
-    assert_eq!(names, [(0, "large"), (1, "small")]);
+    let names: Vec<_> = chart.legend.iter().map(|key| (key.class, key.name.as_str())).collect();
+    assert_eq!(names, [("series-1", "large"), ("series-2", "small")]);
     assert_eq!(chart.bars[1].text, "2026-11-01, small: 1");
     assert_eq!(chart.rows[0].cells, ["3", "1"]);
     assert_eq!((chart.totals, chart.total), (vec!["5".into(), "1".into()], "6".into()));
@@ -67,7 +70,7 @@ fn the_largest_series_have_colours_and_the_rest_is_one() {
     let names: Vec<_> = nine.legend.iter().map(|key| key.name.as_str()).collect();
     let own = ["model-9", "model-8", "model-7", "model-6", "model-5", "model-4"];
     assert_eq!((&names[..6], names[6]), (&own[..], REST));
-    assert_eq!((nine.totals[6].as_str(), nine.legend[6].colour), ("6", COLOURS));
+    assert_eq!((nine.totals[6].as_str(), nine.legend[6].class), ("6", "series-rest"));
     // Seven have a colour each, unless there is a rest already.
     let seven = chart(Unit::Tokens, 1, lines[..7].to_vec());
     assert_eq!(seven.legend.last().map(|key| key.name.as_str()), Some("model-1"));

@@ -35,7 +35,8 @@ pub(in crate::site) struct Fact {
 
 impl Stand {
     pub(super) fn of_deposit(deposit: &Deposit, chains: &[Chain]) -> Self {
-        let (seen, needed) = deposit.confirmations.map_or((0, 1), |so_far| (so_far.seen, so_far.needed));
+        let (seen, needed) =
+            deposit.confirmations.map_or((0, 1), |so_far| (so_far.seen, so_far.needed));
         let amount = deposit.amount.as_deref().unwrap_or(&deposit.raw_amount);
         let coin = deposit.asset.as_deref().or(deposit.token.as_deref()).unwrap_or("coins");
         let state = DepositState::parse(&deposit.state);

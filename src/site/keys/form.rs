@@ -117,7 +117,9 @@ fn dollars(text: &str) -> Result<Option<NanoUsd>, &'static str> {
         return Ok(None);
     }
     let amount = text.strip_prefix('$').unwrap_or(text).parse();
-    amount.map(Some).map_err(|_| "Write a budget in dollars with digits and a point, such as 12.50.")
+    amount
+        .map(Some)
+        .map_err(|_| "Write a budget in dollars with digits and a point, such as 12.50.")
 }
 
 fn number(text: &str) -> Result<Option<u32>, &'static str> {

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use diesel::prelude::*;
 use sluice::accounts;
 use sluice::accounts::keys::{self, NewKey};
+use sluice::actors::scheduler::Scheduler;
 use sluice::app::{Application, StartError, StopWords};
 use sluice::config::{self, Settings, Sources};
 use sluice::db::books::UsageRow;
@@ -50,6 +51,7 @@ pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
     pub(crate) redirect_address: Option<SocketAddr>,
+    pub(crate) scheduler: actix::Addr<Scheduler>,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     database: Option<TestDatabase>,
@@ -177,12 +179,17 @@ impl Builder {
         let settings = Arc::new(settings);
         let stop = StopWords::default();
         let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
-        let Addresses { clients: address, operator: admin_address, redirect: redirect_address } =
-            addresses.expect("the server starts");
+        let Addresses {
+            clients: address,
+            operator: admin_address,
+            redirect: redirect_address,
+            scheduler,
+        } = addresses.expect("the server starts");
         TestApp {
             address,
             admin_address,
             redirect_address,
+            scheduler,
             clock: self.clock,
             settings,
             database: self.database,
@@ -198,6 +205,7 @@ pub(crate) struct Addresses {
     pub(crate) clients: SocketAddr,
     pub(crate) operator: SocketAddr,
     pub(crate) redirect: Option<SocketAddr>,
+    pub(crate) scheduler: actix::Addr<Scheduler>,
 }
 
 /// Starts a server on a thread of its own.
@@ -215,6 +223,7 @@ pub(crate) fn serve(
                         clients: app.client_address,
                         operator: app.admin_address,
                         redirect: app.redirect_address,
+                        scheduler: app.scheduler.clone(),
                     };
                     announce.send(Ok(addresses)).unwrap();
                     app.run(stop).await

@@ -39,6 +39,12 @@ impl Request {
         request.header("content-type", "application/json").header("anthropic-version", "2023-06-01")
     }
 
+    /// With a JSON body.
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = body.to_string().into_bytes();
+        self.header("content-type", "application/json")
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

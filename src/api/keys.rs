@@ -1,0 +1,362 @@
+//! `/api/v1/keys`: what only a person may do with an account's keys. A key is in clear in one answer, the one that made it.
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
+
+use super::Api;
+use super::answer::{Answer, Body, answer};
+use super::refusal::{Error, Refusal};
+use super::values::{Dollars, List, Moment, word_of, word_or_null};
+use crate::accounts::keys::{self, KeyChange, KeyError, NewKey};
+use crate::db::api_keys::ApiKeyRow;
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::ApiKeyId;
+use crate::domain::key_limits::{FOR_GOOD, KeyLimits, KeyState, pause_end};
+use crate::domain::mail::BudgetPeriod;
+
+/// A key, as its owner sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Key {
+    /// Its name here.
+    #[schema(example = "key_0123456789abcdefghjkmnpq")]
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// `paused`: a budget has stopped it. `expired` and `revoked` keys are refused.
+    #[schema(schema_with = states)]
+    pub state: &'static str,
+    /// The budget that has stopped it.
+    #[schema(schema_with = budgets)]
+    pub paused_by: Option<&'static str>,
+    /// When a paused key goes on by itself; null if only other limits help.
+    pub resumes_at: Option<Moment>,
+    /// The models that it may ask for; null for all.
+    pub models: Option<Vec<String>>,
+    /// What it may cost in a calendar month, UTC; null for no such limit.
+    pub monthly_budget: Option<Dollars>,
+    /// What it may cost in its life.
+    pub total_budget: Option<Dollars>,
+    /// Requests in a minute, beside the account's limit.
+    pub requests_per_minute: Option<u32>,
+    /// Requests open at once, beside the account's limit.
+    pub max_streams: Option<u32>,
+    /// From when on it is refused.
+    pub expires_at: Option<Moment>,
+    /// What it has cost this month.
+    pub month_spent: Dollars,
+    /// What it has cost in its life.
+    pub spent: Dollars,
+    /// When it was made.
+    pub created_at: Moment,
+    /// When a request of it was last settled.
+    pub last_used_at: Option<Moment>,
+    /// When it was revoked.
+    pub revoked_at: Option<Moment>,
+}
+
+/// A key that was just made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MadeKey {
+    /// The key itself. It is shown this once: it is not stored and cannot be shown again.
+    #[schema(example = "sluice_…")]
+    key: String,
+    #[serde(flatten)]
+    shown: Key,
+}
+
+/// A key to be made. What is left out or null is no limit.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedKey {
+    /// What to call it.
+    #[schema(min_length = 1, max_length = 64)]
+    name: String,
+    /// The models that it may ask for, by any name of theirs.
+    #[schema(min_items = 1, max_items = 100)]
+    models: Option<Vec<String>>,
+    /// Dollars in a calendar month, UTC.
+    monthly_budget: Option<Dollars>,
+    /// Dollars in its life.
+    total_budget: Option<Dollars>,
+    /// Requests in a minute.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
+    requests_per_minute: Option<u32>,
+    /// Requests open at once.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
+    max_streams: Option<u32>,
+    /// From when on it is refused; in the future.
+    expires_at: Option<Moment>,
+}
+
+impl Body for WantedKey {
+    const FIELDS: &'static str = "name (text), and if wanted models (a list of text), monthly_budget, total_budget \
+         (dollars as text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339)";
+}
+
+/// What is to change of a key. What is left out stays as it is; null takes the limit away.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangedKey {
+    /// What to call it.
+    #[schema(min_length = 1, max_length = 64)]
+    name: Option<String>,
+    /// The models that it may ask for, by any name of theirs.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>)]
+    models: Option<Option<Vec<String>>>,
+    /// Dollars in a calendar month, UTC.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Dollars>)]
+    monthly_budget: Option<Option<Dollars>>,
+    /// Dollars in its life.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Dollars>)]
+    total_budget: Option<Option<Dollars>>,
+    /// Requests in a minute.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32)]
+    requests_per_minute: Option<Option<u32>>,
+    /// Requests open at once.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32)]
+    max_streams: Option<Option<u32>>,
+    /// From when on it is refused; in the future.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Moment>)]
+    expires_at: Option<Option<Moment>>,
+}
+
+impl Body for ChangedKey {
+    const FIELDS: &'static str = "any of name (text), models (a list of text), monthly_budget, total_budget (dollars as \
+         text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339); null takes a limit away";
+}
+
+/// A field that is there, null or not.
+fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(from).map(Some)
+}
+
+fn states() -> Object {
+    word_of(["active", "paused", "expired", "revoked"])
+}
+
+fn budgets() -> Object {
+    word_or_null(["monthly_budget", "total_budget"])
+}
+
+/// Lists keys.
+///
+/// All keys of the account, oldest first, revoked ones too.
+#[utoipa::path(
+    get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys",
+    responses((status = 200, body = List<Key>, description = "The keys.")),
+)]
+pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        call.principal.session()?;
+        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let rows = call.api.run(move |conn| keys::list(conn, account_id)).await?;
+        Answer::of(&List { data: rows.iter().map(|row| Key::of(row, now)).collect() })
+    })
+    .await
+}
+
+/// Makes a key.
+///
+/// The answer has the key itself, this once.
+#[utoipa::path(
+    post, path = "/api/v1/keys", operation_id = "create_key", tag = "keys",
+    request_body = WantedKey,
+    responses(
+        (status = 201, body = MadeKey, description = "Made."),
+        (status = 409, body = Error, description = "`too_many_keys`: revoke one first."),
+        (status = 422, body = Error, description = "`invalid_name`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
+    ),
+)]
+pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        call.principal.session()?;
+        let new = call.body::<WantedKey>().await?.read();
+        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let settings = call.api.parts.shared.settings.clone();
+        let made = call.api.run(move |conn| {
+            let rules = (settings.prices.as_ref(), settings.accounts.keys_max_per_account);
+            keys::issue(conn, account_id, &new, rules, now)
+        });
+        let made = made.await?;
+        let key = made.key.reveal().to_owned();
+        Answer::created(&MadeKey { key, shown: Key::of(&made.row, now) })
+    })
+    .await
+}
+
+/// Shows a key.
+#[utoipa::path(
+    get, path = "/api/v1/keys/{id}", operation_id = "get_key", tag = "keys",
+    params(("id" = String, Path, description = "A key (`key_…`).")),
+    responses(
+        (status = 200, body = Key, description = "As it stands."),
+        (status = 404, body = Error, description = "`not_found`: no key of this account."),
+    ),
+)]
+pub(super) async fn show(
+    http: HttpRequest,
+    payload: Payload,
+    id: Path<String>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        call.principal.session()?;
+        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let row = call.api.run(move |conn| keys::show(conn, account_id, &id)).await?;
+        Answer::of(&Key::of(&row, now))
+    })
+    .await
+}
+
+/// Changes a key.
+///
+/// Its name and limits; what has been spent stays spent. A change counts for the next request: at once on the server that
+/// answers this, within seconds on all others, and budgets and the end of a key at once everywhere.
+#[utoipa::path(
+    patch, path = "/api/v1/keys/{id}", operation_id = "change_key", tag = "keys",
+    params(("id" = String, Path, description = "A key (`key_…`).")),
+    request_body = ChangedKey,
+    responses(
+        (status = 200, body = Key, description = "Changed."),
+        (status = 404, body = Error, description = "`not_found`: no key of this account."),
+        (status = 409, body = Error, description = "`key_revoked`: a revoked key stays as it was."),
+        (status = 422, body = Error, description = "`invalid_name`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
+    ),
+)]
+pub(super) async fn change(
+    http: HttpRequest,
+    payload: Payload,
+    id: Path<String>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        call.principal.session()?;
+        let change = call.body::<ChangedKey>().await?.read();
+        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let prices = call.api.parts.shared.settings.prices.clone();
+        let changed = call
+            .api
+            .run(move |conn| keys::change(conn, account_id, &id, &change, &prices, now))
+            .await?;
+        call.api.parts.keys.forget(ApiKeyId(changed.id));
+        Answer::of(&Key::of(&changed, now))
+    })
+    .await
+}
+
+/// Revokes a key.
+///
+/// For good. Requests that run go on to their end.
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{id}", operation_id = "revoke_key", tag = "keys",
+    params(("id" = String, Path, description = "A key (`key_…`).")),
+    responses(
+        (status = 204, description = "Revoked, now or before."),
+        (status = 404, body = Error, description = "`not_found`: no key of this account."),
+    ),
+)]
+pub(super) async fn revoke(
+    http: HttpRequest,
+    payload: Payload,
+    id: Path<String>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        call.principal.session()?;
+        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let row = call.api.run(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
+        call.api.parts.keys.forget(ApiKeyId(row.id));
+        Ok(Answer::Nothing)
+    })
+    .await
+}
+
+impl Key {
+    /// A key as it stands at a moment.
+    #[must_use]
+    pub fn of(row: &ApiKeyRow, now: UnixMillis) -> Self {
+        let (limits, spending, state) = (row.limits(), row.spending(), row.state(now));
+        let (paused_by, resumes_at) = match state {
+            KeyState::Paused(period) => {
+                let name = match period {
+                    BudgetPeriod::Month => "monthly_budget",
+                    BudgetPeriod::Total => "total_budget",
+                };
+                let until = Some(pause_end(period, now)).filter(|until| *until != FOR_GOOD);
+                (Some(name), until.map(Moment))
+            }
+            _ => (None, None),
+        };
+        Self {
+            id: row.public_id.clone(),
+            name: row.name.clone(),
+            state: state.as_str(),
+            paused_by,
+            resumes_at,
+            models: limits.models,
+            monthly_budget: limits.monthly_budget.map(Dollars),
+            total_budget: limits.total_budget.map(Dollars),
+            requests_per_minute: limits.requests_per_minute,
+            max_streams: limits.max_streams,
+            expires_at: limits.expires_at.map(Moment),
+            month_spent: Dollars(spending.month_spent_at(now)),
+            spent: Dollars(spending.spent),
+            created_at: Moment::of_millis(row.created_at),
+            last_used_at: row.last_used_at.map(Moment::of_millis),
+            revoked_at: row.revoked_at.map(Moment::of_millis),
+        }
+    }
+}
+
+impl WantedKey {
+    fn read(self) -> NewKey {
+        NewKey {
+            name: self.name,
+            limits: KeyLimits {
+                models: self.models,
+                monthly_budget: self.monthly_budget.map(|dollars| dollars.0),
+                total_budget: self.total_budget.map(|dollars| dollars.0),
+                requests_per_minute: self.requests_per_minute,
+                max_streams: self.max_streams,
+                expires_at: self.expires_at.map(|moment| moment.0),
+            },
+        }
+    }
+}
+
+impl ChangedKey {
+    fn read(self) -> KeyChange {
+        KeyChange {
+            name: self.name,
+            models: self.models,
+            monthly_budget: self.monthly_budget.map(|given| given.map(|dollars| dollars.0)),
+            total_budget: self.total_budget.map(|given| given.map(|dollars| dollars.0)),
+            requests_per_minute: self.requests_per_minute,
+            max_streams: self.max_streams,
+            expires_at: self.expires_at.map(|given| given.map(|moment| moment.0)),
+        }
+    }
+}
+
+impl From<KeyError> for Refusal {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::NotFound => Self::NotFound,
+            KeyError::Db(error) => error.into(),
+            other => Self::Key(other),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `/api/v1/ledger`: every change of an account's balance, page by page and as a file.
+
+use actix_web::web::{Data, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::answer::{Answer, answer};
+use super::download::download;
+use super::query;
+use super::refusal::{Error, Refusal};
+use crate::accounts::export::Export;
+use crate::accounts::statement::{self, EntryDocument};
+use crate::ledger::EntryKind;
+
+const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a number) and before (an \
+     entry's id).";
+
+/// Which part of the ledger.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// Entries of one kind, which then have no `balance`.
+    kind: Option<String>,
+    /// How many.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<usize>,
+    /// The id of an entry: older ones follow.
+    before: Option<i64>,
+}
+
+/// A part of the ledger.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LedgerPage {
+    /// Newest first.
+    data: Vec<EntryDocument>,
+    /// Whether older ones follow.
+    has_more: bool,
+}
+
+/// Lists ledger entries.
+///
+/// Every change of the account's balance, newest first, each with what the account came to by it. Their sum is what is
+/// available plus what is reserved.
+#[utoipa::path(
+    get, path = "/api/v1/ledger", operation_id = "list_ledger_entries", tag = "ledger",
+    params(Part),
+    responses(
+        (status = 200, body = LedgerPage, description = "A part of the ledger."),
+        (status = 400, body = Error, description = "`invalid_query`: not a part of it."),
+    ),
+)]
+pub(super) async fn list(
+    http: HttpRequest,
+    payload: Payload,
+    part: Result<Query<Part>, actix_web::Error>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let bad = || Refusal::Query(BAD_QUERY);
+        let Query(Part { kind, limit, before }) = part.map_err(|_| bad())?;
+        let limit = query::limit(limit)?;
+        let kind = match kind {
+            None => None,
+            Some(name) => Some(EntryKind::parse(&name).ok_or_else(bad)?),
+        };
+        let account_id = call.principal.account_id;
+        let page = call
+            .api
+            .run(move |conn| statement::page(conn, account_id, kind, before, limit))
+            .await?;
+        Answer::of(&LedgerPage { data: page.entries, has_more: page.has_more })
+    })
+    .await
+}
+
+/// How to export.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// `csv` or `jsonl`.
+    #[param(default = "csv")]
+    format: Option<String>,
+}
+
+/// Exports the ledger.
+///
+/// All entries up to now, oldest first, as a file of any length.
+#[utoipa::path(
+    get, path = "/api/v1/ledger/export", operation_id = "export_ledger", tag = "ledger",
+    params(Wanted),
+    responses(
+        (status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl"))),
+        (status = 400, body = Error, description = "`invalid_query`: no such format."),
+    ),
+)]
+pub(super) async fn export(
+    http: HttpRequest,
+    payload: Payload,
+    wanted: Result<Query<Wanted>, actix_web::Error>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let Query(Wanted { format }) =
+            wanted.map_err(|_| Refusal::Query("`format` is csv or jsonl."))?;
+        let format = query::format(format.as_deref())?;
+        let account_id = call.principal.account_id;
+        let export = call.api.run(move |conn| Export::of_ledger(conn, account_id, format)).await?;
+        download(call.api, "ledger", export).await
+    })
+    .await
+}

@@ -1,0 +1,68 @@
+//! What stands behind the `?` of a list: a time, a number of rows, a format.
+
+use super::refusal::Refusal;
+use crate::accounts::export::Format;
+use crate::domain::clock::{UnixMillis, UtcDay};
+
+/// Rows on a page, if no number was asked for.
+const LIMIT: usize = 50;
+/// And at most.
+const LIMIT_MAX: usize = 500;
+
+/// What is said of a time that is none.
+const BAD_TIME: &str = "`from` and `to` are days (2026-11-22) or times (2026-11-22T12:00:00Z), `from` not behind `to`.";
+
+/// From when until when, as it was asked for: RFC 3339 or days.
+pub(super) struct Span {
+    pub(super) from: Option<String>,
+    /// Itself not included if it is a moment, included if it is a day.
+    pub(super) to: Option<String>,
+}
+
+impl Span {
+    /// The first moment, and the first one behind.
+    ///
+    /// # Errors
+    /// [`Refusal::Query`].
+    pub(super) fn read(&self) -> Result<(UnixMillis, UnixMillis), Refusal> {
+        let from = match &self.from {
+            None => UnixMillis::from_millis(0),
+            Some(text) => {
+                let day = UtcDay::parse(text).map(UtcDay::begin);
+                day.or_else(|| UnixMillis::parse_rfc3339(text)).ok_or(Refusal::Query(BAD_TIME))?
+            }
+        };
+        let to = match &self.to {
+            None => UnixMillis::from_millis(i64::MAX),
+            Some(text) => {
+                let behind = UtcDay::parse(text).map(|day| day.plus(1).begin());
+                behind
+                    .or_else(|| UnixMillis::parse_rfc3339(text))
+                    .ok_or(Refusal::Query(BAD_TIME))?
+            }
+        };
+        if from > to { Err(Refusal::Query(BAD_TIME)) } else { Ok((from, to)) }
+    }
+}
+
+/// The number of rows asked for.
+///
+/// # Errors
+/// [`Refusal::Query`].
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
+    let limit = asked.unwrap_or(LIMIT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Refusal::Query("`limit` is a number from 1 to 500."))
+    }
+}
+
+/// The format asked for.
+///
+/// # Errors
+/// [`Refusal::Query`].
+pub(super) fn format(asked: Option<&str>) -> Result<Format, Refusal> {
+    let format = Format::parse(asked.unwrap_or("csv"));
+    format.ok_or(Refusal::Query("`format` is csv or jsonl."))
+}

@@ -1,0 +1,271 @@
+//! `/api/v1/usage`: what an account's requests came to, page by page, by day, one by one with what each cost is made of,
+//! and all of it as a file.
+
+mod document;
+
+use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::answer::{Answer, answer};
+use super::download::download;
+use super::query::{self, Span};
+use super::refusal::{Error, Refusal};
+use crate::accounts::export::Export;
+use crate::accounts::keys;
+use crate::accounts::usage::{self, DAYS_MAX, UsageDocument};
+use crate::db::AnyConnection;
+use crate::db::usage_logs::{self, SumsBy, UsageFilter};
+use crate::domain::clock::UtcDay;
+use crate::domain::ids::{AccountId, ApiKeyId};
+use document::{ReceiptDocument, SeriesDocument};
+
+const BAD_QUERY: &str =
+    "Taken are from, to, model, key, limit (a number) and before (a request's id).";
+const BAD_SERIES: &str =
+    "`from` and `to` are days (2026-11-22), 400 at most, and `by` is total, model or key.";
+const BAD_EXPORT: &str = "Taken are format (csv or jsonl), from, to, model and key.";
+
+/// Days of a series, if none were asked for.
+const SERIES_DAYS: i64 = 30;
+
+/// Which part of an account's usage.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the beginning.
+    #[param(example = "2026-11-01")]
+    from: Option<String>,
+    /// The end: a moment, itself not included, or a day, included. Without it, now.
+    #[param(example = "2026-11-22")]
+    to: Option<String>,
+    /// A model that was asked for, by any name of its.
+    model: Option<String>,
+    /// A key of the account, `key_…`.
+    key: Option<String>,
+    /// How many.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<usize>,
+    /// The id of a request: older ones follow.
+    before: Option<String>,
+}
+
+/// A part of an account's usage.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UsagePage {
+    /// Newest first.
+    data: Vec<UsageDocument>,
+    /// Whether older ones follow.
+    has_more: bool,
+}
+
+/// Lists requests.
+///
+/// Newest first. The last one's id as `before` gives the next part; what is asked meanwhile moves nothing.
+#[utoipa::path(
+    get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",
+    params(Part),
+    responses(
+        (status = 200, body = UsagePage, description = "A part of the list."),
+        (status = 400, body = Error, description = "`invalid_query`: not a part of this list."),
+        (status = 404, body = Error, description = "`not_found`: `before` is no request, or `key` no key, of this account."),
+    ),
+)]
+pub(super) async fn list(
+    http: HttpRequest,
+    payload: Payload,
+    part: Result<Query<Part>, actix_web::Error>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let Query(part) = part.map_err(|_| Refusal::Query(BAD_QUERY))?;
+        let limit = query::limit(part.limit)?;
+        let asked = Asked::new(call.api, part.from, part.to, part.model, part.key)?;
+        let account_id = call.principal.account_id;
+        let page = call.api.run(move |conn| {
+            let filter = asked.filter(conn, account_id)?;
+            let page = usage::page(conn, &filter, part.before.as_deref(), limit)?;
+            page.ok_or(Refusal::NotFound)
+        });
+        let page = page.await?;
+        let data = page.rows.iter().map(UsageDocument::from).collect();
+        Answer::of(&UsagePage { data, has_more: page.has_more })
+    })
+    .await
+}
+
+/// Shows a request.
+///
+/// With what its cost is made of: each class of tokens, its price and the factors on it. Lines and rounding together are
+/// what was charged, to the nano-dollar.
+#[utoipa::path(
+    get, path = "/api/v1/usage/{id}", operation_id = "get_usage", tag = "usage",
+    params(("id" = String, Path, description = "The `request-id` of an answer.")),
+    responses(
+        (status = 200, body = ReceiptDocument, description = "The request."),
+        (status = 404, body = Error, description = "`not_found`: no request of this account, or one that is not settled yet."),
+    ),
+)]
+pub(super) async fn show(
+    http: HttpRequest,
+    payload: Payload,
+    id: Path<String>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let account_id = call.principal.account_id;
+        let row = call.api.run(move |conn| usage_logs::find(conn, account_id, &id)).await?;
+        let row = row.ok_or(Refusal::NotFound)?;
+        let prices = &call.api.parts.shared.settings.prices;
+        Answer::of(&ReceiptDocument::new(&row, &usage::explain(&row.row, prices)))
+    })
+    .await
+}
+
+/// Which days of an account's usage, and told apart by what.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Days {
+    /// The first day, UTC. Without it, 30 days with the last one.
+    #[param(example = "2026-11-01")]
+    from: Option<String>,
+    /// The last day, included. Without it, today.
+    #[param(example = "2026-11-22")]
+    to: Option<String>,
+    /// `total`, `model` or `key`.
+    #[param(default = "total")]
+    by: Option<String>,
+}
+
+/// Sums by day.
+///
+/// Cost, tokens and requests by day in UTC, 400 days at most. Of models or keys, the twelve that cost most have lines of
+/// their own, and the rest one together.
+#[utoipa::path(
+    get, path = "/api/v1/usage/series", operation_id = "get_usage_series", tag = "usage",
+    params(Days),
+    responses(
+        (status = 200, body = SeriesDocument, description = "The sums."),
+        (status = 400, body = Error, description = "`invalid_query`: no such days."),
+    ),
+)]
+pub(super) async fn series(
+    http: HttpRequest,
+    payload: Payload,
+    days: Result<Query<Days>, actix_web::Error>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let bad = || Refusal::Query(BAD_SERIES);
+        let Query(Days { from, to, by }) = days.map_err(|_| bad())?;
+        let by = match by.as_deref() {
+            None | Some("total") => SumsBy::Total,
+            Some("model") => SumsBy::Model,
+            Some("key") => SumsBy::Key,
+            Some(_) => return Err(bad()),
+        };
+        let day = |text: Option<String>, otherwise: UtcDay| match text {
+            None => Ok(otherwise),
+            Some(text) => UtcDay::parse(&text).ok_or_else(bad),
+        };
+        let last = day(to, call.api.now().day())?;
+        let first = day(from, last.plus(1 - SERIES_DAYS))?;
+        let account_id = call.principal.account_id;
+        let series = call.api.run(move |conn| usage::series(conn, account_id, (first, last), by));
+        Answer::of(&SeriesDocument::new(&series.await?.ok_or_else(bad)?, by))
+    })
+    .await
+}
+
+/// Which usage to export, and how.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// `csv` or `jsonl`.
+    #[param(default = "csv")]
+    format: Option<String>,
+    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the beginning.
+    from: Option<String>,
+    /// The end: a moment, itself not included, or a day, included. Without it, now.
+    to: Option<String>,
+    /// A model that was asked for.
+    model: Option<String>,
+    /// A key of the account, `key_…`.
+    key: Option<String>,
+}
+
+/// Exports requests.
+///
+/// All of them, or of a time, oldest first, as a file of any length: comma-separated values with a line of names, or a JSON
+/// object on each line. An export that cannot be finished ends with its connection, never as if it were whole.
+#[utoipa::path(
+    get, path = "/api/v1/usage/export", operation_id = "export_usage", tag = "usage",
+    params(Wanted),
+    responses(
+        (status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl"))),
+        (status = 400, body = Error, description = "`invalid_query`: no such format or time."),
+        (status = 404, body = Error, description = "`not_found`: `key` is no key of this account."),
+    ),
+)]
+pub(super) async fn export(
+    http: HttpRequest,
+    payload: Payload,
+    wanted: Result<Query<Wanted>, actix_web::Error>,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let Query(wanted) = wanted.map_err(|_| Refusal::Query(BAD_EXPORT))?;
+        let format = query::format(wanted.format.as_deref())?;
+        let asked = Asked::new(call.api, wanted.from, wanted.to, wanted.model, wanted.key)?;
+        let account_id = call.principal.account_id;
+        let filter = call.api.run(move |conn| asked.filter(conn, account_id)).await?;
+        download(call.api, "usage", Export::of_usage(filter, format)).await
+    })
+    .await
+}
+
+/// A filter as it was asked for: whose key it names has still to be looked up.
+struct Asked {
+    filter: UsageFilter,
+    key: Option<String>,
+}
+
+impl Asked {
+    fn new(
+        api: &Api,
+        from: Option<String>,
+        to: Option<String>,
+        model: Option<String>,
+        key: Option<String>,
+    ) -> Result<Self, Refusal> {
+        let (from, to) = Span { from, to }.read()?;
+        // What is asked from now on is not in it: otherwise an export might never end.
+        let to = to.min(api.now().plus_millis(1));
+        let prices = &api.parts.shared.settings.prices;
+        let model = model.map(|name| match prices.find(&name) {
+            Some(model) => model.id.as_str().to_owned(),
+            None => name,
+        });
+        let nobody = UsageFilter::all(AccountId(0));
+        Ok(Self { filter: UsageFilter { from, to, model, ..nobody }, key })
+    }
+
+    fn filter(
+        self,
+        conn: &mut AnyConnection,
+        account_id: AccountId,
+    ) -> Result<UsageFilter, Refusal> {
+        let api_key_id = match self.key {
+            None => None,
+            Some(id) => Some(ApiKeyId(keys::show(conn, account_id, &id)?.id)),
+        };
+        Ok(UsageFilter { account_id, api_key_id, ..self.filter })
+    }
+}
+
+const _: () = assert!(DAYS_MAX == 400, "the sentences say so");

@@ -1,0 +1,195 @@
+//! Receipts and series as JSON.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
+
+use crate::accounts::usage::{Explanation, LineOf, Series, SeriesLine, Sums, UsageDocument};
+use crate::api::values::{Dollars, word_of};
+use crate::db::usage_logs::{SumsBy, UsageOfKey};
+use crate::domain::receipt::Receipt;
+
+/// A request with what its cost is made of.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageReceipt)]
+pub(super) struct ReceiptDocument {
+    #[serde(flatten)]
+    usage: UsageDocument,
+    /// `itemised`: the lines below. Otherwise there are none, and `message` says why.
+    #[schema(schema_with = explanations)]
+    explanation: &'static str,
+    /// Why there are no lines.
+    message: Option<&'static str>,
+    /// Whether the prices of long prompts counted.
+    is_long_prompt: Option<bool>,
+    /// What was used, each at its price.
+    lines: Vec<ReceiptLine>,
+    /// Factors on every line of tokens; none where all are 1.
+    factors: Vec<ReceiptFactor>,
+    /// Dollars that rounding up to a whole nano-dollar has added: lines and rounding together are the cost.
+    rounding: Option<String>,
+}
+
+/// A line of a receipt.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReceiptLine {
+    /// What for.
+    #[schema(schema_with = items)]
+    item: &'static str,
+    /// How many.
+    count: u64,
+    /// Dollars for so many of them as `per` says, before the factors.
+    price: String,
+    /// For how many the price is.
+    per: u64,
+    /// Dollars, with as many decimals as it takes.
+    amount: String,
+}
+
+/// A factor on tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReceiptFactor {
+    /// `inference_geo`, `speed` or `service_tier`.
+    of: &'static str,
+    /// As the upstream reported it.
+    value: String,
+    /// The factor.
+    #[schema(example = "1.1")]
+    factor: String,
+}
+
+fn explanations() -> Object {
+    word_of(["itemised", "free", "prices_gone", "not_by_counts"])
+}
+
+fn items() -> Object {
+    word_of(["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "web_search"])
+}
+
+impl ReceiptDocument {
+    pub(super) fn new(row: &UsageOfKey, explanation: &Explanation) -> Self {
+        let receipt = match explanation {
+            Explanation::Itemised(receipt) => Some(receipt),
+            _ => None,
+        };
+        Self {
+            usage: UsageDocument::from(row),
+            explanation: explanation.as_str(),
+            message: explanation.sentence(),
+            is_long_prompt: receipt.map(|receipt| receipt.is_long_prompt),
+            lines: receipt.map(lines).unwrap_or_default(),
+            factors: receipt.map(factors).unwrap_or_default(),
+            rounding: receipt.map(|receipt| receipt.rounding.to_string()),
+        }
+    }
+}
+
+fn lines(receipt: &Receipt) -> Vec<ReceiptLine> {
+    let line = |line: &crate::domain::receipt::Line| ReceiptLine {
+        item: line.item.as_str(),
+        count: line.count,
+        price: line.price.to_string(),
+        per: line.per,
+        amount: line.amount.to_string(),
+    };
+    receipt.lines.iter().map(line).collect()
+}
+
+fn factors(receipt: &Receipt) -> Vec<ReceiptFactor> {
+    let factor = |factor: &crate::domain::receipt::Factor| ReceiptFactor {
+        of: factor.of,
+        value: factor.value.clone(),
+        factor: factor.to_string(),
+    };
+    receipt.factors.iter().map(factor).collect()
+}
+
+/// Usage by day.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageSeries)]
+pub(super) struct SeriesDocument {
+    /// The first day, UTC.
+    #[schema(format = Date)]
+    from: String,
+    /// The last day.
+    #[schema(format = Date)]
+    to: String,
+    /// `total`, `model` or `key`.
+    #[schema(schema_with = bys)]
+    by: &'static str,
+    /// What cost most comes first, the rest together last. Empty where nothing was used.
+    lines: Vec<SeriesLineDocument>,
+}
+
+/// One line of a series.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageSeriesLine)]
+pub(super) struct SeriesLineDocument {
+    /// The model's or key's id; null for the total and for the rest.
+    id: Option<String>,
+    /// The model's id or what the key is called, `total` or `other`.
+    name: String,
+    /// Over all days.
+    total: SumsDocument,
+    /// For each day from the first to the last.
+    days: Vec<SumsDocument>,
+}
+
+/// Sums over some requests.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageSums)]
+pub(super) struct SumsDocument {
+    /// What was charged.
+    cost: Dollars,
+    /// Uncached input tokens.
+    input_tokens: i64,
+    /// Output tokens.
+    output_tokens: i64,
+    /// Tokens written to the caches.
+    cache_write_tokens: i64,
+    /// Tokens read from the cache.
+    cache_read_tokens: i64,
+    /// Requests.
+    requests: i64,
+}
+
+fn bys() -> Object {
+    word_of(["total", "model", "key"])
+}
+
+impl SeriesDocument {
+    pub(super) fn new(series: &Series, by: SumsBy) -> Self {
+        Self {
+            from: series.from.to_string(),
+            to: series.from.plus(series.length.saturating_sub(1)).to_string(),
+            by: match by {
+                SumsBy::Total => "total",
+                SumsBy::Model => "model",
+                SumsBy::Key => "key",
+            },
+            lines: series.lines.iter().map(line_document).collect(),
+        }
+    }
+}
+
+fn line_document(line: &SeriesLine) -> SeriesLineDocument {
+    let (id, name) = match &line.of {
+        LineOf::Total => (None, "total".to_owned()),
+        LineOf::Model(id) => (Some(id.clone()), id.clone()),
+        LineOf::Key { id, name } => (Some(id.clone()), name.clone()),
+        LineOf::Other => (None, "other".to_owned()),
+    };
+    let days = line.days.iter().map(sums_document).collect();
+    SeriesLineDocument { id, name, total: sums_document(&line.total), days }
+}
+
+const fn sums_document(sums: &Sums) -> SumsDocument {
+    SumsDocument {
+        cost: Dollars(sums.cost),
+        input_tokens: sums.input_tokens,
+        output_tokens: sums.output_tokens,
+        cache_write_tokens: sums.cache_write_tokens,
+        cache_read_tokens: sums.cache_read_tokens,
+        requests: sums.requests,
+    }
+}

@@ -1,0 +1,184 @@
+//! The keys of a group: what each may still cost, decided in memory with everything else that the group decides.
+
+use std::collections::BTreeMap;
+
+use super::LedgerError;
+use super::command::Outcome;
+use crate::db::books::keys::{KeyBookRow, KeySpent};
+use crate::domain::clock::UnixMillis;
+use crate::domain::key_limits::{Exhausted, KeyLimits, KeySpending, pause_end};
+use crate::domain::mail::BudgetPeriod;
+use crate::domain::money::NanoUsd;
+
+/// The keys that a group of commands is about.
+#[derive(Default)]
+pub(super) struct Keys(BTreeMap<i64, Key>);
+
+struct Key {
+    is_revoked: bool,
+    /// Only budgets and end: the rest is decided before the ledger is asked.
+    limits: KeyLimits,
+    stored: KeySpent,
+    spending: KeySpending,
+    last_used_at: Option<i64>,
+    /// By open reservations; counted only for a key with a budget.
+    held: NanoUsd,
+    /// The budget that this group found to be used up, the first to find it.
+    paused_by: Option<BudgetPeriod>,
+}
+
+/// A key that a budget has stopped just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PausedKey {
+    pub(super) id: i64,
+    pub(super) period: BudgetPeriod,
+    pub(super) budget: NanoUsd,
+    pub(super) until: UnixMillis,
+}
+
+impl Keys {
+    pub(super) fn set(&mut self, rows: Vec<KeyBookRow>) {
+        self.0.extend(rows.into_iter().map(|row| {
+            let spending = row.spending.read();
+            let key = Key {
+                is_revoked: row.revoked_at.is_some(),
+                limits: KeyLimits {
+                    monthly_budget: row.monthly_budget_nanousd.map(NanoUsd::from_nanos),
+                    total_budget: row.total_budget_nanousd.map(NanoUsd::from_nanos),
+                    expires_at: row.expires_at.map(UnixMillis::from_millis),
+                    ..KeyLimits::default()
+                },
+                stored: stored(row.id, &spending, row.last_used_at),
+                spending,
+                last_used_at: row.last_used_at,
+                held: NanoUsd::ZERO,
+                paused_by: None,
+            };
+            (row.id, key)
+        }));
+    }
+
+    /// Adds what open reservations hold.
+    pub(super) fn set_held(&mut self, held: Vec<(i64, i64)>) -> Result<(), LedgerError> {
+        for (id, nanos) in held {
+            self.hold(id, NanoUsd::from_nanos(nanos))?;
+        }
+        Ok(())
+    }
+
+    /// Which of these keys have a budget.
+    pub(super) fn with_budget(&self, ids: impl Iterator<Item = i64>) -> Vec<i64> {
+        let has_budget = |id: &i64| {
+            self.0.get(id).is_some_and(|key| {
+                key.limits.monthly_budget.is_some() || key.limits.total_budget.is_some()
+            })
+        };
+        let mut ids: Vec<i64> = ids.filter(has_budget).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Why a key may ask for nothing at all.
+    pub(super) fn refusal(&self, id: i64, now: UnixMillis) -> Option<Outcome> {
+        match self.0.get(&id) {
+            Some(key) if key.is_revoked => Some(Outcome::KeyRevoked),
+            Some(key) if key.limits.is_expired(now) => Some(Outcome::KeyExpired),
+            Some(_) => None,
+            None => Some(Outcome::KeyRevoked),
+        }
+    }
+
+    /// The budget of a key that does not cover `more` beside what it has spent and holds. `whole` is what the exchange
+    /// would hold in all.
+    pub(super) fn exhausted(
+        &mut self,
+        id: i64,
+        more: NanoUsd,
+        whole: NanoUsd,
+        now: UnixMillis,
+    ) -> Result<Option<Exhausted>, LedgerError> {
+        let Some(key) = self.0.get_mut(&id) else { return Ok(None) };
+        let exhausted = key.spending.exhausted(&key.limits, key.held, more, now)?;
+        if let Some(exhausted) = exhausted {
+            // What others hold comes back, and a first request that is too large has used nothing up.
+            let spent = key.spending.spent_in(exhausted.period, now);
+            if spent > NanoUsd::ZERO && spent.plus(whole)? > exhausted.budget {
+                key.pause(exhausted.period, now);
+            }
+        }
+        Ok(exhausted)
+    }
+
+    pub(super) fn hold(&mut self, id: i64, amount: NanoUsd) -> Result<(), LedgerError> {
+        if let Some(key) = self.0.get_mut(&id) {
+            key.held = key.held.plus(amount)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, id: i64, amount: NanoUsd) -> Result<(), LedgerError> {
+        if let Some(key) = self.0.get_mut(&id) {
+            key.held = key.held.minus(amount)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what an exchange has cost.
+    pub(super) fn charge(
+        &mut self,
+        id: i64,
+        cost: NanoUsd,
+        now: UnixMillis,
+    ) -> Result<(), LedgerError> {
+        let Some(key) = self.0.get_mut(&id) else { return Ok(()) };
+        key.last_used_at = key.last_used_at.max(Some(now.as_millis()));
+        if cost == NanoUsd::ZERO {
+            return Ok(());
+        }
+        key.spending.add(cost, now)?;
+        if let Some(period) = key.spending.used_up(&key.limits, now) {
+            key.pause(period, now);
+        }
+        Ok(())
+    }
+
+    /// What to write of keys.
+    pub(super) fn changes(&self) -> Vec<KeySpent> {
+        let now = |(id, key): (&i64, &Key)| stored(*id, &key.spending, key.last_used_at);
+        let changed = self.0.iter().filter(|(id, key)| now((*id, *key)) != key.stored);
+        changed.map(now).collect()
+    }
+
+    /// The keys that budgets have stopped in this group.
+    pub(super) fn paused(&self) -> Vec<PausedKey> {
+        let paused = self.0.iter().filter_map(|(id, key)| {
+            let period = key.paused_by?;
+            let (budget, until) = (key.limits.budget(period)?, key.spending.paused_until?);
+            Some(PausedKey { id: *id, period, budget, until })
+        });
+        paused.collect()
+    }
+}
+
+impl Key {
+    /// Notes that a budget has stopped the key, once for each of its times.
+    fn pause(&mut self, period: BudgetPeriod, now: UnixMillis) {
+        let until = pause_end(period, now);
+        if self.spending.paused_until.is_none_or(|noted| noted < until) {
+            self.spending.paused_until = Some(until);
+            self.paused_by = Some(period);
+        }
+    }
+}
+
+fn stored(id: i64, spending: &KeySpending, last_used_at: Option<i64>) -> KeySpent {
+    KeySpent {
+        id,
+        spent_nanousd: spending.spent.as_nanos(),
+        month: spending.month.number(),
+        month_spent_nanousd: spending.month_spent.as_nanos(),
+        last_used_at,
+        paused_until: spending.paused_until.map(UnixMillis::as_millis),
+    }
+}

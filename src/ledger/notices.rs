@@ -1,0 +1,90 @@
+//! What an account's owner is told of by mail, written with the very change that it is about: so it is told once, and
+//! only of what has happened.
+
+use diesel::prelude::*;
+use serde_json::json;
+
+use super::LedgerError;
+use super::group::Group;
+use super::keys::PausedKey;
+use crate::db::AnyConnection;
+use crate::db::outbox::{self, NewMail};
+use crate::db::schema::{accounts, api_keys};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
+use crate::domain::money::NanoUsd;
+
+/// An account that has come below the threshold that its owner has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crossing {
+    pub(super) account_id: AccountId,
+    /// What is left, reserved money included.
+    pub(super) balance: NanoUsd,
+    pub(super) threshold: NanoUsd,
+}
+
+/// Puts the mails of a group in.
+pub(super) fn write(
+    conn: &mut AnyConnection,
+    group: &Group,
+    now: UnixMillis,
+) -> Result<(), LedgerError> {
+    for crossing in group.crossings()? {
+        low_balance(conn, crossing, now)?;
+    }
+    for paused in group.paused_keys() {
+        key_paused(conn, paused, now)?;
+    }
+    Ok(())
+}
+
+fn low_balance(
+    conn: &mut AnyConnection,
+    crossing: Crossing,
+    now: UnixMillis,
+) -> Result<(), LedgerError> {
+    let Crossing { account_id, balance, threshold } = crossing;
+    let found: Option<(String, String)> = accounts::table
+        .find(account_id.0)
+        .select((accounts::public_id, accounts::email))
+        .first(conn)
+        .optional()?;
+    let Some((public_id, recipient)) = found else { return Ok(()) };
+    let params =
+        LowBalance { balance_usd: balance.to_string(), threshold_usd: threshold.to_string() };
+    let mail = NewMail {
+        kind: MailKind::LowBalance,
+        reference: format!("{public_id}:{}", now.as_millis()),
+        account_id: Some(account_id),
+        recipient: &recipient,
+        params: json!(params),
+    };
+    outbox::enqueue(conn, &mail, now)?;
+    Ok(())
+}
+
+fn key_paused(
+    conn: &mut AnyConnection,
+    paused: PausedKey,
+    now: UnixMillis,
+) -> Result<(), LedgerError> {
+    let found: Option<(String, String, i64, String)> = api_keys::table
+        .inner_join(accounts::table)
+        .filter(api_keys::id.eq(paused.id))
+        .select((api_keys::public_id, api_keys::name, accounts::id, accounts::email))
+        .first(conn)
+        .optional()?;
+    let Some((public_id, key_name, account_id, recipient)) = found else { return Ok(()) };
+    let PausedKey { period, budget, until, .. } = paused;
+    let params = KeyPaused { key_name, period, budget_usd: budget.to_string() };
+    let mail = NewMail {
+        kind: MailKind::KeyPaused,
+        reference: format!("{public_id}:{budget}:{}", until.as_millis()),
+        account_id: Some(AccountId(account_id)),
+        recipient: &recipient,
+        params: json!(params),
+    };
+    outbox::enqueue(conn, &mail, now)?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The template of each occasion, and what it is filled with.
+
+#![expect(
+    clippy::ref_binding_to_reference,
+    clippy::let_underscore_must_use,
+    reason = "askama's derive writes so for the variants of an enum"
+)]
+
+use askama::Template;
+
+use crate::mail::Letterhead;
+
+/// The text of each occasion.
+#[derive(Template)]
+pub(super) enum Text<'a> {
+    #[template(path = "mail_sign_up.txt", whitespace = "preserve")]
+    SignUp { head: &'a Letterhead, link: &'a str, valid: &'a str },
+    #[template(path = "mail_sign_up_known.txt", whitespace = "preserve")]
+    SignUpKnown { head: &'a Letterhead, log_in: &'a str, reset: &'a str },
+    #[template(path = "mail_reset_password.txt", whitespace = "preserve")]
+    ResetPassword { head: &'a Letterhead, link: &'a str, valid: &'a str },
+    #[template(path = "mail_change_email.txt", whitespace = "preserve")]
+    ChangeEmail { head: &'a Letterhead, link: &'a str, valid: &'a str },
+    #[template(path = "mail_email_changed.txt", whitespace = "preserve")]
+    EmailChanged { head: &'a Letterhead },
+    #[template(path = "mail_password_changed.txt", whitespace = "preserve")]
+    PasswordChanged { head: &'a Letterhead, reset: &'a str },
+    #[template(path = "mail_totp_changed.txt", whitespace = "preserve")]
+    TotpChanged { head: &'a Letterhead, is_enabled: bool, reset: &'a str },
+    #[template(path = "mail_low_balance.txt", whitespace = "preserve")]
+    LowBalance {
+        head: &'a Letterhead,
+        balance_usd: &'a str,
+        threshold_usd: &'a str,
+        link: &'a str,
+        preferences: &'a str,
+    },
+    #[template(path = "mail_key_paused.txt", whitespace = "preserve")]
+    KeyPaused {
+        head: &'a Letterhead,
+        key_name: &'a str,
+        is_month: bool,
+        budget_usd: &'a str,
+        link: &'a str,
+        preferences: &'a str,
+    },
+    #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
+    AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
+}

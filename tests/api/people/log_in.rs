@@ -1,0 +1,125 @@
+//! Logging in: what is said, and how long it takes, to those who may and to those who may not.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sluice::accounts;
+use sluice::db::credentials;
+
+use crate::support::app::{Builder, TestApp};
+use crate::support::people::PASSWORD;
+use crate::support::upstream::Upstream;
+
+fn app() -> TestApp {
+    Builder::new()
+        .upstream("primary", Upstream::nowhere())
+        .set("accounts.failed_logins_max", 1000)
+        .start()
+}
+
+/// Opens an account as an operator does, without a password.
+fn without_password(app: &TestApp, email: &str) {
+    let now = app.clock.now();
+    app.db(|conn| accounts::open(conn, email, now).unwrap());
+}
+
+#[test]
+fn the_right_password_logs_in_and_any_other_is_refused_in_one_word() {
+    let app = app();
+    let person = app.person();
+    without_password(&app, "passive@example.org");
+    let right = app.log_in(&person.email.to_uppercase(), PASSWORD);
+    assert!(app.is_logged_in(&right.session()));
+    let document = right.json();
+    assert!(document["id"].as_str().unwrap().starts_with("session_"));
+    assert_eq!(document["expires_at"], "2026-12-22T12:00:00.000Z");
+    let wrong = app.log_in(&person.email, &PASSWORD.to_uppercase());
+    wrong.expect_refusal(401, "wrong_credentials");
+    let long = PASSWORD.repeat(10);
+    for (email, password) in [
+        (person.email.as_str(), ""),
+        (person.email.as_str(), long.as_str()),
+        (person.email.as_str(), "\0"),
+        ("nobody@example.org", PASSWORD),
+        ("passive@example.org", PASSWORD),
+        ("passive@example.org", ""),
+        ("", PASSWORD),
+        ("a\0b@example.org", PASSWORD),
+    ] {
+        let refused = app.log_in(email, password);
+        assert_eq!((refused.status, refused.text()), (401, wrong.text()), "{email} {password}");
+    }
+    // The public name of an account is no address.
+    let name = app.by(&person.token, "GET", "/api/v1/account").json()["id"].clone();
+    app.log_in(name.as_str().unwrap(), PASSWORD).expect_refusal(401, "wrong_credentials");
+}
+
+#[test]
+fn each_log_in_gets_a_token_of_its_own() {
+    let app = app();
+    let person = app.person();
+    let (one, two) = (app.log_in(&person.email, PASSWORD), app.log_in(&person.email, PASSWORD));
+    assert_ne!(one.session(), two.session());
+    assert_ne!(one.json()["id"], two.json()["id"]);
+}
+
+#[test]
+fn the_time_of_a_refusal_does_not_tell_who_has_an_account() {
+    let app = app();
+    let person = app.person();
+    without_password(&app, "passive@example.org");
+    let long = "x".repeat(100);
+    let cases = [
+        (person.email.as_str(), "wrong password"),
+        ("nobody@example.org", "wrong password"),
+        ("passive@example.org", "wrong password"),
+        ("no address", "wrong password"),
+        (person.email.as_str(), long.as_str()),
+        ("nobody@example.org", long.as_str()),
+    ];
+    // Taken in turns, so that whatever else this machine does meets all of them alike; and by the fastest, since other
+    // work can only add to a time.
+    let mut fastest = [Duration::MAX; 6];
+    for _ in 0..6 {
+        for ((email, password), fastest) in cases.iter().zip(&mut fastest) {
+            let began = Instant::now();
+            let refused = app.log_in(email, password);
+            *fastest = (*fastest).min(began.elapsed());
+            refused.expect_refusal(401, "wrong_credentials");
+        }
+    }
+    let (least, most) = (fastest.iter().min().unwrap(), fastest.iter().max().unwrap());
+    assert!(*least > Duration::from_millis(20), "a password is checked each time: {fastest:?}");
+    assert!(*most < *least * 3 / 2, "{fastest:?}");
+}
+
+#[test]
+fn a_cost_that_was_set_anew_is_taken_up_at_the_next_log_in() {
+    let app = app();
+    let person = app.person();
+    let cost = || {
+        let known = app.db(|conn| credentials::get(conn, person.id).unwrap().unwrap());
+        known.password_hash.unwrap().get(..7).unwrap().to_owned()
+    };
+    let cheap = bcrypt::hash(PASSWORD, 4).unwrap();
+    app.db(|conn| credentials::set_password(conn, person.id, &cheap).unwrap());
+    assert_eq!(cost(), "$2b$04$");
+    assert!(app.has_password(&person.email, PASSWORD));
+    assert_eq!(cost(), "$2b$12$");
+    assert!(app.has_password(&person.email, PASSWORD));
+    assert!(app.is_logged_in(&person.token), "it is the same password");
+}
+
+#[test]
+fn a_body_of_another_shape_is_refused() {
+    let app = app();
+    for body in [
+        json!({}),
+        json!({ "email": "a@example.org" }),
+        json!({ "email": "a@example.org", "password": 5 }),
+        json!({ "email": "a@example.org", "password": "x", "remember": true }),
+        json!([]),
+    ] {
+        app.post("/api/v1/sessions", &body).expect_refusal(400, "invalid_body");
+    }
+}

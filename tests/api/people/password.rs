@@ -1,0 +1,115 @@
+//! New passwords: by a mailed link, and with the old one.
+
+use serde_json::json;
+use sluice::accounts::email_tokens::Purpose;
+
+use crate::support::app::{Builder, TestApp};
+use crate::support::people::PASSWORD;
+use crate::support::upstream::Upstream;
+
+const NEW: &str = "another 83 password";
+const CONFIRM: &str = "/api/v1/password-resets/confirm";
+
+fn app() -> TestApp {
+    Builder::new().upstream("primary", Upstream::nowhere()).start()
+}
+
+#[test]
+fn a_mailed_link_sets_a_new_password_and_ends_all_sessions() {
+    let app = app();
+    let person = app.person();
+    let second = app.session_of(person.id);
+    let asked = app.post("/api/v1/password-resets", &json!({ "email": person.email }));
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let token = app.mails_to(&person.email, 1).remove(0).token();
+    let unused = app.link(Purpose::Reset, Some(person.id), &person.email);
+    app.post(CONFIRM, &json!({ "token": token, "password": "short" }))
+        .expect_refusal(400, "invalid_password");
+    assert!(app.is_logged_in(&second), "nothing has changed so far");
+    app.post(CONFIRM, &json!({ "token": token, "password": NEW })).expect_done();
+    assert!(!app.is_logged_in(&person.token) && !app.is_logged_in(&second));
+    assert!(!app.has_password(&person.email, PASSWORD));
+    assert!(app.has_password(&person.email, NEW));
+    for used in [token, unused] {
+        app.post(CONFIRM, &json!({ "token": used, "password": PASSWORD }))
+            .expect_refusal(400, "invalid_token");
+    }
+    // The owner is told, whoever it was.
+    app.mails_to(&person.email, 2);
+}
+
+#[test]
+fn asking_for_a_link_does_not_tell_who_has_an_account() {
+    let app = app();
+    let person = app.person();
+    let known = app.post("/api/v1/password-resets", &json!({ "email": person.email }));
+    let unknown = app.post("/api/v1/password-resets", &json!({ "email": "nobody@example.org" }));
+    assert_eq!((known.status, known.text()), (202, unknown.text()));
+    app.mails_to(&person.email, 1);
+    app.all_mail_is_gone();
+    assert!(app.mails_to("nobody@example.org", 0).is_empty());
+}
+
+#[test]
+fn an_account_that_an_operator_has_opened_gets_its_first_password_by_a_link() {
+    let app = app();
+    let account = app.account("5.00");
+    let email = app.by(&account.log_in(&app), "GET", "/api/v1/account").json()["email"].clone();
+    let email = email.as_str().unwrap();
+    app.post("/api/v1/password-resets", &json!({ "email": email }));
+    let token = app.mails_to(email, 1).remove(0).token();
+    app.post(CONFIRM, &json!({ "token": token, "password": NEW })).expect_done();
+    let session = app.log_in(email, NEW).session();
+    let document = app.by(&session, "GET", "/api/v1/account").json();
+    assert_eq!(document["available_usd"], "5.00");
+}
+
+#[test]
+fn a_link_unlocks_what_guessing_has_locked() {
+    let app = Builder::new()
+        .upstream("primary", Upstream::nowhere())
+        .set("accounts.failed_logins_max", 3)
+        .start();
+    let person = app.person();
+    for _ in 0..3 {
+        assert!(!app.has_password(&person.email, "wrong password"));
+    }
+    app.log_in(&person.email, PASSWORD).expect_refusal(429, "too_many_attempts");
+    let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+    app.post(CONFIRM, &json!({ "token": token, "password": NEW })).expect_done();
+    assert!(app.has_password(&person.email, NEW));
+}
+
+#[test]
+fn the_second_factor_outlives_a_new_password() {
+    let app = app();
+    let person = app.person();
+    let (authenticator, _) = app.enable_totp(&person);
+    let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+    app.post(CONFIRM, &json!({ "token": token, "password": PASSWORD })).expect_done();
+    app.log_in(&person.email, PASSWORD).expect_refusal(401, "code_required");
+    app.clock.advance(30_000);
+    app.log_in_with(&person.email, &app.code_now(&authenticator)).session();
+}
+
+#[test]
+fn the_old_password_sets_a_new_one_and_ends_the_other_sessions() {
+    let app = app();
+    let person = app.person();
+    let second = app.session_of(person.id);
+    let link = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let change = |password: &str, new_password: &str| {
+        let body = json!({ "password": password, "new_password": new_password });
+        app.by_with(&person.token, "PUT", "/api/v1/account/password", &body)
+    };
+    change("wrong password", NEW).expect_refusal(403, "wrong_password");
+    change(PASSWORD, "short").expect_refusal(400, "invalid_password");
+    assert!(app.is_logged_in(&second));
+    change(PASSWORD, NEW).expect_done();
+    assert!(app.is_logged_in(&person.token), "who has changed it stays");
+    assert!(!app.is_logged_in(&second));
+    assert!(app.has_password(&person.email, NEW) && !app.has_password(&person.email, PASSWORD));
+    app.post(CONFIRM, &json!({ "token": link, "password": PASSWORD }))
+        .expect_refusal(400, "invalid_token");
+    app.mails_to(&person.email, 1);
+}

@@ -1,0 +1,196 @@
+//! P9: what is over goes by itself, day by day, whatever is killed on the way; the books balance throughout, and no
+//! balance changes.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use sluice::actors::scheduler::{Chore, Due};
+use sluice::db::AnyConnection;
+use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
+
+use crate::support::app::{Builder, TestApp, verify_books};
+use crate::support::process;
+use crate::support::upstream::Upstream;
+use crate::support::wait::eventually;
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+const ACCOUNTS: i64 = 50;
+const DAYS: i64 = 200;
+const KEPT_DAYS: i64 = 90;
+
+/// What happened at a moment.
+struct Use {
+    at: i64,
+    account: i64,
+    cost: i64,
+}
+
+/// Usage of `DAYS` days from `start` on, at any time of day, some of it free.
+fn usage(start: i64) -> Vec<Use> {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move |below: i64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        i64::try_from(seed % u64::try_from(below).unwrap()).unwrap()
+    };
+    let mut all = Vec::new();
+    for day in 0..DAYS {
+        for account in 0..ACCOUNTS {
+            let cost = if next(10) == 0 { 0 } else { next(2_000_000) };
+            all.push(Use { at: start + day * DAY + next(DAY), account, cost });
+        }
+    }
+    all
+}
+
+/// Writes history as the ledger would have written it.
+fn write(conn: &mut AnyConnection, uses: &[Use]) {
+    let ids: Vec<i64> =
+        accounts::table.select(accounts::id).order(accounts::id).load(conn).unwrap();
+    let keys: Vec<i64> =
+        api_keys::table.select(api_keys::id).order(api_keys::id).load(conn).unwrap();
+    conn.batch_execute("BEGIN").unwrap();
+    for (number, one) in uses.iter().enumerate() {
+        let at = usize::try_from(one.account).unwrap();
+        let id = format!("req_{number:024}");
+        let row = (
+            usage_logs::id.eq(&id),
+            usage_logs::account_id.eq(ids[at]),
+            usage_logs::api_key_id.eq(keys[at]),
+            usage_logs::created_at.eq(one.at),
+            usage_logs::endpoint.eq("messages"),
+            usage_logs::requested_model.eq("claude-haiku-4-5"),
+            (
+                usage_logs::input_tokens.eq(1),
+                usage_logs::output_tokens.eq(1),
+                usage_logs::cache_write_5m_tokens.eq(0),
+                usage_logs::cache_write_1h_tokens.eq(0),
+                usage_logs::cache_read_tokens.eq(0),
+                usage_logs::web_searches.eq(0),
+                usage_logs::price_version.eq("test"),
+                usage_logs::cost_nanousd.eq(one.cost),
+                usage_logs::latency_ms.eq(1),
+                usage_logs::http_status.eq(200),
+                usage_logs::ending.eq("E1"),
+                usage_logs::is_estimated.eq(false),
+            ),
+        );
+        diesel::insert_into(usage_logs::table).values(row).execute(conn).unwrap();
+        if one.cost > 0 {
+            let entry = (
+                ledger_entries::account_id.eq(ids[at]),
+                ledger_entries::kind.eq("usage"),
+                ledger_entries::reference.eq(&id),
+                ledger_entries::amount_nanousd.eq(-one.cost),
+                ledger_entries::created_at.eq(one.at),
+            );
+            diesel::insert_into(ledger_entries::table).values(entry).execute(conn).unwrap();
+        }
+    }
+    for (at, id) in ids.iter().enumerate() {
+        let account = i64::try_from(at).unwrap();
+        let spent: i64 = uses.iter().filter(|one| one.account == account).map(|one| one.cost).sum();
+        diesel::update(accounts::table.find(id))
+            .set(accounts::available_nanousd.eq(accounts::available_nanousd - spent))
+            .execute(conn)
+            .unwrap();
+        diesel::update(api_keys::table.filter(api_keys::account_id.eq(id)))
+            .set(api_keys::spent_nanousd.eq(spent))
+            .execute(conn)
+            .unwrap();
+    }
+    conn.batch_execute("COMMIT").unwrap();
+}
+
+fn balances(conn: &mut AnyConnection) -> Vec<(i64, i64)> {
+    accounts::table
+        .order(accounts::id)
+        .select((accounts::available_nanousd, accounts::reserved_nanousd))
+        .load(conn)
+        .unwrap()
+}
+
+/// Nothing older than the limit, nothing younger gone, books and balances as they were.
+fn prove(conn: &mut AnyConnection, uses: &[Use], now: i64, before: &[(i64, i64)]) {
+    let limit = now - KEPT_DAYS * DAY;
+    let kept: Vec<i64> = usage_logs::table
+        .order(usage_logs::created_at)
+        .select(usage_logs::created_at)
+        .load(conn)
+        .unwrap();
+    let mut expected: Vec<i64> = uses.iter().map(|one| one.at).filter(|at| *at >= limit).collect();
+    expected.sort_unstable();
+    assert_eq!(kept, expected);
+    assert_eq!(balances(conn), before);
+    verify_books(conn);
+    let gone: i64 = uses.iter().filter(|one| one.at < limit).map(|one| one.cost).sum();
+    let carried: Vec<i64> = ledger_entries::table
+        .filter(ledger_entries::kind.eq("carry_forward"))
+        .select(ledger_entries::amount_nanousd)
+        .load(conn)
+        .unwrap();
+    assert!(carried.len() <= usize::try_from(ACCOUNTS).unwrap());
+    assert_eq!(carried.iter().sum::<i64>(), -gone);
+}
+
+/// `sluice purge` as of the test's day, killed after a while that differs from day to day.
+fn kill_a_purge(config: &std::path::Path, day: &str, after: Duration) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["purge", "--as-of", day, "--config"])
+        .arg(config)
+        .env_clear()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::park_timeout(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The server's own turn, to its end.
+fn purge(app: &TestApp) {
+    let done = || app.metric("sluice_chore_finished_timestamp_seconds{chore=\"purge\"}");
+    let now = u64::try_from(app.clock.now().as_millis() / 1000).unwrap();
+    app.scheduler.try_send(Due(Chore::Purge)).unwrap();
+    eventually("the purge", || (done() == now).then_some(()));
+}
+
+#[test]
+fn p9_two_hundred_days_go_day_by_day_and_the_books_balance_after_each() {
+    let upstream = Upstream::start();
+    // Long enough ago that a command that asks the system for the time may be told to act as of any of these days.
+    let start = 1_795_348_800_000 - 400 * DAY;
+    let builder = Builder::new().upstream("primary", upstream.address);
+    let config = builder.write();
+    let mut conn = builder.migrated();
+    let uses = usage(start);
+    for _ in 0..ACCOUNTS {
+        crate::support::app::open_account(&mut conn, "1");
+    }
+    write(&mut conn, &uses);
+    let before = balances(&mut conn);
+    verify_books(&mut conn);
+    let app = builder.clock_at(start).start();
+    for day in 1..=DAYS + KEPT_DAYS {
+        app.clock.advance(DAY);
+        let now = app.clock.now();
+        if day > KEPT_DAYS && day % 3 == 0 {
+            // At midnight, half a day before: it leaves a piece of the day's work done.
+            let date = now.to_string();
+            let after = Duration::from_millis(u64::try_from(day * 7 % 60).unwrap());
+            kill_a_purge(&config, date.split('T').next().unwrap(), after);
+            verify_books(&mut conn);
+            assert_eq!(balances(&mut conn), before);
+        }
+        purge(&app);
+        prove(&mut conn, &uses, now.as_millis(), &before);
+    }
+    assert_eq!(usage_logs::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
+    let dry =
+        process::run(&["purge", "--dry-run", "--json", "--config", config.to_str().unwrap()], &[]);
+    assert_eq!(dry.json()["usage_logs"], 0);
+}
