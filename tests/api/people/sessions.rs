@@ -138,6 +138,7 @@ fn behind_https_only_the_cookie_that_no_other_host_can_set_counts() {
     let app = Builder::new()
         .upstream("primary", Upstream::nowhere())
         .set("site.base_url", "\"https://gateway.test\"")
+        .set("site.support_email", "\"support@gateway.test\"")
         .start();
     let person = app.person();
     let status = |cookie: &str| {
