@@ -1,7 +1,9 @@
 //! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
+pub mod closing;
 mod email_change;
 pub mod email_tokens;
+pub mod erasure;
 pub mod export;
 mod key_ring;
 pub mod keys;

@@ -6,6 +6,7 @@ pub mod account;
 pub mod accounts;
 mod answer;
 pub mod caller;
+mod closing;
 pub mod deposits;
 mod download;
 mod endpoints;
@@ -147,6 +148,8 @@ fn endpoints() -> Endpoints {
         .account(usage::show, usage::__path_show)
         .account(ledger::list, ledger::__path_list)
         .account(ledger::export, ledger::__path_export)
+        .session(closing::begin, closing::__path_begin)
+        .session(closing::undo, closing::__path_undo)
         .account(deposits::list, deposits::__path_list)
         .account(deposits::claim, deposits::__path_claim)
         .account(deposits::show, deposits::__path_show)

@@ -299,6 +299,7 @@ async fn recover(
 ) -> Result<(), StartError> {
     let parts = NodeParts {
         node_id: Arc::clone(&shared.node_id),
+        closing_grace: shared.settings.accounts.closing_grace,
         database: database.clone(),
         ledger: shared.ledger.clone(),
         clock: shared.clock.clone(),

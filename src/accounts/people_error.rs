@@ -6,6 +6,7 @@ use super::password::{PasswordError, PasswordRule};
 use super::throttle::TooMany;
 use crate::db::DbError;
 use crate::domain::ids::NoRandomness;
+use crate::domain::money::NanoUsd;
 
 /// See the module. None of them tells whether an address has an account to anybody but its owner.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,14 @@ pub enum PeopleError {
     /// The account is about to be deleted, and can only be kept after all.
     #[error("This account is being deleted. Keep it to use it again.")]
     Closing,
+    /// There is money on it that was not waived.
+    #[error(
+        "There are {0} dollars left on this account. Have them paid back first, or say that you waive them."
+    )]
+    BalanceLeft(NanoUsd),
+    /// Nobody wanted it deleted.
+    #[error("This account is not being deleted.")]
+    NotClosing,
     /// There is a second factor.
     #[error("The account has a second factor already.")]
     TotpEnabled,
@@ -90,6 +99,8 @@ impl PeopleError {
             Self::SameEmail => "same_email",
             Self::Suspended => "account_suspended",
             Self::Closing => "account_closing",
+            Self::BalanceLeft(_) => "balance_left",
+            Self::NotClosing => "not_closing",
             Self::TotpEnabled => "totp_enabled",
             Self::TotpMissing => "totp_missing",
             Self::NoSession => "not_found",
@@ -106,7 +117,12 @@ impl PeopleError {
             Self::WrongCredentials | Self::CodeRequired | Self::WrongCode => 401,
             Self::WrongPassword | Self::SignUpClosed | Self::Suspended | Self::Closing => 403,
             Self::NoSession => 404,
-            Self::EmailTaken | Self::SameEmail | Self::TotpEnabled | Self::TotpMissing => 409,
+            Self::EmailTaken
+            | Self::SameEmail
+            | Self::TotpEnabled
+            | Self::TotpMissing
+            | Self::BalanceLeft(_)
+            | Self::NotClosing => 409,
             Self::TooManyAttempts { .. } => 429,
             Self::Busy | Self::Unavailable(_) => 503,
         }

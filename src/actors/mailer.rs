@@ -27,6 +27,8 @@ use write::Draft;
 
 /// How often it looks by itself: other nodes and the ledger put mail in without a word.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long it rests after the database has failed it.
+const REST: Duration = Duration::from_secs(10);
 /// A row is held for this much longer than sending it may take.
 const HOLD_MARGIN: Duration = Duration::from_mins(1);
 /// Time before the second attempt; each further one waits twice as long.
@@ -116,6 +118,9 @@ impl Handler<Look> for Mailer {
             let done = cut.run_until_cancelled(round.send_all()).await;
             if let Some(Err(error)) = done {
                 tracing::warn!(error = %error, "mail cannot be read or noted; trying again");
+                // A database that is away is away for more than a moment.
+                let draining = round.parts.tracker.draining();
+                drop(tokio::time::timeout(REST, draining).await);
             }
             drop(turn);
         });

@@ -1,4 +1,5 @@
-//! The `Node` actor: keeps this node's lease and settles what dead nodes left open (E12).
+//! The `Node` actor: keeps this node's lease, settles what dead nodes left open (E12), and erases accounts whose time
+//! has come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
+use crate::accounts::erasure;
 use crate::db::{Database, DbError, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
@@ -29,6 +31,8 @@ const RECOVERY_BATCH: i64 = 256;
 pub struct NodeParts {
     /// This node's name.
     pub node_id: Arc<str>,
+    /// How long an account that is to be deleted may still be kept.
+    pub closing_grace: Duration,
     /// Where leases are.
     pub database: Database,
     /// Who settles.
@@ -69,6 +73,9 @@ impl Actor for Node {
             tracker.spawn(async move {
                 if let Err(error) = beat(&parts).await {
                     tracing::warn!(error = %error, "lease or recovery failed; trying again");
+                }
+                if let Err(error) = erase(&parts).await {
+                    tracing::warn!(error = %error, "accounts cannot be erased; trying again");
                 }
                 is_beating.store(false, Ordering::Release);
             });
@@ -115,6 +122,19 @@ pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
             }
         }
     }
+}
+
+/// Erases the accounts whose owners wanted it, once nothing of theirs is under way.
+///
+/// # Errors
+/// [`DbError`]; the next beat tries again.
+async fn erase(parts: &NodeParts) -> Result<(), DbError> {
+    let (grace, now) = (parts.closing_grace, parts.clock.now());
+    let erased = parts.database.run(move |conn| erasure::erase_due(conn, grace, now)).await?;
+    if erased > 0 {
+        tracing::info!(count = erased, "accounts were erased");
+    }
+    Ok(())
 }
 
 fn millis(duration: Duration) -> i64 {

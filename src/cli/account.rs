@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::{CliError, Desk, Output};
 use crate::accounts;
+use crate::accounts::closing::{self, Closed};
 use crate::db::accounts::{AccountRow, find, page};
 use crate::db::books::UsageRow;
-use crate::db::usage_logs;
+use crate::db::{transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -59,6 +60,22 @@ pub(super) enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Begin to delete an account, as its owner could. It is erased when its grace is over.
+    Delete {
+        /// Its id or e-mail address.
+        account: String,
+        /// Erase it with whatever is left on it.
+        #[arg(long)]
+        waive_balance: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep an account after all that is about to be deleted. Its keys and wallets do not come back.
+    Keep {
+        /// Its id or e-mail address.
+        account: String,
+    },
 }
 
 pub(super) fn run(
@@ -82,6 +99,16 @@ pub(super) fn run(
             let account = wanted(desk, account)?;
             credit(desk, &account, *amount, reference)?;
             show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+        }
+        AccountCommand::Delete { account, waive_balance, json } => {
+            delete(desk, &wanted(desk, account)?, *waive_balance, *json, output)?;
+        }
+        AccountCommand::Keep { account } => {
+            let id = wanted(desk, account)?.account_id();
+            if !desk.with(|conn| closing::keep(conn, id))? {
+                return Err(CliError::Refused("the account is not being deleted".to_owned()));
+            }
+            output.line("The account is kept.")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -121,6 +148,39 @@ fn credit(
         ))),
         _ => Err(CliError::Refused("the account is gone".to_owned())),
     }
+}
+
+fn delete(
+    desk: &Desk,
+    account: &AccountRow,
+    waives_balance: bool,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let (id, now) = (account.account_id(), desk.clock.now());
+    let grace = desk.settings.accounts.closing_grace;
+    let closed = desk.with(|conn| {
+        transaction::write(conn, |conn| closing::close(conn, id, waives_balance, grace, now))
+    })?;
+    match closed {
+        Closed::Begun { erased_at } if json => {
+            output.json(&json!({ "id": account.public_id, "erased_at": erased_at.to_string() }))?;
+        }
+        Closed::Begun { erased_at } => output.line(&format!(
+            "{} is closed, and erased by a running server from {erased_at} on, unless it is kept.",
+            account.public_id
+        ))?,
+        Closed::BalanceLeft(left) => {
+            return Err(CliError::Refused(format!(
+                "{left} USD are left on the account: pay them back first, or give --waive-balance; \
+                 nothing was changed"
+            )));
+        }
+        Closed::NoAccount => {
+            return Err(CliError::Refused("the account is gone".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {

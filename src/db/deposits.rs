@@ -295,7 +295,12 @@ pub fn above(
     chain_id: ChainId,
     ancestor: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
-    let gone = [DepositState::Orphaned, DepositState::Reversed, DepositState::Refunded];
+    let gone = [
+        DepositState::Orphaned,
+        DepositState::Reversed,
+        DepositState::Refunded,
+        DepositState::Erased,
+    ];
     let rows = deposits::table
         .filter(deposits::chain_id.eq(chain_id.0))
         .filter(deposits::block_number.gt(ancestor))

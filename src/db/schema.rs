@@ -19,6 +19,7 @@ diesel::table! {
         low_balance_nanousd -> Nullable<BigInt>,
         wants_notices -> Bool,
         closing_at -> Nullable<BigInt>,
+        closing_waives_balance -> Bool,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, accounts, deposit_addresses, transaction};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::{ClaimReason, ClaimState};
+use crate::domain::deposit::{ClaimReason, ClaimState, DepositState};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};
 use crate::domain::ids::{AccountId, public_id};
 
@@ -121,6 +121,10 @@ pub fn may_see(
 ) -> Result<bool, DepositError> {
     if let Some(owner) = row.account() {
         return Ok(owner == account_id);
+    }
+    // Whose it was is nobody's business any more.
+    if row.state() == Some(DepositState::Erased) {
+        return Ok(false);
     }
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
     let payee = EvmAddress::from_slice(&row.payee).ok_or_else(unreadable)?;

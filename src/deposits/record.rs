@@ -87,7 +87,10 @@ fn renewed(row: &DepositRow, seen: DepositRow) -> Option<DepositRow> {
         | DepositState::BelowMinimum => !is_same_block,
         DepositState::Held => !is_same_block && !is_refund,
         // A credit stands until its block is known to be gone; decisions stand for good.
-        DepositState::Credited | DepositState::Rejected | DepositState::Refunded => false,
+        DepositState::Credited
+        | DepositState::Rejected
+        | DepositState::Refunded
+        | DepositState::Erased => false,
     };
     may_renew.then(|| DepositRow {
         id: row.id,
@@ -112,7 +115,12 @@ pub fn orphan(
     let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
     let stays = matches!(
         row.state(),
-        None | Some(DepositState::Credited | DepositState::Rejected | DepositState::Refunded)
+        None | Some(
+            DepositState::Credited
+                | DepositState::Rejected
+                | DepositState::Refunded
+                | DepositState::Erased
+        )
     );
     if stays || is_refund {
         return Ok(false);

@@ -48,7 +48,13 @@ pub fn hold(
 ) -> Result<Refunded, DepositError> {
     let is_credited = match row.state() {
         // What has left the chain is not there to be paid back.
-        None | Some(DepositState::Orphaned | DepositState::Reversed | DepositState::Refunded) => {
+        None
+        | Some(
+            DepositState::Orphaned
+            | DepositState::Reversed
+            | DepositState::Refunded
+            | DepositState::Erased,
+        ) => {
             return Ok(Refunded::NotNow);
         }
         Some(state) => state == DepositState::Credited,

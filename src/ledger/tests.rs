@@ -1,18 +1,18 @@
-//! The ledger against a small model, on a real database: any order of commands, in groups of any
-//! size, each perhaps sent twice, leaves what the model has and books that balance.
+//! The ledger on a real database, command by command; `model` holds it against a small model.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod model;
 
 use diesel::prelude::*;
-use proptest::prelude::*;
 
 use super::{Command, EntryKind, Outcome, apply, verify};
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
-use crate::db::schema::usage_logs;
+use crate::db::schema::{api_keys as api_keys_table, outbox, usage_logs};
 use crate::db::{AnyConnection, accounts as account_rows, api_keys, migrate};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
+use crate::domain::key_limits::Exhausted;
+use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::{Markup, PriceList};
 use crate::domain::usage_record::{Ending, UsageRecord};
@@ -32,6 +32,37 @@ impl Books {
         migrate::run_pending(&mut conn).unwrap();
         let holders = (0..accounts).map(|n| holder(&mut conn, n)).collect();
         Self { conn, holders }
+    }
+
+    /// The same with a budget for some of the keys.
+    fn with_budgets() -> Self {
+        let mut books = Self::new(ACCOUNTS);
+        books.conn.batch_execute_for_test(&format!(
+            "UPDATE api_keys SET monthly_budget_nanousd = {} WHERE id = 1;
+             UPDATE api_keys SET total_budget_nanousd = {} WHERE id = 2;",
+            BUDGETS[0], BUDGETS[1],
+        ));
+        books
+    }
+
+    /// What the account's key has cost: in its life, in this month; and how often its owner was told of its end.
+    fn key(&mut self, account: usize) -> (i64, i64, i64) {
+        let key_id = self.holders[account].1.0;
+        let (name, spent, month_spent): (String, i64, i64) = api_keys_table::table
+            .find(key_id)
+            .select((
+                api_keys_table::public_id,
+                api_keys_table::spent_nanousd,
+                api_keys_table::month_spent_nanousd,
+            ))
+            .first(&mut self.conn)
+            .unwrap();
+        let told = outbox::table
+            .filter(outbox::kind.eq("key_paused").and(outbox::reference.like(format!("{name}:%"))))
+            .count()
+            .get_result(&mut self.conn)
+            .unwrap();
+        (spent, month_spent, told)
     }
 
     fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
@@ -78,19 +109,8 @@ enum Act {
 }
 
 const ACCOUNTS: usize = 3;
-
-fn act() -> impl Strategy<Value = Act> {
-    let who = (0..ACCOUNTS, 0..6_usize, 0..500_i64);
-    (0..7_u8, who).prop_map(|(kind, (account, exchange, amount))| match kind {
-        0 => Act::Credit { account, reference: exchange, amount },
-        1 => Act::Reserve { account, exchange, amount },
-        2 => Act::Extend { account, exchange, amount },
-        3 => Act::Checkpoint { account, exchange, cost: amount },
-        4 => Act::Post { account, exchange, cost: amount },
-        5 => Act::Withdraw { account, reference: exchange, amount },
-        _ => Act::Recover { account, exchange },
-    })
-}
+/// Of the first two accounts' keys; the third has none.
+const BUDGETS: [i64; ACCOUNTS] = [700, 900, i64::MAX];
 
 fn command(books: &Books, act: Act) -> Command {
     let node_id = "n".into();
@@ -131,125 +151,6 @@ fn command(books: &Books, act: Act) -> Command {
             account_id: account_id(account),
             ending: Ending::E12,
         },
-    }
-}
-
-/// The ledger in forty lines: balances, what is held, what was settled.
-#[derive(Default)]
-struct Model {
-    available: BTreeMap<usize, i64>,
-    held: BTreeMap<(usize, usize), (i64, i64)>,
-    settled: BTreeMap<(usize, usize), (i64, bool)>,
-    credits: BTreeSet<(usize, usize)>,
-    withdrawals: BTreeSet<(usize, usize)>,
-}
-
-impl Model {
-    fn play(&mut self, act: Act) {
-        match act {
-            Act::Credit { account, reference, amount } => {
-                if self.credits.insert((account, reference)) {
-                    *self.available.entry(account).or_default() += amount;
-                }
-            }
-            Act::Withdraw { account, reference, amount } => {
-                let available = self.available.entry(account).or_default();
-                if *available >= amount && self.withdrawals.insert((account, reference)) {
-                    *available -= amount;
-                }
-            }
-            Act::Reserve { account, exchange, amount } => {
-                let available = self.available.entry(account).or_default();
-                let is_new = !self.held.contains_key(&(account, exchange));
-                // A settled exchange's id is never reserved again: ids are random.
-                if is_new && *available >= amount.max(0) {
-                    *available -= amount;
-                    self.held.insert((account, exchange), (amount, 0));
-                }
-            }
-            Act::Extend { account, exchange, amount } => {
-                let Some((held, _)) = self.held.get_mut(&(account, exchange)) else { return };
-                let available = self.available.entry(account).or_default();
-                let more = (amount - *held).max(0);
-                if *available >= more {
-                    *available -= more;
-                    *held += more;
-                }
-            }
-            Act::Checkpoint { account, exchange, cost } => {
-                if let Some((_, checkpoint)) = self.held.get_mut(&(account, exchange)) {
-                    *checkpoint = cost;
-                }
-            }
-            Act::Post { account, exchange, cost } => self.settle(account, exchange, cost, false),
-            Act::Recover { account, exchange } => {
-                if let Some((_, checkpoint)) = self.held.get(&(account, exchange)).copied() {
-                    self.settle(account, exchange, checkpoint, true);
-                }
-            }
-        }
-    }
-
-    fn settle(&mut self, account: usize, exchange: usize, cost: i64, is_recovery: bool) {
-        let available = self.available.entry(account).or_default();
-        if let Some((held, _)) = self.held.remove(&(account, exchange)) {
-            *available += held - cost;
-            self.settled.insert((account, exchange), (cost, is_recovery));
-        } else if let Some((before, true)) = self.settled.get(&(account, exchange)).copied()
-            && cost > before
-        {
-            *available -= cost - before;
-            self.settled.insert((account, exchange), (cost, false));
-        }
-    }
-
-    /// Whether the act would reserve an id that was settled: the wire never does.
-    fn is_reuse(&self, act: Act) -> bool {
-        matches!(act, Act::Reserve { account, exchange, .. }
-            if self.settled.contains_key(&(account, exchange)))
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn any_order_in_any_groups_sent_twice_or_not_keeps_the_books(
-        acts in proptest::collection::vec((act(), any::<bool>()), 1..60),
-        group_sizes in proptest::collection::vec(1..9_usize, 1..30),
-    ) {
-        let mut books = Books::new(ACCOUNTS);
-        let mut model = Model::default();
-        let mut commands = Vec::new();
-        for (act, is_sent_twice) in acts {
-            if model.is_reuse(act) {
-                continue;
-            }
-            model.play(act);
-            let command = command(&books, act);
-            if is_sent_twice {
-                commands.push(command.clone());
-                model.play(act);
-            }
-            commands.push(command);
-        }
-        let mut sizes = group_sizes.iter().cycle();
-        let mut rest = &commands[..];
-        while !rest.is_empty() {
-            let size = (*sizes.next().unwrap()).min(rest.len());
-            let (group, behind) = rest.split_at(size);
-            books.apply(group);
-            rest = behind;
-        }
-        for account in 0..ACCOUNTS {
-            let held: i64 =
-                model.held.iter().filter(|((who, _), _)| *who == account).map(|(_, (held, _))| held).sum();
-            let available = model.available.get(&account).copied().unwrap_or(0);
-            prop_assert_eq!(books.balance(account), (available, held));
-        }
-        let report = verify(&mut books.conn).unwrap();
-        prop_assert!(report.discrepancies.is_empty(), "{:?}", report.discrepancies);
-        prop_assert_eq!(usize::try_from(report.usage_rows).unwrap(), model.settled.len());
     }
 }
 
@@ -294,6 +195,79 @@ fn a_revoked_key_a_suspended_account_and_a_negative_balance_reserve_nothing() {
     assert_eq!(reserve(0), Outcome::KeyRevoked);
     assert_eq!(reserve(1), Outcome::AccountSuspended);
     assert_eq!(reserve(2), Outcome::Insufficient { available: NanoUsd::from_nanos(-1) });
+}
+
+#[test]
+fn a_budget_counts_what_is_spent_and_held_in_one_group_as_in_many() {
+    for is_one_group in [true, false] {
+        let mut books = Books::with_budgets();
+        let (account, reserve) =
+            (0, |exchange, amount| Act::Reserve { account: 0, exchange, amount });
+        let acts = [
+            Act::Credit { account, reference: 0, amount: 10_000 },
+            reserve(0, 400),
+            reserve(1, 301),
+            reserve(2, 300),
+            Act::Extend { account, exchange: 0, amount: 401 },
+            Act::Post { account, exchange: 0, cost: 100 },
+            Act::Extend { account, exchange: 2, amount: 600 },
+            Act::Extend { account, exchange: 2, amount: 601 },
+            Act::Post { account, exchange: 2, cost: 0 },
+            reserve(3, 600),
+            // More than was held: an overrun is charged, and the budget is used up.
+            Act::Post { account, exchange: 3, cost: 650 },
+            reserve(4, 0),
+        ];
+        let commands: Vec<Command> = acts.into_iter().map(|act| command(&books, act)).collect();
+        let outcomes: Vec<Outcome> = if is_one_group {
+            books.apply(&commands)
+        } else {
+            commands.iter().flat_map(|command| books.apply(std::slice::from_ref(command))).collect()
+        };
+        let over = |left| {
+            Outcome::KeyBudget(Exhausted {
+                period: BudgetPeriod::Month,
+                budget: NanoUsd::from_nanos(700),
+                left: NanoUsd::from_nanos(left),
+            })
+        };
+        let expected = [
+            Outcome::Credited,
+            Outcome::Reserved,
+            over(300),
+            Outcome::Reserved,
+            over(0),
+            Outcome::Posted,
+            Outcome::Extended,
+            over(0),
+            Outcome::Posted,
+            Outcome::Reserved,
+            Outcome::Posted,
+            over(0),
+        ];
+        assert_eq!(outcomes, expected);
+        assert_eq!(books.key(0), (750, 750, 1));
+        assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
+        books.conn.batch_execute_for_test("UPDATE api_keys SET spent_nanousd = 749 WHERE id = 1");
+        let found = verify(&mut books.conn).unwrap().discrepancies;
+        assert_eq!(found[0].rule, "spent by key >= its usage rows");
+    }
+}
+
+#[test]
+fn an_expired_key_reserves_nothing_and_settles_what_it_has() {
+    let mut books = Books::new(1);
+    let credit = command(&books, Act::Credit { account: 0, reference: 0, amount: 100 });
+    let reserve = |exchange| Act::Reserve { account: 0, exchange, amount: 10 };
+    let first = command(&books, reserve(0));
+    books.apply(&[credit, first]);
+    let expire = format!("UPDATE api_keys SET expires_at = {}", NOW.as_millis());
+    books.conn.batch_execute_for_test(&expire);
+    let second = command(&books, reserve(1));
+    assert_eq!(books.apply(&[second]), [Outcome::KeyExpired]);
+    let post = command(&books, Act::Post { account: 0, exchange: 0, cost: 7 });
+    assert_eq!(books.apply(&[post]), [Outcome::Posted]);
+    assert_eq!((books.balance(0), books.key(0)), ((93, 0), (7, 7, 0)));
 }
 
 #[test]

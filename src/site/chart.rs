@@ -1,7 +1,6 @@
 //! Bar charts of days, drawn here as SVG: where each bar lies, what stands at the axes, and the same figures as a table.
 //! Whole numbers only; colours and sizes of letters are the style sheet's, by classes.
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -76,7 +75,7 @@ pub(super) struct Chart {
     pub(super) title: String,
     /// One sentence for those who do not see the picture.
     pub(super) description: String,
-    /// Series, the largest first, with their colours.
+    /// Series with their colours.
     pub(super) legend: Vec<Key>,
     /// Lines across.
     pub(super) ticks: Vec<Tick>,
@@ -205,7 +204,8 @@ impl Chart {
     }
 }
 
-/// Every day, with a value for each series, the largest series first.
+/// Every day, with a value for each series, in the order in which these are given: a name that is in two charts has the
+/// same colour in both.
 struct Table {
     names: Vec<String>,
     days: Vec<(UtcDay, Vec<i64>)>,
@@ -214,29 +214,26 @@ struct Table {
 impl Table {
     fn new(first: UtcDay, length: i64, lines: Vec<Line>) -> Self {
         let days = usize::try_from(length).unwrap_or(0);
-        let mut lines: Vec<_> = lines
-            .into_iter()
-            .map(|Line { name, values }| {
-                let values = values.into_iter().take(days).map(|value| value.max(0));
-                let values: Vec<i64> = values.collect();
-                (name, values)
-            })
-            .filter(|(_, values)| sum(values) > 0)
-            .collect();
-        lines.sort_by_key(|(name, values)| (name.is_none(), Reverse(sum(values)), name.clone()));
-        let has_rest = lines.iter().any(|(name, _)| name.is_none());
-        let rest = if has_rest || lines.len() > COLOURS.saturating_add(1) {
-            lines.split_off(COLOURS.min(lines.iter().filter(|(name, _)| name.is_some()).count()))
-        } else {
-            Vec::new()
+        let positive = |values: Vec<i64>| -> Vec<i64> {
+            values.into_iter().take(days).map(|value| value.max(0)).collect()
         };
+        let (named, mut rest): (Vec<Line>, Vec<Line>) =
+            lines.into_iter().partition(|line| line.name.is_some());
+        let mut lines: Vec<(Option<String>, Vec<i64>)> =
+            named.into_iter().map(|line| (line.name, positive(line.values))).collect();
+        // One more has the colour of the rest, as long as there is none.
+        if !rest.is_empty() || lines.len() > COLOURS.saturating_add(1) {
+            let others = lines.split_off(COLOURS.min(lines.len()));
+            rest.extend(others.into_iter().map(|(name, values)| Line { name, values }));
+        }
+        let rest: Vec<Vec<i64>> = rest.into_iter().map(|line| positive(line.values)).collect();
         let at = |values: &[i64], day: i64| {
             usize::try_from(day).ok().and_then(|day| values.get(day)).copied().unwrap_or(0)
         };
         let of_day = |day: i64| {
             let mut values: Vec<i64> = lines.iter().map(|(_, values)| at(values, day)).collect();
             if !rest.is_empty() {
-                let rest: Vec<i64> = rest.iter().map(|(_, values)| at(values, day)).collect();
+                let rest: Vec<i64> = rest.iter().map(|values| at(values, day)).collect();
                 values.push(sum(&rest));
             }
             (first.plus(day), values)

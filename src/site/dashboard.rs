@@ -1,5 +1,7 @@
 //! `/dashboard`: where an account stands, and what to do next.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -18,6 +20,7 @@ use crate::db::{AnyConnection, DbError, api_keys, ledger_entries, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
+use crate::domain::price_list::Model;
 
 /// Requests that are listed.
 const LATEST: usize = 10;
@@ -71,7 +74,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let stand = site.run(read).await?.ok_or(Fault::NotFound)?;
         let first = now.day().plus(1_i64.saturating_sub(DAYS));
         // The cheapest to try with, should there be one at all.
-        let model = site.settings().prices.models().last();
+        let output = |model: &Arc<Model>| model.rates_at(now).map(|rates| rates.base.output);
+        let model = site.settings().prices.models().min_by_key(|model| output(model));
         visit.page(&DashboardPage {
             frame: visit.frame("Dashboard"),
             available: Dollars(stand.account.available()),

@@ -221,7 +221,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let page = match &found {
             DepositOrClaim::Deposit(deposit) => DepositPage {
                 frame: visit.frame("Deposit"),
-                deposit: Stand::of_deposit(deposit, configured),
+                deposit: Stand::of_deposit(deposit, configured).alone(),
                 facts: stand::facts_of_deposit(deposit),
                 block_time: Some(Moment(deposit.block_time.0)),
                 created_at: Moment(deposit.created_at.0),
@@ -231,7 +231,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             },
             DepositOrClaim::Claim(claim) => DepositPage {
                 frame: visit.frame("Transaction"),
-                deposit: Stand::of_claim(claim, configured),
+                deposit: Stand::of_claim(claim, configured).alone(),
                 facts: stand::facts_of_claim(claim),
                 block_time: None,
                 created_at: Moment(claim.created_at.0),

@@ -1,5 +1,7 @@
 //! `/usage`: what the account has used, as pictures of days and as a list of requests.
 
+use std::fmt::Write;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -128,6 +130,30 @@ impl Wanted {
         }
     }
 
+    /// The page of it, behind a request.
+    fn link(&self, before: Option<&str>) -> String {
+        let mut link = Link::new("/usage");
+        self.put(&mut link);
+        link.put("by", self.by());
+        link.put("before", before.unwrap_or_default());
+        link.0
+    }
+
+    /// The file of it.
+    fn export(&self, format: &str) -> String {
+        let mut link = Link::new("/api/v1/usage/export");
+        link.put("format", format);
+        self.put(&mut link);
+        link.0
+    }
+
+    fn put(&self, link: &mut Link) {
+        link.put("from", &self.first.to_string());
+        link.put("to", &self.last.to_string());
+        link.put("model", &self.model);
+        link.put("key", &self.key);
+    }
+
     const fn length(&self) -> i64 {
         self.last.days_since(self.first).saturating_add(1)
     }
@@ -144,6 +170,33 @@ impl Wanted {
             to: self.last.plus(1).begin(),
             model: (!self.model.is_empty()).then(|| self.model.clone()),
             api_key_id: key.map(|key| ApiKeyId(key.id)),
+        }
+    }
+}
+
+/// A path with a query.
+struct Link(String);
+
+impl Link {
+    fn new(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Adds a value, unless it is empty. What is no plain letter is encoded.
+    fn put(&mut self, name: &str, value: &str) {
+        if value.is_empty() {
+            return;
+        }
+        self.0.push(if self.0.contains('?') { '&' } else { '?' });
+        self.0.push_str(name);
+        self.0.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                self.0.push(char::from(byte));
+            } else {
+                // Writing into text does not fail.
+                write!(self.0, "%{byte:02X}").unwrap_or_default();
+            }
         }
     }
 }
@@ -253,6 +306,22 @@ mod tests {
         let today = UtcDay::parse("2026-11-22").unwrap();
         let (wanted, refusal) = Wanted::read(&Fields::parse(query).unwrap(), today);
         (format!("{} {} {}", wanted.first, wanted.last, wanted.by()), refusal)
+    }
+
+    #[test]
+    fn links_say_the_same_again() {
+        let today = UtcDay::parse("2026-11-22").unwrap();
+        let query = "from=2026-11-01&to=2026-11-02&model=a%26b+c&key=key_1&by=key";
+        let (wanted, _) = Wanted::read(&Fields::parse(query).unwrap(), today);
+        let link = wanted.link(Some("req_1"));
+        assert_eq!(
+            link,
+            "/usage?from=2026-11-01&to=2026-11-02&model=a%26b%20c&key=key_1&by=key&before=req_1"
+        );
+        let again = Wanted::read(&Fields::parse(link.split_once('?').unwrap().1).unwrap(), today);
+        assert_eq!(again.0.link(None), wanted.link(None));
+        let file = Wanted::read(&Fields::parse("").unwrap(), today).0.export("csv");
+        assert_eq!(file, "/api/v1/usage/export?format=csv&from=2026-10-24&to=2026-11-22");
     }
 
     #[test]

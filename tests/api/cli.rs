@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::app::{Builder, CREDENTIAL, TestApp};
@@ -187,6 +187,7 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     desk.refused(&["key", "revoke", "key_nobody"]);
     desk.refused(&["key", "create", id, "--name", ""]);
 
+    limits_of_a_key(&desk, id);
     let all = desk.json(&["account", "list"]);
     assert_eq!(all.as_array().unwrap().len(), 1);
     let shown = desk.json(&["account", "show", id]);
@@ -198,6 +199,43 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     assert!(table.out.contains("12.499999999 USD"), "{}", table.out);
     let books = desk.json(&["books", "verify"]);
     assert_eq!((&books["balanced"], &books["entries"]), (&true.into(), &2.into()));
+}
+
+/// An operator's way to the limits of a key.
+fn limits_of_a_key(desk: &Desk, account: &str) {
+    let limits =
+        ["--models", "claude-haiku-4-5-20251001,claude-sonnet-4-6", "--monthly-budget", "5"];
+    let created = desk.json(&[&["key", "create", account][..], &limits].concat());
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(created["models"], json!(["claude-haiku-4-5", "claude-sonnet-4-6"]));
+    assert_eq!((&created["monthly_budget"], &created["state"]), (&json!("5.00"), &json!("active")));
+    let changes = [
+        "--monthly-budget",
+        "none",
+        "--total-budget",
+        "0",
+        "--max-streams",
+        "3",
+        "--requests-per-minute",
+        "60",
+    ];
+    let changed =
+        desk.json(&[&["key", "limit", id][..], &changes, &["--expires-at", "2999-12-31"]].concat());
+    let changed = &changed[0];
+    assert_eq!(
+        (&changed["monthly_budget"], &changed["total_budget"]),
+        (&Value::Null, &json!("0.00"))
+    );
+    assert_eq!((&changed["max_streams"], &changed["state"]), (&json!(3), &json!("paused")));
+    assert_eq!(changed["models"], created["models"], "what is not named stays");
+    assert_eq!(changed["expires_at"], "2999-12-31T00:00:00.000Z");
+    let table = desk.run(&["key", "list", account]).out;
+    assert!(table.contains("paused (total budget)") && table.contains("3 at once"), "{table}");
+    desk.refused(&["key", "limit", id, "--models", "nothing"]);
+    desk.refused(&["key", "limit", id, "--expires-at", "2020-01-01"]);
+    desk.refused(&["key", "limit", "key_nobody", "--max-streams", "1"]);
+    desk.run(&["key", "revoke", id]);
+    desk.refused(&["key", "limit", id, "--max-streams", "1"]);
 }
 
 #[test]

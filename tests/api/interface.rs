@@ -90,6 +90,7 @@ fn the_document_is_whole() {
     let app = Builder::new()
         .set("site.name", "\"Test Gateway\"")
         .set("site.base_url", "\"https://gateway.test\"")
+        .set("site.support_email", "\"help@gateway.test\"")
         .upstream("sandbox", sandbox())
         .start();
     let document = document(&app);

@@ -9,9 +9,15 @@ use diesel::prelude::*;
 use serde_json::json;
 use sluice::db::outbox::{self, NewMail};
 use sluice::db::schema::accounts;
+use sluice::domain::clock::UnixMillis;
 use sluice::domain::mail::MailKind;
 
-use crate::support::app::{Account, TestApp};
+use crate::support::app::{Account, Builder, TestApp};
+
+/// A moment that many milliseconds after the first one.
+const fn at(millis: i64) -> UnixMillis {
+    UnixMillis::from_millis(1_795_348_800_000 + millis)
+}
 
 const ELSEWHERE: &str = "elsewhere@example.org";
 
@@ -104,6 +110,48 @@ fn one_occasion_writes_once() {
     });
     app.mails_to(ELSEWHERE, 1);
     app.all_mail_is_gone();
+}
+
+#[test]
+fn a_mail_is_taken_by_one_node_at_a_time_and_is_due_again_when_it_is_not_finished() {
+    let builder = Builder::new();
+    let mut conn = builder.migrated();
+    let database = builder.database.as_ref().unwrap();
+    let (now, held_until) = (at(0), at(60_000));
+    for number in 0..40 {
+        let mail = NewMail {
+            kind: MailKind::PasswordChanged,
+            reference: number.to_string(),
+            account_id: None,
+            recipient: ELSEWHERE,
+            params: json!({}),
+        };
+        assert!(outbox::enqueue(&mut conn, &mail, now).unwrap());
+    }
+    let take_all = || {
+        let mut conn = database.connect();
+        let mut taken = Vec::new();
+        loop {
+            let rows = outbox::take_due(&mut conn, now, held_until, 3).unwrap();
+            if rows.is_empty() {
+                return taken;
+            }
+            taken.extend(rows.into_iter().map(|row| row.id));
+        }
+    };
+    let mut taken: Vec<i64> = std::thread::scope(|scope| {
+        let nodes: Vec<_> = (0..4).map(|_| scope.spawn(take_all)).collect();
+        nodes.into_iter().flat_map(|node| node.join().unwrap()).collect()
+    });
+    taken.sort_unstable();
+    let count = taken.len();
+    taken.dedup();
+    assert_eq!((count, taken.len()), (40, 40));
+    let early = outbox::take_due(&mut conn, at(59_999), at(120_000), 100).unwrap();
+    assert!(early.is_empty(), "they are held");
+    let again = outbox::take_due(&mut conn, held_until, at(120_000), 100).unwrap();
+    assert_eq!(again.len(), 40);
+    assert!(again.iter().all(|row| row.tries == 2));
 }
 
 #[test]

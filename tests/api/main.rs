@@ -8,6 +8,10 @@ mod chain;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod deposit_cli;
 #[cfg(test)]
 mod deposit_events;
@@ -15,6 +19,8 @@ mod deposit_events;
 mod endings;
 #[cfg(test)]
 mod interface;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
@@ -41,5 +47,7 @@ mod schema;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod wallets;

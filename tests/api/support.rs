@@ -3,6 +3,7 @@
 
 pub(crate) mod api;
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod chain;
 pub(crate) mod claiming;
 pub(crate) mod client;
@@ -11,6 +12,7 @@ pub(crate) mod database;
 pub(crate) mod deposit_rows;
 pub(crate) mod deposits;
 pub(crate) mod kernel;
+pub(crate) mod keys;
 pub(crate) mod mail;
 pub(crate) mod people;
 pub(crate) mod prices;

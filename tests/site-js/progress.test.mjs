@@ -22,8 +22,8 @@ class Source extends EventTarget {
     this.readyState = Source.CLOSED;
   }
 
-  tell(data) {
-    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  tell(data, lastEventId = "goes-on") {
+    this.dispatchEvent(Object.assign(new Event("deposit"), { data, lastEventId }));
   }
 }
 
@@ -67,14 +67,19 @@ test("a document is written where the page says", () => {
   assert.equal(source.url, "/api/v1/deposits/dep_1/events");
   source.tell(deposit({}));
   assert.equal(one.fields.state.textContent, "Confirming");
+  assert.equal(one.fields.state.className, "state state-confirming");
   assert.equal(one.fields.confirmations.textContent, "7/12 confirmations");
   assert.equal(one.fields.message.textContent, "Wait.");
   assert.deepEqual(one.bar, { max: 12, value: 7, hidden: false });
   assert.equal(one.dataset.state, "confirming");
 
-  source.tell(deposit({ state: "credited", confirmations: null, value: "3.00", message: "Credited." }));
+  const detail = "Deposits wait.";
+  source.tell(deposit({ chain_status: { detail } }));
+  assert.equal(one.fields.chain.textContent, detail);
+  source.tell(deposit({ chain_status: { detail }, state: "credited", confirmations: null, value: "3.00", message: "Credited." }));
   assert.deepEqual([one.fields.confirmations.textContent, one.fields.value.textContent], ["", "$3.00"]);
   assert.equal(one.bar.hidden, true);
+  assert.equal(one.fields.chain.textContent, "", "it waits for its chain no more");
   assert.equal(source.readyState, Source.CLOSED, "nothing more is to come");
 });
 
@@ -110,6 +115,15 @@ test("a connection that is refused for good is said to be", () => {
 test("a page keeps connections for itself", () => {
   open(part("/1"), part("/2"), part("/3"), part("/4"), part("/5"));
   assert.deepEqual(Source.opened.map((source) => source.url), ["/1", "/2", "/3"]);
+});
+
+test("a connection ends with what the server calls the last event", () => {
+  open(part("/x"));
+  const [source] = Source.opened;
+  source.tell(JSON.stringify({ state: "matched", deposits: [] }));
+  assert.notEqual(source.readyState, Source.CLOSED);
+  source.tell(JSON.stringify({ state: "matched", deposits: [] }), "last");
+  assert.equal(source.readyState, Source.CLOSED);
 });
 
 test("states are words", () => {

@@ -15,6 +15,8 @@ ALTER TABLE api_keys DROP COLUMN requests_per_minute;
 ALTER TABLE api_keys DROP COLUMN total_budget_nanousd;
 ALTER TABLE api_keys DROP COLUMN monthly_budget_nanousd;
 ALTER TABLE api_keys DROP COLUMN models;
+DROP INDEX accounts_closing;
+ALTER TABLE accounts DROP COLUMN closing_waives_balance;
 ALTER TABLE accounts DROP COLUMN closing_at;
 ALTER TABLE accounts DROP COLUMN wants_notices;
 ALTER TABLE accounts DROP COLUMN low_balance_nanousd;

@@ -1,5 +1,6 @@
 -- `password_hash` is bcrypt's own text; empty for an account that an operator opened and nobody has logged in to.
 -- `closing_at` is when its owner asked for it to be deleted: from then on it can do nothing but be kept after all.
+-- With `closing_waives_balance` it is erased with whatever is left on it.
 -- Notices go out unless `wants_notices` is false; those about security and policy go out regardless.
 ALTER TABLE accounts ADD COLUMN password_hash TEXT;
 ALTER TABLE accounts ADD COLUMN totp_secret BYTEA;
@@ -8,6 +9,9 @@ ALTER TABLE accounts ADD COLUMN totp_last_step BIGINT;
 ALTER TABLE accounts ADD COLUMN low_balance_nanousd BIGINT CHECK (low_balance_nanousd > 0);
 ALTER TABLE accounts ADD COLUMN wants_notices BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE accounts ADD COLUMN closing_at BIGINT;
+ALTER TABLE accounts ADD COLUMN closing_waives_balance BOOLEAN NOT NULL DEFAULT FALSE;
+
+CREATE INDEX accounts_closing ON accounts (closing_at) WHERE closing_at IS NOT NULL;
 
 -- What a key may do, and what it has cost. `models` is a JSON array of ids; empty is all of them. `month` numbers the
 -- calendar month in UTC that `month_spent_nanousd` belongs to: year * 12 + month - 1. `paused_until` says that a budget

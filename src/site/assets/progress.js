@@ -4,8 +4,14 @@
 /** Browsers have few connections to one server, and the page needs some for itself. */
 const CONNECTIONS_MAX = 3;
 
+/** The id of an event behind which there are none. */
+const LAST = "last";
+
 /** Where nothing more is to be expected. */
 const SETTLED = ["credited", "rejected", "refunded"];
+
+/** Where a hash stands that is being looked up. */
+const UNSEEN = ["submitted", "not_found"];
 
 /** How a state is written on pages: `below_minimum` is `Below minimum`. */
 export function title(state) {
@@ -32,8 +38,12 @@ export function show(element, document) {
     }
   };
   write("state", title(document.state));
+  for (const part of element.querySelectorAll("[data-field=state]")) {
+    part.className = `state state-${document.state}`;
+  }
   write("message", document.message ?? "");
-  write("chain", document.chain_status?.detail ?? "");
+  const waitsForChain = document.confirmations || UNSEEN.includes(document.state);
+  write("chain", (waitsForChain && document.chain_status?.detail) || "");
   if (document.value) write("value", `$${document.value}`);
   const { confirmations } = document;
   write("confirmations", confirmations ? confirmationsText(confirmations) : "");
@@ -69,7 +79,8 @@ export function watch(window, element) {
     }
     found = now;
     show(element, document);
-    if (SETTLED.includes(document.state)) source.close();
+    // The server names the last one so; asked again, it would refuse.
+    if (event.lastEventId === LAST || SETTLED.includes(document.state)) source.close();
   };
   source.addEventListener("message", receive);
   source.addEventListener("deposit", receive);

@@ -37,7 +37,7 @@ fn ticks_are_round_exact_and_reach_above_the_highest_day() {
 
 #[test]
 fn bars_of_a_day_stand_on_each_other_and_end_where_the_axis_says() {
-    let chart = chart(Unit::Tokens, 2, vec![line("small", &[1, 0]), line("large", &[3, 2])]);
+    let chart = chart(Unit::Tokens, 2, vec![line("large", &[3, 2]), line("small", &[1, 0])]);
     let bars: Vec<_> =
         chart.bars.iter().map(|bar| (bar.class, bar.x.0, bar.y.0, bar.height.0)).collect();
     // Four steps of 1 in 170: each is 42.5 high. The axis is at 182.
@@ -63,9 +63,9 @@ fn a_day_that_cost_next_to_nothing_is_still_seen_and_an_empty_one_is_not() {
 }
 
 #[test]
-fn the_largest_series_have_colours_and_the_rest_is_one() {
+fn the_first_series_have_colours_and_the_rest_is_one() {
     let lines: Vec<Line> =
-        (1_i64..=9).map(|size| line(&format!("model-{size}"), &[size])).collect();
+        (1_i64..=9).rev().map(|size| line(&format!("model-{size}"), &[size])).collect();
     let nine = chart(Unit::Tokens, 1, lines.clone());
     let names: Vec<_> = nine.legend.iter().map(|key| key.name.as_str()).collect();
     let own = ["model-9", "model-8", "model-7", "model-6", "model-5", "model-4"];
@@ -73,13 +73,13 @@ fn the_largest_series_have_colours_and_the_rest_is_one() {
     assert_eq!((nine.totals[6].as_str(), nine.legend[6].class), ("6", "series-rest"));
     // Seven have a colour each, unless there is a rest already.
     let seven = chart(Unit::Tokens, 1, lines[..7].to_vec());
-    assert_eq!(seven.legend.last().map(|key| key.name.as_str()), Some("model-1"));
+    assert_eq!(seven.legend.last().map(|key| key.name.as_str()), Some("model-3"));
     let rest = Line { name: None, values: vec![100] };
     let with_rest = chart(Unit::Tokens, 1, [&lines[..7], &[rest.clone()]].concat());
-    assert_eq!((with_rest.legend.len(), with_rest.totals[6].as_str()), (7, "101"));
+    assert_eq!((with_rest.legend.len(), with_rest.totals[6].as_str()), (7, "103"));
     let few = chart(Unit::Tokens, 1, vec![rest, lines[0].clone()]);
     let names: Vec<_> = few.legend.iter().map(|key| key.name.as_str()).collect();
-    assert_eq!(names, ["model-1", REST]);
+    assert_eq!(names, ["model-9", REST]);
 }
 
 #[test]

@@ -9,6 +9,10 @@ use crate::site::show::Dollars;
 pub(in crate::site) struct Stand {
     pub(in crate::site) id: String,
     pub(in crate::site) title: String,
+    /// The title is made of a hash.
+    pub(in crate::site) is_hash: bool,
+    /// The page is about nothing else, and has the title already.
+    pub(in crate::site) is_alone: bool,
     /// The word of its state.
     pub(in crate::site) state: String,
     pub(in crate::site) state_title: String,
@@ -44,10 +48,16 @@ impl Stand {
         Self {
             id: deposit.id.clone(),
             title: format!("{amount} {coin} on {}", title_of(&deposit.chain, chains)),
+            is_hash: false,
+            is_alone: false,
             state: deposit.state.clone(),
             state_title: title(&deposit.state),
             message: deposit.message.unwrap_or_default(),
-            trouble: deposit.chain_status.detail.unwrap_or_default(),
+            trouble: deposit
+                .chain_status
+                .detail
+                .filter(|_| deposit.confirmations.is_some())
+                .unwrap_or_default(),
             value: deposit.value.map(|value| Dollars(value.0).to_string()).unwrap_or_default(),
             confirmations: deposit
                 .confirmations
@@ -60,21 +70,29 @@ impl Stand {
         }
     }
 
+    /// For the page that is about nothing else.
+    pub(super) fn alone(self) -> Self {
+        Self { is_alone: true, ..self }
+    }
+
     pub(super) fn of_claim(claim: &Claim, chains: &[Chain]) -> Self {
         let state = ClaimState::parse(&claim.state);
         let waits = [ClaimState::Submitted, ClaimState::NotFound];
+        let is_waiting = state.is_some_and(|state| waits.contains(&state));
         Self {
             id: claim.id.clone(),
             title: format!("{} on {}", claim.tx_hash, title_of(&claim.chain, chains)),
+            is_hash: true,
+            is_alone: false,
             state: claim.state.clone(),
             state_title: title(&claim.state),
             message: claim.message.unwrap_or_default(),
-            trouble: claim.chain_status.detail.unwrap_or_default(),
+            trouble: claim.chain_status.detail.filter(|_| is_waiting).unwrap_or_default(),
             value: String::new(),
             confirmations: String::new(),
             seen: 0,
             needed: 1,
-            is_waiting: state.is_some_and(|state| waits.contains(&state)),
+            is_waiting,
             to_prove: None,
         }
     }

@@ -178,7 +178,8 @@ fn nothing_goes_to_a_server_whose_certificate_is_not_trusted_or_that_offers_no_t
     let untrusted = guarded(&server)
         .set("mail.tls_ca_file", format!("\"{}\"", other.certificate().display()))
         .start();
-    let unprotected = guarded(&other).set("mail.port", plain.address.port()).start();
+    let unprotected =
+        builder(&plain).set("mail.host", "\"localhost\"").set("mail.tls", "\"starttls\"").start();
     for app in [&untrusted, &unprotected] {
         send(app, "someone@example.net");
         counted(app, "put_off", 1);

@@ -98,6 +98,7 @@ impl Builder {
         .set("server.drain_secs", 5)
         .set("database.pool_size", 4)
         .set("mail.folder", format!("\"{}\"", mail.display()))
+        .set("site.support_email", "\"help@sluice.test\"")
     }
 
     /// Sets a key to a value as TOML writes it.

@@ -39,10 +39,21 @@ impl Request {
         request.header("content-type", "application/json").header("anthropic-version", "2023-06-01")
     }
 
+    /// A POST as a browser sends a form.
+    pub(crate) fn form(path: &str, body: impl Into<Vec<u8>>) -> Self {
+        let request = Self { body: body.into(), ..Self::new("POST", path) };
+        request.header("content-type", "application/x-www-form-urlencoded")
+    }
+
     /// With a JSON body.
     pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = body.to_string().into_bytes();
         self.header("content-type", "application/json")
+    }
+
+    /// The same by another method.
+    pub(crate) fn method(self, method: &str) -> Self {
+        Self { method: method.to_owned(), ..self }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {

@@ -1,0 +1,130 @@
+//! The wish to have an account deleted, and second thoughts. Keys, sessions and wallets end at once; the account itself
+//! stays for a while, in which its owner may log in and keep it. What becomes of it then is `erasure`'s business.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::PeopleError;
+use super::log_in::unchanged;
+use super::people::{self, People};
+use super::sessions::LiveSession;
+use super::throttle::Attempt;
+use super::totp::use_code;
+use crate::db::closing::{self, ClosingRow};
+use crate::db::{AnyConnection, DbError, accounts};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::mail::{AccountClosing, MailKind};
+use crate::domain::money::NanoUsd;
+
+/// What came of the wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The account is about to be deleted.
+    Begun {
+        /// Until when it can be kept after all.
+        erased_at: UnixMillis,
+    },
+    /// Something is left on it that was not waived.
+    BalanceLeft(NanoUsd),
+    /// There is no such account.
+    NoAccount,
+}
+
+/// Begins to delete an account, on behalf of whoever may ask for it. An account that is closing already stays as it is,
+/// but for what is waived. Must run in a write transaction.
+///
+/// # Errors
+/// [`DbError`].
+pub fn close(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    waives_balance: bool,
+    grace: Duration,
+    now: UnixMillis,
+) -> Result<Closed, DbError> {
+    accounts::lock(conn, id)?;
+    let Some(row) = closing::get(conn, id)? else { return Ok(Closed::NoAccount) };
+    // What is held comes back in part.
+    let left = row.available_nanousd.saturating_add(row.reserved_nanousd);
+    if left > 0 && !waives_balance {
+        return Ok(Closed::BalanceLeft(NanoUsd::from_nanos(left)));
+    }
+    let since = row.closing_at.map_or(now, UnixMillis::from_millis);
+    let erased_at = since.plus(grace);
+    closing::begin(conn, id, waives_balance, since)?;
+    if row.closing_at.is_none() {
+        tell(conn, &row, erased_at, now)?;
+    }
+    Ok(Closed::Begun { erased_at })
+}
+
+/// Keeps an account after all; `false` if it was not about to be deleted.
+///
+/// # Errors
+/// [`DbError`].
+pub fn keep(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
+    closing::undo(conn, id)
+}
+
+fn tell(
+    conn: &mut AnyConnection,
+    row: &ClosingRow,
+    erased_at: UnixMillis,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let params = AccountClosing { erased_at: erased_at.as_millis() };
+    let params = serde_json::to_value(params).unwrap_or_else(|_| json!({}));
+    let to = (Some(AccountId(row.id)), row.email.as_str());
+    people::send(conn, MailKind::AccountClosing, to, params, now)
+}
+
+impl People {
+    /// Begins to delete the account of whoever is logged in, and gives the time until when it can be kept after all.
+    ///
+    /// # Errors
+    /// [`PeopleError::BalanceLeft`], [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
+    pub async fn close_account(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+        code: Option<String>,
+        waives_balance: bool,
+    ) -> Result<UnixMillis, PeopleError> {
+        session.may_change()?;
+        let proven = self.prove(session, password).await?;
+        let address = proven.email.clone();
+        if proven.has_totp() {
+            self.throttle.count(Attempt::Guess(&address))?;
+        }
+        let (grace, now) = (self.settings.closing_grace, self.now());
+        let has_totp = proven.has_totp();
+        let closed = self
+            .write(move |conn| {
+                let known = unchanged(conn, &proven)?;
+                if known.has_totp() {
+                    let code = code.ok_or(PeopleError::CodeRequired)?;
+                    use_code(conn, &known, &code, now)?;
+                }
+                match close(conn, known.account_id(), waives_balance, grace, now)? {
+                    Closed::Begun { erased_at } => Ok(erased_at),
+                    Closed::BalanceLeft(left) => Err(PeopleError::BalanceLeft(left)),
+                    Closed::NoAccount => Err(PeopleError::WrongCredentials),
+                }
+            })
+            .await;
+        if has_totp { self.settle_guess(&address, closed) } else { closed }
+    }
+
+    /// Keeps the account of whoever is logged in after all.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotClosing`] and others.
+    pub async fn keep_account(&self, session: &LiveSession) -> Result<(), PeopleError> {
+        let id = session.account_id();
+        let kept = self.run(move |conn| Ok(keep(conn, id)?)).await?;
+        if kept { Ok(()) } else { Err(PeopleError::NotClosing) }
+    }
+}

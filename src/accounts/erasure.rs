@@ -1,0 +1,56 @@
+//! The end of an account: once its grace is over and nothing of it is under way, everything that says whose it was goes
+//! in one transaction.
+
+use std::time::Duration;
+
+use crate::db::{AnyConnection, DbError, accounts, closing, erasure, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+
+/// Accounts that are looked at in one go.
+const BATCH: i64 = 16;
+
+/// Erases what is due; how many accounts that were. One that cannot be erased now does not hold up the others.
+///
+/// # Errors
+/// [`DbError`] if what is due cannot be found out.
+pub fn erase_due(
+    conn: &mut AnyConnection,
+    grace: Duration,
+    now: UnixMillis,
+) -> Result<usize, DbError> {
+    let before = before(grace, now);
+    let mut erased = 0_usize;
+    for id in closing::due(conn, before, BATCH)? {
+        match erase(conn, id, before, now) {
+            Ok(is_erased) => erased = erased.saturating_add(is_erased.into()),
+            Err(error) => {
+                tracing::warn!(error = %error, "an account cannot be erased yet; trying again");
+            }
+        }
+    }
+    Ok(erased)
+}
+
+/// Looks again once nobody else can change the account, and erases it then.
+fn erase(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    before: UnixMillis,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    transaction::write(conn, |conn| {
+        accounts::lock(conn, id)?;
+        let Some(row) = closing::get(conn, id)? else { return Ok(false) };
+        if !closing::is_due(conn, id, before)? {
+            return Ok(false);
+        }
+        erasure::erase(conn, id, &row.email, now)?;
+        Ok(true)
+    })
+}
+
+/// Wishes from before this moment have had their grace.
+fn before(grace: Duration, now: UnixMillis) -> UnixMillis {
+    now.plus_millis(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX).saturating_neg())
+}

@@ -1,0 +1,138 @@
+//! Accounts that are about to be deleted: what stops at once, and which may be erased. Across tables, since that is
+//! what closing is.
+
+use diesel::dsl::{exists, not};
+use diesel::prelude::*;
+
+use super::schema::{
+    accounts, api_keys, deposit_refunds, deposits, email_tokens, log_in_steps, reservations,
+    sessions, wallet_challenges, wallets,
+};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
+use crate::domain::ids::AccountId;
+
+/// Deposits in these states have not come to an end yet.
+const UNFINAL: [DepositState; 3] =
+    [DepositState::Seen, DepositState::Confirming, DepositState::Held];
+
+/// An account that is about to be deleted.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+pub struct ClosingRow {
+    /// Row number.
+    pub id: i64,
+    /// Its address.
+    pub email: String,
+    /// Since when; `None` if it is kept.
+    pub closing_at: Option<i64>,
+    /// Whether it is erased with whatever is left on it.
+    pub closing_waives_balance: bool,
+    /// Spendable nano-dollars.
+    pub available_nanousd: i64,
+    /// Nano-dollars held by open reservations.
+    pub reserved_nanousd: i64,
+}
+
+/// An account as far as its deletion is concerned.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<ClosingRow>, DbError> {
+    Ok(accounts::table.find(id.0).select(ClosingRow::as_select()).first(conn).optional()?)
+}
+
+/// Marks an account, and ends all that could still be done for it: keys, sessions, links in mail, wallets. Must run in a
+/// write transaction.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn begin(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    waives_balance: bool,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let now = now.as_millis();
+    diesel::update(accounts::table.find(id.0))
+        .set((accounts::closing_at.eq(now), accounts::closing_waives_balance.eq(waives_balance)))
+        .execute(conn)?;
+    let alive = api_keys::account_id.eq(id.0).and(api_keys::revoked_at.is_null());
+    diesel::update(api_keys::table.filter(alive))
+        .set(api_keys::revoked_at.eq(now))
+        .execute(conn)?;
+    let linked = wallets::account_id.eq(id.0).and(wallets::ended_at.is_null());
+    diesel::update(wallets::table.filter(linked))
+        .set((wallets::ended_at.eq(now), wallets::end_reason.eq("unlinked")))
+        .execute(conn)?;
+    diesel::delete(wallet_challenges::table.filter(wallet_challenges::account_id.eq(id.0)))
+        .execute(conn)?;
+    diesel::delete(sessions::table.filter(sessions::account_id.eq(id.0))).execute(conn)?;
+    diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id.0))).execute(conn)?;
+    diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id.0))).execute(conn)?;
+    Ok(())
+}
+
+/// Keeps an account after all; `false` if it was not about to be deleted.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
+    let closing = accounts::table.find(id.0).filter(accounts::closing_at.is_not_null());
+    let kept = diesel::update(closing)
+        .set((accounts::closing_at.eq(None::<i64>), accounts::closing_waives_balance.eq(false)))
+        .execute(conn)?;
+    Ok(kept > 0)
+}
+
+/// The accounts that may be erased: their wish is not younger than `before`, nothing of theirs is under way, and nothing
+/// is left on them that they have not waived.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn due(
+    conn: &mut AnyConnection,
+    before: UnixMillis,
+    limit: i64,
+) -> Result<Vec<AccountId>, DbError> {
+    due_within(conn, before, (0, i64::MAX), limit)
+}
+
+/// Whether one of them still may, as this transaction sees it.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn is_due(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    before: UnixMillis,
+) -> Result<bool, DbError> {
+    Ok(!due_within(conn, before, (id.0, id.0), 1)?.is_empty())
+}
+
+fn due_within(
+    conn: &mut AnyConnection,
+    before: UnixMillis,
+    (first, last): (i64, i64),
+    limit: i64,
+) -> Result<Vec<AccountId>, DbError> {
+    let open = reservations::table.filter(reservations::account_id.eq(accounts::id));
+    let unfinal = deposits::table
+        .filter(deposits::account_id.eq(accounts::id.nullable()))
+        .filter(deposits::state.eq_any(UNFINAL.map(DepositState::as_str)));
+    let held = deposit_refunds::table
+        .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
+        .filter(deposits::account_id.eq(accounts::id.nullable()))
+        .filter(deposit_refunds::state.eq("held"));
+    let ids: Vec<i64> = accounts::table
+        .filter(accounts::id.between(first, last))
+        .filter(accounts::closing_at.le(before.as_millis()))
+        .filter(accounts::closing_waives_balance.or(accounts::available_nanousd.le(0)))
+        .filter(not(exists(open)).and(not(exists(unfinal))).and(not(exists(held))))
+        .order(accounts::closing_at)
+        .limit(limit)
+        .select(accounts::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(AccountId).collect())
+}

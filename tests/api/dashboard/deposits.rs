@@ -1,0 +1,128 @@
+//! Where to pay, what was paid, and what it waits for.
+
+use diesel::RunQueryDsl;
+use sluice::db::deposits;
+use sluice::db::schema::deposits as deposits_table;
+use sluice::domain::deposit::DepositState;
+
+use super::{TREASURY, USDC, with_chain};
+use crate::support::deposit_rows::row;
+
+/// Of a key that nobody holds.
+const XPUB: &str = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
+
+#[test]
+fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
+    let app = with_chain(|builder| builder);
+    let browser = app.browser(&app.account("0"));
+    let page = browser.page("/deposits");
+    assert!(page.contains(&format!(">{TREASURY}</code>")), "{page}");
+    assert!(page.contains("class=\"qr\"") && page.contains("role=\"img\""), "{page}");
+    let uri = format!("ethereum:{USDC}@8453/transfer?address={TREASURY}");
+    assert!(page.contains(&format!("href=\"{uri}\"")), "{page}");
+    // For the script: where, in what, and that the wallet has to be linked first.
+    for said in [
+        "data-chain=\"base\"".to_owned(),
+        "data-chain-id=\"8453\"".to_owned(),
+        format!("data-payee=\"{TREASURY}\""),
+        format!("data-token=\"{USDC}\""),
+        "data-decimals=\"6\"".to_owned(),
+        "data-needs-proof=\"true\"".to_owned(),
+    ] {
+        assert!(page.contains(&said), "{said}: {page}");
+    }
+    assert!(page.contains("<a href=\"/wallets\">Link the wallet</a>"), "{page}");
+}
+
+#[test]
+fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
+    let app = with_chain(|builder| builder.set("deposits.account_xpub", format!("\"{XPUB}\"")));
+    let (one, two) = (app.account("0"), app.account("0"));
+    let own = |account| {
+        let options = app.api_get(account, "/api/v1/deposits/options").json();
+        let address = options["data"][0]["addresses"][0]["address"].as_str().unwrap().to_owned();
+        assert_ne!(address, TREASURY);
+        address
+    };
+    let page = app.browser(&one).page("/deposits");
+    assert!(page.contains(&format!("data-payee=\"{}\"", own(&one))), "{page}");
+    assert!(page.contains("data-needs-proof=\"false\""), "{page}");
+    assert!(!page.contains(&own(&two)) && page.contains(TREASURY), "{page}");
+}
+
+#[test]
+fn each_state_is_told_in_the_interfaces_words() {
+    let app = with_chain(|builder| builder);
+    let account = app.account("0");
+    let browser = app.browser(&account);
+    let states = DepositState::ALL.iter().filter(|state| **state != DepositState::Unattributed);
+    let waiting = [DepositState::Rejected, DepositState::Refunded, DepositState::Credited];
+    for (number, state) in (1_u8..).zip(states) {
+        app.db(|conn| {
+            deposits::insert(conn, &row(&account, number, state.as_str(), None)).unwrap()
+        });
+        let path = format!("/deposits/dep_{number}");
+        let told = app.api_get(&account, &format!("/api/v1{path}")).json();
+        assert_eq!(told["state"], state.as_str());
+        for page in [browser.page(&path), browser.page("/deposits")] {
+            assert!(page.contains(told["message"].as_str().unwrap()), "{state:?}: {page}");
+        }
+        let page = browser.page(&path);
+        let follows = format!("data-progress=\"/api/v1{path}/events\"");
+        assert_eq!(page.contains(&follows), !waiting.contains(state), "{state:?}");
+        assert_eq!(
+            page.contains("<noscript><meta http-equiv=\"refresh\""),
+            !waiting.contains(state)
+        );
+        assert!(page.contains(told["tx_hash"].as_str().unwrap()), "{page}");
+        assert!(page.contains("$5.50"), "{page}");
+    }
+    assert_eq!(browser.look("/deposits?before=dep_none").status, 404);
+    // The books know nothing of the one that is credited.
+    app.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
+}
+
+#[test]
+fn deposits_beyond_a_page_follow_on_the_next() {
+    let app = with_chain(|builder| builder);
+    let account = app.account("0");
+    for number in 1..=22 {
+        app.db(|conn| deposits::insert(conn, &row(&account, number, "held", None)).unwrap());
+    }
+    let browser = app.browser(&account);
+    let first = browser.page("/deposits");
+    assert_eq!(first.matches("<article").count(), 20);
+    assert!(first.contains("/deposits?before=dep_3\""), "{first}");
+    let second = browser.page("/deposits?before=dep_3");
+    assert_eq!(second.matches("<article").count(), 2);
+    assert!(!second.contains(">Older<"), "{second}");
+}
+
+#[test]
+fn a_hash_is_submitted_by_a_form_and_has_a_page() {
+    let app = with_chain(|builder| builder.set("deposits.open_claims_max_per_account", 1));
+    let account = app.account("0");
+    let browser = app.browser(&account);
+    let hash = format!("0x{}", "ab".repeat(32));
+    for (chain, written, words) in [
+        ("base", "0x12", "64 hexadecimal digits"),
+        ("base", "", "must begin with 0x"),
+        ("nowhere", hash.as_str(), "one of the chains"),
+    ] {
+        let refused = browser.send("/deposits", &[("chain", chain), ("tx_hash", written)]);
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(refused.text().contains(words), "{words}: {}", refused.text());
+        assert!(refused.text().contains(&format!("value=\"{written}\"")), "{}", refused.text());
+    }
+    let kept = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &format!(" {hash} "))]);
+    let path = kept.sends_to().to_owned();
+    assert!(path.starts_with("/deposits/claim_"), "{path}");
+    let page = browser.page(&path);
+    assert!(page.contains(&hash) && page.contains("looked up"), "{page}");
+    assert!(browser.page("/deposits").contains(&hash));
+
+    let other = format!("0x{}", "cd".repeat(32));
+    let refused = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &other)]);
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("1 hashes that are still"), "{}", refused.text());
+}
