@@ -1,5 +1,6 @@
 //! `/account`: everything that is held on a person (P13), and the ways to change it.
 
+pub(super) mod closing;
 pub(super) mod email;
 pub(super) mod password;
 pub(super) mod sessions;

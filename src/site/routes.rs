@@ -51,6 +51,8 @@ fn account(config: &mut ServiceConfig) {
         .service(action("/account/totp/key", account::totp::begin))
         .service(action("/account/totp/off", account::totp::disable))
         .service(action("/account/totp/codes", account::totp::renew))
+        .service(form("/account/closing", account::closing::show, account::closing::send))
+        .service(action("/account/closing/undo", account::closing::undo))
         .service(page("/account/sessions", account::sessions::show))
         .service(action("/account/sessions/end", account::sessions::end_all))
         .service(action("/account/sessions/{id}/end", account::sessions::end))
