@@ -15,7 +15,7 @@ use super::{Site, visit};
 use crate::accounts::PeopleError;
 use crate::accounts::people::Profile;
 use crate::accounts::preferences::Preferences;
-use crate::db::{DbError, wallets};
+use crate::db::wallets;
 use crate::domain::clock::UnixMillis;
 
 #[derive(Template)]
@@ -42,7 +42,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let profile = people.profile(id).await?;
         let preferences = people.preferences(&session).await?;
         let sessions = people.sessions(&session).await?.len();
-        let wallets = visit.site.run(move |conn| Ok::<_, DbError>(wallets::of_account(conn, id)?));
+        let wallets = visit.site.run(move |conn| wallets::of_account(conn, id));
         let wallets = wallets.await?.len();
         let count = |length: usize| Count(i64::try_from(length).unwrap_or(i64::MAX));
         visit.page(&AccountPage {

@@ -120,7 +120,7 @@ async fn unknown(
     if is_browser(&http) {
         visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await
     } else {
-        respond::not_found(http, payload, gateway).await
+        respond::not_found(&http, payload, &gateway)
     }
 }
 

@@ -59,7 +59,7 @@ fn each_state_is_told_in_the_interfaces_words() {
     let waiting = [DepositState::Rejected, DepositState::Refunded, DepositState::Credited];
     for (number, state) in (1_u8..).zip(states) {
         app.db(|conn| {
-            deposits::insert(conn, &row(&account, number, state.as_str(), None)).unwrap()
+            deposits::insert(conn, &row(&account, number, state.as_str(), None)).unwrap();
         });
         let path = format!("/deposits/dep_{number}");
         let told = app.api_get(&account, &format!("/api/v1{path}")).json();
