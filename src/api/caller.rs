@@ -10,7 +10,7 @@ use super::Api;
 use super::refusal::Refusal;
 use crate::accounts::sessions::LiveSession;
 use crate::config::Site;
-use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::ids::AccountId;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::auth;
 
@@ -28,7 +28,7 @@ pub(super) struct Principal {
 #[derive(Clone, Debug)]
 pub(super) enum Credential {
     /// An API key: reads what is its account's, and pays in.
-    ApiKey(ApiKeyId),
+    ApiKey,
     /// A session: does whatever its person may do.
     Session(LiveSession),
 }
@@ -41,7 +41,7 @@ impl Principal {
     pub(super) const fn session(&self) -> Result<&LiveSession, Refusal> {
         match &self.credential {
             Credential::Session(session) => Ok(session),
-            Credential::ApiKey(_) => Err(Refusal::SessionRequired),
+            Credential::ApiKey => Err(Refusal::SessionRequired),
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
         return Err(Refusal::Unauthenticated);
     }
     let holder = auth::identify(&api.parts.keys, http, auth::ALONE, api.now()).await?;
-    let credential = Credential::ApiKey(holder.api_key_id);
+    let credential = Credential::ApiKey;
     Ok(Principal { account_id: holder.account_id, credential })
 }
 
