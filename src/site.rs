@@ -77,7 +77,7 @@ impl Site {
         let form = Limits { body_bytes: FORM_BYTES, ..settings.limits.clone() };
         let layout = Arc::new(Layout::new(&settings.site, &settings.accounts));
         let reference = Reference::of(parts.interface.document());
-        Self { layout, form, reference, parts }
+        Self { parts, layout, form, reference }
     }
 
     fn now(&self) -> UnixMillis {

@@ -180,7 +180,7 @@ impl From<AccountError> for PeopleError {
             AccountError::EmailTaken(_) => Self::EmailTaken,
             AccountError::Db(error) => Self::Unavailable(error),
             AccountError::Random(error) => error.into(),
-            _ => Self::BadEmail,
+            AccountError::BadEmail(_) => Self::BadEmail,
         }
     }
 }

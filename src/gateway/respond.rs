@@ -20,13 +20,10 @@ const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messag
     GET /v1/models and GET /v1/models/{id}.";
 
 /// 404 for whatever is not offered.
-pub async fn not_found(
-    http: HttpRequest,
-    payload: Payload,
-    gateway: Data<Gateway>,
-) -> HttpResponse {
+#[must_use]
+pub fn not_found(http: &HttpRequest, payload: Payload, gateway: &Gateway) -> HttpResponse {
     match request_id(&gateway.shared.clock) {
-        Ok(id) => unread(error(&http, &id, &ApiError::not_found(OFFERED)), payload),
+        Ok(id) => unread(error(http, &id, &ApiError::not_found(OFFERED)), payload),
         Err(no_name) => no_name.into(),
     }
 }

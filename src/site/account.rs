@@ -1,5 +1,6 @@
 //! `/account`: everything that is held on a person (P13), and the ways to change it.
 
+pub(super) mod closing;
 pub(super) mod email;
 pub(super) mod password;
 pub(super) mod sessions;
@@ -15,7 +16,7 @@ use super::{Site, visit};
 use crate::accounts::PeopleError;
 use crate::accounts::people::Profile;
 use crate::accounts::preferences::Preferences;
-use crate::db::{DbError, wallets};
+use crate::db::wallets;
 use crate::domain::clock::UnixMillis;
 
 #[derive(Template)]
@@ -42,7 +43,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let profile = people.profile(id).await?;
         let preferences = people.preferences(&session).await?;
         let sessions = people.sessions(&session).await?.len();
-        let wallets = visit.site.run(move |conn| Ok::<_, DbError>(wallets::of_account(conn, id)?));
+        let wallets = visit.site.run(move |conn| wallets::of_account(conn, id));
         let wallets = wallets.await?.len();
         let count = |length: usize| Count(i64::try_from(length).unwrap_or(i64::MAX));
         visit.page(&AccountPage {

@@ -12,7 +12,7 @@ use crate::domain::money::NanoUsd;
 /// Tenths of a unit of the picture, so that bars of ninety days have a width without fractions of binary numbers.
 type Tenths = i64;
 
-/// The area of the bars within the picture of 640 by 220.
+/// The area of the bars within the picture of 640 by 224.
 const LEFT: Tenths = 960;
 const TOP: Tenths = 120;
 const WIDTH: Tenths = 5_340;

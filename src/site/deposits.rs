@@ -13,7 +13,7 @@ use super::layout::Frame;
 use super::show::Moment;
 use super::visit::Visit;
 use super::{Site, visit};
-use crate::api::deposits::document::{Chains, Deposit, DepositOrClaim};
+use crate::api::deposits::document::{Chains, Claim, Deposit, DepositOrClaim};
 use crate::api::deposits::{self as api, options};
 use crate::config::Chain;
 use crate::db::deposit_claims;
@@ -77,7 +77,7 @@ struct Found {
     proven: Vec<EvmAddress>,
     deposits: Vec<Deposit>,
     has_more: bool,
-    claims: Vec<crate::api::deposits::document::Claim>,
+    claims: Vec<Claim>,
     stands: Vec<chains::ChainRow>,
 }
 
@@ -103,6 +103,9 @@ async fn list_page(
     let offers: Vec<Offer> = offers.into_iter().map(Offer::of).collect();
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
     let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
+    // A hash whose deposits are listed above has nothing more to say.
+    let is_listed = |claim: &Claim| found.deposits.iter().any(|one| one.tx_hash == claim.tx_hash);
+    let claims = found.claims.iter().filter(|claim| !is_listed(claim));
     Ok(DepositsPage {
         frame: visit.frame("Deposits"),
         needs_proof: offers.iter().any(|offer| offer.needs_proof),
@@ -117,7 +120,7 @@ async fn list_page(
             .iter()
             .map(|deposit| Stand::of_deposit(deposit, configured))
             .collect(),
-        claims: found.claims.iter().map(|claim| Stand::of_claim(claim, configured)).collect(),
+        claims: claims.map(|claim| Stand::of_claim(claim, configured)).collect(),
     })
 }
 

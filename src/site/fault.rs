@@ -84,8 +84,7 @@ impl Fault {
         match self {
             Self::Form => StatusCode::BAD_REQUEST,
             Self::LogIn => StatusCode::UNAUTHORIZED,
-            Self::Closing | Self::Suspended => StatusCode::FORBIDDEN,
-            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Closing | Self::Suspended | Self::Origin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,

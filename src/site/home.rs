@@ -40,8 +40,8 @@ impl Notes {
 }
 
 /// A number of tokens in groups of three digits.
-fn tokens(count: &u64) -> Count {
-    Count(i64::try_from(*count).unwrap_or(i64::MAX))
+fn tokens(count: u64) -> Count {
+    Count(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// The model that examples name: the one with the cheapest input, as far as its price tells.

@@ -51,6 +51,8 @@ fn account(config: &mut ServiceConfig) {
         .service(action("/account/totp/key", account::totp::begin))
         .service(action("/account/totp/off", account::totp::disable))
         .service(action("/account/totp/codes", account::totp::renew))
+        .service(form("/account/closing", account::closing::show, account::closing::send))
+        .service(action("/account/closing/undo", account::closing::undo))
         .service(page("/account/sessions", account::sessions::show))
         .service(action("/account/sessions/end", account::sessions::end_all))
         .service(action("/account/sessions/{id}/end", account::sessions::end))
@@ -120,7 +122,7 @@ async fn unknown(
     if is_browser(&http) {
         visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await
     } else {
-        respond::not_found(http, payload, gateway).await
+        respond::not_found(&http, payload, &gateway)
     }
 }
 

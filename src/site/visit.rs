@@ -172,39 +172,35 @@ impl Visit<'_> {
     ///
     /// # Errors
     /// [`Fault::Internal`] if the template fails.
+    #[expect(clippy::unused_self, reason = "it ends handlers, beside `see_other`")]
     pub(super) fn page(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
-        self.page_with(StatusCode::OK, page)
+        html(StatusCode::OK, page)
     }
 
     /// 422 with the form's page again: what was sent, and what is wrong with it.
     ///
     /// # Errors
     /// As [`Visit::page`].
+    #[expect(clippy::unused_self, reason = "it ends handlers, beside `see_other`")]
     pub(super) fn page_again(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
-        self.page_with(StatusCode::UNPROCESSABLE_ENTITY, page)
+        html(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
     /// The form's page again, with the status of what was refused.
     ///
     /// # Errors
     /// As [`Visit::page`].
+    #[expect(clippy::unused_self, reason = "it ends handlers, beside `see_other`")]
     pub(super) fn refused(
         &self,
         refusal: &Refusal,
         page: &impl Template,
     ) -> Result<HttpResponse, Fault> {
-        let mut response = self.page_with(refusal.status, page)?;
+        let mut response = html(refusal.status, page)?;
         if let Some(seconds) = refusal.retry_after_secs {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         Ok(response)
-    }
-
-    fn page_with(&self, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {
-        let text = page.render()?;
-        let mut response = HttpResponse::build(status);
-        response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
-        Ok(response.body(text))
     }
 
     /// 303 to a page of ours, which says what was done.
@@ -243,4 +239,12 @@ impl Visit<'_> {
     pub(super) fn forget_session(&mut self) {
         self.cookies.push(cookies::no_session(&self.site.settings().site));
     }
+}
+
+/// A page with a status.
+fn html(status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {
+    let text = page.render()?;
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
+    Ok(response.body(text))
 }

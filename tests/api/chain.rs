@@ -19,6 +19,7 @@ mod reading;
 mod reorgs;
 mod scan;
 mod signatures;
+mod status;
 mod takeover;
 mod theft;
 mod troubles;

@@ -219,16 +219,16 @@ fn limits_of_a_key(desk: &Desk, account: &str) {
         "--requests-per-minute",
         "60",
     ];
-    let changed =
+    let limited =
         desk.json(&[&["key", "limit", id][..], &changes, &["--expires-at", "2999-12-31"]].concat());
-    let changed = &changed[0];
+    let limited = &limited[0];
     assert_eq!(
-        (&changed["monthly_budget"], &changed["total_budget"]),
+        (&limited["monthly_budget"], &limited["total_budget"]),
         (&Value::Null, &json!("0.00"))
     );
-    assert_eq!((&changed["max_streams"], &changed["state"]), (&json!(3), &json!("paused")));
-    assert_eq!(changed["models"], created["models"], "what is not named stays");
-    assert_eq!(changed["expires_at"], "2999-12-31T00:00:00.000Z");
+    assert_eq!((&limited["max_streams"], &limited["state"]), (&json!(3), &json!("paused")));
+    assert_eq!(limited["models"], created["models"], "what is not named stays");
+    assert_eq!(limited["expires_at"], "2999-12-31T00:00:00.000Z");
     let table = desk.run(&["key", "list", account]).out;
     assert!(table.contains("paused (total budget)") && table.contains("3 at once"), "{table}");
     desk.refused(&["key", "limit", id, "--models", "nothing"]);

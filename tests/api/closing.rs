@@ -289,6 +289,17 @@ fn p8_keys_sessions_and_wallets_end_at_once_and_the_owner_may_think_better_of_it
     app.db(post_refund);
 }
 
+/// What an account leaves besides usage and deposits.
+fn make_code_and_claim(app: &TestApp, account: &Account) {
+    app.db(|conn| {
+        sluice::db::recovery_codes::replace(conn, account.id, &[[1; 32]]).unwrap();
+        let (limits, now) = (&app.settings.deposits, app.clock.now());
+        let hash = TxHash::from_slice(&TX).unwrap();
+        let claimed = claims::submit(conn, account.id, ChainId(8453), hash, limits, now).unwrap();
+        assert!(matches!(claimed, Submitted::Kept(_)));
+    });
+}
+
 #[test]
 fn p8_nothing_of_an_erased_account_is_left_and_its_address_can_begin_anew() {
     let app = TestApp::sandboxed();
@@ -300,15 +311,7 @@ fn p8_nothing_of_an_erased_account_is_left_and_its_address_can_begin_anew() {
     });
     assert_eq!(app.messages(&person.account, &body.to_string()).status, 200);
     make_deposits(&app, &person.account);
-    app.db(|conn| {
-        let id = person.account.id;
-        sluice::db::recovery_codes::replace(conn, id, &[[1; 32]]).unwrap();
-        let limits = &app.settings.deposits;
-        let hash = TxHash::from_slice(&TX).unwrap();
-        let claimed =
-            claims::submit(conn, id, ChainId(8453), hash, limits, app.clock.now()).unwrap();
-        assert!(matches!(claimed, Submitted::Kept(_)));
-    });
+    make_code_and_claim(&app, &person.account);
     assert!(matches!(close(&app, &person.account, true), Closed::Begun { .. }));
     app.all_mail_is_gone();
     // One mail that could not be sent so far.

@@ -38,12 +38,12 @@ impl Stage {
         assert_eq!(changed, 1);
     }
 
-    fn request(&self, account: &Account, id: &str) -> Request {
+    fn request(account: &Account, id: &str) -> Request {
         Request::get(&format!("/api/v1/deposits/{id}/events")).key(&account.key)
     }
 
     fn follow(&self, id: &str) -> Answer {
-        self.app.connect().ask(&self.request(&self.account, id))
+        self.app.connect().ask(&Self::request(&self.account, id))
     }
 
     fn forget(&self) {
@@ -80,7 +80,7 @@ fn a_stream_tells_every_state_and_ends_with_the_last() {
 
     // A reader that comes again without the last event is told it; one that has it is sent home.
     assert_eq!(states(&stage.follow(&id).finish()), ["credited"]);
-    let again = stage.request(&stage.account, &id).header("last-event-id", "last");
+    let again = Stage::request(&stage.account, &id).header("last-event-id", "last");
     assert_eq!(stage.app.ask(&again).status, 204);
     stage.becomes(&id, "reversed");
     let mut answer = stage.app.connect().ask(&again);
@@ -109,8 +109,8 @@ fn nobody_follows_what_is_another_accounts() {
     let stage = Stage::open(|builder| builder);
     let id = stage.deposit(1, "seen");
     let other = stage.app.account("0");
-    stage.app.ask(&stage.request(&other, &id)).expect_refusal(404, "not_found");
-    stage.app.ask(&stage.request(&other, "dep_none")).expect_refusal(404, "not_found");
+    stage.app.ask(&Stage::request(&other, &id)).expect_refusal(404, "not_found");
+    stage.app.ask(&Stage::request(&other, "dep_none")).expect_refusal(404, "not_found");
     let path = format!("/api/v1/deposits/{id}/events");
     stage.app.ask(&Request::get(&path)).expect_refusal(401, "unauthenticated");
     stage.forget();
@@ -127,7 +127,7 @@ fn streams_are_limited_for_each_account_and_for_all_and_places_come_back() {
     let foreign = row(&other, 2, "seen", None);
     stage.app.db(|conn| deposits::insert(conn, &foreign).unwrap());
     let open = |account: &Account, id: &str| {
-        let mut answer = stage.app.connect().ask(&stage.request(account, id));
+        let mut answer = stage.app.connect().ask(&Stage::request(account, id));
         answer.read_until("\"state\":\"seen\"");
         answer
     };
@@ -136,7 +136,7 @@ fn streams_are_limited_for_each_account_and_for_all_and_places_come_back() {
     third.expect_refusal(429, "too_many_streams");
     assert_eq!(third.header("retry-after"), Some("10"));
     let three = open(&other, "dep_2");
-    let full = stage.app.ask(&stage.request(&other, "dep_2"));
+    let full = stage.app.ask(&Stage::request(&other, "dep_2"));
     full.expect_refusal(503, "streams_full");
     // Refusals and streams of what is not there take no place.
     one.leave_seen();
@@ -165,7 +165,7 @@ fn a_stop_ends_streams_at_once() {
 fn an_old_client_gets_a_stream_that_ends_with_its_connection() {
     let stage = Stage::open(|builder| builder);
     let id = stage.deposit(1, "credited");
-    let request = stage.request(&stage.account, &id).http_10();
+    let request = Stage::request(&stage.account, &id).http_10();
     let response = Connection::open(stage.app.address).ask(&request).finish();
     assert_eq!(response.header("transfer-encoding"), None);
     assert_eq!(states(&response), ["credited"]);

@@ -63,7 +63,7 @@ impl Owner {
     /// Names for a path's parameter. A new one has to be given something here that somebody owns.
     fn names(&self, path: &str) -> &[String] {
         let owned = self.names.iter().find(|(known, _)| path.starts_with(**known));
-        &owned.unwrap_or_else(|| panic!("{path}: nobody owns anything that it could name")).1
+        owned.unwrap_or_else(|| panic!("{path}: nobody owns anything that it could name")).1
     }
 
     fn ask(&self, app: &TestApp, credential: Credential, request: Request) -> Response {

@@ -46,6 +46,8 @@ mod retention;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod site;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;

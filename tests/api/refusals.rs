@@ -498,7 +498,7 @@ fn what_is_not_offered_is_404_or_405_and_says_what_is() {
     let app = TestApp::sandboxed();
     let account = app.account("5.00");
     let elsewhere =
-        ["/", "/v1", "/v1/complete", "/v1/messages/batches", "/v1/files", "/metrics", "/healthz"];
+        ["/v1", "/v1/complete", "/v1/messages/batches", "/v1/files", "/metrics", "/healthz"];
     for path in elsewhere {
         let response = app.ask(&Request::get(path).key(&account.key));
         let message = response.expect_error(404, "not_found_error");

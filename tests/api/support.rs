@@ -11,6 +11,7 @@ pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod deposit_rows;
 pub(crate) mod deposits;
+pub(crate) mod forms;
 pub(crate) mod kernel;
 pub(crate) mod keys;
 pub(crate) mod mail;

@@ -109,12 +109,11 @@ impl Reference {
             })
             .collect();
         for (tag, operation) in operations {
-            match groups.iter_mut().find(|group| group.name == tag) {
-                Some(group) => group.operations.push(operation),
-                None => {
-                    let words = Text::default();
-                    groups.push(Group { name: tag, words, operations: vec![operation] });
-                }
+            if let Some(group) = groups.iter_mut().find(|group| group.name == tag) {
+                group.operations.push(operation);
+            } else {
+                let words = Text::default();
+                groups.push(Group { name: tag, words, operations: vec![operation] });
             }
         }
         groups.retain(|group| !group.operations.is_empty());

@@ -6,7 +6,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION, 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{Visit, cookies};
+use super::{Visit, cookies, html};
 use crate::gateway::respond::unread;
 use crate::site::fault::{Fault, FaultPage};
 use crate::site::{Site, next};
@@ -93,9 +93,8 @@ fn fault_page(visit: &mut Visit<'_>, fault: Fault) -> HttpResponse {
         FaultPage { frame: visit.frame(heading), status: fault.status().as_u16(), heading, advice };
     // The page of a fault says nothing but the fault.
     visit.note = None;
-    let mut response = visit
-        .page_with(fault.status(), &page)
-        .unwrap_or_else(|_| HttpResponse::new(Fault::Internal.status()));
+    let mut response =
+        html(fault.status(), &page).unwrap_or_else(|_| HttpResponse::new(Fault::Internal.status()));
     if let Fault::TooMany { retry_after_secs } = fault {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_secs));
     }

@@ -1,7 +1,7 @@
 //! Where to pay, what was paid, and what it waits for.
 
 use diesel::RunQueryDsl;
-use sluice::db::deposits;
+use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::deposits as deposits_table;
 use sluice::domain::deposit::DepositState;
 
@@ -59,7 +59,7 @@ fn each_state_is_told_in_the_interfaces_words() {
     let waiting = [DepositState::Rejected, DepositState::Refunded, DepositState::Credited];
     for (number, state) in (1_u8..).zip(states) {
         app.db(|conn| {
-            deposits::insert(conn, &row(&account, number, state.as_str(), None)).unwrap()
+            deposits::insert(conn, &row(&account, number, state.as_str(), None)).unwrap();
         });
         let path = format!("/deposits/dep_{number}");
         let told = app.api_get(&account, &format!("/api/v1{path}")).json();
@@ -120,6 +120,12 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
     let page = browser.page(&path);
     assert!(page.contains(&hash) && page.contains("looked up"), "{page}");
     assert!(browser.page("/deposits").contains(&hash));
+
+    // Once its deposit is there, the hash is listed no more beside it.
+    let found = DepositRow { chain_id: 8453, ..row(&account, 0xab, "held", None) };
+    app.db(|conn| deposits::insert(conn, &found).unwrap());
+    let page = browser.page("/deposits");
+    assert!(page.contains("/deposits/dep_171") && !page.contains(&hash), "{page}");
 
     let other = format!("0x{}", "cd".repeat(32));
     let refused = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &other)]);

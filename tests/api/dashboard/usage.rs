@@ -63,6 +63,31 @@ fn the_dashboard_says_what_the_interface_says() {
 }
 
 #[test]
+fn a_month_has_its_own_sum_and_days_their_own_bars() {
+    const DAY: i64 = 86_400_000;
+    let app = TestApp::sandboxed();
+    let account = app.account("10");
+    ask(&app, &account, MODELS[0], "on the 22nd");
+    app.clock.advance(8 * DAY);
+    ask(&app, &account, MODELS[0], "on the 30th, and longer");
+    let costs: Vec<i64> = app.usage(&account).iter().map(|row| row.cost_nanousd).collect();
+    let all = NanoUsd::from_nanos(costs.iter().sum());
+    let month = |sum: NanoUsd| format!("data-amount=\"month\">${sum}<");
+    let november = app.browser(&account).page("/dashboard");
+    assert!(november.contains("Spent in November 2026") && november.contains(&month(all)));
+
+    app.clock.advance(2 * DAY);
+    let december = app.browser(&account).page("/dashboard");
+    assert!(december.contains("Spent in December 2026"), "{december}");
+    assert!(december.contains(&month(NanoUsd::ZERO)), "{december}");
+    for (day, cost) in ["2026-11-30", "2026-11-22"].iter().zip(costs) {
+        let bar = format!("<title>{day}, {}: ${}</title>", MODELS[0], NanoUsd::from_nanos(cost));
+        assert!(december.contains(&bar), "{bar}: {december}");
+        assert!(december.contains(&format!("<th scope=\"row\">{day}</th>")), "{december}");
+    }
+}
+
+#[test]
 fn who_is_new_is_told_what_to_do_next() {
     let app = TestApp::sandboxed();
     let browser = app.browser_with(&app.person().token);

@@ -40,18 +40,13 @@ fn answer() -> String {
 /// One whole request of a key; whether it was let through.
 fn once(app: &TestApp, upstream: &Upstream, account: &Account, body: &str) -> bool {
     let connection = app.send(account, body);
-    match upstream.next_within(std::time::Duration::from_millis(700)) {
-        Some(exchange) => {
-            exchange.answer_json(&answer());
-            assert_eq!(connection.answer(false).finish().status, 200);
-            true
-        }
-        None => {
-            let refused = connection.answer(false).finish();
-            refused.expect_error(402, "billing_error");
-            false
-        }
-    }
+    let Some(exchange) = upstream.next_within(std::time::Duration::from_millis(700)) else {
+        connection.answer(false).finish().expect_error(402, "billing_error");
+        return false;
+    };
+    exchange.answer_json(&answer());
+    assert_eq!(connection.answer(false).finish().status, 200);
+    true
 }
 
 #[test]

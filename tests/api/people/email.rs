@@ -50,8 +50,8 @@ fn an_address_that_has_an_account_is_told_so_only_to_who_reads_its_mail() {
     let taken = ask(&app, &person, &other.email, PASSWORD);
     let free = ask(&app, &person, "free@example.org", PASSWORD);
     assert_eq!((taken.status, taken.text()), (202, free.text()));
-    let token = app.link(Purpose::Change, Some(person.id), &other.email);
-    app.post(CONFIRM, &json!({ "token": token })).expect_refusal(409, "email_taken");
+    let link = app.link(Purpose::Change, Some(person.id), &other.email);
+    app.post(CONFIRM, &json!({ "token": link })).expect_refusal(409, "email_taken");
     assert!(app.is_logged_in(&other.token));
     assert!(app.has_password(&person.email, PASSWORD));
 }

@@ -51,11 +51,6 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
-    /// The same by another method.
-    pub(crate) fn method(self, method: &str) -> Self {
-        Self { method: method.to_owned(), ..self }
-    }
-
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
