@@ -95,6 +95,7 @@ pub(super) struct Account {
     /// When its deletion was asked for; null if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Moment>)]
+    #[expect(clippy::option_option, reason = "a key is not told; a session is told null")]
     closing_at: Option<Option<Moment>>,
 }
 
