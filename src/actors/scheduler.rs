@@ -65,6 +65,8 @@ pub struct Scheduler {
     parts: SchedulerParts,
     waiting: VecDeque<Chore>,
     running: Option<Run>,
+    /// A piece is being done: what else wakes the actor meanwhile begins no second one.
+    is_busy: bool,
 }
 
 /// A chore that is being done.
@@ -81,17 +83,18 @@ impl Scheduler {
     /// Starts, with what is over at once.
     #[must_use]
     pub fn start(parts: SchedulerParts) -> Addr<Self> {
-        Actor::start(Self { parts, waiting: VecDeque::new(), running: None })
+        Actor::start(Self { parts, waiting: VecDeque::new(), running: None, is_busy: false })
     }
 
     /// Does the next piece, unless the server is stopping.
     fn next(&mut self, ctx: &mut Context<Self>) {
-        if self.parts.tracker.is_draining() {
+        if self.is_busy || self.parts.tracker.is_draining() {
             return;
         }
         let Some(run) = self.running.take().or_else(|| self.begin()) else { return };
         let chore = run.chore;
         self.running = Some(run.clone());
+        self.is_busy = true;
         let token = self.parts.tracker.token();
         let (database, settings) = (self.parts.database.clone(), self.parts.settings.clone());
         let piece = async move {
@@ -99,10 +102,13 @@ impl Scheduler {
             drop(token);
             done
         };
-        let piece = piece.into_actor(self).map(move |done, scheduler, ctx| match done {
-            Ok(Ok((run, piece))) => scheduler.rest(run, piece, ctx),
-            Ok(Err(error)) => scheduler.break_off(chore, &error, ctx),
-            Err(error) => scheduler.break_off(chore, &error.into(), ctx),
+        let piece = piece.into_actor(self).map(move |done, scheduler, ctx| {
+            scheduler.is_busy = false;
+            match done {
+                Ok(Ok((run, piece))) => scheduler.rest(run, piece, ctx),
+                Ok(Err(error)) => scheduler.break_off(chore, &error, ctx),
+                Err(error) => scheduler.break_off(chore, &error.into(), ctx),
+            }
         });
         ctx.spawn(piece);
     }
