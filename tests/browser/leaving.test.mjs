@@ -1,7 +1,7 @@
 // What somebody prefers, and the end of an account.
 
 import { ask } from './gateway.mjs';
-import { expect, logIn, test } from './person.mjs';
+import { expect, isTold, logIn, test } from './person.mjs';
 import { refusal } from './sdk.mjs';
 
 test('preferences are kept', async ({ page, person }) => {
@@ -11,7 +11,7 @@ test('preferences are kept', async ({ page, person }) => {
   const wanted = !(await notices.isChecked());
   await notices.setChecked(wanted);
   await page.getByRole('button', { name: 'Save' }).click();
-  await expect(page.getByRole('status')).toContainText('saved');
+  await isTold(page, 'saved');
   const kept = await person.ask(200, 'GET', '/api/v1/preferences');
   expect([Number(kept.low_balance_usd), kept.wants_notices]).toEqual([2.5, wanted]);
   await page.goto('/preferences');
@@ -28,14 +28,14 @@ async function close(page, { password }) {
 test('an account is closed, kept by its owner, and closed', async ({ page, person }) => {
   const { key } = await person.key();
   await close(page, person);
-  await expect(page.getByRole('status').filter({ hasText: 'Your account is closed' })).toBeVisible();
+  await isTold(page, 'Your account is closed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 
   await logIn(page, person);
   await page.goto('/account/closing');
   await page.getByRole('button', { name: 'Keep the account' }).click();
-  await expect(page.getByRole('status')).toContainText('stays open');
+  await isTold(page, 'stays open');
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/dashboard');
   // What was revoked stays revoked.
@@ -55,7 +55,7 @@ test('money that is left on an account is not lost by mistake', async ({ page, p
   await page.getByLabel('I waive what is left').check();
   await page.getByLabel('Your password').fill(person.password);
   await page.getByRole('button', { name: 'Delete the account' }).click();
-  await expect(page.getByRole('status').filter({ hasText: 'Your account is closed' })).toBeVisible();
+  await isTold(page, 'Your account is closed');
 });
 
 test('an account is not closed by who does not know its password', async ({ page, person }) => {

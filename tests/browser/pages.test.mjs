@@ -93,8 +93,9 @@ async function walkAll(page, context, somebody, look) {
 }
 
 for (const [screen, viewport] of Object.entries(SCREENS)) {
-  test(`every page can be read by everybody, on a ${screen} @script`, async ({ page, context, somebody }) => {
-    test.setTimeout(150_000);
+  const tags = screen === 'phone' ? '@script @once' : '@script';
+  test(`every page can be read by everybody, on a ${screen} ${tags}`, async ({ page, context, somebody }) => {
+    test.setTimeout(240_000);
     await page.setViewportSize(viewport);
     const folder = join(process.env.SLUICE_SCREENSHOTS, process.env.SLUICE_DATABASE ?? 'here');
     await mkdir(folder, { recursive: true });
@@ -141,7 +142,7 @@ async function habits(page, title, answer) {
   return faults;
 }
 
-test('every page is used by the keyboard alone @script', async ({ page, context, somebody }) => {
+test('every page is used by the keyboard alone @script @once', async ({ page, context, somebody }) => {
   test.setTimeout(120_000);
   const faults = [];
   await walkAll(page, context, somebody, async (title) => {

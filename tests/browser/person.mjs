@@ -72,6 +72,11 @@ export class Person {
   }
 }
 
+/** Waits for the sentence with which a page says what was done. */
+export async function isTold(page, words) {
+  await expect(page.getByRole('status').filter({ hasText: words })).toBeVisible();
+}
+
 /** Fills in the form to log in, and sends it. */
 export async function logIn(page, { email, password }) {
   await page.goto('/log-in');

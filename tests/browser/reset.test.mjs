@@ -1,7 +1,7 @@
 // A password that is forgotten, or changed.
 
 import { ask, mailCount, mailTo, mailedLink } from './gateway.mjs';
-import { expect, logIn, signedUp, stranger, test } from './person.mjs';
+import { expect, isTold, logIn, signedUp, stranger, test } from './person.mjs';
 
 const NEW = 'a much better password';
 
@@ -19,7 +19,7 @@ test('a forgotten password is replaced by mail, and all sessions end', async ({ 
   await page.goto(await mailedLink(person.email, '/reset/confirm'));
   await page.getByLabel('New password').fill(NEW);
   await page.getByRole('button', { name: 'Set the password' }).click();
-  await expect(page.getByRole('status')).toContainText('Your password is changed');
+  await isTold(page, 'Your password is changed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   await page.context().clearCookies();
   await logIn(page, person);
@@ -50,7 +50,7 @@ test('a changed password ends the other sessions and not this one', async ({ pag
   await page.getByLabel('Password so far').fill(person.password);
   await page.getByLabel('New password').fill(NEW);
   await page.getByRole('button', { name: 'Change it' }).click();
-  await expect(page.getByRole('status')).toContainText('Your password is changed');
+  await isTold(page, 'Your password is changed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/dashboard');
@@ -62,12 +62,12 @@ test('a new address counts when its owner says so', async ({ page, person }) => 
   await page.getByLabel('New e-mail address').fill(email);
   await page.getByLabel('Your password').fill(person.password);
   await page.getByRole('button', { name: 'Send the link' }).click();
-  await expect(page.getByRole('status')).toContainText('on its way');
+  await isTold(page, 'on its way');
   const before = await person.ask(200, 'GET', '/api/v1/account');
   expect(before.email).toBe(person.email);
   await page.goto(await mailedLink(email, '/email/confirm'));
   await page.getByRole('button', { name: 'Use this address' }).click();
-  await expect(page.getByRole('status')).toContainText('changed');
+  await isTold(page, 'changed');
   await page.context().clearCookies();
   await logIn(page, { ...person, email });
   await expect(page).toHaveURL('/dashboard');

@@ -1,6 +1,6 @@
 // A second factor and what replaces it when it is lost.
 
-import { expect, logIn, test } from './person.mjs';
+import { expect, isTold, logIn, test } from './person.mjs';
 import { readQr } from './qr.mjs';
 import { Authenticator } from './totp.mjs';
 
@@ -70,7 +70,7 @@ test('it is turned off by password and code', async ({ page, person }) => {
   await form.getByLabel('Your password').fill(person.password);
   await form.getByLabel(/^Code of the app/).fill(await authenticator.next());
   await off.click();
-  await expect(page.getByRole('status')).toContainText('off');
+  await isTold(page, 'off');
   await page.context().clearCookies();
   await logIn(page, person);
   await expect(page).toHaveURL('/dashboard');
