@@ -40,7 +40,7 @@ impl Body for PasswordChange {
 #[serde(deny_unknown_fields)]
 pub(super) struct EmailChange {
     /// The address that is to be the account's.
-    #[schema(example = "someone@example.org")]
+    #[schema(format = "email", max_length = 254, example = "someone@example.org")]
     email: String,
     /// The account's password.
     #[serde(deserialize_with = "secret_text")]
@@ -80,26 +80,27 @@ pub(super) struct Account {
     reserved_usd: Dollars,
     /// When it was opened.
     created_at: Moment,
-    /// What only a session is told.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    person: Option<Person>,
-}
-
-/// What an account's owner is told of himself.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Person {
-    /// The address that it logs in with, and that mail goes to.
-    email: String,
+    /// The address that it logs in with, and that mail goes to; told to sessions only, as is what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    email: Option<String>,
     /// Whether logging in asks for a second factor.
-    has_totp: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    has_totp: Option<bool>,
     /// Recovery codes that have not been used.
-    recovery_codes_left: i64,
-    /// When its deletion was asked for.
-    closing_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    recovery_codes_left: Option<i64>,
+    /// When its deletion was asked for; null if it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>)]
+    #[expect(clippy::option_option, reason = "a key is not told; a session is told null")]
+    closing_at: Option<Option<Moment>>,
 }
 
 fn standings() -> Object {
-    word_of(["active", "suspended", "closing"])
+    word_of(["active", "suspended", "closing"], None)
 }
 
 /// Shows the account.
@@ -214,11 +215,9 @@ fn document(profile: &Profile, is_person: bool) -> Account {
         available_usd: Dollars(row.available()),
         reserved_usd: Dollars(row.reserved()),
         created_at: Moment::of_millis(row.created_at),
-        person: is_person.then(|| Person {
-            email: row.email.clone(),
-            has_totp: profile.has_totp,
-            recovery_codes_left: profile.recovery_codes_left,
-            closing_at: profile.closing_at.map(Moment),
-        }),
+        email: is_person.then(|| row.email.clone()),
+        has_totp: is_person.then_some(profile.has_totp),
+        recovery_codes_left: is_person.then_some(profile.recovery_codes_left),
+        closing_at: is_person.then(|| profile.closing_at.map(Moment)),
     }
 }

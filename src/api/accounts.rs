@@ -18,7 +18,7 @@ use super::values::secret_text;
 #[serde(deny_unknown_fields)]
 pub(super) struct Address {
     /// An e-mail address.
-    #[schema(example = "someone@example.org")]
+    #[schema(format = "email", max_length = 254, example = "someone@example.org")]
     email: String,
 }
 

@@ -148,7 +148,7 @@ where
 }
 
 fn states() -> Object {
-    word_of(["active", "paused", "expired", "revoked"])
+    word_of(["active", "paused", "expired", "revoked"], None)
 }
 
 fn budgets() -> Object {

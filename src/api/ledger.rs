@@ -3,13 +3,15 @@
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::answer::{Answer, answer};
 use super::download::download;
-use super::query;
+use super::query::{self, format_words};
 use super::refusal::{Error, Refusal};
+use super::values::word_of;
 use crate::accounts::export::Export;
 use crate::accounts::statement::{self, EntryDocument};
 use crate::ledger::EntryKind;
@@ -23,12 +25,18 @@ const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, rev
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
     /// Entries of one kind, which then have no `balance`.
+    #[param(schema_with = kinds)]
     kind: Option<String>,
     /// How many.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<usize>,
     /// The id of an entry: older ones follow.
     before: Option<i64>,
+}
+
+fn kinds() -> Object {
+    let kinds = ["deposit", "usage", "adjustment", "refund", "reversal", "carry_forward"];
+    word_of(kinds, None)
 }
 
 /// A part of the ledger.
@@ -82,7 +90,7 @@ pub(super) async fn list(
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// `csv` or `jsonl`.
-    #[param(default = "csv")]
+    #[param(schema_with = format_words)]
     format: Option<String>,
 }
 

@@ -1,6 +1,9 @@
 //! What stands behind the `?` of a list: a time, a number of rows, a format.
 
+use utoipa::openapi::schema::Object;
+
 use super::refusal::Refusal;
+use super::values::word_of;
 use crate::accounts::export::Format;
 use crate::domain::clock::{UnixMillis, UtcDay};
 
@@ -56,6 +59,11 @@ pub(super) fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     } else {
         Err(Refusal::Query("`limit` is a number from 1 to 500."))
     }
+}
+
+/// The formats, for the document.
+pub(super) fn format_words() -> Object {
+    word_of(["csv", "jsonl"], Some("csv"))
 }
 
 /// The format asked for.

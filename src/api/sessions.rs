@@ -18,7 +18,7 @@ use crate::db::sessions::SessionRow;
 #[serde(deny_unknown_fields)]
 pub(super) struct LogIn {
     /// The account's e-mail address.
-    #[schema(example = "someone@example.org")]
+    #[schema(format = "email", max_length = 254, example = "someone@example.org")]
     email: String,
     /// Its password.
     #[serde(deserialize_with = "secret_text")]

@@ -58,7 +58,7 @@ pub struct ChainStanding {
 pub(super) struct Latest(Mutex<Option<(Instant, Status)>>);
 
 fn words() -> Object {
-    word_of(["ok", "unavailable"])
+    word_of(["ok", "unavailable"], None)
 }
 
 /// Shows how the service stands.

@@ -6,13 +6,15 @@ mod document;
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::answer::{Answer, answer};
 use super::download::download;
-use super::query::{self, Span};
+use super::query::{self, Span, format_words};
 use super::refusal::{Error, Refusal};
+use super::values::word_of;
 use crate::accounts::export::Export;
 use crate::accounts::keys;
 use crate::accounts::usage::{self, DAYS_MAX, UsageDocument};
@@ -137,7 +139,7 @@ pub(super) struct Days {
     #[param(example = "2026-11-22")]
     to: Option<String>,
     /// `total`, `model` or `key`.
-    #[param(default = "total")]
+    #[param(schema_with = by_words)]
     by: Option<String>,
 }
 
@@ -187,7 +189,7 @@ pub(super) async fn series(
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// `csv` or `jsonl`.
-    #[param(default = "csv")]
+    #[param(schema_with = format_words)]
     format: Option<String>,
     /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the beginning.
     from: Option<String>,
@@ -227,6 +229,10 @@ pub(super) async fn export(
         download(call.api, "usage", Export::of_usage(filter, format)).await
     })
     .await
+}
+
+fn by_words() -> Object {
+    word_of(["total", "model", "key"], Some("total"))
 }
 
 /// A filter as it was asked for: whose key it names has still to be looked up.

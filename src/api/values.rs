@@ -80,9 +80,16 @@ impl PartialSchema for Moment {
 
 impl ToSchema for Moment {}
 
-/// A word out of a list that may grow: the list of today.
-pub(super) fn word_of(words: impl IntoIterator<Item = &'static str>) -> Object {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+/// A word out of a list that may grow: the list of today, and the word that counts where none is given.
+pub(super) fn word_of(
+    words: impl IntoIterator<Item = &'static str>,
+    default: Option<&'static str>,
+) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .default(default.map(Into::into))
+        .build()
 }
 
 /// The same, or null.

@@ -86,7 +86,7 @@ pub struct Wallet {
 }
 
 fn kinds() -> Object {
-    word_of(["eoa", "contract"])
+    word_of(["eoa", "contract"], None)
 }
 
 fn end_reasons() -> Object {

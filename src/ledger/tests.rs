@@ -35,12 +35,11 @@ impl Books {
     }
 
     /// The same with a budget for some of the keys.
-    fn with_budgets() -> Self {
+    fn with_budgets([monthly, total]: [i64; 2]) -> Self {
         let mut books = Self::new(ACCOUNTS);
         books.conn.batch_execute_for_test(&format!(
-            "UPDATE api_keys SET monthly_budget_nanousd = {} WHERE id = 1;
-             UPDATE api_keys SET total_budget_nanousd = {} WHERE id = 2;",
-            BUDGETS[0], BUDGETS[1],
+            "UPDATE api_keys SET monthly_budget_nanousd = {monthly} WHERE id = 1;
+             UPDATE api_keys SET total_budget_nanousd = {total} WHERE id = 2;"
         ));
         books
     }
@@ -109,8 +108,6 @@ enum Act {
 }
 
 const ACCOUNTS: usize = 3;
-/// Of the first two accounts' keys; the third has none.
-const BUDGETS: [i64; ACCOUNTS] = [700, 900, i64::MAX];
 
 fn command(books: &Books, act: Act) -> Command {
     let node_id = "n".into();
@@ -200,7 +197,7 @@ fn a_revoked_key_a_suspended_account_and_a_negative_balance_reserve_nothing() {
 #[test]
 fn a_budget_counts_what_is_spent_and_held_in_one_group_as_in_many() {
     for is_one_group in [true, false] {
-        let mut books = Books::with_budgets();
+        let mut books = Books::with_budgets([700, 900]);
         let (account, reserve) =
             (0, |exchange, amount| Act::Reserve { account: 0, exchange, amount });
         let acts = [

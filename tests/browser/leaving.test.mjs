@@ -19,35 +19,47 @@ test('preferences are kept', async ({ page, person }) => {
   await expect(notices).toBeChecked({ checked: wanted });
 });
 
-test('an account is closed, reopened by its owner, and closed', async ({ page, person }) => {
+async function close(page, { password }) {
+  await page.goto('/account/closing');
+  await page.getByLabel('Your password').fill(password);
+  await page.getByRole('button', { name: 'Delete the account' }).click();
+}
+
+test('an account is closed, kept by its owner, and closed', async ({ page, person }) => {
   const { key } = await person.key();
-  const close = async () => {
-    await page.goto('/account/closing');
-    await page.getByLabel('Password').fill(person.password);
-    await page.getByRole('main').getByRole('button', { name: /close|delete/i }).click();
-  };
-  await close();
+  await close(page, person);
+  await expect(page.getByRole('status')).toContainText('Your account is closed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 
-  await page.context().clearCookies();
   await logIn(page, person);
-  const undo = page.getByRole('main').getByRole('button', { name: /keep|undo|reopen/i });
-  await undo.click();
+  await page.goto('/account/closing');
+  await page.getByRole('button', { name: 'Keep the account' }).click();
+  await expect(page.getByRole('status')).toContainText('stays open');
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/dashboard');
   // What was revoked stays revoked.
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 
-  await close();
+  await close(page, person);
   await page.goto('/dashboard');
   await expect(page).toHaveURL(/\/log-in/);
 });
 
+test('money that is left on an account is not lost by mistake', async ({ page, person }) => {
+  await person.credit(3);
+  await close(page, person);
+  await expect(page.getByRole('alert')).toBeVisible();
+  await expect(page.getByRole('main')).toContainText('$3.00 is left');
+  await ask(200, 'GET', '/api/v1/account', { bearer: person.session });
+  await page.getByLabel('I waive what is left').check();
+  await page.getByLabel('Your password').fill(person.password);
+  await page.getByRole('button', { name: 'Delete the account' }).click();
+  await expect(page.getByRole('status')).toContainText('Your account is closed');
+});
+
 test('an account is not closed by who does not know its password', async ({ page, person }) => {
-  await page.goto('/account/closing');
-  await page.getByLabel('Password').fill('not the password');
-  await page.getByRole('main').getByRole('button', { name: /close|delete/i }).click();
+  await close(page, { password: 'not the password' });
   await expect(page.getByRole('alert')).toBeVisible();
   await ask(200, 'GET', '/api/v1/account', { bearer: person.session });
 });

@@ -160,11 +160,11 @@ pub enum DepositOrClaim {
 }
 
 fn chain_states() -> Object {
-    word_of(["ok", "degraded", "stopped"])
+    word_of(["ok", "degraded", "stopped"], None)
 }
 
 fn deposit_states() -> Object {
-    word_of(DepositState::ALL.iter().map(|state| state.as_str()))
+    word_of(DepositState::ALL.iter().map(|state| state.as_str()), None)
 }
 
 fn deposit_reasons() -> Object {
@@ -172,7 +172,7 @@ fn deposit_reasons() -> Object {
 }
 
 fn claim_states() -> Object {
-    word_of(ClaimState::ALL.iter().map(|state| state.as_str()))
+    word_of(ClaimState::ALL.iter().map(|state| state.as_str()), None)
 }
 
 fn claim_reasons() -> Object {

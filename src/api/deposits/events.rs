@@ -9,6 +9,9 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::find;
 use super::watch::{Crowded, Told, Watcher};
@@ -31,6 +34,27 @@ const LAST_EVENT_ID: &str = "last-event-id";
 const LAST: &str = "last";
 const GOES_ON: &str = "goes-on";
 
+/// An event, for the document.
+struct DepositEvent;
+
+impl PartialSchema for DepositEvent {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            |words: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(words));
+        let data = "What `GET /api/v1/deposits/{id}` answers, as JSON.";
+        ObjectBuilder::new()
+            .property("event", text("Always `deposit`.").enum_values(Some(["deposit"])))
+            .property("id", text("Whether more may follow.").enum_values(Some([GOES_ON, LAST])))
+            .property("data", text(data).content_media_type("application/json"))
+            .required("event")
+            .required("id")
+            .required("data")
+            .into()
+    }
+}
+
+impl ToSchema for DepositEvent {}
+
 /// The body of such an answer.
 pub(in crate::api) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>;
 
@@ -43,7 +67,7 @@ pub(in crate::api) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_w
     get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit", tag = "deposits",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "The stream."),
+        (status = 200, body = DepositEvent, content_type = "text/event-stream", description = "The stream; this is one event of it."),
         (status = 204, description = "Nothing follows what `last-event-id` names."),
         (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
         (status = 429, body = Error, description = "`too_many_streams`: close one of those that are open."),

@@ -79,7 +79,7 @@ pub struct PayWith {
 }
 
 fn kinds() -> Object {
-    word_of(["own", "treasury"])
+    word_of(["own", "treasury"], None)
 }
 
 /// Lists where to pay, and with what.

@@ -59,11 +59,14 @@ pub(super) struct ReceiptFactor {
 }
 
 fn explanations() -> Object {
-    word_of(["itemised", "free", "prices_gone", "not_by_counts"])
+    word_of(["itemised", "free", "prices_gone", "not_by_counts"], None)
 }
 
 fn items() -> Object {
-    word_of(["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "web_search"])
+    word_of(
+        ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "web_search"],
+        None,
+    )
 }
 
 impl ReceiptDocument {
@@ -154,7 +157,7 @@ pub(super) struct SumsDocument {
 }
 
 fn bys() -> Object {
-    word_of(["total", "model", "key"])
+    word_of(["total", "model", "key"], None)
 }
 
 impl SeriesDocument {

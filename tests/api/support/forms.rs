@@ -114,8 +114,8 @@ pub(crate) fn encoded(text: &str) -> String {
 pub(crate) fn tags(page: &str) -> Vec<Tag> {
     let mut found = Vec::new();
     let mut rest = page;
-    while let Some(at) = rest.find('<') {
-        rest = &rest[at + 1..];
+    while let Some((_, after)) = rest.split_once('<') {
+        rest = after;
         if !rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
             continue;
         }
@@ -139,13 +139,14 @@ fn tag(text: &str) -> (Tag, &str) {
         let end = rest
             .find(|c: char| c.is_whitespace() || c == '=' || c == '>')
             .unwrap_or_else(|| panic!("a tag without an end: {text:.80}"));
-        let attribute = rest[..end].to_ascii_lowercase();
-        rest = &rest[end..];
+        let (attribute, after) = rest.split_at(end);
+        let attribute = attribute.to_ascii_lowercase();
+        rest = after;
         let mut value = String::new();
         if let Some(after) = rest.strip_prefix("=\"") {
-            let end = after.find('"').expect("a quote that ends");
-            value = decoded(&after[..end]);
-            rest = &after[end + 1..];
+            let (quoted, after) = after.split_once('"').expect("a quote that ends");
+            value = decoded(quoted);
+            rest = after;
         } else {
             assert!(!rest.starts_with('='), "an attribute without quotes: {text:.80}");
         }
