@@ -91,7 +91,7 @@ impl Facts {
 }
 
 /// Hours in words, days where they are whole ones.
-fn span_of_hours(hours: u64) -> String {
+pub(super) fn span_of_hours(hours: u64) -> String {
     match (hours, hours / 24) {
         (0, _) => "no time at all".to_owned(),
         (1, _) => "one hour".to_owned(),

@@ -21,12 +21,13 @@ pub(super) fn css(accent: Colour) -> String {
     )
 }
 
-/// The accent in the lightest step that is needed to read it in the dark scheme.
+/// The accent, lightened as far as it takes to read it in the dark scheme, and a little further.
 fn lightened(accent: Colour) -> Colour {
-    (0..=20_u8)
-        .map(|step| WHITE.mixed_with(accent, step.saturating_mul(5)))
-        .find(|shade| [DARK_GROUND, DARK_CARD].iter().all(|ground| shade.is_legible_on(*ground)))
-        .unwrap_or(WHITE)
+    let shade = |step: u8| WHITE.mixed_with(accent, step.saturating_mul(5));
+    let is_legible = |step: &u8| {
+        [DARK_GROUND, DARK_CARD].iter().all(|ground| shade(*step).is_legible_on(*ground))
+    };
+    (0..=20).find(is_legible).map_or(WHITE, |step| shade(step.saturating_add(3)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::domain::money::NanoUsd;
 use crate::site::fault::{Fault, Refusal};
 use crate::site::layout::Frame;
 use crate::site::note::Note;
+use crate::site::policies::span_of_hours;
 use crate::site::show::{Dollars, Moment};
 use crate::site::visit::Visit;
 use crate::site::{Site, visit};
@@ -25,7 +26,8 @@ struct ClosingPage {
     /// What is left on it, if anything is.
     left: Option<Dollars>,
     has_totp: bool,
-    grace_hours: u64,
+    /// For how long it can be kept, in words; empty if not at all.
+    grace: String,
     waives_balance: bool,
     refusal: Option<String>,
     /// Whether the code is what was refused, rather than the password.
@@ -109,7 +111,11 @@ async fn closing_page(visit: &Visit<'_>, session: &LiveSession) -> Result<Closin
         erased_at: session.closing_at.map(|since| Moment(since.plus(grace))),
         left: Some(left).filter(|left| *left > NanoUsd::ZERO).map(Dollars),
         has_totp: profile.has_totp,
-        grace_hours: grace.as_secs().div_ceil(3_600),
+        grace: if grace.is_zero() {
+            String::new()
+        } else {
+            span_of_hours(grace.as_secs().div_ceil(3_600))
+        },
         waives_balance: false,
         refusal: None,
         is_code_refused: false,
