@@ -21,12 +21,10 @@ PERSON, LEAVER = "fuzz@example.org", "leaver@example.org"
 LEAVING = {"log_out", "log_out_everywhere"}
 
 
-def post(path, body):
-    request = urllib.request.Request(
-        BASE + path,
-        json.dumps(body).encode(),
-        {"content-type": "application/json"},
-    )
+def post(path, body, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    headers["content-type"] = "application/json"
+    request = urllib.request.Request(BASE + path, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         text = answer.read()
     return json.loads(text) if text else None
@@ -56,9 +54,22 @@ def log_in(email):
     return post("/api/v1/sessions", {"email": email, "password": PASSWORD})["token"]
 
 
+def use_a_key():
+    """Lets one key and one request be there to be found."""
+    session = {"authorization": f"Bearer {log_in(PERSON)}"}
+    key = post("/api/v1/keys", {"name": "used"}, **session)["key"]
+    message = {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    post("/v1/messages", message, x_api_key=key, anthropic_version="2023-06-01")
+
+
 if not KEY:
     for email in (PERSON, LEAVER):
         set_password(email)
+    use_a_key()
 
 
 @schemathesis.auth(refresh_interval=None).apply_to(
