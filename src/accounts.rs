@@ -18,6 +18,7 @@ mod sign_up;
 pub mod statement;
 pub mod throttle;
 pub mod totp;
+pub mod unsubscribe;
 pub mod usage;
 
 use crate::db::accounts::AccountRow;

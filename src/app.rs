@@ -32,6 +32,7 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
+use crate::site;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::Chains;
@@ -85,6 +86,9 @@ pub enum StartError {
     /// The clock of chores.
     #[error("cron cannot be started")]
     Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
+    /// The policy or the terms.
+    #[error("the privacy policy or the terms cannot be written")]
+    Policies(#[from] askama::Error),
     /// Randomness.
     #[error(transparent)]
     Random(#[from] crate::domain::ids::NoRandomness),
@@ -161,6 +165,7 @@ impl Application {
             database: database.clone(),
             clock: clock.clone(),
             settings: shared.settings.privacy.clone(),
+            shown: site::policies::shown(&shared.settings)?,
             tracker: tracker.clone(),
             metrics: Arc::clone(&metrics),
         });

@@ -6,6 +6,7 @@ mod books;
 mod deposit;
 mod key;
 mod output;
+mod policy;
 mod purge;
 mod serve;
 
@@ -24,6 +25,7 @@ use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
 use crate::ledger::LedgerError;
+use crate::policies::PolicyError;
 use crate::retention::RetentionError;
 use crate::sandbox::{self, SandboxArgs};
 use output::Output;
@@ -65,6 +67,9 @@ enum Command {
     /// Look at deposits, decide about them, pay them back.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
+    /// Publish versions of the privacy policy and the terms, and look at them.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Delete what is over, as the server does by itself each day.
     Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
@@ -99,6 +104,10 @@ enum CliError {
     Deposit(#[from] DepositError),
     #[error(transparent)]
     Retention(#[from] RetentionError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the text cannot be written")]
+    Text(#[from] askama::Error),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -161,6 +170,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
         Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
+        Command::Policy(command) => policy::run(&command, &Desk::open(&sources)?, output),
         Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
     }
 }

@@ -32,11 +32,13 @@ pub mod log_in_steps;
 pub mod migrate;
 pub mod nodes;
 pub mod outbox;
+pub mod policies;
 pub mod recovery_codes;
 pub mod retention;
 pub mod schema;
 pub mod sessions;
 pub mod transaction;
+pub mod unsubscribe_tokens;
 pub mod usage_logs;
 pub mod wallets;
 

@@ -13,6 +13,7 @@ pub mod mail;
 pub mod messages_request;
 pub mod meter;
 pub mod money;
+pub mod policy;
 pub mod price_list;
 pub mod receipt;
 pub mod secret_token;

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 16] = [
+const STOREYS: [&[&str]; 17] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
@@ -17,6 +17,7 @@ const STOREYS: [&[&str]; 16] = [
     &["accounts"],
     &["deposits"],
     &["retention"],
+    &["policies"],
     &["actors"],
     &["gateway"],
     &["api"],

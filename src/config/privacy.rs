@@ -27,6 +27,9 @@ pub struct Privacy {
     /// Days for which the operator keeps backups.
     #[serde(deserialize_with = "value::whole::<0, 3_650, _, _>")]
     pub backup_days: u32,
+    /// Days between the announcement of a significant change of policy and its coming into force, unless others are named.
+    #[serde(deserialize_with = "value::whole::<1, 365, _, _>")]
+    pub policy_notice_days: u32,
 }
 
 impl Privacy {

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 
 use super::schema::{
     accounts, api_keys, audit_log, deposit_addresses, deposit_claims, deposit_refunds, deposits,
-    email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions, usage_logs,
-    wallet_challenges, wallets,
+    email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions,
+    unsubscribe_tokens, usage_logs, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -53,6 +53,8 @@ pub fn erase(
     // Whatever else was on its way to that address is not wanted any more either.
     let links = email_tokens::account_id.eq(id).or(email_tokens::email.eq(email));
     diesel::delete(email_tokens::table.filter(links)).execute(conn)?;
+    diesel::delete(unsubscribe_tokens::table.filter(unsubscribe_tokens::account_id.eq(id)))
+        .execute(conn)?;
     let mails = outbox::account_id.eq(id).or(outbox::recipient.eq(email));
     diesel::delete(outbox::table.filter(mails)).execute(conn)?;
 

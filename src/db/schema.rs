@@ -305,6 +305,33 @@ diesel::table! {
         tries -> BigInt,
         due_at -> BigInt,
         created_at -> BigInt,
+        is_bulk -> Bool,
+    }
+}
+
+diesel::table! {
+    policy_versions (id) {
+        id -> BigInt,
+        kind -> Text,
+        number -> BigInt,
+        in_force_at -> BigInt,
+        is_significant -> Bool,
+        words -> Text,
+        body -> Text,
+        body_hash -> Binary,
+        published_at -> BigInt,
+        last_account_id -> BigInt,
+        noticed_account_id -> BigInt,
+        notices -> BigInt,
+        noticed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    unsubscribe_tokens (token_hash) {
+        token_hash -> Binary,
+        account_id -> BigInt,
+        expires_at -> BigInt,
     }
 }
 
@@ -342,5 +369,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     email_tokens,
     log_in_steps,
     recovery_codes,
-    outbox
+    outbox,
+    policy_versions,
+    unsubscribe_tokens
 );

@@ -81,8 +81,7 @@ impl Purge {
             Stage::Done => Vec::new(),
         };
         let took = began.elapsed();
-        let rest = took.saturating_mul(REST_FACTOR).max(REST_MIN);
-        Ok(Piece { gone, took, rest, is_last: self.stage == Stage::Done })
+        Ok(Piece { gone, took, rest: rest_after(took), is_last: self.stage == Stage::Done })
     }
 }
 
@@ -134,8 +133,15 @@ fn leftovers(
     Ok(gone)
 }
 
-/// Half as many where a piece took too long, a quarter more where it took little.
-fn next_size(size: i64, took: Duration) -> i64 {
+/// How long the database is left to others after a piece.
+#[must_use]
+pub fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(REST_FACTOR).max(REST_MIN)
+}
+
+/// How many rows the next piece has. Half as many where a piece took too long, a quarter more where it took little.
+#[must_use]
+pub fn next_size(size: i64, took: Duration) -> i64 {
     let next = if took > PIECE {
         size / 2
     } else if took < PIECE / 2 {

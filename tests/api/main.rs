@@ -34,6 +34,8 @@ mod outages;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod public;

@@ -46,4 +46,13 @@ pub(super) enum Text<'a> {
     },
     #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
     AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
+    #[template(path = "mail_policy_changed.txt", whitespace = "preserve")]
+    PolicyChanged {
+        head: &'a Letterhead,
+        name: &'a str,
+        in_force: &'a str,
+        words: &'a str,
+        link: &'a str,
+        closing: &'a str,
+    },
 }
