@@ -17,6 +17,7 @@ pub mod sessions;
 mod sign_up;
 pub mod statement;
 pub mod throttle;
+pub mod tombstones;
 pub mod totp;
 pub mod usage;
 

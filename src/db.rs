@@ -36,6 +36,7 @@ pub mod recovery_codes;
 pub mod retention;
 pub mod schema;
 pub mod sessions;
+pub mod tombstones;
 pub mod transaction;
 pub mod usage_logs;
 pub mod wallets;
@@ -84,6 +85,9 @@ pub enum DbError {
     /// A row needs a random name.
     #[error(transparent)]
     Random(#[from] NoRandomness),
+    /// Another secret of tombstones is in use than the one that the database knows.
+    #[error("the secret of tombstones is not the one that the database knows")]
+    OtherSecret,
     /// The blocking task was cancelled or panicked.
     #[error("the database task ended without an answer")]
     Task,

@@ -315,6 +315,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    deposit_tombstones (hash) {
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    secret_checks (name) {
+        name -> Text,
+        value -> Binary,
+    }
+}
+
 diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(usage_logs -> api_keys (api_key_id));
@@ -342,5 +355,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     email_tokens,
     log_in_steps,
     recovery_codes,
-    outbox
+    outbox,
+    deposit_tombstones,
+    secret_checks
 );

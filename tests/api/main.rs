@@ -18,6 +18,8 @@ mod deposit_events;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod idor;
 #[cfg(test)]
 mod interface;
@@ -51,6 +53,8 @@ mod site;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tombstones;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]
