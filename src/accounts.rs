@@ -1,5 +1,6 @@
 //! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
+pub mod archive;
 pub mod closing;
 mod email_change;
 pub mod email_tokens;

@@ -14,6 +14,7 @@ macro_rules! on_either {
 
 pub mod accounts;
 pub mod api_keys;
+pub mod archive;
 pub mod books;
 pub mod chains;
 pub mod chores;
