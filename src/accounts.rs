@@ -1,5 +1,6 @@
 //! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
+pub mod archive;
 pub mod closing;
 mod email_change;
 pub mod email_tokens;
@@ -17,6 +18,7 @@ pub mod sessions;
 mod sign_up;
 pub mod statement;
 pub mod throttle;
+pub mod tombstones;
 pub mod totp;
 pub mod unsubscribe;
 pub mod usage;

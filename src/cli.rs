@@ -19,11 +19,13 @@ use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
 use crate::accounts::keys::KeyError;
+use crate::accounts::tombstones::{self, TombstoneError};
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
 use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
+use crate::domain::tombstone::TombstoneKey;
 use crate::ledger::LedgerError;
 use crate::policies::PolicyError;
 use crate::retention::RetentionError;
@@ -108,6 +110,8 @@ enum CliError {
     Policy(#[from] PolicyError),
     #[error("the text cannot be written")]
     Text(#[from] askama::Error),
+    #[error(transparent)]
+    Tombstones(#[from] TombstoneError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -203,6 +207,11 @@ impl Desk {
         let settings = config::load_for(sources, Purpose::Command)?;
         let conn = db::connect(&settings.database)?;
         Ok(Self { settings, conn: RefCell::new(conn), clock: Clock::System })
+    }
+
+    /// What says which deposits were credited to accounts that are erased.
+    fn tombstones(&self) -> Result<TombstoneKey, CliError> {
+        self.with(|conn| tombstones::unlock(conn, &self.settings.privacy))
     }
 
     fn with<T, E: Into<CliError>>(

@@ -37,7 +37,7 @@ pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
 pub use self::mail::{Mail, MailTls, Smtp, Transport};
-pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay};
+pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
 pub use self::problems::{ConfigErrors, Place, Problem};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};

@@ -19,6 +19,7 @@ pub mod receipt;
 pub mod secret_token;
 pub mod spreadsheet;
 pub mod sse;
+pub mod tombstone;
 pub mod usage;
 pub mod usage_record;
 pub mod xpub;

@@ -10,7 +10,8 @@ use crate::accounts;
 use crate::accounts::closing::{self, Closed};
 use crate::db::accounts::{AccountRow, find, page};
 use crate::db::books::UsageRow;
-use crate::db::{transaction, usage_logs};
+use crate::db::deposit_refunds::{self, AuditRow};
+use crate::db::{AnyConnection, DbError, transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -105,7 +106,15 @@ pub(super) fn run(
         }
         AccountCommand::Keep { account } => {
             let id = wanted(desk, account)?.account_id();
-            if !desk.with(|conn| closing::keep(conn, id))? {
+            let now = desk.clock.now();
+            let keep = |conn: &mut AnyConnection| {
+                let is_kept = closing::keep(conn, id)?;
+                if is_kept {
+                    audit(conn, "account_kept", id, "", now)?;
+                }
+                Ok::<_, DbError>(is_kept)
+            };
+            if !desk.with(|conn| transaction::write(conn, keep))? {
                 return Err(CliError::Refused("the account is not being deleted".to_owned()));
             }
             output.line("The account is kept.")?;
@@ -159,9 +168,15 @@ fn delete(
 ) -> Result<(), CliError> {
     let (id, now) = (account.account_id(), desk.clock.now());
     let grace = desk.settings.accounts.closing_grace;
-    let closed = desk.with(|conn| {
-        transaction::write(conn, |conn| closing::close(conn, id, waives_balance, grace, now))
-    })?;
+    let close = |conn: &mut AnyConnection| {
+        let closed = closing::close(conn, id, waives_balance, grace, now)?;
+        if matches!(closed, Closed::Begun { .. }) {
+            let detail = if waives_balance { "balance waived" } else { "" };
+            audit(conn, "account_closed", id, detail, now)?;
+        }
+        Ok::<_, DbError>(closed)
+    };
+    let closed = desk.with(|conn| transaction::write(conn, close))?;
     match closed {
         Closed::Begun { erased_at } if json => {
             output.json(&json!({ "id": account.public_id, "erased_at": erased_at.to_string() }))?;
@@ -181,6 +196,24 @@ fn delete(
         }
     }
     Ok(())
+}
+
+/// Writes down what was decided about an account. Its number is all that says whose it is, and goes with it.
+fn audit(
+    conn: &mut AnyConnection,
+    action: &str,
+    AccountId(id): AccountId,
+    detail: &str,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let row = AuditRow {
+        created_at: now.as_millis(),
+        action: action.to_owned(),
+        subject: "account".to_owned(),
+        account_id: Some(id),
+        detail: detail.to_owned(),
+    };
+    deposit_refunds::audit(conn, &row)
 }
 
 fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {

@@ -53,7 +53,7 @@ pub(super) fn settings(
 ) -> Result<Settings, ConfigErrors> {
     let mut reader = Reader { layers, problems: Problems::default() };
     reader.refuse_unknown_sections();
-    let sections = reader.sections();
+    let sections = reader.sections(sources, purpose);
     let prices = reader.prices();
     let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
     let chains = reader.chains(sources, purpose);
@@ -114,7 +114,7 @@ impl Reader<'_> {
     }
 
     /// Reads every section before any is missed, so that all mistakes are found.
-    fn sections(&mut self) -> Option<Sections> {
+    fn sections(&mut self, sources: &Sources, purpose: Purpose) -> Option<Sections> {
         let (at, server) = self.section::<Server>("server");
         if let Some(server) = &server {
             server.check(&at, &mut self.problems);
@@ -137,7 +137,10 @@ impl Reader<'_> {
             deposits.check(&at, &mut self.problems);
         }
         let (_, accounts) = self.section("accounts");
-        let (_, privacy) = self.section("privacy");
+        let (at, mut privacy) = self.section::<Privacy>("privacy");
+        if let (Some(privacy), Some(database)) = (&mut privacy, &database) {
+            privacy.find_secret(&at, &database.url, (&sources.env, purpose), &mut self.problems);
+        }
         let (at, site) = self.section::<Site>("site");
         if let Some(site) = &site {
             site.check(&at, &mut self.problems);

@@ -342,6 +342,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    deposit_tombstones (hash) {
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    secret_checks (name) {
+        name -> Text,
+        value -> Binary,
+    }
+}
+
 diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(usage_logs -> api_keys (api_key_id));
@@ -371,5 +384,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     recovery_codes,
     outbox,
     policy_versions,
-    unsubscribe_tokens
+    unsubscribe_tokens,
+    deposit_tombstones,
+    secret_checks
 );

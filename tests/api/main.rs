@@ -4,6 +4,8 @@
 //! below `chain` also needs anvil, which `scripts/test chain` installs; what is below `mail::server` needs aiosmtpd.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod cli;
@@ -17,6 +19,8 @@ mod deposit_cli;
 mod deposit_events;
 #[cfg(test)]
 mod endings;
+#[cfg(test)]
+mod erasure;
 #[cfg(test)]
 mod idor;
 #[cfg(test)]
@@ -53,6 +57,8 @@ mod site;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tombstones;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

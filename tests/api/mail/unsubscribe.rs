@@ -177,9 +177,10 @@ fn p15_a_link_works_for_who_is_suspended_and_ends_with_the_address_and_the_accou
     assert_eq!(count(&app), 2);
     let address = address_of(&app, &account);
     app.db(|conn| {
+        let key = crate::support::app::tombstones(conn, &app.settings);
         // What has not ended by itself goes with the account: nothing else refers to it here.
         sluice::db::transaction::write(conn, |conn| {
-            sluice::db::erasure::erase(conn, account.id, &address, now)
+            sluice::db::erasure::erase(conn, &key, account.id, &address)
         })
         .unwrap();
     });
