@@ -170,6 +170,7 @@ impl Application {
             database: database.clone(),
             clock: clock.clone(),
             settings: shared.settings.privacy.clone(),
+            abuse: shared.settings.abuse.clone(),
             shown: site::policies::shown(&shared.settings)?,
             tracker: tracker.clone(),
             metrics: Arc::clone(&metrics),

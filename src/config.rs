@@ -2,6 +2,7 @@
 //! The only module that knows how a setting is written; it reads files and secrets, but never the process's
 //! environment by itself.
 
+mod abuse;
 mod accounts;
 mod chains;
 mod database;
@@ -31,6 +32,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::abuse::Abuse;
 pub use self::accounts::Accounts;
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
@@ -93,6 +95,8 @@ pub struct Settings {
     pub deposits: Deposits,
     /// How people sign up and log in.
     pub accounts: Accounts,
+    /// When people are told that something is unusual.
+    pub abuse: Abuse,
     /// How long things are kept.
     pub privacy: Privacy,
     /// Chains on which deposits are taken.

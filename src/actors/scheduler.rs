@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use crate::config::{Privacy, TimeOfDay};
+use crate::accounts::spending;
+use crate::config::{Abuse, Privacy, TimeOfDay};
 use crate::db::{AnyConnection, Database, chores, policies};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
@@ -60,6 +61,8 @@ pub struct SchedulerParts {
     pub clock: Clock,
     /// How long things are kept.
     pub settings: Privacy,
+    /// What is unusual.
+    pub abuse: Abuse,
     /// What the pages of the policy and the terms say.
     pub shown: Shown,
     /// What a stop waits for.
@@ -76,6 +79,7 @@ pub struct Scheduler {
     /// A piece is being done: what else wakes the actor meanwhile begins no second one.
     is_busy: bool,
     is_looking: bool,
+    is_looking_at_spending: bool,
 }
 
 /// A chore that is being done.
@@ -95,8 +99,14 @@ impl Scheduler {
     /// Starts, with what is over at once.
     #[must_use]
     pub fn start(parts: SchedulerParts) -> Addr<Self> {
-        let waiting = VecDeque::new();
-        Actor::start(Self { parts, waiting, running: None, is_busy: false, is_looking: false })
+        Actor::start(Self {
+            parts,
+            waiting: VecDeque::new(),
+            running: None,
+            is_busy: false,
+            is_looking: false,
+            is_looking_at_spending: false,
+        })
     }
 
     /// Does the next piece, unless the server is stopping.
@@ -189,6 +199,33 @@ impl Scheduler {
         }));
     }
 
+    /// Looks whether somebody spends far more than before.
+    fn look_at_spending(&mut self, ctx: &mut Context<Self>) {
+        if self.is_looking_at_spending || self.parts.tracker.is_draining() {
+            return;
+        }
+        self.is_looking_at_spending = true;
+        let (database, abuse) = (self.parts.database.clone(), self.parts.abuse.clone());
+        let (now, token) = (self.parts.clock.now(), self.parts.tracker.token());
+        let look = async move {
+            let told = database.run(move |conn| spending::look(conn, &abuse, now)).await;
+            drop(token);
+            told
+        };
+        ctx.spawn(look.into_actor(self).map(|told, scheduler, _| {
+            scheduler.is_looking_at_spending = false;
+            match told {
+                Ok(told) => {
+                    for account in told {
+                        scheduler.parts.metrics.count_alert("unusual_spending");
+                        tracing::warn!(account, "an account spends far more than it used to");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "spending cannot be looked at"),
+            }
+        }));
+    }
+
     /// Tells the operator where a page has come to differ from what was published.
     fn compare(&self, differences: &[Difference]) {
         let metrics = &self.parts.metrics;
@@ -238,6 +275,9 @@ impl Actor for Scheduler {
         self.waiting.push_back(Chore::Purge);
         self.look(ctx);
         ctx.run_interval(LOOK, Self::look);
+        if self.parts.abuse.watches_spending() {
+            ctx.run_interval(self.parts.abuse.spend_check, Self::look_at_spending);
+        }
         // A compaction that was missed while nothing ran.
         let (database, clock, settings) =
             (self.parts.database.clone(), self.parts.clock.clone(), self.parts.settings.clone());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{CliError, Desk, Output};
 use crate::accounts;
 use crate::accounts::closing::{self, Closed};
+use crate::accounts::suspension::{self, Standing};
 use crate::db::accounts::{AccountRow, find, page};
 use crate::db::books::UsageRow;
 use crate::db::deposit_refunds::{self, AuditRow};
@@ -19,6 +20,8 @@ use crate::ledger::{self, Command, EntryKind, Outcome};
 
 /// Accounts read at once for a list.
 const PAGE: i64 = 500;
+/// Bytes of the reason for a decision.
+const REASON_BYTES: usize = 500;
 
 #[derive(Subcommand)]
 pub(super) enum AccountCommand {
@@ -61,6 +64,28 @@ pub(super) enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Let an account do nothing but look, until it is resumed. What it has running goes on to its end. Its owner is told.
+    Suspend {
+        /// Its id or e-mail address.
+        account: String,
+        /// Why, for the audit log. It names no person.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a suspended account work again. Its owner is told.
+    Resume {
+        /// Its id or e-mail address.
+        account: String,
+        /// Why, for the audit log. It names no person.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Begin to delete an account, as its owner could. It is erased when its grace is over.
     Delete {
         /// Its id or e-mail address.
@@ -99,6 +124,16 @@ pub(super) fn run(
         AccountCommand::Credit { account, amount, reference, json } => {
             let account = wanted(desk, account)?;
             credit(desk, &account, *amount, reference)?;
+            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+        }
+        AccountCommand::Suspend { account, reason, json } => {
+            let account = wanted(desk, account)?;
+            stand(desk, &account, Standing::Suspended, reason)?;
+            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+        }
+        AccountCommand::Resume { account, reason, json } => {
+            let account = wanted(desk, account)?;
+            stand(desk, &account, Standing::Active, reason)?;
             show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
         }
         AccountCommand::Delete { account, waive_balance, json } => {
@@ -157,6 +192,32 @@ fn credit(
         ))),
         _ => Err(CliError::Refused("the account is gone".to_owned())),
     }
+}
+
+fn stand(
+    desk: &Desk,
+    account: &AccountRow,
+    standing: Standing,
+    reason: &str,
+) -> Result<(), CliError> {
+    if reason.len() > REASON_BYTES {
+        return Err(CliError::Refused(format!("a reason has {REASON_BYTES} bytes at most")));
+    }
+    let (id, now) = (account.account_id(), desk.clock.now());
+    let (action, already) = match standing {
+        Standing::Suspended => ("account_suspended", "the account is suspended already"),
+        Standing::Active => ("account_resumed", "the account is not suspended"),
+    };
+    let is_new = desk.with(|conn| {
+        transaction::write(conn, |conn| {
+            let is_new = suspension::set(conn, id, standing, now)?;
+            if is_new {
+                audit(conn, action, id, reason, now)?;
+            }
+            Ok::<_, DbError>(is_new)
+        })
+    })?;
+    if is_new { Ok(()) } else { Err(CliError::Refused(already.to_owned())) }
 }
 
 fn delete(

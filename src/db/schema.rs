@@ -20,6 +20,7 @@ diesel::table! {
         wants_notices -> Bool,
         closing_at -> Nullable<BigInt>,
         closing_waives_balance -> Bool,
+        spend_notified_at -> Nullable<BigInt>,
     }
 }
 

@@ -8,6 +8,7 @@ use super::schema::{api_keys, usage_logs};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::money::NanoUsd;
 
 /// Which rows of an account.
 #[derive(Clone, Debug)]
@@ -250,4 +251,57 @@ pub fn sums_by_day(
         .bind::<BigInt, _>(most)
         .load(conn)?;
     Ok(sums)
+}
+
+/// What an account has spent within a while.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Spent {
+    /// Whose.
+    #[diesel(sql_type = BigInt)]
+    pub account_id: i64,
+    /// Nano-dollars.
+    #[diesel(sql_type = BigInt)]
+    pub cost_nanousd: i64,
+}
+
+/// The accounts whose requests since `from` have cost `min` or more.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn spenders(
+    conn: &mut AnyConnection,
+    from: UnixMillis,
+    min: NanoUsd,
+) -> Result<Vec<Spent>, DbError> {
+    let spenders = diesel::sql_query(
+        "SELECT account_id, CAST(SUM(cost_nanousd) AS BIGINT) AS cost_nanousd
+         FROM usage_logs WHERE created_at >= $1
+         GROUP BY account_id HAVING SUM(cost_nanousd) >= $2 ORDER BY account_id",
+    )
+    .bind::<BigInt, _>(from.as_millis())
+    .bind::<BigInt, _>(min.as_nanos())
+    .load(conn)?;
+    Ok(spenders)
+}
+
+/// What the dearest hour of an account has cost from `from` until before `to`, counted in whole hours back from `to`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn busiest_hour(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    (from, to): (UnixMillis, UnixMillis),
+) -> Result<NanoUsd, DbError> {
+    let busiest: Option<Spent> = diesel::sql_query(
+        "SELECT CAST($1 AS BIGINT) AS account_id, CAST(SUM(cost_nanousd) AS BIGINT) AS cost_nanousd
+         FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3
+         GROUP BY ($3 - 1 - created_at) / 3600000 ORDER BY SUM(cost_nanousd) DESC LIMIT 1",
+    )
+    .bind::<BigInt, _>(account_id.0)
+    .bind::<BigInt, _>(from.as_millis())
+    .bind::<BigInt, _>(to.as_millis())
+    .get_result(conn)
+    .optional()?;
+    Ok(busiest.map_or(NanoUsd::ZERO, |hour| NanoUsd::from_nanos(hour.cost_nanousd)))
 }

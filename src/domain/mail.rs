@@ -27,10 +27,16 @@ pub enum MailKind {
     AccountClosing,
     /// A policy changes in what matters: [`PolicyChanged`]. Goes to everybody.
     PolicyChanged,
+    /// The operator has suspended the account, or resumed it: [`StandingChanged`].
+    StandingChanged,
+    /// Keys were found where others can read them, and are revoked: [`KeysLeaked`].
+    KeysLeaked,
+    /// The account spends far more than it used to: [`UnusualSpending`].
+    UnusualSpending,
 }
 
 /// All of them with their names in the database.
-const KINDS: [(MailKind, &str); 10] = [
+const KINDS: [(MailKind, &str); 13] = [
     (MailKind::SignUp, "sign_up"),
     (MailKind::ResetPassword, "reset_password"),
     (MailKind::ChangeEmail, "change_email"),
@@ -41,6 +47,9 @@ const KINDS: [(MailKind, &str); 10] = [
     (MailKind::KeyPaused, "key_paused"),
     (MailKind::AccountClosing, "account_closing"),
     (MailKind::PolicyChanged, "policy_changed"),
+    (MailKind::StandingChanged, "standing_changed"),
+    (MailKind::KeysLeaked, "keys_leaked"),
+    (MailKind::UnusualSpending, "unusual_spending"),
 ];
 
 impl MailKind {
@@ -125,6 +134,29 @@ pub struct PolicyChanged {
     pub policy: PolicyKind,
     /// The version that it is about.
     pub number: i64,
+}
+
+/// Parameters of [`MailKind::StandingChanged`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingChanged {
+    /// Suspended rather than resumed.
+    pub is_suspended: bool,
+}
+
+/// Parameters of [`MailKind::KeysLeaked`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysLeaked {
+    /// What their owner calls them.
+    pub key_names: Vec<String>,
+}
+
+/// Parameters of [`MailKind::UnusualSpending`]; the amounts are dollars as people read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusualSpending {
+    /// What was spent within an hour.
+    pub spent_usd: String,
+    /// The busiest hour of the days before; `None` if there was none.
+    pub busiest_usd: Option<String>,
 }
 
 #[cfg(test)]

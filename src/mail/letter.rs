@@ -10,7 +10,10 @@ use askama::Template;
 use self::text::Text;
 use super::Letterhead;
 use crate::domain::clock::{UnixMillis, UtcDay};
-use crate::domain::mail::{AccountClosing, BudgetPeriod, KeyPaused, LowBalance, TotpChanged};
+use crate::domain::mail::{
+    AccountClosing, BudgetPeriod, KeyPaused, KeysLeaked, LowBalance, StandingChanged, TotpChanged,
+    UnusualSpending,
+};
 use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
 
@@ -38,6 +41,12 @@ pub enum Letter<'a> {
     AccountClosing(AccountClosing),
     /// A policy changes in what matters.
     PolicyChanged(PolicyNotice),
+    /// The account is suspended, or resumed.
+    StandingChanged(StandingChanged),
+    /// Keys were found where others can read them.
+    KeysLeaked(KeysLeaked),
+    /// The account spends far more than it used to.
+    UnusualSpending(UnusualSpending),
 }
 
 /// What is said of a version of a policy.
@@ -150,6 +159,16 @@ impl Letter<'_> {
                 let in_force = &in_force.to_string();
                 Text::PolicyChanged { head, name, in_force, words, link, closing }.render()
             }
+            Self::StandingChanged(StandingChanged { is_suspended }) => {
+                Text::StandingChanged { head, is_suspended: *is_suspended, link }.render()
+            }
+            Self::KeysLeaked(KeysLeaked { key_names }) => {
+                Text::KeysLeaked { head, key_names, link }.render()
+            }
+            Self::UnusualSpending(UnusualSpending { spent_usd, busiest_usd }) => {
+                let busiest_usd = busiest_usd.as_deref();
+                Text::UnusualSpending { head, spent_usd, busiest_usd, link, reset }.render()
+            }
         }?;
         let links = [link, log_in, reset, preferences, closing].map(str::to_owned).into();
         Ok((text, links))
@@ -165,7 +184,8 @@ impl Letter<'_> {
             Self::ResetPassword(token, _) => with("/reset/confirm", token),
             Self::ChangeEmail(token, _) => with("/email/confirm", token),
             Self::LowBalance(_) => head.page("/deposits"),
-            Self::KeyPaused(_) => head.page("/keys"),
+            Self::KeyPaused(_) | Self::KeysLeaked(_) => head.page("/keys"),
+            Self::UnusualSpending(_) => head.page("/usage"),
             Self::PolicyChanged(notice) => {
                 let PolicyVersion { kind, number } = notice.version;
                 head.page(&format!("/{kind}/versions/{number}"))

@@ -79,6 +79,9 @@ pub(super) fn draft(
         MailKind::LowBalance => params(row).map(Letter::LowBalance),
         MailKind::KeyPaused => params(row).map(Letter::KeyPaused),
         MailKind::AccountClosing => params(row).map(Letter::AccountClosing),
+        MailKind::StandingChanged => params(row).map(Letter::StandingChanged),
+        MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
+        MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
         MailKind::PolicyChanged => {
             // It may have waited for hours: it goes to where its account is now.
             let Some(email) = reader(conn, account_id)? else { return Ok(Draft::Unwanted) };

@@ -40,6 +40,12 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
         Letter::KeyPaused(paused(BudgetPeriod::Month)),
         Letter::KeyPaused(paused(BudgetPeriod::Total)),
         Letter::AccountClosing(AccountClosing { erased_at: 1_795_000_000_000 }),
+        Letter::StandingChanged(StandingChanged { is_suspended: true }),
+        Letter::StandingChanged(StandingChanged { is_suspended: false }),
+        Letter::KeysLeaked(KeysLeaked { key_names: vec!["ci".to_owned()] }),
+        Letter::KeysLeaked(KeysLeaked { key_names: vec!["ci".to_owned(), "laptop".to_owned()] }),
+        Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: Some(usd()) }),
+        Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: None }),
         Letter::PolicyChanged(policy("Logs are kept for 30 days.\n\n\n\nThey were kept for 90.")),
     ]
 }
@@ -64,6 +70,7 @@ fn every_mail_has_both_forms_and_leads_nowhere_but_home() {
                 || to == "mailto:help@example.org";
             assert!(is_home, "{to}");
         }
+        assert!(!written.subject.contains('\n'), "{}", written.subject);
         // Each paragraph is in both.
         let paragraphs = plain.split("\n\n").count();
         assert_eq!(html.matches("<p>").count(), paragraphs, "{plain}\n{html}");

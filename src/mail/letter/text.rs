@@ -55,4 +55,16 @@ pub(super) enum Text<'a> {
         link: &'a str,
         closing: &'a str,
     },
+    #[template(path = "mail_standing_changed.txt", whitespace = "preserve")]
+    StandingChanged { head: &'a Letterhead, is_suspended: bool, link: &'a str },
+    #[template(path = "mail_keys_leaked.txt", whitespace = "preserve")]
+    KeysLeaked { head: &'a Letterhead, key_names: &'a [String], link: &'a str },
+    #[template(path = "mail_unusual_spending.txt", whitespace = "preserve")]
+    UnusualSpending {
+        head: &'a Letterhead,
+        spent_usd: &'a str,
+        busiest_usd: Option<&'a str>,
+        link: &'a str,
+        reset: &'a str,
+    },
 }
