@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod secret_token;
 pub mod spreadsheet;
 pub mod sse;
+pub(crate) mod unprintable;
 pub mod usage;
 pub mod usage_record;
 pub mod xpub;
