@@ -4,6 +4,8 @@
 
 #[path = "layout/privacy.rs"]
 mod privacy;
+#[path = "layout/promises.rs"]
+mod promises;
 
 use std::collections::BTreeSet;
 use std::fs;
