@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::http::Method;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 
 use crate::actors::ledger::LedgerHandle;
 use crate::config::Chain;
 use crate::db::chains::{self, ChainRow};
 use crate::db::{Database, DbError};
+use crate::gateway::table::{Served, Table};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 
@@ -33,10 +35,18 @@ pub struct Admin {
 
 /// Adds the routes.
 pub fn configure(config: &mut ServiceConfig) {
-    config
-        .route("/healthz", web::get().to(health))
-        .route("/readyz", web::get().to(ready))
-        .route("/metrics", web::get().to(metrics));
+    table().serve(config);
+}
+
+/// All of them.
+#[must_use]
+pub fn table() -> Table {
+    let mut table = Table::default();
+    table
+        .service(Served::at("/healthz").on(Method::GET, health))
+        .service(Served::at("/readyz").on(Method::GET, ready))
+        .service(Served::at("/metrics").on(Method::GET, metrics));
+    table
 }
 
 /// The process runs.

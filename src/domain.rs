@@ -20,6 +20,7 @@ pub mod secret_token;
 pub mod spreadsheet;
 pub mod sse;
 pub mod tombstone;
+pub(crate) mod unprintable;
 pub mod usage;
 pub mod usage_record;
 pub mod xpub;

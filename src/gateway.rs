@@ -11,6 +11,7 @@ mod messages;
 mod models;
 pub mod respond;
 pub mod routes;
+pub mod table;
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! The other side: where requests go, how they are sent, and what counts as an answer.
 
+use crate::domain::unprintable::unprintable;
+
 pub mod client;
 pub mod health;
 pub mod refusal;
@@ -119,6 +121,8 @@ impl UpstreamRequest {
 /// and keeps that buffer for as long as the answer streams: a whole prompt at once would stay in
 /// memory until its answer has ended.
 pub(crate) struct PiecewiseBody(Bytes);
+
+unprintable!(UpstreamRequest, PiecewiseBody);
 
 /// Small beside the write buffer's own limit.
 const BODY_PIECE: usize = 4096;

@@ -14,6 +14,7 @@ use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, accounts, log_in_steps};
 use crate::domain::clock::UnixMillis;
 use crate::domain::secret_token::{SecretToken, TokenKind};
+use crate::domain::unprintable::unprintable;
 
 /// Time to find the second factor.
 const STEP: Duration = Duration::from_mins(10);
@@ -25,6 +26,8 @@ pub enum FirstStep {
     /// To the question for a code; the token says for whom, ten minutes long.
     CodeWanted(SecretToken),
 }
+
+unprintable!(FirstStep);
 
 impl People {
     /// Logs in at once, with a code where the account asks for one.

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Accounts;
 use crate::db::DbError;
+use crate::domain::unprintable::unprintable;
 
 /// Bytes that bcrypt reads of a password.
 const BYTES_MAX: usize = 72;
@@ -67,6 +68,8 @@ pub struct Passwords {
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
+
+unprintable!(NewPassword, PasswordHash, Passwords);
 
 impl Passwords {
     /// As many at once as there are cores.

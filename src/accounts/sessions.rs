@@ -9,6 +9,7 @@ use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
+use crate::domain::unprintable::unprintable;
 
 /// How old the note of a session's last use may become before it is written anew: not each page is worth a write.
 const NOTED_EVERY_MILLIS: i64 = 10 * 60 * 1000;
@@ -22,6 +23,8 @@ pub struct OpenedSession {
     /// When it ends at the latest.
     pub expires_at: UnixMillis,
 }
+
+unprintable!(OpenedSession);
 
 /// A session in force.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Accounts;
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, NoRandomness, random_bytes};
+use crate::domain::unprintable::unprintable;
 
 /// Counters kept at most.
 const CAPACITY: usize = 65_536;
@@ -56,6 +57,8 @@ pub(super) struct Throttle {
     settings: Accounts,
     windows: Mutex<HashMap<[u8; 32], Window>>,
 }
+
+unprintable!(ClientAddress, Attempt<'static>, Throttle);
 
 #[derive(Clone, Copy)]
 struct Window {

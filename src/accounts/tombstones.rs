@@ -159,7 +159,9 @@ fn make(path: &Path) -> Result<SecretString, TombstoneError> {
     written.and(tidied).map_err(failed)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(failed)?;
-    tracing::info!(path = %path.display(), "made the secret of tombstones; keep a copy of it elsewhere");
+    tracing::info!(
+        "made the secret of tombstones beside the database; keep a copy of it elsewhere"
+    );
     Ok(read(path)?.unwrap_or(secret))
 }
 

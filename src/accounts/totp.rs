@@ -16,6 +16,7 @@ use crate::db::{AnyConnection, DbError, accounts, recovery_codes};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, NoRandomness, random_bytes, random_letters};
 use crate::domain::mail::{MailKind, TotpChanged};
+use crate::domain::unprintable::unprintable;
 
 /// Recovery codes that an account gets.
 const CODES: usize = 10;
@@ -27,6 +28,8 @@ pub struct TotpSetup {
     /// The same for apps, as a QR code shows it: `otpauth://totp/…`.
     pub uri: String,
 }
+
+unprintable!(TotpSetup);
 
 impl People {
     /// Makes a key for an authenticator app. It counts when a code of it was shown.

@@ -1,5 +1,7 @@
 //! `/api/v1/account`: how the account stands, and what it logs in with.
 
+use crate::domain::unprintable::unprintable;
+
 pub mod totp;
 
 use actix_web::web::{Data, Payload};
@@ -47,6 +49,8 @@ pub(super) struct EmailChange {
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
+
+unprintable!(PasswordChange, EmailChange);
 
 impl Body for EmailChange {
     const FIELDS: &'static str = "email, password (both text)";

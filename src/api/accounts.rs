@@ -12,6 +12,7 @@ use super::answer::{Answer, Body, anyone};
 use super::refusal::Error;
 use super::sessions::NewSession;
 use super::values::secret_text;
+use crate::domain::unprintable::unprintable;
 
 /// Where a mail is to go.
 #[derive(Deserialize, ToSchema)]
@@ -38,6 +39,8 @@ pub(super) struct FirstPassword {
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
+
+unprintable!(Address, FirstPassword);
 
 impl Body for FirstPassword {
     const FIELDS: &'static str = "token, password (both text)";

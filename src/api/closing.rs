@@ -9,15 +9,17 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::{Answer, Body, answer, answer_whatever_standing};
 use super::refusal::Error;
-use super::values::Moment;
+use super::values::{Moment, secret_text};
+use crate::domain::unprintable::unprintable;
 
 /// The wish, and what proves that it is the owner's.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
     /// The account's password.
-    #[schema(format = Password)]
-    password: String,
+    #[serde(deserialize_with = "secret_text")]
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
     /// A code of the authenticator app, or a recovery code, where the account has a second factor.
     #[serde(default)]
     code: Option<String>,
@@ -25,6 +27,8 @@ pub(super) struct Wish {
     #[serde(default)]
     waive_balance: bool,
 }
+
+unprintable!(Wish);
 
 impl Body for Wish {
     const FIELDS: &'static str =
@@ -58,7 +62,6 @@ pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -
         let session = call.principal.session()?.clone();
         let Wish { password, code, waive_balance } = call.body().await?;
         let people = &call.api.parts.people;
-        let password = SecretString::from(password);
         let erased_at = people.close_account(&session, password, code, waive_balance).await?;
         call.api.parts.shared.mail.ring();
         Answer::accepted(&Closing { erased_at: Moment(erased_at) })

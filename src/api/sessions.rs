@@ -12,6 +12,7 @@ use super::refusal::Error;
 use super::values::{List, Moment, secret_text};
 use crate::accounts::sessions::OpenedSession;
 use crate::db::sessions::SessionRow;
+use crate::domain::unprintable::unprintable;
 
 /// What somebody logs in with.
 #[derive(Deserialize, ToSchema)]
@@ -28,6 +29,8 @@ pub(super) struct LogIn {
     #[serde(default)]
     code: Option<String>,
 }
+
+unprintable!(LogIn);
 
 impl Body for LogIn {
     const FIELDS: &'static str = "email, password, and code if the account asks for one (all text)";

@@ -7,6 +7,7 @@ use super::schema::accounts;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
+use crate::domain::unprintable::unprintable;
 
 /// What one account logs in with. Has no `Debug`.
 #[derive(Clone, Queryable, Selectable)]
@@ -29,6 +30,8 @@ pub struct Credentials {
     /// When its owner asked for it to be deleted.
     pub closing_at: Option<i64>,
 }
+
+unprintable!(Credentials);
 
 impl Credentials {
     /// The row number as the rest of the crate carries it.

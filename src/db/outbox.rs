@@ -8,6 +8,7 @@ use super::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::mail::MailKind;
+use crate::domain::unprintable::unprintable;
 
 /// A mail to be written.
 pub struct NewMail<'a> {
@@ -48,6 +49,8 @@ pub struct OutboxRow {
     /// When it was put in.
     pub created_at: i64,
 }
+
+unprintable!(NewMail<'static>, OutboxRow);
 
 #[derive(Insertable)]
 #[diesel(table_name = outbox)]

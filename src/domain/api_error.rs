@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::ids::RequestId;
+use super::unprintable::unprintable;
 
 /// One error for a client.
 #[derive(Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct ApiError {
     /// Seconds for `retry-after`.
     pub retry_after_secs: Option<u64>,
 }
+
+unprintable!(ApiError);
 
 impl ApiError {
     /// An error with that status and type.

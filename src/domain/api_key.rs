@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::ids::{NoRandomness, random_bytes};
+use super::unprintable::unprintable;
 
 /// What every key begins with. Scanners and revocation tools know it: never change it.
 pub const PREFIX: &str = "sluice_";
@@ -24,6 +25,8 @@ pub struct PlainApiKey(SecretString);
 /// The SHA-256 of a key: all that is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiKeyHash([u8; 32]);
+
+unprintable!(PlainApiKey, ApiKeyHash);
 
 impl PlainApiKey {
     /// Makes a new key.

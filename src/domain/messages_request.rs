@@ -1,6 +1,8 @@
 //! What a request for messages says of its price, read without making a tree of it and without
 //! keeping any of it: sizes, counts and the names of models and tools.
 
+use super::unprintable::unprintable;
+
 mod blocks;
 #[cfg(test)]
 mod tests;
@@ -118,6 +120,8 @@ fn wide(count: usize) -> u64 {
 struct TopLevel<'a> {
     fields: Vec<(String, &'a RawValue)>,
 }
+
+unprintable!(TopLevel<'static>);
 
 struct TopVisitor;
 

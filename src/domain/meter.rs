@@ -5,6 +5,8 @@
 //! falls, and cumulative counts are never added. Only the answer's own `usage` counts: a model can
 //! write the word into its text.
 
+use super::unprintable::unprintable;
+
 mod delta;
 mod merge;
 #[cfg(test)]
@@ -83,6 +85,8 @@ pub struct Meter {
     has_hidden_work: bool,
     forwarded: u64,
 }
+
+unprintable!(Meter);
 
 impl Meter {
     /// A meter that keeps at most `event_bytes` of one event in memory.

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::ids::{NoRandomness, random_letters};
+use super::unprintable::unprintable;
 
 /// Five bits each.
 const LETTERS: usize = 52;
@@ -40,6 +41,8 @@ pub struct SecretToken(SecretString);
 /// The SHA-256 of a token: all that is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
+
+unprintable!(SecretToken, TokenHash);
 
 impl SecretToken {
     /// Makes a new token.

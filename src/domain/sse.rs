@@ -4,6 +4,7 @@
 //! is in the middle of, and of that at most a fixed number. Lines end in LF, CR or CRLF; comments
 //! and unknown fields are skipped; `data:` may come without its space (WHATWG HTML §9.2.6).
 
+use super::unprintable::unprintable;
 use std::borrow::Cow;
 
 /// One event, complete.
@@ -54,6 +55,8 @@ pub struct SseReader {
     data_len: u64,
     has_data: bool,
 }
+
+unprintable!(Event<'static>, Partial<'static>, SseReader);
 
 impl SseReader {
     /// A reader that keeps at most `limit` bytes of a line, and as many of an event's data.

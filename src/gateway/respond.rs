@@ -15,6 +15,7 @@ use super::{Gateway, request_id};
 use crate::actors::stream::Reply;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
+use crate::domain::unprintable::unprintable;
 
 const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messages/count_tokens, \
     GET /v1/models and GET /v1/models/{id}.";
@@ -74,6 +75,8 @@ struct Unread {
     body: BoxBody,
     _payload: Payload,
 }
+
+unprintable!(Unread);
 
 impl MessageBody for Unread {
     type Error = Box<dyn std::error::Error>;

@@ -1,34 +1,28 @@
 //! The URL table of `/v1`, and nothing else. Unknown paths are answered by the site, with our 404 for whoever is no
 //! browser.
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::http::Method;
+use actix_web::web::ServiceConfig;
 
+use super::table::{Served, Table};
 use super::{count_tokens, messages, models, respond};
 
 /// Adds the routes.
 pub fn configure(config: &mut ServiceConfig) {
-    let wrong_method = || web::route().to(respond::method_not_allowed);
-    config
+    table().serve(config);
+}
+
+/// All of them.
+#[must_use]
+pub fn table() -> Table {
+    let at = |path| Served::at(path).otherwise(respond::method_not_allowed);
+    let mut table = Table::default();
+    table
+        .service(at("/v1/messages").on(Method::POST, messages::create))
+        .service(at("/v1/messages/count_tokens").on(Method::POST, count_tokens::create))
+        .service(at("/v1/models").on(Method::GET, models::list).on(Method::HEAD, models::list))
         .service(
-            web::resource("/v1/messages")
-                .route(web::post().to(messages::create))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/v1/messages/count_tokens")
-                .route(web::post().to(count_tokens::create))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/v1/models")
-                .route(web::get().to(models::list))
-                .route(web::head().to(models::list))
-                .default_service(wrong_method()),
-        )
-        .service(
-            web::resource("/v1/models/{id}")
-                .route(web::get().to(models::show))
-                .route(web::head().to(models::show))
-                .default_service(wrong_method()),
+            at("/v1/models/{id}").on(Method::GET, models::show).on(Method::HEAD, models::show),
         );
+    table
 }

@@ -1,10 +1,13 @@
 //! The fields of a form or of a query, as browsers send them.
 
+use crate::domain::unprintable::unprintable;
 use actix_web::web::Query;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Fields(Vec<(String, String)>);
+
+unprintable!(Fields);
 
 impl Fields {
     /// Reads `name=value&…`; nothing where that is none.

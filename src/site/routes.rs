@@ -3,18 +3,27 @@
 use actix_web::http::Method;
 use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
-use actix_web::{Handler, HttpRequest, HttpResponse, Resource};
+use actix_web::{Handler, HttpRequest, HttpResponse};
 
 use super::fault::Fault;
 use super::{
     Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
     policies, preferences, receipt, reset, sign_up, status, unsubscribe, usage, visit, wallets,
 };
+use crate::gateway::table::{Served, Table};
 use crate::gateway::{Gateway, respond};
 
 /// Adds the routes. The last of all tables: it has the answer to unknown paths.
 pub fn configure(config: &mut ServiceConfig) {
-    config
+    table().serve(config);
+    config.default_service(web::route().to(unknown));
+}
+
+/// All of them.
+#[must_use]
+pub fn table() -> Table {
+    let mut table = Table::default();
+    table
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
         .service(page("/privacy", policies::privacy))
@@ -28,13 +37,13 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(page("/docs/api", docs::reference))
         .configure(strangers)
         .configure(account)
-        .configure(dashboard)
-        .default_service(web::route().to(unknown));
+        .configure(dashboard);
+    table
 }
 
 /// The way to an account.
-fn strangers(config: &mut ServiceConfig) {
-    config
+fn strangers(table: &mut Table) {
+    table
         .service(form("/sign-up", sign_up::show, sign_up::send))
         .service(form("/sign-up/confirm", sign_up::choose, sign_up::confirm))
         .service(form("/log-in", log_in::show, log_in::send))
@@ -48,8 +57,8 @@ fn strangers(config: &mut ServiceConfig) {
 }
 
 /// What somebody does with an account who is logged in.
-fn account(config: &mut ServiceConfig) {
-    config
+fn account(table: &mut Table) {
+    table
         .service(page("/account", account::show))
         .service(form("/account/password", account::password::show, account::password::send))
         .service(form("/account/email", account::email::show, account::email::send))
@@ -66,8 +75,8 @@ fn account(config: &mut ServiceConfig) {
 }
 
 /// Usage, keys, and what is paid in.
-fn dashboard(config: &mut ServiceConfig) {
-    config
+fn dashboard(table: &mut Table) {
+    table
         .service(page("/dashboard", dashboard::show))
         .service(page("/usage", usage::show))
         .service(page("/usage/{id}", receipt::show))
@@ -84,34 +93,31 @@ fn dashboard(config: &mut ServiceConfig) {
 }
 
 /// A path with a page.
-fn page<F, Args>(path: &str, show: F) -> Resource
+fn page<F, Args>(path: &'static str, show: F) -> Served
 where
     F: Handler<Args, Output = HttpResponse> + Copy,
     Args: actix_web::FromRequest + 'static,
 {
-    web::resource(path)
-        .route(web::get().to(show))
-        .route(web::head().to(show))
-        .default_service(web::route().to(wrong_method))
+    Served::at(path).on(Method::GET, show).on(Method::HEAD, show).otherwise(wrong_method)
 }
 
 /// A path with a page whose form is sent back to it.
-fn form<F, G, Args>(path: &str, show: F, send: G) -> Resource
+fn form<F, G, Args>(path: &'static str, show: F, send: G) -> Served
 where
     F: Handler<Args, Output = HttpResponse> + Copy,
     G: Handler<Args, Output = HttpResponse>,
     Args: actix_web::FromRequest + 'static,
 {
-    page(path, show).route(web::post().to(send))
+    page(path, show).on(Method::POST, send)
 }
 
 /// A path that only takes what a form sends.
-fn action<F, Args>(path: &str, send: F) -> Resource
+fn action<F, Args>(path: &'static str, send: F) -> Served
 where
     F: Handler<Args, Output = HttpResponse>,
     Args: actix_web::FromRequest + 'static,
 {
-    web::resource(path).route(web::post().to(send)).default_service(web::route().to(wrong_method))
+    Served::at(path).on(Method::POST, send).otherwise(wrong_method)
 }
 
 async fn wrong_method(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {

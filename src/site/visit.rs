@@ -27,6 +27,7 @@ use crate::accounts::sessions::{LiveSession, OpenedSession};
 use crate::accounts::throttle::ClientAddress;
 use crate::api::caller::cookie_token;
 use crate::domain::secret_token::{SecretToken, TokenKind};
+use crate::domain::unprintable::unprintable;
 use crate::gateway::body;
 use crate::gateway::client_address::client_address;
 
@@ -53,6 +54,8 @@ struct Person {
     session: LiveSession,
     word: String,
 }
+
+unprintable!(Visit<'static>, Person);
 
 impl Visit<'_> {
     /// Finds out who looks.

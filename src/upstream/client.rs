@@ -24,6 +24,7 @@ use futures_util::{Stream, StreamExt};
 use socket2::SockRef;
 
 use super::{PiecewiseBody, Upstream, UpstreamRequest};
+use crate::domain::unprintable::unprintable;
 
 /// Idle connections to an upstream are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
@@ -64,6 +65,8 @@ pub struct Answer {
     /// The body's pieces.
     pub body: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>,
 }
+
+unprintable!(Answer);
 
 /// A rustls configuration with the web's roots that offers HTTP/1.1 only.
 ///

@@ -1,6 +1,7 @@
 //! What an upstream's refusal means: the client's own fault, a passing state of the upstream, or
 //! something about the operator's credential that the client must not hear of.
 
+use crate::domain::unprintable::unprintable;
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
@@ -23,6 +24,8 @@ pub enum Refusal {
     /// Anything else: same status, our own words (E2).
     Other,
 }
+
+unprintable!(Refusal);
 
 /// Whether the error of a stream that has begun is about the operator's credential, credit or
 /// rights: the client can do nothing about those, and should not hear of them. An upstream checks

@@ -4,6 +4,8 @@
 //! below `chain` also needs anvil, which `scripts/test chain` installs; what is below `mail::server` needs aiosmtpd.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod archive;
 #[cfg(test)]
 mod chain;

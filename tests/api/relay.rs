@@ -197,7 +197,7 @@ fn a_body_in_pieces_and_chunks_goes_up_as_one() {
 }
 
 #[test]
-fn only_headers_of_the_list_go_up_and_never_the_clients_key_or_cookies() {
+fn p12_only_headers_of_the_list_go_up_and_never_the_clients_key_or_cookies() {
     let upstream = Upstream::start();
     let app = TestApp::with(&upstream);
     let account = app.account("5.00");
@@ -246,7 +246,7 @@ fn only_headers_of_the_list_go_up_and_never_the_clients_key_or_cookies() {
 }
 
 #[test]
-fn the_credential_goes_up_as_a_bearer_where_the_operator_says_so() {
+fn p12_the_credential_goes_up_as_a_bearer_where_the_operator_says_so() {
     let upstream = Upstream::start();
     let base_url = format!("http://{}/proxy/", upstream.address);
     let lines = "auth = \"bearer\"\nuser_agent = \"operator/2\"";

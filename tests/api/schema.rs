@@ -1,5 +1,5 @@
-//! The tables: the usage log holds what the contract lists and nothing more, and both databases
-//! have what the code thinks they have.
+//! The tables: the usage log holds what the contract lists and nothing more, no table holds what `docs/stored.md` does
+//! not know, and both databases have what the code thinks they have.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,50 @@ const USAGE_COLUMNS: [&str; 24] = [
     "http_status",
     "ending",
     "is_estimated",
+];
+
+/// The columns of a payment: what its chain shows to anybody, whose it is, what it is worth, and how far it is.
+const DEPOSIT_COLUMNS: [&str; 25] = [
+    "id",
+    "public_id",
+    "chain_id",
+    "tx_hash",
+    "ordinal",
+    "token",
+    "payer",
+    "payee",
+    "raw_amount",
+    "block_number",
+    "block_hash",
+    "block_time",
+    "state",
+    "reason",
+    "account_id",
+    "wallet_id",
+    "value_nanousd",
+    "price_feed",
+    "price_round",
+    "price_answer",
+    "credit_number",
+    "revision",
+    "check_at",
+    "created_at",
+    "updated_at",
+];
+
+/// And of the wallet that it came from.
+const WALLET_COLUMNS: [&str; 11] = [
+    "id",
+    "public_id",
+    "account_id",
+    "kind",
+    "chain_id",
+    "address",
+    "proof_hash",
+    "proof_signature",
+    "proven_at",
+    "ended_at",
+    "end_reason",
 ];
 
 /// Table to columns, in order: name, type, whether it may be NULL.
@@ -127,9 +171,62 @@ fn databases() -> Vec<(TestDatabase, tempfile::TempDir)> {
 fn p3_the_usage_log_has_the_columns_of_the_contract_and_no_other() {
     for (database, _folder) in databases() {
         let found = tables(&mut database.connect());
-        let names: Vec<&str> = found["usage_logs"].iter().map(|(name, ..)| name.as_str()).collect();
-        assert_eq!(names, USAGE_COLUMNS);
+        assert_eq!(names(&found["usage_logs"]), USAGE_COLUMNS);
     }
+}
+
+#[test]
+fn p4_of_a_payment_is_kept_what_its_chain_shows_and_nothing_of_a_card() {
+    for (database, _folder) in databases() {
+        let found = tables(&mut database.connect());
+        assert_eq!(names(&found["deposits"]), DEPOSIT_COLUMNS);
+        assert_eq!(names(&found["wallets"]), WALLET_COLUMNS);
+    }
+}
+
+#[test]
+fn p3_no_table_has_a_column_that_is_not_declared() {
+    let declared = documented();
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## What is stored").expect("the section");
+    let section = section.split("\n## ").next().unwrap();
+    for (database, _folder) in databases() {
+        let mut missing = Vec::new();
+        let found = tables(&mut database.connect());
+        for (table, columns) in &found {
+            let known = declared.get(table).map(Vec::as_slice).unwrap_or_default();
+            let unknown = names(columns).into_iter().filter(|name| !known.contains(name));
+            missing.extend(unknown.map(|name| format!("{table}.{name}")));
+            assert!(section.contains(&format!("`{table}`")), "README.md does not tell of {table}");
+        }
+        assert!(missing.is_empty(), "docs/stored.md does not say what for: {missing:?}");
+        for (table, known) in &declared {
+            let there = found.get(table).map(|columns| names(columns)).unwrap_or_default();
+            assert_eq!(known, &there, "docs/stored.md has another {table}");
+        }
+    }
+}
+
+/// Tables and columns as `docs/stored.md` has them, each of them with what it is kept for.
+fn documented() -> BTreeMap<String, Vec<&'static str>> {
+    let mut tables = BTreeMap::new();
+    let mut current = "";
+    for line in include_str!("../../docs/stored.md").lines() {
+        if let Some(name) = line.strip_prefix("## ") {
+            current = name;
+            assert!(tables.insert(name.to_owned(), Vec::new()).is_none(), "{name} twice");
+        } else if let Some((name, purpose)) =
+            line.strip_prefix("| `").and_then(|rest| rest.split_once("` | "))
+        {
+            assert!(purpose.trim_end_matches('|').trim().len() > 3, "{current}.{name}: what for?");
+            tables.get_mut(current).expect("a table").push(name);
+        }
+    }
+    tables
+}
+
+fn names(columns: &[(String, String, bool)]) -> Vec<&str> {
+    columns.iter().map(|(name, ..)| name.as_str()).collect()
 }
 
 #[test]

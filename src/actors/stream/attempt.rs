@@ -19,6 +19,7 @@ use super::settle::Reservation;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
+use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::{Answer, SendError, UpstreamClient};
@@ -60,6 +61,8 @@ enum Tried {
     /// Nothing, and no other is asked.
     Final(NoAnswer),
 }
+
+unprintable!(Attempt, Opened, Tried);
 
 impl Attempt {
     pub(super) async fn run(self, mut reservation: Reservation, reply: oneshot::Sender<Reply>) {

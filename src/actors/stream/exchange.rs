@@ -18,6 +18,7 @@ use crate::domain::clock::Clock;
 use crate::domain::key_limits::Exhausted;
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
+use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::{Ending, UsageRecord};
 use crate::ledger::Outcome;
 use crate::metrics::Metrics;
@@ -220,6 +221,8 @@ pub(super) struct NoAnswer {
     pub(super) error: ApiError,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+unprintable!(Reply, ExchangeParts, Exchange, NoAnswer);
 
 impl NoAnswer {
     pub(super) const fn new(ending: Ending, error: ApiError) -> Self {

@@ -12,6 +12,7 @@ use super::exchange::{Reply, Shared, passing_headers};
 use super::settle::Reservation;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::{JsonAnswer, read_json_answer};
+use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
 use crate::upstream::client::Answer;
 
@@ -36,6 +37,8 @@ enum Read {
     TooLong,
     Stopped,
 }
+
+unprintable!(Gather, Read);
 
 impl Gather {
     pub(super) const fn new(

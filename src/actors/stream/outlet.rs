@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
+use crate::domain::unprintable::unprintable;
 
 /// A piece of the answer's body.
 pub type Piece = Bytes;
@@ -29,6 +30,8 @@ pub struct AnswerStream {
     is_mid_line: bool,
     has_ended: bool,
 }
+
+unprintable!(Outlet, AnswerStream);
 
 /// How the channel was closed. Neither: its exchange is gone without a word (E14).
 #[derive(Default)]

@@ -16,6 +16,7 @@ use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
 use super::settle::{Extension, Reservation};
 use crate::config::ClientGone;
 use crate::domain::meter::Meter;
+use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
 use crate::upstream::client::Answer;
 
@@ -67,6 +68,8 @@ enum Step {
     Stopped,
     Timer,
 }
+
+unprintable!(Relay, Step);
 
 impl Relay {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.

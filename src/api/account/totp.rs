@@ -10,6 +10,7 @@ use super::super::Api;
 use super::super::answer::{Answer, Body, answer};
 use super::super::refusal::Error;
 use super::super::values::secret_text;
+use crate::domain::unprintable::unprintable;
 
 /// A code.
 #[derive(Deserialize, ToSchema)]
@@ -35,6 +36,8 @@ pub(in crate::api) struct BothFactors {
     /// Six digits of the authenticator app, or a recovery code.
     code: String,
 }
+
+unprintable!(Code, BothFactors);
 
 impl Body for BothFactors {
     const FIELDS: &'static str = "password, code (both text)";

@@ -10,6 +10,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
+use super::super::unprintable::unprintable;
 use super::{RequestError, wide};
 
 /// What the walk has found.
@@ -179,6 +180,8 @@ fn source_kind(name: &str) -> SourceKind {
 
 /// A string, borrowed where it has no escapes; anything else reads as empty.
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+unprintable!(Text<'static>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

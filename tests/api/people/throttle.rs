@@ -13,7 +13,7 @@ fn app_with(key: &str, most: u32) -> TestApp {
 }
 
 #[test]
-fn after_some_wrong_passwords_the_right_one_is_not_looked_at() {
+fn p7_after_some_wrong_passwords_the_right_one_is_not_looked_at() {
     let app = app_with("accounts.failed_logins_max", 3);
     let person = app.person();
     for email in [person.email.as_str(), "nobody@example.org"] {
@@ -105,7 +105,7 @@ fn an_account_cannot_write_to_the_whole_world() {
 }
 
 #[test]
-fn a_client_may_try_so_often_whatever_it_tries() {
+fn p7_a_client_may_try_so_often_whatever_it_tries() {
     let app = app_with("accounts.attempts_per_client_max", 4);
     let link = app.link(Purpose::SignUp, None, "new@example.org");
     let empty = json!({ "token": "mail_x", "password": PASSWORD });
@@ -133,7 +133,7 @@ fn a_client_may_try_so_often_whatever_it_tries() {
 }
 
 #[test]
-fn behind_a_proxy_a_client_is_whom_the_proxy_names() {
+fn p7_behind_a_proxy_a_client_is_whom_the_proxy_names() {
     let app = Builder::new()
         .upstream("primary", Upstream::nowhere())
         .set("server.behind_tls_proxy", true)

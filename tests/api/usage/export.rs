@@ -31,7 +31,7 @@ fn json_lines(response: &Response) -> Vec<Value> {
 }
 
 #[test]
-fn an_export_has_every_row_once_in_either_format() {
+fn p14_an_export_has_every_row_once_in_either_format() {
     let app = TestApp::sandboxed();
     let account = app.account("0");
     // More than two pieces, many of them in the same milliseconds.
