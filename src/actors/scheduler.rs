@@ -125,6 +125,7 @@ impl Scheduler {
     /// Leaves the database to others for a while, then goes on.
     fn rest(&mut self, run: Run, piece: Piece, ctx: &mut Context<Self>) {
         let metrics = &self.parts.metrics.chores;
+        metrics.observe_piece(run.chore.as_str(), piece.held);
         for (table, rows) in piece.gone {
             metrics.count_deleted(table, rows);
         }
@@ -216,7 +217,7 @@ fn compact(
     let is_due = last.is_none_or(|last| last.plus(every).minus(GRACE) <= now);
     let compaction = if is_due { retention::compact(conn)? } else { Compaction::Done };
     let is_last = compaction == Compaction::Done;
-    Ok(Piece { gone: Vec::new(), took: began.elapsed(), rest: AGAIN, is_last })
+    Ok(Piece { gone: Vec::new(), held: began.elapsed(), rest: AGAIN, is_last })
 }
 
 /// The clock that says when, for as long as it is kept.
