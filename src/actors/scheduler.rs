@@ -153,6 +153,7 @@ impl Scheduler {
             self.parts.metrics.policies.count_notices(policy, mails);
         }
         let metrics = &self.parts.metrics.chores;
+        metrics.observe_piece(run.chore.as_str(), piece.held);
         for (table, rows) in piece.gone {
             metrics.count_deleted(table, rows);
         }
@@ -318,7 +319,7 @@ fn piece(
             let put = run.notices.step(conn, now)?;
             run.put = put.kind.map(|kind| (kind.as_str(), put.mails));
             run.rows = run.rows.saturating_add(put.mails);
-            Piece { gone: Vec::new(), took: put.took, rest: put.rest, is_last: put.is_last }
+            Piece { gone: Vec::new(), held: put.took, rest: put.rest, is_last: put.is_last }
         }
     };
     if piece.is_last {
@@ -341,7 +342,7 @@ fn compact(
     let is_due = last.is_none_or(|last| last.plus(every).minus(GRACE) <= now);
     let compaction = if is_due { retention::compact(conn)? } else { Compaction::Done };
     let is_last = compaction == Compaction::Done;
-    Ok(Piece { gone: Vec::new(), took: began.elapsed(), rest: AGAIN, is_last })
+    Ok(Piece { gone: Vec::new(), held: began.elapsed(), rest: AGAIN, is_last })
 }
 
 /// The clock that says when, for as long as it is kept.

@@ -93,20 +93,21 @@ pub fn page(
     before: Option<&UsagePlace>,
     limit: i64,
 ) -> Result<Vec<UsageOfKey>, DbError> {
+    // SQLite searches the index by one upper bound: with two it would read all newer rows again for every page.
+    let newest = before.map_or(i64::MAX, |place| place.created_at);
+    let to = filter.to.as_millis().min(newest.saturating_add(1));
     let mut query = usage_logs::table
         .inner_join(api_keys::table)
         .filter(usage_logs::account_id.eq(filter.account_id.0))
         .filter(usage_logs::created_at.ge(filter.from.as_millis()))
-        .filter(usage_logs::created_at.lt(filter.to.as_millis()))
+        .filter(usage_logs::created_at.lt(to))
         .order((usage_logs::created_at.desc(), usage_logs::id.desc()))
         .limit(limit)
         .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
         .into_boxed();
     if let Some(UsagePlace { created_at, id }) = before {
-        // The first condition is what the index is searched by.
-        query = query
-            .filter(usage_logs::created_at.le(*created_at))
-            .filter(usage_logs::created_at.lt(*created_at).or(usage_logs::id.lt(id.clone())));
+        query =
+            query.filter(usage_logs::created_at.lt(*created_at).or(usage_logs::id.lt(id.clone())));
     }
     if let Some(model) = &filter.model {
         query = query.filter(usage_logs::requested_model.eq(model.clone()));
@@ -127,19 +128,21 @@ pub fn following(
     after: Option<&UsagePlace>,
     limit: i64,
 ) -> Result<Vec<UsageOfKey>, DbError> {
+    // One lower bound, for the same reason as in `page`.
+    let oldest = after.map_or(i64::MIN, |place| place.created_at);
+    let from = filter.from.as_millis().max(oldest);
     let mut query = usage_logs::table
         .inner_join(api_keys::table)
         .filter(usage_logs::account_id.eq(filter.account_id.0))
-        .filter(usage_logs::created_at.ge(filter.from.as_millis()))
+        .filter(usage_logs::created_at.ge(from))
         .filter(usage_logs::created_at.lt(filter.to.as_millis()))
         .order((usage_logs::created_at, usage_logs::id))
         .limit(limit)
         .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
         .into_boxed();
     if let Some(UsagePlace { created_at, id }) = after {
-        query = query
-            .filter(usage_logs::created_at.ge(*created_at))
-            .filter(usage_logs::created_at.gt(*created_at).or(usage_logs::id.gt(id.clone())));
+        query =
+            query.filter(usage_logs::created_at.gt(*created_at).or(usage_logs::id.gt(id.clone())));
     }
     if let Some(model) = &filter.model {
         query = query.filter(usage_logs::requested_model.eq(model.clone()));
