@@ -140,7 +140,7 @@ fn the_second_factor_goes_with_both_factors_only() {
 }
 
 #[test]
-fn wrong_codes_count_like_wrong_passwords() {
+fn p7_wrong_codes_count_like_wrong_passwords() {
     let app = Builder::new()
         .upstream("primary", Upstream::nowhere())
         .set("accounts.failed_logins_max", 3)
