@@ -47,8 +47,7 @@ pub fn read(mut source: impl Read) -> Result<Vec<ApiKeyHash>, ReadError> {
     let mut buffer = vec![0_u8; PIECE + LENGTH];
     // What may be the beginning of a key is carried over from one piece to the next.
     let (mut carried, mut total) = (0_usize, 0_u64);
-    loop {
-        let Some(room) = buffer.get_mut(carried..) else { break };
+    while let Some(room) = buffer.get_mut(carried..) {
         let count = match source.read(room) {
             Ok(0) => break,
             Ok(count) => count,

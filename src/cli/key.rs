@@ -65,10 +65,10 @@ pub(super) struct RevokeArgs {
     #[arg(long, value_name = "FILE")]
     leaked: Option<PathBuf>,
     /// With --leaked: only say which keys that would be.
-    #[arg(long, requires = "leaked")]
+    #[arg(long, requires = "leaked", conflicts_with = "key")]
     dry_run: bool,
     /// With --leaked: print JSON.
-    #[arg(long, requires = "leaked")]
+    #[arg(long, requires = "leaked", conflicts_with = "key")]
     json: bool,
 }
 

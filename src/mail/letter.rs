@@ -166,7 +166,7 @@ impl Letter<'_> {
                 Text::KeysLeaked { head, key_names, link }.render()
             }
             Self::UnusualSpending(UnusualSpending { spent_usd, busiest_usd }) => {
-                let busiest_usd = busiest_usd.as_deref();
+                let busiest_usd = busiest_usd.as_deref().unwrap_or_default();
                 Text::UnusualSpending { head, spent_usd, busiest_usd, link, reset }.render()
             }
         }?;

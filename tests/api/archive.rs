@@ -286,8 +286,10 @@ fn one_archive_of_an_account_is_made_at_a_time_however_long_it_is() {
 }
 
 /// Tables that refer to accounts and have no file of their own, each with the reason.
-const LEFT_OUT: [(&str, &str); 1] =
-    [("recovery_codes", "hashes alone; account.json says how many there are")];
+const LEFT_OUT: [(&str, &str); 2] = [
+    ("recovery_codes", "hashes alone; account.json says how many there are"),
+    ("unsubscribe_tokens", "hashes alone, of links in mails that the account has"),
+];
 
 #[derive(QueryableByName)]
 struct Reference {

@@ -63,7 +63,8 @@ pub(super) enum Text<'a> {
     UnusualSpending {
         head: &'a Letterhead,
         spent_usd: &'a str,
-        busiest_usd: Option<&'a str>,
+        /// Empty if there was none.
+        busiest_usd: &'a str,
         link: &'a str,
         reset: &'a str,
     },

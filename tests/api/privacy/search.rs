@@ -92,5 +92,5 @@ fn tables(conn: &mut AnyConnection) -> Vec<(String, String)> {
         let rows: Vec<String> = rows.into_iter().map(|Row { row }| row).collect();
         (name, rows.join("\n"))
     };
-    names.into_iter().map(|name| read(name)).collect()
+    names.into_iter().map(read).collect()
 }
