@@ -15,6 +15,10 @@ pub(super) enum Place {
     Metrics,
     /// The folder that mail is written into.
     Mail,
+    /// What its owner downloads.
+    Export,
+    /// Answers to anybody else.
+    Others,
 }
 
 /// A word that was sent, and where it may be.
