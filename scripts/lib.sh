@@ -260,6 +260,9 @@ admin_listen = "127.0.0.1:0"
 [database]
 url = "$database"
 
+[privacy]
+tombstone_secret = "for-a-throwaway-gateway-of-a-script"
+
 [[upstreams]]
 $upstream
 ${chains:-}

@@ -30,6 +30,8 @@ drain_secs = 1
 client_stall_secs = 2
 [database]
 url = "{database}"
+[privacy]
+tombstone_secret = "for-a-throwaway-gateway-of-a-script"
 [stream]
 first_byte_secs = 5
 idle_secs = 2

@@ -1,5 +1,6 @@
 //! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
+pub mod archive;
 pub mod closing;
 mod email_change;
 pub mod email_tokens;
@@ -7,6 +8,7 @@ pub mod erasure;
 pub mod export;
 mod key_ring;
 pub mod keys;
+pub mod leaked_keys;
 pub mod log_in;
 pub mod password;
 pub mod people;
@@ -15,9 +17,13 @@ pub mod preferences;
 mod reset;
 pub mod sessions;
 mod sign_up;
+pub mod spending;
 pub mod statement;
+pub mod suspension;
 pub mod throttle;
+pub mod tombstones;
 pub mod totp;
+pub mod unsubscribe;
 pub mod usage;
 
 use crate::db::accounts::AccountRow;

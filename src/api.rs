@@ -5,6 +5,7 @@
 pub mod account;
 pub mod accounts;
 mod answer;
+mod archive;
 pub mod caller;
 mod closing;
 pub mod deposits;
@@ -76,6 +77,7 @@ pub struct Api {
     document: Document,
     latest_status: status::Latest,
     watchers: Arc<Watchers>,
+    archives: Arc<archive::Turns>,
 }
 
 impl Api {
@@ -89,7 +91,7 @@ impl Api {
         let watchers = Watchers::new(parts.database.clone(), chains, limits);
         let origin = Origin::new(&settings.site.name, &settings.site.base_url);
         let latest_status = status::Latest::default();
-        Self { parts, origin, body, document, latest_status, watchers }
+        Self { parts, origin, body, document, latest_status, watchers, archives: Arc::default() }
     }
 
     /// What describes all of this.
@@ -148,6 +150,7 @@ fn endpoints() -> Endpoints {
         .account(usage::show, usage::__path_show)
         .account(ledger::list, ledger::__path_list)
         .account(ledger::export, ledger::__path_export)
+        .session(archive::download, archive::__path_download)
         .session(closing::begin, closing::__path_begin)
         .session(closing::undo, closing::__path_undo)
         .account(deposits::list, deposits::__path_list)

@@ -20,6 +20,7 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::tombstones::{self, TombstoneError};
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
@@ -27,11 +28,13 @@ use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
 use crate::config::Settings;
-use crate::db::{Database, DbError, migrate, nodes};
+use crate::db::{AnyConnection, Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
+use crate::domain::tombstone::TombstoneKey;
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
+use crate::site;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::Chains;
@@ -49,6 +52,9 @@ pub enum StartError {
     /// Storage.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The secret of tombstones.
+    #[error(transparent)]
+    Tombstones(#[from] TombstoneError),
     /// Another process serves from this file.
     #[error("another process already serves from this SQLite file")]
     SecondServer,
@@ -85,6 +91,9 @@ pub enum StartError {
     /// The clock of chores.
     #[error("cron cannot be started")]
     Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
+    /// The policy or the terms.
+    #[error("the privacy policy or the terms cannot be written")]
+    Policies(#[from] askama::Error),
     /// Randomness.
     #[error(transparent)]
     Random(#[from] crate::domain::ids::NoRandomness),
@@ -136,7 +145,7 @@ impl Application {
         let database = Database::open(&settings.database)?;
         let lock = lock_sqlite(&database)?;
         let is_alone = lock.is_some();
-        migrate::run_pending(&mut database.connect()?)?;
+        let tombstones = prepare(&settings, &mut database.connect()?)?;
 
         let tracker = Tracker::default();
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
@@ -155,18 +164,20 @@ impl Application {
             mail: MailBell::default(),
             settings,
         });
-        recover(&shared, &database, is_alone).await?;
+        recover(&shared, &database, &tombstones, is_alone).await?;
 
         let scheduler = Scheduler::start(SchedulerParts {
             database: database.clone(),
             clock: clock.clone(),
             settings: shared.settings.privacy.clone(),
+            abuse: shared.settings.abuse.clone(),
+            shown: site::policies::shown(&shared.settings)?,
             tracker: tracker.clone(),
             metrics: Arc::clone(&metrics),
         });
         let alarm = Alarm::set(&scheduler, &shared.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
-        let chains = Chains::start(&shared, &database, &tls)?;
+        let chains = Chains::start(&shared, &database, &tombstones, &tls)?;
         send_mail(&shared, &database)?;
         let admin = Admin {
             database: database.clone(),
@@ -291,15 +302,28 @@ async fn stop_in_order(
     is_settled
 }
 
+/// Migrates, finds the secret of tombstones, and uses it where an earlier version had none.
+fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey, StartError> {
+    migrate::run_pending(conn)?;
+    let key = tombstones::unlock(conn, &settings.privacy)?;
+    let buried = tombstones::bury_marked(conn, &key)?;
+    if buried > 0 {
+        tracing::info!(count = buried, "buried deposits of accounts that were erased before");
+    }
+    Ok(key)
+}
+
 /// Settles what an earlier run left open, and takes the lease.
 async fn recover(
     shared: &Arc<Shared>,
     database: &Database,
+    tombstones: &TombstoneKey,
     is_alone: bool,
 ) -> Result<(), StartError> {
     let parts = NodeParts {
         node_id: Arc::clone(&shared.node_id),
         closing_grace: shared.settings.accounts.closing_grace,
+        tombstones: tombstones.clone(),
         database: database.clone(),
         ledger: shared.ledger.clone(),
         clock: shared.clock.clone(),

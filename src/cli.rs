@@ -6,6 +6,7 @@ mod books;
 mod deposit;
 mod key;
 mod output;
+mod policy;
 mod purge;
 mod serve;
 
@@ -18,12 +19,15 @@ use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
 use crate::accounts::keys::KeyError;
+use crate::accounts::tombstones::{self, TombstoneError};
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
 use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
+use crate::domain::tombstone::TombstoneKey;
 use crate::ledger::LedgerError;
+use crate::policies::PolicyError;
 use crate::retention::RetentionError;
 use crate::sandbox::{self, SandboxArgs};
 use output::Output;
@@ -65,6 +69,9 @@ enum Command {
     /// Look at deposits, decide about them, pay them back.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
+    /// Publish versions of the privacy policy and the terms, and look at them.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Delete what is over, as the server does by itself each day.
     Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
@@ -99,6 +106,12 @@ enum CliError {
     Deposit(#[from] DepositError),
     #[error(transparent)]
     Retention(#[from] RetentionError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the text cannot be written")]
+    Text(#[from] askama::Error),
+    #[error(transparent)]
+    Tombstones(#[from] TombstoneError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -161,6 +174,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
         Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
+        Command::Policy(command) => policy::run(&command, &Desk::open(&sources)?, output),
         Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
     }
 }
@@ -193,6 +207,11 @@ impl Desk {
         let settings = config::load_for(sources, Purpose::Command)?;
         let conn = db::connect(&settings.database)?;
         Ok(Self { settings, conn: RefCell::new(conn), clock: Clock::System })
+    }
+
+    /// What says which deposits were credited to accounts that are erased.
+    fn tombstones(&self) -> Result<TombstoneKey, CliError> {
+        self.with(|conn| tombstones::unlock(conn, &self.settings.privacy))
     }
 
     fn with<T, E: Into<CliError>>(

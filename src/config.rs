@@ -2,6 +2,7 @@
 //! The only module that knows how a setting is written; it reads files and secrets, but never the process's
 //! environment by itself.
 
+mod abuse;
 mod accounts;
 mod chains;
 mod database;
@@ -31,13 +32,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::abuse::Abuse;
 pub use self::accounts::Accounts;
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
 pub use self::mail::{Mail, MailTls, Smtp, Transport};
-pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay};
+pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
 pub use self::problems::{ConfigErrors, Place, Problem};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
@@ -93,6 +95,8 @@ pub struct Settings {
     pub deposits: Deposits,
     /// How people sign up and log in.
     pub accounts: Accounts,
+    /// When people are told that something is unusual.
+    pub abuse: Abuse,
     /// How long things are kept.
     pub privacy: Privacy,
     /// Chains on which deposits are taken.

@@ -14,6 +14,7 @@ macro_rules! on_either {
 
 pub mod accounts;
 pub mod api_keys;
+pub mod archive;
 pub mod books;
 pub mod chains;
 pub mod chores;
@@ -32,11 +33,14 @@ pub mod log_in_steps;
 pub mod migrate;
 pub mod nodes;
 pub mod outbox;
+pub mod policies;
 pub mod recovery_codes;
 pub mod retention;
 pub mod schema;
 pub mod sessions;
+pub mod tombstones;
 pub mod transaction;
+pub mod unsubscribe_tokens;
 pub mod usage_logs;
 pub mod wallets;
 
@@ -84,6 +88,9 @@ pub enum DbError {
     /// A row needs a random name.
     #[error(transparent)]
     Random(#[from] NoRandomness),
+    /// Another secret of tombstones is in use than the one that the database knows.
+    #[error("the secret of tombstones is not the one that the database knows")]
+    OtherSecret,
     /// The blocking task was cancelled or panicked.
     #[error("the database task ended without an answer")]
     Task,

@@ -35,6 +35,9 @@ pub enum DepositError {
     /// A stored row does not read back.
     #[error("deposit {0} cannot be read")]
     Unreadable(String),
+    /// It was credited to an account that is erased, and is not credited again.
+    #[error("deposit {0} was credited before, to an account that has been erased")]
+    Buried(String),
     /// The books hold a credit that the deposit does not know of.
     #[error("deposit {0} and the books contradict each other")]
     Contradiction(String),

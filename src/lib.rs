@@ -21,6 +21,8 @@ pub mod accounts;
 pub mod deposits;
 pub mod retention;
 
+pub mod policies;
+
 pub mod actors;
 
 pub mod gateway;

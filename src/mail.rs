@@ -40,7 +40,8 @@ impl Letterhead {
     }
 
     /// A page of ours.
-    fn page(&self, path: &str) -> String {
+    #[must_use]
+    pub fn page(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod chores;
 pub mod mail;
+pub mod policies;
 pub mod rpc;
 
 use prometheus::{
@@ -12,6 +13,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
 use chores::ChoreMetrics;
 use mail::MailMetrics;
+use policies::PolicyMetrics;
 use rpc::RpcMetrics;
 
 /// All counters of a process.
@@ -33,6 +35,8 @@ pub struct Metrics {
     pub rpc: RpcMetrics,
     /// What is done now and then.
     pub chores: ChoreMetrics,
+    /// Versions of policies and their notices.
+    pub policies: PolicyMetrics,
 }
 
 impl Metrics {
@@ -78,6 +82,7 @@ impl Metrics {
         let mail = MailMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
         let chores = ChoreMetrics::new(&registry)?;
+        let policies = PolicyMetrics::new(&registry)?;
         Ok(Self {
             registry,
             endings,
@@ -91,6 +96,7 @@ impl Metrics {
             mail,
             rpc,
             chores,
+            policies,
         })
     }
 

@@ -11,7 +11,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::money::MoneyError;
 
 pub use compaction::{Compaction, compact};
-pub use purge::{Piece, Purge};
+pub use purge::{Piece, Purge, next_size, rest_after};
 
 /// Why a piece did not go. Nothing of it did.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,10 @@ impl Limits {
 
     const fn of(&self, kind: Leftover) -> UnixMillis {
         match kind {
-            Leftover::Sessions | Leftover::EmailTokens | Leftover::Challenges => self.now,
+            Leftover::Sessions
+            | Leftover::EmailTokens
+            | Leftover::UnsubscribeTokens
+            | Leftover::Challenges => self.now,
             Leftover::Claims => self.claims_before,
         }
     }

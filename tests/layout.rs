@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 16] = [
+const STOREYS: [&[&str]; 17] = [
     &["domain"],
     &["config"],
     &["metrics", "telemetry", "tracker"],
@@ -22,6 +22,7 @@ const STOREYS: [&[&str]; 16] = [
     &["accounts"],
     &["deposits"],
     &["retention"],
+    &["policies"],
     &["actors"],
     &["gateway"],
     &["api"],

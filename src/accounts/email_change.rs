@@ -9,7 +9,7 @@ use super::sessions::LiveSession;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
 use super::{PeopleError, parse_email};
-use crate::db::{AnyConnection, credentials, email_tokens as rows};
+use crate::db::{AnyConnection, credentials, email_tokens as rows, unsubscribe_tokens};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;
 use crate::domain::secret_token::TokenHash;
@@ -74,6 +74,7 @@ fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Resul
     credentials::set_email(conn, id, &redeemed.email).map_err(taken)?;
     // Links to the old address must not open anything any more.
     rows::remove_of_account(conn, id)?;
+    unsubscribe_tokens::remove_of_account(conn, id)?;
     let params = json!({});
     Ok(people::send(conn, MailKind::EmailChanged, (Some(id), &known.email), params, now)?)
 }

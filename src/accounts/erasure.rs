@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::db::{AnyConnection, DbError, accounts, closing, erasure, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
+use crate::domain::tombstone::TombstoneKey;
 
 /// Accounts that are looked at in one go.
 const BATCH: i64 = 16;
@@ -16,13 +17,14 @@ const BATCH: i64 = 16;
 /// [`DbError`] if what is due cannot be found out.
 pub fn erase_due(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     grace: Duration,
     now: UnixMillis,
 ) -> Result<usize, DbError> {
     let before = before(grace, now);
     let mut erased = 0_usize;
     for id in closing::due(conn, before, BATCH)? {
-        match erase(conn, id, before, now) {
+        match erase(conn, key, id, before) {
             Ok(is_erased) => erased = erased.saturating_add(is_erased.into()),
             Err(error) => {
                 tracing::warn!(error = %error, "an account cannot be erased yet; trying again");
@@ -35,9 +37,9 @@ pub fn erase_due(
 /// Looks again once nobody else can change the account, and erases it then.
 fn erase(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     id: AccountId,
     before: UnixMillis,
-    now: UnixMillis,
 ) -> Result<bool, DbError> {
     transaction::write(conn, |conn| {
         accounts::lock(conn, id)?;
@@ -45,7 +47,7 @@ fn erase(
         if !closing::is_due(conn, id, before)? {
             return Ok(false);
         }
-        erasure::erase(conn, id, &row.email, now)?;
+        erasure::erase(conn, key, id, &row.email)?;
         Ok(true)
     })
 }

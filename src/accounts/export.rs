@@ -59,6 +59,12 @@ pub enum ExportError {
     /// A row does not turn into CSV.
     #[error("a row cannot be written as CSV")]
     Csv(#[from] csv::Error),
+    /// An archive cannot be written.
+    #[error("an archive cannot be written")]
+    Zip(#[from] zip::result::ZipError),
+    /// The account is gone.
+    #[error("the account is gone")]
+    Gone,
 }
 
 /// An export that is being read.
@@ -67,6 +73,7 @@ pub struct Export {
     format: Format,
     is_begun: bool,
     is_done: bool,
+    rows: u64,
 }
 
 enum Source {
@@ -79,7 +86,7 @@ impl Export {
     #[must_use]
     pub const fn of_usage(filter: UsageFilter, format: Format) -> Self {
         let source = Source::Usage { filter, after: None };
-        Self { source, format, is_begun: false, is_done: false }
+        Self { source, format, is_begun: false, is_done: false, rows: 0 }
     }
 
     /// All ledger entries of an account up to now.
@@ -94,13 +101,19 @@ impl Export {
         let newest = ledger_entries::page(conn, account_id, None, i64::MAX, 1)?;
         let last = newest.first().map_or(0, |entry| entry.id);
         let source = Source::Ledger { account_id, last, above: 0, balance: 0 };
-        Ok(Self { source, format, is_begun: false, is_done: false })
+        Ok(Self { source, format, is_begun: false, is_done: false, rows: 0 })
     }
 
     /// How it is written.
     #[must_use]
     pub const fn format(&self) -> Format {
         self.format
+    }
+
+    /// Rows that have been read so far.
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The next piece; `None` once all has been read. The first piece of CSV has the names of the columns, even if no
@@ -146,6 +159,7 @@ impl Export {
                 (piece, rows.len())
             }
         };
+        self.rows = self.rows.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         self.is_done = i64::try_from(count).unwrap_or(PAGE) < PAGE;
         Ok((!piece.is_empty()).then_some(piece))
     }

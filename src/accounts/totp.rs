@@ -32,19 +32,26 @@ pub struct TotpSetup {
 unprintable!(TotpSetup);
 
 impl People {
-    /// Makes a key for an authenticator app. It counts when a code of it was shown.
+    /// Makes a key for an authenticator app. It counts when a code of it was shown. Who only holds a session cannot lock
+    /// out whoever knows the password.
     ///
     /// # Errors
-    /// [`PeopleError::TotpEnabled`] and others.
-    pub async fn set_up_totp(&self, session: &LiveSession) -> Result<TotpSetup, PeopleError> {
+    /// [`PeopleError::WrongPassword`], [`PeopleError::TotpEnabled`] and others.
+    pub async fn set_up_totp(
+        &self,
+        session: &LiveSession,
+        password: SecretString,
+    ) -> Result<TotpSetup, PeopleError> {
         session.may_change()?;
-        let (id, secret): (_, [u8; 20]) = (session.account_id(), random_bytes()?);
+        let proven = self.prove(session, password).await?;
+        let secret: [u8; 20] = random_bytes()?;
         let email = self
             .write(move |conn| {
-                if !credentials::set_totp(conn, id, &secret)? {
+                let known = unchanged(conn, &proven)?;
+                if !credentials::set_totp(conn, known.account_id(), &secret)? {
                     return Err(PeopleError::TotpEnabled);
                 }
-                Ok(present(conn, id)?.email)
+                Ok(known.email)
             })
             .await?;
         self.describe(&email, &secret)

@@ -27,6 +27,7 @@ use crate::deposits::DepositError;
 use crate::deposits::ours::Ours;
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};
+use crate::domain::tombstone::TombstoneKey;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 
@@ -48,6 +49,8 @@ pub struct WatcherParts {
     pub node_id: Arc<str>,
     /// Where everything is kept.
     pub database: Database,
+    /// What is known of the deposits of erased accounts.
+    pub tombstones: TombstoneKey,
     /// Time.
     pub clock: Clock,
     /// What a stop waits for.

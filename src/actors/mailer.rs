@@ -2,18 +2,18 @@
 //! last. It works beside everything else: nobody waits for a mail, and a mail waits for nobody.
 //!
 //! Each node has one; a row that one of them has taken is held for as long as sending it may take. A mail may go out
-//! twice only where nobody knows what became of it the first time, and then both have one Message-ID.
+//! twice only where nobody knows what became of it the first time, and then both have one Message-ID. What goes to
+//! everybody has a lane of its own, so that nobody waits for it.
 
+mod lanes;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::join_all;
 use futures_util::stream;
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
@@ -23,6 +23,7 @@ use crate::mail::Letterhead;
 use crate::mail::transport::{SendError, Transport};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
+use lanes::{Lane, Pace, Place};
 use write::Draft;
 
 /// How often it looks by itself: other nodes and the ledger put mail in without a word.
@@ -74,8 +75,6 @@ impl MailBell {
 /// See the module.
 pub struct Mailer {
     round: Arc<Round>,
-    /// A round that a server holds up is not joined by another.
-    turn: Arc<Semaphore>,
 }
 
 #[derive(Message)]
@@ -87,8 +86,9 @@ impl Mailer {
     #[must_use]
     pub fn start(parts: MailerParts) -> Addr<Self> {
         let head = Letterhead::new(&parts.settings);
-        let round = Arc::new(Round { parts, head });
-        Actor::start(Self { round, turn: Arc::new(Semaphore::new(1)) })
+        let lanes = Lane::both(&parts.settings.mail, &parts.metrics.mail.under_way);
+        let pace = Pace::new(parts.settings.mail.per_minute);
+        Actor::start(Self { round: Arc::new(Round { parts, head, lanes, pace }) })
     }
 }
 
@@ -106,24 +106,22 @@ impl Handler<Look> for Mailer {
     type Result = ();
 
     fn handle(&mut self, _: Look, _: &mut Self::Context) {
-        let tracker = &self.round.parts.tracker;
-        if tracker.is_draining() {
-            return;
-        }
-        let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() else { return };
-        let round = Arc::clone(&self.round);
-        tracker.spawn(async move {
-            // A mail that is cut off here is due again when it is no longer held.
-            let cut = round.parts.tracker.cut_token().clone();
-            let done = cut.run_until_cancelled(round.send_all()).await;
-            if let Some(Err(error)) = done {
-                tracing::warn!(error = %error, "mail cannot be read or noted; trying again");
-                // A database that is away is away for more than a moment.
-                let draining = round.parts.tracker.draining();
-                drop(tokio::time::timeout(REST, draining).await);
+        for lane in &self.round.lanes {
+            if self.round.parts.tracker.is_draining() {
+                return;
             }
-            drop(turn);
-        });
+            let Some(turn) = lane.turn() else { continue };
+            let (round, lane) = (Arc::clone(&self.round), lane.clone());
+            self.round.parts.tracker.spawn(async move {
+                if let Err(error) = Round::begin_all(&round, &lane).await {
+                    tracing::warn!(error = %error, "mail cannot be read; trying again");
+                    // A database that is away is away for more than a moment.
+                    let draining = round.parts.tracker.draining();
+                    drop(tokio::time::timeout(REST, draining).await);
+                }
+                drop(turn);
+            });
+        }
     }
 }
 
@@ -131,6 +129,8 @@ impl Handler<Look> for Mailer {
 struct Round {
     parts: MailerParts,
     head: Letterhead,
+    lanes: [Lane; 2],
+    pace: Pace,
 }
 
 /// What became of one attempt.
@@ -146,36 +146,57 @@ enum Attempt {
 }
 
 impl Round {
-    /// Sends what is due, until nothing is or a stop begins.
-    async fn send_all(&self) -> Result<(), DbError> {
-        let settings = &self.parts.settings.mail;
-        while !self.parts.tracker.is_draining() {
-            let began = Instant::now();
-            let rows = self.take().await?;
+    /// Begins to send whatever of a lane is due, as places get free and the pace allows it. A mail that is held up keeps
+    /// its place and nothing else.
+    async fn begin_all(round: &Arc<Self>, lane: &Lane) -> Result<(), DbError> {
+        let tracker = &round.parts.tracker;
+        let draining = tracker.draining();
+        tokio::pin!(draining);
+        loop {
+            let free = async {
+                round.pace.wait().await;
+                lane.free().await
+            };
+            let places = tokio::select! {
+                biased;
+                () = &mut draining => return Ok(()),
+                places = free => places,
+            };
+            round.note_waiting().await?;
+            let rows = round.take(lane.is_bulk, places.len()).await?;
             if rows.is_empty() {
                 return Ok(());
             }
-            let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-            for result in join_all(rows.into_iter().map(|row| self.send(row))).await {
-                result?;
+            round.pace.spend(rows.len());
+            for (row, place) in rows.into_iter().zip(places) {
+                tracker.spawn(Arc::clone(round).send_from(place, row));
             }
+        }
+    }
+
+    /// One mail from its place. If it is cut off, it is due again when it is no longer held.
+    async fn send_from(self: Arc<Self>, place: Place, row: OutboxRow) {
+        let cut = self.parts.tracker.cut_token();
+        if let Some(Err(error)) = cut.run_until_cancelled(self.send(row)).await {
+            tracing::warn!(error = %error, "what became of a mail cannot be noted");
+        }
+        drop(place);
+    }
+
+    async fn note_waiting(&self) -> Result<(), DbError> {
+        if self.pace.is_time_to_count() {
             let waiting = self.parts.database.run(outbox::waiting).await?;
             self.parts.metrics.mail.set_waiting(waiting);
-            let pace = Duration::from_mins(1).saturating_mul(count) / settings.per_minute.max(1);
-            tokio::select! {
-                () = tokio::time::sleep_until(began + pace) => {}
-                () = self.parts.tracker.draining() => {}
-            }
         }
         Ok(())
     }
 
-    async fn take(&self) -> Result<Vec<OutboxRow>, DbError> {
-        let settings = &self.parts.settings.mail;
+    async fn take(&self, is_bulk: bool, places: usize) -> Result<Vec<OutboxRow>, DbError> {
         let now = self.parts.clock.now();
-        let held_until = now.plus(settings.timeout).plus(HOLD_MARGIN);
-        let limit = settings.at_once.into();
-        self.parts.database.run(move |conn| outbox::take_due(conn, now, held_until, limit)).await
+        let held_until = now.plus(self.parts.settings.mail.timeout).plus(HOLD_MARGIN);
+        let limit = i64::try_from(places).unwrap_or(i64::MAX);
+        let take = move |conn: &mut _| outbox::take_due(conn, now, held_until, (is_bulk, limit));
+        self.parts.database.run(take).await
     }
 
     /// One mail, and what becomes of its row.

@@ -14,6 +14,7 @@ use crate::db::{Database, DbError, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
+use crate::domain::tombstone::TombstoneKey;
 use crate::domain::usage_record::Ending;
 use crate::ledger::{Command, Outcome};
 use crate::metrics::Metrics;
@@ -33,6 +34,8 @@ pub struct NodeParts {
     pub node_id: Arc<str>,
     /// How long an account that is to be deleted may still be kept.
     pub closing_grace: Duration,
+    /// What the deposits of an erased account are hashed with.
+    pub tombstones: TombstoneKey,
     /// Where leases are.
     pub database: Database,
     /// Who settles.
@@ -129,8 +132,8 @@ pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
 /// # Errors
 /// [`DbError`]; the next beat tries again.
 async fn erase(parts: &NodeParts) -> Result<(), DbError> {
-    let (grace, now) = (parts.closing_grace, parts.clock.now());
-    let erased = parts.database.run(move |conn| erasure::erase_due(conn, grace, now)).await?;
+    let (key, grace, now) = (parts.tombstones.clone(), parts.closing_grace, parts.clock.now());
+    let erased = parts.database.run(move |conn| erasure::erase_due(conn, &key, grace, now)).await?;
     if erased > 0 {
         tracing::info!(count = erased, "accounts were erased");
     }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use crate::config::{Privacy, TimeOfDay};
-use crate::db::{AnyConnection, Database, chores};
+use crate::accounts::spending;
+use crate::config::{Abuse, Privacy, TimeOfDay};
+use crate::db::{AnyConnection, Database, chores, policies};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
+use crate::policies::{Difference, Notices, Shown};
 use crate::retention::{self, Compaction, Limits, Piece, Purge, RetentionError};
 use crate::tracker::Tracker;
 
@@ -19,6 +21,8 @@ use crate::tracker::Tracker;
 const GRACE: Duration = Duration::from_hours(12);
 /// Until a compaction is tried again that a reader kept from its end.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether a policy was published, by whichever process.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Something that is done now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum Chore {
     Purge,
     /// Empties the pages of what was deleted.
     Compact,
+    /// Puts notices of a policy into the outbox.
+    Notices,
 }
 
 impl Chore {
@@ -36,6 +42,7 @@ impl Chore {
         match self {
             Self::Purge => "purge",
             Self::Compact => "compact",
+            Self::Notices => "notices",
         }
     }
 }
@@ -54,6 +61,10 @@ pub struct SchedulerParts {
     pub clock: Clock,
     /// How long things are kept.
     pub settings: Privacy,
+    /// What is unusual.
+    pub abuse: Abuse,
+    /// What the pages of the policy and the terms say.
+    pub shown: Shown,
     /// What a stop waits for.
     pub tracker: Tracker,
     /// What the operator sees.
@@ -67,6 +78,8 @@ pub struct Scheduler {
     running: Option<Run>,
     /// A piece is being done: what else wakes the actor meanwhile begins no second one.
     is_busy: bool,
+    is_looking: bool,
+    is_looking_at_spending: bool,
 }
 
 /// A chore that is being done.
@@ -77,13 +90,23 @@ struct Run {
     /// Of a purge: how far it is.
     purge: Purge,
     rows: usize,
+    /// Of notices: how many go at once, and how many of which policy have just gone.
+    notices: Notices,
+    put: Option<(&'static str, usize)>,
 }
 
 impl Scheduler {
     /// Starts, with what is over at once.
     #[must_use]
     pub fn start(parts: SchedulerParts) -> Addr<Self> {
-        Actor::start(Self { parts, waiting: VecDeque::new(), running: None, is_busy: false })
+        Actor::start(Self {
+            parts,
+            waiting: VecDeque::new(),
+            running: None,
+            is_busy: false,
+            is_looking: false,
+            is_looking_at_spending: false,
+        })
     }
 
     /// Does the next piece, unless the server is stopping.
@@ -97,8 +120,9 @@ impl Scheduler {
         self.is_busy = true;
         let token = self.parts.tracker.token();
         let (database, settings) = (self.parts.database.clone(), self.parts.settings.clone());
+        let now = self.parts.clock.now();
         let piece = async move {
-            let done = database.run(move |conn| Ok(piece(conn, run, &settings))).await;
+            let done = database.run(move |conn| Ok(piece(conn, run, &settings, now))).await;
             drop(token);
             done
         };
@@ -119,12 +143,17 @@ impl Scheduler {
         self.parts.metrics.chores.begin(chore.as_str());
         tracing::info!(chore = chore.as_str(), "begins");
         let purge = Purge::new(Limits::at(&self.parts.settings, now));
-        Some(Run { chore, began_at: now, purge, rows: 0 })
+        let notices = Notices::default();
+        Some(Run { chore, began_at: now, purge, rows: 0, notices, put: None })
     }
 
     /// Leaves the database to others for a while, then goes on.
-    fn rest(&mut self, run: Run, piece: Piece, ctx: &mut Context<Self>) {
+    fn rest(&mut self, mut run: Run, piece: Piece, ctx: &mut Context<Self>) {
+        if let Some((policy, mails)) = run.put.take() {
+            self.parts.metrics.policies.count_notices(policy, mails);
+        }
         let metrics = &self.parts.metrics.chores;
+        metrics.observe_piece(run.chore.as_str(), piece.held);
         for (table, rows) in piece.gone {
             metrics.count_deleted(table, rows);
         }
@@ -136,6 +165,98 @@ impl Scheduler {
             self.running = Some(run);
         }
         ctx.run_later(piece.rest, Self::next);
+    }
+
+    /// Looks whether there are notices to be put in, and whether the pages say what was published.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.is_looking || self.parts.tracker.is_draining() {
+            return;
+        }
+        self.is_looking = true;
+        let (database, shown) = (self.parts.database.clone(), self.parts.shown.clone());
+        let (now, token) = (self.parts.clock.now(), self.parts.tracker.token());
+        let look = async move {
+            let seen = database
+                .run(move |conn| {
+                    Ok((policies::left_to_notice(conn)?, shown.differences(conn, now)?))
+                })
+                .await;
+            drop(token);
+            seen
+        };
+        ctx.spawn(look.into_actor(self).map(|seen, scheduler, ctx| {
+            scheduler.is_looking = false;
+            match seen {
+                Ok((left, differences)) => {
+                    scheduler.compare(&differences);
+                    scheduler.parts.metrics.policies.set_left(left.unwrap_or(0));
+                    if left.is_some() {
+                        scheduler.put_in_line(Chore::Notices, ctx);
+                    }
+                }
+                // Whatever else needs the database says so.
+                Err(error) => tracing::debug!(%error, "policies cannot be looked at"),
+            }
+        }));
+    }
+
+    /// Looks whether somebody spends far more than before.
+    fn look_at_spending(&mut self, ctx: &mut Context<Self>) {
+        if self.is_looking_at_spending || self.parts.tracker.is_draining() {
+            return;
+        }
+        self.is_looking_at_spending = true;
+        let (database, abuse) = (self.parts.database.clone(), self.parts.abuse.clone());
+        let (now, token) = (self.parts.clock.now(), self.parts.tracker.token());
+        let look = async move {
+            let told = database.run(move |conn| spending::look(conn, &abuse, now)).await;
+            drop(token);
+            told
+        };
+        ctx.spawn(look.into_actor(self).map(|told, scheduler, _| {
+            scheduler.is_looking_at_spending = false;
+            match told {
+                Ok(told) => {
+                    for account in told {
+                        scheduler.parts.metrics.count_alert("unusual_spending");
+                        tracing::warn!(account, "an account spends far more than it used to");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "spending cannot be looked at"),
+            }
+        }));
+    }
+
+    /// Tells the operator where a page has come to differ from what was published.
+    fn compare(&self, differences: &[Difference]) {
+        let metrics = &self.parts.metrics;
+        for Difference { kind, number } in differences {
+            let policy = kind.as_str();
+            if !metrics.policies.set_differs(policy, number.is_some()) {
+                continue;
+            }
+            if let Some(version) = number {
+                metrics.count_alert("policy_differs");
+                tracing::error!(
+                    policy,
+                    version,
+                    "the page says something else than the version in force: publish another, or mend the settings"
+                );
+            } else {
+                tracing::info!(policy, "the page says what the version in force says");
+            }
+        }
+    }
+
+    fn put_in_line(&mut self, chore: Chore, ctx: &mut Context<Self>) {
+        let is_running = self.running.as_ref().is_some_and(|run| run.chore == chore);
+        if is_running || self.waiting.contains(&chore) {
+            return;
+        }
+        self.waiting.push_back(chore);
+        if self.running.is_none() {
+            self.next(ctx);
+        }
     }
 
     /// What is left goes with the next turn.
@@ -153,6 +274,11 @@ impl Actor for Scheduler {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.waiting.push_back(Chore::Purge);
+        self.look(ctx);
+        ctx.run_interval(LOOK, Self::look);
+        if self.parts.abuse.watches_spending() {
+            ctx.run_interval(self.parts.abuse.spend_check, Self::look_at_spending);
+        }
         // A compaction that was missed while nothing ran.
         let (database, clock, settings) =
             (self.parts.database.clone(), self.parts.clock.clone(), self.parts.settings.clone());
@@ -175,14 +301,7 @@ impl Handler<Due> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Due(chore): Due, ctx: &mut Self::Context) {
-        let is_running = self.running.as_ref().is_some_and(|run| run.chore == chore);
-        if is_running || self.waiting.contains(&chore) {
-            return;
-        }
-        self.waiting.push_back(chore);
-        if self.running.is_none() {
-            self.next(ctx);
-        }
+        self.put_in_line(chore, ctx);
     }
 }
 
@@ -191,10 +310,17 @@ fn piece(
     conn: &mut AnyConnection,
     mut run: Run,
     settings: &Privacy,
+    now: UnixMillis,
 ) -> Result<(Run, Piece), RetentionError> {
     let piece = match run.chore {
         Chore::Purge => run.purge.step(conn)?,
         Chore::Compact => compact(conn, run.began_at, settings)?,
+        Chore::Notices => {
+            let put = run.notices.step(conn, now)?;
+            run.put = put.kind.map(|kind| (kind.as_str(), put.mails));
+            run.rows = run.rows.saturating_add(put.mails);
+            Piece { gone: Vec::new(), held: put.took, rest: put.rest, is_last: put.is_last }
+        }
     };
     if piece.is_last {
         chores::finish(conn, run.chore.as_str(), run.began_at)?;
@@ -216,7 +342,7 @@ fn compact(
     let is_due = last.is_none_or(|last| last.plus(every).minus(GRACE) <= now);
     let compaction = if is_due { retention::compact(conn)? } else { Compaction::Done };
     let is_last = compaction == Compaction::Done;
-    Ok(Piece { gone: Vec::new(), took: began.elapsed(), rest: AGAIN, is_last })
+    Ok(Piece { gone: Vec::new(), held: began.elapsed(), rest: AGAIN, is_last })
 }
 
 /// The clock that says when, for as long as it is kept.

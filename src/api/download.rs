@@ -11,7 +11,7 @@ use super::Api;
 use super::answer::{Answer, File};
 use super::refusal::Refusal;
 use crate::accounts::export::{Export, ExportError};
-use crate::db::{Database, DbError};
+use crate::db::{AnyConnection, Database, DbError};
 
 /// What a failed export ends with: the connection is cut, so that nobody takes it for whole.
 #[derive(Debug, thiserror::Error)]
@@ -20,16 +20,37 @@ struct Cut;
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Cut>>>>;
 
+/// A file that is made piece by piece.
+pub(super) trait Source: Send + 'static {
+    /// The next piece; `None` once all has been read.
+    fn next_piece(&mut self, conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, ExportError>;
+}
+
+impl Source for Export {
+    fn next_piece(&mut self, conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, ExportError> {
+        Self::next_piece(self, conn)
+    }
+}
+
 /// Begins an export. What fails before its first piece is refused as anything else is.
 pub(super) async fn download(api: &Api, what: &str, export: Export) -> Result<Answer, Refusal> {
-    let database = api.parts.database.clone();
     let format = export.format();
     let name = format!("{what}-{}.{}", api.now().day(), format.extension());
-    let (export, first) = next(&database, export).await?;
+    send(api, (name, format.content_type()), export).await
+}
+
+/// Begins a file of a name and type.
+pub(super) async fn send(
+    api: &Api,
+    (name, content_type): (String, &'static str),
+    source: impl Source,
+) -> Result<Answer, Refusal> {
+    let database = api.parts.database.clone();
+    let (source, first) = next(&database, source).await?;
     let head = stream::iter(first.map(Ok));
-    let rest = stream::try_unfold((database, export), |(database, export)| async move {
-        match next(&database, export).await {
-            Ok((export, Some(piece))) => Ok(Some((piece, (database, export)))),
+    let rest = stream::try_unfold((database, source), |(database, source)| async move {
+        match next(&database, source).await {
+            Ok((source, Some(piece))) => Ok(Some((piece, (database, source)))),
             Ok((_, None)) => Ok(None),
             Err(error) => {
                 tracing::error!(error = %error, "an export was cut short");
@@ -39,19 +60,19 @@ pub(super) async fn download(api: &Api, what: &str, export: Export) -> Result<An
     });
     let pieces: Pieces = Box::pin(head.chain(rest));
     let body = BoxBody::new(BodyStream::new(pieces));
-    Ok(Answer::File(File { name, content_type: format.content_type(), body }))
+    Ok(Answer::File(File { name, content_type, body }))
 }
 
-async fn next(
+async fn next<S: Source>(
     database: &Database,
-    mut export: Export,
-) -> Result<(Export, Option<Bytes>), ExportError> {
+    mut source: S,
+) -> Result<(S, Option<Bytes>), ExportError> {
     let read = database.run(move |conn| {
-        let piece = export.next_piece(conn);
-        Ok::<_, DbError>((export, piece))
+        let piece = source.next_piece(conn);
+        Ok::<_, DbError>((source, piece))
     });
-    let (export, piece) = read.await?;
-    Ok((export, piece?.map(Bytes::from)))
+    let (source, piece) = read.await?;
+    Ok((source, piece?.map(Bytes::from)))
 }
 
 impl From<ExportError> for Refusal {

@@ -74,6 +74,8 @@ pub(super) enum Refusal {
     TooManyStreams(usize),
     /// This node has.
     StreamsFull,
+    /// An archive of the account is being made.
+    ArchiveRunning,
     /// The chain's providers do not answer, or not alike.
     ChainUnavailable,
     /// Ours to mend, worth trying again. The cause is logged.
@@ -144,6 +146,10 @@ impl Refusal {
             | Self::TooManyStreams(_)
             | Self::StreamsFull
             | Self::Page(_) => self.tell_of_deposits(),
+            Self::ArchiveRunning => Told {
+                retry_after_secs: Some(10),
+                ..told(429, "archive_running", "An archive of this account is being read already.")
+            },
             Self::ChainUnavailable => Told {
                 retry_after_secs: Some(30),
                 ..told(

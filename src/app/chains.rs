@@ -13,6 +13,7 @@ use crate::chain::{Endpoint, Provider};
 use crate::config::{Chain, RpcProvider};
 use crate::db::Database;
 use crate::domain::evm::ChainId;
+use crate::domain::tombstone::TombstoneKey;
 
 /// The running watchers.
 pub(super) struct Chains {
@@ -27,6 +28,7 @@ impl Chains {
     pub(super) fn start(
         shared: &Shared,
         database: &Database,
+        tombstones: &TombstoneKey,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, NotAnRpcUrl> {
         let settings = &shared.settings;
@@ -49,6 +51,7 @@ impl Chains {
                 providers: asked.clone(),
                 node_id: Arc::clone(&shared.node_id),
                 database: database.clone(),
+                tombstones: tombstones.clone(),
                 clock: shared.clock.clone(),
                 tracker: shared.tracker.clone(),
                 metrics: Arc::clone(&shared.metrics),

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use super::{CliError, Desk, Output};
 use crate::accounts;
 use crate::accounts::closing::{self, Closed};
+use crate::accounts::suspension::{self, Standing};
 use crate::db::accounts::{AccountRow, find, page};
 use crate::db::books::UsageRow;
-use crate::db::{transaction, usage_logs};
+use crate::db::deposit_refunds::{self, AuditRow};
+use crate::db::{AnyConnection, DbError, transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -18,6 +20,8 @@ use crate::ledger::{self, Command, EntryKind, Outcome};
 
 /// Accounts read at once for a list.
 const PAGE: i64 = 500;
+/// Bytes of the reason for a decision.
+const REASON_BYTES: usize = 500;
 
 #[derive(Subcommand)]
 pub(super) enum AccountCommand {
@@ -56,6 +60,28 @@ pub(super) enum AccountCommand {
         /// What for. Unique: the same reference never counts twice.
         #[arg(long)]
         reference: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let an account do nothing but look, until it is resumed. What it has running goes on to its end. Its owner is told.
+    Suspend {
+        /// Its id or e-mail address.
+        account: String,
+        /// Why, for the audit log. It names no person.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a suspended account work again. Its owner is told.
+    Resume {
+        /// Its id or e-mail address.
+        account: String,
+        /// Why, for the audit log. It names no person.
+        #[arg(long, default_value = "")]
+        reason: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -100,12 +126,30 @@ pub(super) fn run(
             credit(desk, &account, *amount, reference)?;
             show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
         }
+        AccountCommand::Suspend { account, reason, json } => {
+            let account = wanted(desk, account)?;
+            stand(desk, &account, Standing::Suspended, reason)?;
+            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+        }
+        AccountCommand::Resume { account, reason, json } => {
+            let account = wanted(desk, account)?;
+            stand(desk, &account, Standing::Active, reason)?;
+            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+        }
         AccountCommand::Delete { account, waive_balance, json } => {
             delete(desk, &wanted(desk, account)?, *waive_balance, *json, output)?;
         }
         AccountCommand::Keep { account } => {
             let id = wanted(desk, account)?.account_id();
-            if !desk.with(|conn| closing::keep(conn, id))? {
+            let now = desk.clock.now();
+            let keep = |conn: &mut AnyConnection| {
+                let is_kept = closing::keep(conn, id)?;
+                if is_kept {
+                    audit(conn, "account_kept", id, "", now)?;
+                }
+                Ok::<_, DbError>(is_kept)
+            };
+            if !desk.with(|conn| transaction::write(conn, keep))? {
                 return Err(CliError::Refused("the account is not being deleted".to_owned()));
             }
             output.line("The account is kept.")?;
@@ -150,6 +194,32 @@ fn credit(
     }
 }
 
+fn stand(
+    desk: &Desk,
+    account: &AccountRow,
+    standing: Standing,
+    reason: &str,
+) -> Result<(), CliError> {
+    if reason.len() > REASON_BYTES {
+        return Err(CliError::Refused(format!("a reason has {REASON_BYTES} bytes at most")));
+    }
+    let (id, now) = (account.account_id(), desk.clock.now());
+    let (action, already) = match standing {
+        Standing::Suspended => ("account_suspended", "the account is suspended already"),
+        Standing::Active => ("account_resumed", "the account is not suspended"),
+    };
+    let is_new = desk.with(|conn| {
+        transaction::write(conn, |conn| {
+            let is_new = suspension::set(conn, id, standing, now)?;
+            if is_new {
+                audit(conn, action, id, reason, now)?;
+            }
+            Ok::<_, DbError>(is_new)
+        })
+    })?;
+    if is_new { Ok(()) } else { Err(CliError::Refused(already.to_owned())) }
+}
+
 fn delete(
     desk: &Desk,
     account: &AccountRow,
@@ -159,9 +229,15 @@ fn delete(
 ) -> Result<(), CliError> {
     let (id, now) = (account.account_id(), desk.clock.now());
     let grace = desk.settings.accounts.closing_grace;
-    let closed = desk.with(|conn| {
-        transaction::write(conn, |conn| closing::close(conn, id, waives_balance, grace, now))
-    })?;
+    let close = |conn: &mut AnyConnection| {
+        let closed = closing::close(conn, id, waives_balance, grace, now)?;
+        if matches!(closed, Closed::Begun { .. }) {
+            let detail = if waives_balance { "balance waived" } else { "" };
+            audit(conn, "account_closed", id, detail, now)?;
+        }
+        Ok::<_, DbError>(closed)
+    };
+    let closed = desk.with(|conn| transaction::write(conn, close))?;
     match closed {
         Closed::Begun { erased_at } if json => {
             output.json(&json!({ "id": account.public_id, "erased_at": erased_at.to_string() }))?;
@@ -181,6 +257,24 @@ fn delete(
         }
     }
     Ok(())
+}
+
+/// Writes down what was decided about an account. Its number is all that says whose it is, and goes with it.
+fn audit(
+    conn: &mut AnyConnection,
+    action: &str,
+    AccountId(id): AccountId,
+    detail: &str,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let row = AuditRow {
+        created_at: now.as_millis(),
+        action: action.to_owned(),
+        subject: "account".to_owned(),
+        account_id: Some(id),
+        detail: detail.to_owned(),
+    };
+    deposit_refunds::audit(conn, &row)
 }
 
 fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {

@@ -18,6 +18,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::account::wanted as wanted_account;
 use super::{CliError, Desk, Output};
+use crate::accounts::tombstones;
 use crate::db::AnyConnection;
 use crate::db::deposits::{self, DepositRow};
 use crate::domain::deposit::DepositState;
@@ -68,6 +69,13 @@ pub(super) enum DepositCommand {
     Refund(refund::RefundArgs),
     /// Print deposits as CSV, oldest first.
     Export(export::ExportArgs),
+    /// Go on after the secret of tombstones was lost for good. Deposits of accounts that were erased before can then be
+    /// credited again: whoever proves their wallet anew gets them.
+    ForgetTombstones {
+        /// Why, in 1 to 500 characters.
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
     /// Look after the addresses that are derived for accounts.
     #[command(subcommand)]
     Addresses(addresses::AddressesCommand),
@@ -93,6 +101,13 @@ pub(super) fn run(
         DepositCommand::Reject(args) => decide::reject(args, desk, output)?,
         DepositCommand::Refund(args) => refund::run(args, desk, output)?,
         DepositCommand::Export(args) => export::run(args, desk, output)?,
+        DepositCommand::ForgetTombstones { reason } => {
+            let now = desk.clock.now();
+            let count = desk.with(|conn| tombstones::forget(conn, reason, now))?;
+            output.line(&format!(
+                "{count} tombstones are forgotten; the next start takes the secret that it finds. Restart every server."
+            ))?;
+        }
         DepositCommand::Addresses(command) => addresses::run(command, desk, output)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! `sluice key …`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::account::wanted;
 use super::{CliError, Desk, Output};
 use crate::accounts::keys::{self, KeyChange, NewKey};
+use crate::accounts::leaked_keys::{self, LeakedKey};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::ids::AccountId;
@@ -50,10 +52,24 @@ pub(super) enum KeyCommand {
         json: bool,
     },
     /// Revoke a key for good. It fails on its next request, on every node.
-    Revoke {
-        /// The key's id, `key_…`.
-        key: String,
-    },
+    Revoke(RevokeArgs),
+}
+
+#[derive(Args)]
+pub(super) struct RevokeArgs {
+    /// The key's id, `key_…`.
+    #[arg(required_unless_present = "leaked", conflicts_with = "leaked")]
+    key: Option<String>,
+    /// Instead: a file that others can read, or could, such as a scanner's report, a log or a diff; `-` reads standard
+    /// input. Every key of ours in it is revoked, and its owner told by mail. No key is printed.
+    #[arg(long, value_name = "FILE")]
+    leaked: Option<PathBuf>,
+    /// With --leaked: only say which keys that would be.
+    #[arg(long, requires = "leaked", conflicts_with = "key")]
+    dry_run: bool,
+    /// With --leaked: print JSON.
+    #[arg(long, requires = "leaked", conflicts_with = "key")]
+    json: bool,
 }
 
 /// What a key may do.
@@ -180,13 +196,57 @@ pub(super) fn run(
             })?;
             show(&[changed], *json, now, output)?;
         }
-        KeyCommand::Revoke { key } => match desk.with(|conn| api_keys::revoke(conn, key, now))? {
-            Some(true) => output.line(&format!("{key} is revoked"))?,
-            Some(false) => output.line(&format!("{key} had been revoked before"))?,
-            None => return Err(CliError::Refused(format!("there is no key \"{key}\""))),
-        },
+        KeyCommand::Revoke(args) => revoke(args, desk, output)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+    let now = desk.clock.now();
+    if let Some(key) = &args.key {
+        return match desk.with(|conn| api_keys::revoke(conn, key, now))? {
+            Some(true) => Ok(output.line(&format!("{key} is revoked"))?),
+            Some(false) => Ok(output.line(&format!("{key} had been revoked before"))?),
+            None => Err(CliError::Refused(format!("there is no key \"{key}\""))),
+        };
+    }
+    let Some(path) = &args.leaked else { return Ok(()) };
+    let hashes = if path == Path::new("-") {
+        leaked_keys::read(std::io::stdin().lock())
+    } else {
+        std::fs::File::open(path).map_err(Into::into).and_then(leaked_keys::read)
+    };
+    let hashes = hashes.map_err(|error| {
+        CliError::Refused(format!("{}: {error}; nothing was revoked", path.display()))
+    })?;
+    let keys = desk.with(|conn| {
+        if args.dry_run {
+            leaked_keys::known(conn, &hashes)
+        } else {
+            leaked_keys::revoke(conn, &hashes, now)
+        }
+    })?;
+    let word = |key: &LeakedKey| match (key.was_revoked, args.dry_run) {
+        (true, _) => "revoked before",
+        (false, true) => "in force",
+        (false, false) => "revoked",
+    };
+    let in_force = keys.iter().filter(|key| !key.was_revoked).count();
+    if args.json {
+        let shown: Vec<Value> =
+            keys.iter().map(|key| json!({ "id": key.id, "state": word(key) })).collect();
+        let revoked = if args.dry_run { 0 } else { in_force };
+        output.json(&json!({ "found": hashes.len(), "revoked": revoked, "keys": shown }))?;
+        return Ok(());
+    }
+    if !keys.is_empty() {
+        let rows = keys.iter().map(|key| vec![key.id.clone(), word(key).to_owned()]);
+        output.table(&["key", "state"], rows)?;
+    }
+    let done = if args.dry_run { "in force" } else { "revoked now" };
+    let (found, known) = (hashes.len(), keys.len());
+    output.line(&format!("{found} keys found, {known} of them issued here, {in_force} {done}"))?;
+    Ok(())
 }
 
 fn show(

@@ -27,6 +27,8 @@ pub struct Mail {
     pub per_minute: u32,
     /// Time after which a mail that could not be sent is dropped.
     pub give_up: Duration,
+    /// Time for which a link works that turns notices off.
+    pub unsubscribe: Duration,
 }
 
 /// How mail leaves.
@@ -115,6 +117,8 @@ pub(super) struct MailSection {
     per_minute: u32,
     #[serde(rename = "give_up_hours", deserialize_with = "value::hours::<1, 336, _>")]
     give_up: Duration,
+    #[serde(deserialize_with = "value::whole::<30, 3_650, _, _>")]
+    unsubscribe_days: u32,
 }
 
 impl MailSection {
@@ -137,6 +141,7 @@ impl MailSection {
             at_once: self.at_once,
             per_minute: self.per_minute,
             give_up: self.give_up,
+            unsubscribe: Duration::from_hours(u64::from(self.unsubscribe_days).saturating_mul(24)),
         })
     }
 

@@ -1,12 +1,21 @@
 //! `[privacy]`: how long things are kept, and when what is over goes.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::value;
+use super::problems::{KeyPath, Problems};
+use super::secret::SecretKeys;
+use super::{DatabaseUrl, Purpose, value};
+use crate::domain::tombstone::TombstoneKey;
+
+/// Why a secret has to be given there.
+const ON_POSTGRES: &str = "is missing: on PostgreSQL all nodes need one secret to remember the deposits of erased accounts \
+     by; give tombstone_secret_env, tombstone_secret_file or tombstone_secret";
 
 /// How long things are kept, and when what is over goes.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,9 +36,73 @@ pub struct Privacy {
     /// Days for which the operator keeps backups.
     #[serde(deserialize_with = "value::whole::<0, 3_650, _, _>")]
     pub backup_days: u32,
+    /// Days between the announcement of a significant change of policy and its coming into force, unless others are named.
+    #[serde(deserialize_with = "value::whole::<1, 365, _, _>")]
+    pub policy_notice_days: u32,
+    #[serde(default, deserialize_with = "value::optional_secret")]
+    tombstone_secret: Option<SecretString>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    tombstone_secret_file: Option<String>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    tombstone_secret_env: Option<String>,
+    /// Where the secret is that the deposits of erased accounts are hashed with.
+    #[serde(skip)]
+    pub tombstones: TombstoneSecret,
+}
+
+/// Where the secret of tombstones is.
+#[derive(Clone, Debug)]
+pub enum TombstoneSecret {
+    /// In the operator's hands.
+    Given(SecretString),
+    /// In a file beside the SQLite database, which is made when it is first needed.
+    Beside(PathBuf),
+    /// It cannot be had, for this reason. Commands that need none do without.
+    Missing(String),
+}
+
+impl Default for TombstoneSecret {
+    fn default() -> Self {
+        Self::Missing("the secret of tombstones was not looked for".to_owned())
+    }
 }
 
 impl Privacy {
+    /// Finds the secret of tombstones. A server must have it; a command may do without.
+    pub(super) fn find_secret(
+        &mut self,
+        at: &KeyPath,
+        url: &DatabaseUrl,
+        (env, purpose): (&[(String, String)], Purpose),
+        problems: &mut Problems,
+    ) {
+        let keys = SecretKeys {
+            key: "tombstone_secret",
+            written: self.tombstone_secret.as_ref(),
+            file: self.tombstone_secret_file.as_deref(),
+            env: self.tombstone_secret_env.as_deref(),
+        };
+        let is_written = keys.written.is_some() || keys.file.is_some() || keys.env.is_some();
+        if let (DatabaseUrl::Sqlite(path), false) = (url, is_written) {
+            self.tombstones = TombstoneSecret::Beside(path.with_added_extension("secret"));
+            return;
+        }
+        let (at, found) = keys.find(at, env);
+        let found = found.and_then(|secret| match TombstoneKey::of(&secret) {
+            Ok(_) => Ok(secret),
+            Err(reason) => Err(reason.to_string()),
+        });
+        self.tombstones = match found {
+            Ok(secret) => TombstoneSecret::Given(secret),
+            Err(reason) if is_written => TombstoneSecret::Missing(format!("{at} {reason}")),
+            Err(_) => TombstoneSecret::Missing(format!("{at} {ON_POSTGRES}")),
+        };
+        if let (TombstoneSecret::Missing(reason), Purpose::Serve) = (&self.tombstones, purpose) {
+            let reason = reason.strip_prefix(&format!("{at} ")).unwrap_or(reason);
+            problems.add(&at, reason);
+        }
+    }
+
     /// For how long a row of the usage log is kept.
     #[must_use]
     pub fn usage_log(&self) -> Duration {

@@ -19,13 +19,13 @@ use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, Problems};
 use super::upstream::{Upstream, UpstreamEntry};
 use super::{
-    Accounts, Database, Deposits, Limits, Log, Privacy, Purpose, Requests, Reservation, Server,
-    Settings, Site, Sources, Stream, Tools, show,
+    Abuse, Accounts, Database, Deposits, Limits, Log, Privacy, Purpose, Requests, Reservation,
+    Server, Settings, Site, Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "server",
     "database",
     "limits",
@@ -36,6 +36,7 @@ const SECTIONS: [&str; 17] = [
     "upstreams",
     "deposits",
     "accounts",
+    "abuse",
     "privacy",
     "mail",
     "chains",
@@ -53,7 +54,7 @@ pub(super) fn settings(
 ) -> Result<Settings, ConfigErrors> {
     let mut reader = Reader { layers, problems: Problems::default() };
     reader.refuse_unknown_sections();
-    let sections = reader.sections();
+    let sections = reader.sections(sources, purpose);
     let prices = reader.prices();
     let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
     let chains = reader.chains(sources, purpose);
@@ -71,6 +72,7 @@ pub(super) fn settings(
             upstreams,
             deposits: sections.deposits,
             accounts: sections.accounts,
+            abuse: sections.abuse,
             privacy: sections.privacy,
             chains,
             mail,
@@ -94,6 +96,7 @@ struct Sections {
     requests: Requests,
     deposits: Deposits,
     accounts: Accounts,
+    abuse: Abuse,
     privacy: Privacy,
     site: Site,
     log: Log,
@@ -114,7 +117,7 @@ impl Reader<'_> {
     }
 
     /// Reads every section before any is missed, so that all mistakes are found.
-    fn sections(&mut self) -> Option<Sections> {
+    fn sections(&mut self, sources: &Sources, purpose: Purpose) -> Option<Sections> {
         let (at, server) = self.section::<Server>("server");
         if let Some(server) = &server {
             server.check(&at, &mut self.problems);
@@ -137,7 +140,11 @@ impl Reader<'_> {
             deposits.check(&at, &mut self.problems);
         }
         let (_, accounts) = self.section("accounts");
-        let (_, privacy) = self.section("privacy");
+        let (_, abuse) = self.section("abuse");
+        let (at, mut privacy) = self.section::<Privacy>("privacy");
+        if let (Some(privacy), Some(database)) = (&mut privacy, &database) {
+            privacy.find_secret(&at, &database.url, (&sources.env, purpose), &mut self.problems);
+        }
         let (at, site) = self.section::<Site>("site");
         if let Some(site) = &site {
             site.check(&at, &mut self.problems);
@@ -153,6 +160,7 @@ impl Reader<'_> {
             requests: requests?,
             deposits: deposits?,
             accounts: accounts?,
+            abuse: abuse?,
             privacy: privacy?,
             site: site?,
             log: log?,

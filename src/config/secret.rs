@@ -23,6 +23,22 @@ impl SecretKeys<'_> {
         env: &[(String, String)],
         problems: &mut Problems,
     ) -> Option<(KeyPath, SecretString)> {
+        let (at, found) = self.find(at, env);
+        match found {
+            Ok(secret) => Some((at, secret)),
+            Err(reason) => {
+                problems.add(&at, reason);
+                None
+            }
+        }
+    }
+
+    /// The secret or the reason why there is none, and the key that either is about.
+    pub(super) fn find(
+        &self,
+        at: &KeyPath,
+        env: &[(String, String)],
+    ) -> (KeyPath, Result<SecretString, String>) {
         let key = self.key;
         let (at_file, at_env) = (at.key(&format!("{key}_file")), at.key(&format!("{key}_env")));
         let (at, fetched) = match (self.written, self.file, self.env) {
@@ -34,18 +50,12 @@ impl SecretKeys<'_> {
             }
             _ => (at.key(key), Err(format!("give only one of {key}, {key}_file and {key}_env"))),
         };
-        let fetched = fetched.and_then(|secret| {
+        let found = fetched.and_then(|secret| {
             let is_one_line = secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic());
             let refusal = || "must lead to one line of visible ASCII without spaces".to_owned();
             if is_one_line { Ok(secret) } else { Err(refusal()) }
         });
-        match fetched {
-            Ok(secret) => Some((at, secret)),
-            Err(reason) => {
-                problems.add(&at, reason);
-                None
-            }
-        }
+        (at, found)
     }
 }
 

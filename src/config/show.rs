@@ -16,8 +16,10 @@ pub(super) fn toml(tree: &Value) -> String {
     for chain in chains.into_iter().flatten() {
         mask_each(chain.get_mut("providers"), "url");
     }
-    if let Some(password) = masked.pointer_mut("/mail/password") {
-        *password = Value::String(MASK.to_owned());
+    for secret in ["/mail/password", "/privacy/tombstone_secret"] {
+        if let Some(secret) = masked.pointer_mut(secret) {
+            *secret = Value::String(MASK.to_owned());
+        }
     }
     // Together with the private key of one address it gives away all of them.
     if let Some(xpub) = masked.pointer_mut("/deposits/account_xpub") {

@@ -352,9 +352,11 @@ fn commands_need_no_secret_of_an_upstream() {
 fn what_is_shown_masks_secrets_and_loads_again() {
     let folder = Folder::new();
     let text = format!(
-        "[database]\nurl = \"postgres://u:{SECRET}@localhost/d?sslpassword={SECRET}&x=1\"\n[[upstreams]]\nname = \"a \\\"b\\\"\"\nbase_url = \"https://h/x/\"\ncredential = \"{SECRET}\"\nmodels = {{ \"claude-opus-5\" = \"o\" }}\n"
+        "[database]\nurl = \"postgres://u:{SECRET}@localhost/d?sslpassword={SECRET}&x=1\"\n[privacy]\ntombstone_secret_env = \"TOMBSTONES\"\n[[upstreams]]\nname = \"a \\\"b\\\"\"\nbase_url = \"https://h/x/\"\ncredential = \"{SECRET}\"\nmodels = {{ \"claude-opus-5\" = \"o\" }}\n"
     );
-    let settings = load(&folder.sources(&text, &[])).unwrap();
+    let tombstones = SECRET.repeat(3);
+    let env = [("TOMBSTONES", tombstones.as_str())];
+    let settings = load(&folder.sources(&text, &env)).unwrap();
     let shown = settings.render();
     assert!(!shown.contains(SECRET) && !format!("{settings:?}").contains(SECRET), "{shown}");
     assert!(
@@ -362,7 +364,7 @@ fn what_is_shown_masks_secrets_and_loads_again() {
         "{shown}"
     );
     assert!(shown.contains("credential = \"********\""), "{shown}");
-    let again = load(&folder.sources(shown, &[])).unwrap();
+    let again = load(&folder.sources(shown, &env)).unwrap();
     assert_eq!(again.render(), shown);
     assert_eq!(again.upstreams[0].base_url.as_str(), "https://h/x");
     assert_eq!(again.prices.models().count(), settings.prices.models().count());

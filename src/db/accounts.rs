@@ -97,6 +97,29 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>
     Ok(accounts::table.find(id.0).select(AccountRow::as_select()).first(conn).optional()?)
 }
 
+/// Writes how an account stands, `active` or `suspended`; `false` if it stands so already, or is not there.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set_status(conn: &mut AnyConnection, id: AccountId, status: &str) -> Result<bool, DbError> {
+    let other = accounts::table.find(id.0).filter(accounts::status.ne(status));
+    Ok(diesel::update(other).set(accounts::status.eq(status)).execute(conn)? > 0)
+}
+
+/// Notes that an account's owner is told of unusual spending; `false` if that was done since `before`, by whichever node.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn notify_of_spending(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    (before, now): (UnixMillis, UnixMillis),
+) -> Result<bool, DbError> {
+    let last = accounts::spend_notified_at;
+    let quiet = accounts::table.find(id.0).filter(last.is_null().or(last.lt(before.as_millis())));
+    Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
+}
+
 /// Keeps other transactions that lock the account waiting until this one ends. On SQLite a write transaction does so
 /// anyway.
 ///

@@ -203,6 +203,41 @@ pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyH
     }))
 }
 
+/// A key, and whom to tell of it.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
+pub struct KeyOwner {
+    /// Its public id.
+    pub public_id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// Milliseconds since the epoch; `None` if it is in force.
+    pub revoked_at: Option<i64>,
+    /// The account's row number.
+    pub account_id: i64,
+    /// The account's address.
+    pub email: String,
+}
+
+/// The key of a hash with its owner; `None` if no such key was ever made.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn owner(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyOwner>, DbError> {
+    let owner = api_keys::table
+        .inner_join(accounts::table)
+        .filter(api_keys::hash.eq(hash.as_bytes().as_slice()))
+        .select((
+            api_keys::public_id,
+            api_keys::name,
+            api_keys::revoked_at,
+            accounts::id,
+            accounts::email,
+        ))
+        .first(conn)
+        .optional()?;
+    Ok(owner)
+}
+
 /// All keys of an account, oldest first.
 ///
 /// # Errors

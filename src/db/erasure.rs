@@ -1,38 +1,38 @@
-//! The end of an account's rows, table by table. What stays says nothing of anybody: of a deposit its place on the
-//! chain, so that it cannot be credited again; of a derived address that it was issued; of an operator's decision that
-//! it was made.
+//! The end of an account's rows, table by table. What stays says nothing of anybody: of a deposit a keyed hash of its
+//! place on the chain, so that it cannot be credited again; of a derived address that it was issued; of an operator's
+//! decision that it was made.
 
 use diesel::prelude::*;
 
+use super::deposits::DepositRow;
 use super::schema::{
     accounts, api_keys, audit_log, deposit_addresses, deposit_claims, deposit_refunds, deposits,
-    email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions, usage_logs,
-    wallet_challenges, wallets,
+    email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions,
+    unsubscribe_tokens, usage_logs, wallet_challenges, wallets,
 };
-use super::{AnyConnection, DbError};
-use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::EvmAddress;
+use super::{AnyConnection, DbError, tombstones};
 use crate::domain::ids::AccountId;
+use crate::domain::tombstone::TombstoneKey;
 
 /// Erases an account and all that is its own. Must run in a write transaction that has found it due: what still refers
 /// to it makes this fail as a whole.
 ///
 /// # Errors
-/// [`DbError::Query`].
+/// [`DbError::Query`], [`DbError::OtherSecret`].
 pub fn erase(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     id: AccountId,
     email: &str,
-    now: UnixMillis,
 ) -> Result<(), DbError> {
-    erase_deposits(conn, id, now)?;
+    bury_deposits(conn, key, id)?;
     let AccountId(id) = id;
     diesel::update(deposit_addresses::table.filter(deposit_addresses::account_id.eq(id)))
         .set(deposit_addresses::account_id.eq(None::<i64>))
         .execute(conn)?;
     diesel::update(audit_log::table.filter(audit_log::account_id.eq(id)))
-        .set(audit_log::account_id.eq(None::<i64>))
+        // Words that somebody has typed may name a person.
+        .set((audit_log::account_id.eq(None::<i64>), audit_log::detail.eq("")))
         .execute(conn)?;
 
     diesel::delete(deposit_claims::table.filter(deposit_claims::account_id.eq(id)))
@@ -53,6 +53,8 @@ pub fn erase(
     // Whatever else was on its way to that address is not wanted any more either.
     let links = email_tokens::account_id.eq(id).or(email_tokens::email.eq(email));
     diesel::delete(email_tokens::table.filter(links)).execute(conn)?;
+    diesel::delete(unsubscribe_tokens::table.filter(unsubscribe_tokens::account_id.eq(id)))
+        .execute(conn)?;
     let mails = outbox::account_id.eq(id).or(outbox::recipient.eq(email));
     diesel::delete(outbox::table.filter(mails)).execute(conn)?;
 
@@ -60,40 +62,19 @@ pub fn erase(
     Ok(())
 }
 
-/// Leaves of each deposit what keeps it from being credited again, and no name, value or payer.
-fn erase_deposits(
+/// Leaves of each deposit what keeps it from being credited again.
+fn bury_deposits(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     AccountId(id): AccountId,
-    now: UnixMillis,
 ) -> Result<(), DbError> {
-    let mine: Vec<i64> =
-        deposits::table.filter(deposits::account_id.eq(id)).select(deposits::id).load(conn)?;
-    diesel::delete(deposit_refunds::table.filter(deposit_refunds::deposit_id.eq_any(&mine)))
+    let mine: Vec<DepositRow> = deposits::table
+        .filter(deposits::account_id.eq(id))
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    let ids: Vec<i64> = mine.iter().map(|row| row.id).collect();
+    diesel::delete(deposit_refunds::table.filter(deposit_refunds::deposit_id.eq_any(&ids)))
         .execute(conn)?;
-    // What has left the chain may be mined again: then it is a new transfer of nobody's.
-    let gone = [DepositState::Orphaned, DepositState::Reversed].map(DepositState::as_str);
-    diesel::update(deposits::table.filter(deposits::id.eq_any(&mine)))
-        .filter(deposits::state.ne_all(gone))
-        .set((
-            deposits::state.eq(DepositState::Erased.as_str()),
-            deposits::reason.eq(DepositReason::ErasedAccount.as_str()),
-        ))
-        .execute(conn)?;
-    diesel::update(deposits::table.filter(deposits::id.eq_any(&mine)))
-        .set((
-            deposits::payer.eq(EvmAddress::ZERO.as_bytes()),
-            deposits::raw_amount.eq("0"),
-            deposits::account_id.eq(None::<i64>),
-            deposits::wallet_id.eq(None::<i64>),
-            deposits::value_nanousd.eq(None::<i64>),
-            deposits::price_feed.eq(None::<Vec<u8>>),
-            deposits::price_round.eq(None::<String>),
-            deposits::price_answer.eq(None::<String>),
-            // Its entries go too, and the books count both.
-            deposits::credit_number.eq(0),
-            deposits::revision.eq(deposits::revision + 1),
-            deposits::updated_at.eq(now.as_millis()),
-        ))
-        .execute(conn)?;
-    Ok(())
+    tombstones::bury(conn, key, &mine)?;
+    tombstones::delete(conn, &mine)
 }

@@ -63,6 +63,7 @@ struct NewRow<'a> {
     params: String,
     due_at: i64,
     created_at: i64,
+    is_bulk: bool,
 }
 
 /// Puts a mail in; `false` if its kind and reference are there already.
@@ -83,6 +84,7 @@ pub fn enqueue(
         params: mail.params.to_string(),
         due_at: now.as_millis(),
         created_at: now.as_millis(),
+        is_bulk: mail.kind.is_bulk(),
     };
     let put = on_either!(conn => diesel::insert_into(outbox::table)
         .values(row)
@@ -91,8 +93,8 @@ pub fn enqueue(
     Ok(put > 0)
 }
 
-/// Takes the mails that are due longest and holds them until `held_until`; what has not been finished by then is due
-/// again.
+/// Takes the mails that are due longest, of those to everybody or of all others, and holds them until `held_until`; what
+/// has not been finished by then is due again.
 ///
 /// # Errors
 /// [`DbError`].
@@ -100,13 +102,13 @@ pub fn take_due(
     conn: &mut AnyConnection,
     now: UnixMillis,
     held_until: UnixMillis,
-    limit: i64,
+    (is_bulk, limit): (bool, i64),
 ) -> Result<Vec<OutboxRow>, DbError> {
-    if !has_due(conn, now)? {
+    if !has_due(conn, now, is_bulk)? {
         return Ok(Vec::new());
     }
     transaction::write(conn, |conn| {
-        let ids = due_ids(conn, now, limit)?;
+        let ids = due_ids(conn, now, (is_bulk, limit))?;
         diesel::update(outbox::table.filter(outbox::id.eq_any(&ids)))
             .set((outbox::due_at.eq(held_until.as_millis()), outbox::tries.eq(outbox::tries + 1)))
             .execute(conn)?;
@@ -120,14 +122,19 @@ pub fn take_due(
 }
 
 /// Looks before it asks for the right to write: mostly there is nothing.
-fn has_due(conn: &mut AnyConnection, now: UnixMillis) -> Result<bool, DbError> {
-    let due = outbox::table.filter(outbox::due_at.le(now.as_millis()));
+fn has_due(conn: &mut AnyConnection, now: UnixMillis, is_bulk: bool) -> Result<bool, DbError> {
+    let due =
+        outbox::table.filter(outbox::is_bulk.eq(is_bulk).and(outbox::due_at.le(now.as_millis())));
     Ok(diesel::select(diesel::dsl::exists(due)).get_result(conn)?)
 }
 
-fn due_ids(conn: &mut AnyConnection, now: UnixMillis, limit: i64) -> Result<Vec<i64>, DbError> {
+fn due_ids(
+    conn: &mut AnyConnection,
+    now: UnixMillis,
+    (is_bulk, limit): (bool, i64),
+) -> Result<Vec<i64>, DbError> {
     let due = outbox::table
-        .filter(outbox::due_at.le(now.as_millis()))
+        .filter(outbox::is_bulk.eq(is_bulk).and(outbox::due_at.le(now.as_millis())))
         .order((outbox::due_at, outbox::id))
         .limit(limit)
         .select(outbox::id);

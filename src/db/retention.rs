@@ -4,7 +4,8 @@ use diesel::dsl::delete;
 use diesel::prelude::*;
 
 use super::schema::{
-    deposit_claims, email_tokens, ledger_entries, sessions, usage_logs, wallet_challenges,
+    deposit_claims, email_tokens, ledger_entries, sessions, unsubscribe_tokens, usage_logs,
+    wallet_challenges,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -98,6 +99,8 @@ pub enum Leftover {
     Sessions,
     /// Links in mail that do not work any more.
     EmailTokens,
+    /// Links that turn notices off and do not work any more.
+    UnsubscribeTokens,
     /// Messages for wallets that can not be signed any more.
     Challenges,
     /// Claims of transactions in which nothing was found.
@@ -106,7 +109,13 @@ pub enum Leftover {
 
 impl Leftover {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Sessions, Self::EmailTokens, Self::Challenges, Self::Claims];
+    pub const ALL: [Self; 5] = [
+        Self::Sessions,
+        Self::EmailTokens,
+        Self::UnsubscribeTokens,
+        Self::Challenges,
+        Self::Claims,
+    ];
 
     /// As people and metrics read it.
     #[must_use]
@@ -114,6 +123,7 @@ impl Leftover {
         match self {
             Self::Sessions => "sessions",
             Self::EmailTokens => "email_tokens",
+            Self::UnsubscribeTokens => "unsubscribe_tokens",
             Self::Challenges => "wallet_challenges",
             Self::Claims => "deposit_claims",
         }
@@ -136,6 +146,10 @@ pub fn count_leftovers(
         }
         Leftover::EmailTokens => email_tokens::table
             .filter(email_tokens::expires_at.lt(before))
+            .count()
+            .get_result(conn)?,
+        Leftover::UnsubscribeTokens => unsubscribe_tokens::table
+            .filter(unsubscribe_tokens::expires_at.lt(before))
             .count()
             .get_result(conn)?,
         Leftover::Challenges => wallet_challenges::table
@@ -179,6 +193,15 @@ pub fn delete_leftovers(
                 .select(email_tokens::token_hash)
                 .load(conn)?;
             delete(email_tokens::table.filter(email_tokens::token_hash.eq_any(ids)))
+                .execute(conn)?
+        }
+        Leftover::UnsubscribeTokens => {
+            let ids: Vec<Vec<u8>> = unsubscribe_tokens::table
+                .filter(unsubscribe_tokens::expires_at.lt(before))
+                .limit(limit)
+                .select(unsubscribe_tokens::token_hash)
+                .load(conn)?;
+            delete(unsubscribe_tokens::table.filter(unsubscribe_tokens::token_hash.eq_any(ids)))
                 .execute(conn)?
         }
         Leftover::Challenges => {

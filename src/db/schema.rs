@@ -20,6 +20,7 @@ diesel::table! {
         wants_notices -> Bool,
         closing_at -> Nullable<BigInt>,
         closing_waives_balance -> Bool,
+        spend_notified_at -> Nullable<BigInt>,
     }
 }
 
@@ -305,6 +306,33 @@ diesel::table! {
         tries -> BigInt,
         due_at -> BigInt,
         created_at -> BigInt,
+        is_bulk -> Bool,
+    }
+}
+
+diesel::table! {
+    policy_versions (id) {
+        id -> BigInt,
+        kind -> Text,
+        number -> BigInt,
+        in_force_at -> BigInt,
+        is_significant -> Bool,
+        words -> Text,
+        body -> Text,
+        body_hash -> Binary,
+        published_at -> BigInt,
+        last_account_id -> BigInt,
+        noticed_account_id -> BigInt,
+        notices -> BigInt,
+        noticed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    unsubscribe_tokens (token_hash) {
+        token_hash -> Binary,
+        account_id -> BigInt,
+        expires_at -> BigInt,
     }
 }
 
@@ -312,6 +340,19 @@ diesel::table! {
     chores (name) {
         name -> Text,
         finished_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deposit_tombstones (hash) {
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    secret_checks (name) {
+        name -> Text,
+        value -> Binary,
     }
 }
 
@@ -342,5 +383,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     email_tokens,
     log_in_steps,
     recovery_codes,
-    outbox
+    outbox,
+    policy_versions,
+    unsubscribe_tokens,
+    deposit_tombstones,
+    secret_checks
 );

@@ -8,6 +8,7 @@ use super::schema::{api_keys, usage_logs};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::money::NanoUsd;
 
 /// Which rows of an account.
 #[derive(Clone, Debug)]
@@ -92,20 +93,21 @@ pub fn page(
     before: Option<&UsagePlace>,
     limit: i64,
 ) -> Result<Vec<UsageOfKey>, DbError> {
+    // SQLite searches the index by one upper bound: with two it would read all newer rows again for every page.
+    let newest = before.map_or(i64::MAX, |place| place.created_at);
+    let to = filter.to.as_millis().min(newest.saturating_add(1));
     let mut query = usage_logs::table
         .inner_join(api_keys::table)
         .filter(usage_logs::account_id.eq(filter.account_id.0))
         .filter(usage_logs::created_at.ge(filter.from.as_millis()))
-        .filter(usage_logs::created_at.lt(filter.to.as_millis()))
+        .filter(usage_logs::created_at.lt(to))
         .order((usage_logs::created_at.desc(), usage_logs::id.desc()))
         .limit(limit)
         .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
         .into_boxed();
     if let Some(UsagePlace { created_at, id }) = before {
-        // The first condition is what the index is searched by.
-        query = query
-            .filter(usage_logs::created_at.le(*created_at))
-            .filter(usage_logs::created_at.lt(*created_at).or(usage_logs::id.lt(id.clone())));
+        query =
+            query.filter(usage_logs::created_at.lt(*created_at).or(usage_logs::id.lt(id.clone())));
     }
     if let Some(model) = &filter.model {
         query = query.filter(usage_logs::requested_model.eq(model.clone()));
@@ -126,19 +128,21 @@ pub fn following(
     after: Option<&UsagePlace>,
     limit: i64,
 ) -> Result<Vec<UsageOfKey>, DbError> {
+    // One lower bound, for the same reason as in `page`.
+    let oldest = after.map_or(i64::MIN, |place| place.created_at);
+    let from = filter.from.as_millis().max(oldest);
     let mut query = usage_logs::table
         .inner_join(api_keys::table)
         .filter(usage_logs::account_id.eq(filter.account_id.0))
-        .filter(usage_logs::created_at.ge(filter.from.as_millis()))
+        .filter(usage_logs::created_at.ge(from))
         .filter(usage_logs::created_at.lt(filter.to.as_millis()))
         .order((usage_logs::created_at, usage_logs::id))
         .limit(limit)
         .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
         .into_boxed();
     if let Some(UsagePlace { created_at, id }) = after {
-        query = query
-            .filter(usage_logs::created_at.ge(*created_at))
-            .filter(usage_logs::created_at.gt(*created_at).or(usage_logs::id.gt(id.clone())));
+        query =
+            query.filter(usage_logs::created_at.gt(*created_at).or(usage_logs::id.gt(id.clone())));
     }
     if let Some(model) = &filter.model {
         query = query.filter(usage_logs::requested_model.eq(model.clone()));
@@ -250,4 +254,57 @@ pub fn sums_by_day(
         .bind::<BigInt, _>(most)
         .load(conn)?;
     Ok(sums)
+}
+
+/// What an account has spent within a while.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Spent {
+    /// Whose.
+    #[diesel(sql_type = BigInt)]
+    pub account_id: i64,
+    /// Nano-dollars.
+    #[diesel(sql_type = BigInt)]
+    pub cost_nanousd: i64,
+}
+
+/// The accounts whose requests since `from` have cost `min` or more.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn spenders(
+    conn: &mut AnyConnection,
+    from: UnixMillis,
+    min: NanoUsd,
+) -> Result<Vec<Spent>, DbError> {
+    let spenders = diesel::sql_query(
+        "SELECT account_id, CAST(SUM(cost_nanousd) AS BIGINT) AS cost_nanousd
+         FROM usage_logs WHERE created_at >= $1
+         GROUP BY account_id HAVING SUM(cost_nanousd) >= $2 ORDER BY account_id",
+    )
+    .bind::<BigInt, _>(from.as_millis())
+    .bind::<BigInt, _>(min.as_nanos())
+    .load(conn)?;
+    Ok(spenders)
+}
+
+/// What the dearest hour of an account has cost from `from` until before `to`, counted in whole hours back from `to`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn busiest_hour(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    (from, to): (UnixMillis, UnixMillis),
+) -> Result<NanoUsd, DbError> {
+    let busiest: Option<Spent> = diesel::sql_query(
+        "SELECT CAST($1 AS BIGINT) AS account_id, CAST(SUM(cost_nanousd) AS BIGINT) AS cost_nanousd
+         FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3
+         GROUP BY ($3 - 1 - created_at) / 3600000 ORDER BY SUM(cost_nanousd) DESC LIMIT 1",
+    )
+    .bind::<BigInt, _>(account_id.0)
+    .bind::<BigInt, _>(from.as_millis())
+    .bind::<BigInt, _>(to.as_millis())
+    .get_result(conn)
+    .optional()?;
+    Ok(busiest.map_or(NanoUsd::ZERO, |hour| NanoUsd::from_nanos(hour.cost_nanousd)))
 }

@@ -2,11 +2,12 @@
 
 use super::DepositError;
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, transaction};
+use crate::db::{AnyConnection, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
 use crate::domain::money::NanoUsd;
+use crate::domain::tombstone::TombstoneKey;
 use crate::ledger::{self, Command, EntryKind, Outcome};
 
 /// Name of a deposit's n-th credit in the books.
@@ -22,10 +23,11 @@ pub fn reference(row: &DepositRow) -> String {
 /// [`DepositError`]; nothing was credited, unless the commit's outcome is unknown, and then the row tells.
 pub fn credit(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     row: &DepositRow,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
-    transaction::write(conn, |conn| credit_within(conn, row, now))
+    transaction::write(conn, |conn| credit_within(conn, key, row, now))
 }
 
 /// The same within a write transaction of the caller's.
@@ -34,9 +36,13 @@ pub fn credit(
 /// [`DepositError`]; the transaction must then be given up.
 pub fn credit_within(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     row: &DepositRow,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
+    if tombstones::is_buried(conn, &tombstones::of(key, row))? {
+        return Err(DepositError::Buried(row.public_id.clone()));
+    }
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
     let account_id = row.account().ok_or_else(unreadable)?;
     let amount = NanoUsd::from_nanos(row.value_nanousd.ok_or_else(unreadable)?);

@@ -5,28 +5,43 @@ use super::DepositError;
 use super::ours::{Bearing, Ours};
 use crate::chain::facts::{Transfer, TxFacts};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, DbError};
+use crate::db::{AnyConnection, DbError, tombstones};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
 use crate::domain::ids::public_id;
+use crate::domain::tombstone::TombstoneKey;
 
-/// Stores what of a transaction pays us, and returns all its deposits. Must run in a write transaction.
+/// What a transaction holds for us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// All its deposits.
+    pub rows: Vec<DepositRow>,
+    /// Whether there was one of an account that is erased.
+    pub is_buried: bool,
+}
+
+/// Stores what of a transaction pays us, but for what was credited to accounts that are erased. Must run in a write
+/// transaction.
 ///
 /// # Errors
 /// [`DepositError`].
 pub fn record(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     chain_id: ChainId,
     facts: &TxFacts,
     ours: &Ours,
     now: UnixMillis,
-) -> Result<Vec<DepositRow>, DepositError> {
+) -> Result<Recorded, DepositError> {
+    let mut is_buried = false;
     let known = deposits::of_transaction(conn, chain_id, facts.tx_hash)?;
     let is_deposit = |transfer: &&Transfer| ours.bearing(transfer) == Bearing::Deposit;
     for transfer in facts.transfers.iter().filter(is_deposit) {
         let seen = seen(chain_id, facts, transfer, now)?;
         match known.iter().find(|row| row.ordinal == seen.ordinal) {
+            // Asked about after the rows were read: an erasure in between has taken the row and left this.
+            None if tombstones::is_buried(conn, &tombstones::of(key, &seen))? => is_buried = true,
             None => deposits::insert(conn, &seen)?,
             Some(row) => {
                 if let Some(renewed) = renewed(row, seen) {
@@ -36,7 +51,8 @@ pub fn record(
             }
         }
     }
-    Ok(deposits::of_transaction(conn, chain_id, facts.tx_hash)?)
+    let rows = deposits::of_transaction(conn, chain_id, facts.tx_hash)?;
+    Ok(Recorded { rows, is_buried })
 }
 
 fn seen(
@@ -135,4 +151,22 @@ pub fn orphan(
         ..row.clone()
     };
     deposits::change(conn, &gone, now)
+}
+
+/// Takes a row out of the way whose transfer was credited to an account that is erased: the next start buries it. Whether
+/// the row changed.
+///
+/// # Errors
+/// [`DbError`].
+pub fn set_erased(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    let erased = DepositRow {
+        state: DepositState::Erased.as_str().to_owned(),
+        reason: Some(DepositReason::ErasedAccount.as_str().to_owned()),
+        ..row.clone()
+    };
+    deposits::change(conn, &erased, now)
 }

@@ -4,11 +4,12 @@ use super::DepositError;
 use super::credit::credit_within;
 use super::refund::audit;
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, transaction};
+use crate::db::{AnyConnection, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
+use crate::domain::tombstone::TombstoneKey;
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,10 @@ pub enum Decided {
 /// Credits a held deposit, with the proposed value or another one.
 ///
 /// # Errors
-/// [`DepositError`].
+/// [`DepositError`]; [`DepositError::Buried`] among them.
 pub fn approve(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     row: &DepositRow,
     value: Option<NanoUsd>,
     reason: &str,
@@ -48,7 +50,7 @@ pub fn approve(
     };
     let valued = DepositRow { value_nanousd: Some(value), ..row.clone() };
     transaction::write(conn, |conn| {
-        if !credit_within(conn, &valued, now)? {
+        if !credit_within(conn, key, &valued, now)? {
             return Ok(Decided::Changed);
         }
         audit(conn, "approved", &valued, reason, now)?;
@@ -59,9 +61,10 @@ pub fn approve(
 /// Says whose a deposit is that nobody has proven, or that was paid to an address of an account that is gone.
 ///
 /// # Errors
-/// [`DepositError`].
+/// [`DepositError`]; [`DepositError::Buried`] among them.
 pub fn attribute(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     row: &DepositRow,
     account_id: AccountId,
     reason: &str,
@@ -75,6 +78,9 @@ pub fn attribute(
     };
     if !is_open {
         return Ok(Decided::NotNow);
+    }
+    if tombstones::is_buried(conn, &tombstones::of(key, row))? {
+        return Err(DepositError::Buried(row.public_id.clone()));
     }
     let attributed = DepositRow {
         state: DepositState::Confirming.as_str().to_owned(),

@@ -16,6 +16,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// 62⁴³ > 2²⁵⁶.
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
+/// Characters of every key.
+pub const LENGTH: usize = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
 
 /// A key in clear: shown once when it is made, and read from each request's header.
 pub struct PlainApiKey(SecretString);
@@ -32,7 +34,7 @@ impl PlainApiKey {
     /// # Errors
     /// [`NoRandomness`] where the operating system has none to give.
     pub fn random() -> Result<Self, NoRandomness> {
-        let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS);
+        let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
         let mut missing = RANDOM_CHARS;
         while missing > 0 {
@@ -50,8 +52,7 @@ impl PlainApiKey {
     /// Reads a key from a header; `None` for whatever is not in our form or fails its checksum.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_long_enough = text.len() == PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
-        if !is_long_enough || !text.starts_with(PREFIX) {
+        if text.len() != LENGTH || !text.starts_with(PREFIX) {
             return None;
         }
         let (body, given) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
@@ -73,6 +74,12 @@ impl PlainApiKey {
 }
 
 impl ApiKeyHash {
+    /// From the digest's bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The digest's bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

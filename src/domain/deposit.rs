@@ -68,7 +68,7 @@ worded! {
         Rejected = "rejected", "The transfer was looked at and not credited. Write to support if you think that this is wrong.";
         /// Paid back instead of credited.
         Refunded = "refunded", "The transfer was paid back.";
-        /// Its account is gone. Only its place on the chain is left of it, so that it can never be credited again.
+        /// Its account is gone. Rows in this state are buried with the next start: a keyed hash is all that is left.
         Erased = "erased", "The account that this transfer belonged to was deleted. It cannot be credited any more.";
     }
 }

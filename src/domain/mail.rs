@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::PolicyKind;
+
 /// An occasion to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MailKind {
@@ -23,10 +25,18 @@ pub enum MailKind {
     KeyPaused,
     /// The account is going to be deleted: [`AccountClosing`].
     AccountClosing,
+    /// A policy changes in what matters: [`PolicyChanged`]. Goes to everybody.
+    PolicyChanged,
+    /// The operator has suspended the account, or resumed it: [`StandingChanged`].
+    StandingChanged,
+    /// Keys were found where others can read them, and are revoked: [`KeysLeaked`].
+    KeysLeaked,
+    /// The account spends far more than it used to: [`UnusualSpending`].
+    UnusualSpending,
 }
 
 /// All of them with their names in the database.
-const KINDS: [(MailKind, &str); 9] = [
+const KINDS: [(MailKind, &str); 13] = [
     (MailKind::SignUp, "sign_up"),
     (MailKind::ResetPassword, "reset_password"),
     (MailKind::ChangeEmail, "change_email"),
@@ -36,6 +46,10 @@ const KINDS: [(MailKind, &str); 9] = [
     (MailKind::LowBalance, "low_balance"),
     (MailKind::KeyPaused, "key_paused"),
     (MailKind::AccountClosing, "account_closing"),
+    (MailKind::PolicyChanged, "policy_changed"),
+    (MailKind::StandingChanged, "standing_changed"),
+    (MailKind::KeysLeaked, "keys_leaked"),
+    (MailKind::UnusualSpending, "unusual_spending"),
 ];
 
 impl MailKind {
@@ -56,10 +70,16 @@ impl MailKind {
         KINDS.iter().map(|(kind, _)| *kind)
     }
 
-    /// Whether it goes out although its account wants no notices: what was asked for, and what concerns security.
+    /// Whether it goes out although its account wants no notices: what was asked for, and what concerns security or policy.
     #[must_use]
     pub const fn is_essential(self) -> bool {
         !matches!(self, Self::LowBalance | Self::KeyPaused)
+    }
+
+    /// Whether it goes to everybody at once, and therefore waits behind what somebody waits for.
+    #[must_use]
+    pub const fn is_bulk(self) -> bool {
+        matches!(self, Self::PolicyChanged)
     }
 }
 
@@ -105,6 +125,38 @@ pub enum BudgetPeriod {
 pub struct AccountClosing {
     /// Until when it can be kept after all, in milliseconds since the epoch.
     pub erased_at: i64,
+}
+
+/// Parameters of [`MailKind::PolicyChanged`]. What it says is looked up when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChanged {
+    /// Which text.
+    pub policy: PolicyKind,
+    /// The version that it is about.
+    pub number: i64,
+}
+
+/// Parameters of [`MailKind::StandingChanged`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingChanged {
+    /// Suspended rather than resumed.
+    pub is_suspended: bool,
+}
+
+/// Parameters of [`MailKind::KeysLeaked`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysLeaked {
+    /// What their owner calls them.
+    pub key_names: Vec<String>,
+}
+
+/// Parameters of [`MailKind::UnusualSpending`]; the amounts are dollars as people read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusualSpending {
+    /// What was spent within an hour.
+    pub spent_usd: String,
+    /// The busiest hour of the days before; `None` if there was none.
+    pub busiest_usd: Option<String>,
 }
 
 #[cfg(test)]

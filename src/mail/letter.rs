@@ -9,8 +9,12 @@ use askama::Template;
 
 use self::text::Text;
 use super::Letterhead;
-use crate::domain::clock::UnixMillis;
-use crate::domain::mail::{AccountClosing, BudgetPeriod, KeyPaused, LowBalance, TotpChanged};
+use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::mail::{
+    AccountClosing, BudgetPeriod, KeyPaused, KeysLeaked, LowBalance, StandingChanged, TotpChanged,
+    UnusualSpending,
+};
+use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
 
 /// A mail's occasion with all that has to be known to write it.
@@ -35,7 +39,28 @@ pub enum Letter<'a> {
     KeyPaused(KeyPaused),
     /// The account is going to be deleted.
     AccountClosing(AccountClosing),
+    /// A policy changes in what matters.
+    PolicyChanged(PolicyNotice),
+    /// The account is suspended, or resumed.
+    StandingChanged(StandingChanged),
+    /// Keys were found where others can read them.
+    KeysLeaked(KeysLeaked),
+    /// The account spends far more than it used to.
+    UnusualSpending(UnusualSpending),
 }
+
+/// What is said of a version of a policy.
+pub struct PolicyNotice {
+    /// The version.
+    pub version: PolicyVersion,
+    /// The day from which it is in force.
+    pub in_force: UtcDay,
+    /// The operator's words.
+    pub words: String,
+}
+
+/// What stands above the link that turns a mail off.
+const UNSUBSCRIBE: &str = "Here you turn off all mail of this kind, without logging in:";
 
 /// Both forms of a mail.
 pub struct Written {
@@ -69,19 +94,27 @@ struct Block<'a> {
 }
 
 impl Letter<'_> {
-    /// Writes the mail.
+    /// Writes the mail; with `unsubscribe`, a link that turns such mail off, at its end.
     ///
     /// # Errors
     /// What askama says; its templates are compiled in.
-    pub fn write(&self, head: &Letterhead) -> Result<Written, askama::Error> {
+    pub fn write(
+        &self,
+        head: &Letterhead,
+        unsubscribe: Option<&str>,
+    ) -> Result<Written, askama::Error> {
         let (text, links) = self.text(head)?;
         let (subject, body) = text.split_once('\n').unwrap_or((&text, ""));
-        let blocks: Vec<Block<'_>> = body
+        let mut blocks: Vec<Block<'_>> = body
             .split("\n\n")
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .map(|text| Block { text, is_link: links.iter().any(|link| link == text) })
             .collect();
+        if let Some(link) = unsubscribe {
+            blocks.push(Block { text: UNSUBSCRIBE, is_link: false });
+            blocks.push(Block { text: link, is_link: true });
+        }
         let plain = Plain { head, blocks: &blocks }.render()?;
         let html = Html { head, subject, blocks: &blocks }.render()?;
         Ok(Written { subject: subject.to_owned(), plain, html })
@@ -92,6 +125,8 @@ impl Letter<'_> {
         let (log_in, reset) = (head.page("/log-in"), head.page("/reset"));
         let preferences = head.page("/preferences");
         let own = self.link(head);
+        let closing = head.page("/account/closing");
+        let closing = closing.as_str();
         let (log_in, reset, preferences) = (log_in.as_str(), reset.as_str(), preferences.as_str());
         let link = own.as_str();
         let text = match self {
@@ -119,8 +154,23 @@ impl Letter<'_> {
                 let erased_at = UnixMillis::from_millis(*erased_at).to_rfc3339_secs();
                 Text::AccountClosing { head, erased_at: &erased_at, log_in, reset }.render()
             }
+            Self::PolicyChanged(PolicyNotice { version, in_force, words }) => {
+                let name = version.kind.name();
+                let in_force = &in_force.to_string();
+                Text::PolicyChanged { head, name, in_force, words, link, closing }.render()
+            }
+            Self::StandingChanged(StandingChanged { is_suspended }) => {
+                Text::StandingChanged { head, is_suspended: *is_suspended, link }.render()
+            }
+            Self::KeysLeaked(KeysLeaked { key_names }) => {
+                Text::KeysLeaked { head, key_names, link }.render()
+            }
+            Self::UnusualSpending(UnusualSpending { spent_usd, busiest_usd }) => {
+                let busiest_usd = busiest_usd.as_deref().unwrap_or_default();
+                Text::UnusualSpending { head, spent_usd, busiest_usd, link, reset }.render()
+            }
         }?;
-        let links = [link, log_in, reset, preferences].map(str::to_owned).into();
+        let links = [link, log_in, reset, preferences, closing].map(str::to_owned).into();
         Ok((text, links))
     }
 
@@ -134,7 +184,12 @@ impl Letter<'_> {
             Self::ResetPassword(token, _) => with("/reset/confirm", token),
             Self::ChangeEmail(token, _) => with("/email/confirm", token),
             Self::LowBalance(_) => head.page("/deposits"),
-            Self::KeyPaused(_) => head.page("/keys"),
+            Self::KeyPaused(_) | Self::KeysLeaked(_) => head.page("/keys"),
+            Self::UnusualSpending(_) => head.page("/usage"),
+            Self::PolicyChanged(notice) => {
+                let PolicyVersion { kind, number } = notice.version;
+                head.page(&format!("/{kind}/versions/{number}"))
+            }
             _ => head.page("/account"),
         }
     }

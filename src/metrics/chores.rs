@@ -1,8 +1,14 @@
 //! What is done now and then: whether it runs, how much went, and when it was last done.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use std::time::Duration;
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::domain::clock::UnixMillis;
+
+/// Bounds between which pieces are told apart, in seconds: a piece of a purge aims at five milliseconds.
+const BOUNDS: [f64; 14] =
+    [0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
 
 /// Numbers on chores.
 #[derive(Clone, Debug)]
@@ -11,6 +17,7 @@ pub struct ChoreMetrics {
     finished_at: IntGaugeVec,
     failures: IntCounterVec,
     deleted: IntCounterVec,
+    pieces: HistogramVec,
 }
 
 impl ChoreMetrics {
@@ -29,16 +36,30 @@ impl ChoreMetrics {
             Opts::new("sluice_purged_rows_total", "Rows that were over and have gone."),
             &["table"],
         )?;
+        let pieces = HistogramVec::new(
+            HistogramOpts::new(
+                "sluice_chore_piece_seconds",
+                "How long the pieces of chores kept others from writing.",
+            )
+            .buckets(BOUNDS.to_vec()),
+            &["chore"],
+        )?;
+        registry.register(Box::new(pieces.clone()))?;
         registry.register(Box::new(running.clone()))?;
         registry.register(Box::new(finished_at.clone()))?;
         registry.register(Box::new(failures.clone()))?;
         registry.register(Box::new(deleted.clone()))?;
-        Ok(Self { running, finished_at, failures, deleted })
+        Ok(Self { running, finished_at, failures, deleted, pieces })
     }
 
     /// A chore begins.
     pub fn begin(&self, chore: &str) {
         self.running.with_label_values(&[chore]).set(1);
+    }
+
+    /// A piece of a chore was done.
+    pub fn observe_piece(&self, chore: &str, held: Duration) {
+        self.pieces.with_label_values(&[chore]).observe(held.as_secs_f64());
     }
 
     /// Rows have gone.

@@ -7,6 +7,8 @@ use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 pub struct MailMetrics {
     mails: IntCounterVec,
     waiting: IntGauge,
+    /// Mails that this node is sending, or about to.
+    pub under_way: IntGauge,
 }
 
 impl MailMetrics {
@@ -20,9 +22,12 @@ impl MailMetrics {
             &["kind", "outcome"],
         )?;
         let waiting = IntGauge::new("sluice_mails_waiting", "Mails that have not gone yet.")?;
+        let under_way =
+            IntGauge::new("sluice_mails_under_way", "Mails that are being sent, or about to be.")?;
+        registry.register(Box::new(under_way.clone()))?;
         registry.register(Box::new(mails.clone()))?;
         registry.register(Box::new(waiting.clone()))?;
-        Ok(Self { mails, waiting })
+        Ok(Self { mails, waiting, under_way })
     }
 
     /// Counts an attempt: `sent`, `put_off`, `dropped`, or `unwanted` where nothing was to be sent.

@@ -8,16 +8,18 @@ use diesel::sql_types::Integer;
 use crate::db::{AnyConnection, DbError};
 
 /// What of PostgreSQL is written anew: everything that holds something of a person.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 18] = [
     "accounts",
     "api_keys",
     "audit_log",
+    "chain_candidates",
     "deposit_addresses",
     "deposit_claims",
     "deposit_refunds",
     "deposits",
     "email_tokens",
     "ledger_entries",
+    "log_in_steps",
     "outbox",
     "recovery_codes",
     "reservations",
@@ -59,11 +61,13 @@ pub fn compact(conn: &mut AnyConnection) -> Result<Compaction, DbError> {
                 // No transaction around it: the command begins its own.
                 conn.batch_execute(&format!("VACUUM (FULL, ANALYZE) {table}"))?;
             }
-            // So that the log's segments of before become free to be reused.
-            match conn.batch_execute("CHECKPOINT") {
-                Ok(()) => {}
-                // Not everybody may; the server does so by itself within minutes.
-                Err(error) => tracing::debug!(%error, "no checkpoint after compaction"),
+            // So that the log's segments of before become free to be reused, or go where `wal_recycle` is off.
+            for command in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
+                match conn.batch_execute(command) {
+                    Ok(()) => {}
+                    // Not everybody may; the server does so by itself within minutes.
+                    Err(error) => tracing::debug!(%error, command, "refused after compaction"),
+                }
             }
             Ok(Compaction::Done)
         }

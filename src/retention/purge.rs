@@ -8,7 +8,7 @@ use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError, books, transaction};
 use crate::domain::money::NanoUsd;
 
-/// Writer's time that one piece may take.
+/// Writer's time that one piece may take, beside its commit.
 const PIECE: Duration = Duration::from_millis(5);
 /// Rests are as many times as long as the piece before them, so that a purge takes at most a fifth of the writer.
 const REST_FACTOR: u32 = 4;
@@ -17,7 +17,7 @@ const REST_MIN: Duration = Duration::from_millis(1);
 /// Usage rows in the first piece.
 const FIRST_SIZE: i64 = 32;
 /// At least and at most.
-const SIZES: (i64, i64) = (4, 4096);
+const SIZES: (i64, i64) = (16, 4096);
 /// Leftovers of each kind that go in one piece.
 const LEFTOVERS_AT_ONCE: i64 = 200;
 
@@ -41,8 +41,8 @@ enum Stage {
 pub struct Piece {
     /// Rows that went, by table.
     pub gone: Vec<(&'static str, usize)>,
-    /// How long the database was kept busy.
-    pub took: Duration,
+    /// How long others could not write.
+    pub held: Duration,
     /// How long it is to be left to others.
     pub rest: Duration,
     /// Nothing is left.
@@ -62,13 +62,16 @@ impl Purge {
     /// [`RetentionError`]; nothing of the piece was done.
     pub fn step(&mut self, conn: &mut AnyConnection) -> Result<Piece, RetentionError> {
         let began = Instant::now();
+        let mut held = None;
         let gone = match self.stage {
             Stage::Usage => {
-                let rows = usage(conn, &self.limits, self.size)?;
+                let Deleted { rows, worked, held: usage_held } =
+                    usage(conn, &self.limits, self.size)?;
                 if usize::try_from(self.size).is_ok_and(|size| rows < size) {
                     self.stage = Stage::Leftovers;
                 }
-                self.size = next_size(self.size, began.elapsed());
+                self.size = next_size(self.size, worked);
+                held = Some(usage_held);
                 vec![("usage_logs", rows)]
             }
             Stage::Leftovers => {
@@ -81,27 +84,39 @@ impl Purge {
             Stage::Done => Vec::new(),
         };
         let took = began.elapsed();
-        let rest = took.saturating_mul(REST_FACTOR).max(REST_MIN);
-        Ok(Piece { gone, took, rest, is_last: self.stage == Stage::Done })
+        let (rest, held) = (rest_after(took), held.unwrap_or(took));
+        Ok(Piece { gone, held, rest, is_last: self.stage == Stage::Done })
     }
 }
 
+/// What a piece of usage rows came to.
+#[derive(Default)]
+struct Deleted {
+    /// How many went; fewer than were asked for means that none are left.
+    rows: usize,
+    /// How long others could not write, without the commit, which takes as long for few rows as for many: on a disk that
+    /// is slow to sync no size would ever be small enough.
+    worked: Duration,
+    /// The same with the commit. Neither the search nor the wait for one's turn is in it.
+    held: Duration,
+}
+
 /// Deletes one piece of old usage rows, at most `size`, with their ledger lines, whose sum becomes part of each account's
-/// one carry-forward. Balances are not touched, and the books balance before and after. Says how many went: fewer than
-/// `size` means that none are left.
+/// one carry-forward. Balances are not touched, and the books balance before and after.
 ///
 /// # Errors
 /// [`RetentionError`].
-fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<usize, RetentionError> {
+fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<Deleted, RetentionError> {
     let old = rows::old_usage(conn, limits.usage_before, size)?;
     if old.is_empty() {
-        return Ok(0);
+        return Ok(Deleted::default());
     }
     let mut account_ids: Vec<i64> = old.iter().map(|(_, account_id)| *account_id).collect();
     account_ids.sort_unstable();
     account_ids.dedup();
     let ids: Vec<String> = old.into_iter().map(|(id, _)| id).collect();
-    transaction::write(conn, |conn| {
+    let (since, worked) = transaction::write(conn, |conn| {
+        let since = Instant::now();
         // Whoever settles for these accounts waits, so that no line is changed while it goes.
         books::lock_balances(conn, &account_ids)?;
         let mut sums: BTreeMap<i64, NanoUsd> = BTreeMap::new();
@@ -114,8 +129,9 @@ fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<usize, 
         }
         // Another node may have come first.
         rows::delete_usage(conn, &ids)?;
-        Ok(ids.len())
-    })
+        Ok::<_, RetentionError>((since, since.elapsed()))
+    })?;
+    Ok(Deleted { rows: ids.len(), worked, held: since.elapsed() })
 }
 
 /// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are left.
@@ -134,8 +150,15 @@ fn leftovers(
     Ok(gone)
 }
 
-/// Half as many where a piece took too long, a quarter more where it took little.
-fn next_size(size: i64, took: Duration) -> i64 {
+/// How long the database is left to others after a piece.
+#[must_use]
+pub fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(REST_FACTOR).max(REST_MIN)
+}
+
+/// How many rows the next piece has. Half as many where a piece took too long, a quarter more where it took little.
+#[must_use]
+pub fn next_size(size: i64, took: Duration) -> i64 {
     let next = if took > PIECE {
         size / 2
     } else if took < PIECE / 2 {
@@ -155,7 +178,7 @@ mod tests {
         assert_eq!(next_size(100, Duration::from_millis(6)), 50);
         assert_eq!(next_size(100, Duration::from_millis(4)), 100);
         assert_eq!(next_size(100, Duration::from_millis(1)), 126);
-        assert_eq!(next_size(4, Duration::from_secs(1)), 4);
+        assert_eq!(next_size(16, Duration::from_secs(1)), 16);
         assert_eq!(next_size(4096, Duration::ZERO), 4096);
     }
 }

@@ -1,19 +1,27 @@
 //! `/privacy` and `/terms`: texts that follow from the settings in force, so that they do not say what the program does
-//! not do.
+//! not do. What was published of them before is on the pages of `versions`.
+
+pub(super) mod versions;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use chrono::NaiveDate;
 
+use self::versions::VersionLine;
+use super::fault::Fault;
 use super::layout::Frame;
+use super::visit::Visit;
 use super::{Site, visit};
 use crate::config::{Settings, Transport};
+use crate::domain::policy::PolicyKind;
+use crate::policies::{Shown, Standing};
 
 #[derive(Template)]
 #[template(path = "privacy.html")]
 struct PrivacyPage {
     frame: Frame,
-    in_force: String,
+    days: Days,
     facts: Facts,
 }
 
@@ -21,12 +29,36 @@ struct PrivacyPage {
 #[template(path = "terms.html")]
 struct TermsPage {
     frame: Frame,
-    in_force: String,
+    days: Days,
     facts: Facts,
+}
+
+/// The text alone, as it is published.
+#[derive(Template)]
+#[template(path = "privacy.html", block = "text")]
+struct PrivacyText {
+    facts: Facts,
+}
+
+/// The same of the terms.
+#[derive(Template)]
+#[template(path = "terms.html", block = "text")]
+struct TermsText {
+    facts: Facts,
+}
+
+/// From when what is in force.
+struct Days {
+    in_force: String,
+    announced: Vec<VersionLine>,
+    /// Where all versions are.
+    versions: String,
 }
 
 /// What the texts are made of.
 struct Facts {
+    site_name: String,
+    support_email: Option<String>,
     /// Who runs the service, if they say so.
     operator: Option<String>,
     jurisdiction: Option<String>,
@@ -37,6 +69,8 @@ struct Facts {
     /// Hours between the wish to delete an account and its erasure.
     closing_grace_hours: u64,
     mail_link_hours: u64,
+    /// Days for which a link works that turns mail off.
+    unsubscribe_days: u64,
     session_days: u64,
     bcrypt_cost: u32,
     /// The chains on which deposits are taken, as people call them.
@@ -51,6 +85,8 @@ impl Facts {
     fn of(settings: &Settings) -> Self {
         let hours = |span: std::time::Duration| span.as_secs().div_ceil(3_600);
         Self {
+            site_name: settings.site.name.clone(),
+            support_email: settings.site.support_email.clone(),
             operator: settings.site.operator.clone(),
             jurisdiction: settings.site.jurisdiction.clone(),
             usage_log_days: settings.privacy.usage_log_days,
@@ -58,6 +94,7 @@ impl Facts {
             backup_days: settings.privacy.backup_days,
             closing_grace_hours: hours(settings.accounts.closing_grace),
             mail_link_hours: hours(settings.accounts.mail_link),
+            unsubscribe_days: hours(settings.mail.unsubscribe).div_ceil(24),
             session_days: hours(settings.accounts.session).div_ceil(24),
             bcrypt_cost: settings.accounts.bcrypt_cost,
             chains: settings.chains.iter().map(|chain| chain.display_name.clone()).collect(),
@@ -101,15 +138,54 @@ pub(super) fn span_of_hours(hours: u64) -> String {
     }
 }
 
+/// The text of the policy or the terms as the settings make it: what a version is published with.
+///
+/// # Errors
+/// What askama says; its templates are compiled in.
+pub fn text(kind: PolicyKind, settings: &Settings) -> Result<String, askama::Error> {
+    let facts = Facts::of(settings);
+    let text = match kind {
+        PolicyKind::Privacy => PrivacyText { facts }.render(),
+        PolicyKind::Terms => TermsText { facts }.render(),
+    }?;
+    Ok(text.trim().to_owned())
+}
+
+/// What the pages of a server with these settings say.
+///
+/// # Errors
+/// As [`text`].
+pub fn shown(settings: &Settings) -> Result<Shown, askama::Error> {
+    let mut texts = Vec::with_capacity(PolicyKind::ALL.len());
+    for kind in PolicyKind::ALL {
+        texts.push((kind, text(kind, settings)?));
+    }
+    Ok(Shown::of(texts.iter().map(|(kind, text)| (*kind, text.as_str()))))
+}
+
+impl Days {
+    /// By the versions that were published; as long as none is in force, by the settings.
+    async fn of(visit: &Visit<'_>, kind: PolicyKind, set: NaiveDate) -> Result<Self, Fault> {
+        let now = visit.site.now();
+        let standing = visit.site.run(move |conn| Standing::at(conn, kind, now)).await?;
+        Ok(Self {
+            in_force: match &standing.in_force {
+                Some(row) => row.in_force().to_string(),
+                None => set.to_string(),
+            },
+            announced: standing.announced.iter().map(VersionLine::of).collect(),
+            versions: format!("/{kind}/versions"),
+        })
+    }
+}
+
 /// `GET /privacy`
 pub(super) async fn privacy(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
-        visit.page(&PrivacyPage {
-            frame: visit.frame("Privacy policy"),
-            in_force: settings.site.privacy_in_force.to_string(),
-            facts: Facts::of(settings),
-        })
+        let days = Days::of(visit, PolicyKind::Privacy, settings.site.privacy_in_force).await?;
+        let frame = visit.frame("Privacy policy");
+        visit.page(&PrivacyPage { frame, days, facts: Facts::of(settings) })
     })
     .await
 }
@@ -118,11 +194,9 @@ pub(super) async fn privacy(http: HttpRequest, payload: Payload, site: Data<Site
 pub(super) async fn terms(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
-        visit.page(&TermsPage {
-            frame: visit.frame("Terms"),
-            in_force: settings.site.terms_in_force.to_string(),
-            facts: Facts::of(settings),
-        })
+        let days = Days::of(visit, PolicyKind::Terms, settings.site.terms_in_force).await?;
+        let frame = visit.frame("Terms");
+        visit.page(&TermsPage { frame, days, facts: Facts::of(settings) })
     })
     .await
 }

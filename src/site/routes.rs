@@ -8,7 +8,7 @@ use actix_web::{Handler, HttpRequest, HttpResponse};
 use super::fault::Fault;
 use super::{
     Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
-    policies, preferences, receipt, reset, sign_up, status, usage, visit, wallets,
+    policies, preferences, receipt, reset, sign_up, status, unsubscribe, usage, visit, wallets,
 };
 use crate::gateway::table::{Served, Table};
 use crate::gateway::{Gateway, respond};
@@ -28,6 +28,10 @@ pub fn table() -> Table {
         .service(page("/assets/{name}", assets::show))
         .service(page("/privacy", policies::privacy))
         .service(page("/terms", policies::terms))
+        .service(page("/privacy/versions", policies::versions::of_privacy))
+        .service(page("/privacy/versions/{number}", policies::versions::one_of_privacy))
+        .service(page("/terms/versions", policies::versions::of_terms))
+        .service(page("/terms/versions/{number}", policies::versions::one_of_terms))
         .service(page("/status", status::show))
         .service(page("/docs", docs::show))
         .service(page("/docs/api", docs::reference))
@@ -47,6 +51,8 @@ fn strangers(table: &mut Table) {
         .service(action("/log-out", log_out::send))
         .service(form("/reset", reset::show, reset::send))
         .service(form("/reset/confirm", reset::choose, reset::confirm))
+        // Mail programs post here as well, which have seen no page: `Visit::one_click`.
+        .service(form("/unsubscribe", unsubscribe::show, unsubscribe::send))
         .service(form("/email/confirm", account::email::look, account::email::confirm));
 }
 

@@ -152,10 +152,7 @@ impl Visit<'_> {
         if !origin::is_ours(self.http, &self.site.settings().site) {
             return Err(Fault::Origin);
         }
-        let content_type = self.http.headers().get(CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !self.is_of_type("application/x-www-form-urlencoded") {
             return Err(Fault::Form);
         }
         let bytes = body::read(self.http, self.payload, &self.site.form).await?;
@@ -169,6 +166,34 @@ impl Visit<'_> {
         };
         let is_ours: bool = fields.text(WORD).as_bytes().ct_eq(word.as_bytes()).into();
         if is_ours { Ok(fields) } else { Err(Fault::Origin) }
+    }
+
+    /// Makes sure that a body says `List-Unsubscribe=One-Click`, which RFC 8058 has mail programs post, as a form of either kind.
+    ///
+    /// It is the one form that is taken from anybody, without a word and without a cookie. Nothing is done by who the
+    /// visitor is: the token in the address is all that counts, which no other site knows, and all that it can do is turn
+    /// notices off.
+    ///
+    /// # Errors
+    /// [`Fault::Form`] if it says something else, or why it could not be read.
+    pub(super) async fn one_click(&mut self) -> Result<(), Fault> {
+        let bytes = body::read(self.http, self.payload, &self.site.form).await?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Fault::Form)?;
+        let is_said = if self.is_of_type("multipart/form-data") {
+            text.contains("List-Unsubscribe") && text.contains("One-Click")
+        } else {
+            let fields = Fields::parse(text).ok_or(Fault::Form)?;
+            fields.text("List-Unsubscribe") == "One-Click"
+        };
+        if is_said { Ok(()) } else { Err(Fault::Form) }
+    }
+
+    /// Whether the body says that it is of a type.
+    fn is_of_type(&self, wanted: &str) -> bool {
+        let content_type = self.http.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case(wanted)
     }
 
     /// 200 with a page.

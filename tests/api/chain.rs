@@ -7,6 +7,7 @@ mod crowd;
 mod deposit_api;
 mod deposit_words;
 mod deposits;
+mod erased;
 mod facts;
 mod faults;
 mod feed;

@@ -14,11 +14,12 @@ use sluice::db::{AnyConnection, accounts, books, deposit_addresses};
 use sluice::deposits::{DepositError, addresses, credit};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::{ChainId, EvmAddress};
+use sluice::domain::tombstone::TombstoneKey;
 use sluice::domain::xpub::Xpub;
 use sluice::ledger;
 use tempfile::TempDir;
 
-use crate::support::app::{Account, TestApp, open_account};
+use crate::support::app::{Account, TOMBSTONE_SECRET, TestApp, open_account};
 use crate::support::database::TestDatabase;
 use crate::support::process::{Ran, run};
 
@@ -76,11 +77,17 @@ impl Desk {
         let database = TestDatabase::create(folder.path());
         let file = folder.path().join("sluice.toml");
         let url = &database.url;
-        let text = format!("database.url = \"{url}\"\n{lines}\n{CHAINS}");
+        let secret = format!("privacy.tombstone_secret = \"{TOMBSTONE_SECRET}\"");
+        let text = format!("database.url = \"{url}\"\n{secret}\n{lines}\n{CHAINS}");
         std::fs::write(&file, text).unwrap();
         let mut conn = database.connect();
         sluice::db::migrate::run_pending(&mut conn).unwrap();
         Self { file, database, conn, made: 0, _folder: folder }
+    }
+
+    /// What credits are held against.
+    fn key() -> TombstoneKey {
+        TombstoneKey::of(&TOMBSTONE_SECRET.into()).unwrap()
     }
 
     fn account(&mut self, dollars: &str) -> Account {
@@ -103,7 +110,7 @@ impl Desk {
             row.account_id = Some(account.id.0);
             row.value_nanousd = Some(nanos);
         });
-        assert!(credit::credit(&mut self.conn, &row, NOON).unwrap());
+        assert!(credit::credit(&mut self.conn, &Self::key(), &row, NOON).unwrap());
         self.read(&row.public_id)
     }
 

@@ -2,6 +2,7 @@
 //! is below `server` needs aiosmtpd, which `scripts/test api` installs.
 
 mod server;
+mod unsubscribe;
 
 use std::os::unix::fs::MetadataExt;
 
@@ -132,7 +133,7 @@ fn a_mail_is_taken_by_one_node_at_a_time_and_is_due_again_when_it_is_not_finishe
         let mut conn = database.connect();
         let mut taken = Vec::new();
         loop {
-            let rows = outbox::take_due(&mut conn, now, held_until, 3).unwrap();
+            let rows = outbox::take_due(&mut conn, now, held_until, (false, 3)).unwrap();
             if rows.is_empty() {
                 return taken;
             }
@@ -147,9 +148,9 @@ fn a_mail_is_taken_by_one_node_at_a_time_and_is_due_again_when_it_is_not_finishe
     let count = taken.len();
     taken.dedup();
     assert_eq!((count, taken.len()), (40, 40));
-    let early = outbox::take_due(&mut conn, at(59_999), at(120_000), 100).unwrap();
+    let early = outbox::take_due(&mut conn, at(59_999), at(120_000), (false, 100)).unwrap();
     assert!(early.is_empty(), "they are held");
-    let again = outbox::take_due(&mut conn, held_until, at(120_000), 100).unwrap();
+    let again = outbox::take_due(&mut conn, held_until, at(120_000), (false, 100)).unwrap();
     assert_eq!(again.len(), 40);
     assert!(again.iter().all(|row| row.tries == 2));
 }

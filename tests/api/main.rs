@@ -4,6 +4,10 @@
 //! below `chain` also needs anvil, which `scripts/test chain` installs; what is below `mail::server` needs aiosmtpd.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod cli;
@@ -17,6 +21,8 @@ mod deposit_cli;
 mod deposit_events;
 #[cfg(test)]
 mod endings;
+#[cfg(test)]
+mod erasure;
 #[cfg(test)]
 mod idor;
 #[cfg(test)]
@@ -33,6 +39,8 @@ mod money;
 mod outages;
 #[cfg(test)]
 mod people;
+#[cfg(test)]
+mod policies;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
@@ -51,6 +59,8 @@ mod site;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tombstones;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

@@ -26,7 +26,8 @@ fn builder() -> Builder {
 }
 
 /// Pages that nobody links to, since mail or a form leads there.
-const UNLINKED: [&str; 5] = [
+const UNLINKED: [&str; 6] = [
+    "/unsubscribe?token=x",
     "/sign-up/confirm?token=x",
     "/reset/confirm?token=x",
     "/email/confirm?token=x",
@@ -78,6 +79,8 @@ fn all_pages(app: &TestApp) -> Vec<(String, Response)> {
     for wanted in [
         "/privacy",
         "/terms",
+        "/privacy/versions",
+        "/terms/versions",
         "/status",
         "/docs",
         "/docs/api",

@@ -16,6 +16,7 @@ pub(crate) mod kernel;
 pub(crate) mod keys;
 pub(crate) mod mail;
 pub(crate) mod people;
+pub(crate) mod policies;
 pub(crate) mod prices;
 pub(crate) mod process;
 pub(crate) mod rpc;

@@ -32,14 +32,14 @@ export async function established() {
   }
   await withChain(() => deposits(person));
   // A second factor that is being set up.
-  await person.ask(201, 'POST', '/api/v1/account/totp');
+  await person.ask(201, 'POST', '/api/v1/account/totp', { password: person.password });
   return person;
 }
 
 /** Somebody who is asked for a code after the password, and has done nothing else yet. */
 export async function withSecondFactor() {
   const person = await signedUp();
-  const { secret } = await person.ask(201, 'POST', '/api/v1/account/totp');
+  const { secret } = await person.ask(201, 'POST', '/api/v1/account/totp', { password: person.password });
   const authenticator = new Authenticator(secret.replaceAll(' ', ''));
   await person.ask(200, 'PUT', '/api/v1/account/totp', { code: await authenticator.next() });
   return person;

@@ -9,8 +9,8 @@ import { promisify } from 'node:util';
 export const baseUrl = process.env.SLUICE_BASE_URL;
 const mailFolder = process.env.SLUICE_MAIL_DIR;
 
-/** Milliseconds until mail has gone out for certain, and between two looks. */
-const PATIENCE = 15_000;
+/** Milliseconds until mail has gone out for certain, also where the mailer had to rest; and between two looks. */
+const PATIENCE = 40_000;
 const BETWEEN = 50;
 
 /** Asks the JSON interface; the document of an answer that must have this status. */
@@ -34,18 +34,24 @@ export async function command(...words) {
   return stdout;
 }
 
+/** What has been read, by the name of its file. A file is there whole or not at all. */
+const known = new Map();
+
+async function read(name) {
+  const path = join(mailFolder, name);
+  const [source, { mtimeNs }] = await Promise.all([
+    readFile(path, 'utf8'),
+    stat(path, { bigint: true }),
+  ]);
+  return { ...parse(source), written: mtimeNs };
+}
+
 /** The messages to an address, in the order in which they were sent. */
 export async function mailTo(address) {
-  const names = (await readdir(mailFolder)).filter((name) => name.endsWith('.eml'));
-  const read = async (name) => {
-    const path = join(mailFolder, name);
-    const [source, { mtimeNs }] = await Promise.all([
-      readFile(path, 'utf8'),
-      stat(path, { bigint: true }),
-    ]);
-    return { ...parse(source), written: mtimeNs };
-  };
-  const messages = await Promise.all(names.map(read));
+  const names = (await readdir(mailFolder)).filter((name) => /^[^.].*\.eml$/.test(name));
+  const unknown = names.filter((name) => !known.has(name));
+  await Promise.all(unknown.map(async (name) => known.set(name, await read(name))));
+  const messages = [...known.values()];
   return messages
     .filter((message) => message.to.includes(address))
     .sort((one, other) => (one.written < other.written ? -1 : 1));

@@ -17,7 +17,7 @@ const SCREENS = {
 };
 const SCHEMES = ['light', 'dark'];
 /** Pages that are no pages, but answers for programs, files and streams. */
-const NOT_PAGES = /^\/(assets|api|v1|healthz)\/|\/events$|\/export|\.(json|txt|ico|xml|svg)$|\/unsubscribe/;
+const NOT_PAGES = /^\/(assets|api|v1|healthz)\/|\/events$|\/export|\.(json|txt|ico|xml|svg)$/;
 /** Of longer pages the beginning counts: those are lists of links, and no forms. */
 const TAB_STOPS_MAX = 100;
 
@@ -34,7 +34,7 @@ async function publicPages() {
   await ask(202, 'POST', '/api/v1/accounts', { body: { email } });
   const link = new URL(await mailedLink(email, '/sign-up/confirm'));
   const token = link.search;
-  return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, '/not-there'];
+  return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, `/unsubscribe${token}`, '/not-there'];
 }
 
 const PRIVATE = ['/dashboard', '/account', '/account/closing', '/usage?model=nothing', '/usage/not-there'];

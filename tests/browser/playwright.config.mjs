@@ -24,16 +24,16 @@ export default defineConfig({
   workers: 2,
   // A test that passes at the second attempt has failed.
   retries: 0,
-  timeout: 30_000,
-  globalTimeout: 420_000,
-  expect: { timeout: 8_000 },
+  timeout: 60_000,
+  globalTimeout: 900_000,
+  expect: { timeout: 15_000 },
   reporter: [[process.stdout.isTTY ? 'list' : 'dot']],
   use: {
     ...devices['Desktop Chrome'],
     baseURL: process.env.SLUICE_BASE_URL,
     launchOptions: { executablePath: chromium, args },
-    actionTimeout: 8_000,
-    navigationTimeout: 10_000,
+    actionTimeout: 15_000,
+    navigationTimeout: 15_000,
     locale: 'en-GB',
     // Half an hour off the hour, so that a time in the wrong zone is seen.
     timezoneId: 'Asia/Kolkata',

@@ -5,8 +5,9 @@ import { readQr } from './qr.mjs';
 import { Authenticator } from './totp.mjs';
 
 /** Sets up an authenticator in the pages; it and the recovery codes. */
-async function setUp(page) {
+async function setUp(page, person) {
   await page.goto('/account/totp');
+  await page.getByLabel('Your password').fill(person.password);
   await page.getByRole('button', { name: 'Set it up' }).click();
   // In groups of four, for people.
   const secret = (await page.locator('#secret').innerText()).replaceAll(' ', '');
@@ -25,7 +26,7 @@ async function enter(page, code) {
 }
 
 test('after the password a code is asked for, and each code counts once', async ({ page, person }) => {
-  const { authenticator, codes, secret, uri } = await setUp(page);
+  const { authenticator, codes, secret, uri } = await setUp(page, person);
   expect(new URL(uri).searchParams.get('secret')).toBe(secret);
   expect(new Set(codes).size).toBe(10);
   await page.context().clearCookies();
@@ -49,7 +50,7 @@ test('after the password a code is asked for, and each code counts once', async 
 });
 
 test('a recovery code replaces the authenticator, once', async ({ page, person }) => {
-  const { codes } = await setUp(page);
+  const { codes } = await setUp(page, person);
   await page.context().clearCookies();
   await logIn(page, person);
   await enter(page, codes[3]);
@@ -63,7 +64,7 @@ test('a recovery code replaces the authenticator, once', async ({ page, person }
 });
 
 test('it is turned off by password and code', async ({ page, person }) => {
-  const { authenticator } = await setUp(page);
+  const { authenticator } = await setUp(page, person);
   await page.goto('/account/totp');
   const off = page.getByRole('button', { name: 'Turn the second factor off' });
   const form = page.locator('form', { has: off });

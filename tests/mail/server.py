@@ -11,8 +11,9 @@ taken:
     drop-1             breaks the connection at RCPT, once
     hang-1             says nothing after DATA, once
     linger             takes the mail, and never answers QUIT
+    slow               answers RCPT after half a second, and takes the mail
 
-Every mail that was read to its end is a line of JSON in the journal, whatever was answered.
+Every mail that was read to its end is a line of JSON in the journal, with what was answered; null where nothing was.
 
 usage: server.py JOURNAL ADDRESS_FILE [CERTIFICATE KEY USER PASSWORD]
 
@@ -56,12 +57,15 @@ class Desk:
         if self.is_told(address, "drop"):
             server.transport.abort()
             return "421 gone"
+        if self.is_told(address, "slow"):
+            await asyncio.sleep(0.5)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
         (address,) = envelope.rcpt_tos
         message = email.message_from_bytes(envelope.content)
+        answer = self.answer_to(address)
         line = {
             "to": address,
             "from": envelope.mail_from,
@@ -69,20 +73,27 @@ class Desk:
             "tls": session.ssl is not None,
             "user": session.auth_data.decode() if session.authenticated else None,
             "message_id": message["Message-ID"],
+            "subject": message["Subject"],
+            "answer": answer,
             "parts": [part.get_content_type() for part in message.walk()],
             "plain": message.get_payload(0).get_payload(decode=True).decode(),
         }
         with open(self.journal, "a", encoding="utf-8") as journal:
             journal.write(json.dumps(line) + "\n")
+        if answer is None and address.startswith("vanish"):
+            server.transport.abort()
+        elif answer is None:
+            await asyncio.sleep(3600)
+        session.lingers = self.is_told(address, "linger")
+        return answer or "421 nobody hears this"
+
+    def answer_to(self, address):
         if self.is_told(address, "reject"):
             return f"554 5.7.1 nothing for <{address}>"
         if self.is_told(address, "defer"):
             return "451 4.3.0 not now"
-        if self.is_told(address, "vanish"):
-            server.transport.abort()
-        if self.is_told(address, "hang"):
-            await asyncio.sleep(3600)
-        session.lingers = self.is_told(address, "linger")
+        if self.is_told(address, "vanish") or self.is_told(address, "hang"):
+            return None
         return "250 OK"
 
     async def handle_QUIT(self, server, session, envelope):

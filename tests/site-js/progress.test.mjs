@@ -101,6 +101,20 @@ test("a page is loaded again when other deposits are found in a claimed transact
   assert.deepEqual([window.reloads, source.readyState], [1, Source.CLOSED]);
 });
 
+test("a page is loaded again when something was found while it was on its way, and not for what it shows", () => {
+  const deposits = [{ id: "dep_1", state: "seen" }, { id: "dep_2", state: "held" }];
+  const told = JSON.stringify({ state: "matched", message: "", deposits });
+  const window = open(part("/x"));
+  Source.opened[0].tell(told);
+  assert.equal(window.reloads, 1);
+
+  const knowing = part("/x");
+  knowing.dataset.found = "dep_1 seen, dep_2 held";
+  const same = open(knowing);
+  Source.opened[0].tell(told);
+  assert.equal(same.reloads, 0);
+});
+
 test("a connection that is refused for good is said to be", () => {
   const one = part("/x");
   open(one);

@@ -131,17 +131,21 @@ impl State {
         Ok(())
     }
 
-    /// Stores the deposits of agreed facts, and tells the claims of the transaction. Whether there are any.
-    pub(super) async fn keep(&self, facts: TxFacts, ours: &Ours) -> Result<bool, DepositError> {
+    /// Stores the deposits of agreed facts, and tells the claims of the transaction.
+    pub(super) async fn keep(&self, facts: TxFacts, ours: &Ours) -> Result<(), DepositError> {
         let (chain_id, now, ours) = (self.chain_id(), self.now(), ours.clone());
+        let key = self.parts.tombstones.clone();
         self.write(move |conn| {
             transaction::write(conn, |conn| {
-                let rows = record::record(conn, chain_id, &facts, &ours, now)?;
+                let recorded = record::record(conn, &key, chain_id, &facts, &ours, now)?;
                 chains::forget_candidate(conn, chain_id, facts.tx_hash)?;
-                if !rows.is_empty() {
+                if !recorded.rows.is_empty() {
                     deposit_claims::match_all(conn, chain_id, facts.tx_hash, now)?;
+                } else if recorded.is_buried {
+                    // Whose it was is nobody's business any more.
+                    deposit_claims::refuse_others(conn, chain_id, facts.tx_hash, &[], now)?;
                 }
-                Ok(!rows.is_empty())
+                Ok(())
             })
         })
         .await

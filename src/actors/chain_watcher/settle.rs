@@ -218,7 +218,18 @@ impl State {
     async fn credit(&self, row: DepositRow) -> Result<(), Trouble> {
         let (now, public_id) = (self.now(), row.public_id.clone());
         let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
-        if self.write(move |conn| credit::credit(conn, &row, now)).await? {
+        let key = self.parts.tombstones.clone();
+        let kept = row.clone();
+        let credited = self.write(move |conn| credit::credit(conn, &key, &row, now)).await;
+        let is_credited = match credited {
+            Err(DepositError::Buried(_)) => {
+                tracing::error!(deposit = public_id, "a deposit of an erased account came back");
+                self.write(move |conn| Ok(record::set_erased(conn, &kept, now)?)).await?;
+                false
+            }
+            other => other?,
+        };
+        if is_credited {
             let chain = &self.parts.chain.name;
             tracing::info!(chain, deposit = public_id, usd = %value, "credited");
             self.parts.metrics.count_deposit(chain, value);
@@ -234,10 +245,11 @@ impl State {
         ours: &Ours,
     ) -> Result<(), Trouble> {
         let (chain_id, now, ours) = (self.chain_id(), self.now(), ours.clone());
+        let key = self.parts.tombstones.clone();
         self.write(move |conn| {
             transaction::write(conn, |conn| {
                 record::orphan(conn, &row, now)?;
-                record::record(conn, chain_id, &facts, &ours, now).map(drop)
+                record::record(conn, &key, chain_id, &facts, &ours, now).map(drop)
             })
         })
         .await?;

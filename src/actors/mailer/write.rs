@@ -5,15 +5,17 @@ use lettre::Message;
 use serde::de::DeserializeOwned;
 
 use crate::accounts::email_tokens::{self, Purpose};
+use crate::accounts::unsubscribe;
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
-use crate::db::{AnyConnection, DbError, accounts};
+use crate::db::{AnyConnection, DbError, accounts, credentials, policies};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
-use crate::domain::mail::MailKind;
+use crate::domain::mail::{MailKind, PolicyChanged};
+use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
 use crate::mail::Letterhead;
-use crate::mail::letter::Letter;
+use crate::mail::letter::{Letter, PolicyNotice};
 use crate::mail::message::compose;
 
 /// What a row comes to.
@@ -48,6 +50,7 @@ pub(super) fn draft(
         return Ok(Draft::Unwanted);
     }
     let link = Link { settings, row, now };
+    let mut recipient = row.recipient.clone();
     let token;
     let valid = settings.accounts.mail_link;
     let letter = match kind {
@@ -76,11 +79,26 @@ pub(super) fn draft(
         MailKind::LowBalance => params(row).map(Letter::LowBalance),
         MailKind::KeyPaused => params(row).map(Letter::KeyPaused),
         MailKind::AccountClosing => params(row).map(Letter::AccountClosing),
+        MailKind::StandingChanged => params(row).map(Letter::StandingChanged),
+        MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
+        MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
+        MailKind::PolicyChanged => {
+            // It may have waited for hours: it goes to where its account is now.
+            let Some(email) = reader(conn, account_id)? else { return Ok(Draft::Unwanted) };
+            recipient = email;
+            policy_notice(conn, row)?.map(Letter::PolicyChanged)
+        }
     };
     let Some(letter) = letter else {
         return Ok(Draft::Hopeless("its parameters cannot be read"));
     };
-    Ok(match compose(head, &letter, &row.recipient, &row.message_id, now) {
+    let unsubscribe = match account_id {
+        _ if kind.is_essential() => None,
+        Some(id) => Some(link.unsubscribe(conn, head, id)?),
+        None => return Ok(Draft::Hopeless("it could not be unsubscribed from")),
+    };
+    let marks = (row.message_id.as_str(), unsubscribe.as_deref());
+    Ok(match compose(head, &letter, &recipient, marks, now) {
         Ok(message) => Draft::Message(Box::new(message)),
         Err(error) => {
             tracing::error!(error = %error, "a mail cannot be put together");
@@ -106,6 +124,35 @@ impl Link<'_> {
         let (email, lifetime) = (self.row.recipient.as_str(), self.settings.accounts.mail_link);
         email_tokens::issue(conn, purpose, (account_id, email), lifetime, self.now)
     }
+
+    /// The page that turns notices off.
+    fn unsubscribe(
+        &self,
+        conn: &mut AnyConnection,
+        head: &Letterhead,
+        account_id: AccountId,
+    ) -> Result<String, DbError> {
+        let lifetime = self.settings.mail.unsubscribe;
+        let token = unsubscribe::issue(conn, account_id, lifetime, self.now)?;
+        Ok(head.page(&format!("/unsubscribe?token={}", token.reveal())))
+    }
+}
+
+/// Where an account reads its mail, unless it is gone or about to go.
+fn reader(conn: &mut AnyConnection, id: Option<AccountId>) -> Result<Option<String>, DbError> {
+    let Some(id) = id else { return Ok(None) };
+    let known = credentials::get(conn, id)?.filter(|known| known.closing_at.is_none());
+    Ok(known.map(|known| known.email))
+}
+
+fn policy_notice(
+    conn: &mut AnyConnection,
+    row: &OutboxRow,
+) -> Result<Option<PolicyNotice>, DbError> {
+    let Some(PolicyChanged { policy, number }) = params(row) else { return Ok(None) };
+    let version = PolicyVersion { kind: policy, number };
+    let found = policies::get(conn, version)?;
+    Ok(found.map(|row| PolicyNotice { version, in_force: row.in_force(), words: row.words }))
 }
 
 fn params<T: DeserializeOwned>(row: &OutboxRow) -> Option<T> {

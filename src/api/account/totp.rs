@@ -12,6 +12,20 @@ use super::super::refusal::Error;
 use super::super::values::secret_text;
 use crate::domain::unprintable::unprintable;
 
+/// The password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Password {
+    /// The account's password.
+    #[serde(deserialize_with = "secret_text")]
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+impl Body for Password {
+    const FIELDS: &'static str = "password (text)";
+}
+
 /// A code.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -67,9 +81,12 @@ pub(in crate::api) struct RecoveryCodes {
 /// Nothing is asked for before `PUT` was called with a code of it. Asking again makes a new key.
 #[utoipa::path(
     post, path = "/api/v1/account/totp", operation_id = "set_up_totp", tag = "account",
+    request_body = Password,
     responses(
         (status = 201, body = Setup, description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, thirty seconds)."),
+        (status = 403, body = Error, description = "`wrong_password`."),
         (status = 409, body = Error, description = "`totp_enabled`: there is a second factor."),
+        (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
 pub(in crate::api) async fn create(
@@ -78,8 +95,9 @@ pub(in crate::api) async fn create(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?;
-        let setup = call.api.parts.people.set_up_totp(session).await?;
+        let session = call.principal.session()?.clone();
+        let Password { password } = call.body().await?;
+        let setup = call.api.parts.people.set_up_totp(&session, password).await?;
         Answer::created(&Setup { secret: setup.secret, uri: setup.uri })
     })
     .await

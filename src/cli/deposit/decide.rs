@@ -57,12 +57,12 @@ pub(in crate::cli) struct RejectArgs {
 }
 
 pub(super) fn review(args: &ReviewArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
-    let now = desk.clock.now();
+    let (key, now) = (desk.tombstones()?, desk.clock.now());
     decide(
         desk,
         &args.deposit,
         "only a deposit that is held for review can be approved",
-        |conn, row| review::approve(conn, row, args.value, &args.reason, now),
+        |conn, row| review::approve(conn, &key, row, args.value, &args.reason, now),
     )?;
     let row = wanted(desk, &args.deposit)?;
     let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
@@ -76,10 +76,10 @@ pub(super) fn attribute(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let account = wanted_account(desk, &args.account)?;
-    let (account_id, now) = (account.account_id(), desk.clock.now());
+    let (key, account_id, now) = (desk.tombstones()?, account.account_id(), desk.clock.now());
     let rule = "only a deposit of an unproven payer, or to the address of an erased account, can be attributed";
     decide(desk, &args.deposit, rule, |conn, row| {
-        review::attribute(conn, row, account_id, &args.reason, now)
+        review::attribute(conn, &key, row, account_id, &args.reason, now)
     })?;
     let said = format!(
         "{} is {}'s; the server credits it once it is final",

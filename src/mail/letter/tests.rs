@@ -1,6 +1,7 @@
 //! Promises of the texts: nothing of a user's becomes markup, a header or a link, and nothing is loaded.
 
 use super::*;
+use crate::domain::policy::PolicyKind;
 use crate::domain::secret_token::TokenKind;
 use crate::mail::message::{ComposeError, compose};
 
@@ -12,6 +13,14 @@ fn head() -> Letterhead {
         site_name: "Light & Power".to_owned(),
         base_url: "https://example.org".to_owned(),
         support_email: Some("help@example.org".to_owned()),
+    }
+}
+
+fn policy(words: &str) -> PolicyNotice {
+    PolicyNotice {
+        version: PolicyVersion { kind: PolicyKind::Privacy, number: 3 },
+        in_force: UtcDay::parse("2026-12-31").unwrap(),
+        words: words.to_owned(),
     }
 }
 
@@ -31,6 +40,13 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
         Letter::KeyPaused(paused(BudgetPeriod::Month)),
         Letter::KeyPaused(paused(BudgetPeriod::Total)),
         Letter::AccountClosing(AccountClosing { erased_at: 1_795_000_000_000 }),
+        Letter::StandingChanged(StandingChanged { is_suspended: true }),
+        Letter::StandingChanged(StandingChanged { is_suspended: false }),
+        Letter::KeysLeaked(KeysLeaked { key_names: vec!["ci".to_owned()] }),
+        Letter::KeysLeaked(KeysLeaked { key_names: vec!["ci".to_owned(), "laptop".to_owned()] }),
+        Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: Some(usd()) }),
+        Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: None }),
+        Letter::PolicyChanged(policy("Logs are kept for 30 days.\n\n\n\nThey were kept for 90.")),
     ]
 }
 
@@ -38,7 +54,7 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
 fn every_mail_has_both_forms_and_leads_nowhere_but_home() {
     let token = SecretToken::random(TokenKind::Mail).unwrap();
     for letter in letters(&token) {
-        let written = letter.write(&head()).unwrap();
+        let written = letter.write(&head(), None).unwrap();
         let (plain, html) = (&written.plain, &written.html);
         assert!(!written.subject.trim().is_empty() && !written.subject.contains("{{"), "{plain}");
         assert!(plain.contains("Light & Power\nhttps://example.org\nhelp@example.org"), "{plain}");
@@ -54,6 +70,7 @@ fn every_mail_has_both_forms_and_leads_nowhere_but_home() {
                 || to == "mailto:help@example.org";
             assert!(is_home, "{to}");
         }
+        assert!(!written.subject.contains('\n'), "{}", written.subject);
         // Each paragraph is in both.
         let paragraphs = plain.split("\n\n").count();
         assert_eq!(html.matches("<p>").count(), paragraphs, "{plain}\n{html}");
@@ -69,7 +86,7 @@ fn a_link_carries_its_token_and_says_how_long_it_works() {
         (Letter::ChangeEmail(&token, Duration::from_secs(330)), "/email/confirm", "for 5 minutes"),
     ];
     for (letter, path, valid) in cases {
-        let written = letter.write(&head()).unwrap();
+        let written = letter.write(&head(), None).unwrap();
         let link = format!("https://example.org{path}?token={}", token.reveal());
         assert!(written.plain.contains(&format!("\n\n{link}\n\n")), "{}", written.plain);
         assert!(written.html.contains(&format!("<a href=\"{link}\">")), "{}", written.html);
@@ -83,7 +100,7 @@ fn a_keys_name_is_neither_markup_nor_a_link_nor_a_header() {
         "https://evil.example/\"><img src=x>\n\nhttps://evil.example\r\nBcc: b@evil.example";
     let key_name = hostile.to_owned();
     let paused = KeyPaused { key_name, period: BudgetPeriod::Total, budget_usd: "1".to_owned() };
-    let written = Letter::KeyPaused(paused).write(&head()).unwrap();
+    let written = Letter::KeyPaused(paused).write(&head(), None).unwrap();
     assert!(!written.html.contains("<img"), "{}", written.html);
     assert!(!written.html.contains("href=\"https://evil"), "{}", written.html);
     assert!(!written.subject.contains("evil"), "{}", written.subject);
@@ -94,7 +111,8 @@ fn headers_take_no_lines_from_anywhere() {
     let mut head = head();
     head.from.name = Some("Süß, \"Ltd\" <b@evil.example>, c@evil.example".to_owned());
     let now = UnixMillis::from_millis(1_795_000_000_000);
-    let message = compose(&head, &Letter::EmailChanged, "a@example.org", "msg_1", now).unwrap();
+    let message =
+        compose(&head, &Letter::EmailChanged, "a@example.org", ("msg_1", None), now).unwrap();
     let text = String::from_utf8(message.formatted()).unwrap();
     let (headers, _) = text.split_once("\r\n\r\n").unwrap();
     assert!(headers.is_ascii() && !headers.contains("@evil"), "{headers}");
@@ -105,7 +123,49 @@ fn headers_take_no_lines_from_anywhere() {
     assert!(headers.contains("Auto-Submitted: auto-generated"), "{headers}");
     assert!(headers.contains("multipart/alternative"), "{headers}");
     for recipient in ["a@example.org\r\nBcc: b@evil.example", "a@b.c, d@e.f", "", "a"] {
-        let refused = compose(&head, &Letter::EmailChanged, recipient, "msg_1", now);
+        let refused = compose(&head, &Letter::EmailChanged, recipient, ("msg_1", None), now);
         assert!(matches!(refused, Err(ComposeError::Recipient)), "{recipient}");
+    }
+}
+
+#[test]
+fn p16_a_notice_says_when_and_what_changes_in_the_operators_words() {
+    let hostile = "More than 3 < 5 days.\n\n<script>alert(1)</script>\n\nhttps://evil.example";
+    let written = Letter::PolicyChanged(policy(hostile)).write(&head(), None).unwrap();
+    assert_eq!(written.subject, "The privacy policy of Light & Power: a change on 2026-12-31");
+    assert!(written.plain.contains("\n\nMore than 3 < 5 days.\n\n"), "{}", written.plain);
+    assert!(written.plain.contains("\n\nhttps://example.org/privacy/versions/3\n\n"));
+    assert!(!written.html.contains("<script") && !written.html.contains("href=\"https://evil"));
+}
+
+/// The lines of the headers, unfolded.
+fn headers_of(base_url: &str, unsubscribe: Option<&str>) -> Vec<String> {
+    let mut head = head();
+    head.base_url = base_url.to_owned();
+    let low = LowBalance { balance_usd: "1".to_owned(), threshold_usd: "2".to_owned() };
+    let (letter, now) = (Letter::LowBalance(low), UnixMillis::from_millis(1_795_000_000_000));
+    let message =
+        compose(&head, &letter, "a@example.org", ("msg_1", unsubscribe), now).unwrap().formatted();
+    let text = String::from_utf8(message).unwrap();
+    let (headers, _) = text.split_once("\r\n\r\n").unwrap();
+    headers.replace("\r\n ", " ").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn p15_a_link_that_turns_mail_off_is_named_in_the_headers_whole_and_alone() {
+    let link = format!("https://example.org/unsubscribe?token=mail_{}", "a".repeat(52));
+    let headers = headers_of("https://example.org", Some(&link));
+    assert!(headers.contains(&format!("List-Unsubscribe: <{link}>")), "{headers:#?}");
+    let post = "List-Unsubscribe-Post: List-Unsubscribe=One-Click";
+    assert!(headers.iter().any(|line| line == post), "{headers:#?}");
+    let is_named = |headers: &[String]| headers.iter().any(|line| line.starts_with("List-Unsub"));
+    assert!(!is_named(&headers_of("https://example.org", None)));
+    // Without https nothing may be posted unseen.
+    let link = "http://127.0.0.1:8080/unsubscribe?token=mail_a";
+    let headers = headers_of("http://127.0.0.1:8080", Some(link));
+    assert!(headers.contains(&format!("List-Unsubscribe: <{link}>")), "{headers:#?}");
+    assert!(!headers.iter().any(|line| line.starts_with("List-Unsubscribe-Post")));
+    for link in ["https://a\r\nBcc: b@evil.example", "https://a> <https://b", "https://\u{e4}"] {
+        assert!(!is_named(&headers_of("https://example.org", Some(link))), "{link}");
     }
 }

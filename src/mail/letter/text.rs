@@ -46,4 +46,26 @@ pub(super) enum Text<'a> {
     },
     #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
     AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
+    #[template(path = "mail_policy_changed.txt", whitespace = "preserve")]
+    PolicyChanged {
+        head: &'a Letterhead,
+        name: &'a str,
+        in_force: &'a str,
+        words: &'a str,
+        link: &'a str,
+        closing: &'a str,
+    },
+    #[template(path = "mail_standing_changed.txt", whitespace = "preserve")]
+    StandingChanged { head: &'a Letterhead, is_suspended: bool, link: &'a str },
+    #[template(path = "mail_keys_leaked.txt", whitespace = "preserve")]
+    KeysLeaked { head: &'a Letterhead, key_names: &'a [String], link: &'a str },
+    #[template(path = "mail_unusual_spending.txt", whitespace = "preserve")]
+    UnusualSpending {
+        head: &'a Letterhead,
+        spent_usd: &'a str,
+        /// Empty if there was none.
+        busiest_usd: &'a str,
+        link: &'a str,
+        reset: &'a str,
+    },
 }

@@ -74,11 +74,12 @@ pub(in crate::site) async fn begin(
 ) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
-        visit.form().await?;
-        match visit.site.people().set_up_totp(&session).await {
+        let form = visit.form().await?;
+        let password = SecretString::from(form.text("password"));
+        match visit.site.people().set_up_totp(&session, password).await {
             // There is one already: the page says so.
             Ok(_) | Err(PeopleError::TotpEnabled) => visit.see_other("/account/totp", None),
-            Err(error) => Err(error.into()),
+            Err(error) => again(visit, &session, error).await,
         }
     })
     .await

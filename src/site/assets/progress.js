@@ -24,7 +24,7 @@ export function confirmationsText({ seen, needed }) {
   return `${seen}/${needed} confirmations`;
 }
 
-/** What was found in a claimed transaction, to notice when that changes. */
+/** What was found in a claimed transaction, to notice when that changes. The page writes it the same way. */
 export function foundIn(document) {
   return (document.deposits ?? []).map((deposit) => `${deposit.id} ${deposit.state}`).join(", ");
 }
@@ -61,7 +61,8 @@ export function show(element, document) {
 /** Watches what one part of the page is about. */
 export function watch(window, element) {
   const source = new window.EventSource(element.dataset.progress);
-  let found = null;
+  // What the page was made with. By the first event something may have been found already.
+  const found = element.dataset.found ?? "";
   const receive = (event) => {
     let document;
     try {
@@ -70,14 +71,11 @@ export function watch(window, element) {
       return;
     }
     if (typeof document?.state !== "string") return;
-    const now = foundIn(document);
-    if (found !== null && now !== found) {
-      // Other deposits than the page was made with.
+    if (foundIn(document) !== found) {
       source.close();
       window.location.reload();
       return;
     }
-    found = now;
     show(element, document);
     // The server names the last one so; asked again, it would refuse.
     if (event.lastEventId === LAST || SETTLED.includes(document.state)) source.close();

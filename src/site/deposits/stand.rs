@@ -27,6 +27,8 @@ pub(in crate::site) struct Stand {
     pub(in crate::site) needed: i64,
     /// Whether it can be expected to change by itself.
     pub(in crate::site) is_waiting: bool,
+    /// What was found in a claimed transaction, as the script writes it: it notices when there is more.
+    pub(in crate::site) found: String,
     /// The wallet that somebody has to prove.
     pub(in crate::site) to_prove: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Stand {
             seen,
             needed: needed.max(1),
             is_waiting: state.is_none_or(|state| !settled.contains(&state)),
+            found: String::new(),
             to_prove: deposit.next_step.as_ref().map(|step| step.address.clone()),
         }
     }
@@ -93,6 +96,7 @@ impl Stand {
             seen: 0,
             needed: 1,
             is_waiting,
+            found: found_in(claim),
             to_prove: None,
         }
     }
@@ -123,6 +127,12 @@ pub(super) fn facts_of_deposit(deposit: &Deposit) -> Vec<Fact> {
 pub(super) fn facts_of_claim(claim: &Claim) -> Vec<Fact> {
     let facts = [("Chain", claim.chain.clone()), ("Transaction", claim.tx_hash.clone())];
     facts.into_iter().map(|(name, text)| Fact { name, text }).collect()
+}
+
+/// The deposits of a claim in one line.
+fn found_in(claim: &Claim) -> String {
+    let found = claim.deposits.iter().flatten();
+    found.map(|one| format!("{} {}", one.id, one.state)).collect::<Vec<_>>().join(", ")
 }
 
 /// A chain's name for people.

@@ -340,7 +340,7 @@ fn what_is_not_asked_properly_is_refused_and_repetitions_are_one_claim() {
 }
 
 #[test]
-fn claims_are_limited_even_if_they_come_at_once() {
+fn p7_claims_are_limited_even_if_they_come_at_once() {
     let limited = |open: u32, hour: u32| {
         Shop::open_with(
             |builder| {

@@ -18,7 +18,7 @@ use crate::support::deposits::{Shop, USDC};
 use crate::support::wait::eventually;
 
 /// `m/44'/60'/0'` of the mnemonic that every test chain knows, `test test … junk`.
-const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
+pub(super) const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
 
 const DOLLAR: i64 = 1_000_000_000;
 const HERE: i64 = CHAIN_ID.cast_signed();
@@ -171,7 +171,7 @@ fn with_addresses() -> Shop {
     Shop::open_with(|builder| builder.set("deposits.account_xpub", format!("\"{XPUB}\"")), "")
 }
 
-fn address_of(shop: &Shop, account: &Account) -> Address {
+pub(super) fn address_of(shop: &Shop, account: &Account) -> Address {
     let (key, now) = (Xpub::parse(XPUB).unwrap(), shop.app.clock.now());
     shop.app.db(|conn| addresses::of_account(conn, &key, account.id, now).unwrap()).0.into()
 }

@@ -44,7 +44,7 @@ fn every_column_is_there_and_exact() {
         row.price_round = Some("42".to_owned());
         row.price_answer = Some("200000000000".to_owned());
     });
-    assert!(sluice::deposits::credit::credit(&mut desk.conn, &row, NOON).unwrap());
+    assert!(sluice::deposits::credit::credit(&mut desk.conn, &Desk::key(), &row, NOON).unwrap());
     desk.ok(&["refund", "dep_1", "--amount", "1.5", "--reason", "asked for it"]);
     desk.ok(&["refund", "dep_1", "--tx", &format!("0x{}", "fe".repeat(32))]);
     let all = export(&desk, &[]);

@@ -1,5 +1,7 @@
 //! A real mail server, and the faults that mail servers have.
 
+mod notices;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;

@@ -65,7 +65,7 @@ fn an_account_that_an_operator_has_opened_gets_its_first_password_by_a_link() {
 }
 
 #[test]
-fn a_link_unlocks_what_guessing_has_locked() {
+fn p7_a_link_unlocks_what_guessing_has_locked() {
     let app = Builder::new()
         .upstream("primary", Upstream::nowhere())
         .set("accounts.failed_logins_max", 3)

@@ -28,7 +28,12 @@ fn with_both(app: &TestApp, person: &Person, method: &str, path: &str, code: &st
 fn a_second_factor_is_asked_for_once_a_code_of_it_was_shown() {
     let app = app();
     let person = app.person();
-    let setup = app.by(&person.token, "POST", PATH).json();
+    let set_up =
+        |password: &str| app.by_with(&person.token, "POST", PATH, &json!({ "password": password }));
+    set_up("wrong password").expect_refusal(403, "wrong_password");
+    app.by_with(&person.token, "PUT", PATH, &json!({ "code": "123456" }))
+        .expect_refusal(409, "totp_missing");
+    let setup = set_up(PASSWORD).json();
     let (secret, uri) = (setup["secret"].as_str().unwrap(), setup["uri"].as_str().unwrap());
     assert_eq!(secret.len(), 32, "160 bits in base 32");
     let address = person.email.replace('@', "%40");
@@ -39,7 +44,7 @@ fn a_second_factor_is_asked_for_once_a_code_of_it_was_shown() {
         enable(wrong).expect_refusal(401, "wrong_code");
     }
     // Asking again makes a new key, and the old one is worth nothing.
-    let second = app.by(&person.token, "POST", PATH).json();
+    let second = set_up(PASSWORD).json();
     let second = second["secret"].as_str().unwrap();
     assert_ne!(secret, second);
     let code = app.code_now(&authenticator(second));
@@ -47,7 +52,7 @@ fn a_second_factor_is_asked_for_once_a_code_of_it_was_shown() {
     assert_eq!(enabled.status, 200, "{}", enabled.text());
     assert_eq!(enabled.json()["recovery_codes"].as_array().unwrap().len(), 10);
     enable(&code).expect_refusal(409, "totp_enabled");
-    app.by(&person.token, "POST", PATH).expect_refusal(409, "totp_enabled");
+    set_up(PASSWORD).expect_refusal(409, "totp_enabled");
     app.log_in(&person.email, PASSWORD).expect_refusal(401, "code_required");
     app.log_in(&person.email, "wrong password").expect_refusal(401, "wrong_credentials");
     let account = app.by(&person.token, "GET", "/api/v1/account").json();
@@ -140,7 +145,7 @@ fn the_second_factor_goes_with_both_factors_only() {
 }
 
 #[test]
-fn wrong_codes_count_like_wrong_passwords() {
+fn p7_wrong_codes_count_like_wrong_passwords() {
     let app = Builder::new()
         .upstream("primary", Upstream::nowhere())
         .set("accounts.failed_logins_max", 3)

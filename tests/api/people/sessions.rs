@@ -162,7 +162,7 @@ fn an_api_key_does_nothing_that_only_a_person_may_do() {
         ("DELETE", &format!("{PATH}/{session}"), None),
         ("PUT", "/api/v1/account/password", Some(json!({ "password": "x", "new_password": "y" }))),
         ("POST", "/api/v1/account/email", Some(json!({ "email": "a@b.org", "password": "x" }))),
-        ("POST", "/api/v1/account/totp", None),
+        ("POST", "/api/v1/account/totp", Some(json!({ "password": "x" }))),
         ("PUT", "/api/v1/account/totp", Some(json!({ "code": "123456" }))),
         ("DELETE", "/api/v1/account/totp", Some(both.clone())),
         ("POST", "/api/v1/account/recovery-codes", Some(both)),
@@ -196,7 +196,8 @@ fn assert_standing(app: &TestApp, person: &Person, look: u16, code: &str) {
     assert_eq!(status("GET", "/api/v1/deposits", None), look);
     let wish = json!({ "low_balance_usd": null, "wants_notices": true });
     assert_eq!(status("PUT", "/api/v1/preferences", Some(wish)), 403);
-    assert_eq!(status("POST", "/api/v1/account/totp", None), 403);
+    let password = json!({ "password": PASSWORD });
+    assert_eq!(status("POST", "/api/v1/account/totp", Some(password)), 403);
     let change = json!({ "password": PASSWORD, "new_password": "another one" });
     assert_eq!(status("PUT", "/api/v1/account/password", Some(change)), 403);
     let claim = json!({ "chain": "base", "tx_hash": "0x" });

@@ -97,7 +97,9 @@ fn p2_neither_a_password_nor_anything_else_that_opens_an_account_is_stored_or_lo
     let second = log_in(FIRST, "").session();
     let change = json!({ "password": FIRST, "new_password": SECOND });
     stage.ask(&by(&second, "PUT", "/api/v1/account/password").json(&change)).expect_done();
-    let setup = stage.ask(&by(&second, "POST", "/api/v1/account/totp")).json();
+    let password = json!({ "password": SECOND });
+    let setup = by(&second, "POST", "/api/v1/account/totp").json(&password);
+    let setup = stage.ask(&setup).json();
     let secret = setup["secret"].as_str().unwrap().to_owned();
     stage.post("/api/v1/password-resets", &json!({ "email": EMAIL }));
     let reset = stage.mailed(2).remove(1);

@@ -1,4 +1,4 @@
-//! How often something may be tried, by account and by client.
+//! P7: how often something may be tried, by account and by client.
 
 use serde_json::json;
 use sluice::accounts::email_tokens::Purpose;
@@ -34,7 +34,7 @@ fn p7_after_some_wrong_passwords_the_right_one_is_not_looked_at() {
 }
 
 #[test]
-fn a_success_starts_the_count_anew() {
+fn p7_a_success_starts_the_count_anew() {
     let app = app_with("accounts.failed_logins_max", 3);
     let person = app.person();
     for _ in 0..2 {
@@ -46,7 +46,7 @@ fn a_success_starts_the_count_anew() {
 }
 
 #[test]
-fn guesses_at_once_are_counted_like_guesses_in_turn() {
+fn p7_guesses_at_once_are_counted_like_guesses_in_turn() {
     let app = app_with("accounts.failed_logins_max", 3);
     let person = app.person();
     let mut statuses = std::thread::scope(|scope| {
@@ -60,7 +60,7 @@ fn guesses_at_once_are_counted_like_guesses_in_turn() {
 }
 
 #[test]
-fn whoever_holds_a_session_cannot_guess_the_password_either() {
+fn p7_whoever_holds_a_session_cannot_guess_the_password_either() {
     let app = app_with("accounts.failed_logins_max", 3);
     let person = app.person();
     let body = json!({ "password": "wrong password", "new_password": "another password" });

@@ -86,11 +86,11 @@ fn tables(conn: &mut AnyConnection) -> Vec<(String, String)> {
     let names = names.into_iter().map(|Row { row }| row);
     let names: Vec<String> = names.chain(["pg_catalog.pg_statistic".to_owned()]).collect();
     assert!(names.len() > 20, "{names:?}");
-    let mut read = |name: String| {
+    let read = |name: String| {
         let sql = format!("SELECT t::text AS row FROM {name} t");
         let rows = diesel::sql_query(sql).load::<Row>(conn).unwrap();
         let rows: Vec<String> = rows.into_iter().map(|Row { row }| row).collect();
         (name, rows.join("\n"))
     };
-    names.into_iter().map(|name| read(name)).collect()
+    names.into_iter().map(read).collect()
 }

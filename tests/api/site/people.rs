@@ -60,7 +60,10 @@ fn a_second_factor_is_set_up_shown_once_and_turned_off() {
     let person = app.person();
     let mut browser = browser(&app, &person);
     let begin = browser.form("/account/totp", "/account/totp/key");
-    assert_eq!(browser.send(&begin).status, 303);
+    let refused = browser.send(&begin.clone().with("password", "wrong password"));
+    assert_eq!(refused.status, 403);
+    assert!(!refused.text().contains("id=\"secret\""));
+    assert_eq!(browser.send(&begin.with("password", PASSWORD)).status, 303);
     let page = browser.get("/account/totp").text();
     assert!(page.contains("<svg class=\"qr\""), "{page}");
     let secret = page.split("id=\"secret\">").nth(1).unwrap().split('<').next().unwrap();

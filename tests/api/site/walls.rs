@@ -153,6 +153,35 @@ fn no_form_can_be_sent_by_another_site() {
 }
 
 #[test]
+fn the_one_form_that_anybody_may_send_counts_for_its_link_and_for_nothing_else() {
+    let app = app();
+    let (sender, other) = (app.person(), app.person());
+    let now = app.clock.now();
+    let token = app.db(|conn| {
+        let day = std::time::Duration::from_hours(24);
+        sluice::accounts::unsubscribe::issue(conn, other.id, day, now).unwrap()
+    });
+    let page = format!("/unsubscribe?token={}", token.reveal());
+    // Whoever is logged in, and whatever site has them send it.
+    let mut browser = Browser::with_session(&app, &app.session_of(sender.id));
+    let text = browser.get(&page).text();
+    let without_word: Vec<Form> = forms(&text)
+        .into_iter()
+        .filter(|form| !form.fields.iter().any(|(name, _)| name == "csrf"))
+        .filter(|form| form.method == "post")
+        .collect();
+    let [form] = without_word.as_slice() else { panic!("{without_word:#?}") };
+    assert_eq!(form.action, page);
+    let request = Request::form(&form.action, "List-Unsubscribe=One-Click")
+        .header("origin", "https://evil.example")
+        .header("sec-fetch-site", "cross-site");
+    assert_eq!(browser.ask(request).status, 200);
+    let wants =
+        |token: &str| app.by(token, "GET", "/api/v1/preferences").json()["wants_notices"].clone();
+    assert_eq!((wants(&sender.token), wants(&other.token)), (true.into(), false.into()));
+}
+
+#[test]
 fn a_form_that_is_none_is_refused_in_words() {
     let app = app();
     let mut browser = Browser::new(&app);

@@ -20,6 +20,7 @@ use sluice::domain::clock::{Clock, UnixMillis};
 use sluice::domain::ids::AccountId;
 use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
+use sluice::domain::tombstone::TombstoneKey;
 use sluice::ledger::{self, Command, EntryKind, Outcome};
 use tempfile::TempDir;
 
@@ -144,7 +145,13 @@ impl Builder {
     pub(crate) fn toml(&self) -> String {
         let url = &self.database.as_ref().unwrap().url;
         let keys = self.keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        // SQLite has a file of its own for it.
+        let has_secret =
+            self.keys.iter().any(|(key, _)| key.starts_with("privacy.tombstone_secret"));
+        let secret = (url.starts_with("postgres") && !has_secret)
+            .then(|| format!("privacy.tombstone_secret = \"{TOMBSTONE_SECRET}\"\n"));
         let all: Vec<String> = std::iter::once(format!("database.url = \"{url}\"\n"))
+            .chain(secret)
             .chain(keys)
             .chain(self.upstreams.clone())
             .collect();
@@ -443,6 +450,14 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
         key: issued.key.reveal().to_owned(),
         key_id: issued.row.public_id,
     }
+}
+
+/// The secret of tombstones wherever a test writes one down.
+pub(crate) const TOMBSTONE_SECRET: &str = "the-secret-of-tombstones-in-tests";
+
+/// What the server hashes with that was started with these settings.
+pub(crate) fn tombstones(conn: &mut AnyConnection, settings: &Settings) -> TombstoneKey {
+    accounts::tombstones::unlock(conn, &settings.privacy).unwrap()
 }
 
 /// Adds nano-dollars to an account, or takes them.

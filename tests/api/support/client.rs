@@ -50,6 +50,12 @@ impl Request {
         Self { body: body.to_vec(), ..Self::new(method, path) }.header("content-type", kind)
     }
 
+    /// With a body of whatever type.
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// With a JSON body.
     pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = body.to_string().into_bytes();

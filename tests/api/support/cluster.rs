@@ -54,6 +54,11 @@ impl Cluster {
         format!("postgres://sluice:{password}@127.0.0.1:{port}/postgres?sslmode=disable")
     }
 
+    /// Everything that it has on the disk.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Stops it as `pg_ctl` does in that mode: "fast" breaks sessions off, "immediate" crashes.
     pub(crate) fn stop(&self, mode: &str) {
         self.run("pg_ctl", &["stop", "--wait", "--mode", mode, "--pgdata", &self.path("data")]);

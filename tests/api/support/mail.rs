@@ -84,6 +84,12 @@ impl MailServer {
         self.folder.path().join("certificate.pem")
     }
 
+    /// How many mails it has read to their end so far.
+    pub(crate) fn lines(&self) -> usize {
+        let text = std::fs::read_to_string(self.folder.path().join("journal")).unwrap_or_default();
+        text.lines().count()
+    }
+
     /// Everything that it has read to its end so far, whatever it answered.
     pub(crate) fn journal(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("journal")).unwrap_or_default();

@@ -104,7 +104,8 @@ impl TestApp {
 
     /// Sets up a second factor: the authenticator app, and the recovery codes.
     pub(crate) fn enable_totp(&self, person: &Person) -> (Totp, Vec<String>) {
-        let setup = self.by(&person.token, "POST", "/api/v1/account/totp");
+        let password = json!({ "password": PASSWORD });
+        let setup = self.by_with(&person.token, "POST", "/api/v1/account/totp", &password);
         assert_eq!(setup.status, 201, "{}", setup.text());
         let app = authenticator(setup.json()["secret"].as_str().unwrap());
         let code = json!({ "code": self.code_now(&app) });

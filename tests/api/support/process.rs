@@ -102,8 +102,18 @@ impl Process {
 
     /// Ends it with SIGKILL, wherever it is, and starts it again on the same database.
     pub(crate) fn kill_and_restart(&mut self, env: &[(&str, &str)]) {
+        self.kill_and_restart_after(env, || {});
+    }
+
+    /// The same with something done while it does not run.
+    pub(crate) fn kill_and_restart_after(
+        &mut self,
+        env: &[(&str, &str)],
+        meanwhile: impl FnOnce(),
+    ) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        meanwhile();
         self.child = launch(program(env), &self.config, self.folder.path(), &self.log);
         self.wait_to_listen();
     }

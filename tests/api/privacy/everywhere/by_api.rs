@@ -118,6 +118,8 @@ impl<'a> Person<'a> {
             }
         }
         crate::privacy::search::nothing(&faults);
+        let archive = self.must(200, "GET", "/api/v1/account/archive");
+        assert!(archive.body.starts_with(b"PK"), "a ZIP");
     }
 
     fn pay(&self) {
@@ -150,7 +152,8 @@ impl<'a> Person<'a> {
     /// The second factor, on and off.
     fn protect(&self) {
         let canaries = &self.stage.canaries;
-        let setup = self.must(201, "POST", "/api/v1/account/totp").json();
+        let proof = json!({ "password": self.password });
+        let setup = self.must_with(201, "POST", "/api/v1/account/totp", &proof).json();
         let secret = setup["secret"].as_str().unwrap();
         canaries.plant("the key of a second factor", secret);
         let code = json!({ "code": code_now(&authenticator(secret)) });

@@ -3,6 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use sluice::accounts::unsubscribe;
+use sluice::domain::clock::Clock;
+use sluice::domain::policy::PolicyKind;
+use sluice::policies::{Draft, publish};
 use sluice::site;
 
 use super::by_api::{code_now, converse};
@@ -22,6 +26,7 @@ pub(super) fn live(stage: &Stage) {
     person.spend();
     person.pay();
     person.look();
+    person.unsubscribe();
     person.change(&codes[2]);
     person.leave();
 }
@@ -107,7 +112,7 @@ impl<'a> Person<'a> {
     fn protect(&self) -> Vec<String> {
         let canaries = &self.stage.canaries;
         let page = "/account/totp";
-        self.sends_on(page, "/account/totp/key", &[]);
+        self.sends_on(page, "/account/totp/key", &[("password", &self.password)]);
         let secret = between(&self.page(page), "id=\"secret\">", "<").replace(' ', "");
         canaries.plant("the key of a second factor", &secret);
         let code = code_now(&authenticator(&secret));
@@ -192,6 +197,27 @@ impl<'a> Person<'a> {
         let home = self.page("/");
         let style = tags(&home).into_iter().find(|tag| tag.get("rel") == Some("stylesheet"));
         self.page(style.unwrap().get("href").unwrap());
+    }
+
+    /// Turns notices off as a mail program does, and looks at what was published.
+    fn unsubscribe(&self) {
+        let mut conn = self.stage.process.database.connect();
+        let known = sluice::db::credentials::of_email(&mut conn, &self.email).unwrap().unwrap();
+        let (day, now) = (std::time::Duration::from_hours(24), Clock::System.now());
+        let token = unsubscribe::issue(&mut conn, known.account_id(), day, now).unwrap();
+        self.stage.plant_token("a link that turns notices off", token.reveal());
+        let path = format!("/unsubscribe?token={}", token.reveal());
+        self.page(&path);
+        let done = self.ask(Request::form(&path, "List-Unsubscribe=One-Click".to_owned()));
+        assert_eq!(done.status, 200, "{}", done.text());
+        for kind in [PolicyKind::Privacy, PolicyKind::Terms] {
+            let body = site::policies::text(kind, &self.stage.settings).unwrap();
+            let words = "It begins.";
+            let (in_force, is_significant, notice_days) = (None, false, 30);
+            let draft = Draft { kind, words, body: &body, in_force, is_significant, notice_days };
+            publish(&mut conn, &draft, now).unwrap();
+            self.page(&format!("/{kind}/versions/1"));
+        }
     }
 
     fn change(&mut self, code: &str) {

@@ -1,0 +1,2 @@
+DROP TABLE deposit_tombstones;
+DROP TABLE secret_checks;

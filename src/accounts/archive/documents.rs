@@ -1,0 +1,212 @@
+//! An account's rows as JSON: every column but row numbers, hashes and secrets. Amounts are dollars as decimal text,
+//! moments RFC 3339 in UTC, bytes hexadecimal.
+
+use serde_json::{Value, json};
+
+use crate::db::accounts::AccountRow;
+use crate::db::api_keys::ApiKeyRow;
+use crate::db::archive::OtherColumns;
+use crate::db::books::ReservationRow;
+use crate::db::deposit_addresses::AddressRow;
+use crate::db::deposit_claims::ClaimRow;
+use crate::db::deposit_refunds::{AuditRow, RefundRow};
+use crate::db::deposits::DepositRow;
+use crate::db::outbox::OutboxRow;
+use crate::db::sessions::SessionRow;
+use crate::db::wallets::{ChallengeRow, EVERY_CHAIN, WalletRow};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::to_hex;
+use crate::domain::money::NanoUsd;
+
+pub(super) fn account(
+    row: &AccountRow,
+    other: &OtherColumns,
+    (has_password, codes_left): (bool, i64),
+) -> Value {
+    json!({
+        "id": row.public_id,
+        "email": row.email,
+        "status": row.status,
+        "available": usd(row.available_nanousd),
+        "reserved": usd(row.reserved_nanousd),
+        "created_at": moment(row.created_at),
+        "has_password": has_password,
+        "totp_enabled_at": other.totp_enabled_at.map(moment),
+        "totp_last_step": other.totp_last_step,
+        "recovery_codes_left": codes_left,
+        "preferences": {
+            "low_balance": other.low_balance_nanousd.map(usd),
+            "wants_notices": other.wants_notices,
+        },
+        "closing_at": other.closing_at.map(moment),
+        "closing_waives_balance": other.closing_waives_balance,
+    })
+}
+
+pub(super) fn session(row: &SessionRow) -> Value {
+    json!({
+        "id": row.public_id,
+        "created_at": moment(row.created_at),
+        "last_seen_at": moment(row.last_seen_at),
+        "expires_at": moment(row.expires_at),
+    })
+}
+
+pub(super) fn log_in(expires_at: i64) -> Value {
+    json!({ "expires_at": moment(expires_at) })
+}
+
+pub(super) fn link((purpose, email, created_at, expires_at): &(String, String, i64, i64)) -> Value {
+    json!({
+        "purpose": purpose,
+        "email": email,
+        "created_at": moment(*created_at),
+        "expires_at": moment(*expires_at),
+    })
+}
+
+pub(super) fn key(row: &ApiKeyRow) -> Value {
+    let (limits, spending) = (row.limits(), row.spending());
+    json!({
+        "id": row.public_id,
+        "name": row.name,
+        "created_at": moment(row.created_at),
+        "revoked_at": row.revoked_at.map(moment),
+        "last_used_at": row.last_used_at.map(moment),
+        "models": limits.models,
+        "monthly_budget": limits.monthly_budget.map(|amount| amount.to_string()),
+        "total_budget": limits.total_budget.map(|amount| amount.to_string()),
+        "requests_per_minute": limits.requests_per_minute,
+        "max_streams": limits.max_streams,
+        "expires_at": limits.expires_at.map(|at| at.to_string()),
+        "spent": spending.spent.to_string(),
+        "month_begins_at": spending.month.begin().to_string(),
+        "month_spent": spending.month_spent.to_string(),
+        "paused_until": spending.paused_until.map(|at| at.to_string()),
+    })
+}
+
+pub(super) fn running((row, key): &(ReservationRow, String)) -> Value {
+    // It is JSON of ours; where it does not read back, it is shown as it stands.
+    let record = serde_json::from_str(&row.record);
+    json!({
+        "id": row.id,
+        "key_id": key,
+        "held": usd(row.amount_nanousd),
+        "created_at": moment(row.created_at),
+        "record": record.unwrap_or_else(|_| Value::String(row.record.clone())),
+    })
+}
+
+pub(super) fn wallet(row: &WalletRow) -> Value {
+    json!({
+        "id": row.public_id,
+        "kind": row.kind,
+        "chain_id": (row.chain_id != EVERY_CHAIN.0).then_some(row.chain_id),
+        "address": to_hex(&row.address),
+        "proof_hash": row.proof_hash.as_deref().map(to_hex),
+        "proof_signature": row.proof_signature.as_deref().map(to_hex),
+        "proven_at": moment(row.proven_at),
+        "ended_at": row.ended_at.map(moment),
+        "end_reason": row.end_reason,
+    })
+}
+
+pub(super) fn challenge(row: &ChallengeRow) -> Value {
+    json!({
+        "nonce": row.nonce,
+        "chain_id": row.chain_id,
+        "address": to_hex(&row.address),
+        "issued_at": moment(row.issued_at),
+        "expires_at": moment(row.expires_at),
+        "used_at": row.used_at.map(moment),
+    })
+}
+
+pub(super) fn address(row: &AddressRow) -> Value {
+    json!({
+        "address": to_hex(&row.address),
+        "derivation_index": row.derivation_index,
+        "created_at": moment(row.created_at),
+    })
+}
+
+pub(super) fn deposit(row: &DepositRow) -> Value {
+    json!({
+        "id": row.public_id,
+        "chain_id": row.chain_id,
+        "tx_hash": to_hex(&row.tx_hash),
+        "ordinal": row.ordinal,
+        "token": row.token.as_deref().map(to_hex),
+        "payer": to_hex(&row.payer),
+        "payee": to_hex(&row.payee),
+        "raw_amount": row.raw_amount,
+        "block_number": row.block_number,
+        "block_hash": to_hex(&row.block_hash),
+        "block_time": moment(row.block_time),
+        "state": row.state,
+        "reason": row.reason,
+        "value": row.value_nanousd.map(usd),
+        "price_feed": row.price_feed.as_deref().map(to_hex),
+        "price_round": row.price_round,
+        "price_answer": row.price_answer,
+        "credit_number": row.credit_number,
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+pub(super) fn claim(row: &ClaimRow) -> Value {
+    json!({
+        "id": row.public_id,
+        "chain_id": row.chain_id,
+        "tx_hash": to_hex(&row.tx_hash),
+        "state": row.state,
+        "reason": row.reason,
+        "tries": row.tries,
+        "check_at": row.check_at.map(moment),
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+pub(super) fn refund((row, deposit): &(RefundRow, String)) -> Value {
+    json!({
+        "id": row.public_id,
+        "deposit_id": deposit,
+        "state": row.state,
+        "amount": usd(row.amount_nanousd),
+        "tx_hash": row.tx_hash.as_deref().map(to_hex),
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+pub(super) fn mail(row: &OutboxRow) -> Value {
+    json!({
+        "message_id": row.message_id,
+        "kind": row.kind,
+        "recipient": row.recipient,
+        "params": serde_json::from_str(&row.params).unwrap_or_else(|_| Value::String(row.params.clone())),
+        "tries": row.tries,
+        "due_at": moment(row.due_at),
+        "created_at": moment(row.created_at),
+    })
+}
+
+pub(super) fn decision(row: &AuditRow) -> Value {
+    json!({
+        "created_at": moment(row.created_at),
+        "action": row.action,
+        "subject": row.subject,
+        "detail": row.detail,
+    })
+}
+
+fn moment(millis: i64) -> String {
+    UnixMillis::from_millis(millis).to_string()
+}
+
+fn usd(nanos: i64) -> String {
+    NanoUsd::from_nanos(nanos).to_string()
+}

@@ -1,0 +1,172 @@
+//! The secret of tombstones: where it is read, how it is known again, and what an earlier version has left to hash
+//! with it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{Privacy, TombstoneSecret};
+use crate::db::deposit_refunds::{self, AuditRow};
+use crate::db::{AnyConnection, DbError, tombstones, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{NoRandomness, random_letters};
+use crate::domain::tombstone::{NotATombstoneKey, TombstoneKey};
+
+/// Characters of a secret that is made here, five bits each.
+const LETTERS: usize = 64;
+/// Marked deposits that are buried in one transaction.
+const BATCH: i64 = 100;
+
+/// Why the secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TombstoneError {
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// It is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// It is not one.
+    #[error("the secret of tombstones {0}")]
+    NotAKey(#[from] NotATombstoneKey),
+    /// Its file cannot be read or made.
+    #[error("the file {0} with the secret of tombstones cannot be read or made")]
+    File(PathBuf, #[source] io::Error),
+    /// The file that was there once is gone.
+    #[error(
+        "the file {0} is gone, and with it the secret that the deposits of erased accounts are known by. Put it back; \
+         without it they could be credited again. If it is lost for good: `sluice deposit forget-tombstones`"
+    )]
+    Lost(PathBuf),
+    /// It is another one.
+    #[error(
+        "the secret of tombstones is not the one that the deposits of erased accounts were hashed with: with another one \
+         they could be credited again. Give the right one. If it is lost for good: `sluice deposit forget-tombstones`"
+    )]
+    Other,
+}
+
+impl From<diesel::result::Error> for TombstoneError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// The secret, held against what the database knows it by. The first one is known from then on.
+///
+/// # Errors
+/// [`TombstoneError`]; nothing may be credited then.
+pub fn unlock(
+    conn: &mut AnyConnection,
+    settings: &Privacy,
+) -> Result<TombstoneKey, TombstoneError> {
+    let key = match &settings.tombstones {
+        TombstoneSecret::Given(secret) => TombstoneKey::of(secret)?,
+        TombstoneSecret::Missing(reason) => return Err(TombstoneError::Missing(reason.clone())),
+        TombstoneSecret::Beside(path) => match read(path)? {
+            Some(secret) => TombstoneKey::of(&secret)?,
+            None if tombstones::are_any(conn)? => return Err(TombstoneError::Lost(path.clone())),
+            None => TombstoneKey::of(&make(path)?)?,
+        },
+    };
+    if is_known(conn, &key)? {
+        return Ok(key);
+    }
+    // Where nothing was hashed so far, a file may be made anew. Nodes that share a database might not notice.
+    let is_file = matches!(settings.tombstones, TombstoneSecret::Beside(_));
+    transaction::write(conn, |conn| {
+        let may_be_new = match tombstones::check_value(conn)? {
+            None => true,
+            Some(known) if known == key.check_value() => return Ok(()),
+            Some(_) => is_file,
+        };
+        if !may_be_new || tombstones::are_any(conn)? {
+            return Err(TombstoneError::Other);
+        }
+        Ok(tombstones::know(conn, &key)?)
+    })?;
+    Ok(key)
+}
+
+fn is_known(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<bool, DbError> {
+    Ok(tombstones::check_value(conn)?.as_deref() == Some(&key.check_value()[..]))
+}
+
+/// Buries what an earlier version has only marked as erased; how many deposits that were. May be broken off and
+/// repeated at any time.
+///
+/// # Errors
+/// [`DbError`].
+pub fn bury_marked(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<usize, DbError> {
+    let mut buried = 0_usize;
+    loop {
+        let count = transaction::write(conn, |conn| {
+            let rows = tombstones::marked(conn, BATCH)?;
+            tombstones::bury(conn, key, &rows)?;
+            tombstones::delete(conn, &rows)?;
+            Ok::<_, DbError>(rows.len())
+        })?;
+        if count == 0 {
+            return Ok(buried);
+        }
+        buried = buried.saturating_add(count);
+    }
+}
+
+/// Gives up what was hashed with a secret that is lost, and writes down that somebody did; how many tombstones that were.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget(conn: &mut AnyConnection, reason: &str, now: UnixMillis) -> Result<usize, DbError> {
+    transaction::write(conn, |conn| {
+        let count = tombstones::forget(conn)?;
+        let row = AuditRow {
+            created_at: now.as_millis(),
+            action: "tombstones_forgotten".to_owned(),
+            subject: "tombstones".to_owned(),
+            account_id: None,
+            detail: reason.to_owned(),
+        };
+        deposit_refunds::audit(conn, &row)?;
+        Ok(count)
+    })
+}
+
+fn read(path: &Path) -> Result<Option<SecretString>, TombstoneError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(SecretString::from(text.trim()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TombstoneError::File(path.to_owned(), error)),
+    }
+}
+
+/// Makes the file, whole or not at all. Whoever comes second reads what the first has written.
+fn make(path: &Path) -> Result<SecretString, TombstoneError> {
+    let secret = SecretString::from(random_letters::<LETTERS>()?);
+    let part = path.with_added_extension(random_letters::<8>()?);
+    let written = write(&part, &secret).and_then(|()| match std::fs::hard_link(&part, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    });
+    let tidied = std::fs::remove_file(&part);
+    let failed = |error| TombstoneError::File(path.to_owned(), error);
+    written.and(tidied).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(failed)?;
+    tracing::info!(
+        "made the secret of tombstones beside the database; keep a copy of it elsewhere"
+    );
+    Ok(read(path)?.unwrap_or(secret))
+}
+
+fn write(path: &Path, secret: &SecretString) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", secret.expose_secret())?;
+    file.sync_all()
+}

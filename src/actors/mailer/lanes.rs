@@ -1,0 +1,186 @@
+//! Two lanes out of the outbox: for what somebody waits for, and for what goes to everybody. They share the pace and the
+//! places, of which the second lane leaves some to the first.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::config::Mail;
+
+/// How often the mails that wait are counted at most.
+const COUNT: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Lane {
+    /// Whether it is the one for what goes to everybody.
+    pub(super) is_bulk: bool,
+    /// Held by who fills it: one at a time.
+    turn: Arc<Semaphore>,
+    /// Places of this lane.
+    own: Arc<Semaphore>,
+    /// Places of both.
+    shared: Arc<Semaphore>,
+    /// Mails that are begun in one go at most, since the pace counts them together.
+    at_once: usize,
+    taken: IntGauge,
+}
+
+/// Where one mail is being sent.
+pub(super) struct Place {
+    _own: OwnedSemaphorePermit,
+    _shared: OwnedSemaphorePermit,
+    taken: IntGauge,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.dec();
+    }
+}
+
+impl Lane {
+    /// `taken` shows how many places are.
+    pub(super) fn both(settings: &Mail, taken: &IntGauge) -> [Self; 2] {
+        let at_once = usize::try_from(settings.at_once).unwrap_or(usize::MAX);
+        let shared = Arc::new(Semaphore::new(at_once));
+        let lane = |is_bulk, own: usize, at_once| Self {
+            is_bulk,
+            turn: Arc::new(Semaphore::new(1)),
+            own: Arc::new(Semaphore::new(own)),
+            shared: Arc::clone(&shared),
+            at_once,
+            taken: taken.clone(),
+        };
+        // What goes to everybody never spends more than a second of the pace before somebody's own mail may go.
+        let in_a_second = usize::try_from(settings.per_minute / 60).unwrap_or(usize::MAX);
+        let bulk = at_once.saturating_sub(at_once.div_ceil(4)).max(1);
+        [lane(false, at_once, at_once), lane(true, bulk, bulk.min(in_a_second).max(1))]
+    }
+
+    /// The right to fill the lane, if nobody does.
+    pub(super) fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turn).try_acquire_owned().ok()
+    }
+
+    /// Waits for a place, and takes what others are free.
+    pub(super) async fn free(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        let first = (
+            Arc::clone(&self.own).acquire_owned().await,
+            Arc::clone(&self.shared).acquire_owned().await,
+        );
+        // They are never closed.
+        let (Ok(own), Ok(shared)) = first else { return places };
+        places.push(self.place(own, shared));
+        while places.len() < self.at_once {
+            let Ok(own) = Arc::clone(&self.own).try_acquire_owned() else { break };
+            let Ok(shared) = Arc::clone(&self.shared).try_acquire_owned() else { break };
+            places.push(self.place(own, shared));
+        }
+        places
+    }
+
+    fn place(&self, own: OwnedSemaphorePermit, shared: OwnedSemaphorePermit) -> Place {
+        self.taken.inc();
+        Place { _own: own, _shared: shared, taken: self.taken.clone() }
+    }
+}
+
+/// How fast mails may be begun.
+pub(super) struct Pace {
+    interval: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// When the next one may be.
+    next_at: Instant,
+    counted_at: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(per_minute: u32) -> Self {
+        let interval = Duration::from_mins(1) / per_minute.max(1);
+        let state = State { next_at: Instant::now(), counted_at: None };
+        Self { interval, state: Mutex::new(state) }
+    }
+
+    /// Waits until another mail may be begun.
+    pub(super) async fn wait(&self) {
+        loop {
+            let next_at = self.with(|state| state.next_at);
+            if next_at <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(next_at).await;
+        }
+    }
+
+    /// So many are begun.
+    pub(super) fn spend(&self, mails: usize) {
+        let span = self.interval.saturating_mul(u32::try_from(mails).unwrap_or(u32::MAX));
+        self.with(|state| state.next_at = state.next_at.max(Instant::now()) + span);
+    }
+
+    /// Whether those that wait have not been counted for a while. They are now.
+    pub(super) fn is_time_to_count(&self) -> bool {
+        self.with(|state| {
+            let now = Instant::now();
+            let is_time = state.counted_at.is_none_or(|counted_at| counted_at + COUNT <= now);
+            if is_time {
+                state.counted_at = Some(now);
+            }
+            is_time
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(at_once: u32, per_minute: u32) -> [Lane; 2] {
+        let env = vec![
+            ("SLUICE__MAIL__AT_ONCE".to_owned(), at_once.to_string()),
+            ("SLUICE__MAIL__PER_MINUTE".to_owned(), per_minute.to_string()),
+        ];
+        let sources = crate::config::Sources { file: None, env };
+        let settings = crate::config::load_for(&sources, crate::config::Purpose::Command).unwrap();
+        Lane::both(&settings.mail, &IntGauge::new("taken", "places").unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_goes_to_everybody_leaves_a_place_and_a_second_to_what_somebody_waits_for() {
+        let [urgent, bulk] = lanes(4, 60_000);
+        let taken = bulk.free().await;
+        assert_eq!(taken.len(), 3);
+        assert_eq!(urgent.free().await.len(), 1);
+        drop(taken);
+        assert_eq!(urgent.free().await.len(), 4);
+        let [_, slow] = lanes(16, 120);
+        assert_eq!(slow.free().await.len(), 2, "a second of the pace");
+        let [urgent, bulk] = lanes(1, 1);
+        assert_eq!(bulk.free().await.len(), 1);
+        assert_eq!(urgent.free().await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_pace_counts_every_mail() {
+        let pace = Pace::new(60_000);
+        let began = Instant::now();
+        for mails in [30, 10, 20] {
+            pace.wait().await;
+            pace.spend(mails);
+        }
+        pace.wait().await;
+        assert!(began.elapsed() >= Duration::from_millis(60), "{:?}", began.elapsed());
+    }
+}

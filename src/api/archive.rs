@@ -1,0 +1,81 @@
+//! `/api/v1/account/archive`: everything that is held on an account, as one file. One at a time for each account.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::Api;
+use super::answer::answer_whatever_standing;
+use super::download::{Source, send};
+use super::refusal::{Error, Refusal};
+use crate::accounts::archive::Archive;
+use crate::accounts::export::ExportError;
+use crate::db::AnyConnection;
+use crate::domain::ids::AccountId;
+
+/// Whose archives are being made on this node.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashSet<AccountId>>);
+
+/// An account's turn, until it is dropped.
+struct Turn {
+    turns: Arc<Turns>,
+    account_id: AccountId,
+}
+
+impl Turns {
+    fn take(self: &Arc<Self>, account_id: AccountId) -> Result<Turn, Refusal> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.insert(account_id) {
+            Ok(Turn { turns: Arc::clone(self), account_id })
+        } else {
+            Err(Refusal::ArchiveRunning)
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account_id);
+    }
+}
+
+/// An archive, and the turn that it takes for as long as it is read.
+struct Held {
+    /// The state of its compression is large.
+    archive: Box<Archive>,
+    _turn: Turn,
+}
+
+impl Source for Held {
+    fn next_piece(&mut self, conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, ExportError> {
+        self.archive.next_piece(conn)
+    }
+}
+
+/// Downloads everything.
+///
+/// All that is held on the account, as one ZIP: its own data, preferences, sessions, keys, wallets with their proofs,
+/// deposits, claims, refunds, addresses, ledger, usage log, mail that waits, and what the operator decided. Hashes and
+/// secrets are left out. `manifest.json`, which stands last, says what each file is, and has its rows, bytes and
+/// SHA-256. It may be had whatever the account's standing.
+#[utoipa::path(
+    get, path = "/api/v1/account/archive", operation_id = "get_account_archive", tag = "account",
+    responses(
+        (status = 200, description = "The file.", content_type = "application/zip", body = Vec<u8>),
+        (status = 429, body = Error, description = "`archive_running`: one is being read already."),
+    ),
+)]
+pub(super) async fn download(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
+    answer_whatever_standing(http, payload, &api, async |call| {
+        let account_id = call.principal.session()?.account_id();
+        let (turn, now) = (call.api.archives.take(account_id)?, call.api.now());
+        let archive =
+            call.api.run(move |conn| Archive::begin(conn, account_id, now).map(Box::new)).await?;
+        let name = format!("account-{}.zip", now.day());
+        send(call.api, (name, "application/zip"), Held { archive, _turn: turn }).await
+    })
+    .await
+}

@@ -1,0 +1,205 @@
+//! An account's rows, page by page, for the archive of everything that is held on it: the queries that nothing else asks.
+
+use diesel::prelude::*;
+
+use super::api_keys::ApiKeyRow;
+use super::books::ReservationRow;
+use super::deposit_refunds::{AuditRow, RefundRow};
+use super::deposits::DepositRow;
+use super::outbox::OutboxRow;
+use super::schema::{
+    accounts, api_keys, audit_log, deposit_refunds, deposits, email_tokens, log_in_steps, outbox,
+    reservations, sessions, wallet_challenges, wallets,
+};
+use super::sessions::SessionRow;
+use super::wallets::{ChallengeRow, WalletRow};
+use super::{AnyConnection, DbError};
+use crate::domain::ids::AccountId;
+
+/// A page's rows, each with the key behind which the next page begins.
+pub type Page<Key, Row> = Result<Vec<(Key, Row)>, DbError>;
+
+/// What else is stored with an account than its balance and what it logs in with.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+pub struct OtherColumns {
+    /// Since when a second factor is asked for.
+    pub totp_enabled_at: Option<i64>,
+    /// The step of the code that was used last, of half a minute each.
+    pub totp_last_step: Option<i64>,
+    /// Below which balance a mail goes out.
+    pub low_balance_nanousd: Option<i64>,
+    /// Whether mail goes out that is not about security or policy.
+    pub wants_notices: bool,
+    /// When its deletion was asked for.
+    pub closing_at: Option<i64>,
+    /// Whether it may be erased with whatever is left on it.
+    pub closing_waives_balance: bool,
+}
+
+/// See [`OtherColumns`].
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn other_columns(conn: &mut AnyConnection, id: AccountId) -> Result<OtherColumns, DbError> {
+    Ok(accounts::table.find(id.0).select(OtherColumns::as_select()).first(conn)?)
+}
+
+/// A page of a table whose rows are numbered and belong to an account.
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident, $table:ident, $row:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`DbError::Query`].
+        pub fn $name(
+            conn: &mut AnyConnection,
+            id: AccountId,
+            after: i64,
+            limit: i64,
+        ) -> Page<i64, $row> {
+            let rows = $table::table
+                .filter($table::account_id.eq(id.0).and($table::id.gt(after)))
+                .order($table::id)
+                .limit(limit)
+                .select(($table::id, <$row>::as_select()))
+                .load(conn)?;
+            Ok(rows)
+        }
+    };
+}
+
+numbered! {
+    /// Sessions, those among them that are over and not purged yet.
+    sessions_of, sessions, SessionRow
+}
+numbered! {
+    /// Keys, the revoked ones among them.
+    keys_of, api_keys, ApiKeyRow
+}
+numbered! {
+    /// Links to wallets, the ended ones among them.
+    wallets_of, wallets, WalletRow
+}
+numbered! {
+    /// Deposits.
+    deposits_of, deposits, DepositRow
+}
+numbered! {
+    /// Mail that waits.
+    mail_of, outbox, OutboxRow
+}
+numbered! {
+    /// What operators decided.
+    decisions_of, audit_log, AuditRow
+}
+
+/// Refunds, each with the name of its deposit.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn refunds_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    after: i64,
+    limit: i64,
+) -> Page<i64, (RefundRow, String)> {
+    let rows: Vec<(RefundRow, String)> = deposit_refunds::table
+        .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
+        .filter(deposits::account_id.eq(id.0).and(deposit_refunds::id.gt(after)))
+        .order(deposit_refunds::id)
+        .limit(limit)
+        .select((RefundRow::as_select(), deposits::public_id))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.0.id, row)).collect())
+}
+
+/// Running exchanges, each with the name of its key.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn reservations_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    after: &str,
+    limit: i64,
+) -> Page<String, (ReservationRow, String)> {
+    let rows: Vec<(ReservationRow, String)> = reservations::table
+        .inner_join(api_keys::table.on(api_keys::id.eq(reservations::api_key_id)))
+        .filter(reservations::account_id.eq(id.0).and(reservations::id.gt(after)))
+        .order(reservations::id)
+        .limit(limit)
+        .select((ReservationRow::as_select(), api_keys::public_id))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.0.id.clone(), row)).collect())
+}
+
+/// Messages to sign.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn challenges_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    after: &str,
+    limit: i64,
+) -> Page<String, ChallengeRow> {
+    let rows = wallet_challenges::table
+        .filter(wallet_challenges::account_id.eq(id.0).and(wallet_challenges::nonce.gt(after)))
+        .order(wallet_challenges::nonce)
+        .limit(limit)
+        .select((wallet_challenges::nonce, ChallengeRow::as_select()))
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Links in mail that still work or were not purged yet, by their hashes, which go no further: what for, where to, when
+/// made and when over. Those of a sign-up are their address's.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn links_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    after: &[u8],
+    limit: i64,
+) -> Page<Vec<u8>, (String, String, i64, i64)> {
+    let email: String = accounts::table.find(id.0).select(accounts::email).first(conn)?;
+    let to_nobody = email_tokens::account_id.is_null().and(email_tokens::email.eq(email));
+    let mine = email_tokens::account_id.eq(Some(id.0));
+    let rows = email_tokens::table
+        .filter(email_tokens::token_hash.gt(after))
+        .filter(mine.or(to_nobody))
+        .order(email_tokens::token_hash)
+        .limit(limit)
+        .select((
+            email_tokens::token_hash,
+            (
+                email_tokens::purpose,
+                email_tokens::email,
+                email_tokens::created_at,
+                email_tokens::expires_at,
+            ),
+        ))
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Log-ins whose second factor is still to come, by their hashes, which go no further: when they are over.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn log_ins_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    after: &[u8],
+    limit: i64,
+) -> Page<Vec<u8>, i64> {
+    let rows = log_in_steps::table
+        .filter(log_in_steps::account_id.eq(id.0).and(log_in_steps::token_hash.gt(after)))
+        .order(log_in_steps::token_hash)
+        .limit(limit)
+        .select((log_in_steps::token_hash, log_in_steps::expires_at))
+        .load(conn)?;
+    Ok(rows)
+}

@@ -1,0 +1,132 @@
+//! What is left of erased accounts' deposits, and what the secret is known again by: rows and queries.
+
+use diesel::dsl::exists;
+use diesel::prelude::*;
+
+use super::deposits::DepositRow;
+use super::schema::{deposit_tombstones, deposits, secret_checks};
+use super::{AnyConnection, DbError};
+use crate::domain::deposit::DepositState;
+use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::tombstone::{Tombstone, TombstoneKey};
+
+/// The secret's name among those that are known again.
+const NAME: &str = "tombstones";
+/// Deposits in these states are not on the chain.
+const GONE: [DepositState; 2] = [DepositState::Orphaned, DepositState::Reversed];
+
+/// The tombstone of a stored deposit.
+#[must_use]
+pub fn of(key: &TombstoneKey, row: &DepositRow) -> Tombstone {
+    key.tombstone(ChainId(row.chain_id), &row.tx_hash, row.ordinal)
+}
+
+/// Whether a transfer was credited to an account that is erased.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn is_buried(conn: &mut AnyConnection, tombstone: &Tombstone) -> Result<bool, DbError> {
+    let known = deposit_tombstones::table.find(&tombstone[..]);
+    Ok(diesel::select(exists(known)).get_result(conn)?)
+}
+
+/// Whether there are any.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn are_any(conn: &mut AnyConnection) -> Result<bool, DbError> {
+    Ok(diesel::select(exists(deposit_tombstones::table.select(deposit_tombstones::hash)))
+        .get_result(conn)?)
+}
+
+/// Keeps tombstones of deposits that are on the chain and whose rows are about to go. Must run in the transaction in which they do.
+///
+/// # Errors
+/// [`DbError::OtherSecret`] where the database knows another secret: then nothing may be hashed with this one.
+pub fn bury(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    rows: &[DepositRow],
+) -> Result<(), DbError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if check_value(conn)?.as_deref() != Some(&key.check_value()[..]) {
+        return Err(DbError::OtherSecret);
+    }
+    // What has left the chain may be mined again: then it is a new transfer of nobody's.
+    let is_gone = |row: &&DepositRow| row.state().is_some_and(|state| GONE.contains(&state));
+    for row in rows.iter().filter(|row| !is_gone(row)) {
+        let stone = deposit_tombstones::hash.eq(of(key, row).to_vec());
+        on_either!(conn => diesel::insert_into(deposit_tombstones::table)
+            .values(stone)
+            .on_conflict_do_nothing()
+            .execute(conn))?;
+    }
+    Ok(())
+}
+
+/// Deposits that an earlier version has emptied instead of burying them: those that were erased, and those that had
+/// left the chain before.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn marked(conn: &mut AnyConnection, limit: i64) -> Result<Vec<DepositRow>, DbError> {
+    let nobody = EvmAddress::ZERO;
+    let emptied = deposits::state
+        .eq_any(GONE.map(DepositState::as_str))
+        .and(deposits::account_id.is_null())
+        .and(deposits::payer.eq(nobody.as_bytes()))
+        .and(deposits::raw_amount.eq("0"));
+    let rows = deposits::table
+        .filter(deposits::state.eq(DepositState::Erased.as_str()).or(emptied))
+        .order(deposits::id)
+        .limit(limit)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Deletes deposits by their row numbers.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn delete(conn: &mut AnyConnection, rows: &[DepositRow]) -> Result<(), DbError> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    diesel::delete(deposits::table.filter(deposits::id.eq_any(ids))).execute(conn)?;
+    Ok(())
+}
+
+/// What the database knows the secret again by; `None` before the first one.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn check_value(conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, DbError> {
+    let stored = secret_checks::table.find(NAME).select(secret_checks::value);
+    Ok(stored.first(conn).optional()?)
+}
+
+/// Knows this secret from now on, and no other.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn know(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<(), DbError> {
+    let value = key.check_value().to_vec();
+    let row = (secret_checks::name.eq(NAME), secret_checks::value.eq(&value));
+    on_either!(conn => diesel::insert_into(secret_checks::table)
+        .values(row)
+        .on_conflict(secret_checks::name)
+        .do_update()
+        .set(secret_checks::value.eq(&value))
+        .execute(conn))?;
+    Ok(())
+}
+
+/// Forgets the secret and what was hashed with it; how many tombstones that were.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget(conn: &mut AnyConnection) -> Result<usize, DbError> {
+    diesel::delete(secret_checks::table.find(NAME)).execute(conn)?;
+    Ok(diesel::delete(deposit_tombstones::table).execute(conn)?)
+}

@@ -1,0 +1,54 @@
+//! Versions of the policy and the terms: whether the pages say what was published, and how far notices are.
+
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// Numbers on policies.
+#[derive(Clone, Debug)]
+pub struct PolicyMetrics {
+    differs: IntGaugeVec,
+    notices: IntCounterVec,
+    left: IntGauge,
+}
+
+impl PolicyMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let differs = IntGaugeVec::new(
+            Opts::new(
+                "sluice_policy_differs",
+                "Whether a page says something else (1) than the version in force, or the same (0).",
+            ),
+            &["policy"],
+        )?;
+        let notices = IntCounterVec::new(
+            Opts::new("sluice_policy_notices_total", "Notices that this node put into the outbox."),
+            &["policy"],
+        )?;
+        let left = IntGauge::new(
+            "sluice_policy_notices_left",
+            "Accounts whose notices are still to be put into the outbox.",
+        )?;
+        registry.register(Box::new(differs.clone()))?;
+        registry.register(Box::new(notices.clone()))?;
+        registry.register(Box::new(left.clone()))?;
+        Ok(Self { differs, notices, left })
+    }
+
+    /// Whether a page differs from its version in force. Whether that is news.
+    pub fn set_differs(&self, policy: &str, differs: bool) -> bool {
+        let gauge = self.differs.with_label_values(&[policy]);
+        let was = gauge.get();
+        gauge.set(differs.into());
+        was != i64::from(differs)
+    }
+
+    /// Notices were put into the outbox.
+    pub fn count_notices(&self, policy: &str, mails: usize) {
+        let mails = u64::try_from(mails).unwrap_or(u64::MAX);
+        self.notices.with_label_values(&[policy]).inc_by(mails);
+    }
+
+    /// So many accounts are left.
+    pub fn set_left(&self, accounts: i64) {
+        self.left.set(accounts);
+    }
+}

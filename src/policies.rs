@@ -1,0 +1,187 @@
+//! Versions of the policy and the terms: published by the operator with words on what they change, kept with the whole
+//! text, and told to everybody where they matter. How a text comes about is the website's business.
+
+mod notices;
+mod publish;
+
+use sha2::{Digest, Sha256};
+
+use crate::db::policies::{self as rows, PolicyRow};
+use crate::db::{AnyConnection, DbError};
+use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::policy::{PolicyKind, PolicyVersion};
+
+pub use notices::{Notices, Put};
+pub use publish::{Draft, Published, WORDS_CHARS_MAX, publish};
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// There are no words.
+    #[error("there are no words: say what changes")]
+    NoWords,
+    /// There are too many.
+    #[error(
+        "the words have more than {WORDS_CHARS_MAX} characters, and they have to fit into a mail"
+    )]
+    TooManyWords,
+    /// They hold something that is no text.
+    #[error("the words hold a control character in line {0}: write plain text")]
+    Control(usize),
+    /// Whoever has an account is told beforehand.
+    #[error("a significant change is told before it is in force: choose a day after today, {0}")]
+    TooSoon(UtcDay),
+    /// Probably a slip.
+    #[error("{0} is more than a year away")]
+    TooFar(UtcDay),
+    /// A version that is in force is not overtaken from behind.
+    #[error("{version} is in force since {in_force}: what is from before would never be")]
+    NeverInForce {
+        /// What is in force.
+        version: PolicyVersion,
+        /// And since when.
+        in_force: UtcDay,
+    },
+    /// The same text with the same words, otherwise.
+    #[error(
+        "{0} says the same with the same words, but for the day or for whether it is significant: use other words to say \
+         it anew"
+    )]
+    SaidAlready(PolicyVersion),
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// For transactions, which begin and commit with it.
+impl From<diesel::result::Error> for PolicyError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// Which versions of a text count at a moment.
+pub struct Standing {
+    /// What is in force; `None` if no version is.
+    pub in_force: Option<PolicyRow>,
+    /// What is announced, the nearest first.
+    pub announced: Vec<PolicyRow>,
+    /// What was in force before, or never was, the newest first.
+    pub earlier: Vec<PolicyRow>,
+}
+
+impl Standing {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn at(
+        conn: &mut AnyConnection,
+        kind: PolicyKind,
+        now: UnixMillis,
+    ) -> Result<Self, DbError> {
+        Ok(Self::of(rows::all(conn, kind)?, now))
+    }
+
+    /// Sorts all versions of a text. Of two for one day the later one counts.
+    fn of(mut rows: Vec<PolicyRow>, now: UnixMillis) -> Self {
+        rows.sort_by_key(|row| std::cmp::Reverse((row.in_force_at, row.number)));
+        let (mut announced, mut past): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.in_force_at > now.as_millis());
+        announced.reverse();
+        let earlier = past.split_off(past.len().min(1));
+        Self { in_force: past.pop(), announced, earlier }
+    }
+}
+
+/// SHA-256 of a text.
+#[must_use]
+pub fn hash_of(body: &str) -> [u8; 32] {
+    Sha256::digest(body.as_bytes()).into()
+}
+
+/// A digest as people compare it.
+#[must_use]
+pub fn hex(hash: &[u8]) -> String {
+    use std::fmt::Write;
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing into text does not fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
+}
+
+/// The texts that this process shows, by their digests.
+#[derive(Clone, Debug)]
+pub struct Shown(Vec<(PolicyKind, [u8; 32])>);
+
+/// A version that is in force and does not say what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Of which text.
+    pub kind: PolicyKind,
+    /// The version, if there is a difference.
+    pub number: Option<i64>,
+}
+
+impl Shown {
+    /// Of these texts.
+    pub fn of<'a>(texts: impl IntoIterator<Item = (PolicyKind, &'a str)>) -> Self {
+        Self(texts.into_iter().map(|(kind, text)| (kind, hash_of(text))).collect())
+    }
+
+    /// Holds what is shown against what was published. Of what no version is in force, nothing can be said.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn differences(
+        &self,
+        conn: &mut AnyConnection,
+        now: UnixMillis,
+    ) -> Result<Vec<Difference>, DbError> {
+        let mut all = Vec::with_capacity(self.0.len());
+        for (kind, hash) in &self.0 {
+            let in_force = Standing::at(conn, *kind, now)?.in_force;
+            let other = in_force.filter(|row| row.body_hash != hash);
+            all.push(Difference { kind: *kind, number: other.map(|row| row.number) });
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(number: i64, day: i64) -> PolicyRow {
+        PolicyRow {
+            id: number,
+            kind: "terms".to_owned(),
+            number,
+            in_force_at: UtcDay::from_number(day).begin().as_millis(),
+            is_significant: false,
+            words: String::new(),
+            body_hash: Vec::new(),
+            published_at: 0,
+            last_account_id: 0,
+            noticed_account_id: 0,
+            notices: 0,
+            noticed_at: Some(0),
+        }
+    }
+
+    #[test]
+    fn the_newest_day_counts_and_of_one_day_the_newest_version() {
+        let numbers = |rows: &[PolicyRow]| rows.iter().map(|row| row.number).collect::<Vec<_>>();
+        let at = |day| {
+            let rows = vec![row(1, 10), row(2, 30), row(3, 20), row(4, 20)];
+            let standing = Standing::of(rows, UtcDay::from_number(day).begin());
+            let in_force = standing.in_force.map(|row| row.number);
+            (in_force, numbers(&standing.announced), numbers(&standing.earlier))
+        };
+        assert_eq!(at(9), (None, vec![1, 3, 4, 2], vec![]));
+        assert_eq!(at(19), (Some(1), vec![3, 4, 2], vec![]));
+        assert_eq!(at(20), (Some(4), vec![2], vec![3, 1]));
+        assert_eq!(at(30), (Some(2), vec![], vec![4, 3, 1]));
+    }
+}

@@ -1,0 +1,60 @@
+//! `/unsubscribe`: turns notices off by a link in mail, without a log-in. A page with one button for people; what the button
+//! sends, mail programs send on their own behalf (RFC 8058).
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::fault::{Fault, Refusal};
+use super::layout::Frame;
+use super::{Site, visit};
+use crate::accounts::PeopleError;
+
+#[derive(Template)]
+#[template(path = "unsubscribe.html")]
+struct UnsubscribePage {
+    frame: Frame,
+    token: String,
+    stand: Stand,
+}
+
+/// How it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// The link works, and nothing has been done by it here.
+    Asking,
+    /// The notices are off.
+    Done,
+    /// The link works no more, or never did.
+    Dead,
+}
+
+/// `GET /unsubscribe?token=…`
+pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        let token = visit.query().word("token").to_owned();
+        let works = visit.site.people().may_unsubscribe(&token).await?;
+        let stand = if works { Stand::Asking } else { Stand::Dead };
+        visit.page(&UnsubscribePage { frame: visit.frame("Notices by mail"), token, stand })
+    })
+    .await
+}
+
+/// `POST /unsubscribe?token=…`. Answered at once and in place: mail programs follow no redirection.
+pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    visit::answer(http, payload, &site, async |visit| {
+        visit.one_click().await?;
+        let token = visit.query().word("token").to_owned();
+        let done = visit.site.people().unsubscribe(&token, visit.client()).await;
+        let frame = visit.frame("Notices by mail");
+        match done {
+            Ok(()) => visit.page(&UnsubscribePage { frame, token, stand: Stand::Done }),
+            Err(error @ PeopleError::BadLink) => {
+                let refusal = Refusal::of(error)?;
+                visit.refused(&refusal, &UnsubscribePage { frame, token, stand: Stand::Dead })
+            }
+            Err(error) => Err(Fault::from(error)),
+        }
+    })
+    .await
+}

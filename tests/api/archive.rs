@@ -1,0 +1,337 @@
+//! P14: everything that is held on a person, in one archive that other programs can read. No table is forgotten in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use serde_json::Value;
+use sluice::accounts::archive::parts::Part;
+use sluice::db::deposit_claims::{self, ClaimRow};
+use sluice::db::deposit_refunds::{self, AuditRow};
+use sluice::db::schema::{
+    deposit_refunds as refunds, deposits as deposits_table, log_in_steps, wallet_challenges,
+};
+use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+use sluice::db::{AnyConnection, deposits};
+use sluice::domain::mail::MailKind;
+
+use crate::support::app::{Account, TestApp};
+use crate::support::client::{Connection, Response};
+use crate::support::deposit_rows::row;
+use crate::support::people::by;
+use crate::support::sandbox::body;
+use crate::support::wait::eventually;
+
+const PATH: &str = "/api/v1/account/archive";
+const SIGNATURE: [u8; 65] = [0x5a; 65];
+
+/// Opens an archive as anybody would, checks its sums, and prints it as JSON: what the manifest says, and the rows of
+/// each file, of CSV without the line of names.
+const READER: &str = r#"
+import csv, hashlib, io, json, sys, zipfile
+archive = zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read()))
+assert archive.testzip() is None
+names = archive.namelist()
+assert names[-1] == "manifest.json", names
+manifest = json.loads(archive.read("manifest.json"))
+assert [file["name"] for file in manifest["files"]] == names[:-1]
+files = {}
+for file in manifest["files"]:
+    data = archive.read(file["name"])
+    assert len(data) == file["bytes"], file
+    assert hashlib.sha256(data).hexdigest() == file["sha256"], file
+    text = data.decode()
+    if file["name"].endswith(".csv"):
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    else:
+        rows = [json.loads(line) for line in text.splitlines()]
+    assert len(rows) == file["rows"], file
+    files[file["name"]] = rows
+json.dump({"manifest": manifest, "files": files}, sys.stdout)
+"#;
+
+fn read(archive: &Response) -> Value {
+    assert_eq!(archive.status, 200, "{}", archive.text());
+    assert_eq!(archive.header("content-type"), Some("application/zip"));
+    let mut python = Command::new("python3")
+        .args(["-c", READER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(&archive.body).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "it cannot be read");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// One row in every table that may have one.
+fn fill(app: &TestApp, account: &Account) {
+    app.messages(account, &body("claude-haiku-4-5", false, "")).expect_ok();
+    app.only_row(account);
+    let id = account.id;
+    app.db(|conn| {
+        let wallet = WalletRow {
+            id: 0,
+            public_id: "wal_1".to_owned(),
+            account_id: id.0,
+            kind: "contract".to_owned(),
+            chain_id: 8453,
+            address: vec![2; 20],
+            proof_hash: Some(vec![3; 32]),
+            proof_signature: Some(SIGNATURE.to_vec()),
+            proven_at: 0,
+            ended_at: None,
+            end_reason: None,
+        };
+        wallets::link(conn, &wallet).unwrap();
+        assert_ne!(wallet.chain_id, EVERY_CHAIN.0);
+        deposits::insert(conn, &row(account, 1, "rejected", None)).unwrap();
+        let deposit: i64 = deposits_table::table.select(deposits_table::id).first(conn).unwrap();
+        diesel::insert_into(refunds::table)
+            .values((
+                refunds::public_id.eq("ref_1"),
+                refunds::deposit_id.eq(deposit),
+                refunds::state.eq("posted"),
+                refunds::amount_nanousd.eq(0),
+                refunds::created_at.eq(0),
+                refunds::updated_at.eq(0),
+            ))
+            .execute(conn)
+            .unwrap();
+        let claim = ClaimRow {
+            id: 0,
+            public_id: "claim_1".to_owned(),
+            account_id: id.0,
+            chain_id: 1,
+            tx_hash: vec![9; 32],
+            state: "not_found".to_owned(),
+            reason: None,
+            tries: 1,
+            check_at: None,
+            created_at: 0,
+            updated_at: 0,
+        };
+        deposit_claims::submit(conn, &claim).unwrap();
+        let word = AuditRow {
+            created_at: 0,
+            action: "rejected".to_owned(),
+            subject: "dep_1".to_owned(),
+            account_id: Some(id.0),
+            detail: "a reason".to_owned(),
+        };
+        deposit_refunds::audit(conn, &word).unwrap();
+    });
+    fill_the_rest(app, account);
+}
+
+/// What passes by, and what no verb makes without a chain.
+fn fill_the_rest(app: &TestApp, account: &Account) {
+    let id = account.id;
+    app.db(|conn| {
+        diesel::insert_into(wallet_challenges::table)
+            .values((
+                wallet_challenges::nonce.eq("nonce1"),
+                wallet_challenges::account_id.eq(id.0),
+                wallet_challenges::chain_id.eq(1),
+                wallet_challenges::address.eq(vec![2_u8; 20]),
+                wallet_challenges::issued_at.eq(0),
+                wallet_challenges::expires_at.eq(i64::MAX / 1_000_000),
+            ))
+            .execute(conn)
+            .unwrap();
+        diesel::insert_into(log_in_steps::table)
+            .values((
+                log_in_steps::token_hash.eq(vec![8_u8; 32]),
+                log_in_steps::account_id.eq(id.0),
+                log_in_steps::expires_at.eq(0),
+            ))
+            .execute(conn)
+            .unwrap();
+        conn.batch_execute(&format!(
+            "INSERT INTO deposit_addresses (address, xpub_fingerprint, derivation_index, account_id, created_at)
+             VALUES ({}, 'ffffffff', 0, {}, 0)",
+            bytes(conn, "0404040404040404040404040404040404040404"),
+            id.0
+        ))
+        .unwrap();
+        // A node that lives, so that nobody recovers what it runs.
+        let lease = "INSERT INTO nodes (id, lease_expires_at) VALUES ('nobody', 9000000000000)";
+        conn.batch_execute(lease).unwrap();
+        conn.batch_execute(&format!(
+            "INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd, record, created_at)
+             SELECT 'req_1', account_id, id, 'nobody', 0, '{{}}', 0 FROM api_keys WHERE account_id = {}",
+            id.0
+        ))
+        .unwrap();
+    });
+    let email = app.db(|conn| sluice::db::accounts::get(conn, id).unwrap().unwrap().email);
+    app.link(sluice::accounts::email_tokens::Purpose::Reset, Some(id), &email);
+    app.db(|conn| {
+        use sluice::db::outbox::{NewMail, enqueue};
+        let (reference, params) = ("x".to_owned(), serde_json::json!({}));
+        let kind = MailKind::PasswordChanged;
+        let mail = NewMail { kind, reference, account_id: Some(id), recipient: &email, params };
+        enqueue(conn, &mail, app.clock.now().plus_millis(1_000_000_000)).unwrap();
+    });
+}
+
+fn bytes(conn: &AnyConnection, hex: &str) -> String {
+    match conn {
+        AnyConnection::Sqlite(_) => format!("X'{hex}'"),
+        AnyConnection::Postgres(_) => format!("'\\x{hex}'"),
+    }
+}
+
+#[test]
+fn p14_the_archive_has_everything_of_an_account_and_python_reads_it() {
+    let app = TestApp::sandboxed();
+    let (account, other) = (app.account("2"), app.account("3"));
+    fill(&app, &account);
+    let token = app.session_of(account.id);
+    let archive = app.by(&token, "GET", PATH);
+    let disposition = archive.header("content-disposition").unwrap();
+    assert!(disposition.contains("filename=\"account-2026-11-22.zip\""), "{disposition}");
+    let found = read(&archive);
+    let manifest = &found["manifest"];
+    assert_eq!(
+        (&manifest["version"], &manifest["account_id"]),
+        (&1.into(), &account.public_id.as_str().into())
+    );
+    for file in manifest["files"].as_array().unwrap() {
+        assert_eq!(file["rows"], 1 + u64::from(file["name"] == "ledger.csv"), "{file}");
+        assert!(!file["description"].as_str().unwrap().is_empty());
+    }
+    let only = |name: &str| &found["files"][name][0];
+    assert_eq!(only("account.json")["preferences"]["wants_notices"], true);
+    assert_eq!(only("keys.jsonl")["id"], account.key_id);
+    assert_eq!(only("wallets.jsonl")["proof_signature"], format!("0x{}", "5a".repeat(65)));
+    assert_eq!(only("refunds.jsonl")["deposit_id"], "dep_1");
+    assert_eq!(only("decisions.jsonl")["detail"], "a reason");
+    assert_eq!(only("usage.csv")["requested_model"], "claude-haiku-4-5");
+    assert_eq!(only("ledger.csv")["amount"], "2.00");
+    // Nothing of what is only kept as a hash, and nobody else.
+    let text = found.to_string();
+    let key_hash = sluice::domain::api_key::PlainApiKey::parse(&account.key).unwrap().hash();
+    let hex = sluice::domain::evm::to_hex(key_hash.as_bytes());
+    for never in
+        [hex.trim_start_matches("0x"), other.public_id.as_str(), &"08".repeat(32), "token_hash"]
+    {
+        assert!(!text.contains(never), "{never}");
+    }
+    app.db(|conn| {
+        conn.batch_execute("DELETE FROM reservations; DELETE FROM nodes WHERE id = 'nobody'")
+            .unwrap();
+    });
+}
+
+#[test]
+fn p14_people_get_their_archive_whatever_their_standing_and_keys_do_not() {
+    let app = TestApp::sandboxed();
+    let person = app.person();
+    let account = app.account("1");
+    let by_key = app.ask(&crate::support::client::Request::get(PATH).key(&account.key));
+    assert_eq!(by_key.status, 403, "{}", by_key.text());
+    assert_eq!(app.by("sess_nothing", "GET", PATH).status, 401);
+    let suspend = "UPDATE accounts SET status = 'suspended' WHERE id = ";
+    app.db(|conn| conn.batch_execute(&format!("{suspend}{}", person.id.0)).unwrap());
+    assert_eq!(
+        read(&app.by(&person.token, "GET", PATH))["files"]["account.json"][0]["status"],
+        "suspended"
+    );
+    let close = "UPDATE accounts SET status = 'active', closing_at = 1795348800000 WHERE id = ";
+    app.db(|conn| conn.batch_execute(&format!("{close}{}", person.id.0)).unwrap());
+    let closing = read(&app.by(&person.token, "GET", PATH));
+    assert!(closing["files"]["account.json"][0]["closing_at"].is_string());
+}
+
+#[test]
+fn one_archive_of_an_account_is_made_at_a_time_however_long_it_is() {
+    let app = TestApp::sandboxed();
+    let (person, other) = (app.person(), app.person());
+    // Longer than what sockets hold, and nothing that could be pressed.
+    app.db(|conn| {
+        let id = person.id.0;
+        let sql = match conn {
+            AnyConnection::Sqlite(_) => format!(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+                 INSERT INTO audit_log (created_at, action, subject, account_id, detail)
+                 SELECT 0, 'x', 'y', {id}, hex(randomblob(500)) FROM n"
+            ),
+            AnyConnection::Postgres(_) => format!(
+                "INSERT INTO audit_log (created_at, action, subject, account_id, detail)
+                 SELECT 0, 'x', 'y', {id}, (SELECT string_agg(md5(random()::text || k || i), '') FROM generate_series(1, 31) AS p (k))
+                 FROM generate_series(1, 30000) AS n (i)"
+            ),
+        };
+        conn.batch_execute(&sql).unwrap();
+    });
+    let request = by(&person.token, "GET", PATH);
+    let slow = Connection::open_narrow(app.address).send(&request).answer(false);
+    let refused = app.ask(&request);
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (429, &"archive_running".into())
+    );
+    assert_eq!(app.by(&other.token, "GET", PATH).status, 200);
+    slow.leave();
+    let whole = eventually("the turn to be given back", || {
+        let answer = app.ask(&request);
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(read(&whole)["files"]["decisions.jsonl"].as_array().unwrap().len(), 30_000);
+}
+
+/// Tables that refer to accounts and have no file of their own, each with the reason.
+const LEFT_OUT: [(&str, &str); 2] = [
+    ("recovery_codes", "hashes alone; account.json says how many there are"),
+    ("unsubscribe_tokens", "hashes alone, of links in mails that the account has"),
+];
+
+#[derive(QueryableByName)]
+struct Reference {
+    #[diesel(sql_type = Text)]
+    from_table: String,
+    #[diesel(sql_type = Text)]
+    to_table: String,
+}
+
+const SQLITE: &str = "SELECT m.name AS from_table, f.\"table\" AS to_table
+    FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
+    UNION SELECT m.name, 'accounts' FROM sqlite_master m JOIN pragma_table_info(m.name) c
+    WHERE m.type = 'table' AND c.name = 'account_id'";
+
+const POSTGRES: &str =
+    "SELECT conrelid::regclass::text AS from_table, confrelid::regclass::text AS to_table
+    FROM pg_constraint WHERE contype = 'f'
+    UNION SELECT table_name::text, 'accounts' FROM information_schema.columns
+    WHERE table_schema = 'public' AND column_name = 'account_id'";
+
+#[test]
+fn p14_every_table_that_refers_to_an_account_is_in_the_archive_or_left_out_for_a_reason() {
+    let app = TestApp::sandboxed();
+    let references: Vec<Reference> = app.db(|conn| {
+        let sql = if app.database().is_postgres() { POSTGRES } else { SQLITE };
+        diesel::sql_query(sql).load(conn).unwrap()
+    });
+    let mut by_target: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Reference { from_table, to_table } in &references {
+        by_target.entry(to_table).or_default().push(from_table);
+    }
+    let mut personal = BTreeSet::from(["accounts"]);
+    let mut open = vec!["accounts"];
+    while let Some(table) = open.pop() {
+        for from in by_target.get(table).into_iter().flatten() {
+            if personal.insert(from) {
+                open.push(from);
+            }
+        }
+    }
+    let archived = Part::ALL.map(Part::table);
+    let known: BTreeSet<&str> =
+        archived.into_iter().chain(LEFT_OUT.map(|(table, _)| table)).collect();
+    assert_eq!(personal, known, "left: the schema, right: the archive and what it leaves out");
+}
