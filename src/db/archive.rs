@@ -35,6 +35,8 @@ pub struct OtherColumns {
     pub closing_at: Option<i64>,
     /// Whether it may be erased with whatever is left on it.
     pub closing_waives_balance: bool,
+    /// When its owner was last told of unusual spending.
+    pub spend_notified_at: Option<i64>,
 }
 
 /// See [`OtherColumns`].

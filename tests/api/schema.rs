@@ -82,7 +82,7 @@ const WALLET_COLUMNS: [&str; 11] = [
 ];
 
 /// Table to columns, in order: name, type, whether it may be NULL.
-type Tables = BTreeMap<String, Vec<(String, String, bool)>>;
+pub(crate) type Tables = BTreeMap<String, Vec<(String, String, bool)>>;
 
 #[derive(QueryableByName)]
 struct Column {
@@ -106,7 +106,8 @@ const POSTGRES: &str = "SELECT table_name::text, column_name::text AS name, data
      FROM information_schema.columns WHERE table_schema = 'public'
      ORDER BY table_name, ordinal_position";
 
-fn tables(conn: &mut AnyConnection) -> Tables {
+/// What the migrations have made.
+pub(crate) fn tables(conn: &mut AnyConnection) -> Tables {
     migrate::run_pending(conn).unwrap();
     let sql = match conn {
         AnyConnection::Sqlite(_) => SQLITE,

@@ -40,6 +40,7 @@ pub(super) fn account(
         },
         "closing_at": other.closing_at.map(moment),
         "closing_waives_balance": other.closing_waives_balance,
+        "spend_notified_at": other.spend_notified_at.map(moment),
     })
 }
 
