@@ -29,6 +29,8 @@ pub struct Metrics {
     deposited_nanousd: IntCounterVec,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// Accounts that stay behind their grace because something is left on them.
+    pub closings_stuck: IntGauge,
     /// What becomes of mail.
     pub mail: MailMetrics,
     /// Calls to providers of chains.
@@ -75,6 +77,11 @@ impl Metrics {
         registry.register(Box::new(deposits.clone()))?;
         registry.register(Box::new(deposited_nanousd.clone()))?;
         let open_exchanges = IntGauge::new("sluice_open_exchanges", "Exchanges that are running.")?;
+        let closings_stuck = IntGauge::new(
+            "sluice_closings_stuck",
+            "Accounts that would be erased by now if nothing were left on them.",
+        )?;
+        registry.register(Box::new(closings_stuck.clone()))?;
         registry.register(Box::new(endings.clone()))?;
         registry.register(Box::new(alerts.clone()))?;
         registry.register(Box::new(billed_nanousd.clone()))?;
@@ -93,6 +100,7 @@ impl Metrics {
             deposits,
             deposited_nanousd,
             open_exchanges,
+            closings_stuck,
             mail,
             rpc,
             chores,

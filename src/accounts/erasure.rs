@@ -10,6 +10,8 @@ use crate::domain::tombstone::TombstoneKey;
 
 /// Accounts that are looked at in one go.
 const BATCH: i64 = 16;
+/// Accounts that stay which are counted at most.
+const STUCK_MAX: i64 = 1_000;
 
 /// Erases what is due; how many accounts that were. One that cannot be erased now does not hold up the others.
 ///
@@ -32,6 +34,19 @@ pub fn erase_due(
         }
     }
     Ok(erased)
+}
+
+/// The accounts that would be erased by now if nothing were left on them, by public id: what came in late was not waived,
+/// and somebody has to pay it back or hear that it is.
+///
+/// # Errors
+/// [`DbError`].
+pub fn stuck(
+    conn: &mut AnyConnection,
+    grace: Duration,
+    now: UnixMillis,
+) -> Result<Vec<String>, DbError> {
+    closing::stuck(conn, before(grace, now), STUCK_MAX)
 }
 
 /// Looks again once nobody else can change the account, and erases it then.

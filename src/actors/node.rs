@@ -2,7 +2,7 @@
 //! has come.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
 use crate::accounts::erasure;
-use crate::db::{Database, DbError, nodes};
-use crate::domain::clock::Clock;
+use crate::db::{AnyConnection, Database, DbError, nodes};
+use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
@@ -24,6 +24,10 @@ use crate::tracker::Tracker;
 const LEASE: Duration = Duration::from_secs(30);
 /// How often it says so, and looks for others that do not.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// How often the operator is told of the same.
+const REMINDER: Duration = Duration::from_hours(24);
+/// Accounts that a line of the log names.
+const NAMED_MAX: usize = 10;
 /// Reservations recovered in one go.
 const RECOVERY_BATCH: i64 = 256;
 
@@ -53,13 +57,35 @@ pub struct Node {
     parts: NodeParts,
     /// A beat that the database holds up is not joined by another.
     is_beating: Arc<AtomicBool>,
+    told: Arc<LastTold>,
+}
+
+/// When the operator was last told of accounts that stay.
+struct LastTold(AtomicI64);
+
+impl LastTold {
+    /// Whether it is time to tell again; if so, that is done now.
+    fn is_over(&self, now: UnixMillis) -> bool {
+        let last = UnixMillis::from_millis(self.0.load(Ordering::Acquire));
+        let is_over = last.plus(REMINDER) <= now;
+        if is_over {
+            self.0.store(now.as_millis(), Ordering::Release);
+        }
+        is_over
+    }
+}
+
+impl Default for LastTold {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
 }
 
 impl Node {
     /// Starts renewing and recovering.
     #[must_use]
     pub fn start(parts: NodeParts) -> Addr<Self> {
-        Actor::start(Self { parts, is_beating: Arc::default() })
+        Actor::start(Self { parts, is_beating: Arc::default(), told: Arc::default() })
     }
 }
 
@@ -72,12 +98,13 @@ impl Actor for Node {
                 return;
             }
             let (parts, is_beating) = (node.parts.clone(), Arc::clone(&node.is_beating));
+            let told = Arc::clone(&node.told);
             let tracker = parts.tracker.clone();
             tracker.spawn(async move {
                 if let Err(error) = beat(&parts).await {
                     tracing::warn!(error = %error, "lease or recovery failed; trying again");
                 }
-                if let Err(error) = erase(&parts).await {
+                if let Err(error) = erase(&parts, &told).await {
                     tracing::warn!(error = %error, "accounts cannot be erased; trying again");
                 }
                 is_beating.store(false, Ordering::Release);
@@ -127,19 +154,47 @@ pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
     }
 }
 
-/// Erases the accounts whose owners wanted it, once nothing of theirs is under way.
+/// Erases the accounts whose owners wanted it, once nothing of theirs is under way, and tells the operator of those that
+/// stay because of their balance.
 ///
 /// # Errors
 /// [`DbError`]; the next beat tries again.
-async fn erase(parts: &NodeParts) -> Result<(), DbError> {
+async fn erase(parts: &NodeParts, told: &LastTold) -> Result<(), DbError> {
     let (key, grace, now) = (parts.tombstones.clone(), parts.closing_grace, parts.clock.now());
-    let erased = parts.database.run(move |conn| erasure::erase_due(conn, &key, grace, now)).await?;
+    let erase = move |conn: &mut AnyConnection| {
+        let erased = erasure::erase_due(conn, &key, grace, now)?;
+        Ok((erased, erasure::stuck(conn, grace, now)?))
+    };
+    let (erased, stuck) = parts.database.run(erase).await?;
     if erased > 0 {
         tracing::info!(count = erased, "accounts were erased");
+    }
+    parts.metrics.closings_stuck.set(i64::try_from(stuck.len()).unwrap_or(i64::MAX));
+    if !stuck.is_empty() && told.is_over(now) {
+        parts.metrics.count_alert("closing_with_balance");
+        let accounts: Vec<&str> = stuck.iter().take(NAMED_MAX).map(String::as_str).collect();
+        tracing::warn!(
+            count = stuck.len(),
+            ?accounts,
+            "accounts cannot be erased: what came in after the wish is left on them, and was not waived"
+        );
     }
     Ok(())
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_is_told_at_once_and_then_once_a_day() {
+        let (told, begin) = (LastTold::default(), UnixMillis::from_millis(1_795_348_800_000));
+        let tells = [0, 1, 86_399_999, 86_400_000, 86_400_001, 200_000_000];
+        let tells = tells.map(|millis| told.is_over(begin.plus_millis(millis)));
+        assert_eq!(tells, [true, false, false, true, false, true]);
+    }
 }

@@ -99,6 +99,26 @@ pub fn due(
     due_within(conn, before, (0, i64::MAX), limit)
 }
 
+/// The accounts whose wish is not younger than `before`, and which stay because something is left on them that they
+/// have not waived: their public ids, the oldest wish first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn stuck(
+    conn: &mut AnyConnection,
+    before: UnixMillis,
+    limit: i64,
+) -> Result<Vec<String>, DbError> {
+    let ids = accounts::table
+        .filter(accounts::closing_at.le(before.as_millis()))
+        .filter(not(accounts::closing_waives_balance).and(accounts::available_nanousd.gt(0)))
+        .order((accounts::closing_at, accounts::id))
+        .limit(limit)
+        .select(accounts::public_id)
+        .load(conn)?;
+    Ok(ids)
+}
+
 /// Whether one of them still may, as this transaction sees it.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! P8: an account goes when its owner wants it to: what it could do ends at once, and everything that says whose it was
 //! ends once its grace is over and nothing of it is under way.
 
+mod stuck;
+
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
