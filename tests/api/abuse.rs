@@ -1,50 +1,18 @@
 //! P7: what an operator does about abuse, and what people are told when something is unusual; all without knowing where
 //! anybody is.
 
-use std::path::PathBuf;
-
 use diesel::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice::accounts::spending;
 use sluice::db::schema::{accounts, api_keys, audit_log, usage_logs};
-use tempfile::TempDir;
 
 use crate::support::app::{Account, Builder, TestApp};
-use crate::support::process::{Ran, run};
+use crate::support::desk::Desk;
 use crate::support::sandbox::sandbox;
 use crate::support::upstream::Upstream;
+use crate::support::usage_rows;
 
 const HOUR: i64 = 3_600_000;
-
-/// The command line beside a running server.
-struct Desk {
-    file: PathBuf,
-    folder: TempDir,
-}
-
-impl Desk {
-    fn beside(app: &TestApp) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sluice.toml");
-        let url = &app.database().url;
-        std::fs::write(&file, format!("[database]\nurl = \"{url}\"\n")).unwrap();
-        Self { file, folder }
-    }
-
-    fn run(&self, words: &[&str]) -> Ran {
-        run(&[words, &["--config", self.file.to_str().unwrap()]].concat(), &[])
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        self.run(&[words, &["--json"]].concat()).json()
-    }
-
-    fn put(&self, text: &[u8]) -> String {
-        let path = self.folder.path().join("found.txt");
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
 
 /// A server whose clock agrees with that of commands.
 fn sandboxed() -> TestApp {
@@ -190,7 +158,7 @@ fn a_source_of_leaked_keys_that_cannot_be_read_revokes_nothing() {
     let missing = desk.run(&["key", "revoke", "--leaked", "/nowhere/report"]);
     assert_eq!((missing.code, missing.out.as_str()), (1, ""));
     assert!(missing.err.contains("nothing was revoked"), "{}", missing.err);
-    let empty = desk.put(b"no key of ours: sluice_x");
+    let empty = desk.put("no key of ours: sluice_x");
     let none = desk.json(&["key", "revoke", "--leaked", &empty]);
     assert_eq!(none, json!({ "found": 0, "revoked": 0, "keys": [] }));
     assert_eq!(desk.run(&["key", "revoke"]).code, 2);
@@ -206,29 +174,8 @@ fn spend(app: &TestApp, account: &Account, at: i64, dollars: i64) {
             .select(api_keys::id)
             .first(conn)
             .unwrap();
-        let row = (
-            usage_logs::id.eq(sluice::domain::ids::public_id("req_").unwrap()),
-            usage_logs::account_id.eq(account.id.0),
-            usage_logs::api_key_id.eq(key),
-            usage_logs::created_at.eq(at),
-            usage_logs::endpoint.eq("messages"),
-            usage_logs::requested_model.eq("claude-haiku-4-5"),
-            (
-                usage_logs::input_tokens.eq(1),
-                usage_logs::output_tokens.eq(1),
-                usage_logs::cache_write_5m_tokens.eq(0),
-                usage_logs::cache_write_1h_tokens.eq(0),
-                usage_logs::cache_read_tokens.eq(0),
-                usage_logs::web_searches.eq(0),
-                usage_logs::price_version.eq("test"),
-                usage_logs::cost_nanousd.eq(dollars * 1_000_000_000),
-                usage_logs::latency_ms.eq(1),
-                usage_logs::http_status.eq(200),
-                usage_logs::ending.eq("E1"),
-                usage_logs::is_estimated.eq(false),
-            ),
-        );
-        diesel::insert_into(usage_logs::table).values(row).execute(conn).unwrap();
+        let id = sluice::domain::ids::public_id("req_").unwrap();
+        usage_rows::insert(conn, &id, (account.id.0, key), at, dollars * 1_000_000_000);
     });
 }
 

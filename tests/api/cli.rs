@@ -1,51 +1,14 @@
 //! The program on the command line: exit codes, words for people, JSON for programs.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::app::{Builder, CREDENTIAL, TestApp};
 use crate::support::client::{Connection, Request};
-use crate::support::database::TestDatabase;
-use crate::support::process::{Process, Ran, run};
+use crate::support::desk::Desk;
+use crate::support::process::{Process, run};
 use crate::support::sandbox::{body, sandbox};
 use crate::support::sse;
 use crate::support::upstream::Upstream;
-
-/// A folder with settings, for commands.
-struct Desk {
-    file: PathBuf,
-    database: TestDatabase,
-    _folder: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let database = TestDatabase::create(folder.path());
-        let file = folder.path().join("sluice.toml");
-        std::fs::write(&file, format!("[database]\nurl = \"{}\"\n", database.url)).unwrap();
-        Self { file, database, _folder: folder }
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let config = ["--config", self.file.to_str().unwrap()];
-        run(&[args, &config].concat(), &[])
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        self.run(&[args, &["--json"]].concat()).json()
-    }
-
-    /// A refusal: exit 1, nothing printed, and a reason.
-    fn refused(&self, args: &[&str]) -> String {
-        let ran = self.run(args);
-        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?}: {}", ran.err);
-        assert!(ran.err.starts_with("sluice: "), "{}", ran.err);
-        ran.err
-    }
-}
 
 const UPSTREAM: &str = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
 
@@ -243,7 +206,7 @@ fn books_that_do_not_balance_are_exit_1() {
     use diesel::RunQueryDsl;
     let desk = Desk::new();
     desk.json(&["account", "create", "ada@example.org"]);
-    let mut conn = desk.database.connect();
+    let mut conn = desk.database().connect();
     diesel::sql_query("UPDATE accounts SET available_nanousd = 5").execute(&mut conn).unwrap();
     let ran = desk.run(&["books", "verify"]);
     assert!(ran.code == 1 && ran.out.contains("NOT balance"), "{}", ran.out);

@@ -1,17 +1,12 @@
 //! P16: what the policy and the terms said can be proven for every day, and a change of theirs is told.
 
-use std::path::PathBuf;
-
-use serde_json::Value;
 use sluice::domain::policy::PolicyKind::{Privacy, Terms};
 use sluice::policies::{PolicyError, hash_of, hex};
 use sluice::site;
-use tempfile::TempDir;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::Request;
-use crate::support::database::TestDatabase;
-use crate::support::process::{Ran, run};
+use crate::support::desk::Desk;
 use crate::support::sandbox::sandbox;
 use crate::support::wait::eventually;
 
@@ -122,51 +117,11 @@ fn p16_the_operator_hears_of_a_page_that_says_something_else_and_nobody_else_doe
     assert_eq!(alerts(), 2);
 }
 
-/// A folder with settings, for commands.
-struct Desk {
-    file: PathBuf,
-    folder: TempDir,
-    _database: TestDatabase,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let database = TestDatabase::create(folder.path());
-        let file = folder.path().join("sluice.toml");
-        std::fs::write(&file, format!("[database]\nurl = \"{}\"\n", database.url)).unwrap();
-        let desk = Self { file, folder, _database: database };
-        assert_eq!(desk.run(&["migrate"]).code, 0);
-        desk
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let config = ["--config", self.file.to_str().unwrap()];
-        run(&[args, &config].concat(), &[])
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        self.run(&[args, &["--json"]].concat()).json()
-    }
-
-    fn words(&self, words: impl AsRef<[u8]>) -> String {
-        let path = self.folder.path().join("words.txt");
-        std::fs::write(&path, words).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn refused(&self, args: &[&str]) -> String {
-        let ran = self.run(args);
-        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?}: {}", ran.err);
-        ran.err
-    }
-}
-
 #[test]
 fn p16_an_operator_publishes_lists_and_shows_versions() {
     let desk = Desk::new();
     assert_eq!(desk.json(&["policy", "list"]), serde_json::json!([]));
-    let file = desk.words("Logs are kept for 90 days.\n");
+    let file = desk.put("Logs are kept for 90 days.\n");
     let first = desk.json(&["policy", "publish", &file]);
     assert_eq!((&first["version"], &first["is_new"]), (&"privacy/1".into(), &true.into()));
     assert_eq!((&first["state"], &first["is_significant"]), (&"in force".into(), &false.into()));
@@ -177,11 +132,11 @@ fn p16_an_operator_publishes_lists_and_shows_versions() {
     let mut settings = std::fs::read_to_string(&desk.file).unwrap();
     settings.push_str("[privacy]\nusage_log_days = 30\n");
     std::fs::write(&desk.file, settings).unwrap();
-    let file = desk.words("Logs are kept for 30 days.\n");
+    let file = desk.put("Logs are kept for 30 days.\n");
     let told = desk.run(&["policy", "publish", &file, "--significant"]);
     assert!(told.out.contains("privacy/2 is published"), "{}{}", told.out, told.err);
     assert!(told.out.contains("tells everybody"), "{}", told.out);
-    let terms = desk.words("They begin.");
+    let terms = desk.put("They begin.");
     let terms = desk.json(&["policy", "publish", &terms, "--kind", "terms"]);
     assert_eq!(terms["version"], "terms/1");
     let list = desk.json(&["policy", "list", "--kind", "privacy"]);
@@ -202,7 +157,7 @@ fn p16_an_operator_publishes_lists_and_shows_versions() {
 fn p16_what_cannot_be_published_is_refused_in_words() {
     let desk = Desk::new();
     let refuse = |words: &[u8], reason: &str| {
-        let file = desk.words(words);
+        let file = desk.put(words);
         let said = desk.refused(&["policy", "publish", &file]);
         assert!(said.contains(reason), "{said}");
     };
@@ -213,7 +168,7 @@ fn p16_what_cannot_be_published_is_refused_in_words() {
     refuse(b"One.\nTwo\x07.", "control character in line 2");
     let said = desk.refused(&["policy", "publish", "/nonexistent/words"]);
     assert!(said.contains("cannot be read"), "{said}");
-    let file = desk.words("Words.");
+    let file = desk.put("Words.");
     let said =
         desk.refused(&["policy", "publish", &file, "--significant", "--in-force", "2026-01-01"]);
     assert!(said.contains("before it is in force"), "{said}");

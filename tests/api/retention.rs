@@ -13,6 +13,7 @@ use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
 use crate::support::app::{Builder, TestApp, verify_books};
 use crate::support::process;
 use crate::support::upstream::Upstream;
+use crate::support::usage_rows;
 use crate::support::wait::eventually;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -56,29 +57,7 @@ fn write(conn: &mut AnyConnection, uses: &[Use]) {
     for (number, one) in uses.iter().enumerate() {
         let at = usize::try_from(one.account).unwrap();
         let id = format!("req_{number:024}");
-        let row = (
-            usage_logs::id.eq(&id),
-            usage_logs::account_id.eq(ids[at]),
-            usage_logs::api_key_id.eq(keys[at]),
-            usage_logs::created_at.eq(one.at),
-            usage_logs::endpoint.eq("messages"),
-            usage_logs::requested_model.eq("claude-haiku-4-5"),
-            (
-                usage_logs::input_tokens.eq(1),
-                usage_logs::output_tokens.eq(1),
-                usage_logs::cache_write_5m_tokens.eq(0),
-                usage_logs::cache_write_1h_tokens.eq(0),
-                usage_logs::cache_read_tokens.eq(0),
-                usage_logs::web_searches.eq(0),
-                usage_logs::price_version.eq("test"),
-                usage_logs::cost_nanousd.eq(one.cost),
-                usage_logs::latency_ms.eq(1),
-                usage_logs::http_status.eq(200),
-                usage_logs::ending.eq("E1"),
-                usage_logs::is_estimated.eq(false),
-            ),
-        );
-        diesel::insert_into(usage_logs::table).values(row).execute(conn).unwrap();
+        usage_rows::insert(conn, &id, (ids[at], keys[at]), one.at, one.cost);
         if one.cost > 0 {
             let entry = (
                 ledger_entries::account_id.eq(ids[at]),
