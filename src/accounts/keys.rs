@@ -167,22 +167,35 @@ pub fn change(
     prices: &PriceList,
     now: UnixMillis,
 ) -> Result<ApiKeyRow, KeyError> {
-    transaction::write(conn, |conn| {
-        // Two changes at once follow each other, and neither undoes what the other leaves alone.
-        accounts::lock(conn, account_id)?;
-        let row = show(conn, account_id, public_id)?;
-        if row.revoked_at.is_some() {
-            return Err(KeyError::Revoked);
-        }
-        let name = change.name.as_deref().unwrap_or(&row.name);
-        check_name(name)?;
-        let limits = change.applied_to(row.limits(), prices)?;
-        if change.expires_at.is_some() {
-            check_end(&limits, now)?;
-        }
-        api_keys::change(conn, ApiKeyId(row.id), name, &limits)?;
-        show(conn, account_id, public_id)
-    })
+    transaction::write(conn, |conn| change_within(conn, account_id, public_id, change, prices, now))
+}
+
+/// The same within a write transaction of the caller's, who has more to write that belongs to it.
+///
+/// # Errors
+/// [`KeyError`]; the transaction must then be given up.
+pub fn change_within(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+    change: &KeyChange,
+    prices: &PriceList,
+    now: UnixMillis,
+) -> Result<ApiKeyRow, KeyError> {
+    // Two changes at once follow each other, and neither undoes what the other leaves alone.
+    accounts::lock(conn, account_id)?;
+    let row = show(conn, account_id, public_id)?;
+    if row.revoked_at.is_some() {
+        return Err(KeyError::Revoked);
+    }
+    let name = change.name.as_deref().unwrap_or(&row.name);
+    check_name(name)?;
+    let limits = change.applied_to(row.limits(), prices)?;
+    if change.expires_at.is_some() {
+        check_end(&limits, now)?;
+    }
+    api_keys::change(conn, ApiKeyId(row.id), name, &limits)?;
+    show(conn, account_id, public_id)
 }
 
 /// Takes a key of the account back, for good. Exchanges that run go on to their end.

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::people;
 use crate::db::api_keys::{self, KeyOwner};
-use crate::db::deposit_refunds::{self, AuditRow};
-use crate::db::{AnyConnection, DbError, transaction};
+use crate::db::audit::{self, Decision};
+use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::api_key::{ApiKeyHash, LENGTH, PREFIX, PlainApiKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
@@ -88,13 +88,15 @@ pub struct LeakedKey {
 /// # Errors
 /// [`DbError`].
 pub fn known(conn: &mut AnyConnection, hashes: &[ApiKeyHash]) -> Result<Vec<LeakedKey>, DbError> {
-    let mut known = Vec::new();
-    for hash in hashes {
-        if let Some(owner) = api_keys::owner(conn, hash)? {
-            known.push(LeakedKey { id: owner.public_id, was_revoked: owner.revoked_at.is_some() });
-        }
-    }
-    Ok(known)
+    let leaked =
+        |key: KeyOwner| LeakedKey { id: key.public_id, was_revoked: key.revoked_at.is_some() };
+    Ok(owners(conn, hashes)?.into_iter().map(leaked).collect())
+}
+
+/// The keys that were issued here, with their owners.
+fn owners(conn: &mut AnyConnection, hashes: &[ApiKeyHash]) -> Result<Vec<KeyOwner>, DbError> {
+    let found = hashes.iter().filter_map(|hash| api_keys::owner(conn, hash).transpose());
+    found.collect()
 }
 
 /// Revokes those that are in force, tells each owner by one mail, and writes it down. Repeating it does no harm.
@@ -107,10 +109,8 @@ pub fn revoke(
     now: UnixMillis,
 ) -> Result<Vec<LeakedKey>, DbError> {
     let mut by_account: BTreeMap<i64, Vec<KeyOwner>> = BTreeMap::new();
-    for hash in hashes {
-        if let Some(owner) = api_keys::owner(conn, hash)? {
-            by_account.entry(owner.account_id).or_default().push(owner);
-        }
+    for owner in owners(conn, hashes)? {
+        by_account.entry(owner.account_id).or_default().push(owner);
     }
     let mut done = Vec::new();
     for (account_id, keys) in by_account {
@@ -126,20 +126,13 @@ fn revoke_of(
     keys: Vec<KeyOwner>,
     now: UnixMillis,
 ) -> Result<Vec<LeakedKey>, DbError> {
+    accounts::lock(conn, id)?;
     let email = keys.first().map(|key| key.email.clone()).unwrap_or_default();
     let (mut done, mut key_names) = (Vec::new(), Vec::new());
     for key in keys {
         let is_revoked = api_keys::revoke(conn, &key.public_id, now)? == Some(true);
         if is_revoked {
-            let row = AuditRow {
-                created_at: now.as_millis(),
-                action: "leaked_key_revoked".to_owned(),
-                // Its public id would outlive the account.
-                subject: "key".to_owned(),
-                account_id: Some(id.0),
-                detail: key.public_id.clone(),
-            };
-            deposit_refunds::audit(conn, &row)?;
+            audit::write(conn, &Decision::of_key("leaked_key_revoked", id, &key.public_id), now)?;
             key_names.push(key.name);
         }
         done.push(LeakedKey { id: key.public_id, was_revoked: !is_revoked });

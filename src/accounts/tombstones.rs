@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Privacy, TombstoneSecret};
-use crate::db::deposit_refunds::{self, AuditRow};
+use crate::db::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{NoRandomness, random_letters};
@@ -126,14 +126,13 @@ pub fn bury_marked(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<usize
 pub fn forget(conn: &mut AnyConnection, reason: &str, now: UnixMillis) -> Result<usize, DbError> {
     transaction::write(conn, |conn| {
         let count = tombstones::forget(conn)?;
-        let row = AuditRow {
-            created_at: now.as_millis(),
-            action: "tombstones_forgotten".to_owned(),
-            subject: "tombstones".to_owned(),
+        let decision = Decision {
+            action: "tombstones_forgotten",
+            subject: "tombstones",
             account_id: None,
-            detail: reason.to_owned(),
+            detail: reason,
         };
-        deposit_refunds::audit(conn, &row)?;
+        audit::write(conn, &decision, now)?;
         Ok(count)
     })
 }

@@ -10,13 +10,13 @@ use crate::accounts;
 use crate::accounts::closing::{self, Closed};
 use crate::accounts::suspension::{self, Standing};
 use crate::db::accounts::{AccountRow, find, page};
+use crate::db::audit::{self, Decision};
 use crate::db::books::UsageRow;
-use crate::db::deposit_refunds::{self, AuditRow};
 use crate::db::{AnyConnection, DbError, transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
-use crate::ledger::{self, Command, EntryKind, Outcome};
+use crate::ledger::{self, Command, EntryKind, LedgerError, Outcome};
 
 /// Accounts read at once for a list.
 const PAGE: i64 = 500;
@@ -145,7 +145,7 @@ pub(super) fn run(
             let keep = |conn: &mut AnyConnection| {
                 let is_kept = closing::keep(conn, id)?;
                 if is_kept {
-                    audit(conn, "account_kept", id, "", now)?;
+                    audit::write(conn, &Decision::of_account("account_kept", id, ""), now)?;
                 }
                 Ok::<_, DbError>(is_kept)
             };
@@ -177,14 +177,23 @@ fn credit(
     if amount == NanoUsd::ZERO {
         return Err(CliError::Refused("an amount of 0 changes nothing".to_owned()));
     }
+    let (id, now) = (account.account_id(), desk.clock.now());
     let command = Command::Credit {
-        account_id: account.account_id(),
+        account_id: id,
         kind: EntryKind::Adjustment,
         reference: reference.to_owned(),
         amount,
     };
-    let now = desk.clock.now();
-    let outcomes = desk.with(|conn| ledger::apply(conn, &[command], now))?;
+    // The reference stands in the ledger.
+    let sum = format!("{amount} USD");
+    let credit = |conn: &mut AnyConnection| {
+        let outcomes = ledger::apply_within(conn, &[command], now)?;
+        if outcomes.first() == Some(&Outcome::Credited) {
+            audit::write(conn, &Decision::of_account("account_credited", id, &sum), now)?;
+        }
+        Ok::<_, LedgerError>(outcomes)
+    };
+    let outcomes = desk.with(|conn| transaction::write(conn, credit))?;
     match outcomes.first() {
         Some(Outcome::Credited) => Ok(()),
         Some(Outcome::AlreadyCredited) => Err(CliError::Refused(format!(
@@ -212,7 +221,7 @@ fn stand(
         transaction::write(conn, |conn| {
             let is_new = suspension::set(conn, id, standing, now)?;
             if is_new {
-                audit(conn, action, id, reason, now)?;
+                audit::write(conn, &Decision::of_account(action, id, reason), now)?;
             }
             Ok::<_, DbError>(is_new)
         })
@@ -233,7 +242,7 @@ fn delete(
         let closed = closing::close(conn, id, waives_balance, grace, now)?;
         if matches!(closed, Closed::Begun { .. }) {
             let detail = if waives_balance { "balance waived" } else { "" };
-            audit(conn, "account_closed", id, detail, now)?;
+            audit::write(conn, &Decision::of_account("account_closed", id, detail), now)?;
         }
         Ok::<_, DbError>(closed)
     };
@@ -257,24 +266,6 @@ fn delete(
         }
     }
     Ok(())
-}
-
-/// Writes down what was decided about an account. Its number is all that says whose it is, and goes with it.
-fn audit(
-    conn: &mut AnyConnection,
-    action: &str,
-    AccountId(id): AccountId,
-    detail: &str,
-    now: UnixMillis,
-) -> Result<(), DbError> {
-    let row = AuditRow {
-        created_at: now.as_millis(),
-        action: action.to_owned(),
-        subject: "account".to_owned(),
-        account_id: Some(id),
-        detail: detail.to_owned(),
-    };
-    deposit_refunds::audit(conn, &row)
 }
 
 fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {

@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 
 use super::account::wanted;
 use super::{CliError, Desk, Output};
-use crate::accounts::keys::{self, KeyChange, NewKey};
+use crate::accounts::keys::{self, KeyChange, KeyError, NewKey};
 use crate::accounts::leaked_keys::{self, LeakedKey};
 use crate::db::api_keys::{self, ApiKeyRow};
+use crate::db::audit::{self, Decision};
+use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::ids::AccountId;
 use crate::domain::key_limits::{KeyLimits, KeyState};
@@ -190,10 +192,14 @@ pub(super) fn run(
         }
         KeyCommand::Limit { key, limits, json } => {
             let change = limits.clone().change();
-            let changed = desk.with(|conn| {
-                let row = api_keys::find(conn, key)?.ok_or(keys::KeyError::NotFound)?;
-                keys::change(conn, AccountId(row.account_id), key, &change, prices, now)
-            })?;
+            let limit = |conn: &mut AnyConnection| {
+                let row = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?;
+                let id = AccountId(row.account_id);
+                let changed = keys::change_within(conn, id, key, &change, prices, now)?;
+                audit::write(conn, &Decision::of_key("key_limited", id, key), now)?;
+                Ok::<_, KeyError>(changed)
+            };
+            let changed = desk.with(|conn| transaction::write(conn, limit))?;
             show(&[changed], *json, now, output)?;
         }
         KeyCommand::Revoke(args) => revoke(args, desk, output)?,
@@ -204,7 +210,9 @@ pub(super) fn run(
 fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
     let now = desk.clock.now();
     if let Some(key) = &args.key {
-        return match desk.with(|conn| api_keys::revoke(conn, key, now))? {
+        return match desk
+            .with(|conn| transaction::write(conn, |conn| revoke_one(conn, key, now)))?
+        {
             Some(true) => Ok(output.line(&format!("{key} is revoked"))?),
             Some(false) => Ok(output.line(&format!("{key} had been revoked before"))?),
             None => Err(CliError::Refused(format!("there is no key \"{key}\""))),
@@ -247,6 +255,22 @@ fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), Cli
     let (found, known) = (hashes.len(), keys.len());
     output.line(&format!("{found} keys found, {known} of them issued here, {in_force} {done}"))?;
     Ok(())
+}
+
+/// Revokes a key and writes that down; as [`api_keys::revoke`] says. Must run in a write transaction.
+fn revoke_one(
+    conn: &mut AnyConnection,
+    key: &str,
+    now: UnixMillis,
+) -> Result<Option<bool>, DbError> {
+    let Some(row) = api_keys::find(conn, key)? else { return Ok(None) };
+    let id = AccountId(row.account_id);
+    accounts::lock(conn, id)?;
+    let revoked = api_keys::revoke(conn, key, now)?;
+    if revoked == Some(true) {
+        audit::write(conn, &Decision::of_key("key_revoked", id, key), now)?;
+    }
+    Ok(revoked)
 }
 
 fn show(

@@ -3,8 +3,9 @@
 use diesel::prelude::*;
 
 use super::api_keys::ApiKeyRow;
+use super::audit::AuditRow;
 use super::books::ReservationRow;
-use super::deposit_refunds::{AuditRow, RefundRow};
+use super::deposit_refunds::RefundRow;
 use super::deposits::DepositRow;
 use super::outbox::OutboxRow;
 use super::schema::{

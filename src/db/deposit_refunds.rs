@@ -1,8 +1,8 @@
-//! Refunds of deposits, and what operators decided: rows and queries.
+//! Refunds of deposits: rows and queries.
 
 use diesel::prelude::*;
 
-use super::schema::{audit_log, deposit_refunds};
+use super::schema::deposit_refunds;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::TxHash;
@@ -90,50 +90,4 @@ pub fn close(
         ))
         .execute(conn)?;
     Ok(closed > 0)
-}
-
-/// What an operator decided.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = audit_log)]
-pub struct AuditRow {
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
-    /// Which verb.
-    pub action: String,
-    /// The public name of what it was about.
-    pub subject: String,
-    /// Whose, where it is somebody's.
-    pub account_id: Option<i64>,
-    /// The reason that was given.
-    pub detail: String,
-}
-
-/// Writes down a decision.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn audit(conn: &mut AnyConnection, row: &AuditRow) -> Result<(), DbError> {
-    diesel::insert_into(audit_log::table).values(row).execute(conn)?;
-    Ok(())
-}
-
-/// What was decided about something, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn audit_of(conn: &mut AnyConnection, subject: &str) -> Result<Vec<AuditRow>, DbError> {
-    audit_of_all(conn, &[subject])
-}
-
-/// What was decided about any of these, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn audit_of_all(conn: &mut AnyConnection, subjects: &[&str]) -> Result<Vec<AuditRow>, DbError> {
-    let rows = audit_log::table
-        .filter(audit_log::subject.eq_any(subjects))
-        .order(audit_log::id)
-        .select(AuditRow::as_select())
-        .load(conn)?;
-    Ok(rows)
 }

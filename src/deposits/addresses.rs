@@ -2,8 +2,8 @@
 //! happens to its account.
 
 use super::DepositError;
+use crate::db::audit::{self, Decision};
 use crate::db::deposit_addresses::{self, AddressRow};
-use crate::db::deposit_refunds::{self, AuditRow};
 use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, to_hex};
@@ -80,14 +80,13 @@ pub fn advance(
         if after != i64::from(index) {
             return Ok(Advanced::Not(after));
         }
-        let row = AuditRow {
-            created_at: now.as_millis(),
-            action: "addresses_advanced".to_owned(),
-            subject: fingerprint,
+        let decision = Decision {
+            action: "addresses_advanced",
+            subject: &fingerprint,
             account_id: None,
-            detail: format!("from {before} to {index}"),
+            detail: &format!("from {before} to {index}"),
         };
-        deposit_refunds::audit(conn, &row)?;
+        audit::write(conn, &decision, now)?;
         Ok(Advanced::From(before))
     })
 }

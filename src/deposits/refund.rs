@@ -2,7 +2,8 @@
 //! that paid it is noted, or the hold is released. The payment itself is the operator's wallet's business.
 
 use super::DepositError;
-use crate::db::deposit_refunds::{self, AuditRow, RefundRow};
+use crate::db::audit::{self, Decision};
+use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, books, chains, transaction};
 use crate::domain::clock::UnixMillis;
@@ -92,7 +93,7 @@ pub fn hold(
             return Ok(Refunded::Insufficient { available });
         }
         deposit_refunds::insert(conn, &refund)?;
-        audit(conn, "refund_held", row, reason, now)?;
+        write_down(conn, "refund_held", row, reason, now)?;
         Ok(Refunded::Done(refund))
     })
 }
@@ -151,7 +152,7 @@ pub fn post(
         if refund.amount_nanousd == 0 {
             end_pending(conn, row, DepositState::Refunded, None, now)?;
         }
-        audit(conn, "refund_posted", row, &tx_hash.to_string(), now)?;
+        write_down(conn, "refund_posted", row, &tx_hash.to_string(), now)?;
         Ok(Refunded::Done(refund))
     })
 }
@@ -183,7 +184,7 @@ pub fn cancel(
             }
         } else {
             // It is looked at anew, but what was rejected before stays so.
-            let decisions = deposit_refunds::audit_of(conn, &row.public_id)?;
+            let decisions = audit::of(conn, &row.public_id)?;
             let (state, reason) = if decisions.iter().any(|one| one.action == "rejected") {
                 (DepositState::Rejected, Some(DepositReason::OperatorDecision))
             } else {
@@ -191,7 +192,7 @@ pub fn cancel(
             };
             end_pending(conn, row, state, reason, now)?;
         }
-        audit(conn, "refund_cancelled", row, reason, now)?;
+        write_down(conn, "refund_cancelled", row, reason, now)?;
         Ok(Refunded::Done(refund))
     })
 }
@@ -249,19 +250,14 @@ fn end_pending(
 }
 
 /// Writes down what was decided about a deposit.
-pub(super) fn audit(
+pub(super) fn write_down(
     conn: &mut AnyConnection,
     action: &str,
     row: &DepositRow,
     detail: &str,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let row = AuditRow {
-        created_at: now.as_millis(),
-        action: action.to_owned(),
-        subject: row.public_id.clone(),
-        account_id: row.account_id,
-        detail: detail.to_owned(),
-    };
-    Ok(deposit_refunds::audit(conn, &row)?)
+    let account_id = row.account_id.map(AccountId);
+    let decision = Decision { action, subject: &row.public_id, account_id, detail };
+    Ok(audit::write(conn, &decision, now)?)
 }

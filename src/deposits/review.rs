@@ -2,7 +2,7 @@
 
 use super::DepositError;
 use super::credit::credit_within;
-use super::refund::audit;
+use super::refund::write_down;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
@@ -53,7 +53,7 @@ pub fn approve(
         if !credit_within(conn, key, &valued, now)? {
             return Ok(Decided::Changed);
         }
-        audit(conn, "approved", &valued, reason, now)?;
+        write_down(conn, "approved", &valued, reason, now)?;
         Ok(Decided::Done)
     })
 }
@@ -132,7 +132,7 @@ fn decide(
         if !deposits::change(conn, row, now)? {
             return Ok(Decided::Changed);
         }
-        audit(conn, action, row, reason, now)?;
+        write_down(conn, action, row, reason, now)?;
         Ok(Decided::Done)
     })
 }

@@ -1,8 +1,9 @@
 //! P7: what an operator does about abuse, and what people are told when something is unusual; all without knowing where
 //! anybody is.
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice::accounts::spending;
 use sluice::db::schema::{accounts, api_keys, audit_log, usage_logs};
 
@@ -164,6 +165,48 @@ fn a_source_of_leaked_keys_that_cannot_be_read_revokes_nothing() {
     assert_eq!(desk.run(&["key", "revoke"]).code, 2);
     assert_eq!(desk.run(&["key", "revoke", "key_x", "--leaked", &empty]).code, 2);
     assert_eq!(desk.run(&["key", "revoke", "key_x", "--dry-run"]).code, 2);
+}
+
+#[test]
+fn what_an_operator_does_to_keys_and_balances_is_written_down_with_it_or_not_done() {
+    let app = sandboxed();
+    let (desk, account) = (Desk::beside(&app), app.account("5"));
+    let (id, key) = (account.public_id.as_str(), account.key_id.as_str());
+    let limit = ["key", "limit", key, "--max-streams", "3"];
+    let credit = ["account", "credit", id, "1.5", "--reference", "for Ada"];
+    let revoke = ["key", "revoke", key];
+    // Where it cannot be written down, it does not happen.
+    let rename = |from: &str, to: &str| {
+        app.db(|conn| conn.batch_execute(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap());
+    };
+    rename("audit_log", "elsewhere");
+    for words in [&limit[..], &credit, &revoke] {
+        desk.refused(words);
+    }
+    rename("elsewhere", "audit_log");
+    let keys = desk.json(&["key", "list", id]);
+    assert_eq!((&keys[0]["max_streams"], &keys[0]["revoked_at"]), (&Value::Null, &Value::Null));
+    assert_eq!(desk.json(&["account", "show", id])["available"], "5.00");
+
+    desk.json(&limit);
+    desk.json(&credit);
+    assert_eq!(desk.run(&revoke).code, 0);
+    // What changes nothing is no decision.
+    assert_eq!(desk.run(&revoke).code, 0);
+    for words in [&limit[..], &credit, &["key", "revoke", "key_nobody"]] {
+        desk.refused(words);
+    }
+    let row = |action: &str, subject: &str, detail: &str| {
+        (action.to_owned(), subject.to_owned(), Some(account.id.0), detail.to_owned())
+    };
+    assert_eq!(
+        decisions(&app),
+        [
+            row("key_limited", "key", key),
+            row("account_credited", "account", "1.50 USD"),
+            row("key_revoked", "key", key),
+        ]
+    );
 }
 
 /// A request of an account that has cost so many dollars.

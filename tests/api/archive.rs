@@ -9,8 +9,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde_json::Value;
 use sluice::accounts::archive::parts::Part;
+use sluice::db::audit::{self, Decision};
 use sluice::db::deposit_claims::{self, ClaimRow};
-use sluice::db::deposit_refunds::{self, AuditRow};
 use sluice::db::schema::{
     deposit_refunds as refunds, deposits as deposits_table, log_in_steps, wallet_challenges,
 };
@@ -118,14 +118,9 @@ fn fill(app: &TestApp, account: &Account) {
             updated_at: now,
         };
         deposit_claims::submit(conn, &claim).unwrap();
-        let word = AuditRow {
-            created_at: 0,
-            action: "rejected".to_owned(),
-            subject: "dep_1".to_owned(),
-            account_id: Some(id.0),
-            detail: "a reason".to_owned(),
-        };
-        deposit_refunds::audit(conn, &word).unwrap();
+        let (action, subject, detail) = ("rejected", "dep_1", "a reason");
+        let word = Decision { action, subject, account_id: Some(id), detail };
+        audit::write(conn, &word, app.clock.now()).unwrap();
     });
     fill_the_rest(app, account);
 }

@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use sluice::accounts::closing::{self, Closed};
 use sluice::accounts::erasure;
-use sluice::db::deposit_refunds::{self, AuditRow};
+use sluice::db::audit::{self, Decision};
 use sluice::db::deposits::{self as deposit_rows, DepositRow};
 use sluice::db::schema::{
     accounts as accounts_table, audit_log, deposits as deposits_table, outbox, wallets,
@@ -166,14 +166,9 @@ fn make_deposits(app: &TestApp, account: &Account) {
         let held =
             sluice::deposits::refund::hold(conn, &row, Some(half), "asked for", now).unwrap();
         assert!(matches!(held, sluice::deposits::refund::Refunded::Done(_)), "{held:?}");
-        let word = AuditRow {
-            created_at: 0,
-            action: "approved".to_owned(),
-            subject: "dep_0".to_owned(),
-            account_id: Some(id),
-            detail: "a reason".to_owned(),
-        };
-        deposit_refunds::audit(conn, &word).unwrap();
+        let (action, subject, detail) = ("approved", "dep_0", "a reason");
+        let word = Decision { action, subject, account_id: Some(account.id), detail };
+        audit::write(conn, &word, now).unwrap();
     });
 }
 

@@ -10,7 +10,8 @@ use super::list::moment;
 use super::names::{Names, accounts_of, address};
 use super::{PAGE, each_page};
 use crate::cli::{CliError, Desk, Output};
-use crate::db::deposit_refunds::{self, AuditRow, RefundRow};
+use crate::db::audit::{self, AuditRow};
+use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow, Filter};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
@@ -105,7 +106,7 @@ fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<Ite
     let refunds = deposit_refunds::of_deposits(conn, &ids)?;
     let mut refunds: HashMap<i64, RefundRow> =
         refunds.into_iter().map(|refund| (refund.deposit_id, refund)).collect();
-    let decisions = deposit_refunds::audit_of_all(conn, &names)?;
+    let decisions = audit::of_all(conn, &names)?;
     let mut decisions: HashMap<String, AuditRow> =
         decisions.into_iter().map(|decision| (decision.subject.clone(), decision)).collect();
     let item = |row: DepositRow| Item {

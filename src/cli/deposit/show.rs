@@ -8,11 +8,12 @@ use super::list::{claim_document, document, moment, value};
 use super::names::{Names, accounts_of, address};
 use super::{standing, wanted};
 use crate::cli::{CliError, Desk, Output};
+use crate::db::audit::{self, AuditRow};
 use crate::db::books::{EntryRow, entries_of};
 use crate::db::chains::{self, ChainRow};
 use crate::db::deposit_addresses::{self, AddressRow};
 use crate::db::deposit_claims::{self, ClaimRow};
-use crate::db::deposit_refunds::{self, AuditRow, RefundRow};
+use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::DepositRow;
 use crate::db::wallets::{self, WalletRow};
 use crate::db::{AnyConnection, DbError, transaction};
@@ -73,7 +74,7 @@ fn surroundings(conn: &mut AnyConnection, row: &DepositRow) -> Result<Surroundin
     let payee = EvmAddress::from_slice(&row.payee);
     Ok(Surroundings {
         entries: entries_of(conn, &references)?,
-        decisions: deposit_refunds::audit_of(conn, &row.public_id)?,
+        decisions: audit::of(conn, &row.public_id)?,
         claims: deposit_claims::of_hash(conn, ChainId(row.chain_id), &row.tx_hash)?,
         wallet: row.wallet_id.map(|id| wallets::get(conn, id)).transpose()?.flatten(),
         derived: payee.map(|payee| deposit_addresses::find(conn, payee)).transpose()?.flatten(),
