@@ -10,7 +10,7 @@ use super::PeopleError;
 use super::log_in::unchanged;
 use super::people::{self, People};
 use super::sessions::LiveSession;
-use super::throttle::Attempt;
+use super::throttle::{Attempt, ClientAddress};
 use super::totp::use_code;
 use crate::db::closing::{self, ClosingRow};
 use crate::db::{AnyConnection, DbError, accounts};
@@ -92,12 +92,13 @@ impl People {
         password: SecretString,
         code: Option<String>,
         waives_balance: bool,
+        client: ClientAddress,
     ) -> Result<UnixMillis, PeopleError> {
         session.may_change()?;
-        let proven = self.prove(session, password).await?;
+        let proven = self.prove(session, password, client).await?;
         let address = proven.email.clone();
         if proven.has_totp() {
-            self.throttle.count(Attempt::Guess(&address))?;
+            self.throttle.count(Attempt::Guess(&address, client))?;
         }
         let (grace, now) = (self.settings.closing_grace, self.now());
         let has_totp = proven.has_totp();
@@ -115,7 +116,7 @@ impl People {
                 }
             })
             .await;
-        if has_totp { self.settle_guess(&address, closed) } else { closed }
+        if has_totp { self.settle_guess((&address, client), closed) } else { closed }
     }
 
     /// Keeps the account of whoever is logged in after all.

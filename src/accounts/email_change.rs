@@ -24,10 +24,11 @@ impl People {
         session: &LiveSession,
         email: &str,
         password: SecretString,
+        client: ClientAddress,
     ) -> Result<(), PeopleError> {
         session.may_change()?;
         let email = parse_email(email)?;
-        let known = self.prove(session, password).await?;
+        let known = self.prove(session, password, client).await?;
         if known.email == email {
             return Err(PeopleError::SameEmail);
         }

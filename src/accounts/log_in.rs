@@ -44,7 +44,7 @@ impl People {
         let address = email.to_lowercase();
         let known = self.check_password(&address, password, client).await?;
         if known.has_totp() && code.is_none() {
-            self.throttle.take_back(Attempt::Guess(&address));
+            self.throttle.take_back(Attempt::Guess(&address, client));
             return Err(PeopleError::CodeRequired);
         }
         let (settings, now) = (self.settings.clone(), self.now());
@@ -54,7 +54,7 @@ impl People {
                 finish(conn, &known, code.as_deref(), &settings, now)
             })
             .await;
-        self.settle_guess(&address, opened)
+        self.settle_guess((&address, client), opened)
     }
 
     /// Logs in, or goes as far as to the question for a code.
@@ -77,9 +77,9 @@ impl People {
                     finish(conn, &known, None, &settings, now)
                 })
                 .await;
-            return self.settle_guess(&address, opened).map(FirstStep::LoggedIn);
+            return self.settle_guess((&address, client), opened).map(FirstStep::LoggedIn);
         }
-        self.throttle.take_back(Attempt::Guess(&address));
+        self.throttle.take_back(Attempt::Guess(&address, client));
         let token = SecretToken::random(TokenKind::LogInStep)?;
         let hash = token.hash();
         self.write(move |conn| {
@@ -108,7 +108,7 @@ impl People {
                 present(conn, holder.ok_or(PeopleError::BadLink)?)
             })
             .await?;
-        self.throttle.count(Attempt::Guess(&known.email))?;
+        self.throttle.count(Attempt::Guess(&known.email, client))?;
         let address = known.email.clone();
         let opened = self
             .write(move |conn| {
@@ -119,7 +119,7 @@ impl People {
                 is_used.then_some(opened).ok_or(PeopleError::BadLink)
             })
             .await;
-        self.settle_guess(&address, opened)
+        self.settle_guess((&address, client), opened)
     }
 
     /// The credentials of an address, if that is its password. Counts an attempt that the caller has to settle.
@@ -130,10 +130,10 @@ impl People {
         client: ClientAddress,
     ) -> Result<Credentials, PeopleError> {
         self.count_client(client)?;
-        self.throttle.count(Attempt::Guess(address))?;
+        self.throttle.count(Attempt::Guess(address, client))?;
         let known = self.known_by(address, password).await;
         if matches!(known, Err(PeopleError::Busy | PeopleError::Unavailable(_))) {
-            self.throttle.take_back(Attempt::Guess(address));
+            self.throttle.take_back(Attempt::Guess(address, client));
         }
         known
     }
@@ -179,13 +179,13 @@ impl People {
     /// A success starts the count of failures anew; what was no failure does not count.
     pub(super) fn settle_guess<T>(
         &self,
-        address: &str,
+        (address, client): (&str, ClientAddress),
         done: Result<T, PeopleError>,
     ) -> Result<T, PeopleError> {
         match &done {
-            Ok(_) => self.throttle.forget(Attempt::Guess(address)),
+            Ok(_) => self.throttle.forget(Attempt::Guess(address, client)),
             Err(PeopleError::WrongCode | PeopleError::WrongCredentials) => {}
-            Err(_) => self.throttle.take_back(Attempt::Guess(address)),
+            Err(_) => self.throttle.take_back(Attempt::Guess(address, client)),
         }
         done
     }

@@ -103,13 +103,14 @@ impl People {
         &self,
         session: &LiveSession,
         password: SecretString,
+        client: ClientAddress,
     ) -> Result<Credentials, PeopleError> {
         let id = session.account_id();
         let known = self.run(move |conn| present(conn, id)).await?;
-        self.throttle.count(Attempt::Guess(&known.email))?;
+        self.throttle.count(Attempt::Guess(&known.email, client))?;
         let verified = self.passwords.verify(password, known.password_hash.clone()).await;
         if !matches!(verified, Ok(false)) {
-            self.throttle.take_back(Attempt::Guess(&known.email));
+            self.throttle.take_back(Attempt::Guess(&known.email, client));
         }
         if verified? { Ok(known) } else { Err(PeopleError::WrongPassword) }
     }

@@ -55,7 +55,7 @@ impl People {
             })
             .await?;
         // Whoever has locked the account by guessing has guessed at the old one.
-        self.throttle.forget(Attempt::Guess(&email));
+        self.throttle.forget_all(Attempt::Guess(&email, client));
         Ok(())
     }
 
@@ -68,10 +68,11 @@ impl People {
         session: &LiveSession,
         password: SecretString,
         new_password: SecretString,
+        client: ClientAddress,
     ) -> Result<(), PeopleError> {
         session.may_change()?;
         let new_password = self.passwords.accept(new_password)?;
-        let proven = self.prove(session, password).await?;
+        let proven = self.prove(session, password, client).await?;
         let hash = self.passwords.hash(new_password).await?;
         let (kept, now) = (session.row.id, self.now());
         self.write(move |conn| {

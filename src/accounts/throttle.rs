@@ -14,6 +14,8 @@ use crate::domain::unprintable::unprintable;
 
 /// Counters kept at most.
 const CAPACITY: usize = 65_536;
+/// Counters that an attempt may add.
+const ADDED: usize = 2;
 
 /// Where a client is: an IPv4 address, or the network of an IPv6 address (its first 64 bits, which one client has to
 /// itself). Has no `Debug`, so that it gets into no log.
@@ -34,8 +36,9 @@ impl ClientAddress {
 /// What is counted, and against whom.
 #[derive(Clone, Copy)]
 pub(super) enum Attempt<'a> {
-    /// Guessing the password or code of an account, by its address, whether or not there is such an account.
-    Guess(&'a str),
+    /// Guessing the password or code of an account, by its address, whether or not there is such an account; and who
+    /// guesses. It counts against both together, and against the account alone.
+    Guess(&'a str, ClientAddress),
     /// Anything that somebody does who is not logged in.
     Client(ClientAddress),
     /// A mail to an address.
@@ -64,7 +67,18 @@ unprintable!(ClientAddress, Attempt<'static>, Throttle);
 struct Window {
     began: UnixMillis,
     count: u32,
+    /// Of the count, what a window that is shared with others has too: which one, by its beginning, and how much.
+    shared: (UnixMillis, u32),
 }
+
+impl Window {
+    const fn new(began: UnixMillis) -> Self {
+        Self { began, count: 0, shared: (began, 0) }
+    }
+}
+
+/// A key of the windows, and what a window of it may count to.
+type Counter = ([u8; 32], u32);
 
 impl Throttle {
     /// Nothing counted so far.
@@ -76,71 +90,126 @@ impl Throttle {
         Ok(Self { key, clock, settings, windows: Mutex::default() })
     }
 
-    /// Counts an attempt before it is made, so that many at once are counted too.
+    /// Counts an attempt before it is made, so that many at once are counted too: in all windows that it belongs to, or,
+    /// where one of them is full, in none.
     ///
     /// # Errors
     /// [`TooMany`]; then it was not counted.
     pub(super) fn count(&self, attempt: Attempt<'_>) -> Result<(), TooMany> {
         let (now, span) = (self.clock.now(), self.settings.attempts_window);
-        let most = match attempt {
-            Attempt::Guess(_) => self.settings.failed_logins_max,
-            Attempt::Client(_) => self.settings.attempts_per_client_max,
-            Attempt::MailTo(_) | Attempt::MailFrom(_) => self.settings.mails_per_address_max,
-        };
+        let is_open = |window: &Window| window.began.plus(span) > now;
+        let (own, shared) = (self.own(attempt), self.shared(attempt));
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        make_room(&mut windows, |window| window.began.plus(span) > now);
-        let window = windows.entry(self.key_of(attempt)).or_insert(Window { began: now, count: 0 });
-        if window.began.plus(span) <= now {
-            *window = Window { began: now, count: 0 };
-        }
-        if window.count >= most {
-            let left = window.began.plus(span).millis_since(now);
+        make_room(&mut windows, is_open);
+        let full = [Some(own), shared].into_iter().flatten().filter_map(|(key, most)| {
+            windows.get(&key).filter(|window| is_open(window) && window.count >= most)
+        });
+        if let Some(began) = full.map(|window| window.began).max() {
+            let left = began.plus(span).millis_since(now);
             let retry_after_secs = u64::try_from(left).unwrap_or(0).div_ceil(1000);
             return Err(TooMany { retry_after_secs });
         }
-        window.count = window.count.saturating_add(1);
+        let mut count = |(key, _): Counter| {
+            let window = windows.entry(key).or_insert(Window::new(now));
+            if !is_open(window) {
+                *window = Window::new(now);
+            }
+            window.count = window.count.saturating_add(1);
+            window.began
+        };
+        let shared_began = shared.map(&mut count);
+        count(own);
+        if let (Some(began), Some(window)) = (shared_began, windows.get_mut(&own.0)) {
+            // What an earlier window of all counted went with it.
+            let before = if window.shared.0 == began { window.shared.1 } else { 0 };
+            window.shared = (began, before.saturating_add(1));
+        }
         Ok(())
     }
 
     /// Takes one count back: the attempt was none.
     pub(super) fn take_back(&self, attempt: Attempt<'_>) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = windows.get_mut(&self.key_of(attempt)) {
-            window.count = window.count.saturating_sub(1);
+        let Some(window) = windows.get_mut(&self.own(attempt).0) else { return };
+        window.count = window.count.saturating_sub(1);
+        let (began, shared) = window.shared;
+        window.shared.1 = shared.saturating_sub(1);
+        self.take_from_shared(&mut windows, attempt, (began, shared.min(1)));
+    }
+
+    /// Starts anew after a success: what others have tried stays counted.
+    pub(super) fn forget(&self, attempt: Attempt<'_>) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(window) = windows.remove(&self.own(attempt).0) else { return };
+        self.take_from_shared(&mut windows, attempt, window.shared);
+    }
+
+    /// Starts anew for all, since there is nothing left to be guessed at.
+    pub(super) fn forget_all(&self, attempt: Attempt<'_>) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.remove(&self.own(attempt).0);
+        if let Some((key, _)) = self.shared(attempt) {
+            windows.remove(&key);
         }
     }
 
-    /// Starts anew.
-    pub(super) fn forget(&self, attempt: Attempt<'_>) {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.remove(&self.key_of(attempt));
+    /// Takes so many counts out of the window that is shared, if it is still the one that has them.
+    fn take_from_shared(
+        &self,
+        windows: &mut HashMap<[u8; 32], Window>,
+        attempt: Attempt<'_>,
+        (began, count): (UnixMillis, u32),
+    ) {
+        let Some((key, _)) = self.shared(attempt) else { return };
+        if let Some(window) = windows.get_mut(&key).filter(|window| window.began == began) {
+            window.count = window.count.saturating_sub(count);
+        }
     }
 
-    fn key_of(&self, attempt: Attempt<'_>) -> [u8; 32] {
+    /// What an attempt counts in first.
+    fn own(&self, attempt: Attempt<'_>) -> Counter {
         let hash = Sha256::new_with_prefix(self.key);
-        let hash = match attempt {
-            Attempt::Guess(address) => hash.chain_update(b"guess").chain_update(address),
-            Attempt::Client(address) => hash.chain_update(b"client").chain_update(address.0),
-            Attempt::MailTo(address) => hash.chain_update(b"mail to").chain_update(address),
-            Attempt::MailFrom(account) => {
-                hash.chain_update(b"mail from").chain_update(account.0.to_be_bytes())
-            }
+        let (hash, most) = match attempt {
+            Attempt::Guess(address, client) => (
+                hash.chain_update(b"guess by").chain_update(client.0).chain_update(address),
+                self.settings.failed_logins_max,
+            ),
+            Attempt::Client(address) => (
+                hash.chain_update(b"client").chain_update(address.0),
+                self.settings.attempts_per_client_max,
+            ),
+            Attempt::MailTo(address) => (
+                hash.chain_update(b"mail to").chain_update(address),
+                self.settings.mails_per_address_max,
+            ),
+            Attempt::MailFrom(account) => (
+                hash.chain_update(b"mail from").chain_update(account.0.to_be_bytes()),
+                self.settings.mails_per_address_max,
+            ),
         };
-        hash.finalize().into()
+        (hash.finalize().into(), most)
+    }
+
+    /// And where else, together with the attempts of others.
+    fn shared(&self, attempt: Attempt<'_>) -> Option<Counter> {
+        let Attempt::Guess(address, _) = attempt else { return None };
+        let hash = Sha256::new_with_prefix(self.key).chain_update(b"guess").chain_update(address);
+        Some((hash.finalize().into(), self.settings.failed_logins_max_from_all))
     }
 }
 
 /// Forgets what is over; if that is not enough, what was tried once; and then everything. Who fills this has tried
 /// from very many addresses.
 fn make_room(windows: &mut HashMap<[u8; 32], Window>, is_open: impl Fn(&Window) -> bool) {
-    if windows.len() < CAPACITY {
+    let is_full = |windows: &HashMap<_, _>| windows.len() + ADDED > CAPACITY;
+    if !is_full(windows) {
         return;
     }
     windows.retain(|_, window| is_open(window));
-    if windows.len() >= CAPACITY {
+    if is_full(windows) {
         windows.retain(|_, window| window.count > 1);
     }
-    if windows.len() >= CAPACITY {
+    if is_full(windows) {
         windows.clear();
     }
 }
@@ -155,41 +224,94 @@ mod tests {
             crate::config::Purpose::Command,
         );
         let clock = Clock::manual(1_000);
-        let settings = Accounts { failed_logins_max: 3, ..settings.unwrap().accounts };
+        let settings = Accounts {
+            failed_logins_max: 3,
+            failed_logins_max_from_all: 7,
+            ..settings.unwrap().accounts
+        };
         (Throttle::new(&settings, clock.clone()).unwrap(), clock)
+    }
+
+    fn guess(address: &str, client: u8) -> Attempt<'_> {
+        Attempt::Guess(address, ClientAddress::new([192, 0, 2, client].into()))
     }
 
     #[test]
     fn what_is_beyond_the_limit_waits_for_the_window_to_end() {
         let (throttle, clock) = throttle();
-        let guess = Attempt::Guess("a@example.org");
+        let attempt = guess("a@example.org", 1);
         for _ in 0..3 {
-            throttle.count(guess).unwrap();
+            throttle.count(attempt).unwrap();
         }
         clock.advance(1_500);
-        assert_eq!(throttle.count(guess).unwrap_err().retry_after_secs, 899);
-        throttle.count(Attempt::Guess("b@example.org")).unwrap();
+        assert_eq!(throttle.count(attempt).unwrap_err().retry_after_secs, 899);
+        throttle.count(guess("b@example.org", 1)).unwrap();
         throttle.count(Attempt::MailTo("a@example.org")).unwrap();
         clock.advance(898_499);
-        throttle.count(guess).unwrap_err();
+        throttle.count(attempt).unwrap_err();
         clock.advance(1);
-        throttle.count(guess).unwrap();
+        throttle.count(attempt).unwrap();
     }
 
     #[test]
     fn what_was_no_attempt_is_taken_back() {
         let (throttle, _) = throttle();
-        let guess = Attempt::Guess("a@example.org");
+        let attempt = guess("a@example.org", 1);
         for _ in 0..10 {
-            throttle.count(guess).unwrap();
-            throttle.take_back(guess);
+            throttle.count(attempt).unwrap();
+            throttle.take_back(attempt);
         }
         for _ in 0..3 {
-            throttle.count(guess).unwrap();
+            throttle.count(attempt).unwrap();
         }
-        throttle.count(guess).unwrap_err();
-        throttle.forget(guess);
-        throttle.count(guess).unwrap();
+        throttle.count(attempt).unwrap_err();
+        throttle.forget(attempt);
+        throttle.count(attempt).unwrap();
+    }
+
+    #[test]
+    fn all_clients_share_a_larger_limit_and_a_success_takes_back_its_own_alone() {
+        let (throttle, clock) = throttle();
+        let [one, two, three] = [1, 2, 3].map(|client| guess("a@example.org", client));
+        for attempt in [one, one, one, two, two, two] {
+            throttle.count(attempt).unwrap();
+        }
+        throttle.count(one).unwrap_err();
+        // What is full for one is not counted for all.
+        throttle.count(three).unwrap();
+        clock.advance(500_000);
+        assert_eq!(throttle.count(three).unwrap_err().retry_after_secs, 400);
+        throttle.forget(two);
+        for _ in 0..2 {
+            throttle.count(three).unwrap();
+        }
+        throttle.count(two).unwrap();
+        throttle.count(two).unwrap_err();
+        throttle.forget_all(three);
+        throttle.count(three).unwrap();
+        throttle.count(one).unwrap_err();
+    }
+
+    #[test]
+    fn what_an_earlier_window_of_all_has_counted_is_not_taken_from_the_next() {
+        let (throttle, clock) = throttle();
+        let [one, two] = [1, 2].map(|client| guess("a@example.org", client));
+        throttle.count(two).unwrap();
+        clock.advance(899_000);
+        for _ in 0..2 {
+            throttle.count(one).unwrap();
+        }
+        // The window of all is a new one now, that of the first client is not.
+        clock.advance(1_000);
+        for _ in 0..3 {
+            throttle.count(two).unwrap();
+        }
+        throttle.forget(one);
+        throttle.take_back(one);
+        for client in 3..7 {
+            throttle.count(guess("a@example.org", client)).unwrap();
+        }
+        throttle.count(guess("a@example.org", 7)).unwrap_err();
     }
 
     #[test]
@@ -204,14 +326,14 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_does_not_wash_away_who_guesses() {
         let (throttle, _) = throttle();
-        let guess = Attempt::Guess("a@example.org");
+        let attempt = guess("a@example.org", 1);
         for _ in 0..3 {
-            throttle.count(guess).unwrap();
+            throttle.count(attempt).unwrap();
         }
         for one in 0..70_000 {
-            throttle.count(Attempt::Guess(&format!("{one}@example.org"))).unwrap();
+            throttle.count(guess(&format!("{one}@example.org"), 1)).unwrap();
         }
-        throttle.count(guess).unwrap_err();
+        throttle.count(attempt).unwrap_err();
         assert!(throttle.windows.lock().unwrap().len() <= CAPACITY);
     }
 }

@@ -10,7 +10,7 @@ use super::PeopleError;
 use super::log_in::unchanged;
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
-use super::throttle::Attempt;
+use super::throttle::{Attempt, ClientAddress};
 use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, DbError, accounts, recovery_codes};
 use crate::domain::clock::UnixMillis;
@@ -41,9 +41,10 @@ impl People {
         &self,
         session: &LiveSession,
         password: SecretString,
+        client: ClientAddress,
     ) -> Result<TotpSetup, PeopleError> {
         session.may_change()?;
-        let proven = self.prove(session, password).await?;
+        let proven = self.prove(session, password, client).await?;
         let secret: [u8; 20] = random_bytes()?;
         let email = self
             .write(move |conn| {
@@ -114,9 +115,10 @@ impl People {
         session: &LiveSession,
         password: SecretString,
         code: String,
+        client: ClientAddress,
     ) -> Result<(), PeopleError> {
         let now = self.now();
-        self.with_both_factors(session, password, code, move |conn, known| {
+        self.with_both_factors(session, (password, code), client, move |conn, known| {
             credentials::clear_totp(conn, known.account_id())?;
             recovery_codes::remove_all(conn, known.account_id())?;
             Ok(tell(conn, known, false, now)?)
@@ -133,8 +135,9 @@ impl People {
         session: &LiveSession,
         password: SecretString,
         code: String,
+        client: ClientAddress,
     ) -> Result<Vec<String>, PeopleError> {
-        self.with_both_factors(session, password, code, |conn, known| {
+        self.with_both_factors(session, (password, code), client, |conn, known| {
             new_recovery_codes(conn, known.account_id())
         })
         .await
@@ -143,17 +146,17 @@ impl People {
     async fn with_both_factors<T: Send + 'static>(
         &self,
         session: &LiveSession,
-        password: SecretString,
-        code: String,
+        (password, code): (SecretString, String),
+        client: ClientAddress,
         work: impl FnOnce(&mut AnyConnection, &Credentials) -> Result<T, PeopleError> + Send + 'static,
     ) -> Result<T, PeopleError> {
         session.may_change()?;
-        let proven = self.prove(session, password).await?;
+        let proven = self.prove(session, password, client).await?;
         if !proven.has_totp() {
             return Err(PeopleError::TotpMissing);
         }
         let address = proven.email.clone();
-        self.throttle.count(Attempt::Guess(&address))?;
+        self.throttle.count(Attempt::Guess(&address, client))?;
         let now = self.now();
         let done = self
             .write(move |conn| {
@@ -162,7 +165,7 @@ impl People {
                 work(conn, &known)
             })
             .await;
-        self.settle_guess(&address, done)
+        self.settle_guess((&address, client), done)
     }
 
     fn describe(&self, email: &str, secret: &[u8]) -> Result<TotpSetup, PeopleError> {

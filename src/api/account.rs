@@ -144,7 +144,11 @@ pub(super) async fn change_password(
     answer(http, payload, &api, async |call| {
         let session = call.principal.session()?.clone();
         let PasswordChange { password, new_password } = call.body().await?;
-        call.api.parts.people.change_password(&session, password, new_password).await?;
+        call.api
+            .parts
+            .people
+            .change_password(&session, password, new_password, call.client())
+            .await?;
         Ok(Answer::Nothing)
     })
     .await
@@ -173,7 +177,11 @@ pub(super) async fn ask_for_email(
     answer(http, payload, &api, async |call| {
         let session = call.principal.session()?.clone();
         let EmailChange { email, password } = call.body().await?;
-        call.api.parts.people.ask_to_change_email(&session, &email, password).await?;
+        call.api
+            .parts
+            .people
+            .ask_to_change_email(&session, &email, password, call.client())
+            .await?;
         Answer::accepted(&Asked::to("A mail with a link is on its way to the new address."))
     })
     .await

@@ -40,6 +40,11 @@ pub(super) trait Body: DeserializeOwned {
 }
 
 impl Call<'_> {
+    /// Whom attempts are counted against.
+    pub(super) fn client(&self) -> ClientAddress {
+        client_address(self.http, &self.api.parts.shared.settings.server)
+    }
+
     /// The request's body.
     ///
     /// # Errors

@@ -62,7 +62,8 @@ pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -
         let session = call.principal.session()?.clone();
         let Wish { password, code, waive_balance } = call.body().await?;
         let people = &call.api.parts.people;
-        let erased_at = people.close_account(&session, password, code, waive_balance).await?;
+        let erased_at =
+            people.close_account(&session, password, code, waive_balance, call.client()).await?;
         call.api.parts.shared.mail.ring();
         Answer::accepted(&Closing { erased_at: Moment(erased_at) })
     })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::problems::{KeyPath, Problems};
 use super::value;
 
 /// Who may sign up, how people log in, and what they may try.
@@ -28,9 +29,12 @@ pub struct Accounts {
     /// Time for which a link in mail works.
     #[serde(rename = "mail_link_secs", deserialize_with = "value::secs::<300, 604_800, _>")]
     pub mail_link: Duration,
-    /// Failed log-ins to one account within a window, after which more are refused unseen.
+    /// Failed log-ins of one client address to one account within a window, after which more are refused unseen.
     #[serde(deserialize_with = "value::whole::<3, 1_000, _, _>")]
     pub failed_logins_max: u32,
+    /// The same of all client addresses together.
+    #[serde(deserialize_with = "value::whole::<3, 100_000, _, _>")]
+    pub failed_logins_max_from_all: u32,
     /// Attempts of one client address within a window: log-ins, sign-ups, resets.
     #[serde(deserialize_with = "value::whole::<3, 100_000, _, _>")]
     pub attempts_per_client_max: u32,
@@ -46,4 +50,15 @@ pub struct Accounts {
     /// Time between the wish to delete an account and its erasure.
     #[serde(rename = "closing_grace_hours", deserialize_with = "value::hours::<0, 2_160, _>")]
     pub closing_grace: Duration,
+}
+
+impl Accounts {
+    /// Rules that span keys.
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
+        if self.failed_logins_max_from_all < self.failed_logins_max {
+            let reason =
+                "must not be below failed_logins_max, or one client would keep all others out";
+            problems.add(&at.key("failed_logins_max_from_all"), reason);
+        }
+    }
 }

@@ -139,7 +139,10 @@ impl Reader<'_> {
         if let Some(deposits) = &deposits {
             deposits.check(&at, &mut self.problems);
         }
-        let (_, accounts) = self.section("accounts");
+        let (at, accounts) = self.section::<Accounts>("accounts");
+        if let Some(accounts) = &accounts {
+            accounts.check(&at, &mut self.problems);
+        }
         let (_, abuse) = self.section("abuse");
         let (at, mut privacy) = self.section::<Privacy>("privacy");
         if let (Some(privacy), Some(database)) = (&mut privacy, &database) {

@@ -13,7 +13,7 @@ use crate::support::upstream::Upstream;
 const UPSTREAM: &str = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
 
 /// Text, line, key, part of the reason.
-const MISTAKES: [(&str, usize, &str, &str); 12] = [
+const MISTAKES: [(&str, usize, &str, &str); 13] = [
     ("[server]\nmax_stream = 5\n", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n", 1, "sever", "did you mean \"server\"?"),
     ("[server]\nlisten = \"0.0.0.0:80\"\n", 2, "server.listen", "behind_tls_proxy"),
@@ -27,6 +27,12 @@ const MISTAKES: [(&str, usize, &str, &str); 12] = [
     ),
     ("[stream]\nclient_gone = \"sometimes\"\n", 2, "stream.client_gone", "must be"),
     ("[stream]\nhold_head_max_secs = 500\n", 2, "stream.hold_head_max_secs", "above"),
+    (
+        "[accounts]\nfailed_logins_max_from_all = 9\n",
+        2,
+        "accounts.failed_logins_max_from_all",
+        "must not be below failed_logins_max",
+    ),
     ("[limits]\nbody_bytes = \"big\"\n", 2, "limits.body_bytes", "whole number"),
     ("[pricing]\nmarkup = 1.5\n", 2, "pricing.markup", "in quotes"),
     ("[log]\nfilter = \"sluice=loud\"\n", 2, "log.filter", "must be a level"),

@@ -97,7 +97,7 @@ pub(in crate::api) async fn create(
     answer(http, payload, &api, async |call| {
         let session = call.principal.session()?.clone();
         let Password { password } = call.body().await?;
-        let setup = call.api.parts.people.set_up_totp(&session, password).await?;
+        let setup = call.api.parts.people.set_up_totp(&session, password, call.client()).await?;
         Answer::created(&Setup { secret: setup.secret, uri: setup.uri })
     })
     .await
@@ -147,7 +147,7 @@ pub(in crate::api) async fn disable(
     answer(http, payload, &api, async |call| {
         let session = call.principal.session()?.clone();
         let BothFactors { password, code } = call.body().await?;
-        call.api.parts.people.disable_totp(&session, password, code).await?;
+        call.api.parts.people.disable_totp(&session, password, code, call.client()).await?;
         Ok(Answer::Nothing)
     })
     .await
@@ -176,7 +176,8 @@ pub(in crate::api) async fn renew_codes(
         let session = call.principal.session()?.clone();
         let BothFactors { password, code } = call.body().await?;
         let people = &call.api.parts.people;
-        let recovery_codes = people.renew_recovery_codes(&session, password, code).await?;
+        let recovery_codes =
+            people.renew_recovery_codes(&session, password, code, call.client()).await?;
         Answer::created(&RecoveryCodes { recovery_codes })
     })
     .await

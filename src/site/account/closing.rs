@@ -61,7 +61,7 @@ pub(in crate::site) async fn send(
         let code = Some(form.word("code").to_owned()).filter(|code| !code.is_empty());
         let waives_balance = form.has("waive_balance");
         let people = visit.site.people();
-        match people.close_account(&session, password, code, waives_balance).await {
+        match people.close_account(&session, password, code, waives_balance, visit.client()).await {
             Ok(_) => {
                 visit.forget_session();
                 visit.see_other("/", Some(Note::Closed))

@@ -53,7 +53,11 @@ pub(in crate::site) async fn send(
         let session = visit.person()?;
         let form = visit.form().await?;
         let (email, password) = (form.word("email"), SecretString::from(form.text("password")));
-        let asked = visit.site.people().ask_to_change_email(&session, email, password).await;
+        let asked = visit
+            .site
+            .people()
+            .ask_to_change_email(&session, email, password, visit.client())
+            .await;
         match asked.map_err(Refusal::of) {
             Ok(()) => visit.see_other("/account", Some(Note::EmailPending)),
             Err(refusal) => {

@@ -44,7 +44,7 @@ pub(in crate::site) async fn send(
         let form = visit.form().await?;
         let secret = |name| SecretString::from(form.text(name));
         let (old, new) = (secret("password"), secret("new_password"));
-        let changed = visit.site.people().change_password(&session, old, new).await;
+        let changed = visit.site.people().change_password(&session, old, new, visit.client()).await;
         match changed.map_err(Refusal::of) {
             Ok(()) => visit.see_other("/account", Some(Note::PasswordChanged)),
             Err(refusal) => {

@@ -76,7 +76,7 @@ pub(in crate::site) async fn begin(
         let session = visit.person()?;
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
-        match visit.site.people().set_up_totp(&session, password).await {
+        match visit.site.people().set_up_totp(&session, password, visit.client()).await {
             // There is one already: the page says so.
             Ok(_) | Err(PeopleError::TotpEnabled) => visit.see_other("/account/totp", None),
             Err(error) => again(visit, &session, error).await,
@@ -112,7 +112,7 @@ pub(in crate::site) async fn disable(
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
         let code = form.word("code").to_owned();
-        match visit.site.people().disable_totp(&session, password, code).await {
+        match visit.site.people().disable_totp(&session, password, code, visit.client()).await {
             Ok(()) => visit.see_other("/account", Some(Note::SecondFactorOff)),
             Err(error) => again(visit, &session, error).await,
         }
@@ -131,7 +131,11 @@ pub(in crate::site) async fn renew(
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
         let code = form.word("code").to_owned();
-        let renewed = visit.site.people().renew_recovery_codes(&session, password, code).await;
+        let renewed = visit
+            .site
+            .people()
+            .renew_recovery_codes(&session, password, code, visit.client())
+            .await;
         codes_or_again(visit, &session, renewed).await
     })
     .await

@@ -14,6 +14,7 @@ fn app() -> TestApp {
     Builder::new()
         .upstream("primary", Upstream::nowhere())
         .set("accounts.failed_logins_max", 1000)
+        .set("accounts.failed_logins_max_from_all", 1000)
         .start()
 }
 

@@ -4,8 +4,8 @@ use serde_json::json;
 use sluice::accounts::email_tokens::Purpose;
 
 use crate::support::app::{Builder, TestApp};
-use crate::support::client::Request;
-use crate::support::people::PASSWORD;
+use crate::support::client::{Request, Response};
+use crate::support::people::{PASSWORD, by};
 use crate::support::upstream::Upstream;
 
 fn app_with(key: &str, most: u32) -> TestApp {
@@ -71,6 +71,89 @@ fn p7_whoever_holds_a_session_cannot_guess_the_password_either() {
     app.by_with(&person.token, "PUT", "/api/v1/account/password", &body)
         .expect_refusal(429, "too_many_attempts");
     app.log_in(&person.email, PASSWORD).expect_refusal(429, "too_many_attempts");
+}
+
+/// A server behind a proxy, where clients may be anywhere: three guesses of each, so many of all.
+fn proxied(from_all: u32) -> TestApp {
+    Builder::new()
+        .upstream("primary", Upstream::nowhere())
+        .set("server.behind_tls_proxy", true)
+        .set("accounts.failed_logins_max", 3)
+        .set("accounts.failed_logins_max_from_all", from_all)
+        .start()
+}
+
+fn log_in_from(app: &TestApp, client: &str, email: &str, password: &str) -> Response {
+    let body = json!({ "email": email, "password": password });
+    let request = Request::new("POST", "/api/v1/sessions").json(&body);
+    app.ask(&request.header("x-forwarded-for", client))
+}
+
+#[test]
+fn p7_who_guesses_from_one_place_keeps_nobody_out_who_logs_in_from_another() {
+    let app = proxied(100);
+    let person = app.person();
+    let from = |client: &str, password: &str| log_in_from(&app, client, &person.email, password);
+    for _ in 0..3 {
+        from("192.0.2.1", "wrong password").expect_refusal(401, "wrong_credentials");
+    }
+    from("192.0.2.1", PASSWORD).expect_refusal(429, "too_many_attempts");
+    from("192.0.2.2", PASSWORD).session();
+    // Whoever guesses has gained nothing by it.
+    from("192.0.2.1", PASSWORD).expect_refusal(429, "too_many_attempts");
+    // A session is no other place.
+    let body = json!({ "password": "wrong password", "new_password": "another password" });
+    let change = |client: &str| {
+        let request = by(&person.token, "PUT", "/api/v1/account/password").json(&body);
+        app.ask(&request.header("x-forwarded-for", client))
+    };
+    change("192.0.2.1").expect_refusal(429, "too_many_attempts");
+    change("192.0.2.2").expect_refusal(403, "wrong_password");
+}
+
+#[test]
+fn p7_guesses_from_everywhere_are_counted_together_and_a_success_takes_back_its_own() {
+    let app = proxied(6);
+    let (person, other) = (app.person(), app.person());
+    let from = |client: &str, password: &str| log_in_from(&app, client, &person.email, password);
+    let wrong = |client: &str, count: u32| {
+        for _ in 0..count {
+            from(client, "wrong password").expect_refusal(401, "wrong_credentials");
+        }
+    };
+    wrong("192.0.2.1", 3);
+    wrong("192.0.2.2", 2);
+    from("192.0.2.2", PASSWORD).session();
+    // Three are left counted: there is room for three more, and not for a fourth.
+    wrong("192.0.2.3", 2);
+    wrong("192.0.2.4", 1);
+    let refused = from("192.0.2.5", PASSWORD);
+    refused.expect_refusal(429, "too_many_attempts");
+    assert_eq!(refused.header("retry-after"), Some("900"));
+    log_in_from(&app, "192.0.2.5", &other.email, PASSWORD).session();
+    // A new password leaves nothing to be guessed at.
+    let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let reset = json!({ "token": token, "password": "another 83 password" });
+    app.post("/api/v1/password-resets/confirm", &reset).expect_done();
+    from("192.0.2.5", "another 83 password").session();
+}
+
+#[test]
+fn p7_guesses_from_everywhere_at_once_are_counted_like_guesses_in_turn() {
+    let app = proxied(5);
+    let person = app.person();
+    let mut statuses = std::thread::scope(|scope| {
+        let (app, email) = (&app, person.email.as_str());
+        let guess = |client: u8| {
+            let client = format!("192.0.2.{}", client / 2);
+            scope.spawn(move || log_in_from(app, &client, email, "wrong password").status)
+        };
+        let guesses: Vec<_> = (0..12).map(guess).collect();
+        guesses.into_iter().map(|guess| guess.join().unwrap()).collect::<Vec<_>>()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 7, "{statuses:?}");
 }
 
 #[test]
