@@ -5,13 +5,14 @@ use secrecy::SecretString;
 
 use super::PeopleError;
 use super::password::Passwords;
+use super::preferences::Preferences;
 use super::sessions::LiveSession;
 use super::throttle::{Attempt, ClientAddress, Throttle};
 use crate::config::{Accounts, Settings};
 use crate::db::accounts::{self, AccountRow};
 use crate::db::credentials::{self, Credentials};
 use crate::db::outbox::{self, NewMail};
-use crate::db::{AnyConnection, Database, DbError, recovery_codes, transaction};
+use crate::db::{AnyConnection, Database, DbError, recovery_codes, transaction, wallets};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, NoRandomness, nonce};
 use crate::domain::mail::MailKind;
@@ -37,6 +38,16 @@ pub struct Profile {
     pub recovery_codes_left: i64,
     /// Since when the account is about to be deleted.
     pub closing_at: Option<UnixMillis>,
+}
+
+/// What else belongs to an account, as far as it fits into a line each.
+pub struct Holdings {
+    /// What its owner wants to be told.
+    pub preferences: Preferences,
+    /// Sessions in force.
+    pub sessions: i64,
+    /// Wallets that are linked.
+    pub wallets: i64,
 }
 
 impl People {
@@ -71,6 +82,20 @@ impl People {
             })
         })
         .await
+    }
+
+    /// What belongs to the account of whoever is logged in.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub async fn holdings(&self, session: &LiveSession) -> Result<Holdings, PeopleError> {
+        let id = session.account_id();
+        let sessions = self.sessions(session).await?.len();
+        Ok(Holdings {
+            preferences: self.preferences(session).await?,
+            sessions: i64::try_from(sessions).unwrap_or(i64::MAX),
+            wallets: self.run(move |conn| Ok(wallets::count(conn, id)?)).await?,
+        })
     }
 
     pub(super) fn now(&self) -> UnixMillis {

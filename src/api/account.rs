@@ -15,6 +15,7 @@ use super::Api;
 use super::accounts::Asked;
 use super::answer::{Answer, Body, answer, answer_whatever_standing, anyone};
 use super::caller::Credential;
+use super::preferences::Preferences;
 use super::refusal::Error;
 use super::values::{Dollars, Moment, secret_text, word_of};
 use crate::accounts::people::Profile;
@@ -101,6 +102,22 @@ pub(super) struct Account {
     #[schema(value_type = Option<Moment>)]
     #[expect(clippy::option_option, reason = "a key is not told; a session is told null")]
     closing_at: Option<Option<Moment>>,
+    /// What mail is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Preferences, required = false)]
+    preferences: Option<Preferences>,
+    /// Sessions in force, this one among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sessions: Option<i64>,
+    /// Wallets that are linked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    wallets: Option<i64>,
+    /// Days for which a line of the usage log is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    usage_log_days: Option<u32>,
 }
 
 fn standings() -> Object {
@@ -109,16 +126,27 @@ fn standings() -> Object {
 
 /// Shows the account.
 ///
-/// An API key is told the balance; the address and what belongs to logging in only a session.
+/// An API key is told the balance; the address, what belongs to logging in and what else is held only a session. Every row
+/// of it is in the archive.
 #[utoipa::path(
     get, path = "/api/v1/account", operation_id = "get_account", tag = "account",
     responses((status = 200, body = Account, description = "As it stands now.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer_whatever_standing(http, payload, &api, async |call| {
-        let profile = call.api.parts.people.profile(call.principal.account_id).await?;
-        let is_person = matches!(call.principal.credential, Credential::Session(_));
-        Answer::of(&document(&profile, is_person))
+        let people = &call.api.parts.people;
+        let profile = people.profile(call.principal.account_id).await?;
+        let Credential::Session(session) = &call.principal.credential else {
+            return Answer::of(&document(&profile, false));
+        };
+        let held = people.holdings(session).await?;
+        Answer::of(&Account {
+            preferences: Some(held.preferences.into()),
+            sessions: Some(held.sessions),
+            wallets: Some(held.wallets),
+            usage_log_days: Some(call.api.parts.shared.settings.privacy.usage_log_days),
+            ..document(&profile, true)
+        })
     })
     .await
 }
@@ -231,5 +259,9 @@ fn document(profile: &Profile, is_person: bool) -> Account {
         has_totp: is_person.then_some(profile.has_totp),
         recovery_codes_left: is_person.then_some(profile.recovery_codes_left),
         closing_at: is_person.then(|| profile.closing_at.map(Moment)),
+        preferences: None,
+        sessions: None,
+        wallets: None,
+        usage_log_days: None,
     }
 }

@@ -24,6 +24,12 @@ pub(super) struct Preferences {
     wants_notices: bool,
 }
 
+impl From<preferences::Preferences> for Preferences {
+    fn from(known: preferences::Preferences) -> Self {
+        Self { low_balance_usd: known.low_balance.map(Dollars), wants_notices: known.wants_notices }
+    }
+}
+
 impl Body for Preferences {
     const FIELDS: &'static str =
         "low_balance_usd (decimal text or null), wants_notices (true or false)";
@@ -38,10 +44,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     answer(http, payload, &api, async |call| {
         let session = call.principal.session()?;
         let known = call.api.parts.people.preferences(session).await?;
-        Answer::of(&Preferences {
-            low_balance_usd: known.low_balance.map(Dollars),
-            wants_notices: known.wants_notices,
-        })
+        Answer::of(&Preferences::from(known))
     })
     .await
 }

@@ -14,9 +14,8 @@ use super::layout::Frame;
 use super::show::{Count, Dollars, Moment};
 use super::{Site, visit};
 use crate::accounts::PeopleError;
-use crate::accounts::people::Profile;
+use crate::accounts::people::{Holdings, Profile};
 use crate::accounts::preferences::Preferences;
-use crate::db::wallets;
 use crate::domain::clock::UnixMillis;
 
 #[derive(Template)]
@@ -41,11 +40,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let people = visit.site.people();
         let id = session.account_id();
         let profile = people.profile(id).await?;
-        let preferences = people.preferences(&session).await?;
-        let sessions = people.sessions(&session).await?.len();
-        let wallets = visit.site.run(move |conn| wallets::of_account(conn, id));
-        let wallets = wallets.await?.len();
-        let count = |length: usize| Count(i64::try_from(length).unwrap_or(i64::MAX));
+        let Holdings { preferences, sessions, wallets } = people.holdings(&session).await?;
         visit.page(&AccountPage {
             frame: visit.frame("Account"),
             opened: Moment(UnixMillis::from_millis(profile.row.created_at)),
@@ -53,8 +48,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             reserved: Dollars(profile.row.reserved()),
             low_balance: preferences.low_balance.map(Dollars),
             preferences,
-            sessions: count(sessions),
-            wallets: count(wallets),
+            sessions: Count(sessions),
+            wallets: Count(wallets),
             usage_log_days: visit.site.settings().privacy.usage_log_days,
             profile,
         })

@@ -175,7 +175,16 @@ fn an_api_key_does_nothing_that_only_a_person_may_do() {
     }
     let told = app.api_get(&account, "/api/v1/account").json();
     assert_eq!(told["available_usd"], "3.00");
-    for personal in ["email", "has_totp", "recovery_codes_left", "closing_at"] {
+    for personal in [
+        "email",
+        "has_totp",
+        "recovery_codes_left",
+        "closing_at",
+        "preferences",
+        "sessions",
+        "wallets",
+        "usage_log_days",
+    ] {
         assert!(told.get(personal).is_none(), "{told}");
     }
 }

@@ -1,6 +1,12 @@
 //! What somebody does with an account who is logged in, by forms; and that no text of anybody's becomes a part of a page.
 
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+
 use super::{app, builder};
+use crate::support::client::Request;
 use crate::support::forms::{Browser, Form};
 use crate::support::people::{PASSWORD, Person, authenticator};
 
@@ -19,6 +25,57 @@ fn p13_the_account_page_shows_what_is_held() {
     for held in [person.email.as_str(), "acct_", "bcrypt", "Usage log", "Sessions", "$0.00"] {
         assert!(page.contains(held), "{held}: {page}");
     }
+}
+
+#[test]
+fn p13_the_interface_tells_what_the_account_page_shows() {
+    let app = app();
+    let person = app.person();
+    app.session_of(person.id);
+    let wish = json!({ "low_balance_usd": "2.50", "wants_notices": false });
+    assert_eq!(app.by_with(&person.token, "PUT", "/api/v1/preferences", &wish).status, 200);
+    // One wallet that is linked, and two that were once.
+    let link = |number: u8, end_reason: Option<&str>| {
+        let row = WalletRow {
+            id: 0,
+            public_id: format!("wal_{number}"),
+            account_id: person.id.0,
+            kind: "eoa".to_owned(),
+            chain_id: EVERY_CHAIN.0,
+            address: vec![number; 20],
+            proof_hash: None,
+            proof_signature: None,
+            proven_at: 0,
+            ended_at: end_reason.map(|_| 0),
+            end_reason: end_reason.map(str::to_owned),
+        };
+        app.db(|conn| wallets::link(conn, &row).unwrap());
+    };
+    link(1, None);
+    link(2, Some("moved"));
+    link(3, Some("unlinked"));
+    let told = app.by(&person.token, "GET", "/api/v1/account").json();
+    assert_eq!((&told["email"], &told["preferences"]), (&json!(person.email), &wish));
+    assert_eq!(
+        (&told["sessions"], &told["wallets"], &told["usage_log_days"]),
+        (&json!(2), &json!(1), &json!(90))
+    );
+    let page = browser(&app, &person).get("/account").text();
+    for shown in ["2 in force", "1 linked", "Mail below $2.50", "notices off", "for 90 days"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    // And it is described as it is told.
+    let document = app.ask(&Request::get("/openapi.json")).json();
+    let schema = &document["components"]["schemas"]["Account"];
+    let described: BTreeSet<&str> =
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    let fields: BTreeSet<&str> = told.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(described, fields);
+    let required: BTreeSet<&str> =
+        schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let by_key = ["id", "status", "available_usd", "reserved_usd", "created_at"];
+    assert_eq!(required, BTreeSet::from(by_key), "a key is told no more");
+    assert_eq!(schema["properties"]["preferences"]["$ref"], "#/components/schemas/Preferences");
 }
 
 #[test]
