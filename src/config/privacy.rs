@@ -110,7 +110,7 @@ impl Privacy {
     }
 
     /// Days after which nothing of what was over is in the database's files any more: a day until the purge, and the
-    /// time until the next compaction. Backups outlive that by their own days.
+    /// time until the next compaction. Backups outlive that by their own days, as does what PostgreSQL's log reuses.
     #[must_use]
     pub const fn gone_after_days(&self) -> u32 {
         self.compact_every_days.saturating_add(1)

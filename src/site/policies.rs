@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::layout::Frame;
 use super::visit::Visit;
 use super::{Site, visit};
-use crate::config::{Settings, Transport};
+use crate::config::{DatabaseUrl, Settings, Transport};
 use crate::domain::policy::PolicyKind;
 use crate::policies::{Shown, Standing};
 
@@ -66,6 +66,8 @@ struct Facts {
     /// Days after which nothing of what was over is in the database's files.
     gone_after_days: u32,
     backup_days: u32,
+    /// The setting by which the database's write-ahead log reuses its segments with their old bytes, if it has one.
+    log_reuse: Option<&'static str>,
     /// Hours between the wish to delete an account and its erasure.
     closing_grace_hours: u64,
     mail_link_hours: u64,
@@ -92,6 +94,10 @@ impl Facts {
             usage_log_days: settings.privacy.usage_log_days,
             gone_after_days: settings.privacy.gone_after_days(),
             backup_days: settings.privacy.backup_days,
+            log_reuse: match settings.database.url {
+                DatabaseUrl::Postgres(_) => Some("wal_recycle = on"),
+                DatabaseUrl::Sqlite(_) => None,
+            },
             closing_grace_hours: hours(settings.accounts.closing_grace),
             mail_link_hours: hours(settings.accounts.mail_link),
             unsubscribe_days: hours(settings.mail.unsubscribe).div_ceil(24),

@@ -118,6 +118,17 @@ fn p16_the_operator_hears_of_a_page_that_says_something_else_and_nobody_else_doe
 }
 
 #[test]
+fn p9_the_policy_says_where_old_bytes_may_stay_beyond_the_longest_delay() {
+    let app = app();
+    let text = page(&app, "/privacy");
+    let delay = "may remain in free pages of our database for up to 8 days more.";
+    let (_, rest) = text.split_once(delay).expect("the longest delay");
+    let sentence = rest.split("</li>").next().unwrap();
+    assert_eq!(sentence.contains("wal_recycle"), app.database().is_postgres(), "{sentence}");
+    assert!(sentence.trim_start().starts_with("After that it is not in its files"), "{sentence}");
+}
+
+#[test]
 fn p16_an_operator_publishes_lists_and_shows_versions() {
     let desk = Desk::new();
     assert_eq!(desk.json(&["policy", "list"]), serde_json::json!([]));
