@@ -124,28 +124,62 @@ pub struct Difference {
     pub number: Option<i64>,
 }
 
+/// What is shown, held against what was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Of each text.
+    pub differences: Vec<Difference>,
+    /// For how long that holds.
+    pub validity: Validity,
+}
+
+/// What a comparison depends on besides the texts themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// How many versions were published.
+    versions: i64,
+    /// When the next one comes into force, if one is announced.
+    until: Option<UnixMillis>,
+}
+
+impl Validity {
+    fn holds(&self, versions: i64, now: UnixMillis) -> bool {
+        self.versions == versions && self.until.is_none_or(|until| now < until)
+    }
+}
+
 impl Shown {
     /// Of these texts.
     pub fn of<'a>(texts: impl IntoIterator<Item = (PolicyKind, &'a str)>) -> Self {
         Self(texts.into_iter().map(|(kind, text)| (kind, hash_of(text))).collect())
     }
 
-    /// Holds what is shown against what was published. Of what no version is in force, nothing can be said.
+    /// Holds what is shown against what was published, unless that was done since anything has changed. Of what no version
+    /// is in force, nothing can be said.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn differences(
+    pub fn compare(
         &self,
         conn: &mut AnyConnection,
+        before: Option<Validity>,
         now: UnixMillis,
-    ) -> Result<Vec<Difference>, DbError> {
-        let mut all = Vec::with_capacity(self.0.len());
-        for (kind, hash) in &self.0 {
-            let in_force = Standing::at(conn, *kind, now)?.in_force;
-            let other = in_force.filter(|row| row.body_hash != hash);
-            all.push(Difference { kind: *kind, number: other.map(|row| row.number) });
+    ) -> Result<Option<Comparison>, DbError> {
+        // Counted first, so that one that comes meanwhile is looked at next time.
+        let versions = rows::count(conn)?;
+        if before.is_some_and(|before| before.holds(versions, now)) {
+            return Ok(None);
         }
-        Ok(all)
+        let mut differences = Vec::with_capacity(self.0.len());
+        let mut until = None;
+        for (kind, hash) in &self.0 {
+            let Standing { in_force, announced, .. } = Standing::at(conn, *kind, now)?;
+            let other = in_force.filter(|row| row.body_hash != hash);
+            differences.push(Difference { kind: *kind, number: other.map(|row| row.number) });
+            let next = announced.first().map(|row| UnixMillis::from_millis(row.in_force_at));
+            until = [until, next].into_iter().flatten().min();
+        }
+        Ok(Some(Comparison { differences, validity: Validity { versions, until } }))
     }
 }
 

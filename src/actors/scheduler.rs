@@ -10,10 +10,10 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::accounts::spending;
 use crate::config::{Abuse, Privacy, TimeOfDay};
-use crate::db::{AnyConnection, Database, chores, policies};
+use crate::db::{AnyConnection, Database, DbError, chores, policies};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
-use crate::policies::{Difference, Notices, Shown};
+use crate::policies::{Comparison, Difference, Notices, Shown, Validity};
 use crate::retention::{self, Compaction, Limits, Piece, Purge, RetentionError};
 use crate::tracker::Tracker;
 
@@ -78,8 +78,16 @@ pub struct Scheduler {
     running: Option<Run>,
     /// A piece is being done: what else wakes the actor meanwhile begins no second one.
     is_busy: bool,
-    is_looking: bool,
-    is_looking_at_spending: bool,
+    looking: Vec<Look>,
+    /// How long what was last said of the pages holds.
+    compared: Option<Validity>,
+}
+
+/// Something that is looked at beside the chores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Policies,
+    Spending,
 }
 
 /// A chore that is being done.
@@ -104,8 +112,8 @@ impl Scheduler {
             waiting: VecDeque::new(),
             running: None,
             is_busy: false,
-            is_looking: false,
-            is_looking_at_spending: false,
+            looking: Vec::new(),
+            compared: None,
         })
     }
 
@@ -168,62 +176,65 @@ impl Scheduler {
     }
 
     /// Looks whether there are notices to be put in, and whether the pages say what was published.
-    fn look(&mut self, ctx: &mut Context<Self>) {
-        if self.is_looking || self.parts.tracker.is_draining() {
-            return;
-        }
-        self.is_looking = true;
-        let (database, shown) = (self.parts.database.clone(), self.parts.shown.clone());
-        let (now, token) = (self.parts.clock.now(), self.parts.tracker.token());
-        let look = async move {
-            let seen = database
-                .run(move |conn| {
-                    Ok((policies::left_to_notice(conn)?, shown.differences(conn, now)?))
-                })
-                .await;
-            drop(token);
-            seen
+    fn look_at_policies(&mut self, ctx: &mut Context<Self>) {
+        let (shown, before) = (self.parts.shown.clone(), self.compared);
+        let now = self.parts.clock.now();
+        let look = move |conn: &mut AnyConnection| {
+            Ok((policies::left_to_notice(conn)?, shown.compare(conn, before, now)?))
         };
-        ctx.spawn(look.into_actor(self).map(|seen, scheduler, ctx| {
-            scheduler.is_looking = false;
-            match seen {
-                Ok((left, differences)) => {
+        self.look(Look::Policies, ctx, look, |scheduler, seen, ctx| match seen {
+            Ok((left, comparison)) => {
+                if let Some(Comparison { differences, validity }) = comparison {
                     scheduler.compare(&differences);
-                    scheduler.parts.metrics.policies.set_left(left.unwrap_or(0));
-                    if left.is_some() {
-                        scheduler.put_in_line(Chore::Notices, ctx);
-                    }
+                    scheduler.compared = Some(validity);
                 }
-                // Whatever else needs the database says so.
-                Err(error) => tracing::debug!(%error, "policies cannot be looked at"),
+                scheduler.parts.metrics.policies.set_left(left.unwrap_or(0));
+                if left.is_some() {
+                    scheduler.put_in_line(Chore::Notices, ctx);
+                }
             }
-        }));
+            // Whatever else needs the database says so.
+            Err(error) => tracing::debug!(%error, "policies cannot be looked at"),
+        });
     }
 
     /// Looks whether somebody spends far more than before.
     fn look_at_spending(&mut self, ctx: &mut Context<Self>) {
-        if self.is_looking_at_spending || self.parts.tracker.is_draining() {
+        let (abuse, now) = (self.parts.abuse.clone(), self.parts.clock.now());
+        let look = move |conn: &mut AnyConnection| spending::look(conn, &abuse, now);
+        self.look(Look::Spending, ctx, look, |scheduler, told, _| match told {
+            Ok(told) => {
+                for account in told {
+                    scheduler.parts.metrics.count_alert("unusual_spending");
+                    tracing::warn!(account, "an account spends far more than it used to");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "spending cannot be looked at"),
+        });
+    }
+
+    /// Looks at something beside the chores, unless it is still being looked at or the server is stopping; then does what
+    /// follows from it.
+    fn look<T: Send + 'static>(
+        &mut self,
+        what: Look,
+        ctx: &mut Context<Self>,
+        look: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+        then: impl FnOnce(&mut Self, Result<T, DbError>, &mut Context<Self>) + 'static,
+    ) {
+        if self.parts.tracker.is_draining() || self.looking.contains(&what) {
             return;
         }
-        self.is_looking_at_spending = true;
-        let (database, abuse) = (self.parts.database.clone(), self.parts.abuse.clone());
-        let (now, token) = (self.parts.clock.now(), self.parts.tracker.token());
+        self.looking.push(what);
+        let (database, token) = (self.parts.database.clone(), self.parts.tracker.token());
         let look = async move {
-            let told = database.run(move |conn| spending::look(conn, &abuse, now)).await;
+            let seen = database.run(look).await;
             drop(token);
-            told
+            seen
         };
-        ctx.spawn(look.into_actor(self).map(|told, scheduler, _| {
-            scheduler.is_looking_at_spending = false;
-            match told {
-                Ok(told) => {
-                    for account in told {
-                        scheduler.parts.metrics.count_alert("unusual_spending");
-                        tracing::warn!(account, "an account spends far more than it used to");
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "spending cannot be looked at"),
-            }
+        ctx.spawn(look.into_actor(self).map(move |seen, scheduler, ctx| {
+            scheduler.looking.retain(|other| *other != what);
+            then(scheduler, seen, ctx);
         }));
     }
 
@@ -274,8 +285,8 @@ impl Actor for Scheduler {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.waiting.push_back(Chore::Purge);
-        self.look(ctx);
-        ctx.run_interval(LOOK, Self::look);
+        self.look_at_policies(ctx);
+        ctx.run_interval(LOOK, Self::look_at_policies);
         if self.parts.abuse.watches_spending() {
             ctx.run_interval(self.parts.abuse.spend_check, Self::look_at_spending);
         }

@@ -102,6 +102,14 @@ pub fn all(conn: &mut AnyConnection, kind: PolicyKind) -> Result<Vec<PolicyRow>,
     Ok(rows)
 }
 
+/// How many versions there are. They are neither changed nor taken back, so that it says whether there is another one.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count(conn: &mut AnyConnection) -> Result<i64, DbError> {
+    Ok(policy_versions::table.count().get_result(conn)?)
+}
+
 /// One version.
 ///
 /// # Errors

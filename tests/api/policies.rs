@@ -118,6 +118,32 @@ fn p16_the_operator_hears_of_a_page_that_says_something_else_and_nobody_else_doe
 }
 
 #[test]
+fn the_pages_are_compared_once_for_each_change_of_what_counts() {
+    let app = app();
+    let shown = site::policies::shown(&app.settings).unwrap();
+    let compare = |before| {
+        let now = app.clock.now();
+        app.db(|conn| shown.compare(conn, before, now).unwrap())
+    };
+    let nothing = compare(None).unwrap();
+    assert!(nothing.differences.iter().all(|one| one.number.is_none()));
+    assert_eq!(compare(Some(nothing.validity)), None);
+    app.publish(Privacy, "Words.", None, false).unwrap();
+    let published = compare(Some(nothing.validity)).unwrap();
+    assert_eq!(compare(Some(published.validity)), None);
+    // Of the other text too, and of what is only announced.
+    let next = ("Next.", "<p>Next.</p>");
+    app.publish_text(Terms, next, Some("2026-11-24"), false).unwrap();
+    let announced = compare(Some(published.validity)).unwrap();
+    assert_eq!(compare(Some(announced.validity)), None);
+    app.clock.advance(2 * DAY);
+    let in_force = compare(Some(announced.validity)).unwrap();
+    let differing: Vec<_> = in_force.differences.iter().filter_map(|one| one.number).collect();
+    assert_eq!(differing, [1]);
+    assert_eq!(compare(Some(in_force.validity)), None);
+}
+
+#[test]
 fn p9_the_policy_says_where_old_bytes_may_stay_beyond_the_longest_delay() {
     let app = app();
     let text = page(&app, "/privacy");
