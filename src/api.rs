@@ -38,6 +38,7 @@ use crate::db::{AnyConnection, Database};
 use crate::deposits::challenge::Origin;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
+use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
 use crate::upstream::Upstream;
 use deposits::watch::Watchers;
@@ -63,6 +64,8 @@ pub struct ApiParts {
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
     pub providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
+    /// What debtors' wallets are known by.
+    pub tombstones: TombstoneKey,
     /// Whose health says whether messages are served.
     pub upstreams: Vec<Arc<Upstream>>,
 }

@@ -186,7 +186,8 @@ impl Application {
             metrics,
             chains: shared.settings.chains.as_slice().into(),
         };
-        let (client_address, gateway) = clients::serve(&shared, &database, &tls, &chains)?;
+        let (client_address, gateway) =
+            clients::serve(&shared, &database, &tls, (&chains, &tombstones))?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
         let redirect = shared.settings.server.redirect_listen;
         let redirect =
@@ -323,6 +324,7 @@ async fn recover(
     let parts = NodeParts {
         node_id: Arc::clone(&shared.node_id),
         closing_grace: shared.settings.accounts.closing_grace,
+        debt_forgiven: shared.settings.deposits.debt_forgiven,
         tombstones: tombstones.clone(),
         database: database.clone(),
         ledger: shared.ledger.clone(),

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::db::{AnyConnection, DbError, accounts, closing, erasure, transaction};
+use crate::db::{AnyConnection, DbError, accounts, closing, erasure, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
 
 /// Accounts that are looked at in one go.
@@ -13,20 +14,21 @@ const BATCH: i64 = 16;
 /// Accounts that stay which are counted at most.
 const STUCK_MAX: i64 = 1_000;
 
-/// Erases what is due; how many accounts that were. One that cannot be erased now does not hold up the others.
+/// Erases what is due; how many accounts that were. One that cannot be erased now does not hold up the others. Of one
+/// with a debt of more than `debt_forgiven` the wallets are remembered.
 ///
 /// # Errors
 /// [`DbError`] if what is due cannot be found out.
 pub fn erase_due(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
-    grace: Duration,
+    (grace, debt_forgiven): (Duration, NanoUsd),
     now: UnixMillis,
 ) -> Result<usize, DbError> {
     let before = before(grace, now);
     let mut erased = 0_usize;
     for id in closing::due(conn, before, BATCH)? {
-        match erase(conn, key, id, before) {
+        match erase(conn, (key, debt_forgiven), id, before) {
             Ok(is_erased) => erased = erased.saturating_add(is_erased.into()),
             Err(error) => {
                 tracing::warn!(error = %error, "an account cannot be erased yet; trying again");
@@ -52,7 +54,7 @@ pub fn stuck(
 /// Looks again once nobody else can change the account, and erases it then.
 fn erase(
     conn: &mut AnyConnection,
-    key: &TombstoneKey,
+    (key, debt_forgiven): (&TombstoneKey, NanoUsd),
     id: AccountId,
     before: UnixMillis,
 ) -> Result<bool, DbError> {
@@ -61,6 +63,9 @@ fn erase(
         let Some(row) = closing::get(conn, id)? else { return Ok(false) };
         if !closing::is_due(conn, id, before)? {
             return Ok(false);
+        }
+        if row.available_nanousd < debt_forgiven.as_nanos().saturating_neg() {
+            tombstones::bury_wallets(conn, key, id)?;
         }
         erasure::erase(conn, key, id, &row.email)?;
         Ok(true)

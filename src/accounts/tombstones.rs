@@ -12,6 +12,7 @@ use crate::config::{Privacy, TombstoneSecret};
 use crate::db::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
+use crate::domain::evm::EvmAddress;
 use crate::domain::ids::{NoRandomness, random_letters};
 use crate::domain::tombstone::{NotATombstoneKey, TombstoneKey};
 
@@ -134,6 +135,34 @@ pub fn forget(conn: &mut AnyConnection, reason: &str, now: UnixMillis) -> Result
         };
         audit::write(conn, &decision, now)?;
         Ok(count)
+    })
+}
+
+/// Forgets that a wallet was linked by an account that was erased with a debt, and writes down that somebody did; `false`
+/// if that is not known of it.
+///
+/// # Errors
+/// [`DbError`].
+pub fn settle(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    wallet: EvmAddress,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    transaction::write(conn, |conn| {
+        let is_settled = tombstones::exhume_wallet(conn, key, wallet)?;
+        if is_settled {
+            let decision = Decision {
+                action: "debt_settled",
+                // Its address would be found there by whoever looks for it.
+                subject: "wallet",
+                account_id: None,
+                detail: reason,
+            };
+            audit::write(conn, &decision, now)?;
+        }
+        Ok(is_settled)
     })
 }
 

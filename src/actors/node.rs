@@ -38,6 +38,8 @@ pub struct NodeParts {
     pub node_id: Arc<str>,
     /// How long an account that is to be deleted may still be kept.
     pub closing_grace: Duration,
+    /// With what debt an account goes without a trace.
+    pub debt_forgiven: NanoUsd,
     /// What the deposits of an erased account are hashed with.
     pub tombstones: TombstoneKey,
     /// Where leases are.
@@ -161,8 +163,9 @@ pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
 /// [`DbError`]; the next beat tries again.
 async fn erase(parts: &NodeParts, told: &LastTold) -> Result<(), DbError> {
     let (key, grace, now) = (parts.tombstones.clone(), parts.closing_grace, parts.clock.now());
+    let debt_forgiven = parts.debt_forgiven;
     let erase = move |conn: &mut AnyConnection| {
-        let erased = erasure::erase_due(conn, &key, grace, now)?;
+        let erased = erasure::erase_due(conn, &key, (grace, debt_forgiven), now)?;
         Ok((erased, erasure::stuck(conn, grace, now)?))
     };
     let (erased, stuck) = parts.database.run(erase).await?;

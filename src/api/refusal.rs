@@ -56,6 +56,8 @@ pub(super) enum Refusal {
     Proof(ProofError),
     /// The account has as many wallets as it may have.
     TooManyWallets(u32),
+    /// An account that had linked the wallet has gone with a debt.
+    WalletInDebt,
     /// The account has asked for too many challenges.
     TooManyChallenges,
     /// Not the hash of a transaction.
@@ -139,7 +141,9 @@ impl Refusal {
             }
             Self::Address(error) => made(400, "invalid_address", format!("The address {error}.")),
             Self::Proof(error) => made(proof_status(error), error.code(), error.to_string()),
-            Self::TooManyWallets(_) | Self::TooManyChallenges => self.tell_of_wallets(),
+            Self::TooManyWallets(_) | Self::WalletInDebt | Self::TooManyChallenges => {
+                self.tell_of_wallets()
+            }
             Self::TxHash(_)
             | Self::TooManyOpenClaims(_)
             | Self::TooManyClaims(_)
@@ -178,6 +182,11 @@ impl Refusal {
             Self::TooManyWallets(most) => {
                 let message = format!("An account may have {most} wallets. Unlink one first.");
                 told(409, "too_many_wallets", message.into(), None)
+            }
+            Self::WalletInDebt => {
+                let message = "An account that had linked this wallet was deleted with a debt. It can be linked again \
+                               once the debt is paid: please write to the operator.";
+                told(409, "wallet_in_debt", message.into(), None)
             }
             Self::TooManyChallenges => {
                 let message = "The account has asked for too many messages to sign. Wait a while.";

@@ -13,6 +13,7 @@ use super::refusal::{Error, Refusal};
 use super::values::{List, Moment, word_of, word_or_null};
 use super::{Api, proof};
 use crate::config::Chain;
+use crate::db::AnyConnection;
 use crate::db::wallets::{self as rows, EVERY_CHAIN, WalletRow};
 use crate::deposits::proof_error::ProofError;
 use crate::deposits::siwe::Message;
@@ -140,7 +141,7 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
         (status = 400, body = Error, description = "`message_too_long`, `message_malformed`, `message_version`, `signature_malformed`."),
         (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `contract_refused`: the signature is not the wallet's, or for another account."),
         (status = 404, body = Error, description = "`unknown_chain`."),
-        (status = 409, body = Error, description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one first."),
+        (status = 409, body = Error, description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one first. `wallet_in_debt`: an account that had linked it was deleted with a debt."),
         (status = 422, body = Error, description = "No message of ours in force: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
         (status = 503, body = Error, description = "`chain_unavailable`: the chain cannot be asked about a contract wallet."),
     ),
@@ -191,14 +192,17 @@ async fn linked(
     let chain = api.chains().iter().find(|chain| chain.chain_id == message.chain_id);
     let chain = chain.ok_or(Refusal::UnknownChain)?;
     let proof = proof::prove(api, chain, &message, text, signature).await?;
-    let limits = api.deposits().clone();
+    let (limits, key) = (api.deposits().clone(), api.parts.tombstones.clone());
     let most = limits.wallets_max_per_account;
-    let linked =
-        api.run(move |conn| wallets::link(conn, account_id, &message, proof, &limits, now)).await?;
+    let link = move |conn: &mut AnyConnection| {
+        wallets::link(conn, account_id, &message, proof, (&limits, &key), now)
+    };
+    let linked = api.run(link).await?;
     match linked {
         Linked::New(row) => Ok((row, true)),
         Linked::Before(row) => Ok((row, false)),
         Linked::NonceUsed => Err(ProofError::NonceUsed.into()),
+        Linked::InDebt => Err(Refusal::WalletInDebt),
         Linked::TooMany => Err(Refusal::TooManyWallets(most)),
     }
 }

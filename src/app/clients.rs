@@ -24,6 +24,7 @@ use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::db::Database;
 use crate::domain::ids::NoRandomness;
+use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::{Gateway, routes};
 use crate::site::{self, Site, SiteParts};
@@ -52,7 +53,7 @@ impl Handlers {
         shared: &Arc<Shared>,
         database: &Database,
         upstream_tls: &Arc<rustls::ClientConfig>,
-        chains: &Chains,
+        (chains, tombstones): (&Chains, &TombstoneKey),
     ) -> Result<Self, NoRandomness> {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
@@ -67,6 +68,7 @@ impl Handlers {
             people: Arc::new(people),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
+            tombstones: tombstones.clone(),
             upstreams: upstreams.clone(),
         };
         let api = Data::new(Api::new(parts.clone()));
@@ -100,10 +102,10 @@ pub(super) fn serve(
     shared: &Arc<Shared>,
     database: &Database,
     upstream_tls: &Arc<rustls::ClientConfig>,
-    chains: &Chains,
+    of_chains: (&Chains, &TombstoneKey),
 ) -> Result<(SocketAddr, Server), StartError> {
     let settings = &shared.settings;
-    let handlers = Handlers::new(shared, database, upstream_tls, chains)?;
+    let handlers = Handlers::new(shared, database, upstream_tls, of_chains)?;
     let app = move || {
         let settings = &handlers.shared.settings;
         let origins = &settings.server.cors_origins;

@@ -22,6 +22,7 @@ use crate::accounts::tombstones;
 use crate::db::AnyConnection;
 use crate::db::deposits::{self, DepositRow};
 use crate::domain::deposit::DepositState;
+use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
 
 /// Rows read at once.
@@ -76,6 +77,15 @@ pub(super) enum DepositCommand {
         #[arg(long, value_parser = reason)]
         reason: String,
     },
+    /// Let a wallet be linked again that an account had linked which was erased with a debt. For when it was paid.
+    SettleDebt {
+        /// The wallet's address, `0x…`.
+        #[arg(value_parser = EvmAddress::parse_written)]
+        wallet: EvmAddress,
+        /// Why, in 1 to 500 characters. It names no person.
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
     /// Look after the addresses that are derived for accounts.
     #[command(subcommand)]
     Addresses(addresses::AddressesCommand),
@@ -107,6 +117,16 @@ pub(super) fn run(
             output.line(&format!(
                 "{count} tombstones are forgotten; the next start takes the secret that it finds. Restart every server."
             ))?;
+        }
+        DepositCommand::SettleDebt { wallet, reason } => {
+            let (key, now) = (desk.tombstones()?, desk.clock.now());
+            let settled = desk.with(|conn| tombstones::settle(conn, &key, *wallet, reason, now))?;
+            if !settled {
+                return Err(CliError::Refused(
+                    "no account was erased with a debt that had linked this wallet".to_owned(),
+                ));
+            }
+            output.line("The wallet can be linked again.")?;
         }
         DepositCommand::Addresses(command) => addresses::run(command, desk, output)?,
     }

@@ -44,6 +44,9 @@ pub struct Deposits {
     /// And those of one account.
     #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
     pub event_streams_max_per_account: usize,
+    /// An account may be erased with a debt of so much, and its wallets be linked again.
+    #[serde(rename = "debt_forgiven_usd", deserialize_with = "value::usd")]
+    pub debt_forgiven: NanoUsd,
     /// Deposits worth more wait for a person; `None` holds none for its size.
     #[serde(default, deserialize_with = "value::optional_usd")]
     pub review_above: Option<NanoUsd>,

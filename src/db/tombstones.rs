@@ -1,13 +1,16 @@
-//! What is left of erased accounts' deposits, and what the secret is known again by: rows and queries.
+//! What is left of erased accounts' deposits and of debtors' wallets, and what the secret is known again by: rows and
+//! queries.
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::deposits::DepositRow;
-use super::schema::{deposit_tombstones, deposits, secret_checks};
+use super::schema::{accounts, deposit_tombstones, deposits, secret_checks, wallets};
 use super::{AnyConnection, DbError};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::{Tombstone, TombstoneKey};
 
 /// The secret's name among those that are known again.
@@ -51,15 +54,76 @@ pub fn bury(
     if rows.is_empty() {
         return Ok(());
     }
+    // What has left the chain may be mined again: then it is a new transfer of nobody's.
+    let is_gone = |row: &&DepositRow| row.state().is_some_and(|state| GONE.contains(&state));
+    let stones = rows.iter().filter(|row| !is_gone(row)).map(|row| of(key, row));
+    keep(conn, key, stones)
+}
+
+/// Keeps tombstones of the wallets that an account has ever linked, since it is erased with a debt. Must run in the
+/// transaction in which the rows go.
+///
+/// # Errors
+/// As [`bury`].
+pub fn bury_wallets(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    id: AccountId,
+) -> Result<(), DbError> {
+    let addresses: Vec<Vec<u8>> = wallets::table
+        .filter(wallets::account_id.eq(id.0))
+        .select(wallets::address)
+        .distinct()
+        .load(conn)?;
+    let addresses = addresses.iter().filter_map(|bytes| EvmAddress::from_slice(bytes));
+    keep(conn, key, addresses.map(|address| key.of_debtor(address)))
+}
+
+/// Forgets the tombstone of a wallet, whose debt was paid; `false` if there is none.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn exhume_wallet(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    wallet: EvmAddress,
+) -> Result<bool, DbError> {
+    let stone = key.of_debtor(wallet);
+    Ok(diesel::delete(deposit_tombstones::table.find(&stone[..])).execute(conn)? > 0)
+}
+
+/// Whether a wallet has a debt: an account that had linked it was erased with one, or has one of more than `most` and is
+/// about to be.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn is_of_debtor(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    wallet: EvmAddress,
+    most: NanoUsd,
+) -> Result<bool, DbError> {
+    let closing = wallets::table
+        .inner_join(accounts::table.on(accounts::id.eq(wallets::account_id)))
+        .filter(wallets::address.eq(wallet.as_bytes()))
+        .filter(accounts::closing_at.is_not_null())
+        .filter(accounts::available_nanousd.lt(most.as_nanos().saturating_neg()));
+    Ok(is_buried(conn, &key.of_debtor(wallet))?
+        || diesel::select(exists(closing.select(wallets::id))).get_result(conn)?)
+}
+
+fn keep(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    stones: impl Iterator<Item = Tombstone>,
+) -> Result<(), DbError> {
     if check_value(conn)?.as_deref() != Some(&key.check_value()[..]) {
         return Err(DbError::OtherSecret);
     }
-    // What has left the chain may be mined again: then it is a new transfer of nobody's.
-    let is_gone = |row: &&DepositRow| row.state().is_some_and(|state| GONE.contains(&state));
-    for row in rows.iter().filter(|row| !is_gone(row)) {
-        let stone = deposit_tombstones::hash.eq(of(key, row).to_vec());
+    for stone in stones {
+        let row = deposit_tombstones::hash.eq(stone.to_vec());
         on_either!(conn => diesel::insert_into(deposit_tombstones::table)
-            .values(stone)
+            .values(row)
             .on_conflict_do_nothing()
             .execute(conn))?;
     }

@@ -9,10 +9,11 @@ use super::siwe::Message;
 use super::{DepositError, attribution};
 use crate::config;
 use crate::db::wallets::{self, ChallengeRow, EVERY_CHAIN, WalletRow};
-use crate::db::{AnyConnection, DbError, accounts, transaction};
+use crate::db::{AnyConnection, DbError, accounts, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::{AccountId, nonce, public_id};
+use crate::domain::tombstone::TombstoneKey;
 
 /// Challenges that an account gets within an hour. Each lets it ask the providers about one contract.
 const CHALLENGES_PER_HOUR: i64 = 60;
@@ -46,6 +47,8 @@ pub enum Linked {
     NonceUsed,
     /// The account has as many wallets as it may have.
     TooMany,
+    /// An account that had linked it has gone with a debt.
+    InDebt,
 }
 
 /// Makes a challenge and remembers its nonce. `None` if the account has had as many within the hour as it may have.
@@ -131,7 +134,7 @@ pub fn link(
     account_id: AccountId,
     message: &Message,
     proof: Proof,
-    limits: &config::Deposits,
+    (limits, key): (&config::Deposits, &TombstoneKey),
     now: UnixMillis,
 ) -> Result<Linked, DepositError> {
     let row = row_of(account_id, message, proof, now)?;
@@ -148,6 +151,10 @@ pub fn link(
             // The new proof counts from now on, the old one for what was paid before.
             Some(current) if current.account_id == account_id.0 => {
                 wallets::end(conn, current.id, "unlinked", now)?;
+            }
+            // Only whoever has proven the wallet hears of it.
+            _ if tombstones::is_of_debtor(conn, key, message.address, limits.debt_forgiven)? => {
+                return Ok(Linked::InDebt);
             }
             _ if is_full(conn, account_id, limits)? => return Ok(Linked::TooMany),
             Some(current) => {

@@ -1,16 +1,17 @@
 //! What is left of a deposit whose account was erased: a keyed hash of its place on the chain. It tells whoever has
-//! the secret that this transfer was credited, and nobody else anything.
+//! the secret that this transfer was credited, and nobody else anything. A wallet of an account that was erased with a
+//! debt leaves one too.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use super::evm::ChainId;
+use super::evm::{ChainId, EvmAddress};
 
 /// Characters of the secret at least.
 const SECRET_MIN: usize = 32;
 
-/// HMAC-SHA-256 of a chain, a transaction's hash and a transfer's ordinal in it.
+/// HMAC-SHA-256 of a chain, a transaction's hash and a transfer's ordinal in it; or of a wallet's address.
 pub type Tombstone = [u8; 32];
 
 /// The secret, ready to hash with. Never prints.
@@ -40,6 +41,12 @@ impl TombstoneKey {
     pub fn tombstone(&self, chain_id: ChainId, tx_hash: &[u8], ordinal: i64) -> Tombstone {
         let parts = [&chain_id.0.to_be_bytes()[..], tx_hash, &ordinal.to_be_bytes()[..]];
         self.hash(b"deposit", &parts)
+    }
+
+    /// The tombstone of a wallet whose account was erased with a debt, on whichever chain it is.
+    #[must_use]
+    pub fn of_debtor(&self, wallet: EvmAddress) -> Tombstone {
+        self.hash(b"debtor", &[wallet.as_bytes()])
     }
 
     /// What the database keeps to know this secret again.
@@ -80,6 +87,15 @@ mod tests {
             key("a").check_value(),
         ];
         assert!(!others.contains(&one));
+    }
+
+    #[test]
+    fn p8_a_wallets_tombstone_depends_on_secret_and_address_and_is_no_deposits() {
+        let one = key("a").of_debtor(EvmAddress([7; 20]));
+        assert_eq!(one, key("a").of_debtor(EvmAddress([7; 20])));
+        assert_ne!(one, key("b").of_debtor(EvmAddress([7; 20])));
+        assert_ne!(one, key("a").of_debtor(EvmAddress([8; 20])));
+        assert_ne!(one, key("a").hash(b"deposit", &[&[7; 20]]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use self::versions::VersionLine;
 use super::fault::Fault;
 use super::layout::Frame;
+use super::show::Dollars;
 use super::visit::Visit;
 use super::{Site, visit};
 use crate::config::{DatabaseUrl, Settings, Transport};
@@ -68,6 +69,8 @@ struct Facts {
     backup_days: u32,
     /// The setting by which the database's write-ahead log reuses its segments with their old bytes, if it has one.
     log_reuse: Option<&'static str>,
+    /// The debt with which an account goes without a trace.
+    debt_forgiven: Dollars,
     /// Hours between the wish to delete an account and its erasure.
     closing_grace_hours: u64,
     mail_link_hours: u64,
@@ -98,6 +101,7 @@ impl Facts {
                 DatabaseUrl::Postgres(_) => Some("wal_recycle = on"),
                 DatabaseUrl::Sqlite(_) => None,
             },
+            debt_forgiven: Dollars(settings.deposits.debt_forgiven),
             closing_grace_hours: hours(settings.accounts.closing_grace),
             mail_link_hours: hours(settings.accounts.mail_link),
             unsubscribe_days: hours(settings.mail.unsubscribe).div_ceil(24),

@@ -87,7 +87,7 @@ fn erase(app: &TestApp) -> usize {
     let (grace, now) = (app.settings.accounts.closing_grace, app.clock.now());
     app.db(|conn| {
         let key = tombstones(conn, &app.settings);
-        erasure::erase_due(conn, &key, grace, now).unwrap()
+        erasure::erase_due(conn, &key, (grace, app.settings.deposits.debt_forgiven), now).unwrap()
     })
 }
 

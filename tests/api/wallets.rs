@@ -1,5 +1,7 @@
 //! Proving a wallet over `/api/v1`: who may link what, and what is said to everyone else. The providers are scripted.
 
+mod debt;
+
 use serde_json::{Value, json};
 
 use crate::support::api::{checksummed, hex};

@@ -22,7 +22,11 @@ fn erase(shop: &Shop, account: &Account) {
         transaction::write(conn, |conn| closing::close(conn, account.id, true, grace, now))
             .unwrap();
         let key = tombstones(conn, &app.settings);
-        assert_eq!(erasure::erase_due(conn, &key, grace, now).unwrap(), 1);
+        assert_eq!(
+            erasure::erase_due(conn, &key, (grace, app.settings.deposits.debt_forgiven), now)
+                .unwrap(),
+            1
+        );
         assert!(accounts::get(conn, account.id).unwrap().is_none());
     });
 }
