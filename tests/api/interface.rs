@@ -42,7 +42,11 @@ pub(crate) fn document(app: &TestApp) -> Value {
 
 /// Everything that is offered.
 pub(crate) fn operations(app: &TestApp) -> Vec<Operation> {
-    let document = document(app);
+    operations_of(&document(app))
+}
+
+/// Everything that a document describes.
+pub(crate) fn operations_of(document: &Value) -> Vec<Operation> {
     let paths = document["paths"].as_object().unwrap();
     let of_path = |(path, item): (&String, &Value)| {
         let item: Map<String, Value> = item.as_object().unwrap().clone();

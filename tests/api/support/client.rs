@@ -1,7 +1,7 @@
 //! A client that writes and reads bytes: no pool, no retry, nothing smoothed over.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
@@ -45,6 +45,11 @@ impl Request {
         request.header("content-type", "application/x-www-form-urlencoded")
     }
 
+    /// With a body of any kind.
+    pub(crate) fn with_body(method: &str, path: &str, kind: &str, body: &[u8]) -> Self {
+        Self { body: body.to_vec(), ..Self::new(method, path) }.header("content-type", kind)
+    }
+
     /// With a body of whatever type.
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -64,6 +69,11 @@ impl Request {
 
     pub(crate) fn key(self, key: &str) -> Self {
         self.header("x-api-key", key)
+    }
+
+    /// Method and path, the query aside.
+    pub(crate) fn target(&self) -> (&str, &str) {
+        (&self.method, self.path.split('?').next().unwrap_or_default())
     }
 
     pub(crate) fn http_10(mut self) -> Self {
@@ -163,6 +173,19 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server accepts");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { ports: Ports::of(&stream), stream, unread: Vec::new() }
+    }
+
+    /// A connection from an address of ours.
+    pub(crate) fn open_from(ours: IpAddr, address: SocketAddr) -> Self {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        socket.bind(&SocketAddr::new(ours, 0).into()).unwrap();
+        socket.connect(&address.into()).expect("the server accepts");
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
