@@ -127,12 +127,7 @@ pub fn bury_marked(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<usize
 pub fn forget(conn: &mut AnyConnection, reason: &str, now: UnixMillis) -> Result<usize, DbError> {
     transaction::write(conn, |conn| {
         let count = tombstones::forget(conn)?;
-        let decision = Decision {
-            action: "tombstones_forgotten",
-            subject: "tombstones",
-            account_id: None,
-            detail: reason,
-        };
+        let decision = Decision::of_nobodys("tombstones_forgotten", "tombstones", reason);
         audit::write(conn, &decision, now)?;
         Ok(count)
     })
@@ -153,13 +148,8 @@ pub fn settle(
     transaction::write(conn, |conn| {
         let is_settled = tombstones::exhume_wallet(conn, key, wallet)?;
         if is_settled {
-            let decision = Decision {
-                action: "debt_settled",
-                // Its address would be found there by whoever looks for it.
-                subject: "wallet",
-                account_id: None,
-                detail: reason,
-            };
+            // By its address it would be found there by whoever looks for it.
+            let decision = Decision::of_nobodys("debt_settled", "wallet", reason);
             audit::write(conn, &decision, now)?;
         }
         Ok(is_settled)

@@ -44,6 +44,12 @@ impl<'a> Decision<'a> {
         Self { action, subject: "account", account_id: Some(id), detail }
     }
 
+    /// About something that is nobody's.
+    #[must_use]
+    pub const fn of_nobodys(action: &'a str, subject: &'a str, detail: &'a str) -> Self {
+        Self { action, subject, account_id: None, detail }
+    }
+
     /// About a key of an account, by the key's public id.
     #[must_use]
     pub const fn of_key(action: &'a str, id: AccountId, public_id: &'a str) -> Self {

@@ -80,12 +80,8 @@ pub fn advance(
         if after != i64::from(index) {
             return Ok(Advanced::Not(after));
         }
-        let decision = Decision {
-            action: "addresses_advanced",
-            subject: &fingerprint,
-            account_id: None,
-            detail: &format!("from {before} to {index}"),
-        };
+        let range = format!("from {before} to {index}");
+        let decision = Decision::of_nobodys("addresses_advanced", &fingerprint, &range);
         audit::write(conn, &decision, now)?;
         Ok(Advanced::From(before))
     })

@@ -25,6 +25,7 @@ use crate::support::deposit_rows::row;
 use crate::support::people::by;
 use crate::support::sandbox::body;
 use crate::support::wait::eventually;
+use crate::support::wallet_rows;
 
 const PATH: &str = "/api/v1/account/archive";
 const SIGNATURE: [u8; 65] = [0x5a; 65];
@@ -77,17 +78,11 @@ fn fill(app: &TestApp, account: &Account) {
     let id = account.id;
     app.db(|conn| {
         let wallet = WalletRow {
-            id: 0,
-            public_id: "wal_1".to_owned(),
-            account_id: id.0,
             kind: "contract".to_owned(),
             chain_id: 8453,
-            address: vec![2; 20],
             proof_hash: Some(vec![3; 32]),
             proof_signature: Some(SIGNATURE.to_vec()),
-            proven_at: 0,
-            ended_at: None,
-            end_reason: None,
+            ..wallet_rows::row(id, 2)
         };
         wallets::link(conn, &wallet).unwrap();
         assert_ne!(wallet.chain_id, EVERY_CHAIN.0);

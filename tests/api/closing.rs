@@ -6,14 +6,13 @@ mod stuck;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
-use sluice::accounts::closing::{self, Closed};
-use sluice::accounts::erasure;
+use sluice::accounts::closing::Closed;
 use sluice::db::audit::{self, Decision};
 use sluice::db::deposits::{self as deposit_rows, DepositRow};
 use sluice::db::schema::{
     accounts as accounts_table, audit_log, deposits as deposits_table, outbox, wallets,
 };
-use sluice::db::{AnyConnection, accounts, tombstones as stones, transaction};
+use sluice::db::{AnyConnection, accounts, tombstones as stones};
 use sluice::deposits::claims::{self, Submitted};
 use sluice::deposits::credit;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -21,6 +20,7 @@ use sluice::domain::mail::MailKind;
 
 use crate::support::app::{Account, Builder, TestApp, tombstones};
 use crate::support::client::{Request, Response};
+use crate::support::leaving::{self, close};
 use crate::support::process::run;
 use crate::support::upstream::Upstream;
 use crate::support::wait::eventually;
@@ -70,25 +70,13 @@ fn log_in(app: &TestApp, account: &Account) -> String {
     opened.token.reveal().to_owned()
 }
 
-fn close(app: &TestApp, account: &Account, waives: bool) -> Closed {
-    let (grace, now) = (app.settings.accounts.closing_grace, app.clock.now());
-    app.db(|conn| {
-        transaction::write(conn, |conn| closing::close(conn, account.id, waives, grace, now))
-            .unwrap()
-    })
-}
-
 fn is_there(app: &TestApp, account: &Account) -> bool {
     app.db(|conn| accounts::get(conn, account.id).unwrap().is_some())
 }
 
 /// Erases what is due, as the node's beat does.
 fn erase(app: &TestApp) -> usize {
-    let (grace, now) = (app.settings.accounts.closing_grace, app.clock.now());
-    app.db(|conn| {
-        let key = tombstones(conn, &app.settings);
-        erasure::erase_due(conn, &key, (grace, app.settings.deposits.debt_forgiven), now).unwrap()
-    })
+    leaving::erase(app, app.settings.accounts.closing_grace)
 }
 
 fn deposit(

@@ -28,6 +28,7 @@ use crate::support::people::{PASSWORD, authenticator, by};
 use crate::support::process::{Process, run};
 use crate::support::sandbox::{body, sandbox};
 use crate::support::wait::eventually;
+use crate::support::wallet_rows;
 
 const WALLET: [u8; 20] = [0xab; 20];
 
@@ -64,17 +65,9 @@ fn open(conn: &mut AnyConnection, settings: &Settings) -> (Account, String) {
 fn pay(conn: &mut AnyConnection, settings: &Settings, account: &Account) {
     let now = Clock::System.now();
     let wallet = WalletRow {
-        id: 0,
-        public_id: "wal_1".to_owned(),
-        account_id: account.id.0,
-        kind: "eoa".to_owned(),
-        chain_id: 0,
         address: WALLET.to_vec(),
-        proof_hash: None,
-        proof_signature: None,
         proven_at: now.as_millis(),
-        ended_at: None,
-        end_reason: None,
+        ..wallet_rows::row(account.id, 1)
     };
     wallets::link(conn, &wallet).unwrap();
     let mut paid = row(account, 0xcd, "confirming", None);

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::db::deposit_claims::{self, ClaimRow};
 use sluice::db::schema::deposits as table;
-use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+use sluice::db::wallets;
 use sluice::db::{deposits, sessions};
 use sluice::domain::secret_token::{SecretToken, TokenKind};
 
@@ -16,6 +16,7 @@ use crate::support::app::{Account, TestApp};
 use crate::support::client::{Request, Response};
 use crate::support::deposit_rows::row;
 use crate::support::sandbox::body;
+use crate::support::wallet_rows;
 
 /// An account with one of everything that has a name.
 struct Owner {
@@ -42,7 +43,7 @@ impl Owner {
         let request = app.only_row(&account).id;
         let token = app.session_of(account.id);
         let (deposit, claim) = (row(&account, number, "seen", None), claim(&account, number));
-        let wallet = wallet(&account, number);
+        let wallet = wallet_rows::row(account.id, number);
         let session = app.db(|conn| {
             deposits::insert(conn, &deposit).unwrap();
             deposit_claims::submit(conn, &claim).unwrap();
@@ -121,22 +122,6 @@ fn claim(account: &Account, number: u8) -> ClaimRow {
         check_at: None,
         created_at: 0,
         updated_at: 0,
-    }
-}
-
-fn wallet(account: &Account, number: u8) -> WalletRow {
-    WalletRow {
-        id: 0,
-        public_id: format!("wal_{number}"),
-        account_id: account.id.0,
-        kind: "eoa".to_owned(),
-        chain_id: EVERY_CHAIN.0,
-        address: vec![number; 20],
-        proof_hash: None,
-        proof_signature: None,
-        proven_at: 0,
-        ended_at: None,
-        end_reason: None,
     }
 }
 

@@ -1,34 +1,26 @@
 //! P8: what was credited to an account that was erased is not credited again, however it is found.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
-use sluice::accounts::{closing, erasure};
 use sluice::db::schema::{chain_candidates, deposit_tombstones};
-use sluice::db::{accounts, deposit_addresses, transaction};
+use sluice::db::{accounts, deposit_addresses};
 use sluice::domain::deposit::{ClaimReason, ClaimState};
 
 use super::payers::{XPUB, address_of};
-use crate::support::app::{Account, tombstones};
+use crate::support::app::Account;
 use crate::support::chain::CHAIN_ID;
 use crate::support::deposits::{Shop, USDC};
+use crate::support::leaving;
 use crate::support::wait::eventually;
 
 const DOLLAR: i64 = 1_000_000_000;
 
 /// Erases an account at once, as the node does once its grace is over.
 fn erase(shop: &Shop, account: &Account) {
-    let (app, grace) = (&shop.app, std::time::Duration::ZERO);
-    let now = app.clock.now();
-    app.db(|conn| {
-        transaction::write(conn, |conn| closing::close(conn, account.id, true, grace, now))
-            .unwrap();
-        let key = tombstones(conn, &app.settings);
-        assert_eq!(
-            erasure::erase_due(conn, &key, (grace, app.settings.deposits.debt_forgiven), now)
-                .unwrap(),
-            1
-        );
-        assert!(accounts::get(conn, account.id).unwrap().is_none());
-    });
+    leaving::close(&shop.app, account, true);
+    assert_eq!(leaving::erase(&shop.app, Duration::ZERO), 1);
+    assert!(shop.app.db(|conn| accounts::get(conn, account.id).unwrap()).is_none());
 }
 
 #[test]

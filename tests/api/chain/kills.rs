@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use ethers_core::types::{H256, I256, U256};
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::{ledger_entries, nodes};
-use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+use sluice::db::wallets::{self, WalletRow};
 use sluice::domain::clock::Clock;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -17,6 +17,7 @@ use crate::support::chain::{CHAIN_ID, node};
 use crate::support::deposits::{Mint, USDC};
 use crate::support::process::{Process, run};
 use crate::support::wait::within;
+use crate::support::wallet_rows;
 
 /// Longest time that a killed server has lived, in milliseconds beyond its start.
 const LIFE_MAX: u64 = 150;
@@ -68,19 +69,8 @@ impl Stage {
             .section(&mint.toml(""));
         let process = Process::start(builder, &[]);
         let account = open_account(&mut process.database.connect(), "0");
-        let proof = WalletRow {
-            id: 0,
-            public_id: sluice::domain::ids::public_id("wal_").unwrap(),
-            account_id: account.id.0,
-            kind: "eoa".to_owned(),
-            chain_id: EVERY_CHAIN.0,
-            address: chain.account(1).as_bytes().to_vec(),
-            proof_hash: None,
-            proof_signature: None,
-            proven_at: 0,
-            ended_at: None,
-            end_reason: None,
-        };
+        let address = chain.account(1).as_bytes().to_vec();
+        let proof = WalletRow { address, ..wallet_rows::row(account.id, 1) };
         wallets::link(&mut process.database.connect(), &proof).unwrap();
         Self { mint, process, account, paid: Vec::new(), dice: Dice(seed) }
     }

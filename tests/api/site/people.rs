@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+use sluice::db::wallets::{self, WalletRow};
 
 use super::{app, builder};
 use crate::support::client::Request;
 use crate::support::forms::{Browser, Form};
 use crate::support::people::{PASSWORD, Person, authenticator};
+use crate::support::wallet_rows;
 
 /// Breaks out of text, attributes and scripts, wherever it is not escaped.
 const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
@@ -37,17 +38,9 @@ fn p13_the_interface_tells_what_the_account_page_shows() {
     // One wallet that is linked, and two that were once.
     let link = |number: u8, end_reason: Option<&str>| {
         let row = WalletRow {
-            id: 0,
-            public_id: format!("wal_{number}"),
-            account_id: person.id.0,
-            kind: "eoa".to_owned(),
-            chain_id: EVERY_CHAIN.0,
-            address: vec![number; 20],
-            proof_hash: None,
-            proof_signature: None,
-            proven_at: 0,
             ended_at: end_reason.map(|_| 0),
             end_reason: end_reason.map(str::to_owned),
+            ..wallet_rows::row(person.id, number)
         };
         app.db(|conn| wallets::link(conn, &row).unwrap());
     };

@@ -11,6 +11,7 @@ use super::app::Account;
 use super::chain::CHAIN_ID;
 use super::deposits::Shop;
 use super::wait::eventually;
+use super::wallet_rows;
 
 const CHAIN: ChainId = ChainId(CHAIN_ID.cast_signed());
 
@@ -77,17 +78,14 @@ impl Shop {
         chain_id: i64,
     ) {
         let row = WalletRow {
-            id: 0,
             public_id: sluice::domain::ids::public_id("wal_").unwrap(),
-            account_id: account.id.0,
             kind: "contract".to_owned(),
             chain_id,
             address: address.as_bytes().to_vec(),
             proof_hash: Some(hash.to_vec()),
             proof_signature: Some(signature.to_vec()),
             proven_at: self.app.clock.now().as_millis(),
-            ended_at: None,
-            end_reason: None,
+            ..wallet_rows::row(account.id, 1)
         };
         self.app.db(|conn| wallets::link(conn, &row).unwrap());
     }

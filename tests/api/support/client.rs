@@ -45,11 +45,6 @@ impl Request {
         request.header("content-type", "application/x-www-form-urlencoded")
     }
 
-    /// With a body of any kind.
-    pub(crate) fn with_body(method: &str, path: &str, kind: &str, body: &[u8]) -> Self {
-        Self { body: body.to_vec(), ..Self::new(method, path) }.header("content-type", kind)
-    }
-
     /// With a body of whatever type.
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -172,7 +167,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        Self::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -185,11 +183,7 @@ impl Connection {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
         socket.bind(&SocketAddr::new(ours, 0).into()).unwrap();
         socket.connect(&address.into()).expect("the server accepts");
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { ports: Ports::of(&stream), stream, unread: Vec::new() }
+        Self::over(TcpStream::from(socket))
     }
 
     /// A connection whose receive buffer is as small as the kernel allows.

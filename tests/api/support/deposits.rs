@@ -7,7 +7,7 @@ use ethers_core::types::{Address, H256, U256};
 use sluice::db::AnyConnection;
 use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposits::{self, DepositRow, Filter};
-use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
+use sluice::db::wallets::{self, WalletRow};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -20,6 +20,7 @@ use super::chain::{CHAIN_ID, GENESIS_SECS, TestChain, node};
 use super::database::TestDatabase;
 use super::rpc::Provider;
 use super::wait::eventually;
+use super::wallet_rows;
 
 /// One dollar in the smallest unit of USDC.
 pub(crate) const USDC: u64 = 1_000_000;
@@ -150,17 +151,10 @@ impl Shop {
     /// Links a key pair, as a proof does.
     pub(crate) fn link(&self, account: &Account, address: Address, at: UnixMillis) -> WalletRow {
         let row = WalletRow {
-            id: 0,
             public_id: sluice::domain::ids::public_id("wal_").unwrap(),
-            account_id: account.id.0,
-            kind: "eoa".to_owned(),
-            chain_id: EVERY_CHAIN.0,
             address: address.as_bytes().to_vec(),
-            proof_hash: None,
-            proof_signature: None,
             proven_at: at.as_millis(),
-            ended_at: None,
-            end_reason: None,
+            ..wallet_rows::row(account.id, 1)
         };
         self.app.db(|conn| wallets::link(conn, &row).unwrap());
         row

@@ -3,32 +3,23 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use sluice::accounts::{closing, erasure};
+use sluice::accounts::closing;
+use sluice::db::accounts;
 use sluice::db::schema::{audit_log, deposit_tombstones};
-use sluice::db::{accounts, transaction};
 
 use super::Desk;
 use crate::support::api::checksummed;
-use crate::support::app::{Account, TestApp, credit, tombstones};
+use crate::support::app::{Account, TestApp, credit};
 use crate::support::chain::wallet::Wallet;
+use crate::support::leaving;
 use crate::support::process::{Ran, run};
 
 const DOLLAR: i64 = 1_000_000_000;
 
-fn close(app: &TestApp, account: &Account) {
-    let (grace, now) = (app.settings.accounts.closing_grace, app.clock.now());
-    let close = |conn: &mut _| closing::close(conn, account.id, false, grace, now);
-    app.db(|conn| transaction::write(conn, close).unwrap());
-}
-
 /// Erases an account at once, as the node does once its grace is over.
 fn erase(app: &TestApp, account: &Account) {
-    let terms = (Duration::ZERO, app.settings.deposits.debt_forgiven);
-    app.db(|conn| {
-        let key = tombstones(conn, &app.settings);
-        erasure::erase_due(conn, &key, terms, app.clock.now()).unwrap();
-        assert!(accounts::get(conn, account.id).unwrap().is_none());
-    });
+    assert_eq!(leaving::erase(app, Duration::ZERO), 1);
+    assert!(app.db(|conn| accounts::get(conn, account.id).unwrap()).is_none());
 }
 
 fn stones(app: &TestApp) -> i64 {
@@ -46,14 +37,14 @@ fn p8_a_wallet_of_an_account_that_went_with_a_debt_is_linked_again_once_that_is_
     }
     assert_eq!(desk.link(&other, &moved).status, 201, "a debt does not keep a wallet where it is");
     app.db(|conn| credit(conn, debtor.id, -DOLLAR - 1));
-    close(app, &debtor);
+    leaving::close(app, &debtor, false);
     // From the wish on, and not only from the erasure.
     desk.link(&heir, &kept).expect_refusal(409, "wallet_in_debt");
     app.db(|conn| {
         assert!(closing::keep(conn, debtor.id).unwrap());
     });
     assert_eq!(desk.link(&debtor, &kept).status, 201, "its own may come back");
-    close(app, &debtor);
+    leaving::close(app, &debtor, false);
     erase(app, &debtor);
     assert_eq!(stones(app), 2);
     desk.link(&heir, &kept).expect_refusal(409, "wallet_in_debt");
@@ -95,7 +86,7 @@ fn p8_a_small_debt_leaves_no_trace_of_a_wallet() {
     let (debtor, heir, wallet) = (app.account("0"), app.account("0"), Wallet::dev(0));
     assert_eq!(desk.link(&debtor, &wallet).status, 201);
     app.db(|conn| credit(conn, debtor.id, -DOLLAR));
-    close(app, &debtor);
+    leaving::close(app, &debtor, false);
     erase(app, &debtor);
     assert_eq!(stones(app), 0);
     assert_eq!(desk.link(&heir, &wallet).status, 201);

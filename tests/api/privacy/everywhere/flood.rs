@@ -279,11 +279,11 @@ impl Body {
 
 impl Credential {
     fn of(&self, method: &str, path: &str, body: &Body) -> Request {
+        let request = Request::new(method, path).header("accept", "text/html, */*");
         let request = match method {
-            "GET" | "HEAD" => Request::new(method, path),
-            _ => Request::with_body(method, path, body.kind, &body.bytes),
+            "GET" | "HEAD" => request,
+            _ => request.header("content-type", body.kind).body(body.bytes.as_slice()),
         };
-        let request = request.header("accept", "text/html, */*");
         self.headers.iter().fold(request, |request, (name, value)| request.header(name, value))
     }
 }

@@ -1,0 +1,21 @@
+//! Rows of wallets that nobody has proven.
+
+use sluice::db::wallets::{EVERY_CHAIN, WalletRow};
+use sluice::domain::ids::AccountId;
+
+/// `wal_NUMBER`, a key pair that is linked to an account; every byte of its address is the number.
+pub(crate) fn row(account_id: AccountId, number: u8) -> WalletRow {
+    WalletRow {
+        id: 0,
+        public_id: format!("wal_{number}"),
+        account_id: account_id.0,
+        kind: "eoa".to_owned(),
+        chain_id: EVERY_CHAIN.0,
+        address: vec![number; 20],
+        proof_hash: None,
+        proof_signature: None,
+        proven_at: 0,
+        ended_at: None,
+        end_reason: None,
+    }
+}
