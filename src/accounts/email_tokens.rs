@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::db::email_tokens::{self as rows, EmailTokenRow};
-use crate::db::{AnyConnection, DbError};
+use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
@@ -89,5 +89,11 @@ pub fn redeem(
     now: UnixMillis,
 ) -> Result<Option<Redeemed>, DbError> {
     let Some(redeemed) = look_at(conn, purpose, token, now)? else { return Ok(None) };
+    // Who has used one link drops the others, which somebody else may be using at this moment. The account comes first
+    // wherever both are locked.
+    if let Some(id) = redeemed.account_id {
+        accounts::lock(conn, id)?;
+    }
+    rows::lock_all_of(conn, redeemed.account_id, &redeemed.email)?;
     Ok(rows::remove(conn, token)?.then_some(redeemed))
 }

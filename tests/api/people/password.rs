@@ -39,6 +39,26 @@ fn a_mailed_link_sets_a_new_password_and_ends_all_sessions() {
 }
 
 #[test]
+fn of_two_links_that_are_used_at_once_one_sets_the_password() {
+    let app = app();
+    let person = app.person();
+    let words = [NEW, "a third 29 password"];
+    let links = words.map(|word| (app.link(Purpose::Reset, Some(person.id), &person.email), word));
+    let statuses = std::thread::scope(|scope| {
+        let ask = |(token, word): &(String, &str)| {
+            let body = json!({ "token": token, "password": word });
+            let app = &app;
+            scope.spawn(move || app.post(CONFIRM, &body).status)
+        };
+        links.each_ref().map(ask).map(|one| one.join().unwrap())
+    });
+    assert!(matches!(statuses, [204, 400] | [400, 204]), "{statuses:?}");
+    for (word, status) in words.into_iter().zip(statuses) {
+        assert_eq!(app.has_password(&person.email, word), status == 204);
+    }
+}
+
+#[test]
 fn asking_for_a_link_does_not_tell_who_has_an_account() {
     let app = app();
     let person = app.person();
