@@ -2,6 +2,7 @@
 
 use diesel::dsl::delete;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt};
 
 use super::schema::{
     deposit_claims, email_tokens, ledger_entries, sessions, unsubscribe_tokens, usage_logs,
@@ -62,33 +63,53 @@ pub(crate) fn delete_usage_entries(
     on_either!(conn => delete(lines).returning(columns).get_results(conn))
 }
 
-/// Adds to an account's carry-forward, which begins with the first addition.
+/// Adds (account, nano-dollars) to the accounts' carry-forwards, which begin with the first addition.
 ///
 /// # Errors
 /// The database's.
 pub(crate) fn carry_forward(
     conn: &mut AnyConnection,
-    account_id: i64,
-    amount_nanousd: i64,
+    sums: &[(i64, i64)],
     now: UnixMillis,
 ) -> QueryResult<()> {
     use ledger_entries as entries;
-    let row = (
-        entries::account_id.eq(account_id),
-        entries::kind.eq("carry_forward"),
-        entries::reference.eq(account_id.to_string()),
-        entries::amount_nanousd.eq(amount_nanousd),
-        entries::created_at.eq(now.as_millis()),
-    );
-    on_either!(conn => diesel::insert_into(entries::table)
-        .values(row)
-        .on_conflict((entries::kind, entries::reference))
-        .do_update()
-        .set((
-            entries::amount_nanousd.eq(entries::amount_nanousd + amount_nanousd),
-            entries::created_at.eq(now.as_millis()),
-        ))
-        .execute(conn))?;
+    match conn {
+        // One round trip, however many accounts there are.
+        AnyConnection::Postgres(conn) => {
+            let (account_ids, amounts): (Vec<i64>, Vec<i64>) = sums.iter().copied().unzip();
+            diesel::sql_query(
+                "INSERT INTO ledger_entries (account_id, kind, reference, amount_nanousd, created_at)
+                 SELECT added.id, 'carry_forward', added.id::text, added.amount, $3
+                 FROM unnest($1, $2) AS added (id, amount)
+                 ON CONFLICT (kind, reference) DO UPDATE
+                 SET amount_nanousd = ledger_entries.amount_nanousd + excluded.amount_nanousd,
+                     created_at = excluded.created_at",
+            )
+            .bind::<Array<BigInt>, _>(account_ids)
+            .bind::<Array<BigInt>, _>(amounts)
+            .bind::<BigInt, _>(now.as_millis())
+            .execute(conn)?;
+        }
+        AnyConnection::Sqlite(conn) => {
+            for (account_id, amount_nanousd) in sums {
+                diesel::insert_into(entries::table)
+                    .values((
+                        entries::account_id.eq(account_id),
+                        entries::kind.eq("carry_forward"),
+                        entries::reference.eq(account_id.to_string()),
+                        entries::amount_nanousd.eq(amount_nanousd),
+                        entries::created_at.eq(now.as_millis()),
+                    ))
+                    .on_conflict((entries::kind, entries::reference))
+                    .do_update()
+                    .set((
+                        entries::amount_nanousd.eq(entries::amount_nanousd + amount_nanousd),
+                        entries::created_at.eq(now.as_millis()),
+                    ))
+                    .execute(conn)?;
+            }
+        }
+    }
     Ok(())
 }
 

@@ -124,9 +124,8 @@ fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<Deleted
             let sum = sums.entry(account_id).or_insert(NanoUsd::ZERO);
             *sum = sum.plus(NanoUsd::from_nanos(amount))?;
         }
-        for (account_id, sum) in sums {
-            rows::carry_forward(conn, account_id, sum.as_nanos(), limits.now)?;
-        }
+        let sums: Vec<_> = sums.into_iter().map(|(id, sum)| (id, sum.as_nanos())).collect();
+        rows::carry_forward(conn, &sums, limits.now)?;
         // Another node may have come first.
         rows::delete_usage(conn, &ids)?;
         Ok::<_, RetentionError>((since, since.elapsed()))
