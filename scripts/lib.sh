@@ -177,7 +177,8 @@ free_port() {
 
 # --- servers ----------------------------------------------------------------------------------
 
-# start_postgres: a throwaway cluster, durable as in earnest; sets `postgres_url` and `postgres_pid`.
+# start_postgres: a throwaway cluster, durable as in earnest unless `postgres_fsync` is off; sets `postgres_url` and
+# `postgres_pid`.
 start_postgres() {
     need_debian postgresql
     need_command python3
@@ -192,7 +193,7 @@ start_postgres() {
         die "initdb failed"
     }
     start postgres "$bin/postgres" -D "$data" -k "$run_dir" -p "$port" \
-        -c listen_addresses=127.0.0.1 -c max_connections=300
+        -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync="${postgres_fsync:-on}"
     postgres_pid=$pid
     wait_for_file "$data/postmaster.pid" postgres
     local tenths=300
@@ -226,11 +227,15 @@ start_anvil() {
 # open_chain: puts a token and price feeds on the chain of `start_anvil`; sets `chains`, which `start_sluice` uses.
 open_chain() { chains=$(SLUICE_RPC_URL=$anvil_url tests/wallets/node open.mjs); }
 
-# build_sluice [dev|release]: builds the program and copies it to where the unprivileged user can
-# run it, whatever folder the clone is in.
+# build_sluice: builds the program as `SLUICE_PROFILE` says, dev or release, and copies it to where the unprivileged
+# user can run it, whatever folder the clone is in.
 build_sluice() {
-    local profile=${1:-release} folder=${1:-release}
-    [[ $profile != dev ]] || folder=debug
+    local profile=${SLUICE_PROFILE:-release} folder
+    case $profile in
+    dev) folder=debug ;;
+    release) folder=release ;;
+    *) die "SLUICE_PROFILE is dev or release, not $profile" ;;
+    esac
     need_build_tools
     cargo build --locked --profile "$profile" --bin sluice
     install -m 755 "${CARGO_TARGET_DIR:-$root/target}/$folder/sluice" "$run_dir/sluice"
