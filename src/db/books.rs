@@ -207,12 +207,14 @@ pub(crate) fn entry_exists(
     Ok(count > 0)
 }
 
-/// The entries of any kind that carry one of these references, oldest first.
+/// The entries that carry one of these references, oldest first; those of usage and of what was carried forward are not
+/// looked through, which are nearly all.
 ///
 /// # Errors
 /// The database's.
 pub fn entries_of(conn: &mut AnyConnection, references: &[String]) -> QueryResult<Vec<EntryRow>> {
     ledger_entries::table
+        .filter(ledger_entries::kind.eq_any(["deposit", "adjustment", "refund", "reversal"]))
         .filter(ledger_entries::reference.eq_any(references))
         .order(ledger_entries::id)
         .select(EntryRow::as_select())

@@ -120,12 +120,14 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
 
 fn open_postgres(url: &SecretString, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
     let mut conn = PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
-    // A node that hangs inside a transaction must not hold its account rows for ever.
+    // A node that hangs inside a transaction must not hold its account rows for ever. And no query of ours reads so much
+    // that compiling it, which takes milliseconds, would be worth it, whatever the planner reckons without samples.
     let settings = format!(
         "SET lock_timeout = {lock_timeout_ms};
          SET idle_in_transaction_session_timeout = 30000;
          SET synchronous_commit = on;
          SET default_transaction_isolation = 'read committed';
+         SET jit = off;
          SET TIME ZONE 'UTC';"
     );
     conn.batch_execute(&settings).map_err(ConnectError::Setup)?;

@@ -173,3 +173,46 @@ fn p9_two_hundred_days_go_day_by_day_and_the_books_balance_after_each() {
         process::run(&["purge", "--dry-run", "--json", "--config", config.to_str().unwrap()], &[]);
     assert_eq!(dry.json()["usage_logs"], 0);
 }
+
+/// Without samples of whose a row is, PostgreSQL takes a list of names for half of a table and reads all of it.
+#[test]
+fn p9_on_postgres_a_purge_reads_no_table_from_end_to_end() {
+    const ROWS: i64 = 10_000;
+    let builder = Builder::new().upstream("primary", Upstream::nowhere());
+    let config = builder.write();
+    let mut conn = builder.migrated();
+    if !matches!(conn, AnyConnection::Postgres(_)) {
+        return;
+    }
+    crate::support::app::open_account(&mut conn, "1");
+    let uses: Vec<Use> = (0..ROWS).map(|at| Use { at, account: 0, cost: 1 }).collect();
+    write(&mut conn, &uses);
+    conn.batch_execute("ANALYZE").unwrap();
+    let read = |conn: &mut AnyConnection| {
+        diesel::sql_query(
+            "SELECT sum(seq_tup_read)::bigint AS whole, sum(idx_tup_fetch)::bigint AS found
+             FROM pg_stat_user_tables WHERE relname IN ('usage_logs', 'ledger_entries')",
+        )
+        .get_result::<Read>(conn)
+        .unwrap()
+    };
+    let before = read(&mut conn);
+    let done = process::run(&["purge", "--config", config.to_str().unwrap()], &[]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(usage_logs::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
+    // What a session has read is counted when it ends.
+    let after = eventually("the counts", || {
+        Some(read(&mut conn)).filter(|after| after.found - before.found >= 2 * ROWS)
+    });
+    let whole = after.whole - before.whole;
+    assert!(whole < ROWS, "{whole} rows were read in order to delete {ROWS}");
+}
+
+/// Rows that were read because a table was read as a whole, and by an index.
+#[derive(QueryableByName)]
+struct Read {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    whole: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    found: i64,
+}
