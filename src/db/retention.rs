@@ -14,20 +14,32 @@ use crate::domain::clock::UnixMillis;
 /// Claims in which nothing was found.
 const DEAD_CLAIMS: [&str; 2] = ["not_found", "rejected"];
 
-/// The oldest usage rows from before a moment, as (id, account).
+/// A usage row that is over.
+#[derive(Clone, Debug, Queryable)]
+pub struct OldUsage {
+    /// The exchange's name.
+    pub id: String,
+    /// Whose it was.
+    pub account_id: i64,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+}
+
+/// The oldest usage rows from before a moment, and not from before `from`.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn old_usage(
     conn: &mut AnyConnection,
-    before: UnixMillis,
+    (from, before): (Option<i64>, UnixMillis),
     limit: i64,
-) -> Result<Vec<(String, i64)>, DbError> {
+) -> Result<Vec<OldUsage>, DbError> {
     let rows = usage_logs::table
+        .filter(usage_logs::created_at.ge(from.unwrap_or(i64::MIN)))
         .filter(usage_logs::created_at.lt(before.as_millis()))
         .order(usage_logs::created_at)
         .limit(limit)
-        .select((usage_logs::id, usage_logs::account_id))
+        .select((usage_logs::id, usage_logs::account_id, usage_logs::created_at))
         .load(conn)?;
     Ok(rows)
 }

@@ -27,6 +27,9 @@ pub struct Purge {
     limits: Limits,
     size: i64,
     stage: Stage,
+    /// When the last usage row that went was made, in milliseconds since the epoch: the next ones are looked for from there
+    /// on, and not among the places of those that have gone, which PostgreSQL's index keeps until it is vacuumed.
+    from: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +56,7 @@ impl Purge {
     /// A purge of what is over by `limits`.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, size: FIRST_SIZE, stage: Stage::Usage }
+        Self { limits, size: FIRST_SIZE, stage: Stage::Usage, from: None }
     }
 
     /// Does the next piece.
@@ -65,10 +68,15 @@ impl Purge {
         let mut held = None;
         let gone = match self.stage {
             Stage::Usage => {
-                let Deleted { rows, worked, held: usage_held } =
-                    usage(conn, &self.limits, self.size)?;
+                let Deleted { rows, last, worked, held: usage_held } =
+                    usage(conn, &self.limits, self.from, self.size)?;
                 if usize::try_from(self.size).is_ok_and(|size| rows < size) {
-                    self.stage = Stage::Leftovers;
+                    // Rows from before the last place are looked for once more.
+                    if self.from.take().is_none() {
+                        self.stage = Stage::Leftovers;
+                    }
+                } else {
+                    self.from = last;
                 }
                 self.size = next_size(self.size, worked);
                 held = Some(usage_held);
@@ -94,6 +102,8 @@ impl Purge {
 struct Deleted {
     /// How many went; fewer than were asked for means that none are left.
     rows: usize,
+    /// When the last of them was made.
+    last: Option<i64>,
     /// How long others could not write, without the commit, which takes as long for few rows as for many: on a disk that
     /// is slow to sync no size would ever be small enough.
     worked: Duration,
@@ -106,15 +116,21 @@ struct Deleted {
 ///
 /// # Errors
 /// [`RetentionError`].
-fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<Deleted, RetentionError> {
-    let old = rows::old_usage(conn, limits.usage_before, size)?;
+fn usage(
+    conn: &mut AnyConnection,
+    limits: &Limits,
+    from: Option<i64>,
+    size: i64,
+) -> Result<Deleted, RetentionError> {
+    let old = rows::old_usage(conn, (from, limits.usage_before), size)?;
     if old.is_empty() {
         return Ok(Deleted::default());
     }
-    let mut account_ids: Vec<i64> = old.iter().map(|(_, account_id)| *account_id).collect();
+    let mut account_ids: Vec<i64> = old.iter().map(|row| row.account_id).collect();
     account_ids.sort_unstable();
     account_ids.dedup();
-    let ids: Vec<String> = old.into_iter().map(|(id, _)| id).collect();
+    let last = old.last().map(|row| row.created_at);
+    let ids: Vec<String> = old.into_iter().map(|row| row.id).collect();
     let (since, worked) = transaction::write(conn, |conn| {
         let since = Instant::now();
         // Whoever settles for these accounts waits, so that no line is changed while it goes.
@@ -130,7 +146,7 @@ fn usage(conn: &mut AnyConnection, limits: &Limits, size: i64) -> Result<Deleted
         rows::delete_usage(conn, &ids)?;
         Ok::<_, RetentionError>((since, since.elapsed()))
     })?;
-    Ok(Deleted { rows: ids.len(), worked, held: since.elapsed() })
+    Ok(Deleted { rows: ids.len(), last, worked, held: since.elapsed() })
 }
 
 /// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are left.
