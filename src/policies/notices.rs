@@ -60,7 +60,7 @@ impl Notices {
         })?;
         let took = began.elapsed();
         self.size = next_size(self.size, took);
-        let rest = rest_after(took);
+        let rest = rest_after(conn, took);
         Ok(match put {
             Some((kind, mails)) => Put { kind: Some(kind), mails, took, rest, is_last: false },
             None => Put { kind: None, mails: 0, took, rest, is_last: true },

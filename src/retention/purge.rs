@@ -10,8 +10,9 @@ use crate::domain::money::NanoUsd;
 
 /// Writer's time that one piece may take, beside its commit.
 const PIECE: Duration = Duration::from_millis(5);
-/// Rests are as many times as long as the piece before them, so that a purge takes at most a fifth of the writer.
-const REST_FACTOR: u32 = 4;
+/// Rests are as many times as long as the piece before them: so a purge takes at most a fifth of SQLite's one writer, and
+/// half of the time on PostgreSQL, where only those wait whose accounts are in the piece.
+const REST_FACTORS: (u32, u32) = (4, 1);
 /// And no shorter than this.
 const REST_MIN: Duration = Duration::from_millis(1);
 /// Usage rows in the first piece.
@@ -92,7 +93,7 @@ impl Purge {
             Stage::Done => Vec::new(),
         };
         let took = began.elapsed();
-        let (rest, held) = (rest_after(took), held.unwrap_or(took));
+        let (rest, held) = (rest_after(conn, took), held.unwrap_or(took));
         Ok(Piece { gone, held, rest, is_last: self.stage == Stage::Done })
     }
 }
@@ -167,8 +168,12 @@ fn leftovers(
 
 /// How long the database is left to others after a piece.
 #[must_use]
-pub fn rest_after(took: Duration) -> Duration {
-    took.saturating_mul(REST_FACTOR).max(REST_MIN)
+pub fn rest_after(conn: &AnyConnection, took: Duration) -> Duration {
+    let factor = match conn {
+        AnyConnection::Sqlite(_) => REST_FACTORS.0,
+        AnyConnection::Postgres(_) => REST_FACTORS.1,
+    };
+    took.saturating_mul(factor).max(REST_MIN)
 }
 
 /// How many rows the next piece has. Half as many where a piece took too long, a quarter more where it took little.
