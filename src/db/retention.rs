@@ -3,7 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::dsl::delete;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt};
+use diesel::sql_types::{Array, BigInt, Text};
 
 use super::schema::{
     deposit_claims, email_tokens, ledger_entries, sessions, unsubscribe_tokens, usage_logs,
@@ -80,25 +80,37 @@ pub(crate) fn delete_usage_entries(
     conn: &mut AnyConnection,
     ids: &[String],
 ) -> QueryResult<Vec<(i64, i64)>> {
-    let columns = (ledger_entries::account_id, ledger_entries::amount_nanousd);
-    let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
-        return Ok(Vec::new());
-    };
-    let of_usage = ledger_entries::kind.eq("usage");
-    let named = ledger_entries::reference.eq_any(ids);
     match conn {
         // The planner has no samples of the column, which would be copies of what is erased, and takes a list of names for
-        // half of the table. Names of one time lie close together.
+        // half of the table. Names of one time lie close together, in the database's own order.
         AnyConnection::Postgres(conn) => {
-            let close = ledger_entries::reference.between(first, last);
-            let lines = ledger_entries::table.filter(of_usage.and(close).and(named));
-            delete(lines).returning(columns).get_results(conn)
+            let lines: Vec<Line> = diesel::sql_query(
+                "DELETE FROM ledger_entries
+                 WHERE kind = 'usage' AND reference = ANY($1)
+                 AND reference BETWEEN (SELECT min(name) FROM unnest($1) AS name)
+                                   AND (SELECT max(name) FROM unnest($1) AS name)
+                 RETURNING account_id, amount_nanousd",
+            )
+            .bind::<Array<Text>, _>(ids)
+            .get_results(conn)?;
+            Ok(lines.into_iter().map(|line| (line.account_id, line.amount_nanousd)).collect())
         }
         AnyConnection::Sqlite(conn) => {
-            let lines = ledger_entries::table.filter(of_usage.and(named));
-            delete(lines).returning(columns).get_results(conn)
+            let lines = ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq_any(ids));
+            delete(ledger_entries::table.filter(lines))
+                .returning((ledger_entries::account_id, ledger_entries::amount_nanousd))
+                .get_results(conn)
         }
     }
+}
+
+/// A ledger line that has gone.
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = BigInt)]
+    account_id: i64,
+    #[diesel(sql_type = BigInt)]
+    amount_nanousd: i64,
 }
 
 /// Adds (account, nano-dollars) to the accounts' carry-forwards, which begin with the first addition.
