@@ -69,9 +69,9 @@ impl Purge {
         let mut held = None;
         let gone = match self.stage {
             Stage::Usage => {
-                let Deleted { rows, last, worked, held: usage_held } =
+                let Deleted { found, rows, last, worked, held: usage_held } =
                     usage(conn, &self.limits, self.from, self.size)?;
-                if usize::try_from(self.size).is_ok_and(|size| rows < size) {
+                if usize::try_from(self.size).is_ok_and(|size| found < size) {
                     // Rows from before the last place are looked for once more.
                     if self.from.take().is_none() {
                         self.stage = Stage::Leftovers;
@@ -101,7 +101,9 @@ impl Purge {
 /// What a piece of usage rows came to.
 #[derive(Default)]
 struct Deleted {
-    /// How many went; fewer than were asked for means that none are left.
+    /// How many were there to go; fewer than were asked for means that none are left.
+    found: usize,
+    /// How many of them went here, and not on another node meanwhile.
     rows: usize,
     /// When the last of them was made.
     last: Option<i64>,
@@ -132,7 +134,7 @@ fn usage(
     account_ids.dedup();
     let last = old.last().map(|row| row.created_at);
     let ids: Vec<String> = old.into_iter().map(|row| row.id).collect();
-    let (since, worked) = transaction::write(conn, |conn| {
+    let (rows, since, worked) = transaction::write(conn, |conn| {
         let since = Instant::now();
         // Whoever settles for these accounts waits, so that no line is changed while it goes.
         books::lock_balances(conn, &account_ids)?;
@@ -144,10 +146,10 @@ fn usage(
         let sums: Vec<_> = sums.into_iter().map(|(id, sum)| (id, sum.as_nanos())).collect();
         rows::carry_forward(conn, &sums, limits.now)?;
         // Another node may have come first.
-        rows::delete_usage(conn, &ids)?;
-        Ok::<_, RetentionError>((since, since.elapsed()))
+        let rows = rows::delete_usage(conn, &ids)?;
+        Ok::<_, RetentionError>((rows, since, since.elapsed()))
     })?;
-    Ok(Deleted { rows: ids.len(), last, worked, held: since.elapsed() })
+    Ok(Deleted { found: ids.len(), rows, last, worked, held: since.elapsed() })
 }
 
 /// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are left.

@@ -262,3 +262,38 @@ fn p9_a_row_that_comes_late_goes_with_the_same_purge() {
     while !purge.step(&mut conn).unwrap().is_last {}
     assert_eq!(usage_logs::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
 }
+
+/// Two nodes find the same rows, and one of them comes first.
+#[test]
+fn p9_of_two_purges_at_once_each_row_goes_with_one() {
+    const ROWS: i64 = 3000;
+    let builder = Builder::new().upstream("primary", Upstream::nowhere());
+    let mut conns = [builder.migrated(), builder.migrated()];
+    let [first, _] = &mut conns;
+    crate::support::app::open_account(first, "1");
+    write_short(first, ROWS);
+    let before = balances(first);
+    let over = UnixMillis::from_millis(ROWS);
+    let limits = Limits { usage_before: over, now: over, claims_before: over };
+    let gone: usize = std::thread::scope(|scope| {
+        let purges = conns.each_mut().map(|conn| {
+            let mut purge = Purge::new(limits);
+            scope.spawn(move || {
+                let mut gone = 0;
+                loop {
+                    let piece = purge.step(conn).unwrap();
+                    gone += piece.gone.iter().map(|(_, rows)| rows).sum::<usize>();
+                    if piece.is_last {
+                        return gone;
+                    }
+                }
+            })
+        });
+        purges.map(|purge| purge.join().unwrap()).into_iter().sum()
+    });
+    assert_eq!(i64::try_from(gone).unwrap(), ROWS);
+    let [first, _] = &mut conns;
+    assert_eq!(usage_logs::table.count().get_result::<i64>(first).unwrap(), 0);
+    assert_eq!(balances(first), before);
+    verify_books(first);
+}
