@@ -4,6 +4,8 @@ import { createHmac } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const STEP_SECS = 30;
+/** A code is still accepted for so long when it is given. */
+const MARGIN_SECS = 10;
 
 /** The code of a base32 secret at a time in milliseconds. */
 export function totp(secret, millis = Date.now()) {
@@ -39,7 +41,9 @@ export class Authenticator {
   /** The code of the first step that no code was given for. */
   async next() {
     const now = () => Math.floor(Date.now() / 1000 / STEP_SECS);
-    const step = Math.max(now() - 1, this.#lastStep + 1);
+    // That of the step before is accepted until this one ends.
+    const oldest = Math.floor((Date.now() / 1000 + MARGIN_SECS) / STEP_SECS) - 1;
+    const step = Math.max(oldest, this.#lastStep + 1);
     // One step into the future is accepted, for clocks that are fast.
     while (step > now() + 1) await pause(200);
     this.#lastStep = step;
