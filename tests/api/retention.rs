@@ -276,19 +276,8 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
     let over = UnixMillis::from_millis(ROWS);
     let limits = Limits { usage_before: over, now: over, claims_before: over };
     let gone: usize = std::thread::scope(|scope| {
-        let purges = conns.each_mut().map(|conn| {
-            let mut purge = Purge::new(limits);
-            scope.spawn(move || {
-                let mut gone = 0;
-                loop {
-                    let piece = purge.step(conn).unwrap();
-                    gone += piece.gone.iter().map(|(_, rows)| rows).sum::<usize>();
-                    if piece.is_last {
-                        return gone;
-                    }
-                }
-            })
-        });
+        let purges =
+            conns.each_mut().map(|conn| scope.spawn(move || purge_to_the_end(conn, limits)));
         purges.map(|purge| purge.join().unwrap()).into_iter().sum()
     });
     assert_eq!(i64::try_from(gone).unwrap(), ROWS);
@@ -296,4 +285,17 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
     assert_eq!(usage_logs::table.count().get_result::<i64>(first).unwrap(), 0);
     assert_eq!(balances(first), before);
     verify_books(first);
+}
+
+/// How many rows went.
+fn purge_to_the_end(conn: &mut AnyConnection, limits: Limits) -> usize {
+    let mut purge = Purge::new(limits);
+    let mut gone = 0;
+    loop {
+        let piece = purge.step(conn).unwrap();
+        gone += piece.gone.iter().map(|(_, rows)| rows).sum::<usize>();
+        if piece.is_last {
+            return gone;
+        }
+    }
 }
