@@ -89,11 +89,10 @@ pub fn redeem(
     now: UnixMillis,
 ) -> Result<Option<Redeemed>, DbError> {
     let Some(redeemed) = look_at(conn, purpose, token, now)? else { return Ok(None) };
-    // Who has used one link drops the others, which somebody else may be using at this moment. The account comes first
-    // wherever both are locked.
-    if let Some(id) = redeemed.account_id {
-        accounts::lock(conn, id)?;
+    // Who has used one link drops the others, which somebody else may be using at this moment.
+    match redeemed.account_id {
+        Some(id) => accounts::lock(conn, id)?,
+        None => rows::lock_sign_ups(conn, &redeemed.email)?,
     }
-    rows::lock_all_of(conn, redeemed.account_id, &redeemed.email)?;
     Ok(rows::remove(conn, token)?.then_some(redeemed))
 }

@@ -91,27 +91,21 @@ pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), 
     Ok(())
 }
 
-/// Keeps others who use a link of the same account, or of the same address if it has none, waiting until this transaction
-/// ends. They all take the rows in one order, so that no two wait for each other. On SQLite a write transaction does so
-/// anyway.
+/// Keeps others who use a link that was sent to the same address, which has no account that could be locked, waiting until
+/// this transaction ends. They all take the rows in one order, so that no two wait for each other. On SQLite a write
+/// transaction does so anyway.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn lock_all_of(
-    conn: &mut AnyConnection,
-    account_id: Option<AccountId>,
-    email: &str,
-) -> Result<(), DbError> {
-    let AnyConnection::Postgres(conn) = conn else { return Ok(()) };
-    let links =
-        email_tokens::table.order(email_tokens::token_hash).select(email_tokens::token_hash);
-    match account_id {
-        Some(id) => links.filter(email_tokens::account_id.eq(id.0)).for_update().execute(conn)?,
-        None => links
+pub fn lock_sign_ups(conn: &mut AnyConnection, email: &str) -> Result<(), DbError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        email_tokens::table
             .filter(email_tokens::account_id.is_null().and(email_tokens::email.eq(email)))
+            .order(email_tokens::token_hash)
+            .select(email_tokens::token_hash)
             .for_update()
-            .execute(conn)?,
-    };
+            .execute(conn)?;
+    }
     Ok(())
 }
 

@@ -187,7 +187,6 @@ fn p9_on_postgres_a_purge_reads_what_goes_and_no_more() {
     if !matches!(conn, AnyConnection::Postgres(_)) {
         return;
     }
-    crate::support::app::open_account(&mut conn, "1");
     write_short(&mut conn, ROWS);
     conn.batch_execute("ANALYZE").unwrap();
     let before = Reads::so_far(&mut conn);
@@ -206,8 +205,9 @@ fn p9_on_postgres_a_purge_reads_what_goes_and_no_more() {
     assert_eq!(usage_logs::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
 }
 
-/// So many uses of one account, a millisecond apart.
+/// An account with so many uses, a millisecond apart.
 fn write_short(conn: &mut AnyConnection, rows: i64) {
+    crate::support::app::open_account(conn, "1");
     let uses: Vec<Use> = (0..rows).map(|at| Use { at, account: 0, cost: 1 }).collect();
     write(conn, &uses);
 }
@@ -250,16 +250,13 @@ impl Reads {
 fn p9_a_row_that_comes_late_goes_with_the_same_purge() {
     let builder = Builder::new().upstream("primary", Upstream::nowhere());
     let mut conn = builder.migrated();
-    crate::support::app::open_account(&mut conn, "1");
     write_short(&mut conn, 200);
-    let over = UnixMillis::from_millis(1000);
-    let limits = Limits { usage_before: over, now: over, claims_before: over };
-    let mut purge = Purge::new(limits);
+    let mut purge = purge_before(1000);
     assert!(!purge.step(&mut conn).unwrap().is_last);
     let key = api_keys::table.select((api_keys::account_id, api_keys::id));
     let key: (i64, i64) = key.first(&mut conn).unwrap();
     usage_rows::insert(&mut conn, "req_late", key, 0, 0);
-    while !purge.step(&mut conn).unwrap().is_last {}
+    to_the_end(purge, &mut conn);
     assert_eq!(usage_logs::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
 }
 
@@ -270,14 +267,11 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
     let builder = Builder::new().upstream("primary", Upstream::nowhere());
     let mut conns = [builder.migrated(), builder.migrated()];
     let [first, _] = &mut conns;
-    crate::support::app::open_account(first, "1");
     write_short(first, ROWS);
     let before = balances(first);
-    let over = UnixMillis::from_millis(ROWS);
-    let limits = Limits { usage_before: over, now: over, claims_before: over };
     let gone: usize = std::thread::scope(|scope| {
         let purges =
-            conns.each_mut().map(|conn| scope.spawn(move || purge_to_the_end(conn, limits)));
+            conns.each_mut().map(|conn| scope.spawn(move || to_the_end(purge_before(ROWS), conn)));
         purges.map(|purge| purge.join().unwrap()).into_iter().sum()
     });
     assert_eq!(i64::try_from(gone).unwrap(), ROWS);
@@ -287,9 +281,14 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
     verify_books(first);
 }
 
+/// A purge of what is from before a moment.
+fn purge_before(millis: i64) -> Purge {
+    let over = UnixMillis::from_millis(millis);
+    Purge::new(Limits { usage_before: over, now: over, claims_before: over })
+}
+
 /// How many rows went.
-fn purge_to_the_end(conn: &mut AnyConnection, limits: Limits) -> usize {
-    let mut purge = Purge::new(limits);
+fn to_the_end(mut purge: Purge, conn: &mut AnyConnection) -> usize {
     let mut gone = 0;
     loop {
         let piece = purge.step(conn).unwrap();
