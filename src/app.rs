@@ -17,7 +17,6 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::tombstones::{self, TombstoneError};
@@ -25,13 +24,14 @@ use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
-use crate::actors::stream::Shared;
+use crate::actors::stream::{Drains, Shared};
 use crate::admin::{self, Admin};
 use crate::config::Settings;
 use crate::db::{AnyConnection, Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
+use crate::holds::Holds;
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
 use crate::site;
@@ -159,7 +159,11 @@ impl Application {
             clock: clock.clone(),
             tracker: tracker.clone(),
             node_id: node_id.into(),
-            drains: Arc::new(Semaphore::new(settings.stream.drains_max)),
+            drains: Drains::new(
+                settings.stream.drains_max,
+                settings.stream.drains_max_per_account,
+            ),
+            holds: Holds::new(&settings.reservation),
             metrics: Arc::clone(&metrics),
             mail: MailBell::default(),
             settings,

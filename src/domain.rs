@@ -2,6 +2,7 @@
 
 pub mod api_error;
 pub mod api_key;
+pub mod byte_counts;
 pub mod clock;
 pub mod colour;
 pub mod cost;
@@ -15,6 +16,7 @@ pub mod meter;
 pub mod money;
 pub mod policy;
 pub mod price_list;
+pub mod quote;
 pub mod receipt;
 pub mod secret_token;
 pub mod spreadsheet;

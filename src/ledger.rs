@@ -14,7 +14,7 @@ mod notices;
 mod tests;
 mod verify;
 
-pub use command::{Command, EntryKind, Outcome};
+pub use command::{Command, EntryKind, Hold, Outcome, Shortage};
 pub use verify::{Discrepancy, Report, verify};
 
 use crate::db::books;
@@ -137,9 +137,12 @@ fn store(conn: &mut AnyConnection, group: &Group, now: UnixMillis) -> Result<(),
     books::update_reservations(conn, &reservations.changed)?;
     books::delete_reservations(conn, &reservations.closed)?;
     books::insert_usage(conn, group.new_usage())?;
+    books::insert_passes(conn, group.new_passes())?;
     books::insert_entries(conn, group.new_entries())?;
     for raised in group.raised() {
         books::replace_usage(conn, &raised.usage)?;
+        books::delete_passes(conn, &raised.usage.id)?;
+        books::insert_passes(conn, &raised.passes)?;
         let amount = raised.entry.amount_nanousd;
         if amount == 0 {
             continue;

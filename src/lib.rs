@@ -15,6 +15,7 @@ pub mod db;
 pub mod mail;
 pub mod upstream;
 
+pub mod holds;
 pub mod ledger;
 
 pub mod accounts;

@@ -3,6 +3,7 @@
 use crate::domain::unprintable::unprintable;
 
 pub mod client;
+pub mod count;
 pub mod health;
 pub mod refusal;
 

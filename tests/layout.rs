@@ -18,7 +18,7 @@ const STOREYS: [&[&str]; 17] = [
     &["config"],
     &["metrics", "telemetry", "tracker"],
     &["chain", "db", "mail", "upstream"],
-    &["ledger"],
+    &["holds", "ledger"],
     &["accounts"],
     &["deposits"],
     &["retention"],

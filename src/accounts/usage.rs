@@ -2,16 +2,19 @@
 
 mod document;
 
+use std::sync::Arc;
+
 use crate::db::api_keys;
-use crate::db::books::UsageRow;
+use crate::db::books::{PassRow, UsageRow, passes_of};
 use crate::db::usage_logs::{self, DaySums, SumsBy, UsageFilter, UsageOfKey, UsagePlace};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::cost::RatedPass;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::PriceList;
 use crate::domain::receipt::{Receipt, itemise};
-use crate::domain::usage::{TokenCounts, Usage};
+use crate::domain::usage::{Pass, TokenCounts, Usage};
 
 pub use document::UsageDocument;
 
@@ -61,9 +64,11 @@ pub enum Explanation {
     Itemised(Receipt),
     /// Nothing was charged.
     Free,
+    /// The model refused before it wrote anything, which the upstream gives away, and so do we.
+    Refused,
     /// The prices of then are not known any more.
     PricesGone,
-    /// The sum over the counts is not what was charged: several passes at different prices, or as much as was held.
+    /// The sum over the counts is not what was charged: a row from before the passes of an answer were kept.
     NotByCounts,
 }
 
@@ -74,6 +79,7 @@ impl Explanation {
         match self {
             Self::Itemised(_) => "itemised",
             Self::Free => "free",
+            Self::Refused => "refused",
             Self::PricesGone => "prices_gone",
             Self::NotByCounts => "not_by_counts",
         }
@@ -85,21 +91,42 @@ impl Explanation {
         match self {
             Self::Itemised(_) => None,
             Self::Free => Some("Nothing was charged for this request."),
+            Self::Refused => Some(
+                "The model refused this request before it wrote anything. Such a refusal is free.",
+            ),
             Self::PricesGone => Some(
                 "The price list of that time is not in force any more, so that only the counts and the total are shown.",
             ),
             Self::NotByCounts => Some(
-                "This request ran in several passes at different prices, or was charged what had been reserved for it, so that only the counts and the total are shown.",
+                "The counts alone do not explain this charge, so that only they and the total are shown.",
             ),
         }
     }
 }
 
-/// Explains what an exchange has cost by the prices that were in force when it was admitted.
+/// One exchange of an account with what its cost is made of; `None` if it has no such exchange.
+///
+/// # Errors
+/// [`DbError`].
+pub fn explained(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    id: &str,
+    prices: &PriceList,
+) -> Result<Option<(UsageOfKey, Explanation)>, DbError> {
+    let Some(found) = usage_logs::find(conn, account_id, id)? else { return Ok(None) };
+    let passes: Vec<Pass> = passes_of(conn, id)?.iter().map(PassRow::read).collect();
+    let explanation = explain(&found.row, &passes, prices);
+    Ok(Some((found, explanation)))
+}
+
+/// Explains what an exchange has cost by the prices that were in force when it was admitted. `passes` is empty for one
+/// ordinary answer.
 #[must_use]
-pub fn explain(row: &UsageRow, prices: &PriceList) -> Explanation {
+pub fn explain(row: &UsageRow, passes: &[Pass], prices: &PriceList) -> Explanation {
+    let is_waived = !passes.is_empty() && passes.iter().all(|pass| pass.waiver.is_some());
     if row.cost_nanousd == 0 {
-        return Explanation::Free;
+        return if is_waived { Explanation::Refused } else { Explanation::Free };
     }
     let at = UnixMillis::from_millis(row.created_at);
     let requested = prices.rates(&row.requested_model, at);
@@ -107,10 +134,20 @@ pub fn explain(row: &UsageRow, prices: &PriceList) -> Explanation {
         return Explanation::PricesGone;
     };
     let served = row.served_model.as_deref().and_then(|name| prices.rates(name, at));
+    let served = served.unwrap_or(requested);
+    let usage = counts(row);
+    let passes = if passes.is_empty() { usage.passes() } else { passes.to_vec() };
+    let rated: Vec<RatedPass> = passes
+        .into_iter()
+        .map(|pass| {
+            let named = pass.model.as_deref().and_then(|name| prices.rates(name, at));
+            RatedPass { rates: Arc::clone(named.unwrap_or(served)), pass }
+        })
+        .collect();
     let charged = NanoUsd::from_nanos(row.cost_nanousd);
-    match itemise(served.unwrap_or(requested), &counts(row), charged) {
+    match itemise(served, &usage, &rated, charged) {
         Ok(Some(receipt)) => Explanation::Itemised(receipt),
-        // Counts beyond any sum of money were charged as what was held.
+        // Rows from before passes were kept apart.
         Ok(None) | Err(_) => Explanation::NotByCounts,
     }
 }
@@ -126,11 +163,11 @@ fn counts(row: &UsageRow) -> Usage {
             cache_write_1h: count(row.cache_write_1h_tokens),
             cache_read: count(row.cache_read_tokens),
         },
-        iterations: Vec::new(),
         web_searches: count(row.web_searches),
         service_tier: row.service_tier.clone(),
         inference_geo: row.inference_geo.clone(),
         speed: row.speed.clone(),
+        ..Usage::default()
     }
 }
 

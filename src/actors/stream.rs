@@ -6,23 +6,27 @@
 //! stops the upstream, not our memory), and posts before the end of an answer is let go. Should it
 //! panic, its reservation's `Drop` settles at the last checkpoint (E14).
 //!
-//! The files in the order of an exchange: [`exchange`] the parts and the way from reservation to
-//! head, [`relay`] the stream and [`closing`] its end,
-//! [`gather`] the JSON answer, [`settle`] the price and the post.
+//! The files in the order of an exchange: [`exchange`] the parts, [`opening`] the way to a hold, [`attempt`] the
+//! way to a head, [`relay`] the stream, [`departure`] what follows
+//! a client that leaves it, [`closing`] its end,
+//! [`gather`] the JSON answer, [`reservation`] the money and its post.
 
 mod attempt;
 mod closing;
+mod departure;
+mod drains;
 mod exchange;
 mod gather;
+mod opening;
 mod outlet;
 mod relay;
-mod settle;
+mod reservation;
 
 use actix::prelude::*;
 
-pub use exchange::{Exchange, ExchangeParts, Reply, Shared, passing_headers};
+pub use drains::Drains;
+pub use exchange::{Exchange, ExchangeParts, Permit, Reply, Shared, passing_headers};
 pub use outlet::{AnswerStream, Piece, Stall};
-pub use settle::Quote;
 
 /// See the module.
 pub struct StreamActor {

@@ -3,6 +3,8 @@
 
 mod document;
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use crate::accounts::export::Export;
 use crate::accounts::keys;
 use crate::accounts::usage::{self, DAYS_MAX, UsageDocument};
 use crate::db::AnyConnection;
-use crate::db::usage_logs::{self, SumsBy, UsageFilter};
+use crate::db::usage_logs::{SumsBy, UsageFilter};
 use crate::domain::clock::UtcDay;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use document::{ReceiptDocument, SeriesDocument};
@@ -119,10 +121,10 @@ pub(super) async fn show(
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let account_id = call.principal.account_id;
-        let row = call.api.run(move |conn| usage_logs::find(conn, account_id, &id)).await?;
-        let row = row.ok_or(Refusal::NotFound)?;
-        let prices = &call.api.parts.shared.settings.prices;
-        Answer::of(&ReceiptDocument::new(&row, &usage::explain(&row.row, prices)))
+        let prices = Arc::clone(&call.api.parts.shared.settings.prices);
+        let found = call.api.run(move |conn| usage::explained(conn, account_id, &id, &prices));
+        let (row, explanation) = found.await?.ok_or(Refusal::NotFound)?;
+        Answer::of(&ReceiptDocument::new(&row, &explanation))
     })
     .await
 }

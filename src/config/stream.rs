@@ -35,11 +35,20 @@ pub struct Stream {
     /// Time between two checkpoints of the meter.
     #[serde(rename = "checkpoint_secs", deserialize_with = "value::secs::<1, 600, _>")]
     pub checkpoint: Duration,
+    /// Time from the first usage to the first checkpoint; an exchange that is over by then needs none.
+    #[serde(rename = "checkpoint_first_ms", deserialize_with = "value::millis::<0, 60_000, _>")]
+    pub checkpoint_first: Duration,
     /// What happens upstream when a client leaves a stream.
     pub client_gone: ClientGone,
+    /// Time for which a stream is read on whose client has left, in case it ends.
+    #[serde(rename = "client_gone_grace_secs", deserialize_with = "value::secs::<0, 600, _>")]
+    pub client_gone_grace: Duration,
     /// Streams drained at once.
     #[serde(deserialize_with = "value::whole::<0, 1_000_000, _, _>")]
     pub drains_max: usize,
+    /// Of them, for one account.
+    #[serde(deserialize_with = "value::whole::<0, 1_000_000, _, _>")]
+    pub drains_max_per_account: usize,
     /// Longest duration of a drain.
     #[serde(rename = "drain_secs_max", deserialize_with = "value::secs::<1, 7_200, _>")]
     pub drain_max: Duration,

@@ -6,14 +6,18 @@
 //! file is the only place where the two differ.
 
 pub mod keys;
+mod passes;
 
 use diesel::dsl::{delete, insert_into, update};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Text};
 
 use super::AnyConnection;
 use super::schema::{accounts, ledger_entries, reservations, usage_logs};
 use crate::domain::usage_record::UsageRecord;
+
+pub use passes::PassRow;
+pub(crate) use passes::{delete_passes, insert_passes, passes_of};
 
 /// An account's balance as stored.
 #[derive(Clone, Debug, Queryable)]
@@ -28,6 +32,10 @@ pub struct BalanceRow {
     pub reserved_nanousd: i64,
     /// Nano-dollars below which its owner wants to be told.
     pub low_balance_nanousd: Option<i64>,
+    /// Nano-dollars that running exchanges may cost beyond what they hold.
+    pub at_risk_nanousd: i64,
+    /// Whether an exchange of it has been charged.
+    pub has_paid_usage: bool,
 }
 
 /// By how much a group changes one account.
@@ -39,6 +47,10 @@ pub struct BalanceChange {
     pub available_nanousd: i64,
     /// Added to what is held.
     pub reserved_nanousd: i64,
+    /// Added to what is at risk.
+    pub at_risk_nanousd: i64,
+    /// Whether an exchange of it was charged, this group's among them.
+    pub has_paid_usage: bool,
 }
 
 /// An open reservation.
@@ -59,6 +71,8 @@ pub struct ReservationRow {
     pub record: String,
     /// Milliseconds since the epoch.
     pub created_at: i64,
+    /// What it may cost beyond what is held.
+    pub risk_nanousd: i64,
 }
 
 /// A ledger entry.
@@ -147,6 +161,8 @@ pub(crate) fn lock_balances(conn: &mut AnyConnection, ids: &[i64]) -> QueryResul
         accounts::available_nanousd,
         accounts::reserved_nanousd,
         accounts::low_balance_nanousd,
+        accounts::at_risk_nanousd,
+        accounts::has_paid_usage,
     );
     match conn {
         AnyConnection::Postgres(conn) => accounts::table
@@ -235,13 +251,20 @@ pub(crate) fn change_balances(
             diesel::sql_query(
                 "UPDATE accounts
                  SET available_nanousd = available_nanousd + change.available,
-                     reserved_nanousd = reserved_nanousd + change.reserved
-                 FROM unnest($1, $2, $3) AS change (id, available, reserved)
+                     reserved_nanousd = reserved_nanousd + change.reserved,
+                     at_risk_nanousd = at_risk_nanousd + change.at_risk,
+                     has_paid_usage = change.has_paid
+                 FROM unnest($1, $2, $3, $4, $5)
+                     AS change (id, available, reserved, at_risk, has_paid)
                  WHERE accounts.id = change.id",
             )
             .bind::<Array<BigInt>, _>(column(|change| change.account_id))
             .bind::<Array<BigInt>, _>(column(|change| change.available_nanousd))
             .bind::<Array<BigInt>, _>(column(|change| change.reserved_nanousd))
+            .bind::<Array<BigInt>, _>(column(|change| change.at_risk_nanousd))
+            .bind::<Array<Bool>, _>(
+                changes.iter().map(|change| change.has_paid_usage).collect::<Vec<_>>(),
+            )
             .execute(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
@@ -252,6 +275,9 @@ pub(crate) fn change_balances(
                             .eq(accounts::available_nanousd + change.available_nanousd),
                         accounts::reserved_nanousd
                             .eq(accounts::reserved_nanousd + change.reserved_nanousd),
+                        accounts::at_risk_nanousd
+                            .eq(accounts::at_risk_nanousd + change.at_risk_nanousd),
+                        accounts::has_paid_usage.eq(change.has_paid_usage),
                     ))
                     .execute(conn)?;
             }
@@ -289,16 +315,20 @@ pub(crate) fn update_reservations(
             let texts = |of: fn(&ReservationRow) -> &str| {
                 rows.iter().map(|row| of(row).to_owned()).collect::<Vec<_>>()
             };
-            let amounts: Vec<i64> = rows.iter().map(|row| row.amount_nanousd).collect();
+            let numbers = |of: fn(&ReservationRow) -> i64| {
+                rows.iter().map(|row| of(row)).collect::<Vec<_>>()
+            };
             diesel::sql_query(
                 "UPDATE reservations
-                 SET amount_nanousd = change.amount, record = change.record
-                 FROM unnest($1, $2, $3) AS change (id, amount, record)
+                 SET amount_nanousd = change.amount, record = change.record,
+                     risk_nanousd = change.risk
+                 FROM unnest($1, $2, $3, $4) AS change (id, amount, record, risk)
                  WHERE reservations.id = change.id",
             )
             .bind::<Array<Text>, _>(texts(|row| &row.id))
-            .bind::<Array<BigInt>, _>(amounts)
+            .bind::<Array<BigInt>, _>(numbers(|row| row.amount_nanousd))
             .bind::<Array<Text>, _>(texts(|row| &row.record))
+            .bind::<Array<BigInt>, _>(numbers(|row| row.risk_nanousd))
             .execute(conn)?;
         }
         AnyConnection::Postgres(_) => {}
@@ -308,6 +338,7 @@ pub(crate) fn update_reservations(
                     .set((
                         reservations::amount_nanousd.eq(row.amount_nanousd),
                         reservations::record.eq(&row.record),
+                        reservations::risk_nanousd.eq(row.risk_nanousd),
                     ))
                     .execute(conn)?;
             }

@@ -21,6 +21,8 @@ diesel::table! {
         closing_at -> Nullable<BigInt>,
         closing_waives_balance -> Bool,
         spend_notified_at -> Nullable<BigInt>,
+        at_risk_nanousd -> BigInt,
+        has_paid_usage -> Bool,
     }
 }
 
@@ -67,6 +69,23 @@ diesel::table! {
         amount_nanousd -> BigInt,
         record -> Text,
         created_at -> BigInt,
+        risk_nanousd -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_passes (usage_id, ordinal) {
+        usage_id -> Text,
+        ordinal -> BigInt,
+        kind -> Text,
+        model -> Nullable<Text>,
+        input_tokens -> BigInt,
+        output_tokens -> BigInt,
+        cache_write_5m_tokens -> BigInt,
+        cache_write_1h_tokens -> BigInt,
+        cache_read_tokens -> BigInt,
+        waiver -> Nullable<Text>,
+        is_credit_redeemed -> Bool,
     }
 }
 
@@ -359,6 +378,7 @@ diesel::table! {
 diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(usage_logs -> api_keys (api_key_id));
+diesel::joinable!(usage_passes -> usage_logs (usage_id));
 diesel::joinable!(deposits -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -366,6 +386,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     ledger_entries,
     reservations,
     usage_logs,
+    usage_passes,
     nodes,
     chains,
     chain_blocks,

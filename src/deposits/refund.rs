@@ -129,7 +129,7 @@ fn withdraw(
     };
     match ledger::apply_within(conn, &[command], now)?.as_slice() {
         [Outcome::Credited] => Ok(None),
-        [Outcome::Insufficient { available }] => Ok(Some(*available)),
+        [Outcome::Insufficient(shortage)] => Ok(Some(shortage.available)),
         _ => Err(DepositError::Contradiction(row.public_id.clone())),
     }
 }

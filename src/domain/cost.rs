@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::money::{MoneyError, NanoUsd};
 use super::price_list::{Multiplier, Rates, TokenPrices};
-use super::usage::{TokenCounts, Usage};
+use super::usage::{Pass, Usage};
 
 /// Everything is summed in this fraction of a nano-dollar: a millionth for the price per million tokens, a
 /// thousandth for each of geo, speed and tier, a millionth for the markup.
@@ -21,9 +21,25 @@ pub(super) const UNITS_PER_SEARCH: i128 = UNITS_PER_NANO / 1_000 / 1_000_000;
 pub struct Cost {
     /// Rounded up to a whole nano-dollar.
     pub amount: NanoUsd,
-    /// Parts of the usage that had no price and were taken at factor 1 or at the answer's own rates, for an alert:
-    /// `inference_geo`, `speed`, `service_tier`, `iterations.model`.
+    /// Parts of the usage that had no price and were taken at factor 1, for an alert: `inference_geo`, `speed`,
+    /// `service_tier`.
     pub unpriced: Vec<&'static str>,
+}
+
+impl Bounds<'_> {
+    /// All prompt tokens.
+    const fn prompt(&self) -> u64 {
+        self.input_tokens.saturating_add(self.cached_tokens)
+    }
+}
+
+/// A pass with the rates of the model that ran it.
+#[derive(Clone, Debug)]
+pub struct RatedPass {
+    /// The pass.
+    pub pass: Pass,
+    /// Its model's rates at admission.
+    pub rates: Arc<Rates>,
 }
 
 /// What a request may cost at most.
@@ -31,6 +47,8 @@ pub struct Cost {
 pub struct Bounds<'a> {
     /// Prompt tokens, whatever their class.
     pub input_tokens: u64,
+    /// Prompt tokens beside those that are read from the cache.
+    pub cached_tokens: u64,
     /// Output tokens.
     pub output_tokens: u64,
     /// Web searches.
@@ -45,37 +63,31 @@ pub struct Bounds<'a> {
     pub speed: Option<&'a str>,
 }
 
-/// What an answer costs by the rates of the model that served it. `lookup` gives the rates of an iteration that names
-/// a model of its own, in force when the request was admitted.
+/// What these passes cost, with the factors and searches that `usage` reports; searches at `rates`.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`] where the counts are beyond any sum of money.
-pub fn cost(
-    rates: &Rates,
-    usage: &Usage,
-    lookup: &dyn Fn(&str) -> Option<Arc<Rates>>,
-) -> Result<Cost, MoneyError> {
+pub fn cost(rates: &Rates, usage: &Usage, passes: &[RatedPass]) -> Result<Cost, MoneyError> {
     let mut unpriced = Vec::new();
-    let mut units = pass_units(rates, &usage.tokens, usage, &mut unpriced)?;
-    for iteration in &usage.iterations {
-        let own_rates = match iteration.model.as_deref() {
-            Some(model) if Some(model) != usage.served_model.as_deref() => {
-                let found = lookup(model);
-                if found.is_none() {
-                    note(&mut unpriced, "iterations.model");
-                }
-                found
-            }
-            _ => None,
-        };
-        let rates = own_rates.as_deref().unwrap_or(rates);
-        let pass = pass_units(rates, &iteration.tokens, usage, &mut unpriced)?;
+    let mut units = search_units(rates, usage.web_searches).ok_or(MoneyError::Overflow)?;
+    for RatedPass { pass, rates } in passes {
+        let pass = pass_units(rates, pass, usage, &mut unpriced)?;
         units = units.checked_add(pass).ok_or(MoneyError::Overflow)?;
     }
-    units = search_units(rates, usage.web_searches)
-        .and_then(|searches| units.checked_add(searches))
-        .ok_or(MoneyError::Overflow)?;
     Ok(Cost { amount: rounded_up(units)?, unpriced })
+}
+
+/// The price of each class of a pass's tokens, in nano-USD per million: by the tier of its own prompt, and where a
+/// fallback credit was redeemed, cache writes at the price of reads.
+#[must_use]
+pub fn prices_of(rates: &Rates, pass: &Pass) -> TokenPrices {
+    let prices = *rates.prices_for(pass.tokens.prompt());
+    if pass.is_credit_redeemed {
+        let read = prices.cache_read;
+        TokenPrices { cache_write_5m: read, cache_write_1h: read, ..prices }
+    } else {
+        prices
+    }
 }
 
 impl Rates {
@@ -122,20 +134,22 @@ impl Rates {
                 .map(|(_, price)| price)
                 .fold(0, i64::max)
         };
-        dearest(&self.base).max(dearest(self.prices_for(bounds.input_tokens)))
+        dearest(&self.base).max(dearest(self.prices_for(bounds.prompt())))
     }
 
     /// Nano-USD per million tokens of output at the dearer tier that these bounds can reach, before factors.
     #[must_use]
     pub fn dearest_output_price(&self, bounds: &Bounds<'_>) -> i64 {
-        self.base.output.max(self.prices_for(bounds.input_tokens).output)
+        self.base.output.max(self.prices_for(bounds.prompt()).output)
     }
 
     fn worst_input_units(&self, bounds: &Bounds<'_>) -> Option<i128> {
-        let price =
-            i128::from(self.dearest_input_price(bounds)).checked_mul(self.worst_factor(bounds)?)?;
-        let input = i128::from(bounds.input_tokens).checked_mul(price)?;
-        input.checked_add(search_units(self, bounds.web_searches)?)
+        let input = i128::from(bounds.input_tokens)
+            .checked_mul(i128::from(self.dearest_input_price(bounds)))?;
+        let read = self.base.cache_read.max(self.prices_for(bounds.prompt()).cache_read);
+        let cached = i128::from(bounds.cached_tokens).checked_mul(i128::from(read))?;
+        let prompt = input.checked_add(cached)?.checked_mul(self.worst_factor(bounds)?)?;
+        prompt.checked_add(search_units(self, bounds.web_searches)?)
     }
 
     fn worst_output_units(&self, bounds: &Bounds<'_>) -> Option<i128> {
@@ -152,10 +166,13 @@ impl Rates {
 /// One pass over one model, in units.
 fn pass_units(
     rates: &Rates,
-    tokens: &TokenCounts,
+    pass: &Pass,
     usage: &Usage,
     unpriced: &mut Vec<&'static str>,
 ) -> Result<i128, MoneyError> {
+    if pass.waiver.is_some() {
+        return Ok(0);
+    }
     let mut or_one = |multiplier: Option<Multiplier>, part| {
         multiplier.unwrap_or_else(|| {
             note(unpriced, part);
@@ -165,7 +182,7 @@ fn pass_units(
     let geo = or_one(rates.geo_multiplier(usage.inference_geo.as_deref()), "inference_geo");
     let speed = or_one(rates.speed_multiplier(usage.speed.as_deref()), "speed");
     let tier = or_one(rates.tier_multiplier(usage.service_tier.as_deref()), "service_tier");
-    let prices = rates.prices_for(tokens.prompt());
+    let (tokens, prices) = (&pass.tokens, prices_of(rates, pass));
     let classes = [
         (tokens.input, prices.input),
         (tokens.output, prices.output),

@@ -4,6 +4,7 @@
 use super::unprintable::unprintable;
 
 mod blocks;
+pub mod prefix;
 #[cfg(test)]
 mod tests;
 mod tools;

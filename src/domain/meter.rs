@@ -1,7 +1,7 @@
 //! The meter: watches a stream's bytes go by and knows what the upstream has counted so far, what
 //! has been delivered, and which bytes may be let go before the exchange is posted.
 //!
-//! Usage merges field by field: a present integer ≥ 0 replaces, a missing one keeps, a count never
+//! Each usage object is a snapshot: a later one replaces the prompt as a whole, a missing part keeps its count, no total
 //! falls, and cumulative counts are never added. Only the answer's own `usage` counts: a model can
 //! write the word into its text.
 
@@ -17,6 +17,7 @@ mod unfinished_tests;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::byte_counts::{ByteCounts, BytesPerToken};
 use super::sse::{Event, Partial, SseReader};
 use super::usage::Usage;
 use merge::UsageMerge;
@@ -46,6 +47,8 @@ pub enum Anomaly {
     FallingCount,
     /// Cache writes beyond the 5m/1h split; priced as 5m.
     UnsplitCacheWrite,
+    /// A cache split with more tokens than its total; the total counts.
+    SplitBeyondTotal,
     /// An iteration of a type that we do not know; not billed.
     UnknownIteration,
     /// An event that should carry JSON does not.
@@ -62,6 +65,7 @@ impl Anomaly {
             Self::BadCount => "usage: not a count",
             Self::FallingCount => "usage: a count fell",
             Self::UnsplitCacheWrite => "usage: cache writes beyond their split",
+            Self::SplitBeyondTotal => "usage: a cache split beyond its total",
             Self::UnknownIteration => "usage: unknown kind of iteration",
             Self::UnreadableEvent => "an event cannot be read",
             Self::RepeatedStart => "a second message_start",
@@ -81,8 +85,14 @@ pub struct Meter {
     error: Option<Vec<u8>>,
     error_start: Option<u64>,
     has_started: bool,
-    delta_bytes: u64,
+    deltas: ByteCounts,
     has_hidden_work: bool,
+    /// A block that is no text, or text that came with its block.
+    has_block: bool,
+    open_blocks: u64,
+    has_closed_blocks: bool,
+    /// The block that was begun last may hide what is written in it, and has not ended.
+    is_hiding: bool,
     forwarded: u64,
 }
 
@@ -102,8 +112,12 @@ impl Meter {
             error: None,
             error_start: None,
             has_started: false,
-            delta_bytes: 0,
+            deltas: ByteCounts::default(),
             has_hidden_work: false,
+            has_block: false,
+            open_blocks: 0,
+            has_closed_blocks: false,
+            is_hiding: false,
             forwarded: 0,
         }
     }
@@ -113,6 +127,18 @@ impl Meter {
         let mut sse = std::mem::replace(&mut self.sse, SseReader::new(0));
         sse.feed(chunk, |event| self.take(event));
         self.sse = sse;
+    }
+
+    /// Takes the stream as ended: an event that is complete but for its blank line counts.
+    pub fn end(&mut self) {
+        let is_whole = self.sse.partial().is_some_and(|_| {
+            serde_json::from_slice::<serde::de::IgnoredAny>(&self.sse.partial_data().0).is_ok()
+        });
+        if is_whole {
+            let mut sse = std::mem::replace(&mut self.sse, SseReader::new(0));
+            sse.end(|event| self.take(event));
+            self.sse = sse;
+        }
     }
 
     /// Position up to which the bytes may go to the client now. The rest waits for the post, or
@@ -191,19 +217,30 @@ impl Meter {
         self.has_hidden_work
     }
 
+    /// Whether output may be made right now that no delta shows.
+    #[must_use]
+    pub const fn is_hiding(&self) -> bool {
+        self.is_hiding
+    }
+
     /// What the upstream has counted so far.
     #[must_use]
     pub fn reported(&self) -> Usage {
         self.usage.usage()
     }
 
-    /// What has been delivered: the reported usage, or if that is less, the output that the bytes
-    /// of all deltas that went out so far make at `bytes_per_token_milli` thousandths of a byte for each token. The
-    /// flag says whether the estimate was used.
+    /// Whether every block that was begun has ended: what is left is the end of the answer.
     #[must_use]
-    pub fn delivered(&self, bytes_per_token_milli: u64) -> (Usage, bool) {
+    pub const fn has_closed_blocks(&self) -> bool {
+        self.has_closed_blocks && self.open_blocks == 0
+    }
+
+    /// What has been delivered: the reported usage, or if that is less, the output that all deltas that went out so far
+    /// make by these figures. The flag says whether the estimate was used.
+    #[must_use]
+    pub fn delivered(&self, figures: &BytesPerToken) -> (Usage, bool) {
         let mut usage = self.reported();
-        let estimate = tokens(self.delta_bytes(), bytes_per_token_milli);
+        let estimate = self.delivered_deltas().tokens(figures);
         let is_estimated = estimate > usage.tokens.output;
         if is_estimated {
             usage.tokens.output = estimate;
@@ -213,35 +250,34 @@ impl Meter {
 
     /// Output tokens that have come, whether or not they went out already: what has to be covered.
     #[must_use]
-    pub fn output_so_far(&self, bytes_per_token_milli: u64) -> u64 {
-        let bytes = self.delta_bytes.saturating_add(self.unfinished_bytes());
-        tokens(bytes, bytes_per_token_milli).max(self.usage.output())
+    pub fn output_so_far(&self, figures: &BytesPerToken) -> u64 {
+        self.deltas.plus(&self.unfinished_deltas()).tokens(figures).max(self.usage.output())
     }
 
     /// More than [`Meter::output_so_far`] can be at this moment, at no cost.
     #[must_use]
-    pub fn output_ceiling(&self, bytes_per_token_milli: u64) -> u64 {
+    pub fn output_ceiling(&self, figures: &BytesPerToken) -> u64 {
         let unfinished = self
             .sse
             .partial()
             .map_or(0, |partial| self.sse.position().saturating_sub(partial.start));
-        let bytes = self.delta_bytes.saturating_add(unfinished);
-        tokens(bytes, bytes_per_token_milli).max(self.usage.output())
+        // No class has more tokens in a byte.
+        let unfinished = ByteCounts { dense: unfinished, ..ByteCounts::default() };
+        self.deltas.plus(&unfinished).tokens(figures).max(self.usage.output())
     }
 
-    /// Bytes of content in all deltas so far, the one that is under way included if it went out:
-    /// its event may be as long as the whole answer.
+    /// Content of all deltas so far, the one that is under way included if it went out: its event may be as long as the
+    /// whole answer.
     #[must_use]
-    pub fn delta_bytes(&self) -> u64 {
+    pub fn delivered_deltas(&self) -> ByteCounts {
         let went_out = |partial: Partial<'_>| partial.start < self.forwarded;
         let is_out = self.sse.partial().is_some_and(went_out);
-        let unfinished = if is_out { self.unfinished_bytes() } else { 0 };
-        self.delta_bytes.saturating_add(unfinished)
+        if is_out { self.deltas.plus(&self.unfinished_deltas()) } else { self.deltas }
     }
 
     /// Content of the delta that has begun and not ended.
-    fn unfinished_bytes(&self) -> u64 {
-        let Some(partial) = self.sse.partial() else { return 0 };
+    fn unfinished_deltas(&self) -> ByteCounts {
+        let Some(partial) = self.sse.partial() else { return ByteCounts::default() };
         let (data, len) = self.sse.partial_data();
         let is_delta = match partial.name {
             b"content_block_delta" => true,
@@ -250,8 +286,8 @@ impl Meter {
         };
         let is_cut = usize::try_from(len).is_ok_and(|len| len > data.len());
         match (is_delta, is_cut) {
-            (false, _) => 0,
-            (true, true) => len,
+            (false, _) => ByteCounts::default(),
+            (true, true) => ByteCounts::of(&data).scaled_to(len),
             (true, false) => delta::delivered_so_far(&data),
         }
     }
@@ -263,10 +299,17 @@ impl Meter {
     }
 
     fn take(&mut self, event: Event<'_>) {
-        let name = if event.name.is_empty() { type_of(event.data) } else { event.name };
+        // `message` is what an event without a name is called.
+        let is_named = !matches!(event.name, b"" | b"message");
+        let name = if is_named { event.name } else { type_of(event.data) };
         match name {
             b"content_block_delta" => self.take_delta(event),
             b"content_block_start" => self.take_block(event.data),
+            b"content_block_stop" => {
+                self.open_blocks = self.open_blocks.saturating_sub(1);
+                self.has_closed_blocks = true;
+                self.is_hiding = false;
+            }
             b"message_start" => self.take_start(event.data),
             b"message_delta" => self.take_message_delta(event),
             b"message_stop" => {
@@ -292,9 +335,12 @@ impl Meter {
     }
 
     fn take_delta(&mut self, event: Event<'_>) {
-        let bytes =
-            if event.is_cut() { event.data_len } else { delta::delivered_bytes(event.data) };
-        self.delta_bytes = self.delta_bytes.saturating_add(bytes);
+        let counts = if event.is_cut() {
+            ByteCounts::of(event.data).scaled_to(event.data_len)
+        } else {
+            delta::delivered_bytes(event.data)
+        };
+        self.deltas = self.deltas.plus(&counts);
     }
 
     fn take_block(&mut self, data: &[u8]) {
@@ -307,11 +353,15 @@ impl Meter {
         struct Block<'a> {
             #[serde(borrow, rename = "type")]
             kind: std::borrow::Cow<'a, str>,
+            #[serde(borrow, default)]
+            text: Option<std::borrow::Cow<'a, str>>,
         }
+        self.open_blocks = self.open_blocks.saturating_add(1);
         match serde_json::from_slice::<Start<'_>>(data) {
-            Ok(start) => {
-                let kind = start.content_block.kind;
-                self.has_hidden_work |= !matches!(&*kind, "text" | "tool_use");
+            Ok(Start { content_block: Block { kind, text } }) => {
+                self.is_hiding = !matches!(&*kind, "text" | "tool_use");
+                self.has_hidden_work |= self.is_hiding;
+                self.has_block |= kind != "text" || text.is_some_and(|text| !text.is_empty());
             }
             Err(_) => self.usage.note(Anomaly::UnreadableEvent),
         }
@@ -358,16 +408,19 @@ impl Meter {
             return;
         };
         self.usage.merge_answer(None, parsed.usage);
-        if parsed.delta.is_some_and(|delta| delta.stop_reason.is_some()) {
+        if let Some(stop_reason) = parsed.delta.and_then(|delta| delta.stop_reason) {
             self.hold(event.start);
             self.has_stop_reason = true;
+            if stop_reason.get() == REFUSAL {
+                let has_content = self.has_block || self.deltas.total() > 0;
+                self.usage.note_refusal(has_content);
+            }
         }
     }
 }
 
-fn tokens(bytes: u64, bytes_per_token_milli: u64) -> u64 {
-    bytes.saturating_mul(1000).checked_div(bytes_per_token_milli).unwrap_or(bytes)
-}
+/// `stop_reason` of an answer that the model would not give, as JSON.
+const REFUSAL: &str = r#""refusal""#;
 
 /// What a JSON answer used: its model and its top-level usage, with what was odd about them.
 /// `None` if it is not a JSON object.
@@ -380,17 +433,35 @@ pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
         usage: Option<&'a RawValue>,
         #[serde(borrow)]
         content: Option<&'a RawValue>,
+        #[serde(borrow)]
+        stop_reason: Option<&'a RawValue>,
     }
     let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
     let mut merge = UsageMerge::default();
     merge.merge_answer(answer.model, answer.usage);
-    let content_bytes = answer.content.map_or(0, |content| content.get().len());
+    let content = answer.content.map_or("", RawValue::get);
+    if answer.stop_reason.is_some_and(|reason| reason.get() == REFUSAL) {
+        merge.note_refusal(!is_empty_content(content));
+    }
     Some(JsonAnswer {
         usage: merge.usage(),
         has_usage: merge.has_counts(),
         anomalies: merge.anomalies().to_vec(),
-        content_bytes: u64::try_from(content_bytes).unwrap_or(u64::MAX),
+        content: ByteCounts::of(content.as_bytes()),
     })
+}
+
+/// Whether an answer's `content` has nothing that a model wrote.
+fn is_empty_content(content: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Block<'a> {
+        #[serde(borrow, default)]
+        text: Option<std::borrow::Cow<'a, str>>,
+    }
+    let blocks: Result<Option<Vec<Block<'_>>>, _> = serde_json::from_str(content);
+    let is_empty = |block: &Block<'_>| block.text.as_ref().is_some_and(|text| text.is_empty());
+    content.is_empty()
+        || blocks.is_ok_and(|blocks| blocks.is_none_or(|blocks| blocks.iter().all(is_empty)))
 }
 
 /// See [`read_json_answer`].
@@ -402,20 +473,23 @@ pub struct JsonAnswer {
     pub has_usage: bool,
     /// What the operator should hear of.
     pub anomalies: Vec<Anomaly>,
-    /// Length of the answer's `content` as JSON.
-    pub content_bytes: u64,
+    /// Bytes of the answer's `content` as JSON.
+    pub content: ByteCounts,
 }
 
-/// The `type` of an event that came without a name.
+/// The `type` of an event that came without a name. A document with an `error` and no type is one.
 fn type_of(data: &[u8]) -> &'static [u8] {
     #[derive(Deserialize)]
     struct Typed<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: std::borrow::Cow<'a, str>,
+        #[serde(borrow, default, rename = "type")]
+        kind: Option<std::borrow::Cow<'a, str>>,
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
     }
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 8] = [
         "content_block_delta",
         "content_block_start",
+        "content_block_stop",
         "message_start",
         "message_delta",
         "message_stop",
@@ -423,5 +497,10 @@ fn type_of(data: &[u8]) -> &'static [u8] {
         "ping",
     ];
     let Ok(typed) = serde_json::from_slice::<Typed<'_>>(data) else { return b"" };
-    KNOWN.iter().find(|known| **known == typed.kind).map_or(b"", |known| known.as_bytes())
+    let known = typed.kind.and_then(|kind| KNOWN.iter().find(|known| **known == kind));
+    match known {
+        Some(known) => known.as_bytes(),
+        None if typed.error.is_some() => b"error",
+        None => b"",
+    }
 }

@@ -7,10 +7,10 @@ mod tests;
 
 use std::fmt;
 
-use super::cost::{UNITS_PER_NANO, UNITS_PER_SEARCH};
+use super::cost::{RatedPass, UNITS_PER_NANO, UNITS_PER_SEARCH, prices_of};
 use super::money::{MoneyError, NANOUSD_PER_USD, NanoUsd};
 use super::price_list::{Multiplier, Rates, TokenPrices};
-use super::usage::{TokenCounts, Usage};
+use super::usage::{Pass, TokenCounts, Usage, Waiver};
 
 /// Dollars with as many decimals as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,64 +111,87 @@ impl fmt::Display for Factor {
     }
 }
 
+/// What one pass over one model came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassReceipt {
+    /// The pass itself.
+    pub pass: Pass,
+    /// The prices of long prompts counted.
+    pub is_long_prompt: bool,
+    /// Of the tokens that it used; none where it is free.
+    pub lines: Vec<Line>,
+    /// On each of these lines.
+    pub factors: Vec<Factor>,
+}
+
 /// A cost explained: the lines and the rounding together are what was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The prices of long prompts counted.
-    pub is_long_prompt: bool,
-    /// Of everything that was used.
-    pub lines: Vec<Line>,
-    /// On each line of tokens.
-    pub factors: Vec<Factor>,
+    /// In the order in which they ran.
+    pub passes: Vec<PassReceipt>,
+    /// Of the web searches, if there were any.
+    pub searches: Option<Line>,
     /// What rounding up to a whole nano-dollar has added; below one.
     pub rounding: ExactUsd,
 }
 
-/// The receipt of an answer by the rates of the model that served it, if these explain `charged`. They do not where an
-/// answer took several passes at different prices, or was charged as what was held.
+impl Receipt {
+    /// The factors on lines of tokens, each once.
+    #[must_use]
+    pub fn factors(&self) -> Vec<&Factor> {
+        let mut all: Vec<&Factor> = Vec::new();
+        for factor in self.passes.iter().flat_map(|pass| &pass.factors) {
+            if !all.contains(&factor) {
+                all.push(factor);
+            }
+        }
+        all
+    }
+}
+
+/// The receipt of an answer by the rates of the models that ran its passes, searches at `rates`, if these explain
+/// `charged`.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`] where the counts are beyond any sum of money.
 pub fn itemise(
     rates: &Rates,
     usage: &Usage,
+    passes: &[RatedPass],
     charged: NanoUsd,
 ) -> Result<Option<Receipt>, MoneyError> {
-    let by_length = rates.prices_for(usage.tokens.prompt());
-    // The passes of one answer are summed up in its row: each may have been short.
-    for prices in [by_length, &rates.base] {
-        let receipt = at_prices(rates, prices, usage, charged)?;
-        if (0..UNITS_PER_NANO).contains(&receipt.rounding.0) {
-            return Ok(Some(receipt));
-        }
-    }
-    Ok(None)
+    let passes = passes
+        .iter()
+        .map(|rated| pass_receipt(rated, usage).ok_or(MoneyError::Overflow))
+        .collect::<Result<Vec<_>, _>>()?;
+    let searches = match usage.web_searches {
+        0 => None,
+        count => Some(search_line(rates, count).ok_or(MoneyError::Overflow)?),
+    };
+    let lines = passes.iter().flat_map(|pass| &pass.lines).chain(&searches);
+    let sum = lines
+        .map(|line| line.amount.0)
+        .try_fold(0_i128, i128::checked_add)
+        .ok_or(MoneyError::Overflow)?;
+    let rounding = ExactUsd::of(charged)?.0.checked_sub(sum).ok_or(MoneyError::Overflow)?;
+    let is_explained = (0..UNITS_PER_NANO).contains(&rounding);
+    Ok(is_explained.then_some(Receipt { passes, searches, rounding: ExactUsd(rounding) }))
 }
 
-fn at_prices(
-    rates: &Rates,
-    prices: &TokenPrices,
-    usage: &Usage,
-    charged: NanoUsd,
-) -> Result<Receipt, MoneyError> {
+fn pass_receipt(rated: &RatedPass, usage: &Usage) -> Option<PassReceipt> {
+    let RatedPass { pass, rates } = rated;
+    let prices = prices_of(rates, pass);
     let factors = factors(rates, usage);
-    let mut lines = Vec::new();
-    let mut sum = 0_i128;
-    for (item, count, price) in token_classes(&usage.tokens, prices) {
-        if count > 0 {
-            let line = token_line(rates, &factors, (item, count, price));
-            lines.push(line.ok_or(MoneyError::Overflow)?);
-        }
-    }
-    if usage.web_searches > 0 {
-        lines.push(search_line(rates, usage.web_searches).ok_or(MoneyError::Overflow)?);
-    }
-    for line in &lines {
-        sum = sum.checked_add(line.amount.0).ok_or(MoneyError::Overflow)?;
-    }
-    let rounding = ExactUsd::of(charged)?.0.checked_sub(sum).ok_or(MoneyError::Overflow)?;
-    let is_long_prompt = prices != &rates.base;
-    Ok(Receipt { is_long_prompt, lines, factors, rounding: ExactUsd(rounding) })
+    let lines = match pass.waiver {
+        Some(Waiver::Refused | Waiver::Declined) => Vec::new(),
+        None => token_classes(&pass.tokens, &prices)
+            .into_iter()
+            .filter(|(_, count, _)| *count > 0)
+            .map(|class| token_line(rates, &factors, class))
+            .collect::<Option<Vec<_>>>()?,
+    };
+    let is_long_prompt = rates.prices_for(pass.tokens.prompt()) != &rates.base;
+    Some(PassReceipt { pass: pass.clone(), is_long_prompt, lines, factors })
 }
 
 const fn token_classes(tokens: &TokenCounts, prices: &TokenPrices) -> [(Item, u64, i64); 5] {

@@ -132,6 +132,15 @@ impl SseReader {
         }
     }
 
+    /// Takes the stream as ended: hands an event to `sink` that has data and lacks only its end.
+    pub fn end(&mut self, mut sink: impl FnMut(Event<'_>)) {
+        let Some(start) = self.event_start else { return };
+        self.end_line(b"", start, &mut sink);
+        if self.event_start.is_some() {
+            self.dispatch(start, &mut sink);
+        }
+    }
+
     fn advance(&mut self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.position = self.position.saturating_add(bytes);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::UnixMillis;
 use super::ids::{AccountId, ApiKeyId, RequestId};
 use super::money::NanoUsd;
-use super::usage::Usage;
+use super::usage::{Pass, TokenCounts, Usage};
 
 /// How an exchange ended; the contract's table of endings, by its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -161,15 +161,19 @@ pub struct UsageRecord {
     pub http_status: i32,
     /// How it ended.
     pub ending: Ending,
-    /// Whether a count was estimated from bytes.
+    /// Whether a count was estimated from bytes, or bounded by what model and request allow.
     pub is_estimated: bool,
+    /// The passes that the counts are the sum of, with the priced id of each one's model. Empty where there is one, as
+    /// an ordinary answer has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passes: Vec<Pass>,
 }
 
 impl UsageRecord {
     /// The row of an exchange of which nothing is known yet: no model, no count, no cost. It says
     /// E12, since it is what stays if its node dies.
     #[must_use]
-    pub const fn blank(
+    pub fn blank(
         id: RequestId,
         account_id: AccountId,
         api_key_id: ApiKeyId,
@@ -200,37 +204,39 @@ impl UsageRecord {
             http_status: 0,
             ending: Ending::E12,
             is_estimated: false,
+            passes: Vec::new(),
         }
     }
 
-    /// Takes over what the meter counted; extra passes are added to the classes.
-    pub fn set_usage(&mut self, usage: &Usage) {
-        let passes = || {
-            std::iter::once(&usage.tokens).chain(usage.iterations.iter().map(|pass| &pass.tokens))
-        };
-        self.input_tokens = sum(passes().map(|tokens| tokens.input));
-        self.output_tokens = sum(passes().map(|tokens| tokens.output));
-        self.cache_write_5m_tokens = sum(passes().map(|tokens| tokens.cache_write_5m));
-        self.cache_write_1h_tokens = sum(passes().map(|tokens| tokens.cache_write_1h));
-        self.cache_read_tokens = sum(passes().map(|tokens| tokens.cache_read));
-        self.web_searches = sum(std::iter::once(usage.web_searches));
+    /// Takes over what the meter counted and the passes that it stands for.
+    pub fn set_usage(&mut self, usage: &Usage, passes: Vec<Pass>) {
+        let sum = passes
+            .iter()
+            .fold(TokenCounts::default(), |sum, pass| sum.plus(&pass.tokens));
+        self.input_tokens = stored(sum.input);
+        self.output_tokens = stored(sum.output);
+        self.cache_write_5m_tokens = stored(sum.cache_write_5m);
+        self.cache_write_1h_tokens = stored(sum.cache_write_1h);
+        self.cache_read_tokens = stored(sum.cache_read);
+        self.web_searches = stored(usage.web_searches);
         self.served_model.clone_from(&usage.served_model);
         self.service_tier.clone_from(&usage.service_tier);
         self.inference_geo.clone_from(&usage.inference_geo);
         self.speed.clone_from(&usage.speed);
+        let is_plain = passes.len() == 1 && passes.iter().all(Pass::is_plain);
+        self.passes = if is_plain { Vec::new() } else { passes };
     }
 }
 
-/// Adds counts for a signed column, held at its top.
-fn sum(counts: impl Iterator<Item = u64>) -> i64 {
-    let total = counts.fold(0_u64, u64::saturating_add);
-    i64::try_from(total).unwrap_or(i64::MAX)
+/// A count for a signed column, held at its top.
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::usage::{Iteration, TokenCounts};
+    use crate::domain::usage::{Iteration, IterationKind};
 
     fn record() -> UsageRecord {
         let id = RequestId::from_stored("req_1".to_owned());
@@ -258,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_passes_are_added_to_the_classes_of_the_row() {
+    fn the_counts_of_a_row_are_the_sum_of_its_passes_and_one_plain_pass_is_not_kept_apart() {
         let tokens = |first| TokenCounts {
             input: first,
             output: first + 1,
@@ -269,34 +275,44 @@ mod tests {
         let usage = Usage {
             served_model: Some("m".to_owned()),
             tokens: tokens(10),
-            iterations: vec![Iteration { model: None, tokens: tokens(100) }],
             web_searches: 7,
             service_tier: Some("batch".to_owned()),
             inference_geo: Some("us".to_owned()),
             speed: Some("fast".to_owned()),
+            ..Usage::default()
+        };
+        let extra = Iteration {
+            kind: IterationKind::Compaction,
+            model: None,
+            tokens: tokens(100),
         };
         let mut found = record();
-        found.set_usage(&usage);
+        found.set_usage(&usage, usage.passes());
+        assert!(found.passes.is_empty());
+        let usage = Usage { iterations: vec![extra], ..usage };
+        found.set_usage(&usage, usage.passes());
         let expected = UsageRecord {
-            served_model: usage.served_model,
+            served_model: usage.served_model.clone(),
             input_tokens: 110,
             output_tokens: 112,
             cache_write_5m_tokens: 114,
             cache_write_1h_tokens: 116,
             cache_read_tokens: 118,
             web_searches: 7,
+            passes: usage.passes(),
             service_tier: usage.service_tier,
             inference_geo: usage.inference_geo,
             speed: usage.speed,
             ..record()
         };
         assert_eq!(found, expected);
+        assert_eq!(found.passes.len(), 2);
     }
 
     #[test]
     fn a_count_beyond_its_column_stands_at_the_top() {
         let mut found = record();
-        found.set_usage(&Usage { web_searches: u64::MAX, ..Usage::default() });
+        found.set_usage(&Usage { web_searches: u64::MAX, ..Usage::default() }, Vec::new());
         assert_eq!(found.web_searches, i64::MAX);
     }
 }

@@ -6,12 +6,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::actors::stream::Quote;
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::messages_request::{MessagesRequest, ToolUse};
 use crate::domain::price_list::{Model, Rates};
+use crate::domain::quote::{PromptEstimate, Quote};
+use crate::domain::usage::Ceilings;
 
 /// Server tools that have a price: their searches and the tokens that they bring in.
 const WEB_SEARCH: &str = "web_search_";
@@ -20,6 +21,8 @@ const WEB_FETCH: &str = "web_fetch_";
 const ADVISOR: &str = "advisor_";
 /// A server tool without `max_uses` is taken to be used no more often than this: more is no count.
 const USES_UNLIMITED: u64 = 1000;
+/// Turns of a server-side loop in one answer: real ones pause long before.
+const TURNS_MAX: u64 = 32;
 /// Longest part of a client's own words in an error.
 const ECHO_MAX: usize = 100;
 
@@ -41,17 +44,10 @@ pub fn quote(
         models.push(model);
         candidates.push(rates);
     }
-    let context_ceiling = models.iter().map(|model| model.context_tokens).max().unwrap_or(0);
+    let context = models.iter().map(|model| model.context_tokens).max().unwrap_or(0);
     let output_ceiling = models.iter().map(|model| model.max_output_tokens).max().unwrap_or(0);
     check_multipliers(request, &candidates)?;
     let tools = tool_ceilings(request, settings)?;
-    let rules = &settings.reservation;
-    let text = request.ascii_bytes.div_ceil(rules.ascii_bytes_per_token);
-    let text = text.saturating_add(request.other_bytes).min(context_ceiling);
-    let input_tokens = text
-        .saturating_add(request.images.saturating_mul(rules.image_tokens))
-        .saturating_add(request.documents.saturating_mul(rules.document_tokens))
-        .saturating_add(tools.input_tokens);
     let asked = request
         .fallbacks
         .iter()
@@ -60,8 +56,10 @@ pub fn quote(
         .max()
         .unwrap_or(0);
     let max_output = asked.min(output_ceiling);
-    let reserved_output =
-        if request.is_stream { max_output.min(rules.reserve_output_tokens) } else { max_output };
+    let slice = settings.reservation.reserve_output_tokens;
+    let reserved_output = if request.is_stream { max_output.min(slice) } else { max_output };
+    let turns = tools.uses_allowed.min(TURNS_MAX).saturating_add(1);
+    let advice = count(request.typed_tools.iter().filter(|tool| tool.kind.starts_with(ADVISOR)));
     Ok(Quote {
         model,
         rates,
@@ -69,11 +67,18 @@ pub fn quote(
         at: now,
         candidates,
         model_ids: models.iter().map(|model| model.id.as_str().to_owned()).collect(),
-        context_ceiling,
-        output_ceiling,
-        server_tool_uses: tools.uses_allowed,
-        web_searches_allowed: tools.searches_allowed,
-        input_tokens,
+        ceilings: Ceilings {
+            context,
+            // Every answer begins with a token, also one that is to have none.
+            output: max_output.max(1),
+            turns,
+            attempts: count(request.fallbacks.iter()),
+            // Each turn may be compacted before it, and the advisor be asked in it as often as it may.
+            extras: turns.saturating_add(advice.saturating_mul(TURNS_MAX)),
+            web_searches: tools.searches_allowed,
+        },
+        prompt: PromptEstimate::exactly(context),
+        tool_tokens: tools.input_tokens,
         web_searches: tools.searches,
         uses_5m_cache: request.uses_cache,
         uses_1h_cache: request.uses_1h_cache,
@@ -82,6 +87,21 @@ pub fn quote(
         reserved_output,
         max_output,
     })
+}
+
+/// Sets a quote's prompt to an estimate, which no context is larger than.
+pub fn set_prompt(quote: &mut Quote, estimate: PromptEstimate) {
+    let context = quote.ceilings.context;
+    let cached = estimate.cached.min(context);
+    quote.prompt = PromptEstimate {
+        most: estimate.most.min(context),
+        likely: estimate.likely.min(context.saturating_sub(cached)),
+        cached,
+    };
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u64 {
+    u64::try_from(items.count()).unwrap_or(u64::MAX)
 }
 
 fn check_fields(request: &MessagesRequest, settings: &Settings) -> Result<(), ApiError> {
@@ -135,7 +155,7 @@ fn check_multipliers(request: &MessagesRequest, candidates: &[Arc<Rates>]) -> Re
 
 /// What the request's server tools may add.
 #[derive(Default)]
-struct Ceilings {
+struct ToolCeilings {
     /// Uses of server tools that the request allows, and searches among them.
     uses_allowed: u64,
     searches_allowed: u64,
@@ -144,9 +164,9 @@ struct Ceilings {
     input_tokens: u64,
 }
 
-fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<Ceilings, ApiError> {
+fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolCeilings, ApiError> {
     let rules = &settings.reservation;
-    let mut ceilings = Ceilings::default();
+    let mut ceilings = ToolCeilings::default();
     for tool in &request.typed_tools {
         let uses = tool.max_uses.unwrap_or(rules.server_tool_default_uses);
         let uses_allowed = tool.max_uses.unwrap_or(USES_UNLIMITED);

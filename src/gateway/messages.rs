@@ -10,12 +10,13 @@ use tokio::sync::oneshot;
 
 use super::limits::Allowance;
 use super::{Gateway, admission, auth, body, request_id, respond};
-use crate::actors::stream::{Exchange, ExchangeParts, Quote, Reply, Stall, StreamActor};
+use crate::actors::stream::{Exchange, ExchangeParts, Reply, Stall, StreamActor};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::RequestId;
 use crate::domain::messages_request::{self, MessagesRequest};
+use crate::domain::quote::Quote;
 use crate::domain::usage_record::{Endpoint, UsageRecord};
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::{Upstream, UpstreamRequest};
@@ -61,11 +62,12 @@ async fn begin(
     if request.max_tokens.is_none() {
         return Err(ApiError::invalid_request("max_tokens: Field required"));
     }
-    let quote = admission::quote(&request, gateway.settings(), now)?;
+    let mut quote = admission::quote(&request, gateway.settings(), now)?;
     auth::check_models(&holder, &quote.model_ids)?;
-    let amount = quote.amount(quote.reserved_output).map_err(|_| {
-        ApiError::invalid_request("max_tokens: the request could cost more than any balance")
-    })?;
+    let whose = (holder.account_id, quote.model.id.as_str());
+    let rules = &gateway.settings().reservation;
+    let (estimate, lesson) = gateway.shared.holds.estimate(whose, &request, &body, rules, now);
+    admission::set_prompt(&mut quote, estimate);
     let upstreams = upstreams_for(gateway, &quote, now)?;
     let record = draft(id, &holder, &request, &quote, now);
     let wants_stream = request.is_stream;
@@ -81,7 +83,7 @@ async fn begin(
         upstreams,
         record,
         quote,
-        amount,
+        lesson,
         reply,
         stall,
         permit,

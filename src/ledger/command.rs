@@ -55,31 +55,56 @@ impl EntryKind {
     }
 }
 
+/// How much an exchange asks to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What it would like, in all.
+    pub amount: NanoUsd,
+    /// What will do, in all. The account's funds decide what is between the two.
+    pub least: NanoUsd,
+    /// What it may cost beyond what is held. All that is at risk must be covered by what is available, but for
+    /// `shortfall_max`.
+    pub risk: NanoUsd,
+    /// By how much an account that has paid for an exchange before may fall below zero in the worst case.
+    pub shortfall_max: NanoUsd,
+}
+
+impl Hold {
+    /// So much, no less, and nothing at risk.
+    #[must_use]
+    pub const fn exactly(amount: NanoUsd) -> Self {
+        Self { amount, least: amount, risk: NanoUsd::ZERO, shortfall_max: NanoUsd::ZERO }
+    }
+}
+
 /// One change of the books.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Hold `amount` for the exchange that `record` describes.
+    /// Hold money for the exchange that `record` describes.
     Reserve {
         /// The usage row to write if this node dies: cost 0.
         record: UsageRecord,
         /// How much to hold.
-        amount: NanoUsd,
+        hold: Hold,
         /// The node that runs the exchange.
         node_id: Arc<str>,
     },
-    /// Raise a reservation to `amount` in all.
+    /// Raise a reservation.
     Extend {
         /// Which exchange.
         id: RequestId,
         /// Whose.
         account_id: AccountId,
         /// The new total to hold.
-        amount: NanoUsd,
+        hold: Hold,
     },
     /// Keep the meter's state, for the case that this node dies.
     Checkpoint {
         /// The usage row as it would be now.
         record: UsageRecord,
+        /// What is to be held from now on, up or down, with nothing at risk: what was estimated is known. `None`: as
+        /// before.
+        amount: Option<NanoUsd>,
     },
     /// Charge what the record says, return the rest of the reservation, close it. A record with
     /// cost 0 voids it.
@@ -120,16 +145,29 @@ pub enum Command {
     },
 }
 
+/// An account's funds when they did not suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// What is not held.
+    pub available: NanoUsd,
+    /// What could be held of it with the risk that was asked for; below zero where not even the risk is covered.
+    pub spendable: NanoUsd,
+    /// The same once everything has come back that other exchanges hold or put at risk.
+    pub attainable: NanoUsd,
+    /// What other exchanges hold.
+    pub held: NanoUsd,
+}
+
 /// What became of a command. A refusal is an answer, never a database error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The money is held, durably.
-    Reserved,
-    /// Not enough.
-    Insufficient {
-        /// What could be spent at that moment.
-        available: NanoUsd,
+    Reserved {
+        /// How much.
+        amount: NanoUsd,
     },
+    /// Not enough.
+    Insufficient(Shortage),
     /// The key has been revoked.
     KeyRevoked,
     /// The key's time is over.
@@ -140,8 +178,11 @@ pub enum Outcome {
     AccountSuspended,
     /// There is no such account.
     NoAccount,
-    /// The reservation holds at least the new total.
-    Extended,
+    /// The reservation holds more.
+    Extended {
+        /// In all.
+        amount: NanoUsd,
+    },
     /// The checkpoint is durable.
     Checkpointed,
     /// No reservation of that id is open.
@@ -167,9 +208,9 @@ impl Command {
 
     pub(super) fn account_id(&self) -> AccountId {
         match self {
-            Self::Reserve { record, .. } | Self::Checkpoint { record } | Self::Post { record } => {
-                record.account_id
-            }
+            Self::Reserve { record, .. }
+            | Self::Checkpoint { record, .. }
+            | Self::Post { record } => record.account_id,
             Self::Extend { account_id, .. }
             | Self::Recover { account_id, .. }
             | Self::Credit { account_id, .. }
@@ -179,9 +220,9 @@ impl Command {
 
     pub(super) fn exchange_id(&self) -> Option<&str> {
         match self {
-            Self::Reserve { record, .. } | Self::Checkpoint { record } | Self::Post { record } => {
-                Some(record.id.as_str())
-            }
+            Self::Reserve { record, .. }
+            | Self::Checkpoint { record, .. }
+            | Self::Post { record } => Some(record.id.as_str()),
             Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
             Self::Credit { .. } | Self::Withdraw { .. } => None,
         }
@@ -206,6 +247,7 @@ impl Command {
     pub(super) fn key_is_of(&self) -> Option<&str> {
         match self {
             Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
+            Self::Checkpoint { record, amount: Some(_) } => Some(record.id.as_str()),
             _ => None,
         }
     }

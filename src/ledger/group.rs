@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::LedgerError;
-use super::command::{Command, EntryKind, Outcome};
+use super::command::{Command, EntryKind, Hold, Outcome, Shortage};
 use super::keys::{Keys, PausedKey};
 use super::notices::Crossing;
 use crate::db::books::keys::KeySpent;
-use crate::db::books::{BalanceChange, BalanceRow, EntryRow, ReservationRow, UsageRow};
+use crate::db::books::{BalanceChange, BalanceRow, EntryRow, PassRow, ReservationRow, UsageRow};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::money::NanoUsd;
@@ -22,6 +22,7 @@ pub(super) struct Group {
     usage: HashMap<String, Settled>,
     entries: HashSet<(EntryKind, String)>,
     new_usage: Vec<UsageRow>,
+    new_passes: Vec<PassRow>,
     new_entries: Vec<EntryRow>,
     raised: Vec<Raised>,
 }
@@ -30,8 +31,11 @@ struct Account {
     is_active: bool,
     stored_available: NanoUsd,
     stored_reserved: NanoUsd,
+    stored_at_risk: NanoUsd,
     available: NanoUsd,
     reserved: NanoUsd,
+    at_risk: NanoUsd,
+    has_paid_usage: bool,
     low_balance: Option<NanoUsd>,
 }
 
@@ -50,6 +54,7 @@ struct Settled {
 /// A recovered exchange whose own post came late.
 pub(super) struct Raised {
     pub(super) usage: UsageRow,
+    pub(super) passes: Vec<PassRow>,
     pub(super) entry: EntryRow,
 }
 
@@ -71,6 +76,7 @@ impl Group {
             usage: HashMap::new(),
             entries: HashSet::new(),
             new_usage: Vec::new(),
+            new_passes: Vec::new(),
             new_entries: Vec::new(),
             raised: Vec::new(),
         }
@@ -80,12 +86,16 @@ impl Group {
         self.accounts.extend(rows.into_iter().map(|row| {
             let available = NanoUsd::from_nanos(row.available_nanousd);
             let reserved = NanoUsd::from_nanos(row.reserved_nanousd);
+            let at_risk = NanoUsd::from_nanos(row.at_risk_nanousd);
             let account = Account {
                 is_active: row.status == "active",
                 stored_available: available,
                 stored_reserved: reserved,
+                stored_at_risk: at_risk,
                 available,
                 reserved,
+                at_risk,
+                has_paid_usage: row.has_paid_usage,
                 low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
             };
             (row.id, account)
@@ -125,11 +135,11 @@ impl Group {
     /// Decides one command against the state that the commands before it left.
     pub(super) fn decide(&mut self, command: &Command) -> Result<Outcome, LedgerError> {
         match command {
-            Command::Reserve { record, amount, node_id } => self.reserve(record, *amount, node_id),
-            Command::Extend { id, account_id, amount } => {
-                self.extend(id.as_str(), *account_id, *amount)
+            Command::Reserve { record, hold, node_id } => self.reserve(record, hold, node_id),
+            Command::Extend { id, account_id, hold } => {
+                self.extend(id.as_str(), *account_id, hold)
             }
-            Command::Checkpoint { record } => self.checkpoint(record),
+            Command::Checkpoint { record, amount } => self.checkpoint(record, *amount),
             Command::Post { record } => self.post(record),
             Command::Recover { id, ending, .. } => self.recover(id.as_str(), *ending),
             Command::Credit { account_id, kind, reference, amount } => {
@@ -144,12 +154,12 @@ impl Group {
     fn reserve(
         &mut self,
         record: &UsageRecord,
-        amount: NanoUsd,
+        hold: &Hold,
         node_id: &str,
     ) -> Result<Outcome, LedgerError> {
         let id = record.id.as_str();
-        if self.open(id).is_some() {
-            return Ok(Outcome::Reserved);
+        if let Some(row) = self.open(id) {
+            return Ok(Outcome::Reserved { amount: NanoUsd::from_nanos(row.amount_nanousd) });
         }
         let key_id = record.api_key_id.0;
         if let Some(refusal) = self.keys.refusal(key_id, self.now) {
@@ -161,14 +171,23 @@ impl Group {
         if !account.is_active {
             return Ok(Outcome::AccountSuspended);
         }
-        if account.available < amount || account.available.is_negative() {
-            return Ok(Outcome::Insufficient { available: account.available });
+        let spendable = account.spendable(hold.risk, hold)?;
+        if spendable < hold.least || account.available.is_negative() {
+            return Ok(Outcome::Insufficient(account.shortage(hold.risk, hold)?));
         }
-        if let Some(exhausted) = self.keys.exhausted(key_id, amount, amount, self.now)? {
+        let mut amount = hold.amount.min(spendable);
+        // A key's budget counts what the exchange may cost at most.
+        let least = hold.least.plus(hold.risk)?;
+        if let Some(exhausted) = self.keys.exhausted(key_id, least, hold.least, self.now)? {
             return Ok(Outcome::KeyBudget(exhausted));
         }
+        if let Some(left) = self.keys.left(key_id, self.now)? {
+            amount = amount.min(left.minus(hold.risk)?);
+        }
+        let most = amount.plus(hold.risk)?;
         account.hold(amount)?;
-        self.keys.hold(key_id, amount)?;
+        account.at_risk = account.at_risk.plus(hold.risk)?;
+        self.keys.hold(key_id, most)?;
         let row = ReservationRow {
             id: id.to_owned(),
             account_id: record.account_id.0,
@@ -177,44 +196,75 @@ impl Group {
             amount_nanousd: amount.as_nanos(),
             record: to_json(record)?,
             created_at: self.now.as_millis(),
+            risk_nanousd: hold.risk.as_nanos(),
         };
         let slot = self.reservations.entry(row.id.clone());
         slot.or_insert(Reservation { stored: None, current: None }).current = Some(row);
-        Ok(Outcome::Reserved)
+        Ok(Outcome::Reserved { amount })
     }
 
     fn extend(
         &mut self,
         id: &str,
         account_id: AccountId,
-        amount: NanoUsd,
+        hold: &Hold,
     ) -> Result<Outcome, LedgerError> {
         let Some(row) = current(&mut self.reservations, id) else { return Ok(Outcome::NotOpen) };
-        let more = amount.minus(NanoUsd::from_nanos(row.amount_nanousd))?;
-        if more <= NanoUsd::ZERO {
-            return Ok(Outcome::Extended);
+        let held = NanoUsd::from_nanos(row.amount_nanousd);
+        let wanted = hold.amount.minus(held)?;
+        if wanted <= NanoUsd::ZERO {
+            return Ok(Outcome::Extended { amount: held });
         }
         let Some(account) = self.accounts.get_mut(&account_id.0) else {
             return Ok(Outcome::NoAccount);
         };
-        if account.available < more {
-            return Ok(Outcome::Insufficient { available: account.available });
+        // What the exchange itself puts at risk is counted already.
+        let spendable = account.spendable(NanoUsd::ZERO, hold)?;
+        let least = hold.least.minus(held)?;
+        if spendable < least || spendable <= NanoUsd::ZERO {
+            return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
         }
+        let mut more = wanted.min(spendable);
         let key_id = row.api_key_id;
-        if let Some(exhausted) = self.keys.exhausted(key_id, more, amount, self.now)? {
+        // At least a nano-dollar, or nothing is extended.
+        let least = least.max(NanoUsd::from_nanos(1));
+        let whole = held.plus(least)?;
+        if let Some(exhausted) = self.keys.exhausted(key_id, least, whole, self.now)? {
             return Ok(Outcome::KeyBudget(exhausted));
+        }
+        if let Some(left) = self.keys.left(key_id, self.now)? {
+            more = more.min(left);
         }
         account.hold(more)?;
         self.keys.hold(key_id, more)?;
+        let amount = held.plus(more)?;
         row.amount_nanousd = amount.as_nanos();
-        Ok(Outcome::Extended)
+        Ok(Outcome::Extended { amount })
     }
 
-    fn checkpoint(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
+    fn checkpoint(
+        &mut self,
+        record: &UsageRecord,
+        amount: Option<NanoUsd>,
+    ) -> Result<Outcome, LedgerError> {
         let Some(row) = current(&mut self.reservations, record.id.as_str()) else {
             return Ok(Outcome::NotOpen);
         };
         row.record = to_json(record)?;
+        if let Some(amount) = amount {
+            let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
+                return Ok(Outcome::NoAccount);
+            };
+            // Also where more is held than is available: the prompt has been read, and its price is due.
+            let held = NanoUsd::from_nanos(row.amount_nanousd);
+            let risk = NanoUsd::from_nanos(row.risk_nanousd);
+            account.hold(amount.minus(held)?)?;
+            account.at_risk = account.at_risk.minus(risk)?;
+            self.keys.release(row.api_key_id, held.plus(risk)?)?;
+            self.keys.hold(row.api_key_id, amount)?;
+            row.amount_nanousd = amount.as_nanos();
+            row.risk_nanousd = 0;
+        }
         Ok(Outcome::Checkpointed)
     }
 
@@ -234,14 +284,19 @@ impl Group {
             return Ok(Outcome::NoAccount);
         };
         let Some(row) = slot.current.take() else { return Ok(Outcome::NotOpen) };
-        account.release(NanoUsd::from_nanos(row.amount_nanousd))?;
+        let (held, risk) =
+            (NanoUsd::from_nanos(row.amount_nanousd), NanoUsd::from_nanos(row.risk_nanousd));
+        account.release(held)?;
+        account.at_risk = account.at_risk.minus(risk)?;
         account.available = account.available.minus(record.cost)?;
-        self.keys.release(row.api_key_id, NanoUsd::from_nanos(row.amount_nanousd))?;
+        account.has_paid_usage |= record.cost > NanoUsd::ZERO;
+        self.keys.release(row.api_key_id, held.plus(risk)?)?;
         self.keys.charge(record.api_key_id.0, record.cost, self.now)?;
         if record.cost > NanoUsd::ZERO {
             self.new_entries.push(usage_entry(record, self.now)?);
         }
         self.new_usage.push(UsageRow::from(record));
+        self.new_passes.extend(PassRow::of(record));
         let is_recovered = is_recovery(record.ending);
         self.usage.insert(id.to_owned(), Settled { cost: record.cost, is_recovered });
         Ok(Outcome::Posted)
@@ -267,7 +322,8 @@ impl Group {
         self.keys.charge(record.api_key_id.0, more, self.now)?;
         *settled = Settled { cost: record.cost, is_recovered: false };
         let entry = usage_entry(record, self.now)?;
-        self.raised.push(Raised { usage: UsageRow::from(record), entry });
+        let passes = PassRow::of(record);
+        self.raised.push(Raised { usage: UsageRow::from(record), passes, entry });
         Ok(Outcome::Raised)
     }
 
@@ -302,14 +358,15 @@ impl Group {
         reference: &str,
         amount: NanoUsd,
     ) -> Result<Outcome, LedgerError> {
-        let available = self.accounts.get(&account_id.0).map(|account| account.available);
         let is_new = !self.entries.contains(&(kind, reference.to_owned()));
-        match available {
-            Some(available) if is_new && available < amount => {
-                Ok(Outcome::Insufficient { available })
+        if let Some(account) = self.accounts.get(&account_id.0).filter(|_| is_new) {
+            // What is at risk is no more to be had than what is held.
+            let hold = Hold::exactly(amount);
+            if account.available.minus(account.at_risk)? < amount {
+                return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, &hold)?));
             }
-            _ => self.credit(account_id, kind, reference, amount.negated()?),
         }
+        self.credit(account_id, kind, reference, amount.negated()?)
     }
 
     fn open(&self, id: &str) -> Option<&ReservationRow> {
@@ -335,10 +392,14 @@ impl Group {
             account_id: *id,
             available_nanousd: difference(account.available, account.stored_available),
             reserved_nanousd: difference(account.reserved, account.stored_reserved),
+            at_risk_nanousd: difference(account.at_risk, account.stored_at_risk),
+            has_paid_usage: account.has_paid_usage,
         });
-        changes
-            .filter(|change| change.available_nanousd != 0 || change.reserved_nanousd != 0)
-            .collect()
+        // Whoever pays for the first time has a change of balance as well.
+        let is_change = |change: &BalanceChange| {
+            [change.available_nanousd, change.reserved_nanousd, change.at_risk_nanousd] != [0; 3]
+        };
+        changes.filter(is_change).collect()
     }
 
     pub(super) fn key_changes(&self) -> Vec<KeySpent> {
@@ -367,6 +428,10 @@ impl Group {
         &self.new_usage
     }
 
+    pub(super) fn new_passes(&self) -> &[PassRow] {
+        &self.new_passes
+    }
+
     pub(super) fn new_entries(&self) -> &[EntryRow] {
         &self.new_entries
     }
@@ -377,6 +442,32 @@ impl Group {
 }
 
 impl Account {
+    /// The most that a new hold may take that puts so much at risk: what is available now, and after the worst of all
+    /// that is at risk, no less than the account may owe.
+    fn spendable(&self, risk: NanoUsd, hold: &Hold) -> Result<NanoUsd, LedgerError> {
+        self.spendable_of(self.available, self.at_risk.plus(risk)?, hold)
+    }
+
+    fn spendable_of(
+        &self,
+        funds: NanoUsd,
+        at_risk: NanoUsd,
+        hold: &Hold,
+    ) -> Result<NanoUsd, LedgerError> {
+        let shortfall = if self.has_paid_usage { hold.shortfall_max } else { NanoUsd::ZERO };
+        Ok(funds.min(funds.minus(at_risk)?.plus(shortfall)?))
+    }
+
+    fn shortage(&self, risk: NanoUsd, hold: &Hold) -> Result<Shortage, LedgerError> {
+        let whole = self.available.plus(self.reserved)?;
+        Ok(Shortage {
+            available: self.available,
+            spendable: self.spendable(risk, hold)?,
+            attainable: self.spendable_of(whole, risk, hold)?,
+            held: self.reserved,
+        })
+    }
+
     fn hold(&mut self, amount: NanoUsd) -> Result<(), LedgerError> {
         self.available = self.available.minus(amount)?;
         self.reserved = self.reserved.plus(amount)?;

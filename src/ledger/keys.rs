@@ -110,6 +110,22 @@ impl Keys {
         Ok(exhausted)
     }
 
+    /// What all budgets of a key leave beside what it has spent and holds; `None` where it has no budget.
+    pub(super) fn left(
+        &self,
+        id: i64,
+        now: UnixMillis,
+    ) -> Result<Option<NanoUsd>, LedgerError> {
+        let Some(key) = self.0.get(&id) else { return Ok(None) };
+        let mut least: Option<NanoUsd> = None;
+        for period in [BudgetPeriod::Total, BudgetPeriod::Month] {
+            let Some(budget) = key.limits.budget(period) else { continue };
+            let left = budget.minus(key.spending.spent_in(period, now))?.minus(key.held)?;
+            least = Some(least.map_or(left, |least| least.min(left)));
+        }
+        Ok(least)
+    }
+
     pub(super) fn hold(&mut self, id: i64, amount: NanoUsd) -> Result<(), LedgerError> {
         if let Some(key) = self.0.get_mut(&id) {
             key.held = key.held.plus(amount)?;

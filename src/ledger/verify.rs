@@ -45,7 +45,7 @@ struct Count {
 
 /// The rules, each a query for what breaks it, in SQL that both databases speak. Grouped first
 /// and joined then, so that each table is read once.
-const RULES: [&str; 9] = [
+const RULES: [&str; 10] = [
     "SELECT 'entries = available + reserved' AS rule, a.public_id AS subject,
             CAST(COALESCE(e.total, 0) AS BIGINT) AS expected,
             a.available_nanousd + a.reserved_nanousd AS found
@@ -59,6 +59,12 @@ const RULES: [&str; 9] = [
      LEFT JOIN (SELECT account_id, SUM(amount_nanousd) AS total
                 FROM reservations GROUP BY account_id) r ON r.account_id = a.id
      WHERE COALESCE(r.total, 0) <> a.reserved_nanousd",
+    "SELECT 'at risk = open reservations' AS rule, a.public_id AS subject,
+            CAST(COALESCE(r.total, 0) AS BIGINT) AS expected, a.at_risk_nanousd AS found
+     FROM accounts a
+     LEFT JOIN (SELECT account_id, SUM(risk_nanousd) AS total
+                FROM reservations GROUP BY account_id) r ON r.account_id = a.id
+     WHERE COALESCE(r.total, 0) <> a.at_risk_nanousd",
     "SELECT 'usage row = usage entry' AS rule, u.id AS subject,
             -u.cost_nanousd AS expected, COALESCE(e.amount_nanousd, 0) AS found
      FROM usage_logs u

@@ -1,5 +1,7 @@
 //! `/usage/{id}`: one request, and what its cost is made of to the nano-dollar.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -11,9 +13,9 @@ use super::usage::Request;
 use super::{Site, visit};
 use crate::accounts::usage::{self, Explanation};
 use crate::db::books::UsageRow;
-use crate::db::usage_logs::{self, UsageOfKey};
-use crate::domain::price_list::PriceList;
-use crate::domain::receipt::{Factor, Item, Receipt};
+use crate::db::usage_logs::UsageOfKey;
+use crate::domain::receipt::{self, Factor, Item, PassReceipt, Receipt};
+use crate::domain::usage::{PassKind, Waiver};
 use crate::domain::usage_record::Ending;
 
 #[derive(Template)]
@@ -36,11 +38,21 @@ struct ReceiptPage {
 
 /// A receipt, written out.
 struct Itemised {
-    lines: Vec<Line>,
+    parts: Vec<Part>,
     /// What rounding has added, if anything.
     rounding: Option<String>,
     factors: Vec<Multiplied>,
     is_long_prompt: bool,
+    is_credit_redeemed: bool,
+}
+
+/// A pass, or what belongs to the whole answer.
+struct Part {
+    /// Said where there are several.
+    title: Option<String>,
+    /// Why it is free.
+    free: Option<&'static str>,
+    lines: Vec<Line>,
 }
 
 struct Line {
@@ -61,16 +73,16 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
     visit::answer(http, payload, &site, async |visit| {
         let account_id = visit.person()?.account_id();
         let id = visit.part("id").to_owned();
-        let found = site.run(move |conn| usage_logs::find(conn, account_id, &id)).await?;
-        let found = found.ok_or(Fault::NotFound)?;
-        visit.page(&page(visit.frame("Receipt"), &found, &site.settings().prices))
+        let prices = Arc::clone(&site.settings().prices);
+        let found = site.run(move |conn| usage::explained(conn, account_id, &id, &prices)).await?;
+        let (found, explanation) = found.ok_or(Fault::NotFound)?;
+        visit.page(&page(visit.frame("Receipt"), &found, explanation))
     })
     .await
 }
 
-fn page(frame: Frame, found: &UsageOfKey, prices: &PriceList) -> ReceiptPage {
+fn page(frame: Frame, found: &UsageOfKey, explanation: Explanation) -> ReceiptPage {
     let row = &found.row;
-    let explanation = usage::explain(row, prices);
     let unexplained = explanation.sentence();
     let is_stream = row.endpoint == "messages_stream";
     ReceiptPage {
@@ -93,22 +105,54 @@ fn page(frame: Frame, found: &UsageOfKey, prices: &PriceList) -> ReceiptPage {
 }
 
 fn itemised(receipt: &Receipt) -> Itemised {
-    let lines = receipt.lines.iter().map(|line| Line {
+    let has_titles = receipt.passes.len() > 1;
+    let passes = receipt.passes.iter().map(|of| Part {
+        title: has_titles.then(|| title(of)),
+        free: of.pass.waiver.map(|waiver| match waiver {
+            Waiver::Refused => "Free: the model refused before it wrote anything.",
+            Waiver::Declined => "Free: the model declined before it wrote anything.",
+        }),
+        lines: of.lines.iter().map(line).collect(),
+    });
+    let searches = receipt.searches.iter().map(|of| Part {
+        title: has_titles.then(|| "Server tools".to_owned()),
+        free: None,
+        lines: vec![line(of)],
+    });
+    let factors = receipt
+        .factors()
+        .into_iter()
+        .map(|factor| Multiplied { number: factor.to_string(), why: why(factor) });
+    Itemised {
+        parts: passes.chain(searches).collect(),
+        rounding: (!receipt.rounding.is_zero()).then(|| format!("${}", receipt.rounding)),
+        factors: factors.collect(),
+        is_long_prompt: receipt.passes.iter().any(|pass| pass.is_long_prompt),
+        is_credit_redeemed: receipt.passes.iter().any(|of| of.pass.is_credit_redeemed),
+    }
+}
+
+fn line(line: &receipt::Line) -> Line {
+    Line {
         name: item(line.item),
         count: Count(i64::try_from(line.count).unwrap_or(i64::MAX)).to_string(),
         price: format!("${}", line.price),
         per: Count(i64::try_from(line.per).unwrap_or(i64::MAX)),
         amount: format!("${}", line.amount),
-    });
-    let factors = receipt
-        .factors
-        .iter()
-        .map(|factor| Multiplied { number: factor.to_string(), why: why(factor) });
-    Itemised {
-        lines: lines.collect(),
-        rounding: (!receipt.rounding.is_zero()).then(|| format!("${}", receipt.rounding)),
-        factors: factors.collect(),
-        is_long_prompt: receipt.is_long_prompt,
+    }
+}
+
+fn title(of: &PassReceipt) -> String {
+    let what = match of.pass.kind {
+        PassKind::Answer => "The answer",
+        PassKind::Turn => "A turn",
+        PassKind::Attempt => "An attempt of a model that declined",
+        PassKind::Compaction => "A summary of the conversation so far",
+        PassKind::Advisor => "Advice of another model",
+    };
+    match &of.pass.model {
+        Some(model) => format!("{what}: {model}"),
+        None => what.to_owned(),
     }
 }
 

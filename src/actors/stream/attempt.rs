@@ -11,11 +11,11 @@ use futures_util::StreamExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::exchange::{NoAnswer, Reply, Shared, passing_headers};
+use super::exchange::{NoAnswer, Permit, Reply, Shared, passing_headers};
 use super::gather::Gather;
 use super::outlet::Stall;
 use super::relay::Relay;
-use super::settle::Reservation;
+use super::reservation::Reservation;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
@@ -41,6 +41,7 @@ pub(super) struct Attempt {
     pub(super) upstreams: Vec<UpstreamClient>,
     pub(super) account_id: AccountId,
     pub(super) stall: Stall,
+    pub(super) permit: Permit,
 }
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
@@ -72,13 +73,16 @@ impl Attempt {
             reservation.set_upstream(&client.upstream.settings);
             match self.ask(client, &mut reply).await {
                 Tried::Stream(opened) => {
-                    let Self { shared, stall, .. } = self;
-                    return Relay::begin(shared, *opened, reservation, reply, stall).run().await;
+                    let Self { shared, stall, permit, .. } = self;
+                    let client = (stall, permit);
+                    return Relay::begin(shared, *opened, reservation, reply, client).run().await;
                 }
                 Tried::Json(answer) => {
-                    let shared = Arc::clone(&self.shared);
-                    drop(self);
-                    return Gather::new(shared, answer, reservation, reply).run().await;
+                    // The request's body is of no use any more.
+                    let Self { shared, permit, .. } = self;
+                    Gather::new(shared, answer, reservation, reply).run().await;
+                    drop(permit);
+                    return;
                 }
                 Tried::Next(no_answer) => last = no_answer,
                 Tried::Final(no_answer) => return no_answer.finish(reservation, reply).await,

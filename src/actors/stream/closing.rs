@@ -42,15 +42,28 @@ impl Relay {
         let is_whole = self.meter.is_stopped() || self.meter.has_stop_reason();
         if is_whole && !self.meter.has_usage() {
             self.shared.alert("an answer came without usage");
-            let (usage, bytes) = (self.meter.reported(), self.meter.delta_bytes());
-            self.reservation.set_unreported_usage(usage, bytes);
+            let (usage, content) = (self.meter.reported(), self.meter.delivered_deltas());
+            self.reservation.set_unreported_usage(usage, &content);
         }
+        self.bill_hidden_work(ending);
         match &self.gone {
             // What a drained stream came to is told by its bill; that its client left, by the row.
             Some(gone) => gone.ending,
             None if ending == Ending::E1 && !self.meter.has_usage() => Ending::E10,
             None => ending,
         }
+    }
+
+    /// Work that nobody has seen and nobody will count is charged by what was held for it, never by the visible bytes.
+    fn bill_hidden_work(&mut self, ending: Ending) {
+        let is_undrained = self.gone.as_ref().is_some_and(|gone| gone.is_undrained);
+        let is_uncovered = ending == Ending::E18 && self.meter.is_hiding() && !self.is_too_long;
+        if !is_undrained && !is_uncovered {
+            return;
+        }
+        let mut usage = self.meter.reported();
+        usage.tokens.output = usage.tokens.output.max(self.reservation.quote.reserved_output);
+        self.reservation.set_usage(&usage, true);
     }
 
     /// The held bytes that may follow a post: all of a whole answer, or those before an error event,
@@ -79,12 +92,17 @@ impl Relay {
             outlet,
             meter,
             is_mid_line: ends_mid_line,
+            is_too_long,
             mut answer,
             clock,
             ..
         } = self;
         let request_id = reservation.record.id.clone();
-        let not_covered = reservation.not_covered();
+        let not_covered = if is_too_long {
+            ApiError::new(500, "api_error", "The answer is longer than the request allows.")
+        } else {
+            reservation.not_covered()
+        };
         let is_durable = reservation.post(ending, 200).await;
         let error = end_error(ending, is_durable, &meter, not_covered);
         if let Some(outlet) = outlet {

@@ -4,23 +4,24 @@ use std::sync::Arc;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::Attempt;
+use super::drains::Drains;
+use super::opening::Opening;
 use super::outlet::{AnswerStream, Stall};
-use super::settle::{Quote, Reservation};
+use super::reservation::Reservation;
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::MailBell;
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
-use crate::domain::key_limits::Exhausted;
 use crate::domain::mail::BudgetPeriod;
-use crate::domain::money::NanoUsd;
+use crate::domain::quote::Quote;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::{Ending, UsageRecord};
-use crate::ledger::Outcome;
+use crate::holds::{Holds, Lesson};
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 use crate::upstream::UpstreamRequest;
@@ -39,7 +40,9 @@ pub struct Shared {
     /// This node's name.
     pub node_id: Arc<str>,
     /// Streams that may be drained at once.
-    pub drains: Arc<Semaphore>,
+    pub drains: Arc<Drains>,
+    /// What is known for holds.
+    pub holds: Holds,
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
     /// To be rung after mail was put into the outbox.
@@ -91,15 +94,18 @@ pub struct ExchangeParts {
     pub record: UsageRecord,
     /// The prices it was admitted under.
     pub quote: Quote,
-    /// What is to be held.
-    pub amount: NanoUsd,
+    /// What its answer will teach.
+    pub lesson: Lesson,
     /// Where the handler waits; closed when the client has left.
     pub reply: oneshot::Sender<Reply>,
     /// Whether the client has stopped reading.
     pub stall: Stall,
-    /// What counts the exchange against the limits, until it ends.
-    pub permit: Box<dyn std::any::Any>,
+    /// What counts the exchange against the limits, until it ends or its client has left a stream.
+    pub permit: Permit,
 }
+
+/// Counts against limits until it is dropped.
+pub type Permit = Box<dyn std::any::Any>;
 
 /// One exchange; see the actor.
 pub struct Exchange {
@@ -125,27 +131,40 @@ impl Exchange {
             upstreams,
             record,
             quote,
-            amount,
-            reply,
+            lesson,
+            mut reply,
             stall,
             permit,
         } = parts;
         let account_id = record.account_id;
-        let attempt = Attempt {
-            shared: Arc::clone(&shared),
-            request,
+        let opening = Opening {
+            shared: &shared,
+            record,
+            quote,
+            lesson,
+            request: &request,
+            upstreams: &upstreams,
             wants_stream,
-            upstreams,
-            account_id,
-            stall,
         };
-        match Reservation::open(record, quote, amount, shared).await {
-            Ok(reservation) => attempt.run(reservation, reply).await,
-            Err((outcome, quote)) => {
-                drop(reply.send(Reply::refused(refusal(outcome.as_ref().ok(), &quote))));
+        match opening.open(&mut reply).await {
+            Ok(opened) => {
+                let reservation = Reservation::new(opened, Arc::clone(&shared));
+                let attempt = Attempt {
+                    shared,
+                    request,
+                    wants_stream,
+                    upstreams,
+                    account_id,
+                    stall,
+                    permit,
+                };
+                attempt.run(reservation, reply).await;
+            }
+            Err(error) => {
+                drop(permit);
+                drop(reply.send(Reply::refused(error)));
             }
         }
-        drop(permit);
         drop(token);
     }
 }
@@ -156,43 +175,6 @@ impl Reply {
     pub const fn refused(error: ApiError) -> Self {
         Self::Error { error, headers: Vec::new() }
     }
-}
-
-/// Why nothing was reserved.
-fn refusal(outcome: Option<&Outcome>, quote: &Quote) -> ApiError {
-    match outcome {
-        Some(Outcome::Insufficient { available }) => uncovered(*available, quote),
-        Some(Outcome::KeyBudget(exhausted)) => over_budget(exhausted, quote),
-        Some(Outcome::KeyExpired) => ApiError::authentication("This API key has expired."),
-        Some(Outcome::KeyRevoked) => ApiError::authentication("This API key has been revoked."),
-        Some(Outcome::AccountSuspended | Outcome::NoAccount) => {
-            ApiError::new(403, "permission_error", "This account is suspended.")
-        }
-        _ => ApiError::unavailable(),
-    }
-}
-
-/// 402, with the `max_tokens` that the balance affords, if any.
-fn uncovered(available: NanoUsd, quote: &Quote) -> ApiError {
-    let advice = quote.affordable_output(available).map_or_else(
-        || "Please top up.".to_owned(),
-        |tokens| format!("It would cover this request with max_tokens {tokens}. Please top up."),
-    );
-    ApiError::billing(format!(
-        "Your credit of {available} USD does not cover what this request may cost. {advice}"
-    ))
-}
-
-/// 402, with the budget that is in the way and the `max_tokens` that it affords, if any.
-fn over_budget(exhausted: &Exhausted, quote: &Quote) -> ApiError {
-    let Exhausted { budget, left, period } = exhausted;
-    let name = budget_name(*period);
-    let advice = quote.affordable_output(*left).map_or_else(String::new, |tokens| {
-        format!(" That would cover this request with max_tokens {tokens}.")
-    });
-    ApiError::billing(format!(
-        "This API key's {name} of {budget} USD does not cover what this request may cost: {left} USD of it are left.{advice}"
-    ))
 }
 
 /// How a budget is called in a refusal.

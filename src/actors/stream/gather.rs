@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Reply, Shared, passing_headers};
-use super::settle::Reservation;
+use super::reservation::Reservation;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::{JsonAnswer, read_json_answer};
 use crate::domain::unprintable::unprintable;
@@ -113,9 +113,10 @@ impl Gather {
         };
         if counted.has_usage {
             self.reservation.set_usage(&counted.usage, false);
+            self.reservation.learn(&counted.usage);
         } else {
             self.shared.alert("an answer came without usage");
-            self.reservation.set_unreported_usage(counted.usage.clone(), counted.content_bytes);
+            self.reservation.set_unreported_usage(counted.usage.clone(), &counted.content);
             if ending == Ending::E1 {
                 ending = Ending::E10;
             }

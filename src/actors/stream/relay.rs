@@ -4,17 +4,18 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use super::attempt::Opened;
-use super::exchange::{Reply, Shared, passing_headers};
+use super::departure::Departure;
+use super::exchange::{Permit, Reply, Shared, passing_headers};
 use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
-use super::settle::{Extension, Reservation};
-use crate::config::ClientGone;
+use super::reservation::{Extension, Reservation};
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
@@ -23,6 +24,9 @@ use crate::upstream::client::Answer;
 /// Pieces that are there at the same time are joined up to about this size.
 const TOGETHER_BYTES: usize = 16_384;
 
+/// How often is looked at an answer whose output does not show.
+const HIDING_LOOK: Duration = Duration::from_secs(2);
+
 /// See the module.
 pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
@@ -30,8 +34,10 @@ pub(super) struct Relay {
     pub(super) meter: Meter,
     pub(super) reservation: Reservation,
     pub(super) outlet: Option<Outlet>,
-    stall: Stall,
-    pub(super) gone: Option<Gone>,
+    pub(super) stall: Stall,
+    /// The client's place, until it leaves.
+    pub(super) permit: Option<Permit>,
+    pub(super) gone: Option<Departure>,
     /// Bytes that have not gone out, with the position of the first.
     pub(super) queue: VecDeque<Bytes>,
     pub(super) queue_start: u64,
@@ -40,16 +46,9 @@ pub(super) struct Relay {
     pub(super) is_mid_line: bool,
     /// The upstream's body is over.
     has_ended: bool,
+    /// The answer is longer than the request allows.
+    pub(super) is_too_long: bool,
     pub(super) clock: RelayClock,
-}
-
-/// A client that has left or stalled, and what is done about it.
-pub(super) struct Gone {
-    pub(super) ending: Ending,
-    /// Until then the upstream is read for its first usage, or to its end.
-    until: Instant,
-    /// Held while the stream is drained.
-    drain: Option<OwnedSemaphorePermit>,
 }
 
 /// All deadlines behind one timer, which moves only when it has fired.
@@ -58,6 +57,8 @@ pub(super) struct RelayClock {
     last_read: Instant,
     pub(super) latest: Instant,
     next_checkpoint: Instant,
+    /// Since when output may be made that does not show, and how much there was then.
+    hiding_since: Option<(Instant, u64)>,
 }
 
 /// What happened next.
@@ -78,7 +79,7 @@ impl Relay {
         opened: Opened,
         mut reservation: Reservation,
         reply: Option<oneshot::Sender<Reply>>,
-        stall: Stall,
+        (stall, permit): (Stall, Permit),
     ) -> Self {
         let Opened { answer, meter, seen } = opened;
         reservation.note_first_byte();
@@ -98,12 +99,14 @@ impl Relay {
             reservation,
             outlet: Some(outlet),
             stall,
+            permit: Some(permit),
             gone: None,
             queue: seen.into(),
             queue_start: 0,
             queue_bytes,
             is_mid_line: false,
             has_ended: false,
+            is_too_long: false,
             clock,
         }
     }
@@ -116,10 +119,9 @@ impl Relay {
             }
             if !has_usage && self.meter.has_usage() {
                 has_usage = true;
-                self.note_usage();
-                self.reservation.checkpoint();
+                self.note_first_usage();
             }
-            if let Some(ending) = self.look(has_usage).await {
+            if let Some(ending) = self.look().await {
                 return self.finish(ending).await;
             }
             if self.has_ended {
@@ -127,7 +129,11 @@ impl Relay {
             }
             let ending = match self.step().await {
                 Step::Piece(piece) => self.take_all(piece),
-                Step::End => Some(Ending::E6),
+                Step::End => {
+                    self.has_ended = true;
+                    self.meter.end();
+                    None
+                }
                 Step::Stopped => Some(Ending::E11),
                 Step::ClientGone => self.lose(),
                 Step::Timer => self.due(),
@@ -173,6 +179,7 @@ impl Relay {
                 Some(Some(Ok(piece))) => Some(piece),
                 Some(Some(Err(_)) | None) => {
                     self.has_ended = true;
+                    self.meter.end();
                     None
                 }
                 None => None,
@@ -281,27 +288,45 @@ impl Relay {
         }
     }
 
+    /// The prompt is counted. The hold is set to that when the exchange lasts: one that ends at once needs no write.
+    fn note_first_usage(&mut self) {
+        self.reservation.learn(&self.meter.reported());
+        let first = Instant::now() + self.shared.settings.stream.checkpoint_first;
+        self.clock.next_checkpoint = self.clock.next_checkpoint.min(first);
+        self.arm();
+    }
+
     /// What the meter's state asks for: the end, a decision on a client that left, more money.
-    async fn look(&mut self, has_usage: bool) -> Option<Ending> {
+    async fn look(&mut self) -> Option<Ending> {
         if self.meter.error().is_some() {
             return Some(Ending::E5);
         }
         if self.meter.is_stopped() {
             return Some(Ending::E1);
         }
-        if has_usage
-            && let Some(gone) = &self.gone
-            && gone.drain.is_none()
-            && !self.drain()
+        if self.gone.is_some()
+            && let Some(ending) = self.look_at_departure()
         {
-            return self.gone.as_ref().map(|gone| gone.ending);
+            return Some(ending);
         }
-        let bytes_per_token = self.reservation.quote.model.bytes_per_token_milli;
+        let figures = self.reservation.figures();
         // The exact figure reads an unfinished event again: only where it may matter.
-        if !self.reservation.is_near(self.meter.output_ceiling(bytes_per_token)) {
+        let ceiling = self.meter.output_ceiling(&figures).max(self.hidden_output());
+        let is_near = self.reservation.is_near(ceiling);
+        if !is_near && !self.reservation.is_beyond(ceiling) {
             return None;
         }
-        let output = self.meter.output_so_far(bytes_per_token);
+        let output = self.meter.output_so_far(&figures);
+        if self.reservation.is_beyond(output) {
+            self.is_too_long = true;
+            return Some(Ending::E18);
+        }
+        let output = output.max(self.hidden_output());
+        if is_near && !self.reservation.is_counted() && self.meter.has_usage() {
+            // What is added is added to the true price of the prompt.
+            self.note_usage();
+            self.reservation.checkpoint(&self.meter.reported());
+        }
         match self.reservation.extend(output).await {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,
@@ -310,33 +335,20 @@ impl Relay {
         }
     }
 
-    /// The client is gone. An ending, if the upstream is not read on.
-    fn lose(&mut self) -> Option<Ending> {
-        self.outlet = None;
-        let ending = if self.stall.is_noted() { Ending::E15 } else { Ending::E8 };
-        // Never closed before the first usage, which comes with the first event: until then what
-        // the request cost is not known, and leaving early would make it free.
-        let until = Instant::now() + self.shared.settings.stream.first_byte;
-        self.gone = Some(Gone { ending, until, drain: None });
-        self.clock.arm(&self.shared, Some(until));
-        let is_read_on = !self.meter.has_usage() || self.drain();
-        (!is_read_on).then_some(ending)
-    }
-
-    /// Begins to read to the end without a client, where that is wanted and allowed.
-    fn drain(&mut self) -> bool {
-        let stream = &self.shared.settings.stream;
-        let is_wanted = match stream.client_gone {
-            ClientGone::Abort => false,
-            ClientGone::Drain => true,
-            ClientGone::Auto => self.meter.has_hidden_work(),
-        };
-        let Some(gone) = self.gone.as_mut().filter(|_| is_wanted) else { return false };
-        let Ok(permit) = Arc::clone(&self.shared.drains).try_acquire_owned() else { return false };
-        gone.drain = Some(permit);
-        gone.until = Instant::now() + stream.drain_max;
-        self.clock.arm(&self.shared, Some(gone.until));
-        true
+    /// Output that may have been made in a block that does not show it, by the time that it takes; 0 outside of one.
+    pub(super) fn hidden_output(&mut self) -> u64 {
+        if !self.meter.is_hiding() {
+            self.clock.hiding_since = None;
+            return 0;
+        }
+        let figures = self.reservation.figures();
+        let (since, before) = *self
+            .clock
+            .hiding_since
+            .get_or_insert_with(|| (Instant::now(), self.meter.output_so_far(&figures)));
+        let rate = self.shared.settings.reservation.hidden_tokens_per_sec;
+        let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        before.saturating_add(millis.saturating_mul(rate) / 1_000)
     }
 
     /// The timer has fired: which deadline was it?
@@ -356,17 +368,29 @@ impl Relay {
             self.clock.next_checkpoint = now + stream.checkpoint;
             if self.meter.has_usage() {
                 self.note_usage();
-                self.reservation.checkpoint();
+                self.reservation.checkpoint(&self.meter.reported());
             }
         }
-        self.clock.arm(&self.shared, self.gone.as_ref().map(|gone| gone.until));
+        self.arm();
         None
+    }
+
+    /// Sets the timer to what is due next.
+    pub(super) fn arm(&mut self) {
+        let until = self.gone.as_ref().map(|gone| gone.until);
+        let is_hiding = self.meter.is_hiding();
+        self.clock.arm(&self.shared, until, is_hiding);
     }
 
     /// Brings the record up to what has been delivered.
     pub(super) fn note_usage(&mut self) {
-        let bytes_per_token = self.reservation.quote.model.bytes_per_token_milli;
-        let (usage, is_estimated) = self.meter.delivered(bytes_per_token);
+        let (mut usage, is_estimated) = self.meter.delivered(&self.reservation.figures());
+        if is_estimated {
+            // No estimate is more than what the request allows.
+            let reported = self.meter.reported().tokens.output;
+            let most = self.reservation.quote.max_output.max(reported);
+            usage.tokens.output = usage.tokens.output.min(most);
+        }
         self.reservation.set_usage(&usage, is_estimated);
     }
 }
@@ -380,18 +404,22 @@ impl RelayClock {
             last_read: now,
             latest: now + stream.max_duration,
             next_checkpoint: now + stream.checkpoint,
+            hiding_since: None,
         };
-        clock.arm(shared, None);
+        clock.arm(shared, None, false);
         clock
     }
 
     /// Sets the timer to the nearest deadline. A piece that comes meanwhile moves the idle limit
     /// without touching the timer, which then fires once too early.
-    fn arm(&mut self, shared: &Shared, gone_until: Option<Instant>) {
+    fn arm(&mut self, shared: &Shared, gone_until: Option<Instant>, is_hiding: bool) {
         let idle = self.last_read + shared.settings.stream.idle;
         let mut next = idle.min(self.latest).min(self.next_checkpoint);
         if let Some(until) = gone_until {
             next = next.min(until);
+        }
+        if is_hiding {
+            next = next.min(Instant::now() + HIDING_LOOK);
         }
         self.timer.as_mut().reset(next);
     }

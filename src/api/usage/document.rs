@@ -7,7 +7,8 @@ use utoipa::openapi::schema::Object;
 use crate::accounts::usage::{Explanation, LineOf, Series, SeriesLine, Sums, UsageDocument};
 use crate::api::values::{Dollars, word_of};
 use crate::db::usage_logs::{SumsBy, UsageOfKey};
-use crate::domain::receipt::Receipt;
+use crate::domain::receipt::{Factor, Line, PassReceipt, Receipt};
+use crate::domain::usage::Waiver;
 
 /// A request with what its cost is made of.
 #[derive(Debug, Serialize, ToSchema)]
@@ -15,24 +16,45 @@ use crate::domain::receipt::Receipt;
 pub(super) struct ReceiptDocument {
     #[serde(flatten)]
     usage: UsageDocument,
-    /// `itemised`: the lines below. Otherwise there are none, and `message` says why.
+    /// `itemised`: the lines below. Otherwise there are none, and `message` says why. `refused`: the model refused before
+    /// it wrote anything, which is free.
     #[schema(schema_with = explanations)]
     explanation: &'static str,
     /// Why there are no lines.
     message: Option<&'static str>,
     /// Whether the prices of long prompts counted.
     is_long_prompt: Option<bool>,
+    /// The runs of a model that the answer took: one, but for server-side loops, fallbacks, compactions and advice.
+    passes: Vec<ReceiptPass>,
     /// What was used, each at its price.
     lines: Vec<ReceiptLine>,
-    /// Factors on every line of tokens; none where all are 1.
+    /// Factors on lines of tokens; none where all are 1.
     factors: Vec<ReceiptFactor>,
     /// Dollars that rounding up to a whole nano-dollar has added: lines and rounding together are the cost.
     rounding: Option<String>,
 }
 
+/// A run of one model over one prompt.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReceiptPass {
+    /// What it was.
+    #[schema(schema_with = kinds)]
+    kind: &'static str,
+    /// The model that ran it.
+    model: Option<String>,
+    /// Whether its prompt was so long that the prices of long prompts counted.
+    is_long_prompt: bool,
+    /// Why it is free: `refused` or `declined` before anything was written.
+    free_because: Option<&'static str>,
+    /// Whether a fallback credit was redeemed, so that cache writes cost what reads do.
+    is_credit_redeemed: bool,
+}
+
 /// A line of a receipt.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReceiptLine {
+    /// Which of the passes, counted from 1; null for what belongs to the whole answer.
+    pass: Option<usize>,
     /// What for.
     #[schema(schema_with = items)]
     item: &'static str,
@@ -59,7 +81,11 @@ pub(super) struct ReceiptFactor {
 }
 
 fn explanations() -> Object {
-    word_of(["itemised", "free", "prices_gone", "not_by_counts"], None)
+    word_of(["itemised", "free", "refused", "prices_gone", "not_by_counts"], None)
+}
+
+fn kinds() -> Object {
+    word_of(["answer", "turn", "attempt", "compaction", "advisor"], None)
 }
 
 fn items() -> Object {
@@ -79,7 +105,9 @@ impl ReceiptDocument {
             usage: UsageDocument::from(row),
             explanation: explanation.as_str(),
             message: explanation.sentence(),
-            is_long_prompt: receipt.map(|receipt| receipt.is_long_prompt),
+            is_long_prompt: receipt
+                .map(|receipt| receipt.passes.iter().any(|pass| pass.is_long_prompt)),
+            passes: receipt.map(passes).unwrap_or_default(),
             lines: receipt.map(lines).unwrap_or_default(),
             factors: receipt.map(factors).unwrap_or_default(),
             rounding: receipt.map(|receipt| receipt.rounding.to_string()),
@@ -87,24 +115,39 @@ impl ReceiptDocument {
     }
 }
 
+fn passes(receipt: &Receipt) -> Vec<ReceiptPass> {
+    let pass = |receipt: &PassReceipt| ReceiptPass {
+        kind: receipt.pass.kind.as_str(),
+        model: receipt.pass.model.clone(),
+        is_long_prompt: receipt.is_long_prompt,
+        free_because: receipt.pass.waiver.map(Waiver::as_str),
+        is_credit_redeemed: receipt.pass.is_credit_redeemed,
+    };
+    receipt.passes.iter().map(pass).collect()
+}
+
 fn lines(receipt: &Receipt) -> Vec<ReceiptLine> {
-    let line = |line: &crate::domain::receipt::Line| ReceiptLine {
+    let line = |pass: Option<usize>, line: &Line| ReceiptLine {
+        pass,
         item: line.item.as_str(),
         count: line.count,
         price: line.price.to_string(),
         per: line.per,
         amount: line.amount.to_string(),
     };
-    receipt.lines.iter().map(line).collect()
+    let of_passes = (1..)
+        .zip(&receipt.passes)
+        .flat_map(|(place, pass)| pass.lines.iter().map(move |of| line(Some(place), of)));
+    of_passes.chain(receipt.searches.iter().map(|of| line(None, of))).collect()
 }
 
 fn factors(receipt: &Receipt) -> Vec<ReceiptFactor> {
-    let factor = |factor: &crate::domain::receipt::Factor| ReceiptFactor {
+    let factor = |factor: &Factor| ReceiptFactor {
         of: factor.of,
         value: factor.value.clone(),
         factor: factor.to_string(),
     };
-    receipt.factors.iter().map(factor).collect()
+    receipt.factors().into_iter().map(factor).collect()
 }
 
 /// Usage by day.

@@ -61,9 +61,10 @@ pub(crate) fn keys(conn: &mut AnyConnection, ids: &[i64]) -> QueryResult<Vec<Key
     }
 }
 
-/// What the open reservations of these keys hold, as (key, nano-dollars), one by one.
+/// What the open reservations of these keys may cost at most, as (key, nano-dollars), one by one.
 pub(crate) fn held_by(conn: &mut AnyConnection, ids: &[i64]) -> QueryResult<Vec<(i64, i64)>> {
-    let held = reservations::table.select((reservations::api_key_id, reservations::amount_nanousd));
+    let most = reservations::amount_nanousd + reservations::risk_nanousd;
+    let held = reservations::table.select((reservations::api_key_id, most));
     match conn {
         AnyConnection::Postgres(conn) => {
             held.filter(reservations::api_key_id.eq_any(ids)).load(conn)

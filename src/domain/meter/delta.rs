@@ -1,20 +1,22 @@
 //! How much of an answer a delta event carries, complete or not: the bytes of every string in its `delta` but the
-//! type, unescaped. Hand-made, since it runs for every event and needs no tree.
+//! type, unescaped and by class. Hand-made, since it runs for every event and needs no tree.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::domain::byte_counts::{ByteCounter, ByteCounts};
+
 /// Made once: a finder costs more to make than to use on an event.
 static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
 
 /// Bytes of content in the data of a `content_block_delta`, of whatever kind the delta is.
-pub(super) fn delivered_bytes(data: &[u8]) -> u64 {
+pub(super) fn delivered_bytes(data: &[u8]) -> ByteCounts {
     count(data, false)
 }
 
 /// The same for data that has not come to its end: never more than the whole will have.
-pub(super) fn delivered_so_far(data: &[u8]) -> u64 {
+pub(super) fn delivered_so_far(data: &[u8]) -> ByteCounts {
     count(data, true)
 }
 
@@ -26,15 +28,15 @@ pub(super) fn is_delta(data: &[u8]) -> bool {
     has(b"\"content_block_delta\"") || !has(b"\"type\"")
 }
 
-fn count(data: &[u8], is_open: bool) -> u64 {
-    let Some(at) = DELTA.find(data) else { return 0 };
+fn count(data: &[u8], is_open: bool) -> ByteCounts {
+    let mut total = ByteCounts::default();
+    let Some(at) = DELTA.find(data) else { return total };
     let mut rest = data.get(at.saturating_add(7)..).unwrap_or_default();
-    let mut total = 0_u64;
     let mut key = Key::Other;
     while let Some(quote) = memchr::memchr(b'"', rest) {
         let before = rest.get(..quote).unwrap_or_default();
         let inside = rest.get(quote.saturating_add(1)..).unwrap_or_default();
-        let (text, len, behind) = read_string(inside);
+        let (text, behind) = split_string(inside);
         rest = behind;
         let follows = behind.iter().find(|byte| !byte.is_ascii_whitespace());
         if is_open && follows.is_none() && !is_value_behind(before) {
@@ -45,7 +47,7 @@ fn count(data: &[u8], is_open: bool) -> u64 {
         if is_key {
             key = if text == b"type" { Key::Type } else { Key::Other };
         } else if key == Key::Other {
-            total = total.saturating_add(len);
+            total = total.plus(&unescaped(text));
         } else {
             key = Key::Other;
         }
@@ -65,30 +67,41 @@ enum Key {
     Other,
 }
 
-/// Splits behind the closing quote: the raw text, its length unescaped, and the rest.
-fn read_string(input: &[u8]) -> (&[u8], u64, &[u8]) {
+/// Splits behind the closing quote: the text as it is written, and the rest.
+fn split_string(input: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0_usize;
-    let mut escaped_away = 0_usize;
     loop {
         let ahead = input.get(at..).unwrap_or_default();
-        let Some(found) = memchr::memchr2(b'"', b'\\', ahead) else {
-            return (input, length(input.len(), escaped_away), &[]);
-        };
+        let Some(found) = memchr::memchr2(b'"', b'\\', ahead) else { return (input, &[]) };
         at = at.saturating_add(found);
         if input.get(at) == Some(&b'"') {
             let (text, behind) = input.split_at(at);
-            return (text, length(at, escaped_away), behind.get(1..).unwrap_or_default());
+            return (text, behind.get(1..).unwrap_or_default());
         }
-        let is_unicode = input.get(at.saturating_add(1)) == Some(&b'u');
-        // `\n` is one byte of content; `\uXXXX` at most three, and three is what most need.
-        let (skip, away) = if is_unicode { (6, 3) } else { (2, 1) };
-        at = at.saturating_add(skip);
-        escaped_away = escaped_away.saturating_add(away);
+        at = at.saturating_add(2);
     }
 }
 
-fn length(raw: usize, escaped_away: usize) -> u64 {
-    u64::try_from(raw.saturating_sub(escaped_away)).unwrap_or(u64::MAX)
+/// The classes of a string's bytes without its escapes.
+fn unescaped(text: &[u8]) -> ByteCounts {
+    let mut counter = ByteCounter::default();
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (plain, escape) = rest.split_at(at);
+        counter.feed(plain);
+        // `\n` is one byte of content; `\uXXXX` at most three, and three is what most need.
+        let (content, len): (&[u8], usize) = match escape.get(1) {
+            Some(b'u') => ("漢".as_bytes(), 6),
+            Some(b'n' | b't' | b'r') => (b"\n", 2),
+            Some(other) => (std::slice::from_ref(other), 2),
+            None => (b"", 1),
+        };
+        let is_whole = escape.len() >= len;
+        counter.feed(if is_whole { content } else { content.get(..1).unwrap_or_default() });
+        rest = escape.get(len..).unwrap_or_default();
+    }
+    counter.feed(rest);
+    counter.counts()
 }
 
 #[cfg(test)]
@@ -99,7 +112,7 @@ mod tests {
     fn every_kind_of_delta_counts_and_its_frame_does_not() {
         let count = |delta: &str| {
             let data = format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
-            delivered_bytes(data.as_bytes())
+            delivered_bytes(data.as_bytes()).total()
         };
         assert_eq!(count(r#"{"type":"text_delta","text":"Hello"}"#), 5);
         assert_eq!(count(r#"{"text":"Hello", "type" : "text_delta"}"#), 5);
@@ -121,16 +134,16 @@ mod tests {
         ];
         for delta in deltas {
             let data = format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
-            let whole = delivered_bytes(data.as_bytes());
+            let whole = delivered_bytes(data.as_bytes()).total();
             for end in 0..=data.len() {
-                let so_far = delivered_so_far(&data.as_bytes()[..end]);
+                let so_far = delivered_so_far(&data.as_bytes()[..end]).total();
                 assert!(so_far <= whole, "{so_far} of {whole} up to {end}: {data}");
             }
             let (without_its_end, _) = data.split_at(data.len() - 1);
-            assert_eq!(delivered_so_far(without_its_end.as_bytes()), whole, "{data}");
+            assert_eq!(delivered_so_far(without_its_end.as_bytes()).total(), whole, "{data}");
         }
         let begun = br#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hel"#;
-        assert_eq!(delivered_so_far(begun), 3);
+        assert_eq!(delivered_so_far(begun).total(), 3);
         assert!(is_delta(begun));
         assert!(is_delta(br#"{"delta":{"text":"the type comes la"#));
         assert!(!is_delta(br#"{"type":"content_block_del"#));
@@ -140,10 +153,10 @@ mod tests {
     #[test]
     fn garbage_is_no_harm() {
         for data in ["", "\"text\":\"ab\"", "\"delta\"", "\"delta\":\"", "\"delta\":\"\\"] {
-            assert_eq!(delivered_bytes(data.as_bytes()), 0, "{data}");
+            assert_eq!(delivered_bytes(data.as_bytes()).total(), 0, "{data}");
             delivered_so_far(data.as_bytes());
         }
-        assert_eq!(delivered_bytes(b"\"delta\":\"ab\\u12"), 3);
+        assert_eq!(delivered_bytes(b"\"delta\":\"ab\\u12").total(), 3);
         delivered_so_far(b"\"delta\":\"ab\\u12");
     }
 }

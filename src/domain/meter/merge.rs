@@ -4,42 +4,54 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Anomaly;
-use crate::domain::usage::{Iteration, TokenCounts, Usage};
+use crate::domain::usage::{Iteration, IterationKind, TokenCounts, Usage};
 
+/// Longest name that is kept, in characters.
+const NAME_CHARS_MAX: usize = 128;
+/// An answer that was refused before it began reports no more than the one token that every answer begins with.
+const NO_OUTPUT_MAX: u64 = 1;
 /// Counts above this are no counts: JSON numbers are exact up to 2⁵³.
 const COUNT_MAX: u64 = 1 << 53;
 
-/// What has been reported so far; `None` where a field never came.
+/// Entries of `usage.iterations[]` that are read: a longer list is no record of real passes.
+const ITERATIONS_MAX: usize = 10_000;
+
+/// What has been reported so far.
 #[derive(Default)]
 pub(super) struct UsageMerge {
     model: Option<String>,
-    main: Counts,
+    prompt: Prompt,
+    output: Option<u64>,
     iterations: Vec<Iteration>,
-    serving_model: Option<String>,
     web_searches: Option<u64>,
     service_tier: Option<String>,
     inference_geo: Option<String>,
     speed: Option<String>,
+    refusal: Option<Refusal>,
+    is_credit_redeemed: bool,
     anomalies: Vec<Anomaly>,
 }
 
-/// One usage object's token counts.
-#[derive(Default)]
-struct Counts {
+/// The model refused.
+#[derive(Clone, Copy)]
+struct Refusal {
+    has_content: bool,
+}
+
+/// The prompt of one usage object. Its parts belong together: a later report replaces it as a whole, so that no token
+/// is counted in two classes. `None` where a part never came.
+#[derive(Clone, Default)]
+struct Prompt {
     input: Option<u64>,
-    output: Option<u64>,
     cache_write: Option<u64>,
-    cache_write_5m: Option<u64>,
-    cache_write_1h: Option<u64>,
+    /// For 5 minutes and for 1 hour.
+    split: Option<(u64, u64)>,
     cache_read: Option<u64>,
-    has_split: bool,
 }
 
 impl UsageMerge {
     pub(super) fn note(&mut self, anomaly: Anomaly) {
-        if !self.anomalies.contains(&anomaly) {
-            self.anomalies.push(anomaly);
-        }
+        note(&mut self.anomalies, anomaly);
     }
 
     pub(super) fn anomalies(&self) -> &[Anomaly] {
@@ -47,11 +59,16 @@ impl UsageMerge {
     }
 
     pub(super) const fn has_counts(&self) -> bool {
-        self.main.input.is_some() || self.main.output.is_some()
+        self.prompt.input.is_some() || self.output.is_some()
     }
 
     pub(super) fn output(&self) -> u64 {
-        self.main.output.unwrap_or(0)
+        self.output.unwrap_or(0)
+    }
+
+    /// Notes that the model refused, and whether the answer has content all the same.
+    pub(super) const fn note_refusal(&mut self, has_content: bool) {
+        self.refusal = Some(Refusal { has_content });
     }
 
     /// Takes over an answer's model and its usage object, as far as they are there.
@@ -68,97 +85,169 @@ impl UsageMerge {
     }
 
     fn merge(&mut self, usage: &Map<String, Value>) {
-        let mut anomalies = Vec::new();
-        self.main.merge(usage, &mut anomalies);
+        let mut anomalies = std::mem::take(&mut self.anomalies);
+        self.prompt.merge(usage, &mut anomalies);
+        merge_count(&mut self.output, usage.get("output_tokens"), &mut anomalies);
         if let Some(Value::Object(tools)) = usage.get("server_tool_use") {
             merge_count(&mut self.web_searches, tools.get("web_search_requests"), &mut anomalies);
         }
         merge_text(&mut self.service_tier, usage.get("service_tier"));
         merge_text(&mut self.inference_geo, usage.get("inference_geo"));
         merge_text(&mut self.speed, usage.get("speed"));
-        if let Some(Value::Array(iterations)) = usage.get("iterations") {
-            // Cumulative like everything else: the newest list replaces the one before.
-            self.iterations.clear();
-            for iteration in iterations.iter().filter_map(Value::as_object) {
-                self.take_iteration(iteration, &mut anomalies);
-            }
+        if let Some(credit) = usage.get("fallback_credit") {
+            let status = credit.get("status").and_then(Value::as_str);
+            self.is_credit_redeemed |= status == Some("redeemed");
         }
-        for anomaly in anomalies {
-            self.note(anomaly);
+        if let Some(Value::Array(entries)) = usage.get("iterations") {
+            self.merge_iterations(entries, &mut anomalies);
         }
+        self.anomalies = anomalies;
     }
 
-    fn take_iteration(&mut self, entry: &Map<String, Value>, anomalies: &mut Vec<Anomaly>) {
-        let model = entry.get("model").and_then(Value::as_str).map(|m| bounded(m.to_owned()));
-        match entry.get("type").and_then(Value::as_str) {
-            // Counted at the top level already.
-            Some("message") => {}
-            // Counted at the top level too, but its model is the one that served.
-            Some("fallback_message") => self.serving_model = model,
-            Some("compaction" | "advisor_message") => {
-                let mut counts = Counts::default();
-                counts.merge(entry, anomalies);
-                self.iterations.push(Iteration { model, tokens: counts.tokens() });
-            }
-            _ => anomalies.push(Anomaly::UnknownIteration),
+    /// Cumulative like everything else: the newest list replaces the one before, unless it counts less.
+    fn merge_iterations(&mut self, entries: &[Value], anomalies: &mut Vec<Anomaly>) {
+        let entries = entries.iter().take(ITERATIONS_MAX).filter_map(Value::as_object);
+        let newest: Vec<Iteration> =
+            entries.filter_map(|entry| iteration(entry, anomalies)).collect();
+        let sum = |list: &[Iteration]| {
+            list.iter().fold(0_u64, |sum, entry| {
+                sum.saturating_add(entry.tokens.prompt()).saturating_add(entry.tokens.output)
+            })
+        };
+        if sum(&newest) < sum(&self.iterations) {
+            note(anomalies, Anomaly::FallingCount);
+        } else {
+            self.iterations = newest;
         }
     }
 
     pub(super) fn usage(&self) -> Usage {
+        let serving = self.iterations.iter().rev().find_map(|entry| match entry.kind {
+            IterationKind::FallbackMessage => entry.model.clone(),
+            _ => None,
+        });
+        let output = self.output.unwrap_or(0);
+        // In a chain of fallbacks, content may be what an earlier attempt wrote.
+        let has_fallback =
+            self.iterations.iter().any(|entry| entry.kind == IterationKind::FallbackMessage);
+        let is_refused = output <= NO_OUTPUT_MAX
+            && self.refusal.is_some_and(|refusal| has_fallback || !refusal.has_content);
         Usage {
-            served_model: self.serving_model.clone().or_else(|| self.model.clone()),
-            tokens: self.main.tokens(),
+            served_model: serving.or_else(|| self.model.clone()),
+            tokens: TokenCounts { output, ..self.prompt.tokens() },
             iterations: self.iterations.clone(),
             web_searches: self.web_searches.unwrap_or(0),
             service_tier: self.service_tier.clone(),
             inference_geo: self.inference_geo.clone(),
             speed: self.speed.clone(),
+            is_refused,
+            is_credit_redeemed: self.is_credit_redeemed,
         }
     }
 }
 
-impl Counts {
+impl Prompt {
+    /// A later report of the prompt replaces this one as a whole, unless its total is smaller: a relay that answers
+    /// zeros. A part that it leaves out keeps its count.
     fn merge(&mut self, usage: &Map<String, Value>, anomalies: &mut Vec<Anomaly>) {
-        let mut count = |slot: &mut Option<u64>, value| merge_count(slot, value, anomalies);
-        count(&mut self.input, usage.get("input_tokens"));
-        count(&mut self.output, usage.get("output_tokens"));
-        count(&mut self.cache_write, usage.get("cache_creation_input_tokens"));
-        count(&mut self.cache_read, usage.get("cache_read_input_tokens"));
+        let mut later = self.clone();
+        let mut is_carried = false;
+        let mut part = |slot: &mut Option<u64>, value: Option<&Value>| {
+            if let Some(count) = read_count(value, anomalies) {
+                *slot = Some(count);
+                is_carried = true;
+            }
+        };
+        part(&mut later.input, usage.get("input_tokens"));
+        part(&mut later.cache_write, usage.get("cache_creation_input_tokens"));
+        part(&mut later.cache_read, usage.get("cache_read_input_tokens"));
         if let Some(Value::Object(split)) = usage.get("cache_creation") {
-            count(&mut self.cache_write_5m, split.get("ephemeral_5m_input_tokens"));
-            count(&mut self.cache_write_1h, split.get("ephemeral_1h_input_tokens"));
-            self.has_split = true;
+            let short = read_count(split.get("ephemeral_5m_input_tokens"), anomalies);
+            let long = read_count(split.get("ephemeral_1h_input_tokens"), anomalies);
+            if short.is_some() || long.is_some() {
+                later.split = Some((short.unwrap_or(0), long.unwrap_or(0)));
+                is_carried = true;
+            }
         }
-        if self.has_split && self.cache_write.unwrap_or(0) > self.split() {
-            anomalies.push(Anomaly::UnsplitCacheWrite);
+        if !is_carried {
+            return;
         }
+        if later.tokens().prompt() < self.tokens().prompt() {
+            note(anomalies, Anomaly::FallingCount);
+            return;
+        }
+        match (later.cache_write, later.split) {
+            (Some(total), Some((short, long))) if total > short.saturating_add(long) => {
+                note(anomalies, Anomaly::UnsplitCacheWrite);
+            }
+            (Some(total), Some((short, long))) if total < short.saturating_add(long) => {
+                note(anomalies, Anomaly::SplitBeyondTotal);
+            }
+            _ => {}
+        }
+        *self = later;
     }
 
-    fn split(&self) -> u64 {
-        self.cache_write_5m.unwrap_or(0).saturating_add(self.cache_write_1h.unwrap_or(0))
-    }
-
+    /// The prompt by class. The split never exceeds its total: what does is cut from the cheaper class. What the split
+    /// leaves open was written for five minutes, as is the wire's default.
     fn tokens(&self) -> TokenCounts {
-        let beyond_split = self.cache_write.unwrap_or(0).saturating_sub(self.split());
+        let (short, long) = self.split.unwrap_or((0, 0));
+        let total = self.cache_write.unwrap_or_else(|| short.saturating_add(long));
+        let cache_write_1h = long.min(total);
         TokenCounts {
             input: self.input.unwrap_or(0),
-            output: self.output.unwrap_or(0),
-            cache_write_5m: self.cache_write_5m.unwrap_or(0).saturating_add(beyond_split),
-            cache_write_1h: self.cache_write_1h.unwrap_or(0),
+            output: 0,
+            cache_write_5m: total.saturating_sub(cache_write_1h),
+            cache_write_1h,
             cache_read: self.cache_read.unwrap_or(0),
         }
     }
 }
 
-fn merge_count(slot: &mut Option<u64>, value: Option<&Value>, anomalies: &mut Vec<Anomaly>) {
-    let value = match value {
-        None | Some(Value::Null) => return,
-        Some(value) => value.as_u64().filter(|count| *count <= COUNT_MAX),
+fn iteration(entry: &Map<String, Value>, anomalies: &mut Vec<Anomaly>) -> Option<Iteration> {
+    let kind = match entry.get("type").and_then(Value::as_str) {
+        Some("message") => IterationKind::Message,
+        Some("fallback_message") => IterationKind::FallbackMessage,
+        Some("compaction") => IterationKind::Compaction,
+        Some("advisor_message") => IterationKind::AdvisorMessage,
+        _ => {
+            note(anomalies, Anomaly::UnknownIteration);
+            return None;
+        }
     };
-    match (value, *slot) {
-        (None, _) => anomalies.push(Anomaly::BadCount),
-        (Some(count), Some(before)) if count < before => anomalies.push(Anomaly::FallingCount),
+    let mut prompt = Prompt::default();
+    prompt.merge(entry, anomalies);
+    let output = read_count(entry.get("output_tokens"), anomalies).unwrap_or(0);
+    let model = entry.get("model").and_then(Value::as_str).map(|name| bounded(name.to_owned()));
+    Some(Iteration { kind, model, tokens: TokenCounts { output, ..prompt.tokens() } })
+}
+
+fn note(anomalies: &mut Vec<Anomaly>, anomaly: Anomaly) {
+    if !anomalies.contains(&anomaly) {
+        anomalies.push(anomaly);
+    }
+}
+
+/// A count that is there: a present zero is a number.
+fn read_count(value: Option<&Value>, anomalies: &mut Vec<Anomaly>) -> Option<u64> {
+    match value {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let count = value.as_u64().filter(|count| *count <= COUNT_MAX);
+            if count.is_none() {
+                note(anomalies, Anomaly::BadCount);
+            }
+            count
+        }
+    }
+}
+
+/// A cumulative count: it never falls.
+fn merge_count(slot: &mut Option<u64>, value: Option<&Value>, anomalies: &mut Vec<Anomaly>) {
+    match (read_count(value, anomalies), *slot) {
+        (Some(count), Some(before)) if count < before => note(anomalies, Anomaly::FallingCount),
         (Some(count), _) => *slot = Some(count),
+        (None, _) => {}
     }
 }
 
@@ -168,7 +257,11 @@ fn merge_text(slot: &mut Option<String>, value: Option<&Value>) {
     }
 }
 
-/// Names from the wire end up in a row: longer ones than any real name are cut.
+/// Names from the wire end up in a row: longer ones than any real name are cut, and no database takes every control
+/// character.
 fn bounded(text: String) -> String {
-    if text.len() <= 128 { text } else { text.chars().take(128).collect() }
+    if text.len() <= NAME_CHARS_MAX && !text.chars().any(char::is_control) {
+        return text;
+    }
+    text.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect()
 }

@@ -1,0 +1,115 @@
+//! A client that has left a stream, or has stopped reading it: how long the upstream is read on, and what for.
+//!
+//! Never closed before the first usage, or leaving early would make a request free. Then a short grace, in which many
+//! answers end; to the end where every block has closed; and where work is hidden in it, as a drain. A client that
+//! left gives its place back at once, and its exchange holds only what is counted.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::drains::Drain;
+use super::relay::Relay;
+use crate::config::ClientGone;
+use crate::domain::usage_record::Ending;
+
+/// Once every block has closed, the end of an answer comes at once or not at all.
+const END_WAIT: Duration = Duration::from_secs(30);
+
+/// A departure.
+pub(super) struct Departure {
+    /// E8 or E15.
+    pub(super) ending: Ending,
+    /// Until then the upstream is read.
+    pub(super) until: Instant,
+    stage: Stage,
+    /// Work was hidden, and no place was free to read it to its end.
+    pub(super) is_undrained: bool,
+}
+
+/// What the upstream is read on for.
+enum Stage {
+    /// For its first usage.
+    Uncounted,
+    /// In case it ends soon.
+    Grace,
+    /// For the end, which is all that is left.
+    End,
+    /// To the end, whatever comes. The place is given back with it.
+    Drain { _place: Drain },
+}
+
+impl Relay {
+    /// The client is gone. An ending, if the upstream is not read on.
+    pub(super) fn lose(&mut self) -> Option<Ending> {
+        self.outlet = None;
+        self.permit = None;
+        let ending = if self.stall.is_noted() { Ending::E15 } else { Ending::E8 };
+        let until = Instant::now() + self.shared.settings.stream.first_byte;
+        self.gone =
+            Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
+        self.arm();
+        self.look_at_departure()
+    }
+
+    /// What a departure has come to. An ending, if the upstream is not read on.
+    pub(super) fn look_at_departure(&mut self) -> Option<Ending> {
+        let now = Instant::now();
+        let has_usage = self.meter.has_usage();
+        let is_hidden = self.meter.has_hidden_work();
+        let is_closed = self.meter.has_closed_blocks();
+        let stream = &self.shared.settings.stream;
+        let (policy, grace) = (stream.client_gone, stream.client_gone_grace);
+        let gone = self.gone.as_ref()?;
+        let wants_drain = policy == ClientGone::Drain || (policy == ClientGone::Auto && is_hidden);
+        let next = match &gone.stage {
+            Stage::Uncounted if !has_usage => return None,
+            Stage::Uncounted if policy == ClientGone::Abort => return Some(gone.ending),
+            Stage::Uncounted | Stage::Grace if wants_drain => return self.drain(),
+            Stage::Uncounted => (now + grace, Stage::Grace),
+            Stage::Grace if is_closed => (now + END_WAIT, Stage::End),
+            Stage::Grace | Stage::End | Stage::Drain { .. } => return None,
+        };
+        self.note_departure_usage();
+        self.stay(next);
+        // A grace may find all blocks closed already.
+        if is_closed && self.gone.as_ref().is_some_and(|gone| matches!(gone.stage, Stage::Grace)) {
+            self.stay((now + END_WAIT, Stage::End));
+        }
+        None
+    }
+
+    fn stay(&mut self, (until, stage): (Instant, Stage)) {
+        if let Some(gone) = self.gone.as_mut() {
+            (gone.until, gone.stage) = (until, stage);
+        }
+        self.arm();
+    }
+
+    /// Reads to the end, where a place is free for that.
+    fn drain(&mut self) -> Option<Ending> {
+        let account_id = self.reservation.record.account_id;
+        match self.shared.drains.take(account_id) {
+            Some(place) => {
+                self.note_departure_usage();
+                let until = Instant::now() + self.shared.settings.stream.drain_max;
+                self.stay((until, Stage::Drain { _place: place }));
+                None
+            }
+            None => {
+                let is_hidden = self.meter.has_hidden_work();
+                let gone = self.gone.as_mut()?;
+                gone.is_undrained = is_hidden;
+                Some(gone.ending)
+            }
+        }
+    }
+
+    /// From now on nothing is held but what is counted and the slice that is under way.
+    fn note_departure_usage(&mut self) {
+        if !self.reservation.is_counted() {
+            self.note_usage();
+            self.reservation.checkpoint(&self.meter.reported());
+        }
+    }
+}

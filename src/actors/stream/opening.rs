@@ -1,0 +1,242 @@
+//! How an exchange comes to its hold: by the estimate; where that is not covered, by the upstream's own free count of the
+//! prompt; where other requests of the account stand in the way, by waiting for them in line; and only then not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::exchange::{Reply, Shared, budget_name};
+use crate::domain::api_error::ApiError;
+use crate::domain::ids::AccountId;
+use crate::domain::key_limits::Exhausted;
+use crate::domain::money::{MoneyError, NanoUsd};
+use crate::domain::quote::{PromptEstimate, Quote};
+use crate::domain::unprintable::unprintable;
+use crate::domain::usage_record::UsageRecord;
+use crate::holds::Lesson;
+use crate::ledger::{Command, Hold, Outcome, Shortage};
+use crate::upstream::UpstreamRequest;
+use crate::upstream::client::UpstreamClient;
+use crate::upstream::count::{count_tokens, counting};
+
+/// Another node's holds come free without a word.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// No prompt has fewer tokens than bytes divided by this: where even that is not covered, no count can help.
+const BYTES_PER_TOKEN_MAX: u64 = 12;
+/// What a count may be off by, in percent and in tokens: the upstream calls it an estimate.
+const COUNT_SLACK_PERCENT: u64 = 2;
+const COUNT_SLACK_TOKENS: u64 = 32;
+
+/// A hold to be made.
+pub(super) struct Opening<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) record: UsageRecord,
+    pub(super) quote: Quote,
+    pub(super) lesson: Lesson,
+    pub(super) request: &'a UpstreamRequest,
+    pub(super) upstreams: &'a [UpstreamClient],
+    pub(super) wants_stream: bool,
+}
+
+/// A hold that is made, durably.
+pub(super) struct Opened {
+    pub(super) record: UsageRecord,
+    pub(super) quote: Quote,
+    pub(super) lesson: Lesson,
+    pub(super) held: NanoUsd,
+}
+
+unprintable!(Opening<'static>);
+
+/// What became of one try.
+enum Tried {
+    Held(NanoUsd),
+    Short(Shortage),
+    OverBudget(Exhausted),
+}
+
+impl Opening<'_> {
+    /// Holds money, durably, before anything is sent upstream.
+    ///
+    /// # Errors
+    /// What the client hears where nothing is held.
+    pub(super) async fn open(
+        mut self,
+        reply: &mut oneshot::Sender<Reply>,
+    ) -> Result<Opened, ApiError> {
+        let account_id = self.record.account_id;
+        // Whoever waits already comes first.
+        let is_line_empty = self.shared.holds.lines.is_empty(account_id);
+        let first = if is_line_empty { Some(self.try_once().await?) } else { None };
+        if let Some(Tried::Held(amount)) = first {
+            return Ok(self.opened(amount));
+        }
+        if self.may_a_count_help(first.as_ref())
+            && let Some(tokens) = self.count().await
+        {
+            let slack = (tokens / 100).saturating_mul(COUNT_SLACK_PERCENT);
+            let tokens = tokens.saturating_add(slack).saturating_add(COUNT_SLACK_TOKENS);
+            self.quote.prompt = PromptEstimate::exactly(tokens);
+            if is_line_empty && let Tried::Held(amount) = self.try_once().await? {
+                return Ok(self.opened(amount));
+            }
+        }
+        let amount = self.wait_in_line(account_id, reply).await?;
+        Ok(self.opened(amount))
+    }
+
+    fn opened(self, held: NanoUsd) -> Opened {
+        let Self { record, mut quote, lesson, wants_stream, .. } = self;
+        if wants_stream {
+            quote.reserved_output = quote.covered_output(held).min(quote.reserved_output);
+        }
+        Opened { record, quote, lesson, held }
+    }
+
+    /// The hold that this request asks for.
+    fn hold(&self) -> Result<Hold, MoneyError> {
+        let rules = &self.shared.settings.reservation;
+        let (quote, wanted) = (&self.quote, self.quote.reserved_output);
+        let least = if self.wants_stream { wanted.min(rules.least_output_tokens) } else { wanted };
+        let amount = quote.likely_cost(wanted)?;
+        Ok(Hold {
+            amount,
+            least: quote.likely_cost(least)?,
+            risk: quote.worst_cost(wanted)?.minus(amount)?,
+            shortfall_max: rules.shortfall_max,
+        })
+    }
+
+    async fn try_once(&self) -> Result<Tried, ApiError> {
+        let hold = self.hold().map_err(|_| too_dear())?;
+        let (record, node_id) = (self.record.clone(), Arc::clone(&self.shared.node_id));
+        match self.shared.ledger.apply(Command::Reserve { record, hold, node_id }).await {
+            Ok(Outcome::Reserved { amount }) => Ok(Tried::Held(amount)),
+            Ok(Outcome::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
+            Ok(Outcome::KeyBudget(exhausted)) => Ok(Tried::OverBudget(exhausted)),
+            Ok(Outcome::KeyExpired) => {
+                Err(ApiError::authentication("This API key has expired."))
+            }
+            Ok(Outcome::KeyRevoked) => {
+                Err(ApiError::authentication("This API key has been revoked."))
+            }
+            Ok(Outcome::AccountSuspended | Outcome::NoAccount) => {
+                Err(ApiError::new(403, "permission_error", "This account is suspended."))
+            }
+            _ => Err(ApiError::unavailable()),
+        }
+    }
+
+    /// Whether an exact count of the prompt could make the difference.
+    fn may_a_count_help(&self, tried: Option<&Tried>) -> bool {
+        let funds = match tried {
+            Some(Tried::Short(shortage)) => shortage.available.plus(shortage.held),
+            Some(Tried::OverBudget(exhausted)) => Ok(exhausted.left),
+            Some(Tried::Held(_)) => return false,
+            None => return true,
+        };
+        let bytes = u64::try_from(self.request.body.len()).unwrap_or(u64::MAX);
+        let mut quote = self.quote.clone();
+        quote.prompt = PromptEstimate::exactly(bytes / BYTES_PER_TOKEN_MAX);
+        let rules = &self.shared.settings.reservation;
+        let output = if self.wants_stream { rules.least_output_tokens } else { quote.max_output };
+        let least = quote.likely_cost(quote.reserved_output.min(output));
+        match (least, funds) {
+            (Ok(least), Ok(funds)) => least <= funds,
+            _ => false,
+        }
+    }
+
+    /// The upstream's own count of the prompt, if it gives one in time.
+    async fn count(&self) -> Option<u64> {
+        let limit = self.shared.settings.reservation.count_tokens_wait;
+        let request = counting(self.request)?;
+        let client = self.upstreams.first().filter(|_| !limit.is_zero())?;
+        let counted = tokio::time::timeout(limit, count_tokens(client, &request));
+        tokio::select! {
+            counted = counted => counted.ok().flatten(),
+            () = self.shared.tracker.cut_token().cancelled() => None,
+        }
+    }
+
+    /// Waits until enough has come free, first come, first served.
+    async fn wait_in_line(
+        &self,
+        account_id: AccountId,
+        reply: &mut oneshot::Sender<Reply>,
+    ) -> Result<NanoUsd, ApiError> {
+        let deadline = Instant::now() + self.shared.settings.reservation.wait;
+        let place = self.shared.holds.lines.join(account_id);
+        let turn = tokio::select! {
+            turn = timeout_at(deadline, place.turn()) => turn.ok(),
+            () = reply.closed() => return Err(ApiError::unavailable()),
+            () = self.shared.tracker.draining() => return Err(ApiError::unavailable()),
+        };
+        loop {
+            let shortage = match self.try_once().await? {
+                Tried::Held(amount) => return Ok(amount),
+                Tried::Short(shortage) => shortage,
+                Tried::OverBudget(exhausted) => return Err(self.over_budget(&exhausted)),
+            };
+            let error = self.uncovered(&shortage);
+            let may_wait = self.may_fit(&shortage) && Instant::now() < deadline;
+            let Some(turn) = turn.as_ref().filter(|_| may_wait) else { return Err(error) };
+            let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
+            tokio::select! {
+                _ = timeout_at(look_again, turn.freed()) => {}
+                () = reply.closed() => return Err(error),
+                () = self.shared.tracker.draining() => return Err(ApiError::unavailable()),
+            }
+        }
+    }
+
+    /// Whether the request would be covered once everything that is in use has come back.
+    fn may_fit(&self, shortage: &Shortage) -> bool {
+        let is_attainable = self.hold().is_ok_and(|hold| hold.least <= shortage.attainable);
+        shortage.held > NanoUsd::ZERO && is_attainable
+    }
+
+    /// 402, with what is missing, the `max_tokens` that would be covered, and where to add credit.
+    fn uncovered(&self, shortage: &Shortage) -> ApiError {
+        let Shortage { available, spendable, held, .. } = *shortage;
+        let least = self.hold().map_or(NanoUsd::ZERO, |hold| hold.least);
+        let missing = least.minus(spendable).unwrap_or(NanoUsd::ZERO);
+        let mut message = format!(
+            "Your credit of {available} USD does not cover what this request may cost: {missing} USD are missing."
+        );
+        if held > NanoUsd::ZERO {
+            message
+                .push_str(&format!(" {held} USD are held for requests that are still running."));
+        }
+        if let Some(tokens) = self.advice(spendable) {
+            message.push_str(&format!(" It would be covered with max_tokens {tokens}."));
+        }
+        let site = self.shared.settings.site.base_url.as_str();
+        message.push_str(&format!(" Add credit at {site}/deposits"));
+        ApiError::billing(message)
+    }
+
+    /// 402, with the budget that is in the way and the `max_tokens` that it affords, if any.
+    fn over_budget(&self, exhausted: &Exhausted) -> ApiError {
+        let Exhausted { budget, left, period } = exhausted;
+        let name = budget_name(*period);
+        let advice = self.advice(*left).map_or_else(String::new, |tokens| {
+            format!(" It would be covered with max_tokens {tokens}.")
+        });
+        ApiError::billing(format!(
+            "This API key's {name} of {budget} USD does not cover what this request may cost: {left} USD of it are left.{advice}"
+        ))
+    }
+
+    /// The largest `max_tokens` that `funds` cover, where it is less than what was asked for.
+    fn advice(&self, funds: NanoUsd) -> Option<u64> {
+        self.quote.affordable_output(funds).filter(|tokens| *tokens < self.quote.max_output)
+    }
+}
+
+/// The request is beyond any sum of money.
+pub(super) fn too_dear() -> ApiError {
+    ApiError::invalid_request("max_tokens: the request could cost more than any balance")
+}

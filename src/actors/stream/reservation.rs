@@ -1,0 +1,342 @@
+//! The money that one exchange holds: a reservation that is closed by exactly one post, whatever happens.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::exchange::{Shared, budget_name};
+use super::opening::Opened;
+use crate::config;
+use crate::domain::api_error::ApiError;
+use crate::domain::byte_counts::{ByteCounts, BytesPerToken};
+use crate::domain::mail::BudgetPeriod;
+use crate::domain::money::NanoUsd;
+use crate::domain::quote::Quote;
+use crate::domain::usage::Usage;
+use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
+use crate::holds::Lesson;
+use crate::ledger::{Command, Hold, Outcome};
+
+/// An answer is ended only where it is this much longer than the request allows: what has come is estimated.
+const BEYOND_FACTOR: u64 = 2;
+const BEYOND_TOKENS: u64 = 1_024;
+
+/// An open reservation. It is closed by [`Reservation::post`]; dropped open, because the exchange
+/// panicked or its thread ended, it is settled at its last checkpoint.
+pub(super) struct Reservation {
+    pub(super) record: UsageRecord,
+    pub(super) quote: Quote,
+    held: NanoUsd,
+    /// What its answer will teach, until it has.
+    lesson: Option<Lesson>,
+    /// The first usage, once the hold is set to it.
+    counted: Option<Usage>,
+    /// Output tokens from which on more is to be held.
+    extend_from: u64,
+    /// The upstream's own names of models, with ours.
+    renamed: Vec<(String, String)>,
+    /// What the last price had to say to the operator.
+    alerts: Vec<&'static str>,
+    /// The key's budget that did not let it hold more.
+    budget_spent: Option<BudgetPeriod>,
+    shared: Arc<Shared>,
+    is_closed: bool,
+}
+
+/// Whether an extension succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// There is room, or as much as the request allows is held.
+    Held,
+    /// Not enough money.
+    Refused,
+    /// The reservation is not open any more: another node took this one for dead.
+    Lost,
+    /// The ledger did not answer; the exchange may go on within what it holds.
+    Unknown,
+}
+
+impl Reservation {
+    /// The reservation that an opening has made durable.
+    pub(super) fn new(opened: Opened, shared: Arc<Shared>) -> Self {
+        let Opened { record, quote, lesson, held } = opened;
+        let extend_from = near(quote.reserved_output);
+        Self {
+            record,
+            quote,
+            held,
+            lesson: Some(lesson),
+            counted: None,
+            extend_from,
+            renamed: Vec::new(),
+            alerts: Vec::new(),
+            budget_spent: None,
+            shared,
+            is_closed: false,
+        }
+    }
+
+    /// Notes which upstream is asked, and what it calls the models.
+    pub(super) fn set_upstream(&mut self, upstream: &config::Upstream) {
+        self.record.upstream = Some(upstream.name.clone());
+        let renamed = self.quote.model_ids.iter().filter_map(|id| {
+            let name = upstream.models.get(id.as_str())?;
+            Some((name.clone(), id.clone()))
+        });
+        self.renamed = renamed.collect();
+    }
+
+    /// Takes over what the meter counted.
+    pub(super) fn set_usage(&mut self, usage: &Usage, is_estimated: bool) {
+        let usage = self.with_our_names(usage);
+        let priced = self.quote.price(&usage);
+        let bounded = Usage { web_searches: priced.web_searches, ..usage.into_owned() };
+        self.record.set_usage(&bounded, priced.passes);
+        self.record.is_estimated = is_estimated || priced.is_bounded;
+        self.record.cost = priced.amount;
+        self.alerts = priced.alerts;
+    }
+
+    /// The upstream's private names are neither priced nor the client's business.
+    fn with_our_names<'a>(&self, usage: &'a Usage) -> Cow<'a, Usage> {
+        let ours = |name: &Option<String>| {
+            let name = name.as_deref()?;
+            self.renamed.iter().find(|(theirs, _)| theirs == name).map(|(_, ours)| ours.clone())
+        };
+        let mut usage = Cow::Borrowed(usage);
+        if let Some(name) = ours(&usage.served_model) {
+            usage.to_mut().served_model = Some(name);
+        }
+        for index in 0..usage.iterations.len() {
+            let name = usage.iterations.get(index).and_then(|entry| ours(&entry.model));
+            if let Some(name) = name
+                && let Some(entry) = usage.to_mut().iterations.get_mut(index)
+            {
+                entry.model = Some(name);
+            }
+        }
+        usage
+    }
+
+    /// Estimates what an answer used that came without usage (E10): its content by bytes, and the input that is likely.
+    pub(super) fn set_unreported_usage(&mut self, mut usage: Usage, content: &ByteCounts) {
+        usage.tokens.output = content.tokens(&self.figures()).min(self.quote.max_output);
+        usage.tokens.input = self.quote.prompt.likely_total();
+        self.set_usage(&usage, true);
+    }
+
+    /// Bytes per token of an answer's text.
+    pub(super) fn figures(&self) -> BytesPerToken {
+        BytesPerToken::typical(self.quote.model.bytes_per_token_milli)
+    }
+
+    /// Learns how the upstream counts such a prompt, once.
+    pub(super) fn learn(&mut self, usage: &Usage) {
+        let Some(lesson) = self.lesson.take() else { return };
+        let (now, rules) = (self.shared.clock.now(), &self.shared.settings.reservation);
+        self.shared.holds.learn(&lesson, usage, now, rules);
+    }
+
+    /// Notes the upstream's first content.
+    pub(super) fn note_first_byte(&mut self) {
+        self.record.first_byte_ms = Some(self.elapsed());
+    }
+
+    fn elapsed(&self) -> i64 {
+        self.shared.clock.now().millis_since(self.record.created_at)
+    }
+
+    /// Keeps the record as it is now for the case that this node dies; does not wait. In the same write the hold is set
+    /// to what `usage` says of the prompt, if it was not before.
+    pub(super) fn checkpoint(&mut self, usage: &Usage) {
+        self.record.latency_ms = self.elapsed();
+        let amount = self.set_counted(usage);
+        let record = self.record.clone();
+        self.shared.ledger.submit(Command::Checkpoint { record, amount });
+        if amount.is_some() {
+            self.shared.holds.lines.free(self.record.account_id);
+        }
+    }
+
+    /// Sets the hold to the prompt's exact price and the slice of output that is held; `None` where it was before.
+    fn set_counted(&mut self, usage: &Usage) -> Option<NanoUsd> {
+        if self.counted.is_some() {
+            return None;
+        }
+        let usage = self.with_our_names(usage).into_owned();
+        let amount = self.quote.counted_cost(&usage, self.quote.reserved_output).ok()?;
+        self.held = amount;
+        self.counted = Some(usage);
+        Some(amount)
+    }
+
+    /// Whether the hold is the prompt's exact price already.
+    pub(super) const fn is_counted(&self) -> bool {
+        self.counted.is_some()
+    }
+
+    /// What has to be held for so much output.
+    fn amount(&self, output_tokens: u64) -> Option<NanoUsd> {
+        match &self.counted {
+            Some(usage) => self.quote.counted_cost(usage, output_tokens).ok(),
+            None => self.quote.likely_cost(output_tokens).ok(),
+        }
+    }
+
+    /// Whether so much output comes near to what is held, and more may be.
+    pub(super) const fn is_near(&self, output_tokens: u64) -> bool {
+        output_tokens >= self.extend_from && self.quote.reserved_output < self.quote.max_output
+    }
+
+    /// Whether so much output is more than the request allows, by any estimate.
+    pub(super) const fn is_beyond(&self, output_tokens: u64) -> bool {
+        let most = self.quote.max_output.saturating_mul(BEYOND_FACTOR);
+        output_tokens > most.saturating_add(BEYOND_TOKENS)
+    }
+
+    /// Holds more, where the output comes near to what is held: twice the output, so that slices grow with the answer.
+    pub(super) async fn extend(&mut self, output_tokens: u64) -> Extension {
+        if !self.is_near(output_tokens) {
+            return Extension::Held;
+        }
+        let rules = &self.shared.settings.reservation;
+        let (step, shortfall_max) = (rules.extend_output_tokens, rules.shortfall_max);
+        let held_tokens = self.quote.reserved_output;
+        let wanted = held_tokens
+            .saturating_add(step)
+            .max(output_tokens.saturating_mul(2))
+            .min(self.quote.max_output);
+        let least = output_tokens.saturating_add(1).max(held_tokens).min(wanted);
+        let (Some(amount), Some(least)) = (self.amount(wanted), self.amount(least)) else {
+            return Extension::Refused;
+        };
+        let before = self.held;
+        let hold = Hold { amount, least, risk: NanoUsd::ZERO, shortfall_max };
+        let (id, account_id) = (self.record.id.clone(), self.record.account_id);
+        match self.shared.ledger.apply(Command::Extend { id, account_id, hold }).await {
+            Ok(Outcome::Extended { amount: granted }) => {
+                let part = part_of(wanted.saturating_sub(held_tokens), before, granted, amount);
+                self.held = granted;
+                self.quote.reserved_output = held_tokens.saturating_add(part);
+                self.extend_from = near(self.quote.reserved_output);
+                self.budget_spent = None;
+                Extension::Held
+            }
+            Ok(Outcome::Insufficient(_)) => self.not_extended(output_tokens),
+            Ok(Outcome::KeyBudget(exhausted)) => {
+                self.budget_spent = Some(exhausted.period);
+                self.not_extended(output_tokens)
+            }
+            Ok(_) => Extension::Lost,
+            Err(_) => Extension::Unknown,
+        }
+    }
+
+    /// What is held may be used up; until then it is tried again from time to time.
+    const fn not_extended(&mut self, output_tokens: u64) -> Extension {
+        if output_tokens >= self.quote.reserved_output {
+            return Extension::Refused;
+        }
+        let left = self.quote.reserved_output.saturating_sub(output_tokens);
+        self.extend_from = output_tokens.saturating_add(left.div_ceil(2));
+        Extension::Held
+    }
+
+    /// What an answer ends with that may not be paid any more (E18).
+    pub(super) fn not_covered(&self) -> ApiError {
+        match self.budget_spent {
+            Some(period) => ApiError::billing(format!(
+                "This API key's {} does not cover more of this answer.",
+                budget_name(period)
+            )),
+            None => ApiError::billing("Your credit does not cover more of this answer."),
+        }
+    }
+
+    /// Closes the reservation at the record's cost. Resolves to whether that was durable within
+    /// `settle_wait`; if not it lands later, and the row says E16.
+    pub(super) async fn post(mut self, ending: Ending, http_status: u16) -> bool {
+        self.record.ending = ending;
+        self.record.http_status = i32::from(http_status);
+        self.record.latency_ms = self.elapsed();
+        self.is_closed = true;
+        let shared = Arc::clone(&self.shared);
+        let record = self.record.clone();
+        for what in self.alerts.drain(..) {
+            shared.alert(what);
+        }
+        let (done, is_durable) = oneshot::channel();
+        // Not a future of the actor's context: those die with it.
+        let ledger = shared.ledger.clone();
+        let posted = record.clone();
+        shared.tracker.spawn(async move {
+            let outcome = ledger.apply(Command::Post { record: posted }).await;
+            let is_posted =
+                matches!(outcome, Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Raised));
+            if done.send(is_posted).is_err() {
+                tracing::trace!("a post landed after its exchange had given up waiting");
+            }
+        });
+        let posted = tokio::time::timeout(shared.settings.stream.settle_wait, is_durable).await;
+        shared.holds.lines.free(record.account_id);
+        match posted {
+            Ok(Ok(true)) => {
+                shared.metrics.count_ending(record.ending, record.cost);
+                true
+            }
+            Ok(Ok(false) | Err(_)) => {
+                shared.alert("a post was refused: its reservation was not open");
+                false
+            }
+            Err(_) => {
+                // A JSON call's status is still ours to choose.
+                let http_status = match record.endpoint {
+                    Endpoint::Messages => 503,
+                    Endpoint::MessagesStream => record.http_status,
+                };
+                let record = UsageRecord { ending: Ending::E16, http_status, ..record };
+                shared.metrics.count_ending(record.ending, record.cost);
+                shared.ledger.submit(Command::Post { record });
+                false
+            }
+        }
+    }
+
+    /// Closes the reservation without a charge.
+    pub(super) async fn void(mut self, ending: Ending, http_status: u16) -> bool {
+        self.record.cost = NanoUsd::ZERO;
+        self.post(ending, http_status).await
+    }
+}
+
+/// Output tokens from which on more is to be held: three quarters of what is held.
+const fn near(reserved: u64) -> u64 {
+    reserved.saturating_sub(reserved / 4)
+}
+
+/// The part of `tokens` that came with a hold of `granted` where `wanted` was asked for, `before` being held.
+fn part_of(tokens: u64, before: NanoUsd, granted: NanoUsd, wanted: NanoUsd) -> u64 {
+    if granted >= wanted {
+        return tokens;
+    }
+    let got = i128::from(granted.as_nanos()).saturating_sub(i128::from(before.as_nanos()));
+    let asked = i128::from(wanted.as_nanos()).saturating_sub(i128::from(before.as_nanos()));
+    let part = i128::from(tokens).saturating_mul(got.max(0)) / asked.max(1);
+    u64::try_from(part).unwrap_or(0)
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.shared.metrics.count_ending(Ending::E14, NanoUsd::ZERO);
+            self.shared.alert("an exchange ended without settling; taking its last checkpoint");
+            let (id, account_id) = (self.record.id.clone(), self.record.account_id);
+            let command = Command::Recover { id, account_id, ending: Ending::E14 };
+            self.shared.ledger.submit(command);
+        }
+    }
+}

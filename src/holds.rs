@@ -1,0 +1,196 @@
+//! What is held for a request, and why each number is what it is.
+//!
+//! A hold is what an exchange will likely cost, not the worst that could be imagined: whoever has credit is served. What
+//! it may cost beyond that is put at risk, and the ledger admits a request only where all that an account has at risk
+//! is covered by what it has, but for `reservation.shortfall_max_usd`, and for an account that has never paid for an
+//! exchange, without exception. So a wrong guess here costs nobody money; it only makes a hold larger or smaller.
+//!
+//! | part | likely | at most |
+//! |---|---|---|
+//! | text | by classes of bytes, as the last answers of the same model were counted ([`calibration`]) | no byte makes more than one token, two letters one |
+//! | a beginning that was sent before | the tokens that were counted then, at the price of cache reads while the cache lives ([`prefixes`]) | the same tokens at the dearest price of a prompt |
+//! | images, documents | as configured; a document by URL may fill the context | the same |
+//! | server tools | as configured, for each use | the same |
+//! | output | of a stream a first slice, extended before it is used up; of a JSON call `max_tokens` | the same |
+//!
+//! The prompt is never more than the context of the largest model named. Once the upstream has counted it, the hold is
+//! set to its exact price and nothing is at risk any more.
+//!
+//! Only counts and keyed hashes are kept, in memory, for as long as the upstream's cache lives.
+
+pub mod calibration;
+pub mod line;
+pub mod prefixes;
+
+use std::ops::Range;
+
+use crate::config;
+use crate::domain::byte_counts::{ByteCounts, BytesPerToken};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::messages_request::MessagesRequest;
+use crate::domain::messages_request::prefix::PromptPrefix;
+use crate::domain::quote::PromptEstimate;
+use crate::domain::usage::{TokenCounts, Usage};
+use calibration::Calibrations;
+use line::Lines;
+use prefixes::Prefixes;
+
+/// A prompt of fewer tokens says more of the frame around it than of its text.
+const LESSON_TOKENS_MIN: u64 = 500;
+
+/// What this node knows for holds.
+pub struct Holds {
+    calibrations: Calibrations,
+    prefixes: Prefixes,
+    /// Requests that wait for a hold of their account to come free.
+    pub lines: Lines,
+}
+
+/// What a request can teach once its answer is counted. Counts and hashes, no content.
+#[derive(Clone, Debug, Default)]
+pub struct Lesson {
+    model_id: String,
+    /// Of a prompt that is nothing but text.
+    text: Option<ByteCounts>,
+    marks: Vec<Mark>,
+}
+
+/// A beginning that the request asks to be cached.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    hash: u64,
+    bytes: usize,
+    lifetime_secs: u64,
+}
+
+impl Holds {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(rules: &config::Reservation) -> Self {
+        Self {
+            calibrations: Calibrations::default(),
+            prefixes: Prefixes::new(rules.known_prefixes_max),
+            lines: Lines::default(),
+        }
+    }
+
+    /// Estimates the prompt of a request to `model_id`, and says what its answer will teach.
+    pub fn estimate(
+        &self,
+        whose: (AccountId, &str),
+        request: &MessagesRequest,
+        body: &[u8],
+        rules: &config::Reservation,
+        now: UnixMillis,
+    ) -> (PromptEstimate, Lesson) {
+        let (account_id, model_id) = whose;
+        let ascii = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_sub(request.other_bytes);
+        let encoded = ascii.saturating_sub(request.ascii_bytes);
+        let counts = ByteCounts::of(body).without_encoded(encoded);
+        let media = media_tokens(request, rules);
+        let safe = safe_figures(rules);
+        let most = counts.tokens(&safe).saturating_add(media);
+        let mut lesson = Lesson { model_id: model_id.to_owned(), ..Lesson::default() };
+        if media == 0 && request.typed_tools.is_empty() {
+            lesson.text = Some(counts);
+        }
+        let likely = self.calibrations.tokens(model_id, &counts, &safe).saturating_add(media);
+        let plain = PromptEstimate { most, likely, cached: 0 };
+        if !request.uses_cache || !self.prefixes.is_on() {
+            return (plain, lesson);
+        }
+        let prefix = self.prefixes.beginnings(body, account_id, model_id);
+        lesson.marks = marks(&prefix);
+        let Some((beginning, known)) = self.prefixes.find(&prefix, now) else {
+            return (plain, lesson);
+        };
+        let rest = uncovered(body, prefix.covered(beginning));
+        let rest_bytes = rest.total();
+        // How many images stand in the rest is not known; their share of the bytes is a fair guess.
+        let media = if media == 0 { 0 } else { share(media, rest_bytes, counts.total()) };
+        let rest = if encoded == 0 { rest } else { rest.without_encoded(rest.dense) };
+        let likely = self.calibrations.tokens(model_id, &rest, &safe).saturating_add(media);
+        // The same bytes are the same tokens, cached or not.
+        let most = most.min(known.tokens.saturating_add(rest.tokens(&safe)).saturating_add(media));
+        let estimate = if known.is_alive {
+            PromptEstimate { most, likely, cached: known.tokens }
+        } else {
+            PromptEstimate { most, likely: likely.saturating_add(known.tokens), cached: 0 }
+        };
+        (estimate, lesson)
+    }
+
+    /// Learns from an answer's first or only count of a prompt.
+    pub fn learn(&self, lesson: &Lesson, usage: &Usage, now: UnixMillis, rules: &config::Reservation) {
+        let tokens: &TokenCounts = &usage.tokens;
+        let prompt = tokens.prompt();
+        if let Some(text) = &lesson.text
+            && prompt >= LESSON_TOKENS_MIN
+        {
+            self.calibrations.learn(&lesson.model_id, text, prompt, &safe_figures(rules));
+        }
+        let cached = tokens
+            .cache_read
+            .saturating_add(tokens.cache_write_5m)
+            .saturating_add(tokens.cache_write_1h);
+        let Some(last) = lesson.marks.last().filter(|_| cached > 0) else { return };
+        for mark in &lesson.marks {
+            let part = share(cached, wide(mark.bytes), wide(last.bytes));
+            self.prefixes.remember(mark.hash, part, mark.lifetime_secs, now);
+        }
+    }
+}
+
+/// Bytes per token that no text falls below, as configured.
+fn safe_figures(rules: &config::Reservation) -> BytesPerToken {
+    BytesPerToken {
+        words: rules.word_bytes_per_token.saturating_mul(1_000),
+        symbols: rules.symbol_bytes_per_token.saturating_mul(1_000),
+        ..BytesPerToken::SAFE
+    }
+}
+
+fn media_tokens(request: &MessagesRequest, rules: &config::Reservation) -> u64 {
+    request
+        .images
+        .saturating_mul(rules.image_tokens)
+        .saturating_add(request.documents.saturating_mul(rules.document_tokens))
+}
+
+fn marks(prefix: &PromptPrefix) -> Vec<Mark> {
+    prefix
+        .beginnings
+        .iter()
+        .filter_map(|beginning| {
+            Some(Mark {
+                hash: beginning.hash,
+                bytes: prefix.bytes(beginning),
+                lifetime_secs: beginning.mark_secs?,
+            })
+        })
+        .collect()
+}
+
+/// The classes of what a body has outside these parts.
+fn uncovered(body: &[u8], parts: impl Iterator<Item = Range<usize>>) -> ByteCounts {
+    let mut parts: Vec<Range<usize>> = parts.collect();
+    parts.sort_by_key(|part| part.start);
+    let mut counts = ByteCounts::default();
+    let mut from = 0;
+    for part in parts {
+        counts = counts.plus(&ByteCounts::of(body.get(from..part.start).unwrap_or_default()));
+        from = from.max(part.end);
+    }
+    counts.plus(&ByteCounts::of(body.get(from..).unwrap_or_default()))
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// `of` × `part` ÷ `whole`, rounded up.
+fn share(of: u64, part: u64, whole: u64) -> u64 {
+    let product = u128::from(of).saturating_mul(u128::from(part.min(whole)));
+    u64::try_from(product.div_ceil(u128::from(whole.max(1)))).unwrap_or(u64::MAX)
+}
