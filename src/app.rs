@@ -159,10 +159,7 @@ impl Application {
             clock: clock.clone(),
             tracker: tracker.clone(),
             node_id: node_id.into(),
-            drains: Drains::new(
-                settings.stream.drains_max,
-                settings.stream.drains_max_per_account,
-            ),
+            drains: Drains::new(settings.stream.drains_max, settings.stream.drains_max_per_account),
             holds: Holds::new(&settings.reservation),
             metrics: Arc::clone(&metrics),
             mail: MailBell::default(),

@@ -85,7 +85,8 @@ impl Holds {
         now: UnixMillis,
     ) -> (PromptEstimate, Lesson) {
         let (account_id, model_id) = whose;
-        let ascii = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_sub(request.other_bytes);
+        let ascii =
+            u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_sub(request.other_bytes);
         let encoded = ascii.saturating_sub(request.ascii_bytes);
         let counts = ByteCounts::of(body).without_encoded(encoded);
         let media = media_tokens(request, rules);
@@ -122,7 +123,13 @@ impl Holds {
     }
 
     /// Learns from an answer's first or only count of a prompt.
-    pub fn learn(&self, lesson: &Lesson, usage: &Usage, now: UnixMillis, rules: &config::Reservation) {
+    pub fn learn(
+        &self,
+        lesson: &Lesson,
+        usage: &Usage,
+        now: UnixMillis,
+        rules: &config::Reservation,
+    ) {
         let tokens: &TokenCounts = &usage.tokens;
         let prompt = tokens.prompt();
         if let Some(text) = &lesson.text

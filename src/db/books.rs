@@ -315,9 +315,8 @@ pub(crate) fn update_reservations(
             let texts = |of: fn(&ReservationRow) -> &str| {
                 rows.iter().map(|row| of(row).to_owned()).collect::<Vec<_>>()
             };
-            let numbers = |of: fn(&ReservationRow) -> i64| {
-                rows.iter().map(|row| of(row)).collect::<Vec<_>>()
-            };
+            let numbers =
+                |of: fn(&ReservationRow) -> i64| rows.iter().map(|row| of(row)).collect::<Vec<_>>();
             diesel::sql_query(
                 "UPDATE reservations
                  SET amount_nanousd = change.amount, record = change.record,

@@ -2,7 +2,7 @@
 //! and what an answer to it comes to.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -88,8 +88,7 @@ pub struct Priced {
     pub alerts: Vec<&'static str>,
 }
 
-const UNKNOWN_MODEL: &str =
-    "an answer names a model without a price; billed as the requested one";
+const UNKNOWN_MODEL: &str = "an answer names a model without a price; billed as the requested one";
 const FOREIGN_MODEL: &str =
     "a pass names a model that was not asked for; billed as the one that served";
 const BEYOND: &str = "an answer reports more than model and request allow";
@@ -156,8 +155,7 @@ impl Quote {
     }
 
     fn least_affordable(&self, bounds: &Bounds<'_>, funds: NanoUsd) -> Option<u64> {
-        let affordable =
-            self.candidates.iter().map(|rates| rates.affordable_output(bounds, funds));
+        let affordable = self.candidates.iter().map(|rates| rates.affordable_output(bounds, funds));
         affordable.min().flatten()
     }
 
@@ -171,11 +169,7 @@ impl Quote {
         usage.tokens.output = usage.tokens.output.max(output_tokens);
         usage.iterations.clear();
         usage.is_refused = false;
-        let tools = Bounds {
-            input_tokens: self.tool_tokens,
-            output_tokens: 0,
-            ..self.bounds(0)
-        };
+        let tools = Bounds { input_tokens: self.tool_tokens, output_tokens: 0, ..self.bounds(0) };
         self.price(&usage).amount.plus(self.dearest(&tools)?)
     }
 

@@ -210,9 +210,7 @@ impl UsageRecord {
 
     /// Takes over what the meter counted and the passes that it stands for.
     pub fn set_usage(&mut self, usage: &Usage, passes: Vec<Pass>) {
-        let sum = passes
-            .iter()
-            .fold(TokenCounts::default(), |sum, pass| sum.plus(&pass.tokens));
+        let sum = passes.iter().fold(TokenCounts::default(), |sum, pass| sum.plus(&pass.tokens));
         self.input_tokens = stored(sum.input);
         self.output_tokens = stored(sum.output);
         self.cache_write_5m_tokens = stored(sum.cache_write_5m);
@@ -281,11 +279,7 @@ mod tests {
             speed: Some("fast".to_owned()),
             ..Usage::default()
         };
-        let extra = Iteration {
-            kind: IterationKind::Compaction,
-            model: None,
-            tokens: tokens(100),
-        };
+        let extra = Iteration { kind: IterationKind::Compaction, model: None, tokens: tokens(100) };
         let mut found = record();
         found.set_usage(&usage, usage.passes());
         assert!(found.passes.is_empty());

@@ -111,10 +111,11 @@ mod tests {
         assert_eq!(known.tokens("m", &prompt, &SAFE), 5_000);
         known.learn("m", &prompt, 2_500, &SAFE);
         assert_eq!(known.tokens("m", &prompt, &SAFE), 5_000, "one sample");
-        for _ in 0..10 {
+        for _ in 0..20 {
             known.learn("m", &prompt, 2_500, &SAFE);
         }
-        assert_eq!(known.tokens("m", &prompt, &SAFE), 2_750, "a tenth above the average");
+        let likely = known.tokens("m", &prompt, &SAFE);
+        assert!((2_700..=2_750).contains(&likely), "a tenth above the average: {likely}");
         assert_eq!(known.tokens("other", &prompt, &SAFE), 5_000);
         // Nothing is known of other classes.
         let dense = ByteCounts { dense: 100, ..ByteCounts::default() };
@@ -128,7 +129,7 @@ mod tests {
         for _ in 0..100 {
             known.learn("m", &prompt, 20_000, &SAFE);
         }
-        assert_eq!(known.tokens("m", &prompt, &SAFE), 22_000);
+        assert!((21_500..=22_000).contains(&known.tokens("m", &prompt, &SAFE)));
         for _ in 0..300 {
             known.learn("m", &prompt, 40_000, &SAFE);
         }

@@ -40,9 +40,9 @@ impl Lines {
     #[must_use]
     pub fn join(&self, account_id: AccountId) -> Place<'_> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry(account_id.0).or_insert_with(|| {
-            Arc::new(Line { turn: Arc::default(), freed: Notify::new() })
-        });
+        let line = lines
+            .entry(account_id.0)
+            .or_insert_with(|| Arc::new(Line { turn: Arc::default(), freed: Notify::new() }));
         Place { lines: self, account_id: account_id.0, line: Arc::clone(line) }
     }
 

@@ -136,9 +136,7 @@ impl Group {
     pub(super) fn decide(&mut self, command: &Command) -> Result<Outcome, LedgerError> {
         match command {
             Command::Reserve { record, hold, node_id } => self.reserve(record, hold, node_id),
-            Command::Extend { id, account_id, hold } => {
-                self.extend(id.as_str(), *account_id, hold)
-            }
+            Command::Extend { id, account_id, hold } => self.extend(id.as_str(), *account_id, hold),
             Command::Checkpoint { record, amount } => self.checkpoint(record, *amount),
             Command::Post { record } => self.post(record),
             Command::Recover { id, ending, .. } => self.recover(id.as_str(), *ending),

@@ -111,11 +111,7 @@ impl Keys {
     }
 
     /// What all budgets of a key leave beside what it has spent and holds; `None` where it has no budget.
-    pub(super) fn left(
-        &self,
-        id: i64,
-        now: UnixMillis,
-    ) -> Result<Option<NanoUsd>, LedgerError> {
+    pub(super) fn left(&self, id: i64, now: UnixMillis) -> Result<Option<NanoUsd>, LedgerError> {
         let Some(key) = self.0.get(&id) else { return Ok(None) };
         let mut least: Option<NanoUsd> = None;
         for period in [BudgetPeriod::Total, BudgetPeriod::Month] {

@@ -10,7 +10,7 @@ use sluice::domain::clock::{Clock, UnixMillis};
 use sluice::domain::ids::{AccountId, ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
 use sluice::domain::usage_record::{Ending, Endpoint, UsageRecord};
-use sluice::ledger::{self, Command, EntryKind, Outcome};
+use sluice::ledger::{self, Command, EntryKind, Hold, Outcome, Shortage};
 use tempfile::TempDir;
 
 use crate::support::app::{Account, Builder, TestApp, open_account, serve, verify_books};
@@ -110,6 +110,7 @@ fn record(id: &str, account: &Account, api_key_id: ApiKeyId) -> UsageRecord {
         http_status: 200,
         ending: Ending::E1,
         is_estimated: false,
+        passes: Vec::new(),
     }
 }
 
@@ -117,13 +118,25 @@ fn nanos(count: i64) -> NanoUsd {
     NanoUsd::from_nanos(count)
 }
 
+fn reserved(amount: i64) -> Outcome {
+    Outcome::Reserved { amount: nanos(amount) }
+}
+
+fn extended(amount: i64) -> Outcome {
+    Outcome::Extended { amount: nanos(amount) }
+}
+
 fn reserve(record: &UsageRecord, amount: i64) -> Command {
-    Command::Reserve { record: record.clone(), amount: nanos(amount), node_id: "n".into() }
+    Command::Reserve {
+        record: record.clone(),
+        hold: Hold::exactly(nanos(amount)),
+        node_id: "n".into(),
+    }
 }
 
 fn extend(record: &UsageRecord, amount: i64) -> Command {
     let (id, account_id) = (record.id.clone(), record.account_id);
-    Command::Extend { id, account_id, amount: nanos(amount) }
+    Command::Extend { id, account_id, hold: Hold::exactly(nanos(amount)) }
 }
 
 fn post(record: &UsageRecord, cost: i64) -> Command {
@@ -131,7 +144,8 @@ fn post(record: &UsageRecord, cost: i64) -> Command {
 }
 
 fn checkpoint(record: &UsageRecord, cost: i64) -> Command {
-    Command::Checkpoint { record: UsageRecord { cost: nanos(cost), ..record.clone() } }
+    let record = UsageRecord { cost: nanos(cost), ..record.clone() };
+    Command::Checkpoint { record, amount: None }
 }
 
 fn recover(record: &UsageRecord) -> Command {
@@ -152,9 +166,9 @@ fn every_command_may_be_repeated_without_harm() {
     };
     let steps = [
         (deposit, Outcome::Credited, Outcome::AlreadyCredited, (1_000_000_500, 0)),
-        (reserve(&record, 1000), Outcome::Reserved, Outcome::Reserved, (999_999_500, 1000)),
-        (extend(&record, 3000), Outcome::Extended, Outcome::Extended, (999_997_500, 3000)),
-        (extend(&record, 2000), Outcome::Extended, Outcome::Extended, (999_997_500, 3000)),
+        (reserve(&record, 1000), reserved(1000), reserved(1000), (999_999_500, 1000)),
+        (extend(&record, 3000), extended(3000), extended(3000), (999_997_500, 3000)),
+        (extend(&record, 2000), extended(3000), extended(3000), (999_997_500, 3000)),
         (checkpoint(&record, 7), Outcome::Checkpointed, Outcome::Checkpointed, (999_997_500, 3000)),
         (post(&record, 700), Outcome::Posted, Outcome::AlreadyPosted, (999_999_800, 0)),
         (recover(&record), Outcome::NotOpen, Outcome::NotOpen, (999_999_800, 0)),
@@ -213,11 +227,16 @@ fn a_group_is_decided_in_order_and_one_refusal_harms_no_other() {
         post(&a, 0),
     ]);
     let expected = [
-        Outcome::Reserved,
-        Outcome::Insufficient { available: nanos(400) },
-        Outcome::Reserved,
+        reserved(600),
+        Outcome::Insufficient(Shortage {
+            available: nanos(400),
+            spendable: nanos(400),
+            attainable: nanos(1000),
+            held: nanos(600),
+        }),
+        reserved(600),
         Outcome::Posted,
-        Outcome::Reserved,
+        reserved(600),
         Outcome::NoAccount,
         Outcome::Posted,
     ];
@@ -441,8 +460,9 @@ fn a_node_whose_lease_ran_out_is_swept_by_the_next_one_that_starts() {
     let mut conn = builder.migrated();
     let account = open_account(&mut conn, "1.00");
     let row = record("req_dead", &account, ApiKeyId(1));
-    let command = Command::Reserve { record: row, amount: nanos(500), node_id: "dead".into() };
-    assert_eq!(apply(&mut conn, &[command]), [Outcome::Reserved]);
+    let hold = Hold::exactly(nanos(500));
+    let command = Command::Reserve { record: row, hold, node_id: "dead".into() };
+    assert_eq!(apply(&mut conn, &[command]), [reserved(500)]);
     // A lease that ended a second before noon.
     let until = UnixMillis::from_millis(1_795_348_799_000);
     sluice::db::nodes::renew(&mut conn, "dead", until).unwrap();

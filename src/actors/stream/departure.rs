@@ -46,8 +46,7 @@ impl Relay {
         self.permit = None;
         let ending = if self.stall.is_noted() { Ending::E15 } else { Ending::E8 };
         let until = Instant::now() + self.shared.settings.stream.first_byte;
-        self.gone =
-            Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
+        self.gone = Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
         self.arm();
         self.look_at_departure()
     }

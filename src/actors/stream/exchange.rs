@@ -149,15 +149,8 @@ impl Exchange {
         match opening.open(&mut reply).await {
             Ok(opened) => {
                 let reservation = Reservation::new(opened, Arc::clone(&shared));
-                let attempt = Attempt {
-                    shared,
-                    request,
-                    wants_stream,
-                    upstreams,
-                    account_id,
-                    stall,
-                    permit,
-                };
+                let attempt =
+                    Attempt { shared, request, wants_stream, upstreams, account_id, stall, permit };
                 attempt.run(reservation, reply).await;
             }
             Err(error) => {

@@ -116,9 +116,7 @@ impl Opening<'_> {
             Ok(Outcome::Reserved { amount }) => Ok(Tried::Held(amount)),
             Ok(Outcome::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
             Ok(Outcome::KeyBudget(exhausted)) => Ok(Tried::OverBudget(exhausted)),
-            Ok(Outcome::KeyExpired) => {
-                Err(ApiError::authentication("This API key has expired."))
-            }
+            Ok(Outcome::KeyExpired) => Err(ApiError::authentication("This API key has expired.")),
             Ok(Outcome::KeyRevoked) => {
                 Err(ApiError::authentication("This API key has been revoked."))
             }
@@ -207,8 +205,7 @@ impl Opening<'_> {
             "Your credit of {available} USD does not cover what this request may cost: {missing} USD are missing."
         );
         if held > NanoUsd::ZERO {
-            message
-                .push_str(&format!(" {held} USD are held for requests that are still running."));
+            message.push_str(&format!(" {held} USD are held for requests that are still running."));
         }
         if let Some(tokens) = self.advice(spendable) {
             message.push_str(&format!(" It would be covered with max_tokens {tokens}."));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::price_list::tests::{built_in, day};
-use crate::domain::usage::Iteration;
+use crate::domain::usage::{PassKind, TokenCounts, Waiver};
 
 const NOW: &str = "2026-11-22";
 
@@ -21,8 +21,19 @@ fn usage(tokens: TokenCounts) -> Usage {
     Usage { tokens, ..Usage::default() }
 }
 
+fn pass(tokens: TokenCounts) -> Pass {
+    let (kind, model, waiver) = (PassKind::Answer, None, None);
+    Pass { kind, model, tokens, waiver, is_credit_redeemed: false }
+}
+
+/// The usage by its plain reading, at one model's rates.
+fn plain(rates: &Rates, usage: &Usage) -> Result<Cost, MoneyError> {
+    let rates = Arc::new(rates.clone());
+    cost(&rates, usage, &[RatedPass { pass: pass(usage.tokens), rates: Arc::clone(&rates) }])
+}
+
 fn nanos(rates: &Rates, usage: &Usage) -> i64 {
-    cost(rates, usage, &|_| None).unwrap().amount.as_nanos()
+    plain(rates, usage).unwrap().amount.as_nanos()
 }
 
 /// Thousandths of a dollar per million tokens; one token at 1 is a nano-dollar.
@@ -61,42 +72,35 @@ fn the_long_prompt_tier_counts_cached_tokens_and_begins_above_its_threshold() {
 }
 
 #[test]
-fn each_iteration_has_its_own_tier_and_its_own_model() {
-    let list = built_in("1");
-    let haiku = rates("claude-haiku-5-5");
-    let pass = |model: Option<&str>, input| Iteration {
-        model: model.map(str::to_owned),
-        tokens: tokens(input, 100, 0, 0, 0),
-    };
-    let used = Usage {
-        iterations: vec![
-            pass(None, 100_001),
-            pass(Some("claude-opus-5"), 1_000),
-            pass(Some("nobody"), 10),
-        ],
-        ..usage(tokens(60_000, 200, 0, 0, 0))
-    };
-    let found = cost(&haiku, &used, &|name| list.rates(name, day(NOW)).cloned()).unwrap();
-    let by_hand = 60_000 * 100 + 200 * 500      // the answer, base tier
-        + 100_001 * 500 + 100 * 2_500           // an iteration of its own, long tier
-        + 1_000 * 5_000 + 100 * 25_000          // one on another model
-        + 10 * 100 + 100 * 500; // one on a model without a price: the answer's own
+fn each_pass_has_its_own_tier_and_its_own_model() {
+    let (haiku, opus) = (rates("claude-haiku-5-5"), rates("claude-opus-5"));
+    let rated =
+        |rates: &Arc<Rates>, tokens| RatedPass { pass: pass(tokens), rates: Arc::clone(rates) };
+    let passes = [
+        rated(&haiku, tokens(60_000, 200, 0, 0, 0)),
+        rated(&haiku, tokens(100_001, 100, 0, 0, 0)),
+        rated(&opus, tokens(1_000, 100, 0, 0, 0)),
+    ];
+    let by_hand = 60_000 * 100 + 200 * 500      // base tier
+        + 100_001 * 500 + 100 * 2_500           // long tier
+        + 1_000 * 5_000 + 100 * 25_000; // another model
+    let found = cost(&haiku, &Usage::default(), &passes).unwrap();
     assert_eq!(found.amount, NanoUsd::from_nanos(by_hand));
-    assert_eq!(found.unpriced, ["iterations.model"]);
 }
 
 #[test]
-fn an_iteration_that_names_the_serving_model_is_billed_like_the_answer() {
-    let pass =
-        |model: &str| Iteration { model: Some(model.to_owned()), tokens: tokens(2, 0, 0, 0, 0) };
-    let used = Usage {
-        served_model: Some("private-name".to_owned()),
-        iterations: vec![pass("private-name")],
-        ..usage(tokens(1, 0, 0, 0, 0))
+fn a_waived_pass_is_free_and_a_redeemed_credit_makes_writes_as_cheap_as_reads() {
+    let opus = rates("claude-opus-5-5");
+    let counted = tokens(100, 10, 200_000, 1_000, 500);
+    let charged = |pass: Pass| {
+        let rated = RatedPass { pass, rates: Arc::clone(&opus) };
+        cost(&opus, &Usage::default(), &[rated]).unwrap().amount.as_nanos()
     };
-    let found = cost(&rates("claude-opus-5"), &used, &|_| None).unwrap();
-    assert_eq!(found.amount, NanoUsd::from_nanos(3 * 5_000));
-    assert!(found.unpriced.is_empty(), "{:?}", found.unpriced);
+    for waiver in [Waiver::Refused, Waiver::Declined] {
+        assert_eq!(charged(Pass { waiver: Some(waiver), ..pass(counted) }), 0);
+    }
+    let redeemed = charged(Pass { is_credit_redeemed: true, ..pass(counted) });
+    assert_eq!(redeemed, 100 * 4_000 + 10 * 20_000 + 201_500 * 200);
 }
 
 #[test]
@@ -124,10 +128,9 @@ fn what_has_no_price_counts_once_and_is_told() {
         inference_geo: Some("mars".to_owned()),
         speed: Some("warp".to_owned()),
         service_tier: Some("priority".to_owned()),
-        iterations: vec![Iteration { model: None, tokens: TokenCounts::default() }],
         ..usage(tokens(1, 0, 0, 0, 0))
     };
-    let found = cost(&rates("claude-opus-5"), &used, &|_| None).unwrap();
+    let found = plain(&rates("claude-opus-5"), &used).unwrap();
     assert_eq!(found.amount, NanoUsd::from_nanos(5_000));
     assert_eq!(found.unpriced, ["inference_geo", "speed", "service_tier"]);
 }
@@ -139,9 +142,10 @@ fn the_markup_applies_to_everything_and_rounding_happens_once() {
     let rates = list.rates("claude-haiku-5-5", day(NOW)).unwrap();
     let one = usage(tokens(1, 0, 0, 0, 0));
     assert_eq!(nanos(rates, &one), 1, "0.3333 of a nano-dollar is rounded up");
-    let pass = Iteration { model: None, tokens: tokens(1, 0, 0, 0, 0) };
-    let three = Usage { iterations: vec![pass.clone(), pass], ..one };
-    assert_eq!(nanos(rates, &three), 1, "0.9999 is rounded up once");
+    let third = RatedPass { pass: pass(one.tokens), rates: Arc::clone(rates) };
+    let three = [third.clone(), third.clone(), third];
+    let sum = cost(rates, &Usage::default(), &three).unwrap().amount;
+    assert_eq!(sum.as_nanos(), 1, "0.9999 is rounded up once");
     let marked_up = built_in("1.25");
     let rates = marked_up.rates("claude-sonnet-4-6", day(NOW)).unwrap();
     let mut used = usage(tokens(1_001, 7, 0, 0, 0));
@@ -159,9 +163,9 @@ fn the_dearest_list_with_the_longest_factors_fits_and_nonsense_overflows_politel
     let mut used = usage(tokens(1_000, 1_000, 0, 0, 1_000_000));
     used.inference_geo = Some("us".to_owned());
     used.speed = Some("fast".to_owned());
-    assert!(cost(&dear, &used, &|_| None).is_ok());
+    assert!(plain(&dear, &used).is_ok());
     used.tokens.output = u64::MAX;
-    assert_eq!(cost(&dear, &used, &|_| None), Err(MoneyError::Overflow));
+    assert_eq!(plain(&dear, &used), Err(MoneyError::Overflow));
 }
 
 #[test]
@@ -176,6 +180,11 @@ fn the_affordable_output_is_the_most_that_the_funds_cover() {
     assert_eq!(rates.affordable_output(&bounds, NanoUsd::from_nanos(1_000)), None);
     let input_alone = NanoUsd::from_nanos(57_500 * 6_000);
     assert_eq!(rates.affordable_output(&bounds, input_alone), Some(0));
+    // What is read from the cache costs a twentieth, and makes a prompt as long.
+    let cached = Bounds { input_tokens: 500, cached_tokens: 57_000, ..bounds };
+    let prompt = NanoUsd::from_nanos(500 * 6_000 + 57_000 * 300);
+    assert_eq!(rates.worst_cost(&cached), Ok(prompt));
+    assert_eq!(rates.affordable_output(&cached, prompt), Some(0));
 }
 
 fn any_tokens() -> impl Strategy<Value = TokenCounts> {
@@ -217,8 +226,8 @@ proptest! {
         let geo = is_us.then_some("us");
         let speed = is_fast.then_some("fast");
         let bounds = Bounds {
-            input_tokens: tokens.prompt() + slack, output_tokens: tokens.output + slack,
-            web_searches: searches, uses_5m_cache, uses_1h_cache, geo, speed,
+            input_tokens: tokens.prompt() + slack, cached_tokens: 0,
+            output_tokens: tokens.output + slack, web_searches: searches, uses_5m_cache, uses_1h_cache, geo, speed,
         };
         let used = Usage {
             web_searches: searches,

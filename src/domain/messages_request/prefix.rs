@@ -340,7 +340,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_has_no_beginnings() {
         let keys = RandomState::new();
-        for body in ["", "[]", r#"{"messages":5,"tools":"#, r#"{"messages":[5]}"#, r#"{"tools":{}}"#] {
+        for body in
+            ["", "[]", r#"{"messages":5,"tools":"#, r#"{"messages":[5]}"#, r#"{"tools":{}}"#]
+        {
             let prefix = read(&keys, body);
             assert!(prefix.beginnings.is_empty() || body.contains("tools\":{}"), "{body}");
         }

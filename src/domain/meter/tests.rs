@@ -1,7 +1,7 @@
 //! What the meter lets go of a stream, and what it makes of the events in it.
 
 use super::*;
-use crate::domain::usage::{Iteration, TokenCounts};
+use crate::domain::usage::{Iteration, IterationKind, TokenCounts};
 
 const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":\
     {\"model\":\"m\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n";
@@ -113,7 +113,7 @@ fn events_without_a_name_go_by_their_type() {
     let unnamed = named.map(|event| event.split_once('\n').unwrap().1);
     let (named, unnamed_meter) = (fed(&named), fed(&unnamed));
     assert_eq!(unnamed_meter.reported(), named.reported());
-    assert_eq!(unnamed_meter.delta_bytes(), 9);
+    assert_eq!(unnamed_meter.delivered_deltas().total(), 9);
     assert!(unnamed_meter.is_stopped());
     assert_eq!(unnamed_meter.releasable(), len(&unnamed[..2]));
     let error = fed(&["data: {\"type\":\"error\"}\n\n"]);
@@ -147,6 +147,7 @@ fn anomalies_have_names_of_their_own() {
         (Anomaly::BadCount, "usage: not a count"),
         (Anomaly::FallingCount, "usage: a count fell"),
         (Anomaly::UnsplitCacheWrite, "usage: cache writes beyond their split"),
+        (Anomaly::SplitBeyondTotal, "usage: a cache split beyond its total"),
         (Anomaly::UnknownIteration, "usage: unknown kind of iteration"),
         (Anomaly::UnreadableEvent, "an event cannot be read"),
         (Anomaly::RepeatedStart, "a second message_start"),
@@ -174,18 +175,20 @@ fn blocks_that_are_neither_text_nor_a_call_may_hide_work() {
 fn what_was_delivered_is_the_larger_of_report_and_estimate() {
     // Nine bytes of content, one token reported.
     let meter = fed(&[START, DELTA]);
-    assert_eq!(meter.delta_bytes(), 9);
-    for (bytes_per_token_milli, output, is_estimated) in
-        [(3_000, 3, true), (4_000, 2, true), (9_000, 1, false), (9_001, 1, false), (0, 9, true)]
+    assert_eq!(meter.delivered_deltas().total(), 9);
+    for (symbols, output, is_estimated) in
+        [(3_000, 3, true), (4_000, 3, true), (4_500, 2, true), (9_000, 1, false), (9_001, 1, false)]
     {
-        let (usage, flag) = meter.delivered(bytes_per_token_milli);
-        assert_eq!((usage.tokens.output, flag), (output, is_estimated));
+        let figures = BytesPerToken { symbols, ..BytesPerToken::SAFE };
+        let (usage, flag) = meter.delivered(&figures);
+        assert_eq!((usage.tokens.output, flag), (output, is_estimated), "{symbols}");
         assert_eq!(usage.tokens.input, 10);
-        assert_eq!(meter.output_so_far(bytes_per_token_milli), output);
+        assert_eq!(meter.output_so_far(&figures), output);
     }
     let meter = fed(&[START, DELTA, FINAL]);
-    assert_eq!(meter.delivered(3_000), (meter.reported(), false));
-    assert_eq!(meter.output_so_far(3_000), 7);
+    let figures = BytesPerToken { symbols: 3_000, ..BytesPerToken::SAFE };
+    assert_eq!(meter.delivered(&figures), (meter.reported(), false));
+    assert_eq!(meter.output_so_far(&figures), 7);
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn a_delta_beyond_what_is_kept_counts_with_its_frame() {
     let mut meter = Meter::new(50);
     meter.feed(DELTA.as_bytes());
     let data = DELTA.lines().nth(1).unwrap().strip_prefix("data: ").unwrap();
-    assert_eq!(meter.delta_bytes(), len(&[data]));
+    assert_eq!(meter.delivered_deltas().total(), len(&[data]));
 }
 
 #[test]
@@ -209,11 +212,11 @@ fn a_present_count_replaces_and_a_missing_one_keeps() {
     let expected = Usage {
         served_model: Some("m".to_owned()),
         tokens,
-        iterations: vec![],
         web_searches: 1,
         service_tier: Some("standard".to_owned()),
         inference_geo: Some("us".to_owned()),
         speed: Some("fast".to_owned()),
+        ..Usage::default()
     };
     assert_eq!(first, expected);
     let later = r#"{"input_tokens":null,"output_tokens":6,"inference_geo":null,
@@ -264,38 +267,178 @@ fn cache_writes_beyond_their_split_are_of_the_five_minute_class_and_told() {
         let split = r#"{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":4}"#;
         written(&format!(r#"{{"cache_creation_input_tokens":{total},"cache_creation":{split}}}"#))
     };
-    assert_eq!(split(5), (2, 4, vec![]));
+    // More in the parts than in the whole: the whole counts, the dearer part first.
+    assert_eq!(split(5), (1, 4, vec![Anomaly::SplitBeyondTotal]));
+    assert_eq!(split(3), (0, 3, vec![Anomaly::SplitBeyondTotal]));
     assert_eq!(split(6), (2, 4, vec![]));
     assert_eq!(split(9), (5, 4, vec![Anomaly::UnsplitCacheWrite]));
 }
 
 #[test]
-fn extra_passes_are_billed_by_their_kind_and_the_newest_list_counts() {
-    let pass = |kind: &str, output: u32| {
+fn the_record_of_passes_is_kept_as_reported_and_the_newest_list_that_counts_no_less() {
+    let entry = |kind: &str, output: u32| {
         format!(
             r#"{{"type":"{kind}","model":"{kind}-model","input_tokens":1,"output_tokens":{output}}}"#
         )
     };
-    let list = |passes: &[String]| format!(r#"{{"iterations":[{}]}}"#, passes.join(","));
-    let billed = |kind: &str, output| Iteration {
-        model: Some(format!("{kind}-model")),
+    let list = |entries: &[String]| format!(r#"{{"iterations":[{}]}}"#, entries.join(","));
+    let read = |kind, name: &str, output| Iteration {
+        kind,
+        model: Some(format!("{name}-model")),
         tokens: TokenCounts { input: 1, output, ..TokenCounts::default() },
     };
-    let first = list(&[pass("message", 9), pass("compaction", 2)]);
+    let first = list(&[entry("message", 9), entry("compaction", 2)]);
+    let expected = [
+        read(IterationKind::Message, "message", 9),
+        read(IterationKind::Compaction, "compaction", 2),
+    ];
     let meter = reported(&[&first]);
-    assert_eq!(meter.reported().iterations, [billed("compaction", 2)]);
+    assert_eq!(meter.reported().iterations, expected);
     assert_eq!(meter.reported().served_model.as_deref(), Some("m"));
     assert!(meter.anomalies().is_empty());
-    let second = list(&[pass("compaction", 2), pass("advisor_message", 3)]);
+    let second = list(&[entry("compaction", 9), entry("advisor_message", 3)]);
     let meter = reported(&[&first, &second]);
-    let expected = [billed("compaction", 2), billed("advisor_message", 3)];
+    let expected = [
+        read(IterationKind::Compaction, "compaction", 9),
+        read(IterationKind::AdvisorMessage, "advisor_message", 3),
+    ];
     assert_eq!(meter.reported().iterations, expected);
-    let meter = reported(&[&list(&[pass("fallback_message", 4)])]);
+    let meter = reported(&[&second, &list(&[])]);
+    assert_eq!(meter.reported().iterations, expected);
+    assert_eq!(meter.anomalies(), [Anomaly::FallingCount]);
+    let meter = reported(&[&list(&[entry("fallback_message", 4)])]);
     assert_eq!(meter.reported().served_model.as_deref(), Some("fallback_message-model"));
-    assert!(meter.reported().iterations.is_empty() && meter.anomalies().is_empty());
-    let meter = reported(&[&list(&[pass("future", 5)])]);
+    let meter = reported(&[&list(&[entry("future", 5)])]);
     assert!(meter.reported().iterations.is_empty());
     assert_eq!(meter.anomalies(), [Anomaly::UnknownIteration]);
+}
+
+#[test]
+fn a_later_report_replaces_the_prompt_as_a_whole_unless_it_counts_less() {
+    let tokens = |reports: &[&str]| reported(reports).reported().tokens;
+    let prompt = |input, short, long, read| TokenCounts {
+        input,
+        output: 0,
+        cache_write_5m: short,
+        cache_write_1h: long,
+        cache_read: read,
+    };
+    let split = |total: u64, short: u64, long: u64| {
+        format!(
+            r#"{{"input_tokens":1,"cache_creation_input_tokens":{total},"cache_creation":
+            {{"ephemeral_5m_input_tokens":{short},"ephemeral_1h_input_tokens":{long}}}}}"#
+        )
+    };
+    // bill-and-upstreams A 02: the same total, written for another time.
+    let flipped = tokens(&[&split(463_184, 0, 463_184), &split(463_184, 463_184, 0)]);
+    assert_eq!(flipped, prompt(1, 463_184, 0, 0));
+    // A relay that tells late what was read from the cache.
+    let late = tokens(&[
+        r#"{"input_tokens":100000}"#,
+        r#"{"input_tokens":1000,"cache_read_input_tokens":99000}"#,
+    ]);
+    assert_eq!(late, prompt(1_000, 0, 0, 99_000));
+    // One that answers zeros at the end.
+    let zeros = tokens(&[
+        &split(500, 200, 300),
+        r#"{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0}"#,
+    ]);
+    assert_eq!(zeros, prompt(1, 200, 300, 0));
+    // What was written turns out to be read: a token is in one class.
+    let moved = tokens(&[
+        &split(500, 0, 500),
+        r#"{"input_tokens":1,"cache_creation_input_tokens":0,"cache_read_input_tokens":500}"#,
+    ]);
+    assert_eq!(moved, prompt(1, 0, 0, 500));
+    // More of a prompt, as a search brings in.
+    let more = tokens(&[r#"{"input_tokens":10}"#, r#"{"input_tokens":5000}"#]);
+    assert_eq!(more, prompt(5_000, 0, 0, 0));
+}
+
+#[test]
+fn a_refusal_before_any_output_is_marked_and_one_behind_it_is_not() {
+    let refused = |events: &[&str]| {
+        let mut meter = fed(events);
+        meter.end();
+        meter.reported().is_refused
+    };
+    let end = |reason: &str, output: u32| {
+        format!(
+            "event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"{reason}\"}},\"usage\":{{\"output_tokens\":{output}}}}}\n\n"
+        )
+    };
+    let block = |kind: &str, text: &str| {
+        format!(
+            "event: content_block_start\ndata: {{\"content_block\":{{\"type\":\"{kind}\",\"text\":\"{text}\"}}}}\n\n"
+        )
+    };
+    let empty = block("text", "");
+    for output in [0, 1] {
+        let end = end("refusal", output);
+        assert!(refused(&[START, &end, STOP]), "{output}");
+        assert!(refused(&[START, &empty, &end, STOP]), "{output}");
+        assert!(!refused(&[START, DELTA, &end]), "content came");
+        assert!(!refused(&[START, &block("text", "x"), &end]));
+        assert!(!refused(&[START, &block("server_tool_use", ""), &end]));
+    }
+    assert!(!refused(&[START, &end("refusal", 2), STOP]), "output was counted");
+    assert!(!refused(&[START, &end("end_turn", 0), STOP]));
+    let json = |content: &str, reason: &str, output: u32| {
+        let body = format!(
+            r#"{{"content":{content},"stop_reason":"{reason}","usage":{{"input_tokens":5,"output_tokens":{output}}}}}"#
+        );
+        read_json_answer(body.as_bytes()).unwrap().usage.is_refused
+    };
+    assert!(json("[]", "refusal", 1) && json("null", "refusal", 0));
+    assert!(json(r#"[{"type":"text","text":""}]"#, "refusal", 0));
+    assert!(!json(r#"[{"type":"text","text":"I"}]"#, "refusal", 1));
+    assert!(!json(r#"[{"type":"tool_use"}]"#, "refusal", 1));
+    assert!(!json("[]", "refusal", 2) && !json("[]", "end_turn", 0));
+}
+
+#[test]
+fn an_error_in_another_shape_is_an_error() {
+    for data in [
+        r#"{"error":{"message":"overloaded"}}"#,
+        r#"{"type":"failure","error":"overloaded"}"#,
+        r#"{"object":"error","error":{"code":500}}"#,
+    ] {
+        for name in ["", "event: message\n"] {
+            let meter = fed(&[&format!("{name}data: {data}\n\n")]);
+            assert_eq!(meter.first_event(), Some(FirstEvent::Error), "{name}{data}");
+            assert_eq!(meter.error(), Some(data.as_bytes()));
+        }
+    }
+    let named = fed(&["event: later\ndata: {\"error\":null}\n\n"]);
+    assert_eq!(named.first_event(), Some(FirstEvent::Content));
+}
+
+#[test]
+fn e1_a_last_event_that_lacks_only_its_end_counts_at_the_end_of_the_body() {
+    let ended = |last: &str| {
+        let mut meter = fed(&[START, DELTA, FINAL, last]);
+        meter.end();
+        meter
+    };
+    for last in [STOP.trim_end(), &STOP[..STOP.len() - 1], "data: {\"type\":\"message_stop\"}"] {
+        assert!(ended(last).is_stopped(), "{last:?}");
+    }
+    let cut = ended("event: message_stop\ndata: {\"type\":\"mess");
+    assert!(!cut.is_stopped());
+    assert_eq!(cut.whole_until(), len(&[START, DELTA, FINAL]));
+}
+
+#[test]
+fn blocks_that_were_begun_are_known_to_have_ended() {
+    let start = "event: content_block_start\ndata: {\"content_block\":{\"type\":\"text\"}}\n\n";
+    let stop = "event: content_block_stop\ndata: {\"index\":0}\n\n";
+    assert!(!fed(&[START]).has_closed_blocks());
+    assert!(!fed(&[START, start]).has_closed_blocks());
+    assert!(fed(&[START, start, stop]).has_closed_blocks());
+    assert!(!fed(&[START, start, stop, start]).has_closed_blocks());
+    let thinking = start.replace("text", "thinking");
+    assert!(fed(&[START, &thinking]).is_hiding());
+    assert!(!fed(&[START, &thinking, stop]).is_hiding() && !fed(&[START, start]).is_hiding());
 }
 
 #[test]
@@ -306,6 +449,10 @@ fn names_from_the_wire_are_cut_where_no_real_one_is_so_long() {
     };
     assert_eq!((tier(8), tier(128), tier(129)), (8, 128, 128));
     assert_eq!(reported(&[r#"{"service_tier":5}"#]).reported().service_tier, None);
+    // No database takes every control character.
+    let odd = r#"{"service_tier":"a\u0000b\u007f\nc","speed":"\u0085"}"#;
+    let usage = reported(&[odd]).reported();
+    assert_eq!((usage.service_tier.as_deref(), usage.speed.as_deref()), (Some("abc"), Some("")));
 }
 
 #[test]
@@ -315,10 +462,10 @@ fn a_json_answer_tells_its_usage_and_the_size_of_its_content() {
     let answer = read_json_answer(body.as_bytes()).unwrap();
     assert_eq!(answer.usage.served_model.as_deref(), Some("m"));
     assert_eq!(answer.usage.tokens.input, 3);
-    assert_eq!(answer.content_bytes, len(&[r#"[{"text":"abc"}]"#]));
+    assert_eq!(answer.content.total(), len(&[r#"[{"text":"abc"}]"#]));
     assert_eq!(answer.anomalies, [Anomaly::BadCount]);
     assert!(answer.has_usage);
     let empty = read_json_answer(b"{}").unwrap();
-    assert!(!empty.has_usage && empty.content_bytes == 0 && empty.anomalies.is_empty());
+    assert!(!empty.has_usage && empty.content.total() == 0 && empty.anomalies.is_empty());
     assert!(read_json_answer(b"[]").is_none() && read_json_answer(b"{").is_none());
 }

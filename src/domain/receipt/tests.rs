@@ -2,10 +2,12 @@
 
 use proptest::prelude::*;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::domain::cost::cost;
 use crate::domain::price_list::tests::{built_in, day};
-use crate::domain::usage::Iteration;
+use crate::domain::usage::PassKind;
 
 const MODELS: [&str; 4] =
     ["claude-haiku-5-5", "claude-sonnet-4-6", "claude-opus-5", "claude-fable-5-2"];
@@ -28,6 +30,18 @@ fn used(counts: [u64; 5], searches: u64, words: (usize, usize, usize)) -> Usage 
     }
 }
 
+/// The passes of a usage, all at these rates.
+fn rated(rates: &Arc<Rates>, usage: &Usage) -> Vec<RatedPass> {
+    let passes = usage.passes().into_iter();
+    passes.map(|pass| RatedPass { pass, rates: Arc::clone(rates) }).collect()
+}
+
+/// All lines of a receipt.
+fn lines(receipt: &Receipt) -> Vec<Line> {
+    let passes = receipt.passes.iter().flat_map(|pass| &pass.lines);
+    passes.chain(&receipt.searches).copied().collect()
+}
+
 proptest! {
     #[test]
     fn lines_and_rounding_are_what_was_charged(
@@ -40,14 +54,16 @@ proptest! {
         let list = built_in(markup);
         let rates = list.rates(MODELS[model], day("2026-11-22")).unwrap();
         let usage = used(counts.map(u64::from), searches, words);
-        let charged = cost(rates, &usage, &|_| None).unwrap().amount;
-        let receipt = itemise(rates, &usage, charged).unwrap().expect("it explains itself");
-        let sum: i128 = receipt.lines.iter().map(|line| line.amount.0).sum();
+        let passes = rated(rates, &usage);
+        let charged = cost(rates, &usage, &passes).unwrap().amount;
+        let receipt = itemise(rates, &usage, &passes, charged).unwrap().expect("it explains itself");
+        let lines = lines(&receipt);
+        let sum: i128 = lines.iter().map(|line| line.amount.0).sum();
         prop_assert_eq!(sum + receipt.rounding.0, i128::from(charged.as_nanos()) * UNITS_PER_NANO);
-        prop_assert_eq!(receipt.lines.len(), counts.iter().filter(|count| **count > 0).count() + usize::from(searches > 0));
+        prop_assert_eq!(lines.len(), counts.iter().filter(|count| **count > 0).count() + usize::from(searches > 0));
         // A nano-dollar more or less is not what these counts come to.
         let other = NanoUsd::from_nanos(charged.as_nanos() + 1);
-        prop_assert_eq!(itemise(rates, &usage, other).unwrap(), None);
+        prop_assert_eq!(itemise(rates, &usage, &passes, other).unwrap(), None);
     }
 }
 
@@ -56,10 +72,11 @@ fn a_line_reads_as_count_times_price_times_factors() {
     let list = built_in("1.5");
     let rates = list.rates("claude-haiku-5-5", day("2026-11-22")).unwrap();
     let usage = used([1_000, 0, 0, 0, 1], 3, (1, 0, 0));
-    let charged = cost(rates, &usage, &|_| None).unwrap().amount;
-    let receipt = itemise(rates, &usage, charged).unwrap().unwrap();
-    let [input, read, search] = &receipt.lines[..] else { panic!("{receipt:?}") };
-    let factor = receipt.factors.first().map(ToString::to_string);
+    let passes = rated(rates, &usage);
+    let charged = cost(rates, &usage, &passes).unwrap().amount;
+    let receipt = itemise(rates, &usage, &passes, charged).unwrap().unwrap();
+    let [input, read, search] = &lines(&receipt)[..] else { panic!("{receipt:?}") };
+    let factor = receipt.factors().first().map(ToString::to_string);
     let geo = rates.geo_multiplier(Some("us")).unwrap().as_thousandths();
     assert_eq!(factor.is_some(), geo != 1_000);
     // 0.10 USD per million with the markup.
@@ -74,28 +91,32 @@ fn a_line_reads_as_count_times_price_times_factors() {
 }
 
 #[test]
-fn passes_at_short_prices_are_explained_together_and_those_at_other_prices_are_not() {
+fn each_pass_is_explained_at_its_own_prices_and_a_free_one_without_lines() {
     let list = built_in("1");
     let rates = |model| list.rates(model, day("2026-11-22")).unwrap();
-    let haiku = rates("claude-haiku-5-5");
-    let pass = TokenCounts { input: 90_000, ..TokenCounts::default() };
-    let of = |model: Option<&str>| Usage {
-        tokens: pass.clone(),
-        iterations: vec![Iteration { model: model.map(str::to_owned), tokens: pass.clone() }],
-        ..Usage::default()
+    let pass = |kind, input, waiver| Pass {
+        kind,
+        model: None,
+        tokens: TokenCounts { input, ..TokenCounts::default() },
+        waiver,
+        is_credit_redeemed: false,
     };
-    // As the row has it.
-    let summed =
-        Usage { tokens: TokenCounts { input: 180_000, ..pass.clone() }, ..Usage::default() };
-    let own = cost(haiku, &of(None), &|_| None).unwrap().amount;
-    let receipt = itemise(haiku, &summed, own).unwrap().unwrap();
-    assert!(!receipt.is_long_prompt);
-    assert!(receipt.rounding.is_zero());
-    let lookup = |name: &str| list.rates(name, day("2026-11-22")).cloned();
-    let other = cost(haiku, &of(Some("claude-opus-5")), &lookup).unwrap().amount;
-    assert_eq!(itemise(haiku, &summed, other).unwrap(), None);
-    let long = cost(haiku, &summed, &|_| None).unwrap().amount;
-    assert!(itemise(haiku, &summed, long).unwrap().unwrap().is_long_prompt);
+    let of = |model, pass| RatedPass { pass, rates: Arc::clone(rates(model)) };
+    let passes = [
+        of("claude-haiku-5-5", pass(PassKind::Turn, 90_000, None)),
+        of("claude-haiku-5-5", pass(PassKind::Turn, 100_001, None)),
+        of("claude-opus-5", pass(PassKind::Attempt, 50_000, Some(Waiver::Declined))),
+        of("claude-opus-5", pass(PassKind::Advisor, 10, None)),
+    ];
+    let haiku = rates("claude-haiku-5-5");
+    let charged = cost(haiku, &Usage::default(), &passes).unwrap().amount;
+    assert_eq!(charged.as_nanos(), 90_000 * 100 + 100_001 * 500 + 10 * 5_000);
+    let receipt = itemise(haiku, &Usage::default(), &passes, charged).unwrap().unwrap();
+    let is_long: Vec<bool> = receipt.passes.iter().map(|pass| pass.is_long_prompt).collect();
+    assert_eq!(is_long, [false, true, false, false]);
+    let counts: Vec<usize> = receipt.passes.iter().map(|pass| pass.lines.len()).collect();
+    assert_eq!(counts, [1, 1, 0, 1]);
+    assert!(receipt.rounding.is_zero() && receipt.searches.is_none());
 }
 
 #[test]

@@ -204,11 +204,9 @@ impl Usage {
 
 /// Whether entries make up the top level. Parts often come without the split of what they wrote.
 fn adds_up(entries: &[&Iteration], whole: &TokenCounts) -> bool {
-    let sum =
-        entries.iter().fold(TokenCounts::default(), |sum, entry| sum.plus(&entry.tokens));
-    let parts = |tokens: &TokenCounts| {
-        (tokens.input, tokens.output, tokens.cache_read, written(tokens))
-    };
+    let sum = entries.iter().fold(TokenCounts::default(), |sum, entry| sum.plus(&entry.tokens));
+    let parts =
+        |tokens: &TokenCounts| (tokens.input, tokens.output, tokens.cache_read, written(tokens));
     parts(&sum) == parts(whole)
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{ACCOUNTS, Act, Books, command};
+use super::{ACCOUNTS, Act, Books, SHORTFALL, command};
 use crate::ledger::verify;
 
 /// Of the first two accounts' keys, small enough to be met often; the third has none.
@@ -13,7 +13,9 @@ const BUDGETS: [i64; ACCOUNTS] = [300, 500, i64::MAX];
 
 fn act() -> impl Strategy<Value = Act> {
     let who = (0..ACCOUNTS, 0..6_usize, 0..500_i64);
-    (0..7_u8, who).prop_map(|(kind, (account, exchange, amount))| match kind {
+    (0..9_u8, who, 0..200_i64).prop_map(|(kind, (account, exchange, amount), more)| match kind {
+        7 => Act::Lean { account, exchange, least: amount.min(more), amount, risk: more },
+        8 => Act::Count { account, exchange, cost: more, amount },
         0 => Act::Credit { account, reference: exchange, amount },
         1 => Act::Reserve { account, exchange, amount },
         2 => Act::Extend { account, exchange, amount },
@@ -24,11 +26,21 @@ fn act() -> impl Strategy<Value = Act> {
     })
 }
 
-/// The ledger in sixty lines: balances, what is held, what was settled.
+/// An open reservation.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    amount: i64,
+    risk: i64,
+    checkpoint: i64,
+}
+
+/// The ledger in a hundred lines: balances, what is held, what was settled.
 #[derive(Default)]
 struct Model {
     available: BTreeMap<usize, i64>,
-    held: BTreeMap<(usize, usize), (i64, i64)>,
+    held: BTreeMap<(usize, usize), Held>,
+    /// Whoever has paid for an exchange.
+    paid: BTreeSet<usize>,
     settled: BTreeMap<(usize, usize), (i64, bool)>,
     credits: BTreeSet<(usize, usize)>,
     withdrawals: BTreeSet<(usize, usize)>,
@@ -36,12 +48,37 @@ struct Model {
 }
 
 impl Model {
-    /// Whether an account's key may hold so much more.
-    fn is_in_budget(&self, account: usize, more: i64) -> bool {
-        let own = self.held.iter().filter(|((who, _), _)| *who == account);
-        let held: i64 = own.map(|(_, (held, _))| held).sum();
-        let spent = self.spent.get(&account).copied().unwrap_or(0);
-        more <= BUDGETS[account] - spent - held
+    fn own(&self, account: usize) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter(move |((who, _), _)| *who == account).map(|(_, held)| held)
+    }
+
+    /// What an account's key may still hold.
+    fn budget_left(&self, account: usize) -> i64 {
+        let held: i64 = self.own(account).map(|held| held.amount + held.risk).sum();
+        BUDGETS[account] - self.spent.get(&account).copied().unwrap_or(0) - held
+    }
+
+    /// The most that an account may hold more, with so much more at risk.
+    fn spendable(&self, account: usize, risk: i64, shortfall: i64) -> i64 {
+        let available = self.available.get(&account).copied().unwrap_or(0);
+        let at_risk: i64 = self.own(account).map(|held| held.risk).sum();
+        let shortfall = if self.paid.contains(&account) { shortfall } else { 0 };
+        available.min(available - at_risk - risk + shortfall)
+    }
+
+    fn reserve(&mut self, (account, exchange): (usize, usize), least: i64, hold: [i64; 3]) {
+        let [amount, risk, shortfall] = hold;
+        let spendable = self.spendable(account, risk, shortfall);
+        let left = self.budget_left(account);
+        // A settled exchange's id is never reserved again: ids are random.
+        let is_new = !self.held.contains_key(&(account, exchange));
+        let available = self.available.entry(account).or_default();
+        let is_covered = spendable >= least && *available >= 0;
+        if is_new && is_covered && left >= least + risk {
+            let amount = amount.min(spendable).min(left - risk);
+            *available -= amount;
+            self.held.insert((account, exchange), Held { amount, risk, checkpoint: 0 });
+        }
     }
 
     fn play(&mut self, act: Act) {
@@ -52,43 +89,42 @@ impl Model {
                 }
             }
             Act::Withdraw { account, reference, amount } => {
+                let at_risk: i64 = self.own(account).map(|held| held.risk).sum();
                 let available = self.available.entry(account).or_default();
-                if *available >= amount && self.withdrawals.insert((account, reference)) {
+                if *available - at_risk >= amount && self.withdrawals.insert((account, reference)) {
                     *available -= amount;
                 }
             }
             Act::Reserve { account, exchange, amount } => {
-                let is_in_budget = self.is_in_budget(account, amount);
-                let available = self.available.entry(account).or_default();
-                let is_new = !self.held.contains_key(&(account, exchange));
-                // A settled exchange's id is never reserved again: ids are random.
-                if is_new && is_in_budget && *available >= amount.max(0) {
-                    *available -= amount;
-                    self.held.insert((account, exchange), (amount, 0));
-                }
+                self.reserve((account, exchange), amount, [amount, 0, 0]);
+            }
+            Act::Lean { account, exchange, least, amount, risk } => {
+                self.reserve((account, exchange), least, [amount, risk, SHORTFALL]);
             }
             Act::Extend { account, exchange, amount } => {
-                let Some((held, _)) = self.held.get(&(account, exchange)) else { return };
-                let more = amount - *held;
-                if more <= 0 || !self.is_in_budget(account, more) {
+                let Some(held) = self.held.get(&(account, exchange)) else { return };
+                let more = amount - held.amount;
+                let spendable = self.spendable(account, 0, SHORTFALL);
+                if more <= 0 || spendable < more || self.budget_left(account) < more {
                     return;
                 }
-                let Some((held, _)) = self.held.get_mut(&(account, exchange)) else { return };
-                let available = self.available.entry(account).or_default();
-                if *available >= more {
-                    *available -= more;
-                    *held += more;
-                }
+                *self.available.entry(account).or_default() -= more;
+                self.held.entry((account, exchange)).or_default().amount += more;
+            }
+            Act::Count { account, exchange, cost, amount } => {
+                let Some(held) = self.held.get_mut(&(account, exchange)) else { return };
+                *self.available.entry(account).or_default() -= amount - held.amount;
+                *held = Held { amount, risk: 0, checkpoint: cost };
             }
             Act::Checkpoint { account, exchange, cost } => {
-                if let Some((_, checkpoint)) = self.held.get_mut(&(account, exchange)) {
-                    *checkpoint = cost;
+                if let Some(held) = self.held.get_mut(&(account, exchange)) {
+                    held.checkpoint = cost;
                 }
             }
             Act::Post { account, exchange, cost } => self.settle(account, exchange, cost, false),
             Act::Recover { account, exchange } => {
-                if let Some((_, checkpoint)) = self.held.get(&(account, exchange)).copied() {
-                    self.settle(account, exchange, checkpoint, true);
+                if let Some(held) = self.held.get(&(account, exchange)).copied() {
+                    self.settle(account, exchange, held.checkpoint, true);
                 }
             }
         }
@@ -96,8 +132,11 @@ impl Model {
 
     fn settle(&mut self, account: usize, exchange: usize, cost: i64, is_recovery: bool) {
         let available = self.available.entry(account).or_default();
-        if let Some((held, _)) = self.held.remove(&(account, exchange)) {
-            *available += held - cost;
+        if let Some(held) = self.held.remove(&(account, exchange)) {
+            *available += held.amount - cost;
+            if cost > 0 {
+                self.paid.insert(account);
+            }
             *self.spent.entry(account).or_default() += cost;
             self.settled.insert((account, exchange), (cost, is_recovery));
         } else if let Some((before, true)) = self.settled.get(&(account, exchange)).copied()
@@ -111,7 +150,7 @@ impl Model {
 
     /// Whether the act would reserve an id that was settled: the wire never does.
     fn is_reuse(&self, act: Act) -> bool {
-        matches!(act, Act::Reserve { account, exchange, .. }
+        matches!(act, Act::Reserve { account, exchange, .. } | Act::Lean { account, exchange, .. }
             if self.settled.contains_key(&(account, exchange)))
     }
 }
@@ -148,8 +187,7 @@ proptest! {
             rest = behind;
         }
         for (account, budget) in BUDGETS.into_iter().enumerate() {
-            let held: i64 =
-                model.held.iter().filter(|((who, _), _)| *who == account).map(|(_, (held, _))| held).sum();
+            let held: i64 = model.own(account).map(|held| held.amount).sum();
             let available = model.available.get(&account).copied().unwrap_or(0);
             prop_assert_eq!(books.balance(account), (available, held));
             let spent = model.spent.get(&account).copied().unwrap_or(0);

@@ -11,7 +11,7 @@ use sluice::domain::evm::{ChainId, TxHash};
 use sluice::domain::ids::{ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
 use sluice::domain::usage_record::UsageRecord;
-use sluice::ledger::{self, Command, Outcome};
+use sluice::ledger::{self, Command, Hold, Outcome};
 
 use super::{BASE, Desk, NOON};
 use crate::support::app::Account;
@@ -225,10 +225,11 @@ fn reserve(conn: &mut sluice::db::AnyConnection, account: &Account, dollars: i64
         let id = RequestId::new(NOON).unwrap();
         let command = Command::Reserve {
             record: UsageRecord::blank(id, account.id, ApiKeyId(keys[0].id), NOON),
-            amount: NanoUsd::from_nanos(DOLLAR),
+            hold: Hold::exactly(NanoUsd::from_nanos(DOLLAR)),
             node_id: "node_a".into(),
         };
-        ledger::apply(conn, &[command], NOON).unwrap() == [Outcome::Reserved]
+        let amount = NanoUsd::from_nanos(DOLLAR);
+        ledger::apply(conn, &[command], NOON).unwrap() == [Outcome::Reserved { amount }]
     });
     i64::try_from(granted.count()).unwrap()
 }

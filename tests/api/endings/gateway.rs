@@ -9,7 +9,7 @@ use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::{ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
 use sluice::domain::usage_record::{Ending, Endpoint, UsageRecord};
-use sluice::ledger::{self, Command, Outcome};
+use sluice::ledger::{self, Command, Hold, Outcome};
 
 use super::{Stage, expect_end, json_answer, json_body, stream_body, usage};
 use crate::support::app::{Account, Builder, open_account};
@@ -127,6 +127,7 @@ fn record(id: &str, account: &Account, key: i64) -> UsageRecord {
         http_status: 0,
         ending: Ending::E12,
         is_estimated: false,
+        passes: Vec::new(),
     }
 }
 
@@ -140,7 +141,7 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
     let amount = NanoUsd::from_nanos(1_000_000_000);
     let reserve = |id: &str| Command::Reserve {
         record: record(id, &account, 1),
-        amount,
+        hold: Hold::exactly(amount),
         node_id: Arc::clone(&node_id),
     };
     let mut checkpoint = record("req_checkpointed", &account, 1);
@@ -150,10 +151,13 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
     let commands = [
         reserve("req_checkpointed"),
         reserve("req_never_counted"),
-        Command::Checkpoint { record: checkpoint },
+        Command::Checkpoint { record: checkpoint, amount: None },
     ];
     let outcomes = ledger::apply(&mut conn, &commands, now).unwrap();
-    assert_eq!(outcomes, [Outcome::Reserved, Outcome::Reserved, Outcome::Checkpointed]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Reserved { amount }, Outcome::Reserved { amount }, Outcome::Checkpointed]
+    );
     drop(conn);
 
     let app = builder.start();
