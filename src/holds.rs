@@ -89,15 +89,23 @@ impl Holds {
             u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_sub(request.other_bytes);
         let encoded = ascii.saturating_sub(request.ascii_bytes);
         let counts = ByteCounts::of(body).without_encoded(encoded);
+        if request.remote_documents > 0 {
+            // Whatever is found there may fill the context, and another time something else is.
+            let context = u64::MAX;
+            return (
+                PromptEstimate { is_open: true, ..PromptEstimate::exactly(context) },
+                lesson_of(model_id),
+            );
+        }
         let media = media_tokens(request, rules);
         let safe = safe_figures(rules);
         let most = counts.tokens(&safe).saturating_add(media);
-        let mut lesson = Lesson { model_id: model_id.to_owned(), ..Lesson::default() };
+        let mut lesson = lesson_of(model_id);
         if media == 0 && request.typed_tools.is_empty() {
             lesson.text = Some(counts);
         }
         let likely = self.calibrations.tokens(model_id, &counts, &safe).saturating_add(media);
-        let plain = PromptEstimate { most, likely, cached: 0 };
+        let plain = PromptEstimate { most, likely, ..PromptEstimate::default() };
         if !request.uses_cache || !self.prefixes.is_on() {
             return (plain, lesson);
         }
@@ -115,9 +123,9 @@ impl Holds {
         // The same bytes are the same tokens, cached or not.
         let most = most.min(known.tokens.saturating_add(rest.tokens(&safe)).saturating_add(media));
         let estimate = if known.is_alive {
-            PromptEstimate { most, likely, cached: known.tokens }
+            PromptEstimate { cached: known.tokens, ..plain.with(most, likely) }
         } else {
-            PromptEstimate { most, likely: likely.saturating_add(known.tokens), cached: 0 }
+            plain.with(most, likely.saturating_add(known.tokens))
         };
         (estimate, lesson)
     }
@@ -147,6 +155,10 @@ impl Holds {
             self.prefixes.remember(mark.hash, part, mark.lifetime_secs, now);
         }
     }
+}
+
+fn lesson_of(model_id: &str) -> Lesson {
+    Lesson { model_id: model_id.to_owned(), ..Lesson::default() }
 }
 
 /// Bytes per token that no text falls below, as configured.

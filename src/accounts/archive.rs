@@ -256,6 +256,13 @@ fn page(
             let rows = archive::reservations_of(conn, id, text, PAGE)?;
             each(rows, text, documents::running)
         }
+        Part::Passes => {
+            let rows = archive::passes_of(conn, id, (text, number), PAGE)?;
+            if let Some(last) = rows.last() {
+                (*text, *last_number) = (last.usage_id.clone(), last.ordinal);
+            }
+            rows.iter().map(documents::pass).collect()
+        }
         Part::Challenges => {
             let rows = archive::challenges_of(conn, id, text, PAGE)?;
             each(rows, text, documents::challenge)

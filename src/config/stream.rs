@@ -38,6 +38,9 @@ pub struct Stream {
     /// Time from the first usage to the first checkpoint; an exchange that is over by then needs none.
     #[serde(rename = "checkpoint_first_ms", deserialize_with = "value::millis::<0, 60_000, _>")]
     pub checkpoint_first: Duration,
+    /// An answer is ended that is estimated to be so many times as long as its request allows.
+    #[serde(deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
+    pub output_factor_max: u64,
     /// What happens upstream when a client leaves a stream.
     pub client_gone: ClientGone,
     /// Time for which a stream is read on whose client has left, in case it ends.

@@ -4,13 +4,13 @@ use diesel::prelude::*;
 
 use super::api_keys::ApiKeyRow;
 use super::audit::AuditRow;
-use super::books::ReservationRow;
+use super::books::{PassRow, ReservationRow};
 use super::deposit_refunds::RefundRow;
 use super::deposits::DepositRow;
 use super::outbox::OutboxRow;
 use super::schema::{
     accounts, api_keys, audit_log, deposit_refunds, deposits, email_tokens, log_in_steps, outbox,
-    reservations, sessions, wallet_challenges, wallets,
+    reservations, sessions, usage_logs, usage_passes, wallet_challenges, wallets,
 };
 use super::sessions::SessionRow;
 use super::wallets::{ChallengeRow, WalletRow};
@@ -38,6 +38,10 @@ pub struct OtherColumns {
     pub closing_waives_balance: bool,
     /// When its owner was last told of unusual spending.
     pub spend_notified_at: Option<i64>,
+    /// What running requests may cost beyond what they hold.
+    pub at_risk_nanousd: i64,
+    /// Whether a request was ever charged.
+    pub has_paid_usage: bool,
 }
 
 /// See [`OtherColumns`].
@@ -135,6 +139,29 @@ pub fn reservations_of(
         .select((ReservationRow::as_select(), api_keys::public_id))
         .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.0.id.clone(), row)).collect())
+}
+
+/// The passes of answers that took several, behind one of an exchange.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn passes_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    (after, ordinal): (&str, i64),
+    limit: i64,
+) -> Result<Vec<PassRow>, DbError> {
+    let is_behind = usage_passes::usage_id
+        .gt(after)
+        .or(usage_passes::usage_id.eq(after).and(usage_passes::ordinal.gt(ordinal)));
+    let rows = usage_passes::table
+        .inner_join(usage_logs::table)
+        .filter(usage_logs::account_id.eq(id.0).and(is_behind))
+        .order((usage_passes::usage_id, usage_passes::ordinal))
+        .limit(limit)
+        .select(PassRow::as_select())
+        .load(conn)?;
+    Ok(rows)
 }
 
 /// Messages to sign.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// are shorter, while base64 and hexadecimal are longer.
 const DENSE_RUN_BYTES: u64 = 48;
 
+/// How many classes there are.
+pub const CLASSES: usize = 5;
+
 /// Bytes of a text, each in one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByteCounts {
@@ -15,7 +18,9 @@ pub struct ByteCounts {
     pub words: u64,
     /// Digits, marks, and capitals inside a word.
     pub symbols: u64,
-    /// Long runs without a break: base64, hexadecimal.
+    /// Long runs of small letters without a break.
+    pub runs: u64,
+    /// Long runs with digits or capitals in them: base64, hexadecimal.
     pub dense: u64,
     /// Everything beyond ASCII.
     pub other: u64,
@@ -28,6 +33,8 @@ pub struct BytesPerToken {
     pub words: u64,
     /// Of [`ByteCounts::symbols`].
     pub symbols: u64,
+    /// Of [`ByteCounts::runs`].
+    pub runs: u64,
     /// Of [`ByteCounts::dense`].
     pub dense: u64,
     /// Of [`ByteCounts::other`].
@@ -36,16 +43,17 @@ pub struct BytesPerToken {
 
 impl BytesPerToken {
     /// What a hold may rely on whatever the text: no byte makes more than a token, and letters two bytes each.
-    pub const SAFE: Self = Self { words: 2_000, symbols: 1_000, dense: 1_000, other: 1_000 };
+    pub const SAFE: Self =
+        Self { words: 2_000, symbols: 1_000, runs: 1_000, dense: 1_000, other: 1_000 };
 
     /// What an answer's text has on average, with so many thousandths of a byte in a token of prose.
     #[must_use]
     pub const fn typical(words: u64) -> Self {
-        Self { words, symbols: 2_000, dense: 1_500, other: 2_000 }
+        Self { words, symbols: 2_000, runs: words, dense: 1_500, other: 2_000 }
     }
 
-    const fn by_class(&self) -> [u64; 4] {
-        [self.words, self.symbols, self.dense, self.other]
+    const fn by_class(&self) -> [u64; CLASSES] {
+        [self.words, self.symbols, self.runs, self.dense, self.other]
     }
 }
 
@@ -63,6 +71,7 @@ impl ByteCounts {
     pub const fn total(&self) -> u64 {
         self.words
             .saturating_add(self.symbols)
+            .saturating_add(self.runs)
             .saturating_add(self.dense)
             .saturating_add(self.other)
     }
@@ -73,6 +82,7 @@ impl ByteCounts {
         Self {
             words: self.words.saturating_add(other.words),
             symbols: self.symbols.saturating_add(other.symbols),
+            runs: self.runs.saturating_add(other.runs),
             dense: self.dense.saturating_add(other.dense),
             other: self.other.saturating_add(other.other),
         }
@@ -86,8 +96,14 @@ impl ByteCounts {
 
     /// The count of each class.
     #[must_use]
-    pub const fn by_class(&self) -> [u64; 4] {
-        [self.words, self.symbols, self.dense, self.other]
+    pub const fn by_class(&self) -> [u64; CLASSES] {
+        [self.words, self.symbols, self.runs, self.dense, self.other]
+    }
+
+    /// The counts of the classes, in the order of [`ByteCounts::by_class`].
+    #[must_use]
+    pub const fn from_classes([words, symbols, runs, dense, other]: [u64; CLASSES]) -> Self {
+        Self { words, symbols, runs, dense, other }
     }
 
     /// The same mixture in so many bytes.
@@ -98,24 +114,31 @@ impl ByteCounts {
             let scaled = u128::from(count).saturating_mul(u128::from(bytes)) / total;
             u64::try_from(scaled).unwrap_or(u64::MAX)
         };
-        let (symbols, dense) = (share(self.symbols), share(self.dense));
-        let other = share(self.other);
-        let words = bytes.saturating_sub(symbols).saturating_sub(dense).saturating_sub(other);
-        Self { words, symbols, dense, other }
+        let mut scaled = Self::from_classes(self.by_class().map(share));
+        scaled.words = scaled.words.saturating_add(bytes.saturating_sub(scaled.total()));
+        scaled
     }
 
-    /// Tokens that these bytes make, rounded up once.
+    /// Tokens that these bytes make, rounded up once: for what has to be covered.
     #[must_use]
     pub fn tokens(&self, figures: &BytesPerToken) -> u64 {
-        // In thousandths of a token until the sum is made.
-        let milli = self
-            .by_class()
+        self.milli_tokens(figures).div_ceil(1_000)
+    }
+
+    /// The same rounded down: for what is charged.
+    #[must_use]
+    pub fn whole_tokens(&self, figures: &BytesPerToken) -> u64 {
+        self.milli_tokens(figures) / 1_000
+    }
+
+    /// In thousandths of a token, so that nothing is rounded before the sum is made.
+    fn milli_tokens(&self, figures: &BytesPerToken) -> u64 {
+        self.by_class()
             .into_iter()
             .zip(figures.by_class())
             .filter(|(bytes, _)| *bytes > 0)
-            .map(|(bytes, per_token)| bytes.saturating_mul(1_000_000).div_ceil(per_token.max(1)))
-            .fold(0_u64, u64::saturating_add);
-        milli.div_ceil(1_000)
+            .map(|(bytes, per_token)| bytes.saturating_mul(1_000_000) / per_token.max(1))
+            .fold(0_u64, u64::saturating_add)
     }
 }
 
@@ -195,11 +218,12 @@ impl ByteCounter {
     pub const fn counts(&self) -> ByteCounts {
         let (words, symbols) = (self.run_words, self.run_symbols);
         let run = words.saturating_add(symbols);
-        let run = if run >= DENSE_RUN_BYTES {
-            ByteCounts { words: 0, symbols: 0, dense: run, other: 0 }
-        } else {
-            ByteCounts { words, symbols, dense: 0, other: 0 }
+        let (words, symbols, runs, dense) = match (run >= DENSE_RUN_BYTES, symbols) {
+            (false, _) => (words, symbols, 0, 0),
+            (true, 0) => (0, 0, run, 0),
+            (true, _) => (0, 0, 0, run),
         };
+        let run = ByteCounts { words, symbols, runs, dense, other: 0 };
         self.done.plus(&run)
     }
 }
@@ -210,40 +234,55 @@ mod tests {
 
     use super::*;
 
-    fn counts(words: u64, symbols: u64, dense: u64, other: u64) -> ByteCounts {
-        ByteCounts { words, symbols, dense, other }
+    const fn counts(classes: [u64; CLASSES]) -> ByteCounts {
+        ByteCounts::from_classes(classes)
     }
 
     #[test]
     fn each_byte_has_one_class() {
         let dense = "Q2FuYXJ5".repeat(8);
-        let long_word = "x".repeat(48);
+        let run = "x".repeat(48);
         for (text, expected) in [
-            ("", counts(0, 0, 0, 0)),
-            ("Plain words and\na new line", counts(26, 0, 0, 0)),
-            ("2026-11-29", counts(0, 10, 0, 0)),
-            (r#"{"a":1}"#, counts(1, 6, 0, 0)),
-            ("camelCase XMLHttp", counts(13, 4, 0, 0)),
-            ("é漢", counts(0, 0, 0, 5)),
-            (&dense, counts(0, 0, 64, 0)),
-            (&long_word, counts(0, 0, 48, 0)),
-            (&long_word[..47], counts(47, 0, 0, 0)),
-            ("a/b+c=", counts(3, 3, 0, 0)),
+            ("", counts([0, 0, 0, 0, 0])),
+            ("Plain words and\na new line", counts([26, 0, 0, 0, 0])),
+            ("2026-11-29", counts([0, 10, 0, 0, 0])),
+            (r#"{"a":1}"#, counts([1, 6, 0, 0, 0])),
+            ("camelCase XMLHttp", counts([13, 4, 0, 0, 0])),
+            ("é漢", counts([0, 0, 0, 0, 5])),
+            (&dense, counts([0, 0, 0, 64, 0])),
+            (&run, counts([0, 0, 48, 0, 0])),
+            (&run[..47], counts([47, 0, 0, 0, 0])),
+            ("a/b+c=", counts([3, 3, 0, 0, 0])),
         ] {
             assert_eq!(ByteCounts::of(text.as_bytes()), expected, "{text}");
         }
     }
 
     #[test]
-    fn tokens_are_rounded_up_once() {
-        let figures = BytesPerToken { words: 3_500, symbols: 2_000, dense: 1_500, other: 2_000 };
-        assert_eq!(counts(0, 0, 0, 0).tokens(&figures), 0);
-        assert_eq!(counts(1, 0, 0, 0).tokens(&figures), 1);
-        assert_eq!(counts(35, 20, 15, 20).tokens(&figures), 10 + 10 + 10 + 10);
-        assert_eq!(counts(1, 1, 0, 0).tokens(&figures), 1, "0.286 and 0.5");
-        assert!(counts(u64::MAX, 0, 0, 0).tokens(&BytesPerToken::SAFE) > 1 << 42);
-        let odd = BytesPerToken { words: 0, symbols: 0, dense: 0, other: 0 };
-        assert_eq!(counts(1, 0, 0, 0).tokens(&odd), 1_000);
+    fn tokens_are_rounded_once_up_for_a_hold_and_down_for_a_charge() {
+        let figures = BytesPerToken::typical(3_500);
+        let tokens = |classes| {
+            let counts = counts(classes);
+            (counts.whole_tokens(&figures), counts.tokens(&figures))
+        };
+        assert_eq!(tokens([0; CLASSES]), (0, 0));
+        assert_eq!(tokens([1, 0, 0, 0, 0]), (0, 1));
+        assert_eq!(tokens([35, 20, 35, 15, 20]), (50, 50));
+        assert_eq!(tokens([1, 1, 0, 0, 0]), (0, 1), "0.286 and 0.5");
+        assert_eq!(tokens([7, 3, 0, 0, 0]), (3, 4));
+        assert!(counts([u64::MAX, 0, 0, 0, 0]).tokens(&BytesPerToken::SAFE) > 1 << 42);
+        let odd = BytesPerToken { words: 0, ..BytesPerToken::SAFE };
+        assert_eq!(counts([1, 0, 0, 0, 0]).tokens(&odd), 1_000);
+    }
+
+    #[test]
+    fn a_mixture_keeps_its_shares_when_it_is_scaled() {
+        assert_eq!(
+            counts([10, 20, 30, 20, 20]).scaled_to(1_000),
+            counts([100, 200, 300, 200, 200])
+        );
+        assert_eq!(counts([1, 1, 1, 0, 0]).scaled_to(100).total(), 100);
+        assert_eq!(counts([0; CLASSES]).scaled_to(5), counts([5, 0, 0, 0, 0]));
     }
 
     proptest! {
@@ -268,16 +307,12 @@ mod tests {
 
         #[test]
         fn the_safe_figures_are_never_below_what_any_others_say(
-            bytes in proptest::collection::vec(0_u64..1_000_000, 4),
-            figures in proptest::collection::vec(2_000_u64..9_000, 4),
+            bytes: [u32; CLASSES],
+            figures in proptest::array::uniform5(2_000_u64..9_000),
         ) {
-            let counts = counts(bytes[0], bytes[1], bytes[2], bytes[3]);
-            let others = BytesPerToken {
-                words: figures[0],
-                symbols: figures[1],
-                dense: figures[2],
-                other: figures[3],
-            };
+            let counts = counts(bytes.map(u64::from));
+            let [words, symbols, runs, dense, other] = figures;
+            let others = BytesPerToken { words, symbols, runs, dense, other };
             prop_assert!(counts.tokens(&others) <= counts.tokens(&BytesPerToken::SAFE));
         }
     }

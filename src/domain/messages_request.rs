@@ -48,6 +48,8 @@ pub struct MessagesRequest {
     pub images: u64,
     /// Documents whose length the body does not tell.
     pub documents: u64,
+    /// Documents among them that the upstream fetches: nobody knows what it finds.
+    pub remote_documents: u64,
     /// Some content asks for the 1-hour cache.
     pub uses_1h_cache: bool,
     /// Some content asks for a cache at all.
@@ -179,6 +181,7 @@ impl<'de> TopLevel<'de> {
         request.ascii_bytes = blocks.encoded_bytes;
         request.images = blocks.images;
         request.documents = blocks.documents;
+        request.remote_documents = blocks.remote_documents;
         request.uses_1h_cache = blocks.uses_1h_cache;
         request.uses_cache = blocks.uses_cache;
         request.uses_stored_file = blocks.uses_stored_file;

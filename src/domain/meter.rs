@@ -240,7 +240,7 @@ impl Meter {
     #[must_use]
     pub fn delivered(&self, figures: &BytesPerToken) -> (Usage, bool) {
         let mut usage = self.reported();
-        let estimate = self.delivered_deltas().tokens(figures);
+        let estimate = self.delivered_deltas().whole_tokens(figures);
         let is_estimated = estimate > usage.tokens.output;
         if is_estimated {
             usage.tokens.output = estimate;
@@ -251,7 +251,7 @@ impl Meter {
     /// Output tokens that have come, whether or not they went out already: what has to be covered.
     #[must_use]
     pub fn output_so_far(&self, figures: &BytesPerToken) -> u64 {
-        self.deltas.plus(&self.unfinished_deltas()).tokens(figures).max(self.usage.output())
+        self.deltas.plus(&self.unfinished_deltas()).whole_tokens(figures).max(self.usage.output())
     }
 
     /// More than [`Meter::output_so_far`] can be at this moment, at no cost.

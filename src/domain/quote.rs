@@ -21,13 +21,21 @@ pub struct PromptEstimate {
     pub likely: u64,
     /// Of a beginning that is known to be cached: likely charged as reads.
     pub cached: u64,
+    /// No count holds, not even the upstream's own: the prompt is fetched from elsewhere when it runs.
+    pub is_open: bool,
 }
 
 impl PromptEstimate {
     /// As the upstream counts it.
     #[must_use]
     pub const fn exactly(tokens: u64) -> Self {
-        Self { most: tokens, likely: tokens, cached: 0 }
+        Self { most: tokens, likely: tokens, cached: 0, is_open: false }
+    }
+
+    /// The same with other counts.
+    #[must_use]
+    pub const fn with(&self, most: u64, likely: u64) -> Self {
+        Self { most, likely, ..*self }
     }
 
     /// What it likely comes to in all.

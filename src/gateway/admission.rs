@@ -73,8 +73,8 @@ pub fn quote(
             output: max_output.max(1),
             turns,
             attempts: count(request.fallbacks.iter()),
-            // Each turn may be compacted before it, and the advisor be asked in it as often as it may.
-            extras: turns.saturating_add(advice.saturating_mul(TURNS_MAX)),
+            // Each turn may be compacted before it, and an advisor be asked in it.
+            extras: turns.saturating_add(1).saturating_add(advice.saturating_mul(TURNS_MAX)),
             web_searches: tools.searches_allowed,
         },
         prompt: PromptEstimate::exactly(context),
@@ -97,6 +97,7 @@ pub fn set_prompt(quote: &mut Quote, estimate: PromptEstimate) {
         most: estimate.most.min(context),
         likely: estimate.likely.min(context.saturating_sub(cached)),
         cached,
+        is_open: estimate.is_open,
     };
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::byte_counts::{ByteCounts, BytesPerToken};
+use crate::domain::byte_counts::{ByteCounts, BytesPerToken, CLASSES};
 
 /// Sums fade by this much with each sample, in thousandths.
 const FADE_MILLI: u64 = 980;
@@ -20,7 +20,7 @@ const RATIO_MIN_MILLI: u64 = 200;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Calibrations {
-    models: Mutex<HashMap<String, [Ratio; 4]>>,
+    models: Mutex<HashMap<String, [Ratio; CLASSES]>>,
 }
 
 /// Sums over samples, weighted by the class's share; in thousandths.
@@ -80,16 +80,16 @@ impl Calibrations {
 }
 
 /// Tokens of each class by the safe figures.
-fn by_class(counts: &ByteCounts, safe: &BytesPerToken) -> [u64; 4] {
-    let [words, symbols, dense, other] = counts.by_class();
-    let none = ByteCounts::default();
-    [
-        ByteCounts { words, ..none },
-        ByteCounts { symbols, ..none },
-        ByteCounts { dense, ..none },
-        ByteCounts { other, ..none },
-    ]
-    .map(|class| class.tokens(safe))
+fn by_class(counts: &ByteCounts, safe: &BytesPerToken) -> [u64; CLASSES] {
+    let mut place = 0_usize;
+    counts.by_class().map(|count| {
+        let mut alone = [0; CLASSES];
+        if let Some(slot) = alone.get_mut(place) {
+            *slot = count;
+        }
+        place = place.saturating_add(1);
+        ByteCounts::from_classes(alone).tokens(safe)
+    })
 }
 
 #[cfg(test)]

@@ -150,6 +150,14 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
             id.0
         ))
         .unwrap();
+        conn.batch_execute(&format!(
+            "INSERT INTO usage_passes (usage_id, ordinal, kind, input_tokens, output_tokens, cache_write_5m_tokens,
+                 cache_write_1h_tokens, cache_read_tokens, is_credit_redeemed)
+             SELECT id, 0, 'answer', 1, 1, 0, 0, 0, {} FROM usage_logs WHERE account_id = {}",
+            if matches!(conn, AnyConnection::Sqlite(_)) { "0" } else { "FALSE" },
+            id.0
+        ))
+        .unwrap();
         // A node that lives, so that nobody recovers what it runs.
         let lease = "INSERT INTO nodes (id, lease_expires_at) VALUES ('nobody', 9000000000000)";
         conn.batch_execute(lease).unwrap();

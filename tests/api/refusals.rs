@@ -384,14 +384,25 @@ fn a_suspended_account_is_refused_until_it_is_active_again() {
 
 #[test]
 fn what_the_balance_does_not_cover_is_402_with_the_max_tokens_that_it_would() {
-    let app = TestApp::sandboxed();
+    let app = Builder::new()
+        .upstream("sandbox", sandbox())
+        .set("site.base_url", "\"http://127.0.0.1:9999\"")
+        .set("reservation.least_output_tokens", 4096)
+        .start();
     let account = app.account("0.01");
     for is_stream in [true, false] {
         let with = |max_tokens: u64| {
             body_with("claude-sonnet-4-5", is_stream, "text", &json!({ "max_tokens": max_tokens }))
         };
         let message = app.messages(&account, &with(9000)).expect_error(402, "billing_error");
-        assert!(message.contains("0.01 USD"), "{message}");
+        assert!(message.contains("Your credit of 0.01 USD"), "{message}");
+        assert!(message.ends_with("Add credit at http://127.0.0.1:9999/deposits"), "{message}");
+        // What is missing is what makes it covered.
+        let missing = message.split(": ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        let missing: f64 = missing.parse().unwrap();
+        let least = if is_stream { 4096.0 } else { 9000.0 };
+        let expected = least * 15e-6 - 0.01;
+        assert!((expected..expected + 0.001).contains(&missing), "{message}");
         let affordable = message.split("max_tokens ").nth(1).expect("an offer");
         let affordable: u64 = affordable.split('.').next().unwrap().parse().expect("a number");
         assert!((100..1000).contains(&affordable), "{message}");

@@ -86,7 +86,10 @@ fn every_scenario_comes_through_byte_for_byte_and_costs_what_its_row_says() {
 
 #[test]
 fn a_line_of_ten_megabytes_comes_through_unharmed() {
-    let app = TestApp::sandboxed();
+    let app = Builder::new()
+        .upstream("sandbox", crate::support::sandbox::sandbox())
+        .set("stream.output_factor_max", 1_000_000)
+        .start();
     for scenario in ["text;events=1;bytes=10485760", "text;events=1;bytes=10485760;chunk=65537"] {
         for is_stream in [true, false] {
             let account = app.account("50.00");
@@ -341,7 +344,10 @@ fn answers_carry_our_headers_and_nothing_of_the_operators() {
 #[test]
 fn the_first_content_is_not_kept_waiting() {
     let upstream = Upstream::start();
-    let app = TestApp::with(&upstream);
+    let app = Builder::new()
+        .upstream("primary", upstream.address)
+        .set("stream.output_factor_max", 1_000_000)
+        .start();
     let account = app.account("5.00");
     let waiting = app.send(&account, &body("claude-haiku-4-5", true, "text"));
     let mut exchange = upstream.next();

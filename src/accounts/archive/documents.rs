@@ -7,7 +7,7 @@ use crate::db::accounts::AccountRow;
 use crate::db::api_keys::ApiKeyRow;
 use crate::db::archive::OtherColumns;
 use crate::db::audit::AuditRow;
-use crate::db::books::ReservationRow;
+use crate::db::books::{PassRow, ReservationRow};
 use crate::db::deposit_addresses::AddressRow;
 use crate::db::deposit_claims::ClaimRow;
 use crate::db::deposit_refunds::RefundRow;
@@ -42,6 +42,8 @@ pub(super) fn account(
         "closing_at": other.closing_at.map(moment),
         "closing_waives_balance": other.closing_waives_balance,
         "spend_notified_at": other.spend_notified_at.map(moment),
+        "at_risk": usd(other.at_risk_nanousd),
+        "has_paid_usage": other.has_paid_usage,
     })
 }
 
@@ -95,8 +97,25 @@ pub(super) fn running((row, key): &(ReservationRow, String)) -> Value {
         "id": row.id,
         "key_id": key,
         "held": usd(row.amount_nanousd),
+        "risk": usd(row.risk_nanousd),
         "created_at": moment(row.created_at),
         "record": record.unwrap_or_else(|_| Value::String(row.record.clone())),
+    })
+}
+
+pub(super) fn pass(row: &PassRow) -> Value {
+    json!({
+        "usage_id": row.usage_id,
+        "ordinal": row.ordinal,
+        "kind": row.kind,
+        "model": row.model,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cache_write_5m_tokens": row.cache_write_5m_tokens,
+        "cache_write_1h_tokens": row.cache_write_1h_tokens,
+        "cache_read_tokens": row.cache_read_tokens,
+        "waiver": row.waiver,
+        "is_credit_redeemed": row.is_credit_redeemed,
     })
 }
 

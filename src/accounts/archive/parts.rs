@@ -17,6 +17,8 @@ pub enum Part {
     Running,
     /// The usage log.
     Usage,
+    /// The passes of answers that took several.
+    Passes,
     /// The ledger.
     Ledger,
     /// Wallets.
@@ -39,7 +41,7 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they stand in an archive.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Account,
         Self::Sessions,
         Self::LogIns,
@@ -47,6 +49,7 @@ impl Part {
         Self::Keys,
         Self::Running,
         Self::Usage,
+        Self::Passes,
         Self::Ledger,
         Self::Wallets,
         Self::Challenges,
@@ -110,6 +113,11 @@ impl Part {
                 "Requests that run at this moment: what is held for each, and its row of the usage log so far.",
             ),
             Self::Usage => ("usage.csv", "usage_logs", "The usage log: one row for each request."),
+            Self::Passes => (
+                "usage_passes.jsonl",
+                "usage_passes",
+                "Of answers that took several runs of a model, or one that is free: what each of them used.",
+            ),
             Self::Ledger => ("ledger.csv", "ledger_entries", "Every change of the balance."),
             Self::Wallets => (
                 "wallets.jsonl",

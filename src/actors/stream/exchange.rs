@@ -145,6 +145,7 @@ impl Exchange {
             request: &request,
             upstreams: &upstreams,
             wants_stream,
+            is_counted: false,
         };
         match opening.open(&mut reply).await {
             Ok(opened) => {

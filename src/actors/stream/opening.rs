@@ -9,7 +9,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Reply, Shared, budget_name};
 use crate::domain::api_error::ApiError;
-use crate::domain::ids::AccountId;
 use crate::domain::key_limits::Exhausted;
 use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::quote::{PromptEstimate, Quote};
@@ -38,6 +37,8 @@ pub(super) struct Opening<'a> {
     pub(super) request: &'a UpstreamRequest,
     pub(super) upstreams: &'a [UpstreamClient],
     pub(super) wants_stream: bool,
+    /// The upstream was asked for its count.
+    pub(super) is_counted: bool,
 }
 
 /// A hold that is made, durably.
@@ -66,24 +67,18 @@ impl Opening<'_> {
         mut self,
         reply: &mut oneshot::Sender<Reply>,
     ) -> Result<Opened, ApiError> {
-        let account_id = self.record.account_id;
+        let lines = &self.shared.holds.lines;
         // Whoever waits already comes first.
-        let is_line_empty = self.shared.holds.lines.is_empty(account_id);
-        let first = if is_line_empty { Some(self.try_once().await?) } else { None };
-        if let Some(Tried::Held(amount)) = first {
-            return Ok(self.opened(amount));
-        }
-        if self.may_a_count_help(first.as_ref())
-            && let Some(tokens) = self.count().await
-        {
-            let slack = (tokens / 100).saturating_mul(COUNT_SLACK_PERCENT);
-            let tokens = tokens.saturating_add(slack).saturating_add(COUNT_SLACK_TOKENS);
-            self.quote.prompt = PromptEstimate::exactly(tokens);
-            if is_line_empty && let Tried::Held(amount) = self.try_once().await? {
+        if lines.is_empty(self.record.account_id) {
+            let tried = self.try_once().await?;
+            if let Tried::Held(amount) = tried {
                 return Ok(self.opened(amount));
             }
+            if !self.may_wait(&tried) && !self.may_a_count_help(&tried) {
+                return Err(self.refusal(&tried));
+            }
         }
-        let amount = self.wait_in_line(account_id, reply).await?;
+        let amount = self.wait_in_line(reply).await?;
         Ok(self.opened(amount))
     }
 
@@ -99,14 +94,20 @@ impl Opening<'_> {
     fn hold(&self) -> Result<Hold, MoneyError> {
         let rules = &self.shared.settings.reservation;
         let (quote, wanted) = (&self.quote, self.quote.reserved_output);
-        let least = if self.wants_stream { wanted.min(rules.least_output_tokens) } else { wanted };
         let amount = quote.likely_cost(wanted)?;
         Ok(Hold {
             amount,
-            least: quote.likely_cost(least)?,
+            least: quote.likely_cost(self.least_output())?,
             risk: quote.worst_cost(wanted)?.minus(amount)?,
             shortfall_max: rules.shortfall_max,
         })
+    }
+
+    /// The output with which the request may begin.
+    fn least_output(&self) -> u64 {
+        let wanted = self.quote.reserved_output;
+        let least = self.shared.settings.reservation.least_output_tokens;
+        if self.wants_stream { wanted.min(least) } else { wanted }
     }
 
     async fn try_once(&self) -> Result<Tried, ApiError> {
@@ -128,23 +129,20 @@ impl Opening<'_> {
     }
 
     /// Whether an exact count of the prompt could make the difference.
-    fn may_a_count_help(&self, tried: Option<&Tried>) -> bool {
+    fn may_a_count_help(&self, tried: &Tried) -> bool {
         let funds = match tried {
-            Some(Tried::Short(shortage)) => shortage.available.plus(shortage.held),
-            Some(Tried::OverBudget(exhausted)) => Ok(exhausted.left),
-            Some(Tried::Held(_)) => return false,
-            None => return true,
+            Tried::Short(shortage) => shortage.available.plus(shortage.held),
+            Tried::OverBudget(exhausted) => Ok(exhausted.left),
+            Tried::Held(_) => return false,
         };
+        if self.is_counted || self.quote.prompt.is_open {
+            return false;
+        }
         let bytes = u64::try_from(self.request.body.len()).unwrap_or(u64::MAX);
         let mut quote = self.quote.clone();
         quote.prompt = PromptEstimate::exactly(bytes / BYTES_PER_TOKEN_MAX);
-        let rules = &self.shared.settings.reservation;
-        let output = if self.wants_stream { rules.least_output_tokens } else { quote.max_output };
-        let least = quote.likely_cost(quote.reserved_output.min(output));
-        match (least, funds) {
-            (Ok(least), Ok(funds)) => least <= funds,
-            _ => false,
-        }
+        let least = quote.likely_cost(self.least_output());
+        matches!((least, funds), (Ok(least), Ok(funds)) if least <= funds)
     }
 
     /// The upstream's own count of the prompt, if it gives one in time.
@@ -159,41 +157,60 @@ impl Opening<'_> {
         }
     }
 
-    /// Waits until enough has come free, first come, first served.
+    /// Waits until enough has come free, first come, first served. Whoever is first has the prompt counted, so that one
+    /// account has one count under way.
     async fn wait_in_line(
-        &self,
-        account_id: AccountId,
+        &mut self,
         reply: &mut oneshot::Sender<Reply>,
     ) -> Result<NanoUsd, ApiError> {
-        let deadline = Instant::now() + self.shared.settings.reservation.wait;
-        let place = self.shared.holds.lines.join(account_id);
+        let shared = Arc::clone(self.shared);
+        let deadline = Instant::now() + shared.settings.reservation.wait;
+        let place = shared.holds.lines.join(self.record.account_id);
         let turn = tokio::select! {
             turn = timeout_at(deadline, place.turn()) => turn.ok(),
             () = reply.closed() => return Err(ApiError::unavailable()),
-            () = self.shared.tracker.draining() => return Err(ApiError::unavailable()),
+            () = shared.tracker.draining() => return Err(ApiError::unavailable()),
         };
         loop {
-            let shortage = match self.try_once().await? {
-                Tried::Held(amount) => return Ok(amount),
-                Tried::Short(shortage) => shortage,
-                Tried::OverBudget(exhausted) => return Err(self.over_budget(&exhausted)),
+            let tried = self.try_once().await?;
+            if let Tried::Held(amount) = tried {
+                return Ok(amount);
+            }
+            if turn.is_some() && self.may_a_count_help(&tried) {
+                self.is_counted = true;
+                if let Some(tokens) = self.count().await {
+                    let slack = (tokens / 100).saturating_mul(COUNT_SLACK_PERCENT);
+                    let tokens = tokens.saturating_add(slack).saturating_add(COUNT_SLACK_TOKENS);
+                    self.quote.prompt = PromptEstimate::exactly(tokens);
+                    continue;
+                }
+            }
+            let may_wait = self.may_wait(&tried) && Instant::now() < deadline;
+            let Some(turn) = turn.as_ref().filter(|_| may_wait) else {
+                return Err(self.refusal(&tried));
             };
-            let error = self.uncovered(&shortage);
-            let may_wait = self.may_fit(&shortage) && Instant::now() < deadline;
-            let Some(turn) = turn.as_ref().filter(|_| may_wait) else { return Err(error) };
             let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
             tokio::select! {
                 _ = timeout_at(look_again, turn.freed()) => {}
-                () = reply.closed() => return Err(error),
-                () = self.shared.tracker.draining() => return Err(ApiError::unavailable()),
+                () = reply.closed() => return Err(ApiError::unavailable()),
+                () = shared.tracker.draining() => return Err(ApiError::unavailable()),
             }
         }
     }
 
     /// Whether the request would be covered once everything that is in use has come back.
-    fn may_fit(&self, shortage: &Shortage) -> bool {
+    fn may_wait(&self, tried: &Tried) -> bool {
+        let Tried::Short(shortage) = tried else { return false };
         let is_attainable = self.hold().is_ok_and(|hold| hold.least <= shortage.attainable);
         shortage.held > NanoUsd::ZERO && is_attainable
+    }
+
+    fn refusal(&self, tried: &Tried) -> ApiError {
+        match tried {
+            Tried::Short(shortage) => self.uncovered(shortage),
+            Tried::OverBudget(exhausted) => self.over_budget(exhausted),
+            Tried::Held(_) => ApiError::unavailable(),
+        }
     }
 
     /// 402, with what is missing, the `max_tokens` that would be covered, and where to add credit.

@@ -21,8 +21,7 @@ use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
 use crate::holds::Lesson;
 use crate::ledger::{Command, Hold, Outcome};
 
-/// An answer is ended only where it is this much longer than the request allows: what has come is estimated.
-const BEYOND_FACTOR: u64 = 2;
+/// Tokens of output that are never too many: of a short answer, the estimate is rough.
 const BEYOND_TOKENS: u64 = 1_024;
 
 /// An open reservation. It is closed by [`Reservation::post`]; dropped open, because the exchange
@@ -124,7 +123,7 @@ impl Reservation {
 
     /// Estimates what an answer used that came without usage (E10): its content by bytes, and the input that is likely.
     pub(super) fn set_unreported_usage(&mut self, mut usage: Usage, content: &ByteCounts) {
-        usage.tokens.output = content.tokens(&self.figures()).min(self.quote.max_output);
+        usage.tokens.output = content.whole_tokens(&self.figures()).min(self.quote.max_output);
         usage.tokens.input = self.quote.prompt.likely_total();
         self.set_usage(&usage, true);
     }
@@ -193,8 +192,9 @@ impl Reservation {
     }
 
     /// Whether so much output is more than the request allows, by any estimate.
-    pub(super) const fn is_beyond(&self, output_tokens: u64) -> bool {
-        let most = self.quote.max_output.saturating_mul(BEYOND_FACTOR);
+    pub(super) fn is_beyond(&self, output_tokens: u64) -> bool {
+        let factor = self.shared.settings.stream.output_factor_max;
+        let most = self.quote.max_output.saturating_mul(factor);
         output_tokens > most.saturating_add(BEYOND_TOKENS)
     }
 

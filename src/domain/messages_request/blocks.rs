@@ -20,6 +20,7 @@ pub(super) struct Blocks {
     pub(super) encoded_bytes: u64,
     pub(super) images: u64,
     pub(super) documents: u64,
+    pub(super) remote_documents: u64,
     pub(super) uses_cache: bool,
     pub(super) uses_1h_cache: bool,
     pub(super) uses_stored_file: bool,
@@ -160,6 +161,9 @@ impl Blocks {
             "image" => self.images = self.images.saturating_add(1),
             "document" if source.kind != SourceKind::Inline => {
                 self.documents = self.documents.saturating_add(1);
+                if source.kind != SourceKind::Base64 {
+                    self.remote_documents = self.remote_documents.saturating_add(1);
+                }
             }
             _ => return,
         }

@@ -94,7 +94,7 @@ fn caches_files_documents_and_other_bytes_are_noticed() {
           {"type":"document","source":{"type":"file","file_id":"file_1"}}]}]}"#;
     let request = read(body);
     assert!(request.uses_1h_cache && request.uses_cache && request.uses_stored_file);
-    assert_eq!((request.documents, request.other_bytes), (2, 2));
+    assert_eq!((request.documents, request.remote_documents, request.other_bytes), (2, 2, 2));
     let plain = read(
         r#"{"model":"a","messages":[{"content":[{"type":"text","cache_control":{"type":"ephemeral"}}]}]}"#,
     );
@@ -190,7 +190,7 @@ fn documents_that_stand_in_the_body_are_text_and_what_is_within_them_counts() {
     let request = blocks(&document);
     assert_eq!((request.documents, request.images), (0, 1));
     let encoded = blocks(r#"{"type":"document","source":{"type":"base64","data":"AAAA"}}"#);
-    assert_eq!((encoded.documents, encoded.images), (1, 0));
+    assert_eq!((encoded.documents, encoded.remote_documents, encoded.images), (1, 0, 0));
     assert_eq!(blocks(r#"{"type":"document","source":{"type":"text","data":"A"}}"#).documents, 0);
 }
 

@@ -79,7 +79,7 @@ fn an_offer_of_no_output_is_none() {
 fn a_known_beginning_is_likely_read_and_may_at_most_be_written() {
     let mut quote = quote(&[CHEAP]);
     quote.uses_5m_cache = true;
-    quote.prompt = PromptEstimate { most: 3_000, likely: 100, cached: 2_000 };
+    quote.prompt = PromptEstimate { cached: 2_000, ..PromptEstimate::default().with(3_000, 100) };
     assert_eq!(quote.likely_cost(0), Ok(NanoUsd::from_nanos(100 * 1_250 + 2_000 * 100)));
     assert_eq!(quote.worst_cost(0), Ok(NanoUsd::from_nanos(3_000 * 1_250)));
     quote.prompt.most = 0;

@@ -53,7 +53,11 @@ fn e8_a_client_that_leaves_a_visible_stream_pays_what_was_delivered() {
 #[test]
 fn e8_leaving_inside_a_huge_delta_pays_what_had_come_of_it() {
     for is_named in [true, false] {
-        let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+        let stage = Stage::with(|builder| {
+            builder
+                .set("stream.client_gone", "\"abort\"")
+                .set("stream.output_factor_max", 1_000_000)
+        });
         let (mut exchange, mut answer) = stage.begun("");
         let words = "x".repeat(360_000);
         let delta = sse::text(&words);
@@ -143,17 +147,134 @@ fn e8_a_client_that_left_is_not_waited_for_without_bound() {
 
 #[test]
 fn e8_leaving_after_the_last_block_does_not_pay() {
-    for policy in ["abort", "auto"] {
-        let stage =
-            Stage::with(|builder| builder.set("stream.client_gone", format!("\"{policy}\"")));
-        let words = "every word of it ".repeat(50);
-        let (mut exchange, mut answer) = stage.begun(&words);
-        exchange.chunk(sse::block_stop());
-        answer.read_until("content_block_stop");
+    let words = "every word of it ".repeat(50);
+    let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+    let (mut exchange, mut answer) = stage.begun(&words);
+    exchange.chunk(sse::block_stop());
+    answer.read_until("content_block_stop");
+    answer.leave();
+    exchange.wait_until_left();
+    stage.delivered("E8", 1000, words.len());
+    // Once every block has closed, it is read to its end, however long that takes to come.
+    let stage = Stage::with(|builder| builder.set("stream.client_gone_grace_secs", 0));
+    let (mut exchange, mut answer) = stage.begun(&words);
+    exchange.chunk(sse::block_stop());
+    answer.read_until("content_block_stop");
+    answer.leave_seen();
+    exchange.chunk(sse::ping());
+    assert!(stage.app.usage(&stage.account).is_empty());
+    exchange.chunk([sse::end(4000), sse::message_stop()].concat()).end_chunks();
+    stage.reported("E8", 1000, 4000);
+}
+
+#[test]
+fn e8_an_answer_that_ends_soon_after_its_client_left_costs_what_was_reported() {
+    // security S9: leaving at the 95th of 100 deltas.
+    let stage = Stage::new();
+    let (mut exchange, answer) = stage.begun("Most of it");
+    answer.leave_seen();
+    exchange.chunk([sse::text("the rest"), sse::block_stop(), sse::end(3000)].concat());
+    exchange.chunk(sse::message_stop()).end_chunks();
+    stage.reported("E8", 1000, 3000);
+    // One that goes on is left after the grace, and costs what came by then.
+    let stage = Stage::with(|builder| builder.set("stream.client_gone_grace_secs", 1));
+    let (mut exchange, answer) = stage.begun("Half of it ");
+    answer.leave_seen();
+    exchange.chunk(sse::text("and a little more"));
+    exchange.wait_until_left();
+    stage.delivered("E8", 1000, "Half of it and a little more".len());
+}
+
+#[test]
+fn e8_what_is_written_is_estimated_by_what_it_is() {
+    // security S9: digits, other scripts and base64 have fewer bytes in a token than words.
+    let base64 = "Q2FuYXJ5".repeat(20);
+    for (text, tokens) in [
+        ("3141592653", 5),
+        ("ሰላም ለዓለም", 9),
+        ("🦀🦀🦀", 6),
+        (base64.as_str(), 106),
+        ("plain words", 3),
+    ] {
+        let stage = Stage::with(|builder| builder.set("stream.client_gone", "\"abort\""));
+        let (exchange, answer) = stage.begun(text);
         answer.leave();
         exchange.wait_until_left();
-        stage.delivered("E8", 1000, words.len());
+        let row = stage.row("E8");
+        assert_eq!((row.output_tokens, row.is_estimated), (tokens, true), "{text}");
     }
+}
+
+#[test]
+fn e8_hidden_work_that_cannot_be_read_on_is_charged_by_what_is_held_for_it() {
+    for (key, value) in [("stream.drains_max", 0), ("stream.drains_max_per_account", 0)] {
+        let stage = Stage::with(|builder| builder.set(key, value));
+        let (mut exchange, connection) = stage.stream();
+        let events = [sse::start(), sse::block_start("thinking")].concat();
+        exchange.stream_head().chunk(&events);
+        let mut answer = connection.answer(false);
+        answer.read_until("thinking");
+        answer.leave();
+        exchange.wait_until_left();
+        let row = stage.row("E8");
+        assert_eq!((row.output_tokens, row.is_estimated), (4096, true), "{key}");
+        assert_eq!(row.cost_nanousd, haiku(1000, 4096));
+    }
+}
+
+#[test]
+fn e8_a_client_that_left_a_stream_gives_its_place_back_at_once_and_holds_what_is_counted() {
+    // bill-and-upstreams B 21: one place, and a thinking stream that is interrupted.
+    let stage = Stage::with(|builder| builder.set("server.max_streams_per_account", 1));
+    let (mut exchange, connection) = stage.stream();
+    let events = [sse::start(), sse::block_start("thinking")].concat();
+    exchange.stream_head().chunk(&events);
+    let mut answer = connection.answer(false);
+    answer.read_until("thinking");
+    answer.leave_seen();
+    let (other, connection) = eventually("the place to come back", || {
+        let connection = stage.app.send(&stage.account, &json_body());
+        let exchange = stage.upstream.next_within(Duration::from_millis(300))?;
+        Some((exchange, connection))
+    });
+    other.answer_json(&json_answer(5, 5));
+    connection.answer(false).finish().expect_ok();
+    // What it holds: the prompt as counted, and the slice of output.
+    assert_eq!(stage.app.balance(&stage.account).reserved, haiku(1000, 4096));
+    exchange.chunk([sse::block_stop(), sse::end(700), sse::message_stop()].concat()).end_chunks();
+    let rows = stage.app.settled(&stage.account, 2);
+    let left = rows.iter().find(|row| row.ending == "E8").expect("the one that was left");
+    assert_eq!(left.cost_nanousd, haiku(1000, 700));
+}
+
+#[test]
+fn e8_one_account_cannot_take_all_places_to_be_read_on() {
+    let stage = Stage::with(|builder| {
+        builder.set("stream.drains_max", 8).set("stream.drains_max_per_account", 2)
+    });
+    let leave = |account: &crate::support::app::Account| {
+        let connection = stage.app.send(account, &stream_body());
+        let mut exchange = stage.upstream.next();
+        let events = [sse::start(), sse::block_start("thinking")].concat();
+        exchange.stream_head().chunk(&events);
+        let mut answer = connection.answer(false);
+        answer.read_until("thinking");
+        answer.leave_seen();
+        exchange
+    };
+    let mut drained: Vec<Exchange> = (0..2).map(|_| leave(&stage.account)).collect();
+    leave(&stage.account).wait_until_left();
+    let other = stage.app.account("5.00");
+    drained.push(leave(&other));
+    for exchange in &mut drained {
+        let end = [sse::block_stop(), sse::end(9), sse::message_stop()].concat();
+        exchange.chunk(end).end_chunks();
+    }
+    let rows = stage.app.settled(&stage.account, 3);
+    let mut output: Vec<i64> = rows.iter().map(|row| row.output_tokens).collect();
+    output.sort_unstable();
+    assert_eq!(output, [9, 9, 4096]);
+    assert_eq!(stage.app.only_row(&other).output_tokens, 9);
 }
 
 #[test]
@@ -196,8 +317,8 @@ fn e8_hidden_thinking_is_drained_since_its_output_does_not_show() {
         answer.leave_seen();
         if is_hidden {
             exchange.chunk(sse::thinking("")).chunk(sse::block_stop());
-            exchange.chunk([sse::end(9000), sse::message_stop()].concat()).end_chunks();
-            stage.reported("E8", 1000, 9000);
+            exchange.chunk([sse::end(4000), sse::message_stop()].concat()).end_chunks();
+            stage.reported("E8", 1000, 4000);
         } else {
             exchange.wait_until_left();
             stage.reported("E8", 1000, 1);
@@ -289,6 +410,7 @@ fn e15_a_client_that_stops_reading_is_cut_off_and_pays_what_was_delivered() {
         builder
             .set("server.client_stall_secs", 1)
             .set("server.send_buffer_bytes", 4096)
+            .set("stream.output_factor_max", 1_000_000)
             .set("stream.client_gone", "\"abort\"")
     });
     let request = crate::support::client::Request::post("/v1/messages", stream_body())
@@ -352,7 +474,9 @@ impl Stalled {
 
 #[test]
 fn e15_a_client_that_does_not_read_costs_less_than_a_mebibyte_and_is_let_go() {
-    let stage = Stage::with(|builder| builder.set("server.client_stall_secs", 3));
+    let stage = Stage::with(|builder| {
+        builder.set("server.client_stall_secs", 3).set("stream.output_factor_max", 1_000_000)
+    });
     let stalled = Stalled::begin(&stage);
     let held = stalled.held();
     assert!(held > 0 && held < 1_048_576, "{held} bytes are held for a client that does not read");
@@ -364,7 +488,9 @@ fn e15_a_client_that_does_not_read_costs_less_than_a_mebibyte_and_is_let_go() {
 
 #[test]
 fn e15_clients_that_do_not_read_do_not_stop_the_others() {
-    let stage = Stage::with(|builder| builder.set("server.client_stall_secs", 2));
+    let stage = Stage::with(|builder| {
+        builder.set("server.client_stall_secs", 2).set("stream.output_factor_max", 1_000_000)
+    });
     let stalled: Vec<_> = (0..20).map(|_| Stalled::begin(&stage)).collect();
     let whole = sse::whole("Hello");
     for _ in 0..5 {
@@ -384,7 +510,10 @@ fn e15_clients_that_do_not_read_do_not_stop_the_others() {
 #[test]
 fn e15_stalling_near_the_end_does_not_pay() {
     let stage = Stage::with(|builder| {
-        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
+        builder
+            .set("server.client_stall_secs", 1)
+            .set("server.send_buffer_bytes", 4096)
+            .set("stream.output_factor_max", 1_000_000)
     });
     let request = crate::support::client::Request::post("/v1/messages", stream_body())
         .key(&stage.account.key);
@@ -411,7 +540,10 @@ fn e15_stalling_near_the_end_does_not_pay() {
 #[test]
 fn e15_a_client_that_reads_slowly_is_not_stalled() {
     let stage = Stage::with(|builder| {
-        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
+        builder
+            .set("server.client_stall_secs", 1)
+            .set("server.send_buffer_bytes", 4096)
+            .set("stream.output_factor_max", 1_000_000)
     });
     let request = crate::support::client::Request::post("/v1/messages", stream_body())
         .key(&stage.account.key);
@@ -443,7 +575,10 @@ fn e15_a_client_that_reads_slowly_is_not_stalled() {
 #[test]
 fn e15_a_json_answer_that_is_not_read_is_let_go() {
     let stage = Stage::with(|builder| {
-        builder.set("server.client_stall_secs", 1).set("server.send_buffer_bytes", 4096)
+        builder
+            .set("server.client_stall_secs", 1)
+            .set("server.send_buffer_bytes", 4096)
+            .set("stream.output_factor_max", 1_000_000)
     });
     // Without keep-alive nothing but the wait for the client ends the connection.
     let request = crate::support::client::Request::post("/v1/messages", json_body())

@@ -16,7 +16,7 @@ use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
 use crate::support::wait::eventually;
 
-const CANARY: &str = "canary-answer-8c1d";
+const CANARY: &str = "canaryinananswer";
 /// The one alert at which the log below fails. No other test brings it about.
 const FATAL: &str = "usage: unknown kind of iteration";
 

@@ -136,8 +136,28 @@ fn a_receipt_says_where_it_cannot_add_up() {
         { "type": "message", "input_tokens": 10, "output_tokens": 20 },
         { "type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 30, "output_tokens": 40 }] });
     let mixed = ask(&app, &upstream, &account, "claude-haiku-4-5", &passes);
-    assert_eq!(mixed["explanation"], "not_by_counts", "{mixed:#}");
-    assert_eq!((&mixed["lines"], &mixed["rounding"]), (&json!([]), &Value::Null));
+    assert_eq!(mixed["explanation"], "itemised", "{mixed:#}");
+    let kinds: Vec<&Value> =
+        mixed["passes"].as_array().unwrap().iter().map(|pass| &pass["kind"]).collect();
+    assert_eq!(kinds, ["answer", "advisor"]);
+    let of: Vec<&Value> =
+        mixed["lines"].as_array().unwrap().iter().map(|line| &line["pass"]).collect();
+    assert_eq!(of, [&json!(1), &json!(1), &json!(2), &json!(2)]);
+    // A row from before passes were kept apart says that its counts do not explain it.
+    let mixed_id = mixed["id"].as_str().unwrap().to_owned();
+    app.db(|conn| {
+        use sluice::db::schema::usage_passes;
+        diesel::delete(usage_passes::table.filter(usage_passes::usage_id.eq(&mixed_id)))
+            .execute(conn)
+            .unwrap();
+        diesel::update(usage_logs::table.find(&mixed_id))
+            .set(usage_logs::input_tokens.eq(99))
+            .execute(conn)
+            .unwrap();
+    });
+    let old = get(&app, &account, &format!("/api/v1/usage/{mixed_id}"));
+    assert_eq!(old["explanation"], "not_by_counts", "{old:#}");
+    assert_eq!((&old["lines"], &old["rounding"]), (&json!([]), &Value::Null));
 
     let connection = app.send(&account, &body_with("claude-haiku-4-5", false, "text", &json!({})));
     upstream.next().refuse(400, "{}");
