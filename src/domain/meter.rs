@@ -86,6 +86,8 @@ pub struct Meter {
     error_start: Option<u64>,
     has_started: bool,
     deltas: ByteCounts,
+    /// As far as they went out.
+    sent_deltas: ByteCounts,
     has_hidden_work: bool,
     /// A block that is no text, or text that came with its block.
     has_block: bool,
@@ -113,6 +115,7 @@ impl Meter {
             error_start: None,
             has_started: false,
             deltas: ByteCounts::default(),
+            sent_deltas: ByteCounts::default(),
             has_hidden_work: false,
             has_block: false,
             open_blocks: 0,
@@ -129,12 +132,14 @@ impl Meter {
         self.sse = sse;
     }
 
-    /// Takes the stream as ended: an event that is complete but for its blank line counts.
+    /// Takes the stream as ended: a terminal event that is complete but for its blank line counts.
     pub fn end(&mut self) {
-        let is_whole = self.sse.partial().is_some_and(|_| {
-            serde_json::from_slice::<serde::de::IgnoredAny>(&self.sse.partial_data().0).is_ok()
+        let is_terminal = self.sse.partial().is_some_and(|partial| {
+            let (data, _) = self.sse.partial_data();
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok();
+            is_json && (partial.name == b"message_stop" || type_of(&data) == b"message_stop")
         });
-        if is_whole {
+        if is_terminal {
             let mut sse = std::mem::replace(&mut self.sse, SseReader::new(0));
             sse.end(|event| self.take(event));
             self.sse = sse;
@@ -162,8 +167,12 @@ impl Meter {
     }
 
     /// Notes that the bytes before `position` went to the client.
-    pub const fn note_forwarded(&mut self, position: u64) {
+    pub fn note_forwarded(&mut self, position: u64) {
         self.forwarded = position;
+        // Whole events go out together; what is held is no content.
+        if position >= self.releasable() {
+            self.sent_deltas = self.deltas;
+        }
     }
 
     /// Whether what is held waits for the post, rather than for the rest of its event.
@@ -266,13 +275,13 @@ impl Meter {
         self.deltas.plus(&unfinished).tokens(figures).max(self.usage.output())
     }
 
-    /// Content of all deltas so far, the one that is under way included if it went out: its event may be as long as the
-    /// whole answer.
+    /// Content of all deltas that went out, the one that is under way included: its event may be as long as the whole
+    /// answer.
     #[must_use]
     pub fn delivered_deltas(&self) -> ByteCounts {
         let went_out = |partial: Partial<'_>| partial.start < self.forwarded;
         let is_out = self.sse.partial().is_some_and(went_out);
-        if is_out { self.deltas.plus(&self.unfinished_deltas()) } else { self.deltas }
+        if is_out { self.sent_deltas.plus(&self.unfinished_deltas()) } else { self.sent_deltas }
     }
 
     /// Content of the delta that has begun and not ended.

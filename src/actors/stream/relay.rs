@@ -114,14 +114,18 @@ impl Relay {
     pub(super) async fn run(mut self) {
         let mut has_usage = false;
         loop {
-            if let Some(ending) = self.forward().await {
-                return self.finish(ending).await;
-            }
             if !has_usage && self.meter.has_usage() {
                 has_usage = true;
                 self.note_first_usage();
             }
-            if let Some(ending) = self.look().await {
+            let seen = self.look().await;
+            // What is not covered does not go out.
+            if seen != Some(Ending::E18)
+                && let Some(ending) = self.forward().await
+            {
+                return self.finish(ending).await;
+            }
+            if let Some(ending) = seen {
                 return self.finish(ending).await;
             }
             if self.has_ended {

@@ -113,7 +113,7 @@ fn events_without_a_name_go_by_their_type() {
     let unnamed = named.map(|event| event.split_once('\n').unwrap().1);
     let (named, unnamed_meter) = (fed(&named), fed(&unnamed));
     assert_eq!(unnamed_meter.reported(), named.reported());
-    assert_eq!(unnamed_meter.delivered_deltas().total(), 9);
+    assert_eq!(unnamed_meter.deltas.total(), 9);
     assert!(unnamed_meter.is_stopped());
     assert_eq!(unnamed_meter.releasable(), len(&unnamed[..2]));
     let error = fed(&["data: {\"type\":\"error\"}\n\n"]);
@@ -174,7 +174,9 @@ fn blocks_that_are_neither_text_nor_a_call_may_hide_work() {
 #[test]
 fn what_was_delivered_is_the_larger_of_report_and_estimate() {
     // Nine bytes of content, one token reported.
-    let meter = fed(&[START, DELTA]);
+    let mut meter = fed(&[START, DELTA]);
+    assert_eq!(meter.delivered_deltas().total(), 0, "nothing went out");
+    meter.note_forwarded(len(&[START, DELTA]));
     assert_eq!(meter.delivered_deltas().total(), 9);
     for (symbols, output, is_estimated) in
         [(3_000, 3, true), (4_000, 2, true), (9_000, 1, false), (9_001, 1, false)]
@@ -196,7 +198,7 @@ fn a_delta_beyond_what_is_kept_counts_with_its_frame() {
     let mut meter = Meter::new(50);
     meter.feed(DELTA.as_bytes());
     let data = DELTA.lines().nth(1).unwrap().strip_prefix("data: ").unwrap();
-    assert_eq!(meter.delivered_deltas().total(), len(&[data]));
+    assert_eq!(meter.deltas.total(), len(&[data]));
 }
 
 #[test]

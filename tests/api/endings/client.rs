@@ -10,6 +10,7 @@ use super::{Stage, json_answer, json_body, stream_body};
 use crate::support::client::{Answer, Connection, End};
 use crate::support::kernel::Ports;
 use crate::support::prices::{estimated_tokens, haiku};
+use crate::support::sandbox::body_with;
 use crate::support::sse;
 use crate::support::upstream::Exchange;
 use crate::support::wait::{PATIENCE, eventually};
@@ -27,6 +28,11 @@ fn pour_until_left(exchange: &mut Exchange, words: &str) -> usize {
     });
     assert!(is_left.is_some(), "the gateway reads on");
     bytes
+}
+
+/// A request that allows as much as its model can write.
+fn long_body() -> String {
+    body_with(sse::MODEL, true, "text", &json!({ "max_tokens": 60_000 }))
 }
 
 #[test]
@@ -58,8 +64,11 @@ fn e8_leaving_inside_a_huge_delta_pays_what_had_come_of_it() {
                 .set("stream.client_gone", "\"abort\"")
                 .set("stream.output_factor_max", 1_000_000)
         });
-        let (mut exchange, mut answer) = stage.begun("");
-        let words = "x".repeat(360_000);
+        let connection = stage.app.send(&stage.account, &long_body());
+        let mut exchange = stage.upstream.next();
+        exchange.stream_head().chunk([sse::start(), sse::block_start("text")].concat());
+        let mut answer = connection.answer(false);
+        let words = "x".repeat(180_000);
         let delta = sse::text(&words);
         // All but the end of the event: a client that reads bytes has the whole text.
         let (begun, _) = delta.split_at(delta.find("xxx").unwrap() + words.len());
@@ -191,7 +200,7 @@ fn e8_what_is_written_is_estimated_by_what_it_is() {
     let base64 = "Q2FuYXJ5".repeat(20);
     for (text, tokens) in [
         ("3141592653", 5),
-        ("ሰላም ለዓለም", 9),
+        ("ሰላም ለዓለም", 10),
         ("🦀🦀🦀", 6),
         (base64.as_str(), 106),
         ("plain words", 3),
@@ -475,7 +484,10 @@ impl Stalled {
 #[test]
 fn e15_a_client_that_does_not_read_costs_less_than_a_mebibyte_and_is_let_go() {
     let stage = Stage::with(|builder| {
-        builder.set("server.client_stall_secs", 3).set("stream.output_factor_max", 1_000_000)
+        builder
+            .set("server.client_stall_secs", 3)
+            .set("stream.client_gone", "\"abort\"")
+            .set("stream.output_factor_max", 1_000_000)
     });
     let stalled = Stalled::begin(&stage);
     let held = stalled.held();
@@ -515,8 +527,8 @@ fn e15_stalling_near_the_end_does_not_pay() {
             .set("server.send_buffer_bytes", 4096)
             .set("stream.output_factor_max", 1_000_000)
     });
-    let request = crate::support::client::Request::post("/v1/messages", stream_body())
-        .key(&stage.account.key);
+    let request =
+        crate::support::client::Request::post("/v1/messages", long_body()).key(&stage.account.key);
     let connection = Connection::open_narrow(stage.app.address).send(&request);
     let mut exchange = stage.upstream.next();
     exchange.stream_head().chunk(sse::start());
@@ -527,7 +539,7 @@ fn e15_stalling_near_the_end_does_not_pay() {
     for _ in 0..200 {
         exchange.try_chunk(sse::text(&words));
     }
-    exchange.try_chunk([sse::block_stop(), sse::end(123_456), sse::message_stop()].concat());
+    exchange.try_chunk([sse::block_stop(), sse::end(23_456), sse::message_stop()].concat());
     let row = stage.app.only_row(&stage.account);
     // The client never got the end; all that the gateway had taken for it is charged.
     let response = answer.finish();
@@ -550,7 +562,7 @@ fn e15_a_client_that_reads_slowly_is_not_stalled() {
     let connection = Connection::open_narrow(stage.app.address).send(&request);
     let mut exchange = stage.upstream.next();
     let words = "slowly ".repeat(100_000);
-    let events = [sse::start(), sse::text(&words), sse::end(5000), sse::message_stop()].concat();
+    let events = [sse::start(), sse::text(&words), sse::end(4000), sse::message_stop()].concat();
     let expected = events.clone();
     let writer = std::thread::spawn(move || {
         exchange.stream_head();
@@ -569,7 +581,7 @@ fn e15_a_client_that_reads_slowly_is_not_stalled() {
     let response = answer.finish();
     assert!(response.expect_ok().text() == expected);
     writer.join().unwrap();
-    stage.reported("E1", 1000, 5000);
+    stage.reported("E1", 1000, 4000);
 }
 
 #[test]

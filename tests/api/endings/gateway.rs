@@ -391,12 +391,11 @@ fn e18_a_stream_that_the_balance_no_longer_covers_ends_and_costs_what_was_delive
     let row = stage.app.only_row(&account);
     assert_eq!(row.ending, "E18");
     assert!(row.output_tokens >= estimated_tokens(seen * 5), "{row:#?}, seen {seen}");
-    // All that is held may be used up, and what was under way then is no more than a few words.
-    assert!((100..=110).contains(&row.output_tokens), "{row:#?}");
+    assert!(row.output_tokens <= 100, "{row:#?}");
     assert_eq!(row.cost_nanousd, haiku(i64::try_from(prompt).unwrap(), row.output_tokens));
     let balance = stage.app.balance(&account).available;
     assert_eq!(balance, reserved - row.cost_nanousd);
-    assert!(balance >= -10 * 5000, "{balance}");
+    assert!(balance >= 0);
 }
 
 #[test]
@@ -471,9 +470,9 @@ fn e18_an_extension_comes_where_a_quarter_is_left_and_not_before() {
     // is held on, twice the output is.
     for (bytes, words, held) in [
         (259, "seventyfour", 100),
-        (4, "a_b_", 152),
-        (129, "ahundredandthirteen", 152),
-        (6, "ahundredandfourteen", 228),
+        (4, "more", 150),
+        (129, "ahundredandtwelve", 150),
+        (6, "ahundredandthirteen", 226),
     ] {
         let words = match bytes {
             4 => "more".to_owned(),

@@ -643,12 +643,15 @@ fn e18_an_upstream_that_writes_far_more_than_was_asked_for_is_ended() {
     let mut exchange = stage.upstream.next();
     exchange.stream_head().chunk([sse::start(), sse::block_start("text")].concat());
     let words = "on and on ".repeat(20);
+    exchange.chunk(sse::text(&words));
+    let mut answer = connection.answer(false);
+    answer.read_until(&words);
     let mut written = 0;
     while written < 64_000 * 4 && exchange.try_chunk(sse::text(&words)) {
         written += words.len();
     }
     exchange.wait_until_left();
-    let response = connection.answer(false).finish();
+    let response = answer.finish();
     assert!(response.text().contains("longer than the request allows"), "{}", response.text());
     let row = stage.row("E18");
     assert_eq!((row.output_tokens, row.cost_nanousd), (10, haiku(1000, 10)));
