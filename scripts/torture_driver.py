@@ -16,7 +16,7 @@ import threading
 import time
 
 # Nano-dollars per token, input and output, of the models that are asked for.
-PRICES = {"claude-haiku-4-5": (1000, 5000), "claude-sonnet-4-5": (3000, 15000)}
+PRICES = {"claude-haiku-4-5": (1000, 5000), "claude-sonnet-4-6": (3000, 15000)}
 # Every request reports its own number of input tokens, so that its row is known by it.
 FIRST_INPUT = 1000
 

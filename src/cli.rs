@@ -7,6 +7,7 @@ mod deposit;
 mod key;
 mod output;
 mod policy;
+mod prices;
 mod purge;
 mod serve;
 
@@ -72,6 +73,9 @@ enum Command {
     /// Publish versions of the privacy policy and the terms, and look at them.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Print the price list, or compare it with another.
+    #[command(subcommand)]
+    Prices(prices::PricesCommand),
     /// Delete what is over, as the server does by itself each day.
     Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
@@ -174,6 +178,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
         Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
+        Command::Prices(command) => prices::run(&command, &sources, output),
         Command::Policy(command) => policy::run(&command, &Desk::open(&sources)?, output),
         Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
     }

@@ -28,8 +28,9 @@ mod tests;
 mod upstream;
 mod value;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::abuse::Abuse;
@@ -135,6 +136,24 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
 pub fn load_for(sources: &Sources, purpose: Purpose) -> Result<Settings, ConfigErrors> {
     let layers = layers::merge(sources)?;
     read::settings(&layers, sources, purpose)
+}
+
+/// The prices of a file, for a comparison.
+#[derive(Debug)]
+pub struct PricesOfFile {
+    /// The file's models laid over those of the reference.
+    pub list: PriceList,
+    /// The ids of the models that the file names.
+    pub names: BTreeSet<String>,
+}
+
+/// Reads the `[models."ID"]` of a file in the form of the settings, and nothing else of it.
+///
+/// # Errors
+/// [`ConfigErrors`] if the file cannot be read, or its models are not in order.
+pub fn prices_of(file: &Path) -> Result<PricesOfFile, ConfigErrors> {
+    let sources = Sources { file: Some(file.to_owned()), env: Vec::new() };
+    read::prices_of_file(layers::merge(&sources)?)
 }
 
 /// Whether a host, as a URL has it, is this machine for certain.

@@ -35,6 +35,11 @@ pub struct ModelPrices {
     pub display_name: String,
     /// Its day of release.
     pub released_at: Moment,
+    /// The last day on which it is sold, in UTC; null where none is known. From then on a request for it is refused.
+    #[schema(format = Date, example = "2026-11-30")]
+    pub retires_at: Option<String>,
+    /// The id of the model to use instead; null where none is named.
+    pub successor: Option<String>,
     /// The most tokens of prompt and answer together.
     pub context_tokens: u64,
     /// The most tokens of an answer.
@@ -106,7 +111,8 @@ pub fn in_force(settings: &Settings, now: UnixMillis) -> Prices {
     let is_served = |model: &Model| {
         settings.upstreams.iter().any(|upstream| upstream.serves(model.id.as_str()))
     };
-    let models = settings.prices.models().filter(|model| is_served(model));
+    let models = settings.prices.models();
+    let models = models.filter(|model| is_served(model) && !model.is_retired_at(now));
     let models =
         models.filter_map(|model| Some(prices_of(model, model.rates_at(now)?.as_ref()))).collect();
     Prices { currency: "USD", models }
@@ -121,6 +127,8 @@ fn prices_of(model: &Model, rates: &Rates) -> ModelPrices {
         id: model.id.as_str().to_owned(),
         display_name: model.display_name.clone(),
         released_at: Moment(model.created_at),
+        retires_at: model.retires_at.map(|day| day.to_string()),
+        successor: model.successor.clone(),
         context_tokens: model.context_tokens,
         max_output_tokens: model.max_output_tokens,
         version: rates.version.clone(),

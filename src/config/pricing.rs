@@ -31,6 +31,10 @@ pub(super) struct ModelSection {
     display_name: String,
     #[serde(deserialize_with = "value::date")]
     created_at: NaiveDate,
+    #[serde(default, deserialize_with = "optional_date")]
+    retires_at: Option<NaiveDate>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    successor: Option<String>,
     #[serde(default, deserialize_with = "value::list")]
     aliases: Vec<String>,
     #[serde(default, deserialize_with = "value::list")]
@@ -100,6 +104,9 @@ impl ModelSection {
         if self.prices.is_empty() {
             problems.add(&at.key("prices"), "is missing: a model without a price cannot be sold");
         }
+        if self.retires_at.is_some_and(|last| last < self.created_at) {
+            problems.add(&at.key("retires_at"), "must not be before created_at");
+        }
         if self.max_output_tokens > self.context_tokens {
             problems.add(&at.key("max_output_tokens"), "must not be above context_tokens");
         }
@@ -125,6 +132,8 @@ impl ModelSection {
             id: ModelId::new(id),
             display_name: self.display_name,
             created_at: midnight(self.created_at),
+            retires_at: self.retires_at.map(|last| midnight(last).day()),
+            successor: self.successor,
             aliases: self.aliases,
             dated_ids: self.dated_ids,
             context_tokens: self.context_tokens,
@@ -172,18 +181,25 @@ pub(super) fn price_list(
     let root = KeyPath::default().key("models");
     let mut owners: BTreeMap<String, String> =
         models.iter().map(|(id, _)| (id.clone(), id.clone())).collect();
-    let mut is_unique = true;
+    let mut are_names_sound = true;
     for (id, model) in &models {
         let aliases = model.aliases.iter().map(|name| ("aliases", name));
         let dated_ids = model.dated_ids.iter().map(|name| ("dated_ids", name));
         for (key, name) in aliases.chain(dated_ids) {
             if let Some(owner) = owners.insert(name.clone(), id.clone()) {
                 problems.add(&root.key(id).key(key), format!("\"{name}\" already names {owner}"));
-                is_unique = false;
+                are_names_sound = false;
             }
         }
     }
-    if !is_unique || models.iter().any(|(_, model)| model.prices.is_empty()) {
+    for (id, model) in &models {
+        if let Some(name) = model.successor.as_ref().filter(|name| !owners.contains_key(*name)) {
+            let reason = format!("\"{name}\" is no model of this list");
+            problems.add(&root.key(id).key("successor"), reason);
+            are_names_sound = false;
+        }
+    }
+    if !are_names_sound || models.iter().any(|(_, model)| model.prices.is_empty()) {
         return None;
     }
     let specs = models.into_iter().map(|(id, model)| model.into_spec(&id)).collect();
@@ -198,6 +214,10 @@ pub(super) fn price_list(
 
 fn midnight(day: NaiveDate) -> UnixMillis {
     UnixMillis::from_millis(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
+}
+
+fn optional_date<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<NaiveDate>, D::Error> {
+    value::date(from).map(Some)
 }
 
 /// Decimal dollars in nano-dollars; at most a million dollars, which leaves room for every multiplication.

@@ -16,11 +16,11 @@ use super::database::DatabaseSection;
 use super::layers::Layers;
 use super::mail::{Mail, MailSection};
 use super::pricing::{ModelSection, PricingSection, price_list};
-use super::problems::{ConfigErrors, KeyPath, Problems};
+use super::problems::{ConfigErrors, KeyPath, Problems, Step};
 use super::upstream::{Upstream, UpstreamEntry};
 use super::{
-    Abuse, Accounts, Database, Deposits, Limits, Log, Privacy, Purpose, Requests, Reservation,
-    Server, Settings, Site, Sources, Stream, Tools, show,
+    Abuse, Accounts, Database, Deposits, Limits, Log, PricesOfFile, Privacy, Purpose, Requests,
+    Reservation, Server, Settings, Site, Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
@@ -81,6 +81,28 @@ pub(super) fn settings(
             prices: Arc::new(prices),
             shown: show::toml(&layers.tree),
         }),
+        _ => Err(problems.into_errors(&layers.places)),
+    }
+}
+
+/// The models of a file over those of the reference.
+pub(super) fn prices_of_file(mut layers: Layers) -> Result<PricesOfFile, ConfigErrors> {
+    let models = KeyPath::default().key("models");
+    let below = |at: &KeyPath| match at.0.get(1) {
+        Some(Step::Key(id)) if at.starts_with(&models) => Some(id.clone()),
+        _ => None,
+    };
+    let names = layers.places.lines.keys().filter_map(below).collect();
+    // The rest of the file is nobody's business here.
+    let pricing = layers.reference.get("pricing").cloned().unwrap_or_default();
+    if let Some(own) = layers.tree.get_mut("pricing") {
+        *own = pricing;
+    }
+    let mut reader = Reader { layers: &layers, problems: Problems::default() };
+    let list = reader.prices();
+    let problems = reader.problems;
+    match list {
+        Some(list) if problems.is_empty() => Ok(PricesOfFile { list, names }),
         _ => Err(problems.into_errors(&layers.places)),
     }
 }

@@ -49,7 +49,7 @@ fn the_reference_alone_is_complete_but_for_an_upstream() {
     assert!(
         matches!(&settings.database.url, DatabaseUrl::Sqlite(path) if path == &PathBuf::from("sluice.db"))
     );
-    assert_eq!(settings.prices.models().count(), 17);
+    assert_eq!(settings.prices.models().count(), 18);
     let errors = load(&Sources::default()).unwrap_err();
     assert_eq!(
         errors.to_string(),

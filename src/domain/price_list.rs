@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use self::rates::{LongPrompt, Markup, Multiplier, MultiplierError, Rates, TokenPrices};
-use super::clock::UnixMillis;
+use super::clock::{UnixMillis, UtcDay};
 
 /// The id under which a model is priced and listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +38,10 @@ pub struct ModelSpec {
     pub display_name: String,
     /// Its day of release.
     pub created_at: UnixMillis,
+    /// The last day on which it is sold.
+    pub retires_at: Option<UtcDay>,
+    /// The id of the model to use instead.
+    pub successor: Option<String>,
     /// Other names.
     pub aliases: Vec<String>,
     /// Names of fixed versions.
@@ -89,6 +93,10 @@ pub struct Model {
     pub display_name: String,
     /// Its day of release.
     pub created_at: UnixMillis,
+    /// The last day on which it is sold. What was admitted before is priced after it, too.
+    pub retires_at: Option<UtcDay>,
+    /// The id of the model to use instead.
+    pub successor: Option<String>,
     /// The most tokens of prompt and answer together.
     pub context_tokens: u64,
     /// The most tokens of an answer.
@@ -104,6 +112,17 @@ impl Model {
     #[must_use]
     pub fn rates_at(&self, now: UnixMillis) -> Option<&Arc<Rates>> {
         self.periods.iter().rev().find(|(from, _)| *from <= now).map(|(_, rates)| rates)
+    }
+
+    /// Whether its last day is over.
+    #[must_use]
+    pub fn is_retired_at(&self, now: UnixMillis) -> bool {
+        self.retires_at.is_some_and(|last| now.day() > last)
+    }
+
+    /// All its prices with the moments from which each counts, in the order of time; never empty.
+    pub fn periods(&self) -> impl Iterator<Item = (UnixMillis, &Rates)> {
+        self.periods.iter().map(|(from, rates)| (*from, rates.as_ref()))
     }
 
     /// Output tokens that so many bytes of deltas stand for, rounded up.
@@ -203,6 +222,8 @@ fn model(
         id,
         display_name: spec.display_name,
         created_at: spec.created_at,
+        retires_at: spec.retires_at,
+        successor: spec.successor,
         context_tokens: spec.context_tokens,
         max_output_tokens: spec.max_output_tokens,
         bytes_per_token_milli: spec.bytes_per_token_milli,

@@ -33,8 +33,8 @@ const MODELS: [Model; 5] = [
     model("claude-opus-5-5", "Claude Opus 5.5 (sandbox)", "2026-09-15T00:00:00Z"),
     model("claude-sonnet-5-5", "Claude Sonnet 5.5 (sandbox)", "2026-09-15T00:00:00Z"),
     model("claude-haiku-5-5", "Claude Haiku 5.5 (sandbox)", "2026-09-15T00:00:00Z"),
+    model("claude-sonnet-4-6", "Claude Sonnet 4.6 (sandbox)", "2026-02-17T00:00:00Z"),
     model("claude-haiku-4-5", "Claude Haiku 4.5 (sandbox)", "2025-10-01T00:00:00Z"),
-    model("claude-sonnet-4-5", "Claude Sonnet 4.5 (sandbox)", "2025-09-29T00:00:00Z"),
 ];
 
 const fn model(id: &'static str, display_name: &'static str, created_at: &'static str) -> Model {

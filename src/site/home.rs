@@ -44,9 +44,10 @@ fn tokens(count: u64) -> Count {
     Count(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-/// The model that examples name: the one with the cheapest input, as far as its price tells.
+/// The model that examples name: of those that stay the one with the cheapest input, as far as its price tells.
 pub(super) fn example(prices: &Prices) -> String {
-    let cheapest = prices.models.iter().min_by_key(|model| {
+    let staying = prices.models.iter().filter(|model| model.retires_at.is_none());
+    let cheapest = staying.min_by_key(|model| {
         let input = &model.per_million_tokens.input;
         // Decimal text of the same form sorts by its length first.
         let whole = input.split('.').next().map_or(0, str::len);

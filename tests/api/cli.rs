@@ -326,3 +326,81 @@ fn the_sandbox_runs_from_the_command_line() {
     let ran = run(&["sandbox", "--listen", "not an address"], &[]);
     assert_eq!(ran.code, 2);
 }
+
+#[test]
+fn the_price_list_is_printed_for_people_and_for_programs() {
+    let desk = Desk::new();
+    let ran = desk.run(&["prices", "list"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let line = ran.out.lines().find(|line| line.contains("claude-fable-5-2")).unwrap();
+    for part in ["2026-11-09", "8.00", "40.00", "10.00", "16.00", "0.20", "us 1.1", "fast 2"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let line = ran.out.lines().find(|line| line.contains("claude-sonnet-4-5")).unwrap();
+    assert!(line.contains("2026-11-30"), "{line}");
+    assert!(ran.out.contains("above 100000 tokens"), "{}", ran.out);
+
+    let list = desk.json(&["prices", "list"]);
+    let models = list["models"].as_array().unwrap();
+    let sonnet = models.iter().find(|model| model["id"] == "claude-sonnet-5-5").unwrap();
+    let periods = sonnet["periods"].as_array().unwrap();
+    assert_eq!(periods.len(), 2);
+    assert_eq!(periods[1]["from"], "2026-10-07");
+    assert_eq!(periods[1]["per_million_tokens"]["cache_read"], "0.10");
+    assert_eq!(periods[0]["per_million_tokens"]["cache_read"], "0.20");
+    assert_eq!(
+        (&periods[0]["is_in_force"], &periods[1]["is_in_force"]),
+        (&json!(false), &json!(true))
+    );
+}
+
+#[test]
+fn a_price_list_is_compared_with_that_of_a_file() {
+    let desk = Desk::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.toml");
+    let path = file.to_str().unwrap();
+
+    std::fs::write(&file, sluice::config::REFERENCE).unwrap();
+    let same = desk.run(&["prices", "diff", path]);
+    assert_eq!((same.code, same.out.as_str()), (0, "the lists are the same\n"), "{}", same.err);
+
+    let dearer =
+        sluice::config::REFERENCE.replacen("\ncache_read = \"0.20\"", "\ncache_read = \"0.40\"", 1);
+    std::fs::write(&file, dearer).unwrap();
+    let differs = desk.run(&["prices", "diff", path]);
+    assert_eq!(differs.code, 1, "{}", differs.err);
+    let rows: Vec<Vec<&str>> =
+        differs.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(
+        rows.contains(&vec!["claude-fable-5-2", "2026-11-09", "cache_read", "0.20", "0.40"]),
+        "{}",
+        differs.out
+    );
+    let ran = desk.run(&["prices", "diff", path, "--json"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    let expected = json!({ "is_same": false, "differences": [{ "model": "claude-fable-5-2",
+        "from": "2026-11-09", "what": "cache_read", "ours": "0.20", "theirs": "0.40" }] });
+    assert_eq!(document, expected);
+
+    // The list in force is that of the operator's own file.
+    let own = "[models.\"claude-fable-5-2\"]\nspeed = { fast = \"2.5\" }\n";
+    let text = std::fs::read_to_string(&desk.file).unwrap();
+    std::fs::write(&desk.file, format!("{text}{own}")).unwrap();
+    std::fs::write(&file, sluice::config::REFERENCE).unwrap();
+    let differs = desk.run(&["prices", "diff", path]);
+    assert!(differs.code == 1 && differs.out.contains("speed.fast"), "{}", differs.out);
+
+    for (text, words) in [
+        ("[models", "other.toml"),
+        ("[models.\"claude-opus-5\"]\nspeed = { fast = \"0\" }\n", "speed"),
+        ("[models.\"claude-opus-5\"]\nprice = 1\n", "unknown key"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let broken = desk.run(&["prices", "diff", path]);
+        assert_eq!((broken.code, broken.out.as_str()), (2, ""), "{text}");
+        assert!(broken.err.contains(words), "{}", broken.err);
+    }
+    assert_eq!(desk.run(&["prices", "diff", "/nowhere.toml"]).code, 2);
+}

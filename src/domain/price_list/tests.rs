@@ -20,11 +20,11 @@ fn models_go_by_id_and_dated_id_and_come_newest_first() {
     let list = built_in("1");
     let dated = list.find("claude-haiku-4-5-20251001").unwrap();
     assert_eq!(dated.id.as_str(), "claude-haiku-4-5");
-    assert!(list.find("claude-mythos-5-2").is_none());
+    assert!(list.find("claude-mythos-9").is_none());
     let ids: Vec<&str> = list.models().map(|model| model.id.as_str()).collect();
-    assert_eq!(ids.len(), 17);
-    assert_eq!(ids[..3], ["claude-fable-5-2", "claude-haiku-5-5", "claude-sonnet-5-5"]);
-    assert_eq!(ids[16], "claude-sonnet-4-5");
+    assert_eq!(ids.len(), 18);
+    assert_eq!(ids[..3], ["claude-fable-5-2", "claude-mythos-5-2", "claude-haiku-5-5"]);
+    assert_eq!(ids[17], "claude-sonnet-4-5");
 }
 
 #[test]

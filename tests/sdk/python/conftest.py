@@ -5,7 +5,7 @@ import os
 import anthropic
 import pytest
 
-MODEL = "claude-sonnet-4-5"
+MODEL = "claude-sonnet-4-6"
 SMALL_MODEL = "claude-haiku-4-5"
 
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 const sdk = await import(process.env.SLUICE_SDK);
 
 export const Anthropic = sdk.default;
-export const MODEL = 'claude-sonnet-4-5';
+export const MODEL = 'claude-sonnet-4-6';
 export const SMALL_MODEL = 'claude-haiku-4-5';
 export const baseURL = process.env.SLUICE_BASE_URL.replace(/\/$/, '');
 export const apiKey = process.env.SLUICE_API_KEY;
