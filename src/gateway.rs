@@ -12,6 +12,7 @@ mod models;
 pub mod respond;
 pub mod routes;
 pub mod table;
+pub mod unknown_fields;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::RequestId;
 use crate::upstream::client::UpstreamClient;
 use limits::AccountLimits;
+use unknown_fields::UnknownFields;
 
 /// What handlers work with. One for each worker, since its clients belong to the worker's thread.
 pub struct Gateway {
@@ -31,6 +33,8 @@ pub struct Gateway {
     pub keys: Arc<KeyRing>,
     /// How much each account may ask at once.
     pub limits: Arc<AccountLimits>,
+    /// What was noted of fields that are not known.
+    pub unknown_fields: Arc<UnknownFields>,
     /// This worker's way to each upstream, in the operator's order.
     pub upstreams: Vec<UpstreamClient>,
 }

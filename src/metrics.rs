@@ -27,6 +27,8 @@ pub struct Metrics {
     chain_blocks: IntGaugeVec,
     deposits: IntCounterVec,
     deposited_nanousd: IntCounterVec,
+    /// Fields of requests that are not in the table of fields.
+    pub unknown_request_fields: IntCounter,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
     /// Accounts that stay behind their grace because something is left on them.
@@ -57,6 +59,11 @@ impl Metrics {
             &["what"],
         )?;
         let billed_nanousd = IntCounter::new("sluice_billed_nanousd_total", "Posted cost.")?;
+        let unknown_request_fields = IntCounter::new(
+            "sluice_unknown_request_fields_total",
+            "Fields of requests that are not in the table of fields.",
+        )?;
+        registry.register(Box::new(unknown_request_fields.clone()))?;
         let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["chain"]);
         let chain_ok = gauges(
@@ -99,6 +106,7 @@ impl Metrics {
             chain_blocks,
             deposits,
             deposited_nanousd,
+            unknown_request_fields,
             open_exchanges,
             closings_stuck,
             mail,

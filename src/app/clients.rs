@@ -26,6 +26,7 @@ use crate::db::Database;
 use crate::domain::ids::NoRandomness;
 use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
+use crate::gateway::unknown_fields::UnknownFields;
 use crate::gateway::{Gateway, routes};
 use crate::site::{self, Site, SiteParts};
 use crate::upstream::Upstream;
@@ -42,6 +43,7 @@ struct Handlers {
     shared: Arc<Shared>,
     keys: Arc<KeyRing>,
     limits: Arc<AccountLimits>,
+    unknown_fields: Arc<UnknownFields>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_tls: Arc<rustls::ClientConfig>,
     api: Data<Api>,
@@ -77,6 +79,7 @@ impl Handlers {
             shared: Arc::clone(shared),
             keys,
             limits,
+            unknown_fields: Arc::default(),
             upstreams,
             upstream_tls: Arc::clone(upstream_tls),
             api,
@@ -92,6 +95,7 @@ impl Handlers {
             shared: Arc::clone(&self.shared),
             keys: Arc::clone(&self.keys),
             limits: Arc::clone(&self.limits),
+            unknown_fields: Arc::clone(&self.unknown_fields),
             upstreams: clients.collect(),
         }
     }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::value;
+use crate::domain::messages_request::Bounds;
 
 /// What is refused in a request before it is dispatched.
 #[derive(Clone, Debug, Deserialize)]
@@ -11,9 +12,30 @@ pub struct Requests {
     /// Values of the `anthropic-beta` header.
     #[serde(deserialize_with = "value::list")]
     pub denied_betas: Vec<String>,
-    /// Top-level fields of the body that are billed without a price here.
+    /// Top-level fields of the body that are refused beside those of the built-in table.
     #[serde(deserialize_with = "value::list")]
     pub refused_fields: Vec<String>,
+    /// Fields at the top of a body.
+    #[serde(deserialize_with = "value::whole::<32, 4_096, _, _>")]
+    pub fields_max: usize,
+    /// Entries of `fallbacks`.
+    #[serde(deserialize_with = "value::whole::<0, 1_024, _, _>")]
+    pub fallbacks_max: usize,
+    /// Entries of `tools`.
+    #[serde(deserialize_with = "value::whole::<0, 1_000_000, _, _>")]
+    pub tools_max: usize,
+}
+
+impl Requests {
+    /// How much a request may have of what is read one by one.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        Bounds {
+            fields_max: self.fields_max,
+            fallbacks_max: self.fallbacks_max,
+            tools_max: self.tools_max,
+        }
+    }
 }
 
 /// Which typed tools a request may bring.

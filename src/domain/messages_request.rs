@@ -4,19 +4,34 @@
 use super::unprintable::unprintable;
 
 mod blocks;
+pub mod fields;
+pub mod names;
 pub mod prefix;
 #[cfg(test)]
 mod tests;
 mod tools;
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::{Deserialize as _, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use blocks::Blocks;
-pub use tools::{Fallback, ToolUse};
+pub use fields::TopField;
+use names::Name;
+pub use tools::{Fallback, Fallbacks, ToolUse};
+
+/// How much a request may have of what is read one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Fields at the top.
+    pub fields_max: usize,
+    /// Entries of `fallbacks`.
+    pub fallbacks_max: usize,
+    /// Entries of `tools`.
+    pub tools_max: usize,
+}
 
 /// The parts of a request that its price depends on. Holds names, never content.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
@@ -26,7 +41,7 @@ pub struct MessagesRequest {
     pub model: String,
     /// Where the value of `model` stands in the body, quotes included.
     pub model_span: Range<usize>,
-    /// `max_tokens`; `None` where the endpoint does not need it.
+    /// `max_tokens`; 0 only fills the cache. `None` where the endpoint does not need it.
     pub max_tokens: Option<u64>,
     /// `stream`.
     pub is_stream: bool,
@@ -35,11 +50,11 @@ pub struct MessagesRequest {
     /// `speed`.
     pub speed: Option<String>,
     /// `fallbacks`.
-    pub fallbacks: Vec<Fallback>,
+    pub fallbacks: Fallbacks,
     /// `tools` that carry a type of their own.
     pub typed_tools: Vec<ToolUse>,
-    /// All top-level names, for the rules on fields.
-    pub fields: Vec<String>,
+    /// All fields of the top level, for the rules on them.
+    pub fields: Vec<TopField>,
     /// Bytes of ASCII that the model may have to read.
     pub ascii_bytes: u64,
     /// Other bytes that the model may have to read.
@@ -75,6 +90,21 @@ pub enum RequestError {
     /// A name stands twice at the top.
     #[error("The request body has a top-level field twice; which one counts would be a guess.")]
     RepeatedField,
+    /// Too many of something.
+    #[error("{0}: There should be at most {1}")]
+    TooMany(&'static str, usize),
+    /// A field's name is longer than any.
+    #[error("{0}: A field's name is longer than 256 bytes")]
+    LongName(&'static str),
+    /// A field's name is a known one but for its spelling.
+    #[error(
+        "{0}: A field is named like \"{1}\" but for case, punctuation or Unicode form; some would \
+         read it as that"
+    )]
+    Twin(&'static str, &'static str),
+    /// A field stands where it would not be priced.
+    #[error("{0}: The field \"{1}\" is not offered within an entry")]
+    Within(&'static str, &'static str),
     /// A field is missing.
     #[error("{0}: Field required")]
     Missing(&'static str),
@@ -87,29 +117,21 @@ pub enum RequestError {
 ///
 /// # Errors
 /// [`RequestError`] with a text for the client.
-pub fn parse(body: &[u8]) -> Result<MessagesRequest, RequestError> {
+pub fn parse(body: &[u8], bounds: &Bounds) -> Result<MessagesRequest, RequestError> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte != b'{') {
         serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|e| json_error(&e))?;
         return Err(RequestError::NotAnObject);
     }
     let mut input = serde_json::Deserializer::from_slice(body);
-    let fields = TopLevel::read(&mut input).map_err(|error| {
-        if error.to_string().starts_with(REPEATED) {
-            RequestError::RepeatedField
-        } else {
-            json_error(&error)
-        }
-    })?;
+    let fields = TopLevel::read(&mut input, bounds)?;
     input.end().map_err(|error| json_error(&error))?;
-    let mut request = fields.into_request(body)?;
+    let mut request = fields.into_request(body, bounds)?;
     let other = body.iter().filter(|byte| !byte.is_ascii()).count();
     request.other_bytes = wide(other);
     request.ascii_bytes =
         wide(body.len().saturating_sub(other)).saturating_sub(request.ascii_bytes);
     Ok(request)
 }
-
-const REPEATED: &str = "repeated top-level field";
 
 fn json_error(error: &serde_json::Error) -> RequestError {
     RequestError::Json { line: error.line(), column: error.column() }
@@ -121,14 +143,18 @@ fn wide(count: usize) -> u64 {
 
 /// The top level with its values still as text.
 struct TopLevel<'a> {
-    fields: Vec<(String, &'a RawValue)>,
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 unprintable!(TopLevel<'static>);
 
-struct TopVisitor;
+struct TopVisitor<'f> {
+    fields_max: usize,
+    /// Why reading ended, where serde's own error would not tell.
+    fault: &'f mut Option<RequestError>,
+}
 
-impl<'de> Visitor<'de> for TopVisitor {
+impl<'de> Visitor<'de> for TopVisitor<'_> {
     type Value = TopLevel<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -136,29 +162,46 @@ impl<'de> Visitor<'de> for TopVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        let mut seen = HashSet::new();
-        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-            if !seen.insert(name.clone()) {
-                return Err(A::Error::custom(REPEATED));
-            }
-            fields.push((name, value));
+        let mut fields: Vec<(Cow<'de, str>, &RawValue)> = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            let value = map.next_value()?;
+            let checked = names::check(&name, "The request body", fields::names());
+            // The fields are few, or this is an error before long.
+            let fault = match checked {
+                _ if fields.iter().any(|(known, _)| *known == name) => RequestError::RepeatedField,
+                _ if fields.len() >= self.fields_max => {
+                    RequestError::TooMany("The fields of the request body", self.fields_max)
+                }
+                Err(fault) => fault,
+                Ok(()) => {
+                    fields.push((name, value));
+                    continue;
+                }
+            };
+            *self.fault = Some(fault);
+            return Err(A::Error::custom("refused"));
         }
         Ok(TopLevel { fields })
     }
 }
 
 impl<'de> TopLevel<'de> {
-    fn read<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_map(TopVisitor)
+    fn read<D>(input: D, bounds: &Bounds) -> Result<Self, RequestError>
+    where
+        D: Deserializer<'de, Error = serde_json::Error>,
+    {
+        let mut fault = None;
+        let visitor = TopVisitor { fields_max: bounds.fields_max, fault: &mut fault };
+        let read = input.deserialize_map(visitor);
+        read.map_err(|error| fault.unwrap_or_else(|| json_error(&error)))
     }
 
-    fn into_request(self, body: &[u8]) -> Result<MessagesRequest, RequestError> {
+    fn into_request(self, body: &[u8], bounds: &Bounds) -> Result<MessagesRequest, RequestError> {
         let mut request = MessagesRequest::default();
         let mut blocks = Blocks::default();
         let mut model = None;
         for (name, value) in &self.fields {
-            match name.as_str() {
+            match name.as_ref() {
                 "model" => {
                     model = Some(text(value, "model")?);
                     request.model_span = span(body, value);
@@ -167,8 +210,8 @@ impl<'de> TopLevel<'de> {
                 "stream" => request.is_stream = flag(value, "stream")?,
                 "inference_geo" => request.inference_geo = optional_text(value, "inference_geo")?,
                 "speed" => request.speed = optional_text(value, "speed")?,
-                "fallbacks" => request.fallbacks = tools::read_fallbacks(value)?,
-                "tools" => request.typed_tools = tools::read_tools(value, &mut blocks)?,
+                "fallbacks" => request.fallbacks = tools::read_fallbacks(value, bounds)?,
+                "tools" => request.typed_tools = tools::read_tools(value, bounds, &mut blocks)?,
                 "messages" => blocks.read_messages(value)?,
                 "system" => blocks.read_content(value, "system")?,
                 "cache_control" => blocks.read_cache_control(value)?,
@@ -176,7 +219,7 @@ impl<'de> TopLevel<'de> {
             }
         }
         request.model = model.ok_or(RequestError::Missing("model"))?;
-        request.fields = self.fields.into_iter().map(|(name, _)| name).collect();
+        request.fields = self.fields.into_iter().map(top_field).collect();
         // For a moment the field holds what is not text; `parse` subtracts it from the body.
         request.ascii_bytes = blocks.encoded_bytes;
         request.images = blocks.images;
@@ -187,6 +230,11 @@ impl<'de> TopLevel<'de> {
         request.uses_stored_file = blocks.uses_stored_file;
         Ok(request)
     }
+}
+
+fn top_field((name, value): (Cow<'_, str>, &RawValue)) -> TopField {
+    let is_empty = fields::is_empty(&name, value);
+    TopField { name: name.into_owned(), is_empty }
 }
 
 /// Where a borrowed value stands in the body that it was read from.
@@ -213,7 +261,5 @@ fn flag(value: &RawValue, name: &'static str) -> Result<bool, RequestError> {
 
 fn count(value: &RawValue, name: &'static str) -> Result<u64, RequestError> {
     u64::deserialize(value)
-        .ok()
-        .filter(|count| *count > 0)
-        .ok_or(RequestError::Invalid(name, "Input should be an integer greater than 0"))
+        .map_err(|_| RequestError::Invalid(name, "Input should be an integer of at least 0"))
 }

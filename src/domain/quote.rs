@@ -217,6 +217,12 @@ impl Quote {
         Priced { amount, passes, web_searches, is_bounded: !is_whole, alerts }
     }
 
+    /// Whether a model was named by the request, or may be picked by the upstream.
+    fn is_admitted(&self, model: &Model) -> bool {
+        let rates = model.rates_at(self.at);
+        rates.is_some_and(|rates| self.candidates.iter().any(|known| Arc::ptr_eq(known, rates)))
+    }
+
     /// A pass with the rates of its model and that model's priced id.
     fn rated(
         &self,
@@ -232,8 +238,7 @@ impl Quote {
                 if !is_served =>
             {
                 let named = self.prices.find(name);
-                let admitted =
-                    named.filter(|model| self.model_ids.iter().any(|id| id == model.id.as_str()));
+                let admitted = named.filter(|model| self.is_admitted(model));
                 if admitted.is_none() && !alerts.contains(&FOREIGN_MODEL) {
                     alerts.push(FOREIGN_MODEL);
                 }

@@ -4,12 +4,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use serde_json::json;
 
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
-use crate::domain::messages_request::{MessagesRequest, ToolUse};
+use crate::domain::messages_request::{Fallbacks, MessagesRequest, ToolUse, fields};
 use crate::domain::price_list::{Model, Rates};
 use crate::domain::quote::{PromptEstimate, Quote};
 use crate::domain::usage::Ceilings;
@@ -19,10 +22,14 @@ const WEB_SEARCH: &str = "web_search_";
 const WEB_FETCH: &str = "web_fetch_";
 /// A server tool that runs a model of its own, which must be priced.
 const ADVISOR: &str = "advisor_";
+/// A server tool without a price beyond tokens.
+const TOOL_SEARCH: &str = "tool_search_tool_";
 /// A server tool without `max_uses` is taken to be used no more often than this: more is no count.
 const USES_UNLIMITED: u64 = 1000;
 /// Turns of a server-side loop in one answer: real ones pause long before.
 const TURNS_MAX: u64 = 32;
+/// Attempts of a chain that the upstream makes up itself.
+const ATTEMPTS_MAX: u64 = 16;
 /// Longest part of a client's own words in an error.
 const ECHO_MAX: usize = 100;
 
@@ -41,15 +48,23 @@ pub fn quote(
     let mut candidates = vec![Arc::clone(&rates)];
     for name in named_models(request) {
         let (model, rates) = priced(name, settings, now)?;
-        models.push(model);
-        candidates.push(rates);
+        if models.iter().all(|known| known.id != model.id) {
+            models.push(model);
+            candidates.push(rates);
+        }
+    }
+    check_multipliers(request, &candidates)?;
+    let model_ids = models.iter().map(|model| model.id.as_str().to_owned()).collect();
+    for (model, rates) in models_of_upstream(request, settings, now) {
+        models.push(Arc::clone(model));
+        candidates.push(Arc::clone(rates));
     }
     let context = models.iter().map(|model| model.context_tokens).max().unwrap_or(0);
     let output_ceiling = models.iter().map(|model| model.max_output_tokens).max().unwrap_or(0);
-    check_multipliers(request, &candidates)?;
     let tools = tool_ceilings(request, settings)?;
     let asked = request
         .fallbacks
+        .list()
         .iter()
         .filter_map(|fallback| fallback.max_tokens)
         .chain(request.max_tokens)
@@ -66,13 +81,13 @@ pub fn quote(
         prices: Arc::clone(&settings.prices),
         at: now,
         candidates,
-        model_ids: models.iter().map(|model| model.id.as_str().to_owned()).collect(),
+        model_ids,
         ceilings: Ceilings {
             context,
             // Every answer begins with a token, also one that is to have none.
             output: max_output.max(1),
             turns,
-            attempts: count(request.fallbacks.iter()),
+            attempts: attempts(request),
             // Each turn may be compacted before it, and an advisor be asked in it.
             extras: turns.saturating_add(1).saturating_add(advice.saturating_mul(TURNS_MAX)),
             web_searches: tools.searches_allowed,
@@ -83,7 +98,8 @@ pub fn quote(
         uses_5m_cache: request.uses_cache,
         uses_1h_cache: request.uses_1h_cache,
         geo: request.inference_geo.clone(),
-        speed: request.speed.clone(),
+        speed: dearest_speed(request, &candidates),
+        candidates,
         reserved_output,
         max_output,
     })
@@ -101,16 +117,29 @@ pub fn set_prompt(quote: &mut Quote, estimate: PromptEstimate) {
     };
 }
 
+/// Attempts before the one that answers.
+fn attempts(request: &MessagesRequest) -> u64 {
+    match &request.fallbacks {
+        // As many as a list may name.
+        Fallbacks::Default => ATTEMPTS_MAX,
+        listed => count(listed.list().iter()),
+    }
+}
+
 fn count<T>(items: impl Iterator<Item = T>) -> u64 {
     u64::try_from(items.count()).unwrap_or(u64::MAX)
 }
 
 fn check_fields(request: &MessagesRequest, settings: &Settings) -> Result<(), ApiError> {
+    if let Some(field) = fields::refused_by_table(&request.fields) {
+        let message = format!("{}: not offered here: {}", field.name, field.reason);
+        let mut error = ApiError::invalid_request(message);
+        error.details = field.error_code.map(|code| json!({ "error_code": code }));
+        return Err(error);
+    }
     let refused = &settings.requests.refused_fields;
-    if let Some(field) = request.fields.iter().find(|field| refused.contains(field)) {
-        return Err(ApiError::invalid_request(format!(
-            "{field}: not offered here, as it has no price"
-        )));
+    if let Some(name) = fields::refused_by_list(&request.fields, refused) {
+        return Err(ApiError::invalid_request(format!("{}: not offered here", echo(name))));
     }
     if request.uses_stored_file {
         return Err(ApiError::invalid_request(
@@ -121,8 +150,24 @@ fn check_fields(request: &MessagesRequest, settings: &Settings) -> Result<(), Ap
 }
 
 fn named_models(request: &MessagesRequest) -> impl Iterator<Item = &str> {
-    let fallbacks = request.fallbacks.iter().map(|fallback| fallback.model.as_str());
+    let fallbacks = request.fallbacks.list().iter().map(|fallback| fallback.model.as_str());
     fallbacks.chain(request.typed_tools.iter().filter_map(|tool| tool.model.as_deref()))
+}
+
+/// The models that may answer where the upstream picks one: all that are sold and served.
+fn models_of_upstream<'a>(
+    request: &MessagesRequest,
+    settings: &'a Settings,
+    now: UnixMillis,
+) -> Vec<(&'a Arc<Model>, &'a Arc<Rates>)> {
+    if request.fallbacks != Fallbacks::Default {
+        return Vec::new();
+    }
+    let is_served = |model: &&Arc<Model>| {
+        settings.upstreams.iter().any(|upstream| upstream.serves(model.id.as_str()))
+    };
+    let on_sale = settings.prices.models().filter(|model| !model.is_retired_at(now));
+    on_sale.filter(is_served).filter_map(|model| Some((model, model.rates_at(now)?))).collect()
 }
 
 fn priced(
@@ -131,6 +176,9 @@ fn priced(
     now: UnixMillis,
 ) -> Result<(Arc<Model>, Arc<Rates>), ApiError> {
     let model = settings.prices.find(name);
+    if let Some(model) = model.filter(|model| model.is_retired_at(now)) {
+        return Err(ApiError::not_found(retired(model)));
+    }
     let rates = model.and_then(|model| model.rates_at(now));
     match (model, rates) {
         (Some(model), Some(rates)) => Ok((Arc::clone(model), Arc::clone(rates))),
@@ -138,20 +186,42 @@ fn priced(
     }
 }
 
-/// A multiplier that is not known would be billed as 1.
+/// That a model is gone, since when, and what to ask instead.
+pub(super) fn retired(model: &Model) -> String {
+    let id = model.id.as_str();
+    let last = model.retires_at.map_or_else(String::new, |day| format!("; its last day was {day}"));
+    let instead = model.successor.as_deref();
+    let instead = instead.map_or_else(String::new, |id| format!(". Use {id} instead"));
+    format!("model: {id} is no longer offered{last}{instead}")
+}
+
+/// A multiplier that is not known would be billed as 1. There are as many candidates as models at
+/// most, and each speed is looked at once.
 fn check_multipliers(request: &MessagesRequest, candidates: &[Arc<Rates>]) -> Result<(), ApiError> {
-    let speeds = request.fallbacks.iter().filter_map(|fallback| fallback.speed.as_deref());
+    let speeds: BTreeSet<&str> = speeds(request).collect();
     for rates in candidates {
         if rates.geo_multiplier(request.inference_geo.as_deref()).is_none() {
             return Err(ApiError::invalid_request("inference_geo: not offered for this model"));
         }
-        for speed in speeds.clone().chain(request.speed.as_deref()) {
-            if rates.speed_multiplier(Some(speed)).is_none() {
-                return Err(ApiError::invalid_request("speed: not offered for this model"));
-            }
+        if speeds.iter().any(|speed| rates.speed_multiplier(Some(speed)).is_none()) {
+            return Err(ApiError::invalid_request("speed: not offered for this model"));
         }
     }
     Ok(())
+}
+
+fn speeds(request: &MessagesRequest) -> impl Iterator<Item = &str> {
+    let fallbacks = request.fallbacks.list().iter();
+    fallbacks.filter_map(|fallback| fallback.speed.as_deref()).chain(request.speed.as_deref())
+}
+
+/// The speed to hold for: an entry of `fallbacks` may ask for a dearer one than the request.
+fn dearest_speed(request: &MessagesRequest, candidates: &[Arc<Rates>]) -> Option<String> {
+    let factor = |speed: &str| {
+        candidates.iter().filter_map(|rates| rates.speed_multiplier(Some(speed))).max()
+    };
+    let distinct: BTreeSet<&str> = speeds(request).collect();
+    distinct.into_iter().max_by_key(|speed| factor(speed)).map(str::to_owned)
 }
 
 /// What the request's server tools may add.
@@ -172,9 +242,14 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolC
         let uses = tool.max_uses.unwrap_or(rules.server_tool_default_uses);
         let uses_allowed = tool.max_uses.unwrap_or(USES_UNLIMITED);
         let is_free = is_free(tool, settings);
-        if !is_free {
-            ceilings.uses_allowed = ceilings.uses_allowed.saturating_add(uses_allowed);
-        }
+        // Each use upstream reads the prompt once more, whether it has a price or not.
+        let is_run_upstream = [ADVISOR, TOOL_SEARCH].iter().any(|kind| tool.kind.starts_with(kind));
+        let counted = match (is_free, is_run_upstream) {
+            (true, true) => uses,
+            (true, false) => 0,
+            (false, _) => uses_allowed,
+        };
+        ceilings.uses_allowed = ceilings.uses_allowed.saturating_add(counted);
         let tokens = if tool.kind.starts_with(WEB_SEARCH) {
             ceilings.searches = ceilings.searches.saturating_add(uses);
             ceilings.searches_allowed = ceilings.searches_allowed.saturating_add(uses_allowed);

@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::messages::{check_betas, parse, refuse_while_draining, upstream_request, upstreams_for};
+use super::messages::{
+    COUNT_TOKENS, check_betas, parse, refuse_while_draining, upstream_request, upstreams_for,
+};
 use super::{Gateway, admission, auth, body, request_id, respond};
 use crate::actors::stream::Reply;
 use crate::domain::api_error::ApiError;
@@ -47,11 +49,11 @@ async fn count(
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
-    let request = parse(&body)?;
+    let request = parse(&body, gateway)?;
     let quote = admission::quote(&request, gateway.settings(), now)?;
     auth::check_models(&holder, &quote.model_ids)?;
     let upstreams = upstreams_for(gateway, &quote, now)?;
-    let request = upstream_request(http, body, &request, &quote);
+    let request = upstream_request(http, COUNT_TOKENS, body, &request, &quote);
     let mut last = ApiError::bad_gateway();
     for client in &upstreams {
         let sent = timeout(gateway.settings().stream.first_byte, client.send(&request));

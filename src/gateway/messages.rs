@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, ToStrError};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -15,14 +15,20 @@ use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::RequestId;
-use crate::domain::messages_request::{self, MessagesRequest};
+use crate::domain::messages_request::{self, Fallbacks, MessagesRequest};
 use crate::domain::quote::Quote;
 use crate::domain::usage_record::{Endpoint, UsageRecord};
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::{Upstream, UpstreamRequest};
 
 /// Headers of a client that go up unchanged.
-const PASSING: [&str; 4] = ["anthropic-version", "anthropic-beta", "content-type", "accept"];
+const PASSING: [&str; 3] = ["anthropic-version", BETA, "accept"];
+const BETA: &str = "anthropic-beta";
+/// Paths upstream: always these, however the client has written its own.
+const MESSAGES: &str = "/v1/messages";
+pub(super) const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+/// The one parameter that is known, and its one value.
+const BETA_QUERY: &str = "beta=true";
 
 /// See the module.
 pub(super) async fn create(
@@ -58,12 +64,13 @@ async fn begin(
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
-    let request = parse(&body)?;
+    let request = parse(&body, gateway)?;
     if request.max_tokens.is_none() {
         return Err(ApiError::invalid_request("max_tokens: Field required"));
     }
     let mut quote = admission::quote(&request, gateway.settings(), now)?;
     auth::check_models(&holder, &quote.model_ids)?;
+    check_fallbacks(&holder, &request)?;
     let whose = (holder.account_id, quote.model.id.as_str());
     let rules = &gateway.settings().reservation;
     let (estimate, lesson) = gateway.shared.holds.estimate(whose, &request, &body, rules, now);
@@ -71,7 +78,7 @@ async fn begin(
     let upstreams = upstreams_for(gateway, &quote, now)?;
     let record = draft(id, &holder, &request, &quote, now);
     let wants_stream = request.is_stream;
-    let request = upstream_request(http, body, &request, &quote);
+    let request = upstream_request(http, MESSAGES, body, &request, &quote);
     let token = gateway.shared.tracker.token();
     refuse_while_draining(gateway)?;
     let (reply, answered) = oneshot::channel();
@@ -95,8 +102,22 @@ async fn begin(
 }
 
 /// Reads a body as a request; the refusal names fields and positions only.
-pub(super) fn parse(body: &Bytes) -> Result<MessagesRequest, ApiError> {
-    messages_request::parse(body).map_err(|error| ApiError::invalid_request(error.to_string()))
+pub(super) fn parse(body: &Bytes, gateway: &Gateway) -> Result<MessagesRequest, ApiError> {
+    let request = messages_request::parse(body, &gateway.settings().requests.bounds())
+        .map_err(|error| ApiError::invalid_request(error.to_string()))?;
+    let (metrics, today) = (&gateway.shared.metrics, gateway.shared.clock.now().day());
+    gateway.unknown_fields.count(&request.fields, metrics, today);
+    Ok(request)
+}
+
+/// Whom the upstream picks by itself cannot be held against a list of models.
+fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), ApiError> {
+    if request.fallbacks == Fallbacks::Default && holder.limits.models.is_some() {
+        let message = "fallbacks: This API key may use some models only, and \"default\" leaves the \
+                       choice to the upstream; name the models";
+        return Err(ApiError::new(403, "permission_error", message));
+    }
+    Ok(())
 }
 
 /// While the server stops, nothing new begins.
@@ -107,16 +128,21 @@ pub(super) fn refuse_while_draining(gateway: &Gateway) -> Result<(), ApiError> {
 /// The operator's deny-list; every other beta passes.
 pub(super) fn check_betas(http: &HttpRequest, gateway: &Gateway) -> Result<(), ApiError> {
     let denied = &gateway.settings().requests.denied_betas;
-    let is_denied = http
-        .headers()
-        .get_all("anthropic-beta")
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .any(|beta| denied.iter().any(|name| name == beta.trim()));
-    if is_denied {
+    let lists = http.headers().get_all(BETA).map(HeaderValue::to_str);
+    let lists = lists.collect::<Result<Vec<&str>, ToStrError>>().map_err(|_| {
+        ApiError::invalid_request("anthropic-beta: The header should be visible ASCII")
+    })?;
+    if lists.iter().any(|list| names_any(list, denied)) {
         return Err(ApiError::invalid_request("anthropic-beta: a flag that is not offered here"));
     }
     Ok(())
+}
+
+/// Whether a list has one of these flags, whatever an upstream may take for the end of one.
+fn names_any(list: &str, denied: &[String]) -> bool {
+    let is_denied = |flag: &str| denied.iter().any(|name| name.eq_ignore_ascii_case(flag.trim()));
+    let is_end = |letter: char| !letter.is_ascii_alphanumeric() && !"-._".contains(letter);
+    list.split(',').chain(list.split(is_end)).any(is_denied)
 }
 
 /// The upstreams that may be asked, in the operator's order: they serve every model named, and
@@ -135,9 +161,10 @@ pub(super) fn upstreams_for(
     if clients.is_empty() { Err(ApiError::unavailable()) } else { Ok(clients) }
 }
 
-/// What goes up of a client's request.
+/// What goes up of a client's request to the endpoint `path`: what was looked at, and nothing else.
 pub(super) fn upstream_request(
     http: &HttpRequest,
+    path: &'static str,
     body: Bytes,
     request: &MessagesRequest,
     quote: &Quote,
@@ -145,19 +172,19 @@ pub(super) fn upstream_request(
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for name in PASSING {
         // A list may come in several headers; they are the same list.
-        let values: Vec<&[u8]> = http.headers().get_all(name).map(HeaderValue::as_bytes).collect();
-        if let Ok(value) = HeaderValue::from_bytes(&values.join(&b", "[..]))
+        let values = http.headers().get_all(name).map(HeaderValue::to_str);
+        let values: Vec<&str> = values.filter_map(Result::ok).collect();
+        if let Ok(value) = HeaderValue::from_str(&values.join(", "))
             && !values.is_empty()
         {
             headers.push((HeaderName::from_static(name), value));
         }
     }
-    if !headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
-        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
-    }
-    let path_and_query = http.uri().path_and_query().map_or("/v1/messages", |path| path.as_str());
+    // The body was read as JSON, whatever it was called.
+    headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    let is_beta = http.query_string().split('&').any(|pair| pair == BETA_QUERY);
     UpstreamRequest {
-        path_and_query: path_and_query.to_owned(),
+        path_and_query: if is_beta { format!("{path}?{BETA_QUERY}") } else { path.to_owned() },
         headers,
         body,
         model_span: request.model_span.clone(),

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Gateway, auth, request_id, respond};
+use super::{Gateway, admission, auth, request_id, respond};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
@@ -64,6 +64,10 @@ pub(super) async fn show(
         Err(error) => return respond::unread(respond::error(&http, &id, &error), payload),
     };
     let model = gateway.settings().prices.find(&name);
+    if let Some(model) = model.filter(|model| model.is_retired_at(now)) {
+        let error = ApiError::not_found(admission::retired(model));
+        return respond::unread(respond::error(&http, &id, &error), payload);
+    }
     let model = model.filter(|model| is_offered(&gateway, &holder, model, now));
     let Some(model) = model else {
         let name: String = name.chars().take(100).collect();
@@ -111,6 +115,7 @@ fn page_of(
 fn is_offered(gateway: &Gateway, holder: &KeyHolder, model: &Model, now: UnixMillis) -> bool {
     holder.limits.allows(model.id.as_str())
         && model.rates_at(now).is_some()
+        && !model.is_retired_at(now)
         && gateway.upstreams.iter().any(|client| client.upstream.serves(model.id.as_str()))
 }
 
@@ -122,5 +127,7 @@ fn document(model: &Model) -> Value {
         "created_at": model.created_at.to_rfc3339_secs(),
         "max_input_tokens": model.context_tokens,
         "max_tokens": model.max_output_tokens,
+        "lifecycle": if model.retires_at.is_some() { "deprecated" } else { "active" },
+        "retires_at": model.retires_at.map(|day| day.begin().to_rfc3339_secs()),
     })
 }

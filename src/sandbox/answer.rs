@@ -50,8 +50,9 @@ impl Answer {
         let written: usize = blocks.iter().flat_map(|b| &b.deltas).map(Delta::written).sum();
         let tokens = u64::try_from(written).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
         // A model never writes more than it may. The words stay, only their count is held.
-        let output = tokens.clamp(1, request.max_tokens);
+        let output = tokens.max(1).min(request.max_tokens);
         let stop_reason = match request.scenario {
+            _ if request.max_tokens == 0 => "max_tokens",
             Scenario::ToolUse | Scenario::Mixed => "tool_use",
             _ if tokens > request.max_tokens => "max_tokens",
             _ => "end_turn",
@@ -113,6 +114,10 @@ impl Answer {
 
 fn blocks(request: &MessageRequest) -> serde_json::Result<Vec<Block>> {
     let script = &request.script;
+    // It only fills the cache.
+    if request.max_tokens == 0 {
+        return Ok(Vec::new());
+    }
     Ok(match request.scenario {
         Scenario::Text | Scenario::Cache => vec![text(script, None)],
         Scenario::Thinking => vec![thinking(request), text(script, None)],

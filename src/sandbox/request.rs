@@ -93,10 +93,8 @@ impl MessageRequest {
             .unwrap_or_default()
             .parse()
             .map_err(|error: super::script::ScriptError| Refusal::invalid(error.to_string()))?;
-        let max_tokens = body
-            .max_tokens
-            .filter(|count| *count > 0)
-            .ok_or_else(|| Refusal::invalid("max_tokens: Field required"))?;
+        let max_tokens =
+            body.max_tokens.ok_or_else(|| Refusal::invalid("max_tokens: Field required"))?;
         Ok(Self {
             model: model.to_owned(),
             max_tokens,

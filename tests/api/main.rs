@@ -24,6 +24,8 @@ mod endings;
 #[cfg(test)]
 mod erasure;
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod idor;
 #[cfg(test)]
 mod interface;

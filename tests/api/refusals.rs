@@ -50,9 +50,9 @@ fn unpriced() -> Vec<(u16, &'static str, Value)> {
         (404, "model: x", json!({ "fallbacks": [{ "model": "x" }] })),
         (404, "model: gpt", tool(&advisor("gpt"))),
         (400, "container", json!({ "container": "c_1" })),
-        (400, "mcp_servers", json!({ "mcp_servers": [] })),
-        (400, "skills", json!({ "skills": [] })),
-        (400, "files", json!({ "files": [] })),
+        (400, "mcp_servers", json!({ "mcp_servers": [1] })),
+        (400, "skills", json!({ "skills": [1] })),
+        (400, "files", json!({ "files": [1] })),
         (400, "code_execution_20260120", named("code_execution_20260120")),
         (400, "new_tool_2027", named("new_tool_2027")),
         (400, "advisor_20260101", named("advisor_20260101")),
@@ -61,7 +61,6 @@ fn unpriced() -> Vec<(u16, &'static str, Value)> {
         (400, stored, user(json!({ "type": "container_upload", "file_id": "file_1" }))),
         (400, "speed", json!({ "speed": "warp" })),
         (400, "inference_geo", json!({ "inference_geo": "mars" })),
-        (400, "max_tokens", json!({ "max_tokens": 0 })),
         (400, "max_tokens", json!({ "max_tokens": -5 })),
         (400, "stream", json!({ "stream": "yes" })),
     ]
@@ -536,10 +535,10 @@ fn models_are_listed_as_the_wire_lists_them_and_head_follows_get() {
     let list = app.models(&account);
     let document = list.expect_ok().json();
     let data = document["data"].as_array().unwrap();
-    assert_eq!(data.len(), 17);
+    assert_eq!(data.len(), 18);
     assert_eq!(document["has_more"], false);
     assert_eq!(document["first_id"], data[0]["id"]);
-    assert_eq!(document["last_id"], data[16]["id"]);
+    assert_eq!(document["last_id"], data[17]["id"]);
     for model in data {
         assert_eq!(model["type"], "model");
         assert!(model["created_at"].as_str().unwrap().ends_with('Z'), "{model}");

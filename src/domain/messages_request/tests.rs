@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// The bounds of the reference.
+const BOUNDS: Bounds = Bounds { fields_max: 256, fallbacks_max: 16, tools_max: 4096 };
+
+fn parse(body: &[u8]) -> Result<MessagesRequest, RequestError> {
+    super::parse(body, &BOUNDS)
+}
+
 fn read(body: &str) -> MessagesRequest {
     parse(body.as_bytes()).unwrap()
 }
@@ -28,7 +35,6 @@ fn refusals_name_the_field_and_never_repeat_its_value() {
         (r#"{"model":"SECRET""#, RequestError::Json { line: 1, column: 17 }),
         (r#"{"model":{"SECRET":1}}"#, RequestError::Invalid("model", "")),
         (r#"{"model":"a","max_tokens":"SECRET"}"#, RequestError::Invalid("max_tokens", "")),
-        (r#"{"model":"a","max_tokens":0}"#, RequestError::Invalid("max_tokens", "")),
         (r#"{"model":"a","max_tokens":-1}"#, RequestError::Invalid("max_tokens", "")),
         (r#"{"model":"a","stream":"SECRET"}"#, RequestError::Invalid("stream", "")),
         (r#"{"model":"a","tools":[{"type":5}]}"#, RequestError::Invalid("tools", "")),
@@ -113,14 +119,15 @@ fn every_field_that_the_price_depends_on_is_read() {
     assert_eq!(request.speed.as_deref(), Some("fast"));
     let speed = Some("standard".to_owned());
     let fallback = Fallback { model: "b".to_owned(), max_tokens: Some(9), speed };
-    assert_eq!(request.fallbacks, [fallback]);
+    assert_eq!(request.fallbacks.list(), [fallback]);
     assert!(request.uses_cache && !request.uses_1h_cache);
     let names = ["model", "max_tokens", "stream", "inference_geo", "speed", "fallbacks"];
-    assert_eq!(request.fields[..6], names);
-    assert_eq!(request.fields[6..], ["cache_control", "x"]);
+    let found: Vec<&str> = request.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(found[..6], names);
+    assert_eq!(found[6..], ["cache_control", "x"]);
     let bare = read(r#"{"model":"a","stream":null,"inference_geo":null,"fallbacks":null}"#);
     assert_eq!((bare.max_tokens, bare.is_stream), (None, false));
-    assert!(bare.inference_geo.is_none() && bare.fallbacks.is_empty() && !bare.uses_cache);
+    assert!(bare.inference_geo.is_none() && bare.fallbacks == Fallbacks::None && !bare.uses_cache);
 }
 
 #[test]
@@ -211,4 +218,119 @@ fn one_content_that_asks_for_the_longer_cache_is_enough() {
     let request = read(r#"{"model":"a","messages":[{"cache_control":{"ttl":"1h"}}]}"#);
     assert!(request.uses_1h_cache);
     assert!(!blocks(r#"{"input":{"cache_control":{"ttl":"1h"}}}"#).uses_cache);
+}
+
+fn error(body: &str) -> RequestError {
+    parse(body.as_bytes()).unwrap_err()
+}
+
+#[test]
+fn the_tools_and_fallbacks_of_a_request_have_no_names_in_disguise() {
+    let twin = RequestError::Twin;
+    for (body, expected) in [
+        (r#"{"model":"a","MAX_TOKENS":64000}"#, twin("The request body", "max_tokens")),
+        (r#"{"model":"a","Container":"x"}"#, twin("The request body", "container")),
+        (r#"{"model":"a","tools":[{"Type":"code_execution_20260120"}]}"#, twin("tools", "type")),
+        (r#"{"model":"a","tools":[{"type":"x","Max_uses":9}]}"#, twin("tools", "max_uses")),
+        (r#"{"model":"a","tools":[{"type":"x","maxUses":9}]}"#, twin("tools", "max_uses")),
+        (r#"{"model":"a","tools":[{},{"MODEL":"b"}]}"#, twin("tools", "model")),
+        (
+            r#"{"model":"a","tools":[{"Cache_control":{"ttl":"1h"}}]}"#,
+            twin("tools", "cache_control"),
+        ),
+        (r#"{"model":"a","fallbacks":[{"Model":"b"}]}"#, twin("fallbacks", "model")),
+        (
+            r#"{"model":"a","fallbacks":[{"model":"b","maxTokens":9}]}"#,
+            twin("fallbacks", "max_tokens"),
+        ),
+        (
+            r#"{"model":"a","fallbacks":[{"model":"b","\u017fpeed":"fast"}]}"#,
+            twin("fallbacks", "speed"),
+        ),
+        (r#"{"model":"a","fallbacks":[{"model":"b","Tools":[]}]}"#, twin("fallbacks", "tools")),
+    ] {
+        assert_eq!(error(body), expected, "{body}");
+    }
+    // A schema's own names are nobody's.
+    read(r#"{"model":"a","tools":[{"name":"own","input_schema":{"Type":"object","Model":1}}]}"#);
+}
+
+#[test]
+fn an_entry_of_fallbacks_brings_nothing_that_is_priced_or_refused_at_the_top() {
+    for name in ["tools", "inference_geo", "container", "thread", "fallbacks", "messages"] {
+        let body = format!(r#"{{"model":"a","fallbacks":[{{"model":"b","{name}":null}}]}}"#);
+        assert_eq!(error(&body), RequestError::Within("fallbacks", name));
+    }
+    let allowed = r#"{"model":"b","thinking":{"type":"disabled"},"output_config":{},"new":1}"#;
+    let request = read(&format!(r#"{{"model":"a","fallbacks":[{allowed}]}}"#));
+    assert_eq!(request.fallbacks.list().len(), 1);
+}
+
+#[test]
+fn the_upstream_may_be_asked_to_pick_the_fallback_and_no_other_word_is_known() {
+    assert_eq!(read(r#"{"model":"a","fallbacks":"default"}"#).fallbacks, Fallbacks::Default);
+    assert_eq!(read(r#"{"model":"a","fallbacks":"def\u0061ult"}"#).fallbacks, Fallbacks::Default);
+    assert_eq!(read(r#"{"model":"a","fallbacks":[]}"#).fallbacks, Fallbacks::None);
+    for value in
+        [r#""Default""#, r#""none""#, r#""""#, "5", "{}", "[null]", r#"["default"]"#, "[{}]"]
+    {
+        let error = error(&format!(r#"{{"model":"a","fallbacks":{value}}}"#));
+        assert!(matches!(error, RequestError::Invalid("fallbacks", _)), "{value}: {error:?}");
+    }
+}
+
+#[test]
+fn a_name_that_stands_twice_in_a_tool_or_a_fallback_is_refused() {
+    for (place, body) in [
+        ("tools", r#"{"type":"bash_20250124","type":"code_execution_20260120"}"#),
+        ("tools", r#"{"type":"x","max_uses":1,"max_uses":1000}"#),
+        ("tools", r#"{"model":null,"model":"b"}"#),
+        ("tools", r#"{"cache_control":null,"cache_control":{"ttl":"1h"}}"#),
+        ("fallbacks", r#"{"model":"b","mod\u0065l":"c"}"#),
+        ("fallbacks", r#"{"model":"b","max_tokens":1,"max_tokens":9}"#),
+    ] {
+        let error = error(&format!(r#"{{"model":"a","{place}":[{body}]}}"#));
+        assert!(
+            matches!(error, RequestError::Invalid(name, _) if name == place),
+            "{body}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn no_output_may_be_asked_for_and_no_use_of_a_tool_may_not() {
+    assert_eq!(read(r#"{"model":"a","max_tokens":0}"#).max_tokens, Some(0));
+    let none = error(r#"{"model":"a","tools":[{"type":"web_search_20250305","max_uses":0}]}"#);
+    assert!(none.to_string().contains("max_uses"), "{none}");
+}
+
+#[test]
+fn more_of_anything_than_is_allowed_ends_the_reading_at_once() {
+    let bounds = Bounds { fields_max: 3, fallbacks_max: 2, tools_max: 2 };
+    let read = |body: &str| super::parse(body.as_bytes(), &bounds);
+    let many = RequestError::TooMany;
+    assert!(
+        read(r#"{"model":"a","tools":[{},{}],"fallbacks":[{"model":"b"},{"model":"b"}]}"#).is_ok()
+    );
+    let fields = "The fields of the request body";
+    assert_eq!(read(r#"{"model":"a","b":1,"c":1,"d":1}"#).unwrap_err(), many(fields, 3));
+    // What comes later is not looked at.
+    let third = r#"{"model":"a","tools":[{},{},{},{"type":5}]}"#;
+    assert_eq!(read(third).unwrap_err(), many("tools", 2));
+    let third = r#"{"model":"a","fallbacks":[{"model":"b"},{"model":"b"},{"model":"b"},{}]}"#;
+    assert_eq!(read(third).unwrap_err(), many("fallbacks", 2));
+}
+
+#[test]
+fn the_largest_bodies_of_each_kind_are_refused_by_their_count() {
+    let large = |open: &str, piece: &str, close: &str| {
+        let pieces = piece.repeat(30_000_000 / piece.len());
+        format!(r#"{{"model":"a",{open}{}{close}}}"#, pieces.trim_end_matches(','))
+    };
+    let fallback = r#"{"model":"claude-opus-5","speed":"fast"},"#;
+    let many = |body: String| matches!(error(&body), RequestError::TooMany(..));
+    assert!(many(large(r#""fallbacks":["#, fallback, "]")));
+    assert!(many(large(r#""tools":["#, "{},", "]")));
+    let names: Vec<String> = (0..3_000_000).map(|number| format!(r#","x{number}":1"#)).collect();
+    assert!(many(format!(r#"{{"model":"a"{}}}"#, names.concat())));
 }

@@ -1,5 +1,7 @@
 //! What a request is admitted under, one of its properties at a time.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::config::{Purpose, Sources, load_for};
 use crate::domain::messages_request::parse;
@@ -11,8 +13,28 @@ const SMALL: &str = "claude-haiku-4-5";
 const LARGE: &str = "claude-opus-5";
 
 fn admitted(body: &str) -> Result<Quote, ApiError> {
-    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
-    quote(&parse(body.as_bytes()).unwrap(), &settings, day("2026-11-22"))
+    admitted_by(body, &Sources::default(), "2026-11-22")
+}
+
+fn admitted_by(body: &str, sources: &Sources, today: &str) -> Result<Quote, ApiError> {
+    let purpose = if sources.env.is_empty() { Purpose::Command } else { Purpose::Serve };
+    let settings = load_for(sources, purpose).unwrap();
+    let request = parse(body.as_bytes(), &settings.requests.bounds()).unwrap();
+    quote(&request, &settings, day(today))
+}
+
+/// Settings with an upstream that serves these models, and further variables.
+fn serving(models: &str, more: &[(&str, &str)]) -> Sources {
+    let upstream = [
+        ("SLUICE__UPSTREAMS__0__NAME", "a"),
+        ("SLUICE__UPSTREAMS__0__BASE_URL", "https://api.example.com"),
+        ("SLUICE__UPSTREAMS__0__CREDENTIAL", "x"),
+        ("SLUICE__UPSTREAMS__0__SERVES", models),
+        ("SLUICE__SITE__SUPPORT_EMAIL", "help@example.org"),
+    ];
+    let env = upstream.iter().chain(more);
+    let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Sources { file: None, env }
 }
 
 fn quoted(body: &str) -> Quote {
@@ -104,4 +126,178 @@ fn uses_of_server_tools_are_held_as_configured_and_allowed_as_asked() {
     let fetch = r#"{"type":"web_fetch_20250910","name":"f","max_uses":2}"#;
     assert_eq!(counts(fetch), (0, 0, 3, 2 * 100_000));
     assert_eq!(counts(r#"{"type":"bash_20250124","name":"b"}"#), (0, 0, 1, 0));
+}
+
+#[test]
+fn what_the_upstream_may_pick_is_held_at_the_dearest_that_it_serves() {
+    let body = request(SMALL, r#""fallbacks":"default""#);
+    let amount = |models: &str| {
+        let quote = admitted_by(&body, &serving(models, &[]), "2026-11-22").ok().unwrap();
+        assert_eq!(quote.model_ids, [SMALL], "nobody asked for the others by name");
+        (quote.amount(1_000).unwrap(), quote.context_ceiling)
+    };
+    let alone = quoted(&request(SMALL, r#""x":1"#)).amount(1_000).unwrap();
+    let (same, context) = amount(SMALL);
+    assert!(same.as_nanos() - alone.as_nanos() < 100_000 && context == 200_000);
+    let (dearer, context) = amount("claude-haiku-4-5,claude-opus-5");
+    assert!(dearer.as_nanos() > alone.as_nanos() * 49 / 10 && context == 1_000_000);
+    let (dearest, _) = amount("");
+    assert!(dearest.as_nanos() > alone.as_nanos() * 98 / 10);
+}
+
+#[test]
+fn a_speed_need_not_be_known_of_models_that_nobody_names() {
+    let body = request(LARGE, r#""fallbacks":"default","speed":"fast""#);
+    assert!(admitted_by(&body, &serving("", &[]), "2026-11-22").is_ok());
+}
+
+#[test]
+fn the_speed_of_a_fallback_is_held_even_if_the_request_asks_for_none() {
+    let amount = |fields: &str| quoted(&request(LARGE, fields)).amount(100_000).unwrap().as_nanos();
+    let with = |speed: &str| format!(r#""fallbacks":[{{"model":"{LARGE}","speed":"{speed}"}}]"#);
+    let (plain, fast) = (amount(&with("standard")), amount(&with("fast")));
+    assert!((fast - plain * 2).abs() < plain / 1_000, "{plain}, {fast}");
+    let both = format!(r#""speed":"standard",{}"#, with("fast"));
+    assert!((amount(&both) - fast).abs() < plain / 1_000);
+}
+
+#[test]
+fn tools_that_cost_nothing_but_run_upstream_may_read_the_prompt_again() {
+    let uses =
+        |tool: &str| quoted(&request(SMALL, &format!(r#""tools":[{tool}]"#))).server_tool_uses;
+    assert_eq!(uses(r#"{"type":"tool_search_tool_bm25_20251119","name":"t"}"#), 10);
+    assert_eq!(uses(&format!(r#"{{"type":"advisor_1","model":"{LARGE}","max_uses":2}}"#)), 2);
+    for kind in ["bash_20250124", "browser_toolset_20260801", "custom"] {
+        assert_eq!(uses(&format!(r#"{{"type":"{kind}","name":"t"}}"#)), 0, "{kind}");
+    }
+}
+
+#[test]
+fn a_request_for_no_output_holds_none() {
+    let body = format!(r#"{{"model":"{SMALL}","max_tokens":0,"messages":[]}}"#);
+    let quote = quoted(&body);
+    assert_eq!((quote.max_output, quote.reserved_output), (0, 0));
+}
+
+#[test]
+fn fast_prices_are_those_of_the_catalogue_in_every_class() {
+    // Cents per million tokens: input, output, written for 5 minutes and 1 hour, read.
+    let fast = [
+        ("claude-fable-5-2", [1_600, 8_000, 2_000, 3_200, 40]),
+        ("claude-mythos-5-2", [1_600, 8_000, 2_000, 3_200, 40]),
+        ("claude-opus-5-5", [800, 4_000, 1_000, 1_600, 40]),
+        ("claude-opus-5", [1_000, 5_000, 1_250, 2_000, 100]),
+        ("claude-opus-4-8", [1_000, 5_000, 1_250, 2_000, 100]),
+        ("claude-opus-4-7", [3_000, 15_000, 3_750, 6_000, 300]),
+        ("claude-opus-4-6", [3_000, 15_000, 3_750, 6_000, 300]),
+    ];
+    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    for model in settings.prices.models() {
+        let rates = model.rates_at(day("2026-11-29")).unwrap();
+        let id = model.id.as_str();
+        let Some((_, cents)) = fast.iter().find(|(known, _)| *known == id) else {
+            assert!(rates.speed_multiplier(Some("fast")).is_none(), "{id}");
+            continue;
+        };
+        let base = rates.base;
+        let classes =
+            [base.input, base.output, base.cache_write_5m, base.cache_write_1h, base.cache_read];
+        let factor = i64::from(rates.speed_multiplier(Some("fast")).unwrap().as_thousandths());
+        let found = classes.map(|nanos| nanos * factor / 1_000 / 10_000_000);
+        assert_eq!(&found, cents, "{id}");
+    }
+}
+
+#[test]
+fn a_model_is_refused_from_the_day_after_its_last_with_that_day_and_its_successor() {
+    let named = request(SMALL, r#""fallbacks":[{"model":"claude-sonnet-4-5-20250929"}]"#);
+    for body in [request("claude-sonnet-4-5", r#""x":1"#), named] {
+        assert!(admitted_by(&body, &Sources::default(), "2026-11-30").is_ok());
+        let error = admitted_by(&body, &Sources::default(), "2026-12-01").err().unwrap();
+        assert_eq!((error.status, &*error.kind), (404, "not_found_error"));
+        let words = "model: claude-sonnet-4-5 is no longer offered; its last day was 2026-11-30. \
+                     Use claude-sonnet-5-5 instead";
+        assert_eq!(error.message, words);
+    }
+    // Nor may the upstream be thought to pick it, and what was admitted before is priced still.
+    let body = request(SMALL, r#""fallbacks":"default""#);
+    let sources = || serving("claude-haiku-4-5,claude-sonnet-4-5", &[]);
+    let count = |today| admitted_by(&body, &sources(), today).ok().unwrap().candidates.len();
+    assert_eq!((count("2026-11-30"), count("2026-12-01")), (3, 2));
+    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    assert!(settings.prices.rates("claude-sonnet-4-5", day("2026-12-02")).is_some());
+}
+
+#[test]
+fn a_model_without_a_successor_names_none() {
+    let sources = serving("", &[("SLUICE__MODELS__CLAUDE-HAIKU-4-5__RETIRES_AT", "2026-11-01")]);
+    let error = admitted_by(&request(SMALL, r#""x":1"#), &sources, "2026-11-22").err().unwrap();
+    let words = "model: claude-haiku-4-5 is no longer offered; its last day was 2026-11-01";
+    assert_eq!(error.message, words);
+}
+
+#[test]
+fn a_conversation_held_upstream_is_refused_by_the_code_that_clients_act_on() {
+    for value in [r#"{"type":"create"}"#, r#"{"type":"continue","previous_message_id":"m"}"#, "5"] {
+        let error = admitted(&request(SMALL, &format!(r#""thread":{value}"#))).err().unwrap();
+        assert_eq!(error.status, 400);
+        let code = error.details.as_ref().and_then(|details| details["error_code"].as_str());
+        assert_eq!(code, Some("thread_unsupported_request"));
+        assert!(error.message.contains("workspace") && !error.message.contains("price"));
+    }
+    assert!(admitted(&request(SMALL, r#""thread":null"#)).is_ok());
+}
+
+#[test]
+fn models_are_looked_at_once_however_often_they_are_named() {
+    let tools = format!(r#"{{"type":"advisor_1","model":"{LARGE}"}},"#).repeat(4_096);
+    let fallbacks = format!(r#"{{"model":"{LARGE}","speed":"fast"}},"#).repeat(16);
+    let fields = format!(
+        r#""tools":[{}],"fallbacks":[{}]"#,
+        tools.trim_end_matches(','),
+        fallbacks.trim_end_matches(',')
+    );
+    let quote = quoted(&request(LARGE, &fields));
+    assert_eq!((quote.candidates.len(), quote.model_ids.len()), (1, 1));
+}
+
+/// The shortest of some runs: whatever else the machine does makes runs longer only.
+fn shortest(body: &str) -> Duration {
+    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    let run = || {
+        let begin = Instant::now();
+        let request = parse(body.as_bytes(), &settings.requests.bounds()).unwrap();
+        assert!(quote(&request, &settings, day("2026-11-22")).is_ok());
+        begin.elapsed()
+    };
+    (0..5).map(|_| run()).min().unwrap()
+}
+
+#[test]
+fn twice_as_much_of_anything_takes_about_twice_as_long() {
+    let list = |piece: &str, count: usize| piece.repeat(count).trim_end_matches(',').to_owned();
+    let text = |size: usize| {
+        let words = "word ".repeat(size * 500);
+        request(LARGE, &format!(r#""messages":[{{"role":"user","content":"{words}"}}]"#))
+    };
+    let blocks = |size: usize| {
+        let blocks = list(r#"{"type":"text","text":"a"},"#, size * 40);
+        request(LARGE, &format!(r#""messages":[{{"role":"user","content":[{blocks}]}}]"#))
+    };
+    let tools = |size: usize| {
+        let one = format!(r#"{{"type":"advisor_1","model":"{LARGE}","Name":1}},"#);
+        request(LARGE, &format!(r#""tools":[{}]"#, list(&one, size)))
+    };
+    let names = |size: usize| {
+        let fields: Vec<String> =
+            (0..size / 17).map(|number| format!(r#","x{number}":[]"#)).collect();
+        request(LARGE, &format!(r#""x":1{}"#, fields.concat()))
+    };
+    let kinds: [&dyn Fn(usize) -> String; 4] = [&text, &blocks, &tools, &names];
+    for (number, kind) in kinds.iter().enumerate() {
+        let (half, whole) = (shortest(&kind(2_048)), shortest(&kind(4_096)));
+        // Squares would make it four times as long.
+        let most = half * 3 + Duration::from_millis(20);
+        assert!(whole < most, "kind {number}: {half:?}, then {whole:?}");
+    }
 }

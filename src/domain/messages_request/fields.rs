@@ -1,0 +1,261 @@
+//! The one table of request fields: which may go up, which have a price, which are refused, and
+//! why. A field that is not in it passes, as clients send new ones every month.
+
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::names::{Name, folded};
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It goes up; it costs nothing beyond its tokens.
+    Allowed,
+    /// It goes up, and the price depends on it, so it is read.
+    Priced,
+    /// Refused unless its value is null or empty.
+    Refused,
+    /// It goes up, unless it has this field within that is neither null nor empty.
+    RefusedWith(&'static str),
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub rule: Rule,
+    /// Why; a client whose field is refused reads it.
+    pub reason: &'static str,
+    /// `error.details.error_code` of the refusal, where clients act on one.
+    pub error_code: Option<&'static str>,
+}
+
+/// A field of a request's top level as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopField {
+    /// Its name; at most 256 bytes.
+    pub name: String,
+    /// There is nothing in it that a rule could refuse.
+    pub is_empty: bool,
+}
+
+const TOKENS: &str = "is part of what the model reads, or steers it";
+const LABEL: &str = "is a label, and changes neither price nor place";
+const PAYER: &str = "it chooses who pays upstream, which is the operator's account for everybody";
+const BETAS: &str = "betas are named in the header anthropic-beta";
+
+const fn allowed(name: &'static str, reason: &'static str) -> Field {
+    Field { name, rule: Rule::Allowed, reason, error_code: None }
+}
+
+const fn priced(name: &'static str, reason: &'static str) -> Field {
+    Field { name, rule: Rule::Priced, reason, error_code: None }
+}
+
+const fn refused(name: &'static str, reason: &'static str) -> Field {
+    Field { name, rule: Rule::Refused, reason, error_code: None }
+}
+
+/// The table. Its source is the parameter list of the vendor's SDK 2.14.0.
+pub const FIELDS: [Field; 39] = [
+    priced("model", "names the price"),
+    priced("max_tokens", "bounds the output that is held; 0 only fills the cache"),
+    priced("messages", "is what the model reads"),
+    priced("system", "is what the model reads"),
+    priced("tools", "is what the model reads, and server tools have prices of their own"),
+    priced("stream", "decides what is held at first"),
+    priced("cache_control", "names the price of what is written to the cache"),
+    priced("inference_geo", "is a factor on the price"),
+    priced("speed", "is a factor on the price"),
+    priced("fallbacks", "names other models that may answer"),
+    priced("fallback_credit_token", "is priced as if the credit were not there, at most"),
+    allowed("service_tier", "asks for a tier; the answer names the one that is billed"),
+    allowed("metadata", LABEL),
+    allowed("tags", LABEL),
+    allowed("stop_sequences", TOKENS),
+    allowed("temperature", TOKENS),
+    allowed("top_k", TOKENS),
+    allowed("top_p", TOKENS),
+    allowed("thinking", TOKENS),
+    allowed("tool_choice", TOKENS),
+    allowed("output_config", TOKENS),
+    allowed("output_format", TOKENS),
+    allowed("prefill", TOKENS),
+    allowed("context_management", "shortens the prompt; its own passes are in the answer's usage"),
+    allowed("compaction", "shortens the prompt; its own passes are in the answer's usage"),
+    allowed("safeguards", "is judged upstream and costs nothing"),
+    allowed("anthropic_version", "is the header of that name, for some upstreams"),
+    Field {
+        name: "thread",
+        rule: Rule::Refused,
+        reason: "the conversation would be held in the operator's workspace, which all customers \
+                 share, and its length would not show; send the messages themselves",
+        error_code: Some("thread_unsupported_request"),
+    },
+    Field {
+        name: "diagnostics",
+        rule: Rule::RefusedWith("previous_message_id"),
+        reason: "it asks about a message in the operator's workspace, which all customers share",
+        error_code: None,
+    },
+    refused("billing_policy", PAYER),
+    refused("user_profile_id", PAYER),
+    refused("workspace_id", PAYER),
+    refused("organization_id", PAYER),
+    refused("anthropic_beta", BETAS),
+    refused("betas", BETAS),
+    refused(
+        "container",
+        "it is kept in the operator's workspace, which all customers share, and has no price here",
+    ),
+    refused("mcp_servers", "what the upstream does with a server of yours has no price here"),
+    refused(
+        "skills",
+        "they are kept in the operator's workspace, which all customers share, and have no price \
+         here",
+    ),
+    refused(
+        "files",
+        "they are kept in the operator's workspace, which all customers share; send the content \
+         itself",
+    ),
+];
+
+/// Names of the table.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    FIELDS.iter().map(|field| field.name)
+}
+
+/// The line of a name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.name == name)
+}
+
+/// The line by which one of these fields is refused.
+#[must_use]
+pub fn refused_by_table(fields: &[TopField]) -> Option<&'static Field> {
+    let filled = fields.iter().filter(|field| !field.is_empty);
+    filled
+        .filter_map(|field| find(&field.name))
+        .find(|known| matches!(known.rule, Rule::Refused | Rule::RefusedWith(_)))
+}
+
+/// The first of these fields that an operator's list refuses, however either spells it.
+#[must_use]
+pub fn refused_by_list<'a>(fields: &'a [TopField], refused: &[String]) -> Option<&'a str> {
+    if refused.is_empty() {
+        return None;
+    }
+    let refused: Vec<String> = refused.iter().map(|name| folded(name)).collect();
+    let is_refused = |field: &&TopField| !field.is_empty && refused.contains(&folded(&field.name));
+    fields.iter().find(is_refused).map(|field| field.name.as_str())
+}
+
+/// Names that are not in the table.
+pub fn unknown(fields: &[TopField]) -> impl Iterator<Item = &str> {
+    fields.iter().map(|field| field.name.as_str()).filter(|name| find(name).is_none())
+}
+
+/// Whether a value holds nothing that the rule of its name refuses.
+pub(super) fn is_empty(name: &str, value: &RawValue) -> bool {
+    match find(name).map(|known| known.rule) {
+        Some(Rule::RefusedWith(inner)) => !holds(value, inner),
+        _ => is_void(value),
+    }
+}
+
+/// Null, `{}`, `[]` or `""`.
+fn is_void(value: &RawValue) -> bool {
+    let text = value.get().trim_ascii();
+    let within = |open, close| {
+        let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        inner.is_some_and(|inner: &str| inner.trim_ascii().is_empty())
+    };
+    text == "null" || text == "\"\"" || within('{', '}') || within('[', ']')
+}
+
+/// Whether an object has a field of that name, or one that a parser could take for it, that is not
+/// void.
+fn holds(value: &RawValue, inner: &'static str) -> bool {
+    struct Fields(String);
+    impl<'de> Visitor<'de> for Fields {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            let mut is_held = false;
+            while let Some(Name(name)) = map.next_key()? {
+                if folded(&name) == self.0 {
+                    is_held |= !is_void(map.next_value::<&RawValue>()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(is_held)
+        }
+    }
+    // What is no object cannot have it.
+    value.deserialize_map(Fields(folded(inner))).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_twice_in_the_table_and_none_is_the_twin_of_another() {
+        let mut seen = std::collections::BTreeSet::new();
+        for field in FIELDS {
+            assert!(seen.insert(folded(field.name)), "{}", field.name);
+            assert!(!field.reason.is_empty() && !field.reason.ends_with('.'), "{}", field.name);
+            assert!(field.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        }
+    }
+
+    #[test]
+    fn null_and_empty_values_count_as_absent() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        for value in ["null", "{}", "{ \n}", "[]", "[\t]", "\"\""] {
+            assert!(is_empty("container", &raw(value)), "{value}");
+        }
+        for value in ["0", "false", "\" \"", "[null]", "{\"a\":null}", "[[]]", "\"{}\""] {
+            assert!(!is_empty("container", &raw(value)), "{value}");
+        }
+    }
+
+    #[test]
+    fn of_diagnostics_only_those_about_another_message_count() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        for value in ["null", "{}", "5", r#"{"x":1}"#, r#"{"previous_message_id":null}"#] {
+            assert!(is_empty("diagnostics", &raw(value)), "{value}");
+        }
+        for value in [
+            r#"{"previous_message_id":"msg_1"}"#,
+            r#"{"previous_message_id":null,"previous_message_id":"msg_1"}"#,
+            r#"{"previous_message_id":"msg_1","previous_message_id":null}"#,
+            r#"{"Previous_Message_Id":"msg_1"}"#,
+            r#"{"previousMessageId":"msg_1","x":[]}"#,
+        ] {
+            assert!(!is_empty("diagnostics", &raw(value)), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_operators_list_refuses_a_name_however_it_is_spelled() {
+        let field = |name: &str, is_empty| TopField { name: name.to_owned(), is_empty };
+        let list = ["new_field".to_owned()];
+        let refused = |name: &str, is_empty| {
+            refused_by_list(&[field("model", false), field(name, is_empty)], &list).is_some()
+        };
+        assert!(refused("new_field", false) && refused("New_Field", false));
+        assert!(refused("newField", false) && !refused("newer_field", false));
+        assert!(!refused("new_field", true));
+        assert_eq!(refused_by_list(&[field("a", false)], &[]), None);
+    }
+}
