@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::value;
-use crate::domain::messages_request::Bounds;
+use crate::domain::messages_request::{Bounds, is_version_of};
 
 /// What is refused in a request before it is dispatched.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,7 +42,8 @@ impl Requests {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tools {
-    /// Types that cost nothing beyond tokens; an entry that ends in `_` is a prefix.
+    /// Types that cost nothing beyond tokens; an entry that ends in `_` stands for its dated
+    /// versions.
     #[serde(deserialize_with = "value::list")]
     pub free_prefixes: Vec<String>,
 }
@@ -52,11 +53,7 @@ impl Tools {
     #[must_use]
     pub fn is_free(&self, tool_type: &str) -> bool {
         self.free_prefixes.iter().any(|entry| {
-            if entry.ends_with('_') {
-                tool_type.starts_with(entry.as_str())
-            } else {
-                tool_type == entry
-            }
+            if entry.ends_with('_') { is_version_of(tool_type, entry) } else { tool_type == entry }
         })
     }
 }

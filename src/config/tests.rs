@@ -134,7 +134,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 47] = [
+const MISTAKES: [(&str, usize, &str, &str); 52] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),
@@ -262,6 +262,26 @@ const MISTAKES: [(&str, usize, &str, &str); 47] = [
         "models.claude-opus-5.speed.fast",
         "above 0",
     ),
+    (
+        "{U}[models.\"claude-opus-5\"]\nretires_at = \"2026-07-23\"\n",
+        6,
+        "models.claude-opus-5.retires_at",
+        "must not be before created_at",
+    ),
+    (
+        "{U}[models.\"claude-opus-5\"]\nretires_at = \"never\"\n",
+        6,
+        "models.claude-opus-5.retires_at",
+        "is not a day",
+    ),
+    (
+        "{U}[models.\"claude-opus-5\"]\nsuccessor = \"claude-opus-9\"\n",
+        6,
+        "models.claude-opus-5.successor",
+        "\"claude-opus-9\" is no model of this list",
+    ),
+    ("{U}[requests]\nfields_max = 31\n", 6, "requests.fields_max", "from 32 to 4096"),
+    ("{U}[requests]\ntools_max = -1\n", 6, "requests.tools_max", "whole number"),
 ];
 
 #[test]

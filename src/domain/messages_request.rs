@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use blocks::Blocks;
 pub use fields::TopField;
 use names::Name;
-pub use tools::{Fallback, Fallbacks, ToolUse};
+pub use tools::{Fallback, Fallbacks, ToolUse, is_version_of};
 
 /// How much a request may have of what is read one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
-use crate::domain::messages_request::{Fallbacks, MessagesRequest, ToolUse, fields};
+use crate::domain::messages_request::{Fallbacks, MessagesRequest, ToolUse, fields, is_version_of};
 use crate::domain::price_list::{Model, Rates};
 use crate::domain::quote::{PromptEstimate, Quote};
 use crate::domain::usage::Ceilings;
@@ -243,18 +243,18 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolC
         let uses_allowed = tool.max_uses.unwrap_or(USES_UNLIMITED);
         let is_free = is_free(tool, settings);
         // Each use upstream reads the prompt once more, whether it has a price or not.
-        let is_run_upstream = [ADVISOR, TOOL_SEARCH].iter().any(|kind| tool.kind.starts_with(kind));
+        let is_run_upstream = tool.kind.starts_with(ADVISOR) || tool.kind.starts_with(TOOL_SEARCH);
         let counted = match (is_free, is_run_upstream) {
             (true, true) => uses,
             (true, false) => 0,
             (false, _) => uses_allowed,
         };
         ceilings.uses_allowed = ceilings.uses_allowed.saturating_add(counted);
-        let tokens = if tool.kind.starts_with(WEB_SEARCH) {
+        let tokens = if is_version_of(&tool.kind, WEB_SEARCH) {
             ceilings.searches = ceilings.searches.saturating_add(uses);
             ceilings.searches_allowed = ceilings.searches_allowed.saturating_add(uses_allowed);
             uses.saturating_mul(rules.web_search_tokens)
-        } else if tool.kind.starts_with(WEB_FETCH) {
+        } else if is_version_of(&tool.kind, WEB_FETCH) {
             uses.saturating_mul(rules.web_fetch_tokens)
         } else if is_free {
             0
@@ -269,7 +269,7 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolC
 }
 
 fn is_free(tool: &ToolUse, settings: &Settings) -> bool {
-    let is_priced_advisor = tool.kind.starts_with(ADVISOR) && tool.model.is_some();
+    let is_priced_advisor = is_version_of(&tool.kind, ADVISOR) && tool.model.is_some();
     is_priced_advisor || settings.tools.is_free(&tool.kind)
 }
 
