@@ -200,18 +200,15 @@ impl Quote {
         if !is_whole {
             alerts.push(BEYOND);
         }
-        let rates = serving.rates_at(self.at).unwrap_or(&self.rates);
+        let of_searches = serving.rates_at(self.at).unwrap_or(&self.rates);
         let counted = Usage { web_searches, ..usage.clone() };
         // Within the ceilings no sum is beyond money; where one were, nothing is charged and the operator told.
-        let amount = match cost(rates, &counted, &rated) {
-            Ok(priced) => {
-                alerts.extend(priced.unpriced);
-                priced.amount
-            }
-            Err(_) => {
-                alerts.push("an answer costs more than any sum of money");
-                NanoUsd::ZERO
-            }
+        let amount = if let Ok(priced) = cost(of_searches, &counted, &rated) {
+            alerts.extend(priced.unpriced);
+            priced.amount
+        } else {
+            alerts.push("an answer costs more than any sum of money");
+            NanoUsd::ZERO
         };
         let passes = rated.into_iter().map(|rated| rated.pass).collect();
         Priced { amount, passes, web_searches, is_bounded: !is_whole, alerts }
@@ -226,7 +223,7 @@ impl Quote {
     /// A pass with the rates of its model and that model's priced id.
     fn rated(
         &self,
-        pass: Pass,
+        mut pass: Pass,
         serving: &Arc<Model>,
         usage: &Usage,
         alerts: &mut Vec<&'static str>,
@@ -247,6 +244,7 @@ impl Quote {
             _ => serving,
         };
         let rates = Arc::clone(model.rates_at(self.at).unwrap_or(&self.rates));
-        RatedPass { pass: Pass { model: Some(model.id.as_str().to_owned()), ..pass }, rates }
+        pass.model = Some(model.id.as_str().to_owned());
+        RatedPass { pass, rates }
     }
 }

@@ -57,12 +57,14 @@ impl TokenCounts {
             room = room.saturating_sub(taken);
             taken
         };
-        let cache_write_1h = take(self.cache_write_1h);
-        let cache_write_5m = take(self.cache_write_5m);
-        let input = take(self.input);
-        let cache_read = take(self.cache_read);
-        let output = self.output.min(output);
-        Self { input, output, cache_write_5m, cache_write_1h, cache_read }
+        // In this order: the dearest first.
+        Self {
+            cache_write_1h: take(self.cache_write_1h),
+            cache_write_5m: take(self.cache_write_5m),
+            input: take(self.input),
+            cache_read: take(self.cache_read),
+            output: self.output.min(output),
+        }
     }
 }
 

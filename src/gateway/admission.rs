@@ -80,7 +80,6 @@ pub fn quote(
         rates,
         prices: Arc::clone(&settings.prices),
         at: now,
-        candidates,
         model_ids,
         ceilings: Ceilings {
             context,

@@ -208,17 +208,17 @@ impl Group {
         hold: &Hold,
     ) -> Result<Outcome, LedgerError> {
         let Some(row) = current(&mut self.reservations, id) else { return Ok(Outcome::NotOpen) };
-        let held = NanoUsd::from_nanos(row.amount_nanousd);
-        let wanted = hold.amount.minus(held)?;
+        let before = NanoUsd::from_nanos(row.amount_nanousd);
+        let wanted = hold.amount.minus(before)?;
         if wanted <= NanoUsd::ZERO {
-            return Ok(Outcome::Extended { amount: held });
+            return Ok(Outcome::Extended { amount: before });
         }
         let Some(account) = self.accounts.get_mut(&account_id.0) else {
             return Ok(Outcome::NoAccount);
         };
         // What the exchange itself puts at risk is counted already.
         let spendable = account.spendable(NanoUsd::ZERO, hold)?;
-        let least = hold.least.minus(held)?;
+        let least = hold.least.minus(before)?;
         if spendable < least || spendable <= NanoUsd::ZERO {
             return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
         }
@@ -226,7 +226,7 @@ impl Group {
         let key_id = row.api_key_id;
         // At least a nano-dollar, or nothing is extended.
         let least = least.max(NanoUsd::from_nanos(1));
-        let whole = held.plus(least)?;
+        let whole = before.plus(least)?;
         if let Some(exhausted) = self.keys.exhausted(key_id, least, whole, self.now)? {
             return Ok(Outcome::KeyBudget(exhausted));
         }
@@ -235,7 +235,7 @@ impl Group {
         }
         account.hold(more)?;
         self.keys.hold(key_id, more)?;
-        let amount = held.plus(more)?;
+        let amount = before.plus(more)?;
         row.amount_nanousd = amount.as_nanos();
         Ok(Outcome::Extended { amount })
     }

@@ -88,20 +88,16 @@ impl Relay {
     /// Reads to the end, where a place is free for that.
     fn drain(&mut self) -> Option<Ending> {
         let account_id = self.reservation.record.account_id;
-        match self.shared.drains.take(account_id) {
-            Some(place) => {
-                self.note_departure_usage();
-                let until = Instant::now() + self.shared.settings.stream.drain_max;
-                self.stay((until, Stage::Drain { _place: place }));
-                None
-            }
-            None => {
-                let is_hidden = self.meter.has_hidden_work();
-                let gone = self.gone.as_mut()?;
-                gone.is_undrained = is_hidden;
-                Some(gone.ending)
-            }
-        }
+        let Some(place) = self.shared.drains.take(account_id) else {
+            let is_hidden = self.meter.has_hidden_work();
+            let gone = self.gone.as_mut()?;
+            gone.is_undrained = is_hidden;
+            return Some(gone.ending);
+        };
+        self.note_departure_usage();
+        let until = Instant::now() + self.shared.settings.stream.drain_max;
+        self.stay((until, Stage::Drain { _place: place }));
+        None
     }
 
     /// From now on nothing is held but what is counted and the slice that is under way.

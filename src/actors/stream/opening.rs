@@ -218,17 +218,16 @@ impl Opening<'_> {
         let Shortage { available, spendable, held, .. } = *shortage;
         let least = self.hold().map_or(NanoUsd::ZERO, |hold| hold.least);
         let missing = least.minus(spendable).unwrap_or(NanoUsd::ZERO);
-        let mut message = format!(
-            "Your credit of {available} USD does not cover what this request may cost: {missing} USD are missing."
-        );
-        if held > NanoUsd::ZERO {
-            message.push_str(&format!(" {held} USD are held for requests that are still running."));
-        }
-        if let Some(tokens) = self.advice(spendable) {
-            message.push_str(&format!(" It would be covered with max_tokens {tokens}."));
-        }
+        let running = if held > NanoUsd::ZERO {
+            format!(" {held} USD are held for requests that are still running.")
+        } else {
+            String::new()
+        };
+        let advice = self.advice(spendable);
         let site = self.shared.settings.site.base_url.as_str();
-        message.push_str(&format!(" Add credit at {site}/deposits"));
+        let message = format!(
+            "Your credit of {available} USD does not cover what this request may cost: {missing} USD are missing.{running}{advice} Add credit at {site}/deposits"
+        );
         ApiError::billing(message)
     }
 
@@ -236,17 +235,20 @@ impl Opening<'_> {
     fn over_budget(&self, exhausted: &Exhausted) -> ApiError {
         let Exhausted { budget, left, period } = exhausted;
         let name = budget_name(*period);
-        let advice = self.advice(*left).map_or_else(String::new, |tokens| {
-            format!(" It would be covered with max_tokens {tokens}.")
-        });
+        let advice = self.advice(*left);
         ApiError::billing(format!(
             "This API key's {name} of {budget} USD does not cover what this request may cost: {left} USD of it are left.{advice}"
         ))
     }
 
-    /// The largest `max_tokens` that `funds` cover, where it is less than what was asked for.
-    fn advice(&self, funds: NanoUsd) -> Option<u64> {
-        self.quote.affordable_output(funds).filter(|tokens| *tokens < self.quote.max_output)
+    /// A sentence on the largest `max_tokens` that `funds` cover, where it is less than what was asked for.
+    fn advice(&self, funds: NanoUsd) -> String {
+        let affordable = self.quote.affordable_output(funds);
+        affordable
+            .filter(|tokens| *tokens < self.quote.max_output)
+            .map_or_else(String::new, |tokens| {
+                format!(" It would be covered with max_tokens {tokens}.")
+            })
     }
 }
 

@@ -295,7 +295,7 @@ mod tests {
         let keys = RandomState::new();
         let prefix = read(&keys, FIRST);
         let text = |index: usize| -> Vec<&str> {
-            prefix.covered(&prefix.beginnings[index]).map(|part| &FIRST[part]).collect()
+            prefix.covered(&prefix.beginnings[index]).map(|part| FIRST.get(part).unwrap()).collect()
         };
         assert_eq!(text(0), [r#"[{"name":"t","input_schema":{}}"#]);
         assert!(text(1)[1].ends_with(r#""ttl":"1h"}}"#));

@@ -455,14 +455,11 @@ proptest! {
         reports in proptest::collection::vec(any_report(), 1..6),
         cut in 1_usize..80,
     ) {
-        let mut stream = String::new();
-        for (index, report) in reports.iter().enumerate() {
-            stream.push_str(&if index == 0 {
-                format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{report}}}}}\n\n")
-            } else {
-                format!("data: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{report}}}\n\n")
-            });
-        }
+        let events: Vec<String> = reports.iter().enumerate().map(|(index, report)| match index {
+            0 => format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{report}}}}}\n\n"),
+            _ => format!("data: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{report}}}\n\n"),
+        }).collect();
+        let stream = events.concat();
         let read = |size: usize| {
             let mut meter = Meter::new(1 << 20);
             stream.as_bytes().chunks(size).for_each(|piece| meter.feed(piece));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::config::{Purpose, Sources, load_for};
 use crate::domain::messages_request::parse;
+use crate::domain::money::NanoUsd;
 use crate::domain::price_list::tests::day;
 
 /// 200,000 tokens of context, answers of 64,000.
@@ -39,6 +40,12 @@ fn serving(models: &str, more: &[(&str, &str)]) -> Sources {
 
 fn quoted(body: &str) -> Quote {
     admitted(body).ok().expect("an admission")
+}
+
+/// What a quote holds for so much output and no prompt.
+fn held(mut quote: Quote, output: u64) -> NanoUsd {
+    quote.prompt = PromptEstimate::default();
+    quote.likely_cost(output).unwrap()
 }
 
 /// A request to `model` with these fields.
@@ -90,11 +97,7 @@ fn output_is_held_up_to_what_request_and_model_allow_and_of_a_stream_a_part() {
 
 #[test]
 fn the_factors_of_place_and_speed_are_held() {
-    let amount = |fields: &str| {
-        let mut quote = quoted(&request(LARGE, fields));
-        quote.prompt = PromptEstimate::default();
-        quote.likely_cost(100_000).unwrap().as_nanos()
-    };
+    let amount = |fields: &str| held(quoted(&request(LARGE, fields)), 100_000).as_nanos();
     let plain = amount(r#""speed":"standard","inference_geo":"global""#);
     let near = |found: i64, expected: i64| (found - expected).abs() < plain / 1_000;
     assert!(near(amount(r#""speed":"fast","inference_geo":"global""#), plain * 2));
@@ -134,9 +137,10 @@ fn what_the_upstream_may_pick_is_held_at_the_dearest_that_it_serves() {
     let amount = |models: &str| {
         let quote = admitted_by(&body, &serving(models, &[]), "2026-11-22").ok().unwrap();
         assert_eq!(quote.model_ids, [SMALL], "nobody asked for the others by name");
-        (quote.amount(1_000).unwrap(), quote.context_ceiling)
+        let quote_context = quote.ceilings.context;
+        (held(quote, 1_000), quote_context)
     };
-    let alone = quoted(&request(SMALL, r#""x":1"#)).amount(1_000).unwrap();
+    let alone = held(quoted(&request(SMALL, r#""x":1"#)), 1_000);
     let (same, context) = amount(SMALL);
     assert!(same.as_nanos() - alone.as_nanos() < 100_000 && context == 200_000);
     let (dearer, context) = amount("claude-haiku-4-5,claude-opus-5");
@@ -153,7 +157,7 @@ fn a_speed_need_not_be_known_of_models_that_nobody_names() {
 
 #[test]
 fn the_speed_of_a_fallback_is_held_even_if_the_request_asks_for_none() {
-    let amount = |fields: &str| quoted(&request(LARGE, fields)).amount(100_000).unwrap().as_nanos();
+    let amount = |fields: &str| held(quoted(&request(LARGE, fields)), 100_000).as_nanos();
     let with = |speed: &str| format!(r#""fallbacks":[{{"model":"{LARGE}","speed":"{speed}"}}]"#);
     let (plain, fast) = (amount(&with("standard")), amount(&with("fast")));
     assert!((fast - plain * 2).abs() < plain / 1_000, "{plain}, {fast}");
@@ -163,12 +167,12 @@ fn the_speed_of_a_fallback_is_held_even_if_the_request_asks_for_none() {
 
 #[test]
 fn tools_that_cost_nothing_but_run_upstream_may_read_the_prompt_again() {
-    let uses =
-        |tool: &str| quoted(&request(SMALL, &format!(r#""tools":[{tool}]"#))).server_tool_uses;
-    assert_eq!(uses(r#"{"type":"tool_search_tool_bm25_20251119","name":"t"}"#), 10);
-    assert_eq!(uses(&format!(r#"{{"type":"advisor_1","model":"{LARGE}","max_uses":2}}"#)), 2);
+    let turns =
+        |tool: &str| quoted(&request(SMALL, &format!(r#""tools":[{tool}]"#))).ceilings.turns;
+    assert_eq!(turns(r#"{"type":"tool_search_tool_bm25_20251119","name":"t"}"#), 11);
+    assert_eq!(turns(&format!(r#"{{"type":"advisor_1","model":"{LARGE}","max_uses":2}}"#)), 3);
     for kind in ["bash_20250124", "browser_toolset_20260801", "custom"] {
-        assert_eq!(uses(&format!(r#"{{"type":"{kind}","name":"t"}}"#)), 0, "{kind}");
+        assert_eq!(turns(&format!(r#"{{"type":"{kind}","name":"t"}}"#)), 1, "{kind}");
     }
 }
 

@@ -62,8 +62,8 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
             let id = RequestId::from_stored(id.to_owned());
             let record = UsageRecord::blank(id, account_id, api_key_id, shared.clock.now());
             let (held, node_id) = (NanoUsd::from_nanos(1_500_000), "n".into());
-            let hold = Hold::exactly(held);
-            let reserve = Command::Reserve { record: record.clone(), hold, node_id };
+            let asked = Hold::exactly(held);
+            let reserve = Command::Reserve { record: record.clone(), hold: asked, node_id };
             let reserved = shared.ledger.apply(reserve).await;
             assert_eq!(reserved, Ok(Outcome::Reserved { amount: held }));
             let (quote, lesson) = (quote(&[CHEAP]), Lesson::default());
