@@ -5,19 +5,25 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, web};
+
+use crate::domain::clock::Clock;
 
 mod answer;
 mod args;
+mod caches;
 mod content;
 mod events;
 mod head;
+mod iterations;
 mod models;
 mod passage;
 mod playback;
+mod prompt;
 mod refusal;
 mod request;
 mod routes;
@@ -37,6 +43,9 @@ pub struct SandboxSettings {
     pub listen: SocketAddr,
     /// Worker threads, at least one.
     pub workers: usize,
+    /// Whether it keeps prompt caches, as upstream does, and reports reads and writes by them.
+    /// Otherwise it keeps nothing between requests.
+    pub caches: bool,
     /// Whether SIGINT and SIGTERM stop it. Not in tests, where they are for the whole process.
     pub handle_signals: bool,
 }
@@ -46,7 +55,16 @@ pub struct SandboxSettings {
 /// # Errors
 /// Where the address cannot be bound.
 pub fn start(settings: &SandboxSettings) -> io::Result<(SocketAddr, Server)> {
-    let server = HttpServer::new(|| App::new().configure(routes::configure))
+    // One for all workers.
+    let caches = settings.caches.then(|| Arc::new(caches::Caches::new(Clock::System)));
+    let app = move || {
+        let app = App::new().configure(routes::configure);
+        match &caches {
+            Some(caches) => app.app_data(web::Data::from(Arc::clone(caches))),
+            None => app,
+        }
+    };
+    let server = HttpServer::new(app)
         .workers(settings.workers.max(1))
         .keep_alive(KEEP_ALIVE)
         // A client that leaves ends its stream at once.

@@ -6,23 +6,34 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::content::{Block, Citation, Content, Delta, SearchResult};
+use super::content::{Block, Citation, Content, Delta, Hop, SearchResult, Trigger};
+use super::iterations::{Iteration, declines, iterations};
 use super::passage;
 use super::request::{MessageRequest, Tool};
-use super::script::{Flag, Scenario, Script};
-use super::usage::{BYTES_PER_TOKEN, Counts, DeltaUsage, MessageUsage, Selectors};
+use super::script::{Flag, Number, Scenario, Script};
+use super::usage::{
+    BYTES_PER_TOKEN, Counts, DeltaUsage, FallbackCredit, LastWord, MessageUsage, Selectors,
+};
 
 /// Everything that is said in answer to one request.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) blocks: Vec<Block>,
     pub(super) stop_reason: &'static str,
+    script: Script,
     counts: Counts,
+    iterations: Option<Vec<Iteration>>,
     id: String,
     model: String,
     selectors: Selectors,
-    no_usage: bool,
-    delta_input: bool,
+}
+
+/// `stop_details`, which only a refusal has.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename = "refusal")]
+pub(super) struct StopDetails {
+    category: Option<&'static str>,
+    explanation: Option<&'static str>,
 }
 
 /// The `message` of the wire.
@@ -36,6 +47,8 @@ pub(super) struct Message<'a> {
     stop_reason: Option<&'static str>,
     stop_sequence: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    stop_details: Option<StopDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<MessageUsage>,
 }
 
@@ -46,13 +59,17 @@ impl Answer {
     /// Where JSON written here is not JSON: a defect of the sandbox.
     pub(super) fn to(request: &MessageRequest) -> serde_json::Result<Self> {
         let script = &request.script;
-        let blocks = blocks(request)?;
+        let model = served(request);
+        let blocks = blocks(request, model)?;
         let written: usize = blocks.iter().flat_map(|b| &b.deltas).map(Delta::written).sum();
         let tokens = u64::try_from(written).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
         // A model never writes more than it may. The words stay, only their count is held.
-        let output = tokens.max(1).min(request.max_tokens);
+        let least = u64::from(!blocks.is_empty()).min(request.max_tokens);
+        let output = tokens.clamp(least, request.max_tokens);
+        let counts = Counts::of(request.scenario, script, request.prompt, output);
         let stop_reason = match request.scenario {
             _ if request.max_tokens == 0 => "max_tokens",
+            Scenario::Refusal => "refusal",
             Scenario::ToolUse | Scenario::Mixed => "tool_use",
             _ if tokens > request.max_tokens => "max_tokens",
             _ => "end_turn",
@@ -60,16 +77,16 @@ impl Answer {
         Ok(Self {
             blocks,
             stop_reason,
-            counts: Counts::of(request.scenario, script, request.input_tokens, output),
+            iterations: iterations(request.scenario, script, &counts, &request.model, model),
+            counts,
             id: format!("msg_sandbox{:08x}", request.digest),
-            model: script.served.as_ref().unwrap_or(&request.model).clone(),
+            model: model.to_owned(),
             selectors: Selectors {
                 service_tier: "standard",
                 inference_geo: request.inference_geo.clone().unwrap_or_else(|| "global".into()),
                 speed: request.speed.clone(),
             },
-            no_usage: script.has(Flag::NoUsage),
-            delta_input: script.has(Flag::DeltaInput),
+            script: script.clone(),
         })
     }
 
@@ -89,7 +106,20 @@ impl Answer {
 
     /// The usage of `message_delta`.
     pub(super) fn delta_usage(&self) -> Option<DeltaUsage> {
-        (!self.no_usage).then(|| self.counts.delta_usage(self.delta_input))
+        let usage = || self.counts.delta_usage(&self.script, self.last_word());
+        (!self.script.has(Flag::NoUsage)).then(usage)
+    }
+
+    /// What `message_delta` says of a refusal.
+    pub(super) fn stop_details(&self) -> Option<StopDetails> {
+        (self.stop_reason == "refusal").then_some(StopDetails { category: None, explanation: None })
+    }
+
+    fn last_word(&self) -> LastWord {
+        LastWord {
+            iterations: self.iterations.clone(),
+            fallback_credit: FallbackCredit::scripted(&self.script),
+        }
     }
 
     fn message(
@@ -98,7 +128,8 @@ impl Answer {
         stop_reason: Option<&'static str>,
         is_final: bool,
     ) -> Message<'_> {
-        let usage = || self.counts.message_usage(is_final, self.selectors.clone());
+        let last = is_final.then(|| self.last_word());
+        let usage = || self.counts.message_usage(&self.script, last, self.selectors.clone());
         Message {
             model: &self.model,
             id: &self.id,
@@ -107,19 +138,36 @@ impl Answer {
             content,
             stop_reason,
             stop_sequence: None,
-            usage: (!self.no_usage).then(usage),
+            stop_details: if is_final { self.stop_details() } else { None },
+            usage: (!self.script.has(Flag::NoUsage)).then(usage),
         }
     }
 }
 
-fn blocks(request: &MessageRequest) -> serde_json::Result<Vec<Block>> {
+/// The model that the answer names.
+fn served(request: &MessageRequest) -> &str {
+    let fallback = match request.scenario {
+        Scenario::Fallback => request.fallback.as_ref(),
+        _ => None,
+    };
+    request.script.served.as_ref().or(fallback).unwrap_or(&request.model)
+}
+
+fn blocks(request: &MessageRequest, served: &str) -> serde_json::Result<Vec<Block>> {
     let script = &request.script;
-    // It only fills the cache.
+    // A request that only warms the cache is answered with nothing.
     if request.max_tokens == 0 {
         return Ok(Vec::new());
     }
     Ok(match request.scenario {
-        Scenario::Text | Scenario::Cache => vec![text(script, None)],
+        Scenario::Refusal if script.number(Number::Events).is_none_or(|events| events == 0) => {
+            Vec::new()
+        }
+        Scenario::Fallback => (0..declines(request.scenario, script))
+            .map(|_| fallback(&request.model, served))
+            .chain([text(script, None)])
+            .collect(),
+        Scenario::Text | Scenario::Cache | Scenario::Refusal => vec![text(script, None)],
         Scenario::Thinking => vec![thinking(request), text(script, None)],
         Scenario::ToolUse => vec![tool_use(request)?],
         Scenario::WebSearch => {
@@ -154,6 +202,18 @@ fn text(script: &Script, citation: Option<Citation>) -> Block {
     Block {
         start: Content::Text { citations, text: String::new() },
         deltas: cited.chain(passage::text(script).into_iter().map(Delta::Text)).collect(),
+    }
+}
+
+fn fallback(from: &str, to: &str) -> Block {
+    let hop = |model: &str| Hop { model: model.to_owned() };
+    Block {
+        start: Content::Fallback {
+            from: hop(from),
+            to: hop(to),
+            trigger: Trigger { category: None },
+        },
+        deltas: Vec::new(),
     }
 }
 

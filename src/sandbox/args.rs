@@ -20,6 +20,11 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
 
+    /// Keep prompt caches in memory as upstream does: marked prefixes are written, read again within
+    /// their lifetime, and reported so. Without it, only scripts speak of caches.
+    #[arg(long)]
+    pub caches: bool,
+
     /// File that receives the bound address once the sandbox listens.
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
@@ -43,6 +48,7 @@ impl SandboxArgs {
         SandboxSettings {
             listen: self.listen,
             workers: usize::from(self.workers),
+            caches: self.caches,
             handle_signals: true,
         }
     }
@@ -50,16 +56,21 @@ impl SandboxArgs {
 
 const MANUAL_HEAD: &str = "\
 Any non-empty key is accepted, in `x-api-key` or as a bearer token. Answers depend on the request
-alone: the same request gives the same bytes, and a JSON answer holds what its stream would.
+alone, unless --caches is given: the same request gives the same bytes, and a JSON answer holds what
+its stream would. Four bytes of a prompt or an answer count as one token.
 
 A request chooses its answer with a script, `scenario;key=value;flag`, in the first of these that
 it has:
   the header            x-sandbox-scenario: thinking;events=50;pace_ms=20
   metadata.user_id      \"sandbox:thinking;events=50;pace_ms=20\" (passes any gateway)
   the model's suffix    \"claude-haiku-4-5+thinking;events=50;pace_ms=20\"
+  the user's last text  \"sandbox:thinking;events=50\" as its first line (passes anything)
 
 Events are counted from message_start, pings included. Of a JSON answer, cut_at, end_at and
 silent_at let half the body through, and error_at refuses it with 529.
+
+`count_tokens` takes the same scripts and answers input + cache_read + cache_5m + cache_1h, so that a
+count and the answer agree. `max_tokens: 0` is answered with nothing, and warms the caches.
 ";
 
 fn manual() -> String {

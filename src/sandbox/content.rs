@@ -35,6 +35,25 @@ pub(super) enum Content {
         tool_use_id: String,
         content: Vec<SearchResult>,
     },
+    /// Where the words of one model give way to those of the next.
+    Fallback {
+        from: Hop,
+        to: Hop,
+        trigger: Trigger,
+    },
+}
+
+/// A model of a fallback.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Hop {
+    pub(super) model: String,
+}
+
+/// Why a model handed over.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename = "refusal")]
+pub(super) struct Trigger {
+    pub(super) category: Option<&'static str>,
 }
 
 /// A passage that a text rests on.

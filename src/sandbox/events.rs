@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::answer::{Answer, Message};
+use super::answer::{Answer, Message, StopDetails};
 use super::content::{Block, Citation, Content, Delta};
 use super::refusal::Refusal;
 use super::script::{Flag, Newline, Number, Script};
@@ -83,8 +83,12 @@ enum WireDelta<'a> {
 
 #[derive(Serialize)]
 struct Stop {
-    stop_reason: &'static str,
-    stop_sequence: Option<&'static str>,
+    #[serde(rename = "stop_reason")]
+    reason: &'static str,
+    #[serde(rename = "stop_sequence")]
+    sequence: Option<&'static str>,
+    #[serde(rename = "stop_details", skip_serializing_if = "Option::is_none")]
+    details: Option<StopDetails>,
 }
 
 impl<'a> From<&'a Delta> for WireDelta<'a> {
@@ -100,6 +104,20 @@ impl<'a> From<&'a Delta> for WireDelta<'a> {
 }
 
 impl Events {
+    /// A stream whose only event is an error without a name, as some relays send it.
+    ///
+    /// # Errors
+    /// As [`Events::render`].
+    pub(super) fn nameless_error(script: &Script) -> serde_json::Result<Self> {
+        let mut writer = Writer::new(script);
+        let error = Refusal::overloaded().bare_json()?;
+        writer.data(|out| {
+            out.extend_from_slice(error.as_bytes());
+            Ok(())
+        })?;
+        Ok(Self { bytes: Bytes::from(writer.bytes), ends: writer.ends })
+    }
+
     /// Renders an answer, and stops where the script says that the stream breaks.
     ///
     /// # Errors
@@ -154,7 +172,8 @@ impl<'a> Writer<'a> {
             self.event(&Event::ContentBlockStop { index })?;
             self.unknown()?;
         }
-        let delta = Stop { stop_reason: answer.stop_reason, stop_sequence: None };
+        let delta =
+            Stop { reason: answer.stop_reason, sequence: None, details: answer.stop_details() };
         self.event(&Event::MessageDelta { delta, usage: answer.delta_usage() })?;
         if !self.script.has(Flag::NoStop) {
             self.event(&Event::MessageStop)?;
@@ -206,6 +225,13 @@ impl<'a> Writer<'a> {
         self.bytes.extend_from_slice(b"event: ");
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.extend_from_slice(self.newline);
+        self.data(data)
+    }
+
+    fn data(
+        &mut self,
+        data: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> serde_json::Result<()> {
         let field: &[u8] = if self.script.has(Flag::NoSpace) { b"data:" } else { b"data: " };
         self.bytes.extend_from_slice(field);
         data(&mut self.bytes)?;

@@ -7,6 +7,10 @@ use serde::Serialize;
 use super::head::head;
 use super::script::{Flag, Number, Script};
 
+/// What upstream says of an operator whose credit is over. It is a 400 like any other.
+const CREDIT_LOW: &str = "Your credit balance is too low to access the Anthropic API. Please go to \
+    Plans & Billing to upgrade or purchase credits. (On request: this is the Sluice sandbox.)";
+
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -63,6 +67,9 @@ impl Refusal {
             let code = Some("enforced_spend_limit_reached");
             return Some(Self { code, ..Self::new(429, message) });
         }
+        if script.has(Flag::CreditLow) {
+            return Some(Self::invalid(CREDIT_LOW));
+        }
         let status = u16::try_from(script.number(Number::Status)?).ok()?;
         let message = format!("status {status} on request: this is the Sluice sandbox");
         let retry_after = script.number(Number::RetryAfter);
@@ -71,15 +78,24 @@ impl Refusal {
 
     /// The JSON of the error.
     pub(super) fn json(&self, request_id: Option<&str>) -> serde_json::Result<String> {
-        serde_json::to_string(&ErrorBody {
-            r#type: "error",
-            error: ErrorDetail {
-                r#type: self.kind,
-                message: &self.message,
-                details: self.code.map(|error_code| Details { error_code }),
-            },
-            request_id,
-        })
+        serde_json::to_string(&ErrorBody { r#type: "error", error: self.detail(), request_id })
+    }
+
+    fn detail(&self) -> ErrorDetail<'_> {
+        ErrorDetail {
+            r#type: self.kind,
+            message: &self.message,
+            details: self.code.map(|error_code| Details { error_code }),
+        }
+    }
+
+    /// The error in the shape of relays that give neither the document's type nor an id.
+    pub(super) fn bare_json(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Bare<'a> {
+            error: ErrorDetail<'a>,
+        }
+        serde_json::to_string(&Bare { error: self.detail() })
     }
 
     /// The answer to `request_id`.

@@ -4,12 +4,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use super::script::{Scenario, Script};
-use super::usage::BYTES_PER_TOKEN;
+use super::script::{Flag, Scenario, Script};
+use super::usage::{self, BYTES_PER_TOKEN, Split};
 
 /// The current version of the API, which no longer takes sampling parameters.
 const VERSION_CURRENT: &str = "2026-10-21";
 const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_CURRENT];
+
+/// What a script begins with where it stands among other words.
+const MARK: &str = "sandbox:";
 
 /// The body as it stands in the request.
 #[derive(Debug, Deserialize)]
@@ -29,6 +32,8 @@ struct Body<'a> {
     metadata: Option<Metadata>,
     inference_geo: Option<String>,
     speed: Option<String>,
+    #[serde(borrow)]
+    fallbacks: Option<&'a RawValue>,
     #[serde(borrow)]
     temperature: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -63,7 +68,10 @@ pub(super) struct MessageRequest {
     pub(super) model: String,
     pub(super) max_tokens: u64,
     pub(super) stream: bool,
-    pub(super) input_tokens: u64,
+    /// The prompt's tokens. Only [`super::caches`] knows of any that are not uncached input.
+    pub(super) prompt: Split,
+    /// The first model that may stand in for `model`.
+    pub(super) fallback: Option<String>,
     pub(super) first_tool: Option<Tool>,
     pub(super) inference_geo: Option<String>,
     pub(super) speed: Option<String>,
@@ -84,22 +92,15 @@ impl MessageRequest {
         version: &str,
     ) -> Result<Self, Refusal> {
         let body = read(bytes, version)?;
-        let asked = body.model.as_deref().unwrap_or_default();
-        let (model, suffix) = asked.split_once('+').map_or((asked, None), |(m, s)| (m, Some(s)));
-        let user_id = body.metadata.as_ref().and_then(|metadata| metadata.user_id.as_deref());
-        let script: Script = header
-            .or_else(|| user_id.and_then(|id| id.strip_prefix("sandbox:")))
-            .or(suffix)
-            .unwrap_or_default()
-            .parse()
-            .map_err(|error: super::script::ScriptError| Refusal::invalid(error.to_string()))?;
+        let (model, script) = body.script(header)?;
         let max_tokens =
             body.max_tokens.ok_or_else(|| Refusal::invalid("max_tokens: Field required"))?;
         Ok(Self {
             model: model.to_owned(),
             max_tokens,
             stream: body.stream,
-            input_tokens: body.input_tokens(),
+            prompt: Split::cold(body.input_tokens()),
+            fallback: body.first_fallback(),
             first_tool: body.first_tool()?,
             scenario: script.scenario.unwrap_or_else(|| body.natural_scenario()),
             digest: body.digest(model),
@@ -110,12 +111,29 @@ impl MessageRequest {
     }
 }
 
-/// Tokens of a body that asks only for their count.
+/// Tokens of a body that asks only for their count: as many as `message_start` would report in all
+/// classes together, or none where the script says so. `input` is what the prompt holds where that is
+/// counted in another way.
 ///
 /// # Errors
 /// A 400 that says what is wrong.
-pub(super) fn count_tokens(bytes: &[u8], version: &str) -> Result<u64, Refusal> {
-    read(bytes, version).map(|body| body.input_tokens())
+pub(super) fn count_tokens(
+    bytes: &[u8],
+    header: Option<&str>,
+    version: &str,
+    input: Option<u64>,
+) -> Result<Option<u64>, Refusal> {
+    let body = read(bytes, version)?;
+    let (_, script) = body.script(header)?;
+    if script.has(Flag::CountFails) {
+        return Err(Refusal::overloaded());
+    }
+    if script.has(Flag::NoCount) {
+        return Ok(None);
+    }
+    let scenario = script.scenario.unwrap_or_else(|| body.natural_scenario());
+    let prompt = Split::cold(input.unwrap_or_else(|| body.input_tokens()));
+    Ok(Some(usage::told(scenario, &script, prompt).total()))
 }
 
 fn read<'a>(bytes: &'a [u8], version: &str) -> Result<Body<'a>, Refusal> {
@@ -159,6 +177,29 @@ impl Body<'_> {
         digest.finalize()
     }
 
+    /// The model without its suffix, and the script of the first place that has one.
+    fn script(&self, header: Option<&str>) -> Result<(&str, Script), Refusal> {
+        let asked = self.model.as_deref().unwrap_or_default();
+        let (model, suffix) = asked.split_once('+').map_or((asked, None), |(m, s)| (m, Some(s)));
+        let user_id = self.metadata.as_ref().and_then(|metadata| metadata.user_id.as_deref());
+        let told = header.or_else(|| user_id.and_then(|id| id.strip_prefix(MARK))).or(suffix);
+        let typed = if told.is_none() { self.messages.and_then(typed_script) } else { None };
+        let script = told.or(typed.as_deref()).unwrap_or_default();
+        let script = script
+            .parse()
+            .map_err(|error: super::script::ScriptError| Refusal::invalid(error.to_string()))?;
+        Ok((model, script))
+    }
+
+    fn first_fallback(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Fallback {
+            model: String,
+        }
+        let fallbacks: Vec<Fallback> = serde_json::from_str(self.fallbacks?.get()).ok()?;
+        fallbacks.into_iter().next().map(|fallback| fallback.model)
+    }
+
     fn first_tool(&self) -> Result<Option<Tool>, Refusal> {
         let Some(raw) = self.tools else { return Ok(None) };
         let tools: Option<Vec<Tool>> = serde_json::from_str(raw.get())
@@ -175,6 +216,26 @@ impl Body<'_> {
             _ => Scenario::Text,
         }
     }
+}
+
+/// A script as a person types it: the first line of the last text of the last message of the user's,
+/// if that begins with `sandbox:`. This place also reaches `count_tokens`.
+fn typed_script(messages: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Message {
+        role: String,
+        content: serde_json::Value,
+    }
+    memchr::memmem::find(messages.get().as_bytes(), MARK.as_bytes())?;
+    let messages: Vec<Message> = serde_json::from_str(messages.get()).ok()?;
+    let last = messages.iter().rev().find(|message| message.role == "user")?;
+    let text = match &last.content {
+        serde_json::Value::Array(blocks) => {
+            blocks.iter().rev().find_map(|block| block.get("text")?.as_str())?
+        }
+        content => content.as_str()?,
+    };
+    text.lines().next()?.strip_prefix(MARK).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -196,6 +257,44 @@ mod tests {
         let suffix = both.replace("sandbox:", "someone-");
         assert_eq!(events(parse(&suffix, None)), Some(3));
         assert_eq!(parse(&suffix, None).model, "m");
+    }
+
+    #[test]
+    fn a_script_can_be_typed_and_then_counts_too() {
+        let typed = |content: &str| {
+            format!(
+                r#"{{"model":"m","max_tokens":9,"messages":[
+                {{"role":"user","content":"sandbox:input=1"}},
+                {{"role":"user","content":{content}}},{{"role":"system","content":"s"}}]}}"#
+            )
+        };
+        let string = typed(r#""sandbox:input=7;cache_read=5\nand so on""#);
+        let blocks = typed(
+            r#"[{"type":"text","text":"a"},
+            {"type":"text","text":"sandbox:input=7;cache_read=5"}]"#,
+        );
+        for body in [string, blocks] {
+            assert_eq!(parse(&body, None).script.number(Number::Input), Some(7), "{body}");
+            let count = count_tokens(body.as_bytes(), None, VERSION_CURRENT, None);
+            assert_eq!(count, Ok(Some(12)), "{body}");
+        }
+        let said = typed(r#""what is sandbox:input=7 about?""#);
+        assert_eq!(parse(&said, None).script, Script::default());
+    }
+
+    #[test]
+    fn a_count_is_the_sum_of_the_classes_that_a_message_would_report() {
+        let body = r#"{"model":"m","max_tokens":9,"messages":["four"]}"#;
+        let count = |script| {
+            count_tokens(body.as_bytes(), Some(script), VERSION_CURRENT, None).expect(script)
+        };
+        assert_eq!(count(""), Some(2));
+        assert_eq!(count("input=100;cache_read=20;cache_5m=3;cache_1h=4;output=9"), Some(127));
+        assert_eq!(count("cache"), Some(2 + 2048 + 1024 + 512));
+        assert_eq!(count("no_count"), None);
+        assert!(count_tokens(body.as_bytes(), Some("nothing"), VERSION_CURRENT, None).is_err());
+        let fails = count_tokens(body.as_bytes(), Some("count_fails"), VERSION_CURRENT, None);
+        assert_eq!(fails, Err(Refusal::overloaded()));
     }
 
     #[test]

@@ -9,13 +9,15 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::answer::Answer;
+use super::caches::Caches;
 use super::events::Events;
 use super::head::head;
 use super::models::{self, PageQuery};
 use super::playback::Playback;
+use super::prompt::Prompt;
 use super::refusal::Refusal;
 use super::request::{self, MessageRequest};
-use super::script::{Number, Script};
+use super::script::{Flag, Number, Script};
 use crate::domain::ids::public_id;
 
 /// Above the 32 MiB that a gateway should refuse, so that a gateway's limit is the one that is met.
@@ -44,7 +46,8 @@ async fn messages(http: HttpRequest, body: Body) -> HttpResponse {
 async fn answer(http: &HttpRequest, body: Body, id: &str) -> Result<HttpResponse, Refusal> {
     let version = admit(http)?;
     let script = header(http, "x-sandbox-scenario");
-    let request = MessageRequest::parse(&received(body)?, script, version)?;
+    let body = received(body)?;
+    let mut request = MessageRequest::parse(&body, script, version)?;
     let delay = request.script.number(Number::DelayMs).unwrap_or(0);
     if delay > 0 {
         tokio::time::sleep(Duration::from_millis(delay)).await;
@@ -52,18 +55,41 @@ async fn answer(http: &HttpRequest, body: Body, id: &str) -> Result<HttpResponse
     if let Some(refusal) = Refusal::scripted(&request.script) {
         return Err(refusal);
     }
+    if request.script.has(Flag::Error200) {
+        return error_200(&request, id);
+    }
+    if let Some(caches) = caches(http) {
+        request.prompt = caches.answer(&Prompt::parse(&body)?);
+    }
     let answer = Answer::to(&request)?;
     if request.stream {
         let error_id = format!("req_sandbox{:08x}", request.digest);
         let events = Events::render(&answer, &request.script, &error_id)?;
-        let playback = Playback::of_events(events.bytes, events.ends, &request.script);
-        let mut response = head(StatusCode::OK, id);
-        response.content_type("text/event-stream; charset=utf-8");
-        response.insert_header(("cache-control", "no-cache"));
-        return Ok(response.streaming(playback.into_stream()));
+        return Ok(stream(events, &request.script, id));
     }
     let json = answer.whole().and_then(|message| serde_json::to_vec(&message))?;
     whole(Bytes::from(json), &request.script, id)
+}
+
+fn stream(events: Events, script: &Script, id: &str) -> HttpResponse {
+    let playback = Playback::of_events(events.bytes, events.ends, script);
+    let mut response = head(StatusCode::OK, id);
+    response.content_type("text/event-stream; charset=utf-8");
+    response.insert_header(("cache-control", "no-cache"));
+    response.streaming(playback.into_stream())
+}
+
+/// A status that promises an answer, and an error in its place.
+fn error_200(request: &MessageRequest, id: &str) -> Result<HttpResponse, Refusal> {
+    if request.stream {
+        return Ok(stream(Events::nameless_error(&request.script)?, &request.script, id));
+    }
+    let json = Refusal::overloaded().json(Some(id))?;
+    Ok(head(StatusCode::OK, id).content_type("application/json").body(json))
+}
+
+fn caches(http: &HttpRequest) -> Option<&Caches> {
+    http.app_data::<web::Data<Caches>>().map(web::Data::get_ref)
 }
 
 /// A JSON answer, or as much of it as the script lets through.
@@ -88,12 +114,16 @@ fn whole(json: Bytes, script: &Script, id: &str) -> Result<HttpResponse, Refusal
 async fn count_tokens(http: HttpRequest, body: Body) -> HttpResponse {
     #[derive(Serialize)]
     struct Count {
-        input_tokens: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input_tokens: Option<u64>,
     }
-    let counted = admit(&http)
-        .and_then(|version| request::count_tokens(&received(body)?, version))
-        .map(|input_tokens| Count { input_tokens });
-    json(counted)
+    let count = |version| {
+        let body = received(body)?;
+        let prompt = caches(&http).map(|_| Prompt::parse(&body)).transpose()?;
+        let input = prompt.map(|prompt| prompt.tokens());
+        request::count_tokens(&body, header(&http, "x-sandbox-scenario"), version, input)
+    };
+    json(admit(&http).and_then(count).map(|input_tokens| Count { input_tokens }))
 }
 
 async fn list_models(http: HttpRequest, query: web::Query<PageQuery>) -> HttpResponse {

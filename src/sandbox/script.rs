@@ -20,6 +20,10 @@ pub(super) enum Scenario {
     WebSearch,
     /// All of these.
     Mixed,
+    /// The model declines, before it has written anything or after so many events.
+    Refusal,
+    /// One model or more decline, and another one answers.
+    Fallback,
 }
 
 /// An option that takes a number.
@@ -38,6 +42,15 @@ pub(super) enum Number {
     Cache1h,
     Searches,
     LateInput,
+    Passes,
+    Compaction,
+    CompactionOutput,
+    Declines,
+    DeclinedInput,
+    DeclinedRead,
+    Declined5m,
+    Declined1h,
+    DeclinedOutput,
     Status,
     RetryAfter,
     ErrorAt,
@@ -57,7 +70,15 @@ pub(super) enum Flag {
     NoUsage,
     NoStop,
     SpendLimit,
+    CreditLow,
+    Error200,
     ErrorRequestId,
+    SplitLate,
+    SplitFlip,
+    FallbackCredit,
+    FallbackCreditWord,
+    NoCount,
+    CountFails,
 }
 
 /// What ends a line of the event stream.
@@ -89,7 +110,7 @@ pub(super) enum CacheTtl {
 }
 
 /// Name, value, meaning and upper bound of every scenario and option.
-pub(super) const SCENARIOS: [(&str, Scenario, &str); 6] = [
+pub(super) const SCENARIOS: [(&str, Scenario, &str); 8] = [
     ("text", Scenario::Text, "one block of text (the default)"),
     (
         "thinking",
@@ -100,13 +121,24 @@ pub(super) const SCENARIOS: [(&str, Scenario, &str); 6] = [
     ("cache", Scenario::Cache, "text, with cache reads and writes in the usage"),
     ("web_search", Scenario::WebSearch, "a server-side search, its results, a cited text"),
     ("mixed", Scenario::Mixed, "all of these in one answer"),
+    (
+        "refusal",
+        Scenario::Refusal,
+        "stop_reason refusal: no content and no output, or events=N of it",
+    ),
+    (
+        "fallback",
+        Scenario::Fallback,
+        "a model declines, another answers: served=MODEL, or the first of `fallbacks`",
+    ),
 ];
 
 const MINUTES_10: u64 = 600_000;
 const COUNT: u64 = 1_000_000;
 const TOKENS: u64 = 1_000_000_000;
+const PASSES: u64 = 1000;
 
-pub(super) const NUMBERS: [(&str, Number, u64, &str); 19] = [
+pub(super) const NUMBERS: [(&str, Number, u64, &str); 28] = [
     ("events", Number::Events, COUNT, "content deltas per block"),
     ("bytes", Number::Bytes, 64 << 20, "size of each delta's text"),
     ("pace_ms", Number::PaceMs, MINUTES_10, "pause between chunks; 0 is a burst"),
@@ -120,6 +152,30 @@ pub(super) const NUMBERS: [(&str, Number, u64, &str); 19] = [
     ("cache_1h", Number::Cache1h, TOKENS, "tokens written to the 1-hour cache"),
     ("searches", Number::Searches, COUNT, "web searches"),
     ("late_input", Number::LateInput, TOKENS, "input tokens that only the final usage adds"),
+    ("passes", Number::Passes, PASSES, "iterations of type message that add up to the top level"),
+    ("compaction", Number::Compaction, TOKENS, "input of a compaction, on top of the top level"),
+    ("compaction_output", Number::CompactionOutput, TOKENS, "what it wrote; 1024 if not given"),
+    (
+        "declines",
+        Number::Declines,
+        PASSES,
+        "models that decline before the fallback; 1 if not given",
+    ),
+    (
+        "declined_input",
+        Number::DeclinedInput,
+        TOKENS,
+        "input of each; the whole prompt if not given",
+    ),
+    ("declined_read", Number::DeclinedRead, TOKENS, "tokens that each read from the cache"),
+    ("declined_5m", Number::Declined5m, TOKENS, "tokens that each wrote to the 5-minute cache"),
+    ("declined_1h", Number::Declined1h, TOKENS, "tokens that each wrote to the 1-hour cache"),
+    (
+        "declined_output",
+        Number::DeclinedOutput,
+        TOKENS,
+        "tokens that each wrote before it declined",
+    ),
     ("status", Number::Status, 599, "refuse with this HTTP status, 400 or above"),
     ("retry_after", Number::RetryAfter, 86_400, "retry-after of a refusal, in seconds"),
     ("error_at", Number::ErrorAt, COUNT, "`event: error` after so many events"),
@@ -128,7 +184,7 @@ pub(super) const NUMBERS: [(&str, Number, u64, &str); 19] = [
     ("silent_at", Number::SilentAt, COUNT, "ten minutes of silence after so many events"),
 ];
 
-pub(super) const FLAGS: [(&str, Flag, &str); 9] = [
+pub(super) const FLAGS: [(&str, Flag, &str); 17] = [
     ("no_space", Flag::NoSpace, "`data:` without the space after it"),
     ("comments", Flag::Comments, "a comment line before each event"),
     ("unknown", Flag::Unknown, "events of a type no client knows"),
@@ -137,7 +193,15 @@ pub(super) const FLAGS: [(&str, Flag, &str); 9] = [
     ("no_usage", Flag::NoUsage, "no usage anywhere"),
     ("no_stop", Flag::NoStop, "no message_stop"),
     ("spend_limit", Flag::SpendLimit, "429 enforced_spend_limit_reached"),
+    ("credit_low", Flag::CreditLow, "400 \"Your credit balance is too low …\""),
+    ("error_200", Flag::Error200, "200 whose body, or first nameless event, is an error"),
     ("error_request_id", Flag::ErrorRequestId, "`event: error` names a request_id"),
+    ("split_late", Flag::SplitLate, "message_start calls all of it input, message_delta splits it"),
+    ("split_flip", Flag::SplitFlip, "message_start swaps 5-minute and 1-hour writes"),
+    ("fallback_credit", Flag::FallbackCredit, "usage.fallback_credit {status: {type: redeemed}}"),
+    ("fallback_credit_word", Flag::FallbackCreditWord, "the same as {status: redeemed}"),
+    ("no_count", Flag::NoCount, "count_tokens answers 200 without a count"),
+    ("count_fails", Flag::CountFails, "count_tokens is refused with 529"),
 ];
 
 /// Options that take a word.

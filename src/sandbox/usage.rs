@@ -2,49 +2,105 @@
 
 use serde::Serialize;
 
-use super::script::{CacheTtl, Number, Scenario, Script};
+use super::iterations::Iteration;
+use super::script::{CacheTtl, Flag, Number, Scenario, Script};
 
 /// Bytes that count as one token.
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
-/// Final counts of one answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Counts {
+/// The tokens of one prompt, each in one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Split {
     pub(super) input: u64,
-    /// What a web search or the like adds to the input after `message_start`.
-    pub(super) late_input: u64,
-    pub(super) output: u64,
     pub(super) cache_read: u64,
     pub(super) cache_5m: u64,
     pub(super) cache_1h: u64,
+}
+
+impl Split {
+    /// A prompt of which no cache knows.
+    pub(super) const fn cold(input: u64) -> Self {
+        Self { input, cache_read: 0, cache_5m: 0, cache_1h: 0 }
+    }
+
+    /// All of it, which is what `count_tokens` answers.
+    pub(super) const fn total(self) -> u64 {
+        self.input.saturating_add(self.cache_read).saturating_add(self.written())
+    }
+
+    const fn written(self) -> u64 {
+        self.cache_5m.saturating_add(self.cache_1h)
+    }
+
+    /// Part `index` of `count` parts that add up to it. The last one has what does not divide.
+    pub(super) fn share(self, count: u64, index: u64) -> Self {
+        let share = |tokens| share(tokens, count, index);
+        Self {
+            input: share(self.input),
+            cache_read: share(self.cache_read),
+            cache_5m: share(self.cache_5m),
+            cache_1h: share(self.cache_1h),
+        }
+    }
+
+    pub(super) const fn creation(self) -> CacheCreation {
+        CacheCreation {
+            ephemeral_5m_input_tokens: self.cache_5m,
+            ephemeral_1h_input_tokens: self.cache_1h,
+        }
+    }
+}
+
+/// Part `index` of `count` parts that add up to `tokens`.
+pub(super) fn share(tokens: u64, count: u64, index: u64) -> u64 {
+    let count = count.max(1);
+    let each = tokens.checked_div(count).unwrap_or(0);
+    let is_last = index.saturating_add(1) >= count;
+    let rest = tokens.saturating_sub(each.saturating_mul(count));
+    each.saturating_add(if is_last { rest } else { 0 })
+}
+
+/// Final counts of one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) prompt: Split,
+    /// What a web search or the like adds to the input after `message_start`.
+    pub(super) late_input: u64,
+    pub(super) output: u64,
     pub(super) searches: u64,
+    /// Prompts that the top level adds up.
+    pub(super) passes: u64,
 }
 
 impl Counts {
     /// Counts of a scenario with the script's overrides.
-    pub(super) fn of(scenario: Scenario, script: &Script, input: u64, output: u64) -> Self {
-        let cached = matches!(scenario, Scenario::Cache | Scenario::Mixed);
+    pub(super) fn of(scenario: Scenario, script: &Script, prompt: Split, output: u64) -> Self {
         let searched = matches!(scenario, Scenario::WebSearch | Scenario::Mixed);
-        let (short, long) = match script.ttl {
-            _ if !cached => (0, 0),
-            None => (1024, 512),
-            Some(CacheTtl::FiveMinutes) => (1536, 0),
-            Some(CacheTtl::OneHour) => (0, 1536),
-        };
-        let or = |key, default| script.number(key).unwrap_or(default);
         Self {
-            input: or(Number::Input, input),
-            late_input: or(Number::LateInput, 0),
-            output: or(Number::Output, output),
-            cache_read: or(Number::CacheRead, if cached { 2048 } else { 0 }),
-            cache_5m: or(Number::Cache5m, short),
-            cache_1h: or(Number::Cache1h, long),
-            searches: or(Number::Searches, u64::from(searched)),
+            prompt: told(scenario, script, prompt),
+            late_input: script.number(Number::LateInput).unwrap_or(0),
+            output: script.number(Number::Output).unwrap_or(output),
+            searches: script.number(Number::Searches).unwrap_or(u64::from(searched)),
+            passes: script.number(Number::Passes).unwrap_or(1).max(1),
         }
     }
 
-    const fn cache_creation(&self) -> u64 {
-        self.cache_5m.saturating_add(self.cache_1h)
+    /// The prompt with what is added to it on the way.
+    pub(super) const fn whole_prompt(&self) -> Split {
+        Split { input: self.prompt.input.saturating_add(self.late_input), ..self.prompt }
+    }
+
+    /// The prompt as `message_start` reports it.
+    fn announced_prompt(&self, script: &Script) -> Split {
+        // What later passes read is not known when the first one begins.
+        let prompt = self.prompt.share(self.passes, 0);
+        if script.has(Flag::SplitLate) {
+            Split::cold(prompt.total())
+        } else if script.has(Flag::SplitFlip) {
+            Split { cache_5m: prompt.cache_1h, cache_1h: prompt.cache_5m, ..prompt }
+        } else {
+            prompt
+        }
     }
 
     fn server_tool_use(&self) -> Option<ServerToolUse> {
@@ -53,31 +109,58 @@ impl Counts {
     }
 
     /// The usage of a message: in `message_start` a first guess, in a JSON answer the last word.
-    pub(super) fn message_usage(&self, is_final: bool, selectors: Selectors) -> MessageUsage {
+    pub(super) fn message_usage(
+        &self,
+        script: &Script,
+        last: Option<LastWord>,
+        selectors: Selectors,
+    ) -> MessageUsage {
+        let is_final = last.is_some();
+        let prompt = if is_final { self.whole_prompt() } else { self.announced_prompt(script) };
         MessageUsage {
-            input_tokens: self.input.saturating_add(if is_final { self.late_input } else { 0 }),
-            cache_creation_input_tokens: self.cache_creation(),
-            cache_read_input_tokens: self.cache_read,
-            cache_creation: CacheCreation {
-                ephemeral_5m_input_tokens: self.cache_5m,
-                ephemeral_1h_input_tokens: self.cache_1h,
-            },
+            input_tokens: prompt.input,
+            cache_creation_input_tokens: prompt.written(),
+            cache_read_input_tokens: prompt.cache_read,
+            cache_creation: prompt.creation(),
             output_tokens: if is_final { self.output } else { self.output.min(1) },
             server_tool_use: if is_final { self.server_tool_use() } else { None },
+            last: last.unwrap_or_default(),
             selectors,
         }
     }
 
-    /// The usage of `message_delta`: cumulative, with the input where the script asks for it.
-    pub(super) fn delta_usage(&self, with_input: bool) -> DeltaUsage {
-        let input = with_input || self.late_input > 0;
+    /// The usage of `message_delta`: cumulative, with the input where the script asks for it or where
+    /// it is another than `message_start` has said.
+    pub(super) fn delta_usage(&self, script: &Script, last: LastWord) -> DeltaUsage {
+        let prompt = self.whole_prompt();
+        let repeats = script.has(Flag::DeltaInput) || prompt != self.announced_prompt(script);
         DeltaUsage {
-            input_tokens: input.then_some(self.input.saturating_add(self.late_input)),
-            cache_creation_input_tokens: input.then_some(self.cache_creation()),
-            cache_read_input_tokens: input.then_some(self.cache_read),
+            input_tokens: repeats.then_some(prompt.input),
+            cache_creation_input_tokens: repeats.then_some(prompt.written()),
+            cache_read_input_tokens: repeats.then_some(prompt.cache_read),
+            cache_creation: script.has(Flag::SplitFlip).then_some(prompt.creation()),
             output_tokens: self.output,
             server_tool_use: self.server_tool_use(),
+            last,
         }
+    }
+}
+
+/// The prompt of a scenario with the script's overrides.
+pub(super) fn told(scenario: Scenario, script: &Script, prompt: Split) -> Split {
+    let cached = matches!(scenario, Scenario::Cache | Scenario::Mixed);
+    let (read, short, long) = match script.ttl {
+        _ if !cached => (prompt.cache_read, prompt.cache_5m, prompt.cache_1h),
+        None => (2048, 1024, 512),
+        Some(CacheTtl::FiveMinutes) => (2048, 1536, 0),
+        Some(CacheTtl::OneHour) => (2048, 0, 1536),
+    };
+    let or = |key, default| script.number(key).unwrap_or(default);
+    Split {
+        input: or(Number::Input, prompt.input),
+        cache_read: or(Number::CacheRead, read),
+        cache_5m: or(Number::Cache5m, short),
+        cache_1h: or(Number::Cache1h, long),
     }
 }
 
@@ -90,6 +173,43 @@ pub(super) struct Selectors {
     pub(super) speed: Option<String>,
 }
 
+/// What only the last usage of an answer has.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct LastWord {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iterations: Option<Vec<Iteration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fallback_credit: Option<FallbackCredit>,
+}
+
+/// What became of the token that a retry brought from a refused request.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct FallbackCredit {
+    status: CreditStatus,
+}
+
+/// The SDKs describe an object; notes of others, a word.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+enum CreditStatus {
+    Typed { r#type: &'static str },
+    Word(&'static str),
+}
+
+impl FallbackCredit {
+    /// The outcome that the script asks for.
+    pub(super) fn scripted(script: &Script) -> Option<Self> {
+        const REDEEMED: &str = "redeemed";
+        if script.has(Flag::FallbackCredit) {
+            Some(Self { status: CreditStatus::Typed { r#type: REDEEMED } })
+        } else {
+            script
+                .has(Flag::FallbackCreditWord)
+                .then_some(Self { status: CreditStatus::Word(REDEEMED) })
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct MessageUsage {
     input_tokens: u64,
@@ -99,6 +219,8 @@ pub(super) struct MessageUsage {
     output_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_tool_use: Option<ServerToolUse>,
+    #[serde(flatten)]
+    last: LastWord,
     #[serde(flatten)]
     selectors: Selectors,
 }
@@ -111,13 +233,18 @@ pub(super) struct DeltaUsage {
     cache_creation_input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_read_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_creation: Option<CacheCreation>,
     output_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_tool_use: Option<ServerToolUse>,
+    #[serde(flatten)]
+    last: LastWord,
 }
 
-#[derive(Debug, Serialize)]
-struct CacheCreation {
+/// Written tokens by how long the entry lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct CacheCreation {
     ephemeral_5m_input_tokens: u64,
     ephemeral_1h_input_tokens: u64,
 }
@@ -132,19 +259,48 @@ struct ServerToolUse {
 mod tests {
     use super::*;
 
+    fn script(text: &str) -> Script {
+        text.parse().expect("a valid script")
+    }
+
     #[test]
     fn the_script_overrides_what_the_scenario_counts() {
-        let script: Script = "cache_1h=7;searches=2;output=5".parse().expect("a valid script");
-        let counts = Counts::of(Scenario::Cache, &script, 10, 20);
-        let expected = Counts {
-            input: 10,
-            late_input: 0,
-            output: 5,
-            cache_read: 2048,
-            cache_5m: 1024,
-            cache_1h: 7,
-            searches: 2,
-        };
+        let script = script("cache_1h=7;searches=2;output=5");
+        let counts = Counts::of(Scenario::Cache, &script, Split::cold(10), 20);
+        let prompt = Split { input: 10, cache_read: 2048, cache_5m: 1024, cache_1h: 7 };
+        let expected = Counts { prompt, late_input: 0, output: 5, searches: 2, passes: 1 };
         assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn what_the_caches_say_holds_until_the_script_says_otherwise() {
+        let known = Split { input: 1, cache_read: 2, cache_5m: 3, cache_1h: 4 };
+        assert_eq!(told(Scenario::Text, &script(""), known), known);
+        let read = told(Scenario::Text, &script("cache_read=9"), known);
+        assert_eq!(read, Split { cache_read: 9, ..known });
+        assert_eq!(read.total(), 17);
+    }
+
+    #[test]
+    fn parts_of_a_prompt_add_up_to_it() {
+        let prompt = Split { input: 100, cache_read: 7, cache_5m: 0, cache_1h: 2 };
+        for count in 1..9 {
+            let parts = (0..count).map(|index| prompt.share(count, index).total());
+            assert_eq!(parts.sum::<u64>(), prompt.total(), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_late_or_flipped_split_is_of_the_same_total() {
+        for flag in ["split_late", "split_flip"] {
+            let script = script(&format!("cache_5m=5;cache_1h=1;cache_read=3;{flag}"));
+            let counts = Counts::of(Scenario::Text, &script, Split::cold(2), 9);
+            let announced = counts.announced_prompt(&script);
+            assert_eq!(announced.total(), counts.prompt.total(), "{flag}");
+            assert_ne!(announced, counts.prompt, "{flag}");
+            let delta = counts.delta_usage(&script, LastWord::default());
+            assert_eq!(delta.cache_read_input_tokens, Some(3), "{flag}");
+            assert_eq!(delta.cache_creation.is_some(), flag == "split_flip");
+        }
     }
 }

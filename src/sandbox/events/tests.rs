@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::sandbox::request::MessageRequest;
 
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 20] = [
     "text",
     "thinking",
     "tool_use",
@@ -18,6 +18,14 @@ const SCRIPTS: [&str; 12] = [
     "text;input=5;output=6;cache_read=7;cache_5m=8;cache_1h=9;searches=3",
     "web_search;late_input=100",
     "tool_use;events=5;bytes=100",
+    "refusal",
+    "refusal;output=1",
+    "refusal;events=3",
+    "fallback;declined_output=2000;cache_5m=9",
+    "fallback;declines=2;served=claude-opus-5-5",
+    "text;passes=3;input=180000;output=300;cache_read=7",
+    "text;compaction=900;fallback_credit",
+    "text;cache_5m=9;cache_1h=1;split_flip;fallback_credit_word",
 ];
 
 fn answer(script: &str) -> (Answer, MessageRequest) {
@@ -105,6 +113,9 @@ fn accumulate(events: &[Value]) -> Value {
             }
             "message_delta" => {
                 message["stop_reason"] = delta["stop_reason"].clone();
+                if let Some(details) = delta.get("stop_details") {
+                    message["stop_details"] = details.clone();
+                }
                 for (key, value) in event["usage"].as_object().expect("usage") {
                     message["usage"][key] = value.clone();
                 }
@@ -164,4 +175,54 @@ fn parts_can_be_left_out() {
         |script: &str, what: &str| !String::from_utf8_lossy(&render(script).0.bytes).contains(what);
     assert!(without("mixed;no_usage", "usage"));
     assert!(without("mixed;no_stop", "message_stop"));
+}
+
+#[test]
+fn a_refusal_has_no_words_unless_events_ask_for_them() {
+    for (script, blocks, output) in
+        [("refusal", 0, 0), ("refusal;output=1", 0, 1), ("refusal;events=3;bytes=8", 1, 6)]
+    {
+        let (events, whole) = render(script);
+        assert_eq!(whole["stop_reason"], "refusal", "{script}");
+        assert_eq!(whole["stop_details"]["type"], "refusal", "{script}");
+        assert_eq!(whole["content"].as_array().expect("a list").len(), blocks, "{script}");
+        assert_eq!(whole["usage"]["output_tokens"], output, "{script}");
+        let read = read(&events);
+        assert_eq!(read[0]["message"]["stop_details"], Value::Null, "{script}");
+        assert_eq!(read[read.len() - 2]["delta"]["stop_reason"], "refusal", "{script}");
+    }
+}
+
+#[test]
+fn a_fallback_names_the_model_that_answers_and_the_one_that_declined() {
+    let (_, whole) = render("fallback;served=claude-opus-5-5");
+    assert_eq!(whole["model"], "claude-opus-5-5");
+    assert_eq!(whole["content"][0]["from"]["model"], "claude-haiku-4-5");
+    assert_eq!(whole["content"][0]["to"]["model"], "claude-opus-5-5");
+    let passes = whole["usage"]["iterations"].as_array().expect("a list");
+    assert_eq!(passes[1]["type"], "fallback_message");
+    assert_eq!(passes[1]["input_tokens"], whole["usage"]["input_tokens"]);
+    assert_eq!(passes[1]["output_tokens"], whole["usage"]["output_tokens"]);
+}
+
+#[test]
+fn the_first_event_knows_the_first_pass_and_a_split_that_is_still_to_come() {
+    let start = |script: &str| read(&render(script).0)[0]["message"]["usage"].clone();
+    assert_eq!(start("passes=3;input=180000")["input_tokens"], 60_000);
+    let late = start("input=2;cache_read=30;cache_5m=7;split_late");
+    assert_eq!(late["input_tokens"], 39);
+    assert_eq!(late["cache_read_input_tokens"], 0);
+    let flipped = start("cache_5m=7;cache_1h=1;split_flip");
+    assert_eq!(flipped["cache_creation"]["ephemeral_1h_input_tokens"], 7);
+    assert_eq!(flipped["cache_creation_input_tokens"], 8);
+}
+
+#[test]
+fn a_stream_may_be_an_error_without_a_name() {
+    let (_, request) = answer("error_200");
+    let events = Events::nameless_error(&request.script).expect("an event");
+    let text = std::str::from_utf8(&events.bytes).expect("UTF-8");
+    assert!(text.starts_with("data: {\"error\":{\"type\":\"overloaded_error\""), "{text}");
+    assert!(text.ends_with("\n\n"), "{text}");
+    assert_eq!(events.ends, [text.len()]);
 }

@@ -17,6 +17,7 @@ pub(crate) fn sandbox() -> SocketAddr {
                 let settings = SandboxSettings {
                     listen: SocketAddr::from(([127, 0, 0, 1], 0)),
                     workers: 2,
+                    caches: false,
                     handle_signals: false,
                 };
                 let (address, server) = start(&settings).expect("the sandbox binds");
