@@ -91,6 +91,31 @@ need_anvil() {
     cat "$manifests"/package*.json >"$folder/.prepared"
 }
 
+# need_coding_cli: puts the coding CLI into `tools`, and exports `CODING_CLI`, the path of its program. It is a single
+# file of 400 MB that npm knows for each kind of machine, as it does anvil.
+need_coding_cli() {
+    local folder=$tools/coding-cli manifests=tests/cli package=@anthropic-ai/claude-code-linux-x64 version
+    [[ $(uname -m) != aarch64 ]] || package=@anthropic-ai/claude-code-linux-arm64
+    export CODING_CLI=$folder/node_modules/$package/claude
+    if [[ -x $CODING_CLI ]] && cat "$manifests"/package*.json | cmp -s - "$folder/.prepared"; then return 0; fi
+    command -v npm >/dev/null || die "Node 20 with npm is missing"
+    need_command python3
+    version=$(json dependencies @anthropic-ai/claude-code-linux-x64 <"$manifests/package.json")
+    say "installing the coding CLI $version"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    # The lock file has the checksum of one package; of the other, the registry's word counts.
+    local words=(ci)
+    if [[ $package == *x64 ]]; then
+        cp "$manifests"/package*.json "$folder"
+    else
+        words=(install --no-save --no-package-lock "$package@$version")
+    fi
+    npm --prefix "$folder" "${words[@]}" --loglevel=error --no-audit --no-fund --ignore-scripts >/dev/null
+    [[ -x $CODING_CLI ]] || die "npm has no coding CLI $version for this machine"
+    cat "$manifests"/package*.json >"$folder/.prepared"
+}
+
 # need_aiosmtpd: puts a mail server into `tools`, and exports `MAIL_PYTHON`, the Python that has it.
 need_aiosmtpd() {
     local folder=$tools/mail requirements=tests/mail/requirements.txt
@@ -241,9 +266,9 @@ build_sluice() {
     install -m 755 "${CARGO_TARGET_DIR:-$root/target}/$folder/sluice" "$run_dir/sluice"
 }
 
-# start_sandbox: the upstream emulator; sets `sandbox_url` and `upstream`, which `start_sluice` uses.
+# start_sandbox: the upstream emulator, with prompt caches if `sandbox_caches` says `--caches`; sets `sandbox_url` and `upstream`, which `start_sluice` uses.
 start_sandbox() {
-    start sandbox "$run_dir/sluice" sandbox --listen 127.0.0.1:0 --address-file sandbox.address
+    start sandbox "$run_dir/sluice" sandbox ${sandbox_caches:+"$sandbox_caches"} --listen 127.0.0.1:0 --address-file sandbox.address
     wait_for_file "$run_dir/sandbox.address" sandbox
     sandbox_url=http://$(<"$run_dir/sandbox.address")
     upstream="name = \"sandbox\"
