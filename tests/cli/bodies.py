@@ -97,11 +97,11 @@ class Writer:
 class Conversation:
     """A conversation as the CLI sends it again with each turn, and one turn longer each time."""
 
-    def __init__(self, model, seed, ttl=None):
+    def __init__(self, model, seed, ttl=None, client=None):
         self.writer = Writer(seed)
         self.mark = {"type": "ephemeral"} | ({"ttl": ttl} if ttl else {})
-        # What all conversations of one client share, whoever holds them.
-        common = Writer("tools and system")
+        # What the conversations of one client share. Upstream caches it for all of them.
+        common = Writer(f"tools and system of {client or seed}")
         self.fields = {
             "model": model,
             "messages": None,

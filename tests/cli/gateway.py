@@ -1,5 +1,6 @@
 """The gateway under test: accounts by its command line, the rest as a client sees it."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -14,15 +15,15 @@ COMMAND = os.environ["SLUICE_COMMAND"]
 _numbers = itertools.count()
 
 
-def connect(timeout=60):
-    """A connection of one's own; seconds of `timeout` count for each answer."""
+def connect():
+    """A connection of one's own, to be closed by whoever asked for it."""
     url = urlsplit(BASE_URL)
-    return http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
+    return contextlib.closing(http.client.HTTPConnection(url.hostname, url.port, timeout=60))
 
 
 def sluice(*words):
-    """What a command of the operator's prints, as JSON."""
-    done = subprocess.run([COMMAND, *words, "--json"], capture_output=True, text=True, check=False)
+    """What a command of the operator's prints, as JSON. The first two words are its name."""
+    done = subprocess.run([COMMAND, *words[:2], "--json", *words[2:]], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"sluice {' '.join(words)}: {done.stderr.strip()}")
     return json.loads(done.stdout)
@@ -43,9 +44,13 @@ class Account:
             reference = f"tests of the coding CLI {self.email} {next(_numbers)}"
             sluice("account", "credit", "--reference", reference, self.email, "--", str(usd))
 
-    def balance(self, connection=None):
+    def balance(self):
         """Dollars that can be spent, and dollars that are held."""
-        connection = connection or connect()
+        with connect() as connection:
+            return self.balance_by(connection)
+
+    def balance_by(self, connection):
+        """The same over a connection that is there."""
         connection.request("GET", "/api/v1/account", headers={"x-api-key": self.key})
         answer = connection.getresponse()
         body = json.load(answer)
@@ -61,6 +66,6 @@ class Account:
 
 def prices():
     """The models that have a price, in the order of the list."""
-    connection = connect()
-    connection.request("GET", "/api/v1/prices")
-    return json.load(connection.getresponse())
+    with connect() as connection:
+        connection.request("GET", "/api/v1/prices")
+        return json.load(connection.getresponse())
