@@ -76,7 +76,7 @@ impl Answer {
         };
         Ok(Self {
             blocks,
-            stop_reason,
+            stop_reason: script.stop.unwrap_or(stop_reason),
             iterations: iterations(request.scenario, script, &counts, &request.model, model),
             counts,
             id: format!("msg_sandbox{:08x}", request.digest),

@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_that_is_read_on_the_way_lives_on() {
+        let caches = caches();
+        let (long, short) = (prompt(4, &[(3, "5m")], "a"), prompt(2, &[(1, "5m")], "a"));
+        caches.answer(&short);
+        caches.clock.advance(4 * 60_000);
+        assert!(caches.answer(&long).cache_read > 0);
+        caches.clock.advance(4 * 60_000);
+        assert!(caches.answer(&short).cache_read > 0);
+    }
+
+    #[test]
     fn each_token_is_of_one_class_by_the_marks_around_it() {
         let caches = caches();
         caches.answer(&prompt(8, &[(1, "1h")], "end"));

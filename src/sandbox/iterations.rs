@@ -75,7 +75,9 @@ pub(super) fn iterations(
     for index in 0..counts.passes {
         let is_last = index.saturating_add(1) == counts.passes;
         let kind = if is_fallback && is_last { "fallback_message" } else { "message" };
+        let extra = if is_last { or(Number::PassesExtra, 0) } else { 0 };
         let prompt = counts.whole_prompt().share(counts.passes, index);
+        let prompt = Split { input: prompt.input.saturating_add(extra), ..prompt };
         let output = share(counts.output, counts.passes, index);
         passes.push(Iteration::new(kind, model, prompt, output));
     }
@@ -116,6 +118,12 @@ mod tests {
         assert_eq!(sum(&passes, "message", "cache_read_input_tokens"), 10);
         assert_eq!(sum(&passes, "compaction", "input_tokens"), 900);
         assert_eq!(sum(&passes, "compaction", "output_tokens"), 1024);
+    }
+
+    #[test]
+    fn passes_can_miss_the_top_level() {
+        let passes = passes(Scenario::Text, "passes=2;input=100;passes_extra=7");
+        assert_eq!(sum(&passes, "message", "input_tokens"), 107);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(super) enum Number {
     Searches,
     LateInput,
     Passes,
+    PassesExtra,
     Compaction,
     CompactionOutput,
     Declines,
@@ -67,6 +68,8 @@ pub(super) enum Flag {
     Unknown,
     Utf8,
     DeltaInput,
+    DeltaZero,
+    DeltaNull,
     NoUsage,
     NoStop,
     SpendLimit,
@@ -138,7 +141,7 @@ const COUNT: u64 = 1_000_000;
 const TOKENS: u64 = 1_000_000_000;
 const PASSES: u64 = 1000;
 
-pub(super) const NUMBERS: [(&str, Number, u64, &str); 28] = [
+pub(super) const NUMBERS: [(&str, Number, u64, &str); 29] = [
     ("events", Number::Events, COUNT, "content deltas per block"),
     ("bytes", Number::Bytes, 64 << 20, "size of each delta's text"),
     ("pace_ms", Number::PaceMs, MINUTES_10, "pause between chunks; 0 is a burst"),
@@ -153,6 +156,7 @@ pub(super) const NUMBERS: [(&str, Number, u64, &str); 28] = [
     ("searches", Number::Searches, COUNT, "web searches"),
     ("late_input", Number::LateInput, TOKENS, "input tokens that only the final usage adds"),
     ("passes", Number::Passes, PASSES, "iterations of type message that add up to the top level"),
+    ("passes_extra", Number::PassesExtra, TOKENS, "input by which the passes miss the top level"),
     ("compaction", Number::Compaction, TOKENS, "input of a compaction, on top of the top level"),
     ("compaction_output", Number::CompactionOutput, TOKENS, "what it wrote; 1024 if not given"),
     (
@@ -184,12 +188,14 @@ pub(super) const NUMBERS: [(&str, Number, u64, &str); 28] = [
     ("silent_at", Number::SilentAt, COUNT, "ten minutes of silence after so many events"),
 ];
 
-pub(super) const FLAGS: [(&str, Flag, &str); 17] = [
+pub(super) const FLAGS: [(&str, Flag, &str); 19] = [
     ("no_space", Flag::NoSpace, "`data:` without the space after it"),
     ("comments", Flag::Comments, "a comment line before each event"),
     ("unknown", Flag::Unknown, "events of a type no client knows"),
     ("utf8", Flag::Utf8, "text of two to four bytes per character"),
     ("delta_input", Flag::DeltaInput, "message_delta repeats input and cache counts"),
+    ("delta_zero", Flag::DeltaZero, "message_delta says 0 of all input and cache counts"),
+    ("delta_null", Flag::DeltaNull, "message_delta says null of them"),
     ("no_usage", Flag::NoUsage, "no usage anywhere"),
     ("no_stop", Flag::NoStop, "no message_stop"),
     ("spend_limit", Flag::SpendLimit, "429 enforced_spend_limit_reached"),
@@ -205,11 +211,24 @@ pub(super) const FLAGS: [(&str, Flag, &str); 17] = [
 ];
 
 /// Options that take a word.
-pub(super) const WORDS: [(&str, &str); 4] = [
+pub(super) const WORDS: [(&str, &str); 5] = [
     ("newline=lf|crlf|cr", "what ends a line"),
     ("chunk=event|all|N", "one chunk per event, one for all, or cut every N bytes"),
     ("ttl=5m|1h", "where the cache scenario writes; without it, to both"),
     ("served=MODEL", "the model that the answer names"),
+    ("stop=REASON", "the stop_reason, one that the wire has, such as pause_turn"),
+];
+
+/// The stop reasons of the wire, betas among them.
+const STOP_REASONS: [&str; 8] = [
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+    "compaction",
 ];
 
 /// Largest answer that one request may ask for.
@@ -242,6 +261,8 @@ pub(super) struct Script {
     pub(super) ttl: Option<CacheTtl>,
     /// The model that the answer names instead of the one asked for.
     pub(super) served: Option<String>,
+    /// The stop reason instead of the scenario's own.
+    pub(super) stop: Option<&'static str>,
     numbers: BTreeMap<Number, u64>,
     flags: BTreeSet<Flag>,
 }
@@ -279,6 +300,7 @@ impl Script {
             "newline" => self.newline = newline(value).ok_or_else(bad)?,
             "chunk" => self.chunking = chunking(value).ok_or_else(bad)?,
             "ttl" => self.ttl = Some(ttl(value).ok_or_else(bad)?),
+            "stop" => self.stop = Some(stop_reason(value).ok_or_else(bad)?),
             "served" => self.served = Some(value.to_owned()),
             _ => {
                 let (_, number, max, _) = NUMBERS
@@ -328,6 +350,10 @@ fn chunking(value: &str) -> Option<Chunking> {
         "all" => Some(Chunking::All),
         _ => value.parse().ok().filter(|every| *every > 0).map(Chunking::Every),
     }
+}
+
+fn stop_reason(value: &str) -> Option<&'static str> {
+    STOP_REASONS.into_iter().find(|reason| *reason == value)
 }
 
 fn ttl(value: &str) -> Option<CacheTtl> {
@@ -381,6 +407,7 @@ mod tests {
         assert_eq!(refused("bytes=99999999999"), bad("bytes", "99999999999"));
         assert_eq!(refused("status=200"), bad("status", "200"));
         assert_eq!(refused("chunk=0"), bad("chunk", "0"));
+        assert_eq!(refused("stop=tired"), bad("stop", "tired"));
         assert_eq!(refused("events=1000;bytes=1000000"), ScriptError::TooLarge);
     }
 }

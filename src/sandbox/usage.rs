@@ -134,10 +134,19 @@ impl Counts {
     pub(super) fn delta_usage(&self, script: &Script, last: LastWord) -> DeltaUsage {
         let prompt = self.whole_prompt();
         let repeats = script.has(Flag::DeltaInput) || prompt != self.announced_prompt(script);
+        let told = |tokens| {
+            if script.has(Flag::DeltaNull) {
+                Some(Repeated::Null)
+            } else if script.has(Flag::DeltaZero) {
+                Some(Repeated::Number(0))
+            } else {
+                repeats.then_some(Repeated::Number(tokens))
+            }
+        };
         DeltaUsage {
-            input_tokens: repeats.then_some(prompt.input),
-            cache_creation_input_tokens: repeats.then_some(prompt.written()),
-            cache_read_input_tokens: repeats.then_some(prompt.cache_read),
+            input_tokens: told(prompt.input),
+            cache_creation_input_tokens: told(prompt.written()),
+            cache_read_input_tokens: told(prompt.cache_read),
             cache_creation: script.has(Flag::SplitFlip).then_some(prompt.creation()),
             output_tokens: self.output,
             server_tool_use: self.server_tool_use(),
@@ -225,14 +234,22 @@ pub(super) struct MessageUsage {
     selectors: Selectors,
 }
 
+/// A count that `message_delta` says again, or names without a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Repeated {
+    Number(u64),
+    Null,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct DeltaUsage {
     #[serde(skip_serializing_if = "Option::is_none")]
-    input_tokens: Option<u64>,
+    input_tokens: Option<Repeated>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_creation_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<Repeated>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_read_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<Repeated>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_creation: Option<CacheCreation>,
     output_tokens: u64,
@@ -291,6 +308,20 @@ mod tests {
     }
 
     #[test]
+    fn the_last_event_may_say_nothing_of_the_input_in_three_ways() {
+        let counts = Counts::of(Scenario::Text, &script(""), Split::cold(2), 9);
+        let told = |text: &str| {
+            let usage = counts.delta_usage(&script(text), LastWord::default());
+            let json = serde_json::to_value(usage).expect("JSON");
+            json.get("input_tokens").cloned()
+        };
+        assert_eq!(told(""), None);
+        assert_eq!(told("delta_input"), Some(2.into()));
+        assert_eq!(told("delta_zero"), Some(0.into()));
+        assert_eq!(told("delta_null"), Some(serde_json::Value::Null));
+    }
+
+    #[test]
     fn a_late_or_flipped_split_is_of_the_same_total() {
         for flag in ["split_late", "split_flip"] {
             let script = script(&format!("cache_5m=5;cache_1h=1;cache_read=3;{flag}"));
@@ -299,7 +330,7 @@ mod tests {
             assert_eq!(announced.total(), counts.prompt.total(), "{flag}");
             assert_ne!(announced, counts.prompt, "{flag}");
             let delta = counts.delta_usage(&script, LastWord::default());
-            assert_eq!(delta.cache_read_input_tokens, Some(3), "{flag}");
+            assert_eq!(delta.cache_read_input_tokens, Some(Repeated::Number(3)), "{flag}");
             assert_eq!(delta.cache_creation.is_some(), flag == "split_flip");
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::sandbox::request::MessageRequest;
 
-const SCRIPTS: [&str; 20] = [
+const SCRIPTS: [&str; 22] = [
     "text",
     "thinking",
     "tool_use",
@@ -18,6 +18,8 @@ const SCRIPTS: [&str; 20] = [
     "text;input=5;output=6;cache_read=7;cache_5m=8;cache_1h=9;searches=3",
     "web_search;late_input=100",
     "tool_use;events=5;bytes=100",
+    "web_search;stop=refusal",
+    "mixed;stop=pause_turn",
     "refusal",
     "refusal;output=1",
     "refusal;events=3",
