@@ -21,7 +21,7 @@ pub struct SandboxArgs {
     pub workers: u16,
 
     /// Keep prompt caches in memory as upstream does: marked prefixes are written, read again within
-    /// their lifetime, and reported so. Without it, only scripts speak of caches.
+    /// their lifetime, and reported so, unless a script says what to report.
     #[arg(long)]
     pub caches: bool,
 

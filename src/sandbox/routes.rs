@@ -18,6 +18,7 @@ use super::prompt::Prompt;
 use super::refusal::Refusal;
 use super::request::{self, MessageRequest};
 use super::script::{Flag, Number, Script};
+use super::usage::{self, Split};
 use crate::domain::ids::public_id;
 
 /// Above the 32 MiB that a gateway should refuse, so that a gateway's limit is the one that is met.
@@ -59,7 +60,11 @@ async fn answer(http: &HttpRequest, body: Body, id: &str) -> Result<HttpResponse
         return error_200(&request, id);
     }
     if let Some(caches) = caches(http) {
-        request.prompt = caches.answer(&Prompt::parse(&body)?);
+        let prompt = Prompt::parse(&body)?;
+        let cached = caches.answer(&prompt);
+        // A script that speaks of the prompt is believed in all of it, as its count is.
+        let is_told = usage::is_told(request.scenario, &request.script);
+        request.prompt = if is_told { Split::cold(prompt.tokens()) } else { cached };
     }
     let answer = Answer::to(&request)?;
     if request.stream {
@@ -175,3 +180,6 @@ fn json<T: Serialize>(answer: Result<T, Refusal>) -> HttpResponse {
 fn request_id() -> String {
     public_id("req_").unwrap_or_else(|_| "req_sandbox".into())
 }
+
+#[cfg(test)]
+mod tests;

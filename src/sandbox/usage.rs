@@ -155,9 +155,19 @@ impl Counts {
     }
 }
 
+/// Whether scenario or script say how the prompt is split.
+pub(super) fn is_told(scenario: Scenario, script: &Script) -> bool {
+    let numbers = [Number::Input, Number::CacheRead, Number::Cache5m, Number::Cache1h];
+    is_cached(scenario) || numbers.into_iter().any(|number| script.number(number).is_some())
+}
+
+const fn is_cached(scenario: Scenario) -> bool {
+    matches!(scenario, Scenario::Cache | Scenario::Mixed)
+}
+
 /// The prompt of a scenario with the script's overrides.
 pub(super) fn told(scenario: Scenario, script: &Script, prompt: Split) -> Split {
-    let cached = matches!(scenario, Scenario::Cache | Scenario::Mixed);
+    let cached = is_cached(scenario);
     let (read, short, long) = match script.ttl {
         _ if !cached => (prompt.cache_read, prompt.cache_5m, prompt.cache_1h),
         None => (2048, 1024, 512),
