@@ -2,8 +2,9 @@
 //!
 //! A hold is what an exchange will likely cost, not the worst that could be imagined: whoever has credit is served. What
 //! it may cost beyond that is put at risk, and the ledger admits a request only where all that an account has at risk
-//! is covered by what it has, but for `reservation.shortfall_max_usd`, and for an account that has never paid for an
-//! exchange, without exception. So a wrong guess here costs nobody money; it only makes a hold larger or smaller.
+//! is covered by what it has, but for `reservation.shortfall_max_usd`. An account that has only begun to pay for
+//! exchanges (`reservation.shortfall_after_secs`) has no such shortfall. So a wrong guess here costs nobody money; it
+//! only makes a hold larger or smaller.
 //!
 //! | part | likely | at most |
 //! |---|---|---|
@@ -25,7 +26,7 @@ pub mod prefixes;
 use std::ops::Range;
 
 use crate::config;
-use crate::domain::byte_counts::{ByteCounts, BytesPerToken};
+use crate::domain::byte_counts::{ByteCounts, TokenFigures};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::messages_request::MessagesRequest;
@@ -89,23 +90,21 @@ impl Holds {
             u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_sub(request.other_bytes);
         let encoded = ascii.saturating_sub(request.ascii_bytes);
         let counts = ByteCounts::of(body).without_encoded(encoded);
+        let mut lesson = Lesson { model_id: model_id.to_owned(), ..Lesson::default() };
         if request.remote_documents > 0 {
             // Whatever is found there may fill the context, and another time something else is.
-            let context = u64::MAX;
-            return (
-                PromptEstimate { is_open: true, ..PromptEstimate::exactly(context) },
-                lesson_of(model_id),
-            );
+            let open = PromptEstimate { is_open: true, ..PromptEstimate::exactly(u64::MAX) };
+            return (open, lesson);
         }
         let media = media_tokens(request, rules);
         let safe = safe_figures(rules);
         let most = counts.tokens(&safe).saturating_add(media);
-        let mut lesson = lesson_of(model_id);
         if media == 0 && request.typed_tools.is_empty() {
             lesson.text = Some(counts);
         }
         let likely = self.calibrations.tokens(model_id, &counts, &safe).saturating_add(media);
-        let plain = PromptEstimate { most, likely, ..PromptEstimate::default() };
+        let plain =
+            PromptEstimate { most, likely, unusual: counts.unusual(), ..PromptEstimate::default() };
         if !request.uses_cache || !self.prefixes.is_on() {
             return (plain, lesson);
         }
@@ -122,11 +121,12 @@ impl Holds {
         let likely = self.calibrations.tokens(model_id, &rest, &safe).saturating_add(media);
         // The same bytes are the same tokens, cached or not.
         let most = most.min(known.tokens.saturating_add(rest.tokens(&safe)).saturating_add(media));
-        let estimate = if known.is_alive {
-            PromptEstimate { cached: known.tokens, ..plain.with(most, likely) }
+        let (likely, cached) = if known.is_alive {
+            (likely, known.tokens)
         } else {
-            plain.with(most, likely.saturating_add(known.tokens))
+            (likely.saturating_add(known.tokens), 0)
         };
+        let estimate = PromptEstimate { most, likely, cached, ..plain };
         (estimate, lesson)
     }
 
@@ -157,16 +157,13 @@ impl Holds {
     }
 }
 
-fn lesson_of(model_id: &str) -> Lesson {
-    Lesson { model_id: model_id.to_owned(), ..Lesson::default() }
-}
-
 /// Bytes per token that no text falls below, as configured.
-fn safe_figures(rules: &config::Reservation) -> BytesPerToken {
-    BytesPerToken {
+fn safe_figures(rules: &config::Reservation) -> TokenFigures {
+    TokenFigures {
         words: rules.word_bytes_per_token.saturating_mul(1_000),
+        marks: rules.symbol_bytes_per_token.saturating_mul(1_000),
         symbols: rules.symbol_bytes_per_token.saturating_mul(1_000),
-        ..BytesPerToken::SAFE
+        ..TokenFigures::SAFE
     }
 }
 

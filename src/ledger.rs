@@ -6,10 +6,12 @@
 //! transaction. Every command carries an id made beforehand and may be repeated without harm, so
 //! that an unknown commit is resolved by asking again.
 
+mod account;
 mod command;
 mod group;
 mod keys;
 mod notices;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod verify;

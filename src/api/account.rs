@@ -81,8 +81,10 @@ pub(super) struct Account {
     status: &'static str,
     /// What can be spent. Below zero only after an overrun, a reversal or an adjustment.
     available_usd: Dollars,
-    /// What requests that are running hold.
+    /// What requests that are running hold: what they will likely cost. What is not used comes back.
     reserved_usd: Dollars,
+    /// What they may cost beyond that. The balance covers it as well, so it cannot be held for another request.
+    at_risk_usd: Dollars,
     /// When it was opened.
     created_at: Moment,
     /// The address that it logs in with, and that mail goes to; told to sessions only, as is what follows.
@@ -254,6 +256,7 @@ fn document(profile: &Profile, is_person: bool) -> Account {
         status,
         available_usd: Dollars(row.available()),
         reserved_usd: Dollars(row.reserved()),
+        at_risk_usd: Dollars(row.at_risk()),
         created_at: Moment::of_millis(row.created_at),
         email: is_person.then(|| row.email.clone()),
         has_totp: is_person.then_some(profile.has_totp),

@@ -11,15 +11,18 @@ use crate::accounts::closing::{self, Closed};
 use crate::accounts::suspension::{self, Standing};
 use crate::db::accounts::{AccountRow, find, page};
 use crate::db::audit::{self, Decision};
-use crate::db::books::UsageRow;
-use crate::db::{AnyConnection, DbError, transaction, usage_logs};
+use crate::db::books::{ReservationRow, UsageRow};
+use crate::db::{AnyConnection, DbError, archive, transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::UsageRecord;
 use crate::ledger::{self, Command, EntryKind, LedgerError, Outcome};
 
 /// Accounts read at once for a list.
 const PAGE: i64 = 500;
+/// Running requests that are shown.
+const RUNNING_MAX: i64 = 1_000;
 /// Bytes of the reason for a decision.
 const REASON_BYTES: usize = 500;
 
@@ -113,28 +116,31 @@ pub(super) fn run(
         AccountCommand::Create { email, json } => {
             let now = desk.clock.now();
             let account = desk.with(|conn| accounts::open(conn, email, now))?;
-            show(&account, &[], *json, output)?;
+            show(&account, (&[], &[]), *json, output)?;
         }
         AccountCommand::List { json } => list(desk, *json, output)?,
         AccountCommand::Show { account, usage, json } => {
             let account = wanted(desk, account)?;
-            let rows = desk.with(|conn| usage_logs::latest(conn, account.account_id(), *usage))?;
-            show(&account, &rows, *json, output)?;
+            let id = account.account_id();
+            let rows = desk.with(|conn| usage_logs::latest(conn, id, *usage))?;
+            let running = desk.with(|conn| archive::reservations_of(conn, id, "", RUNNING_MAX))?;
+            let running: Vec<_> = running.into_iter().map(|(_, (row, _))| row).collect();
+            show(&account, (&rows, &running), *json, output)?;
         }
         AccountCommand::Credit { account, amount, reference, json } => {
             let account = wanted(desk, account)?;
             credit(desk, &account, *amount, reference)?;
-            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+            show(&wanted(desk, &account.public_id)?, (&[], &[]), *json, output)?;
         }
         AccountCommand::Suspend { account, reason, json } => {
             let account = wanted(desk, account)?;
             stand(desk, &account, Standing::Suspended, reason)?;
-            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+            show(&wanted(desk, &account.public_id)?, (&[], &[]), *json, output)?;
         }
         AccountCommand::Resume { account, reason, json } => {
             let account = wanted(desk, account)?;
             stand(desk, &account, Standing::Active, reason)?;
-            show(&wanted(desk, &account.public_id)?, &[], *json, output)?;
+            show(&wanted(desk, &account.public_id)?, (&[], &[]), *json, output)?;
         }
         AccountCommand::Delete { account, waive_balance, json } => {
             delete(desk, &wanted(desk, account)?, *waive_balance, *json, output)?;
@@ -297,13 +303,14 @@ fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {
 
 fn show(
     account: &AccountRow,
-    usage: &[UsageRow],
+    (usage, running): (&[UsageRow], &[ReservationRow]),
     json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
     if json {
         let mut shown = document(account);
         if let Some(fields) = shown.as_object_mut() {
+            fields.insert("running".to_owned(), running.iter().map(running_document).collect());
             fields.insert("usage".to_owned(), usage.iter().map(usage_document).collect());
         }
         output.json(&shown)?;
@@ -317,8 +324,13 @@ fn show(
         ("status", status.clone()),
         ("available", format!("{available} USD")),
         ("reserved", format!("{reserved} USD")),
+        ("at risk beyond it", format!("{} USD", account.at_risk())),
     ];
     output.table(&[], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
+    if !running.is_empty() {
+        let header = ["running", "since", "model", "held USD", "at risk USD", "prompt"];
+        output.table(&header, running.iter().map(running_row))?;
+    }
     if !usage.is_empty() {
         let header = ["request", "time", "model", "in", "out", "status", "ending", "cost USD"];
         output.table(&header, usage.iter().map(usage_row))?;
@@ -333,7 +345,41 @@ fn document(account: &AccountRow) -> Value {
         "status": account.status,
         "available": account.available().to_string(),
         "reserved": account.reserved().to_string(),
+        "at_risk": account.at_risk().to_string(),
         "created_at": UnixMillis::from_millis(account.created_at).to_string(),
+    })
+}
+
+/// Whether the hold for a running request is an estimate, or what its prompt costs for certain and a slice of output.
+fn prompt_is(row: &ReservationRow) -> (&'static str, String) {
+    let record: Option<UsageRecord> = serde_json::from_str(&row.record).ok();
+    let is_counted =
+        record.as_ref().is_some_and(|record| row.risk_nanousd == 0 && record.cost > NanoUsd::ZERO);
+    let model = record.map(|record| record.requested_model).unwrap_or_default();
+    (if is_counted { "counted" } else { "estimated" }, model)
+}
+
+fn running_row(row: &ReservationRow) -> Vec<String> {
+    let (prompt, model) = prompt_is(row);
+    vec![
+        row.id.clone(),
+        UnixMillis::from_millis(row.created_at).to_string(),
+        model,
+        NanoUsd::from_nanos(row.amount_nanousd).to_string(),
+        NanoUsd::from_nanos(row.risk_nanousd).to_string(),
+        prompt.to_owned(),
+    ]
+}
+
+fn running_document(row: &ReservationRow) -> Value {
+    let (prompt, model) = prompt_is(row);
+    json!({
+        "id": row.id,
+        "created_at": UnixMillis::from_millis(row.created_at).to_string(),
+        "requested_model": model,
+        "held": NanoUsd::from_nanos(row.amount_nanousd).to_string(),
+        "at_risk": NanoUsd::from_nanos(row.risk_nanousd).to_string(),
+        "prompt": prompt,
     })
 }
 

@@ -15,6 +15,9 @@ pub struct Reservation {
     /// that has not paid for an exchange never does.
     #[serde(rename = "shortfall_max_usd", deserialize_with = "value::usd")]
     pub shortfall_max: NanoUsd,
+    /// How long after its first charge that counts for an account.
+    #[serde(rename = "shortfall_after_secs", deserialize_with = "value::secs::<0, 31_536_000, _>")]
+    pub shortfall_after: Duration,
     /// How long a request waits for holds of the same account to come free.
     #[serde(rename = "wait_secs", deserialize_with = "value::secs::<0, 600, _>")]
     pub wait: Duration,
@@ -39,6 +42,9 @@ pub struct Reservation {
     /// Output reserved for a stream that asks for more.
     #[serde(deserialize_with = "value::whole::<1, 10_000_000, _, _>")]
     pub reserve_output_tokens: u64,
+    /// Output reserved for a stream once its prompt is counted.
+    #[serde(deserialize_with = "value::whole::<1, 10_000_000, _, _>")]
+    pub counted_output_tokens: u64,
     /// Output added by each extension.
     #[serde(deserialize_with = "value::whole::<1, 10_000_000, _, _>")]
     pub extend_output_tokens: u64,

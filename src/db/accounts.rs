@@ -26,6 +26,8 @@ pub struct AccountRow {
     pub reserved_nanousd: i64,
     /// Milliseconds since the epoch.
     pub created_at: i64,
+    /// Nano-dollars that running exchanges may cost beyond what they hold.
+    pub at_risk_nanousd: i64,
 }
 
 impl AccountRow {
@@ -39,6 +41,12 @@ impl AccountRow {
     #[must_use]
     pub const fn available(&self) -> NanoUsd {
         NanoUsd::from_nanos(self.available_nanousd)
+    }
+
+    /// What running exchanges may cost beyond what they hold.
+    #[must_use]
+    pub const fn at_risk(&self) -> NanoUsd {
+        NanoUsd::from_nanos(self.at_risk_nanousd)
     }
 
     /// What open reservations hold.

@@ -38,10 +38,8 @@ pub struct OtherColumns {
     pub closing_waives_balance: bool,
     /// When its owner was last told of unusual spending.
     pub spend_notified_at: Option<i64>,
-    /// What running requests may cost beyond what they hold.
-    pub at_risk_nanousd: i64,
-    /// Whether a request was ever charged.
-    pub has_paid_usage: bool,
+    /// When a request was charged for the first time.
+    pub first_charged_at: Option<i64>,
 }
 
 /// See [`OtherColumns`].

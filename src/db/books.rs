@@ -10,7 +10,7 @@ mod passes;
 
 use diesel::dsl::{delete, insert_into, update};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text};
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
 
 use super::AnyConnection;
 use super::schema::{accounts, ledger_entries, reservations, usage_logs};
@@ -34,8 +34,8 @@ pub struct BalanceRow {
     pub low_balance_nanousd: Option<i64>,
     /// Nano-dollars that running exchanges may cost beyond what they hold.
     pub at_risk_nanousd: i64,
-    /// Whether an exchange of it has been charged.
-    pub has_paid_usage: bool,
+    /// When an exchange of it was charged for the first time.
+    pub first_charged_at: Option<i64>,
 }
 
 /// By how much a group changes one account.
@@ -49,8 +49,8 @@ pub struct BalanceChange {
     pub reserved_nanousd: i64,
     /// Added to what is at risk.
     pub at_risk_nanousd: i64,
-    /// Whether an exchange of it was charged, this group's among them.
-    pub has_paid_usage: bool,
+    /// When an exchange of it was charged for the first time, in this group or before.
+    pub first_charged_at: Option<i64>,
 }
 
 /// An open reservation.
@@ -162,7 +162,7 @@ pub(crate) fn lock_balances(conn: &mut AnyConnection, ids: &[i64]) -> QueryResul
         accounts::reserved_nanousd,
         accounts::low_balance_nanousd,
         accounts::at_risk_nanousd,
-        accounts::has_paid_usage,
+        accounts::first_charged_at,
     );
     match conn {
         AnyConnection::Postgres(conn) => accounts::table
@@ -253,17 +253,17 @@ pub(crate) fn change_balances(
                  SET available_nanousd = available_nanousd + change.available,
                      reserved_nanousd = reserved_nanousd + change.reserved,
                      at_risk_nanousd = at_risk_nanousd + change.at_risk,
-                     has_paid_usage = change.has_paid
+                     first_charged_at = change.charged
                  FROM unnest($1, $2, $3, $4, $5)
-                     AS change (id, available, reserved, at_risk, has_paid)
+                     AS change (id, available, reserved, at_risk, charged)
                  WHERE accounts.id = change.id",
             )
             .bind::<Array<BigInt>, _>(column(|change| change.account_id))
             .bind::<Array<BigInt>, _>(column(|change| change.available_nanousd))
             .bind::<Array<BigInt>, _>(column(|change| change.reserved_nanousd))
             .bind::<Array<BigInt>, _>(column(|change| change.at_risk_nanousd))
-            .bind::<Array<Bool>, _>(
-                changes.iter().map(|change| change.has_paid_usage).collect::<Vec<_>>(),
+            .bind::<Array<Nullable<BigInt>>, _>(
+                changes.iter().map(|change| change.first_charged_at).collect::<Vec<_>>(),
             )
             .execute(conn)?;
         }
@@ -277,7 +277,7 @@ pub(crate) fn change_balances(
                             .eq(accounts::reserved_nanousd + change.reserved_nanousd),
                         accounts::at_risk_nanousd
                             .eq(accounts::at_risk_nanousd + change.at_risk_nanousd),
-                        accounts::has_paid_usage.eq(change.has_paid_usage),
+                        accounts::first_charged_at.eq(change.first_charged_at),
                     ))
                     .execute(conn)?;
             }

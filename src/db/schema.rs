@@ -22,7 +22,7 @@ diesel::table! {
         closing_waives_balance -> Bool,
         spend_notified_at -> Nullable<BigInt>,
         at_risk_nanousd -> BigInt,
-        has_paid_usage -> Bool,
+        first_charged_at -> Nullable<BigInt>,
     }
 }
 

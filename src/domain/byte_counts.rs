@@ -4,20 +4,24 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A run of letters and digits without a blank or mark is no word from here on: the longest words and most identifiers
-/// are shorter, while base64 and hexadecimal are longer.
-const DENSE_RUN_BYTES: u64 = 48;
+/// A run of letters and digits is no word from here on, nor a stretch without a blank prose: the longest words and most
+/// identifiers are shorter, while base64, hexadecimal and JSON without spaces are longer.
+const LONG_BYTES: u64 = 48;
 
 /// How many classes there are.
-pub const CLASSES: usize = 5;
+pub const CLASSES: usize = 7;
 
 /// Bytes of a text, each in one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByteCounts {
     /// Letters of words, and blanks.
     pub words: u64,
-    /// Digits, marks, and capitals inside a word.
+    /// The marks of JSON.
+    pub marks: u64,
+    /// Digits, other marks, and capitals inside a word.
     pub symbols: u64,
+    /// Letters in a long stretch without a blank, as in JSON without spaces.
+    pub packed: u64,
     /// Long runs of small letters without a break.
     pub runs: u64,
     /// Long runs with digits or capitals in them: base64, hexadecimal.
@@ -28,11 +32,15 @@ pub struct ByteCounts {
 
 /// Thousandths of a byte in a token, by class. Each is above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BytesPerToken {
+pub struct TokenFigures {
     /// Of [`ByteCounts::words`].
     pub words: u64,
+    /// Of [`ByteCounts::marks`].
+    pub marks: u64,
     /// Of [`ByteCounts::symbols`].
     pub symbols: u64,
+    /// Of [`ByteCounts::packed`].
+    pub packed: u64,
     /// Of [`ByteCounts::runs`].
     pub runs: u64,
     /// Of [`ByteCounts::dense`].
@@ -41,19 +49,34 @@ pub struct BytesPerToken {
     pub other: u64,
 }
 
-impl BytesPerToken {
-    /// What a hold may rely on whatever the text: no byte makes more than a token, and letters two bytes each.
-    pub const SAFE: Self =
-        Self { words: 2_000, symbols: 1_000, runs: 1_000, dense: 1_000, other: 1_000 };
+impl TokenFigures {
+    /// What a hold may rely on whatever the text: no byte makes more than a token, and letters of words half of one.
+    pub const SAFE: Self = Self {
+        words: 2_000,
+        marks: 1_000,
+        symbols: 1_000,
+        packed: 1_000,
+        runs: 1_000,
+        dense: 1_000,
+        other: 1_000,
+    };
 
     /// What an answer's text has on average, with so many thousandths of a byte in a token of prose.
     #[must_use]
     pub const fn typical(words: u64) -> Self {
-        Self { words, symbols: 2_000, runs: words, dense: 1_500, other: 2_000 }
+        Self {
+            words,
+            marks: 2_000,
+            symbols: 2_000,
+            packed: words,
+            runs: words,
+            dense: 1_500,
+            other: 2_000,
+        }
     }
 
     const fn by_class(&self) -> [u64; CLASSES] {
-        [self.words, self.symbols, self.runs, self.dense, self.other]
+        [self.words, self.marks, self.symbols, self.packed, self.runs, self.dense, self.other]
     }
 }
 
@@ -70,7 +93,9 @@ impl ByteCounts {
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.words
+            .saturating_add(self.marks)
             .saturating_add(self.symbols)
+            .saturating_add(self.packed)
             .saturating_add(self.runs)
             .saturating_add(self.dense)
             .saturating_add(self.other)
@@ -81,11 +106,19 @@ impl ByteCounts {
     pub const fn plus(&self, other: &Self) -> Self {
         Self {
             words: self.words.saturating_add(other.words),
+            marks: self.marks.saturating_add(other.marks),
             symbols: self.symbols.saturating_add(other.symbols),
+            packed: self.packed.saturating_add(other.packed),
             runs: self.runs.saturating_add(other.runs),
             dense: self.dense.saturating_add(other.dense),
             other: self.other.saturating_add(other.other),
         }
+    }
+
+    /// Bytes that are no prose and no JSON: what they make, no count of somebody else's is trusted to lower.
+    #[must_use]
+    pub const fn unusual(&self) -> u64 {
+        self.symbols.saturating_add(self.runs).saturating_add(self.dense).saturating_add(self.other)
     }
 
     /// Without so many bytes of encoded data, which no model reads as text.
@@ -97,13 +130,14 @@ impl ByteCounts {
     /// The count of each class.
     #[must_use]
     pub const fn by_class(&self) -> [u64; CLASSES] {
-        [self.words, self.symbols, self.runs, self.dense, self.other]
+        [self.words, self.marks, self.symbols, self.packed, self.runs, self.dense, self.other]
     }
 
     /// The counts of the classes, in the order of [`ByteCounts::by_class`].
     #[must_use]
-    pub const fn from_classes([words, symbols, runs, dense, other]: [u64; CLASSES]) -> Self {
-        Self { words, symbols, runs, dense, other }
+    pub const fn from_classes(classes: [u64; CLASSES]) -> Self {
+        let [words, marks, symbols, packed, runs, dense, other] = classes;
+        Self { words, marks, symbols, packed, runs, dense, other }
     }
 
     /// The same mixture in so many bytes.
@@ -121,18 +155,18 @@ impl ByteCounts {
 
     /// Tokens that these bytes make, rounded up once: for what has to be covered.
     #[must_use]
-    pub fn tokens(&self, figures: &BytesPerToken) -> u64 {
+    pub fn tokens(&self, figures: &TokenFigures) -> u64 {
         self.milli_tokens(figures).div_ceil(1_000)
     }
 
     /// The same rounded down: for what is charged.
     #[must_use]
-    pub fn whole_tokens(&self, figures: &BytesPerToken) -> u64 {
+    pub fn whole_tokens(&self, figures: &TokenFigures) -> u64 {
         self.milli_tokens(figures) / 1_000
     }
 
     /// In thousandths of a token, so that nothing is rounded before the sum is made.
-    fn milli_tokens(&self, figures: &BytesPerToken) -> u64 {
+    fn milli_tokens(&self, figures: &TokenFigures) -> u64 {
         self.by_class()
             .into_iter()
             .zip(figures.by_class())
@@ -149,6 +183,10 @@ pub struct ByteCounter {
     /// The run that the last byte belongs to: its words and symbols.
     run_words: u64,
     run_symbols: u64,
+    /// The stretch without a blank that it belongs to: bytes before the run, and letters of words among them.
+    stretch: u64,
+    stretch_words: u64,
+    stretch_symbols: u64,
 }
 
 /// What a byte is.
@@ -159,6 +197,8 @@ enum Kind {
     /// A digit, or one of the marks of base64: part of a run.
     Digit,
     Blank,
+    /// A mark of JSON.
+    Json,
     Mark,
     Other,
 }
@@ -175,6 +215,7 @@ const fn kinds() -> [Kind; 256] {
             b'A'..=b'Z' => Kind::Upper,
             b'0'..=b'9' | b'+' | b'/' | b'=' => Kind::Digit,
             b' ' | b'\n' | b'\t' | b'\r' => Kind::Blank,
+            b'"' | b'{' | b'}' | b'[' | b']' | b':' | b',' | b'\\' => Kind::Json,
             _ => Kind::Mark,
         };
         (byte, at) = (byte + 1, at + 1);
@@ -193,15 +234,22 @@ impl ByteCounter {
                 Kind::Upper if self.run_words == 0 && self.run_symbols == 0 => self.run_words = 1,
                 Kind::Upper | Kind::Digit => self.run_symbols = self.run_symbols.saturating_add(1),
                 Kind::Blank => {
-                    self.end_run();
+                    self.end_stretch();
                     self.done.words = self.done.words.saturating_add(1);
+                }
+                Kind::Json => {
+                    self.end_run();
+                    self.done.marks = self.done.marks.saturating_add(1);
+                    self.stretch = self.stretch.saturating_add(1);
                 }
                 Kind::Mark => {
                     self.end_run();
                     self.done.symbols = self.done.symbols.saturating_add(1);
+                    self.stretch = self.stretch.saturating_add(1);
+                    self.stretch_symbols = self.stretch_symbols.saturating_add(1);
                 }
                 Kind::Other => {
-                    self.end_run();
+                    self.end_stretch();
                     self.done.other = self.done.other.saturating_add(1);
                 }
             }
@@ -209,22 +257,46 @@ impl ByteCounter {
     }
 
     const fn end_run(&mut self) {
-        self.done = self.counts();
+        let run = self.run();
+        self.stretch = self.stretch.saturating_add(run.total());
+        self.stretch_words = self.stretch_words.saturating_add(run.words);
+        self.stretch_symbols = self.stretch_symbols.saturating_add(run.symbols);
+        self.done = self.done.plus(&ByteCounts { words: 0, ..run });
         (self.run_words, self.run_symbols) = (0, 0);
     }
 
-    /// What has been read, the run at its end included.
+    const fn end_stretch(&mut self) {
+        self.done = self.counts();
+        (self.run_words, self.run_symbols) = (0, 0);
+        (self.stretch, self.stretch_words, self.stretch_symbols) = (0, 0, 0);
+    }
+
+    /// The run that the last byte belongs to.
+    const fn run(&self) -> ByteCounts {
+        let (words, symbols) = (self.run_words, self.run_symbols);
+        let all = words.saturating_add(symbols);
+        let [words, symbols, runs, dense] = match (all >= LONG_BYTES, symbols) {
+            (false, _) => [words, symbols, 0, 0],
+            (true, 0) => [0, 0, all, 0],
+            (true, _) => [0, 0, 0, all],
+        };
+        ByteCounts::from_classes([words, 0, symbols, 0, runs, dense, 0])
+    }
+
+    /// What has been read, the stretch at its end included.
     #[must_use]
     pub const fn counts(&self) -> ByteCounts {
-        let (words, symbols) = (self.run_words, self.run_symbols);
-        let run = words.saturating_add(symbols);
-        let (words, symbols, runs, dense) = match (run >= DENSE_RUN_BYTES, symbols) {
-            (false, _) => (words, symbols, 0, 0),
-            (true, 0) => (0, 0, run, 0),
-            (true, _) => (0, 0, 0, run),
+        let run = self.run();
+        let letters = self.stretch_words.saturating_add(run.words);
+        let stretch = self.stretch.saturating_add(run.total());
+        let symbols = self.stretch_symbols.saturating_add(run.symbols);
+        // More than a quarter of digits and odd marks is no JSON.
+        let (words, packed, dense) = match (stretch >= LONG_BYTES, symbols > stretch / 4) {
+            (false, _) => (letters, 0, run.dense),
+            (true, false) => (0, letters, run.dense),
+            (true, true) => (0, 0, run.dense.saturating_add(letters)),
         };
-        let run = ByteCounts { words, symbols, runs, dense, other: 0 };
-        self.done.plus(&run)
+        self.done.plus(&ByteCounts { words, packed, dense, ..run })
     }
 }
 
@@ -242,17 +314,21 @@ mod tests {
     fn each_byte_has_one_class() {
         let dense = "Q2FuYXJ5".repeat(8);
         let (run, shorter) = ("x".repeat(48), "x".repeat(47));
+        let json = r#"{"a_key":"of some words","and_another":"without","blanks":true,"x":1}"#;
+        let odd = "00a1f7Q!".repeat(10);
         for (text, expected) in [
-            ("", counts([0, 0, 0, 0, 0])),
-            ("Plain words and\na new line", counts([26, 0, 0, 0, 0])),
-            ("2026-11-29", counts([0, 10, 0, 0, 0])),
-            (r#"{"a":1}"#, counts([1, 6, 0, 0, 0])),
-            ("camelCase XMLHttp", counts([13, 4, 0, 0, 0])),
-            ("é漢", counts([0, 0, 0, 0, 5])),
-            (&dense, counts([0, 0, 0, 64, 0])),
-            (&run, counts([0, 0, 48, 0, 0])),
-            (&shorter, counts([47, 0, 0, 0, 0])),
-            ("a/b+c=", counts([3, 3, 0, 0, 0])),
+            ("", counts([0, 0, 0, 0, 0, 0, 0])),
+            ("Plain words and\na new line", counts([26, 0, 0, 0, 0, 0, 0])),
+            ("2026-11-29", counts([0, 0, 10, 0, 0, 0, 0])),
+            (r#"{"a":1}"#, counts([1, 5, 1, 0, 0, 0, 0])),
+            ("camelCase XMLHttp", counts([13, 0, 4, 0, 0, 0, 0])),
+            ("é漢", counts([0, 0, 0, 0, 0, 0, 5])),
+            (&dense, counts([0, 0, 0, 0, 0, 64, 0])),
+            (&run, counts([0, 0, 0, 0, 48, 0, 0])),
+            (&shorter, counts([47, 0, 0, 0, 0, 0, 0])),
+            ("a/b+c=", counts([3, 0, 3, 0, 0, 0, 0])),
+            (json, counts([12, 21, 3, 33, 0, 0, 0])),
+            (&odd, counts([0, 0, 60, 0, 0, 20, 0])),
         ] {
             assert_eq!(ByteCounts::of(text.as_bytes()), expected, "{text}");
         }
@@ -260,29 +336,27 @@ mod tests {
 
     #[test]
     fn tokens_are_rounded_once_up_for_a_hold_and_down_for_a_charge() {
-        let figures = BytesPerToken::typical(3_500);
+        let figures = TokenFigures::typical(3_500);
         let tokens = |classes| {
             let counts = counts(classes);
             (counts.whole_tokens(&figures), counts.tokens(&figures))
         };
         assert_eq!(tokens([0; CLASSES]), (0, 0));
-        assert_eq!(tokens([1, 0, 0, 0, 0]), (0, 1));
-        assert_eq!(tokens([35, 20, 35, 15, 20]), (50, 50));
-        assert_eq!(tokens([1, 1, 0, 0, 0]), (0, 1), "0.286 and 0.5");
-        assert_eq!(tokens([7, 3, 0, 0, 0]), (3, 4));
-        assert!(counts([u64::MAX, 0, 0, 0, 0]).tokens(&BytesPerToken::SAFE) > 1 << 42);
-        let odd = BytesPerToken { words: 0, ..BytesPerToken::SAFE };
-        assert_eq!(counts([1, 0, 0, 0, 0]).tokens(&odd), 1_000);
+        assert_eq!(tokens([1, 0, 0, 0, 0, 0, 0]), (0, 1));
+        assert_eq!(tokens([35, 20, 20, 35, 35, 15, 20]), (70, 70));
+        assert_eq!(tokens([1, 1, 0, 0, 0, 0, 0]), (0, 1), "0.286 and 0.5");
+        assert_eq!(tokens([7, 3, 0, 0, 0, 0, 0]), (3, 4));
+        assert!(counts([u64::MAX, 0, 0, 0, 0, 0, 0]).tokens(&TokenFigures::SAFE) > 1 << 42);
+        let odd = TokenFigures { words: 0, ..TokenFigures::SAFE };
+        assert_eq!(counts([1, 0, 0, 0, 0, 0, 0]).tokens(&odd), 1_000);
     }
 
     #[test]
     fn a_mixture_keeps_its_shares_when_it_is_scaled() {
-        assert_eq!(
-            counts([10, 20, 30, 20, 20]).scaled_to(1_000),
-            counts([100, 200, 300, 200, 200])
-        );
-        assert_eq!(counts([1, 1, 1, 0, 0]).scaled_to(100).total(), 100);
-        assert_eq!(counts([0; CLASSES]).scaled_to(5), counts([5, 0, 0, 0, 0]));
+        let mixed = counts([10, 20, 20, 10, 10, 20, 10]);
+        assert_eq!(mixed.scaled_to(1_000), counts([100, 200, 200, 100, 100, 200, 100]));
+        assert_eq!(counts([1, 1, 1, 0, 0, 0, 0]).scaled_to(100).total(), 100);
+        assert_eq!(counts([0; CLASSES]).scaled_to(5), counts([5, 0, 0, 0, 0, 0, 0]));
     }
 
     proptest! {
@@ -308,12 +382,12 @@ mod tests {
         #[test]
         fn the_safe_figures_are_never_below_what_any_others_say(
             bytes: [u32; CLASSES],
-            figures in proptest::array::uniform5(2_000_u64..9_000),
+            figures in proptest::array::uniform7(2_000_u64..9_000),
         ) {
             let counts = counts(bytes.map(u64::from));
-            let [words, symbols, runs, dense, other] = figures;
-            let others = BytesPerToken { words, symbols, runs, dense, other };
-            prop_assert!(counts.tokens(&others) <= counts.tokens(&BytesPerToken::SAFE));
+            let [words, marks, symbols, packed, runs, dense, other] = figures;
+            let others = TokenFigures { words, marks, symbols, packed, runs, dense, other };
+            prop_assert!(counts.tokens(&others) <= counts.tokens(&TokenFigures::SAFE));
         }
     }
 }

@@ -8,18 +8,25 @@
 use super::unprintable::unprintable;
 
 mod delta;
+mod json;
+mod kind;
 mod merge;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod unfinished_tests;
+#[cfg(test)]
+mod usage_tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::byte_counts::{ByteCounts, BytesPerToken};
+pub use json::{JsonAnswer, read_json_answer};
+
+use super::byte_counts::{ByteCounts, TokenFigures};
 use super::sse::{Event, Partial, SseReader};
 use super::usage::Usage;
+use kind::type_of;
 use merge::UsageMerge;
 
 /// Names of the events that are held until the exchange is posted.
@@ -247,7 +254,7 @@ impl Meter {
     /// What has been delivered: the reported usage, or if that is less, the output that all deltas that went out so far
     /// make by these figures. The flag says whether the estimate was used.
     #[must_use]
-    pub fn delivered(&self, figures: &BytesPerToken) -> (Usage, bool) {
+    pub fn delivered(&self, figures: &TokenFigures) -> (Usage, bool) {
         let mut usage = self.reported();
         let estimate = self.delivered_deltas().whole_tokens(figures);
         let is_estimated = estimate > usage.tokens.output;
@@ -259,13 +266,13 @@ impl Meter {
 
     /// Output tokens that have come, whether or not they went out already: what has to be covered.
     #[must_use]
-    pub fn output_so_far(&self, figures: &BytesPerToken) -> u64 {
+    pub fn output_so_far(&self, figures: &TokenFigures) -> u64 {
         self.deltas.plus(&self.unfinished_deltas()).whole_tokens(figures).max(self.usage.output())
     }
 
     /// More than [`Meter::output_so_far`] can be at this moment, at no cost.
     #[must_use]
-    pub fn output_ceiling(&self, figures: &BytesPerToken) -> u64 {
+    pub fn output_ceiling(&self, figures: &TokenFigures) -> u64 {
         let unfinished = self
             .sse
             .partial()
@@ -430,86 +437,3 @@ impl Meter {
 
 /// `stop_reason` of an answer that the model would not give, as JSON.
 const REFUSAL: &str = r#""refusal""#;
-
-/// What a JSON answer used: its model and its top-level usage, with what was odd about them.
-/// `None` if it is not a JSON object.
-#[must_use]
-pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
-    #[derive(Deserialize)]
-    struct Answer<'a> {
-        model: Option<String>,
-        #[serde(borrow)]
-        usage: Option<&'a RawValue>,
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-        #[serde(borrow)]
-        stop_reason: Option<&'a RawValue>,
-    }
-    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
-    let mut merge = UsageMerge::default();
-    merge.merge_answer(answer.model, answer.usage);
-    let content = answer.content.map_or("", RawValue::get);
-    if answer.stop_reason.is_some_and(|reason| reason.get() == REFUSAL) {
-        merge.note_refusal(!is_empty_content(content));
-    }
-    Some(JsonAnswer {
-        usage: merge.usage(),
-        has_usage: merge.has_counts(),
-        anomalies: merge.anomalies().to_vec(),
-        content: ByteCounts::of(content.as_bytes()),
-    })
-}
-
-/// Whether an answer's `content` has nothing that a model wrote.
-fn is_empty_content(content: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Block<'a> {
-        #[serde(borrow, default)]
-        text: Option<std::borrow::Cow<'a, str>>,
-    }
-    let blocks: Result<Option<Vec<Block<'_>>>, _> = serde_json::from_str(content);
-    let is_empty = |block: &Block<'_>| block.text.as_ref().is_some_and(|text| text.is_empty());
-    content.is_empty()
-        || blocks.is_ok_and(|blocks| blocks.is_none_or(|blocks| blocks.iter().all(is_empty)))
-}
-
-/// See [`read_json_answer`].
-#[derive(Clone, Debug)]
-pub struct JsonAnswer {
-    /// What the upstream counted.
-    pub usage: Usage,
-    /// Whether it counted anything.
-    pub has_usage: bool,
-    /// What the operator should hear of.
-    pub anomalies: Vec<Anomaly>,
-    /// Bytes of the answer's `content` as JSON.
-    pub content: ByteCounts,
-}
-
-/// The `type` of an event that came without a name. A document with an `error` and no type is one.
-fn type_of(data: &[u8]) -> &'static [u8] {
-    #[derive(Deserialize)]
-    struct Typed<'a> {
-        #[serde(borrow, default, rename = "type")]
-        kind: Option<std::borrow::Cow<'a, str>>,
-        #[serde(borrow, default)]
-        error: Option<&'a RawValue>,
-    }
-    const KNOWN: [&str; 8] = [
-        "content_block_delta",
-        "content_block_start",
-        "content_block_stop",
-        "message_start",
-        "message_delta",
-        "message_stop",
-        "error",
-        "ping",
-    ];
-    let Ok(typed) = serde_json::from_slice::<Typed<'_>>(data) else { return b"" };
-    let known = typed.kind.and_then(|kind| KNOWN.iter().find(|known| **known == kind));
-    match known {
-        Some(known) => known.as_bytes(),
-        None if typed.error.is_some() => b"error",
-        None => b"",
-    }
-}

@@ -21,6 +21,9 @@ pub struct PromptEstimate {
     pub likely: u64,
     /// Of a beginning that is known to be cached: likely charged as reads.
     pub cached: u64,
+    /// Tokens that no count is trusted to lower: bytes that are neither prose nor JSON, each taken for one. A count is
+    /// somebody else's word, and for such text estimates differ most.
+    pub unusual: u64,
     /// No count holds, not even the upstream's own: the prompt is fetched from elsewhere when it runs.
     pub is_open: bool,
 }
@@ -29,13 +32,16 @@ impl PromptEstimate {
     /// As the upstream counts it.
     #[must_use]
     pub const fn exactly(tokens: u64) -> Self {
-        Self { most: tokens, likely: tokens, cached: 0, is_open: false }
+        Self { most: tokens, likely: tokens, cached: 0, unusual: 0, is_open: false }
     }
 
-    /// The same with other counts.
+    /// The upstream has counted it. What is known to be cached stays so.
     #[must_use]
-    pub const fn with(&self, most: u64, likely: u64) -> Self {
-        Self { most, likely, ..*self }
+    pub const fn counted(&self, tokens: u64) -> Self {
+        let cached = if self.cached < tokens { self.cached } else { tokens };
+        let least = self.unusual.saturating_sub(cached);
+        let most = if tokens > least { tokens } else { least };
+        Self { most, likely: tokens.saturating_sub(cached), cached, ..Self::exactly(tokens) }
     }
 
     /// What it likely comes to in all.

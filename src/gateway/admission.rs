@@ -112,7 +112,7 @@ pub fn set_prompt(quote: &mut Quote, estimate: PromptEstimate) {
         most: estimate.most.min(context),
         likely: estimate.likely.min(context.saturating_sub(cached)),
         cached,
-        is_open: estimate.is_open,
+        ..estimate
     };
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::byte_counts::{ByteCounts, BytesPerToken, CLASSES};
+use crate::domain::byte_counts::{ByteCounts, CLASSES, TokenFigures};
 
 /// Sums fade by this much with each sample, in thousandths.
 const FADE_MILLI: u64 = 980;
@@ -51,7 +51,7 @@ impl Ratio {
 impl Calibrations {
     /// Tokens that a prompt of `model_id` likely makes, at most what the safe figures say.
     #[must_use]
-    pub fn tokens(&self, model_id: &str, counts: &ByteCounts, safe: &BytesPerToken) -> u64 {
+    pub fn tokens(&self, model_id: &str, counts: &ByteCounts, safe: &TokenFigures) -> u64 {
         let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ratios) = models.get(model_id) else { return counts.tokens(safe) };
         let milli = by_class(counts, safe)
@@ -63,7 +63,7 @@ impl Calibrations {
     }
 
     /// Learns that these bytes were counted as so many tokens.
-    pub fn learn(&self, model_id: &str, counts: &ByteCounts, tokens: u64, safe: &BytesPerToken) {
+    pub fn learn(&self, model_id: &str, counts: &ByteCounts, tokens: u64, safe: &TokenFigures) {
         let classes = by_class(counts, safe);
         let all = classes.iter().fold(0_u64, |sum, class| sum.saturating_add(*class)).max(1);
         let ratio = (tokens.saturating_mul(1_000) / all).min(2_000);
@@ -80,7 +80,7 @@ impl Calibrations {
 }
 
 /// Tokens of each class by the safe figures.
-fn by_class(counts: &ByteCounts, safe: &BytesPerToken) -> [u64; CLASSES] {
+fn by_class(counts: &ByteCounts, safe: &TokenFigures) -> [u64; CLASSES] {
     let mut place = 0_usize;
     counts.by_class().map(|count| {
         let mut alone = [0; CLASSES];
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    const SAFE: BytesPerToken = BytesPerToken::SAFE;
+    const SAFE: TokenFigures = TokenFigures::SAFE;
 
     fn text(words: u64, symbols: u64) -> ByteCounts {
         ByteCounts { words, symbols, ..ByteCounts::default() }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::key_limits::Exhausted;
 use crate::domain::money::NanoUsd;
@@ -65,15 +66,23 @@ pub struct Hold {
     /// What it may cost beyond what is held. All that is at risk must be covered by what is available, but for
     /// `shortfall_max`.
     pub risk: NanoUsd,
-    /// By how much an account that has paid for an exchange before may fall below zero in the worst case.
+    /// By how much an account may fall below zero in the worst case, if it was charged for an exchange early enough.
     pub shortfall_max: NanoUsd,
+    /// At this moment or before.
+    pub charged_before: UnixMillis,
 }
 
 impl Hold {
     /// So much, no less, and nothing at risk.
     #[must_use]
     pub const fn exactly(amount: NanoUsd) -> Self {
-        Self { amount, least: amount, risk: NanoUsd::ZERO, shortfall_max: NanoUsd::ZERO }
+        Self {
+            amount,
+            least: amount,
+            risk: NanoUsd::ZERO,
+            shortfall_max: NanoUsd::ZERO,
+            charged_before: UnixMillis::from_millis(i64::MIN),
+        }
     }
 }
 

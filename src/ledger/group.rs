@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::LedgerError;
-use super::command::{Command, EntryKind, Hold, Outcome, Shortage};
+use super::account::{Account, difference};
+use super::command::{Command, EntryKind, Hold, Outcome};
 use super::keys::{Keys, PausedKey};
 use super::notices::Crossing;
+use super::rows::{blank_record, to_json, usage_entry};
 use crate::db::books::keys::KeySpent;
 use crate::db::books::{BalanceChange, BalanceRow, EntryRow, PassRow, ReservationRow, UsageRow};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
+use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Ending, UsageRecord};
 
@@ -25,18 +27,6 @@ pub(super) struct Group {
     new_passes: Vec<PassRow>,
     new_entries: Vec<EntryRow>,
     raised: Vec<Raised>,
-}
-
-struct Account {
-    is_active: bool,
-    stored_available: NanoUsd,
-    stored_reserved: NanoUsd,
-    stored_at_risk: NanoUsd,
-    available: NanoUsd,
-    reserved: NanoUsd,
-    at_risk: NanoUsd,
-    has_paid_usage: bool,
-    low_balance: Option<NanoUsd>,
 }
 
 /// A reservation before and after the group; `None` where there is none.
@@ -84,21 +74,8 @@ impl Group {
 
     pub(super) fn set_balances(&mut self, rows: Vec<BalanceRow>) {
         self.accounts.extend(rows.into_iter().map(|row| {
-            let available = NanoUsd::from_nanos(row.available_nanousd);
-            let reserved = NanoUsd::from_nanos(row.reserved_nanousd);
-            let at_risk = NanoUsd::from_nanos(row.at_risk_nanousd);
-            let account = Account {
-                is_active: row.status == "active",
-                stored_available: available,
-                stored_reserved: reserved,
-                stored_at_risk: at_risk,
-                available,
-                reserved,
-                at_risk,
-                has_paid_usage: row.has_paid_usage,
-                low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
-            };
-            (row.id, account)
+            let (id, account) = (row.id, Account::from(row));
+            (id, account)
         }));
     }
 
@@ -287,7 +264,9 @@ impl Group {
         account.release(held)?;
         account.at_risk = account.at_risk.minus(risk)?;
         account.available = account.available.minus(record.cost)?;
-        account.has_paid_usage |= record.cost > NanoUsd::ZERO;
+        if record.cost > NanoUsd::ZERO {
+            account.first_charged_at.get_or_insert(self.now.as_millis());
+        }
         self.keys.release(row.api_key_id, held.plus(risk)?)?;
         self.keys.charge(record.api_key_id.0, record.cost, self.now)?;
         if record.cost > NanoUsd::ZERO {
@@ -391,7 +370,7 @@ impl Group {
             available_nanousd: difference(account.available, account.stored_available),
             reserved_nanousd: difference(account.reserved, account.stored_reserved),
             at_risk_nanousd: difference(account.at_risk, account.stored_at_risk),
-            has_paid_usage: account.has_paid_usage,
+            first_charged_at: account.first_charged_at,
         });
         // Whoever pays for the first time has a change of balance as well.
         let is_change = |change: &BalanceChange| {
@@ -439,61 +418,6 @@ impl Group {
     }
 }
 
-impl Account {
-    /// The most that a new hold may take that puts so much at risk: what is available now, and after the worst of all
-    /// that is at risk, no less than the account may owe.
-    fn spendable(&self, risk: NanoUsd, hold: &Hold) -> Result<NanoUsd, LedgerError> {
-        self.spendable_of(self.available, self.at_risk.plus(risk)?, hold)
-    }
-
-    fn spendable_of(
-        &self,
-        funds: NanoUsd,
-        at_risk: NanoUsd,
-        hold: &Hold,
-    ) -> Result<NanoUsd, LedgerError> {
-        let shortfall = if self.has_paid_usage { hold.shortfall_max } else { NanoUsd::ZERO };
-        Ok(funds.min(funds.minus(at_risk)?.plus(shortfall)?))
-    }
-
-    fn shortage(&self, risk: NanoUsd, hold: &Hold) -> Result<Shortage, LedgerError> {
-        let whole = self.available.plus(self.reserved)?;
-        Ok(Shortage {
-            available: self.available,
-            spendable: self.spendable(risk, hold)?,
-            attainable: self.spendable_of(whole, risk, hold)?,
-            held: self.reserved,
-        })
-    }
-
-    fn hold(&mut self, amount: NanoUsd) -> Result<(), LedgerError> {
-        self.available = self.available.minus(amount)?;
-        self.reserved = self.reserved.plus(amount)?;
-        Ok(())
-    }
-
-    fn release(&mut self, amount: NanoUsd) -> Result<(), LedgerError> {
-        self.reserved = self.reserved.minus(amount)?;
-        self.available = self.available.plus(amount)?;
-        Ok(())
-    }
-}
-
-/// What can be said of an exchange whose own record cannot be read.
-fn blank_record(row: &ReservationRow) -> UsageRecord {
-    UsageRecord {
-        requested_model: "unknown".to_owned(),
-        price_version: "unknown".to_owned(),
-        is_estimated: true,
-        ..UsageRecord::blank(
-            RequestId::from_stored(row.id.clone()),
-            AccountId(row.account_id),
-            ApiKeyId(row.api_key_id),
-            UnixMillis::from_millis(row.created_at),
-        )
-    }
-}
-
 /// Whether an exchange was settled at its checkpoint, so that its own post may still raise it.
 const fn is_recovery(ending: Ending) -> bool {
     matches!(ending, Ending::E12 | Ending::E14)
@@ -504,23 +428,4 @@ fn current<'a>(
     id: &str,
 ) -> Option<&'a mut ReservationRow> {
     reservations.get_mut(id).and_then(|slot| slot.current.as_mut())
-}
-
-/// Both fit their column, so their difference wraps only where the sum in the column would too.
-fn difference(now: NanoUsd, before: NanoUsd) -> i64 {
-    now.as_nanos().wrapping_sub(before.as_nanos())
-}
-
-fn usage_entry(record: &UsageRecord, now: UnixMillis) -> Result<EntryRow, LedgerError> {
-    Ok(EntryRow {
-        account_id: record.account_id.0,
-        kind: EntryKind::Usage.as_str().to_owned(),
-        reference: record.id.as_str().to_owned(),
-        amount_nanousd: record.cost.negated()?.as_nanos(),
-        created_at: now.as_millis(),
-    })
-}
-
-fn to_json(record: &UsageRecord) -> Result<String, LedgerError> {
-    serde_json::to_string(record).map_err(LedgerError::Record)
 }

@@ -31,6 +31,8 @@ struct DashboardPage {
     frame: Frame,
     available: Dollars,
     reserved: Dollars,
+    /// Beyond that; `None` where nothing is.
+    at_risk: Option<Dollars>,
     /// Such as `November 2026`.
     month: String,
     month_spent: Dollars,
@@ -80,6 +82,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             frame: visit.frame("Dashboard"),
             available: Dollars(stand.account.available()),
             reserved: Dollars(stand.account.reserved()),
+            at_risk: Some(stand.account.at_risk()).filter(|sum| *sum > NanoUsd::ZERO).map(Dollars),
             month: name_of_month(now),
             month_spent: Dollars(stand.month_spent),
             model: model.map(|model| model.id.as_str().to_owned()).unwrap_or_default(),

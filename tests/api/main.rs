@@ -8,6 +8,8 @@ mod abuse;
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod bill;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod cli;
@@ -25,6 +27,8 @@ mod endings;
 mod erasure;
 #[cfg(test)]
 mod fields;
+#[cfg(test)]
+mod holds;
 #[cfg(test)]
 mod idor;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 -- What running requests may cost beyond what they hold: a hold is a likely cost, and this is what it may be wrong by.
 ALTER TABLE accounts ADD COLUMN at_risk_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (at_risk_nanousd >= 0);
--- Whether a request of the account has been charged: until then nothing may be at risk.
-ALTER TABLE accounts ADD COLUMN has_paid_usage INTEGER NOT NULL DEFAULT 0 CHECK (has_paid_usage IN (0, 1));
-UPDATE accounts SET has_paid_usage = 1 WHERE EXISTS
+-- When a request of the account was charged for the first time: until some time after that nothing may be at risk.
+ALTER TABLE accounts ADD COLUMN first_charged_at INTEGER;
+UPDATE accounts SET first_charged_at = created_at WHERE EXISTS
     (SELECT 1 FROM ledger_entries WHERE account_id = accounts.id AND kind IN ('usage', 'carry_forward'));
 ALTER TABLE reservations ADD COLUMN risk_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (risk_nanousd >= 0);
 

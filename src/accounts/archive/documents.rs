@@ -42,8 +42,8 @@ pub(super) fn account(
         "closing_at": other.closing_at.map(moment),
         "closing_waives_balance": other.closing_waives_balance,
         "spend_notified_at": other.spend_notified_at.map(moment),
-        "at_risk": usd(other.at_risk_nanousd),
-        "has_paid_usage": other.has_paid_usage,
+        "at_risk": usd(row.at_risk_nanousd),
+        "first_charged_at": other.first_charged_at.map(moment),
     })
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{Reply, Shared, budget_name};
 use crate::domain::api_error::ApiError;
+use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::Exhausted;
 use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::quote::{PromptEstimate, Quote};
@@ -100,6 +101,7 @@ impl Opening<'_> {
             least: quote.likely_cost(self.least_output())?,
             risk: quote.worst_cost(wanted)?.minus(amount)?,
             shortfall_max: rules.shortfall_max,
+            charged_before: charged_before(self.shared),
         })
     }
 
@@ -181,7 +183,7 @@ impl Opening<'_> {
                 if let Some(tokens) = self.count().await {
                     let slack = (tokens / 100).saturating_mul(COUNT_SLACK_PERCENT);
                     let tokens = tokens.saturating_add(slack).saturating_add(COUNT_SLACK_TOKENS);
-                    self.quote.prompt = PromptEstimate::exactly(tokens);
+                    self.quote.prompt = self.quote.prompt.counted(tokens);
                     continue;
                 }
             }
@@ -250,6 +252,12 @@ impl Opening<'_> {
                 format!(" It would be covered with max_tokens {tokens}.")
             })
     }
+}
+
+/// Who was charged by then may fall short.
+pub(super) fn charged_before(shared: &Shared) -> UnixMillis {
+    let after = shared.settings.reservation.shortfall_after.as_millis();
+    shared.clock.now().plus_millis(i64::try_from(after).unwrap_or(i64::MAX).saturating_neg())
 }
 
 /// The request is beyond any sum of money.

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::exchange::{Shared, budget_name};
-use super::opening::Opened;
+use super::opening::{Opened, charged_before};
 use crate::config;
 use crate::domain::api_error::ApiError;
-use crate::domain::byte_counts::{ByteCounts, BytesPerToken};
+use crate::domain::byte_counts::{ByteCounts, TokenFigures};
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 use crate::domain::quote::Quote;
@@ -129,8 +129,8 @@ impl Reservation {
     }
 
     /// Bytes per token of an answer's text.
-    pub(super) fn figures(&self) -> BytesPerToken {
-        BytesPerToken::typical(self.quote.model.bytes_per_token_milli)
+    pub(super) fn figures(&self) -> TokenFigures {
+        TokenFigures::typical(self.quote.model.bytes_per_token_milli)
     }
 
     /// Learns how the upstream counts such a prompt, once.
@@ -167,9 +167,15 @@ impl Reservation {
             return None;
         }
         let usage = self.with_our_names(usage).into_owned();
-        let amount = self.quote.counted_cost(&usage, self.quote.reserved_output).ok()?;
+        // Most answers are short: from here on the slice grows with the output.
+        let slice = self.shared.settings.reservation.counted_output_tokens;
+        let written = self.record.output_tokens.unsigned_abs().saturating_mul(2);
+        let output = slice.max(written).min(self.quote.reserved_output);
+        let amount = self.quote.counted_cost(&usage, output).ok()?;
         self.held = amount;
         self.counted = Some(usage);
+        self.quote.reserved_output = output;
+        self.extend_from = near(output);
         Some(amount)
     }
 
@@ -210,12 +216,16 @@ impl Reservation {
             .saturating_add(step)
             .max(output_tokens.saturating_mul(2))
             .min(self.quote.max_output);
-        let least = output_tokens.saturating_add(1).max(held_tokens).min(wanted);
-        let (Some(amount), Some(least)) = (self.amount(wanted), self.amount(least)) else {
-            return Extension::Refused;
-        };
+        let Some(amount) = self.amount(wanted) else { return Extension::Refused };
         let before = self.held;
-        let hold = Hold { amount, least, risk: NanoUsd::ZERO, shortfall_max };
+        // Whatever is to be had, up to that.
+        let hold = Hold {
+            amount,
+            least: before,
+            risk: NanoUsd::ZERO,
+            shortfall_max,
+            charged_before: charged_before(&self.shared),
+        };
         let (id, account_id) = (self.record.id.clone(), self.record.account_id);
         match self.shared.ledger.apply(Command::Extend { id, account_id, hold }).await {
             Ok(Outcome::Extended { amount: granted }) => {
@@ -224,6 +234,9 @@ impl Reservation {
                 self.quote.reserved_output = held_tokens.saturating_add(part);
                 self.extend_from = near(self.quote.reserved_output);
                 self.budget_spent = None;
+                if self.quote.reserved_output < output_tokens {
+                    return Extension::Refused;
+                }
                 Extension::Held
             }
             Ok(Outcome::Insufficient(_)) => self.not_extended(output_tokens),

@@ -21,6 +21,8 @@ const LOOK_BACK: usize = 20;
 /// The first block of the coding CLI's system prompt, which the upstream strips and which differs in each request.
 const BILLING_HEADER: &str = "\"x-anthropic-billing-header";
 
+/// The type of a block that is nothing but text, as JSON.
+const TEXT: &str = "\"text\"";
 /// A cache's lifetime in seconds.
 const SHORT_SECS: u64 = 300;
 const LONG_SECS: u64 = 3_600;
@@ -135,7 +137,7 @@ impl<H: Hasher> Walk<'_, H> {
             for (name, value) in &members {
                 match &**name {
                     "content" => content = Some(*value),
-                    _ => self.member(name, value),
+                    _ => self.member(name, value.get()),
                 }
             }
             content.is_none_or(|content| self.blocks(content))
@@ -146,7 +148,9 @@ impl<H: Hasher> Walk<'_, H> {
         if value.get().starts_with('[') {
             each(value, &mut |block| self.block(block))
         } else {
-            self.hasher.write(value.get().as_bytes());
+            // A text alone is the same as a list of one block with it: clients write either.
+            self.member("text", value.get());
+            self.member("type", TEXT);
             self.end(value, None);
             true
         }
@@ -156,7 +160,7 @@ impl<H: Hasher> Walk<'_, H> {
         if self.found.len() >= BLOCKS_MAX {
             return true;
         }
-        let Some(members) = members(block) else {
+        let Some(mut members) = members(block) else {
             self.hasher.write(block.get().as_bytes());
             self.end(block, None);
             return true;
@@ -167,23 +171,24 @@ impl<H: Hasher> Walk<'_, H> {
         if self.section == 1 && members.iter().any(is_header) {
             return true;
         }
+        members.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut mark = None;
         for (name, value) in &members {
             match &**name {
                 "cache_control" => mark = mark_secs(value),
-                _ => self.member(name, value),
+                _ => self.member(name, value.get()),
             }
         }
         self.end(block, mark);
         true
     }
 
-    fn member(&mut self, name: &str, value: &RawValue) {
+    fn member(&mut self, name: &str, value: &str) {
         // The length keeps what follows apart.
-        self.hasher.write_usize(name.len());
-        self.hasher.write(name.as_bytes());
-        self.hasher.write_usize(value.get().len());
-        self.hasher.write(value.get().as_bytes());
+        for part in [name, value] {
+            self.hasher.write_usize(part.len());
+            self.hasher.write(part.as_bytes());
+        }
     }
 
     fn end(&mut self, block: &RawValue, mark_secs: Option<u64>) {
@@ -288,6 +293,21 @@ mod tests {
         };
         assert_eq!(marks(&first), [None, Some(3_600), None, Some(300)]);
         assert_eq!(marks(&next), [None, Some(3_600), None, None, None, Some(300)]);
+    }
+
+    #[test]
+    fn a_text_alone_is_the_same_as_a_block_with_it() {
+        let keys = RandomState::new();
+        let body =
+            |content: &str| format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#);
+        let alone = hashes(&read(&keys, &body(r#""a\nb""#)));
+        for block in [
+            r#"[{"type":"text","text":"a\nb"}]"#,
+            r#"[{"text":"a\nb","cache_control":{"type":"ephemeral"},"type":"text"}]"#,
+        ] {
+            assert_eq!(hashes(&read(&keys, &body(block))), alone, "{block}");
+        }
+        assert_ne!(hashes(&read(&keys, &body(r#"[{"type":"other","text":"a\nb"}]"#))), alone);
     }
 
     #[test]

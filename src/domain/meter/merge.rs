@@ -95,8 +95,10 @@ impl UsageMerge {
         merge_text(&mut self.inference_geo, usage.get("inference_geo"));
         merge_text(&mut self.speed, usage.get("speed"));
         if let Some(credit) = usage.get("fallback_credit") {
-            let status = credit.get("status").and_then(Value::as_str);
-            self.is_credit_redeemed |= status == Some("redeemed");
+            // `{"status":{"type":"redeemed"}}`; some write the word alone.
+            let status = credit.get("status");
+            let status = status.and_then(|status| status.get("type").or(Some(status)));
+            self.is_credit_redeemed |= status.and_then(Value::as_str) == Some("redeemed");
         }
         if let Some(Value::Array(entries)) = usage.get("iterations") {
             self.merge_iterations(entries, &mut anomalies);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A byte for each token, so that tokens count bytes.
-const BYTES: &BytesPerToken = &BytesPerToken { words: 1_000, ..BytesPerToken::SAFE };
+const BYTES: &TokenFigures = &TokenFigures { words: 1_000, ..TokenFigures::SAFE };
 
 const STREAM: &str = "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9}}}\n\n\
     event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"first\\n\"}}\n\n\

@@ -1,0 +1,89 @@
+//! One account within a group: what it has, what is held of it, and what is at risk beyond that.
+
+use super::LedgerError;
+use super::command::{Hold, Shortage};
+use crate::db::books::BalanceRow;
+use crate::domain::money::NanoUsd;
+
+/// See the module. What is stored, and what the group has made of it so far.
+pub(super) struct Account {
+    pub(super) is_active: bool,
+    pub(super) stored_available: NanoUsd,
+    pub(super) stored_reserved: NanoUsd,
+    pub(super) stored_at_risk: NanoUsd,
+    pub(super) available: NanoUsd,
+    pub(super) reserved: NanoUsd,
+    pub(super) at_risk: NanoUsd,
+    /// When an exchange of it was charged for the first time.
+    pub(super) first_charged_at: Option<i64>,
+    pub(super) low_balance: Option<NanoUsd>,
+}
+
+impl From<BalanceRow> for Account {
+    fn from(row: BalanceRow) -> Self {
+        let available = NanoUsd::from_nanos(row.available_nanousd);
+        let reserved = NanoUsd::from_nanos(row.reserved_nanousd);
+        let at_risk = NanoUsd::from_nanos(row.at_risk_nanousd);
+        Self {
+            is_active: row.status == "active",
+            stored_available: available,
+            stored_reserved: reserved,
+            stored_at_risk: at_risk,
+            available,
+            reserved,
+            at_risk,
+            first_charged_at: row.first_charged_at,
+            low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
+        }
+    }
+}
+
+impl Account {
+    /// The most that a new hold may take that puts so much at risk: what is available now, and after the worst of all
+    /// that is at risk, no less than the account may owe.
+    pub(super) fn spendable(&self, risk: NanoUsd, hold: &Hold) -> Result<NanoUsd, LedgerError> {
+        self.spendable_of(self.available, self.at_risk.plus(risk)?, hold)
+    }
+
+    pub(super) fn spendable_of(
+        &self,
+        funds: NanoUsd,
+        at_risk: NanoUsd,
+        hold: &Hold,
+    ) -> Result<NanoUsd, LedgerError> {
+        let shortfall = if self.is_known(hold) { hold.shortfall_max } else { NanoUsd::ZERO };
+        Ok(funds.min(funds.minus(at_risk)?.plus(shortfall)?))
+    }
+
+    /// Whether it was charged early enough.
+    fn is_known(&self, hold: &Hold) -> bool {
+        self.first_charged_at.is_some_and(|at| at <= hold.charged_before.as_millis())
+    }
+
+    pub(super) fn shortage(&self, risk: NanoUsd, hold: &Hold) -> Result<Shortage, LedgerError> {
+        let whole = self.available.plus(self.reserved)?;
+        Ok(Shortage {
+            available: self.available,
+            spendable: self.spendable(risk, hold)?,
+            attainable: self.spendable_of(whole, risk, hold)?,
+            held: self.reserved,
+        })
+    }
+
+    pub(super) fn hold(&mut self, amount: NanoUsd) -> Result<(), LedgerError> {
+        self.available = self.available.minus(amount)?;
+        self.reserved = self.reserved.plus(amount)?;
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, amount: NanoUsd) -> Result<(), LedgerError> {
+        self.reserved = self.reserved.minus(amount)?;
+        self.available = self.available.plus(amount)?;
+        Ok(())
+    }
+}
+
+/// Both fit their column, so their difference wraps only where the sum in the column would too.
+pub(super) fn difference(now: NanoUsd, before: NanoUsd) -> i64 {
+    now.as_nanos().wrapping_sub(before.as_nanos())
+}

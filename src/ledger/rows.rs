@@ -1,0 +1,37 @@
+//! Rows that a group makes of usage records, and records of rows.
+
+use super::LedgerError;
+use super::command::EntryKind;
+use crate::db::books::{EntryRow, ReservationRow};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
+use crate::domain::usage_record::UsageRecord;
+
+/// What can be said of an exchange whose own record cannot be read.
+pub(super) fn blank_record(row: &ReservationRow) -> UsageRecord {
+    UsageRecord {
+        requested_model: "unknown".to_owned(),
+        price_version: "unknown".to_owned(),
+        is_estimated: true,
+        ..UsageRecord::blank(
+            RequestId::from_stored(row.id.clone()),
+            AccountId(row.account_id),
+            ApiKeyId(row.api_key_id),
+            UnixMillis::from_millis(row.created_at),
+        )
+    }
+}
+
+pub(super) fn usage_entry(record: &UsageRecord, now: UnixMillis) -> Result<EntryRow, LedgerError> {
+    Ok(EntryRow {
+        account_id: record.account_id.0,
+        kind: EntryKind::Usage.as_str().to_owned(),
+        reference: record.id.as_str().to_owned(),
+        amount_nanousd: record.cost.negated()?.as_nanos(),
+        created_at: now.as_millis(),
+    })
+}
+
+pub(super) fn to_json(record: &UsageRecord) -> Result<String, LedgerError> {
+    serde_json::to_string(record).map_err(LedgerError::Record)
+}
