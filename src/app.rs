@@ -35,6 +35,7 @@ use crate::holds::Holds;
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
 use crate::site;
+use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::Chains;
@@ -43,6 +44,8 @@ use chains::Chains;
 const SETTLE: Duration = Duration::from_secs(15);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
+/// How often it is looked whether the caches of known prompts are over.
+const FORGET: Duration = Duration::from_secs(30);
 /// Descriptors besides two for each stream: idle connections, listeners, database, logs.
 const SPARE_DESCRIPTORS: u64 = 1024 + 256;
 
@@ -179,7 +182,6 @@ impl Application {
         let alarm = Alarm::set(&scheduler, &shared.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&shared, &database, &tombstones, &tls)?;
-        send_mail(&shared, &database)?;
         let admin = Admin {
             database: database.clone(),
             ledger,
@@ -187,6 +189,8 @@ impl Application {
             metrics,
             chains: shared.settings.chains.as_slice().into(),
         };
+        // Actors begin when they are first polled, which must be while there is a runtime.
+        tokio::task::yield_now().await;
         let (client_address, gateway) =
             clients::serve(&shared, &database, &tls, (&chains, &tombstones))?;
         let (admin_address, admin) = serve_operator(&shared, admin)?;
@@ -194,6 +198,9 @@ impl Application {
         let redirect =
             redirect.map(|address| plaintext::serve(&shared.settings, address)).transpose()?;
         let (redirect_address, redirect) = redirect.unzip();
+        // Last: where a listener cannot be had, no actor is left behind that has not begun.
+        send_mail(&shared, &database)?;
+        forget_in_time(&shared);
         Ok(Self {
             client_address,
             admin_address,
@@ -230,7 +237,7 @@ impl Application {
         alarm.stop().await;
         chains.stop();
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
-            tracing::warn!(error = %error, "the lease could not be given back; it will run out");
+            tracing::warn!(error = %Causes(&error), "the lease could not be given back; it will run out");
         }
         ledger_arbiter.stop();
         // Its connection must be closed before the process ends.
@@ -379,6 +386,22 @@ fn raise_descriptor_limit(max_streams: usize) -> Result<(), StartError> {
         return Err(StartError::Descriptors { streams: max_streams, needed, limit });
     }
     Ok(())
+}
+
+/// What is known of prompts lives as long as the upstream's caches, whether or not anybody sends more.
+fn forget_in_time(shared: &Arc<Shared>) {
+    if shared.settings.reservation.known_prefixes_max == 0 {
+        return;
+    }
+    let kept = Arc::clone(shared);
+    shared.tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = kept.tracker.draining() => return,
+                () = tokio::time::sleep(FORGET) => kept.holds.forget(kept.clock.now()),
+            }
+        }
+    });
 }
 
 /// Starts the mailer, which then looks for mail by itself.

@@ -10,6 +10,7 @@ mod policy;
 mod prices;
 mod purge;
 mod serve;
+mod upstream;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -76,6 +77,9 @@ enum Command {
     /// Print the price list, or compare it with another.
     #[command(subcommand)]
     Prices(prices::PricesCommand),
+    /// Look at upstreams.
+    #[command(subcommand)]
+    Upstream(upstream::UpstreamCommand),
     /// Delete what is over, as the server does by itself each day.
     Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
@@ -156,6 +160,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
     match cli.command {
         Command::Serve(args) => serve::run(&args, config::load(&sources)?),
         Command::Sandbox(args) => run_sandbox(&args),
+        Command::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
         Command::Config(ConfigCommand::Check { file }) => {
             config::load(&Sources { file: Some(file.clone()), ..sources })?;
             output.line(&format!("{}: in order", file.display()))?;

@@ -48,7 +48,9 @@ pub use self::reservation::Reservation;
 pub use self::server::{Server, TlsFiles};
 pub use self::site::{DARK_GROUND, LIGHT_GROUND, Log, LogFormat, Site};
 pub use self::stream::{ClientGone, Stream};
-pub use self::upstream::{BaseUrl, NotABaseUrl, Upstream, UpstreamAuth};
+pub use self::upstream::{
+    BaseUrl, CREDENTIAL_PHRASES, NotABaseUrl, Upstream, UpstreamAuth, read_credential,
+};
 use crate::domain::price_list::PriceList;
 
 /// The reference: every key with its default, as built into the program.

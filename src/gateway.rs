@@ -5,6 +5,7 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod client_address;
+mod conversation;
 mod count_tokens;
 pub mod limits;
 mod messages;

@@ -130,6 +130,11 @@ impl Holds {
         (estimate, lesson)
     }
 
+    /// Forgets beginnings of prompts that no cache holds any more.
+    pub fn forget(&self, now: UnixMillis) {
+        self.prefixes.forget(now);
+    }
+
     /// Learns from an answer's first or only count of a prompt.
     pub fn learn(
         &self,

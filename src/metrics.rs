@@ -4,17 +4,29 @@ pub mod chores;
 pub mod mail;
 pub mod policies;
 pub mod rpc;
+pub mod upstreams;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
 use chores::ChoreMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
 use rpc::RpcMetrics;
+use upstreams::UpstreamMetrics;
+
+/// Milliseconds of a day.
+const DAY_MILLIS: i64 = 86_400_000;
+/// Alerts whose day is remembered.
+const DAILY_MAX: usize = 4096;
 
 /// All counters of a process.
 #[derive(Clone, Debug)]
@@ -22,6 +34,7 @@ pub struct Metrics {
     registry: Registry,
     endings: IntCounterVec,
     alerts: IntCounterVec,
+    refusals: IntCounterVec,
     billed_nanousd: IntCounter,
     chain_ok: IntGaugeVec,
     chain_blocks: IntGaugeVec,
@@ -35,12 +48,26 @@ pub struct Metrics {
     pub closings_stuck: IntGauge,
     /// What becomes of mail.
     pub mail: MailMetrics,
+    /// Alerts that were counted today, or lately: what, about whom, and the day.
+    daily: Arc<Mutex<BTreeMap<(&'static str, String), i64>>>,
+    /// Calls to upstreams.
+    pub upstreams: UpstreamMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
     /// What is done now and then.
     pub chores: ChoreMetrics,
     /// Versions of policies and their notices.
     pub policies: PolicyMetrics,
+}
+
+/// A metric, once it is in the registry.
+fn registered<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<M>,
+) -> prometheus::Result<M> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }
 
 impl Metrics {
@@ -50,22 +77,27 @@ impl Metrics {
     /// Where two metrics have one name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let endings = IntCounterVec::new(
-            Opts::new("sluice_exchanges_total", "Exchanges by how they ended."),
-            &["ending"],
+        let counter = |name, help| registered(&registry, IntCounter::new(name, help));
+        let counters = |name, help, labels: &[&str]| {
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
+        let gauges = |name, help, labels: &[&str]| {
+            registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let endings =
+            counters("sluice_exchanges_total", "Exchanges by how they ended.", &["ending"])?;
+        let alerts = counters("sluice_alerts_total", "Things that should not happen.", &["what"])?;
+        let refusals = counters(
+            "sluice_refusals_total",
+            "Errors that clients of /v1 were told.",
+            &["status", "type"],
         )?;
-        let alerts = IntCounterVec::new(
-            Opts::new("sluice_alerts_total", "Things that should not happen."),
-            &["what"],
-        )?;
-        let billed_nanousd = IntCounter::new("sluice_billed_nanousd_total", "Posted cost.")?;
-        let unknown_request_fields = IntCounter::new(
+        let billed_nanousd = counter("sluice_billed_nanousd_total", "Posted cost.")?;
+        let unknown_request_fields = counter(
             "sluice_unknown_request_fields_total",
             "Fields of requests that are not in the table of fields.",
         )?;
-        registry.register(Box::new(unknown_request_fields.clone()))?;
-        let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
-        let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["chain"]);
         let chain_ok = gauges(
             "sluice_chain_ok",
             "Whether deposits of a chain go on (1) or wait (0).",
@@ -76,31 +108,28 @@ impl Metrics {
             "Heights of a chain: its head, its final block, the last that was read.",
             &["chain", "which"],
         )?;
-        let deposits = counters("sluice_deposits_credited_total", "Credited deposits.")?;
-        let deposited_nanousd =
-            counters("sluice_deposited_nanousd_total", "What was credited for deposits.")?;
-        registry.register(Box::new(chain_ok.clone()))?;
-        registry.register(Box::new(chain_blocks.clone()))?;
-        registry.register(Box::new(deposits.clone()))?;
-        registry.register(Box::new(deposited_nanousd.clone()))?;
-        let open_exchanges = IntGauge::new("sluice_open_exchanges", "Exchanges that are running.")?;
-        let closings_stuck = IntGauge::new(
+        let deposits =
+            counters("sluice_deposits_credited_total", "Credited deposits.", &["chain"])?;
+        let deposited_nanousd = counters(
+            "sluice_deposited_nanousd_total",
+            "What was credited for deposits.",
+            &["chain"],
+        )?;
+        let open_exchanges = gauge("sluice_open_exchanges", "Exchanges that are running.")?;
+        let closings_stuck = gauge(
             "sluice_closings_stuck",
             "Accounts that would be erased by now if nothing were left on them.",
         )?;
-        registry.register(Box::new(closings_stuck.clone()))?;
-        registry.register(Box::new(endings.clone()))?;
-        registry.register(Box::new(alerts.clone()))?;
-        registry.register(Box::new(billed_nanousd.clone()))?;
-        registry.register(Box::new(open_exchanges.clone()))?;
         let mail = MailMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
+        let upstreams = UpstreamMetrics::new(&registry)?;
         let chores = ChoreMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
         Ok(Self {
             registry,
             endings,
             alerts,
+            refusals,
             billed_nanousd,
             chain_ok,
             chain_blocks,
@@ -110,6 +139,8 @@ impl Metrics {
             open_exchanges,
             closings_stuck,
             mail,
+            daily: Arc::default(),
+            upstreams,
             rpc,
             chores,
             policies,
@@ -125,6 +156,28 @@ impl Metrics {
     /// Counts something that should not happen.
     pub fn count_alert(&self, what: &'static str) {
         self.alerts.with_label_values(&[what]).inc();
+    }
+
+    /// Counts an error that a client was told: its status, and its type where that is a word of
+    /// ours.
+    pub fn count_refusal(&self, status: u16, kind: &'static str) {
+        self.refusals.with_label_values(&[status.to_string().as_str(), kind]).inc();
+    }
+
+    /// Counts something that should not happen once a day for each `about`, a name that the operator
+    /// has given. Whether it was counted now.
+    pub fn alert_daily(&self, what: &'static str, about: &str, now: UnixMillis) -> bool {
+        let today = now.as_millis().div_euclid(DAY_MILLIS);
+        let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
+        if daily.len() >= DAILY_MAX {
+            daily.clear();
+        }
+        let is_new = daily.insert((what, about.to_owned()), today) != Some(today);
+        drop(daily);
+        if is_new {
+            self.count_alert(what);
+        }
+        is_new
     }
 
     /// Whether deposits of a chain go on.

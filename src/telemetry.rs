@@ -1,6 +1,8 @@
 //! Logs: text for people or JSON for machines, to standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
+use std::fmt;
 
 use tracing_subscriber::EnvFilter;
 
@@ -29,4 +31,34 @@ pub fn log_panics() {
             (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         tracing::error!(place, backtrace, "panic");
     }));
+}
+
+/// An error with everything that caused it, in one line of the log.
+pub struct Causes<'a>(pub &'a dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(inner) = cause {
+            write!(f, ": {inner}")?;
+            cause = inner.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("what failed")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn an_error_is_logged_with_its_causes() {
+        let inner = std::io::Error::other("why");
+        assert_eq!(Causes(&Outer(inner)).to_string(), "what failed: why");
+    }
 }

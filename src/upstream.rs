@@ -2,39 +2,46 @@
 
 use crate::domain::unprintable::unprintable;
 
+pub mod body;
+pub mod call;
 pub mod client;
 pub mod count;
+pub mod credential;
+pub mod fault;
 pub mod health;
+pub mod order;
+pub mod probe;
 pub mod refusal;
+mod socket;
 
 use std::pin::Pin;
+use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config;
-use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
-use health::Health;
-use refusal::Refusal;
+use health::{Health, Limits};
 
 /// An upstream as the operator configured it, with its health on this node.
 pub struct Upstream {
     /// Name, address, credential.
     pub settings: config::Upstream,
-    /// Whether its credential works, as far as this node knows.
+    /// Whether it is asked, as far as this node knows.
     pub health: Health,
+    /// The credential in force: the one of the settings, until its file changes.
+    credential: RwLock<SecretString>,
 }
 
 impl Upstream {
     /// An upstream that nothing is known against.
     #[must_use]
     pub fn new(settings: config::Upstream) -> Self {
-        Self { settings, health: Health::default() }
+        let credential = RwLock::new(settings.credential.clone());
+        Self { settings, health: Health::default(), credential }
     }
 
     /// Whether it serves the model of that priced id.
@@ -43,30 +50,24 @@ impl Upstream {
         self.settings.serves(model_id)
     }
 
-    /// What a refusal that `account` has met means. A 403 is the operator's where several accounts
-    /// have met one of late, and else like any other refusal.
+    /// From when on its failures count.
     #[must_use]
-    pub fn sort(
-        &self,
-        status: StatusCode,
-        body: &[u8],
-        account: AccountId,
-        now: UnixMillis,
-    ) -> Refusal {
+    pub const fn limits(&self) -> Limits {
         let settings = &self.settings;
-        let (accounts, window) = (settings.forbidden_accounts, settings.forbidden_window);
-        match refusal::sort(status, body) {
-            Refusal::Forbidden if self.health.note_forbidden(account, now, accounts, window) => {
-                Refusal::Credential
-            }
-            sorted => sorted,
+        Limits {
+            rest: settings.rest,
+            failures_max: settings.failures_max,
+            timeouts_max: settings.timeouts_max,
+            forbidden_accounts: settings.forbidden_accounts,
+            forbidden_window: settings.forbidden_window,
         }
     }
 
     /// The header that carries the operator's credential, marked as sensitive.
     #[must_use]
     pub fn credential_header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let credential = self.settings.credential.expose_secret();
+        let credential = self.credential.read().unwrap_or_else(PoisonError::into_inner);
+        let credential = credential.expose_secret();
         let (name, text) = match self.settings.auth {
             config::UpstreamAuth::XApiKey => {
                 (HeaderName::from_static("x-api-key"), credential.to_owned())

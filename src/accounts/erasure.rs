@@ -8,6 +8,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
+use crate::telemetry::Causes;
 
 /// Accounts that are looked at in one go.
 const BATCH: i64 = 16;
@@ -31,7 +32,7 @@ pub fn erase_due(
         match erase(conn, (key, debt_forgiven), id, before) {
             Ok(is_erased) => erased = erased.saturating_add(is_erased.into()),
             Err(error) => {
-                tracing::warn!(error = %error, "an account cannot be erased yet; trying again");
+                tracing::warn!(error = %Causes(&error), "an account cannot be erased yet; trying again");
             }
         }
     }

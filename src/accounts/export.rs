@@ -166,7 +166,7 @@ impl Export {
 }
 
 /// The fields of [`UsageDocument`].
-const USAGE_COLUMNS: [&str; 24] = [
+const USAGE_COLUMNS: [&str; 23] = [
     "id",
     "created_at",
     "key_id",
@@ -174,7 +174,6 @@ const USAGE_COLUMNS: [&str; 24] = [
     "endpoint",
     "requested_model",
     "served_model",
-    "upstream",
     "input_tokens",
     "output_tokens",
     "cache_write_5m_tokens",

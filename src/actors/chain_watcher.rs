@@ -29,6 +29,7 @@ use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};
 use crate::domain::tombstone::TombstoneKey;
 use crate::metrics::Metrics;
+use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
 /// How long each part of a round may go on with what is due: the others want their turn, and the lease runs.
@@ -182,7 +183,7 @@ impl State {
             Ok(()) | Err(Trouble::Overtaken) => {}
             Err(Trouble::Deposit(error)) => {
                 let chain = &self.parts.chain.name;
-                tracing::warn!(chain, error = %whole(&error), "a round failed; trying again");
+                tracing::warn!(chain, error = %Causes(&error), "a round failed; trying again");
             }
             Err(Trouble::Config(detail)) => {
                 self.stopped = Some(detail.clone());
@@ -286,16 +287,4 @@ fn column(height: u64) -> i64 {
 /// A height from a column.
 fn height(column: i64) -> u64 {
     u64::try_from(column).unwrap_or(0)
-}
-
-/// A whole chain of causes, for the log.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -16,6 +16,7 @@ use crate::db::{AnyConnection, Database};
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
 use crate::ledger::{self, Command, LedgerError, Outcome};
+use crate::telemetry::Causes;
 
 /// Commands in one transaction at most.
 const GROUP_MAX: usize = 256;
@@ -161,7 +162,7 @@ impl Ledger {
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
         // A stale pooled connection or an unknown commit: asking again is safe and usually enough.
         let result = self.apply(&commands).or_else(|first| {
-            tracing::warn!(error = %chain(&first), commands = commands.len(), "ledger group failed");
+            tracing::warn!(error = %Causes(&first), commands = commands.len(), "ledger group failed");
             self.apply(&commands)
         });
         match result {
@@ -199,7 +200,7 @@ impl Ledger {
     /// landed is voided. A settlement that the database cannot help with would be tried for ever:
     /// it stays open for the operator to see in `books verify`.
     fn give_up(&mut self, group: Vec<Submit>, error: &LedgerError) {
-        tracing::error!(error = %chain(error), commands = group.len(), "ledger unavailable");
+        tracing::error!(error = %Causes(error), commands = group.len(), "ledger unavailable");
         for submit in group {
             if submit.command.is_settlement() && matches!(error, LedgerError::Db(_)) {
                 self.backlog.push_back(submit);
@@ -229,16 +230,4 @@ impl Submit {
 /// Whether the database is to blame and not one of the commands.
 fn is_away(error: &LedgerError) -> bool {
     matches!(error, LedgerError::Db(error) if error.is_away())
-}
-
-/// The whole chain of causes, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

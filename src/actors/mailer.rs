@@ -22,6 +22,7 @@ use crate::domain::clock::{Clock, UnixMillis};
 use crate::mail::Letterhead;
 use crate::mail::transport::{SendError, Transport};
 use crate::metrics::Metrics;
+use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 use lanes::{Lane, Pace, Place};
 use write::Draft;
@@ -114,7 +115,7 @@ impl Handler<Look> for Mailer {
             let (round, lane) = (Arc::clone(&self.round), lane.clone());
             self.round.parts.tracker.spawn(async move {
                 if let Err(error) = Round::begin_all(&round, &lane).await {
-                    tracing::warn!(error = %error, "mail cannot be read; trying again");
+                    tracing::warn!(error = %Causes(&error), "mail cannot be read; trying again");
                     // A database that is away is away for more than a moment.
                     let draining = round.parts.tracker.draining();
                     drop(tokio::time::timeout(REST, draining).await);
@@ -178,7 +179,7 @@ impl Round {
     async fn send_from(self: Arc<Self>, place: Place, row: OutboxRow) {
         let cut = self.parts.tracker.cut_token();
         if let Some(Err(error)) = cut.run_until_cancelled(self.send(row)).await {
-            tracing::warn!(error = %error, "what became of a mail cannot be noted");
+            tracing::warn!(error = %Causes(&error), "what became of a mail cannot be noted");
         }
         drop(place);
     }

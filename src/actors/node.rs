@@ -18,6 +18,7 @@ use crate::domain::tombstone::TombstoneKey;
 use crate::domain::usage_record::Ending;
 use crate::ledger::{Command, Outcome};
 use crate::metrics::Metrics;
+use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
 /// How long a node counts as alive after its last word.
@@ -104,10 +105,10 @@ impl Actor for Node {
             let tracker = parts.tracker.clone();
             tracker.spawn(async move {
                 if let Err(error) = beat(&parts).await {
-                    tracing::warn!(error = %error, "lease or recovery failed; trying again");
+                    tracing::warn!(error = %Causes(&error), "lease or recovery failed; trying again");
                 }
                 if let Err(error) = erase(&parts, &told).await {
-                    tracing::warn!(error = %error, "accounts cannot be erased; trying again");
+                    tracing::warn!(error = %Causes(&error), "accounts cannot be erased; trying again");
                 }
                 is_beating.store(false, Ordering::Release);
             });

@@ -15,6 +15,7 @@ use crate::domain::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
 use crate::policies::{Comparison, Difference, Notices, Shown, Validity};
 use crate::retention::{self, Compaction, Limits, Piece, Purge, RetentionError};
+use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
 /// A turn at the same time of day is not missed for coming a little early.
@@ -209,7 +210,7 @@ impl Scheduler {
                     tracing::warn!(account, "an account spends far more than it used to");
                 }
             }
-            Err(error) => tracing::warn!(%error, "spending cannot be looked at"),
+            Err(error) => tracing::warn!(error = %Causes(&error), "spending cannot be looked at"),
         });
     }
 
@@ -273,8 +274,8 @@ impl Scheduler {
     /// What is left goes with the next turn.
     fn break_off(&mut self, chore: Chore, error: &RetentionError, ctx: &mut Context<Self>) {
         self.parts.metrics.chores.fail(chore.as_str());
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(chore = chore.as_str(), %error, cause, "is broken off until its next turn");
+        let error = Causes(error);
+        tracing::error!(chore = chore.as_str(), %error, "is broken off until its next turn");
         self.running = None;
         ctx.run_later(Duration::ZERO, Self::next);
     }

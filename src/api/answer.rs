@@ -24,6 +24,7 @@ use crate::domain::ids::RequestId;
 use crate::gateway::body;
 use crate::gateway::client_address::client_address;
 use crate::gateway::respond::{fit_version, unread};
+use crate::telemetry::Causes;
 
 /// An authenticated request.
 pub(super) struct Call<'a> {
@@ -123,7 +124,7 @@ impl Answer {
 
 fn to_value<T: Serialize>(document: &T) -> Result<Value, Refusal> {
     serde_json::to_value(document).map_err(|error| {
-        tracing::error!(error = %error, "an answer does not turn into JSON");
+        tracing::error!(error = %Causes(&error), "an answer does not turn into JSON");
         Refusal::Unavailable
     })
 }

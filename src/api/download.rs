@@ -12,6 +12,7 @@ use super::answer::{Answer, File};
 use super::refusal::Refusal;
 use crate::accounts::export::{Export, ExportError};
 use crate::db::{AnyConnection, Database, DbError};
+use crate::telemetry::Causes;
 
 /// What a failed export ends with: the connection is cut, so that nobody takes it for whole.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ pub(super) async fn send(
             Ok((source, Some(piece))) => Ok(Some((piece, (database, source)))),
             Ok((_, None)) => Ok(None),
             Err(error) => {
-                tracing::error!(error = %error, "an export was cut short");
+                tracing::error!(error = %Causes(&error), "an export was cut short");
                 Err(Cut)
             }
         }
@@ -80,7 +81,7 @@ impl From<ExportError> for Refusal {
         match error {
             ExportError::Db(error) => error.into(),
             other => {
-                tracing::error!(error = %other, "an export could not be begun");
+                tracing::error!(error = %Causes(&other), "an export could not be begun");
                 Self::Unavailable
             }
         }

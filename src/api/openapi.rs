@@ -26,6 +26,7 @@ use super::refusal::Error;
 use crate::config::Site;
 use crate::domain::evm::to_hex;
 use crate::gateway::respond::unread;
+use crate::telemetry::Causes;
 
 /// What is said of the interface as a whole.
 const DESCRIPTION: &str = "\
@@ -90,7 +91,7 @@ impl Document {
     pub(super) fn new(site: &Site, endpoints: Endpoints) -> Self {
         let tree = describe(site, endpoints);
         let text = tree.to_json().unwrap_or_else(|error| {
-            tracing::error!(error = %error, "the OpenAPI document does not turn into JSON");
+            tracing::error!(error = %Causes(&error), "the OpenAPI document does not turn into JSON");
             "{}".to_owned()
         });
         let etag = format!("\"{}\"", to_hex(&Sha256::digest(&text)));

@@ -98,8 +98,8 @@ pub async fn standing(api: &Api) -> Result<Status, DbError> {
 }
 
 fn messages(api: &Api) -> MessagesStatus {
-    let now_millis = api.now().as_millis();
-    let has_upstream = api.parts.upstreams.iter().any(|one| one.health.is_open_at(now_millis));
+    let now = api.now();
+    let has_upstream = api.parts.upstreams.iter().any(|one| one.health.is_asked_at(now));
     if has_upstream && api.parts.shared.ledger.is_alive() {
         return MessagesStatus { status: "ok", detail: None };
     }

@@ -29,8 +29,8 @@ use crate::gateway::limits::AccountLimits;
 use crate::gateway::unknown_fields::UnknownFields;
 use crate::gateway::{Gateway, routes};
 use crate::site::{self, Site, SiteParts};
-use crate::upstream::Upstream;
 use crate::upstream::client::UpstreamClient;
+use crate::upstream::{Upstream, credential};
 
 /// A connection that is being closed gets this long to write what it has; actix-web's default.
 const DISCONNECT: Duration = Duration::from_secs(1);
@@ -63,6 +63,9 @@ impl Handlers {
         let people = People::new(database.clone(), settings, shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams: Vec<_> = upstreams.map(|one| Arc::new(Upstream::new(one))).collect();
+        for upstream in &upstreams {
+            credential::watch(upstream, &shared.tracker);
+        }
         let parts = ApiParts {
             shared: Arc::clone(shared),
             database: database.clone(),
@@ -186,7 +189,7 @@ fn cors(origins: &[String]) -> actix_cors::Cors {
     let cors = actix_cors::Cors::default()
         .allowed_methods(["GET", "HEAD", "POST"])
         .allow_any_header()
-        .expose_headers(["request-id", "retry-after"])
+        .expose_headers(["request-id", "retry-after", "x-should-retry"])
         .max_age(3600);
     if origins.iter().any(|origin| origin == "*") {
         return cors.allow_any_origin().send_wildcard();

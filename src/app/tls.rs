@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::actors::stream::Shared;
 use crate::config::TlsFiles;
+use crate::telemetry::Causes;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -128,8 +129,8 @@ async fn watch(
             }
             Err(error) => {
                 refused = Some(found);
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "the changed TLS certificate is not served; the one before it is");
+                let error = Causes(&error);
+                tracing::error!(%error, "the changed TLS certificate is not served; the one before it is");
             }
         }
     }

@@ -134,7 +134,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 52] = [
+const MISTAKES: [(&str, usize, &str, &str); 54] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),
@@ -205,6 +205,18 @@ const MISTAKES: [(&str, usize, &str, &str); 52] = [
         3,
         "upstreams[0].base_url",
         "must not end in /v1",
+    ),
+    (
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h/v1/messages\"\ncredential = \"{S}\"\n",
+        3,
+        "upstreams[0].base_url",
+        "must not end in /v1",
+    ),
+    (
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h\"\ncredential = \"{S}\"\nheaders.Host = \"x\"\n",
+        5,
+        "upstreams[0].headers.Host",
+        "does not set itself",
     ),
     (
         "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h\"\n",

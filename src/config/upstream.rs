@@ -2,17 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::http::Uri;
-use secrecy::SecretString;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::problems::{KeyPath, Problems};
-use super::secret::SecretKeys;
+use super::secret::{self, SecretKeys};
 use super::{is_loopback_host, value};
 use crate::domain::price_list::PriceList;
+
+/// What vendors and gateways say where our credential or credit is refused, by a word, a code or a
+/// type: lower case. The default of `credential_phrases`.
+pub const CREDENTIAL_PHRASES: [&str; 16] = [
+    "credit balance is too low",
+    "specified api usage limits",
+    "organization has been disabled",
+    "enforced_spend_limit_reached",
+    "contract_spend_limit_reached",
+    "ramp_limit_exceeded",
+    "linked_organization_billing_unavailable",
+    "organization_on_hold",
+    "insufficient_quota",
+    "insufficient_credits",
+    "insufficient credits",
+    "billing_hard_limit_reached",
+    "budget_exceeded",
+    "budget has been exceeded",
+    "invalid_api_key",
+    "security token included in the request is",
+];
 
 /// One place that requests may go to.
 #[derive(Clone, Debug)]
@@ -41,6 +64,22 @@ pub struct Upstream {
     pub forbidden_accounts: usize,
     /// Time within which they do.
     pub forbidden_window: Duration,
+    /// Where the credential stands, if it is in a file: it is read again when the file changes.
+    pub credential_file: Option<PathBuf>,
+    /// Tier; lower ones are asked first. `None` is its place in the file, from 0.
+    pub priority: Option<u32>,
+    /// Share of the conversations of its tier.
+    pub weight: u32,
+    /// Further headers of every request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What it says where our credential or credit is refused; lower case.
+    pub credential_phrases: Vec<String>,
+    /// How long it is left alone.
+    pub rest: Duration,
+    /// Failures in a row until it is.
+    pub failures_max: u32,
+    /// Heads in a row that do not come in time until it is.
+    pub timeouts_max: u32,
 }
 
 /// How a credential is sent.
@@ -162,6 +201,24 @@ pub(super) struct UpstreamEntry {
         deserialize_with = "value::secs::<1, 86_400, _>"
     )]
     forbidden_window: Duration,
+    #[serde(default, deserialize_with = "optional_priority")]
+    priority: Option<u32>,
+    #[serde(default = "default_weight", deserialize_with = "value::whole::<1, 100, _, _>")]
+    weight: u32,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default = "default_credential_phrases", deserialize_with = "value::list")]
+    credential_phrases: Vec<String>,
+    #[serde(
+        rename = "rest_secs",
+        default = "default_rest",
+        deserialize_with = "value::secs::<1, 3_600, _>"
+    )]
+    rest: Duration,
+    #[serde(default = "default_failures_max", deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    failures_max: u32,
+    #[serde(default = "default_timeouts_max", deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    timeouts_max: u32,
 }
 
 impl Upstream {
@@ -181,8 +238,19 @@ impl UpstreamEntry {
                 "must be https: only an upstream on this host may be reached without TLS",
             );
         }
-        if self.base_url.text.ends_with("/v1") {
-            problems.add(&at.key("base_url"), "must not end in /v1: Sluice adds the path");
+        if ["/v1", "/v1/messages"].iter().any(|end| self.base_url.text.ends_with(end)) {
+            problems.add(
+                &at.key("base_url"),
+                "must not end in /v1 or /v1/messages: Sluice adds the path",
+            );
+        }
+        for (name, value) in &self.headers {
+            if header(name, value).is_none() {
+                problems.add(
+                    &at.key("headers").key(name),
+                    "must be a header that Sluice does not set itself, with a value of visible ASCII",
+                );
+            }
         }
         let is_unknown = |id: &&String| prices.is_some_and(|prices| prices.find(id).is_none());
         for id in self.serves.iter().filter(is_unknown) {
@@ -225,8 +293,59 @@ impl UpstreamEntry {
             user_agent: self.user_agent,
             forbidden_accounts: self.forbidden_accounts,
             forbidden_window: self.forbidden_window,
+            credential_file: self.credential_file.map(PathBuf::from),
+            priority: self.priority,
+            weight: self.weight,
+            headers: self.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
+            credential_phrases: self.credential_phrases.iter().map(|s| s.to_lowercase()).collect(),
+            rest: self.rest,
+            failures_max: self.failures_max,
+            timeouts_max: self.timeouts_max,
         })
     }
+}
+
+/// What stands in the file of a credential.
+///
+/// # Errors
+/// The reason, with the file's name and nothing of its content.
+pub fn read_credential(path: &Path) -> Result<SecretString, String> {
+    let credential = secret::read(path)?;
+    if credential.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(credential);
+    }
+    Err("must lead to one line of visible ASCII without spaces".to_owned())
+}
+
+/// A header that is not one of those that a request has anyway.
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    const OURS: [&str; 11] = [
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "x-api-key",
+    ];
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if OURS.contains(&name.as_str()) || !is_visible || value.trim().is_empty() {
+        return None;
+    }
+    Some((name, HeaderValue::from_str(value).ok()?))
+}
+
+fn optional_priority<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    value::whole::<0, 1_000, D, u32>(from).map(Some)
+}
+
+const fn default_weight() -> u32 {
+    1
 }
 
 fn user_agent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
@@ -259,6 +378,22 @@ const fn default_forbidden_accounts() -> usize {
 
 const fn default_forbidden_window() -> Duration {
     Duration::from_mins(1)
+}
+
+fn default_credential_phrases() -> Vec<String> {
+    CREDENTIAL_PHRASES.iter().map(|&phrase| phrase.to_owned()).collect()
+}
+
+const fn default_rest() -> Duration {
+    Duration::from_secs(30)
+}
+
+const fn default_failures_max() -> u32 {
+    5
+}
+
+const fn default_timeouts_max() -> u32 {
+    2
 }
 
 fn default_user_agent() -> String {

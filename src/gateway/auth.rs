@@ -10,6 +10,7 @@ use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
+use crate::telemetry::Causes;
 
 /// How old the word of the database may be where a reservation asks it again anyway: for whatever decides about money. The
 /// models and rates of a key that was limited on another node are as old as this at most.
@@ -30,7 +31,7 @@ pub async fn identify(
     let key = presented_key(http.headers())?;
     let hash = key.hash();
     let unavailable = |error| {
-        tracing::error!(error = %error, "keys cannot be looked up");
+        tracing::error!(error = %Causes(&error), "keys cannot be looked up");
         ApiError::unavailable()
     };
     let mut holder = keys.holder(hash, max_age).await.map_err(unavailable)?;

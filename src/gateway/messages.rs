@@ -9,17 +9,19 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::limits::Allowance;
-use super::{Gateway, admission, auth, body, request_id, respond};
+use super::{Gateway, admission, auth, body, conversation, request_id, respond};
 use crate::actors::stream::{Exchange, ExchangeParts, Reply, Stall, StreamActor};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::messages_request::{self, Fallbacks, MessagesRequest};
 use crate::domain::quote::Quote;
 use crate::domain::usage_record::{Endpoint, UsageRecord};
+use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
-use crate::upstream::{Upstream, UpstreamRequest};
+use crate::upstream::fault::Failure;
+use crate::upstream::order::{Conversation, order};
 
 /// Headers of a client that go up unchanged.
 const PASSING: [&str; 3] = ["anthropic-version", BETA, "accept"];
@@ -75,7 +77,9 @@ async fn begin(
     let rules = &gateway.settings().reservation;
     let (estimate, lesson) = gateway.shared.holds.estimate(whose, &request, &body, rules, now);
     admission::set_prompt(&mut quote, estimate);
-    let upstreams = upstreams_for(gateway, &quote, now)?;
+    let conversation = conversation::of(http, &body, &holder, &gateway.upstreams);
+    let asker = (holder.account_id, conversation);
+    let upstreams = upstreams_for(gateway, &quote, asker, now)?;
     let record = draft(id, &holder, &request, &quote, now);
     let wants_stream = request.is_stream;
     let request = upstream_request(http, MESSAGES, body, &request, &quote);
@@ -145,20 +149,16 @@ fn names_any(list: &str, denied: &[String]) -> bool {
     list.split(',').chain(list.split(is_end)).any(is_denied)
 }
 
-/// The upstreams that may be asked, in the operator's order: they serve every model named, and
-/// their credential is not known to fail. 503 if there is none.
+/// The upstreams that may be asked, in order: they serve every model named, and do not rest. 503 if
+/// there is none.
 pub(super) fn upstreams_for(
     gateway: &Gateway,
     quote: &Quote,
+    asker: (AccountId, Conversation),
     now: UnixMillis,
 ) -> Result<Vec<UpstreamClient>, ApiError> {
-    let may_be_asked = |upstream: &Upstream| {
-        quote.model_ids.iter().all(|id| upstream.serves(id))
-            && upstream.health.is_open_at(now.as_millis())
-    };
-    let clients: Vec<UpstreamClient> =
-        gateway.upstreams.iter().filter(|client| may_be_asked(&client.upstream)).cloned().collect();
-    if clients.is_empty() { Err(ApiError::unavailable()) } else { Ok(clients) }
+    order(&gateway.upstreams, &quote.model_ids, asker, now)
+        .map_err(|secs| Failure::resting(secs.unwrap_or(1)).error)
 }
 
 /// What goes up of a client's request to the endpoint `path`: what was looked at, and nothing else.

@@ -1,5 +1,6 @@
 //! Answers: our headers on every one of them, errors in the wire's shape.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -16,6 +17,9 @@ use crate::actors::stream::Reply;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::domain::unprintable::unprintable;
+
+/// Read by the official clients.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messages/count_tokens, \
     GET /v1/models and GET /v1/models/{id}.";
@@ -56,12 +60,43 @@ fn error_with(
     headers: Vec<(HeaderName, HeaderValue)>,
 ) -> HttpResponse {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(gateway) = http.app_data::<Data<Gateway>>() {
+        let kind = match &error.kind {
+            Cow::Borrowed(kind) => kind,
+            // An upstream's word: there may be any number of those.
+            Cow::Owned(_) => "relayed",
+        };
+        gateway.shared.metrics.count_refusal(error.status, kind);
+    }
+    let has = |name: &HeaderName| headers.iter().any(|(given, _)| given == name);
+    // What the upstream says of its own refusal comes first.
+    let retry_after = (!has(&RETRY_AFTER)).then(|| retry_after_secs(error)).flatten();
+    let is_futile = !has(&SHOULD_RETRY) && is_futile(error.status);
     let mut response = begin(id, status, headers);
-    if let Some(seconds) = error.retry_after_secs {
+    if let Some(seconds) = retry_after {
         response.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
+    if is_futile {
+        response.insert_header((SHOULD_RETRY, "false"));
     }
     response.insert_header((CONTENT_TYPE, "application/json"));
     fit_version(http, response.body(error.to_json(id).to_string()))
+}
+
+/// Seconds after which the same request may do better, where it may.
+fn retry_after_secs(error: &ApiError) -> Option<u64> {
+    let usual = match error.status {
+        429 | 529 => Some(1),
+        503 => Some(5),
+        _ => None,
+    };
+    error.retry_after_secs.or(usual)
+}
+
+/// Whether the same request is refused again, however often it is sent: the official clients would
+/// send it up to eleven times.
+const fn is_futile(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 408 | 409 | 425 | 429)
 }
 
 /// Keeps the request's body with the answer to it. actix closes a connection whose body was left

@@ -8,6 +8,7 @@ use crate::accounts::PeopleError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::domain::api_error::ApiError;
+use crate::telemetry::Causes;
 
 /// Why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,14 +137,14 @@ impl Fault {
 
 impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
-        tracing::error!(error = %error, "a page cannot be made");
+        tracing::error!(error = %Causes(&error), "a page cannot be made");
         Self::Unavailable
     }
 }
 
 impl From<DepositError> for Fault {
     fn from(error: DepositError) -> Self {
-        tracing::error!(error = %error, "a page of deposits cannot be made");
+        tracing::error!(error = %Causes(&error), "a page of deposits cannot be made");
         Self::Unavailable
     }
 }
@@ -165,7 +166,7 @@ impl From<PeopleError> for Fault {
 
 impl From<askama::Error> for Fault {
     fn from(error: askama::Error) -> Self {
-        tracing::error!(error = %error, "a template cannot be filled in");
+        tracing::error!(error = %Causes(&error), "a template cannot be filled in");
         Self::Internal
     }
 }

@@ -78,6 +78,8 @@ struct Facts {
     unsubscribe_days: u64,
     session_days: u64,
     bcrypt_cost: u32,
+    /// How many beginnings of prompts are recognised, by keyed hashes in memory.
+    known_prefixes_max: usize,
     /// The chains on which deposits are taken, as people call them.
     chains: Vec<String>,
     /// Whether each account has addresses of its own.
@@ -107,6 +109,7 @@ impl Facts {
             unsubscribe_days: hours(settings.mail.unsubscribe).div_ceil(24),
             session_days: hours(settings.accounts.session).div_ceil(24),
             bcrypt_cost: settings.accounts.bcrypt_cost,
+            known_prefixes_max: settings.reservation.known_prefixes_max,
             chains: settings.chains.iter().map(|chain| chain.display_name.clone()).collect(),
             has_own_addresses: settings.deposits.account_xpub.is_some(),
             has_tls_proxy: settings.server.behind_tls_proxy,

@@ -4,25 +4,25 @@
 //! credential, and give up after five seconds: all of that is set otherwise here.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_service::{Service, fn_service};
-use actix_tls::connect::ConnectInfo;
+use actix_tls::connect::{ConnectInfo, Connection as TcpConnection};
 use actix_web::error::ParseError;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
-    TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
 use actix_web::http::{Method, StatusCode, Uri};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
-use awc::{Client, Connector};
+use awc::{Client, ClientRequest, ClientResponse, Connector};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use socket2::SockRef;
 
+use super::socket::{Socket, Trace};
 use super::{PiecewiseBody, Upstream, UpstreamRequest};
 use crate::domain::unprintable::unprintable;
 
@@ -39,16 +39,19 @@ pub struct UpstreamClient {
     tls: Arc<rustls::ClientConfig>,
     /// Shared by this worker's exchanges, so that all of them see it replaced.
     pooled: Rc<RefCell<Client>>,
-    /// Never reuses a connection: for the one retry after a stale one.
+    /// Never reuses a connection: for the one retry after a pooled one that was closed.
     fresh: Client,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No connection, or it broke before the head.
+    /// No connection came about.
     #[error("the upstream cannot be reached")]
     Unreachable,
+    /// It broke before the head; the request may have been read.
+    #[error("the connection broke before an answer began")]
+    Broken,
     /// What came back is not HTTP that we accept.
     #[error("the upstream's answer is not acceptable: {0}")]
     BadAnswer(&'static str),
@@ -100,54 +103,84 @@ impl UpstreamClient {
     }
 
     /// Sends the request and waits for the head; once more on a fresh connection if a pooled one
-    /// turned out to be closed before a byte came back.
+    /// turned out to be closed before a byte of the request had left. It is never sent twice where
+    /// the upstream may have read any of it: each time it would make and bill an answer.
     ///
     /// # Errors
     /// [`SendError`].
     pub async fn send(&self, request: &UpstreamRequest) -> Result<Answer, SendError> {
-        let body = request.body_for(&self.upstream);
         let pooled = self.pooled.borrow().clone();
-        match self.send_by(&pooled, request, body.clone()).await {
-            Err(error) if is_stale(&error) => {
-                self.send_by(&self.fresh, request, body).await.map_err(|error| refuse(&error))
+        let (sent, trace) = Trace::of(self.post(&pooled, request)).await;
+        match sent.map_err(|error| refuse(&error)) {
+            Err(SendError::Broken) if trace.is_unread() => {
+                self.post(&self.fresh, request).await.map_err(|error| refuse(&error))
             }
-            Err(error) => Err(refuse(&error)),
-            Ok(answer) => Ok(answer),
+            sent => sent,
         }
     }
 
-    async fn send_by(
+    /// Asks for a page of its own accord, with the credential and nothing of a client.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn get(&self, path_and_query: &str) -> Result<Answer, SendError> {
+        let mut outgoing = self.begin(&self.fresh, Method::GET, path_and_query);
+        let version = HeaderValue::from_static("2023-06-01");
+        outgoing.headers_mut().insert(HeaderName::from_static("anthropic-version"), version);
+        let sent = outgoing.send().await.map_err(|error| refuse(&error))?;
+        Ok(Self::answer(sent))
+    }
+
+    async fn post(
         &self,
         client: &Client,
         request: &UpstreamRequest,
-        body: Bytes,
     ) -> Result<Answer, SendRequestError> {
-        let settings = &self.upstream.settings;
-        let url = format!("{}{}", settings.base_url.as_str(), request.path_and_query);
-        let mut outgoing = client.request(Method::POST, url).no_decompress();
-        let headers = outgoing.headers_mut();
+        let mut outgoing = self.begin(client, Method::POST, &request.path_and_query);
         for (name, value) in &request.headers {
-            headers.insert(name.clone(), value.clone());
+            outgoing.headers_mut().insert(name.clone(), value.clone());
         }
+        self.sign(outgoing.headers_mut());
+        let body = PiecewiseBody::new(request.body_for(&self.upstream));
+        let response = outgoing.send_body(body).await?;
+        if response.status().is_informational() {
+            // Before anything else runs on this thread.
+            self.forget_connections();
+        }
+        Ok(Self::answer(response))
+    }
+
+    fn begin(&self, client: &Client, method: Method, path_and_query: &str) -> ClientRequest {
+        let url = format!("{}{path_and_query}", self.upstream.settings.base_url.as_str());
+        let mut outgoing = client.request(method, url).no_decompress();
+        self.sign(outgoing.headers_mut());
+        outgoing
+    }
+
+    /// Our own headers, over whatever a client has sent.
+    fn sign(&self, headers: &mut HeaderMap) {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Ok(agent) = HeaderValue::from_str(&settings.user_agent) {
+        if let Ok(agent) = HeaderValue::from_str(&self.upstream.settings.user_agent) {
             headers.insert(USER_AGENT, agent);
+        }
+        for (name, value) in &self.upstream.settings.headers {
+            headers.insert(name.clone(), value.clone());
         }
         if let Some((name, value)) = self.upstream.credential_header() {
             headers.insert(name, value);
         }
-        let response = outgoing.send_body(PiecewiseBody::new(body)).await?;
-        let status = response.status();
-        if status.is_informational() {
-            // Before anything else runs on this thread.
-            self.forget_connections();
-        }
-        let headers = response.headers().clone();
+    }
+
+    fn answer<S>(response: ClientResponse<S>) -> Answer
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+    {
+        let (status, headers) = (response.status(), response.headers().clone());
         let content_length = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
-        Ok(Answer { status, headers, content_length, body: response.boxed_local() })
+        Answer { status, headers, content_length, body: response.boxed_local() }
     }
 }
 
@@ -164,7 +197,8 @@ fn client(upstream: &Upstream, tls: &Arc<rustls::ClientConfig>, keep_alive: Dura
             if let Err(error) = SockRef::from(connection.io_ref()).set_recv_buffer_size(buffer) {
                 tracing::debug!(%error, "SO_RCVBUF could not be set");
             }
-            Ok(connection)
+            let (io, to) = connection.into_parts();
+            Ok(TcpConnection::new(to, Socket::opened(io)))
         }
     });
     let connector = Connector::new()
@@ -184,25 +218,15 @@ fn client(upstream: &Upstream, tls: &Arc<rustls::ClientConfig>, keep_alive: Dura
         .finish()
 }
 
-/// A connection that was closed while it lay in the pool: in order, or by the reset that answers
-/// what is written to it.
-fn is_stale(error: &SendRequestError) -> bool {
-    match error {
-        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => true,
-        SendRequestError::Response(ParseError::Io(error)) => matches!(
-            error.kind(),
-            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
-        ),
-        _ => false,
-    }
-}
-
 fn refuse(error: &SendRequestError) -> SendError {
     match error {
         SendRequestError::Response(why) if !matches!(why, ParseError::Io(_)) => {
             SendError::BadAnswer("not HTTP")
         }
-        _ => SendError::Unreachable,
+        // This one comes of a connection that was made, and ended without a head.
+        SendRequestError::Connect(ConnectError::Disconnected) => SendError::Broken,
+        SendRequestError::Connect(_) | SendRequestError::Url(_) => SendError::Unreachable,
+        _ => SendError::Broken,
     }
 }
 
@@ -232,18 +256,5 @@ impl Answer {
             kind.eq_ignore_ascii_case(wanted)
         });
         if is_wanted { Ok(()) } else { Err(SendError::BadAnswer("an unexpected content type")) }
-    }
-
-    /// Reads at most `limit` bytes of the body; for refusals, which are short.
-    pub async fn read_short(mut self, limit: usize) -> Bytes {
-        let mut body = bytes::BytesMut::new();
-        while let Some(Ok(piece)) = self.body.next().await {
-            let room = limit.saturating_sub(body.len());
-            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if body.len() >= limit {
-                break;
-            }
-        }
-        body.freeze()
     }
 }

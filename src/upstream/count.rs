@@ -1,15 +1,34 @@
-//! The upstream's own count of a prompt, which it gives for nothing.
+//! How many tokens a prompt has, as an upstream counts them: free, so nothing is noted of it.
 
+use std::time::Duration;
+
+use actix_web::http::header::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::UpstreamRequest;
+use super::body::{BodyLimits, read_whole};
+use super::call::Call;
 use super::client::UpstreamClient;
+use super::fault::{Failure, Way};
+use super::refusal;
 use crate::domain::unprintable::unprintable;
 
 /// The answer is one number.
 const ANSWER_BYTES: usize = 65_536;
+
+/// A count as the upstream answered it.
+pub struct Count {
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// The document.
+    pub body: Bytes,
+    /// Its head.
+    pub headers: HeaderMap,
+}
 
 /// The fields of a request for messages that its count takes; any other is refused.
 #[derive(Deserialize)]
@@ -63,17 +82,52 @@ pub fn counting(request: &UpstreamRequest) -> Option<UpstreamRequest> {
     })
 }
 
-/// What an upstream counts, if it does. Says nothing of the upstream's health: it need not offer this at all.
-pub async fn count_tokens(client: &UpstreamClient, request: &UpstreamRequest) -> Option<u64> {
-    let answer = client.send(request).await.ok()?;
-    answer.check(false).ok()?;
-    input_tokens(&answer.read_short(ANSWER_BYTES).await)
+/// Tokens of a prompt, or nothing if no upstream says so within `limit`. The request's path is that
+/// of `count_tokens`, and its body one for it; the call's `is_noted` is false.
+pub async fn count_tokens(
+    call: &Call,
+    upstreams: &[UpstreamClient],
+    request: &UpstreamRequest,
+    limit: Duration,
+) -> Option<u64> {
+    count(call, upstreams, request, limit).await.ok().map(|count| count.input_tokens)
 }
 
-/// The number in an answer to `count_tokens`; `None` where it has none.
+/// The same with the document, for a client that asked for it.
+///
+/// # Errors
+/// The last failure, if no upstream has counted.
+pub async fn count(
+    call: &Call,
+    upstreams: &[UpstreamClient],
+    request: &UpstreamRequest,
+    limit: Duration,
+) -> Result<Count, Failure> {
+    let latest = Instant::now() + limit;
+    call.each(upstreams, async |client, left| {
+        let deadline = share(latest, left);
+        let mut answer = call.head(client, request, false, deadline, || None).await?;
+        let whole = latest.saturating_duration_since(Instant::now());
+        let limits = BodyLimits { bytes: ANSWER_BYTES, idle: whole, whole };
+        let body = read_whole(&call.node, &mut answer, limits).await?;
+        if let Some(status) = refusal::error_document(&body) {
+            return Err(call.refused(client, Way::Refused, status, &body, None));
+        }
+        let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+        match document.get("input_tokens").and_then(Value::as_u64) {
+            Some(input_tokens) => Ok(Count { input_tokens, body, headers: answer.headers }),
+            None => Err(call.unacceptable(client, "a count without a number")),
+        }
+    })
+    .await
+}
+
+/// Until when one upstream may be waited for, so that those behind it get as much.
 #[must_use]
-pub fn input_tokens(answer: &Bytes) -> Option<u64> {
-    serde_json::from_slice::<serde_json::Value>(answer).ok()?.get("input_tokens")?.as_u64()
+pub fn share(latest: Instant, left: usize) -> Instant {
+    let now = Instant::now();
+    let parts = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(1);
+    now + latest.saturating_duration_since(now) / parts
 }
 
 #[cfg(test)]
@@ -97,14 +151,5 @@ mod tests {
         assert_eq!(counting.path_and_query, "/v1/messages/count_tokens?beta=true");
         let without = UpstreamRequest { body: Bytes::from_static(b"{}"), ..request };
         assert!(super::counting(&without).is_none());
-    }
-
-    #[test]
-    fn an_answer_without_a_whole_number_is_no_count() {
-        let read = |text: &'static str| input_tokens(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(read(r#"{"input_tokens":7,"context_management":null}"#), Some(7));
-        for bad in ["", "{}", r#"{"input_tokens":"7"}"#, r#"{"input_tokens":-1}"#, "[7]"] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
     }
 }

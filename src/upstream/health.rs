@@ -1,115 +1,434 @@
-//! The breaker: an upstream that refuses the operator's own credential is left alone for a while.
+//! What is known of an upstream on this node: whether it is asked, asked last, or left alone.
 //!
-//! A 403 may be the client's doing (a feature that it may not use) or the operator's (a key without
-//! rights). Only the clients together tell: where several accounts are refused and none is
-//! answered, it is the operator's.
+//! Nothing that one account alone brings about keeps others from an upstream. What one account has
+//! met makes this upstream the last that is asked **for that account**. It rests for everybody only
+//! where several accounts have met failures with no answer to anyone between them, where it cannot
+//! be connected to, or where a request of our own has met the same. After its rest one request
+//! tries it; the others wait for what comes of that.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::fault::Fault;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 
-/// How long an upstream is left alone after it has refused our credential.
-const REST_MILLIS: i64 = 30_000;
+mod tally;
+#[cfg(test)]
+mod tests;
 
-/// One upstream's breaker on this node.
+use tally::{Run, Share};
+
+/// Notes on accounts and models that are kept; the oldest go first.
+const NOTES_MAX: usize = 1024;
+/// A rest is a quarter of the longest one, and doubles each time that the request after it fails.
+const RESTS_MAX: u32 = 3;
+/// An upstream that names a time for its limit is believed up to here.
+const LIMIT_MAX: Duration = Duration::from_hours(1);
+/// Our own requests are so far apart, at least.
+const PROBE_EVERY_MILLIS: i64 = 1000;
+
+/// From when on a failure counts, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long an upstream rests.
+    pub rest: Duration,
+    /// Failures in a row until it does.
+    pub failures_max: u32,
+    /// Heads in a row that did not come in time until it does.
+    pub timeouts_max: u32,
+    /// Accounts that meet a 403 until it counts as a refusal of our credential; 0 is never.
+    pub forbidden_accounts: usize,
+    /// Time within which they do.
+    pub forbidden_window: Duration,
+}
+
+/// Why an upstream rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It refuses our credential: a request of our own has been told so.
+    Credential,
+    /// It fails.
+    Broken,
+    /// It does not answer in time.
+    Slow,
+}
+
+impl Why {
+    /// Its name in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credential => "credential",
+            Self::Broken => "broken",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+/// What changed, for the log and the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It rests.
+    Rests(Why, Duration),
+    /// It is asked again.
+    Serves,
+}
+
+/// How an upstream stands for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is asked in its turn.
+    Ready,
+    /// It is asked if no other answers.
+    Last,
+    /// It is not asked before that moment.
+    Rests(UnixMillis),
+}
+
+/// What one of our own requests was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// It was answered.
+    Fine,
+    /// Our credential was refused.
+    Refused,
+    /// It failed, or was not answered in time.
+    Broken,
+    /// Something that says nothing of either.
+    Unclear,
+}
+
+/// A request that was not answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Met<'a> {
+    /// Whose.
+    pub account: AccountId,
+    /// For which model.
+    pub model_id: &'a str,
+    /// Whose fault it was.
+    pub fault: Fault,
+    /// Seconds after which the upstream wants to be asked again.
+    pub retry_after_secs: Option<u64>,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// One upstream's health on this node.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// Milliseconds since the epoch; requests go there from then on.
-    rests_until: AtomicI64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rest: Option<Rest>,
+    run: Run,
+    share: Share,
+    /// Who is to ask elsewhere first, and for which models everybody is.
+    notes: VecDeque<Note>,
     /// Accounts that were last answered with 403 and when, each once, oldest first.
-    forbidden: Mutex<VecDeque<(AccountId, UnixMillis)>>,
+    forbidden: VecDeque<(AccountId, UnixMillis)>,
+    probed_at: Option<UnixMillis>,
+}
+
+/// For everybody.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    why: Why,
+    until: UnixMillis,
+    /// How often it has rested without an answer between.
+    times: u32,
+    /// Since when a request is trying it.
+    trial_at: Option<UnixMillis>,
+    /// Whose try failed: another account's is next.
+    barred: Option<(AccountId, UnixMillis)>,
+}
+
+/// That an upstream is asked last.
+#[derive(Debug)]
+struct Note {
+    /// For this account alone.
+    account: Option<AccountId>,
+    /// For this model alone.
+    model_id: Option<Box<str>>,
+    until: UnixMillis,
+    /// How often in a row.
+    times: u32,
 }
 
 impl Health {
-    /// Whether requests may go there.
-    #[must_use]
-    pub fn is_open_at(&self, now_millis: i64) -> bool {
-        self.rests_until.load(Ordering::Relaxed) <= now_millis
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Leaves it alone for a while.
-    pub fn rest(&self, now_millis: i64) {
-        self.rests_until.store(now_millis.saturating_add(REST_MILLIS), Ordering::Relaxed);
+    /// Whether requests may go there, as far as all accounts are concerned.
+    #[must_use]
+    pub fn is_asked_at(&self, now: UnixMillis) -> bool {
+        let is_open = |rest: Rest| rest.until <= now || rest.why == Why::Broken;
+        self.with(|state| state.rest.is_none_or(is_open))
     }
 
-    /// Notes a 403 to `account`. Whether that makes `accounts` of them within `window`, so that it
-    /// counts as a refusal of our credential; with 0 accounts it never does.
+    /// Whether it rests since it fails. To ask it costs nothing but an error soon, so it is asked
+    /// all the same where nobody else can be: a rest must not be an outage of its own.
     #[must_use]
-    pub fn note_forbidden(
+    pub fn is_worth_a_try(&self) -> bool {
+        self.with(|state| state.rest.is_some_and(|rest| rest.why == Why::Broken))
+    }
+
+    /// How it stands for a request of `account` for a model.
+    #[must_use]
+    pub fn standing(&self, account: AccountId, model_id: &str, now: UnixMillis) -> Standing {
+        self.with(|state| match state.rest.as_ref().and_then(|rest| rest.closed_to(account, now)) {
+            Some(until) => Standing::Rests(until),
+            None if state.is_asked_last(account, model_id, now) => Standing::Last,
+            None => Standing::Ready,
+        })
+    }
+
+    /// Whether a request may be sent now. After a rest the first one is the try that others wait
+    /// for, at most for `patience`.
+    #[must_use]
+    pub fn admit(&self, account: AccountId, now: UnixMillis, patience: Duration) -> bool {
+        self.with(|state| {
+            let Some(rest) = &mut state.rest else { return true };
+            if rest.closed_to(account, now).is_some() {
+                return false;
+            }
+            rest.trial_at = Some(now.plus(patience));
+            true
+        })
+    }
+
+    /// Notes that a request was answered: it works, and the credential has its rights.
+    pub fn note_answer(
         &self,
         account: AccountId,
-        now: UnixMillis,
-        accounts: usize,
-        window: Duration,
-    ) -> bool {
-        let window_millis = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        let mut recent = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|(who, at)| *who != account && now.millis_since(*at) < window_millis);
-        recent.push_back((account, now));
-        let is_reached = recent.len() >= accounts;
-        // More are not needed to know it again next time.
-        while recent.len() > accounts {
-            recent.pop_front();
-        }
-        is_reached && accounts > 0
+        model_id: &str,
+        at: UnixMillis,
+    ) -> Option<Change> {
+        self.with(|state| {
+            state.run = Run::default();
+            state.forbidden.clear();
+            state.share.note(None, at);
+            state.notes.retain(|note| {
+                let is_own = note.account == Some(account);
+                let is_model = note.model_id.as_deref().is_none_or(|id| id == model_id);
+                !(is_model && (is_own || note.account.is_none()))
+            });
+            // What was sent before our credential was refused says nothing of it now.
+            let is_over = |rest: &Rest| rest.why != Why::Credential || rest.until <= at;
+            state.rest.take_if(|rest| is_over(rest)).map(|_| Change::Serves)
+        })
     }
 
-    /// Notes that a request was answered: the credential has its rights.
-    pub fn note_answer(&self) {
-        self.forbidden.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Notes that a request was not answered: what changes, and whether we should ask ourselves.
+    pub fn note_fault(&self, met: Met<'_>, limits: &Limits) -> (Option<Change>, bool) {
+        self.with(|state| {
+            if state.rest.is_some() {
+                return state.tried(met, limits);
+            }
+            let is_suspect = state.note(met, limits);
+            let change =
+                state.verdict(met, limits).map(|why| state.begin_rest(why, met.at, limits));
+            (change, is_suspect && change.is_none() && state.may_probe(met.at))
+        })
+    }
+
+    /// Notes what a request of our own was told.
+    pub fn note_probe(&self, probed: Probed, at: UnixMillis, limits: &Limits) -> Option<Change> {
+        self.with(|state| match (probed, state.rest) {
+            (Probed::Refused, Some(Rest { why: Why::Credential, until, .. })) if until > at => None,
+            (Probed::Refused, _) => Some(state.begin_rest(Why::Credential, at, limits)),
+            (Probed::Broken, None) if state.run.is_failing() => {
+                let why = if state.run.timeouts() > 0 { Why::Slow } else { Why::Broken };
+                Some(state.begin_rest(why, at, limits))
+            }
+            (Probed::Fine, Some(Rest { why: Why::Credential, .. })) => {
+                state.rest = None;
+                Some(Change::Serves)
+            }
+            _ => None,
+        })
+    }
+
+    /// Notes that our credential is another one: what was known of the one before it is over.
+    pub fn note_new_credential(&self) {
+        self.with(|state| {
+            state.rest.take_if(|rest| rest.why == Why::Credential);
+            state.forbidden.clear();
+        });
+    }
+
+    /// Whether, with this 403 to `account`, so many accounts have met one within the window and
+    /// none an answer that it counts as a refusal of our credential.
+    #[must_use]
+    pub fn note_forbidden(&self, account: AccountId, now: UnixMillis, limits: &Limits) -> bool {
+        let (accounts, window) = (limits.forbidden_accounts, limits.forbidden_window);
+        let window_millis = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        self.with(|state| {
+            let recent = &mut state.forbidden;
+            recent.retain(|(who, at)| *who != account && now.millis_since(*at) < window_millis);
+            recent.push_back((account, now));
+            let is_reached = recent.len() >= accounts;
+            // More are not needed to know it again next time.
+            while recent.len() > accounts {
+                recent.pop_front();
+            }
+            is_reached && accounts > 0
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Rest {
+    /// Until when an account's requests do not go there.
+    fn closed_to(&self, account: AccountId, now: UnixMillis) -> Option<UnixMillis> {
+        let barred = self.barred.filter(|(who, _)| *who == account).map(|(_, until)| until);
+        [Some(self.until), self.trial_at, barred].into_iter().flatten().filter(|at| *at > now).max()
+    }
+}
 
-    const WINDOW: Duration = Duration::from_mins(1);
-
-    fn note(health: &Health, account: i64, secs: i64) -> bool {
-        let now = UnixMillis::from_millis(secs * 1000);
-        health.note_forbidden(AccountId(account), now, 3, WINDOW)
+impl State {
+    fn is_asked_last(&self, account: AccountId, model_id: &str, now: UnixMillis) -> bool {
+        self.notes.iter().any(|note| {
+            note.until > now
+                && note.account.is_none_or(|who| who == account)
+                && note.model_id.as_deref().is_none_or(|id| id == model_id)
+        })
     }
 
-    #[test]
-    fn e13_accounts_are_counted_once_each_and_only_for_a_while() {
-        let health = Health::default();
-        assert!(!note(&health, 1, 0));
-        assert!(!note(&health, 1, 1));
-        assert!(!note(&health, 2, 2));
-        assert!(!note(&health, 1, 3));
-        assert!(note(&health, 3, 4));
-        assert!(note(&health, 3, 5), "it stays so within the window");
-        // Account 2 was last seen at 2, account 1 at 3.
-        assert!(!note(&health, 3, 62));
-        assert!(!note(&health, 4, 63));
-        assert!(note(&health, 5, 64));
-    }
-
-    #[test]
-    fn e13_an_answer_begins_the_count_anew() {
-        let health = Health::default();
-        assert!(!note(&health, 1, 0));
-        assert!(!note(&health, 2, 0));
-        health.note_answer();
-        assert!(!note(&health, 3, 0));
-        assert!(!note(&health, 4, 0));
-        assert!(note(&health, 1, 0));
-    }
-
-    #[test]
-    fn e13_the_memory_of_accounts_is_bounded() {
-        let health = Health::default();
-        for account in 0..1000 {
-            note(&health, account, 0);
-            assert!(health.forbidden.lock().unwrap().len() <= 3);
+    /// Keeps what a failure means for its account and its model; whether it is a reason to ask
+    /// ourselves.
+    fn note(&mut self, met: Met<'_>, limits: &Limits) -> bool {
+        let Met { account, model_id, fault, at, .. } = met;
+        match fault {
+            Fault::Request => {
+                self.run = Run::default();
+                self.share.note(None, at);
+                return false;
+            }
+            Fault::Limited => {
+                self.ask_last(None, Some(model_id), |times| limit_of(met, times), at);
+                return false;
+            }
+            Fault::NotThere | Fault::Forbidden => {
+                let is_others = |note: &Note| {
+                    note.until > at
+                        && note.account.is_some_and(|who| who != account)
+                        && note.model_id.as_deref() == Some(model_id)
+                };
+                if self.notes.iter().any(is_others) {
+                    self.ask_last(None, Some(model_id), |_| limits.rest, at);
+                }
+                self.ask_last(Some(account), Some(model_id), |_| limits.rest, at);
+            }
+            Fault::Credential => self.ask_last(Some(account), None, |_| limits.rest, at),
+            Fault::Broken | Fault::Unreachable | Fault::Slow => {
+                self.run.note(account, fault);
+                self.share.note(Some(account), at);
+                if self.run.is_enough(limits) {
+                    self.ask_last(Some(account), None, |_| limits.rest, at);
+                    return true;
+                }
+                return false;
+            }
         }
-        let never = health.note_forbidden(AccountId(1), UnixMillis::from_millis(0), 0, WINDOW);
-        assert!(!never);
-        assert!(health.forbidden.lock().unwrap().is_empty());
+        matches!(fault, Fault::Forbidden | Fault::Credential)
     }
+
+    /// Whether what was met, by all accounts, is enough to leave it alone.
+    fn verdict(&self, met: Met<'_>, limits: &Limits) -> Option<Why> {
+        if !matches!(met.fault, Fault::Broken | Fault::Unreachable | Fault::Slow) {
+            return None;
+        }
+        let why = if met.fault == Fault::Slow { Why::Slow } else { Why::Broken };
+        let is_run = self.run.is_enough(limits) && self.run.is_everybodys();
+        (is_run || self.share.is_bad(met.at)).then_some(why)
+    }
+
+    fn begin_rest(&mut self, why: Why, at: UnixMillis, limits: &Limits) -> Change {
+        let times = self.rest.map_or(0, |rest| rest.times).saturating_add(1).min(RESTS_MAX);
+        let barred = self.rest.and_then(|rest| rest.barred);
+        let span = match why {
+            Why::Credential => limits.rest,
+            // A passing trouble has a short one.
+            Why::Broken | Why::Slow => limits.rest / 4 * (1 << times.saturating_sub(1)),
+        };
+        self.rest = Some(Rest { why, until: at.plus(span), times, trial_at: None, barred });
+        (self.run, self.share) = (Run::default(), Share::default());
+        Change::Rests(why, span)
+    }
+
+    /// What came of a try after a rest.
+    fn tried(&mut self, met: Met<'_>, limits: &Limits) -> (Option<Change>, bool) {
+        let Some(rest) = &mut self.rest else { return (None, false) };
+        if rest.until > met.at {
+            // It was sent before the rest began.
+            return (None, false);
+        }
+        let is_alive = matches!(met.fault, Fault::Request | Fault::NotThere | Fault::Limited);
+        match met.fault {
+            _ if is_alive && rest.why != Why::Credential => {
+                self.rest = None;
+                self.note(met, limits);
+                (Some(Change::Serves), false)
+            }
+            // A refusal that our credential has nothing to do with: the next one tells more.
+            Fault::Request | Fault::NotThere => {
+                rest.trial_at = None;
+                (None, self.may_probe(met.at))
+            }
+            Fault::Limited => {
+                self.rest = None;
+                (Some(Change::Serves), false)
+            }
+            Fault::Credential | Fault::Forbidden => {
+                self.note(met, limits);
+                (None, self.may_probe(met.at))
+            }
+            Fault::Broken | Fault::Unreachable | Fault::Slow => {
+                let until = met.at.plus(limits.rest);
+                if rest.barred.is_some_and(|(who, _)| who == met.account) {
+                    // Not twice by the same account: another one's request tells more.
+                    (rest.trial_at, rest.barred) = (None, Some((met.account, until)));
+                    return (None, false);
+                }
+                rest.barred = Some((met.account, met.at));
+                let why = if met.fault == Fault::Slow { Why::Slow } else { Why::Broken };
+                (Some(self.begin_rest(why, met.at, limits)), false)
+            }
+        }
+    }
+
+    fn may_probe(&mut self, now: UnixMillis) -> bool {
+        let is_due = self.probed_at.is_none_or(|last| now.millis_since(last) >= PROBE_EVERY_MILLIS);
+        if is_due {
+            self.probed_at = Some(now);
+        }
+        is_due
+    }
+
+    fn ask_last(
+        &mut self,
+        account: Option<AccountId>,
+        model_id: Option<&str>,
+        span: impl FnOnce(u32) -> Duration,
+        at: UnixMillis,
+    ) {
+        let same = |note: &Note| note.account == account && note.model_id.as_deref() == model_id;
+        let known = self.notes.iter().position(same).and_then(|at| self.notes.remove(at));
+        let times = known.map_or(0, |note| note.times).saturating_add(1);
+        let (model_id, until) = (model_id.map(Box::from), at.plus(span(times)));
+        self.notes.push_back(Note { account, model_id, until, times });
+        while self.notes.len() > NOTES_MAX {
+            self.notes.pop_front();
+        }
+    }
+}
+
+/// How long a limit lasts: as long as the upstream says, else a second that doubles.
+fn limit_of(met: Met<'_>, times: u32) -> Duration {
+    let doubled = 1_u64.checked_shl(times.saturating_sub(1).min(6)).unwrap_or(1);
+    Duration::from_secs(met.retry_after_secs.unwrap_or(doubled)).min(LIMIT_MAX)
 }

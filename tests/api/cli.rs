@@ -404,3 +404,40 @@ fn a_price_list_is_compared_with_that_of_a_file() {
     }
     assert_eq!(desk.run(&["prices", "diff", "/nowhere.toml"]).code, 2);
 }
+
+#[test]
+fn upstreams_are_listed_with_what_each_answers_now() {
+    let (well, refusing, gone) = (Upstream::start(), Upstream::start(), Upstream::nowhere());
+    refusing.answer_probes(Some((401, "no")));
+    let builder = Builder::new()
+        .upstream("well", well.address)
+        .upstream("refusing", refusing.address)
+        .upstream("gone", gone);
+    let file = builder.write();
+    let path = file.to_str().unwrap();
+    let ran = run(&["--config", path, "upstream", "list", "--json"], &[]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    let said: Vec<_> = (0..3).map(|at| document[at]["now"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(said, ["answers", "refuses the credential", "does not answer"]);
+    assert!(!ran.out.contains(CREDENTIAL));
+    let ran = run(&["--config", path, "upstream", "list"], &[]);
+    assert!(ran.out.contains("refuses the credential"), "{}", ran.out);
+    assert_eq!((well.count(), well.probes()), (0, 2));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_in_one_sentence() {
+    let upstream = Upstream::start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for key in ["server.listen", "server.admin_listen"] {
+        let builder = Builder::new().upstream("a", upstream.address);
+        let builder = builder.set(key, format!("\"{address}\""));
+        let file = builder.write();
+        let ran = run(&["serve", "--config", file.to_str().unwrap()], &[]);
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        assert!(ran.err.contains(&format!("sluice: cannot listen on {address}")), "{}", ran.err);
+        assert!(!ran.err.contains("panic") && !ran.err.contains("ERROR"), "{}", ran.err);
+    }
+}

@@ -359,7 +359,7 @@ fn a_json_call_holds_all_that_it_may_write_and_a_stream_is_cut_where_it_is_not_c
     let response = app.messages(&account, &cut);
     assert!(response.text().contains("does not cover more of this answer"));
     let rows = app.settled(&account, 2);
-    assert_eq!(rows[0].ending, "E18");
+    assert_eq!(rows.iter().filter(|row| row.ending == "E18").count(), 1);
     assert!(app.balance(&account).available >= 0);
 }
 

@@ -68,6 +68,8 @@ mod tls;
 #[cfg(test)]
 mod tombstones;
 #[cfg(test)]
+mod upstreams;
+#[cfg(test)]
 mod usage;
 #[cfg(test)]
 mod wallets;

@@ -56,6 +56,7 @@ fn only_what_an_upstream_serves_has_a_price() {
 #[test]
 fn status_says_whether_messages_are_served_and_nothing_of_the_operator() {
     let upstream = Upstream::start();
+    upstream.answer_probes(Some((401, "no")));
     let app = TestApp::with(&upstream);
     let account = app.account("10");
     assert_eq!(get(&app, "/api/v1/status")["messages"]["status"], "ok");

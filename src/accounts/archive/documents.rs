@@ -92,7 +92,11 @@ pub(super) fn key(row: &ApiKeyRow) -> Value {
 
 pub(super) fn running((row, key): &(ReservationRow, String)) -> Value {
     // It is JSON of ours; where it does not read back, it is shown as it stands.
-    let record = serde_json::from_str(&row.record);
+    let mut record = serde_json::from_str::<Value>(&row.record);
+    // What the operator calls an upstream is for the operator.
+    if let Ok(Value::Object(fields)) = &mut record {
+        fields.remove("upstream");
+    }
     json!({
         "id": row.id,
         "key_id": key,

@@ -1,4 +1,5 @@
-//! A usage row as it leaves the house, in answers and in exports: everything that is kept of an exchange.
+//! A usage row as it leaves the house, in answers and in exports: what is kept of an exchange. The operator's
+//! name of the upstream is not in it: that is for the operator's eyes.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,8 +27,6 @@ pub struct UsageDocument {
     pub requested_model: String,
     /// The model that the upstream says served.
     pub served_model: Option<String>,
-    /// The operator's name of the upstream.
-    pub upstream: Option<String>,
     /// Uncached input tokens.
     pub input_tokens: i64,
     /// Output tokens.
@@ -72,7 +71,6 @@ impl From<&UsageOfKey> for UsageDocument {
             endpoint: row.endpoint.clone(),
             requested_model: row.requested_model.clone(),
             served_model: row.served_model.clone(),
-            upstream: row.upstream.clone(),
             input_tokens: row.input_tokens,
             output_tokens: row.output_tokens,
             cache_write_5m_tokens: row.cache_write_5m_tokens,
@@ -100,7 +98,6 @@ impl UsageDocument {
         let words = [&mut self.key_name, &mut self.requested_model, &mut self.price_version];
         let reported = [
             &mut self.served_model,
-            &mut self.upstream,
             &mut self.service_tier,
             &mut self.inference_geo,
             &mut self.speed,

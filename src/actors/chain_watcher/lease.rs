@@ -9,6 +9,7 @@ use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, DbError, nodes};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
+use crate::telemetry::Causes;
 
 /// How long a node may read a chain after its last word.
 const LEASE: Duration = Duration::from_mins(1);
@@ -77,7 +78,7 @@ impl State {
             Ok(false) => {}
             Err(error) => {
                 let chain = &self.parts.chain.name;
-                tracing::warn!(chain, error = %error, "the state of a chain could not be written");
+                tracing::warn!(chain, error = %Causes(&error), "the state of a chain could not be written");
             }
         }
     }

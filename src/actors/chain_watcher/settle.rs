@@ -134,7 +134,7 @@ impl State {
             // Its own trouble must not hold up the others.
             Err(Trouble::Deposit(
                 error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
-            )) => Step::Doubt(super::whole(&error)),
+            )) => Step::Doubt(super::Causes(&error).to_string()),
             other => other?,
         };
         let now = self.now();

@@ -17,6 +17,7 @@ use crate::domain::secret_token::SecretToken;
 use crate::mail::Letterhead;
 use crate::mail::letter::{Letter, PolicyNotice};
 use crate::mail::message::compose;
+use crate::telemetry::Causes;
 
 /// What a row comes to.
 pub(super) enum Draft {
@@ -101,7 +102,7 @@ pub(super) fn draft(
     Ok(match compose(head, &letter, &recipient, marks, now) {
         Ok(message) => Draft::Message(Box::new(message)),
         Err(error) => {
-            tracing::error!(error = %error, "a mail cannot be put together");
+            tracing::error!(error = %Causes(&error), "a mail cannot be put together");
             Draft::Hopeless("it cannot be put together")
         }
     })

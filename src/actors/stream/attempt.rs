@@ -1,17 +1,17 @@
-//! From a reservation to an answer that has begun: one upstream after the other, until one gives
-//! a head that an answer can follow and, for a stream, a first event that is not an error (E4).
-//! Only the attempt that answers is billed.
+//! From a reservation to an answer: one upstream after the other, until one gives a JSON answer
+//! that is one, or the head and the first event of a stream that is no error (E4). Only the
+//! attempt that answers is billed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::exchange::{NoAnswer, Permit, Reply, Shared, passing_headers};
+use super::exchange::{NoAnswer, Permit, Reply, Shared};
 use super::gather::Gather;
 use super::outlet::Stall;
 use super::relay::Relay;
@@ -22,13 +22,12 @@ use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
-use crate::upstream::client::{Answer, SendError, UpstreamClient};
-use crate::upstream::refusal::Refusal;
-
-/// A refusal's body is read up to here.
-const REFUSAL_BYTES: usize = 65_536;
-/// And for so long.
-const REFUSAL_READ: Duration = Duration::from_secs(10);
+use crate::upstream::body::{BodyLimits, read_whole};
+use crate::upstream::call::{Call, Node};
+use crate::upstream::client::{Answer, UpstreamClient};
+use crate::upstream::count::share;
+use crate::upstream::fault::{Failure, Fault, Way};
+use crate::upstream::refusal;
 
 /// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
 const PIECE_BYTES: usize = size_of::<Bytes>();
@@ -51,167 +50,169 @@ pub(super) struct Opened {
     pub(super) seen: Vec<Bytes>,
 }
 
-/// What one upstream gave.
-enum Tried {
+/// What an upstream gave.
+enum Given {
     /// A stream's beginning.
     Stream(Box<Opened>),
-    /// A JSON answer's head.
-    Json(Answer),
-    /// Nothing; another upstream may do better.
-    Next(NoAnswer),
-    /// Nothing, and no other is asked.
-    Final(NoAnswer),
+    /// A JSON answer.
+    Json(Bytes, HeaderMap),
 }
 
-unprintable!(Attempt, Opened, Tried);
+/// What an exchange asks with; its client's end of it goes as soon as the client has been told.
+struct Asking {
+    shared: Arc<Shared>,
+    call: Call,
+    /// Until nobody else would have to be asked: a prompt is not kept for as long as an answer takes.
+    request: Option<UpstreamRequest>,
+    wants_stream: bool,
+    /// Time by which the head of a stream must be there, whoever sends it.
+    latest: Instant,
+    reservation: Reservation,
+    reply: Option<oneshot::Sender<Reply>>,
+}
+
+unprintable!(Attempt, Opened, Given, Asking);
+
+impl Shared {
+    /// What a call to an upstream sees of this node.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        Node {
+            metrics: Arc::clone(&self.metrics),
+            tracker: self.tracker.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+}
 
 impl Attempt {
-    pub(super) async fn run(self, mut reservation: Reservation, reply: oneshot::Sender<Reply>) {
-        let mut reply = Some(reply);
-        let mut last = NoAnswer::new(Ending::E3, ApiError::bad_gateway());
-        for client in &self.upstreams {
-            reservation.set_upstream(&client.upstream.settings);
-            match self.ask(client, &mut reply).await {
-                Tried::Stream(opened) => {
-                    let Self { shared, stall, permit, .. } = self;
-                    let client = (stall, permit);
-                    return Relay::begin(shared, *opened, reservation, reply, client).run().await;
-                }
-                Tried::Json(answer) => {
-                    // The request's body is of no use any more.
-                    let Self { shared, permit, .. } = self;
-                    Gather::new(shared, answer, reservation, reply).run().await;
-                    drop(permit);
-                    return;
-                }
-                Tried::Next(no_answer) => last = no_answer,
-                Tried::Final(no_answer) => return no_answer.finish(reservation, reply).await,
-            }
-            // Nothing was delivered, and nobody waits for a second try.
-            if reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
-                break;
-            }
-        }
-        last.finish(reservation, reply).await;
-    }
-
-    async fn ask(
-        &self,
-        client: &UpstreamClient,
-        reply: &mut Option<oneshot::Sender<Reply>>,
-    ) -> Tried {
-        let stream = &self.shared.settings.stream;
-        let started = Instant::now();
-        let limit = if self.wants_stream { stream.first_byte } else { stream.json_head };
-        let mut deadline = started + limit;
-        let mut sending = std::pin::pin!(client.send(&self.request));
-        let sent = loop {
-            let sent = tokio::select! {
-                sent = timeout_at(deadline, &mut sending) => sent,
-                () = self.shared.tracker.cut_token().cancelled() => {
-                    return Tried::Final(NoAnswer::new(Ending::E11, ApiError::unavailable()));
-                }
-            };
-            let Err(_) = sent else { break sent };
-            // E3j: the client of a JSON call hears of the timeout; what the upstream goes on to
-            // make is read and billed.
-            match reply.take_if(|_| !self.wants_stream) {
-                Some(reply) => drop(reply.send(Reply::refused(ApiError::timeout()))),
-                None => break sent,
-            }
-            deadline = started + stream.max_duration.max(limit);
+    pub(super) async fn run(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
+        let Self { shared, request, wants_stream, upstreams, account_id, stall, permit } = self;
+        let stream = &shared.settings.stream;
+        let patience = if wants_stream { stream.first_byte } else { stream.json_head };
+        let call = Call {
+            request_id: reservation.record.id.clone(),
+            node: shared.node(),
+            account: account_id,
+            model_id: request.model_id.clone(),
+            is_noted: true,
+            patience,
         };
-        match sent {
-            Ok(Ok(answer)) => self.look_at(client, answer, deadline).await,
-            Ok(Err(SendError::Unreachable)) => {
-                Tried::Next(NoAnswer::new(Ending::E3, ApiError::bad_gateway()))
+        let mut asking = Asking {
+            shared: Arc::clone(&shared),
+            call: call.clone(),
+            request: Some(request),
+            wants_stream,
+            latest: Instant::now() + patience,
+            reservation,
+            reply: Some(reply),
+        };
+        let given = call.each(&upstreams, async |client, left| asking.ask(client, left).await);
+        let given = given.await;
+        drop(upstreams);
+        let Asking { reservation, reply, .. } = asking;
+        match given {
+            Ok(Given::Stream(opened)) => {
+                let client = (stall, permit);
+                Relay::begin(shared, *opened, reservation, reply, client).run().await;
             }
-            Ok(Err(SendError::BadAnswer(why))) => self.unacceptable(client, why),
-            Err(_) => Tried::Final(NoAnswer::new(Ending::E3, ApiError::timeout())),
+            Ok(Given::Json(body, headers)) => {
+                Gather::new(shared, headers, reservation, reply).run(body).await;
+                drop(permit);
+            }
+            Err(failure) => {
+                let ending = ending_of(&failure);
+                let Failure { way, error, headers, .. } = failure;
+                if matches!(way, Way::Cut | Way::Silent | Way::TooLong) && !wants_stream {
+                    let gather = Gather::new(shared, HeaderMap::new(), reservation, reply);
+                    gather.fail(ending, error).await;
+                } else {
+                    NoAnswer { ending, error, headers }.finish(reservation, reply).await;
+                }
+                drop(permit);
+            }
         }
     }
+}
 
-    async fn look_at(&self, client: &UpstreamClient, answer: Answer, deadline: Instant) -> Tried {
-        let status = answer.status;
-        if status.is_client_error() || status.is_server_error() {
-            return self.refused(client, answer).await;
-        }
-        if let Err(error) = answer.check(self.wants_stream) {
-            let why = match error {
-                SendError::BadAnswer(why) => why,
-                SendError::Unreachable => "unreachable",
-            };
-            return self.unacceptable(client, why);
-        }
-        if self.wants_stream {
-            self.peek(client, answer, deadline).await
+impl Asking {
+    async fn ask(&mut self, client: &UpstreamClient, left: usize) -> Result<Given, Failure> {
+        self.reservation.set_upstream(&client.upstream.settings);
+        let given = if self.wants_stream {
+            self.ask_for_stream(client, left).await
         } else {
-            client.upstream.health.note_answer();
-            Tried::Json(answer)
-        }
+            self.ask_for_json(client, left).await
+        };
+        given.map_err(|failure| {
+            // Nothing was delivered, and nobody waits for a second try.
+            let is_waiting = self.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+            let is_late = self.wants_stream && Instant::now() >= self.latest;
+            if is_waiting && !is_late { failure } else { failure.and_final() }
+        })
     }
 
-    fn unacceptable(&self, client: &UpstreamClient, why: &'static str) -> Tried {
-        let upstream = &client.upstream.settings.name;
-        tracing::warn!(upstream, why, "an upstream's answer is not acceptable");
-        self.shared.metrics.count_alert("upstream answer not acceptable");
-        Tried::Next(NoAnswer::new(Ending::E3x, ApiError::bad_gateway()))
-    }
-
-    async fn refused(&self, client: &UpstreamClient, answer: Answer) -> Tried {
-        let (status, headers) = (answer.status, passing_headers(&answer.headers));
-        let read = tokio::time::timeout(REFUSAL_READ, answer.read_short(REFUSAL_BYTES)).await;
-        let body = read.unwrap_or_default();
-        let mut no_answer = self.sorted(client, status, &body, Ending::E2);
-        if no_answer.ending == Ending::E2 {
-            // Our document replaces the upstream's, so its content type does not pass.
-            no_answer.headers =
-                headers.into_iter().filter(|(name, _)| name != "content-type").collect();
-        }
-        let may_pass = matches!(status.as_u16(), 429 | 500..=504 | 529);
-        if may_pass || no_answer.ending == Ending::E13 {
-            Tried::Next(no_answer)
-        } else {
-            Tried::Final(no_answer)
-        }
-    }
-
-    /// What a refusal means for the client; a refused credential opens the breaker.
-    fn sorted(
-        &self,
+    /// Waits for a head no longer than leaves time for those behind this upstream.
+    async fn ask_for_stream(
+        &mut self,
         client: &UpstreamClient,
-        status: StatusCode,
-        body: &[u8],
-        ending: Ending,
-    ) -> NoAnswer {
-        let now = self.shared.clock.now();
-        match client.upstream.sort(status, body, self.account_id, now) {
-            Refusal::Credential => {
-                let upstream = &client.upstream.settings.name;
-                tracing::error!(
-                    upstream,
-                    status = status.as_u16(),
-                    "upstream refuses our credential"
-                );
-                self.shared.metrics.count_alert("upstream refuses our credential");
-                client.upstream.health.rest(now.as_millis());
-                NoAnswer::new(Ending::E13, ApiError::unavailable())
-            }
-            Refusal::Request { kind, message, details } => {
-                let mut error = ApiError::of_status(status.as_u16());
-                (error.kind, error.message, error.details) = (kind.into(), message.into(), details);
-                NoAnswer::new(ending, error)
-            }
-            Refusal::Forbidden | Refusal::Other => {
-                NoAnswer::new(ending, ApiError::of_status(status.as_u16()))
-            }
+        left: usize,
+    ) -> Result<Given, Failure> {
+        let Some(request) = &self.request else { return Err(Failure::stopped()) };
+        let deadline = share(self.latest, left);
+        let answer = self.call.head(client, request, true, deadline, || None).await?;
+        self.peek(client, answer, deadline).await
+    }
+
+    async fn ask_for_json(
+        &mut self,
+        client: &UpstreamClient,
+        left: usize,
+    ) -> Result<Given, Failure> {
+        let Some(request) = &self.request else { return Err(Failure::stopped()) };
+        let stream = &self.shared.settings.stream;
+        let deadline = Instant::now() + stream.json_head;
+        let extension = stream.max_duration.max(stream.json_head);
+        let reply = &mut self.reply;
+        // E3j: the client hears of the timeout; what the upstream goes on to make is read and
+        // billed, for the upstream makes and bills it anyway.
+        let late = || {
+            drop(reply.take()?.send(Reply::refused(ApiError::timeout())));
+            Some(Instant::now() + extension)
+        };
+        let mut answer = self.call.head(client, request, false, deadline, late).await?;
+        self.reservation.note_first_byte();
+        if left == 0 {
+            self.request = None;
         }
+        let limits = BodyLimits {
+            bytes: self.shared.settings.limits.json_answer_max_bytes,
+            idle: stream.idle,
+            whole: stream.max_duration,
+        };
+        let body = read_whole(&self.call.node, &mut answer, limits).await;
+        // What was begun was made, and is not asked for a second time.
+        let body = body.map_err(Failure::and_final)?;
+        if let Some(status) = refusal::error_document(&body) {
+            return Err(self.call.refused(client, Way::Refused, status, &body, None));
+        }
+        if serde_json::from_slice::<IgnoredAny>(&body).is_err() {
+            return Err(Failure::cut().and_final());
+        }
+        if !refusal::may_be_message(&body) {
+            return Err(self.call.unacceptable(client, "a document that is no message"));
+        }
+        Ok(Given::Json(body, answer.headers))
     }
 
     /// Reads until the first event that says whether there is an answer. The head is held no
     /// longer than the configured time, and for no more bytes of comments, pings or an event that
     /// does not end than the configured number: then the stream begins, whatever comes.
-    async fn peek(&self, client: &UpstreamClient, answer: Answer, deadline: Instant) -> Tried {
+    async fn peek(
+        &self,
+        client: &UpstreamClient,
+        answer: Answer,
+        deadline: Instant,
+    ) -> Result<Given, Failure> {
         let settings = &self.shared.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let mut opened = Opened { answer, meter, seen: Vec::new() };
@@ -220,9 +221,7 @@ impl Attempt {
         loop {
             let piece = tokio::select! {
                 piece = timeout_at(patience, opened.answer.body.next()) => piece,
-                () = self.shared.tracker.cut_token().cancelled() => {
-                    return Tried::Final(NoAnswer::new(Ending::E11, ApiError::unavailable()));
-                }
+                () = self.shared.tracker.cut_token().cancelled() => return Err(Failure::stopped()),
             };
             match piece {
                 Ok(Some(Ok(piece))) => {
@@ -231,45 +230,35 @@ impl Attempt {
                     opened.seen.push(piece);
                 }
                 Ok(Some(Err(_)) | None) if opened.meter.first_event().is_none() => {
-                    return Tried::Next(NoAnswer::new(Ending::E6, ApiError::bad_gateway()));
+                    return Err(Failure::cut());
                 }
                 // A cut behind the first event, or silence: the stream's own endings.
-                _ => return Tried::Stream(Box::new(opened)),
+                _ => return Ok(Given::Stream(Box::new(opened))),
             }
             match opened.meter.first_event() {
                 None if held_bytes < settings.limits.held_bytes => {}
-                None => return Tried::Stream(Box::new(opened)),
-                Some(FirstEvent::Content) => {
-                    client.upstream.health.note_answer();
-                    return Tried::Stream(Box::new(opened));
-                }
+                None | Some(FirstEvent::Content) => return Ok(Given::Stream(Box::new(opened))),
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();
-                    let status = status_of_event(data);
-                    return Tried::Next(self.sorted(client, status, data, Ending::E4));
+                    let status = refusal::status_of(data);
+                    return Err(self.call.refused(client, Way::FirstEvent, status, data, None));
                 }
             }
         }
     }
 }
 
-/// The HTTP status that an error event would have had.
-fn status_of_event(data: &[u8]) -> StatusCode {
-    let kind = serde_json::from_slice::<serde_json::Value>(data)
-        .ok()
-        .and_then(|event| event.pointer("/error/type")?.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    let status = match kind.as_str() {
-        "invalid_request_error" => 400,
-        "authentication_error" => 401,
-        "billing_error" => 402,
-        "permission_error" => 403,
-        "not_found_error" => 404,
-        "request_too_large" => 413,
-        "rate_limit_error" => 429,
-        "timeout_error" => 504,
-        "overloaded_error" => 529,
-        _ => 500,
-    };
-    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+/// The ending of an exchange that nobody has answered.
+fn ending_of(failure: &Failure) -> Ending {
+    match failure.way {
+        _ if failure.fault == Some(Fault::Credential) => Ending::E13,
+        Way::Refused => Ending::E2,
+        Way::FirstEvent => Ending::E4,
+        Way::Unreachable | Way::NoHead | Way::Resting => Ending::E3,
+        Way::BadAnswer => Ending::E3x,
+        Way::Cut => Ending::E6,
+        Way::Silent => Ending::E7,
+        Way::TooLong => Ending::E17,
+        Way::Stopped => Ending::E11,
+    }
 }

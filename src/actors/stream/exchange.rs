@@ -201,10 +201,6 @@ pub(super) struct NoAnswer {
 unprintable!(Reply, ExchangeParts, Exchange, NoAnswer);
 
 impl NoAnswer {
-    pub(super) const fn new(ending: Ending, error: ApiError) -> Self {
-        Self { ending, error, headers: Vec::new() }
-    }
-
     /// Voids the reservation and tells the client, unless it has been told already (E3j).
     pub(super) async fn finish(
         self,

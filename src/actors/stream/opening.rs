@@ -18,6 +18,7 @@ use crate::domain::usage_record::UsageRecord;
 use crate::holds::Lesson;
 use crate::ledger::{Command, Hold, Outcome, Shortage};
 use crate::upstream::UpstreamRequest;
+use crate::upstream::call::Call;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::count::{count_tokens, counting};
 
@@ -150,13 +151,16 @@ impl Opening<'_> {
     /// The upstream's own count of the prompt, if it gives one in time.
     async fn count(&self) -> Option<u64> {
         let limit = self.shared.settings.reservation.count_tokens_wait;
-        let request = counting(self.request)?;
-        let client = self.upstreams.first().filter(|_| !limit.is_zero())?;
-        let counted = tokio::time::timeout(limit, count_tokens(client, &request));
-        tokio::select! {
-            counted = counted => counted.ok().flatten(),
-            () = self.shared.tracker.cut_token().cancelled() => None,
-        }
+        let request = counting(self.request).filter(|_| !limit.is_zero())?;
+        let call = Call {
+            request_id: self.record.id.clone(),
+            node: self.shared.node(),
+            account: self.record.account_id,
+            model_id: request.model_id.clone(),
+            is_noted: false,
+            patience: limit,
+        };
+        count_tokens(&call, self.upstreams, &request, limit).await
     }
 
     /// Waits until enough has come free, first come, first served. Whoever is first has the prompt counted, so that one

@@ -299,6 +299,7 @@ impl Reservation {
         match posted {
             Ok(Ok(true)) => {
                 shared.metrics.count_ending(record.ending, record.cost);
+                shared.metrics.upstreams.count_prompt(&record);
                 true
             }
             Ok(Ok(false) | Err(_)) => {

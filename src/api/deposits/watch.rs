@@ -15,6 +15,7 @@ use crate::db::{Database, DbError};
 use crate::deposits::DepositError;
 use crate::domain::deposit::{ClaimState, DepositState};
 use crate::domain::ids::AccountId;
+use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
 /// Between two looks at the database.
@@ -154,7 +155,9 @@ impl Polled {
             });
             match read.await {
                 Ok(Ok(found)) => self.watchers.tell(found),
-                Ok(Err(error)) => tracing::warn!(error = %error, "watched deposits cannot be read"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %Causes(&error), "watched deposits cannot be read");
+                }
                 Err(error) => warn(&error),
             }
             tokio::select! {
@@ -166,7 +169,7 @@ impl Polled {
 }
 
 fn warn(error: &DbError) {
-    tracing::warn!(error = %error, "watched deposits cannot be read");
+    tracing::warn!(error = %Causes(&error), "watched deposits cannot be read");
 }
 
 impl Drop for Polled {

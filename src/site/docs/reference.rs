@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::api::openapi::Document;
+use crate::telemetry::Causes;
 
 /// The methods of a path in the order in which they are shown.
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -92,7 +93,7 @@ impl Reference {
         match serde_json::to_value(document.tree()) {
             Ok(tree) => Self::read(&tree),
             Err(error) => {
-                tracing::error!(error = %error, "the interface cannot be described");
+                tracing::error!(error = %Causes(&error), "the interface cannot be described");
                 Self::default()
             }
         }

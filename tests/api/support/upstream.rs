@@ -1,11 +1,12 @@
 //! An upstream that does nothing by itself: the test holds each exchange in its hand and writes
-//! the bytes that it wants to be answered.
+//! the bytes that it wants to be answered. Only the gateway's own requests for the list of models
+//! are answered as the test has said beforehand, and counted apart.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::client::{find, header};
@@ -18,6 +19,14 @@ pub(crate) struct Upstream {
     exchanges: Receiver<Exchange>,
     count: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
+    probes: Arc<Probes>,
+}
+
+/// The gateway's own requests.
+struct Probes {
+    count: AtomicUsize,
+    /// Status and body; `None` leaves them without an answer.
+    answer: Mutex<Option<(u16, String)>>,
 }
 
 /// One request, and the connection to answer it on.
@@ -46,9 +55,24 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let (sender, exchanges) = channel();
         let (count, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let accepting = (Arc::clone(&count), Arc::clone(&is_over));
-        std::thread::spawn(move || accept(&listener, &sender, &accepting.0, &accepting.1));
-        Self { address, exchanges, count, is_over }
+        let answer = Mutex::new(Some((200, r#"{"data":[]}"#.to_owned())));
+        let probes = Arc::new(Probes { count: AtomicUsize::new(0), answer });
+        let accepting = (Arc::clone(&count), Arc::clone(&is_over), Arc::clone(&probes));
+        std::thread::spawn(move || {
+            accept(&listener, &sender, (&accepting.0, &accepting.2), &accepting.1);
+        });
+        Self { address, exchanges, count, is_over, probes }
+    }
+
+    /// What the gateway's own requests are answered with from now on; `None` is nothing at all.
+    pub(crate) fn answer_probes(&self, answer: Option<(u16, &str)>) {
+        let answer = answer.map(|(status, body)| (status, body.to_owned()));
+        *self.probes.answer.lock().unwrap() = answer;
+    }
+
+    /// The gateway's own requests that have come.
+    pub(crate) fn probes(&self) -> usize {
+        self.probes.count.load(Ordering::SeqCst)
     }
 
     /// The next request.
@@ -72,6 +96,17 @@ impl Upstream {
     }
 }
 
+impl Probes {
+    fn answer(&self, mut exchange: Exchange) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let answer = self.answer.lock().unwrap().clone();
+        match answer {
+            Some((status, body)) => drop(exchange.try_send(json_response(status, &body))),
+            None => exchange.wait_until_left(),
+        }
+    }
+}
+
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
@@ -83,7 +118,7 @@ impl Drop for Upstream {
 fn accept(
     listener: &TcpListener,
     sender: &Sender<Exchange>,
-    count: &Arc<AtomicUsize>,
+    (count, probes): (&Arc<AtomicUsize>, &Arc<Probes>),
     is_over: &AtomicBool,
 ) {
     for stream in listener.incoming() {
@@ -91,10 +126,13 @@ fn accept(
             return;
         }
         let stream = stream.unwrap();
-        let (sender, count) = (sender.clone(), Arc::clone(count));
+        let (sender, count, probes) = (sender.clone(), Arc::clone(count), Arc::clone(probes));
         std::thread::spawn(move || {
             stream.set_nodelay(true).unwrap();
             if let Some(exchange) = receive(stream) {
+                if exchange.request.line.starts_with("GET /v1/models?limit=1 ") {
+                    return probes.answer(exchange);
+                }
                 count.fetch_add(1, Ordering::SeqCst);
                 drop(sender.send(exchange));
             }

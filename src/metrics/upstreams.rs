@@ -1,0 +1,80 @@
+//! What is asked of upstreams and comes of it. An upstream is known by the operator's name for it.
+
+use std::time::Duration;
+
+use crate::domain::usage_record::UsageRecord;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+/// Counters of calls to upstreams.
+#[derive(Clone, Debug)]
+pub struct UpstreamMetrics {
+    requests: IntCounterVec,
+    head_seconds: HistogramVec,
+    resting: IntGaugeVec,
+    prompt_tokens: IntCounterVec,
+}
+
+impl UpstreamMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// Where two metrics have one name.
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let requests = IntCounterVec::new(
+            Opts::new("sluice_upstream_requests_total", "Requests to upstreams by their outcome."),
+            &["upstream", "outcome"],
+        )?;
+        let buckets = vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+        let head_seconds = HistogramVec::new(
+            HistogramOpts::new("sluice_upstream_head_seconds", "Time to the head of an answer.")
+                .buckets(buckets),
+            &["upstream"],
+        )?;
+        let resting = IntGaugeVec::new(
+            Opts::new("sluice_upstream_resting", "Whether an upstream is left alone (1)."),
+            &["upstream"],
+        )?;
+        let prompt_tokens = IntCounterVec::new(
+            Opts::new(
+                "sluice_upstream_prompt_tokens_total",
+                "Tokens of prompts: uncached, written to a cache, or read from one.",
+            ),
+            &["upstream", "class"],
+        )?;
+        registry.register(Box::new(prompt_tokens.clone()))?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(head_seconds.clone()))?;
+        registry.register(Box::new(resting.clone()))?;
+        Ok(Self { requests, head_seconds, resting, prompt_tokens })
+    }
+
+    /// Counts a request: `answered`, or whose fault it was that it was not.
+    pub fn count(&self, upstream: &str, outcome: &str) {
+        self.requests.with_label_values(&[upstream, outcome]).inc();
+    }
+
+    /// Notes how long a head took, be it an answer's or a refusal's.
+    pub fn observe_head(&self, upstream: &str, took: Duration) {
+        self.head_seconds.with_label_values(&[upstream]).observe(took.as_secs_f64());
+    }
+
+    /// Counts the prompt of an exchange by what caches did for it.
+    pub fn count_prompt(&self, record: &UsageRecord) {
+        let Some(upstream) = record.upstream.as_deref() else { return };
+        let written = record.cache_write_5m_tokens.saturating_add(record.cache_write_1h_tokens);
+        let classes = [
+            ("uncached", record.input_tokens),
+            ("written", written),
+            ("read", record.cache_read_tokens),
+        ];
+        for (class, tokens) in classes {
+            let tokens = u64::try_from(tokens).unwrap_or(0);
+            self.prompt_tokens.with_label_values(&[upstream, class]).inc_by(tokens);
+        }
+    }
+
+    /// Notes whether an upstream is left alone.
+    pub fn set_resting(&self, upstream: &str, is_resting: bool) {
+        self.resting.with_label_values(&[upstream]).set(is_resting.into());
+    }
+}

@@ -1,0 +1,285 @@
+//! A call to an upstream, the one way for messages, counts and our own requests: whom to ask, the
+//! head, a refusal read within limits, the next upstream, and what is noted of all that.
+//!
+//! It knows nothing of money, and nothing of how an answer goes on to its client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{BodyLimits, read_short};
+use super::client::{Answer, SendError, UpstreamClient};
+use super::fault::{Failure, Fault, Way};
+use super::health::{Change, Met, Standing};
+use super::{UpstreamRequest, probe, refusal};
+use crate::domain::clock::Clock;
+use crate::domain::ids::{AccountId, RequestId};
+use crate::metrics::Metrics;
+use crate::tracker::Tracker;
+
+/// How much of a refusal is read, and for how long.
+pub(super) const REFUSAL: BodyLimits =
+    BodyLimits { bytes: 65_536, idle: Duration::from_secs(10), whole: Duration::from_secs(10) };
+
+/// What a call sees of the node that it runs on.
+#[derive(Clone)]
+pub struct Node {
+    /// What the operator sees.
+    pub metrics: Arc<Metrics>,
+    /// What a stop waits for.
+    pub tracker: Tracker,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// A request that is to be answered, whoever does.
+#[derive(Clone)]
+pub struct Call {
+    /// Its name, for the log.
+    pub request_id: RequestId,
+    /// Where it runs.
+    pub node: Node,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The priced id of its model.
+    pub model_id: String,
+    /// Whether what comes of it counts for an upstream's health. A count of tokens costs nothing,
+    /// so that anybody could send as many as he likes.
+    pub is_noted: bool,
+    /// Time for the head of an answer: for so long others wait for a first request after a rest.
+    pub patience: Duration,
+}
+
+impl Call {
+    /// Asks one upstream after the other, until one answers, the request itself is refused, or none
+    /// is left. `ask` is given the upstream and how many come after it.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn each<T>(
+        &self,
+        upstreams: &[UpstreamClient],
+        mut ask: impl AsyncFnMut(&UpstreamClient, usize) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut last = Failure::resting(1);
+        let mut has_asked = false;
+        for (at, client) in upstreams.iter().enumerate() {
+            let now = self.node.clock.now();
+            let health = &client.upstream.health;
+            let is_asked = if self.is_noted {
+                health.admit(self.account, now, self.patience)
+            } else {
+                !matches!(health.standing(self.account, "", now), Standing::Rests(_))
+            };
+            let left = upstreams.len().saturating_sub(at).saturating_sub(1);
+            let is_last_resort = left == 0 && !has_asked && health.is_worth_a_try();
+            if !is_asked && !is_last_resort {
+                continue;
+            }
+            has_asked = true;
+            let began = Instant::now();
+            match ask(client, left).await {
+                Ok(answer) => {
+                    self.note_answer(client);
+                    return Ok(answer);
+                }
+                Err(failure) => {
+                    self.note_failure(client, &failure, began.elapsed());
+                    if !failure.asks_next() {
+                        return Err(failure);
+                    }
+                    last = failure;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Sends the request and waits until `deadline` for a head that an answer can follow. `late`
+    /// is told when it has passed, and may name another.
+    ///
+    /// # Errors
+    /// Every [`Way`] but those of a body.
+    pub async fn head(
+        &self,
+        client: &UpstreamClient,
+        request: &UpstreamRequest,
+        wants_stream: bool,
+        deadline: Instant,
+        mut late: impl FnMut() -> Option<Instant>,
+    ) -> Result<Answer, Failure> {
+        let mut deadline = deadline;
+        let began = Instant::now();
+        let mut sending = std::pin::pin!(client.send(request));
+        let sent = loop {
+            let sent = tokio::select! {
+                sent = timeout_at(deadline, &mut sending) => sent,
+                () = self.node.tracker.cut_token().cancelled() => return Err(Failure::stopped()),
+            };
+            match sent {
+                Ok(sent) => break sent,
+                Err(_) => deadline = late().ok_or_else(Failure::no_head)?,
+            }
+        };
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(SendError::Unreachable) => return Err(Failure::unreachable(false)),
+            Err(SendError::Broken) => return Err(Failure::unreachable(true)),
+            Err(SendError::BadAnswer(why)) => return Err(self.unacceptable(client, why)),
+        };
+        let name = &client.upstream.settings.name;
+        self.node.metrics.upstreams.observe_head(name, began.elapsed());
+        self.look_at(client, answer, wants_stream).await
+    }
+
+    async fn look_at(
+        &self,
+        client: &UpstreamClient,
+        mut answer: Answer,
+        wants_stream: bool,
+    ) -> Result<Answer, Failure> {
+        let status = answer.status;
+        let is_refusal = status.is_client_error() || status.is_server_error();
+        let checked = answer.check(wants_stream);
+        // Some say with status 200 and a document that there is no stream.
+        let may_be_refusal = checked.is_err() && status == StatusCode::OK && is_json(&answer);
+        if is_refusal || may_be_refusal {
+            let body = read_short(&self.node, &mut answer, REFUSAL).await?;
+            let told = if is_refusal { Some(status) } else { refusal::error_document(&body) };
+            if let Some(status) = told {
+                let head = Some(&answer.headers);
+                return Err(self.refused(client, Way::Refused, status, &body, head));
+            }
+        }
+        match checked {
+            Ok(()) => Ok(answer),
+            Err(SendError::BadAnswer(why)) => Err(self.unacceptable(client, why)),
+            Err(_) => Err(self.unacceptable(client, "unreachable")),
+        }
+    }
+
+    /// What a refusal means. A 403 is the operator's where several accounts have met one of late,
+    /// and else like any other refusal.
+    #[must_use]
+    pub fn refused(
+        &self,
+        client: &UpstreamClient,
+        way: Way,
+        status: StatusCode,
+        body: &[u8],
+        head: Option<&HeaderMap>,
+    ) -> Failure {
+        let upstream = &client.upstream;
+        let mut refused = refusal::sort(status, body, &upstream.settings.credential_phrases);
+        let now = self.node.clock.now();
+        let is_many = self.is_noted
+            && refused.fault == Fault::Forbidden
+            && upstream.health.note_forbidden(self.account, now, &upstream.limits());
+        if is_many {
+            refused.fault = Fault::Credential;
+            refused.error = refusal::operators_trouble();
+        }
+        if refused.fault == Fault::Credential {
+            self.node.alert_daily("upstream refuses our credential", &upstream.settings.name);
+        }
+        let mut failure = Failure::refused(way, refused.fault, refused.error, head);
+        failure.upstream_status = Some(status.as_u16());
+        if failure.fault == Some(Fault::Limited) && failure.retry_after_secs.is_none() {
+            failure.error.retry_after_secs = Some(1);
+        }
+        failure
+    }
+
+    /// A head or a document that no answer can follow or be, with the reason.
+    #[must_use]
+    pub fn unacceptable(&self, client: &UpstreamClient, why: &'static str) -> Failure {
+        self.node.alert_daily("upstream answer not acceptable", &client.upstream.settings.name);
+        Failure::bad_answer(why)
+    }
+
+    fn note_answer(&self, client: &UpstreamClient) {
+        let upstream = &client.upstream;
+        self.node.metrics.upstreams.count(&upstream.settings.name, "answered");
+        if self.is_noted {
+            let now = self.node.clock.now();
+            let change = upstream.health.note_answer(self.account, &self.model_id, now);
+            self.node.tell(client, change);
+        }
+    }
+
+    /// One line for the operator, with both names of the request and nothing of its content.
+    fn log(&self, client: &UpstreamClient, failure: &Failure, took: Duration) {
+        let (upstream, request_id) = (&client.upstream.settings.name, self.request_id.as_str());
+        let (upstream_request_id, status) = (&failure.upstream_request_id, failure.upstream_status);
+        let (way, fault) = (failure.way.as_str(), failure.fault.map(Fault::as_str));
+        let why = failure.why;
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request_id,
+            upstream,
+            upstream_request_id,
+            status,
+            way,
+            why,
+            fault,
+            ms,
+            "an upstream did not answer"
+        );
+    }
+
+    fn note_failure(&self, client: &UpstreamClient, failure: &Failure, took: Duration) {
+        self.log(client, failure, took);
+        let upstream = &client.upstream;
+        let Some(fault) = failure.fault else { return };
+        self.node.metrics.upstreams.count(&upstream.settings.name, fault.as_str());
+        if !self.is_noted {
+            return;
+        }
+        let met = Met {
+            account: self.account,
+            model_id: &self.model_id,
+            fault,
+            retry_after_secs: failure.retry_after_secs,
+            at: self.node.clock.now(),
+        };
+        let (change, is_suspect) = upstream.health.note_fault(met, &upstream.limits());
+        self.node.tell(client, change);
+        if is_suspect {
+            probe::spawn(&self.node, client);
+        }
+    }
+}
+
+impl Node {
+    /// One line for each change, and a gauge.
+    pub(super) fn tell(&self, client: &UpstreamClient, change: Option<Change>) {
+        let upstream = &client.upstream.settings.name;
+        match change {
+            None => {}
+            Some(Change::Rests(why, span)) => {
+                let (why, secs) = (why.as_str(), span.as_secs());
+                tracing::warn!(upstream, why, secs, "an upstream is left alone");
+                self.metrics.upstreams.set_resting(upstream, true);
+            }
+            Some(Change::Serves) => {
+                tracing::info!(upstream, "an upstream is asked again");
+                self.metrics.upstreams.set_resting(upstream, false);
+            }
+        }
+    }
+
+    /// An alert that is counted and logged once a day for each upstream.
+    pub(super) fn alert_daily(&self, what: &'static str, upstream: &str) {
+        if self.metrics.alert_daily(what, upstream, self.clock.now()) {
+            tracing::error!(upstream, what, "alert; it is not repeated today");
+        }
+    }
+}
+
+fn is_json(answer: &Answer) -> bool {
+    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|given| given.to_ascii_lowercase().starts_with("application/json"))
+}

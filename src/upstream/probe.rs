@@ -1,0 +1,55 @@
+//! A request of our own: whether an upstream refuses our credential, or does not answer at all,
+//! whatever single accounts have met. It says nothing of any client, and is sent once a second at
+//! most for each upstream.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::body::read_short;
+use super::call::{Node, REFUSAL};
+use super::client::UpstreamClient;
+use super::fault::Fault;
+use super::health::Probed;
+use super::refusal;
+
+/// A list that every upstream of this wire has, as short as it can be.
+pub const PATH: &str = "/v1/models?limit=1";
+/// Time for the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks beside whatever goes on, and notes what comes of it.
+pub(super) fn spawn(node: &Node, client: &UpstreamClient) {
+    let (node, client) = (node.clone(), client.clone());
+    let tracker = node.tracker.clone();
+    tracker.spawn(async move {
+        let asking = timeout(PATIENCE, ask(&node, &client));
+        let probed = tokio::select! {
+            asked = asking => asked.unwrap_or(Probed::Broken),
+            () = node.tracker.cut_token().cancelled() => return,
+        };
+        let upstream = &client.upstream;
+        let limits = upstream.limits();
+        let change = upstream.health.note_probe(probed, node.clock.now(), &limits);
+        node.tell(&client, change);
+    });
+}
+
+/// Asks an upstream for its list of models.
+pub async fn ask(node: &Node, client: &UpstreamClient) -> Probed {
+    let Ok(mut answer) = client.get(PATH).await else { return Probed::Broken };
+    let status = answer.status;
+    if status.is_success() {
+        return Probed::Fine;
+    }
+    let Ok(body) = read_short(node, &mut answer, REFUSAL).await else {
+        return Probed::Unclear;
+    };
+    match refusal::sort(status, &body, &client.upstream.settings.credential_phrases).fault {
+        Fault::Credential | Fault::Forbidden => Probed::Refused,
+        Fault::Broken if status.is_server_error() => Probed::Broken,
+        // A list that is limited was asked for with a good credential.
+        Fault::Limited => Probed::Fine,
+        _ => Probed::Unclear,
+    }
+}
