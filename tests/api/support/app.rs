@@ -101,6 +101,7 @@ impl Builder {
         .set("reservation.wait_secs", 0)
         .set("reservation.count_tokens_secs", 0)
         .set("stream.checkpoint_first_ms", 0)
+        .set("reservation.reserve_output_tokens", 4096)
         .set("reservation.counted_output_tokens", 4096)
         .set("database.pool_size", 4)
         .set("mail.folder", format!("\"{}\"", mail.display()))
