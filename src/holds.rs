@@ -8,8 +8,8 @@
 //!
 //! | part | likely | at most |
 //! |---|---|---|
-//! | text | by classes of bytes, as the last answers of the same model were counted ([`calibration`]) | no byte makes more than one token, two letters one |
-//! | a beginning that was sent before | the tokens that were counted then, at the price of cache reads while the cache lives ([`prefixes`]) | the same tokens at the dearest price of a prompt |
+//! | text | by classes of bytes ([`calibration`]) | no byte makes more than one token, two letters one |
+//! | a beginning that was sent before | as counted then, at the price of reads ([`prefixes`]) | the same at the dearest price |
 //! | images, documents | as configured; a document by URL may fill the context | the same |
 //! | server tools | as configured, for each use | the same |
 //! | output | of a stream a first slice, extended before it is used up; of a JSON call `max_tokens` | the same |

@@ -324,7 +324,7 @@ fn show(
         ("status", status.clone()),
         ("available", format!("{available} USD")),
         ("reserved", format!("{reserved} USD")),
-        ("at risk beyond it", format!("{} USD", account.at_risk())),
+        ("at risk", format!("{} USD", account.at_risk())),
     ];
     output.table(&[], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
     if !running.is_empty() {

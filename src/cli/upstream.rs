@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Subcommand)]
 pub(super) enum UpstreamCommand {
-    /// List upstreams in the order in which they are asked. Each is asked for its list of models, from
+    /// List upstreams in the order of the file. Each is asked for its list of models, from
     /// here and now; what a running server makes of it is in its metrics.
     List {
         /// Print JSON.

@@ -61,7 +61,7 @@ pub struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientGone {
-    /// Drain once hidden output was seen, abort otherwise.
+    /// Drain once hidden output was seen, else read on for the grace, and to the end once every block has closed.
     Auto,
     /// Close, and charge what was delivered.
     Abort,

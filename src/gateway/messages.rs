@@ -114,7 +114,7 @@ pub(super) fn parse(body: &Bytes, gateway: &Gateway) -> Result<MessagesRequest, 
     Ok(request)
 }
 
-/// Whom the upstream picks by itself cannot be held against a list of models.
+/// A model that the upstream picks itself cannot be checked against a key's list.
 fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), ApiError> {
     if request.fallbacks == Fallbacks::Default && holder.limits.models.is_some() {
         let message = "fallbacks: This API key may use some models only, and \"default\" leaves the \

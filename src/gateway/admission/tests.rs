@@ -88,7 +88,7 @@ fn output_is_held_up_to_what_request_and_model_allow_and_of_a_stream_a_part() {
     };
     assert_eq!(held(100, ""), (100, 100));
     assert_eq!(held(1_000_000, ""), (64_000, 64_000));
-    assert_eq!(held(1_000_000, r#","stream":true"#), (64_000, 4_096));
+    assert_eq!(held(1_000_000, r#","stream":true"#), (64_000, 3_072));
     assert_eq!(held(100, r#","stream":true"#), (100, 100));
     let fallback = format!(r#","fallbacks":[{{"model":"{SMALL}","max_tokens":500}}]"#);
     assert_eq!(held(100, &fallback), (500, 500));
