@@ -119,8 +119,10 @@ impl Holds {
         let media = if media == 0 { 0 } else { share(media, rest_bytes, counts.total()) };
         let rest = if encoded == 0 { rest } else { rest.without_encoded(rest.dense) };
         let likely = self.calibrations.tokens(model_id, &rest, &safe).saturating_add(media);
-        // The same bytes are the same tokens, cached or not.
-        let most = most.min(known.tokens.saturating_add(rest.tokens(&safe)).saturating_add(media));
+        // The same bytes are the same tokens, cached or not. A share of a longer count is no bound, nor is a guess at images.
+        let is_bound = known.is_exact && encoded == 0 && media == 0;
+        let beside = if is_bound { rest.tokens(&safe) } else { most };
+        let most = most.min(known.tokens.saturating_add(beside));
         let (likely, cached) = if known.is_alive {
             (likely, known.tokens)
         } else {
@@ -157,7 +159,8 @@ impl Holds {
         let Some(last) = lesson.marks.last().filter(|_| cached > 0) else { return };
         for mark in &lesson.marks {
             let part = share(cached, wide(mark.bytes), wide(last.bytes));
-            self.prefixes.remember(mark.hash, part, mark.lifetime_secs, now);
+            let known = (part, mark.hash == last.hash);
+            self.prefixes.remember(mark.hash, known, mark.lifetime_secs, now);
         }
     }
 }
@@ -214,4 +217,70 @@ fn wide(count: usize) -> u64 {
 fn share(of: u64, part: u64, whole: u64) -> u64 {
     let product = u128::from(of).saturating_mul(u128::from(part.min(whole)));
     u64::try_from(product.div_ceil(u128::from(whole.max(1)))).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Purpose, Settings, Sources, load_for};
+    use crate::domain::messages_request::parse;
+
+    const NOW: UnixMillis = UnixMillis::from_millis(0);
+
+    fn settings() -> Settings {
+        load_for(&Sources::default(), Purpose::Command).unwrap()
+    }
+
+    /// A prompt of these blocks, each as JSON.
+    fn estimate(holds: &Holds, blocks: &[String]) -> (PromptEstimate, Lesson) {
+        let blocks = blocks.join(",");
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{blocks}]}}]}}"#);
+        let settings = settings();
+        let request = parse(body.as_bytes(), &settings.requests.bounds()).unwrap();
+        holds.estimate((AccountId(1), "m"), &request, body.as_bytes(), &settings.reservation, NOW)
+    }
+
+    fn text(text: &str, is_marked: bool) -> String {
+        let mark = if is_marked { r#","cache_control":{"type":"ephemeral"}"# } else { "" };
+        format!(r#"{{"type":"text","text":"{text}"{mark}}}"#)
+    }
+
+    /// Learns that all of these blocks were written to the cache as so many tokens.
+    fn teach(holds: &Holds, blocks: &[String], tokens: u64) {
+        let (_, lesson) = estimate(holds, blocks);
+        let tokens = TokenCounts { cache_write_5m: tokens, ..TokenCounts::default() };
+        let rules = settings().reservation;
+        holds.learn(&lesson, &Usage { tokens, ..Usage::default() }, NOW, &rules);
+    }
+
+    fn holds() -> Holds {
+        Holds::new(&settings().reservation)
+    }
+
+    #[test]
+    fn only_a_count_of_the_same_bytes_lowers_what_a_prompt_is_at_most() {
+        let holds = holds();
+        let words = "words of it ".repeat(4_000);
+        let first = [text(&words, false), text("and more", true)];
+        teach(&holds, &first, 10_000);
+        let next = [text(&words, false), text("and more", false), text("go on", true)];
+        let (known, _) = estimate(&holds, &next);
+        assert!(known.most < 11_000 && known.cached == 10_000, "{known:?}");
+
+        // A share of what was counted: the beginning may be denser than the rest.
+        let dense = "7Q!0x".repeat(4_000);
+        let both = [text(&dense, true), text(&" ".repeat(200_000), true)];
+        teach(&holds, &both, 20_000);
+        let (shared, _) = estimate(&holds, &[text(&dense, true), text("go on", true)]);
+        assert!(shared.cached < 10_000 && shared.most >= 20_000, "{shared:?}");
+
+        // An image in the prompt: what is encoded cannot be told from dense text behind it.
+        let image = r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgoAAAAN"}}"#;
+        let pictured = [image.to_owned(), text(&words, true)];
+        teach(&holds, &pictured, 15_000);
+        let attack = [image.to_owned(), text(&words, true), text(&dense.repeat(10), true)];
+        let (attacked, _) = estimate(&holds, &attack);
+        assert!(attacked.cached == 15_000 && attacked.most > 200_000, "{attacked:?}");
+    }
 }

@@ -227,6 +227,12 @@ impl Meter {
         self.usage.has_counts()
     }
 
+    /// Whether the upstream has counted the prompt: some relays say 0 until the end.
+    #[must_use]
+    pub fn has_prompt(&self) -> bool {
+        self.usage.has_counts() && self.reported().tokens.prompt() > 0
+    }
+
     /// Whether output may have been made that the deltas do not show: thinking, server tools.
     #[must_use]
     pub const fn has_hidden_work(&self) -> bool {

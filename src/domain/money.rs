@@ -73,6 +73,14 @@ impl NanoUsd {
         self.0.checked_sub(other.0).map(Self).ok_or(MoneyError::Overflow)
     }
 
+    /// `self × count`.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`] where it does not fit.
+    pub fn times(self, count: u64) -> Result<Self, MoneyError> {
+        Self::from_wide(i128::from(self.0).saturating_mul(i128::from(count)))
+    }
+
     /// `−self`.
     ///
     /// # Errors

@@ -74,6 +74,8 @@ pub struct Quote {
     pub tool_tokens: u64,
     /// Searches that are reserved.
     pub web_searches: u64,
+    /// Times that the prompt may be read again, by searches, fetches and an advisor: each is charged by itself.
+    pub more_passes: u64,
     /// It may write the 5-minute cache.
     pub uses_5m_cache: bool,
     /// It may write the 1-hour cache.
@@ -152,7 +154,13 @@ impl Quote {
     /// # Errors
     /// [`MoneyError::Overflow`] where the bounds are beyond any sum of money.
     pub fn worst_cost(&self, output_tokens: u64) -> Result<NanoUsd, MoneyError> {
-        Ok(self.dearest(&self.bounds(output_tokens))?.max(self.likely_cost(output_tokens)?))
+        let once = self.dearest(&self.bounds(output_tokens))?.max(self.likely_cost(output_tokens)?);
+        if self.more_passes == 0 {
+            return Ok(once);
+        }
+        let again =
+            Bounds { input_tokens: self.prompt.likely_total(), web_searches: 0, ..self.bounds(0) };
+        once.plus(self.dearest(&again)?.times(self.more_passes)?)
     }
 
     /// The output that a hold of `funds` covers beside the likely prompt, at most what the request allows; 0 where the

@@ -94,6 +94,7 @@ pub fn quote(
         prompt: PromptEstimate::exactly(context),
         tool_tokens: tools.input_tokens,
         web_searches: tools.searches,
+        more_passes: tools.passes.min(TURNS_MAX),
         uses_5m_cache: request.uses_cache,
         uses_1h_cache: request.uses_1h_cache,
         geo: request.inference_geo.clone(),
@@ -232,6 +233,8 @@ struct ToolCeilings {
     /// Searches that are reserved.
     searches: u64,
     input_tokens: u64,
+    /// Times that the prompt is likely read again, at most.
+    passes: u64,
 }
 
 fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolCeilings, ApiError> {
@@ -263,6 +266,9 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolC
             return Err(ApiError::invalid_request(message));
         };
         ceilings.input_tokens = ceilings.input_tokens.saturating_add(tokens);
+        if tokens > 0 || is_version_of(&tool.kind, ADVISOR) {
+            ceilings.passes = ceilings.passes.saturating_add(uses);
+        }
     }
     Ok(ceilings)
 }

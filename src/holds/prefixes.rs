@@ -25,6 +25,7 @@ pub struct Prefixes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
     tokens: u64,
+    is_exact: bool,
     expires_at: UnixMillis,
 }
 
@@ -33,6 +34,8 @@ struct Known {
 pub struct Found {
     /// As many tokens.
     pub tokens: u64,
+    /// They were counted, not a share by bytes of what was.
+    pub is_exact: bool,
     /// The upstream's cache should still have it.
     pub is_alive: bool,
 }
@@ -71,11 +74,17 @@ impl Prefixes {
             .filter(|beginning| beginning.is_found)
             .find_map(|beginning| Some((beginning, *known.get(&beginning.hash)?)))?;
         let is_alive = found.expires_at.millis_since(now) > SAFETY_MILLIS;
-        Some((beginning, Found { tokens: found.tokens, is_alive }))
+        Some((beginning, Found { tokens: found.tokens, is_exact: found.is_exact, is_alive }))
     }
 
-    /// Notes that a beginning was written or read just now.
-    pub fn remember(&self, hash: u64, tokens: u64, lifetime_secs: u64, now: UnixMillis) {
+    /// Notes that a beginning of so many tokens, counted or not, was written or read just now.
+    pub fn remember(
+        &self,
+        hash: u64,
+        (tokens, is_exact): (u64, bool),
+        lifetime_secs: u64,
+        now: UnixMillis,
+    ) {
         let lifetime = i64::try_from(lifetime_secs.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let expires_at = now.plus_millis(lifetime);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,8 +99,12 @@ impl Prefixes {
                 known.clear();
             }
         }
-        let entry = known.entry(hash).or_insert(Known { tokens, expires_at });
-        *entry = Known { tokens, expires_at: expires_at.max(entry.expires_at) };
+        let entry = known.entry(hash).or_insert(Known { tokens, is_exact, expires_at });
+        // A share does not replace a count.
+        if is_exact || !entry.is_exact {
+            (entry.tokens, entry.is_exact) = (tokens, is_exact);
+        }
+        entry.expires_at = expires_at.max(entry.expires_at);
     }
 
     /// Forgets what no cache holds any more.
@@ -117,11 +130,13 @@ mod tests {
         let prefixes = Prefixes::new(10);
         let prompt = prefixes.beginnings(BODY.as_bytes(), AccountId(1), "m");
         assert_eq!(prefixes.find(&prompt, at(0)), None);
-        prefixes.remember(prompt.beginnings[0].hash, 10, 300, at(0));
-        prefixes.remember(prompt.beginnings[1].hash, 25, 300, at(0));
+        prefixes.remember(prompt.beginnings[0].hash, (10, false), 300, at(0));
+        prefixes.remember(prompt.beginnings[1].hash, (25, true), 300, at(0));
         let tokens = |now| prefixes.find(&prompt, now).map(|(_, found)| found);
-        assert_eq!(tokens(at(284)), Some(Found { tokens: 25, is_alive: true }));
-        assert_eq!(tokens(at(285)), Some(Found { tokens: 25, is_alive: false }));
+        assert_eq!(tokens(at(284)), Some(Found { tokens: 25, is_exact: true, is_alive: true }));
+        assert_eq!(tokens(at(285)), Some(Found { tokens: 25, is_exact: true, is_alive: false }));
+        prefixes.remember(prompt.beginnings[1].hash, (3, false), 300, at(0));
+        assert_eq!(tokens(at(0)).map(|found| found.tokens), Some(25), "a count stays");
         // Nobody else's, and no other model's.
         for (account, model) in [(2, "m"), (1, "n")] {
             let other = prefixes.beginnings(BODY.as_bytes(), AccountId(account), model);
@@ -135,7 +150,7 @@ mod tests {
     fn the_memory_is_bounded_and_may_be_off() {
         let prefixes = Prefixes::new(100);
         for hash in 0..10_000 {
-            prefixes.remember(hash, 1, 300 + hash % 3_000, at(0));
+            prefixes.remember(hash, (1, true), 300 + hash % 3_000, at(0));
             assert!(prefixes.known.lock().unwrap().len() <= 100);
         }
         assert!(!Prefixes::new(0).is_on() && prefixes.is_on());

@@ -26,6 +26,8 @@ const NOTES_MAX: usize = 1024;
 const RESTS_MAX: u32 = 3;
 /// An upstream that names a time for its limit is believed up to here.
 const LIMIT_MAX: Duration = Duration::from_hours(1);
+/// Others wait no longer for a request that tries an upstream after a rest.
+const TRIAL_MAX: Duration = Duration::from_secs(30);
 /// Our own requests are so far apart, at least.
 const PROBE_EVERY_MILLIS: i64 = 1000;
 
@@ -188,7 +190,7 @@ impl Health {
     }
 
     /// Whether a request may be sent now. After a rest the first one is the try that others wait
-    /// for, at most for `patience`.
+    /// for, at most for `patience` or half a minute: an answer that is long is no reason to keep them out.
     #[must_use]
     pub fn admit(&self, account: AccountId, now: UnixMillis, patience: Duration) -> bool {
         self.with(|state| {
@@ -196,7 +198,7 @@ impl Health {
             if rest.closed_to(account, now).is_some() {
                 return false;
             }
-            rest.trial_at = Some(now.plus(patience));
+            rest.trial_at = Some(now.plus(patience.min(TRIAL_MAX)));
             true
         })
     }

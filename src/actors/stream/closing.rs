@@ -33,7 +33,11 @@ impl Relay {
         }
         let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
         let is_silent = ending == Ending::E7 && self.gone.is_none();
-        if has_ended || is_silent {
+        // Its count is there, whoever has heard of it.
+        let (_, is_behind) = self.meter.delivered(&self.reservation.figures());
+        let is_final = self.meter.has_usage()
+            && (self.meter.is_stopped() || (self.meter.has_stop_reason() && !is_behind));
+        if has_ended || is_silent || is_final {
             self.reservation.set_usage(&self.meter.reported(), false);
         } else {
             // Ended by us, or while nobody was there: what was delivered may be more than reported.
@@ -45,13 +49,26 @@ impl Relay {
             let (usage, content) = (self.meter.reported(), self.meter.delivered_deltas());
             self.reservation.set_unreported_usage(usage, &content);
         }
-        self.bill_hidden_work(ending);
+        if !is_final {
+            self.bill_hidden_work(ending);
+        }
+        if self.gone.is_some() && !is_whole && !self.meter.has_prompt() && self.meter.has_usage() {
+            self.bill_likely_prompt();
+        }
         match &self.gone {
             // What a drained stream came to is told by its bill; that its client left, by the row.
             Some(gone) => gone.ending,
             None if ending == Ending::E1 && !self.meter.has_usage() => Ending::E10,
             None => ending,
         }
+    }
+
+    /// A prompt that was read and not counted before its client left: what it likely is.
+    fn bill_likely_prompt(&mut self) {
+        let (mut usage, _) = self.meter.delivered(&self.reservation.figures());
+        usage.tokens.output = usage.tokens.output.min(self.reservation.quote.max_output);
+        usage.tokens.input = self.reservation.quote.prompt.likely_total();
+        self.reservation.set_usage(&usage, true);
     }
 
     /// Work that nobody has seen and nobody will count is charged by what was held for it, never by the visible bytes.

@@ -23,7 +23,7 @@ pub(super) struct Departure {
     /// Until then the upstream is read.
     pub(super) until: Instant,
     stage: Stage,
-    /// Work was hidden, and no place was free to read it to its end.
+    /// Work was hidden, and it was not read to its end: no place was free, or the time was over.
     pub(super) is_undrained: bool,
 }
 
@@ -54,7 +54,7 @@ impl Relay {
     /// What a departure has come to. An ending, if the upstream is not read on.
     pub(super) fn look_at_departure(&mut self) -> Option<Ending> {
         let now = Instant::now();
-        let has_usage = self.meter.has_usage();
+        let has_usage = self.meter.has_prompt();
         let is_hidden = self.meter.has_hidden_work();
         let is_closed = self.meter.has_closed_blocks();
         let stream = &self.shared.settings.stream;
@@ -76,6 +76,14 @@ impl Relay {
             self.stay((now + END_WAIT, Stage::End));
         }
         None
+    }
+
+    /// The ending of a departure whose time is over. What a drain did not see the end of stays hidden.
+    pub(super) fn is_departure_over(&mut self, now: Instant) -> Option<Ending> {
+        let is_hidden = self.meter.has_hidden_work();
+        let gone = self.gone.as_mut().filter(|gone| now >= gone.until)?;
+        gone.is_undrained |= is_hidden && matches!(gone.stage, Stage::Drain { .. });
+        Some(gone.ending)
     }
 
     fn stay(&mut self, (until, stage): (Instant, Stage)) {

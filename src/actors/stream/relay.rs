@@ -114,7 +114,7 @@ impl Relay {
     pub(super) async fn run(mut self) {
         let mut has_usage = false;
         loop {
-            if !has_usage && self.meter.has_usage() {
+            if !has_usage && self.meter.has_prompt() {
                 has_usage = true;
                 self.note_first_usage();
             }
@@ -208,8 +208,8 @@ impl Relay {
         if now >= self.clock.latest {
             return Some(Ending::E17);
         }
-        if let Some(gone) = self.gone.as_ref().filter(|gone| now >= gone.until) {
-            return Some(gone.ending);
+        if let Some(ending) = self.is_departure_over(now) {
+            return Some(ending);
         }
         self.clock.last_read = now;
         self.meter.feed(&piece);
@@ -326,7 +326,7 @@ impl Relay {
             return Some(Ending::E18);
         }
         let output = output.max(self.hidden_output());
-        if is_near && !self.reservation.is_counted() && self.meter.has_usage() {
+        if is_near && !self.reservation.is_counted() && self.meter.has_prompt() {
             // What is added is added to the true price of the prompt.
             self.note_usage();
             self.reservation.checkpoint(&self.meter.reported());
@@ -358,18 +358,21 @@ impl Relay {
     /// The timer has fired: which deadline was it?
     fn due(&mut self) -> Option<Ending> {
         let now = Instant::now();
-        let stream = &self.shared.settings.stream;
+        let (idle, checkpoint) = {
+            let stream = &self.shared.settings.stream;
+            (stream.idle, stream.checkpoint)
+        };
         if now >= self.clock.latest {
             return Some(Ending::E17);
         }
-        if now >= self.clock.last_read + stream.idle {
+        if now >= self.clock.last_read + idle {
             return Some(Ending::E7);
         }
-        if let Some(gone) = self.gone.as_ref().filter(|gone| now >= gone.until) {
-            return Some(gone.ending);
+        if let Some(ending) = self.is_departure_over(now) {
+            return Some(ending);
         }
         if now >= self.clock.next_checkpoint {
-            self.clock.next_checkpoint = now + stream.checkpoint;
+            self.clock.next_checkpoint = now + checkpoint;
             if self.meter.has_usage() {
                 self.note_usage();
                 self.reservation.checkpoint(&self.meter.reported());

@@ -163,7 +163,8 @@ impl Reservation {
 
     /// Sets the hold to the prompt's exact price and the slice of output that is held; `None` where it was before.
     fn set_counted(&mut self, usage: &Usage) -> Option<NanoUsd> {
-        if self.counted.is_some() {
+        // A first run of several says nothing of the others.
+        if self.counted.is_some() || usage.tokens.prompt() == 0 || self.quote.more_passes > 0 {
             return None;
         }
         let usage = self.with_our_names(usage).into_owned();

@@ -16,6 +16,8 @@ use crate::domain::unprintable::unprintable;
 
 /// Blocks that are looked at; a longer prompt is known up to there.
 const BLOCKS_MAX: usize = 16_384;
+/// Bytes of a block that may be the CLI's header.
+const HEADER_BLOCK_MAX: usize = 512;
 /// Blocks before a mark in which an upstream looks for what it has cached.
 const LOOK_BACK: usize = 20;
 /// The first block of the coding CLI's system prompt, which the upstream strips and which differs in each request.
@@ -157,8 +159,9 @@ impl<H: Hasher> Walk<'_, H> {
     }
 
     fn block(&mut self, block: &RawValue) -> bool {
+        // Nothing behind it is a beginning: it would cover what was not hashed.
         if self.found.len() >= BLOCKS_MAX {
-            return true;
+            return false;
         }
         let Some(mut members) = members(block) else {
             self.hasher.write(block.get().as_bytes());
@@ -168,7 +171,9 @@ impl<H: Hasher> Walk<'_, H> {
         let is_header = |(name, value): &(Cow<'_, str>, &RawValue)| {
             name == "text" && value.get().starts_with(BILLING_HEADER)
         };
-        if self.section == 1 && members.iter().any(is_header) {
+        // A longer one is no header: what is passed over must not be a prompt.
+        let is_short = block.get().len() <= HEADER_BLOCK_MAX;
+        if self.section == 1 && is_short && members.iter().any(is_header) {
             return true;
         }
         members.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -274,6 +279,29 @@ mod tests {
         "system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=1"},
         {"type":"text","text":"be kind","cache_control":{"type":"ephemeral","ttl":"1h"}}],
         "tools":[{"name":"t","input_schema":{}}]}"#;
+
+    #[test]
+    fn a_header_that_is_long_is_part_of_the_prompt() {
+        let keys = RandomState::new();
+        let with = |header: &str| {
+            read(
+                &keys,
+                &format!(
+                    r#"{{"system":[{{"text":"x-anthropic-billing-header: {header}"}},{{"text":"be kind"}}]}}"#
+                ),
+            )
+        };
+        assert_eq!(hashes(&with("a")), hashes(&with("b")));
+        let (one, other) = (with(&"a".repeat(1_000)), with(&"b".repeat(1_000)));
+        assert_eq!(one.beginnings.len(), 2);
+        assert_ne!(hashes(&one), hashes(&other));
+    }
+
+    #[test]
+    fn a_prompt_of_too_many_blocks_has_no_beginnings() {
+        let body = format!(r#"{{"system":[{}1],"messages":[]}}"#, "1,".repeat(BLOCKS_MAX));
+        assert!(read(&RandomState::new(), &body).beginnings.is_empty());
+    }
 
     #[test]
     fn the_next_request_of_a_conversation_begins_with_the_last_one_wherever_its_marks_stand() {

@@ -41,6 +41,7 @@ pub(crate) fn quote(models: &[&str]) -> Quote {
         prompt: PromptEstimate::exactly(1000),
         tool_tokens: 0,
         web_searches: 0,
+        more_passes: 0,
         uses_5m_cache: false,
         uses_1h_cache: false,
         geo: None,
@@ -52,6 +53,16 @@ pub(crate) fn quote(models: &[&str]) -> Quote {
 
 pub(crate) fn usage(input: u64, output: u64) -> Usage {
     Usage { tokens: TokenCounts { input, output, ..TokenCounts::default() }, ..Usage::default() }
+}
+
+#[test]
+fn a_prompt_that_may_be_read_again_is_at_risk_each_time() {
+    let once = quote(&[CHEAP]);
+    let often = Quote { more_passes: 10, ..once.clone() };
+    let nanos = |amount: Result<NanoUsd, MoneyError>| amount.unwrap().as_nanos();
+    assert_eq!(nanos(often.likely_cost(100)), nanos(once.likely_cost(100)));
+    let prompt = nanos(once.worst_cost(0));
+    assert_eq!(nanos(often.worst_cost(100)), nanos(once.worst_cost(100)) + 10 * prompt);
 }
 
 #[test]

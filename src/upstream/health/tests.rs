@@ -128,12 +128,12 @@ fn after_its_rest_one_request_tries_it_and_its_answer_opens_it() {
     assert!(!admits(&health, 1, 29));
     assert!(admits(&health, 1, 32));
     assert!(!admits(&health, 2, 32), "the others wait for what comes of it");
-    assert_eq!(standing(&health, 2, 33), Standing::Rests(at(92)));
+    assert_eq!(standing(&health, 2, 33), Standing::Rests(at(62)));
     assert_eq!(health.note_answer(AccountId(1), "m", at(33)), Some(Change::Serves));
     assert!(admits(&health, 2, 33));
     // A try of which nothing is heard does not close it for ever.
     health.note_probe(Probed::Refused, at(100), &LIMITS);
-    assert!(admits(&health, 1, 132) && !admits(&health, 2, 191) && admits(&health, 2, 192));
+    assert!(admits(&health, 1, 132) && !admits(&health, 2, 161) && admits(&health, 2, 162));
 }
 
 #[test]

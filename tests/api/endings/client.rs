@@ -216,7 +216,12 @@ fn e8_what_is_written_is_estimated_by_what_it_is() {
 
 #[test]
 fn e8_hidden_work_that_cannot_be_read_on_is_charged_by_what_is_held_for_it() {
-    for (key, value) in [("stream.drains_max", 0), ("stream.drains_max_per_account", 0)] {
+    for (key, value) in [
+        ("stream.drains_max", 0),
+        ("stream.drains_max_per_account", 0),
+        // Or not to its end.
+        ("stream.drain_secs_max", 1),
+    ] {
         let stage = Stage::with(|builder| builder.set(key, value));
         let (mut exchange, connection) = stage.stream();
         let events = [sse::start(), sse::block_start("thinking")].concat();
@@ -228,6 +233,32 @@ fn e8_hidden_work_that_cannot_be_read_on_is_charged_by_what_is_held_for_it() {
         let row = stage.row("E8");
         assert_eq!((row.output_tokens, row.is_estimated), (4096, true), "{key}");
         assert_eq!(row.cost_nanousd, haiku(1000, 4096));
+    }
+}
+
+#[test]
+fn e8_a_prompt_that_is_counted_at_the_end_only_is_charged_all_the_same() {
+    let nothing_yet = json!({ "input_tokens": 0, "output_tokens": 1 });
+    for is_counted in [true, false] {
+        let stage = Stage::new();
+        let (mut exchange, connection) = stage.stream();
+        let events =
+            [sse::message_start("claude-haiku-4-5", &nothing_yet), sse::block_start("text")];
+        exchange.stream_head().chunk(&events.concat());
+        let mut answer = connection.answer(false);
+        answer.read_until("content_block_start");
+        answer.leave_seen();
+        if is_counted {
+            let usage = json!({ "input_tokens": 1000, "output_tokens": 50 });
+            let end = [sse::block_stop(), sse::message_delta(&usage), sse::message_stop()];
+            exchange.chunk(end.concat()).end_chunks();
+            let row = stage.row("E8");
+            assert_eq!((row.cost_nanousd, row.is_estimated), (haiku(1000, 50), false));
+        } else {
+            exchange.reset();
+            let row = stage.row("E8");
+            assert!(row.is_estimated && row.input_tokens > 10, "{row:#?}");
+        }
     }
 }
 
