@@ -244,7 +244,7 @@ fn e8_a_prompt_that_is_counted_at_the_end_only_is_charged_all_the_same() {
         let (mut exchange, connection) = stage.stream();
         let events =
             [sse::message_start("claude-haiku-4-5", &nothing_yet), sse::block_start("text")];
-        exchange.stream_head().chunk(&events.concat());
+        exchange.stream_head().chunk(events.concat());
         let mut answer = connection.answer(false);
         answer.read_until("content_block_start");
         answer.leave_seen();
