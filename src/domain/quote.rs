@@ -191,7 +191,7 @@ impl Quote {
         usage.tokens.output = usage.tokens.output.max(output_tokens);
         usage.iterations.clear();
         usage.is_refused = false;
-        let tools = Bounds { input_tokens: self.tool_tokens, output_tokens: 0, ..self.bounds(0) };
+        let tools = Bounds { input_tokens: self.tool_tokens, ..self.bounds(0) };
         self.price(&usage).amount.plus(self.dearest(&tools)?)
     }
 
