@@ -230,7 +230,7 @@ impl Meter {
     /// Whether the upstream has counted the prompt: some relays say 0 until the end.
     #[must_use]
     pub fn has_prompt(&self) -> bool {
-        self.usage.has_counts() && self.reported().tokens.prompt() > 0
+        self.usage.has_counts() && self.usage.has_prompt()
     }
 
     /// Whether output may have been made that the deltas do not show: thinking, server tools.

@@ -195,11 +195,13 @@ impl Asking {
         if let Some(status) = refusal::error_document(&body) {
             return Err(self.call.refused(client, Way::Refused, status, &body, None));
         }
-        if serde_json::from_slice::<IgnoredAny>(&body).is_err() {
-            return Err(Failure::cut().and_final());
-        }
         if !refusal::may_be_message(&body) {
-            return Err(self.call.unacceptable(client, "a document that is no message"));
+            let is_json = serde_json::from_slice::<IgnoredAny>(&body).is_ok();
+            return Err(if is_json {
+                self.call.unacceptable(client, "a document that is no message")
+            } else {
+                Failure::cut().and_final()
+            });
         }
         Ok(Given::Json(body, answer.headers))
     }

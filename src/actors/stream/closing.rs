@@ -11,6 +11,7 @@ use super::outlet::{end_event, is_mid_line};
 use super::relay::Relay;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::Meter;
+use crate::domain::usage::Usage;
 use crate::domain::usage_record::Ending;
 use crate::upstream::refusal;
 
@@ -31,29 +32,14 @@ impl Relay {
             tracing::error!(upstream, "upstream refuses our credential in the middle of a stream");
             self.shared.metrics.count_alert("upstream refuses our credential");
         }
-        let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
-        let is_silent = ending == Ending::E7 && self.gone.is_none();
-        // Its count is there, whoever has heard of it.
-        let (_, is_behind) = self.meter.delivered(&self.reservation.figures());
-        let is_final = self.meter.has_usage()
-            && (self.meter.is_stopped() || (self.meter.has_stop_reason() && !is_behind));
-        if has_ended || is_silent || is_final {
-            self.reservation.set_usage(&self.meter.reported(), false);
-        } else {
-            // Ended by us, or while nobody was there: what was delivered may be more than reported.
-            self.note_usage();
-        }
         let is_whole = self.meter.is_stopped() || self.meter.has_stop_reason();
         if is_whole && !self.meter.has_usage() {
             self.shared.alert("an answer came without usage");
             let (usage, content) = (self.meter.reported(), self.meter.delivered_deltas());
             self.reservation.set_unreported_usage(usage, &content);
-        }
-        if !is_final {
-            self.bill_hidden_work(ending);
-        }
-        if self.gone.is_some() && !is_whole && !self.meter.has_prompt() && self.meter.has_usage() {
-            self.bill_likely_prompt();
+        } else {
+            let (usage, is_estimated) = self.usage_at(ending, is_whole);
+            self.reservation.set_usage(&usage, is_estimated);
         }
         match &self.gone {
             // What a drained stream came to is told by its bill; that its client left, by the row.
@@ -63,24 +49,37 @@ impl Relay {
         }
     }
 
-    /// A prompt that was read and not counted before its client left: what it likely is.
-    fn bill_likely_prompt(&mut self) {
-        let (mut usage, _) = self.meter.delivered(&self.reservation.figures());
-        usage.tokens.output = usage.tokens.output.min(self.reservation.quote.max_output);
-        usage.tokens.input = self.reservation.quote.prompt.likely_total();
-        self.reservation.set_usage(&usage, true);
+    /// What an answer that ended so is charged for, and whether that is an estimate.
+    fn usage_at(&self, ending: Ending, is_whole: bool) -> (Usage, bool) {
+        let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
+        let is_silent = ending == Ending::E7 && self.gone.is_none();
+        let reported = self.meter.reported();
+        let (delivered, is_behind) = self.delivered();
+        // The last count is there, whoever has heard of it.
+        let is_final = self.meter.is_stopped() || (is_whole && !is_behind);
+        let held = reported.tokens.output.max(self.reservation.quote.reserved_output);
+        let (mut usage, mut is_estimated) = if has_ended || is_silent || is_final {
+            (reported, false)
+        } else {
+            // Ended by us, or while nobody was there: what was delivered may be more than reported.
+            (delivered, is_behind)
+        };
+        if !is_final && self.has_uncounted_work(ending) {
+            usage.tokens.output = held;
+            is_estimated = true;
+        }
+        // A prompt that was read, and not counted before its client left: what it likely is.
+        if self.gone.is_some() && !is_whole && !self.meter.has_prompt() && self.meter.has_usage() {
+            usage.tokens.input = self.reservation.quote.prompt.likely_total();
+            is_estimated = true;
+        }
+        (usage, is_estimated)
     }
 
     /// Work that nobody has seen and nobody will count is charged by what was held for it, never by the visible bytes.
-    fn bill_hidden_work(&mut self, ending: Ending) {
+    fn has_uncounted_work(&self, ending: Ending) -> bool {
         let is_undrained = self.gone.as_ref().is_some_and(|gone| gone.is_undrained);
-        let is_uncovered = ending == Ending::E18 && self.meter.is_hiding() && !self.is_too_long;
-        if !is_undrained && !is_uncovered {
-            return;
-        }
-        let mut usage = self.meter.reported();
-        usage.tokens.output = usage.tokens.output.max(self.reservation.quote.reserved_output);
-        self.reservation.set_usage(&usage, true);
+        is_undrained || (ending == Ending::E18 && self.meter.is_hiding() && !self.is_too_long)
     }
 
     /// The held bytes that may follow a post: all of a whole answer, or those before an error event,

@@ -54,7 +54,7 @@ impl Relay {
     /// What a departure has come to. An ending, if the upstream is not read on.
     pub(super) fn look_at_departure(&mut self) -> Option<Ending> {
         let now = Instant::now();
-        let has_usage = self.meter.has_prompt();
+        let has_prompt = self.meter.has_prompt();
         let is_hidden = self.meter.has_hidden_work();
         let is_closed = self.meter.has_closed_blocks();
         let stream = &self.shared.settings.stream;
@@ -62,7 +62,7 @@ impl Relay {
         let gone = self.gone.as_ref()?;
         let wants_drain = policy == ClientGone::Drain || (policy == ClientGone::Auto && is_hidden);
         let next = match &gone.stage {
-            Stage::Uncounted if !has_usage => return None,
+            Stage::Uncounted if !has_prompt => return None,
             Stage::Uncounted if policy == ClientGone::Abort => return Some(gone.ending),
             Stage::Uncounted | Stage::Grace if wants_drain => return self.drain(),
             Stage::Uncounted => (now + grace, Stage::Grace),

@@ -18,6 +18,7 @@ use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
 use super::reservation::{Extension, Reservation};
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
+use crate::domain::usage::Usage;
 use crate::domain::usage_record::Ending;
 use crate::upstream::client::Answer;
 
@@ -112,10 +113,10 @@ impl Relay {
     }
 
     pub(super) async fn run(mut self) {
-        let mut has_usage = false;
+        let mut has_prompt = false;
         loop {
-            if !has_usage && self.meter.has_prompt() {
-                has_usage = true;
+            if !has_prompt && self.meter.has_prompt() {
+                has_prompt = true;
                 self.note_first_usage();
             }
             let seen = self.look().await;
@@ -391,6 +392,12 @@ impl Relay {
 
     /// Brings the record up to what has been delivered.
     pub(super) fn note_usage(&mut self) {
+        let (usage, is_estimated) = self.delivered();
+        self.reservation.set_usage(&usage, is_estimated);
+    }
+
+    /// What was delivered so far, and whether that is an estimate.
+    pub(super) fn delivered(&self) -> (Usage, bool) {
         let (mut usage, is_estimated) = self.meter.delivered(&self.reservation.figures());
         if is_estimated {
             // No estimate is more than what the request allows.
@@ -398,7 +405,7 @@ impl Relay {
             let most = self.reservation.quote.max_output.max(reported);
             usage.tokens.output = usage.tokens.output.min(most);
         }
-        self.reservation.set_usage(&usage, is_estimated);
+        (usage, is_estimated)
     }
 }
 

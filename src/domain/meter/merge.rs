@@ -62,6 +62,11 @@ impl UsageMerge {
         self.prompt.input.is_some() || self.output.is_some()
     }
 
+    /// Whether the prompt was counted as more than nothing.
+    pub(super) fn has_prompt(&self) -> bool {
+        self.prompt.tokens().prompt() > 0
+    }
+
     pub(super) fn output(&self) -> u64 {
         self.output.unwrap_or(0)
     }
