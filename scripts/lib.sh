@@ -66,54 +66,46 @@ need_cargo_tool() {
 need_cargo_deny() { need_cargo_tool cargo-deny 0.20.2; }
 need_cargo_mutants() { need_cargo_tool cargo-mutants 27.1.0; }
 
-# need_anvil: puts anvil, a test chain, into `tools`, and exports `ANVIL`, the path of its program.
-# npm knows it as a package for each kind of machine, and one that only chooses among them.
-need_anvil() {
-    local folder=$tools/anvil manifests=tests/chain/anvil package=@foundry-rs/anvil-linux-amd64 version
-    [[ $(uname -m) != aarch64 ]] || package=@foundry-rs/anvil-linux-arm64
-    export ANVIL=$folder/node_modules/$package/bin/anvil
-    if [[ -x $ANVIL ]] && cat "$manifests"/package*.json | cmp -s - "$folder/.prepared"; then return 0; fi
+# need_npm_program FOLDER MANIFESTS PACKAGE TYPICAL PROGRAM NAME: puts what npm has for this kind of machine into
+# FOLDER, in the version that MANIFESTS name for TYPICAL, the package of the usual kind.
+need_npm_program() {
+    local folder=$1 manifests=$2 package=$3 typical=$4 program=$5 name=$6 version
+    if [[ -x $program ]] && cat "$manifests"/package*.json | cmp -s - "$folder/.prepared"; then return 0; fi
     command -v npm >/dev/null || die "Node 20 with npm is missing"
     need_command python3
-    version=$(json dependencies @foundry-rs/anvil-linux-amd64 <"$manifests/package.json")
-    say "installing anvil $version"
+    version=$(json dependencies "$typical" <"$manifests/package.json")
+    say "installing $name $version"
     rm -rf "$folder"
     mkdir -p "$folder"
     # The lock file has the checksum of one package; of the other, the registry's word counts.
     local words=(ci)
-    if [[ $package == *amd64 ]]; then
+    if [[ $package == "$typical" ]]; then
         cp "$manifests"/package*.json "$folder"
     else
         words=(install --no-save --no-package-lock "$package@$version")
     fi
     npm --prefix "$folder" "${words[@]}" --loglevel=error --no-audit --no-fund --ignore-scripts >/dev/null
-    [[ -x $ANVIL ]] || die "npm has no anvil $version for this machine"
+    [[ -x $program ]] || die "npm has no $name $version for this machine"
     cat "$manifests"/package*.json >"$folder/.prepared"
+}
+
+# need_anvil: puts anvil, a test chain, into `tools`, and exports `ANVIL`, the path of its program.
+# npm knows it as a package for each kind of machine, and one that only chooses among them.
+need_anvil() {
+    local folder=$tools/anvil manifests=tests/chain/anvil package=@foundry-rs/anvil-linux-amd64
+    [[ $(uname -m) != aarch64 ]] || package=@foundry-rs/anvil-linux-arm64
+    export ANVIL=$folder/node_modules/$package/bin/anvil
+    need_npm_program "$folder" "$manifests" "$package" @foundry-rs/anvil-linux-amd64 "$ANVIL" "anvil"
 }
 
 # need_coding_cli: puts the coding CLI into `tools`, and exports `CODING_CLI`, the path of its program. It is a single
 # file of 400 MB that npm knows for each kind of machine, as it does anvil.
 need_coding_cli() {
-    local folder=$tools/coding-cli manifests=tests/cli package=@anthropic-ai/claude-code-linux-x64 version
+    local folder=$tools/coding-cli manifests=tests/cli package=@anthropic-ai/claude-code-linux-x64
     [[ $(uname -m) != aarch64 ]] || package=@anthropic-ai/claude-code-linux-arm64
     export CODING_CLI=$folder/node_modules/$package/claude
-    if [[ -x $CODING_CLI ]] && cat "$manifests"/package*.json | cmp -s - "$folder/.prepared"; then return 0; fi
-    command -v npm >/dev/null || die "Node 20 with npm is missing"
-    need_command python3
-    version=$(json dependencies @anthropic-ai/claude-code-linux-x64 <"$manifests/package.json")
-    say "installing the coding CLI $version"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    # The lock file has the checksum of one package; of the other, the registry's word counts.
-    local words=(ci)
-    if [[ $package == *x64 ]]; then
-        cp "$manifests"/package*.json "$folder"
-    else
-        words=(install --no-save --no-package-lock "$package@$version")
-    fi
-    npm --prefix "$folder" "${words[@]}" --loglevel=error --no-audit --no-fund --ignore-scripts >/dev/null
-    [[ -x $CODING_CLI ]] || die "npm has no coding CLI $version for this machine"
-    cat "$manifests"/package*.json >"$folder/.prepared"
+    need_npm_program "$folder" "$manifests" "$package" @anthropic-ai/claude-code-linux-x64 "$CODING_CLI" \
+        "the coding CLI"
 }
 
 # need_aiosmtpd: puts a mail server into `tools`, and exports `MAIL_PYTHON`, the Python that has it.
