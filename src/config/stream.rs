@@ -23,6 +23,9 @@ pub struct Stream {
     /// Silence after which an upstream counts as gone.
     #[serde(rename = "idle_secs", deserialize_with = "value::secs::<1, 7_200, _>")]
     pub idle: Duration,
+    /// Silence after which a client is sent a ping; `None` is never.
+    #[serde(rename = "ping_secs", deserialize_with = "ping")]
+    pub ping: Option<Duration>,
     /// Time that our head waits for the first event.
     #[serde(rename = "hold_head_max_secs", deserialize_with = "value::secs::<0, 600, _>")]
     pub hold_head_max: Duration,
@@ -67,6 +70,12 @@ pub enum ClientGone {
     Abort,
     /// Read to the end, and charge what was reported.
     Drain,
+}
+
+/// 0 is never.
+fn ping<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let ping = value::secs::<0, 600, _>(from)?;
+    Ok((!ping.is_zero()).then_some(ping))
 }
 
 impl Stream {

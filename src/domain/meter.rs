@@ -197,6 +197,13 @@ impl Meter {
         self.error_start.map_or(unfinished, |start| start.min(unfinished))
     }
 
+    /// Whether what went out, up to `position`, does not end in the middle of an event, so that
+    /// one of ours may follow.
+    #[must_use]
+    pub fn is_between_events(&self, position: u64) -> bool {
+        position == self.whole_until() || self.held_from == Some(position)
+    }
+
     /// What came first, once something has.
     #[must_use]
     pub const fn first_event(&self) -> Option<FirstEvent> {

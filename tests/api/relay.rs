@@ -371,6 +371,72 @@ fn the_first_content_is_not_kept_waiting() {
 }
 
 #[test]
+fn a_silence_is_filled_with_pings_between_two_events_and_nowhere_else() {
+    const OURS: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    let upstream = Upstream::start();
+    let app = Builder::new()
+        .upstream("primary", upstream.address)
+        .set("stream.ping_secs", 1)
+        .set("stream.output_factor_max", 1_000_000)
+        .start();
+    let account = app.account("5.00");
+    let waiting = app.send(&account, &body("claude-haiku-4-5", true, "text"));
+    let mut exchange = upstream.next();
+    let event = sse::text(&"long ".repeat(20_000));
+    let (half, rest) = event.split_at(80_000);
+    let (stop, end) = (sse::block_stop(), sse::end(3));
+    let (begun, rest_of_end) = end.split_at(20);
+    // Where the upstream pauses, what goes out of it, and whether a ping may follow that. The
+    // beginning of an event that is held waits for its rest, the end until it is paid for.
+    let pieces = [
+        (sse::ping(), sse::ping(), true),
+        (sse::start(), sse::start(), true),
+        (half.to_owned(), half.to_owned(), false),
+        (rest.to_owned(), rest.to_owned(), true),
+        (format!("{stop}{begun}"), stop, true),
+        (rest_of_end.to_owned(), String::new(), true),
+    ];
+    exchange.stream_head().chunk(sse::block_start("text"));
+    let mut answer = waiting.answer(false);
+    let (mut sent, mut seen) = (sse::block_start("text"), sse::block_start("text").len());
+    for (piece, passed, is_between) in &pieces {
+        exchange.chunk(piece.as_str());
+        sent.push_str(piece);
+        seen += passed.len() + if *is_between { OURS.len() } else { 0 };
+        answer.read_to(seen);
+        if !is_between {
+            std::thread::sleep(std::time::Duration::from_millis(2_500));
+        }
+    }
+    exchange.chunk(sse::message_stop()).end_chunks();
+    let response = answer.finish();
+    let text = response.text();
+    assert!(text.contains(&event), "a ping stands within an event");
+    assert!(text.contains(&sse::ping()), "the upstream's own goes through");
+    assert!(text.replace(OURS, "") == sent + &sse::message_stop());
+    let count = text.matches(OURS).count();
+    assert!((5..=9).contains(&count), "{count}");
+    assert_eq!(app.only_row(&account).cost_nanousd, haiku(1000, 3));
+}
+
+#[test]
+fn pings_that_come_before_an_answer_are_not_kept_from_its_client() {
+    for before in [sse::ping(), ": at work\n\n".to_owned()] {
+        let upstream = Upstream::start();
+        let app = TestApp::with(&upstream);
+        let account = app.account("5.00");
+        let waiting = app.send(&account, &body("claude-haiku-4-5", true, "text"));
+        let mut exchange = upstream.next();
+        exchange.stream_head().chunk(before.as_str());
+        let mut answer = waiting.answer(false);
+        answer.read_until(&before);
+        exchange.chunk(sse::whole("Hello").as_str()).end_chunks();
+        assert_eq!(answer.finish().text(), before + &sse::whole("Hello"));
+        assert_eq!(app.only_row(&account).ending, "E1");
+    }
+}
+
+#[test]
 fn the_end_of_an_answer_is_held_until_it_is_paid_for() {
     let upstream = Upstream::start();
     let app = TestApp::with(&upstream);

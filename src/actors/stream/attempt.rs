@@ -3,6 +3,7 @@
 //! attempt that answers is billed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
@@ -31,6 +32,10 @@ use crate::upstream::refusal;
 
 /// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
 const PIECE_BYTES: usize = size_of::<Bytes>();
+
+/// A ping or a comment that comes first is for the client: the head waits no longer than this for
+/// an error to follow it.
+const AFTER_PING: Duration = Duration::from_secs(1);
 
 /// An exchange that holds money and has no answer yet.
 pub(super) struct Attempt {
@@ -207,7 +212,7 @@ impl Asking {
     }
 
     /// Reads until the first event that says whether there is an answer. The head is held no
-    /// longer than the configured time, and for no more bytes of comments, pings or an event that
+    /// longer than the configured time, hardly behind a ping, and for no more bytes of comments, pings or an event that
     /// does not end than the configured number: then the stream begins, whatever comes.
     async fn peek(
         &self,
@@ -219,7 +224,7 @@ impl Asking {
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let mut opened = Opened { answer, meter, seen: Vec::new() };
         let mut held_bytes = 0_usize;
-        let patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
+        let mut patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
             let piece = tokio::select! {
                 piece = timeout_at(patience, opened.answer.body.next()) => piece,
@@ -238,7 +243,11 @@ impl Asking {
                 _ => return Ok(Given::Stream(Box::new(opened))),
             }
             match opened.meter.first_event() {
-                None if held_bytes < settings.limits.held_bytes => {}
+                None if held_bytes < settings.limits.held_bytes => {
+                    if opened.meter.whole_until() > 0 {
+                        patience = patience.min(Instant::now() + AFTER_PING);
+                    }
+                }
                 None | Some(FirstEvent::Content) => return Ok(Given::Stream(Box::new(opened))),
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();

@@ -28,6 +28,9 @@ const TOGETHER_BYTES: usize = 16_384;
 /// How often is looked at an answer whose output does not show.
 const HIDING_LOOK: Duration = Duration::from_secs(2);
 
+/// What a client hears while its upstream is silent.
+const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
 /// See the module.
 pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
@@ -58,6 +61,8 @@ pub(super) struct RelayClock {
     last_read: Instant,
     pub(super) latest: Instant,
     next_checkpoint: Instant,
+    /// When the client has heard nothing for so long that it is sent a ping; never if that is off.
+    next_ping: Option<Instant>,
     /// Since when output may be made that does not show, and how much there was then.
     hiding_since: Option<(Instant, u64)>,
 }
@@ -72,6 +77,13 @@ enum Step {
 }
 
 unprintable!(Relay, Step);
+
+impl Shared {
+    /// When a client that heard something at that time is sent a ping.
+    fn next_ping(&self, heard: Instant) -> Option<Instant> {
+        self.settings.stream.ping.map(|ping| heard + ping)
+    }
+}
 
 impl Relay {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.
@@ -287,8 +299,23 @@ impl Relay {
         match sent {
             Ok(()) => {
                 self.is_mid_line = is_mid_line;
+                self.clock.next_ping = self.shared.next_ping(self.clock.last_read);
                 None
             }
+            Err(ClientLeft) => self.lose(),
+        }
+    }
+
+    /// Proxies and clients end a connection on which they hear nothing for long. A ping stands
+    /// between two events only; a client that has not read all yet needs none.
+    fn ping(&mut self, now: Instant) -> Option<Ending> {
+        self.clock.next_ping = self.shared.next_ping(now);
+        let outlet = self.outlet.as_ref()?;
+        if !self.meter.is_between_events(self.queue_start) {
+            return None;
+        }
+        match outlet.try_send(Bytes::from_static(PING)) {
+            Ok(_) => None,
             Err(ClientLeft) => self.lose(),
         }
     }
@@ -372,6 +399,11 @@ impl Relay {
         if let Some(ending) = self.is_departure_over(now) {
             return Some(ending);
         }
+        if self.clock.next_ping.is_some_and(|next| now >= next)
+            && let Some(ending) = self.ping(now)
+        {
+            return Some(ending);
+        }
         if now >= self.clock.next_checkpoint {
             self.clock.next_checkpoint = now + checkpoint;
             if self.meter.has_usage() {
@@ -418,6 +450,7 @@ impl RelayClock {
             last_read: now,
             latest: now + stream.max_duration,
             next_checkpoint: now + stream.checkpoint,
+            next_ping: shared.next_ping(now),
             hiding_since: None,
         };
         clock.arm(shared, None, false);
@@ -429,8 +462,8 @@ impl RelayClock {
     fn arm(&mut self, shared: &Shared, gone_until: Option<Instant>, is_hiding: bool) {
         let idle = self.last_read + shared.settings.stream.idle;
         let mut next = idle.min(self.latest).min(self.next_checkpoint);
-        if let Some(until) = gone_until {
-            next = next.min(until);
+        for other in [gone_until, self.next_ping].into_iter().flatten() {
+            next = next.min(other);
         }
         if is_hiding {
             next = next.min(Instant::now() + HIDING_LOOK);
