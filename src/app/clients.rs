@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::dev::{AppConfig, Server};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
-use actix_web::middleware::{Condition, DefaultHeaders};
+use actix_web::middleware::{Condition, DefaultHeaders, Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, Error};
@@ -119,6 +121,7 @@ pub(super) fn serve(
         App::new()
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
+            .wrap(from_fn(decline_upgrade))
             .app_data(Data::new(handlers.gateway()))
             .app_data(handlers.api.clone())
             .app_data(handlers.site.clone())
@@ -178,6 +181,20 @@ pub(super) fn serve(
 fn workers(settings: &config::Server) -> usize {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     settings.workers.unwrap_or_else(all).get()
+}
+
+/// Who offers another protocol, as h2c, is served in this one. actix would say `connection: upgrade`
+/// in its answer and end the connection; so that is said instead.
+async fn decline_upgrade<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let is_offered = request.head().connection_type() == ConnectionType::Upgrade;
+    let mut response = next.call(request).await?;
+    if is_offered {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }
 
 /// Browsers that were here once come by TLS only (RFC 6797).

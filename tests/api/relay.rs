@@ -492,3 +492,32 @@ fn http_1_0_gets_its_stream_without_chunks() {
     assert_eq!(app.ask(&request).expect_ok().header("transfer-encoding"), None);
     assert_eq!(app.only_row(&account).ending, "E1");
 }
+
+#[test]
+fn who_offers_another_protocol_is_served_in_this_one() {
+    let app = TestApp::sandboxed();
+    let account = app.account("5.00");
+    let plain = body("claude-haiku-4-5", true, "text");
+    let offers = [
+        ("Upgrade, HTTP2-Settings", "h2c"),
+        ("upgrade", "websocket"),
+        ("keep-alive, Upgrade", "TLS/1.0"),
+    ];
+    for (connection, protocol) in offers {
+        let offer = |request: Request| {
+            let request = request.key(&account.key).header("connection", connection);
+            request.header("upgrade", protocol).header("http2-settings", "AAMAAABkAAQAAP__")
+        };
+        let mut responses = vec![app.ask(&offer(Request::get("/v1/models")))];
+        // With that one, a request has no body.
+        if protocol != "websocket" {
+            let response = app.ask(&offer(Request::post("/v1/messages", plain.clone())));
+            assert_eq!(response.expect_ok().body, straight(&plain));
+            responses.push(response);
+        }
+        for response in responses {
+            assert_eq!(response.expect_ok().header("connection"), Some("close"), "{protocol}");
+            assert_eq!(response.header("upgrade"), None);
+        }
+    }
+}
