@@ -167,17 +167,21 @@ impl Metrics {
     /// Counts something that should not happen once a day for each `about`, a name that the operator
     /// has given. Whether it was counted now.
     pub fn alert_daily(&self, what: &'static str, about: &str, now: UnixMillis) -> bool {
+        let is_new = self.is_first_today(what, about, now);
+        if is_new {
+            self.count_alert(what);
+        }
+        is_new
+    }
+
+    /// Whether an alert has not been logged today: its line says no more the second time.
+    pub fn is_first_today(&self, what: &'static str, about: &str, now: UnixMillis) -> bool {
         let today = now.as_millis().div_euclid(DAY_MILLIS);
         let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
         if daily.len() >= DAILY_MAX {
             daily.clear();
         }
-        let is_new = daily.insert((what, about.to_owned()), today) != Some(today);
-        drop(daily);
-        if is_new {
-            self.count_alert(what);
-        }
-        is_new
+        daily.insert((what, about.to_owned()), today) != Some(today)
     }
 
     /// Whether deposits of a chain go on.

@@ -272,7 +272,7 @@ impl Node {
     }
 
     /// An alert that is counted and logged once a day for each upstream.
-    pub(super) fn alert_daily(&self, what: &'static str, upstream: &str) {
+    pub fn alert_daily(&self, what: &'static str, upstream: &str) {
         if self.metrics.alert_daily(what, upstream, self.clock.now()) {
             tracing::error!(upstream, what, "alert; it is not repeated today");
         }

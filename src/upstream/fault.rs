@@ -12,6 +12,8 @@ pub enum Fault {
     Request,
     /// The upstream does not have the model, or not for us.
     NotThere,
+    /// The same, but by its words alone, which may be the client's own ones.
+    SaidNotThere,
     /// 403: the client may not do this, or our credential may not.
     Forbidden,
     /// Our credential or credit.
@@ -38,7 +40,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
-            Self::NotThere => "not_there",
+            Self::NotThere | Self::SaidNotThere => "not_there",
             Self::Forbidden => "forbidden",
             Self::Credential => "credential",
             Self::Limited => "limited",

@@ -314,13 +314,14 @@ impl State {
                 self.ask_last(None, Some(model_id), |times| limit_of(met, times), at);
                 return false;
             }
-            Fault::NotThere | Fault::Forbidden => {
+            Fault::NotThere | Fault::SaidNotThere | Fault::Forbidden => {
                 let is_others = |note: &Note| {
                     note.until > at
                         && note.account.is_some_and(|who| who != account)
                         && note.model_id.as_deref() == Some(model_id)
                 };
-                if self.notes.iter().any(is_others) {
+                // A 403 and an upstream's words can be brought about by what a request asks for.
+                if fault == Fault::NotThere && self.notes.iter().any(is_others) {
                     self.ask_last(None, Some(model_id), |_| limits.rest, at);
                 }
                 self.ask_last(Some(account), Some(model_id), |_| limits.rest, at);
@@ -369,7 +370,10 @@ impl State {
             // It was sent before the rest began.
             return (None, false);
         }
-        let is_alive = matches!(met.fault, Fault::Request | Fault::NotThere | Fault::Limited);
+        let is_alive = matches!(
+            met.fault,
+            Fault::Request | Fault::NotThere | Fault::SaidNotThere | Fault::Limited
+        );
         match met.fault {
             _ if is_alive && rest.why != Why::Credential => {
                 self.rest = None;
@@ -377,7 +381,7 @@ impl State {
                 (Some(Change::Serves), false)
             }
             // A refusal that our credential has nothing to do with: the next one tells more.
-            Fault::Request | Fault::NotThere => {
+            Fault::Request | Fault::NotThere | Fault::SaidNotThere => {
                 rest.trial_at = None;
                 (None, self.may_probe(met.at))
             }

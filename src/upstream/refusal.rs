@@ -151,7 +151,7 @@ pub fn sort(status: StatusCode, body: &[u8], phrases: &[String]) -> Refused {
     }
     let own_words = ApiError::of_status;
     let (fault, error) = match status.as_u16() {
-        400 | 422 if said.is_about_the_model() => (Fault::NotThere, own_words(404)),
+        400 | 422 if said.is_about_the_model() => (Fault::SaidNotThere, own_words(404)),
         400 | 413 | 422 => (Fault::Request, said.relayed(status.as_u16())),
         404 => (Fault::NotThere, said.relayed(404)),
         403 => (Fault::Forbidden, own_words(403)),

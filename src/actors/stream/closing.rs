@@ -29,8 +29,7 @@ impl Relay {
         }
         if self.meter.error().is_some_and(refusal::is_operators) {
             let upstream = self.reservation.record.upstream.as_deref().unwrap_or_default();
-            tracing::error!(upstream, "upstream refuses our credential in the middle of a stream");
-            self.shared.metrics.count_alert("upstream refuses our credential");
+            self.shared.node().alert_daily("upstream refuses our credential", upstream);
         }
         let is_whole = self.meter.is_stopped() || self.meter.has_stop_reason();
         if is_whole && !self.meter.has_usage() {

@@ -50,10 +50,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Tells the operator of something that should not happen. Names and numbers only.
+    /// Tells the operator of something that should not happen: each time in the metrics, once a
+    /// day in the log.
     pub fn alert(&self, what: &'static str) {
         self.metrics.count_alert(what);
-        tracing::warn!(what, "alert");
+        if self.metrics.is_first_today(what, "", self.clock.now()) {
+            tracing::warn!(what, "alert; it is counted, and not logged again today");
+        }
     }
 }
 

@@ -36,6 +36,7 @@ fn whatever_one_account_meets_keeps_nobody_else_away() {
     let faults = [
         Fault::Request,
         Fault::NotThere,
+        Fault::SaidNotThere,
         Fault::Forbidden,
         Fault::Credential,
         Fault::Limited,
@@ -216,6 +217,18 @@ fn a_model_that_two_accounts_do_not_find_is_asked_for_elsewhere_first() {
     assert_eq!(health.standing(AccountId(3), "another", at(2)), Standing::Ready);
     health.note_answer(AccountId(3), "m", at(3));
     assert_eq!(standing(&health, 3, 3), Standing::Ready);
+}
+
+#[test]
+fn what_a_request_can_bring_about_by_what_it_asks_for_stays_with_its_accounts() {
+    for fault in [Fault::SaidNotThere, Fault::Forbidden] {
+        let health = Health::default();
+        for account in 1..20 {
+            fails(&health, account, fault, 0);
+            assert_eq!(standing(&health, account, 1), Standing::Last);
+        }
+        assert_eq!(standing(&health, 30, 1), Standing::Ready, "{fault:?}");
+    }
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_400_that_means_the_model_is_not_there_is_told_from_one_about_the_request() 
     ];
     for body in absent {
         let refused = sorted(400, &body);
-        assert_eq!((refused.fault, refused.error.status), (Fault::NotThere, 404), "{body}");
+        assert_eq!((refused.fault, refused.error.status), (Fault::SaidNotThere, 404), "{body}");
     }
     let body = error("invalid_request_error", "messages.0.content: model answers are not allowed");
     assert_eq!(sorted(400, &body).fault, Fault::Request);

@@ -1,6 +1,6 @@
 //! Answers that are none: with status 200, and something else in them than was asked for.
 
-use super::{CANARY, Kind, Pair, error_body, expect_no_word_of_it, send};
+use super::{CANARY, Kind, Pair, error_body, expect_billed_once, expect_no_word_of_it, send};
 use crate::support::app::TestApp;
 use crate::support::upstream::Upstream;
 
@@ -37,6 +37,30 @@ fn e2_a_document_of_an_error_costs_nothing_whatever_its_status() {
                 assert_eq!(seen, (ending, 0, i32::from(status)), "{body}");
             }
             assert_eq!(app.balance(&account).available, 5_000_000_000);
+        }
+    }
+}
+
+#[test]
+fn e4_a_stream_whose_first_event_is_such_a_document_costs_nothing_whatever_its_name() {
+    for (body, status, error) in errors() {
+        for name in ["", "event: error\n", "event: message\n"] {
+            let pair = Pair::new();
+            let account = pair.app.account("5.00");
+            let event = format!("{name}data: {body}\n\n");
+            pair.served_by_second(&account, Kind::Stream, |first| first.answer_stream(&event));
+            expect_billed_once(&pair.app, &account, Kind::Stream);
+            assert_eq!(pair.counts(), (1, 1), "{event}");
+            // Where nobody else can be asked, its client hears of it.
+            let upstream = Upstream::start();
+            let app = TestApp::with(&upstream);
+            let account = app.account("5.00");
+            let connection = send(&app, &account, Kind::Stream);
+            upstream.next().answer_stream(&event);
+            let response = connection.answer(false).finish();
+            response.expect_error(status, error);
+            expect_no_word_of_it(&response);
+            assert_eq!(app.only_row(&account).cost_nanousd, 0, "{event}");
         }
     }
 }
