@@ -49,7 +49,8 @@ pub use self::server::{Server, TlsFiles};
 pub use self::site::{DARK_GROUND, LIGHT_GROUND, Log, LogFormat, Site};
 pub use self::stream::{ClientGone, Stream};
 pub use self::upstream::{
-    BaseUrl, CREDENTIAL_PHRASES, NotABaseUrl, Upstream, UpstreamAuth, read_credential,
+    BaseUrl, CREDENTIAL_PHRASES, EgressProxy, ModelPattern, Rename, Upstream, UpstreamAuth,
+    read_credential,
 };
 use crate::domain::price_list::PriceList;
 

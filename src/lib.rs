@@ -6,6 +6,7 @@
 pub mod domain;
 
 pub mod config;
+pub mod line;
 pub mod metrics;
 pub mod telemetry;
 pub mod tracker;

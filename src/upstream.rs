@@ -10,12 +10,14 @@ pub mod credential;
 pub mod fault;
 pub mod health;
 pub mod order;
+pub mod places;
 pub mod probe;
 pub mod refusal;
 mod socket;
+mod tunnel;
 
 use std::pin::Pin;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
@@ -24,7 +26,9 @@ use bytes::{Bytes, BytesMut};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config;
+use client::tls_config_of;
 use health::{Health, Limits};
+use places::Places;
 
 /// An upstream as the operator configured it, with its health on this node.
 pub struct Upstream {
@@ -32,16 +36,31 @@ pub struct Upstream {
     pub settings: config::Upstream,
     /// Whether it is asked, as far as this node knows.
     pub health: Health,
+    /// How many requests it has from this node.
+    pub places: Arc<Places>,
+    /// Whom its certificate must be of.
+    tls: Arc<rustls::ClientConfig>,
     /// The credential in force: the one of the settings, until its file changes.
     credential: RwLock<SecretString>,
 }
 
 impl Upstream {
-    /// An upstream that nothing is known against.
-    #[must_use]
-    pub fn new(settings: config::Upstream) -> Self {
+    /// An upstream that nothing is known against; `tls` is for those without authorities of their
+    /// own.
+    ///
+    /// # Errors
+    /// rustls' own, if the provider lacks the default protocol versions.
+    pub fn new(
+        settings: config::Upstream,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> Result<Self, rustls::Error> {
         let credential = RwLock::new(settings.credential.clone());
-        Self { settings, health: Health::default(), credential }
+        let places = Places::new(settings.max_streams);
+        let tls = match &settings.authorities {
+            Some(authorities) => tls_config_of(authorities.clone())?,
+            None => Arc::clone(tls),
+        };
+        Ok(Self { settings, health: Health::default(), places, tls, credential })
     }
 
     /// Whether it serves the model of that priced id.
@@ -104,10 +123,10 @@ impl UpstreamRequest {
     /// where that upstream calls it otherwise.
     #[must_use]
     pub fn body_for(&self, upstream: &Upstream) -> Bytes {
-        let Some(name) = upstream.settings.models.get(&self.model_id) else {
+        let Some(name) = upstream.settings.name_of(&self.model_id) else {
             return self.body.clone();
         };
-        let quoted = serde_json::Value::from(name.as_str()).to_string();
+        let quoted = serde_json::Value::from(name).to_string();
         let before = self.body.get(..self.model_span.start);
         let after = self.body.get(self.model_span.end..);
         let (Some(before), Some(after)) = (before, after) else { return self.body.clone() };

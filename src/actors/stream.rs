@@ -20,6 +20,7 @@ mod gather;
 mod opening;
 mod outlet;
 mod relay;
+mod relay_clock;
 mod reservation;
 
 use actix::prelude::*;

@@ -25,7 +25,6 @@ use crate::actors::stream::Shared;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::db::Database;
-use crate::domain::ids::NoRandomness;
 use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::unknown_fields::UnknownFields;
@@ -47,7 +46,6 @@ struct Handlers {
     limits: Arc<AccountLimits>,
     unknown_fields: Arc<UnknownFields>,
     upstreams: Vec<Arc<Upstream>>,
-    upstream_tls: Arc<rustls::ClientConfig>,
     api: Data<Api>,
     site: Data<Site>,
 }
@@ -58,13 +56,14 @@ impl Handlers {
         database: &Database,
         upstream_tls: &Arc<rustls::ClientConfig>,
         (chains, tombstones): (&Chains, &TombstoneKey),
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, StartError> {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
-        let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
+        let limits = AccountLimits::new(settings, Arc::clone(&shared.metrics));
         let people = People::new(database.clone(), settings, shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
-        let upstreams: Vec<_> = upstreams.map(|one| Arc::new(Upstream::new(one))).collect();
+        let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;
         for upstream in &upstreams {
             credential::watch(upstream, &shared.tracker);
         }
@@ -86,7 +85,6 @@ impl Handlers {
             limits,
             unknown_fields: Arc::default(),
             upstreams,
-            upstream_tls: Arc::clone(upstream_tls),
             api,
             site: Data::new(site),
         })
@@ -95,7 +93,7 @@ impl Handlers {
     /// One for each worker, since its clients belong to one thread.
     fn gateway(&self) -> Gateway {
         let clients = self.upstreams.iter();
-        let clients = clients.map(|one| UpstreamClient::new(Arc::clone(one), &self.upstream_tls));
+        let clients = clients.map(|one| UpstreamClient::new(Arc::clone(one)));
         Gateway {
             shared: Arc::clone(&self.shared),
             keys: Arc::clone(&self.keys),

@@ -64,7 +64,8 @@ async fn ask_all(settings: Settings) -> Result<Vec<Asked>, CliError> {
     let node = Node { metrics, tracker, clock: Clock::System };
     let mut all = Vec::new();
     for settings in settings.upstreams {
-        let client = UpstreamClient::new(Arc::new(Upstream::new(settings.clone())), &tls);
+        let upstream = Upstream::new(settings.clone(), &tls).map_err(|error| refused(&error))?;
+        let client = UpstreamClient::new(Arc::new(upstream));
         let began = Instant::now();
         let probed = timeout(PATIENCE, probe::ask(&node, &client)).await.unwrap_or(Probed::Broken);
         all.push(Asked { settings, probed, took: began.elapsed() });
@@ -81,10 +82,14 @@ const fn words(probed: Probed) -> &'static str {
     }
 }
 
+fn serves(settings: &config::Upstream) -> Vec<String> {
+    settings.serves.iter().map(ToString::to_string).collect()
+}
+
 fn line(asked: &Asked) -> Vec<String> {
     let Asked { settings, probed, took } = asked;
-    let models =
-        if settings.serves.is_empty() { "all".to_owned() } else { settings.serves.join(" ") };
+    let serves = serves(settings);
+    let models = if serves.is_empty() { "all".to_owned() } else { serves.join(" ") };
     let (name, address) = (settings.name.clone(), settings.base_url.to_string());
     vec![name, address, models, words(*probed).to_owned(), took.as_millis().to_string()]
 }
@@ -94,7 +99,7 @@ fn document(asked: &Asked) -> serde_json::Value {
     json!({
         "name": settings.name,
         "base_url": settings.base_url.to_string(),
-        "serves": settings.serves,
+        "serves": serves(settings),
         "now": words(*probed),
         "ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     })

@@ -19,6 +19,9 @@ pub struct Limits {
     /// Time between two pieces of a request body.
     #[serde(rename = "body_idle_secs", deserialize_with = "value::secs::<1, 3_600, _>")]
     pub body_idle: Duration,
+    /// Time for which a request waits for a place.
+    #[serde(rename = "wait_secs", deserialize_with = "value::secs::<0, 600, _>")]
+    pub wait: Duration,
     /// Bytes of an answer that is not streamed.
     #[serde(deserialize_with = "value::whole::<65_536, 1_073_741_824, _, _>")]
     pub json_answer_max_bytes: usize,

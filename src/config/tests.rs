@@ -70,7 +70,8 @@ fn every_optional_key_of_the_reference_is_known() {
         };
         let begins = |starts: &[&str]| starts.iter().any(|start| bare.starts_with(start));
         is_entry |= begins(&["[[upstreams]]", "[[chains]]", "[models."]);
-        if is_entry && !begins(&["credential =", "credential_file =", "url_env =", "url_file ="]) {
+        let files = ["credential =", "credential_file =", "ca_file =", "url_env =", "url_file ="];
+        if is_entry && !begins(&files) {
             text.push_str(bare);
             text.push('\n');
         }
@@ -134,7 +135,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 54] = [
+const MISTAKES: [(&str, usize, &str, &str); 64] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),
@@ -238,6 +239,36 @@ const MISTAKES: [(&str, usize, &str, &str); 54] = [
     ),
     ("{U}credential = \"{S}\"\n", 5, "upstreams[0].credential", "only one of"),
     ("{U}serves = [\"gpt\"]\n", 5, "upstreams[0].serves", "\"gpt\" has no price"),
+    ("{U}serves = [\"gpt-*\"]\n", 5, "upstreams[0].serves", "\"gpt-*\" has no price"),
+    ("{U}serves = [\"*-opus-*\"]\n", 5, "upstreams[0].serves", "has more than one *"),
+    (
+        "{U}models = { \"gpt*\" = \"x\" }\n",
+        5,
+        "upstreams[0].models.\"gpt*\"",
+        "\"gpt*\" has no price",
+    ),
+    (
+        "{U}models = { \"claude-opus-5\" = \"x*\" }\n",
+        5,
+        "upstreams[0].models.claude-opus-5",
+        "only where the id",
+    ),
+    (
+        "{U}models = { \"claude-*\" = \"*x*\" }\n",
+        5,
+        "upstreams[0].models.\"claude-*\"",
+        "one * at most",
+    ),
+    ("{U}max_streams = 0\n", 5, "upstreams[0].max_streams", "from 1 to"),
+    ("{U}ca_file = \"/nowhere/ca\"\n", 5, "upstreams[0].ca_file", "/nowhere/ca cannot be read"),
+    ("{U}egress_proxy = \"http://{S}\"\n", 5, "upstreams[0].egress_proxy", "proxy.example:3128"),
+    ("{U}egress_proxy = \"https://u:{S}@h:1\"\n", 5, "upstreams[0].egress_proxy", "proxy.example"),
+    (
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h\"\nallow_plaintext = true\nca_file = \"x\"\ncredential = \"{S}\"\n",
+        5,
+        "upstreams[0].ca_file",
+        "is of no use",
+    ),
     (
         "{U}[models.\"m-1.0\"]\ndisplay_name = \"M\"\ncreated_at = \"2026-01-01\"\ncontext_tokens = 9\nmax_output_tokens = 9\n",
         5,

@@ -1,20 +1,26 @@
 //! `[[upstreams]]`: where requests go, and with which credential.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod base_url;
+mod egress_proxy;
+mod entry;
+mod pattern;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use actix_web::http::Uri;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::problems::{KeyPath, Problems};
-use super::secret::{self, SecretKeys};
-use super::{is_loopback_host, value};
-use crate::domain::price_list::PriceList;
+use super::Stream;
+use super::secret;
+pub use base_url::BaseUrl;
+pub use egress_proxy::EgressProxy;
+pub(super) use entry::UpstreamEntry;
+pub use pattern::{ModelPattern, Rename};
 
 /// What vendors and gateways say where our credential or credit is refused, by a word, a code or a
 /// type: lower case. The default of `credential_phrases`.
@@ -48,16 +54,28 @@ pub struct Upstream {
     pub auth: UpstreamAuth,
     /// The credential; visible ASCII without spaces, so that it fits a header.
     pub credential: SecretString,
-    /// Models that are named differently there: our id to its name.
-    pub models: BTreeMap<String, String>,
-    /// Ids of the models that it serves; empty is all.
-    pub serves: Vec<String>,
+    /// Models that are named differently there.
+    pub models: Vec<Rename>,
+    /// The models that it serves; empty is all.
+    pub serves: Vec<ModelPattern>,
+    /// Requests that it has at once from this node; `None` is any number.
+    pub max_streams: Option<usize>,
     /// Connections open at once for each worker.
     pub connections_max: usize,
     /// Bytes in the kernel that an answer may be ahead of its client.
     pub receive_buffer_bytes: usize,
     /// Time to connect, TLS included.
     pub connect: Duration,
+    /// Time for the head of a streamed answer, where it is not that of `[stream]`.
+    first_byte: Option<Duration>,
+    /// Time for the head of any other answer, where it is not that of `[stream]`.
+    json_head: Option<Duration>,
+    /// Silence after which it counts as gone, where it is not that of `[stream]`.
+    idle: Option<Duration>,
+    /// The only authorities that its certificate may be of; `None` is the web's.
+    pub authorities: Option<RootCertStore>,
+    /// The proxy by which it is reached.
+    pub egress_proxy: Option<EgressProxy>,
     /// What we call ourselves there.
     pub user_agent: String,
     /// Accounts that meet a 403 until it counts as a refusal of our credential; 0 is never.
@@ -93,215 +111,34 @@ pub enum UpstreamAuth {
     Bearer,
 }
 
-/// An http or https address without query, fragment, credentials or slash at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl {
-    text: String,
-    is_https: bool,
-    is_loopback: bool,
-}
-
-/// The text is no such address.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("must be an address such as \"https://api.example.com\", without query or user name")]
-pub struct NotABaseUrl;
-
-impl BaseUrl {
-    /// The address, without a slash at its end.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether it is reached by TLS.
-    #[must_use]
-    pub const fn is_https(&self) -> bool {
-        self.is_https
-    }
-
-    /// Whether it is this machine for certain.
-    #[must_use]
-    pub const fn is_loopback(&self) -> bool {
-        self.is_loopback
-    }
-}
-
-impl FromStr for BaseUrl {
-    type Err = NotABaseUrl;
-
-    fn from_str(text: &str) -> Result<Self, NotABaseUrl> {
-        let uri: Uri = text.parse().map_err(|_| NotABaseUrl)?;
-        let is_https = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(NotABaseUrl),
-        };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or(NotABaseUrl)?;
-        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        if has_user || uri.query().is_some() || text.contains('#') {
-            return Err(NotABaseUrl);
-        }
-        let is_loopback = is_loopback_host(host);
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), is_https, is_loopback })
-    }
-}
-
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// One entry as written, before its secret is fetched.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct UpstreamEntry {
-    #[serde(deserialize_with = "value::text")]
-    name: String,
-    #[serde(deserialize_with = "value::parsed")]
-    base_url: BaseUrl,
-    #[serde(default = "default_auth")]
-    auth: UpstreamAuth,
-    #[serde(default, deserialize_with = "value::optional_secret")]
-    credential: Option<SecretString>,
-    #[serde(default, deserialize_with = "value::optional_text")]
-    credential_file: Option<String>,
-    #[serde(default, deserialize_with = "value::optional_text")]
-    credential_env: Option<String>,
-    #[serde(default)]
-    models: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "value::list")]
-    serves: Vec<String>,
-    #[serde(
-        default = "default_connections_max",
-        deserialize_with = "value::whole::<1, 1_000_000, _, _>"
-    )]
-    connections_max: usize,
-    #[serde(
-        default = "default_receive_buffer_bytes",
-        deserialize_with = "value::whole::<4_096, 16_777_216, _, _>"
-    )]
-    receive_buffer_bytes: usize,
-    #[serde(
-        rename = "connect_secs",
-        default = "default_connect",
-        deserialize_with = "value::secs::<1, 600, _>"
-    )]
-    connect: Duration,
-    #[serde(default = "default_user_agent", deserialize_with = "user_agent")]
-    user_agent: String,
-    #[serde(
-        default = "default_forbidden_accounts",
-        deserialize_with = "value::whole::<0, 1_000, _, _>"
-    )]
-    forbidden_accounts: usize,
-    #[serde(
-        rename = "forbidden_window_secs",
-        default = "default_forbidden_window",
-        deserialize_with = "value::secs::<1, 86_400, _>"
-    )]
-    forbidden_window: Duration,
-    #[serde(default, deserialize_with = "optional_priority")]
-    priority: Option<u32>,
-    #[serde(default = "default_weight", deserialize_with = "value::whole::<1, 100, _, _>")]
-    weight: u32,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default = "default_credential_phrases", deserialize_with = "value::list")]
-    credential_phrases: Vec<String>,
-    #[serde(
-        rename = "rest_secs",
-        default = "default_rest",
-        deserialize_with = "value::secs::<1, 3_600, _>"
-    )]
-    rest: Duration,
-    #[serde(default = "default_failures_max", deserialize_with = "value::whole::<1, 1_000, _, _>")]
-    failures_max: u32,
-    #[serde(default = "default_timeouts_max", deserialize_with = "value::whole::<1, 1_000, _, _>")]
-    timeouts_max: u32,
-}
-
 impl Upstream {
     /// Whether it serves the model of that priced id.
     #[must_use]
     pub fn serves(&self, model_id: &str) -> bool {
-        self.serves.is_empty() || self.serves.iter().any(|served| served == model_id)
-    }
-}
-
-impl UpstreamEntry {
-    /// Rules that span keys, except for the secret.
-    pub(super) fn check(&self, at: &KeyPath, prices: Option<&PriceList>, problems: &mut Problems) {
-        if !self.base_url.is_https && !self.base_url.is_loopback {
-            problems.add(
-                &at.key("base_url"),
-                "must be https: only an upstream on this host may be reached without TLS",
-            );
-        }
-        if ["/v1", "/v1/messages"].iter().any(|end| self.base_url.text.ends_with(end)) {
-            problems.add(
-                &at.key("base_url"),
-                "must not end in /v1 or /v1/messages: Sluice adds the path",
-            );
-        }
-        for (name, value) in &self.headers {
-            if header(name, value).is_none() {
-                problems.add(
-                    &at.key("headers").key(name),
-                    "must be a header that Sluice does not set itself, with a value of visible ASCII",
-                );
-            }
-        }
-        let is_unknown = |id: &&String| prices.is_some_and(|prices| prices.find(id).is_none());
-        for id in self.serves.iter().filter(is_unknown) {
-            problems.add(&at.key("serves"), format!("\"{id}\" has no price under [models]"));
-        }
-        for id in self.models.keys().filter(is_unknown) {
-            problems.add(&at.key("models").key(id), "has no price under [models]");
-        }
+        self.serves.is_empty() || self.serves.iter().any(|ids| ids.matched(model_id).is_some())
     }
 
-    /// The entry's name, which must be unique.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// What it calls the model of that priced id, where it calls it otherwise.
+    #[must_use]
+    pub fn name_of(&self, model_id: &str) -> Option<String> {
+        Rename::of(&self.models, model_id)
     }
 
-    /// The entry with its secret in hand, or nothing and a problem that names where the secret should be.
-    pub(super) fn resolve(
-        self,
-        at: &KeyPath,
-        env: &[(String, String)],
-        problems: &mut Problems,
-    ) -> Option<Upstream> {
-        let keys = SecretKeys {
-            key: "credential",
-            written: self.credential.as_ref(),
-            file: self.credential_file.as_deref(),
-            env: self.credential_env.as_deref(),
+    /// Time for the head of an answer, streamed or not.
+    #[must_use]
+    pub fn head(&self, stream: &Stream, is_stream: bool) -> Duration {
+        let (own, usual) = if is_stream {
+            (self.first_byte, stream.first_byte)
+        } else {
+            (self.json_head, stream.json_head)
         };
-        let (_, credential) = keys.fetch(at, env, problems)?;
-        Some(Upstream {
-            name: self.name,
-            base_url: self.base_url,
-            auth: self.auth,
-            credential,
-            models: self.models,
-            serves: self.serves,
-            connections_max: self.connections_max,
-            receive_buffer_bytes: self.receive_buffer_bytes,
-            connect: self.connect,
-            user_agent: self.user_agent,
-            forbidden_accounts: self.forbidden_accounts,
-            forbidden_window: self.forbidden_window,
-            credential_file: self.credential_file.map(PathBuf::from),
-            priority: self.priority,
-            weight: self.weight,
-            headers: self.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
-            credential_phrases: self.credential_phrases.iter().map(|s| s.to_lowercase()).collect(),
-            rest: self.rest,
-            failures_max: self.failures_max,
-            timeouts_max: self.timeouts_max,
-        })
+        own.unwrap_or(usual)
+    }
+
+    /// Silence after which it counts as gone.
+    #[must_use]
+    pub fn idle(&self, stream: &Stream) -> Duration {
+        self.idle.unwrap_or(stream.idle)
     }
 }
 
@@ -317,85 +154,21 @@ pub fn read_credential(path: &Path) -> Result<SecretString, String> {
     Err("must lead to one line of visible ASCII without spaces".to_owned())
 }
 
-/// A header that is not one of those that a request has anyway.
-fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    const OURS: [&str; 11] = [
-        "accept-encoding",
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-        "x-api-key",
-    ];
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    let is_visible = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    if OURS.contains(&name.as_str()) || !is_visible || value.trim().is_empty() {
-        return None;
+/// The authorities of a PEM file.
+///
+/// # Errors
+/// The reason, with the file's name.
+fn read_authorities(path: &str) -> Result<RootCertStore, String> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| format!("the file {path} cannot be read as PEM: {error}");
+    let mut authorities = RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+    for certificate in found {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        authorities.add(certificate).map_err(|error| unreadable(&error))?;
     }
-    Some((name, HeaderValue::from_str(value).ok()?))
-}
-
-fn optional_priority<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    value::whole::<0, 1_000, D, u32>(from).map(Some)
-}
-
-const fn default_weight() -> u32 {
-    1
-}
-
-fn user_agent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let name = value::text(from)?;
-    if name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        return Ok(name);
+    if authorities.is_empty() {
+        return Err(format!("the file {path} has no certificate in it"));
     }
-    Err(serde::de::Error::custom("must be visible ASCII"))
-}
-
-const fn default_auth() -> UpstreamAuth {
-    UpstreamAuth::XApiKey
-}
-
-const fn default_connections_max() -> usize {
-    10_000
-}
-
-const fn default_receive_buffer_bytes() -> usize {
-    131_072
-}
-
-const fn default_connect() -> Duration {
-    Duration::from_secs(5)
-}
-
-const fn default_forbidden_accounts() -> usize {
-    3
-}
-
-const fn default_forbidden_window() -> Duration {
-    Duration::from_mins(1)
-}
-
-fn default_credential_phrases() -> Vec<String> {
-    CREDENTIAL_PHRASES.iter().map(|&phrase| phrase.to_owned()).collect()
-}
-
-const fn default_rest() -> Duration {
-    Duration::from_secs(30)
-}
-
-const fn default_failures_max() -> u32 {
-    5
-}
-
-const fn default_timeouts_max() -> u32 {
-    2
-}
-
-fn default_user_agent() -> String {
-    format!("sluice/{}", env!("CARGO_PKG_VERSION"))
+    Ok(authorities)
 }

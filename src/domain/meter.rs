@@ -153,8 +153,7 @@ impl Meter {
         }
     }
 
-    /// Position up to which the bytes may go to the client now. The rest waits for the post, or
-    /// for the event that it belongs to to be recognised.
+    /// Position up to which the bytes may go now; the rest waits for the post or for its event.
     #[must_use]
     pub fn releasable(&self) -> u64 {
         if let Some(held_from) = self.held_from {
@@ -197,8 +196,7 @@ impl Meter {
         self.error_start.map_or(unfinished, |start| start.min(unfinished))
     }
 
-    /// Whether what went out, up to `position`, does not end in the middle of an event, so that
-    /// one of ours may follow.
+    /// Whether an event of ours may stand at `position`, where what has gone out ends.
     #[must_use]
     pub fn is_between_events(&self, position: u64) -> bool {
         position == self.whole_until() || self.held_from == Some(position)

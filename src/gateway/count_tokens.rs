@@ -1,11 +1,13 @@
 //! `POST /v1/messages/count_tokens`: authenticated, limited, free. Nothing is reserved and no
 //! usage row is left.
 
+use std::time::Duration;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::messages::{
-    COUNT_TOKENS, check_betas, parse, refuse_while_draining, upstream_request, upstreams_for,
+    COUNT_TOKENS, check_betas, parse, place, refuse_while_draining, upstream_request, upstreams_for,
 };
 use super::{Gateway, admission, auth, body, conversation, request_id, respond};
 use crate::actors::stream::{Reply, passing_headers};
@@ -41,7 +43,7 @@ async fn count(
     let holder = auth::identify(&gateway.keys, http, auth::ALONE, now).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count_of_key(&holder)?;
-    let permit = gateway.limits.open(&holder)?;
+    let permit = place(gateway, &holder).await?;
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
@@ -62,6 +64,7 @@ async fn count(
         model_id: request.model_id.clone(),
         is_noted: false,
         patience: gateway.settings().stream.first_byte,
+        wait: Duration::ZERO,
     };
     let limit = gateway.settings().stream.first_byte;
     let counted = upstream_count::count(&call, &upstreams, &request, limit).await;

@@ -1,27 +1,35 @@
 //! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept in memory,
-//! for this node.
+//! for this node. A place that is taken is waited for.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use crate::config::Settings;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::line::Lines;
 use crate::metrics::Metrics;
 
 /// Accounts, and keys, remembered before those without a running exchange are forgotten.
 const CAPACITY: usize = 65_536;
+/// A place may come free by another key or account, which does not tell.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub struct AccountLimits {
     max_open: usize,
     max_open_per_account: usize,
     per_minute: u32,
+    wait: Duration,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
+    /// Requests that wait for a place, by key: one with a limit of its own holds up no other.
+    lines: Lines<ApiKeyId>,
 }
 
 #[derive(Default)]
@@ -43,8 +51,9 @@ struct Use {
 pub struct Permit {
     limits: Arc<AccountLimits>,
     account_id: AccountId,
-    /// Where it counts against a limit of the key's own.
-    api_key_id: Option<ApiKeyId>,
+    api_key_id: ApiKeyId,
+    /// Whether it counts against a limit of the key's own.
+    is_limited: bool,
 }
 
 /// What is left of an account's or a key's requests, for the rate-limit headers.
@@ -63,13 +72,16 @@ const MICRO: u64 = 1_000_000;
 impl AccountLimits {
     /// Limits without any use so far.
     #[must_use]
-    pub fn new(settings: &crate::config::Server, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(settings: &Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let server = &settings.server;
         Arc::new(Self {
-            max_open: settings.max_streams,
-            max_open_per_account: settings.max_streams_per_account,
-            per_minute: settings.requests_per_minute_per_account,
+            max_open: server.max_streams,
+            max_open_per_account: server.max_streams_per_account,
+            per_minute: server.requests_per_minute_per_account,
+            wait: settings.limits.wait,
             metrics,
             state: Mutex::default(),
+            lines: Lines::default(),
         })
     }
 
@@ -106,6 +118,49 @@ impl AccountLimits {
         Ok(if own.remaining < whole.remaining { own } else { whole })
     }
 
+    /// What is left of an account's or a key's requests; none of them is taken.
+    #[must_use]
+    pub fn allowance(&self, holder: &KeyHolder) -> Allowance {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { accounts, keys, .. } = &mut *state;
+        let whole = of(accounts, holder.account_id, self.per_minute).left(self.per_minute);
+        let Some(of_key) = holder.limits.requests_per_minute else { return whole };
+        let own = of(keys, holder.api_key_id, of_key).left(of_key);
+        if own.remaining < whole.remaining { own } else { whole }
+    }
+
+    /// Makes room for an exchange, and waits for it for as long as `limits.wait_secs` says. Of one key as many wait as its
+    /// account may have open.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn wait(self: &Arc<Self>, holder: &KeyHolder) -> Result<Permit, ApiError> {
+        let waiting = self.lines.waiting(holder.api_key_id);
+        // Whoever waits already comes first.
+        if waiting == 0
+            && let Ok(permit) = self.open(holder)
+        {
+            return Ok(permit);
+        }
+        if self.wait.is_zero() || waiting >= self.max_open_per_account {
+            return self.open(holder);
+        }
+        let deadline = Instant::now() + self.wait;
+        let place = self.lines.join(holder.api_key_id);
+        let turn = timeout_at(deadline, place.turn()).await;
+        loop {
+            let opened = self.open(holder);
+            let Some(turn) = turn.as_ref().ok().filter(|_| Instant::now() < deadline) else {
+                return opened;
+            };
+            if opened.is_ok() {
+                return opened;
+            }
+            let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
+            drop(timeout_at(look_again, turn.freed()).await);
+        }
+    }
+
     /// Makes room for an exchange.
     ///
     /// # Errors
@@ -122,7 +177,6 @@ impl AccountLimits {
             let message = "This account has too many requests open at once.";
             return Err(ApiError::rate_limit(message, 1));
         }
-        let mut api_key_id = None;
         if let Some(most) = holder.limits.max_streams {
             let per_minute = holder.limits.requests_per_minute.unwrap_or(self.per_minute);
             let key = of(keys, holder.api_key_id, per_minute);
@@ -131,12 +185,16 @@ impl AccountLimits {
                 return Err(ApiError::rate_limit(message, 1));
             }
             key.open = key.open.saturating_add(1);
-            api_key_id = Some(holder.api_key_id);
         }
         account.open = account.open.saturating_add(1);
         *open = open.saturating_add(1);
         self.metrics.open_exchanges.inc();
-        Ok(Permit { limits: Arc::clone(self), account_id: holder.account_id, api_key_id })
+        Ok(Permit {
+            limits: Arc::clone(self),
+            account_id: holder.account_id,
+            api_key_id: holder.api_key_id,
+            is_limited: holder.limits.max_streams.is_some(),
+        })
     }
 }
 
@@ -180,6 +238,16 @@ impl Use {
     /// Takes a request that is left.
     fn take(&mut self, per_minute: u32) -> Allowance {
         self.tokens_micro = self.tokens_micro.saturating_sub(MICRO);
+        self.allowance(per_minute)
+    }
+
+    /// What is left now.
+    fn left(&mut self, per_minute: u32) -> Allowance {
+        self.fill(per_minute);
+        self.allowance(per_minute)
+    }
+
+    fn allowance(&self, per_minute: u32) -> Allowance {
         let full = full(per_minute);
         let missing = full.saturating_sub(self.tokens_micro);
         let full_in_secs = missing.saturating_mul(60).checked_div(full).unwrap_or(0);
@@ -194,9 +262,11 @@ impl Drop for Permit {
         if let Some(account) = state.accounts.get_mut(&self.account_id) {
             account.open = account.open.saturating_sub(1);
         }
-        if let Some(key) = self.api_key_id.and_then(|id| state.keys.get_mut(&id)) {
+        if let Some(key) = state.keys.get_mut(&self.api_key_id).filter(|_| self.is_limited) {
             key.open = key.open.saturating_sub(1);
         }
+        drop(state);
+        self.limits.lines.free(self.api_key_id);
         self.limits.metrics.open_exchanges.dec();
     }
 }

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::limits::Allowance;
+use super::limits::{Allowance, Permit};
 use super::{Gateway, admission, auth, body, conversation, request_id, respond};
 use crate::actors::stream::{Exchange, ExchangeParts, Reply, Stall, StreamActor};
 use crate::db::api_keys::KeyHolder;
@@ -42,27 +42,34 @@ pub(super) async fn create(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    match begin(&http, &mut payload, &gateway, &id).await {
-        Ok((reply, allowance)) => {
-            let mut response = respond::reply(&http, &id, reply);
-            add_allowance(&mut response, allowance, gateway.shared.clock.now());
-            response
-        }
+    let mut allowance = None;
+    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance)).await;
+    let mut response = match begun {
+        Ok(reply) => respond::reply(&http, &id, reply),
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
+    };
+    if let Some(allowance) = allowance {
+        add_allowance(&mut response, allowance, gateway.shared.clock.now());
     }
+    response
 }
 
 async fn begin(
     http: &HttpRequest,
     payload: &mut Payload,
     gateway: &Gateway,
-    id: &RequestId,
-) -> Result<(Reply, Allowance), ApiError> {
+    (id, allowance): (&RequestId, &mut Option<Allowance>),
+) -> Result<Reply, ApiError> {
     let now = gateway.shared.clock.now();
     let holder = auth::identify(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     refuse_while_draining(gateway)?;
-    let allowance = gateway.limits.count_of_key(&holder)?;
-    let permit = gateway.limits.open(&holder)?;
+    let counted = gateway.limits.count_of_key(&holder);
+    *allowance = Some(match &counted {
+        Ok(left) => *left,
+        Err(_) => gateway.limits.allowance(&holder),
+    });
+    counted?;
+    let permit = place(gateway, &holder).await?;
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
@@ -102,7 +109,7 @@ async fn begin(
     StreamActor::start(Exchange::new(Arc::clone(&gateway.shared), parts, token));
     // An exchange that ends without a word has panicked; its reservation settles itself.
     let panicked = || ApiError::new(500, "api_error", "Internal server error");
-    Ok((answered.await.map_err(|_| panicked())?, allowance))
+    answered.await.map_err(|_| panicked())
 }
 
 /// Reads a body as a request; the refusal names fields and positions only.
@@ -122,6 +129,14 @@ fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), 
         return Err(ApiError::new(403, "permission_error", message));
     }
     Ok(())
+}
+
+/// A place for a request, waited for within limits.
+pub(super) async fn place(gateway: &Gateway, holder: &KeyHolder) -> Result<Permit, ApiError> {
+    tokio::select! {
+        permit = gateway.limits.wait(holder) => permit,
+        () = gateway.shared.tracker.draining() => Err(ApiError::unavailable()),
+    }
 }
 
 /// While the server stops, nothing new begins.

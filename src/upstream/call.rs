@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use futures_util::future::select_ok;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{BodyLimits, read_short};
 use super::client::{Answer, SendError, UpstreamClient};
 use super::fault::{Failure, Fault, Way};
 use super::health::{Change, Met, Standing};
+use super::places::{Place, Places};
 use super::{UpstreamRequest, probe, refusal};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
@@ -51,51 +53,115 @@ pub struct Call {
     pub is_noted: bool,
     /// Time for the head of an answer: for so long others wait for a first request after a rest.
     pub patience: Duration,
+    /// Time to wait for a place, where all upstreams have as many requests as they may.
+    pub wait: Duration,
+}
+
+/// An upstream's turn to be asked.
+pub struct Turn<'a> {
+    /// Which.
+    pub client: &'a UpstreamClient,
+    /// How many come after it.
+    pub left: usize,
+    place: Place,
 }
 
 impl Call {
     /// Asks one upstream after the other, until one answers, the request itself is refused, or none
-    /// is left. `ask` is given the upstream and how many come after it.
+    /// is left. One that has as many requests as it may is passed over; where no other answers, a
+    /// place there is waited for.
     ///
     /// # Errors
     /// The last failure.
     pub async fn each<T>(
         &self,
         upstreams: &[UpstreamClient],
-        mut ask: impl AsyncFnMut(&UpstreamClient, usize) -> Result<T, Failure>,
+        mut ask: impl AsyncFnMut(Turn<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut last = Failure::resting(1);
-        let mut has_asked = false;
+        let mut last = None;
+        let mut full = Vec::new();
         for (at, client) in upstreams.iter().enumerate() {
-            let now = self.node.clock.now();
-            let health = &client.upstream.health;
-            let is_asked = if self.is_noted {
-                health.admit(self.account, now, self.patience)
-            } else {
-                !matches!(health.standing(self.account, "", now), Standing::Rests(_))
-            };
             let left = upstreams.len().saturating_sub(at).saturating_sub(1);
-            let is_last_resort = left == 0 && !has_asked && health.is_worth_a_try();
-            if !is_asked && !is_last_resort {
+            let is_last_resort = left == 0 && last.is_none() && full.is_empty();
+            if !self.admits(client, is_last_resort) {
                 continue;
             }
-            has_asked = true;
-            let began = Instant::now();
-            match ask(client, left).await {
-                Ok(answer) => {
-                    self.note_answer(client);
-                    return Ok(answer);
-                }
-                Err(failure) => {
-                    self.note_failure(client, &failure, began.elapsed());
-                    if !failure.asks_next() {
-                        return Err(failure);
-                    }
-                    last = failure;
-                }
+            let Some(place) = self.place(client) else {
+                full.push(client);
+                continue;
+            };
+            match self.ask_one(&mut ask, Turn { client, left, place }).await {
+                Err(failure) if failure.asks_next() => last = Some(failure),
+                ended => return ended,
             }
         }
-        Err(last)
+        let until = Instant::now() + self.wait;
+        while !full.is_empty() {
+            let Some((at, place)) = self.wait_for_place(&full, until).await else {
+                last = last.or_else(|| Some(Failure::full()));
+                break;
+            };
+            let client = full.remove(at);
+            let turn = Turn { client, left: full.len(), place };
+            match self.ask_one(&mut ask, turn).await {
+                Err(failure) if failure.asks_next() => last = Some(failure),
+                ended => return ended,
+            }
+        }
+        Err(last.unwrap_or_else(|| Failure::resting(1)))
+    }
+
+    /// Whether an upstream may be asked now.
+    fn admits(&self, client: &UpstreamClient, is_last_resort: bool) -> bool {
+        let (health, now) = (&client.upstream.health, self.node.clock.now());
+        let is_asked = if self.is_noted {
+            health.admit(self.account, now, self.patience)
+        } else {
+            !matches!(health.standing(self.account, "", now), Standing::Rests(_))
+        };
+        is_asked || (is_last_resort && health.is_worth_a_try())
+    }
+
+    /// A place for this call, if there is one. Counts of tokens need none: they are free and short,
+    /// and must keep nobody from an answer.
+    fn place(&self, client: &UpstreamClient) -> Option<Place> {
+        if !self.is_noted {
+            return Some(Place::unlimited(self.account));
+        }
+        client.upstream.places.take(self.account)
+    }
+
+    /// The first place that comes free at one of these upstreams, and at which.
+    async fn wait_for_place(
+        &self,
+        full: &[&UpstreamClient],
+        until: Instant,
+    ) -> Option<(usize, Place)> {
+        let waiting = full.iter().enumerate().map(|(at, client)| {
+            Box::pin(async move {
+                let place = Places::wait(&client.upstream.places, self.account, until).await;
+                place.map(|place| (at, place)).ok_or(())
+            })
+        });
+        tokio::select! {
+            found = select_ok(waiting) => found.ok().map(|(found, _)| found),
+            () = self.node.tracker.draining() => None,
+        }
+    }
+
+    async fn ask_one<T>(
+        &self,
+        ask: &mut impl AsyncFnMut(Turn<'_>) -> Result<T, Failure>,
+        turn: Turn<'_>,
+    ) -> Result<T, Failure> {
+        let client = turn.client;
+        let began = Instant::now();
+        let asked = ask(turn).await;
+        match &asked {
+            Ok(_) => self.note_answer(client),
+            Err(failure) => self.note_failure(client, failure, began.elapsed()),
+        }
+        asked
     }
 
     /// Sends the request and waits until `deadline` for a head that an answer can follow. `late`
@@ -105,12 +171,13 @@ impl Call {
     /// Every [`Way`] but those of a body.
     pub async fn head(
         &self,
-        client: &UpstreamClient,
+        turn: Turn<'_>,
         request: &UpstreamRequest,
         wants_stream: bool,
         deadline: Instant,
         mut late: impl FnMut() -> Option<Instant>,
     ) -> Result<Answer, Failure> {
+        let Turn { client, place, .. } = turn;
         let mut deadline = deadline;
         let began = Instant::now();
         let mut sending = std::pin::pin!(client.send(request));
@@ -125,9 +192,9 @@ impl Call {
             }
         };
         let answer = match sent {
-            Ok(answer) => answer,
-            Err(SendError::Unreachable) => return Err(Failure::unreachable(false)),
-            Err(SendError::Broken) => return Err(Failure::unreachable(true)),
+            Ok(answer) => Answer { place: Some(place), ..answer },
+            Err(SendError::Unreachable(why)) => return Err(Failure::unreachable(false, why)),
+            Err(SendError::Broken(why)) => return Err(Failure::unreachable(true, why)),
             Err(SendError::BadAnswer(why)) => return Err(self.unacceptable(client, why)),
         };
         let name = &client.upstream.settings.name;
@@ -215,7 +282,7 @@ impl Call {
         let (upstream, request_id) = (&client.upstream.settings.name, self.request_id.as_str());
         let (upstream_request_id, status) = (&failure.upstream_request_id, failure.upstream_status);
         let (way, fault) = (failure.way.as_str(), failure.fault.map(Fault::as_str));
-        let why = failure.why;
+        let why = failure.why.as_deref();
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             request_id,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_service::{Service, fn_service};
-use actix_tls::connect::{ConnectInfo, Connection as TcpConnection};
+use actix_tls::connect::{
+    ConnectError as Unconnected, ConnectInfo, Connection as TcpConnection, Host,
+};
 use actix_web::error::ParseError;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -22,9 +24,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use socket2::SockRef;
 
+use super::places::Place;
 use super::socket::{Socket, Trace};
-use super::{PiecewiseBody, Upstream, UpstreamRequest};
+use super::{PiecewiseBody, Upstream, UpstreamRequest, tunnel};
 use crate::domain::unprintable::unprintable;
+use crate::telemetry::Causes;
 
 /// Idle connections to an upstream are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
@@ -36,7 +40,6 @@ const LIFETIME: Duration = Duration::from_hours(1);
 pub struct UpstreamClient {
     /// Which upstream.
     pub upstream: Arc<Upstream>,
-    tls: Arc<rustls::ClientConfig>,
     /// Shared by this worker's exchanges, so that all of them see it replaced.
     pooled: Rc<RefCell<Client>>,
     /// Never reuses a connection: for the one retry after a pooled one that was closed.
@@ -46,12 +49,12 @@ pub struct UpstreamClient {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No connection came about.
-    #[error("the upstream cannot be reached")]
-    Unreachable,
-    /// It broke before the head; the request may have been read.
-    #[error("the connection broke before an answer began")]
-    Broken,
+    /// No connection came about, and why.
+    #[error("the upstream cannot be reached: {0}")]
+    Unreachable(String),
+    /// It broke before the head, and how; the request may have been read.
+    #[error("the connection broke before an answer began: {0}")]
+    Broken(String),
     /// What came back is not HTTP that we accept.
     #[error("the upstream's answer is not acceptable: {0}")]
     BadAnswer(&'static str),
@@ -65,6 +68,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// `content-length`, if it has one.
     pub content_length: Option<u64>,
+    /// The place that the request has at its upstream, until the answer is over.
+    pub place: Option<Place>,
     /// The body's pieces.
     pub body: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>,
 }
@@ -76,7 +81,16 @@ unprintable!(Answer);
 /// # Errors
 /// rustls' own, if the provider lacks the default protocol versions.
 pub fn tls_config() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    tls_config_of(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+}
+
+/// The same with other roots.
+///
+/// # Errors
+/// As [`tls_config`].
+pub(super) fn tls_config_of(
+    roots: rustls::RootCertStore,
+) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -89,17 +103,17 @@ pub fn tls_config() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
 impl UpstreamClient {
     /// The clients of this worker for `upstream`.
     #[must_use]
-    pub fn new(upstream: Arc<Upstream>, tls: &Arc<rustls::ClientConfig>) -> Self {
-        let pooled = Rc::new(RefCell::new(client(&upstream, tls, KEEP_ALIVE)));
-        let fresh = client(&upstream, tls, Duration::ZERO);
-        Self { upstream, tls: Arc::clone(tls), pooled, fresh }
+    pub fn new(upstream: Arc<Upstream>) -> Self {
+        let pooled = Rc::new(RefCell::new(client(&upstream, KEEP_ALIVE)));
+        let fresh = client(&upstream, Duration::ZERO);
+        Self { upstream, pooled, fresh }
     }
 
     /// Uses none of the pooled connections again; running answers are read on. awc takes an interim
     /// head (1xx) for the final one and pools its connection, on which the real answer then comes:
     /// to whoever asks next.
     fn forget_connections(&self) {
-        self.pooled.replace(client(&self.upstream, &self.tls, KEEP_ALIVE));
+        self.pooled.replace(client(&self.upstream, KEEP_ALIVE));
     }
 
     /// Sends the request and waits for the head; once more on a fresh connection if a pooled one
@@ -112,7 +126,7 @@ impl UpstreamClient {
         let pooled = self.pooled.borrow().clone();
         let (sent, trace) = Trace::of(self.post(&pooled, request)).await;
         match sent.map_err(|error| refuse(&error)) {
-            Err(SendError::Broken) if trace.is_unread() => {
+            Err(SendError::Broken(_)) if trace.is_unread() => {
                 self.post(&self.fresh, request).await.map_err(|error| refuse(&error))
             }
             sent => sent,
@@ -180,30 +194,42 @@ impl UpstreamClient {
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
-        Answer { status, headers, content_length, body: response.boxed_local() }
+        Answer { status, headers, content_length, place: None, body: response.boxed_local() }
     }
 }
 
-fn client(upstream: &Upstream, tls: &Arc<rustls::ClientConfig>, keep_alive: Duration) -> Client {
-    let (tcp, buffer) = (
-        actix_tls::connect::Connector::default().service(),
-        upstream.settings.receive_buffer_bytes,
-    );
+fn client(upstream: &Arc<Upstream>, keep_alive: Duration) -> Client {
+    let tcp = actix_tls::connect::Connector::default().service();
+    let of = Arc::clone(upstream);
     let tcp = fn_service(move |to: ConnectInfo<Uri>| {
-        let connecting = tcp.call(to);
+        let of = Arc::clone(&of);
+        let proxied = of.settings.egress_proxy.as_ref().map(|_| to.request().clone());
+        let connecting = tcp.call(match &of.settings.egress_proxy {
+            Some(proxy) => ConnectInfo::new(proxy.address().clone()),
+            None => to,
+        });
         async move {
+            let (buffer, proxy) = (of.settings.receive_buffer_bytes, &of.settings.egress_proxy);
             let connection = connecting.await?;
             // Behind the handshake, so that the window can still be scaled.
             if let Err(error) = SockRef::from(connection.io_ref()).set_recv_buffer_size(buffer) {
                 tracing::debug!(%error, "SO_RCVBUF could not be set");
             }
-            let (io, to) = connection.into_parts();
-            Ok(TcpConnection::new(to, Socket::opened(io)))
+            let (io, reached) = connection.into_parts();
+            let (io, to) = match (proxy, proxied) {
+                (Some(proxy), Some(to)) => {
+                    let port = Host::port(&to).unwrap_or(443);
+                    let io = tunnel::open(io, proxy, (to.hostname(), port)).await;
+                    (io.map_err(Unconnected::Io)?, to)
+                }
+                _ => (io, reached),
+            };
+            Ok::<_, Unconnected>(TcpConnection::new(to, Socket::opened(io)))
         }
     });
     let connector = Connector::new()
         .connector(tcp)
-        .rustls_0_23(Arc::clone(tls))
+        .rustls_0_23(Arc::clone(&upstream.tls))
         .limit(upstream.settings.connections_max)
         .timeout(upstream.settings.connect)
         .handshake_timeout(upstream.settings.connect)
@@ -224,9 +250,13 @@ fn refuse(error: &SendRequestError) -> SendError {
             SendError::BadAnswer("not HTTP")
         }
         // This one comes of a connection that was made, and ended without a head.
-        SendRequestError::Connect(ConnectError::Disconnected) => SendError::Broken,
-        SendRequestError::Connect(_) | SendRequestError::Url(_) => SendError::Unreachable,
-        _ => SendError::Broken,
+        SendRequestError::Connect(ConnectError::Disconnected) => {
+            SendError::Broken("it was closed".to_owned())
+        }
+        SendRequestError::Connect(_) | SendRequestError::Url(_) => {
+            SendError::Unreachable(Causes(error).to_string())
+        }
+        _ => SendError::Broken(Causes(error).to_string()),
     }
 }
 

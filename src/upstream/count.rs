@@ -104,9 +104,9 @@ pub async fn count(
     limit: Duration,
 ) -> Result<Count, Failure> {
     let latest = Instant::now() + limit;
-    call.each(upstreams, async |client, left| {
-        let deadline = share(latest, left);
-        let mut answer = call.head(client, request, false, deadline, || None).await?;
+    call.each(upstreams, async |turn| {
+        let (client, deadline) = (turn.client, share(latest, turn.left));
+        let mut answer = call.head(turn, request, false, deadline, || None).await?;
         let whole = latest.saturating_duration_since(Instant::now());
         let limits = BodyLimits { bytes: ANSWER_BYTES, idle: whole, whole };
         let body = read_whole(&call.node, &mut answer, limits).await?;

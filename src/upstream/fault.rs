@@ -1,5 +1,7 @@
 //! Whose fault it is that there is no answer, and what its client hears of it.
 
+use std::borrow::Cow;
+
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use crate::domain::api_error::ApiError;
@@ -112,7 +114,7 @@ pub struct Failure {
     /// The status that it answered, or should have.
     pub upstream_status: Option<u16>,
     /// What is wrong with its answer, for the log.
-    pub why: Option<&'static str>,
+    pub why: Option<Cow<'static, str>>,
     /// Whether no other upstream is asked, whatever the fault.
     pub is_final: bool,
 }
@@ -157,9 +159,10 @@ impl Failure {
 
     /// The connection could not be made (`is_connected` is false) or broke before the head.
     #[must_use]
-    pub fn unreachable(is_connected: bool) -> Self {
+    pub fn unreachable(is_connected: bool, why: String) -> Self {
         let fault = if is_connected { Fault::Broken } else { Fault::Unreachable };
-        Self::new(Way::Unreachable, Some(fault), ApiError::bad_gateway())
+        let failure = Self::new(Way::Unreachable, Some(fault), ApiError::bad_gateway());
+        Self { why: Some(why.into()), ..failure }
     }
 
     /// No head in time.
@@ -172,7 +175,7 @@ impl Failure {
     #[must_use]
     pub fn bad_answer(why: &'static str) -> Self {
         let failure = Self::new(Way::BadAnswer, Some(Fault::Broken), ApiError::bad_gateway());
-        Self { why: Some(why), ..failure }
+        Self { why: Some(why.into()), ..failure }
     }
 
     /// A body that ended before the answer was whole.
@@ -204,6 +207,13 @@ impl Failure {
     pub fn resting(secs: u64) -> Self {
         let error = ApiError { retry_after_secs: Some(secs.max(1)), ..ApiError::unavailable() };
         Self::new(Way::Resting, None, error)
+    }
+
+    /// Every upstream that might be asked has as many requests as it may have.
+    #[must_use]
+    pub fn full() -> Self {
+        let message = "All places are taken. Please try again.";
+        Self::new(Way::Resting, None, ApiError::new(529, "overloaded_error", message))
     }
 
     /// The same, and nobody else is asked.

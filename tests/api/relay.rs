@@ -405,7 +405,7 @@ fn a_silence_is_filled_with_pings_between_two_events_and_nowhere_else() {
         seen += passed.len() + if *is_between { OURS.len() } else { 0 };
         answer.read_to(seen);
         if !is_between {
-            std::thread::sleep(std::time::Duration::from_millis(2_500));
+            assert!(upstream.next_within(std::time::Duration::from_millis(2_500)).is_none());
         }
     }
     exchange.chunk(sse::message_stop()).end_chunks();

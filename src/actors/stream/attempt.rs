@@ -24,7 +24,7 @@ use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
-use crate::upstream::call::{Call, Node};
+use crate::upstream::call::{Call, Node, Turn};
 use crate::upstream::client::{Answer, UpstreamClient};
 use crate::upstream::count::share;
 use crate::upstream::fault::{Failure, Fault, Way};
@@ -53,6 +53,8 @@ pub(super) struct Opened {
     pub(super) answer: Answer,
     pub(super) meter: Meter,
     pub(super) seen: Vec<Bytes>,
+    /// Silence after which its upstream counts as gone.
+    pub(super) idle: Duration,
 }
 
 /// What an upstream gave.
@@ -94,7 +96,8 @@ impl Attempt {
     pub(super) async fn run(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
         let Self { shared, request, wants_stream, upstreams, account_id, stall, permit } = self;
         let stream = &shared.settings.stream;
-        let patience = if wants_stream { stream.first_byte } else { stream.json_head };
+        let own = upstreams.iter().map(|one| one.upstream.settings.head(stream, wants_stream));
+        let patience = own.max().unwrap_or(stream.first_byte);
         let call = Call {
             request_id: reservation.record.id.clone(),
             node: shared.node(),
@@ -102,6 +105,7 @@ impl Attempt {
             model_id: request.model_id.clone(),
             is_noted: true,
             patience,
+            wait: shared.settings.limits.wait,
         };
         let mut asking = Asking {
             shared: Arc::clone(&shared),
@@ -112,7 +116,7 @@ impl Attempt {
             reservation,
             reply: Some(reply),
         };
-        let given = call.each(&upstreams, async |client, left| asking.ask(client, left).await);
+        let given = call.each(&upstreams, async |turn| asking.ask(turn).await);
         let given = given.await;
         drop(upstreams);
         let Asking { reservation, reply, .. } = asking;
@@ -141,12 +145,12 @@ impl Attempt {
 }
 
 impl Asking {
-    async fn ask(&mut self, client: &UpstreamClient, left: usize) -> Result<Given, Failure> {
-        self.reservation.set_upstream(&client.upstream.settings);
+    async fn ask(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
+        self.reservation.set_upstream(&turn.client.upstream.settings);
         let given = if self.wants_stream {
-            self.ask_for_stream(client, left).await
+            self.ask_for_stream(turn).await
         } else {
-            self.ask_for_json(client, left).await
+            self.ask_for_json(turn).await
         };
         given.map_err(|failure| {
             // Nothing was delivered, and nobody waits for a second try.
@@ -157,26 +161,22 @@ impl Asking {
     }
 
     /// Waits for a head no longer than leaves time for those behind this upstream.
-    async fn ask_for_stream(
-        &mut self,
-        client: &UpstreamClient,
-        left: usize,
-    ) -> Result<Given, Failure> {
+    async fn ask_for_stream(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
-        let deadline = share(self.latest, left);
-        let answer = self.call.head(client, request, true, deadline, || None).await?;
+        let client = turn.client;
+        let own = client.upstream.settings.head(&self.shared.settings.stream, true);
+        let deadline = share(self.latest, turn.left).min(Instant::now() + own);
+        let answer = self.call.head(turn, request, true, deadline, || None).await?;
         self.peek(client, answer, deadline).await
     }
 
-    async fn ask_for_json(
-        &mut self,
-        client: &UpstreamClient,
-        left: usize,
-    ) -> Result<Given, Failure> {
+    async fn ask_for_json(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
-        let stream = &self.shared.settings.stream;
-        let deadline = Instant::now() + stream.json_head;
-        let extension = stream.max_duration.max(stream.json_head);
+        let (client, left) = (turn.client, turn.left);
+        let (stream, own) = (&self.shared.settings.stream, &client.upstream.settings);
+        let head = own.head(stream, false);
+        let deadline = Instant::now() + head;
+        let extension = stream.max_duration.max(head);
         let reply = &mut self.reply;
         // E3j: the client hears of the timeout; what the upstream goes on to make is read and
         // billed, for the upstream makes and bills it anyway.
@@ -184,14 +184,14 @@ impl Asking {
             drop(reply.take()?.send(Reply::refused(ApiError::timeout())));
             Some(Instant::now() + extension)
         };
-        let mut answer = self.call.head(client, request, false, deadline, late).await?;
+        let mut answer = self.call.head(turn, request, false, deadline, late).await?;
         self.reservation.note_first_byte();
         if left == 0 {
             self.request = None;
         }
         let limits = BodyLimits {
             bytes: self.shared.settings.limits.json_answer_max_bytes,
-            idle: stream.idle,
+            idle: own.idle(stream),
             whole: stream.max_duration,
         };
         let body = read_whole(&self.call.node, &mut answer, limits).await;
@@ -222,7 +222,8 @@ impl Asking {
     ) -> Result<Given, Failure> {
         let settings = &self.shared.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
-        let mut opened = Opened { answer, meter, seen: Vec::new() };
+        let idle = client.upstream.settings.idle(&settings.stream);
+        let mut opened = Opened { answer, meter, seen: Vec::new(), idle };
         let mut held_bytes = 0_usize;
         let mut patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {

@@ -71,7 +71,7 @@ impl Opening<'_> {
     ) -> Result<Opened, ApiError> {
         let lines = &self.shared.holds.lines;
         // Whoever waits already comes first.
-        if lines.is_empty(self.record.account_id) {
+        if lines.waiting(self.record.account_id) == 0 {
             let tried = self.try_once().await?;
             if let Tried::Held(amount) = tried {
                 return Ok(self.opened(amount));
@@ -159,6 +159,7 @@ impl Opening<'_> {
             model_id: request.model_id.clone(),
             is_noted: false,
             patience: limit,
+            wait: Duration::ZERO,
         };
         count_tokens(&call, self.upstreams, &request, limit).await
     }

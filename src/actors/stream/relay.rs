@@ -2,19 +2,18 @@
 //! paid for.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::attempt::Opened;
 use super::departure::Departure;
 use super::exchange::{Permit, Reply, Shared, passing_headers};
 use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
+use super::relay_clock::RelayClock;
 use super::reservation::{Extension, Reservation};
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
@@ -24,9 +23,6 @@ use crate::upstream::client::Answer;
 
 /// Pieces that are there at the same time are joined up to about this size.
 const TOGETHER_BYTES: usize = 16_384;
-
-/// How often is looked at an answer whose output does not show.
-const HIDING_LOOK: Duration = Duration::from_secs(2);
 
 /// What a client hears while its upstream is silent.
 const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
@@ -55,18 +51,6 @@ pub(super) struct Relay {
     pub(super) clock: RelayClock,
 }
 
-/// All deadlines behind one timer, which moves only when it has fired.
-pub(super) struct RelayClock {
-    timer: Pin<Box<Sleep>>,
-    last_read: Instant,
-    pub(super) latest: Instant,
-    next_checkpoint: Instant,
-    /// When the client has heard nothing for so long that it is sent a ping; never if that is off.
-    next_ping: Option<Instant>,
-    /// Since when output may be made that does not show, and how much there was then.
-    hiding_since: Option<(Instant, u64)>,
-}
-
 /// What happened next.
 enum Step {
     Piece(Bytes),
@@ -78,13 +62,6 @@ enum Step {
 
 unprintable!(Relay, Step);
 
-impl Shared {
-    /// When a client that heard something at that time is sent a ping.
-    fn next_ping(&self, heard: Instant) -> Option<Instant> {
-        self.settings.stream.ping.map(|ping| heard + ping)
-    }
-}
-
 impl Relay {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.
     pub(super) fn begin(
@@ -94,7 +71,7 @@ impl Relay {
         reply: Option<oneshot::Sender<Reply>>,
         (stall, permit): (Stall, Permit),
     ) -> Self {
-        let Opened { answer, meter, seen } = opened;
+        let Opened { answer, meter, seen, idle } = opened;
         reservation.note_first_byte();
         let (outlet, body) =
             channel(shared.settings.stream.channel_chunks, reservation.record.id.clone());
@@ -104,7 +81,7 @@ impl Relay {
             drop(reply.send(Reply::Stream { body, headers }));
         }
         let queue_bytes = seen.iter().map(Bytes::len).sum();
-        let clock = RelayClock::new(&shared);
+        let clock = RelayClock::new(&shared, idle);
         Self {
             shared,
             answer,
@@ -386,14 +363,11 @@ impl Relay {
     /// The timer has fired: which deadline was it?
     fn due(&mut self) -> Option<Ending> {
         let now = Instant::now();
-        let (idle, checkpoint) = {
-            let stream = &self.shared.settings.stream;
-            (stream.idle, stream.checkpoint)
-        };
+        let checkpoint = self.shared.settings.stream.checkpoint;
         if now >= self.clock.latest {
             return Some(Ending::E17);
         }
-        if now >= self.clock.last_read + idle {
+        if now >= self.clock.last_read + self.clock.idle {
             return Some(Ending::E7);
         }
         if let Some(ending) = self.is_departure_over(now) {
@@ -419,7 +393,7 @@ impl Relay {
     pub(super) fn arm(&mut self) {
         let until = self.gone.as_ref().map(|gone| gone.until);
         let is_hiding = self.meter.is_hiding();
-        self.clock.arm(&self.shared, until, is_hiding);
+        self.clock.arm(until, is_hiding);
     }
 
     /// Brings the record up to what has been delivered.
@@ -438,36 +412,5 @@ impl Relay {
             usage.tokens.output = usage.tokens.output.min(most);
         }
         (usage, is_estimated)
-    }
-}
-
-impl RelayClock {
-    fn new(shared: &Shared) -> Self {
-        let now = Instant::now();
-        let stream = &shared.settings.stream;
-        let mut clock = Self {
-            timer: Box::pin(tokio::time::sleep_until(now)),
-            last_read: now,
-            latest: now + stream.max_duration,
-            next_checkpoint: now + stream.checkpoint,
-            next_ping: shared.next_ping(now),
-            hiding_since: None,
-        };
-        clock.arm(shared, None, false);
-        clock
-    }
-
-    /// Sets the timer to the nearest deadline. A piece that comes meanwhile moves the idle limit
-    /// without touching the timer, which then fires once too early.
-    fn arm(&mut self, shared: &Shared, gone_until: Option<Instant>, is_hiding: bool) {
-        let idle = self.last_read + shared.settings.stream.idle;
-        let mut next = idle.min(self.latest).min(self.next_checkpoint);
-        for other in [gone_until, self.next_ping].into_iter().flatten() {
-            next = next.min(other);
-        }
-        if is_hiding {
-            next = next.min(Instant::now() + HIDING_LOOK);
-        }
-        self.timer.as_mut().reset(next);
     }
 }

@@ -82,10 +82,11 @@ impl Reservation {
     /// Notes which upstream is asked, and what it calls the models.
     pub(super) fn set_upstream(&mut self, upstream: &config::Upstream) {
         self.record.upstream = Some(upstream.name.clone());
-        let renamed = self.quote.model_ids.iter().filter_map(|id| {
-            let name = upstream.models.get(id.as_str())?;
-            Some((name.clone(), id.clone()))
-        });
+        let renamed = self
+            .quote
+            .model_ids
+            .iter()
+            .filter_map(|id| Some((upstream.name_of(id.as_str())?, id.clone())));
         self.renamed = renamed.collect();
     }
 

@@ -14,7 +14,8 @@ fn p12_the_credential_of_an_upstream_does_not_print() {
     let settings = builder.settings();
     let shown = format!("{settings:?} {:#?} {}", settings.upstreams, settings.render());
     assert!(!shown.contains(CREDENTIAL));
-    let upstream = sluice::upstream::Upstream::new(settings.upstreams[0].clone());
+    let tls = sluice::upstream::client::tls_config().unwrap();
+    let upstream = sluice::upstream::Upstream::new(settings.upstreams[0].clone(), &tls).unwrap();
     let (name, value) = upstream.credential_header().unwrap();
     assert!(value.is_sensitive());
     assert!(!format!("{name:?} {value:?}").contains(CREDENTIAL));

@@ -99,6 +99,7 @@ impl Builder {
         .set("server.drain_secs", 5)
         // What is not covered is refused at once, and the upstream counts messages alone; tests of the line say otherwise.
         .set("reservation.wait_secs", 0)
+        .set("limits.wait_secs", 0)
         .set("reservation.count_tokens_secs", 0)
         .set("stream.checkpoint_first_ms", 0)
         .set("reservation.reserve_output_tokens", 4096)

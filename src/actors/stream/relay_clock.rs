@@ -1,0 +1,67 @@
+//! When something is due in a stream, whoever is silent.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::exchange::Shared;
+use crate::domain::unprintable::unprintable;
+
+/// How often is looked at an answer whose output does not show.
+const HIDING_LOOK: Duration = Duration::from_secs(2);
+
+/// All deadlines behind one timer, which moves only when it has fired.
+pub(super) struct RelayClock {
+    pub(super) timer: Pin<Box<Sleep>>,
+    pub(super) last_read: Instant,
+    /// Silence after which the upstream counts as gone.
+    pub(super) idle: Duration,
+    pub(super) latest: Instant,
+    pub(super) next_checkpoint: Instant,
+    /// When the client has heard nothing for so long that it is sent a ping; never if that is off.
+    pub(super) next_ping: Option<Instant>,
+    /// Since when output may be made that does not show, and how much there was then.
+    pub(super) hiding_since: Option<(Instant, u64)>,
+}
+
+unprintable!(RelayClock);
+
+impl Shared {
+    /// When a client that heard something at that time is sent a ping.
+    pub(super) fn next_ping(&self, heard: Instant) -> Option<Instant> {
+        self.settings.stream.ping.map(|ping| heard + ping)
+    }
+}
+
+impl RelayClock {
+    pub(super) fn new(shared: &Shared, idle: Duration) -> Self {
+        let now = Instant::now();
+        let stream = &shared.settings.stream;
+        let mut clock = Self {
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            last_read: now,
+            idle,
+            latest: now + stream.max_duration,
+            next_checkpoint: now + stream.checkpoint,
+            next_ping: shared.next_ping(now),
+            hiding_since: None,
+        };
+        clock.arm(None, false);
+        clock
+    }
+
+    /// Sets the timer to the nearest deadline. A piece that comes meanwhile moves the idle limit
+    /// without touching the timer, which then fires once too early.
+    pub(super) fn arm(&mut self, gone_until: Option<Instant>, is_hiding: bool) {
+        let idle = self.last_read + self.idle;
+        let mut next = idle.min(self.latest).min(self.next_checkpoint);
+        for other in [gone_until, self.next_ping].into_iter().flatten() {
+            next = next.min(other);
+        }
+        if is_hiding {
+            next = next.min(Instant::now() + HIDING_LOOK);
+        }
+        self.timer.as_mut().reset(next);
+    }
+}
