@@ -15,6 +15,7 @@ mod credential;
 mod documents;
 mod faults;
 mod rests;
+mod stays;
 mod words;
 
 /// The kinds of call.

@@ -64,6 +64,12 @@ impl Upstream {
         Self { address, exchanges, count, is_over, probes }
     }
 
+    /// Answers all further requests so, one after the other and without the test.
+    pub(crate) fn answer_all(&mut self, answer: impl FnMut(Exchange) + Send + 'static) {
+        let exchanges = std::mem::replace(&mut self.exchanges, channel().1);
+        std::thread::spawn(move || exchanges.into_iter().for_each(answer));
+    }
+
     /// What the gateway's own requests are answered with from now on; `None` is nothing at all.
     pub(crate) fn answer_probes(&self, answer: Option<(u16, &str)>) {
         let answer = answer.map(|(status, body)| (status, body.to_owned()));

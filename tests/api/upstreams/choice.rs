@@ -1,104 +1,11 @@
-//! Who is asked first: tiers, weights, conversations that stay, and what each upstream is sent.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+//! Who is asked first where there are tiers, and what each upstream is sent.
 
 use serde_json::json;
 
-use super::{Kind, Pair, answer, expect_answer, json_answer, send};
-use crate::support::app::{Account, Builder, TestApp};
-use crate::support::client::Request;
-use crate::support::sandbox::{body, body_with};
-use crate::support::sse;
-use crate::support::upstream::Upstream;
+use super::{Kind, answer, expect_answer, send};
+use crate::support::app::{Builder, TestApp};
+use crate::support::upstream::{Upstream, message};
 use crate::support::wait::eventually;
-
-/// Sends a request and answers it, wherever it comes.
-fn place(pair: &Pair, request: &Request) -> &'static str {
-    let connection = pair.app.connect().send(request);
-    let (exchange, place) = eventually("a request at either", || {
-        let at = |upstream: &Upstream| upstream.next_within(Duration::from_millis(20));
-        let first = at(&pair.first).map(|exchange| (exchange, "first"));
-        first.or_else(|| at(&pair.second).map(|exchange| (exchange, "second")))
-    });
-    exchange.answer_json(&json_answer());
-    connection.answer(false).finish().expect_ok();
-    place
-}
-
-fn of_session(account: &Account, name: &str, session: &str) -> Request {
-    let request = Request::post("/v1/messages", body(sse::MODEL, false, "text"));
-    request.key(&account.key).header(name, session)
-}
-
-#[test]
-fn a_conversation_stays_with_one_upstream_of_its_tier_and_comes_back_to_it() {
-    let pair = Pair::with(|builder| builder, "priority = 1");
-    let account = pair.app.account("5.00");
-    let mut places = BTreeMap::new();
-    let ask =
-        |session: &str| place(&pair, &of_session(&account, "x-claude-code-session-id", session));
-    for session in 0..20 {
-        let session = session.to_string();
-        places.insert(session.clone(), ask(&session));
-    }
-    let firsts = places.values().filter(|place| **place == "first").count();
-    assert!((3..=17).contains(&firsts), "{firsts} of 20");
-    for (session, before) in &places {
-        assert_eq!(ask(session), *before);
-    }
-    // The one that rests passes its conversations on, and gets them back; the others stay.
-    pair.first.answer_probes(Some((401, "no")));
-    let own = places.iter().find(|(_, place)| **place == "first").unwrap().0.clone();
-    let connection =
-        pair.app.connect().send(&of_session(&account, "x-claude-code-session-id", &own));
-    pair.first.next().refuse(401, "no");
-    expect_answer(Kind::Json, pair.second.next(), connection);
-    let resting = "sluice_upstream_resting{upstream=\"first\"}";
-    eventually("the first to rest", || (pair.app.metric(resting) == 1).then_some(()));
-    assert!(places.keys().all(|session| ask(session) == "second"));
-    pair.app.clock.advance(31_000);
-    for (session, before) in &places {
-        assert_eq!(ask(session), *before);
-    }
-    assert_eq!(pair.app.metric(resting), 0);
-}
-
-#[test]
-fn a_session_is_known_by_header_body_or_key_and_goes_no_further() {
-    let pair = Pair::with(|builder| builder, "priority = 1");
-    let account = pair.app.account("5.00");
-    let in_body = |session: usize| {
-        let user_id = json!({ "session_id": format!("s{session}") }).to_string();
-        let more = json!({ "metadata": { "user_id": user_id } });
-        let text = body_with(sse::MODEL, false, "text", &more);
-        Request::post("/v1/messages", text).key(&account.key)
-    };
-    let agents = |agent: usize| {
-        of_session(&account, "x-claude-code-session-id", "same")
-            .header("x-claude-code-agent-id", &agent.to_string())
-    };
-    let by_header = |session: usize| of_session(&account, "x-session-id", &session.to_string());
-    let kinds: [&dyn Fn(usize) -> Request; 3] = [&in_body, &agents, &by_header];
-    for request in kinds {
-        let places: Vec<_> = (0..16).map(|at| place(&pair, &request(at))).collect();
-        assert!(places.contains(&"first") && places.contains(&"second"), "{places:?}");
-        assert!((0..16).all(|at| place(&pair, &request(at)) == places[at]));
-    }
-    // Without one, all of a key's requests are together.
-    let plain = Request::post("/v1/messages", body(sse::MODEL, false, "text")).key(&account.key);
-    let first = place(&pair, &plain);
-    assert!((0..8).all(|_| place(&pair, &plain) == first));
-    let connection = pair.app.connect().send(&agents(1));
-    let exchange = [&pair.first, &pair.second]
-        .into_iter()
-        .find_map(|upstream| upstream.next_within(Duration::from_secs(2)))
-        .unwrap();
-    let sent = &exchange.request.headers;
-    assert!(!sent.iter().any(|(name, _)| name.contains("session") || name.contains("agent-id")));
-    exchange.answer_json(&json_answer());
-    connection.answer(false).finish().expect_ok();
-}
 
 #[test]
 fn what_caches_did_for_prompts_is_counted_for_each_upstream() {
@@ -110,7 +17,7 @@ fn what_caches_did_for_prompts_is_counted_for_each_upstream() {
         "cache_creation_input_tokens": 300, "cache_read_input_tokens": 4000,
     });
     let connection = send(&app, &account, Kind::Json);
-    upstream.next().answer_json(&crate::support::upstream::message(&usage));
+    upstream.next().answer_json(&message(&usage));
     connection.answer(false).finish().expect_ok();
     for (class, tokens) in [("uncached", 10), ("written", 300), ("read", 4000)] {
         let labels = format!("{{class=\"{class}\",upstream=\"primary\"}}");
