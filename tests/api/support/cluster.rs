@@ -1,14 +1,12 @@
 //! A PostgreSQL of one test's own, so that it can be stopped and started again.
 
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
-/// The unprivileged user of Debian: PostgreSQL refuses to be run by root.
-const NOBODY: u32 = 65_534;
+use super::process::{give_to_nobody, unprivileged};
 
 /// A throwaway cluster on the loopback; stopped and gone with the test.
 pub(crate) struct Cluster {
@@ -33,10 +31,7 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         let password_file = folder.path().join("password");
         std::fs::write(&password_file, &password).unwrap();
-        if is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-            chown(&password_file, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        give_to_nobody(&[folder.path(), &password_file]);
         let cluster = Self { folder, bin, port, password };
         let data = cluster.path("data");
         let login = format!("--pwfile={}", cluster.path("password"));
@@ -86,24 +81,12 @@ impl Cluster {
 
     fn try_run(&self, program: &str, args: &[&str]) -> bool {
         let program = self.bin.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]);
-            command.arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
+        let mut command = unprivileged(&program);
         // The server inherits the streams, so nobody may wait for their end.
         command.args(args).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     }
-}
-
-/// Whether this process is root: its folder in `/proc` belongs to its user.
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 impl Drop for Cluster {

@@ -1,7 +1,8 @@
-//! The real binary, as an operator runs it.
+//! The real binary, as an operator runs it, and how foreign servers are run.
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -17,6 +18,31 @@ fn program(env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
     command.env_clear().envs(env.iter().copied()).stdin(Stdio::null());
     command
+}
+
+/// The unprivileged user of Debian.
+const NOBODY: u32 = 65_534;
+
+/// Whether this process is root: its folder in `/proc` belongs to its user.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// A foreign server, which root does not run as itself.
+pub(crate) fn unprivileged(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+/// What that server has to read or write.
+pub(crate) fn give_to_nobody(paths: &[&Path]) {
+    for path in paths.iter().filter(|_| is_root()) {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
 }
 
 /// What a command printed, and how it ended.
