@@ -17,6 +17,7 @@ pub(crate) mod kernel;
 pub(crate) mod keys;
 pub(crate) mod leaving;
 pub(crate) mod mail;
+pub(crate) mod nginx;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod prices;
