@@ -15,9 +15,9 @@ COMMAND = os.environ["SLUICE_COMMAND"]
 _numbers = itertools.count()
 
 
-def connect():
+def connect(url=BASE_URL):
     """A connection of one's own, to be closed by whoever asked for it."""
-    url = urlsplit(BASE_URL)
+    url = urlsplit(url)
     return contextlib.closing(http.client.HTTPConnection(url.hostname, url.port, timeout=60))
 
 
@@ -62,6 +62,15 @@ class Account:
         """Credits or takes what makes the balance this many dollars, with nothing running."""
         available, _ = self.balance()
         self.credit(Decimal(usd) - available)
+
+
+def refusals(status):
+    """How many requests were refused with that status so far."""
+    with connect(os.environ["SLUICE_ADMIN_URL"]) as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    counts = (line.split()[-1] for line in lines if line.startswith("sluice_refusals_total{") and f'status="{status}"' in line)
+    return sum(map(int, counts))
 
 
 def prices():
