@@ -4,6 +4,7 @@
 pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod browser;
+pub(crate) mod certificates;
 pub(crate) mod chain;
 pub(crate) mod claiming;
 pub(crate) mod client;

@@ -2,13 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
@@ -16,58 +14,11 @@ use sluice::app::{StartError, StopWords};
 use sluice::domain::clock::Clock;
 
 use crate::support::app::{Builder, TestApp, serve};
+use crate::support::certificates::Certificates;
 use crate::support::client::{Connection, Request, Response};
 use crate::support::sse;
 use crate::support::upstream::Upstream;
 use crate::support::wait::{PATIENCE, eventually};
-
-/// Certificates of one folder, made by openssl.
-struct Certificates {
-    folder: tempfile::TempDir,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A certificate for `sluice.test` and its key, as the server's two files.
-    fn issue(&self, key_kind: &str) -> &Self {
-        let (certificate, key) = (self.path("certificate.pem"), self.path("key.pem"));
-        let (new_certificate, new_key) = (self.path("certificate.new"), self.path("key.new"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=sluice.test"])
-            .args(["-newkey", key_kind, "-addext", "subjectAltName=DNS:sluice.test"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .args(if key_kind == "ec" { &["-pkeyopt", "ec_paramgen_curve:P-256"][..] } else { &[] })
-            .arg("-keyout")
-            .arg(&new_key)
-            .arg("-out")
-            .arg(&new_certificate)
-            .output()
-            .expect("openssl is installed");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        std::fs::rename(new_key, key).unwrap();
-        std::fs::rename(new_certificate, certificate).unwrap();
-        self
-    }
-
-    fn served(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_file(self.path("certificate.pem")).unwrap()
-    }
-
-    fn configure(&self, builder: Builder) -> Builder {
-        let quoted = |path: &Path| format!("{:?}", path.to_str().unwrap());
-        builder
-            .set("server.tls_certificate_file", quoted(&self.path("certificate.pem")))
-            .set("server.tls_key_file", quoted(&self.path("key.pem")))
-            .set("site.base_url", "\"https://sluice.test\"")
-    }
-}
 
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 

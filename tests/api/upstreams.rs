@@ -14,8 +14,10 @@ mod choice;
 mod credential;
 mod documents;
 mod faults;
+mod places;
 mod rests;
 mod stays;
+mod ways;
 mod words;
 
 /// The kinds of call.
