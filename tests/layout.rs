@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const STOREYS: [&[&str]; 17] = [
     &["domain"],
     &["config"],
-    &["metrics", "telemetry", "tracker"],
+    &["line", "metrics", "telemetry", "tracker"],
     &["chain", "db", "mail", "upstream"],
     &["holds", "ledger"],
     &["accounts"],
