@@ -199,7 +199,7 @@ impl Call {
         };
         let name = &client.upstream.settings.name;
         self.node.metrics.upstreams.observe_head(name, began.elapsed());
-        self.look_at(client, answer, wants_stream).await
+        self.look_at(client, answer, wants_stream, deadline).await
     }
 
     async fn look_at(
@@ -207,6 +207,7 @@ impl Call {
         client: &UpstreamClient,
         mut answer: Answer,
         wants_stream: bool,
+        deadline: Instant,
     ) -> Result<Answer, Failure> {
         let status = answer.status;
         let is_refusal = status.is_client_error() || status.is_server_error();
@@ -214,7 +215,10 @@ impl Call {
         // Some say with status 200 and a document that there is no stream.
         let may_be_refusal = checked.is_err() && status == StatusCode::OK && is_json(&answer);
         if is_refusal || may_be_refusal {
-            let body = read_short(&self.node, &mut answer, REFUSAL).await?;
+            // A refusal that hangs takes no time from the upstreams behind this one.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let limits = BodyLimits { whole: REFUSAL.whole.min(left), ..REFUSAL };
+            let body = read_short(&self.node, &mut answer, limits).await?;
             let told = if is_refusal { Some(status) } else { refusal::error_document(&body) };
             if let Some(status) = told {
                 let head = Some(&answer.headers);
