@@ -17,16 +17,16 @@ mod socket;
 mod tunnel;
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
-use secrecy::{ExposeSecret, SecretString};
 
 use crate::config;
 use client::tls_config_of;
+use credential::Credential;
 use health::{Health, Limits};
 use places::Places;
 
@@ -40,8 +40,8 @@ pub struct Upstream {
     pub places: Arc<Places>,
     /// Whom its certificate must be of.
     tls: Arc<rustls::ClientConfig>,
-    /// The credential in force: the one of the settings, until its file changes.
-    credential: RwLock<SecretString>,
+    /// What it knows us by.
+    pub credential: Credential,
 }
 
 impl Upstream {
@@ -54,7 +54,7 @@ impl Upstream {
         settings: config::Upstream,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, rustls::Error> {
-        let credential = RwLock::new(settings.credential.clone());
+        let credential = Credential::new(settings.credential.clone());
         let places = Places::new(settings.max_streams);
         let tls = match &settings.authorities {
             Some(authorities) => tls_config_of(authorities.clone())?,
@@ -85,16 +85,14 @@ impl Upstream {
     /// The header that carries the operator's credential, marked as sensitive.
     #[must_use]
     pub fn credential_header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let credential = self.credential.read().unwrap_or_else(PoisonError::into_inner);
-        let credential = credential.expose_secret();
-        let (name, text) = match self.settings.auth {
+        let (name, text) = self.credential.with(|credential| match self.settings.auth {
             config::UpstreamAuth::XApiKey => {
                 (HeaderName::from_static("x-api-key"), credential.to_owned())
             }
             config::UpstreamAuth::Bearer => {
                 (actix_web::http::header::AUTHORIZATION, format!("Bearer {credential}"))
             }
-        };
+        });
         let mut value = HeaderValue::from_str(&text).ok()?;
         value.set_sensitive(true);
         Some((name, value))

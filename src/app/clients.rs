@@ -64,8 +64,9 @@ impl Handlers {
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;
+        let node = shared.node();
         for upstream in &upstreams {
-            credential::watch(upstream, &shared.tracker);
+            credential::watch(upstream, &node);
         }
         let parts = ApiParts {
             shared: Arc::clone(shared),

@@ -16,7 +16,7 @@ use super::client::{Answer, SendError, UpstreamClient};
 use super::fault::{Failure, Fault, Way};
 use super::health::{Change, Met, Standing};
 use super::places::{Place, Places};
-use super::{UpstreamRequest, probe, refusal};
+use super::{Upstream, UpstreamRequest, credential, probe, refusal};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
 use crate::metrics::Metrics;
@@ -154,9 +154,20 @@ impl Call {
         ask: &mut impl AsyncFnMut(Turn<'_>) -> Result<T, Failure>,
         turn: Turn<'_>,
     ) -> Result<T, Failure> {
-        let client = turn.client;
+        let (client, left) = (turn.client, turn.left);
         let began = Instant::now();
-        let asked = ask(turn).await;
+        let number = client.upstream.credential.number();
+        let mut asked = ask(turn).await;
+        if let Err(failure) = &asked
+            && failure.is_in_place_of_head
+            && failure.fault == Some(Fault::Credential)
+            && failure.asks_next()
+            && credential::is_renewed(&self.node, &client.upstream, number)
+            && let Some(place) = self.place(client)
+        {
+            self.log(client, failure, began.elapsed());
+            asked = ask(Turn { client, left, place }).await;
+        }
         match &asked {
             Ok(_) => self.note_answer(client),
             Err(failure) => self.note_failure(client, failure, began.elapsed()),
@@ -222,7 +233,8 @@ impl Call {
             let told = if is_refusal { Some(status) } else { refusal::error_document(&body) };
             if let Some(status) = told {
                 let head = Some(&answer.headers);
-                return Err(self.refused(client, Way::Refused, status, &body, head));
+                let refused = self.refused(client, Way::Refused, status, &body, head);
+                return Err(Failure { is_in_place_of_head: true, ..refused });
             }
         }
         match checked {
@@ -253,9 +265,6 @@ impl Call {
             refused.fault = Fault::Credential;
             refused.error = refusal::operators_trouble();
         }
-        if refused.fault == Fault::Credential {
-            self.node.alert_daily("upstream refuses our credential", &upstream.settings.name);
-        }
         let mut failure = Failure::refused(way, refused.fault, refused.error, head);
         failure.upstream_status = Some(status.as_u16());
         if failure.fault == Some(Fault::Limited) && failure.retry_after_secs.is_none() {
@@ -277,7 +286,7 @@ impl Call {
         if self.is_noted {
             let now = self.node.clock.now();
             let change = upstream.health.note_answer(self.account, &self.model_id, now);
-            self.node.tell(client, change);
+            self.node.tell(upstream, change);
         }
     }
 
@@ -306,6 +315,9 @@ impl Call {
         let upstream = &client.upstream;
         let Some(fault) = failure.fault else { return };
         self.node.metrics.upstreams.count(&upstream.settings.name, fault.as_str());
+        if fault == Fault::Credential {
+            self.node.alert_daily("upstream refuses our credential", &upstream.settings.name);
+        }
         if !self.is_noted {
             return;
         }
@@ -317,7 +329,7 @@ impl Call {
             at: self.node.clock.now(),
         };
         let (change, is_suspect) = upstream.health.note_fault(met, &upstream.limits());
-        self.node.tell(client, change);
+        self.node.tell(upstream, change);
         if is_suspect {
             probe::spawn(&self.node, client);
         }
@@ -326,8 +338,8 @@ impl Call {
 
 impl Node {
     /// One line for each change, and a gauge.
-    pub(super) fn tell(&self, client: &UpstreamClient, change: Option<Change>) {
-        let upstream = &client.upstream.settings.name;
+    pub(super) fn tell(&self, upstream: &Upstream, change: Option<Change>) {
+        let upstream = &upstream.settings.name;
         match change {
             None => {}
             Some(Change::Rests(why, span)) => {

@@ -1,13 +1,16 @@
-//! A credential that stands in a file is read again when the file changes, so that it can be
-//! exchanged while requests run.
+//! A credential that stands in a file is read again when the file changes, and at once where the one
+//! in force is refused, so that it can be exchanged while requests run.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::Upstream;
+use super::call::Node;
 use crate::config;
-use crate::tracker::Tracker;
+use crate::domain::unprintable::unprintable;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -15,41 +18,94 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What tells that a file has been written since.
 type Stamp = Option<(SystemTime, u64)>;
 
+/// The credential in force: the one of the settings, until its file has another.
+pub struct Credential(RwLock<InForce>);
+
+struct InForce {
+    secret: SecretString,
+    /// Grows by one with each other credential.
+    number: u64,
+}
+
+unprintable!(Credential, InForce);
+
+impl Credential {
+    /// The credential of the settings.
+    #[must_use]
+    pub fn new(secret: SecretString) -> Self {
+        Self(RwLock::new(InForce { secret, number: 0 }))
+    }
+
+    /// Its number among all that were in force.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).number
+    }
+
+    /// Does something with its text.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&str) -> T) -> T {
+        work(self.0.read().unwrap_or_else(PoisonError::into_inner).secret.expose_secret())
+    }
+
+    /// Puts `secret` in force; whether it is another one.
+    fn replace(&self, secret: SecretString) -> bool {
+        let mut in_force = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if in_force.secret.expose_secret() == secret.expose_secret() {
+            return false;
+        }
+        *in_force = InForce { secret, number: in_force.number.saturating_add(1) };
+        true
+    }
+}
+
 /// Begins to watch the file of an upstream's credential, if it has one.
-pub fn watch(upstream: &Arc<Upstream>, tracker: &Tracker) {
+pub fn watch(upstream: &Arc<Upstream>, node: &Node) {
     let Some(path) = upstream.settings.credential_file.clone() else { return };
-    let (upstream, draining) = (Arc::clone(upstream), tracker.clone());
-    let before = stamp(&path);
+    let (upstream, node) = (Arc::clone(upstream), node.clone());
+    let tracker = node.tracker.clone();
     tracker.spawn(async move {
         tokio::select! {
-            () = draining.draining() => {}
-            () = follow(&upstream, &path, before) => {}
+            () = node.tracker.draining() => {}
+            () = follow(&node, &upstream, &path) => {}
         }
     });
 }
 
-async fn follow(upstream: &Upstream, path: &Path, mut served: Stamp) {
+async fn follow(node: &Node, upstream: &Upstream, path: &Path) {
+    let mut seen = None;
     loop {
         tokio::time::sleep(LOOK).await;
         let found = stamp(path);
         // A file that is being replaced may be away for a moment.
-        if found == served || found.is_none() {
+        if found == seen || found.is_none() {
             continue;
         }
-        served = found;
-        let name = &upstream.settings.name;
-        match config::read_credential(path) {
-            Ok(credential) => {
-                *upstream.credential.write().unwrap_or_else(PoisonError::into_inner) = credential;
-                upstream.health.note_new_credential();
-                tracing::info!(upstream = name, "the credential has been read again");
-            }
-            // The reason names the file and never its content.
-            Err(reason) => {
-                tracing::error!(upstream = name, reason, "the credential before it stays in use");
-            }
+        seen = found;
+        // The reason names the file and never its content.
+        if let Err(reason) = read_again(node, upstream, path) {
+            let name = &upstream.settings.name;
+            tracing::error!(upstream = name, reason, "the credential before it stays in use");
         }
     }
+}
+
+/// Whether the credential in force, after a look at its file, is another than the one with that
+/// number: a refusal of that one says nothing of it.
+#[must_use]
+pub fn is_renewed(node: &Node, upstream: &Upstream, number: u64) -> bool {
+    // Where the file cannot be read, whoever watches it says so.
+    if let Some(path) = &upstream.settings.credential_file {
+        drop(read_again(node, upstream, path));
+    }
+    upstream.credential.number() != number
+}
+
+fn read_again(node: &Node, upstream: &Upstream, path: &Path) -> Result<(), String> {
+    if upstream.credential.replace(config::read_credential(path)?) {
+        tracing::info!(upstream = upstream.settings.name, "the credential has been read again");
+        node.tell(upstream, upstream.health.note_new_credential());
+    }
+    Ok(())
 }
 
 fn stamp(path: &Path) -> Stamp {

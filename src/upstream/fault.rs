@@ -115,6 +115,8 @@ pub struct Failure {
     pub upstream_status: Option<u16>,
     /// What is wrong with its answer, for the log.
     pub why: Option<Cow<'static, str>>,
+    /// Whether it came in place of an answer's head, so that no part of an answer was made.
+    pub is_in_place_of_head: bool,
     /// Whether no other upstream is asked, whatever the fault.
     pub is_final: bool,
 }
@@ -132,6 +134,7 @@ impl Failure {
             upstream_request_id: None,
             upstream_status: None,
             why: None,
+            is_in_place_of_head: false,
             is_final: false,
         }
     }

@@ -255,12 +255,14 @@ impl Health {
         })
     }
 
-    /// Notes that our credential is another one: what was known of the one before it is over.
-    pub fn note_new_credential(&self) {
+    /// Notes that our credential is another one: what was known of the one before it is over, its
+    /// rights and its limits too.
+    pub fn note_new_credential(&self) -> Option<Change> {
         self.with(|state| {
-            state.rest.take_if(|rest| rest.why == Why::Credential);
             state.forbidden.clear();
-        });
+            state.notes.clear();
+            state.rest.take_if(|rest| rest.why == Why::Credential).map(|_| Change::Serves)
+        })
     }
 
     /// Whether, with this 403 to `account`, so many accounts have met one within the window and

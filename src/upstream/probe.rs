@@ -11,7 +11,7 @@ use super::call::{Node, REFUSAL};
 use super::client::UpstreamClient;
 use super::fault::Fault;
 use super::health::Probed;
-use super::refusal;
+use super::{credential, refusal};
 
 /// A list that every upstream of this wire has, as short as it can be.
 pub const PATH: &str = "/v1/models?limit=1";
@@ -23,7 +23,7 @@ pub(super) fn spawn(node: &Node, client: &UpstreamClient) {
     let (node, client) = (node.clone(), client.clone());
     let tracker = node.tracker.clone();
     tracker.spawn(async move {
-        let asking = timeout(PATIENCE, ask(&node, &client));
+        let asking = timeout(PATIENCE, ask_with_newest(&node, &client));
         let probed = tokio::select! {
             asked = asking => asked.unwrap_or(Probed::Broken),
             () = node.tracker.cut_token().cancelled() => return,
@@ -31,8 +31,19 @@ pub(super) fn spawn(node: &Node, client: &UpstreamClient) {
         let upstream = &client.upstream;
         let limits = upstream.limits();
         let change = upstream.health.note_probe(probed, node.clock.now(), &limits);
-        node.tell(&client, change);
+        node.tell(upstream, change);
     });
+}
+
+/// Asks again where the credential that was refused is not in force any more.
+async fn ask_with_newest(node: &Node, client: &UpstreamClient) -> Probed {
+    let number = client.upstream.credential.number();
+    match ask(node, client).await {
+        Probed::Refused if credential::is_renewed(node, &client.upstream, number) => {
+            ask(node, client).await
+        }
+        probed => probed,
+    }
 }
 
 /// Asks an upstream for its list of models.

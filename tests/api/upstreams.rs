@@ -3,19 +3,21 @@
 
 use serde_json::json;
 
-use crate::support::app::{Account, Builder, TestApp};
+use crate::support::app::{Account, Balance, Builder, TestApp};
 use crate::support::client::{Connection, Request, Response};
 use crate::support::prices::haiku;
 use crate::support::sandbox::body;
 use crate::support::sse;
 use crate::support::upstream::{Exchange, Upstream, message};
 
+mod answering;
 mod choice;
 mod credential;
 mod documents;
 mod faults;
 mod places;
 mod rests;
+mod rotation;
 mod stays;
 mod ways;
 mod words;
@@ -70,14 +72,17 @@ impl Pair {
 }
 
 fn send(app: &TestApp, account: &Account, kind: Kind) -> Connection {
-    let text = body(sse::MODEL, kind == Kind::Stream, "text");
-    match kind {
-        Kind::Count => {
-            let request = Request::post("/v1/messages/count_tokens", text).key(&account.key);
-            app.connect().send(&request)
-        }
-        _ => app.send(account, &text),
-    }
+    send_script(app, account, kind, "text")
+}
+
+/// The same with what an [`answering::Answering`] upstream reads.
+fn send_script(app: &TestApp, account: &Account, kind: Kind, script: &str) -> Connection {
+    app.connect().send(&request(account, kind, &body(sse::MODEL, kind == Kind::Stream, script)))
+}
+
+fn request(account: &Account, kind: Kind, body: &str) -> Request {
+    let path = if kind == Kind::Count { "/v1/messages/count_tokens" } else { "/v1/messages" };
+    Request::post(path, body).key(&account.key)
 }
 
 /// Answers as an upstream that is well.
@@ -91,7 +96,11 @@ fn answer(kind: Kind, exchange: Exchange) {
 
 fn expect_answer(kind: Kind, exchange: Exchange, connection: Connection) {
     answer(kind, exchange);
-    let response = connection.answer(false).finish();
+    expect_words(kind, &connection.answer(false).finish());
+}
+
+/// Asserts that a response is what [`answer`] has sent.
+fn expect_words(kind: Kind, response: &Response) {
     let text = match kind {
         Kind::Stream => sse::whole("Hello"),
         Kind::Json => json_answer(),
@@ -111,13 +120,28 @@ fn error_body(kind: &str, message: &str) -> String {
 /// Asserts that an account was billed once, for the answer of the second upstream.
 fn expect_billed_once(app: &TestApp, account: &Account, kind: Kind) {
     if kind == Kind::Count {
-        assert!(app.usage(account).is_empty());
-        return;
+        expect_free(app, account);
+    } else {
+        expect_billed(app, account, ("E1", "second"), haiku(1000, 200));
     }
+}
+
+/// Asserts that the one exchange of an account with five dollars ended so, at that upstream, and
+/// was paid for once.
+fn expect_billed(app: &TestApp, account: &Account, (ending, upstream): (&str, &str), cost: i64) {
     let row = app.only_row(account);
-    assert_eq!((&*row.ending, row.upstream.as_deref()), ("E1", Some("second")), "{row:#?}");
-    assert_eq!(row.cost_nanousd, haiku(1000, 200));
-    assert_eq!(app.entries(account, "usage"), [-row.cost_nanousd]);
+    assert_eq!((&*row.ending, row.upstream.as_deref()), (ending, Some(upstream)), "{row:#?}");
+    assert_eq!(row.cost_nanousd, cost);
+    let entries: &[i64] = if cost == 0 { &[] } else { &[-cost] };
+    assert_eq!(app.entries(account, "usage"), entries);
+    assert_eq!(app.balance(account), Balance { available: 5_000_000_000 - cost, reserved: 0 });
+}
+
+/// Asserts that nothing that an account has asked for has left a trace in the books.
+fn expect_free(app: &TestApp, account: &Account) {
+    assert!(app.usage(account).is_empty());
+    assert!(app.entries(account, "usage").is_empty());
+    assert_eq!(app.balance(account).reserved, 0);
 }
 
 fn expect_no_word_of_it(response: &Response) {

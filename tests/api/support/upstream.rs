@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::client::{find, header};
 use super::kernel::Ports;
 use super::wait::PATIENCE;
@@ -20,6 +22,8 @@ pub(crate) struct Upstream {
     count: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
     probes: Arc<Probes>,
+    /// Where nobody listens yet, and what will be sent each exchange.
+    silent: Option<(Socket, Sender<Exchange>)>,
 }
 
 /// The gateway's own requests.
@@ -51,17 +55,36 @@ impl Received {
 
 impl Upstream {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let mut upstream = Self::dead();
+        upstream.listen();
+        upstream
+    }
+
+    /// One that has an address and does not listen yet.
+    pub(crate) fn dead() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
         let (sender, exchanges) = channel();
-        let (count, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let answer = Mutex::new(Some((200, r#"{"data":[]}"#.to_owned())));
-        let probes = Arc::new(Probes { count: AtomicUsize::new(0), answer });
-        let accepting = (Arc::clone(&count), Arc::clone(&is_over), Arc::clone(&probes));
-        std::thread::spawn(move || {
-            accept(&listener, &sender, (&accepting.0, &accepting.2), &accepting.1);
-        });
-        Self { address, exchanges, count, is_over, probes }
+        Self {
+            address,
+            exchanges,
+            count: Arc::new(AtomicUsize::new(0)),
+            is_over: Arc::new(AtomicBool::new(false)),
+            probes: Arc::new(Probes { count: AtomicUsize::new(0), answer }),
+            silent: Some((socket, sender)),
+        }
+    }
+
+    /// Begins to listen.
+    pub(crate) fn listen(&mut self) {
+        let (socket, sender) = self.silent.take().expect("it does not listen yet");
+        socket.listen(128).unwrap();
+        let listener = TcpListener::from(socket);
+        let (count, is_over) = (Arc::clone(&self.count), Arc::clone(&self.is_over));
+        let probes = Arc::clone(&self.probes);
+        std::thread::spawn(move || accept(&listener, &sender, (&count, &probes), &is_over));
     }
 
     /// Answers all further requests so, one after the other and without the test.
@@ -245,6 +268,11 @@ impl Exchange {
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Another handle of the connection, for what comes behind this exchange.
+    pub(crate) fn connection(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
     }
 
     /// Our end of the connection.
