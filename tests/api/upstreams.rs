@@ -11,6 +11,7 @@ use crate::support::sse;
 use crate::support::upstream::{Exchange, Upstream, message};
 
 mod answering;
+mod chaos;
 mod choice;
 mod credential;
 mod documents;
@@ -19,6 +20,7 @@ mod places;
 mod rests;
 mod rotation;
 mod stays;
+mod strangers;
 mod ways;
 mod words;
 
