@@ -63,6 +63,8 @@ pub struct Turn<'a> {
     pub client: &'a UpstreamClient,
     /// How many come after it.
     pub left: usize,
+    /// Whether a place there was waited for.
+    pub has_waited: bool,
     place: Place,
 }
 
@@ -90,7 +92,7 @@ impl Call {
                 full.push(client);
                 continue;
             };
-            match self.ask_one(&mut ask, Turn { client, left, place }).await {
+            match self.ask_one(&mut ask, Turn { client, left, has_waited: false, place }).await {
                 Err(failure) if failure.asks_next() => last = Some(failure),
                 ended => return ended,
             }
@@ -102,7 +104,7 @@ impl Call {
                 break;
             };
             let client = full.remove(at);
-            let turn = Turn { client, left: full.len(), place };
+            let turn = Turn { client, left: full.len(), has_waited: true, place };
             match self.ask_one(&mut ask, turn).await {
                 Err(failure) if failure.asks_next() => last = Some(failure),
                 ended => return ended,
@@ -166,7 +168,7 @@ impl Call {
             && let Some(place) = self.place(client)
         {
             self.log(client, failure, began.elapsed());
-            asked = ask(Turn { client, left, place }).await;
+            asked = ask(Turn { client, left, has_waited: false, place }).await;
         }
         match &asked {
             Ok(_) => self.note_answer(client),

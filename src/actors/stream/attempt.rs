@@ -146,6 +146,10 @@ impl Attempt {
 
 impl Asking {
     async fn ask(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
+        if turn.has_waited && self.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+            // Its client has left the line.
+            return Err(Failure::full().and_final());
+        }
         self.reservation.set_upstream(&turn.client.upstream.settings);
         let given = if self.wants_stream {
             self.ask_for_stream(turn).await

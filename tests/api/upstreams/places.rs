@@ -11,6 +11,7 @@ use crate::support::client::{Connection, Request};
 use crate::support::sandbox::body;
 use crate::support::sse;
 use crate::support::upstream::{Exchange, Upstream};
+use crate::support::wait::eventually;
 
 /// So long nothing is seen where nothing may come.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -66,6 +67,24 @@ fn who_has_waited_for_long_enough_hears_of_it_and_nothing_is_sent() {
     assert_eq!(app.only_row(&other).cost_nanousd, 0);
     end(running);
     assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn who_leaves_while_it_waits_is_not_asked_for() {
+    let (app, upstream) = one(1, 30);
+    let (account, other) = (app.account("5.00"), app.account("5.00"));
+    for kind in [Kind::Stream, Kind::Json] {
+        let running = begun(&app, &upstream, &account);
+        let connection = send(&app, &other, kind);
+        eventually("its hold", || (app.balance(&other).reserved > 0).then_some(()));
+        connection.leave_seen();
+        end(running);
+        assert!(upstream.next_within(A_WHILE).is_none());
+    }
+    for row in app.settled(&other, 2) {
+        assert_eq!((&*row.ending, row.cost_nanousd), ("E3", 0));
+    }
+    assert_eq!(upstream.count(), 2);
 }
 
 #[test]

@@ -119,13 +119,18 @@ fn another_gateway_is_an_upstream_and_only_its_own_authorities_are_believed() {
         Builder::new().section(&section).start()
     };
     let file = certificates.path("certificate.pem");
-    let app = outer(&format!("ca_file = {:?}", file.to_str().unwrap()));
-    let account = app.account("5.00");
-    let response = app.messages(&account, &plain);
-    // Two bills for one answer, each to the nano-dollar.
-    assert!(response.expect_ok().text().contains("message_stop"));
-    let (row, of_gateway) = (app.only_row(&account), inner.only_row(&of_inner));
-    assert_eq!((&*row.ending, row.cost_nanousd), ("E1", of_gateway.cost_nanousd));
+    let (proxy, asked) = proxy(None);
+    for (count, more) in [(1, String::new()), (2, format!("\negress_proxy = \"http://{proxy}\""))] {
+        let app = outer(&format!("ca_file = {:?}{more}", file.to_str().unwrap()));
+        let account = app.account("5.00");
+        let response = app.messages(&account, &plain);
+        // Two bills for one answer, each to the nano-dollar.
+        assert!(response.expect_ok().text().contains("message_stop"));
+        let row = app.only_row(&account);
+        let of_gateway = inner.settled(&of_inner, count).pop().unwrap();
+        assert_eq!((&*row.ending, row.cost_nanousd), ("E1", of_gateway.cost_nanousd));
+    }
+    assert!(asked.recv().unwrap().starts_with(&format!("CONNECT {} ", inner.address)));
     // Without it the web's authorities count, and those have not signed it.
     let app = outer("");
     let account = app.account("5.00");
@@ -173,8 +178,7 @@ fn models_are_served_and_renamed_by_pattern() {
         connection.answer(false).finish().expect_ok();
     }
     assert_eq!(app.settled(&account, 5).len(), 5);
-    app.messages(&account, &body("claude-fable-5-2", false, "text"))
-        .expect_error(503, "api_error");
+    app.messages(&account, &body("claude-fable-5-2", false, "text")).expect_error(503, "api_error");
 }
 
 #[test]
