@@ -37,10 +37,9 @@ impl PromptEstimate {
 
     /// The upstream has counted it. What is known to be cached stays so.
     #[must_use]
-    pub const fn counted(&self, tokens: u64) -> Self {
-        let cached = if self.cached < tokens { self.cached } else { tokens };
-        let least = self.unusual.saturating_sub(cached);
-        let most = if tokens > least { tokens } else { least };
+    pub fn counted(&self, tokens: u64) -> Self {
+        let cached = self.cached.min(tokens);
+        let most = tokens.max(self.unusual.saturating_sub(cached));
         Self { most, likely: tokens.saturating_sub(cached), cached, ..Self::exactly(tokens) }
     }
 
@@ -242,11 +241,10 @@ impl Quote {
         usage: &Usage,
         alerts: &mut Vec<&'static str>,
     ) -> RatedPass {
-        let is_served = pass.model.is_none() || pass.model == usage.served_model;
         let model = match (pass.kind, pass.model.as_deref()) {
             (PassKind::Attempt, None) => &self.model,
             (PassKind::Attempt | PassKind::Compaction | PassKind::Advisor, Some(name))
-                if !is_served =>
+                if usage.served_model.as_deref() != Some(name) =>
             {
                 let named = self.prices.find(name);
                 let admitted = named.filter(|model| self.is_admitted(model));

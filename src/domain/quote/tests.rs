@@ -219,6 +219,15 @@ fn a_pass_of_a_model_that_was_not_admitted_is_billed_as_the_one_that_served_and_
     assert_eq!(advisor("nobody"), (11_000, vec![FOREIGN_MODEL]));
 }
 
+#[test]
+fn a_pass_of_the_model_that_served_is_no_foreign_one_though_nobody_asked_for_that_model() {
+    let report = format!(
+        r#"{{"model":"{DEAR}","usage":{{"input_tokens":1,"output_tokens":0,"iterations":[{{"type":"compaction","model":"{DEAR}","input_tokens":10}}]}}}}"#
+    );
+    let priced = quote(&[CHEAP]).price(&read_json_answer(report.as_bytes()).unwrap().usage);
+    assert_eq!((priced.amount.as_nanos(), priced.alerts), (55_000, vec![]));
+}
+
 /// A usage object with any of its parts.
 fn any_report() -> impl Strategy<Value = serde_json::Value> {
     let count = || prop_oneof![Just(None), (0_u64..2_000).prop_map(Some)];

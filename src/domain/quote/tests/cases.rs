@@ -114,6 +114,14 @@ pub(super) const CASES: &[Case] = &[
             {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,"output_tokens":10}]}"#],
         100 * 4_000 + 10 * 20_000,
     ),
+    case(
+        "own: an attempt whose model is not named ran the one that was asked for",
+        plain(&["claude-fable-5-2", "claude-opus-5-5"]),
+        &[r#"{"input_tokens":100,"output_tokens":10,"iterations":[
+            {"type":"message","input_tokens":100,"output_tokens":50},
+            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,"output_tokens":10}]}"#],
+        100 * 8_000 + 50 * 40_000 + 100 * 4_000 + 10 * 20_000,
+    ),
     Case {
         stop: ("refusal", true),
         ..case(
