@@ -36,6 +36,26 @@ fn a_price_holds_from_its_day_on() {
     assert_eq!(read(change), Some(100_000_000));
     assert_eq!(read(day("2026-09-28")), Some(200_000_000));
     assert_eq!(read(day("2026-09-28").plus_millis(-1)), None);
+    let model = list.find("claude-sonnet-5-5").unwrap();
+    let periods = model.periods().map(|(from, rates)| (from, rates.base.cache_read));
+    let expected = [(day("2026-09-28"), 200_000_000), (change, 100_000_000)];
+    assert_eq!(periods.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_model_is_sold_to_the_end_of_its_last_day_and_one_without_such_a_day_for_good() {
+    let list = built_in("1");
+    let retired = |model, moment| list.find(model).unwrap().is_retired_at(moment);
+    let over = day("2026-12-01");
+    for (model, moment, expected) in [
+        ("claude-sonnet-4-5", day("2026-11-29"), false),
+        ("claude-sonnet-4-5", over.plus_millis(-1), false),
+        ("claude-sonnet-4-5", over, true),
+        ("claude-sonnet-4-5", day("2027-12-01"), true),
+        ("claude-opus-5", day("2036-12-01"), false),
+    ] {
+        assert_eq!(retired(model, moment), expected, "{model} {moment:?}");
+    }
 }
 
 #[test]
