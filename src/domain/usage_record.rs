@@ -294,13 +294,16 @@ mod tests {
             cache_read_tokens: 118,
             web_searches: 7,
             passes: usage.passes(),
-            service_tier: usage.service_tier,
-            inference_geo: usage.inference_geo,
-            speed: usage.speed,
+            service_tier: usage.service_tier.clone(),
+            inference_geo: usage.inference_geo.clone(),
+            speed: usage.speed.clone(),
             ..record()
         };
         assert_eq!(found, expected);
         assert_eq!(found.passes.len(), 2);
+        let refused = Usage { is_refused: true, iterations: Vec::new(), ..usage };
+        found.set_usage(&refused, refused.passes());
+        assert_eq!(found.passes, refused.passes(), "one that is not plain is kept");
     }
 
     #[test]

@@ -161,10 +161,7 @@ impl Usage {
                 Pass { waiver: wrote_nothing.then_some(Waiver::Declined), ..pass }
             })
             .collect();
-        let is_sum_of_all = !declined.is_empty()
-            && adds_up(&entries, &self.tokens)
-            && !adds_up(answered, &self.tokens);
-        if is_sum_of_all {
+        if adds_up(&entries, &self.tokens) && !adds_up(answered, &self.tokens) {
             let kind = if answered.len() > 1 { PassKind::Turn } else { PassKind::Answer };
             passes.extend(answered.iter().map(|entry| self.answer(kind, entry.tokens)));
         } else {

@@ -36,22 +36,33 @@ fn every_kind_and_waiver_is_stored_under_its_own_name() {
 }
 
 #[test]
-fn turns_that_lead_up_to_a_fallbacks_answer_are_its_own() {
+fn a_chain_of_fallbacks_is_what_declined_and_then_the_answer_with_the_turns_that_lead_up_to_it() {
+    use PassKind::{Answer, Attempt, Turn};
     let entry =
         |kind, model: &str, tokens| Iteration { kind, model: Some(model.to_owned()), tokens };
-    let usage = Usage {
-        served_model: Some("b".to_owned()),
-        tokens: tokens(30, 7),
-        iterations: vec![
-            entry(IterationKind::Message, "a", tokens(10, 5)),
-            entry(IterationKind::Message, "b", tokens(10, 3)),
-            entry(IterationKind::FallbackMessage, "b", tokens(20, 4)),
-        ],
-        ..Usage::default()
-    };
-    let kinds: Vec<(PassKind, u64)> =
-        usage.passes().iter().map(|pass| (pass.kind, pass.tokens.output)).collect();
-    assert_eq!(kinds, [(PassKind::Attempt, 5), (PassKind::Turn, 3), (PassKind::Turn, 4)]);
+    let declined = entry(IterationKind::Message, "a", tokens(10, 5));
+    let turn = entry(IterationKind::Message, "b", tokens(10, 3));
+    let last = entry(IterationKind::FallbackMessage, "b", tokens(20, 4));
+    let alone = vec![last.clone()];
+    let two = vec![declined.clone(), last.clone()];
+    let three = vec![declined, turn, last];
+    for (top, iterations, expected) in [
+        // The top level is the answer, with its turns,
+        (tokens(20, 4), &two, vec![(Attempt, 10, 5), (Answer, 20, 4)]),
+        (tokens(30, 7), &three, vec![(Attempt, 10, 5), (Turn, 10, 3), (Turn, 20, 4)]),
+        // or the sum of all,
+        (tokens(30, 9), &two, vec![(Attempt, 10, 5), (Answer, 20, 4)]),
+        (tokens(40, 12), &three, vec![(Attempt, 10, 5), (Turn, 10, 3), (Turn, 20, 4)]),
+        // or neither, and then it counts for the answer.
+        (tokens(25, 6), &alone, vec![(Answer, 25, 6)]),
+        (tokens(25, 6), &two, vec![(Attempt, 10, 5), (Answer, 25, 6)]),
+        (tokens(25, 6), &three, vec![(Attempt, 10, 5), (Answer, 25, 6)]),
+    ] {
+        let iterations = iterations.clone();
+        let usage = Usage { tokens: top, iterations, ..Usage::default() };
+        let pass = |pass: &Pass| (pass.kind, pass.tokens.input, pass.tokens.output);
+        assert_eq!(usage.passes().iter().map(pass).collect::<Vec<_>>(), expected, "{usage:?}");
+    }
 }
 
 #[test]
