@@ -103,7 +103,10 @@ fn what_comes_first_is_content_or_an_error_and_never_a_ping() {
     assert_eq!(fed(&[": note\n\n", PING, "data: {\"type\":\"ping\"}\n\n"]).first_event(), None);
     assert_eq!(fed(&[PING, START, ERROR]).first_event(), Some(FirstEvent::Content));
     assert_eq!(fed(&[PING, ERROR, START]).first_event(), Some(FirstEvent::Error));
-    assert_eq!(fed(&["data: no json\n\n"]).first_event(), Some(FirstEvent::Content));
+    for data in ["no json", r#"{"type":"later"}"#, r#"{"type":"later","error":null}"#] {
+        let meter = fed(&[&format!("data: {data}\n\n")]);
+        assert_eq!(meter.first_event(), Some(FirstEvent::Content), "{data}");
+    }
 }
 
 #[test]
@@ -224,11 +227,16 @@ fn e1_a_last_event_that_lacks_only_its_end_counts_at_the_end_of_the_body() {
         meter.end();
         meter
     };
-    for last in
-        [STOP.trim_end(), STOP.strip_suffix('\n').unwrap(), "data: {\"type\":\"message_stop\"}"]
-    {
+    for last in [
+        STOP.trim_end(),
+        STOP.strip_suffix('\n').unwrap(),
+        "data: {\"type\":\"message_stop\"}",
+        "event: message_stop\ndata: {}",
+    ] {
         assert!(ended(last).is_stopped(), "{last:?}");
     }
+    // Only the end is: of anything else nobody knows whether it is whole.
+    assert_eq!(ended(ERROR.trim_end()).error(), None);
     let cut = ended("event: message_stop\ndata: {\"type\":\"mess");
     assert!(!cut.is_stopped());
     assert_eq!(cut.whole_until(), len(&[START, DELTA, FINAL]));

@@ -46,6 +46,20 @@ fn input_or_output_is_a_usage_and_nothing_else_is() {
 }
 
 #[test]
+fn a_prompt_of_no_tokens_is_not_counted_yet_nor_one_without_a_usage() {
+    for (usage, expected) in [
+        (r#"{"input_tokens":1}"#, true),
+        (r#"{"input_tokens":0,"cache_read_input_tokens":5}"#, true),
+        (r#"{"output_tokens":0,"cache_creation_input_tokens":5}"#, true),
+        (r#"{"input_tokens":0,"output_tokens":9}"#, false),
+        (r#"{"cache_read_input_tokens":5}"#, false),
+        ("null", false),
+    ] {
+        assert_eq!(reported(&[usage]).has_prompt(), expected, "{usage}");
+    }
+}
+
+#[test]
 fn a_count_never_falls_and_what_is_no_count_is_told() {
     let counts = |later: &str| {
         let meter = reported(&[r#"{"output_tokens":5}"#, later]);
@@ -77,6 +91,10 @@ fn cache_writes_beyond_their_split_are_of_the_five_minute_class_and_told() {
     assert_eq!(split(3), (0, 3, vec![Anomaly::SplitBeyondTotal]));
     assert_eq!(split(6), (2, 4, vec![]));
     assert_eq!(split(9), (5, 4, vec![Anomaly::UnsplitCacheWrite]));
+    // One part alone is a split, too.
+    let short = r#"{"cache_creation":{"ephemeral_5m_input_tokens":2}}"#;
+    let long = r#"{"cache_creation":{"ephemeral_1h_input_tokens":4}}"#;
+    assert_eq!((written(short), written(long)), ((2, 0, vec![]), (0, 4, vec![])));
 }
 
 #[test]
@@ -188,6 +206,13 @@ fn a_refusal_before_any_output_is_marked_and_one_behind_it_is_not() {
     }
     assert!(!refused(&[START, &end("refusal", 2), STOP]), "output was counted");
     assert!(!refused(&[START, &end("end_turn", 0), STOP]));
+    // Of a chain of fallbacks, the content may be what an earlier attempt wrote.
+    for (kind, expected) in [("message", false), ("compaction", false), ("fallback_message", true)]
+    {
+        let entry = format!(r#"{{"iterations":[{{"type":"{kind}"}}],"output_tokens""#);
+        let end = end("refusal", 0).replace("{\"output_tokens\"", &entry);
+        assert_eq!(refused(&[START, DELTA, &end]), expected, "{kind}");
+    }
     let json = |content: &str, reason: &str, output: u32| {
         let body = format!(
             r#"{{"content":{content},"stop_reason":"{reason}","usage":{{"input_tokens":5,"output_tokens":{output}}}}}"#
