@@ -17,9 +17,8 @@ use std::ops::Range;
 use serde::de::{Deserialize as _, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use blocks::Blocks;
+use blocks::{Blocks, Text};
 pub use fields::TopField;
-use names::Name;
 pub use tools::{Fallback, Fallbacks, ToolUse, is_version_of};
 
 /// How much a request may have of what is read one by one.
@@ -163,7 +162,7 @@ impl<'de> Visitor<'de> for TopVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Vec<(Cow<'de, str>, &RawValue)> = Vec::new();
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(Text(name)) = map.next_key()? {
             let value = map.next_value()?;
             let checked = names::check(&name, "The request body", fields::names());
             // The fields are few, or this is an error before long.

@@ -182,7 +182,7 @@ fn source_kind(name: &str) -> SourceKind {
     }
 }
 
-/// A string, borrowed where it has no escapes; anything else reads as empty.
+/// A name or a string, borrowed where it has no escapes; null reads as empty.
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 unprintable!(Text<'static>);

@@ -4,7 +4,8 @@
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::names::{Name, folded};
+use super::blocks::Text;
+use super::names::folded;
 
 /// What becomes of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +191,7 @@ fn holds(value: &RawValue, inner: &'static str) -> bool {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
             let mut is_held = false;
-            while let Some(Name(name)) = map.next_key()? {
+            while let Some(Text(name)) = map.next_key()? {
                 if folded(&name) == self.0 {
                     is_held |= !is_void(map.next_value::<&RawValue>()?);
                 } else {
@@ -246,9 +247,35 @@ mod tests {
         }
     }
 
+    fn field(name: &str, is_empty: bool) -> TopField {
+        TopField { name: name.to_owned(), is_empty }
+    }
+
+    #[test]
+    fn a_filled_field_that_the_table_refuses_is_found_wherever_it_stands() {
+        for (name, is_empty, expected) in [
+            ("container", false, Some("container")),
+            ("container", true, None),
+            ("diagnostics", false, Some("diagnostics")),
+            ("diagnostics", true, None),
+            ("model", false, None),
+            ("tags", false, None),
+            ("new_field", false, None),
+        ] {
+            let fields = [field("max_tokens", false), field(name, is_empty), field("x", false)];
+            let found = refused_by_table(&fields).map(|field| field.name);
+            assert_eq!(found, expected, "{name} {is_empty}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_in_the_table_are_unknown_empty_or_not() {
+        let fields = ["model", "b", "thread", "a"].map(|name| field(name, name == "a"));
+        assert_eq!(unknown(&fields).collect::<Vec<_>>(), ["b", "a"]);
+    }
+
     #[test]
     fn an_operators_list_refuses_a_name_however_it_is_spelled() {
-        let field = |name: &str, is_empty| TopField { name: name.to_owned(), is_empty };
         let list = ["new_field".to_owned()];
         let refused = |name: &str, is_empty| {
             refused_by_list(&[field("model", false), field(name, is_empty)], &list).is_some()

@@ -1,42 +1,12 @@
 //! Names of fields as a request spells them, and which of them another parser could take for a
 //! known one.
 
-use std::borrow::Cow;
-
 use icu_normalizer::ComposingNormalizerBorrowed;
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::RequestError;
 
 /// Bytes of a name that is looked at: no field of the wire comes near to it.
 pub const NAME_BYTES_MAX: usize = 256;
-
-/// A field's name, borrowed unless it holds an escape.
-pub(super) struct Name<'a>(pub(super) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_str(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(text.to_owned())))
-    }
-}
 
 /// What a lenient parser may make of a name: compatibility forms are composed (NFKC), case is
 /// folded (by way of capitals, so that `ı` becomes `i` and `ſ` becomes `s`), a NUL ends it, and what is

@@ -151,6 +151,20 @@ fn tools_with_a_type_or_a_model_are_named_and_those_of_the_client_are_not() {
 }
 
 #[test]
+fn a_version_of_a_tool_is_its_prefix_with_a_date() {
+    for (kind, expected) in [
+        ("bash_20250124", true),
+        ("bash_", false),
+        ("bash", false),
+        ("bash_2025012x", false),
+        ("bash_code_execution_20250124", false),
+        ("my_bash_20250124", false),
+    ] {
+        assert_eq!(is_version_of(kind, "bash_"), expected, "{kind}");
+    }
+}
+
+#[test]
 fn content_of_another_shape_is_refused() {
     for (body, field) in [
         (r#"{"model":"a","messages":5}"#, "messages"),

@@ -4,9 +4,9 @@
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Text};
 use super::fields::{self, Rule};
-use super::names::{self, Name};
+use super::names;
 use super::{Bounds, RequestError};
 
 /// A tool that carries a type of its own: run by the upstream, or typed and run by the client.
@@ -192,7 +192,7 @@ impl<'de, T: Entries> Visitor<'de> for One<'_, T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut entry = T::Entry::default();
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(Text(name)) = map.next_key()? {
             if let Err(fault) = self.0.entries.field(&mut entry, &name, &mut map)? {
                 return Err(self.0.fail(fault));
             }
