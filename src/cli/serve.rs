@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
@@ -23,6 +24,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliError> {
     telemetry::start(&settings.log);
+    forbid_core_dumps()?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_on_signals()?;
         let app = Application::build(Arc::new(settings), Clock::System).await?;
@@ -36,6 +38,14 @@ pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliE
         tracing::info!(is_settled, "stopped");
         Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// What is in memory may be somebody's prompt: a crash must not write it to the disk. A limit alone
+/// is not heeded where a program such as systemd-coredump takes the dump.
+fn forbid_core_dumps() -> std::io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// The file appears whole or not at all.

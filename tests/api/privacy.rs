@@ -6,6 +6,7 @@
 //! the running server, and fails on one that it has no way through.
 
 mod canaries;
+mod dumps;
 mod everywhere;
 mod messages;
 mod panics;

@@ -107,6 +107,14 @@ impl Process {
         Self::spawn(builder, shell)
     }
 
+    /// A server that would leave a core file in a folder, as far as its surroundings are concerned.
+    pub(crate) fn start_dumping(builder: Builder, into: &Path) -> Self {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.env_clear().stdin(Stdio::null()).current_dir(into);
+        prlimit.args(["--core=unlimited", "--", env!("CARGO_BIN_EXE_sluice")]);
+        Self::spawn(builder, prlimit)
+    }
+
     fn spawn(mut builder: Builder, program: Command) -> Self {
         let file = builder.write();
         let (database, folder) = (builder.database.take().unwrap(), builder.folder);
