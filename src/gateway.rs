@@ -10,6 +10,7 @@ mod count_tokens;
 pub mod limits;
 mod messages;
 mod models;
+pub mod places;
 pub mod respond;
 pub mod routes;
 pub mod table;

@@ -20,6 +20,7 @@
 //! Only counts and keyed hashes are kept, in memory, for as long as the upstream's cache lives.
 
 pub mod calibration;
+pub mod line;
 pub mod prefixes;
 
 use std::ops::Range;
@@ -32,8 +33,8 @@ use crate::domain::messages_request::MessagesRequest;
 use crate::domain::messages_request::prefix::PromptPrefix;
 use crate::domain::quote::PromptEstimate;
 use crate::domain::usage::{TokenCounts, Usage};
-use crate::line::Lines;
 use calibration::Calibrations;
+use line::Lines;
 use prefixes::Prefixes;
 
 /// A prompt of fewer tokens says more of the frame around it than of its text.
@@ -44,7 +45,7 @@ pub struct Holds {
     calibrations: Calibrations,
     prefixes: Prefixes,
     /// Requests that wait for a hold of their account to come free.
-    pub lines: Lines<AccountId>,
+    pub lines: Lines,
 }
 
 /// What a request can teach once its answer is counted. Counts and hashes, no content.

@@ -6,8 +6,8 @@
 pub mod domain;
 
 pub mod config;
-pub mod line;
 pub mod metrics;
+pub mod places;
 pub mod telemetry;
 pub mod tracker;
 

@@ -25,10 +25,11 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
 
 use crate::config;
+use crate::places::Places;
 use client::tls_config_of;
 use credential::Credential;
 use health::{Health, Limits};
-use places::Places;
+use places::{HalfEach, UpstreamPlaces};
 
 /// An upstream as the operator configured it, with its health on this node.
 pub struct Upstream {
@@ -37,7 +38,7 @@ pub struct Upstream {
     /// Whether it is asked, as far as this node knows.
     pub health: Health,
     /// How many requests it has from this node.
-    pub places: Arc<Places>,
+    pub places: Arc<UpstreamPlaces>,
     /// Whom its certificate must be of.
     tls: Arc<rustls::ClientConfig>,
     /// What it knows us by.
@@ -55,7 +56,7 @@ impl Upstream {
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, rustls::Error> {
         let credential = Credential::new(settings.credential.clone());
-        let places = Places::new(settings.max_streams);
+        let places = Places::new(HalfEach::new(settings.max_streams));
         let tls = match &settings.authorities {
             Some(authorities) => tls_config_of(authorities.clone())?,
             None => Arc::clone(tls),

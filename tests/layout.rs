@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const STOREYS: [&[&str]; 17] = [
     &["domain"],
     &["config"],
-    &["line", "metrics", "telemetry", "tracker"],
+    &["metrics", "places", "telemetry", "tracker"],
     &["chain", "db", "mail", "upstream"],
     &["holds", "ledger"],
     &["accounts"],

@@ -14,6 +14,7 @@
 mod attempt;
 mod closing;
 mod departure;
+mod doubt;
 mod drains;
 mod exchange;
 mod gather;

@@ -59,7 +59,7 @@ impl Handlers {
     ) -> Result<Self, StartError> {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
-        let limits = AccountLimits::new(settings, Arc::clone(&shared.metrics));
+        let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
         let people = People::new(database.clone(), settings, shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));

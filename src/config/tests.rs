@@ -267,7 +267,7 @@ const MISTAKES: [(&str, usize, &str, &str); 64] = [
         "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h\"\nallow_plaintext = true\nca_file = \"x\"\ncredential = \"{S}\"\n",
         5,
         "upstreams[0].ca_file",
-        "is of no use",
+        "has no effect",
     ),
     (
         "{U}[models.\"m-1.0\"]\ndisplay_name = \"M\"\ncreated_at = \"2026-01-01\"\ncontext_tokens = 9\nmax_output_tokens = 9\n",

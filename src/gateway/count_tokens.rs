@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use tokio::time::Instant;
 
 use super::messages::{
     COUNT_TOKENS, check_betas, parse, place, refuse_while_draining, upstream_request, upstreams_for,
@@ -43,7 +44,8 @@ async fn count(
     let holder = auth::identify(&gateway.keys, http, auth::ALONE, now).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count_of_key(&holder)?;
-    let permit = place(gateway, &holder).await?;
+    let until = Instant::now() + gateway.settings().limits.wait;
+    let permit = place(gateway, &holder, until).await?;
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
@@ -57,16 +59,18 @@ async fn count(
     // A stop either refuses it or waits for it.
     let token = gateway.shared.tracker.token();
     refuse_while_draining(gateway)?;
+    let stream = &gateway.settings().stream;
+    let own = upstreams.iter().map(|one| one.upstream.settings.head(stream, true));
+    let limit = own.max().unwrap_or(stream.first_byte);
     let call = Call {
         request_id: id.clone(),
         node: gateway.shared.node(),
         account: holder.account_id,
         model_id: request.model_id.clone(),
         is_noted: false,
-        patience: gateway.settings().stream.first_byte,
+        patience: limit,
         wait: Duration::ZERO,
     };
-    let limit = gateway.settings().stream.first_byte;
     let counted = upstream_count::count(&call, &upstreams, &request, limit).await;
     drop((permit, token));
     Ok(match counted {

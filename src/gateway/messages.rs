@@ -7,6 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::limits::{Allowance, Permit};
 use super::{Gateway, admission, auth, body, conversation, request_id, respond};
@@ -69,7 +70,9 @@ async fn begin(
         Err(_) => gateway.limits.allowance(&holder),
     });
     counted?;
-    let permit = place(gateway, &holder).await?;
+    let until = Instant::now() + gateway.settings().limits.wait;
+    let permit = place(gateway, &holder, until).await?;
+    let wait = until.saturating_duration_since(Instant::now());
     check_betas(http, gateway)?;
     let body = body::read(http, payload, &gateway.settings().limits).await?;
     let now = gateway.shared.clock.now();
@@ -105,6 +108,7 @@ async fn begin(
         reply,
         stall,
         permit,
+        wait,
     };
     StreamActor::start(Exchange::new(Arc::clone(&gateway.shared), parts, token));
     // An exchange that ends without a word has panicked; its reservation settles itself.
@@ -131,10 +135,14 @@ fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), 
     Ok(())
 }
 
-/// A place for a request, waited for within limits.
-pub(super) async fn place(gateway: &Gateway, holder: &KeyHolder) -> Result<Permit, ApiError> {
+/// A place for a request, waited for until then.
+pub(super) async fn place(
+    gateway: &Gateway,
+    holder: &KeyHolder,
+    until: Instant,
+) -> Result<Permit, ApiError> {
     tokio::select! {
-        permit = gateway.limits.wait(holder) => permit,
+        permit = gateway.limits.place(holder, until) => permit,
         () = gateway.shared.tracker.draining() => Err(ApiError::unavailable()),
     }
 }

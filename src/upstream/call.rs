@@ -15,7 +15,7 @@ use super::body::{BodyLimits, read_short};
 use super::client::{Answer, SendError, UpstreamClient};
 use super::fault::{Failure, Fault, Way};
 use super::health::{Change, Met, Standing};
-use super::places::{Place, Places};
+use super::places::UpstreamPlace;
 use super::{Upstream, UpstreamRequest, credential, probe, refusal};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
@@ -61,11 +61,29 @@ pub struct Call {
 pub struct Turn<'a> {
     /// Which.
     pub client: &'a UpstreamClient,
-    /// How many come after it.
+    /// How many may still come after it.
     pub left: usize,
     /// Whether a place there was waited for.
     pub has_waited: bool,
-    place: Place,
+    place: Option<UpstreamPlace>,
+}
+
+/// There is no place at an upstream.
+struct Full;
+
+/// What an upstream answered.
+pub struct Answered<T> {
+    /// The answer, or its beginning.
+    pub answer: T,
+    /// Whether it is one for certain. Else whoever reads on says what has come of it.
+    pub is_certain: bool,
+}
+
+impl<T> Answered<T> {
+    /// An answer that is one.
+    pub const fn certain(answer: T) -> Self {
+        Self { answer, is_certain: true }
+    }
 }
 
 impl Call {
@@ -78,21 +96,27 @@ impl Call {
     pub async fn each<T>(
         &self,
         upstreams: &[UpstreamClient],
-        mut ask: impl AsyncFnMut(Turn<'_>) -> Result<T, Failure>,
+        mut ask: impl AsyncFnMut(Turn<'_>) -> Result<Answered<T>, Failure>,
     ) -> Result<T, Failure> {
         let mut last = None;
         let mut full = Vec::new();
         for (at, client) in upstreams.iter().enumerate() {
-            let left = upstreams.len().saturating_sub(at).saturating_sub(1);
-            let is_last_resort = left == 0 && last.is_none() && full.is_empty();
-            if !self.admits(client, is_last_resort) {
-                continue;
-            }
-            let Some(place) = self.place(client) else {
-                full.push(client);
+            let behind = upstreams.len().saturating_sub(at).saturating_sub(1);
+            let is_last_resort = behind == 0 && last.is_none() && full.is_empty();
+            let Ok(place) = self.place(client) else {
+                if !self.rests(client) {
+                    full.push(client);
+                }
                 continue;
             };
-            match self.ask_one(&mut ask, Turn { client, left, has_waited: false, place }).await {
+            let is_tried = is_last_resort && client.upstream.health.is_worth_a_try();
+            if !self.admits(client) && !is_tried {
+                continue;
+            }
+            let left = behind.saturating_add(full.len());
+            let turn = Turn { client, left, has_waited: false, place };
+            // On the heap, for as long as it takes: a stream that has begun is smaller.
+            match Box::pin(self.ask_one(&mut ask, turn)).await {
                 Err(failure) if failure.asks_next() => last = Some(failure),
                 ended => return ended,
             }
@@ -100,12 +124,16 @@ impl Call {
         let until = Instant::now() + self.wait;
         while !full.is_empty() {
             let Some((at, place)) = self.wait_for_place(&full, until).await else {
-                last = last.or_else(|| Some(Failure::full()));
+                last = last.or_else(|| Some(self.refuse_full()));
                 break;
             };
             let client = full.remove(at);
-            let turn = Turn { client, left: full.len(), has_waited: true, place };
-            match self.ask_one(&mut ask, turn).await {
+            // What was learned of it meanwhile counts.
+            if !self.admits(client) {
+                continue;
+            }
+            let turn = Turn { client, left: full.len(), has_waited: true, place: Some(place) };
+            match Box::pin(self.ask_one(&mut ask, turn)).await {
                 Err(failure) if failure.asks_next() => last = Some(failure),
                 ended => return ended,
             }
@@ -113,24 +141,29 @@ impl Call {
         Err(last.unwrap_or_else(|| Failure::resting(1)))
     }
 
-    /// Whether an upstream may be asked now.
-    fn admits(&self, client: &UpstreamClient, is_last_resort: bool) -> bool {
+    /// Whether an upstream is asked now. After a rest that may be the one request that tries it.
+    fn admits(&self, client: &UpstreamClient) -> bool {
         let (health, now) = (&client.upstream.health, self.node.clock.now());
-        let is_asked = if self.is_noted {
+        if self.is_noted {
             health.admit(self.account, now, self.patience)
         } else {
-            !matches!(health.standing(self.account, "", now), Standing::Rests(_))
-        };
-        is_asked || (is_last_resort && health.is_worth_a_try())
+            !self.rests(client)
+        }
+    }
+
+    fn rests(&self, client: &UpstreamClient) -> bool {
+        let now = self.node.clock.now();
+        let standing = client.upstream.health.standing(self.account, &self.model_id, now);
+        matches!(standing, Standing::Rests(_))
     }
 
     /// A place for this call, if there is one. Counts of tokens need none: they are free and short,
     /// and must keep nobody from an answer.
-    fn place(&self, client: &UpstreamClient) -> Option<Place> {
+    fn place(&self, client: &UpstreamClient) -> Result<Option<UpstreamPlace>, Full> {
         if !self.is_noted {
-            return Some(Place::unlimited(self.account));
+            return Ok(None);
         }
-        client.upstream.places.take(self.account)
+        client.upstream.places.take(&self.account).map(Some).ok_or(Full)
     }
 
     /// The first place that comes free at one of these upstreams, and at which.
@@ -138,10 +171,10 @@ impl Call {
         &self,
         full: &[&UpstreamClient],
         until: Instant,
-    ) -> Option<(usize, Place)> {
+    ) -> Option<(usize, UpstreamPlace)> {
         let waiting = full.iter().enumerate().map(|(at, client)| {
             Box::pin(async move {
-                let place = Places::wait(&client.upstream.places, self.account, until).await;
+                let place = client.upstream.places.wait(&self.account, until).await;
                 place.map(|place| (at, place)).ok_or(())
             })
         });
@@ -151,9 +184,15 @@ impl Call {
         }
     }
 
+    /// Nobody could be asked since all are full: it is said, as nobody was asked.
+    fn refuse_full(&self) -> Failure {
+        tracing::info!(request_id = self.request_id.as_str(), "all upstreams are full");
+        Failure::full()
+    }
+
     async fn ask_one<T>(
         &self,
-        ask: &mut impl AsyncFnMut(Turn<'_>) -> Result<T, Failure>,
+        ask: &mut impl AsyncFnMut(Turn<'_>) -> Result<Answered<T>, Failure>,
         turn: Turn<'_>,
     ) -> Result<T, Failure> {
         let (client, left) = (turn.client, turn.left);
@@ -165,16 +204,23 @@ impl Call {
             && failure.fault == Some(Fault::Credential)
             && failure.asks_next()
             && credential::is_renewed(&self.node, &client.upstream, number)
-            && let Some(place) = self.place(client)
+            && let Ok(place) = self.place(client)
         {
             self.log(client, failure, began.elapsed());
             asked = ask(Turn { client, left, has_waited: false, place }).await;
         }
-        match &asked {
-            Ok(_) => self.note_answer(client),
-            Err(failure) => self.note_failure(client, failure, began.elapsed()),
+        match asked {
+            Ok(Answered { answer, is_certain }) => {
+                if is_certain {
+                    self.note_answer(client);
+                }
+                Ok(answer)
+            }
+            Err(failure) => {
+                self.note_failure(client, &failure, began.elapsed());
+                Err(failure)
+            }
         }
-        asked
     }
 
     /// Sends the request and waits until `deadline` for a head that an answer can follow. `late`
@@ -205,7 +251,7 @@ impl Call {
             }
         };
         let answer = match sent {
-            Ok(answer) => Answer { place: Some(place), ..answer },
+            Ok(answer) => Answer { place, ..answer },
             Err(SendError::Unreachable(why)) => return Err(Failure::unreachable(false, why)),
             Err(SendError::Broken(why)) => return Err(Failure::unreachable(true, why)),
             Err(SendError::BadAnswer(why)) => return Err(self.unacceptable(client, why)),
@@ -282,7 +328,8 @@ impl Call {
         Failure::bad_answer(why)
     }
 
-    fn note_answer(&self, client: &UpstreamClient) {
+    /// Notes that an upstream has answered.
+    pub fn note_answer(&self, client: &UpstreamClient) {
         let upstream = &client.upstream;
         self.node.metrics.upstreams.count(&upstream.settings.name, "answered");
         if self.is_noted {
@@ -312,7 +359,8 @@ impl Call {
         );
     }
 
-    fn note_failure(&self, client: &UpstreamClient, failure: &Failure, took: Duration) {
+    /// Notes that an upstream has not answered, and why.
+    pub fn note_failure(&self, client: &UpstreamClient, failure: &Failure, took: Duration) {
         self.log(client, failure, took);
         let upstream = &client.upstream;
         let Some(fault) = failure.fault else { return };

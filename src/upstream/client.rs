@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use socket2::SockRef;
 
-use super::places::Place;
+use super::places::UpstreamPlace;
 use super::socket::{Socket, Trace};
 use super::{PiecewiseBody, Upstream, UpstreamRequest, tunnel};
 use crate::domain::unprintable::unprintable;
@@ -69,7 +69,7 @@ pub struct Answer {
     /// `content-length`, if it has one.
     pub content_length: Option<u64>,
     /// The place that the request has at its upstream, until the answer is over.
-    pub place: Option<Place>,
+    pub place: Option<UpstreamPlace>,
     /// The body's pieces.
     pub body: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>,
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::UpstreamRequest;
 use super::body::{BodyLimits, read_whole};
-use super::call::Call;
+use super::call::{Answered, Call};
 use super::client::UpstreamClient;
 use super::fault::{Failure, Way};
 use super::refusal;
@@ -115,7 +115,10 @@ pub async fn count(
         }
         let document: Value = serde_json::from_slice(&body).unwrap_or_default();
         match document.get("input_tokens").and_then(Value::as_u64) {
-            Some(input_tokens) => Ok(Count { input_tokens, body, headers: answer.headers }),
+            Some(input_tokens) => {
+                let headers = answer.headers;
+                Ok(Answered::certain(Count { input_tokens, body, headers }))
+            }
             None => Err(call.unacceptable(client, "a count without a number")),
         }
     })

@@ -76,6 +76,8 @@ pub enum Way {
     Stopped,
     /// Nobody could be asked: all are left alone at the moment.
     Resting,
+    /// Nobody could be asked: all have as many requests as they may.
+    Full,
 }
 
 impl Way {
@@ -93,6 +95,7 @@ impl Way {
             Self::TooLong => "too_long",
             Self::Stopped => "stopped",
             Self::Resting => "resting",
+            Self::Full => "full",
         }
     }
 }
@@ -215,8 +218,8 @@ impl Failure {
     /// Every upstream that might be asked has as many requests as it may have.
     #[must_use]
     pub fn full() -> Self {
-        let message = "All places are taken. Please try again.";
-        Self::new(Way::Resting, None, ApiError::new(529, "overloaded_error", message))
+        let message = "All upstreams are busy. Please try again.";
+        Self::new(Way::Full, None, ApiError::new(529, "overloaded_error", message))
     }
 
     /// The same, and nobody else is asked.

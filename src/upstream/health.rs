@@ -155,6 +155,8 @@ struct Note {
     account: Option<AccountId>,
     /// For this model alone.
     model_id: Option<Box<str>>,
+    /// What it was met by.
+    fault: Fault,
     until: UnixMillis,
     /// How often in a row.
     times: u32,
@@ -313,27 +315,28 @@ impl State {
                 return false;
             }
             Fault::Limited => {
-                self.ask_last(None, Some(model_id), |times| limit_of(met, times), at);
+                self.ask_last((None, Some(model_id)), met, |times| limit_of(met, times));
                 return false;
             }
             Fault::NotThere | Fault::SaidNotThere | Fault::Forbidden => {
                 let is_others = |note: &Note| {
                     note.until > at
+                        && note.fault == Fault::NotThere
                         && note.account.is_some_and(|who| who != account)
                         && note.model_id.as_deref() == Some(model_id)
                 };
                 // A 403 and an upstream's words can be brought about by what a request asks for.
                 if fault == Fault::NotThere && self.notes.iter().any(is_others) {
-                    self.ask_last(None, Some(model_id), |_| limits.rest, at);
+                    self.ask_last((None, Some(model_id)), met, |_| limits.rest);
                 }
-                self.ask_last(Some(account), Some(model_id), |_| limits.rest, at);
+                self.ask_last((Some(account), Some(model_id)), met, |_| limits.rest);
             }
-            Fault::Credential => self.ask_last(Some(account), None, |_| limits.rest, at),
+            Fault::Credential => self.ask_last((Some(account), None), met, |_| limits.rest),
             Fault::Broken | Fault::Unreachable | Fault::Slow => {
                 self.run.note(account, fault);
                 self.share.note(Some(account), at);
                 if self.run.is_enough(limits) {
-                    self.ask_last(Some(account), None, |_| limits.rest, at);
+                    self.ask_last((Some(account), None), met, |_| limits.rest);
                     return true;
                 }
                 return false;
@@ -419,16 +422,15 @@ impl State {
 
     fn ask_last(
         &mut self,
-        account: Option<AccountId>,
-        model_id: Option<&str>,
+        (account, model_id): (Option<AccountId>, Option<&str>),
+        met: Met<'_>,
         span: impl FnOnce(u32) -> Duration,
-        at: UnixMillis,
     ) {
         let same = |note: &Note| note.account == account && note.model_id.as_deref() == model_id;
         let known = self.notes.iter().position(same).and_then(|at| self.notes.remove(at));
         let times = known.map_or(0, |note| note.times).saturating_add(1);
-        let (model_id, until) = (model_id.map(Box::from), at.plus(span(times)));
-        self.notes.push_back(Note { account, model_id, until, times });
+        let (model_id, until) = (model_id.map(Box::from), met.at.plus(span(times)));
+        self.notes.push_back(Note { account, model_id, fault: met.fault, until, times });
         while self.notes.len() > NOTES_MAX {
             self.notes.pop_front();
         }

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::doubt::Doubt;
 use super::exchange::{NoAnswer, Permit, Reply, Shared};
 use super::gather::Gather;
 use super::outlet::Stall;
@@ -24,7 +25,7 @@ use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
-use crate::upstream::call::{Call, Node, Turn};
+use crate::upstream::call::{Answered, Call, Node, Turn};
 use crate::upstream::client::{Answer, UpstreamClient};
 use crate::upstream::count::share;
 use crate::upstream::fault::{Failure, Fault, Way};
@@ -46,6 +47,8 @@ pub(super) struct Attempt {
     pub(super) account_id: AccountId,
     pub(super) stall: Stall,
     pub(super) permit: Permit,
+    /// Time that is left to wait for a place.
+    pub(super) wait: Duration,
 }
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
@@ -53,8 +56,10 @@ pub(super) struct Opened {
     pub(super) answer: Answer,
     pub(super) meter: Meter,
     pub(super) seen: Vec<Bytes>,
-    /// Silence after which its upstream counts as gone.
-    pub(super) idle: Duration,
+    /// The upstream's own limits: for silence, and for a head.
+    pub(super) limits: (Duration, Duration),
+    /// Whether there is an answer is not known yet.
+    pub(super) doubt: Option<Box<Doubt>>,
 }
 
 /// What an upstream gave.
@@ -94,7 +99,8 @@ impl Shared {
 
 impl Attempt {
     pub(super) async fn run(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
-        let Self { shared, request, wants_stream, upstreams, account_id, stall, permit } = self;
+        let Self { shared, request, wants_stream, upstreams, account_id, stall, permit, wait } =
+            self;
         let stream = &shared.settings.stream;
         let own = upstreams.iter().map(|one| one.upstream.settings.head(stream, wants_stream));
         let patience = own.max().unwrap_or(stream.first_byte);
@@ -105,7 +111,7 @@ impl Attempt {
             model_id: request.model_id.clone(),
             is_noted: true,
             patience,
-            wait: shared.settings.limits.wait,
+            wait,
         };
         let mut asking = Asking {
             shared: Arc::clone(&shared),
@@ -145,10 +151,15 @@ impl Attempt {
 }
 
 impl Asking {
-    async fn ask(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
+    async fn ask(&mut self, turn: Turn<'_>) -> Result<Answered<Given>, Failure> {
         if turn.has_waited && self.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
             // Its client has left the line.
             return Err(Failure::full().and_final());
+        }
+        if turn.has_waited {
+            // The time of the line is not the upstream's.
+            let own = turn.client.upstream.settings.head(&self.shared.settings.stream, true);
+            self.latest = self.latest.max(Instant::now() + own);
         }
         self.reservation.set_upstream(&turn.client.upstream.settings);
         let given = if self.wants_stream {
@@ -156,6 +167,10 @@ impl Asking {
         } else {
             self.ask_for_json(turn).await
         };
+        let given = given.map(|answer| {
+            let is_certain = !matches!(&answer, Given::Stream(opened) if opened.doubt.is_some());
+            Answered { answer, is_certain }
+        });
         given.map_err(|failure| {
             // Nothing was delivered, and nobody waits for a second try.
             let is_waiting = self.reply.as_ref().is_some_and(|reply| !reply.is_closed());
@@ -226,8 +241,9 @@ impl Asking {
     ) -> Result<Given, Failure> {
         let settings = &self.shared.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
-        let idle = client.upstream.settings.idle(&settings.stream);
-        let mut opened = Opened { answer, meter, seen: Vec::new(), idle };
+        let own = &client.upstream.settings;
+        let limits = (own.idle(&settings.stream), own.head(&settings.stream, true));
+        let mut opened = Opened { answer, meter, seen: Vec::new(), limits, doubt: None };
         let mut held_bytes = 0_usize;
         let mut patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
@@ -245,7 +261,7 @@ impl Asking {
                     return Err(Failure::cut());
                 }
                 // A cut behind the first event, or silence: the stream's own endings.
-                _ => return Ok(Given::Stream(Box::new(opened))),
+                _ => return Ok(self.begun(client, opened)),
             }
             match opened.meter.first_event() {
                 None if held_bytes < settings.limits.held_bytes => {
@@ -253,7 +269,7 @@ impl Asking {
                         patience = patience.min(Instant::now() + AFTER_PING);
                     }
                 }
-                None | Some(FirstEvent::Content) => return Ok(Given::Stream(Box::new(opened))),
+                None | Some(FirstEvent::Content) => return Ok(self.begun(client, opened)),
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();
                     let status = refusal::status_of(data);
@@ -264,13 +280,22 @@ impl Asking {
     }
 }
 
+impl Asking {
+    /// A stream that goes on to its client, whether or not it has an answer in it yet.
+    fn begun(&self, client: &UpstreamClient, opened: Opened) -> Given {
+        let is_answer = opened.meter.first_event() == Some(FirstEvent::Content);
+        let doubt = (!is_answer).then(|| Box::new(Doubt::new(self.call.clone(), client.clone())));
+        Given::Stream(Box::new(Opened { doubt, ..opened }))
+    }
+}
+
 /// The ending of an exchange that nobody has answered.
 fn ending_of(failure: &Failure) -> Ending {
     match failure.way {
         _ if failure.fault == Some(Fault::Credential) => Ending::E13,
         Way::Refused => Ending::E2,
         Way::FirstEvent => Ending::E4,
-        Way::Unreachable | Way::NoHead | Way::Resting => Ending::E3,
+        Way::Unreachable | Way::NoHead | Way::Resting | Way::Full => Ending::E3,
         Way::BadAnswer => Ending::E3x,
         Way::Cut => Ending::E6,
         Way::Silent => Ending::E7,

@@ -99,6 +99,9 @@ impl Relay {
     }
 
     pub(super) async fn finish(mut self, ending: Ending) {
+        if let Some(doubt) = self.doubt.take() {
+            (*doubt).end(ending, &self.meter);
+        }
         let ending = self.bill(ending);
         let held = self.held();
         let Self {

@@ -45,7 +45,7 @@ impl Relay {
         self.outlet = None;
         self.permit = None;
         let ending = if self.stall.is_noted() { Ending::E15 } else { Ending::E8 };
-        let until = Instant::now() + self.shared.settings.stream.first_byte;
+        let until = Instant::now() + self.clock.head;
         self.gone = Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
         self.arm();
         self.look_at_departure()

@@ -1,6 +1,7 @@
 //! The parts of an exchange, and its way from the reservation to the upstream's head.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
@@ -105,6 +106,8 @@ pub struct ExchangeParts {
     pub stall: Stall,
     /// What counts the exchange against the limits, until it ends or its client has left a stream.
     pub permit: Permit,
+    /// Time that is left to wait for a place at an upstream.
+    pub wait: Duration,
 }
 
 /// Counts against limits until it is dropped.
@@ -138,6 +141,7 @@ impl Exchange {
             mut reply,
             stall,
             permit,
+            wait,
         } = parts;
         let account_id = record.account_id;
         let opening = Opening {
@@ -153,8 +157,16 @@ impl Exchange {
         match opening.open(&mut reply).await {
             Ok(opened) => {
                 let reservation = Reservation::new(opened, Arc::clone(&shared));
-                let attempt =
-                    Attempt { shared, request, wants_stream, upstreams, account_id, stall, permit };
+                let attempt = Attempt {
+                    shared,
+                    request,
+                    wants_stream,
+                    upstreams,
+                    account_id,
+                    stall,
+                    permit,
+                    wait,
+                };
                 attempt.run(reservation, reply).await;
             }
             Err(error) => {

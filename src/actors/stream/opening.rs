@@ -71,7 +71,7 @@ impl Opening<'_> {
     ) -> Result<Opened, ApiError> {
         let lines = &self.shared.holds.lines;
         // Whoever waits already comes first.
-        if lines.waiting(self.record.account_id) == 0 {
+        if lines.is_empty(self.record.account_id) {
             let tried = self.try_once().await?;
             if let Tried::Held(amount) = tried {
                 return Ok(self.opened(amount));

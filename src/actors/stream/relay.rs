@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::attempt::Opened;
 use super::departure::Departure;
+use super::doubt::Doubt;
 use super::exchange::{Permit, Reply, Shared, passing_headers};
 use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
 use super::relay_clock::RelayClock;
@@ -49,6 +50,8 @@ pub(super) struct Relay {
     /// The answer is longer than the request allows.
     pub(super) is_too_long: bool,
     pub(super) clock: RelayClock,
+    /// Whether there is an answer is not known yet.
+    pub(super) doubt: Option<Box<Doubt>>,
 }
 
 /// What happened next.
@@ -71,7 +74,7 @@ impl Relay {
         reply: Option<oneshot::Sender<Reply>>,
         (stall, permit): (Stall, Permit),
     ) -> Self {
-        let Opened { answer, meter, seen, idle } = opened;
+        let Opened { answer, meter, seen, limits, doubt } = opened;
         reservation.note_first_byte();
         let (outlet, body) =
             channel(shared.settings.stream.channel_chunks, reservation.record.id.clone());
@@ -81,7 +84,7 @@ impl Relay {
             drop(reply.send(Reply::Stream { body, headers }));
         }
         let queue_bytes = seen.iter().map(Bytes::len).sum();
-        let clock = RelayClock::new(&shared, idle);
+        let clock = RelayClock::new(&shared, limits);
         Self {
             shared,
             answer,
@@ -98,12 +101,14 @@ impl Relay {
             has_ended: false,
             is_too_long: false,
             clock,
+            doubt,
         }
     }
 
     pub(super) async fn run(mut self) {
         let mut has_prompt = false;
         loop {
+            self.doubt.take_if(|doubt| doubt.is_answered(&self.meter));
             if !has_prompt && self.meter.has_prompt() {
                 has_prompt = true;
                 self.note_first_usage();

@@ -17,6 +17,8 @@ pub(super) struct RelayClock {
     pub(super) last_read: Instant,
     /// Silence after which the upstream counts as gone.
     pub(super) idle: Duration,
+    /// Time that the upstream has for a head, and for the first usage behind it once the client has left.
+    pub(super) head: Duration,
     pub(super) latest: Instant,
     pub(super) next_checkpoint: Instant,
     /// When the client has heard nothing for so long that it is sent a ping; never if that is off.
@@ -35,13 +37,14 @@ impl Shared {
 }
 
 impl RelayClock {
-    pub(super) fn new(shared: &Shared, idle: Duration) -> Self {
+    pub(super) fn new(shared: &Shared, (idle, head): (Duration, Duration)) -> Self {
         let now = Instant::now();
         let stream = &shared.settings.stream;
         let mut clock = Self {
             timer: Box::pin(tokio::time::sleep_until(now)),
             last_read: now,
             idle,
+            head,
             latest: now + stream.max_duration,
             next_checkpoint: now + stream.checkpoint,
             next_ping: shared.next_ping(now),

@@ -115,7 +115,7 @@ impl UpstreamEntry {
             );
         }
         if self.ca_file.is_some() && !self.base_url.is_https() {
-            problems.add(&at.key("ca_file"), "is of no use: base_url is not https");
+            problems.add(&at.key("ca_file"), "has no effect, because base_url is not https");
         }
         if ["/v1", "/v1/messages"].iter().any(|end| self.base_url.as_str().ends_with(end)) {
             problems.add(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{KINDS, Kind, Pair, answer, expect_answer, send};
+use super::{KINDS, Kind, Pair, answer, error_body, expect_answer, send};
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::{Connection, Request};
 use crate::support::sandbox::body;
@@ -61,7 +61,8 @@ fn who_has_waited_for_long_enough_hears_of_it_and_nothing_is_sent() {
     let (account, other) = (app.account("5.00"), app.account("5.00"));
     let running = begun(&app, &upstream, &account);
     let response = send(&app, &other, Kind::Json).answer(false).finish();
-    response.expect_error(529, "overloaded_error");
+    let told = response.expect_error(529, "overloaded_error");
+    assert_eq!(told, "All upstreams are busy. Please try again.");
     assert_eq!(response.header("retry-after"), Some("1"));
     assert_eq!(response.header("x-should-retry"), None);
     assert_eq!(app.only_row(&other).cost_nanousd, 0);
@@ -168,6 +169,83 @@ fn requests_of_an_account_wait_for_its_place_in_the_order_in_which_they_came() {
     end(running);
     expect_answer(Kind::Json, upstream.next(), waiting);
     app.settled(&account, 2);
+}
+
+#[test]
+fn a_place_goes_to_the_key_that_has_waited_longest() {
+    let upstream = Upstream::start();
+    let app = Builder::new()
+        .upstream("primary", upstream.address)
+        .set("server.max_streams_per_account", 2)
+        .set("limits.wait_secs", 30)
+        .start();
+    let account = app.account("5.00");
+    let other = app.limited(&account, &json!({}));
+    let running = begun(&app, &upstream, &account);
+    let beside = begun(&app, &upstream, &account);
+    let first = send(&app, &other, Kind::Json);
+    assert!(upstream.next_within(A_WHILE).is_none());
+    let second = send(&app, &account, Kind::Stream);
+    assert!(upstream.next_within(A_WHILE).is_none());
+    end(running);
+    let exchange = upstream.next();
+    assert!(exchange.request.line.contains("/v1/messages "));
+    expect_answer(Kind::Json, exchange, first);
+    expect_answer(Kind::Stream, upstream.next(), second);
+    end(beside);
+}
+
+#[test]
+fn who_finds_no_place_does_not_use_up_the_request_that_tries_an_upstream_after_a_rest() {
+    let (app, upstream) = one(2, 1);
+    let (account, other) = (app.account("5.00"), app.account("5.00"));
+    let running = begun(&app, &upstream, &account);
+    upstream.answer_probes(Some((401, "no")));
+    let connection = send(&app, &other, Kind::Json);
+    upstream.next().refuse(401, "no");
+    connection.answer(false).finish().expect_error(503, "api_error");
+    let resting = "sluice_upstream_resting{upstream=\"primary\"}";
+    eventually("the upstream to rest", || (app.metric(resting) == 1).then_some(()));
+    app.clock.advance(31_000);
+    upstream.answer_probes(Some((200, "{}")));
+    let waiting = send(&app, &account, Kind::Json);
+    assert!(upstream.next_within(A_WHILE).is_none());
+    let connection = send(&app, &other, Kind::Json);
+    expect_answer(Kind::Json, upstream.next(), connection);
+    waiting.answer(false).finish().expect_error(529, "overloaded_error");
+    end(running);
+}
+
+#[test]
+fn one_that_was_full_is_asked_once_the_others_have_failed() {
+    let pair = Pair::with(|builder| builder.set("limits.wait_secs", 20), "max_streams = 1");
+    let (account, other) = (pair.app.account("5.00"), pair.app.account("5.00"));
+    for kind in [Kind::Stream, Kind::Json] {
+        let running = begun(&pair.app, &pair.first, &account);
+        let waiting = pair.send(&other, kind);
+        pair.second.next().answer_json(&error_body("overloaded_error", "no"));
+        assert!(pair.first.next_within(A_WHILE).is_none());
+        end(running);
+        expect_answer(kind, pair.first.next(), waiting);
+    }
+}
+
+#[test]
+fn the_time_of_the_line_is_not_the_upstreams() {
+    let upstream = Upstream::start();
+    let lines = "max_streams = 1\nfirst_byte_secs = 2";
+    let app = Builder::new()
+        .upstream_with("primary", &format!("http://{}", upstream.address), lines)
+        .set("limits.wait_secs", 20)
+        .start();
+    let (account, other) = (app.account("5.00"), app.account("5.00"));
+    let running = begun(&app, &upstream, &account);
+    let waiting = send(&app, &other, Kind::Stream);
+    assert!(upstream.next_within(Duration::from_millis(2_500)).is_none());
+    end(running);
+    let exchange = upstream.next();
+    assert!(upstream.next_within(Duration::from_secs(1)).is_none());
+    expect_answer(Kind::Stream, exchange, waiting);
 }
 
 #[test]

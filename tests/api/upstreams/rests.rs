@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{CANARY, KINDS, Kind, Pair, answer, expect_answer, expect_billed_once, send};
-use crate::support::app::Builder;
+use crate::support::app::{Builder, TestApp};
+use crate::support::sse;
 use crate::support::upstream::{Exchange, Upstream, json_response};
 use crate::support::wait::eventually;
 
@@ -204,4 +205,39 @@ fn what_was_begun_is_not_asked_for_a_second_time() {
         exchange.stream_head().end_chunks();
     });
     expect_billed_once(&pair.app, &account, Kind::Stream);
+}
+
+#[test]
+fn pings_alone_are_no_answer_and_what_follows_them_is_noted() {
+    let upstream = Upstream::start();
+    let app = TestApp::with(&upstream);
+    let account = app.account("5.00");
+    let noted = |outcome: &str| {
+        let labels = format!("{{outcome=\"{outcome}\",upstream=\"primary\"}}");
+        app.metric(&format!("sluice_upstream_requests_total{labels}"))
+    };
+    let ends: [(&str, &str, &str); 4] = [
+        ("", "broken", "E6"),
+        (&sse::error("overloaded_error", "no"), "broken", "E5"),
+        (&sse::error("rate_limit_error", "no"), "limited", "E5"),
+        (&sse::whole("Hello"), "answered", "E1"),
+    ];
+    for (count, (events, outcome, ending)) in ends.into_iter().enumerate() {
+        let before = noted(outcome);
+        let answered = noted("answered");
+        let connection = send(&app, &account, Kind::Stream);
+        let mut exchange = upstream.next();
+        exchange.stream_head().chunk(sse::ping());
+        let mut answer = connection.answer(false);
+        answer.read_until("ping");
+        assert_eq!(noted("answered"), answered, "a ping is no answer");
+        if !events.is_empty() {
+            exchange.chunk(events);
+        }
+        exchange.end_chunks();
+        answer.finish();
+        let rows = app.settled(&account, count + 1);
+        assert!(rows.iter().any(|row| row.ending == ending), "{ending}");
+        eventually(outcome, || (noted(outcome) == before + 1).then_some(()));
+    }
 }

@@ -1,29 +1,31 @@
-//! The line in which the requests of one account, or of one API key, wait for what others of it have in use, first come,
-//! first served. Accounts do not wait for each other.
+//! The line in which the requests of one account wait for each other's holds, first come, first served. Accounts do not
+//! wait for each other.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-/// The lines of all that have one, by account or by key.
-pub struct Lines<Id: Copy + Eq + Hash> {
-    lines: Mutex<HashMap<Id, Arc<Line>>>,
+use crate::domain::ids::AccountId;
+
+/// The lines of all accounts that have one.
+#[derive(Default)]
+pub struct Lines {
+    lines: Mutex<HashMap<i64, Arc<Line>>>,
 }
 
-/// One line.
+/// One account's line.
 struct Line {
     /// Whoever holds it is the first.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Something has come free.
+    /// Some of the account's money has come free.
     freed: Notify,
 }
 
 /// A place in a line; leaves it when dropped.
-pub struct Place<'a, Id: Copy + Eq + Hash> {
-    lines: &'a Lines<Id>,
-    id: Id,
+pub struct Place<'a> {
+    lines: &'a Lines,
+    account_id: i64,
     line: Arc<Line>,
 }
 
@@ -33,41 +35,34 @@ pub struct Turn {
     _turn: OwnedMutexGuard<()>,
 }
 
-impl<Id: Copy + Eq + Hash> Default for Lines<Id> {
-    fn default() -> Self {
-        Self { lines: Mutex::default() }
-    }
-}
-
-impl<Id: Copy + Eq + Hash> Lines<Id> {
-    /// Joins a line at its end.
+impl Lines {
+    /// Joins an account's line at its end.
     #[must_use]
-    pub fn join(&self, id: Id) -> Place<'_, Id> {
+    pub fn join(&self, account_id: AccountId) -> Place<'_> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines
-            .entry(id)
+            .entry(account_id.0)
             .or_insert_with(|| Arc::new(Line { turn: Arc::default(), freed: Notify::new() }));
-        Place { lines: self, id, line: Arc::clone(line) }
+        Place { lines: self, account_id: account_id.0, line: Arc::clone(line) }
     }
 
-    /// How many wait in a line.
+    /// Whether nobody of an account waits.
     #[must_use]
-    pub fn waiting(&self, id: Id) -> usize {
+    pub fn is_empty(&self, account_id: AccountId) -> bool {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each place has one, the table and perhaps a turn.
-        lines.get(&id).map_or(0, |line| Arc::strong_count(line).saturating_sub(1))
+        !lines.contains_key(&account_id.0)
     }
 
-    /// Tells a line that something has come free.
-    pub fn free(&self, id: Id) {
+    /// Tells an account's line that some of its money has come free.
+    pub fn free(&self, account_id: AccountId) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get(&id) {
+        if let Some(line) = lines.get(&account_id.0) {
             line.freed.notify_one();
         }
     }
 }
 
-impl<Id: Copy + Eq + Hash> Place<'_, Id> {
+impl Place<'_> {
     /// Waits until everybody who came before has gone.
     pub async fn turn(&self) -> Turn {
         let turn = Arc::clone(&self.line.turn).lock_owned().await;
@@ -76,18 +71,18 @@ impl<Id: Copy + Eq + Hash> Place<'_, Id> {
 }
 
 impl Turn {
-    /// Waits until something has come free on this node. What came free since the last time counts.
+    /// Waits until some of the account's money has come free on this node. What came free since the last time counts.
     pub async fn freed(&self) {
         self.line.freed.notified().await;
     }
 }
 
-impl<Id: Copy + Eq + Hash> Drop for Place<'_, Id> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut lines = self.lines.lines.lock().unwrap_or_else(PoisonError::into_inner);
         // The table's own and this one: nobody else waits.
         if Arc::strong_count(&self.line) <= 2 {
-            lines.remove(&self.id);
+            lines.remove(&self.account_id);
         }
     }
 }
@@ -97,7 +92,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::ids::AccountId;
 
     #[actix_web::test]
     async fn the_first_in_an_account_is_served_first_and_accounts_do_not_wait_for_each_other() {

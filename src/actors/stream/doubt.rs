@@ -1,0 +1,52 @@
+//! An upstream that has sent pings and comments so far: whether it answers is known by what follows,
+//! and is noted then.
+
+use std::time::Instant;
+
+use crate::domain::meter::{FirstEvent, Meter};
+use crate::domain::unprintable::unprintable;
+use crate::domain::usage_record::Ending;
+use crate::upstream::call::Call;
+use crate::upstream::client::UpstreamClient;
+use crate::upstream::fault::{Failure, Way};
+use crate::upstream::refusal;
+
+/// See the module.
+pub(super) struct Doubt {
+    call: Call,
+    client: UpstreamClient,
+    since: Instant,
+}
+
+unprintable!(Doubt);
+
+impl Doubt {
+    pub(super) fn new(call: Call, client: UpstreamClient) -> Self {
+        Self { call, client, since: Instant::now() }
+    }
+
+    /// Whether it is over, since an answer has begun.
+    pub(super) fn is_answered(&self, meter: &Meter) -> bool {
+        let is_answer = meter.first_event() == Some(FirstEvent::Content);
+        if is_answer {
+            self.call.note_answer(&self.client);
+        }
+        is_answer
+    }
+
+    /// The stream has ended without an answer.
+    pub(super) fn end(self, ending: Ending, meter: &Meter) {
+        let Self { call, client, since } = self;
+        let failure = match ending {
+            Ending::E5 => {
+                let data = meter.error().unwrap_or_default();
+                call.refused(&client, Way::FirstEvent, refusal::status_of(data), data, None)
+            }
+            Ending::E6 => Failure::cut(),
+            Ending::E7 => Failure::silent(),
+            // Ended by its client or by us: it says nothing of the upstream.
+            _ => return,
+        };
+        call.note_failure(&client, &failure, since.elapsed());
+    }
+}

@@ -1,0 +1,113 @@
+//! The exchanges that may be open at once: on this node, for an account, and for a key with a limit of
+//! its own. Kept in memory.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::db::api_keys::KeyHolder;
+use crate::domain::api_error::ApiError;
+use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::metrics::Metrics;
+use crate::places::Rules;
+
+/// Who asks for a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// Whose it is.
+    pub account_id: AccountId,
+    api_key_id: ApiKeyId,
+    /// What the key may have open, if it has a limit of its own.
+    key_max: Option<usize>,
+}
+
+/// What is open.
+pub struct Open {
+    max: usize,
+    max_per_account: usize,
+    all: usize,
+    accounts: HashMap<AccountId, usize>,
+    /// Only of keys with limits of their own.
+    keys: HashMap<ApiKeyId, usize>,
+    metrics: Arc<Metrics>,
+}
+
+impl From<&KeyHolder> for Asker {
+    fn from(holder: &KeyHolder) -> Self {
+        let key_max = holder.limits.max_streams;
+        Self {
+            account_id: holder.account_id,
+            api_key_id: holder.api_key_id,
+            key_max: key_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+impl Open {
+    /// Nothing yet, of so many on this node and for each account.
+    #[must_use]
+    pub fn new(max: usize, max_per_account: usize, metrics: Arc<Metrics>) -> Self {
+        let (accounts, keys) = (HashMap::new(), HashMap::new());
+        Self { max, max_per_account, all: 0, accounts, keys, metrics }
+    }
+
+    /// Why there is no place for somebody now: 429 for the limit of the key or its account, 529 for
+    /// the node's.
+    #[must_use]
+    pub fn refusal(&self, who: &Asker) -> Option<ApiError> {
+        if self.all >= self.max {
+            let message = "All places are taken. Please try again.";
+            return Some(ApiError::new(529, "overloaded_error", message));
+        }
+        if self.accounts.get(&who.account_id).is_some_and(|open| *open >= self.max_per_account) {
+            let message = "This account has too many requests open at once.";
+            return Some(ApiError::rate_limit(message, 1));
+        }
+        let open = self.keys.get(&who.api_key_id).copied().unwrap_or(0);
+        if who.key_max.is_some_and(|most| open >= most) {
+            let message = "This API key has too many requests open at once.";
+            return Some(ApiError::rate_limit(message, 1));
+        }
+        None
+    }
+}
+
+impl Rules for Open {
+    type Who = Asker;
+
+    fn fits(&mut self, who: &Asker) -> bool {
+        self.refusal(who).is_none()
+    }
+
+    fn take(&mut self, who: &Asker) {
+        self.all = self.all.saturating_add(1);
+        more(&mut self.accounts, who.account_id);
+        if who.key_max.is_some() {
+            more(&mut self.keys, who.api_key_id);
+        }
+        self.metrics.open_exchanges.inc();
+    }
+
+    fn give_back(&mut self, who: &Asker) {
+        self.all = self.all.saturating_sub(1);
+        less(&mut self.accounts, &who.account_id);
+        if who.key_max.is_some() {
+            less(&mut self.keys, &who.api_key_id);
+        }
+        self.metrics.open_exchanges.dec();
+    }
+}
+
+fn more<Id: Eq + Hash>(counts: &mut HashMap<Id, usize>, id: Id) {
+    let count = counts.entry(id).or_default();
+    *count = count.saturating_add(1);
+}
+
+fn less<Id: Eq + Hash>(counts: &mut HashMap<Id, usize>, id: &Id) {
+    if let Some(count) = counts.get_mut(id) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(id);
+        }
+    }
+}
