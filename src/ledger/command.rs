@@ -252,11 +252,11 @@ impl Command {
         }
     }
 
-    /// The exchange whose reservation names the key whose books the command may change.
+    /// The exchange whose reservation names the key whose books the command may change. What a checkpoint holds counts
+    /// only beside commands that hold more, which bring the key along.
     pub(super) fn key_is_of(&self) -> Option<&str> {
         match self {
             Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
-            Self::Checkpoint { record, amount: Some(_) } => Some(record.id.as_str()),
             _ => None,
         }
     }
