@@ -1,3 +1,5 @@
+//! Who gets a place that comes free, and that nobody keeps one who has left.
+
 use std::time::Duration;
 
 use super::*;
