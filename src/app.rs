@@ -4,6 +4,7 @@ mod chains;
 mod client_io;
 mod clients;
 mod connection;
+mod heads;
 mod listener;
 mod plaintext;
 pub mod tls;

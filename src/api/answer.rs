@@ -233,6 +233,7 @@ fn respond(api: &Api, answered: Result<Answer, Refusal>) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     name(api, &mut response);
     response.insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     if let Some(seconds) = retry_after_secs {
         response.insert_header((RETRY_AFTER, seconds.to_string()));
     }

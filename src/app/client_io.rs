@@ -12,9 +12,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
+use super::heads::Heads;
 
 /// See the module.
-pub(super) enum ClientIo {
+pub(super) struct ClientIo {
+    way: Way,
+    heads: Heads,
+}
+
+enum Way {
     Plain(Connection),
     Tls(Box<TlsStream<Connection>>),
 }
@@ -24,21 +30,24 @@ impl ClientIo {
     pub(super) async fn open(
         connection: Connection,
         acceptor: Option<TlsAcceptor>,
-        limit: Duration,
+        (limit, heads): (Duration, Heads),
     ) -> Result<Self, DispatchError> {
-        let Some(acceptor) = acceptor else { return Ok(Self::Plain(connection)) };
+        let Some(acceptor) = acceptor else {
+            return Ok(Self { way: Way::Plain(connection), heads });
+        };
         match tokio::time::timeout(limit, acceptor.accept(connection)).await {
-            Ok(Ok(stream)) => Ok(Self::Tls(Box::new(stream))),
+            Ok(Ok(stream)) => Ok(Self { way: Way::Tls(Box::new(stream)), heads }),
             Ok(Err(error)) => Err(DispatchError::Io(error)),
             Err(_) => Err(DispatchError::Io(io::ErrorKind::TimedOut.into())),
         }
     }
 
-    /// See [`Connection::introduce`].
+    /// See [`Connection::introduce`]; and handlers tell which requests are being answered.
     pub(super) fn introduce(&self, data: &mut Extensions) {
-        match self {
-            Self::Plain(connection) => connection.introduce(data),
-            Self::Tls(stream) => stream.get_ref().0.introduce(data),
+        data.insert(self.heads.requests().clone());
+        match &self.way {
+            Way::Plain(connection) => connection.introduce(data),
+            Way::Tls(stream) => stream.get_ref().0.introduce(data),
         }
     }
 }
@@ -49,10 +58,14 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buffer),
-        }
+        let Self { way, heads } = self.get_mut();
+        let before = buffer.filled().len();
+        let read = match way {
+            Way::Plain(io) => Pin::new(io).poll_read(cx, buffer),
+            Way::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+        };
+        heads.watch(cx, read.is_pending(), buffer.filled().len() > before)?;
+        read
     }
 }
 
@@ -62,9 +75,9 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        match &mut self.get_mut().way {
+            Way::Plain(io) => Pin::new(io).poll_write(cx, bytes),
+            Way::Tls(io) => Pin::new(io).poll_write(cx, bytes),
         }
     }
 
@@ -73,30 +86,30 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
+        match &mut self.get_mut().way {
+            Way::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
+            Way::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
+        match &self.way {
+            Way::Plain(io) => io.is_write_vectored(),
+            Way::Tls(io) => io.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        match &mut self.get_mut().way {
+            Way::Plain(io) => Pin::new(io).poll_flush(cx),
+            Way::Tls(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        match &mut self.get_mut().way {
+            Way::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Way::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

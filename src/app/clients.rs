@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
@@ -19,6 +19,7 @@ use actix_web::{App, Error};
 use super::chains::Chains;
 use super::client_io::ClientIo;
 use super::connection::Connection;
+use super::heads::{Heads, Requests};
 use super::{StartError, listener, tls};
 use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
@@ -121,6 +122,7 @@ pub(super) fn serve(
             .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
             .wrap(from_fn(decline_upgrade))
+            .wrap(from_fn(mark_running))
             .app_data(Data::new(handlers.gateway()))
             .app_data(handlers.api.clone())
             .app_data(handlers.site.clone())
@@ -165,7 +167,8 @@ pub(super) fn serve(
             let acceptor = acceptor.clone();
             async move {
                 let (connection, peer) = Connection::new(io, stall);
-                let io = ClientIo::open(connection, acceptor, head).await?;
+                let heads = Heads::new(head, keep_alive);
+                let io = ClientIo::open(connection, acceptor, (head, heads)).await?;
                 Ok((io, Protocol::Http1, peer))
             }
         })
@@ -180,6 +183,19 @@ pub(super) fn serve(
 fn workers(settings: &config::Server) -> usize {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     settings.workers.unwrap_or_else(all).get()
+}
+
+/// The connection hears that a head is whole, and when its request has been answered.
+async fn mark_running<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let running = request.conn_data::<Requests>().map(Requests::begin);
+    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(match running {
+        Some(running) => response.map_body(|_, body| running.with(body)),
+        None => response,
+    })
 }
 
 /// Who offers another protocol, as h2c, is served in this one. actix would say `connection: upgrade`

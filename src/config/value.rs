@@ -169,6 +169,13 @@ pub(super) fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<EvmAdd
 
 /// Nobody has the keys of the zero address; it stands for "none" in many places.
 fn evm_address(text: &str) -> Result<EvmAddress, String> {
+    let digits = text.trim().trim_start_matches("0x");
+    if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        // Repeated, it would stand in logs and terminals.
+        return Err("looks like a private key, which Sluice never needs: take it out of this file, and move what it \
+                    holds to another key"
+            .to_owned());
+    }
     match EvmAddress::parse_written(text) {
         Ok(EvmAddress::ZERO) => Err("must not be the zero address".to_owned()),
         Ok(address) => Ok(address),

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -162,6 +164,7 @@ fn begin(
     let mut response = HttpResponse::build(status);
     response.insert_header((HeaderName::from_static("request-id"), id.as_str()));
     response.insert_header((CACHE_CONTROL, "no-cache, no-transform"));
+    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     for header in headers {
         response.insert_header(header);
     }

@@ -29,6 +29,8 @@ mod erasure;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
 mod holds;
 #[cfg(test)]
 mod idor;

@@ -319,6 +319,7 @@ fn answers_carry_our_headers_and_nothing_of_the_operators() {
         ("content-type", "text/event-stream; charset=utf-8"),
         ("cache-control", "no-cache, no-transform"),
         ("x-accel-buffering", "no"),
+        ("x-content-type-options", "nosniff"),
         ("transfer-encoding", "chunked"),
         ("anthropic-ratelimit-requests-limit", "100000"),
         ("anthropic-ratelimit-requests-remaining", "99999"),
@@ -338,6 +339,11 @@ fn answers_carry_our_headers_and_nothing_of_the_operators() {
     let response = waiting.answer(false).finish();
     assert_eq!(response.expect_ok().header("content-length"), Some(&*answer.len().to_string()));
     assert!(!format!("{:?}", response.headers).contains("operator"));
+    for response in
+        [response, app.api_get(&account, "/api/v1/usage"), app.ask(&Request::get("/v1/none"))]
+    {
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    }
     app.settled(&account, 2);
 }
 

@@ -20,10 +20,13 @@ use crate::support::sse;
 use crate::support::upstream::Upstream;
 use crate::support::wait::{PATIENCE, eventually};
 
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Shakes hands, trusting one certificate.
-fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Result<TlsStream, String> {
+pub(crate) fn connect(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+) -> Result<TlsStream, String> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -43,7 +46,7 @@ fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Result<Tls
 }
 
 /// Reads until `end` has come.
-fn read_until(stream: &mut TlsStream, end: &str) -> String {
+pub(crate) fn read_until(stream: &mut TlsStream, end: &str) -> String {
     let mut text = String::new();
     let mut buffer = [0_u8; 4096];
     while !text.contains(end) {

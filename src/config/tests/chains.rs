@@ -106,7 +106,7 @@ fn what_is_shown_of_chains_masks_every_secret() {
 }
 
 /// Mistake, line, key, part of the reason.
-const MISTAKES: [(&str, usize, &str, &str); 35] = [
+const MISTAKES: [(&str, usize, &str, &str); 36] = [
     (
         "{C}{P}[[chains]]\nname = \"base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n{P}{U}",
         13,
@@ -277,6 +277,12 @@ const MISTAKES: [(&str, usize, &str, &str); 35] = [
         "deposits.account_xpub",
         "this is a private key",
     ),
+    (
+        "[deposits]\nown_addresses = [\"0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d\"]\n{U}",
+        2,
+        "deposits.own_addresses",
+        "looks like a private key",
+    ),
 ];
 
 #[test]
@@ -293,6 +299,7 @@ fn every_mistake_of_a_chain_is_named_with_file_line_key_and_reason() {
             || shown.lines().count() != 1
             || shown.contains(SECRET)
             || shown.contains("xprv9")
+            || shown.contains("59c6")
         {
             faults.push(format!("wanted {start}{reason}\nfound  {shown}\n"));
         }

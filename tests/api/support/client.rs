@@ -216,6 +216,11 @@ impl Connection {
         self.stream.try_clone().unwrap()
     }
 
+    /// Whether the server has its end of it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.ports.peer().is_held()
+    }
+
     /// Leaves in order, and waits until the server has closed its side too.
     pub(crate) fn leave_seen(self) {
         let server = self.ports.peer();
