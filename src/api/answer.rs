@@ -161,6 +161,10 @@ pub(super) async fn answer_whatever_standing(
     // Held until the answer is made, so that a stop waits for what was begun.
     let token = tracker.token();
     let answered = async {
+        if http.match_info().iter().any(|(_, part)| part.contains(char::is_control)) {
+            // Nothing is called so, and not each database takes the question.
+            return Err(Refusal::NotFound);
+        }
         let principal = caller::identify(api, &http).await?;
         if tracker.is_draining() {
             return Err(Refusal::Shared(ApiError::unavailable()));

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::answer::{Answer, Body, answer};
+use super::query;
 use super::refusal::{Error, Refusal};
 use crate::config::Chain;
 use crate::db::deposit_claims::{self, ClaimRow};
@@ -128,6 +129,7 @@ pub(super) async fn list(
         if !(1..=PAGE_MAX).contains(&limit) {
             return Err(Refusal::Page(PAGE_MAX));
         }
+        let before = query::name(before).map_err(|_| Refusal::NotFound)?;
         let account_id = call.principal.account_id;
         let is_first = before.is_none();
         let read = call.api.run(move |conn| {

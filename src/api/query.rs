@@ -48,6 +48,19 @@ impl Span {
     }
 }
 
+/// A name or an id to look for. No database has one with a control character, and not each takes it.
+///
+/// # Errors
+/// [`Refusal::Query`].
+pub(super) fn name(asked: Option<String>) -> Result<Option<String>, Refusal> {
+    match asked {
+        Some(name) if name.contains(char::is_control) => {
+            Err(Refusal::Query("A name or an id has no control characters."))
+        }
+        asked => Ok(asked),
+    }
+}
+
 /// The number of rows asked for.
 ///
 /// # Errors

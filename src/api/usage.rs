@@ -88,10 +88,10 @@ pub(super) async fn list(
         let Query(part) = part.map_err(|_| Refusal::Query(BAD_QUERY))?;
         let limit = query::limit(part.limit)?;
         let asked = Asked::new(call.api, part.from, part.to, part.model, part.key)?;
-        let account_id = call.principal.account_id;
+        let (account_id, before) = (call.principal.account_id, query::name(part.before)?);
         let page = call.api.run(move |conn| {
             let filter = asked.filter(conn, account_id)?;
-            let page = usage::page(conn, &filter, part.before.as_deref(), limit)?;
+            let page = usage::page(conn, &filter, before.as_deref(), limit)?;
             page.ok_or(Refusal::NotFound)
         });
         let page = page.await?;
@@ -252,6 +252,7 @@ impl Asked {
         key: Option<String>,
     ) -> Result<Self, Refusal> {
         let (from, to) = Span { from, to }.read()?;
+        let (model, key) = (query::name(model)?, query::name(key)?);
         // What is asked from now on is not in it: otherwise an export might never end.
         let to = to.min(api.now().plus_millis(1));
         let prices = &api.parts.shared.settings.prices;

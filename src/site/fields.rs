@@ -15,6 +15,12 @@ impl Fields {
         Query::<Vec<(String, String)>>::from_query(text).ok().map(|query| Self(query.into_inner()))
     }
 
+    /// Those without control characters.
+    pub(super) fn printable(mut self) -> Self {
+        self.0.retain(|(_, value)| !value.contains(char::is_control));
+        self
+    }
+
     /// The first value of a name as it was sent; empty where there is none.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())

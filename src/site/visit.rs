@@ -134,14 +134,15 @@ impl Visit<'_> {
         Ok(self.frame(title))
     }
 
-    /// The query's fields.
+    /// The query's fields. One with a control character asks for nothing that there is.
     pub(super) fn query(&self) -> Fields {
-        Fields::parse(self.http.query_string()).unwrap_or_default()
+        Fields::parse(self.http.query_string()).unwrap_or_default().printable()
     }
 
-    /// A part of the path.
+    /// A part of the path; empty if nothing is called so.
     pub(super) fn part(&self, name: &str) -> &str {
-        self.http.match_info().get(name).unwrap_or_default()
+        let part = self.http.match_info().get(name).unwrap_or_default();
+        if part.contains(char::is_control) { "" } else { part }
     }
 
     /// The form that was sent, once it is certain that a page of ours made the browser send it.

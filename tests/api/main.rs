@@ -17,6 +17,8 @@ mod cli;
 #[cfg(test)]
 mod closing;
 #[cfg(test)]
+mod controls;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod deposit_cli;
