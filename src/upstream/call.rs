@@ -105,6 +105,7 @@ impl Call {
             let is_last_resort = behind == 0 && last.is_none() && full.is_empty();
             let Ok(place) = self.place(client) else {
                 if !self.rests(client) {
+                    self.node.metrics.upstreams.count(&client.upstream.settings.name, "full");
                     full.push(client);
                 }
                 continue;

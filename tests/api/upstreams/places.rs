@@ -50,6 +50,10 @@ fn one_that_is_full_is_passed_over_and_its_place_waited_for_where_all_are() {
     expect_answer(Kind::Json, pair.second.next(), waiting);
     end(first);
     assert_eq!(pair.counts(), (1, 2));
+    for (name, count) in [("first", 2), ("second", 1)] {
+        let labels = format!("{{outcome=\"full\",upstream=\"{name}\"}}");
+        assert_eq!(pair.app.metric(&format!("sluice_upstream_requests_total{labels}")), count);
+    }
     for account in &accounts {
         pair.app.only_row(account);
     }
