@@ -240,4 +240,15 @@ pub(super) const CASES: &[Case] = &[
             200_000 * 1_250 + 10_000 * 5_000,
         )
     },
+    Case {
+        is_bounded: true,
+        ..case(
+            "own: a thousand searches more than the request's tools allow",
+            Asked { searches: 2, turns: 3, ..plain(&["claude-haiku-4-5"]) },
+            &[
+                r#"{"input_tokens":10,"output_tokens":5,"server_tool_use":{"web_search_requests":1002}}"#,
+            ],
+            10 * 1_000 + 5 * 5_000 + 2 * 10_000_000,
+        )
+    },
 ];
