@@ -109,10 +109,11 @@ impl Process {
 
     /// A server that would leave a core file in a folder, as far as its surroundings are concerned.
     pub(crate) fn start_dumping(builder: Builder, into: &Path) -> Self {
-        let mut prlimit = Command::new("prlimit");
-        prlimit.env_clear().stdin(Stdio::null()).current_dir(into);
-        prlimit.args(["--core=unlimited", "--", env!("CARGO_BIN_EXE_sluice")]);
-        Self::spawn(builder, prlimit)
+        let mut shell = Command::new("/bin/sh");
+        let script = "ulimit -S -c \"$(ulimit -H -c)\"; exec \"$0\" \"$@\"";
+        shell.env_clear().stdin(Stdio::null()).current_dir(into);
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_sluice")]);
+        Self::spawn(builder, shell)
     }
 
     fn spawn(mut builder: Builder, program: Command) -> Self {
