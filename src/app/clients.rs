@@ -29,7 +29,7 @@ use crate::db::Database;
 use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::unknown_fields::UnknownFields;
-use crate::gateway::{Gateway, routes};
+use crate::gateway::{Gateway, respond, routes};
 use crate::site::{self, Site, SiteParts};
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::{Upstream, credential};
@@ -193,7 +193,7 @@ async fn mark_running<B: MessageBody + 'static>(
     let running = request.conn_data::<Requests>().map(Requests::begin);
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(match running {
-        Some(running) => response.map_body(|_, body| running.with(body)),
+        Some(running) => response.map_body(|_, body| respond::keeping(body, running)),
         None => response,
     })
 }

@@ -5,11 +5,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The requests of one connection that are being answered, as their handlers tell.
@@ -25,12 +23,6 @@ struct Counts {
 /// A request that is being answered, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Running(Requests);
-
-/// A body with the request that it answers.
-struct Answering {
-    body: BoxBody,
-    _running: Running,
-}
 
 /// What a connection does between two requests, and since when.
 #[derive(Clone, Copy)]
@@ -65,28 +57,6 @@ impl Requests {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Running {
-    /// The body, which ends the request with itself.
-    pub(super) fn with(self, body: BoxBody) -> BoxBody {
-        BoxBody::new(Answering { body, _running: self })
-    }
-}
-
-impl MessageBody for Answering {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.body.as_pin_mut().poll_next(cx)
     }
 }
 

@@ -105,17 +105,23 @@ const fn is_futile(status: u16) -> bool {
 /// unread, but goes on reading one in chunks, however long, once nobody holds it.
 #[must_use]
 pub fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
-    response.map_body(|_, body| BoxBody::new(Unread { body, _payload: payload }))
+    response.map_body(|_, body| keeping(body, payload))
 }
 
-struct Unread {
+/// A body with something that is dropped behind it.
+pub fn keeping<T: 'static>(body: BoxBody, kept: T) -> BoxBody {
+    BoxBody::new(Keeping { body, _kept: Box::new(kept) })
+}
+
+struct Keeping<T> {
     body: BoxBody,
-    _payload: Payload,
+    /// On the heap, so that the whole may be moved.
+    _kept: Box<T>,
 }
 
-unprintable!(Unread);
+unprintable!(Keeping<()>);
 
-impl MessageBody for Unread {
+impl<T> MessageBody for Keeping<T> {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
