@@ -25,7 +25,7 @@ use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
-use crate::actors::stream::{Drains, Shared};
+use crate::actors::stream::Shared;
 use crate::admin::{self, Admin};
 use crate::config::Settings;
 use crate::db::{AnyConnection, Database, DbError, migrate, nodes};
@@ -35,6 +35,8 @@ use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
+use crate::places::Places;
+use crate::places::shares::Shares;
 use crate::site;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
@@ -158,12 +160,13 @@ impl Application {
         // New with every start: what the process before it left open is found by its old name.
         let name = settings.server.node_id.as_deref().unwrap_or("node");
         let node_id = public_id(&format!("{name}_"))?;
+        let stream = &settings.stream;
         let shared = Arc::new(Shared {
             ledger: ledger.clone(),
             clock: clock.clone(),
             tracker: tracker.clone(),
             node_id: node_id.into(),
-            drains: Drains::new(settings.stream.drains_max, settings.stream.drains_max_per_account),
+            drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
             holds: Holds::new(&settings.reservation),
             metrics: Arc::clone(&metrics),
             mail: MailBell::default(),

@@ -2,6 +2,8 @@
 //! free goes to the one who has waited longest of those whom it fits. Who may take one is for the
 //! [`Rules`] to say.
 
+pub mod shares;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -10,7 +10,6 @@ pub mod credential;
 pub mod fault;
 pub mod health;
 pub mod order;
-pub mod places;
 pub mod probe;
 pub mod refusal;
 mod socket;
@@ -26,10 +25,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config;
 use crate::places::Places;
+use crate::places::shares::{SharedPlaces, Shares};
 use client::tls_config_of;
 use credential::Credential;
 use health::{Health, Limits};
-use places::{HalfEach, UpstreamPlaces};
 
 /// An upstream as the operator configured it, with its health on this node.
 pub struct Upstream {
@@ -37,8 +36,8 @@ pub struct Upstream {
     pub settings: config::Upstream,
     /// Whether it is asked, as far as this node knows.
     pub health: Health,
-    /// How many requests it has from this node.
-    pub places: Arc<UpstreamPlaces>,
+    /// How many requests for messages it has at once from this node.
+    pub places: Arc<SharedPlaces>,
     /// Whom its certificate must be of.
     tls: Arc<rustls::ClientConfig>,
     /// What it knows us by.
@@ -56,7 +55,7 @@ impl Upstream {
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, rustls::Error> {
         let credential = Credential::new(settings.credential.clone());
-        let places = Places::new(HalfEach::new(settings.max_streams));
+        let places = Places::new(Shares::half_each(settings.max_streams));
         let tls = match &settings.authorities {
             Some(authorities) => tls_config_of(authorities.clone())?,
             None => Arc::clone(tls),

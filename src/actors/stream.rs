@@ -15,7 +15,6 @@ mod attempt;
 mod closing;
 mod departure;
 mod doubt;
-mod drains;
 mod exchange;
 mod gather;
 mod opening;
@@ -26,7 +25,6 @@ mod reservation;
 
 use actix::prelude::*;
 
-pub use drains::Drains;
 pub use exchange::{Exchange, ExchangeParts, Permit, Reply, Shared, passing_headers};
 pub use outlet::{AnswerStream, Piece, Stall};
 

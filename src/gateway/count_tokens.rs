@@ -15,6 +15,7 @@ use crate::actors::stream::{Reply, passing_headers};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::upstream::call::Call;
+use crate::upstream::client::longest_head;
 use crate::upstream::count as upstream_count;
 use crate::upstream::fault::Failure;
 
@@ -59,9 +60,7 @@ async fn count(
     // A stop either refuses it or waits for it.
     let token = gateway.shared.tracker.token();
     refuse_while_draining(gateway)?;
-    let stream = &gateway.settings().stream;
-    let own = upstreams.iter().map(|one| one.upstream.settings.head(stream, true));
-    let limit = own.max().unwrap_or(stream.first_byte);
+    let limit = longest_head(&upstreams, &gateway.settings().stream, true);
     let call = Call {
         request_id: id.clone(),
         node: gateway.shared.node(),

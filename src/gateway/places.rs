@@ -1,8 +1,6 @@
 //! The exchanges that may be open at once: on this node, for an account, and for a key with a limit of
 //! its own. Kept in memory.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::db::api_keys::KeyHolder;
@@ -10,6 +8,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::metrics::Metrics;
 use crate::places::Rules;
+use crate::places::shares::Tally;
 
 /// Who asks for a place.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +25,9 @@ pub struct Open {
     max: usize,
     max_per_account: usize,
     all: usize,
-    accounts: HashMap<AccountId, usize>,
+    accounts: Tally<AccountId>,
     /// Only of keys with limits of their own.
-    keys: HashMap<ApiKeyId, usize>,
+    keys: Tally<ApiKeyId>,
     metrics: Arc<Metrics>,
 }
 
@@ -47,7 +46,7 @@ impl Open {
     /// Nothing yet, of so many on this node and for each account.
     #[must_use]
     pub fn new(max: usize, max_per_account: usize, metrics: Arc<Metrics>) -> Self {
-        let (accounts, keys) = (HashMap::new(), HashMap::new());
+        let (accounts, keys) = (Tally::default(), Tally::default());
         Self { max, max_per_account, all: 0, accounts, keys, metrics }
     }
 
@@ -59,11 +58,11 @@ impl Open {
             let message = "All places are taken. Please try again.";
             return Some(ApiError::new(529, "overloaded_error", message));
         }
-        if self.accounts.get(&who.account_id).is_some_and(|open| *open >= self.max_per_account) {
+        if self.accounts.of(&who.account_id) >= self.max_per_account {
             let message = "This account has too many requests open at once.";
             return Some(ApiError::rate_limit(message, 1));
         }
-        let open = self.keys.get(&who.api_key_id).copied().unwrap_or(0);
+        let open = self.keys.of(&who.api_key_id);
         if who.key_max.is_some_and(|most| open >= most) {
             let message = "This API key has too many requests open at once.";
             return Some(ApiError::rate_limit(message, 1));
@@ -81,33 +80,19 @@ impl Rules for Open {
 
     fn take(&mut self, who: &Asker) {
         self.all = self.all.saturating_add(1);
-        more(&mut self.accounts, who.account_id);
+        self.accounts.add(who.account_id);
         if who.key_max.is_some() {
-            more(&mut self.keys, who.api_key_id);
+            self.keys.add(who.api_key_id);
         }
         self.metrics.open_exchanges.inc();
     }
 
     fn give_back(&mut self, who: &Asker) {
         self.all = self.all.saturating_sub(1);
-        less(&mut self.accounts, &who.account_id);
+        self.accounts.remove(&who.account_id);
         if who.key_max.is_some() {
-            less(&mut self.keys, &who.api_key_id);
+            self.keys.remove(&who.api_key_id);
         }
         self.metrics.open_exchanges.dec();
-    }
-}
-
-fn more<Id: Eq + Hash>(counts: &mut HashMap<Id, usize>, id: Id) {
-    let count = counts.entry(id).or_default();
-    *count = count.saturating_add(1);
-}
-
-fn less<Id: Eq + Hash>(counts: &mut HashMap<Id, usize>, id: &Id) {
-    if let Some(count) = counts.get_mut(id) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(id);
-        }
     }
 }

@@ -109,19 +109,18 @@ pub fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
 }
 
 /// A body with something that is dropped behind it.
-pub fn keeping<T: 'static>(body: BoxBody, kept: T) -> BoxBody {
-    BoxBody::new(Keeping { body, _kept: Box::new(kept) })
+pub fn keeping<T: Unpin + 'static>(body: BoxBody, kept: T) -> BoxBody {
+    BoxBody::new(Keeping { body, _kept: kept })
 }
 
 struct Keeping<T> {
     body: BoxBody,
-    /// On the heap, so that the whole may be moved.
-    _kept: Box<T>,
+    _kept: T,
 }
 
 unprintable!(Keeping<()>);
 
-impl<T> MessageBody for Keeping<T> {
+impl<T: Unpin> MessageBody for Keeping<T> {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {

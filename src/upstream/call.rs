@@ -15,11 +15,11 @@ use super::body::{BodyLimits, read_short};
 use super::client::{Answer, SendError, UpstreamClient};
 use super::fault::{Failure, Fault, Way};
 use super::health::{Change, Met, Standing};
-use super::places::UpstreamPlace;
 use super::{Upstream, UpstreamRequest, credential, probe, refusal};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
 use crate::metrics::Metrics;
+use crate::places::shares::SharedPlace;
 use crate::tracker::Tracker;
 
 /// How much of a refusal is read, and for how long.
@@ -65,7 +65,7 @@ pub struct Turn<'a> {
     pub left: usize,
     /// Whether a place there was waited for.
     pub has_waited: bool,
-    place: Option<UpstreamPlace>,
+    place: Option<SharedPlace>,
 }
 
 /// There is no place at an upstream.
@@ -160,7 +160,7 @@ impl Call {
 
     /// A place for this call, if there is one. Counts of tokens need none: they are free and short,
     /// and must keep nobody from an answer.
-    fn place(&self, client: &UpstreamClient) -> Result<Option<UpstreamPlace>, Full> {
+    fn place(&self, client: &UpstreamClient) -> Result<Option<SharedPlace>, Full> {
         if !self.is_noted {
             return Ok(None);
         }
@@ -172,7 +172,7 @@ impl Call {
         &self,
         full: &[&UpstreamClient],
         until: Instant,
-    ) -> Option<(usize, UpstreamPlace)> {
+    ) -> Option<(usize, SharedPlace)> {
         let waiting = full.iter().enumerate().map(|(at, client)| {
             Box::pin(async move {
                 let place = client.upstream.places.wait(&self.account, until).await;

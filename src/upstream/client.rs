@@ -24,16 +24,28 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use socket2::SockRef;
 
-use super::places::UpstreamPlace;
 use super::socket::{Socket, Trace};
 use super::{PiecewiseBody, Upstream, UpstreamRequest, tunnel};
+use crate::config;
 use crate::domain::unprintable::unprintable;
+use crate::places::shares::SharedPlace;
 use crate::telemetry::Causes;
 
 /// Idle connections to an upstream are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
 /// No connection is used for longer.
 const LIFETIME: Duration = Duration::from_hours(1);
+
+/// The longest time that any of these upstreams has for the head of an answer.
+#[must_use]
+pub fn longest_head(
+    upstreams: &[UpstreamClient],
+    stream: &config::Stream,
+    is_stream: bool,
+) -> Duration {
+    let own = upstreams.iter().map(|one| one.upstream.settings.head(stream, is_stream));
+    own.max().unwrap_or(stream.first_byte)
+}
 
 /// The clients of one worker for one upstream.
 #[derive(Clone)]
@@ -69,7 +81,7 @@ pub struct Answer {
     /// `content-length`, if it has one.
     pub content_length: Option<u64>,
     /// The place that the request has at its upstream, until the answer is over.
-    pub place: Option<UpstreamPlace>,
+    pub place: Option<SharedPlace>,
     /// The body's pieces.
     pub body: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>,
 }

@@ -26,7 +26,7 @@ use crate::domain::usage_record::Ending;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
 use crate::upstream::call::{Answered, Call, Node, Turn};
-use crate::upstream::client::{Answer, UpstreamClient};
+use crate::upstream::client::{Answer, UpstreamClient, longest_head};
 use crate::upstream::count::share;
 use crate::upstream::fault::{Failure, Fault, Way};
 use crate::upstream::refusal;
@@ -102,8 +102,7 @@ impl Attempt {
         let Self { shared, request, wants_stream, upstreams, account_id, stall, permit, wait } =
             self;
         let stream = &shared.settings.stream;
-        let own = upstreams.iter().map(|one| one.upstream.settings.head(stream, wants_stream));
-        let patience = own.max().unwrap_or(stream.first_byte);
+        let patience = longest_head(&upstreams, stream, wants_stream);
         let call = Call {
             request_id: reservation.record.id.clone(),
             node: shared.node(),
@@ -278,9 +277,7 @@ impl Asking {
             }
         }
     }
-}
 
-impl Asking {
     /// A stream that goes on to its client, whether or not it has an answer in it yet.
     fn begun(&self, client: &UpstreamClient, opened: Opened) -> Given {
         let is_answer = opened.meter.first_event() == Some(FirstEvent::Content);

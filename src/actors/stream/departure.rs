@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::drains::Drain;
 use super::relay::Relay;
 use crate::config::ClientGone;
 use crate::domain::usage_record::Ending;
+use crate::places::shares::SharedPlace;
 
 /// Once every block has closed, the end of an answer comes at once or not at all.
 const END_WAIT: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ enum Stage {
     /// For the end, which is all that is left.
     End,
     /// To the end, whatever comes. The place is given back with it.
-    Drain { _place: Drain },
+    Drain { _place: SharedPlace },
 }
 
 impl Relay {
@@ -96,7 +96,7 @@ impl Relay {
     /// Reads to the end, where a place is free for that.
     fn drain(&mut self) -> Option<Ending> {
         let account_id = self.reservation.record.account_id;
-        let Some(place) = self.shared.drains.take(account_id) else {
+        let Some(place) = self.shared.drains.take(&account_id) else {
             let is_hidden = self.meter.has_hidden_work();
             let gone = self.gone.as_mut()?;
             gone.is_undrained = is_hidden;

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::Attempt;
-use super::drains::Drains;
 use super::opening::Opening;
 use super::outlet::{AnswerStream, Stall};
 use super::reservation::Reservation;
@@ -24,6 +23,7 @@ use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::{Ending, UsageRecord};
 use crate::holds::{Holds, Lesson};
 use crate::metrics::Metrics;
+use crate::places::shares::SharedPlaces;
 use crate::tracker::Tracker;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
@@ -41,7 +41,7 @@ pub struct Shared {
     /// This node's name.
     pub node_id: Arc<str>,
     /// Streams that may be drained at once.
-    pub drains: Arc<Drains>,
+    pub drains: Arc<SharedPlaces>,
     /// What is known for holds.
     pub holds: Holds,
     /// What the operator sees.

@@ -55,11 +55,23 @@ pub(in crate::config) struct UpstreamEntry {
         deserialize_with = "value::secs::<1, 600, _>"
     )]
     connect: Duration,
-    #[serde(rename = "first_byte_secs", default, deserialize_with = "optional_secs")]
+    #[serde(
+        rename = "first_byte_secs",
+        default,
+        deserialize_with = "value::optional_secs::<1, 7_200, _>"
+    )]
     first_byte: Option<Duration>,
-    #[serde(rename = "json_head_secs", default, deserialize_with = "optional_secs")]
+    #[serde(
+        rename = "json_head_secs",
+        default,
+        deserialize_with = "value::optional_secs::<1, 7_200, _>"
+    )]
     json_head: Option<Duration>,
-    #[serde(rename = "idle_secs", default, deserialize_with = "optional_secs")]
+    #[serde(
+        rename = "idle_secs",
+        default,
+        deserialize_with = "value::optional_secs::<1, 7_200, _>"
+    )]
     idle: Option<Duration>,
     #[serde(default, deserialize_with = "value::optional_text")]
     ca_file: Option<String>,
@@ -251,10 +263,6 @@ fn optional_max_streams<'de, D: serde::Deserializer<'de>>(
     from: D,
 ) -> Result<Option<usize>, D::Error> {
     value::whole::<1, 1_000_000, D, usize>(from).map(Some)
-}
-
-fn optional_secs<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    value::optional_secs::<1, 7_200, D>(from)
 }
 
 fn optional_proxy<'de, D: serde::Deserializer<'de>>(

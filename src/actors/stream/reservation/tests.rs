@@ -6,7 +6,6 @@ use super::*;
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
 use crate::actors::ledger::LedgerHandle;
-use crate::actors::stream::Drains;
 use crate::config::{Purpose, Sources, load_for};
 use crate::db::{Database, api_keys, migrate, usage_logs};
 use crate::domain::clock::Clock;
@@ -15,6 +14,8 @@ use crate::domain::price_list::tests::day;
 use crate::domain::quote::tests::{CHEAP, quote, usage};
 use crate::holds::Holds;
 use crate::ledger::EntryKind;
+use crate::places::Places;
+use crate::places::shares::Shares;
 
 /// A ledger with an account that has a dollar, and who it is.
 fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyId) {
@@ -37,7 +38,7 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
         clock,
         tracker: crate::tracker::Tracker::default(),
         node_id: "n".into(),
-        drains: Drains::new(1, 1),
+        drains: Places::new(Shares::new(1, 1)),
         metrics: Arc::new(crate::metrics::Metrics::new().unwrap()),
         mail: crate::actors::mailer::MailBell::default(),
     };
