@@ -156,7 +156,7 @@ impl Application {
         let tracker = Tracker::default();
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
         let ledger_arbiter = Arbiter::new();
-        let ledger = LedgerHandle::start(&ledger_arbiter.handle(), database.clone(), clock.clone());
+        let ledger = LedgerHandle::start(&ledger_arbiter.handle(), &database, &clock, &metrics);
         // New with every start: what the process before it left open is found by its old name.
         let name = settings.server.node_id.as_deref().unwrap_or("node");
         let node_id = public_id(&format!("{name}_"))?;

@@ -34,6 +34,7 @@ pub mod log_in_steps;
 pub mod migrate;
 pub mod nodes;
 pub mod outbox;
+pub mod parked;
 pub mod policies;
 pub mod recovery_codes;
 pub mod retention;
@@ -49,6 +50,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diesel::r2d2::{Pool, PooledConnection};
+use diesel::result::{DatabaseErrorKind, Error};
 
 pub use connection::{AnyConnection, ConnectError, Manager};
 use file::{DatabaseFile, Moved};
@@ -111,9 +113,33 @@ impl DbError {
     pub fn is_away(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Moved(_) => true,
-            Self::Query(diesel::result::Error::DatabaseError(_, what)) => {
-                SQLITE_AWAY.contains(&what.message())
+            Self::Query(Error::DatabaseError(kind, what)) => {
+                matches!(
+                    kind,
+                    DatabaseErrorKind::ClosedConnection
+                        | DatabaseErrorKind::UnableToSendCommand
+                        | DatabaseErrorKind::ReadOnlyTransaction
+                ) || SQLITE_AWAY.contains(&what.message())
             }
+            _ => false,
+        }
+    }
+
+    /// Whether the database refuses what it was given, so that asking again is no use. There are refusals that this
+    /// does not know: diesel passes on no code of PostgreSQL's, and its words are in the server's language.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Query(Error::DatabaseError(kind, _)) => matches!(
+                kind,
+                DatabaseErrorKind::UniqueViolation
+                    | DatabaseErrorKind::ForeignKeyViolation
+                    | DatabaseErrorKind::NotNullViolation
+                    | DatabaseErrorKind::CheckViolation
+                    | DatabaseErrorKind::RestrictViolation
+                    | DatabaseErrorKind::ExclusionViolation
+            ),
+            Self::Query(Error::SerializationError(_)) | Self::Unreadable { .. } => true,
             _ => false,
         }
     }

@@ -11,6 +11,7 @@ mod command;
 mod group;
 mod keys;
 mod notices;
+pub mod parked;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,23 @@ pub enum LedgerError {
     /// A usage record does not turn into text.
     #[error("a usage record cannot be stored")]
     Record(#[source] serde_json::Error),
+}
+
+impl LedgerError {
+    /// Whether the database as a whole is away, so that no other command would fare better now.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Db(error) if error.is_away())
+    }
+
+    /// Whether the same command would fail again for certain.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_refusal(),
+            Self::Amount(_) | Self::Record(_) => true,
+        }
+    }
 }
 
 impl From<diesel::result::Error> for LedgerError {

@@ -1,5 +1,6 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+pub mod chains;
 pub mod chores;
 pub mod mail;
 pub mod policies;
@@ -10,13 +11,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::Collector;
-use prometheus::{
-    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
+use chains::ChainMetrics;
 use chores::ChoreMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
@@ -36,14 +36,12 @@ pub struct Metrics {
     alerts: IntCounterVec,
     refusals: IntCounterVec,
     billed_nanousd: IntCounter,
-    chain_ok: IntGaugeVec,
-    chain_blocks: IntGaugeVec,
-    deposits: IntCounterVec,
-    deposited_nanousd: IntCounterVec,
     /// Fields of requests that are not in the table of fields.
     pub unknown_request_fields: IntCounter,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
+    /// Settlements that wait for an operator.
+    pub parked_settlements: IntGauge,
     /// Accounts that stay behind their grace because something is left on them.
     pub closings_stuck: IntGauge,
     /// What becomes of mail.
@@ -52,6 +50,8 @@ pub struct Metrics {
     daily: Arc<Mutex<BTreeMap<(&'static str, String), i64>>>,
     /// Calls to upstreams.
     pub upstreams: UpstreamMetrics,
+    /// Where chains stand, and what came in on them.
+    pub chains: ChainMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
     /// What is done now and then.
@@ -82,9 +82,6 @@ impl Metrics {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
-        let gauges = |name, help, labels: &[&str]| {
-            registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
         let endings =
             counters("sluice_exchanges_total", "Exchanges by how they ended.", &["ending"])?;
         let alerts = counters("sluice_alerts_total", "Things that should not happen.", &["what"])?;
@@ -98,29 +95,17 @@ impl Metrics {
             "sluice_unknown_request_fields_total",
             "Fields of requests that are not in the table of fields.",
         )?;
-        let chain_ok = gauges(
-            "sluice_chain_ok",
-            "Whether deposits of a chain go on (1) or wait (0).",
-            &["chain"],
-        )?;
-        let chain_blocks = gauges(
-            "sluice_chain_block",
-            "Heights of a chain: its head, its final block, the last that was read.",
-            &["chain", "which"],
-        )?;
-        let deposits =
-            counters("sluice_deposits_credited_total", "Credited deposits.", &["chain"])?;
-        let deposited_nanousd = counters(
-            "sluice_deposited_nanousd_total",
-            "What was credited for deposits.",
-            &["chain"],
-        )?;
         let open_exchanges = gauge("sluice_open_exchanges", "Exchanges that are running.")?;
+        let parked_settlements = gauge(
+            "sluice_parked_settlements",
+            "Settlements that the database has refused: see `sluice books verify`.",
+        )?;
         let closings_stuck = gauge(
             "sluice_closings_stuck",
             "Accounts that would be erased by now if nothing were left on them.",
         )?;
         let mail = MailMetrics::new(&registry)?;
+        let chains = ChainMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
         let upstreams = UpstreamMetrics::new(&registry)?;
         let chores = ChoreMetrics::new(&registry)?;
@@ -131,12 +116,10 @@ impl Metrics {
             alerts,
             refusals,
             billed_nanousd,
-            chain_ok,
-            chain_blocks,
-            deposits,
-            deposited_nanousd,
+            chains,
             unknown_request_fields,
             open_exchanges,
+            parked_settlements,
             closings_stuck,
             mail,
             daily: Arc::default(),
@@ -182,25 +165,6 @@ impl Metrics {
             daily.clear();
         }
         daily.insert((what, about.to_owned()), today) != Some(today)
-    }
-
-    /// Whether deposits of a chain go on.
-    pub fn set_chain_ok(&self, chain: &str, is_ok: bool) {
-        self.chain_ok.with_label_values(&[chain]).set(is_ok.into());
-    }
-
-    /// Where a chain stands.
-    pub fn set_chain_blocks(&self, chain: &str, head: i64, final_number: i64, scanned: i64) {
-        for (which, number) in [("head", head), ("final", final_number), ("scanned", scanned)] {
-            self.chain_blocks.with_label_values(&[chain, which]).set(number);
-        }
-    }
-
-    /// Counts a credited deposit.
-    pub fn count_deposit(&self, chain: &str, value: NanoUsd) {
-        self.deposits.with_label_values(&[chain]).inc();
-        let nanos = u64::try_from(value.as_nanos()).unwrap_or(0);
-        self.deposited_nanousd.with_label_values(&[chain]).inc_by(nanos);
     }
 
     /// Prometheus' text format.

@@ -4,19 +4,27 @@
 //! flight wait in the mailbox; the `Flush` that ends up behind them commits them together, and
 //! each is answered after the commit. A settlement outlives a database that is away: it is tried
 //! again until it lands. Everything else is answered at once, so that nothing is dispatched on
-//! money that is not held.
+//! money that is not held. A settlement that the database refuses, though it is there and takes
+//! others, is tried alone a few times and then parked: it holds up nobody else.
+
+mod away;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use diesel::r2d2::R2D2Connection;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::db::{AnyConnection, Database};
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
-use crate::ledger::{self, Command, LedgerError, Outcome};
+use crate::ledger::{self, Command, LedgerError, Outcome, parked};
+use crate::metrics::Metrics;
 use crate::telemetry::Causes;
+use away::Away;
 
 /// Commands in one transaction at most.
 const GROUP_MAX: usize = 256;
@@ -24,6 +32,11 @@ const GROUP_MAX: usize = 256;
 const MAILBOX: usize = 4096;
 /// Pause before settlements are tried again.
 const RETRY: Duration = Duration::from_millis(250);
+/// How often a settlement is tried that fails alone, with pauses that double, before it is parked. In all that is
+/// shorter than a client waits for its answer's end.
+const TRIES_MAX: u32 = 5;
+/// Pause before a settlement is tried again that can be neither stored nor parked.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// The books could not be written. The command may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +51,11 @@ pub struct Ledger {
     /// Apart from the pool, so that no crowd of readers can keep it from settling.
     conn: Option<AnyConnection>,
     clock: Clock,
+    metrics: Arc<Metrics>,
     pending: Vec<Submit>,
-    /// Settlements that the database has not taken yet.
+    /// Settlements that wait for a database that is away.
     backlog: VecDeque<Submit>,
+    away: Away,
     is_flush_due: bool,
     is_retry_due: bool,
 }
@@ -67,13 +82,20 @@ pub struct LedgerHandle {
 impl LedgerHandle {
     /// Starts the actor on a thread of its own.
     #[must_use]
-    pub fn start(arbiter: &ArbiterHandle, database: Database, clock: Clock) -> Self {
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        database: &Database,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let ledger = Ledger {
-            database,
+            database: database.clone(),
             conn: None,
-            clock,
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
             pending: Vec::new(),
             backlog: VecDeque::new(),
+            away: Away::default(),
             is_flush_due: false,
             is_retry_due: false,
         };
@@ -148,8 +170,12 @@ impl Ledger {
         while !group.is_empty() {
             let rest = group.split_off(group.len().min(GROUP_MAX));
             let group_now = std::mem::replace(&mut group, rest);
-            self.commit_group(group_now);
+            self.commit_group(group_now, ctx);
         }
+        self.retry_soon(ctx);
+    }
+
+    fn retry_soon(&mut self, ctx: &mut Context<Self>) {
         if !self.backlog.is_empty() && !std::mem::replace(&mut self.is_retry_due, true) {
             ctx.run_later(RETRY, |ledger, ctx| {
                 ledger.is_retry_due = false;
@@ -158,60 +184,144 @@ impl Ledger {
         }
     }
 
-    fn commit_group(&mut self, group: Vec<Submit>) {
-        let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
-        // A stale pooled connection or an unknown commit: asking again is safe and usually enough.
-        let result = self.apply(&commands).or_else(|first| {
-            tracing::warn!(error = %Causes(&first), commands = commands.len(), "ledger group failed");
-            self.apply(&commands)
-        });
-        match result {
+    fn commit_group(&mut self, mut group: Vec<Submit>, ctx: &mut Context<Self>) {
+        match self.apply_twice(&group) {
             Ok(outcomes) => {
                 for (submit, outcome) in group.into_iter().zip(outcomes) {
                     submit.reply(Ok(outcome));
                 }
             }
+            Err(error) if error.is_away() => self.put_off(group, &error),
             // One command may spoil the group for all: find it.
-            Err(error) if commands.len() > 1 && !is_away(&error) => {
+            Err(_) if group.len() > 1 => {
+                let second = group.split_off(group.len().div_ceil(2));
+                self.commit_group(group, ctx);
+                self.commit_group(second, ctx);
+            }
+            Err(error) => {
+                tracing::warn!(error = %Causes(&error), "the database refuses a command");
                 for submit in group {
-                    self.commit_group(vec![submit]);
+                    self.set_aside(submit, (&error, 1), ctx);
                 }
             }
-            Err(error) => self.give_up(group, &error),
         }
     }
 
+    /// Applies a group. Where its connection has not outlived a failure, it was a stale one, or the commit is unknown:
+    /// asking again is safe and usually enough. So it is where a single command met with another transaction.
+    fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Outcome>, LedgerError> {
+        let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
+        self.apply(&commands).or_else(|first| {
+            let is_split = commands.len() > 1 && self.conn.is_some() && !first.is_away();
+            if is_split || first.is_refusal() {
+                return Err(first);
+            }
+            tracing::debug!(error = %Causes(&first), "a ledger group is tried again");
+            self.apply(&commands)
+        })
+    }
+
     fn apply(&mut self, commands: &[Command]) -> Result<Vec<Outcome>, LedgerError> {
+        let now = self.clock.now();
+        let outcomes = self.with_connection(|conn| ledger::apply(conn, commands, now))?;
+        if let Some(secs) = self.away.end(Instant::now()) {
+            tracing::info!(secs, "the ledger can be written again");
+        }
+        Ok(outcomes)
+    }
+
+    fn with_connection<T>(
+        &mut self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         self.database.check_place()?;
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.database.connect()?,
         };
-        let outcomes = ledger::apply(&mut conn, commands, self.clock.now())?;
+        let done = work(&mut conn);
+        // A connection that a failure has spoilt is not used again; the next group has a new one.
+        let is_sound = done.is_ok() || (!conn.is_broken() && conn.ping().is_ok());
+        if is_sound {
+            self.conn = Some(conn);
+        }
         // Until here the file may have been moved from under the commit; then nobody hears of it,
         // and the same commands come again.
         self.database.check_place()?;
-        // After an error its state is unknown: the next group has a new one.
-        self.conn = Some(conn);
-        Ok(outcomes)
+        done
     }
 
-    /// Settlements wait for the database; the rest is refused, and a reservation that may have
-    /// landed is voided. A settlement that the database cannot help with would be tried for ever:
-    /// it stays open for the operator to see in `books verify`.
-    fn give_up(&mut self, group: Vec<Submit>, error: &LedgerError) {
-        tracing::error!(error = %Causes(error), commands = group.len(), "ledger unavailable");
+    /// Settlements wait for the database; the rest is refused.
+    fn put_off(&mut self, group: Vec<Submit>, error: &LedgerError) {
+        if self.away.is_to_be_told(Instant::now()) {
+            tracing::error!(error = %Causes(error), commands = group.len(), "ledger unavailable");
+        }
         for submit in group {
-            if submit.command.is_settlement() && matches!(error, LedgerError::Db(_)) {
+            if submit.command.is_settlement() {
                 self.backlog.push_back(submit);
-                continue;
+            } else {
+                self.refuse(submit);
             }
-            if let Command::Reserve { record, .. } = &submit.command {
-                let (id, account_id) = (record.id.clone(), record.account_id);
-                let command = Command::Recover { id, account_id, ending: Ending::E12 };
-                self.backlog.push_back(Submit { command, answer: None });
+        }
+    }
+
+    /// A reservation that may have landed is voided.
+    fn refuse(&mut self, submit: Submit) {
+        if let Command::Reserve { record, .. } = &submit.command {
+            let (id, account_id) = (record.id.clone(), record.account_id);
+            let command = Command::Recover { id, account_id, ending: Ending::E12 };
+            self.backlog.push_back(Submit { command, answer: None });
+        }
+        submit.reply(Err(Unavailable));
+    }
+
+    /// Has a command that failed alone, so often already, tried again alone, later; or gives it up.
+    fn set_aside(
+        &mut self,
+        submit: Submit,
+        (error, tries): (&LedgerError, u32),
+        ctx: &mut Context<Self>,
+    ) {
+        if !submit.command.is_settlement() {
+            self.refuse(submit);
+        } else if error.is_refusal() || tries >= TRIES_MAX {
+            self.park(submit, error, ctx);
+        } else {
+            let pause = RETRY.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+            ctx.run_later(pause, move |ledger, ctx| ledger.try_alone(submit, tries, ctx));
+        }
+    }
+
+    fn try_alone(&mut self, submit: Submit, tries: u32, ctx: &mut Context<Self>) {
+        match self.apply(std::slice::from_ref(&submit.command)) {
+            Ok(outcomes) => submit.reply(outcomes.into_iter().next().ok_or(Unavailable)),
+            Err(error) if error.is_away() => {
+                self.put_off(vec![submit], &error);
+                self.retry_soon(ctx);
             }
-            submit.reply(Err(Unavailable));
+            Err(error) => self.set_aside(submit, (&error, tries.saturating_add(1)), ctx),
+        }
+    }
+
+    fn park(&mut self, submit: Submit, error: &LedgerError, ctx: &mut Context<Self>) {
+        let (now, refusal) = (self.clock.now(), Causes(error).to_string());
+        let settled = self
+            .with_connection(|conn| parked::settle_or_park(conn, &submit.command, &refusal, now));
+        match settled {
+            Ok(outcome) => {
+                let what = if outcome == Outcome::Parked {
+                    "a settlement cannot be stored, and is parked: see `sluice books verify`"
+                } else {
+                    "a settlement could only be stored without the names in it"
+                };
+                self.metrics.count_alert(what);
+                tracing::error!(error = refusal, "{what}");
+                submit.reply(Ok(outcome));
+            }
+            Err(error) => {
+                tracing::error!(error = %Causes(&error), "a settlement can be neither stored nor parked");
+                ctx.run_later(STUCK, move |ledger, ctx| ledger.try_alone(submit, TRIES_MAX, ctx));
+            }
         }
     }
 }
@@ -225,9 +335,4 @@ impl Submit {
             tracing::trace!("a ledger answer found nobody");
         }
     }
-}
-
-/// Whether the database is to blame and not one of the commands.
-fn is_away(error: &LedgerError) -> bool {
-    matches!(error, LedgerError::Db(error) if error.is_away())
 }

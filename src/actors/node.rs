@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
 use crate::accounts::erasure;
-use crate::db::{AnyConnection, Database, DbError, nodes};
+use crate::db::{AnyConnection, Database, DbError, nodes, parked};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
@@ -124,7 +124,9 @@ pub async fn beat(parts: &NodeParts) -> Result<(), DbError> {
     let until = parts.clock.now().plus_millis(millis(LEASE));
     let node_id = Arc::clone(&parts.node_id);
     parts.database.run(move |conn| nodes::renew(conn, &node_id, until)).await?;
-    recover(parts).await
+    recover(parts).await?;
+    parts.metrics.parked_settlements.set(parts.database.run(parked::count).await?);
+    Ok(())
 }
 
 /// Settles every reservation whose node is dead, at its last checkpoint.

@@ -2,10 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::deposit::reason;
 use super::{CliError, Desk, Output};
+use crate::db::parked::{self, ParkedRow};
+use crate::domain::clock::UnixMillis;
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::UsageRecord;
+use crate::ledger::parked::{Repair, repair};
 use crate::ledger::{self, Report};
 
 #[derive(Subcommand)]
@@ -16,6 +22,25 @@ pub(super) enum BooksCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Settle requests whose charge the database has refused, as `books verify` lists them. Exits 1 if one is refused
+    /// again.
+    Settle(SettleArgs),
+}
+
+#[derive(Args)]
+pub(super) struct SettleArgs {
+    /// The requests' ids, `req_…`.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    requests: Vec<String>,
+    /// All that wait.
+    #[arg(long)]
+    all: bool,
+    /// Charge nothing for them, and give back what is held.
+    #[arg(long)]
+    waive: bool,
+    /// Why, in 1 to 500 characters.
+    #[arg(long, value_parser = reason)]
+    reason: String,
 }
 
 pub(super) fn run(
@@ -23,9 +48,15 @@ pub(super) fn run(
     desk: &Desk,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
-    let BooksCommand::Verify { json } = command;
+    match command {
+        BooksCommand::Verify { json } => verify(*json, desk, output),
+        BooksCommand::Settle(args) => settle(args, desk, output),
+    }
+}
+
+fn verify(is_json: bool, desk: &Desk, output: &mut Output) -> Result<ExitCode, CliError> {
     let report = desk.with(ledger::verify)?;
-    if *json {
+    if is_json {
         output.json(&document(&report))?;
     } else {
         print(&report, output)?;
@@ -34,12 +65,66 @@ pub(super) fn run(
     Ok(if is_balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn settle(args: &SettleArgs, desk: &Desk, output: &mut Output) -> Result<ExitCode, CliError> {
+    let ids = (!args.all).then_some(args.requests.as_slice());
+    let rows = desk.with(|conn| parked::list(conn, ids))?;
+    let known = |id: &&String| !rows.iter().any(|row| row.id == **id);
+    if let Some(unknown) = args.requests.iter().find(known) {
+        let message = format!("no settlement of {unknown} is parked: see `sluice books verify`");
+        return Err(CliError::Refused(message));
+    }
+    let how = if args.waive { Repair::Waive } else { Repair::Post };
+    let (mut settled, mut refused) = (0_usize, 0_usize);
+    for row in &rows {
+        let now = desk.clock.now();
+        match desk.with(|conn| repair(conn, row, (how, &args.reason), now)) {
+            Ok(record) => {
+                settled = settled.saturating_add(1);
+                output.line(&format!("{}: settled, {} USD", row.id, record.cost))?;
+            }
+            Err(error) => {
+                refused = refused.saturating_add(1);
+                output.complain(&error);
+                output.line(&format!("{}: refused again, and still parked", row.id))?;
+            }
+        }
+    }
+    output.line(&format!("{settled} settled, {refused} refused"))?;
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a parked settlement would charge; `None` if its record cannot be read.
+fn cost_of(row: &ParkedRow) -> Option<NanoUsd> {
+    serde_json::from_str(&row.record).ok().map(|record: UsageRecord| record.cost)
+}
+
+fn print_parked(rows: &[ParkedRow], output: &mut Output) -> Result<(), CliError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let cells = rows.iter().map(|row| {
+        vec![
+            row.id.clone(),
+            row.account.clone(),
+            cost_of(row).map_or_else(|| "unreadable".to_owned(), |cost| cost.to_string()),
+            NanoUsd::from_nanos(row.held_nanousd).to_string(),
+            UnixMillis::from_millis(row.parked_at).to_rfc3339_secs(),
+            row.reason.clone(),
+        ]
+    });
+    output.line("settlements that the database has refused; their money stays held:")?;
+    output.table(&["request", "account", "cost", "held", "since", "reason"], cells)?;
+    output.line("mend the cause, then run `sluice books settle --all --reason …`")?;
+    Ok(())
+}
+
 fn print(report: &Report, output: &mut Output) -> Result<(), CliError> {
-    let Report { accounts, entries, usage_rows, open_reservations, discrepancies } = report;
+    let Report { accounts, entries, usage_rows, open_reservations, parked, discrepancies } = report;
     output.line(&format!(
         "{accounts} accounts, {entries} entries, {usage_rows} usage rows, \
          {open_reservations} open reservations"
     ))?;
+    print_parked(parked, output)?;
     if discrepancies.is_empty() {
         output.line("the books balance")?;
         return Ok(());
@@ -57,12 +142,19 @@ fn document(report: &Report) -> serde_json::Value {
         json!({ "rule": one.rule, "subject": one.subject,
                 "expected": one.expected, "found": one.found })
     });
+    let parked = report.parked.iter().map(|row| {
+        json!({ "request": row.id, "account": row.account, "cost": cost_of(row).map(|cost| cost.to_string()),
+                "held": NanoUsd::from_nanos(row.held_nanousd).to_string(),
+                "parked_at": UnixMillis::from_millis(row.parked_at).to_rfc3339_secs(),
+                "reason": row.reason })
+    });
     json!({
         "balanced": report.discrepancies.is_empty(),
         "accounts": report.accounts,
         "entries": report.entries,
         "usage_rows": report.usage_rows,
         "open_reservations": report.open_reservations,
+        "parked_settlements": parked.collect::<Vec<_>>(),
         "discrepancies": discrepancies.collect::<Vec<_>>(),
     })
 }

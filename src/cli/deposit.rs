@@ -164,7 +164,7 @@ fn each_page<Row>(
 }
 
 /// A reason as it is written down.
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > REASON_MAX {
         return Err(format!("a reason has 1 to {REASON_MAX} characters"));

@@ -44,7 +44,7 @@ pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The oldest reservations of nodes without a running lease, as (id, account).
+/// The oldest reservations of nodes without a running lease, as (id, account). What is parked waits for an operator.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -55,7 +55,7 @@ pub fn orphaned_reservations(
 ) -> Result<Vec<(String, i64)>, DbError> {
     let alive = nodes::table.filter(nodes::lease_expires_at.ge(now.as_millis())).select(nodes::id);
     let rows = reservations::table
-        .filter(reservations::node_id.ne_all(alive))
+        .filter(reservations::node_id.ne_all(alive).and(reservations::parked_at.is_null()))
         .order(reservations::created_at)
         .limit(limit)
         .select((reservations::id, reservations::account_id))

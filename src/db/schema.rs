@@ -70,6 +70,8 @@ diesel::table! {
         record -> Text,
         created_at -> BigInt,
         risk_nanousd -> BigInt,
+        parked_at -> Nullable<BigInt>,
+        parked_reason -> Nullable<Text>,
     }
 }
 

@@ -208,6 +208,30 @@ impl UsageRecord {
         }
     }
 
+    /// The row as it stands where the client was not told of the end in time (E16).
+    #[must_use]
+    pub fn unheard(&self) -> Self {
+        // A JSON call's status is still ours to choose.
+        let http_status = match self.endpoint {
+            Endpoint::Messages => 503,
+            Endpoint::MessagesStream => self.http_status,
+        };
+        Self { ending: Ending::E16, http_status, ..self.clone() }
+    }
+
+    /// The row without the names that an upstream has given; `None` if it has none. Counts and cost are the same.
+    #[must_use]
+    pub fn without_names(&self) -> Option<Self> {
+        let bare = Self {
+            served_model: None,
+            service_tier: None,
+            inference_geo: None,
+            speed: None,
+            ..self.clone()
+        };
+        (bare != *self).then_some(bare)
+    }
+
     /// Takes over what the meter counted and the passes that it stands for.
     pub fn set_usage(&mut self, usage: &Usage, passes: Vec<Pass>) {
         let sum = passes.iter().fold(TokenCounts::default(), |sum, pass| sum.plus(&pass.tokens));

@@ -202,6 +202,9 @@ pub enum Outcome {
     AlreadyPosted,
     /// A recovered exchange was raised to its late post.
     Raised,
+    /// The database refuses this settlement alone. The exchange stays open, with its final record, until an operator
+    /// settles it.
+    Parked,
     /// The entry is in the books.
     Credited,
     /// It had been before; nothing changed.

@@ -7,7 +7,7 @@ use super::account::{Account, difference};
 use super::command::{Command, EntryKind, Hold, Outcome};
 use super::keys::{Keys, PausedKey};
 use super::notices::Crossing;
-use super::rows::{blank_record, to_json, usage_entry};
+use super::rows::{recovered, to_json, usage_entry};
 use crate::db::books::keys::KeySpent;
 use crate::db::books::{BalanceChange, BalanceRow, EntryRow, PassRow, ReservationRow, UsageRow};
 use crate::domain::clock::UnixMillis;
@@ -245,9 +245,8 @@ impl Group {
 
     fn recover(&mut self, id: &str, ending: Ending) -> Result<Outcome, LedgerError> {
         let Some(row) = self.open(id) else { return Ok(Outcome::NotOpen) };
-        // A record of another version must not keep the money held: without it the charge is 0.
-        let record = serde_json::from_str(&row.record).unwrap_or_else(|_| blank_record(row));
-        self.post(&UsageRecord { ending, ..record })
+        let record = recovered(row, ending);
+        self.post(&record)
     }
 
     fn post(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {

@@ -5,10 +5,10 @@ use super::command::EntryKind;
 use crate::db::books::{EntryRow, ReservationRow};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
-use crate::domain::usage_record::UsageRecord;
+use crate::domain::usage_record::{Ending, UsageRecord};
 
 /// What can be said of an exchange whose own record cannot be read.
-pub(super) fn blank_record(row: &ReservationRow) -> UsageRecord {
+fn blank_record(row: &ReservationRow) -> UsageRecord {
     UsageRecord {
         requested_model: "unknown".to_owned(),
         price_version: "unknown".to_owned(),
@@ -20,6 +20,13 @@ pub(super) fn blank_record(row: &ReservationRow) -> UsageRecord {
             UnixMillis::from_millis(row.created_at),
         )
     }
+}
+
+/// What a reservation is settled at without its exchange: its last checkpoint. A record of another version must not keep
+/// the money held: without it the charge is 0.
+pub(super) fn recovered(row: &ReservationRow, ending: Ending) -> UsageRecord {
+    let record = serde_json::from_str(&row.record).unwrap_or_else(|_| blank_record(row));
+    UsageRecord { ending, ..record }
 }
 
 pub(super) fn usage_entry(record: &UsageRecord, now: UnixMillis) -> Result<EntryRow, LedgerError> {

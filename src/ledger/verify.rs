@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
+use crate::db::parked::{self, ParkedRow};
 use crate::db::{AnyConnection, DbError, transaction};
 
 /// What the books hold, and everything that does not add up.
@@ -16,6 +17,8 @@ pub struct Report {
     pub usage_rows: i64,
     /// Reservations that are open now.
     pub open_reservations: i64,
+    /// Settlements that the database has refused. Their money is held: the books balance with them.
+    pub parked: Vec<ParkedRow>,
     /// Empty if the books balance.
     pub discrepancies: Vec<Discrepancy>,
 }
@@ -137,5 +140,6 @@ fn inspect(conn: &mut AnyConnection) -> Result<Report, DbError> {
     report.entries = count("ledger_entries")?;
     report.usage_rows = count("usage_logs")?;
     report.open_reservations = count("reservations")?;
+    report.parked = parked::list(conn, None)?;
     Ok(report)
 }

@@ -348,7 +348,7 @@ const RENAMED: [(&str, &str, &str); 6] = [
 
 /// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a public id are not there
 /// either.
-const COLUMNS_LEFT_OUT: [(&str, &str, &str); 16] = [
+const COLUMNS_LEFT_OUT: [(&str, &str, &str); 18] = [
     ("accounts", "password_hash", "a hash; has_password says whether there is one"),
     ("accounts", "totp_secret", "a secret; totp_enabled_at says whether it counts"),
     ("api_keys", "hash", "a hash"),
@@ -360,6 +360,8 @@ const COLUMNS_LEFT_OUT: [(&str, &str, &str); 16] = [
     ("outbox", "reference", "that one occasion writes once; kind and params say which it is"),
     ("outbox", "is_bulk", "in which line the mail waits, by its kind"),
     ("reservations", "node_id", "the operator's: which process answers"),
+    ("reservations", "parked_at", "the operator's: since when its row cannot be written"),
+    ("reservations", "parked_reason", "the operator's: why its row cannot be written"),
     ("usage_logs", "upstream", "the operator's: what an upstream is called"),
     ("deposit_addresses", "xpub_fingerprint", "the operator's: of which key the address is"),
     ("deposits", "wallet_id", "a row's number; payer is that wallet's address"),

@@ -49,6 +49,8 @@ mod money;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod parked;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod policies;

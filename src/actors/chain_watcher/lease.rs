@@ -58,7 +58,7 @@ impl State {
 
     /// Writes down how the chain is, and says it in the log, where it is new.
     pub(super) async fn say(&mut self, status: &'static str, detail: Option<String>) {
-        self.parts.metrics.set_chain_ok(&self.parts.chain.name, status == "ok");
+        self.parts.metrics.chains.set_ok(&self.parts.chain.name, status == "ok");
         self.log(status, detail.as_ref());
         let said = Some((status.to_owned(), detail.clone()));
         if self.told.row == said {

@@ -66,7 +66,7 @@ impl State {
             continue_if(is_ours, row)?;
         }
         let chain = &self.parts.chain.name;
-        self.parts.metrics.set_chain_blocks(
+        self.parts.metrics.chains.set_blocks(
             chain,
             row.head_number,
             row.final_number,

@@ -232,7 +232,7 @@ impl State {
         if is_credited {
             let chain = &self.parts.chain.name;
             tracing::info!(chain, deposit = public_id, usd = %value, "credited");
-            self.parts.metrics.count_deposit(chain, value);
+            self.parts.metrics.chains.count_deposit(chain, value);
         }
         Ok(())
     }

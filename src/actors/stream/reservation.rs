@@ -17,7 +17,7 @@ use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 use crate::domain::quote::Quote;
 use crate::domain::usage::Usage;
-use crate::domain::usage_record::{Ending, Endpoint, UsageRecord};
+use crate::domain::usage_record::{Ending, UsageRecord};
 use crate::holds::Lesson;
 use crate::ledger::{Command, Hold, Outcome};
 
@@ -284,37 +284,35 @@ impl Reservation {
         for what in self.alerts.drain(..) {
             shared.alert(what);
         }
-        let (done, is_durable) = oneshot::channel();
+        let (done, answered) = oneshot::channel();
         // Not a future of the actor's context: those die with it.
         let ledger = shared.ledger.clone();
         let posted = record.clone();
         shared.tracker.spawn(async move {
             let outcome = ledger.apply(Command::Post { record: posted }).await;
-            let is_posted =
-                matches!(outcome, Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Raised));
-            if done.send(is_posted).is_err() {
+            if done.send(outcome).is_err() {
                 tracing::trace!("a post landed after its exchange had given up waiting");
             }
         });
-        let posted = tokio::time::timeout(shared.settings.stream.settle_wait, is_durable).await;
+        let answer = tokio::time::timeout(shared.settings.stream.settle_wait, answered).await;
         shared.holds.lines.free(record.account_id);
-        match posted {
-            Ok(Ok(true)) => {
+        match answer {
+            Ok(Ok(Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Raised))) => {
                 shared.metrics.count_ending(record.ending, record.cost);
                 shared.metrics.upstreams.count_prompt(&record);
                 true
             }
-            Ok(Ok(false) | Err(_)) => {
+            // The ledger has told the operator.
+            Ok(Ok(Ok(Outcome::Parked))) => {
+                shared.metrics.count_ending(Ending::E16, NanoUsd::ZERO);
+                false
+            }
+            Ok(_) => {
                 shared.alert("a post was refused: its reservation was not open");
                 false
             }
             Err(_) => {
-                // A JSON call's status is still ours to choose.
-                let http_status = match record.endpoint {
-                    Endpoint::Messages => 503,
-                    Endpoint::MessagesStream => record.http_status,
-                };
-                let record = UsageRecord { ending: Ending::E16, http_status, ..record };
+                let record = record.unheard();
                 shared.metrics.count_ending(record.ending, record.cost);
                 shared.ledger.submit(Command::Post { record });
                 false

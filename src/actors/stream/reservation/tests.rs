@@ -31,15 +31,17 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
     let issued = keys::issue(&mut conn, account_id, &NewKey::named("k"), rules, now).unwrap();
     let holder = api_keys::holder(&mut conn, &issued.key.hash()).unwrap().unwrap();
     let clock = Clock::manual(now.as_millis());
+    let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
+    let arbiter = Arbiter::new().handle();
     let shared = Shared {
         holds: Holds::new(&settings.reservation),
-        ledger: LedgerHandle::start(&Arbiter::new().handle(), database.clone(), clock.clone()),
+        ledger: LedgerHandle::start(&arbiter, &database, &clock, &metrics),
         settings: Arc::new(settings),
         clock,
         tracker: crate::tracker::Tracker::default(),
         node_id: "n".into(),
         drains: Places::new(Shares::new(1, 1)),
-        metrics: Arc::new(crate::metrics::Metrics::new().unwrap()),
+        metrics,
         mail: crate::actors::mailer::MailBell::default(),
     };
     (Arc::new(shared), database, account_id, holder.api_key_id)

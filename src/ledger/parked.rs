@@ -1,0 +1,98 @@
+//! Settlements that the database refuses, though it takes others: what is tried, how they are parked, and how an
+//! operator settles them.
+
+use super::{Command, LedgerError, Outcome, apply, apply_within, rows};
+use crate::db::audit::{self, Decision};
+use crate::db::parked::{self, ParkedRow};
+use crate::db::{AnyConnection, DbError, books, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::UsageRecord;
+
+/// Characters that are kept of a reason.
+const REASON_MAX: usize = 300;
+
+/// How an operator settles what is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// It is posted, if need be without the names that an upstream has given.
+    Post,
+    /// It is closed without a charge.
+    Waive,
+}
+
+/// Settles an exchange whose settlement alone was refused: without the upstream's names where that does it, otherwise
+/// its reservation is marked with the final record and the reason, and stays open.
+///
+/// # Errors
+/// [`LedgerError`]; then nothing has changed.
+pub fn settle_or_park(
+    conn: &mut AnyConnection,
+    command: &Command,
+    refusal: &str,
+    now: UnixMillis,
+) -> Result<Outcome, LedgerError> {
+    let Some(record) = record_of(conn, command)? else { return Ok(Outcome::NotOpen) };
+    if let Some(bare) = record.without_names() {
+        match apply(conn, &[Command::Post { record: bare }], now) {
+            Ok(outcomes) => return Ok(outcomes.into_iter().next().unwrap_or(Outcome::NotOpen)),
+            Err(LedgerError::Db(error)) if error.is_away() => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    let unheard = record.unheard();
+    let (id, text) = (unheard.id.as_str(), rows::to_json(&unheard)?);
+    let reason: String = refusal.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
+    let marked = transaction::write(conn, |conn| {
+        Ok::<_, LedgerError>(parked::park(conn, id, &text, (&reason, now))?)
+    })?;
+    Ok(if marked { Outcome::Parked } else { Outcome::NotOpen })
+}
+
+/// Settles a parked exchange, and writes down that an operator has done so.
+///
+/// # Errors
+/// [`LedgerError`]; then nothing has changed.
+pub fn repair(
+    conn: &mut AnyConnection,
+    row: &ParkedRow,
+    (repair, reason): (Repair, &str),
+    now: UnixMillis,
+) -> Result<UsageRecord, LedgerError> {
+    let unreadable = |_| DbError::Unreadable { what: "parked settlement" };
+    let mut record: UsageRecord = serde_json::from_str(&row.record).map_err(unreadable)?;
+    if repair == Repair::Waive {
+        record.cost = NanoUsd::ZERO;
+    }
+    let write = |conn: &mut AnyConnection, record: &UsageRecord| {
+        transaction::write(conn, |conn| {
+            apply_within(conn, &[Command::Post { record: record.clone() }], now)?;
+            let action = match repair {
+                Repair::Post => "settle",
+                Repair::Waive => "settle without a charge",
+            };
+            audit::write(conn, &Decision::of_account(action, record.account_id, reason), now)?;
+            Ok::<_, LedgerError>(())
+        })
+    };
+    match (write(conn, &record), record.without_names()) {
+        (Ok(()), _) => Ok(record),
+        (Err(_), Some(bare)) => write(conn, &bare).map(|()| bare),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The record that a settlement would post; `None` where no reservation is open that has it.
+fn record_of(
+    conn: &mut AnyConnection,
+    command: &Command,
+) -> Result<Option<UsageRecord>, LedgerError> {
+    match command {
+        Command::Post { record } => Ok(Some(record.clone())),
+        Command::Recover { id, ending, .. } => {
+            let open = books::open_reservations(conn, &[id.as_str().to_owned()])?;
+            Ok(open.first().map(|row| rows::recovered(row, *ending)))
+        }
+        _ => Ok(None),
+    }
+}

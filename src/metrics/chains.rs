@@ -1,0 +1,62 @@
+//! Where chains stand, and what came in on them.
+
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use super::registered;
+use crate::domain::money::NanoUsd;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct ChainMetrics {
+    ok: IntGaugeVec,
+    blocks: IntGaugeVec,
+    deposits: IntCounterVec,
+    deposited_nanousd: IntCounterVec,
+}
+
+impl ChainMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let counters = |name, help| {
+            registered(registry, IntCounterVec::new(Opts::new(name, help), &["chain"]))
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        Ok(Self {
+            ok: gauges(
+                "sluice_chain_ok",
+                "Whether deposits of a chain go on (1) or wait (0).",
+                &["chain"],
+            )?,
+            blocks: gauges(
+                "sluice_chain_block",
+                "Heights of a chain: its head, its final block, the last that was read.",
+                &["chain", "which"],
+            )?,
+            deposits: counters("sluice_deposits_credited_total", "Credited deposits.")?,
+            deposited_nanousd: counters(
+                "sluice_deposited_nanousd_total",
+                "What was credited for deposits.",
+            )?,
+        })
+    }
+
+    /// Whether deposits of a chain go on.
+    pub fn set_ok(&self, chain: &str, is_ok: bool) {
+        self.ok.with_label_values(&[chain]).set(is_ok.into());
+    }
+
+    /// Where a chain stands.
+    pub fn set_blocks(&self, chain: &str, head: i64, final_number: i64, scanned: i64) {
+        for (which, number) in [("head", head), ("final", final_number), ("scanned", scanned)] {
+            self.blocks.with_label_values(&[chain, which]).set(number);
+        }
+    }
+
+    /// Counts a credited deposit.
+    pub fn count_deposit(&self, chain: &str, value: NanoUsd) {
+        self.deposits.with_label_values(&[chain]).inc();
+        let nanos = u64::try_from(value.as_nanos()).unwrap_or(0);
+        self.deposited_nanousd.with_label_values(&[chain]).inc_by(nanos);
+    }
+}
