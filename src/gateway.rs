@@ -3,10 +3,12 @@
 
 pub mod admission;
 pub mod auth;
+pub mod bodies;
 pub mod body;
 pub mod client_address;
 mod conversation;
 mod count_tokens;
+pub mod intake;
 pub mod limits;
 mod messages;
 mod models;
@@ -24,6 +26,7 @@ use crate::config::Settings;
 use crate::domain::clock::Clock;
 use crate::domain::ids::RequestId;
 use crate::upstream::client::UpstreamClient;
+use intake::Intake;
 use limits::AccountLimits;
 use unknown_fields::UnknownFields;
 
@@ -35,6 +38,8 @@ pub struct Gateway {
     pub keys: Arc<KeyRing>,
     /// How much each account may ask at once.
     pub limits: Arc<AccountLimits>,
+    /// What reading bodies takes, over all workers.
+    pub intake: Arc<Intake>,
     /// What was noted of fields that are not known.
     pub unknown_fields: Arc<UnknownFields>,
     /// This worker's way to each upstream, in the operator's order.

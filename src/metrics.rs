@@ -38,6 +38,8 @@ pub struct Metrics {
     billed_nanousd: IntCounter,
     /// Fields of requests that are not in the table of fields.
     pub unknown_request_fields: IntCounter,
+    /// Bytes of request bodies in memory.
+    pub body_bytes: IntGauge,
     /// Exchanges that are running.
     pub open_exchanges: IntGauge,
     /// Settlements that wait for an operator.
@@ -95,6 +97,7 @@ impl Metrics {
             "sluice_unknown_request_fields_total",
             "Fields of requests that are not in the table of fields.",
         )?;
+        let body_bytes = gauge("sluice_body_bytes", "Bytes of request bodies in memory.")?;
         let open_exchanges = gauge("sluice_open_exchanges", "Exchanges that are running.")?;
         let parked_settlements = gauge(
             "sluice_parked_settlements",
@@ -118,6 +121,7 @@ impl Metrics {
             billed_nanousd,
             chains,
             unknown_request_fields,
+            body_bytes,
             open_exchanges,
             parked_settlements,
             closings_stuck,

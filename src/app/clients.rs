@@ -27,6 +27,7 @@ use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::db::Database;
 use crate::domain::tombstone::TombstoneKey;
+use crate::gateway::intake::Intake;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::unknown_fields::UnknownFields;
 use crate::gateway::{Gateway, respond, routes};
@@ -45,6 +46,7 @@ struct Handlers {
     shared: Arc<Shared>,
     keys: Arc<KeyRing>,
     limits: Arc<AccountLimits>,
+    intake: Arc<Intake>,
     unknown_fields: Arc<UnknownFields>,
     upstreams: Vec<Arc<Upstream>>,
     api: Data<Api>,
@@ -85,6 +87,7 @@ impl Handlers {
             shared: Arc::clone(shared),
             keys,
             limits,
+            intake: Intake::new(settings, &shared.metrics),
             unknown_fields: Arc::default(),
             upstreams,
             api,
@@ -100,6 +103,7 @@ impl Handlers {
             shared: Arc::clone(&self.shared),
             keys: Arc::clone(&self.keys),
             limits: Arc::clone(&self.limits),
+            intake: Arc::clone(&self.intake),
             unknown_fields: Arc::clone(&self.unknown_fields),
             upstreams: clients.collect(),
         }

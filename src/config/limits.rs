@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::problems::{KeyPath, Problems};
 use super::value;
 
 /// Bytes and times of one request and its answer.
@@ -13,6 +14,15 @@ pub struct Limits {
     /// Bytes of a request body.
     #[serde(deserialize_with = "value::whole::<1_024, 1_073_741_824, _, _>")]
     pub body_bytes: usize,
+    /// Bytes of request bodies in memory, over all accounts.
+    #[serde(deserialize_with = "value::whole::<1_024, 1_099_511_627_776, _, _>")]
+    pub bodies_total_bytes: usize,
+    /// Bytes of request bodies in memory for one account.
+    #[serde(deserialize_with = "value::whole::<1_024, 1_099_511_627_776, _, _>")]
+    pub bodies_bytes_per_account: usize,
+    /// Bytes of a request body of an account that has no credit.
+    #[serde(deserialize_with = "value::whole::<0, 1_073_741_824, _, _>")]
+    pub body_bytes_without_credit: usize,
     /// Time in which a request body must be complete.
     #[serde(rename = "body_total_secs", deserialize_with = "value::secs::<1, 3_600, _>")]
     pub body_total: Duration,
@@ -32,4 +42,16 @@ pub struct Limits {
     /// first event.
     #[serde(deserialize_with = "value::whole::<4_096, 67_108_864, _, _>")]
     pub held_bytes: usize,
+}
+
+impl Limits {
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
+        if self.bodies_bytes_per_account < self.body_bytes {
+            problems.add(&at.key("bodies_bytes_per_account"), "must not be below body_bytes");
+        }
+        if self.bodies_total_bytes < self.bodies_bytes_per_account {
+            let key = at.key("bodies_total_bytes");
+            problems.add(&key, "must not be below bodies_bytes_per_account");
+        }
+    }
 }

@@ -153,7 +153,10 @@ impl Reader<'_> {
         let is_default_url = url(&self.layers.tree) == url(&self.layers.reference);
         let database =
             database.and_then(|section| section.resolve(&at, is_default_url, &mut self.problems));
-        let (_, limits) = self.section("limits");
+        let (at, limits) = self.section::<Limits>("limits");
+        if let Some(limits) = &limits {
+            limits.check(&at, &mut self.problems);
+        }
         let (_, reservation) = self.section("reservation");
         let (_, tools) = self.section("tools");
         let (_, requests) = self.section("requests");

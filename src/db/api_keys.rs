@@ -173,16 +173,21 @@ pub struct KeyHolder {
     pub is_revoked: bool,
     /// The account has been suspended.
     pub is_suspended: bool,
+    /// What the account had, what is held of it included, when it was looked up.
+    pub funds: NanoUsd,
     /// What the key may do.
     pub limits: Arc<KeyLimits>,
 }
+
+/// Key, account, when it was revoked, the account's standing, what it has and what is held of that, limits.
+type HolderRow = (i64, i64, Option<i64>, String, (i64, i64), LimitColumns);
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyHolder>, DbError> {
-    let row: Option<(i64, i64, Option<i64>, String, LimitColumns)> = api_keys::table
+    let row: Option<HolderRow> = api_keys::table
         .inner_join(accounts::table)
         .filter(api_keys::hash.eq(hash.as_bytes().as_slice()))
         .select((
@@ -190,15 +195,17 @@ pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyH
             api_keys::account_id,
             api_keys::revoked_at,
             accounts::status,
+            (accounts::available_nanousd, accounts::reserved_nanousd),
             LimitColumns::as_select(),
         ))
         .first(conn)
         .optional()?;
-    Ok(row.map(|(key, account, revoked_at, status, limits)| KeyHolder {
+    Ok(row.map(|(key, account, revoked_at, status, funds, limits)| KeyHolder {
         account_id: AccountId(account),
         api_key_id: ApiKeyId(key),
         is_revoked: revoked_at.is_some(),
         is_suspended: status != "active",
+        funds: NanoUsd::from_nanos(funds.0.saturating_add(funds.1)),
         limits: Arc::new(limits.read()),
     }))
 }

@@ -173,6 +173,14 @@ impl PriceList {
         Ok(Self { models, names })
     }
 
+    /// Whether anything is sold for nothing.
+    #[must_use]
+    pub fn has_free(&self) -> bool {
+        self.models()
+            .flat_map(|model| model.periods())
+            .any(|(_, rates)| rates.prices_for(0).has_zero())
+    }
+
     /// The model that goes by this id, alias or dated id.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<Model>> {

@@ -10,6 +10,7 @@ use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
+use crate::domain::money::NanoUsd;
 use crate::telemetry::Causes;
 
 /// How old the word of the database may be where a reservation asks it again anyway: for whatever decides about money. The
@@ -55,6 +56,23 @@ pub async fn identify(
         }
         Some(holder) => Ok(holder),
     }
+}
+
+/// The same where credit matters: that somebody has none is never from memory.
+///
+/// # Errors
+/// As [`identify`].
+pub async fn identify_payer(
+    keys: &KeyRing,
+    http: &HttpRequest,
+    max_age: Duration,
+    now: UnixMillis,
+) -> Result<KeyHolder, ApiError> {
+    let holder = identify(keys, http, max_age, now).await?;
+    if holder.funds > NanoUsd::ZERO {
+        return Ok(holder);
+    }
+    identify(keys, http, Duration::ZERO, now).await
 }
 
 /// Whether a key may ask for every one of these models, by their priced ids.

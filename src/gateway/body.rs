@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
+use super::bodies::Share;
 use crate::config::Limits;
 use crate::domain::api_error::ApiError;
 
@@ -15,7 +16,7 @@ use crate::domain::api_error::ApiError;
 /// read our answer instead of a reset.
 const OVERREAD: usize = 2;
 
-/// Reads the whole body.
+/// Reads the whole body of a small request.
 ///
 /// # Errors
 /// 413, 408, 415, or 400 if the client broke off.
@@ -24,6 +25,34 @@ pub async fn read(
     payload: &mut Payload,
     limits: &Limits,
 ) -> Result<Bytes, ApiError> {
+    Ok(gather(http, payload, limits, None).await?.freeze())
+}
+
+/// Reads the whole body, and counts it for as long as it is in memory.
+///
+/// # Errors
+/// As [`read`], and 429 or 529 where too many bytes are in memory.
+pub async fn read_counted(
+    http: &HttpRequest,
+    payload: &mut Payload,
+    limits: &Limits,
+    mut share: Share,
+) -> Result<Bytes, ApiError> {
+    let body = gather(http, payload, limits, Some(&mut share)).await?;
+    Ok(share.keep_with(body))
+}
+
+/// Whether a body is announced as longer than that.
+pub fn is_announced_beyond(http: &HttpRequest, bytes: usize) -> bool {
+    announced_length(http).is_some_and(|announced| announced > bytes)
+}
+
+async fn gather(
+    http: &HttpRequest,
+    payload: &mut Payload,
+    limits: &Limits,
+    mut share: Option<&mut Share>,
+) -> Result<BytesMut, ApiError> {
     check_encoding(http)?;
     let announced = announced_length(http);
     let latest = Instant::now() + limits.body_total;
@@ -41,6 +70,9 @@ pub async fn read(
                         return Err(too_large(limits));
                     }
                 } else {
+                    if let Some(share) = &mut share {
+                        share.grow(piece.len())?;
+                    }
                     body.extend_from_slice(&piece);
                 }
             }
@@ -48,7 +80,7 @@ pub async fn read(
                 return Err(ApiError::invalid_request("The request body ended too early."));
             }
             Ok(None) if excess > 0 => return Err(too_large(limits)),
-            Ok(None) => return Ok(body.freeze()),
+            Ok(None) => return Ok(body),
             Err(_) => {
                 let message = "The request body did not arrive in time.";
                 return Err(ApiError::new(408, "invalid_request_error", message));

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::db::api_keys::KeyHolder;
+use crate::domain::unprintable::unprintable;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::order::{Conversation, has_shared_tier};
 
@@ -36,34 +37,45 @@ struct Metadata<'a> {
     user_id: Option<std::borrow::Cow<'a, str>>,
 }
 
-/// The conversation that a request names, or else all requests of its key. Where no two upstreams
-/// stand in one tier it is not looked for.
-pub(super) fn of(
-    http: &HttpRequest,
-    body: &[u8],
-    holder: &KeyHolder,
-    upstreams: &[UpstreamClient],
-) -> Conversation {
-    let account = holder.account_id;
-    let of_key = || Conversation::new(account, &[&holder.api_key_id.0.to_le_bytes()]);
+/// What the head of a request says of its conversation.
+pub(super) struct Names {
+    /// In the coding CLI's own header, which is believed first.
+    first: Option<Vec<u8>>,
+    /// In one of the others, which are believed behind the body.
+    other: Option<Vec<u8>>,
+    /// The agent within it.
+    agent: Vec<u8>,
+}
+
+unprintable!(Names);
+
+/// The names in a request's head; `None` where nobody asks, since no two upstreams stand in one tier.
+pub(super) fn named(http: &HttpRequest, upstreams: &[UpstreamClient]) -> Option<Names> {
     if !has_shared_tier(upstreams) {
-        return of_key();
+        return None;
     }
     let header = |name: &str| {
         let value = http.headers().get(name)?.as_bytes();
-        (!value.is_empty() && value.len() <= NAME_BYTES_MAX).then_some(value)
+        (!value.is_empty() && value.len() <= NAME_BYTES_MAX).then(|| value.to_vec())
     };
-    let agent = header(AGENT).unwrap_or_default();
     let [first, others @ ..] = HEADERS;
-    if let Some(session) = header(first) {
-        return Conversation::new(account, &[session, agent]);
-    }
-    if let Some(session) = session_of(body) {
-        return Conversation::new(account, &[session.as_bytes(), agent]);
-    }
-    match others.iter().find_map(|name| header(name)) {
-        Some(session) => Conversation::new(account, &[session, agent]),
-        None => of_key(),
+    Some(Names {
+        first: header(first),
+        other: others.iter().find_map(|name| header(name)),
+        agent: header(AGENT).unwrap_or_default(),
+    })
+}
+
+/// The conversation that head and body name, or else all requests of the key.
+pub(super) fn of(names: Option<Names>, body: &[u8], holder: &KeyHolder) -> Conversation {
+    let account = holder.account_id;
+    let session = names.and_then(|Names { first, other, agent }| {
+        let of_body = || session_of(body).map(String::into_bytes);
+        Some((first.or_else(of_body).or(other)?, agent))
+    });
+    match session {
+        Some((session, agent)) => Conversation::new(account, &[&session, &agent]),
+        None => Conversation::new(account, &[&holder.api_key_id.0.to_le_bytes()]),
     }
 }
 

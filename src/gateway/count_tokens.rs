@@ -7,10 +7,11 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
 
+use super::intake::{self, Admitted};
 use super::messages::{
-    COUNT_TOKENS, check_betas, parse, place, refuse_while_draining, upstream_request, upstreams_for,
+    COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
 };
-use super::{Gateway, admission, auth, body, conversation, request_id, respond};
+use super::{Gateway, auth, body, request_id, respond};
 use crate::actors::stream::{Reply, passing_headers};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
@@ -42,18 +43,27 @@ async fn count(
     id: &RequestId,
 ) -> Result<Reply, ApiError> {
     let now = gateway.shared.clock.now();
-    let holder = auth::identify(&gateway.keys, http, auth::ALONE, now).await?;
+    let holder = auth::identify_payer(&gateway.keys, http, auth::ALONE, now).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count_of_key(&holder)?;
     let until = Instant::now() + gateway.settings().limits.wait;
+    let unpaid = intake::limit_without_credit(gateway, &holder);
+    if let Some((limits, error)) = &unpaid
+        && body::is_announced_beyond(http, limits.body_bytes)
+    {
+        return Err(error.clone());
+    }
     let permit = place(gateway, &holder, until).await?;
     check_betas(http, gateway)?;
-    let body = body::read(http, payload, &gateway.settings().limits).await?;
-    let now = gateway.shared.clock.now();
-    let request = parse(&body, gateway)?;
-    let quote = admission::quote(&request, gateway.settings(), now)?;
-    auth::check_models(&holder, &quote.model_ids)?;
-    let conversation = conversation::of(http, &body, &holder, &gateway.upstreams);
+    let share = gateway.intake.bodies.share(holder.account_id);
+    let limits = unpaid.as_ref().map_or(&gateway.settings().limits, |(limits, _)| limits);
+    let body = body::read_counted(http, payload, limits, share).await;
+    let body = body.map_err(|error| match unpaid {
+        Some((_, unpaid)) if error.status == 413 => unpaid,
+        _ => error,
+    })?;
+    let admitted = intake::admit(gateway, http, (&holder, true), &body).await?;
+    let Admitted { request, quote, conversation, now, .. } = admitted;
     let asker = (holder.account_id, conversation);
     let upstreams = upstreams_for(gateway, &quote, asker, now)?;
     let request = upstream_request(http, COUNT_TOKENS, body, &request, &quote);

@@ -9,14 +9,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::intake::{self, Admitted};
 use super::limits::{Allowance, Permit};
-use super::{Gateway, admission, auth, body, conversation, request_id, respond};
+use super::{Gateway, auth, body, request_id, respond};
 use crate::actors::stream::{Exchange, ExchangeParts, Reply, Stall, StreamActor};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, RequestId};
-use crate::domain::messages_request::{self, Fallbacks, MessagesRequest};
+use crate::domain::messages_request::MessagesRequest;
 use crate::domain::quote::Quote;
 use crate::domain::usage_record::{Endpoint, UsageRecord};
 use crate::upstream::UpstreamRequest;
@@ -62,7 +63,7 @@ async fn begin(
     (id, allowance): (&RequestId, &mut Option<Allowance>),
 ) -> Result<Reply, ApiError> {
     let now = gateway.shared.clock.now();
-    let holder = auth::identify(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
+    let holder = auth::identify_payer(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     refuse_while_draining(gateway)?;
     let counted = gateway.limits.count_of_key(&holder);
     *allowance = Some(match &counted {
@@ -71,23 +72,14 @@ async fn begin(
     });
     counted?;
     let until = Instant::now() + gateway.settings().limits.wait;
+    intake::refuse_without_credit(gateway, &holder)?;
     let permit = place(gateway, &holder, until).await?;
     let wait = until.saturating_duration_since(Instant::now());
     check_betas(http, gateway)?;
-    let body = body::read(http, payload, &gateway.settings().limits).await?;
-    let now = gateway.shared.clock.now();
-    let request = parse(&body, gateway)?;
-    if request.max_tokens.is_none() {
-        return Err(ApiError::invalid_request("max_tokens: Field required"));
-    }
-    let mut quote = admission::quote(&request, gateway.settings(), now)?;
-    auth::check_models(&holder, &quote.model_ids)?;
-    check_fallbacks(&holder, &request)?;
-    let whose = (holder.account_id, quote.model.id.as_str());
-    let rules = &gateway.settings().reservation;
-    let (estimate, lesson) = gateway.shared.holds.estimate(whose, &request, &body, rules, now);
-    admission::set_prompt(&mut quote, estimate);
-    let conversation = conversation::of(http, &body, &holder, &gateway.upstreams);
+    let share = gateway.intake.bodies.share(holder.account_id);
+    let body = body::read_counted(http, payload, &gateway.settings().limits, share).await?;
+    let admitted = intake::admit(gateway, http, (&holder, false), &body).await?;
+    let Admitted { request, quote, lesson, conversation, now } = admitted;
     let asker = (holder.account_id, conversation);
     let upstreams = upstreams_for(gateway, &quote, asker, now)?;
     let record = draft(id, &holder, &request, &quote, now);
@@ -114,25 +106,6 @@ async fn begin(
     // An exchange that ends without a word has panicked; its reservation settles itself.
     let panicked = || ApiError::new(500, "api_error", "Internal server error");
     answered.await.map_err(|_| panicked())
-}
-
-/// Reads a body as a request; the refusal names fields and positions only.
-pub(super) fn parse(body: &Bytes, gateway: &Gateway) -> Result<MessagesRequest, ApiError> {
-    let request = messages_request::parse(body, &gateway.settings().requests.bounds())
-        .map_err(|error| ApiError::invalid_request(error.to_string()))?;
-    let (metrics, today) = (&gateway.shared.metrics, gateway.shared.clock.now().day());
-    gateway.unknown_fields.count(&request.fields, metrics, today);
-    Ok(request)
-}
-
-/// A model that the upstream picks itself cannot be checked against a key's list.
-fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), ApiError> {
-    if request.fallbacks == Fallbacks::Default && holder.limits.models.is_some() {
-        let message = "fallbacks: This API key may use some models only, and \"default\" leaves the \
-                       choice to the upstream; name the models";
-        return Err(ApiError::new(403, "permission_error", message));
-    }
-    Ok(())
 }
 
 /// A place for a request, waited for until then.

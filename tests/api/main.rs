@@ -37,6 +37,8 @@ mod holds;
 #[cfg(test)]
 mod idor;
 #[cfg(test)]
+mod intake;
+#[cfg(test)]
 mod interface;
 #[cfg(test)]
 mod keys;
@@ -50,6 +52,8 @@ mod money;
 mod outages;
 #[cfg(test)]
 mod parked;
+#[cfg(test)]
+mod parsers;
 #[cfg(test)]
 mod people;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::exchange::{Reply, Shared, budget_name};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::Exhausted;
+use crate::domain::messages_request::LARGE_BYTES;
 use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::quote::{PromptEstimate, Quote};
 use crate::domain::unprintable::unprintable;
@@ -151,7 +152,15 @@ impl Opening<'_> {
     /// The upstream's own count of the prompt, if it gives one in time.
     async fn count(&self) -> Option<u64> {
         let limit = self.shared.settings.reservation.count_tokens_wait;
-        let request = counting(self.request).filter(|_| !limit.is_zero())?;
+        if limit.is_zero() {
+            return None;
+        }
+        let request = self.request.clone();
+        let request = if request.body.len() <= LARGE_BYTES {
+            counting(&request)?
+        } else {
+            tokio::task::spawn_blocking(move || counting(&request)).await.ok()??
+        };
         let call = Call {
             request_id: self.record.id.clone(),
             node: self.shared.node(),

@@ -24,6 +24,15 @@ pub struct TokenPrices {
     pub cache_read: i64,
 }
 
+impl TokenPrices {
+    /// Whether some class costs nothing.
+    #[must_use]
+    pub fn has_zero(&self) -> bool {
+        let Self { input, output, cache_write_5m, cache_write_1h, cache_read } = *self;
+        [input, output, cache_write_5m, cache_write_1h, cache_read].contains(&0)
+    }
+}
+
 /// Prices of a pass whose prompt, cached parts included, is longer than `above_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongPrompt {
