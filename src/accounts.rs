@@ -30,6 +30,7 @@ use crate::db::accounts::AccountRow;
 use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{NoRandomness, public_id};
+use crate::domain::plain_text::is_hidden;
 
 pub use key_ring::KeyRing;
 pub use people::People;
@@ -62,7 +63,7 @@ pub enum AccountError {
 pub fn parse_email(text: &str) -> Result<String, AccountError> {
     let refuse = || AccountError::BadEmail(text.chars().take(EMAIL_MAX).collect());
     let (local, host) = text.rsplit_once('@').ok_or_else(refuse)?;
-    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_plain = !text.contains(|c: char| c.is_whitespace() || is_hidden(c));
     let is_host = host.split('.').all(|label| !label.is_empty());
     if local.is_empty() || !is_host || !is_plain || text.len() > EMAIL_MAX {
         return Err(refuse());
@@ -95,7 +96,18 @@ mod tests {
     fn addresses_are_told_apart_without_case() {
         assert_eq!(parse_email("A.b+c@Example.ORG").unwrap(), "a.b+c@example.org");
         let long = format!("{}@example.org", "a".repeat(300));
-        for bad in ["", "a", "@b.c", "a@", "a@b..c", "a b@c.d", "a@b.c\n", &long] {
+        for bad in [
+            "",
+            "a",
+            "@b.c",
+            "a@",
+            "a@b..c",
+            "a b@c.d",
+            "a@b.c\n",
+            "a\u{202e}@b.c",
+            "a@b\u{200b}.c",
+            &long,
+        ] {
             assert!(parse_email(bad).is_err(), "{bad}");
         }
     }

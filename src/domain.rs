@@ -14,6 +14,7 @@ pub mod mail;
 pub mod messages_request;
 pub mod meter;
 pub mod money;
+pub mod plain_text;
 pub mod policy;
 pub mod price_list;
 pub mod quote;

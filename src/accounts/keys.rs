@@ -10,6 +10,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, NoRandomness, public_id};
 use crate::domain::key_limits::KeyLimits;
 use crate::domain::money::NanoUsd;
+use crate::domain::plain_text::is_plain;
 use crate::domain::price_list::PriceList;
 
 /// Longest name of a key.
@@ -22,8 +23,10 @@ const ECHO_MAX: usize = 100;
 /// Why a key could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The name is empty, long, or not printable.
-    #[error("a key's name has 1 to {NAME_MAX} printable characters")]
+    /// The name is empty, long, or has characters that are not seen.
+    #[error(
+        "a key's name has 1 to {NAME_MAX} printable characters, none of which is invisible or turns others around"
+    )]
     Name,
     /// A list of models that is empty or too long.
     #[error("a key is limited to 1 to {MODELS_MAX} models, or to none in particular")]
@@ -237,8 +240,8 @@ impl KeyChange {
 
 fn check_name(name: &str) -> Result<(), KeyError> {
     let length = name.chars().count();
-    let is_plain = !name.chars().any(char::is_control) && !name.trim().is_empty();
-    if (1..=NAME_MAX).contains(&length) && is_plain { Ok(()) } else { Err(KeyError::Name) }
+    let is_seen = is_plain(name) && !name.trim().is_empty();
+    if (1..=NAME_MAX).contains(&length) && is_seen { Ok(()) } else { Err(KeyError::Name) }
 }
 
 fn check_end(limits: &KeyLimits, now: UnixMillis) -> Result<(), KeyError> {

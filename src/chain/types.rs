@@ -9,6 +9,7 @@ use ethers_core::utils;
 
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, RawAmount};
+use crate::domain::plain_text::is_plain;
 
 /// `keccak256("Transfer(address,address,uint256)")`, topic 0 of ERC-20 and, with a fourth topic, of ERC-721.
 pub const TRANSFER_TOPIC: [u8; 32] = [
@@ -164,7 +165,7 @@ pub fn read_u8(answer: &[u8]) -> Option<u8> {
 }
 
 /// Reads a text: a string, or one word filled up with zeros, as the first tokens answered. `None` for texts that are
-/// too long, not UTF-8, or hold control characters.
+/// too long, not UTF-8, or hold characters that are not seen.
 #[must_use]
 pub fn read_text(answer: &[u8]) -> Option<String> {
     let bytes = if answer.len() == 32 {
@@ -176,8 +177,7 @@ pub fn read_text(answer: &[u8]) -> Option<String> {
         decode(&[ParamType::Bytes], answer).ok()?.into_iter().next()?.into_bytes()?
     };
     let text = String::from_utf8(bytes).ok()?;
-    let is_plain = text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
-    is_plain.then_some(text)
+    (text.len() <= TEXT_MAX && is_plain(&text)).then_some(text)
 }
 
 #[cfg(test)]

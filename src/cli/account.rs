@@ -16,6 +16,7 @@ use crate::db::{AnyConnection, DbError, archive, transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
+use crate::domain::plain_text::{is_plain, shown};
 use crate::domain::usage_record::UsageRecord;
 use crate::ledger::{self, Command, EntryKind, LedgerError, Outcome};
 
@@ -180,6 +181,10 @@ fn credit(
     if reference.trim().is_empty() || reference.len() > 200 {
         return Err(CliError::Refused("a reference has 1 to 200 characters".to_owned()));
     }
+    // Two that look alike would count twice.
+    if !is_plain(reference) {
+        return Err(CliError::Refused("a reference has no invisible characters".to_owned()));
+    }
     if amount == NanoUsd::ZERO {
         return Err(CliError::Refused("an amount of 0 changes nothing".to_owned()));
     }
@@ -217,6 +222,9 @@ fn stand(
 ) -> Result<(), CliError> {
     if reason.len() > REASON_BYTES {
         return Err(CliError::Refused(format!("a reason has {REASON_BYTES} bytes at most")));
+    }
+    if shown(reason) != reason {
+        return Err(CliError::Refused("a reason has no invisible characters".to_owned()));
     }
     let (id, now) = (account.account_id(), desk.clock.now());
     let (action, already) = match standing {

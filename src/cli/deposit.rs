@@ -24,6 +24,7 @@ use crate::db::deposits::{self, DepositRow};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
+use crate::domain::plain_text::shown;
 
 /// Rows read at once.
 const PAGE: i64 = 500;
@@ -168,6 +169,9 @@ pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > REASON_MAX {
         return Err(format!("a reason has 1 to {REASON_MAX} characters"));
+    }
+    if shown(text) != text {
+        return Err("a reason has no invisible characters".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
+use crate::domain::plain_text::is_hidden;
+
 /// Standard output for results, standard error for complaints.
 pub(super) struct Output {
     results: Box<dyn Write>,
@@ -106,6 +108,6 @@ impl Listing<'_> {
 
 /// What a provider or a stranger wrote must not steer the operator's terminal.
 pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    let shown = |c: char| if is_hidden(c) { c.escape_default().to_string() } else { c.into() };
     text.chars().map(shown).collect()
 }

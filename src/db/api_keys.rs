@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 
 use super::schema::{accounts, api_keys};
 use super::{AnyConnection, DbError};
@@ -11,6 +14,28 @@ use crate::domain::clock::{CalendarMonth, UnixMillis};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_limits::{KeyLimits, KeySpending, KeyState};
 use crate::domain::money::NanoUsd;
+use crate::domain::plain_text::shown_name;
+
+/// The name of a key as it is read: names from before hidden characters were refused are shown without them, wherever
+/// they are shown.
+pub struct ShownName(String);
+
+impl From<ShownName> for String {
+    fn from(name: ShownName) -> Self {
+        name.0
+    }
+}
+
+impl<DB: Backend> Queryable<Text, DB> for ShownName
+where
+    String: FromSql<Text, DB>,
+{
+    type Row = String;
+
+    fn build(name: String) -> deserialize::Result<Self> {
+        Ok(Self(shown_name(&name).into_owned()))
+    }
+}
 
 /// One key, without its hash.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -23,6 +48,7 @@ pub struct ApiKeyRow {
     /// Whose key it is.
     pub account_id: i64,
     /// What its owner calls it.
+    #[diesel(deserialize_as = ShownName)]
     pub name: String,
     /// Milliseconds since the epoch.
     pub created_at: i64,
@@ -216,6 +242,7 @@ pub struct KeyOwner {
     /// Its public id.
     pub public_id: String,
     /// What its owner calls it.
+    #[diesel(deserialize_as = ShownName)]
     pub name: String,
     /// Milliseconds since the epoch; `None` if it is in force.
     pub revoked_at: Option<i64>,

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
+use super::api_keys::ShownName;
 use super::books::UsageRow;
 use super::schema::{api_keys, usage_logs};
 use super::{AnyConnection, DbError};
@@ -62,6 +63,7 @@ pub struct UsageOfKey {
     /// The key's public name.
     pub key_id: String,
     /// What its owner calls it.
+    #[diesel(deserialize_as = ShownName)]
     pub key_name: String,
 }
 

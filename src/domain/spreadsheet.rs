@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::plain_text::is_hidden;
+
 /// The text, safe in a cell. For words: numbers of our own making may begin with a minus.
 #[must_use]
 pub fn defused(text: &str) -> Cow<'_, str> {
@@ -10,9 +12,9 @@ pub fn defused(text: &str) -> Cow<'_, str> {
 }
 
 /// What spreadsheets take for a formula, the wide forms of East Asian keyboards included. White space before it is no
-/// protection, and a control character at the front is one of its tricks.
+/// protection, and a hidden character at the front is one of its tricks.
 fn is_formula(text: &str) -> bool {
-    let is_trick = text.starts_with(|c: char| c.is_control());
+    let is_trick = text.starts_with(is_hidden);
     let signs = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     is_trick || text.trim_start().starts_with(signs)
 }
@@ -23,7 +25,7 @@ mod tests {
 
     #[test]
     fn formulas_are_defused_and_other_words_left_alone() {
-        for text in ["=1+1", " @x", "\tx", "－1", "+x", "\r=x"] {
+        for text in ["=1+1", " @x", "\tx", "－1", "+x", "\r=x", "\u{200b}=x"] {
             assert_eq!(defused(text), format!("'{text}"));
         }
         for text in ["", "fine", "a=b", "1-2"] {

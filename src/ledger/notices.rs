@@ -14,6 +14,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
 use crate::domain::money::NanoUsd;
+use crate::domain::plain_text::shown_name;
 
 /// An account that has come below the threshold that its owner has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,7 @@ fn key_paused(
         .optional()?;
     let Some((public_id, key_name, account_id, recipient)) = found else { return Ok(()) };
     let PausedKey { period, budget, until, .. } = paused;
+    let key_name = shown_name(&key_name).into_owned();
     let params = KeyPaused { key_name, period, budget_usd: budget.to_string() };
     let mail = NewMail {
         kind: MailKind::KeyPaused,

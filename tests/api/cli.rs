@@ -142,6 +142,8 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     assert_eq!(taken["available"], "12.499999999");
     desk.refused(&["account", "credit", "nobody@example.org", "1", "--reference", "r"]);
     desk.refused(&["account", "credit", id, "1", "--reference", " "]);
+    // It would look like one that counts already, and count again.
+    desk.refused(&["account", "credit", id, "1", "--reference", "first\u{200b}"]);
 
     let key = desk.json(&["key", "create", id, "--name", "laptop"]);
     let (key_id, plain) = (key["id"].as_str().unwrap(), key["key"].as_str().unwrap());

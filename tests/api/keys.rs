@@ -3,7 +3,9 @@
 mod budgets;
 mod limits;
 
+use diesel::prelude::*;
 use serde_json::{Value, json};
+use sluice::db::schema::api_keys;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::Request;
@@ -99,6 +101,39 @@ fn what_no_key_can_have_is_refused_by_name() {
         app.as_person(&account, "PATCH", &path, Some(&change)).expect_refusal(422, code);
     }
     assert_eq!(app.shown_key(&account)["state"], "active");
+}
+
+#[test]
+fn s13_names_have_no_characters_that_are_not_seen_and_those_of_before_are_shown_without() {
+    let app = TestApp::sandboxed();
+    let account = app.account("1.00");
+    let path = format!("/api/v1/keys/{}", account.key_id);
+    for hidden in
+        ["\u{202e}", "\u{2066}", "\u{200b}", "\u{200f}", "\u{feff}", "\u{2028}", "\u{e000}"]
+    {
+        let name = json!({ "name": format!("key{hidden}name") });
+        app.as_person(&account, "POST", "/api/v1/keys", Some(&name))
+            .expect_refusal(422, "invalid_name");
+        app.as_person(&account, "PATCH", &path, Some(&name)).expect_refusal(422, "invalid_name");
+    }
+    app.messages(&account, &body(MODEL, false, "text")).expect_ok();
+    let request = app.only_row(&account).id;
+    // As an earlier version took it.
+    let name = "total\u{202e}yek \u{200b}key";
+    let stored = diesel::update(api_keys::table).set(api_keys::name.eq(name));
+    assert_eq!(app.db(|conn| stored.execute(conn).unwrap()), 1);
+    assert_eq!(app.shown_key(&account)["name"], "totalyek key");
+    let receipt = app.api_get(&account, &format!("/api/v1/usage/{request}")).json();
+    assert_eq!(receipt["key_name"], "totalyek key", "{receipt}");
+    let browser = app.browser(&account);
+    for page in ["/keys", &format!("/keys/{}", account.key_id), "/usage", "/usage?by=key"] {
+        let text = browser.page(page);
+        assert!(text.contains("totalyek key"), "{page}: {text}");
+        assert!(!text.contains(['\u{202e}', '\u{200b}']), "{page}");
+    }
+    // Whoever changes something else of it keeps the name as it is shown.
+    let changed = app.change_key(&account, &json!({ "total_budget": "0.000000001" }));
+    assert_eq!(changed["name"], "totalyek key");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Review, attribution, rejection: what is done, what is refused, and that it is written down.
 
+use diesel::prelude::*;
 use serde_json::json;
 use sluice::db::deposits::DepositRow;
+use sluice::db::schema::audit_log;
 
 use super::Desk;
 
@@ -72,10 +74,17 @@ fn a_reason_has_1_to_500_characters() {
             desk.wrong(&[command, &["--reason", reason]].concat(), "1 to 500 characters");
         }
     }
-    // Nothing that is written down steers the terminal of whoever reads it.
+    // Nothing that is written down steers the terminal of whoever reads it, or hides from him.
     desk.held(&account);
-    desk.ok(&["reject", "dep_2", "--reason", "red \u{1b}[31m"]);
-    assert!(desk.ok(&["show", "dep_2"]).contains("red \\u{1b}[31m"));
+    for hidden in ["red \u{1b}[31m", "a\u{202e}b", "a\u{200b}b"] {
+        desk.wrong(&["reject", "dep_2", "--reason", hidden], "no invisible characters");
+    }
+    desk.ok(&["reject", "dep_2", "--reason", "one line\nand another"]);
+    // As an earlier version took it.
+    let stored =
+        diesel::update(audit_log::table).set(audit_log::detail.eq("red \u{1b}[31m \u{202e}"));
+    stored.execute(&mut desk.conn).unwrap();
+    assert!(desk.ok(&["show", "dep_2"]).contains("red \\u{1b}[31m \\u{202e}"));
     // Characters, not bytes.
     let long = "ü".repeat(500);
     let document = desk.json(&["reject", "dep_1", "--reason", &format!(" {long} ")]);
