@@ -212,6 +212,24 @@ pub fn find(
     Ok(Some(DepositOrClaim::Deposit(Box::new(deposit))))
 }
 
+/// Whether what goes by this name is a deposit of the account's, or a claim with one. A transaction that is nobody's so far
+/// is no reason: anybody may claim it.
+fn is_paid(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    id: &str,
+) -> Result<bool, DepositError> {
+    let is_own = |row: &DepositRow| row.account() == Some(account_id);
+    if let Some(row) = rows::find(conn, id)? {
+        return Ok(is_own(&row));
+    }
+    let claim = deposit_claims::find(conn, id)?;
+    let Some(claim) = claim.filter(|claim| claim.account_id == account_id.0) else {
+        return Ok(false);
+    };
+    Ok(claims::deposits_of(conn, &claim)?.iter().any(is_own))
+}
+
 /// Whether a deposit is shown to an account: its own, or one that a claim of it lists.
 fn is_shown(
     conn: &mut AnyConnection,

@@ -68,13 +68,19 @@ impl Shares {
         let max = max.unwrap_or(usize::MAX);
         Self::new(max, max.div_ceil(2))
     }
+
+    /// Whether an account has all that it may take.
+    #[must_use]
+    pub fn has_share(&self, who: &AccountId) -> bool {
+        self.accounts.of(who) >= self.max_each
+    }
 }
 
 impl Rules for Shares {
     type Who = AccountId;
 
     fn fits(&mut self, who: &AccountId) -> bool {
-        self.taken < self.max && self.accounts.of(who) < self.max_each
+        self.taken < self.max && !self.has_share(who)
     }
 
     fn take(&mut self, who: &AccountId) {

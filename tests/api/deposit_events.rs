@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::Value;
+use sluice::db::deposit_claims::{self, ClaimRow};
 use sluice::db::deposits;
 use sluice::db::schema::deposits as table;
 
@@ -113,6 +114,56 @@ fn nobody_follows_what_is_another_accounts() {
     stage.app.ask(&Stage::request(&other, "dep_none")).expect_refusal(404, "not_found");
     let path = format!("/api/v1/deposits/{id}/events");
     stage.app.ask(&Request::get(&path)).expect_refusal(401, "unauthenticated");
+    stage.forget();
+}
+
+#[test]
+fn s13_forty_free_accounts_leave_places_for_whoever_has_paid() {
+    let stage = Stage::open(|builder| builder);
+    let id = stage.deposit(1, "confirming");
+    let claims = (1..=40_u8).map(|number| {
+        let free = stage.app.account("0");
+        let claim = ClaimRow {
+            id: 0,
+            public_id: format!("claim_{number}"),
+            account_id: free.id.0,
+            chain_id: 1,
+            tx_hash: vec![number; 32],
+            state: "submitted".to_owned(),
+            reason: None,
+            tries: 0,
+            check_at: None,
+            created_at: 0,
+            updated_at: 0,
+        };
+        stage.app.db(|conn| deposit_claims::submit(conn, &claim).unwrap());
+        (free, claim.public_id)
+    });
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for (free, claim) in claims {
+        for _ in 0..5 {
+            let answer = stage.app.connect().ask(&Stage::request(&free, &claim));
+            if answer.status == 200 {
+                open.push(answer);
+            } else {
+                let full = answer.finish();
+                full.expect_refusal(503, "streams_full");
+                assert_eq!(full.header("retry-after"), Some("30"));
+                // What is left to do, as the refusal says.
+                let path = format!("/api/v1/deposits/{claim}");
+                assert_eq!(stage.app.api_get(&free, &path).status, 200);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((open.len(), refused), (100, 100));
+    let mut paid: Vec<Answer> = (0..5).map(|_| stage.follow(&id)).collect();
+    for answer in &mut paid {
+        assert_eq!(answer.status, 200);
+        answer.read_until("\"state\":\"confirming\"");
+    }
+    stage.follow(&id).finish().expect_refusal(429, "too_many_streams");
+    drop((open, paid));
     stage.forget();
 }
 

@@ -49,6 +49,18 @@ function open(...parts) {
     reloads: 0,
     document: { querySelectorAll: () => parts },
     location: { reload: () => window.reloads++ },
+    // What is to be done later, with the milliseconds until then.
+    later: [],
+    setTimeout: (work, ms) => window.later.push([work, ms]),
+    asked: [],
+    answers: [],
+    fetch: async (url) => {
+      window.asked.push(url);
+      const answer = window.answers.shift();
+      if (!answer) throw new TypeError("no network");
+      const [status, text] = answer;
+      return { status, ok: status === 200, text: async () => text };
+    },
   };
   progress.start(window);
   return window;
@@ -115,15 +127,41 @@ test("a page is loaded again when something was found while it was on its way, a
   assert.equal(same.reloads, 0);
 });
 
-test("a connection that is refused for good is said to be", () => {
-  const one = part("/x");
-  open(one);
+/** Does what is to be done next; the milliseconds that it was put off. */
+async function next(window) {
+  const [work, ms] = window.later.shift();
+  await work();
+  return ms;
+}
+
+test("a page without a place for a connection asks now and then", async () => {
+  const one = part("/api/v1/deposits/dep_1/events");
+  const window = open(one);
   const [source] = Source.opened;
   source.dispatchEvent(new Event("error"));
-  assert.equal(one.fields.live.textContent, "", "it comes back by itself");
+  assert.equal(window.later.length, 0, "it comes back by itself");
   source.close();
   source.dispatchEvent(new Event("error"));
-  assert.match(one.fields.live.textContent, /Reload the page/);
+  const full = JSON.stringify({ error: { code: "streams_full", message: "" } });
+  window.answers = [[200, deposit({})], [429, full], [503, full], undefined, [200, deposit({ state: "credited" })]];
+  const waits = [];
+  while (window.later.length > 0) waits.push(await next(window));
+  assert.deepEqual(waits, [0, 15000, 15000, 15000, 15000]);
+  assert.deepEqual(new Set(window.asked), new Set(["/api/v1/deposits/dep_1"]));
+  assert.deepEqual([one.fields.state.textContent, one.fields.live.textContent], ["Credited", ""]);
+});
+
+test("a page that may not ask any more says so", async () => {
+  for (const status of [401, 403, 404]) {
+    const one = part("/x");
+    const window = open(one);
+    Source.opened[0].close();
+    Source.opened[0].dispatchEvent(new Event("error"));
+    window.answers = [[status, "{}"]];
+    await next(window);
+    assert.equal(window.later.length, 0);
+    assert.match(one.fields.live.textContent, /Reload the page/);
+  }
 });
 
 test("a page keeps connections for itself", () => {

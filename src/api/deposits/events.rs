@@ -13,8 +13,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::find;
 use super::watch::{Crowded, Told, Watcher};
+use super::{find, is_paid};
 use crate::api::Api;
 use crate::api::answer::{Answer, answer};
 use crate::api::refusal::{Error, Refusal};
@@ -71,7 +71,7 @@ pub(in crate::api) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_w
         (status = 204, description = "Nothing follows what `last-event-id` names."),
         (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
         (status = 429, body = Error, description = "`too_many_streams`: close one of those that are open."),
-        (status = 503, body = Error, description = "`streams_full`: ask for the document itself now and then."),
+        (status = 503, body = Error, description = "`streams_full`: ask for the document itself, every `retry-after` seconds. Half of the places are kept for deposits that are an account's already."),
     ),
 )]
 pub(in crate::api) async fn follow(
@@ -99,12 +99,17 @@ async fn open(
     has_last: bool,
 ) -> Result<Option<Events>, Refusal> {
     let chains = api.parts.shared.settings.chains.clone();
+    let name = id.clone();
+    let is_paid = api.run(move |conn| is_paid(conn, account_id, &name)).await?;
     let tracker = &api.parts.shared.tracker;
     // Before the first look, so that no change falls between it and the stream.
-    let watcher = api.watchers.join(tracker, account_id, &id).map_err(|crowded| match crowded {
-        Crowded::Account(most) => Refusal::TooManyStreams(most),
-        Crowded::Node => Refusal::StreamsFull,
-    })?;
+    let watcher =
+        api.watchers.join(tracker, account_id, (&id, is_paid)).map_err(
+            |crowded| match crowded {
+                Crowded::Account(most) => Refusal::TooManyStreams(most),
+                Crowded::Node => Refusal::StreamsFull,
+            },
+        )?;
     let found = api.run(move |conn| find(conn, &chains, account_id, &id)).await?;
     let told = Told::of(&found.ok_or(Refusal::NotFound)?);
     if told.is_last && has_last {

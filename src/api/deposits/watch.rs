@@ -15,6 +15,8 @@ use crate::db::{Database, DbError};
 use crate::deposits::DepositError;
 use crate::domain::deposit::{ClaimState, DepositState};
 use crate::domain::ids::AccountId;
+use crate::places::Places;
+use crate::places::shares::{SharedPlace, Shares};
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
@@ -35,24 +37,26 @@ pub(super) struct Told {
 pub struct Watchers {
     database: Database,
     chains: Vec<Chain>,
-    max: usize,
     max_per_account: usize,
+    /// For all who watch.
+    places: Arc<Places<Shares>>,
+    /// Those of them that may be taken to watch what the account has not been paid yet. Anybody can submit a hash at no
+    /// cost: half of the places stay for who waits for money of his own.
+    unpaid: Arc<Places<Shares>>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     watched: HashMap<Name, watch::Sender<Option<Told>>>,
-    open: usize,
-    open_per_account: HashMap<AccountId, usize>,
     is_polled: bool,
 }
 
 /// One who watches; leaves when it is dropped.
 pub(super) struct Watcher {
-    watchers: Arc<Watchers>,
-    name: Name,
     pub(super) told: watch::Receiver<Option<Told>>,
+    _place: SharedPlace,
+    _unpaid: Option<SharedPlace>,
 }
 
 /// Why nobody more may watch.
@@ -60,7 +64,7 @@ pub(super) struct Watcher {
 pub(super) enum Crowded {
     /// The account has as many streams as it may have.
     Account(usize),
-    /// The node has.
+    /// The node has, or as many as are not kept for deposits under way.
     Node,
 }
 
@@ -68,41 +72,42 @@ impl Watchers {
     /// Nobody watches yet.
     #[must_use]
     pub fn new(database: Database, chains: Vec<Chain>, limits: &Deposits) -> Arc<Self> {
+        let (max, each) = (limits.event_streams_max, limits.event_streams_max_per_account);
         Arc::new(Self {
             database,
             chains,
-            max: limits.event_streams_max,
-            max_per_account: limits.event_streams_max_per_account,
+            max_per_account: each,
+            places: Places::new(Shares::new(max, each)),
+            unpaid: Places::new(Shares::new(max.div_ceil(2), each)),
             state: Mutex::default(),
         })
     }
 
-    /// Watches a deposit or claim. Nothing is told of it until it is looked at for the first time.
+    /// Watches a deposit or claim, `is_paid` if a deposit of the account's is among what it is about. Nothing is told of it
+    /// until it is looked at for the first time.
     pub(super) fn join(
         self: &Arc<Self>,
         tracker: &Tracker,
         account_id: AccountId,
-        id: &str,
+        (id, is_paid): (&str, bool),
     ) -> Result<Watcher, Crowded> {
+        let crowded = || {
+            let has_all = self.places.with(|shares| shares.has_share(&account_id));
+            if has_all { Crowded::Account(self.max_per_account) } else { Crowded::Node }
+        };
+        let place = self.places.take(&account_id).ok_or_else(crowded)?;
+        let unpaid =
+            if is_paid { None } else { Some(self.unpaid.take(&account_id).ok_or_else(crowded)?) };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.open >= self.max {
-            return Err(Crowded::Node);
-        }
-        let own = state.open_per_account.entry(account_id).or_default();
-        if *own >= self.max_per_account {
-            return Err(Crowded::Account(self.max_per_account));
-        }
-        *own = own.saturating_add(1);
-        state.open = state.open.saturating_add(1);
         let name = (account_id, id.to_owned());
-        let sender = state.watched.entry(name.clone()).or_insert_with(|| watch::Sender::new(None));
+        let sender = state.watched.entry(name).or_insert_with(|| watch::Sender::new(None));
         let told = sender.subscribe();
         if !std::mem::replace(&mut state.is_polled, true) {
             let mut polled = Polled { watchers: Arc::clone(self), is_done: false };
             let stop = tracker.clone();
             tracker.spawn(async move { polled.run(&stop).await });
         }
-        Ok(Watcher { watchers: Arc::clone(self), name, told })
+        Ok(Watcher { told, _place: place, _unpaid: unpaid })
     }
 
     /// What is watched, after those are forgotten that nobody watches any more.
@@ -177,19 +182,6 @@ impl Drop for Polled {
         if !self.is_done {
             let mut state = self.watchers.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.is_polled = false;
-        }
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let mut state = self.watchers.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.open = state.open.saturating_sub(1);
-        if let Some(own) = state.open_per_account.get_mut(&self.name.0) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                state.open_per_account.remove(&self.name.0);
-            }
         }
     }
 }

@@ -4,6 +4,12 @@
 /** Browsers have few connections to one server, and the page needs some for itself. */
 const CONNECTIONS_MAX = 3;
 
+/** Milliseconds between two looks, where there is no place for a connection. */
+const LOOK_MS = 15000;
+
+/** Answers that do not change by asking again. */
+const FOR_GOOD = [400, 401, 403, 404];
+
 /** The id of an event behind which there are none. */
 const LAST = "last";
 
@@ -63,31 +69,51 @@ export function watch(window, element) {
   const source = new window.EventSource(element.dataset.progress);
   // What the page was made with. By the first event something may have been found already.
   const found = element.dataset.found ?? "";
-  const receive = (event) => {
+  /** Takes a document in; whether more may follow. */
+  const take = (text) => {
     let document;
     try {
-      document = JSON.parse(event.data);
+      document = JSON.parse(text);
     } catch {
-      return;
+      return true;
     }
-    if (typeof document?.state !== "string") return;
+    if (typeof document?.state !== "string") return true;
     if (foundIn(document) !== found) {
-      source.close();
       window.location.reload();
-      return;
+      return false;
     }
     show(element, document);
+    return !SETTLED.includes(document.state);
+  };
+  const receive = (event) => {
+    const goesOn = take(event.data);
     // The server names the last one so; asked again, it would refuse.
-    if (event.lastEventId === LAST || SETTLED.includes(document.state)) source.close();
+    if (!goesOn || event.lastEventId === LAST) source.close();
   };
   source.addEventListener("message", receive);
   source.addEventListener("deposit", receive);
   source.addEventListener("error", () => {
     // A connection that was cut comes back by itself; one that was refused does not.
-    if (source.readyState !== window.EventSource.CLOSED) return;
+    if (source.readyState === window.EventSource.CLOSED) window.setTimeout(look, 0);
+  });
+  /** Asks for the document itself, now and then: what is left where there is no place for a connection. */
+  async function look() {
+    let status = 0;
+    try {
+      const url = element.dataset.progress.replace(/\/events$/, "");
+      const answer = await window.fetch(url, { headers: { accept: "application/json" } });
+      status = answer.status;
+      if (answer.ok && !take(await answer.text())) return;
+    } catch {
+      // There is no network at the moment.
+    }
+    if (!FOR_GOOD.includes(status)) {
+      window.setTimeout(look, LOOK_MS);
+      return;
+    }
     const note = element.querySelector("[data-field=live]");
     if (note) note.textContent = "Live progress has ended. Reload the page to see how it stands.";
-  });
+  }
   return source;
 }
 
