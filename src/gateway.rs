@@ -7,6 +7,7 @@ pub mod bodies;
 pub mod body;
 pub mod client_address;
 mod conversation;
+mod cors;
 mod count_tokens;
 pub mod intake;
 pub mod limits;

@@ -121,9 +121,7 @@ pub(super) fn serve(
     let handlers = Handlers::new(shared, database, upstream_tls, of_chains)?;
     let app = move || {
         let settings = &handlers.shared.settings;
-        let origins = &settings.server.cors_origins;
         App::new()
-            .wrap(Condition::new(!origins.is_empty(), cors(origins)))
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
             .wrap(from_fn(decline_upgrade))
             .wrap(from_fn(mark_running))
@@ -131,7 +129,7 @@ pub(super) fn serve(
             .app_data(handlers.api.clone())
             .app_data(handlers.site.clone())
             .configure(api::configure)
-            .configure(routes::configure)
+            .configure(|config| routes::configure(config, &settings.server.cors_origins))
             .configure(site::routes::configure)
     };
     let address = settings.server.listen;
@@ -219,16 +217,4 @@ async fn decline_upgrade<B: MessageBody>(
 /// Browsers that were here once come by TLS only (RFC 6797).
 fn strict_transport() -> DefaultHeaders {
     DefaultHeaders::new().add((STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
-}
-
-fn cors(origins: &[String]) -> actix_cors::Cors {
-    let cors = actix_cors::Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST"])
-        .allow_any_header()
-        .expose_headers(["request-id", "retry-after", "x-should-retry"])
-        .max_age(3600);
-    if origins.iter().any(|origin| origin == "*") {
-        return cors.allow_any_origin().send_wildcard();
-    }
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

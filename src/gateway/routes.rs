@@ -7,9 +7,9 @@ use actix_web::web::ServiceConfig;
 use super::table::{Served, Table};
 use super::{count_tokens, messages, models, respond};
 
-/// Adds the routes.
-pub fn configure(config: &mut ServiceConfig) {
-    table().serve(config);
+/// Adds the routes, for scripts of pages from these origins too.
+pub fn configure(config: &mut ServiceConfig, origins: &[String]) {
+    table().serve_across(config, origins);
 }
 
 /// All of them.

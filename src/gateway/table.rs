@@ -5,6 +5,8 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Resource, Responder};
 
+use super::cors::cors;
+
 /// A path with the methods that it takes.
 pub struct Served {
     path: &'static str,
@@ -70,6 +72,13 @@ impl Table {
             served.methods.iter().map(move |method| (method.clone(), path)).collect::<Vec<_>>()
         };
         self.0.iter().flat_map(of).collect()
+    }
+
+    /// Serves them to scripts of pages from these origins too.
+    pub fn serve_across(self, config: &mut ServiceConfig, origins: &[String]) {
+        for served in self.0 {
+            config.service(served.resource.wrap(cors(origins)));
+        }
     }
 
     /// Serves them.

@@ -606,6 +606,42 @@ fn browsers_are_answered_only_where_the_operator_says_so() {
 }
 
 #[test]
+fn pages_of_other_sites_may_call_v1_and_nothing_else() {
+    for origins in ["[\"https://a.example\"]", "[\"*\"]"] {
+        let app = Builder::new()
+            .upstream("sandbox", sandbox())
+            .set("server.cors_origins", origins)
+            .start();
+        let account = app.account("5.00");
+        let from = |request: Request| app.ask(&request.header("origin", "https://a.example"));
+        let first_ask = |path: &str| {
+            let asked = Request::new("OPTIONS", path);
+            from(
+                asked
+                    .header("access-control-request-method", "POST")
+                    .header("access-control-request-headers", "x-api-key"),
+            )
+        };
+        let allowed = |response: &Response| {
+            response.headers.iter().any(|(name, _)| name.starts_with("access-control-"))
+        };
+        for path in [PATH, "/v1/messages/count_tokens"] {
+            let response = first_ask(path);
+            assert_eq!(response.status, 200, "{path}");
+            assert!(allowed(&response), "{path}");
+        }
+        let refused = from(Request::post(PATH, "{").key(&account.key));
+        assert!(refused.status == 400 && allowed(&refused), "a page reads refusals too");
+        for path in ["/api/v1/account", "/api/v1/prices", "/openapi.json", "/", "/log-in", "/v1"] {
+            let response = from(Request::get(path).key(&account.key));
+            assert!(!allowed(&response), "{path}");
+            assert!(!allowed(&first_ask(path)), "{path}");
+        }
+        assert_eq!(first_ask("/api/v1/sessions").status, 405);
+    }
+}
+
+#[test]
 fn a_wrong_request_costs_nothing_even_on_a_connection_that_goes_on() {
     let app = TestApp::sandboxed();
     let account = app.account("5.00");
