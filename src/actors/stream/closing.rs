@@ -57,7 +57,10 @@ impl Relay {
         // The last count is there, whoever has heard of it.
         let is_final = self.meter.is_stopped() || (is_whole && !is_behind);
         let held = reported.tokens.output.max(self.reservation.quote.reserved_output);
-        let (mut usage, mut is_estimated) = if has_ended || is_silent || is_final {
+        let (mut usage, mut is_estimated) = if self.meter.has_unread_output() {
+            // What is no count says nothing: what was delivered is charged instead.
+            (delivered, true)
+        } else if has_ended || is_silent || is_final {
             (reported, false)
         } else {
             // Ended by us, or while nobody was there: what was delivered may be more than reported.

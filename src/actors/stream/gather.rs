@@ -68,7 +68,11 @@ impl Gather {
             (Some(_), true) => Ending::E1,
         };
         if counted.has_usage {
-            self.reservation.set_usage(&counted.usage, false);
+            if counted.has_unread_output {
+                self.reservation.set_unread_output(counted.usage.clone(), &counted.content);
+            } else {
+                self.reservation.set_usage(&counted.usage, false);
+            }
             self.reservation.learn(&counted.usage);
         } else {
             self.shared.alert("an answer came without usage");

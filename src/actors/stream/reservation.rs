@@ -124,8 +124,14 @@ impl Reservation {
 
     /// Estimates what an answer used that came without usage (E10): its content by bytes, and the input that is likely.
     pub(super) fn set_unreported_usage(&mut self, mut usage: Usage, content: &ByteCounts) {
-        usage.tokens.output = content.whole_tokens(&self.figures()).min(self.quote.max_output);
         usage.tokens.input = self.quote.prompt.likely_total();
+        self.set_unread_output(usage, content);
+    }
+
+    /// Estimates the output of an answer by its content, where the upstream reported it by something that is no count.
+    pub(super) fn set_unread_output(&mut self, mut usage: Usage, content: &ByteCounts) {
+        let made = content.whole_tokens(&self.figures()).min(self.quote.max_output);
+        usage.tokens.output = usage.tokens.output.max(made);
         self.set_usage(&usage, true);
     }
 

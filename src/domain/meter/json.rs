@@ -32,6 +32,7 @@ pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
     Some(JsonAnswer {
         usage: merge.usage(),
         has_usage: merge.has_counts(),
+        has_unread_output: merge.has_unread_output(),
         anomalies: merge.anomalies().to_vec(),
         content: ByteCounts::of(content.as_bytes()),
     })
@@ -57,6 +58,8 @@ pub struct JsonAnswer {
     pub usage: Usage,
     /// Whether it counted anything.
     pub has_usage: bool,
+    /// Whether its output was reported by something that is no count.
+    pub has_unread_output: bool,
     /// What the operator should hear of.
     pub anomalies: Vec<Anomaly>,
     /// Bytes of the answer's `content` as JSON.

@@ -3,7 +3,8 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Anomaly;
+use super::{Anomaly, Meter};
+use crate::domain::plain_text::{is_hidden, is_plain};
 use crate::domain::usage::{Iteration, IterationKind, TokenCounts, Usage};
 
 /// Longest name that is kept, in characters.
@@ -22,6 +23,8 @@ pub(super) struct UsageMerge {
     model: Option<String>,
     prompt: Prompt,
     output: Option<u64>,
+    /// The latest word on the output was no count.
+    has_unread_output: bool,
     iterations: Vec<Iteration>,
     web_searches: Option<u64>,
     service_tier: Option<String>,
@@ -71,6 +74,11 @@ impl UsageMerge {
         self.output.unwrap_or(0)
     }
 
+    /// Whether output was reported by something that is no count: below zero, a fraction, a text.
+    pub(super) const fn has_unread_output(&self) -> bool {
+        self.has_unread_output
+    }
+
     /// Notes that the model refused, and whether the answer has content all the same.
     pub(super) const fn note_refusal(&mut self, has_content: bool) {
         self.refusal = Some(Refusal { has_content });
@@ -92,7 +100,10 @@ impl UsageMerge {
     fn merge(&mut self, usage: &Map<String, Value>) {
         let mut anomalies = std::mem::take(&mut self.anomalies);
         self.prompt.merge(usage, &mut anomalies);
-        merge_count(&mut self.output, usage.get("output_tokens"), &mut anomalies);
+        if let Some(value) = usage.get("output_tokens").filter(|value| !value.is_null()) {
+            self.has_unread_output = read_count(Some(value), &mut anomalies).is_none();
+            merge_count(&mut self.output, Some(value), &mut anomalies);
+        }
         if let Some(Value::Object(tools)) = usage.get("server_tool_use") {
             merge_count(&mut self.web_searches, tools.get("web_search_requests"), &mut anomalies);
         }
@@ -150,6 +161,14 @@ impl UsageMerge {
             is_refused,
             is_credit_redeemed: self.is_credit_redeemed,
         }
+    }
+}
+
+impl Meter {
+    /// Whether the upstream's last word on the output was no count. Then what was delivered is all that is known.
+    #[must_use]
+    pub const fn has_unread_output(&self) -> bool {
+        self.usage.has_unread_output()
     }
 }
 
@@ -264,11 +283,11 @@ fn merge_text(slot: &mut Option<String>, value: Option<&Value>) {
     }
 }
 
-/// Names from the wire end up in a row: longer ones than any real name are cut, and no database takes every control
-/// character.
+/// Names from the wire end up in a row, and people see them: longer ones than any real name are cut, and what is not seen is
+/// left out; no database takes every control character.
 fn bounded(text: String) -> String {
-    if text.len() <= NAME_CHARS_MAX && !text.chars().any(char::is_control) {
+    if text.len() <= NAME_CHARS_MAX && is_plain(&text) {
         return text;
     }
-    text.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect()
+    text.chars().filter(|letter| !is_hidden(*letter)).take(NAME_CHARS_MAX).collect()
 }

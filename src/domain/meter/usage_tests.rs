@@ -71,6 +71,11 @@ fn a_count_never_falls_and_what_is_no_count_is_told() {
     for bad in ["-1", "6.5", "\"6\"", "9007199254740993", "[6]"] {
         let found = counts(&format!(r#"{{"output_tokens":{bad}}}"#));
         assert_eq!(found, (5, vec![Anomaly::BadCount]), "{bad}");
+        let bad = format!(r#"{{"output_tokens":{bad}}}"#);
+        assert!(reported(&[r#"{"output_tokens":5}"#, &bad]).has_unread_output(), "{bad}");
+        // What comes later and is a count says it again; what says nothing does not.
+        assert!(!reported(&[&bad, r#"{"output_tokens":5}"#]).has_unread_output(), "{bad}");
+        assert!(reported(&[&bad, r#"{"output_tokens":null}"#]).has_unread_output(), "{bad}");
     }
 }
 
@@ -249,7 +254,7 @@ fn a_json_answer_tells_its_usage_and_the_size_of_its_content() {
     assert_eq!(answer.usage.tokens.input, 3);
     assert_eq!(answer.content.total(), len(&[r#"[{"text":"abc"}]"#]));
     assert_eq!(answer.anomalies, [Anomaly::BadCount]);
-    assert!(answer.has_usage);
+    assert!(answer.has_usage && answer.has_unread_output);
     let empty = read_json_answer(b"{}").unwrap();
     assert!(!empty.has_usage && empty.content.total() == 0 && empty.anomalies.is_empty());
     assert!(read_json_answer(b"[]").is_none() && read_json_answer(b"{").is_none());

@@ -965,6 +965,44 @@ fn e10_a_complete_answer_without_usage_is_estimated_and_told_to_the_operator() {
 }
 
 #[test]
+fn e1_an_output_that_is_no_count_is_charged_by_what_was_delivered() {
+    let words = "x".repeat(700);
+    for bad in [json!(-5), json!(2.5), json!("200")] {
+        let stage = Stage::new();
+        let (exchange, connection) = stage.stream();
+        let usage = json!({ "input_tokens": 25, "output_tokens": 1 });
+        let start =
+            json!({ "type": "message_start", "message": { "model": sse::MODEL, "usage": usage } });
+        let end = json!({
+            "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": bad },
+        });
+        let answer = [
+            sse::event("message_start", &start),
+            sse::block_start("text"),
+            sse::text(&words),
+            sse::block_stop(),
+            sse::event("message_delta", &end),
+            sse::message_stop(),
+        ];
+        exchange.answer_stream(&answer.concat());
+        assert_eq!(connection.answer(false).finish().expect_ok().text(), answer.concat());
+        let row = stage.row("E1");
+        assert!(row.is_estimated, "{bad}");
+        assert_eq!((row.input_tokens, row.output_tokens), (25, estimated_tokens(700)), "{bad}");
+        assert_eq!(row.cost_nanousd, haiku(row.input_tokens, row.output_tokens));
+        assert!(stage.app.metric("sluice_alerts_total{what=\"usage: not a count\"}") >= 1);
+
+        let stage = Stage::new();
+        let (exchange, connection) = stage.json();
+        exchange.answer_json(&message(&json!({ "input_tokens": 25, "output_tokens": bad })));
+        connection.answer(false).finish().expect_ok();
+        let row = stage.row("E1");
+        assert!(row.is_estimated && row.output_tokens > 1, "{bad}: {row:#?}");
+        assert_eq!(row.cost_nanousd, haiku(25, row.output_tokens));
+    }
+}
+
+#[test]
 fn e13_the_operators_own_trouble_is_503_without_a_word_of_it() {
     let spend_limit = json!({
         "type": "error",
