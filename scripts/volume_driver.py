@@ -415,7 +415,7 @@ class Export:
     def fill(self):
         server, books = self.server, self.books
         server.command("account", "create", "export@example.org", "--json")
-        self.key = server.command("key", "create", "export@example.org", "--json")["key"]
+        self.key = server.command("key", "create", "export@example.org", "--scopes", "read", "--json")["key"]
         now = int(time.time() * 1000)
         account = books.number("SELECT id FROM accounts;")
         books.run(f"""INSERT INTO ledger_entries (account_id, kind, reference, amount_nanousd, created_at)

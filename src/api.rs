@@ -38,6 +38,7 @@ use crate::db::{AnyConnection, Database};
 use crate::deposits::challenge::Origin;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
+use crate::domain::key_scopes::Scope;
 use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
 use crate::upstream::Upstream;
@@ -130,6 +131,15 @@ impl Api {
     }
 }
 
+/// What a key sees of its own with either scope, and of all keys with the second.
+const OWN: &[Scope] = &[Scope::Inference, Scope::Read];
+/// What is only looked at.
+const READ: &[Scope] = &[Scope::Read];
+/// What who pays in has to see too.
+const READ_OR_BILLING: &[Scope] = &[Scope::Read, Scope::Billing];
+/// Paying in.
+const BILLING: &[Scope] = &[Scope::Billing];
+
 /// Adds the routes.
 pub fn configure(config: &mut ServiceConfig) {
     endpoints().serve(config);
@@ -142,29 +152,29 @@ fn endpoints() -> Endpoints {
         .anyone(openapi::show, openapi::__path_show)
         .anyone(prices::show, prices::__path_show)
         .anyone(status::show, status::__path_show)
-        .session(keys::list, keys::__path_list)
+        .key(OWN, keys::list, keys::__path_list)
         .session(keys::create, keys::__path_create)
-        .session(keys::show, keys::__path_show)
+        .key(OWN, keys::show, keys::__path_show)
         .session(keys::change, keys::__path_change)
         .session(keys::revoke, keys::__path_revoke)
-        .account(usage::list, usage::__path_list)
-        .account(usage::series, usage::__path_series)
-        .account(usage::export, usage::__path_export)
-        .account(usage::show, usage::__path_show)
-        .account(ledger::list, ledger::__path_list)
-        .account(ledger::export, ledger::__path_export)
+        .key(OWN, usage::list, usage::__path_list)
+        .key(OWN, usage::series, usage::__path_series)
+        .key(OWN, usage::export, usage::__path_export)
+        .key(OWN, usage::show, usage::__path_show)
+        .key(READ, ledger::list, ledger::__path_list)
+        .key(READ, ledger::export, ledger::__path_export)
         .session(archive::download, archive::__path_download)
         .session(closing::begin, closing::__path_begin)
         .session(closing::undo, closing::__path_undo)
-        .account(deposits::list, deposits::__path_list)
-        .account(deposits::claim, deposits::__path_claim)
-        .account(deposits::show, deposits::__path_show)
-        .account(options::options, options::__path_options)
-        .account(events::follow, events::__path_follow)
-        .account(wallets::challenge, wallets::__path_challenge)
-        .account(wallets::list, wallets::__path_list)
-        .account(wallets::create, wallets::__path_create)
-        .account(wallets::delete, wallets::__path_delete)
+        .key(READ_OR_BILLING, deposits::list, deposits::__path_list)
+        .key(BILLING, deposits::claim, deposits::__path_claim)
+        .key(READ_OR_BILLING, deposits::show, deposits::__path_show)
+        .key(BILLING, options::options, options::__path_options)
+        .key(READ_OR_BILLING, events::follow, events::__path_follow)
+        .key(BILLING, wallets::challenge, wallets::__path_challenge)
+        .key(READ_OR_BILLING, wallets::list, wallets::__path_list)
+        .key(BILLING, wallets::create, wallets::__path_create)
+        .session(wallets::delete, wallets::__path_delete)
 }
 
 /// What people do with their account by themselves.
@@ -179,7 +189,7 @@ fn people() -> Endpoints {
         .session(sessions::list, sessions::__path_list)
         .session(sessions::delete_all, sessions::__path_delete_all)
         .session(sessions::delete, sessions::__path_delete)
-        .account(account::show, account::__path_show)
+        .key(READ_OR_BILLING, account::show, account::__path_show)
         .session(account::change_password, account::__path_change_password)
         .session(account::ask_for_email, account::__path_ask_for_email)
         .anyone(account::confirm_email, account::__path_confirm_email)

@@ -10,6 +10,7 @@ pub mod deposit;
 pub mod evm;
 pub mod ids;
 pub mod key_limits;
+pub mod key_scopes;
 pub mod mail;
 pub mod messages_request;
 pub mod meter;

@@ -9,6 +9,7 @@ use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, NoRandomness, public_id};
 use crate::domain::key_limits::KeyLimits;
+use crate::domain::key_scopes::{NoScope, Scopes};
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::is_plain;
 use crate::domain::price_list::PriceList;
@@ -28,6 +29,9 @@ pub enum KeyError {
         "a key's name has 1 to {NAME_MAX} printable characters, none of which is invisible or turns others around"
     )]
     Name,
+    /// No scope, or a word that is none.
+    #[error(transparent)]
+    Scopes(#[from] NoScope),
     /// A list of models that is empty or too long.
     #[error("a key is limited to 1 to {MODELS_MAX} models, or to none in particular")]
     Models,
@@ -76,7 +80,7 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// A key without limits of its own.
+    /// A key for inference, without limits of its own.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), limits: KeyLimits::default() }
@@ -88,6 +92,8 @@ impl NewKey {
 pub struct KeyChange {
     /// What to call it.
     pub name: Option<String>,
+    /// What it may be used for.
+    pub scopes: Option<Scopes>,
     /// The models that it may ask for, by any name of theirs.
     pub models: Option<Option<Vec<String>>>,
     /// What it may cost in a calendar month.
@@ -225,6 +231,7 @@ impl KeyChange {
         };
         let changed = checked(
             KeyLimits {
+                scopes: self.scopes.unwrap_or(limits.scopes),
                 models,
                 monthly_budget: self.monthly_budget.unwrap_or(limits.monthly_budget),
                 total_budget: self.total_budget.unwrap_or(limits.total_budget),

@@ -10,7 +10,7 @@ use crate::db::usage_logs::{self, DaySums, SumsBy, UsageFilter, UsageOfKey, Usag
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::cost::RatedPass;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::PriceList;
 use crate::domain::receipt::{Receipt, itemise};
@@ -45,8 +45,10 @@ pub fn page(
     let place = match before {
         None => None,
         Some(id) => match usage_logs::find(conn, filter.account_id, id)? {
-            Some(found) => Some(UsagePlace::from(&found.row)),
-            None => return Ok(None),
+            Some(found) if filter.covers_key(found.row.api_key_id) => {
+                Some(UsagePlace::from(&found.row))
+            }
+            Some(_) | None => return Ok(None),
         },
     };
     // One more tells whether there are more.
@@ -242,13 +244,13 @@ pub struct Series {
     pub lines: Vec<SeriesLine>,
 }
 
-/// The series from one day to another, both included; `None` where that is no time, or longer than [`DAYS_MAX`] days.
+/// The series of an account, or of one key of it, from one day to another, both included; `None` where that is no time, or longer than [`DAYS_MAX`] days.
 ///
 /// # Errors
 /// [`DbError`].
 pub fn series(
     conn: &mut AnyConnection,
-    account_id: AccountId,
+    (account_id, key): (AccountId, Option<ApiKeyId>),
     (first, last): (UtcDay, UtcDay),
     by: SumsBy,
 ) -> Result<Option<Series>, DbError> {
@@ -257,7 +259,7 @@ pub fn series(
         return Ok(None);
     }
     let span = (first.begin(), last.plus(1).begin());
-    let sums = usage_logs::sums_by_day(conn, account_id, span, by, LINES_MAX)?;
+    let sums = usage_logs::sums_by_day(conn, (account_id, key), span, by, LINES_MAX)?;
     let keys = match by {
         SumsBy::Key if !sums.is_empty() => api_keys::of_account(conn, account_id)?,
         _ => Vec::new(),

@@ -1,7 +1,5 @@
 //! From a request to its handler and back: who asks, what is in the body, and the shape of every answer.
 
-use std::sync::Arc;
-
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -17,6 +15,7 @@ use serde_json::Value;
 use super::Api;
 use super::caller::{self, Credential, Principal};
 use super::deposits::events::Events;
+use super::endpoints::Offer;
 use super::refusal::Refusal;
 use crate::accounts::throttle::ClientAddress;
 use crate::domain::api_error::ApiError;
@@ -201,17 +200,14 @@ pub(super) async fn not_found(payload: Payload, api: Data<Api>) -> HttpResponse 
     unread(respond(&api, Err(Refusal::NotFound)), payload)
 }
 
-/// The methods of a path, for a refusal of the others.
-pub(super) struct Allowed(pub(super) Arc<str>);
-
 /// 405 for a path that is offered with another method.
 pub(super) async fn method_not_allowed(
     payload: Payload,
     api: Data<Api>,
-    allowed: Data<Allowed>,
+    offer: Data<Offer>,
 ) -> HttpResponse {
     let mut response = respond(&api, Err(Refusal::Method));
-    if let Ok(methods) = HeaderValue::from_str(&allowed.0) {
+    if let Ok(methods) = HeaderValue::from_str(&offer.methods()) {
         response.headers_mut().insert(ALLOW, methods);
     }
     unread(response, payload)

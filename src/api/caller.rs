@@ -1,16 +1,21 @@
-//! Who asks: an API key, a session's token, or a browser's cookie. A cookie comes by itself with whatever another site
+//! Who asks, and whether he may: the table of operations names the scopes that a key needs.
+//!
+//! Somebody is known by an API key, a session's token, or a browser's cookie. A cookie comes by itself with whatever another site
 //! makes a browser send, so with a cookie whatever changes something must carry the word that only our pages know.
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::web::Data;
 use subtle::ConstantTimeEq;
 
 use super::Api;
+use super::endpoints::{Access, Offer};
 use super::refusal::Refusal;
 use crate::accounts::sessions::LiveSession;
 use crate::config::Site;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::key_scopes::{Scope, Scopes};
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::auth;
 
@@ -27,8 +32,8 @@ pub(super) struct Principal {
 /// By what they are known.
 #[derive(Clone, Debug)]
 pub(super) enum Credential {
-    /// An API key: reads what is its account's, and pays in.
-    ApiKey,
+    /// An API key: does what its scopes say.
+    ApiKey(ApiKeyId, Scopes),
     /// A session: does whatever its person may do.
     Session(LiveSession),
 }
@@ -41,7 +46,39 @@ impl Principal {
     pub(super) const fn session(&self) -> Result<&LiveSession, Refusal> {
         match &self.credential {
             Credential::Session(session) => Ok(session),
-            Credential::ApiKey => Err(Refusal::SessionRequired),
+            Credential::ApiKey(..) => Err(Refusal::SessionRequired),
+        }
+    }
+
+    /// What is shown to it of all that the account's keys have done.
+    pub(super) const fn sees(&self) -> Sees {
+        match &self.credential {
+            Credential::ApiKey(id, scopes) if !scopes.has(Scope::Read) => Sees::Key(*id),
+            Credential::ApiKey(..) | Credential::Session(_) => Sees::All,
+        }
+    }
+}
+
+/// Of which keys somebody sees limits and usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// Of all.
+    All,
+    /// Of the one that asks.
+    Key(ApiKeyId),
+}
+
+impl Sees {
+    /// Whether it is one of those.
+    pub(super) fn key(self, id: ApiKeyId) -> bool {
+        self.only().is_none_or(|only| only == id)
+    }
+
+    /// The only one, if it is one.
+    pub(super) const fn only(self) -> Option<ApiKeyId> {
+        match self {
+            Self::All => None,
+            Self::Key(id) => Some(id),
         }
     }
 }
@@ -60,7 +97,7 @@ pub fn cookie_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
     SecretToken::parse(TokenKind::Session, cookie.value())
 }
 
-/// Finds out who asks.
+/// Finds out who asks, and whether he may ask for this: the one place where the table's line is looked at.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -79,8 +116,15 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
     if !carries_key {
         return Err(Refusal::Unauthenticated);
     }
-    let holder = auth::identify(&api.parts.keys, http, auth::ALONE, api.now()).await?;
-    let credential = Credential::ApiKey;
+    let holder = auth::identify_any(&api.parts.keys, http, auth::ALONE, api.now()).await?;
+    let scopes = holder.limits.scopes;
+    // What the table does not know is for people.
+    match http.app_data::<Data<Offer>>().and_then(|offer| offer.access(http.method())) {
+        Some(Access::Key(needed)) if needed.iter().any(|scope| scopes.has(*scope)) => {}
+        Some(Access::Key(needed)) => return Err(Refusal::InsufficientScope(needed)),
+        Some(Access::Anyone | Access::Session) | None => return Err(Refusal::SessionRequired),
+    }
+    let credential = Credential::ApiKey(holder.api_key_id, scopes);
     Ok(Principal { account_id: holder.account_id, credential })
 }
 

@@ -12,6 +12,7 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::answer;
+use crate::domain::key_scopes::Scope;
 
 /// Where all paths but the document's own begin.
 const ROOT: &str = "/api/v1";
@@ -21,8 +22,8 @@ const ROOT: &str = "/api/v1";
 pub(super) enum Access {
     /// Anybody.
     Anyone,
-    /// Who sends an API key of an account, or a session.
-    Account,
+    /// Who sends an API key with any of these scopes, or a session.
+    Key(&'static [Scope]),
     /// Who is logged in.
     Session,
 }
@@ -58,15 +59,15 @@ impl Endpoints {
         self.with(Access::Anyone, handler, described)
     }
 
-    /// One for keys and sessions.
-    pub(super) fn account<D, F, Args>(self, handler: F, described: D) -> Self
+    /// One for sessions, and for keys that have any of these scopes.
+    pub(super) fn key<D, F, Args>(self, scopes: &'static [Scope], handler: F, described: D) -> Self
     where
         D: Described,
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.with(Access::Account, handler, described)
+        self.with(Access::Key(scopes), handler, described)
     }
 
     /// One for people only.
@@ -107,10 +108,10 @@ impl Endpoints {
     /// Serves them. A path that is offered refuses all other methods with 405, and names those that it takes.
     pub(super) fn serve(self, config: &mut ServiceConfig) {
         // In the order of text `{` comes behind letters: `/deposits/options` is no id.
-        let mut paths: BTreeMap<String, Vec<(Method, Route)>> = BTreeMap::new();
+        let mut paths: BTreeMap<String, Vec<(Method, Access, Route)>> = BTreeMap::new();
         for endpoint in self.0 {
             let routes = paths.entry(endpoint.path).or_default();
-            routes.push((endpoint.method, endpoint.route));
+            routes.push((endpoint.method, endpoint.access, endpoint.route));
         }
         let mut scope = web::scope(ROOT);
         for (path, routes) in paths {
@@ -125,12 +126,28 @@ impl Endpoints {
     }
 }
 
-fn resource(path: &str, routes: Vec<(Method, Route)>) -> actix_web::Resource {
-    let mut methods: Vec<&str> = routes.iter().map(|(method, _)| method.as_str()).collect();
-    methods.sort_unstable();
-    let allowed: std::sync::Arc<str> = methods.join(", ").into();
-    let resource = web::resource(path).app_data(web::Data::new(answer::Allowed(allowed)));
-    let resource = routes.into_iter().fold(resource, |resource, (_, route)| resource.route(route));
+/// The methods of a path, with who may ask for each.
+pub(super) struct Offer(Vec<(Method, Access)>);
+
+impl Offer {
+    /// Who may ask for this method; `None` if it is not offered.
+    pub(super) fn access(&self, method: &Method) -> Option<Access> {
+        self.0.iter().find(|(offered, _)| offered == method).map(|(_, access)| *access)
+    }
+
+    /// The methods by name, as `allow` lists them.
+    pub(super) fn methods(&self) -> String {
+        let mut methods: Vec<&str> = self.0.iter().map(|(method, _)| method.as_str()).collect();
+        methods.sort_unstable();
+        methods.join(", ")
+    }
+}
+
+fn resource(path: &str, routes: Vec<(Method, Access, Route)>) -> actix_web::Resource {
+    let offer = routes.iter().map(|(method, access, _)| (method.clone(), *access));
+    let offer = web::Data::new(Offer(offer.collect()));
+    let resource = web::resource(path).app_data(offer);
+    let resource = routes.into_iter().fold(resource, |resource, (.., route)| resource.route(route));
     resource.default_service(web::route().to(answer::method_not_allowed))
 }
 

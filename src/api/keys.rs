@@ -1,4 +1,5 @@
-//! `/api/v1/keys`: what only a person may do with an account's keys. A key is in clear in one answer, the one that made it.
+//! `/api/v1/keys`: an account's keys. Keys read what is known of them, one of scope `inference` of itself alone; only a person
+//! makes and changes them. A key is in clear in one answer, the one that made it.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::Object;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, Object, Schema};
 
 use super::Api;
 use super::answer::{Answer, Body, answer};
@@ -17,6 +19,7 @@ use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::key_limits::{FOR_GOOD, KeyLimits, KeyState, pause_end};
+use crate::domain::key_scopes::{NoScope, Scope, Scopes};
 use crate::domain::mail::BudgetPeriod;
 
 /// A key, as its owner sees it.
@@ -35,6 +38,9 @@ pub struct Key {
     pub paused_by: Option<&'static str>,
     /// When a paused key goes on by itself; null if only other limits help.
     pub resumes_at: Option<Moment>,
+    /// What it may be used for.
+    #[schema(schema_with = scopes)]
+    pub scopes: Vec<&'static str>,
     /// The models that it may ask for; null for all.
     pub models: Option<Vec<String>>,
     /// What it may cost in a calendar month, UTC; null for no such limit.
@@ -76,6 +82,9 @@ pub(super) struct WantedKey {
     /// What to call it.
     #[schema(min_length = 1, max_length = 64)]
     name: String,
+    /// What it may be used for; without it, `inference` alone.
+    #[schema(schema_with = scopes)]
+    scopes: Option<Vec<String>>,
     /// The models that it may ask for, by any name of theirs.
     #[schema(min_items = 1, max_items = 100)]
     models: Option<Vec<String>>,
@@ -94,7 +103,7 @@ pub(super) struct WantedKey {
 }
 
 impl Body for WantedKey {
-    const FIELDS: &'static str = "name (text), and if wanted models (a list of text), monthly_budget, total_budget \
+    const FIELDS: &'static str = "name (text), and if wanted scopes, models (lists of text), monthly_budget, total_budget \
          (dollars as text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339)";
 }
 
@@ -106,6 +115,9 @@ pub(super) struct ChangedKey {
     /// What to call it.
     #[schema(min_length = 1, max_length = 64)]
     name: Option<String>,
+    /// What it may be used for; null leaves it as it is.
+    #[schema(schema_with = scopes)]
+    scopes: Option<Vec<String>>,
     /// The models that it may ask for, by any name of theirs.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -133,7 +145,7 @@ pub(super) struct ChangedKey {
 }
 
 impl Body for ChangedKey {
-    const FIELDS: &'static str = "any of name (text), models (a list of text), monthly_budget, total_budget (dollars as \
+    const FIELDS: &'static str = "any of name (text), scopes, models (lists of text), monthly_budget, total_budget (dollars as \
          text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339); null takes a limit away";
 }
 
@@ -147,6 +159,16 @@ where
     Option::deserialize(from).map(Some)
 }
 
+fn scopes() -> RefOr<Schema> {
+    let names = word_of(Scope::ALL.map(Scope::as_str), None);
+    ArrayBuilder::new().items(names).min_items(Some(1)).into()
+}
+
+/// The scopes of a body, where it names any.
+fn read_scopes(names: Option<Vec<String>>) -> Result<Option<Scopes>, NoScope> {
+    names.map(|names| Scopes::named(names.iter().map(String::as_str))).transpose()
+}
+
 fn states() -> Object {
     word_of(["active", "paused", "expired", "revoked"], None)
 }
@@ -157,17 +179,18 @@ fn budgets() -> Object {
 
 /// Lists keys.
 ///
-/// All keys of the account, oldest first, revoked ones too.
+/// All keys of the account, oldest first, revoked ones too. A key of scope `inference` without `read` sees itself alone.
 #[utoipa::path(
     get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, body = List<Key>, description = "The keys.")),
 )]
 pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        call.principal.session()?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
+        let sees = call.principal.sees();
         let rows = call.api.run(move |conn| keys::list(conn, account_id)).await?;
-        Answer::of(&List { data: rows.iter().map(|row| Key::of(row, now)).collect() })
+        let shown = rows.iter().filter(|row| sees.key(ApiKeyId(row.id)));
+        Answer::of(&List { data: shown.map(|row| Key::of(row, now)).collect() })
     })
     .await
 }
@@ -181,13 +204,13 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     responses(
         (status = 201, body = MadeKey, description = "Made."),
         (status = 409, body = Error, description = "`too_many_keys`: revoke one first."),
-        (status = 422, body = Error, description = "`invalid_name`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
+        (status = 422, body = Error, description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         call.principal.session()?;
-        let new = call.body::<WantedKey>().await?.read();
+        let new = call.body::<WantedKey>().await?.read().map_err(KeyError::from)?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let settings = Arc::clone(&call.api.parts.shared.settings);
         let made = call.api.run(move |conn| {
@@ -202,6 +225,8 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
 }
 
 /// Shows a key.
+///
+/// A key of scope `inference` without `read` is shown itself alone.
 #[utoipa::path(
     get, path = "/api/v1/keys/{id}", operation_id = "get_key", tag = "keys",
     params(("id" = String, Path, description = "A key (`key_…`).")),
@@ -217,9 +242,11 @@ pub(super) async fn show(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        call.principal.session()?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let row = call.api.run(move |conn| keys::show(conn, account_id, &id)).await?;
+        if !call.principal.sees().key(ApiKeyId(row.id)) {
+            return Err(Refusal::NotFound);
+        }
         Answer::of(&Key::of(&row, now))
     })
     .await
@@ -227,7 +254,7 @@ pub(super) async fn show(
 
 /// Changes a key.
 ///
-/// Its name and limits; what has been spent stays spent. A change counts for the next request: at once on the server that
+/// Its name, scopes and limits; what has been spent stays spent. A change counts for the next request: at once on the server that
 /// answers this, within seconds on all others, and budgets and the end of a key at once everywhere.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{id}", operation_id = "change_key", tag = "keys",
@@ -237,7 +264,7 @@ pub(super) async fn show(
         (status = 200, body = Key, description = "Changed."),
         (status = 404, body = Error, description = "`not_found`: no key of this account."),
         (status = 409, body = Error, description = "`key_revoked`: a revoked key stays as it was."),
-        (status = 422, body = Error, description = "`invalid_name`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
+        (status = 422, body = Error, description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
 pub(super) async fn change(
@@ -248,7 +275,7 @@ pub(super) async fn change(
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         call.principal.session()?;
-        let change = call.body::<ChangedKey>().await?.read();
+        let change = call.body::<ChangedKey>().await?.read().map_err(KeyError::from)?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let prices = Arc::clone(&call.api.parts.shared.settings.prices);
         let changed = call
@@ -310,6 +337,7 @@ impl Key {
             state: state.as_str(),
             paused_by,
             resumes_at,
+            scopes: limits.scopes.names().collect(),
             models: limits.models,
             monthly_budget: limits.monthly_budget.map(Dollars),
             total_budget: limits.total_budget.map(Dollars),
@@ -326,10 +354,11 @@ impl Key {
 }
 
 impl WantedKey {
-    fn read(self) -> NewKey {
-        NewKey {
+    fn read(self) -> Result<NewKey, NoScope> {
+        Ok(NewKey {
             name: self.name,
             limits: KeyLimits {
+                scopes: read_scopes(self.scopes)?.unwrap_or_default(),
                 models: self.models,
                 monthly_budget: self.monthly_budget.map(|dollars| dollars.0),
                 total_budget: self.total_budget.map(|dollars| dollars.0),
@@ -337,21 +366,22 @@ impl WantedKey {
                 max_streams: self.max_streams,
                 expires_at: self.expires_at.map(|moment| moment.0),
             },
-        }
+        })
     }
 }
 
 impl ChangedKey {
-    fn read(self) -> KeyChange {
-        KeyChange {
+    fn read(self) -> Result<KeyChange, NoScope> {
+        Ok(KeyChange {
             name: self.name,
+            scopes: read_scopes(self.scopes)?,
             models: self.models,
             monthly_budget: self.monthly_budget.map(|given| given.map(|dollars| dollars.0)),
             total_budget: self.total_budget.map(|given| given.map(|dollars| dollars.0)),
             requests_per_minute: self.requests_per_minute,
             max_streams: self.max_streams,
             expires_at: self.expires_at.map(|given| given.map(|moment| moment.0)),
-        }
+        })
     }
 }
 

@@ -37,7 +37,9 @@ Amounts are decimal text in dollars, never rounded. Times are RFC 3339 in UTC. A
 `{\"error\": {\"code\", \"message\"}}`: the code is a word that stays, the message a sentence for people. Every answer has a \
 `request-id`; quote it when you ask for help.
 
-An API key reads what is its account's, and pays in. A session may do everything; its token comes from logging in. With a \
+An API key does what its scopes say. `inference` calls `/v1`, and reads the usage and the limits of that key; `read` reads what is \
+the account's; `billing` pays in. Each operation names the scopes of which a key needs one; a key that has none of them gets 403 \
+`insufficient_scope`. A session may do everything; its token comes from logging in. With a \
 session's cookie, what changes something needs the header `x-csrf-token` too. A path that is offered with other methods \
 answers 405 and names them in `allow`; one that is not offered answers 404.";
 
@@ -61,7 +63,8 @@ const SHARED: [(&str, &str, &str); 8] = [
     (
         "Forbidden",
         "403",
-        "`account_suspended`. `csrf_token`: a session's cookie without its `x-csrf-token`.",
+        "`insufficient_scope`: the API key has none of the scopes that the operation names. `account_suspended`. `csrf_token`: a \
+         session's cookie without its `x-csrf-token`.",
     ),
     (
         "SessionRequired",
@@ -191,18 +194,11 @@ fn schemes(site: &Site) -> [(&'static str, SecurityScheme); 4] {
 /// An operation with what its table line and its body mean.
 fn complete(endpoint: Endpoint) -> Operation {
     let Endpoint { mut operation, access, .. } = endpoint;
-    let schemes: &[&str] = match access {
-        Access::Anyone => &[],
-        Access::Account => &["api_key", "api_key_bearer", "session", "session_cookie"],
-        Access::Session => &["session", "session_cookie"],
-    };
-    let none: [&str; 0] = [];
-    let required = schemes.iter().map(|scheme| SecurityRequirement::new(*scheme, none));
-    operation.security = Some(required.collect());
+    operation.security = Some(requirements(access));
     let mut shared = vec![UNAVAILABLE];
     match access {
         Access::Anyone => {}
-        Access::Account => shared.extend(named("Forbidden")),
+        Access::Key(_) => shared.extend(named("Forbidden")),
         Access::Session => shared.extend(named("SessionRequired")),
     }
     if access != Access::Anyone {
@@ -229,6 +225,23 @@ fn complete(endpoint: Endpoint) -> Operation {
         }
     }
     operation
+}
+
+/// Each of these is enough. What a key must have stands in its list, as OpenAPI 3.1 has it for schemes without OAuth.
+fn requirements(access: Access) -> Vec<SecurityRequirement> {
+    let none: [&str; 0] = [];
+    let by_session =
+        ["session", "session_cookie"].map(|scheme| SecurityRequirement::new(scheme, none));
+    match access {
+        Access::Anyone => Vec::new(),
+        Access::Session => by_session.into(),
+        Access::Key(scopes) => {
+            let by_key = ["api_key", "api_key_bearer"].into_iter().flat_map(|scheme| {
+                scopes.iter().map(move |scope| SecurityRequirement::new(scheme, [scope.as_str()]))
+            });
+            by_key.chain(by_session).collect()
+        }
+    }
 }
 
 fn named(name: &str) -> Option<(&'static str, &'static str, &'static str)> {

@@ -12,6 +12,7 @@ use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
 use crate::domain::api_error::ApiError;
 use crate::domain::evm::{AddressError, HexError};
+use crate::domain::key_scopes::Scope;
 
 /// Why a request is refused, as it is sent.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +39,8 @@ pub(super) enum Refusal {
     Unauthenticated,
     /// An API key asks for what only a person may do.
     SessionRequired,
+    /// An API key asks for what takes one of these scopes, and has none of them.
+    InsufficientScope(&'static [Scope]),
     /// A cookie came without the word that our pages send along.
     FormWord,
     /// By what people do with their account, whether here or on a page.
@@ -121,9 +124,10 @@ impl Refusal {
                 message: error.message,
                 retry_after_secs: error.retry_after_secs,
             },
-            Self::Unauthenticated | Self::SessionRequired | Self::FormWord => {
-                self.tell_of_callers()
-            }
+            Self::Unauthenticated
+            | Self::SessionRequired
+            | Self::InsufficientScope(_)
+            | Self::FormWord => self.tell_of_callers(),
             Self::People(error) => Told {
                 retry_after_secs: error.retry_after_secs(),
                 ..made(error.status(), error.code(), error.to_string())
@@ -215,6 +219,15 @@ impl Refusal {
                 "session_required",
                 "An API key may not do this. Log in and send the session's token.",
             ),
+            Self::InsufficientScope(needed) => {
+                let names: Vec<String> =
+                    needed.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
+                let message = format!(
+                    "This API key lacks the scope {}. Its owner can add it to the key.",
+                    names.join(" or ")
+                );
+                Told { message: Cow::Owned(message), ..told(403, "insufficient_scope", "") }
+            }
             Self::FormWord => told(
                 403,
                 "csrf_token",
@@ -283,6 +296,7 @@ impl Refusal {
 const fn key_code(error: &KeyError) -> (u16, &'static str) {
     match error {
         KeyError::Name => (422, "invalid_name"),
+        KeyError::Scopes(_) => (422, "invalid_scopes"),
         KeyError::Models => (422, "invalid_models"),
         KeyError::UnknownModel(_) => (422, "unknown_model"),
         KeyError::Budget => (422, "invalid_budget"),

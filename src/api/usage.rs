@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::answer::{Answer, answer};
+use super::caller::Sees;
 use super::download::download;
 use super::query::{self, Span, format_words};
 use super::refusal::{Error, Refusal};
@@ -68,7 +69,8 @@ pub(super) struct UsagePage {
 
 /// Lists requests.
 ///
-/// Newest first. The last one's id as `before` gives the next part; what is asked meanwhile moves nothing.
+/// Newest first. The last one's id as `before` gives the next part; what is asked meanwhile moves nothing. A key of scope
+/// `inference` without `read` sees requests of its own alone, here and in sums, exports and receipts.
 #[utoipa::path(
     get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",
     params(Part),
@@ -89,8 +91,9 @@ pub(super) async fn list(
         let limit = query::limit(part.limit)?;
         let asked = Asked::new(call.api, part.from, part.to, part.model, part.key)?;
         let (account_id, before) = (call.principal.account_id, query::name(part.before)?);
+        let sees = call.principal.sees();
         let page = call.api.run(move |conn| {
-            let filter = asked.filter(conn, account_id)?;
+            let filter = asked.filter(conn, account_id, sees)?;
             let page = usage::page(conn, &filter, before.as_deref(), limit)?;
             page.ok_or(Refusal::NotFound)
         });
@@ -120,10 +123,11 @@ pub(super) async fn show(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        let account_id = call.principal.account_id;
+        let (account_id, sees) = (call.principal.account_id, call.principal.sees());
         let prices = Arc::clone(&call.api.parts.shared.settings.prices);
         let found = call.api.run(move |conn| usage::explained(conn, account_id, &id, &prices));
-        let (row, explanation) = found.await?.ok_or(Refusal::NotFound)?;
+        let found = found.await?.filter(|(row, _)| sees.key(ApiKeyId(row.row.api_key_id)));
+        let (row, explanation) = found.ok_or(Refusal::NotFound)?;
         Answer::of(&ReceiptDocument::new(&row, &explanation))
     })
     .await
@@ -178,8 +182,8 @@ pub(super) async fn series(
         };
         let last = day(to, call.api.now().day())?;
         let first = day(from, last.plus(1 - SERIES_DAYS))?;
-        let account_id = call.principal.account_id;
-        let series = call.api.run(move |conn| usage::series(conn, account_id, (first, last), by));
+        let whose = (call.principal.account_id, call.principal.sees().only());
+        let series = call.api.run(move |conn| usage::series(conn, whose, (first, last), by));
         Answer::of(&SeriesDocument::new(&series.await?.ok_or_else(bad)?, by))
     })
     .await
@@ -226,8 +230,8 @@ pub(super) async fn export(
         let Query(wanted) = wanted.map_err(|_| Refusal::Query(BAD_EXPORT))?;
         let format = query::format(wanted.format.as_deref())?;
         let asked = Asked::new(call.api, wanted.from, wanted.to, wanted.model, wanted.key)?;
-        let account_id = call.principal.account_id;
-        let filter = call.api.run(move |conn| asked.filter(conn, account_id)).await?;
+        let (account_id, sees) = (call.principal.account_id, call.principal.sees());
+        let filter = call.api.run(move |conn| asked.filter(conn, account_id, sees)).await?;
         download(call.api, "usage", Export::of_usage(filter, format)).await
     })
     .await
@@ -268,10 +272,17 @@ impl Asked {
         self,
         conn: &mut AnyConnection,
         account_id: AccountId,
+        sees: Sees,
     ) -> Result<UsageFilter, Refusal> {
         let api_key_id = match self.key {
-            None => None,
-            Some(id) => Some(ApiKeyId(keys::show(conn, account_id, &id)?.id)),
+            None => sees.only(),
+            Some(id) => {
+                let named = ApiKeyId(keys::show(conn, account_id, &id)?.id);
+                if !sees.key(named) {
+                    return Err(Refusal::NotFound);
+                }
+                Some(named)
+            }
         };
         Ok(UsageFilter { account_id, api_key_id, ..self.filter })
     }

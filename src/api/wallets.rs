@@ -227,7 +227,7 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 
 /// Unlinks a wallet.
 ///
-/// What the wallet pays from now on is nobody's until it is proven again.
+/// What the wallet pays from now on is nobody's until it is proven again; so a person unlinks it, no key.
 #[utoipa::path(
     delete, path = "/api/v1/wallets/{id}", operation_id = "unlink_wallet", tag = "wallets",
     params(("id" = String, Path, description = "A wallet (`wal_…`).")),
@@ -243,6 +243,7 @@ pub(super) async fn delete(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
+        call.principal.session()?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let id = id.into_inner();
         let is_ended = call.api.run(move |conn| wallets::unlink(conn, account_id, &id, now));

@@ -17,6 +17,7 @@ use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::ids::AccountId;
 use crate::domain::key_limits::{KeyLimits, KeyState};
+use crate::domain::key_scopes::{NoScope, Scopes};
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 
@@ -77,6 +78,10 @@ pub(super) struct RevokeArgs {
 /// What a key may do.
 #[derive(Args, Clone)]
 pub(super) struct LimitArgs {
+    /// What it may be used for, with commas between them: inference (it asks models, and reads its own usage and limits),
+    /// read (it reads what is the account's), billing (it pays in). A new key is for inference alone unless you say more.
+    #[arg(long, value_name = "SCOPES")]
+    scopes: Option<ScopeList>,
     /// Models that it may ask for, with commas between them, or "none" for no such limit.
     #[arg(long, value_name = "MODELS")]
     models: Option<Setting<Models>>,
@@ -121,6 +126,17 @@ impl FromStr for Models {
 }
 
 #[derive(Clone, Copy)]
+struct ScopeList(Scopes);
+
+impl FromStr for ScopeList {
+    type Err = NoScope;
+
+    fn from_str(text: &str) -> Result<Self, NoScope> {
+        Scopes::named(text.split(',').map(str::trim)).map(Self)
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Moment(UnixMillis);
 
 impl FromStr for Moment {
@@ -137,6 +153,7 @@ impl LimitArgs {
     fn change(self) -> KeyChange {
         KeyChange {
             name: None,
+            scopes: self.scopes.map(|list| list.0),
             models: self.models.map(|setting| setting.0.map(|models| models.0)),
             monthly_budget: self.monthly_budget.map(|setting| setting.0),
             total_budget: self.total_budget.map(|setting| setting.0),
@@ -149,6 +166,7 @@ impl LimitArgs {
     fn limits(self) -> KeyLimits {
         let change = self.change();
         KeyLimits {
+            scopes: change.scopes.unwrap_or_default(),
             models: change.models.flatten(),
             monthly_budget: change.monthly_budget.flatten(),
             total_budget: change.total_budget.flatten(),
@@ -283,7 +301,7 @@ fn show(
         output.json(&keys.iter().map(|key| document(key, now)).collect())?;
         return Ok(());
     }
-    let header = ["key", "name", "state", "limits", "spent USD", "last used", "created"];
+    let header = ["key", "name", "state", "scopes", "limits", "spent USD", "last used", "created"];
     output.table(&header, keys.iter().map(|key| row(key, now)))?;
     Ok(())
 }
@@ -295,6 +313,7 @@ fn document(key: &ApiKeyRow, now: UnixMillis) -> Value {
         "id": key.public_id,
         "name": key.name,
         "state": key.state(now).as_str(),
+        "scopes": limits.scopes.names().collect::<Vec<_>>(),
         "models": limits.models,
         "monthly_budget": limits.monthly_budget.map(|budget| budget.to_string()),
         "total_budget": limits.total_budget.map(|budget| budget.to_string()),
@@ -323,6 +342,7 @@ fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
         key.public_id.clone(),
         key.name.clone(),
         state,
+        key.limits().scopes.to_string(),
         limits_line(&key.limits()),
         key.spending().spent.to_string(),
         key.last_used_at.map_or_else(|| "-".to_owned(), moment),

@@ -13,6 +13,7 @@ use crate::domain::api_key::ApiKeyHash;
 use crate::domain::clock::{CalendarMonth, UnixMillis};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_limits::{KeyLimits, KeySpending, KeyState};
+use crate::domain::key_scopes::Scopes;
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown_name;
 
@@ -68,6 +69,7 @@ pub struct ApiKeyRow {
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = api_keys, treat_none_as_null = true)]
 pub struct LimitColumns {
+    scopes: String,
     models: Option<String>,
     monthly_budget_nanousd: Option<i64>,
     total_budget_nanousd: Option<i64>,
@@ -109,6 +111,7 @@ impl ApiKeyRow {
 impl LimitColumns {
     fn write(limits: &KeyLimits) -> Self {
         Self {
+            scopes: limits.scopes.to_string(),
             models: limits.models.as_ref().map(|models| serde_json::json!(models).to_string()),
             monthly_budget_nanousd: limits.monthly_budget.map(NanoUsd::as_nanos),
             total_budget_nanousd: limits.total_budget.map(NanoUsd::as_nanos),
@@ -121,6 +124,7 @@ impl LimitColumns {
     fn read(&self) -> KeyLimits {
         let count = |stored: Option<i64>| stored.map(|count| u32::try_from(count).unwrap_or(1));
         KeyLimits {
+            scopes: Scopes::stored(&self.scopes),
             // A list that does not read allows nothing rather than everything.
             models: self
                 .models

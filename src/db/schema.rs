@@ -46,6 +46,7 @@ diesel::table! {
         month -> BigInt,
         month_spent_nanousd -> BigInt,
         paused_until -> Nullable<BigInt>,
+        scopes -> Text,
     }
 }
 

@@ -38,6 +38,12 @@ impl UsageFilter {
             api_key_id: None,
         }
     }
+
+    /// Whether rows of a key, by its row number, may be among them.
+    #[must_use]
+    pub fn covers_key(&self, id: i64) -> bool {
+        self.api_key_id.is_none_or(|only| only.0 == id)
+    }
 }
 
 /// A row's place in the order of admission.
@@ -213,14 +219,14 @@ pub struct DaySums {
     pub requests: i64,
 }
 
-/// The sums by day from `from` until before `to`, told apart by the `most` names that cost most, and the others
+/// The sums by day of an account, or of one key of it, from `from` until before `to`, told apart by the `most` names that cost most, and the others
 /// together.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn sums_by_day(
     conn: &mut AnyConnection,
-    account_id: AccountId,
+    (account_id, key): (AccountId, Option<ApiKeyId>),
     (from, to): (UnixMillis, UnixMillis),
     by: SumsBy,
     most: i64,
@@ -230,15 +236,16 @@ pub fn sums_by_day(
         SumsBy::Model => "requested_model",
         SumsBy::Key => "CAST(api_key_id AS TEXT)",
     };
-    // Both databases take `$1`, and divide whole numbers without a rest.
+    // Both databases take `$1`, if the numbers come in their order, and divide whole numbers without a rest.
     let query = format!(
         "WITH spent AS (
              SELECT created_at / 86400000 AS day, {name} AS name, cost_nanousd, input_tokens, output_tokens,
                     cache_write_5m_tokens + cache_write_1h_tokens AS cache_write_tokens, cache_read_tokens
-             FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3),
+             FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3
+                   AND ($4 IS NULL OR api_key_id = $4)),
          largest AS (
              SELECT name FROM spent GROUP BY name
-             ORDER BY SUM(cost_nanousd) DESC, COUNT(*) DESC, name LIMIT $4)
+             ORDER BY SUM(cost_nanousd) DESC, COUNT(*) DESC, name LIMIT $5)
          SELECT spent.day AS day, largest.name AS name,
                 CAST(SUM(cost_nanousd) AS BIGINT) AS cost_nanousd,
                 CAST(SUM(input_tokens) AS BIGINT) AS input_tokens,
@@ -253,6 +260,7 @@ pub fn sums_by_day(
         .bind::<BigInt, _>(account_id.0)
         .bind::<BigInt, _>(from.as_millis())
         .bind::<BigInt, _>(to.as_millis())
+        .bind::<Nullable<BigInt>, _>(key.map(|key| key.0))
         .bind::<BigInt, _>(most)
         .load(conn)?;
     Ok(sums)

@@ -1,6 +1,7 @@
 //! What an API key may do, what it has cost, and what follows for the next request.
 
 use super::clock::{CalendarMonth, UnixMillis};
+use super::key_scopes::Scopes;
 use super::mail::BudgetPeriod;
 use super::money::{MoneyError, NanoUsd};
 
@@ -10,6 +11,8 @@ pub const FOR_GOOD: UnixMillis = UnixMillis::from_millis(i64::MAX);
 /// What a key may do. `None` is no limit of the key's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyLimits {
+    /// What it may be used for.
+    pub scopes: Scopes,
     /// The priced ids of the models that it may ask for.
     pub models: Option<Vec<String>>,
     /// What it may cost in a calendar month, UTC.

@@ -10,6 +10,7 @@ use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
+use crate::domain::key_scopes::Scope;
 use crate::domain::money::NanoUsd;
 use crate::telemetry::Causes;
 
@@ -19,11 +20,34 @@ pub const BEFORE_RESERVATION: Duration = Duration::from_secs(5);
 /// And where nothing does.
 pub const ALONE: Duration = Duration::from_secs(1);
 
-/// The holder of the request's key, if it may ask at all.
+/// The holder of the request's key, if it may ask at `/v1`.
+///
+/// # Errors
+/// 401, 403, which names the scope where the key lacks it, or 503 if the database does not answer.
+pub async fn identify(
+    keys: &KeyRing,
+    http: &HttpRequest,
+    max_age: Duration,
+    now: UnixMillis,
+) -> Result<KeyHolder, ApiError> {
+    let lacks = |holder: &KeyHolder| !holder.limits.scopes.has(Scope::Inference);
+    let mut holder = identify_any(keys, http, max_age, now).await?;
+    // As there, a refusal from memory is worth a fresh look.
+    if lacks(&holder) && max_age > ALONE {
+        holder = identify_any(keys, http, ALONE, now).await?;
+    }
+    if lacks(&holder) {
+        let message = "This API key lacks the scope `inference`. Its owner can add it to the key.";
+        return Err(ApiError::new(403, "permission_error", message));
+    }
+    Ok(holder)
+}
+
+/// The holder of the request's key, whatever it may be used for.
 ///
 /// # Errors
 /// 401, 403, or 503 if the database does not answer.
-pub async fn identify(
+pub async fn identify_any(
     keys: &KeyRing,
     http: &HttpRequest,
     max_age: Duration,

@@ -103,9 +103,9 @@ fn stand(
     let Some(account) = accounts::get(conn, account_id)? else { return Ok(None) };
     let today = now.day();
     let of_month = (now.month().begin().day(), today);
-    let month = usage::series(conn, account_id, of_month, SumsBy::Total)?;
+    let month = usage::series(conn, (account_id, None), of_month, SumsBy::Total)?;
     let of_chart = (today.plus(1_i64.saturating_sub(DAYS)), today);
-    let Some(series) = usage::series(conn, account_id, of_chart, SumsBy::Model)? else {
+    let Some(series) = usage::series(conn, (account_id, None), of_chart, SumsBy::Model)? else {
         return Ok(None);
     };
     let page = usage::page(conn, &UsageFilter::all(account_id), None, LATEST)?;

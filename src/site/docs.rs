@@ -12,6 +12,7 @@ use super::show::Count;
 use super::{Site, visit};
 use crate::api::prices;
 use crate::config::Settings;
+use crate::domain::key_scopes::Scope;
 
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -20,6 +21,7 @@ struct DocsPage {
     model: String,
     limits: Limits,
     chains: Vec<String>,
+    scopes: [Scope; 3],
     has_own_addresses: bool,
 }
 
@@ -60,6 +62,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             frame: visit.frame("Documentation"),
             model: super::home::example(&prices),
             limits: Limits::of(settings),
+            scopes: Scope::ALL,
             chains: settings.chains.iter().map(|chain| chain.display_name.clone()).collect(),
             has_own_addresses: settings.deposits.account_xpub.is_some(),
         })

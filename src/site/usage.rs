@@ -226,7 +226,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             let api_key_id = chosen.map(|row| ApiKeyId(row.id));
             let filter = UsageFilter { api_key_id, ..filter };
             let page = usage::page(conn, &filter, before.as_deref(), PAGE)?;
-            let series = usage::series(conn, account_id, days, by)?;
+            let series = usage::series(conn, (account_id, None), days, by)?;
             Ok::<_, DbError>(page.zip(series).map(|(page, series)| Found { keys, page, series }))
         };
         let found = site.run(read).await?.ok_or(Fault::NotFound)?;

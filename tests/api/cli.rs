@@ -177,10 +177,13 @@ fn limits_of_a_key(desk: &Desk, account: &str) {
     let limits =
         ["--models", "claude-haiku-4-5-20251001,claude-sonnet-4-6", "--monthly-budget", "5"];
     let created = desk.json(&[&["key", "create", account][..], &limits].concat());
+    assert_eq!(created["scopes"], json!(["inference"]), "unless more is said");
     let id = created["id"].as_str().unwrap();
     assert_eq!(created["models"], json!(["claude-haiku-4-5", "claude-sonnet-4-6"]));
     assert_eq!((&created["monthly_budget"], &created["state"]), (&json!("5.00"), &json!("active")));
     let changes = [
+        "--scopes",
+        "billing, read",
         "--monthly-budget",
         "none",
         "--total-budget",
@@ -198,12 +201,14 @@ fn limits_of_a_key(desk: &Desk, account: &str) {
         (&Value::Null, &json!("0.00"))
     );
     assert_eq!((&limited["max_streams"], &limited["state"]), (&json!(3), &json!("paused")));
+    assert_eq!(limited["scopes"], json!(["read", "billing"]));
     assert_eq!(limited["models"], created["models"], "what is not named stays");
     assert_eq!(limited["expires_at"], "2999-12-31T00:00:00.000Z");
     let table = desk.run(&["key", "list", account]).out;
     assert!(table.contains("paused (total budget)") && table.contains("3 at once"), "{table}");
     desk.refused(&["key", "limit", id, "--models", "nothing"]);
     desk.refused(&["key", "limit", id, "--expires-at", "2020-01-01"]);
+    assert_eq!(desk.run(&["key", "limit", id, "--scopes", "write"]).code, 2);
     desk.refused(&["key", "limit", "key_nobody", "--max-streams", "1"]);
     desk.run(&["key", "revoke", id]);
     desk.refused(&["key", "limit", id, "--max-streams", "1"]);

@@ -59,7 +59,9 @@ impl Desk {
 
     fn delete(&self, account: &Account, id: &Value) -> Response {
         let path = format!("/api/v1/wallets/{}", id.as_str().unwrap());
-        self.app.ask(&Request::new("DELETE", &path).key(&account.key))
+        let by_key = self.app.ask(&Request::new("DELETE", &path).key(&account.key));
+        by_key.expect_refusal(403, "session_required");
+        self.app.as_person(account, "DELETE", &path, None)
     }
 
     fn on_both(&self, method: &str, result: &Value) {

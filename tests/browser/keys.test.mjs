@@ -50,6 +50,25 @@ test('a key for some models answers for no other', async ({ page, person }) => {
   expect(await refusal(key, { model: 'claude-sonnet-5' })).toEqual([403, 'permission_error']);
 });
 
+test('a key is for inference unless more boxes are ticked, and only for what is ticked', async ({ page, person }) => {
+  await person.credit(5);
+  const inference = page.getByLabel(/^inference/);
+  const read = page.getByLabel(/^read/);
+  const key = await make(page, 'reader', async () => {
+    await expect(inference).toBeChecked();
+    await expect(read).not.toBeChecked();
+    await inference.uncheck();
+    await read.check();
+  });
+  expect(await refusal(key)).toEqual([403, 'permission_error']);
+  await page.goto('/keys');
+  await page.getByRole('link', { name: 'reader' }).click();
+  await expect(inference).not.toBeChecked();
+  await inference.check();
+  await page.getByRole('button', { name: 'Save' }).click();
+  expect((await say(key)).data.type).toBe('message');
+});
+
 test('a key stops at its budget, and goes on when that is raised', async ({ page, person }) => {
   await person.credit(5);
   const budget = page.getByLabel('Dollars in all');

@@ -36,7 +36,7 @@ class Account:
         self.email = f"{name}-{next(_numbers)}@example.org"
         sluice("account", "create", self.email)
         self.credit(Decimal(usd))
-        self.key = sluice("key", "create", self.email, "--name", "cli")["key"]
+        self.key = sluice("key", "create", self.email, "--name", "cli", "--scopes", "inference,read")["key"]
 
     def credit(self, usd):
         """Adds dollars, or takes them where the amount is negative."""

@@ -77,6 +77,7 @@ pub(super) fn key(row: &ApiKeyRow) -> Value {
         "created_at": moment(row.created_at),
         "revoked_at": row.revoked_at.map(moment),
         "last_used_at": row.last_used_at.map(moment),
+        "scopes": limits.scopes.names().collect::<Vec<_>>(),
         "models": limits.models,
         "monthly_budget": limits.monthly_budget.map(|amount| amount.to_string()),
         "total_budget": limits.total_budget.map(|amount| amount.to_string()),

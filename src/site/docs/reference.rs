@@ -33,7 +33,7 @@ pub(in crate::site) struct Operation {
     pub(in crate::site) path: String,
     pub(in crate::site) summary: String,
     pub(in crate::site) words: Text,
-    pub(in crate::site) who: &'static str,
+    pub(in crate::site) who: String,
     pub(in crate::site) parameters: Vec<Field>,
     pub(in crate::site) body: Option<Kind>,
     pub(in crate::site) answers: Vec<Answer>,
@@ -160,16 +160,19 @@ impl Operation {
     }
 }
 
-/// Who may ask.
-fn who(operation: &Value) -> &'static str {
-    let names = |name: &str| {
-        let schemes = operation.get("security").and_then(Value::as_array);
-        schemes.is_some_and(|schemes| schemes.iter().any(|scheme| scheme.get(name).is_some()))
+/// Who may ask; a key by any of the scopes that are named.
+fn who(operation: &Value) -> String {
+    let schemes = operation.get("security").and_then(Value::as_array);
+    let of = |name: &'static str| {
+        let schemes = schemes.into_iter().flatten();
+        schemes.filter_map(move |scheme| scheme.get(name))
     };
-    match (names("api_key"), names("session")) {
-        (true, _) => "API key or session",
-        (false, true) => "session",
-        (false, false) => "anybody",
+    let scopes = of("api_key").filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+    let scopes = scopes.collect::<Vec<_>>().join(" or ");
+    match (of("api_key").next(), of("session").next()) {
+        (Some(_), _) => format!("API key ({scopes}) or session"),
+        (None, Some(_)) => "session".to_owned(),
+        (None, None) => "anybody".to_owned(),
     }
 }
 
@@ -377,7 +380,7 @@ mod tests {
         });
         let reference = Reference::read(&tree);
         let operation = &reference.groups[0].operations[0];
-        assert_eq!((operation.method.as_str(), operation.who), ("POST", "session"));
+        assert_eq!((operation.method.as_str(), operation.who.as_str()), ("POST", "session"));
         assert_eq!(said(operation.body.as_ref().unwrap()), "New");
         let answer = &operation.answers[0].words;
         assert_eq!(answer.0.iter().map(|span| span.is_code).collect::<Vec<_>>(), [true, false]);

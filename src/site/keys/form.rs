@@ -6,6 +6,7 @@ use crate::accounts::keys::KeyChange;
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::KeyLimits;
+use crate::domain::key_scopes::{NoScope, Scope, Scopes};
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::PriceList;
 use crate::site::choice::Choice;
@@ -13,6 +14,7 @@ use crate::site::fields::Fields;
 
 /// As browsers write a moment without its zone.
 const MOMENT: &str = "%Y-%m-%dT%H:%M";
+const NO_SCOPE: &str = "Tick what the key is for: one box at least.";
 
 /// See the module. An empty field is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,12 +27,14 @@ pub(in crate::site) struct KeyForm {
     /// UTC.
     pub(in crate::site) expires_at: String,
     pub(in crate::site) models: Vec<Choice>,
+    pub(in crate::site) scopes: Vec<Choice>,
 }
 
 impl KeyForm {
     /// For a new key.
     pub(super) fn blank(prices: &PriceList) -> Self {
-        Self { models: models(prices, &[]), ..Self::default() }
+        let scopes = scopes(Scopes::default().names());
+        Self { models: models(prices, &[]), scopes, ..Self::default() }
     }
 
     /// As a key is limited now.
@@ -47,6 +51,7 @@ impl KeyForm {
             max_streams: number(limits.max_streams),
             expires_at: limits.expires_at.map(written).unwrap_or_default(),
             models: models(prices, &limits.models.unwrap_or_default()),
+            scopes: scopes(limits.scopes.names()),
         }
     }
 
@@ -62,6 +67,7 @@ impl KeyForm {
             max_streams: text("max_streams"),
             expires_at: text("expires_at"),
             models: models(prices, &ticked),
+            scopes: scopes(fields.all("scopes")),
         }
     }
 
@@ -71,6 +77,7 @@ impl KeyForm {
     /// What cannot be read, in a sentence.
     pub(super) fn limits(&self) -> Result<KeyLimits, &'static str> {
         Ok(KeyLimits {
+            scopes: self.ticked_scopes().map_err(|NoScope| NO_SCOPE)?,
             models: self.ticked(),
             monthly_budget: dollars(&self.monthly_budget)?,
             total_budget: dollars(&self.total_budget)?,
@@ -89,6 +96,7 @@ impl KeyForm {
         let limits = self.limits()?;
         Ok(KeyChange {
             name: (self.name != before.name).then(|| self.name.clone()),
+            scopes: (self.scopes != before.scopes).then_some(limits.scopes),
             models: (self.ticked() != before.ticked()).then_some(limits.models),
             monthly_budget: (self.monthly_budget != before.monthly_budget)
                 .then_some(limits.monthly_budget),
@@ -100,12 +108,28 @@ impl KeyForm {
         })
     }
 
+    fn ticked_scopes(&self) -> Result<Scopes, NoScope> {
+        let ticked = self.scopes.iter().filter(|scope| scope.is_chosen);
+        Scopes::named(ticked.map(|scope| scope.value.as_str()))
+    }
+
     /// The models that are ticked, or none in particular.
     fn ticked(&self) -> Option<Vec<String>> {
         let ticked = self.models.iter().filter(|model| model.is_chosen);
         let ticked: Vec<String> = ticked.map(|model| model.value.clone()).collect();
         (!ticked.is_empty()).then_some(ticked)
     }
+}
+
+/// A box for each scope.
+fn scopes<'a>(ticked: impl IntoIterator<Item = &'a str>) -> Vec<Choice> {
+    let ticked: Vec<&str> = ticked.into_iter().collect();
+    let of = |scope: Scope| Choice {
+        value: scope.as_str().to_owned(),
+        text: format!("{}: it {}.", scope.as_str(), scope.words()),
+        is_chosen: ticked.contains(&scope.as_str()),
+    };
+    Scope::ALL.map(of).into()
 }
 
 fn models(prices: &PriceList, ticked: &[String]) -> Vec<Choice> {
@@ -161,17 +185,19 @@ mod tests {
             max_streams: fields.word("max_streams").to_owned(),
             expires_at: fields.word("expires_at").to_owned(),
             models,
+            scopes: scopes(fields.all("scopes")),
         }
     }
 
     #[test]
     fn an_empty_field_is_no_limit_and_others_are_read_exactly() {
-        assert_eq!(form("name=x").limits(), Ok(KeyLimits::default()));
+        assert_eq!(form("name=x&scopes=inference").limits(), Ok(KeyLimits::default()));
         let full = form(
             "monthly_budget=$1.5&total_budget=0.000000001&requests_per_minute=60&max_streams=2\
-             &expires_at=2026-12-31T23:59&models=b",
+             &expires_at=2026-12-31T23:59&models=b&scopes=read&scopes=billing",
         );
         let expected = KeyLimits {
+            scopes: Scopes::named(["read", "billing"]).unwrap(),
             models: Some(vec!["b".to_owned()]),
             monthly_budget: Some(NanoUsd::from_nanos(1_500_000_000)),
             total_budget: Some(NanoUsd::from_nanos(1)),
@@ -187,20 +213,25 @@ mod tests {
             "max_streams=1.5",
             "expires_at=31.12.2026",
         ] {
-            assert!(form(bad).limits().is_err(), "{bad}");
+            let bad = format!("scopes=read&{bad}");
+            assert!(form(&bad).limits().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn only_what_reads_otherwise_than_before_is_changed() {
-        let before = form("name=x&monthly_budget=5.00&expires_at=2026-12-31T23:59&models=gone");
+        let before =
+            form("scopes=read&name=x&monthly_budget=5.00&expires_at=2026-12-31T23:59&models=gone");
         let nothing = before.change_of(&before).unwrap();
         assert!(nothing.name.is_none() && nothing.models.is_none());
         assert!(nothing.monthly_budget.is_none() && nothing.expires_at.is_none());
-        let change = form("name=y&models=a").change_of(&before).unwrap();
+        let change = form("scopes=read&name=y&models=a").change_of(&before).unwrap();
         assert_eq!(change.name.as_deref(), Some("y"));
         assert_eq!((change.monthly_budget, change.expires_at), (Some(None), Some(None)));
         assert_eq!(change.models, Some(Some(vec!["a".to_owned()])));
-        assert!(change.total_budget.is_none());
+        assert!(change.total_budget.is_none() && change.scopes.is_none());
+        let change = form("scopes=billing").change_of(&before).unwrap();
+        assert_eq!(change.scopes, Some(Scopes::named(["billing"]).unwrap()));
+        assert_eq!(form("name=x").limits(), Err(NO_SCOPE));
     }
 }

@@ -113,7 +113,9 @@ fn no_text_of_anybodys_becomes_markup() {
     let account = app.account("10");
     let browser = app.browser(&account);
     let hostile = "<script>alert(1)</script>\"'&";
-    browser.send(&format!("/keys/{}", account.key_id), &[("name", hostile)]).sends_to();
+    browser
+        .send(&format!("/keys/{}", account.key_id), &[("name", hostile), ("scopes", "inference")])
+        .sends_to();
     let messages = json!([{ "role": "user", "content": "hi" }]);
     let body = json!({ "model": "claude-haiku-5-5", "max_tokens": 5, "messages": messages });
     app.messages(&account, &body.to_string()).expect_ok();
@@ -134,7 +136,8 @@ fn no_text_of_anybodys_becomes_markup() {
     for query in ["/usage?model=", "/usage?from=", "/wallets?address=", "/wallets?chain="] {
         browser.page(&format!("{query}%3Cscript%3Ealert(1)%3C%2Fscript%3E"));
     }
-    let refused = browser.send("/keys", &[("name", hostile), ("models", hostile)]);
+    let refused =
+        browser.send("/keys", &[("name", hostile), ("scopes", hostile), ("models", hostile)]);
     assert_eq!(refused.status, 422);
     assert!(refused.text().contains(escaped) && !refused.text().contains("<script>"));
 }

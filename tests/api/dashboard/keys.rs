@@ -29,6 +29,8 @@ fn a_key_is_made_shown_once_limited_and_revoked() {
         "/keys",
         &[
             ("name", "laptop"),
+            ("scopes", "inference"),
+            ("scopes", "billing"),
             ("monthly_budget", "12.5"),
             ("total_budget", ""),
             ("requests_per_minute", "60"),
@@ -46,6 +48,7 @@ fn a_key_is_made_shown_once_limited_and_revoked() {
     assert_eq!(app.models(&asked).status, 200);
 
     let stored = keys(&app, &account).into_iter().find(|key| key["name"] == "laptop").unwrap();
+    assert_eq!(stored["scopes"], serde_json::json!(["inference", "billing"]), "{stored}");
     assert_eq!(stored["monthly_budget"], "12.50", "{stored}");
     assert_eq!(stored["total_budget"], Value::Null, "{stored}");
     assert_eq!(stored["requests_per_minute"], 60, "{stored}");
@@ -66,13 +69,24 @@ fn a_key_is_made_shown_once_limited_and_revoked() {
     // What the form says alike stays, what it says otherwise changes, what is empty is no limit.
     let changed = browser.send(
         &path,
-        &[("name", "desk"), ("monthly_budget", "12.50"), ("expires_at", ""), ("max_streams", "3")],
+        &[
+            ("name", "desk"),
+            ("scopes", "read"),
+            ("monthly_budget", "12.50"),
+            ("expires_at", ""),
+            ("max_streams", "3"),
+        ],
     );
     assert_eq!(changed.sends_to(), path);
     let stored = keys(&app, &account).into_iter().find(|key| key["name"] == "desk").unwrap();
     assert_eq!((&stored["monthly_budget"], &stored["max_streams"]), (&"12.50".into(), &3.into()));
     assert_eq!((&stored["expires_at"], &stored["models"]), (&Value::Null, &Value::Null));
     assert_eq!(stored["requests_per_minute"], Value::Null);
+    assert_eq!(stored["scopes"], serde_json::json!(["read"]), "{stored}");
+    let page = browser.page(&path);
+    let is_ticked = |scope: &str| page.contains(&format!("value=\"{scope}\" checked"));
+    assert_eq!(["inference", "read", "billing"].map(is_ticked), [false, true, false], "{page}");
+    browser.send(&path, &[("name", "desk"), ("scopes", "inference")]).sends_to();
 
     let revoke = format!("{path}/revoke");
     assert_eq!(browser.send(&revoke, &NAMELESS).status, 422, "without being sure");
@@ -100,7 +114,7 @@ fn what_cannot_be_read_is_said_on_the_form_with_what_was_written() {
     ];
     for (field, words) in cases {
         for path in ["/keys", own.as_str()] {
-            let refused = browser.send(path, &[("name", "my key"), field]);
+            let refused = browser.send(path, &[("name", "my key"), ("scopes", "read"), field]);
             let page = refused.text();
             assert_eq!(refused.status, 422, "{field:?}: {page}");
             let said = page.split("role=\"alert\">").nth(1).unwrap().split('<').next().unwrap();
@@ -109,7 +123,12 @@ fn what_cannot_be_read_is_said_on_the_form_with_what_was_written() {
             assert!(page.contains(&format!("value=\"{}\"", field.1)), "{field:?}: {page}");
         }
     }
-    assert_eq!(browser.send("/keys", &[("name", " ")]).status, 422);
+    assert_eq!(browser.send("/keys", &[("name", " "), ("scopes", "read")]).status, 422);
+    for path in ["/keys", own.as_str()] {
+        let refused = browser.send(path, &[("name", "for nothing")]);
+        assert_eq!(refused.status, 422);
+        assert!(refused.text().contains("one box at least"), "{}", refused.text());
+    }
     assert_eq!(keys(&app, &account).len(), 1);
     assert_eq!(keys(&app, &account)[0]["name"], "default");
 }
@@ -120,7 +139,9 @@ fn a_key_that_a_budget_has_paused_says_so() {
     let account = app.account("10");
     let browser = app.browser(&account);
     let path = format!("/keys/{}", account.key_id);
-    browser.send(&path, &[("name", "default"), ("total_budget", "0")]).sends_to();
+    browser
+        .send(&path, &[("name", "default"), ("scopes", "read"), ("total_budget", "0")])
+        .sends_to();
     let page = browser.page(&path);
     assert!(page.contains("Paused") && page.contains("total budget is used up"), "{page}");
 }

@@ -18,6 +18,8 @@ use sluice::db::schema::{accounts as accounts_table, ledger_entries, reservation
 use sluice::db::{AnyConnection, api_keys, usage_logs};
 use sluice::domain::clock::{Clock, UnixMillis};
 use sluice::domain::ids::AccountId;
+use sluice::domain::key_limits::KeyLimits;
+use sluice::domain::key_scopes::Scopes;
 use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
 use sluice::domain::tombstone::TombstoneKey;
@@ -447,7 +449,8 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
     let name = sluice::domain::ids::public_id("someone-").unwrap();
     let row = accounts::open(conn, &format!("{name}@example.org"), now).unwrap();
     let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
-    let new = NewKey::named("default");
+    let limits = KeyLimits { scopes: Scopes::ALL, ..KeyLimits::default() };
+    let new = NewKey { name: "default".to_owned(), limits };
     let issued = keys::issue(conn, row.account_id(), &new, (&prices, 100), now).unwrap();
     let amount: NanoUsd = dollars.parse().unwrap();
     credit(conn, row.account_id(), amount.as_nanos());

@@ -148,14 +148,18 @@ impl<'a> Person<'a> {
         let mut conn = self.stage.process.database.connect();
         let known = sluice::db::credentials::of_email(&mut conn, &self.email).unwrap().unwrap();
         credit(&mut conn, known.account_id(), 5_000_000_000);
-        let made = self.sends("/keys", "/keys", &[("name", KEY_NAME)]);
+        let made = self.sends("/keys", "/keys", &[("name", KEY_NAME), ("scopes", "inference")]);
         let key = between(&made, "id=\"secret\" class=\"whole secret\">", "<");
         self.stage.plant_key(&key);
         let usage = converse(self.stage, &key);
         self.page(&format!("/usage/{usage}"));
         let path = link(&self.page("/keys"), "/keys/");
         let name = format!("{KEY_NAME} again");
-        self.sends_on(&path, &path, &[("name", &name), ("monthly_budget", "4.00")]);
+        self.sends_on(
+            &path,
+            &path,
+            &[("name", &name), ("scopes", "inference"), ("monthly_budget", "4.00")],
+        );
         self.sends_on(&path, &format!("{path}/revoke"), &[("sure", "yes")]);
     }
 
