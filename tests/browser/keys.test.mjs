@@ -52,8 +52,8 @@ test('a key for some models answers for no other', async ({ page, person }) => {
 
 test('a key is for inference unless more boxes are ticked, and only for what is ticked', async ({ page, person }) => {
   await person.credit(5);
-  const inference = page.getByLabel(/^inference/);
-  const read = page.getByLabel(/^read/);
+  const inference = page.locator('[name=scopes][value=inference]');
+  const read = page.locator('[name=scopes][value=read]');
   const key = await make(page, 'reader', async () => {
     await expect(inference).toBeChecked();
     await expect(read).not.toBeChecked();
