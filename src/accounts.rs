@@ -27,17 +27,18 @@ pub mod unsubscribe;
 pub mod usage;
 
 use crate::db::accounts::AccountRow;
+use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;
+use crate::domain::email_address;
 use crate::domain::ids::{NoRandomness, public_id};
-use crate::domain::plain_text::is_hidden;
 
 pub use key_ring::KeyRing;
 pub use people::People;
 pub use people_error::PeopleError;
 
-/// Longest e-mail address (RFC 5321 §4.5.3.1.3).
-const EMAIL_MAX: usize = 254;
+/// Characters that are repeated of what is no address.
+const EMAIL_SHOWN: usize = 254;
 
 /// Why an account could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -56,22 +57,24 @@ pub enum AccountError {
     Random(#[from] NoRandomness),
 }
 
-/// An e-mail address in the form in which accounts are told apart: lower case, no white space.
+/// An e-mail address in the form in which accounts are told apart.
 ///
 /// # Errors
 /// [`AccountError::BadEmail`].
 pub fn parse_email(text: &str) -> Result<String, AccountError> {
-    let refuse = || AccountError::BadEmail(text.chars().take(EMAIL_MAX).collect());
-    let (local, host) = text.rsplit_once('@').ok_or_else(refuse)?;
-    let is_plain = !text.contains(|c: char| c.is_whitespace() || is_hidden(c));
-    let is_host = host.split('.').all(|label| !label.is_empty());
-    if local.is_empty() || !is_host || !is_plain || text.len() > EMAIL_MAX {
-        return Err(refuse());
-    }
-    let lower = text.to_lowercase();
-    // What mail cannot be sent to is no address here.
-    lower.parse::<lettre::Address>().map_err(|_| refuse())?;
-    Ok(lower)
+    let refuse = || AccountError::BadEmail(text.chars().take(EMAIL_SHOWN).collect());
+    email_address::canonical(text).ok_or_else(refuse)
+}
+
+/// What the account of an address logs in with, however the address is spelled.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn account_of(conn: &mut AnyConnection, text: &str) -> Result<Option<Credentials>, DbError> {
+    let spellings = email_address::spellings(text);
+    let found = credentials::of_emails(conn, &spellings)?;
+    let rank = |known: &Credentials| spellings.iter().position(|one| *one == known.email);
+    Ok(found.into_iter().min_by_key(rank))
 }
 
 /// Opens an account with nothing on it.
@@ -84,31 +87,9 @@ pub fn open(
     now: UnixMillis,
 ) -> Result<AccountRow, AccountError> {
     let email = parse_email(email)?;
+    if account_of(conn, &email)?.is_some() {
+        return Err(AccountError::EmailTaken(email));
+    }
     let account = accounts::create(conn, &public_id("acct_")?, &email, now)?;
     account.ok_or(AccountError::EmailTaken(email))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_email;
-
-    #[test]
-    fn addresses_are_told_apart_without_case() {
-        assert_eq!(parse_email("A.b+c@Example.ORG").unwrap(), "a.b+c@example.org");
-        let long = format!("{}@example.org", "a".repeat(300));
-        for bad in [
-            "",
-            "a",
-            "@b.c",
-            "a@",
-            "a@b..c",
-            "a b@c.d",
-            "a@b.c\n",
-            "a\u{202e}@b.c",
-            "a@b\u{200b}.c",
-            &long,
-        ] {
-            assert!(parse_email(bad).is_err(), "{bad}");
-        }
-    }
 }

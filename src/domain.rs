@@ -7,6 +7,7 @@ pub mod clock;
 pub mod colour;
 pub mod cost;
 pub mod deposit;
+pub mod email_address;
 pub mod evm;
 pub mod ids;
 pub mod key_limits;

@@ -97,11 +97,12 @@ impl People {
         session.may_change()?;
         let proven = self.prove(session, password, client).await?;
         let address = proven.email.clone();
-        if proven.has_totp() {
-            self.throttle.count(Attempt::Guess(&address, client))?;
-        }
+        let guess = if proven.has_totp() {
+            Some(self.throttle.count(Attempt::Guess(&address, client))?)
+        } else {
+            None
+        };
         let (grace, now) = (self.settings.closing_grace, self.now());
-        let has_totp = proven.has_totp();
         let closed = self
             .write(move |conn| {
                 let known = unchanged(conn, &proven)?;
@@ -116,7 +117,10 @@ impl People {
                 }
             })
             .await;
-        if has_totp { self.settle_guess((&address, client), closed) } else { closed }
+        match guess {
+            Some(guess) => self.settle_guess(guess, closed),
+            None => closed,
+        }
     }
 
     /// Keeps the account of whoever is logged in after all.

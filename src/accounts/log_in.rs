@@ -7,8 +7,8 @@ use secrecy::SecretString;
 
 use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
-use super::throttle::{Attempt, ClientAddress};
-use super::{PeopleError, parse_email, totp};
+use super::throttle::{Attempt, ClientAddress, Counted};
+use super::{PeopleError, account_of, totp};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, accounts, log_in_steps};
@@ -41,10 +41,9 @@ impl People {
         code: Option<String>,
         client: ClientAddress,
     ) -> Result<OpenedSession, PeopleError> {
-        let address = email.to_lowercase();
-        let known = self.check_password(&address, password, client).await?;
+        let (known, guess) = self.check_password(email, password, client).await?;
         if known.has_totp() && code.is_none() {
-            self.throttle.take_back(Attempt::Guess(&address, client));
+            self.throttle.take_back(guess);
             return Err(PeopleError::CodeRequired);
         }
         let (settings, now) = (self.settings.clone(), self.now());
@@ -54,7 +53,7 @@ impl People {
                 finish(conn, &known, code.as_deref(), &settings, now)
             })
             .await;
-        self.settle_guess((&address, client), opened)
+        self.settle_guess(guess, opened)
     }
 
     /// Logs in, or goes as far as to the question for a code.
@@ -67,8 +66,7 @@ impl People {
         password: SecretString,
         client: ClientAddress,
     ) -> Result<FirstStep, PeopleError> {
-        let address = email.to_lowercase();
-        let known = self.check_password(&address, password, client).await?;
+        let (known, guess) = self.check_password(email, password, client).await?;
         let (settings, now) = (self.settings.clone(), self.now());
         if !known.has_totp() {
             let opened = self
@@ -77,9 +75,9 @@ impl People {
                     finish(conn, &known, None, &settings, now)
                 })
                 .await;
-            return self.settle_guess((&address, client), opened).map(FirstStep::LoggedIn);
+            return self.settle_guess(guess, opened).map(FirstStep::LoggedIn);
         }
-        self.throttle.take_back(Attempt::Guess(&address, client));
+        self.throttle.take_back(guess);
         let token = SecretToken::random(TokenKind::LogInStep)?;
         let hash = token.hash();
         self.write(move |conn| {
@@ -108,8 +106,8 @@ impl People {
                 present(conn, holder.ok_or(PeopleError::BadLink)?)
             })
             .await?;
-        self.throttle.count(Attempt::Guess(&known.email, client))?;
         let address = known.email.clone();
+        let guess = self.throttle.count(Attempt::Guess(&address, client))?;
         let opened = self
             .write(move |conn| {
                 let known = unchanged(conn, &known)?;
@@ -119,23 +117,23 @@ impl People {
                 is_used.then_some(opened).ok_or(PeopleError::BadLink)
             })
             .await;
-        self.settle_guess((&address, client), opened)
+        self.settle_guess(guess, opened)
     }
 
     /// The credentials of an address, if that is its password. Counts an attempt that the caller has to settle.
-    async fn check_password(
+    async fn check_password<'a>(
         &self,
-        address: &str,
+        address: &'a str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<Credentials, PeopleError> {
+    ) -> Result<(Credentials, Counted<'a>), PeopleError> {
         self.count_client(client)?;
-        self.throttle.count(Attempt::Guess(address, client))?;
+        let guess = self.throttle.count(Attempt::Guess(address, client))?;
         let known = self.known_by(address, password).await;
         if matches!(known, Err(PeopleError::Busy | PeopleError::Unavailable(_))) {
-            self.throttle.take_back(Attempt::Guess(address, client));
+            self.throttle.take_back(guess);
         }
-        known
+        Ok((known?, guess))
     }
 
     async fn known_by(
@@ -143,9 +141,8 @@ impl People {
         address: &str,
         password: SecretString,
     ) -> Result<Credentials, PeopleError> {
-        // What is no address is nobody's.
-        let email = parse_email(address).unwrap_or_default();
-        let known = self.run(move |conn| Ok(credentials::of_email(conn, &email)?)).await?;
+        let email = address.to_owned();
+        let known = self.run(move |conn| Ok(account_of(conn, &email)?)).await?;
         let stored = known.as_ref().and_then(|known| known.password_hash.clone());
         let is_right = self.passwords.verify(password.clone(), stored.clone()).await?;
         let Some(mut known) = known.filter(|_| is_right) else {
@@ -179,13 +176,13 @@ impl People {
     /// A success starts the count of failures anew; what was no failure does not count.
     pub(super) fn settle_guess<T>(
         &self,
-        (address, client): (&str, ClientAddress),
+        guess: Counted<'_>,
         done: Result<T, PeopleError>,
     ) -> Result<T, PeopleError> {
         match &done {
-            Ok(_) => self.throttle.forget(Attempt::Guess(address, client)),
+            Ok(_) => self.throttle.forget(guess),
             Err(PeopleError::WrongCode | PeopleError::WrongCredentials) => {}
-            Err(_) => self.throttle.take_back(Attempt::Guess(address, client)),
+            Err(_) => self.throttle.take_back(guess),
         }
         done
     }

@@ -120,7 +120,8 @@ impl People {
 
     /// Counts what somebody does who is not logged in.
     pub(super) fn count_client(&self, client: ClientAddress) -> Result<(), PeopleError> {
-        Ok(self.throttle.count(Attempt::Client(client))?)
+        self.throttle.count(Attempt::Client(client))?;
+        Ok(())
     }
 
     /// Makes sure that whoever holds the session also knows the password. Wrong ones count like failed log-ins.
@@ -132,10 +133,10 @@ impl People {
     ) -> Result<Credentials, PeopleError> {
         let id = session.account_id();
         let known = self.run(move |conn| present(conn, id)).await?;
-        self.throttle.count(Attempt::Guess(&known.email, client))?;
+        let counted = self.throttle.count(Attempt::Guess(&known.email, client))?;
         let verified = self.passwords.verify(password, known.password_hash.clone()).await;
         if !matches!(verified, Ok(false)) {
-            self.throttle.take_back(Attempt::Guess(&known.email, client));
+            self.throttle.take_back(counted);
         }
         if verified? { Ok(known) } else { Err(PeopleError::WrongPassword) }
     }

@@ -156,7 +156,7 @@ impl People {
             return Err(PeopleError::TotpMissing);
         }
         let address = proven.email.clone();
-        self.throttle.count(Attempt::Guess(&address, client))?;
+        let guess = self.throttle.count(Attempt::Guess(&address, client))?;
         let now = self.now();
         let done = self
             .write(move |conn| {
@@ -165,7 +165,7 @@ impl People {
                 work(conn, &known)
             })
             .await;
-        self.settle_guess((&address, client), done)
+        self.settle_guess(guess, done)
     }
 
     fn describe(&self, email: &str, secret: &[u8]) -> Result<TotpSetup, PeopleError> {

@@ -29,14 +29,14 @@ impl People {
     /// # Errors
     /// [`PeopleError::BadLink`] and others.
     pub async fn unsubscribe(&self, token: &str, client: ClientAddress) -> Result<(), PeopleError> {
-        self.count_client(client)?;
+        let counted = self.throttle.count(Attempt::Client(client))?;
         let (token, now) = (link_hash(token)?, self.now());
         self.run(move |conn| {
             let id = rows::account_of(conn, &token, now)?.ok_or(PeopleError::BadLink)?;
             Ok(rows::silence(conn, id)?)
         })
         .await?;
-        self.throttle.take_back(Attempt::Client(client));
+        self.throttle.take_back(counted);
         Ok(())
     }
 }

@@ -6,10 +6,10 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Desk, Output};
-use crate::accounts;
 use crate::accounts::closing::{self, Closed};
 use crate::accounts::suspension::{self, Standing};
-use crate::db::accounts::{AccountRow, find, page};
+use crate::accounts::{self, account_of};
+use crate::db::accounts::{AccountRow, find, get, page};
 use crate::db::audit::{self, Decision};
 use crate::db::books::{ReservationRow, UsageRow};
 use crate::db::{AnyConnection, DbError, archive, transaction, usage_logs};
@@ -167,8 +167,15 @@ pub(super) fn run(
 
 /// The account of an id or address, or a refusal that repeats it.
 pub(super) fn wanted(desk: &Desk, name: &str) -> Result<AccountRow, CliError> {
-    let lower = name.to_lowercase();
-    let found = desk.with(|conn| find(conn, &lower))?;
+    let lower = name.trim().to_lowercase();
+    let found = desk.with(|conn| match find(conn, &lower)? {
+        Some(found) => Ok(Some(found)),
+        // An address may be spelled in another way.
+        None => match account_of(conn, name)? {
+            Some(known) => get(conn, known.account_id()),
+            None => Ok(None),
+        },
+    })?;
     found.ok_or_else(|| CliError::Refused(format!("there is no account \"{name}\"")))
 }
 

@@ -38,6 +38,12 @@ pub struct Accounts {
     /// Attempts of one client address within a window: log-ins, sign-ups, resets.
     #[serde(deserialize_with = "value::whole::<3, 100_000, _, _>")]
     pub attempts_per_client_max: u32,
+    /// Times as much is allowed to the clients of an IPv6 network of 56 bits together.
+    #[serde(deserialize_with = "value::whole::<1, 256, _, _>")]
+    pub ipv6_56_factor: u32,
+    /// Times as much is allowed to the clients of an IPv6 network of 48 bits together.
+    #[serde(deserialize_with = "value::whole::<1, 65_536, _, _>")]
+    pub ipv6_48_factor: u32,
     /// Mails to one address within a window that somebody may ask for without being logged in.
     #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
     pub mails_per_address_max: u32,
@@ -59,6 +65,10 @@ impl Accounts {
             let reason =
                 "must not be below failed_logins_max, or one client would keep all others out";
             problems.add(&at.key("failed_logins_max_from_all"), reason);
+        }
+        if self.ipv6_48_factor < self.ipv6_56_factor {
+            let reason = "must not be below ipv6_56_factor: the larger network has the smaller one's clients too";
+            problems.add(&at.key("ipv6_48_factor"), reason);
         }
     }
 }

@@ -47,17 +47,16 @@ impl Credentials {
     }
 }
 
-/// Those of the account of an address.
+/// Those of the accounts of several spellings of an address, in any order.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn of_email(conn: &mut AnyConnection, email: &str) -> Result<Option<Credentials>, DbError> {
-    let row = accounts::table
-        .filter(accounts::email.eq(email))
+pub fn of_emails(conn: &mut AnyConnection, emails: &[String]) -> Result<Vec<Credentials>, DbError> {
+    let rows = accounts::table
+        .filter(accounts::email.eq_any(emails))
         .select(Credentials::as_select())
-        .first(conn)
-        .optional()?;
-    Ok(row)
+        .load(conn)?;
+    Ok(rows)
 }
 
 /// Those of an account.

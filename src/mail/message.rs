@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::{Address, Message};
 
 use super::Letterhead;
 use super::letter::Letter;
 use crate::domain::clock::UnixMillis;
+use crate::domain::email_address::deliverable;
 
 /// Why a mail cannot be put together. None of these gets better with time.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ pub fn compose(
     (message_id, unsubscribe): (&str, Option<&str>),
     now: UnixMillis,
 ) -> Result<Message, ComposeError> {
-    let to: Address = recipient.parse().map_err(|_| ComposeError::Recipient)?;
+    let to = deliverable(recipient).ok_or(ComposeError::Recipient)?;
     let written = letter.write(head, unsubscribe)?;
     let since_epoch = Duration::from_millis(now.as_millis().unsigned_abs());
     let mut message = Message::builder()

@@ -5,10 +5,10 @@ use lettre::Message;
 use serde::de::DeserializeOwned;
 
 use crate::accounts::email_tokens::{self, Purpose};
-use crate::accounts::unsubscribe;
+use crate::accounts::{account_of, unsubscribe};
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
-use crate::db::{AnyConnection, DbError, accounts, credentials, policies};
+use crate::db::{AnyConnection, DbError, credentials, policies};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, PolicyChanged};
@@ -55,7 +55,7 @@ pub(super) fn draft(
     let token;
     let valid = settings.accounts.mail_link;
     let letter = match kind {
-        MailKind::SignUp if accounts::find(conn, &row.recipient)?.is_some() => {
+        MailKind::SignUp if account_of(conn, &row.recipient)?.is_some() => {
             Some(Letter::SignUpKnown)
         }
         MailKind::SignUp => {
@@ -63,7 +63,7 @@ pub(super) fn draft(
             Some(Letter::SignUp(&token, valid))
         }
         MailKind::ResetPassword => {
-            let Some(account) = accounts::find(conn, &row.recipient)? else {
+            let Some(account) = account_of(conn, &row.recipient)? else {
                 return Ok(Draft::Unwanted);
             };
             token = link.token(conn, Purpose::Reset, Some(account.account_id()))?;

@@ -1,0 +1,181 @@
+//! E-mail addresses in one spelling for each mailbox, so that one mailbox has one account and one limit; and the spellings
+//! that earlier versions took, under which accounts may still stand.
+
+use icu_normalizer::uts46::Uts46MapperBorrowed;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+/// Longest e-mail address (RFC 5321 §4.5.3.1.3).
+const EMAIL_MAX: usize = 254;
+
+/// An e-mail address in the form in which mailboxes are told apart, or nothing if it is none: no white space around it, the
+/// host in ASCII by IDNA (UTS 46), the local part in lower case and with what UTS 46 makes of its characters: full-width
+/// letters and those in circles become plain, soft hyphens and other signs that nobody sees go. Quoted local parts and
+/// addresses of machines in brackets have too many spellings to be any.
+#[must_use]
+pub fn canonical(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.len() > EMAIL_MAX || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let (local, host) = text.rsplit_once('@')?;
+    let email = format!("{}@{}", canonical_local(local)?, canonical_host(host)?);
+    // What mail cannot be sent to is no address here.
+    (email.len() <= EMAIL_MAX && email.parse::<lettre::Address>().is_ok()).then_some(email)
+}
+
+fn canonical_local(local: &str) -> Option<String> {
+    let mapped: String = Uts46MapperBorrowed::new().map_normalize(local.chars()).collect();
+    (!mapped.is_empty() && mapped.chars().all(is_plain)).then_some(mapped)
+}
+
+/// What may stand in a local part without quotes (RFC 5322 §3.2.3, RFC 6532), once it is mapped. The mapping leaves a sign
+/// of replacement where a character should not be, and the two joiners, which nobody sees.
+fn is_plain(c: char) -> bool {
+    if c.is_ascii() {
+        c.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c)
+    } else {
+        !c.is_whitespace() && !c.is_control() && !"\u{fffd}\u{200c}\u{200d}".contains(c)
+    }
+}
+
+fn canonical_host(host: &str) -> Option<String> {
+    let (deny, hyphens) = (AsciiDenyList::URL, Hyphens::CheckFirstLast);
+    let ascii = Uts46::new().to_ascii(host.as_bytes(), deny, hyphens, DnsLength::Verify);
+    ascii.ok().map(std::borrow::Cow::into_owned)
+}
+
+/// What mail is sent to: the host in ASCII, which each mail server can carry.
+#[must_use]
+pub fn deliverable(email: &str) -> Option<lettre::Address> {
+    let (local, host) = email.rsplit_once('@')?;
+    let ascii = canonical_host(host);
+    lettre::Address::new(local, ascii.as_deref().unwrap_or(host)).ok()
+}
+
+/// What is counted as one mailbox, whether or not it is any.
+#[must_use]
+pub fn mailbox(text: &str) -> String {
+    let before = as_before(text);
+    canonical(&before).unwrap_or(before)
+}
+
+/// In lower case and nothing else: earlier versions told accounts apart by that.
+fn as_before(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+/// The spellings under which an address may have an account, in the order in which they count.
+#[must_use]
+pub fn spellings(text: &str) -> Vec<String> {
+    let before = as_before(text);
+    let canonical = canonical(&before);
+    // An earlier version took hosts as they were typed.
+    let typed = canonical.as_deref().and_then(|email| {
+        let (local, host) = email.rsplit_once('@')?;
+        let (deny, hyphens) = (AsciiDenyList::URL, Hyphens::CheckFirstLast);
+        let (host, _) = Uts46::new().to_unicode(host.as_bytes(), deny, hyphens);
+        Some(format!("{local}@{host}"))
+    });
+    let mut spellings = vec![before];
+    for spelling in [canonical, typed].into_iter().flatten() {
+        if !spellings.contains(&spelling) {
+            spellings.push(spelling);
+        }
+    }
+    spellings
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_mailbox_has_one_spelling() {
+        for spelling in [
+            "victim@example.org",
+            " Victim@EXAMPLE.org\n",
+            "victim\u{200b}@example.org",
+            "victim@example.org\u{200b}",
+            "vic\u{ad}tim@exam\u{ad}ple.org",
+            "vic\u{2060}tim@example.org",
+            "ｖｉｃｔｉｍ@ｅｘａｍｐｌｅ.org",
+            "ⓥⓘⓒⓣⓘⓜ@ⓔⓧⓐⓜⓟⓛⓔ.ⓞⓡⓖ",
+            "victim@example。org",
+            "𝐯𝐢𝐜𝐭𝐢𝐦@example．org",
+        ] {
+            assert_eq!(canonical(spelling).unwrap(), "victim@example.org", "{spelling:?}");
+        }
+        let umlauts = "mu\u{308}ller@BU\u{308}CHER.example";
+        assert_eq!(canonical(umlauts).unwrap(), "müller@xn--bcher-kva.example");
+        assert_eq!(canonical("a@xn--bcher-kva.example").unwrap(), "a@xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn what_has_several_spellings_or_no_mailbox_is_refused() {
+        assert_eq!(canonical("A.b+c@Example.ORG").unwrap(), "a.b+c@example.org");
+        for bad in [
+            "",
+            "a",
+            "@b.c",
+            "a@",
+            "a@b..c",
+            "a@b.c.",
+            "a b@c.d",
+            "a@b\nc.d",
+            "\"victim\"@example.org",
+            "\"vic tim\"@example.org",
+            "\"vic\\tim\"@example.org",
+            "＂victim＂@example.org",
+            "vic\u{200d}tim@example.org",
+            "vic\u{200c}tim@example.org",
+            "vic\u{202e}tim@example.org",
+            "vic\u{e0041}tim@example.org",
+            "vic(tim)@example.org",
+            "a＠b@example.org",
+            ".a@example.org",
+            "a..b@example.org",
+            "a․@example.org",
+            "a@[192.0.2.1]",
+            "a@[IPv6:2001:db8::1]",
+            "a@-b.example",
+            "a@xn--\u{fc}.example",
+            "\u{ad}@example.org",
+            &format!("{}@example.org", "a".repeat(300)),
+        ] {
+            assert_eq!(canonical(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_looked_for_as_it_was_typed_first() {
+        assert_eq!(spellings(" A@Example.org "), ["a@example.org"]);
+        assert_eq!(spellings("\"A\"@example.org"), ["\"a\"@example.org"]);
+        assert_eq!(
+            spellings("Müller@Bücher.example"),
+            ["müller@bücher.example", "müller@xn--bcher-kva.example"]
+        );
+        assert_eq!(
+            spellings("a@xn--bcher-kva.example"),
+            ["a@xn--bcher-kva.example", "a@bücher.example"]
+        );
+        assert_eq!(deliverable("a@bücher.example").unwrap().to_string(), "a@xn--bcher-kva.example");
+    }
+
+    proptest! {
+        #[test]
+        fn the_spelling_of_a_mailbox_is_its_own(text in "\\PC{1,12}@\\PC{1,12}\\.[a-zäöüß]{2,5}") {
+            if let Some(email) = canonical(&text) {
+                prop_assert_eq!(&canonical(&email).unwrap(), &email);
+                prop_assert_eq!(&mailbox(&text), &email);
+                prop_assert!(spellings(&text).contains(&email));
+            }
+        }
+
+        #[test]
+        fn plain_addresses_stay_what_they_were(text in "[a-z0-9+_-]{1,12}(\\.[a-z0-9]{1,5})?@[a-z0-9]{1,9}\\.[a-z]{2,5}") {
+            prop_assert_eq!(canonical(&text).unwrap(), text);
+        }
+    }
+}
