@@ -25,6 +25,7 @@ pub mod tombstones;
 pub mod totp;
 pub mod unsubscribe;
 pub mod usage;
+mod wrong_codes;
 
 use crate::db::accounts::AccountRow;
 use crate::db::credentials::{self, Credentials};

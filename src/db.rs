@@ -45,6 +45,7 @@ pub mod transaction;
 pub mod unsubscribe_tokens;
 pub mod usage_logs;
 pub mod wallets;
+pub mod wrong_codes;
 
 use std::path::Path;
 use std::sync::Arc;

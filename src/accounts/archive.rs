@@ -270,7 +270,7 @@ fn page(
         Part::Links => each(archive::links_of(conn, id, bytes, PAGE)?, bytes, documents::link),
         Part::LogIns => {
             let rows = archive::log_ins_of(conn, id, bytes, PAGE)?;
-            each(rows, bytes, |expires_at| documents::log_in(*expires_at))
+            each(rows, bytes, documents::log_in)
         }
         // These are exports.
         Part::Usage | Part::Ledger => Vec::new(),

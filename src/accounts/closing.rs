@@ -102,21 +102,25 @@ impl People {
         } else {
             None
         };
-        let (grace, now) = (self.settings.closing_grace, self.now());
+        let (settings, now) = (self.settings.clone(), self.now());
         let closed = self
             .write(move |conn| {
                 let known = unchanged(conn, &proven)?;
                 if known.has_totp() {
                     let code = code.ok_or(PeopleError::CodeRequired)?;
-                    use_code(conn, &known, &code, now)?;
+                    if let Err(refusal) = use_code(conn, &known, &code, &settings, now)? {
+                        return Ok(Err(refusal));
+                    }
                 }
+                let grace = settings.closing_grace;
                 match close(conn, known.account_id(), waives_balance, grace, now)? {
-                    Closed::Begun { erased_at } => Ok(erased_at),
+                    Closed::Begun { erased_at } => Ok(Ok(erased_at)),
                     Closed::BalanceLeft(left) => Err(PeopleError::BalanceLeft(left)),
                     Closed::NoAccount => Err(PeopleError::WrongCredentials),
                 }
             })
-            .await;
+            .await
+            .flatten();
         match guess {
             Some(guess) => self.settle_guess(guess, closed),
             None => closed,

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress, Counted};
+use super::wrong_codes::Kept;
 use super::{PeopleError, account_of, totp};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
@@ -52,7 +53,8 @@ impl People {
                 let known = unchanged(conn, &known)?;
                 finish(conn, &known, code.as_deref(), &settings, now)
             })
-            .await;
+            .await
+            .flatten();
         self.settle_guess(guess, opened)
     }
 
@@ -74,7 +76,8 @@ impl People {
                     let known = unchanged(conn, &known)?;
                     finish(conn, &known, None, &settings, now)
                 })
-                .await;
+                .await
+                .flatten();
             return self.settle_guess(guess, opened).map(FirstStep::LoggedIn);
         }
         self.throttle.take_back(guess);
@@ -111,12 +114,20 @@ impl People {
         let opened = self
             .write(move |conn| {
                 let known = unchanged(conn, &known)?;
-                let opened = finish(conn, &known, Some(&code), &settings, now)?;
-                // A wrong code leaves the step as it is; a right one is worth one session.
-                let is_used = log_in_steps::remove(conn, &step)?;
-                is_used.then_some(opened).ok_or(PeopleError::BadLink)
+                // Others may have used it up, with a right code or too many wrong ones.
+                log_in_steps::holder(conn, &step, now)?.ok_or(PeopleError::BadLink)?;
+                let finished = finish(conn, &known, Some(&code), &settings, now)?;
+                match finished {
+                    Ok(_) => _ = log_in_steps::remove(conn, &step)?,
+                    Err(_) => {
+                        let most = settings.wrong_codes_max_per_log_in;
+                        log_in_steps::count_wrong_code(conn, &step, most)?;
+                    }
+                }
+                Ok(finished)
             })
-            .await;
+            .await
+            .flatten();
         self.settle_guess(guess, opened)
     }
 
@@ -181,7 +192,11 @@ impl People {
     ) -> Result<T, PeopleError> {
         match &done {
             Ok(_) => self.throttle.forget(guess),
-            Err(PeopleError::WrongCode | PeopleError::WrongCredentials) => {}
+            Err(
+                PeopleError::WrongCode
+                | PeopleError::TooManyCodes { .. }
+                | PeopleError::WrongCredentials,
+            ) => {}
             Err(_) => self.throttle.take_back(guess),
         }
         done
@@ -207,10 +222,12 @@ fn finish(
     code: Option<&str>,
     settings: &Accounts,
     now: UnixMillis,
-) -> Result<OpenedSession, PeopleError> {
+) -> Kept<OpenedSession> {
     if known.has_totp() {
         let code = code.ok_or(PeopleError::CodeRequired)?;
-        totp::use_code(conn, known, code, now)?;
+        if let Err(refusal) = totp::use_code(conn, known, code, settings, now)? {
+            return Ok(Err(refusal));
+        }
     }
-    Ok(sessions::open(conn, known.account_id(), settings, now)?)
+    Ok(Ok(sessions::open(conn, known.account_id(), settings, now)?))
 }

@@ -17,6 +17,14 @@ pub enum PeopleError {
         /// Seconds until the next may be made.
         retry_after_secs: u64,
     },
+    /// Too many wrong codes of the second factor.
+    #[error(
+        "Too many wrong codes. For now only recovery codes work, or the app's once you have set a new password by mail."
+    )]
+    TooManyCodes {
+        /// Seconds until the next is looked at.
+        retry_after_secs: u64,
+    },
     /// The address has no account, or that is not its password.
     #[error("The address or the password is wrong.")]
     WrongCredentials,
@@ -86,7 +94,7 @@ impl PeopleError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::TooManyAttempts { .. } | Self::TooManyCodes { .. } => "too_many_attempts",
             Self::WrongCredentials => "wrong_credentials",
             Self::CodeRequired => "code_required",
             Self::WrongCode => "wrong_code",
@@ -123,7 +131,7 @@ impl PeopleError {
             | Self::TotpMissing
             | Self::BalanceLeft(_)
             | Self::NotClosing => 409,
-            Self::TooManyAttempts { .. } => 429,
+            Self::TooManyAttempts { .. } | Self::TooManyCodes { .. } => 429,
             Self::Busy | Self::Unavailable(_) => 503,
         }
     }
@@ -132,7 +140,8 @@ impl PeopleError {
     #[must_use]
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self {
-            Self::TooManyAttempts { retry_after_secs } => Some(*retry_after_secs),
+            Self::TooManyAttempts { retry_after_secs }
+            | Self::TooManyCodes { retry_after_secs } => Some(*retry_after_secs),
             Self::Busy => Some(5),
             _ => None,
         }

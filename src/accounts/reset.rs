@@ -12,6 +12,7 @@ use super::people::{self, People, present};
 use super::sessions::LiveSession;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
+use super::wrong_codes;
 use crate::db::{AnyConnection, credentials, email_tokens as rows, log_in_steps, sessions};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
@@ -44,13 +45,14 @@ impl People {
         let password = self.passwords.accept(password)?;
         self.check_link(Purpose::Reset, token).await?;
         let hash = self.passwords.hash(password).await?;
-        let (token, now) = (link_hash(token)?, self.now());
+        let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         let email = self
             .write(move |conn| {
                 let redeemed = email_tokens::redeem(conn, Purpose::Reset, &token, now)?;
                 let id = redeemed.and_then(|redeemed| redeemed.account_id);
                 let known = present(conn, id.ok_or(PeopleError::BadLink)?)?;
                 set(conn, known.account_id(), (&known.email, &hash), None, now)?;
+                wrong_codes::pardon(conn, known.account_id(), &settings, now)?;
                 Ok(known.email)
             })
             .await?;

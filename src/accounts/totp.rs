@@ -11,8 +11,10 @@ use super::log_in::unchanged;
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
 use super::throttle::{Attempt, ClientAddress};
+use super::wrong_codes::{Kept, Tries};
+use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, DbError, accounts, recovery_codes};
+use crate::db::{AnyConnection, DbError, accounts, recovery_codes, wrong_codes};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, NoRandomness, random_bytes, random_letters};
 use crate::domain::mail::{MailKind, TotpChanged};
@@ -52,6 +54,8 @@ impl People {
                 if !credentials::set_totp(conn, known.account_id(), &secret)? {
                     return Err(PeopleError::TotpEnabled);
                 }
+                // Whatever was tried was tried at another key.
+                wrong_codes::clear(conn, known.account_id())?;
                 Ok(known.email)
             })
             .await?;
@@ -86,7 +90,7 @@ impl People {
         code: String,
     ) -> Result<Vec<String>, PeopleError> {
         session.may_change()?;
-        let (id, now) = (session.account_id(), self.now());
+        let (id, settings, now) = (session.account_id(), self.settings.clone(), self.now());
         self.write(move |conn| {
             accounts::lock(conn, id)?;
             let known = present(conn, id)?;
@@ -96,14 +100,15 @@ impl People {
             if known.totp_secret.is_none() {
                 return Err(PeopleError::TotpMissing);
             }
-            if !use_step(conn, &known, &code, now)? {
-                return Err(PeopleError::WrongCode);
+            if let Err(refusal) = use_code(conn, &known, &code, &settings, now)? {
+                return Ok(Err(refusal));
             }
             credentials::enable_totp(conn, id, now)?;
             tell(conn, &known, true, now)?;
-            new_recovery_codes(conn, id)
+            new_recovery_codes(conn, id).map(Ok)
         })
         .await
+        .flatten()
     }
 
     /// From now on no code is asked for.
@@ -157,14 +162,17 @@ impl People {
         }
         let address = proven.email.clone();
         let guess = self.throttle.count(Attempt::Guess(&address, client))?;
-        let now = self.now();
+        let (settings, now) = (self.settings.clone(), self.now());
         let done = self
             .write(move |conn| {
                 let known = unchanged(conn, &proven)?;
-                use_code(conn, &known, &code, now)?;
-                work(conn, &known)
+                if let Err(refusal) = use_code(conn, &known, &code, &settings, now)? {
+                    return Ok(Err(refusal));
+                }
+                work(conn, &known).map(Ok)
             })
-            .await;
+            .await
+            .flatten();
         self.settle_guess(guess, done)
     }
 
@@ -178,22 +186,27 @@ impl People {
     }
 }
 
-/// Uses a code up: of the app, or a recovery code.
+/// Uses a code up: of the app, or a recovery code. A wrong one is counted, and a right one begins the count anew. After too
+/// many, only recovery codes are looked at: nobody guesses those, and they let the owner in whoever has guessed.
 ///
 /// # Errors
-/// [`PeopleError::WrongCode`].
+/// [`PeopleError`]; a wrong code is refused inside, with [`PeopleError::WrongCode`] or [`PeopleError::TooManyCodes`].
 pub(super) fn use_code(
     conn: &mut AnyConnection,
     known: &Credentials,
     code: &str,
+    settings: &Accounts,
     now: UnixMillis,
-) -> Result<(), PeopleError> {
-    if use_step(conn, known, code, now)? {
-        return Ok(());
-    }
+) -> Kept<()> {
     let id = known.account_id();
-    let is_recovery = recovery_codes::use_up(conn, id, &recovery_hash(id, code))?;
-    if is_recovery { Ok(()) } else { Err(PeopleError::WrongCode) }
+    let tries = Tries::of(conn, id, settings, now)?;
+    let is_right = (tries.may_go_on() && use_step(conn, known, code, now)?)
+        || recovery_codes::use_up(conn, id, &recovery_hash(id, code))?;
+    if is_right {
+        wrong_codes::clear(conn, id)?;
+        return Ok(Ok(()));
+    }
+    Ok(Err(tries.count(conn, known, settings, now)?))
 }
 
 fn use_step(

@@ -50,6 +50,21 @@ pub struct Accounts {
     /// That window.
     #[serde(rename = "attempts_window_secs", deserialize_with = "value::secs::<60, 86_400, _>")]
     pub attempts_window: Duration,
+    /// Wrong codes of the second factor in one log-in, after which the password is asked for again.
+    #[serde(deserialize_with = "value::whole::<1, 100, _, _>")]
+    pub wrong_codes_max_per_log_in: u32,
+    /// Wrong codes of an account within a window, after which its owner is told.
+    #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    pub wrong_codes_before_mail: u32,
+    /// The same, after which none of the app's codes are looked at.
+    #[serde(deserialize_with = "value::whole::<3, 1_000, _, _>")]
+    pub wrong_codes_max: u32,
+    /// That window.
+    #[serde(
+        rename = "wrong_codes_window_secs",
+        deserialize_with = "value::secs::<60, 604_800, _>"
+    )]
+    pub wrong_codes_window: Duration,
     /// Keys that one account may have, revoked ones aside.
     #[serde(deserialize_with = "value::whole::<1, 10_000, _, _>")]
     pub keys_max_per_account: u32,
@@ -65,6 +80,11 @@ impl Accounts {
             let reason =
                 "must not be below failed_logins_max, or one client would keep all others out";
             problems.add(&at.key("failed_logins_max_from_all"), reason);
+        }
+        if self.wrong_codes_max < self.wrong_codes_before_mail {
+            let reason =
+                "must not be below wrong_codes_before_mail, or its owner would never be told";
+            problems.add(&at.key("wrong_codes_max"), reason);
         }
         if self.ipv6_48_factor < self.ipv6_56_factor {
             let reason = "must not be below ipv6_56_factor: the larger network has the smaller one's clients too";

@@ -40,6 +40,12 @@ pub struct OtherColumns {
     pub spend_notified_at: Option<i64>,
     /// When a request was charged for the first time.
     pub first_charged_at: Option<i64>,
+    /// Wrong codes of the second factor in the window that began at the next moment.
+    pub wrong_codes: i64,
+    /// When the first of them was given.
+    pub wrong_codes_began_at: Option<i64>,
+    /// When a new password last began their count anew.
+    pub wrong_codes_pardoned_at: Option<i64>,
 }
 
 /// See [`OtherColumns`].
@@ -213,7 +219,7 @@ pub fn links_of(
     Ok(rows)
 }
 
-/// Log-ins whose second factor is still to come, by their hashes, which go no further: when they are over.
+/// Log-ins whose second factor is still to come, by their hashes, which go no further: when they are over, and the wrong codes so far.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -222,12 +228,12 @@ pub fn log_ins_of(
     id: AccountId,
     after: &[u8],
     limit: i64,
-) -> Page<Vec<u8>, i64> {
+) -> Page<Vec<u8>, (i64, i64)> {
     let rows = log_in_steps::table
         .filter(log_in_steps::account_id.eq(id.0).and(log_in_steps::token_hash.gt(after)))
         .order(log_in_steps::token_hash)
         .limit(limit)
-        .select((log_in_steps::token_hash, log_in_steps::expires_at))
+        .select((log_in_steps::token_hash, (log_in_steps::expires_at, log_in_steps::wrong_codes)))
         .load(conn)?;
     Ok(rows)
 }

@@ -49,6 +49,24 @@ pub fn holder(
     Ok(id.map(AccountId))
 }
 
+/// Counts a wrong code of a step, and removes the step with the last one that it may have.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count_wrong_code(
+    conn: &mut AnyConnection,
+    token_hash: &TokenHash,
+    most: u32,
+) -> Result<(), DbError> {
+    let step = log_in_steps::table.find(token_hash.as_bytes().as_slice());
+    diesel::update(step)
+        .set(log_in_steps::wrong_codes.eq(log_in_steps::wrong_codes + 1))
+        .execute(conn)?;
+    let is_over = log_in_steps::wrong_codes.ge(i64::from(most));
+    diesel::delete(step.filter(is_over)).execute(conn)?;
+    Ok(())
+}
+
 /// Removes a step; `false` if it was used or dropped meanwhile.
 ///
 /// # Errors

@@ -23,6 +23,9 @@ diesel::table! {
         spend_notified_at -> Nullable<BigInt>,
         at_risk_nanousd -> BigInt,
         first_charged_at -> Nullable<BigInt>,
+        wrong_codes -> BigInt,
+        wrong_codes_began_at -> Nullable<BigInt>,
+        wrong_codes_pardoned_at -> Nullable<BigInt>,
     }
 }
 
@@ -306,6 +309,7 @@ diesel::table! {
         token_hash -> Binary,
         account_id -> BigInt,
         expires_at -> BigInt,
+        wrong_codes -> BigInt,
     }
 }
 

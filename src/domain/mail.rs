@@ -33,10 +33,12 @@ pub enum MailKind {
     KeysLeaked,
     /// The account spends far more than it used to: [`UnusualSpending`].
     UnusualSpending,
+    /// Somebody who knows the password has given wrong codes of the second factor: [`WrongCodes`].
+    WrongCodes,
 }
 
 /// All of them with their names in the database.
-const KINDS: [(MailKind, &str); 13] = [
+const KINDS: [(MailKind, &str); 14] = [
     (MailKind::SignUp, "sign_up"),
     (MailKind::ResetPassword, "reset_password"),
     (MailKind::ChangeEmail, "change_email"),
@@ -50,6 +52,7 @@ const KINDS: [(MailKind, &str); 13] = [
     (MailKind::StandingChanged, "standing_changed"),
     (MailKind::KeysLeaked, "keys_leaked"),
     (MailKind::UnusualSpending, "unusual_spending"),
+    (MailKind::WrongCodes, "wrong_codes"),
 ];
 
 impl MailKind {
@@ -157,6 +160,15 @@ pub struct UnusualSpending {
     pub spent_usd: String,
     /// The busiest hour of the days before; `None` if there was none.
     pub busiest_usd: Option<String>,
+}
+
+/// Parameters of [`MailKind::WrongCodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongCodes {
+    /// How many there were.
+    pub count: i64,
+    /// Seconds for which no code of the app is looked at after too many.
+    pub window_secs: u64,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::Letterhead;
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::mail::{
     AccountClosing, BudgetPeriod, KeyPaused, KeysLeaked, LowBalance, StandingChanged, TotpChanged,
-    UnusualSpending,
+    UnusualSpending, WrongCodes,
 };
 use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
@@ -47,6 +47,8 @@ pub enum Letter<'a> {
     KeysLeaked(KeysLeaked),
     /// The account spends far more than it used to.
     UnusualSpending(UnusualSpending),
+    /// Wrong codes were given.
+    WrongCodes(WrongCodes),
 }
 
 /// What is said of a version of a policy.
@@ -168,6 +170,10 @@ impl Letter<'_> {
             Self::UnusualSpending(UnusualSpending { spent_usd, busiest_usd }) => {
                 let busiest_usd = busiest_usd.as_deref().unwrap_or_default();
                 Text::UnusualSpending { head, spent_usd, busiest_usd, link, reset }.render()
+            }
+            Self::WrongCodes(WrongCodes { count, window_secs }) => {
+                let window = &span(Duration::from_secs(*window_secs));
+                Text::WrongCodes { head, count: *count, window, reset }.render()
             }
         }?;
         let links = [link, log_in, reset, preferences, closing].map(str::to_owned).into();

@@ -3,6 +3,7 @@
 //! sessions that a test only needs are put into the database.
 
 mod email;
+mod flood;
 mod log_in;
 mod password;
 mod preferences;
@@ -11,3 +12,4 @@ mod sessions;
 mod sign_up;
 mod stored;
 mod throttle;
+mod wrong_codes;

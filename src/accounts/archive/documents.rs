@@ -44,6 +44,9 @@ pub(super) fn account(
         "spend_notified_at": other.spend_notified_at.map(moment),
         "at_risk": usd(row.at_risk_nanousd),
         "first_charged_at": other.first_charged_at.map(moment),
+        "wrong_codes": other.wrong_codes,
+        "wrong_codes_began_at": other.wrong_codes_began_at.map(moment),
+        "wrong_codes_pardoned_at": other.wrong_codes_pardoned_at.map(moment),
     })
 }
 
@@ -56,8 +59,8 @@ pub(super) fn session(row: &SessionRow) -> Value {
     })
 }
 
-pub(super) fn log_in(expires_at: i64) -> Value {
-    json!({ "expires_at": moment(expires_at) })
+pub(super) fn log_in((expires_at, wrong_codes): &(i64, i64)) -> Value {
+    json!({ "expires_at": moment(*expires_at), "wrong_codes": wrong_codes })
 }
 
 pub(super) fn link((purpose, email, created_at, expires_at): &(String, String, i64, i64)) -> Value {

@@ -83,6 +83,7 @@ pub(super) fn draft(
         MailKind::StandingChanged => params(row).map(Letter::StandingChanged),
         MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
         MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
+        MailKind::WrongCodes => params(row).map(Letter::WrongCodes),
         MailKind::PolicyChanged => {
             // It may have waited for hours: it goes to where its account is now.
             let Some(email) = reader(conn, account_id)? else { return Ok(Draft::Unwanted) };

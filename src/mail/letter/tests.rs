@@ -46,6 +46,7 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
         Letter::KeysLeaked(KeysLeaked { key_names: vec!["ci".to_owned(), "laptop".to_owned()] }),
         Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: Some(usd()) }),
         Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: None }),
+        Letter::WrongCodes(WrongCodes { count: 10, window_secs: 86_400 }),
         Letter::PolicyChanged(policy("Logs are kept for 30 days.\n\n\n\nThey were kept for 90.")),
     ]
 }

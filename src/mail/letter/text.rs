@@ -68,4 +68,6 @@ pub(super) enum Text<'a> {
         link: &'a str,
         reset: &'a str,
     },
+    #[template(path = "mail_wrong_codes.txt", whitespace = "preserve")]
+    WrongCodes { head: &'a Letterhead, count: i64, window: &'a str, reset: &'a str },
 }

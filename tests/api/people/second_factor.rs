@@ -162,21 +162,21 @@ fn p7_wrong_codes_count_like_wrong_passwords() {
 }
 
 /// The verbs of a page that asks in two steps.
-struct Page {
+pub(super) struct Page {
     runtime: tokio::runtime::Runtime,
     people: People,
     client: ClientAddress,
 }
 
 impl Page {
-    fn of(app: &TestApp) -> Self {
+    pub(super) fn of(app: &TestApp) -> Self {
         let database = Database::open(&app.settings.database).unwrap();
         let people = People::new(database, &app.settings, app.clock.clone()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self { runtime, people, client: ClientAddress::new([127, 0, 0, 1].into()) }
     }
 
-    fn begin(&self, email: &str) -> Option<SecretToken> {
+    pub(super) fn begin(&self, email: &str) -> Option<SecretToken> {
         let begun = self.people.begin_log_in(email, PASSWORD.to_owned().into(), self.client);
         match self.runtime.block_on(begun).unwrap() {
             FirstStep::LoggedIn(_) => None,
@@ -184,7 +184,7 @@ impl Page {
         }
     }
 
-    fn finish(
+    pub(super) fn finish(
         &self,
         step: &SecretToken,
         code: &str,

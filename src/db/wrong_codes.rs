@@ -1,0 +1,83 @@
+//! Wrong codes of the second factor, counted for each account: columns of `accounts`. Whoever reads them in order to write
+//! them holds the account's lock.
+
+use diesel::prelude::*;
+
+use super::schema::accounts;
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+
+/// How an account stands.
+#[derive(Clone, Copy, Debug, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+pub struct WrongCodesRow {
+    /// Wrong codes since the window began.
+    pub wrong_codes: i64,
+    /// When that was.
+    pub wrong_codes_began_at: Option<i64>,
+    /// When a new password last began the count anew.
+    pub wrong_codes_pardoned_at: Option<i64>,
+}
+
+/// How an account stands.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<WrongCodesRow>, DbError> {
+    let account = accounts::table.find(id.0).select(WrongCodesRow::as_select());
+    Ok(account.first(conn).optional()?)
+}
+
+/// Writes a count, and when its window began.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    count: i64,
+    began_at: UnixMillis,
+) -> Result<(), DbError> {
+    diesel::update(accounts::table.find(id.0))
+        .set((
+            accounts::wrong_codes.eq(count),
+            accounts::wrong_codes_began_at.eq(began_at.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Begins anew.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    let counted = accounts::table.find(id.0).filter(accounts::wrong_codes_began_at.is_not_null());
+    diesel::update(counted)
+        .set((accounts::wrong_codes.eq(0), accounts::wrong_codes_began_at.eq(None::<i64>)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Begins anew, if that was not done since `before`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn pardon(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    (before, now): (UnixMillis, UnixMillis),
+) -> Result<(), DbError> {
+    let last = accounts::wrong_codes_pardoned_at;
+    let is_due = last.is_null().or(last.le(before.as_millis()));
+    let counted = accounts::wrong_codes.gt(0).and(is_due);
+    diesel::update(accounts::table.find(id.0).filter(counted))
+        .set((
+            accounts::wrong_codes.eq(0),
+            accounts::wrong_codes_began_at.eq(None::<i64>),
+            last.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! P7 under attack: who fills what counts first, and guesses then. The sizes are those at which it once worked.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use serde_json::json;
+
+use crate::support::app::{Builder, TestApp};
+use crate::support::client::{Request, Response};
+use crate::support::people::PASSWORD;
+use crate::support::upstream::Upstream;
+
+/// Attempts that the attack begins with: as many clients as fit, twice each.
+const ATTEMPTS: u32 = 140_000;
+const CONNECTIONS: u32 = 4;
+
+fn app() -> TestApp {
+    Builder::new()
+        .upstream("primary", Upstream::nowhere())
+        .set("server.behind_tls_proxy", true)
+        .start()
+}
+
+/// Asks for a mail to what is no address, one client after another, and counts the statuses.
+fn flood(app: &TestApp, client: impl Fn(u32) -> String + Sync) -> BTreeMap<u16, u32> {
+    let share = ATTEMPTS / CONNECTIONS;
+    let statuses = std::thread::scope(|scope| {
+        let (address, client) = (app.address, &client);
+        let part = |first: u32| {
+            scope.spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                let mut writer = stream.try_clone().unwrap();
+                let written = scope.spawn(move || {
+                    for number in first..first + share {
+                        let request = Request::new("POST", "/api/v1/password-resets")
+                            .header("x-forwarded-for", &client(number))
+                            .json(&json!({ "email": "x" }));
+                        writer.write_all(&request.to_bytes()).unwrap();
+                    }
+                    writer.shutdown(Shutdown::Write).unwrap();
+                });
+                let mut answers = String::new();
+                stream.read_to_string(&mut answers).unwrap();
+                written.join().unwrap();
+                answers
+                    .match_indices("HTTP/1.1 ")
+                    .map(|(at, _)| answers[at + 9..at + 12].parse::<u16>().unwrap())
+                    .collect::<Vec<_>>()
+            })
+        };
+        let parts: Vec<_> = (0..CONNECTIONS).map(|number| part(number * share)).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect::<Vec<u16>>()
+    });
+    let mut counts = BTreeMap::new();
+    for status in statuses {
+        *counts.entry(status).or_default() += 1;
+    }
+    counts
+}
+
+fn from(app: &TestApp, client: &str, path: &str, body: &serde_json::Value) -> Response {
+    let request = Request::new("POST", path).json(body);
+    app.ask(&request.header("x-forwarded-for", client))
+}
+
+/// Of 160 wrong passwords by one client, how many were looked at.
+fn guesses(app: &TestApp, client: &str, email: &str) -> usize {
+    let body = json!({ "email": email, "password": "wrong password" });
+    let statuses: Vec<u16> =
+        (0..160).map(|_| from(app, client, "/api/v1/sessions", &body).status).collect();
+    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+    statuses.iter().filter(|status| **status == 401).count()
+}
+
+/// Of 30 mails to one address, how many were accepted.
+fn mails(app: &TestApp, client: &str, email: &str) -> usize {
+    let body = json!({ "email": email });
+    let ask = |_| from(app, client, "/api/v1/password-resets", &body).status;
+    (0..30).map(ask).filter(|status| *status == 202).count()
+}
+
+fn log_in(app: &TestApp, client: &str, email: &str) -> Response {
+    let body = json!({ "email": email, "password": PASSWORD });
+    from(app, client, "/api/v1/sessions", &body)
+}
+
+#[test]
+fn p7_a_network_that_fills_what_counts_has_its_share_and_no_more() {
+    let app = app();
+    let person = app.person();
+    // 65,536 clients are in a network of 48 bits, as anybody can have one.
+    let counts = flood(&app, |number| format!("2001:db8:1:{:x}::1", number / 2 % 65_536));
+    assert_eq!(counts, BTreeMap::from([(400, 400), (429, ATTEMPTS - 400)]), "four times a client");
+    assert_eq!(guesses(&app, "2001:db8:1:ffff::2", &person.email), 0);
+    assert_eq!(guesses(&app, "2001:db8:2::1", &person.email), 10);
+    assert_eq!(mails(&app, "2001:db8:3::1", &person.email), 5);
+    log_in(&app, "2001:db8:4::1", &person.email).session();
+}
+
+#[test]
+fn p7_who_fills_what_counts_from_everywhere_guesses_no_more_often_then() {
+    let app = app();
+    let person = app.person();
+    let counts = flood(&app, |number| {
+        let [_, a, b, c] = (number / 2).to_be_bytes();
+        format!("10.{a}.{b}.{c}")
+    });
+    assert_eq!(counts, BTreeMap::from([(400, ATTEMPTS)]));
+    assert_eq!(guesses(&app, "192.0.2.1", &person.email), 10);
+    assert_eq!(mails(&app, "192.0.2.2", &person.email), 5);
+    // The client itself has come to its limit too, give or take what it shares with others.
+    let body = json!({ "email": "x" });
+    let tries = (0..160).map(|_| from(&app, "192.0.2.3", "/api/v1/password-resets", &body).status);
+    let tried = tries.filter(|status| *status == 400).count();
+    assert!((90..=100).contains(&tried), "{tried}");
+    // Somebody who has done nothing is not kept out.
+    log_in(&app, "198.51.100.1", &person.email).session();
+}
