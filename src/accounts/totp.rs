@@ -55,7 +55,7 @@ impl People {
                     return Err(PeopleError::TotpEnabled);
                 }
                 // Whatever was tried was tried at another key.
-                wrong_codes::clear(conn, known.account_id())?;
+                wrong_codes::forget(conn, known.account_id())?;
                 Ok(known.email)
             })
             .await?;
@@ -126,6 +126,7 @@ impl People {
         self.with_both_factors(session, (password, code), client, move |conn, known| {
             credentials::clear_totp(conn, known.account_id())?;
             recovery_codes::remove_all(conn, known.account_id())?;
+            wrong_codes::forget(conn, known.account_id())?;
             Ok(tell(conn, known, false, now)?)
         })
         .await

@@ -60,6 +60,17 @@ pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Forgets what was counted, and that it began anew: there is no second factor in force.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    clear(conn, id)?;
+    let account = diesel::update(accounts::table.find(id.0));
+    account.set(accounts::wrong_codes_pardoned_at.eq(None::<i64>)).execute(conn)?;
+    Ok(())
+}
+
 /// Begins anew, if that was not done since `before`.
 ///
 /// # Errors

@@ -14,13 +14,19 @@ const EMAIL_MAX: usize = 254;
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     let text = text.trim();
-    if text.len() > EMAIL_MAX || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if !may_be_one(text) {
         return None;
     }
     let (local, host) = text.rsplit_once('@')?;
     let email = format!("{}@{}", canonical_local(local)?, canonical_host(host)?);
     // What mail cannot be sent to is no address here.
     (email.len() <= EMAIL_MAX && email.parse::<lettre::Address>().is_ok()).then_some(email)
+}
+
+/// What all versions have asked of an address.
+fn may_be_one(text: &str) -> bool {
+    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_plain && text.len() <= EMAIL_MAX && text.contains('@')
 }
 
 fn canonical_local(local: &str) -> Option<String> {
@@ -64,10 +70,13 @@ fn as_before(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// The spellings under which an address may have an account, in the order in which they count.
+/// The spellings under which an address may have an account, in the order in which they count; none of what is no address.
 #[must_use]
 pub fn spellings(text: &str) -> Vec<String> {
     let before = as_before(text);
+    if !may_be_one(&before) {
+        return Vec::new();
+    }
     let canonical = canonical(&before);
     // An earlier version took hosts as they were typed.
     let typed = canonical.as_deref().and_then(|email| {
@@ -152,6 +161,10 @@ mod tests {
     fn an_account_is_looked_for_as_it_was_typed_first() {
         assert_eq!(spellings(" A@Example.org "), ["a@example.org"]);
         assert_eq!(spellings("\"A\"@example.org"), ["\"a\"@example.org"]);
+        let none: [&str; 0] = [];
+        for nobody in ["", "a", "a\0b@example.org", "a b@example.org", &"@".repeat(255)] {
+            assert_eq!(spellings(nobody), none, "{nobody:?}");
+        }
         assert_eq!(
             spellings("Müller@Bücher.example"),
             ["müller@bücher.example", "müller@xn--bcher-kva.example"]

@@ -2,6 +2,7 @@
 //! addresses, the second factor, and what mail they want. Passwords are checked at the cost that is in force, so
 //! sessions that a test only needs are put into the database.
 
+mod addresses;
 mod email;
 mod flood;
 mod log_in;

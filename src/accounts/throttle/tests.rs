@@ -1,3 +1,5 @@
+//! What is counted, and what is not, by hand and at the size of attacks.
+
 use super::*;
 
 fn throttle() -> (Throttle, Clock) {
