@@ -117,12 +117,11 @@ impl People {
                 // Others may have used it up, with a right code or too many wrong ones.
                 log_in_steps::holder(conn, &step, now)?.ok_or(PeopleError::BadLink)?;
                 let finished = finish(conn, &known, Some(&code), &settings, now)?;
-                match finished {
-                    Ok(_) => _ = log_in_steps::remove(conn, &step)?,
-                    Err(_) => {
-                        let most = settings.wrong_codes_max_per_log_in;
-                        log_in_steps::count_wrong_code(conn, &step, most)?;
-                    }
+                if finished.is_ok() {
+                    log_in_steps::remove(conn, &step)?;
+                } else {
+                    let most = settings.wrong_codes_max_per_log_in;
+                    log_in_steps::count_wrong_code(conn, &step, most)?;
                 }
                 Ok(finished)
             })

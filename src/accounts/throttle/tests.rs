@@ -129,7 +129,7 @@ fn a_network_may_try_more_often_than_a_client_but_not_as_often_as_all_its_client
     let most = throttle.settings.attempts_per_client_max;
     let count = |client: &str, times: u32| {
         let attempts = (0..times).map(|_| throttle.count(Attempt::Client(from(client))));
-        u32::try_from(attempts.filter(Result::is_ok).count()).unwrap()
+        u32::try_from(attempts.flatten().count()).unwrap()
     };
     assert_eq!(count("2001:db8:1:1::1", 2 * most), most);
     assert_eq!(count("2001:db8:1:2::1", 2 * most), most);
@@ -179,7 +179,7 @@ fn a_flood_does_not_wash_away_what_was_counted_before_nor_what_is_counted_then()
     let most = throttle.settings.attempts_per_client_max;
     let tries = |client: &str, times: u32| {
         let attempts = (0..times).map(|_| throttle.count(Attempt::Client(from(client))));
-        u32::try_from(attempts.filter(Result::is_ok).count()).unwrap()
+        u32::try_from(attempts.flatten().count()).unwrap()
     };
     assert_eq!(tries("192.0.2.1", most + 1), most);
     flood(&throttle, 70_000);
@@ -215,9 +215,9 @@ fn guesses_and_mails_are_counted_however_many_were_counted_before() {
     }
     assert!(refused < 280, "hardly any is taken for others: {refused} of 280,000");
     let attempts = (0..40).map(|_| throttle.count(guess("a@example.org", 2)));
-    assert!((1..=3).contains(&attempts.filter(Result::is_ok).count()));
+    assert!((1..=3).contains(&attempts.flatten().count()));
     let mails = (0..40).map(|_| throttle.count(Attempt::MailTo("a@example.org")));
-    assert!((1..=5).contains(&mails.filter(Result::is_ok).count()));
+    assert!((1..=5).contains(&mails.flatten().count()));
     // What has no room is not taken back, and takes nothing from anybody.
     let counted = throttle.count(guess("b@example.org", 3)).unwrap();
     for _ in 0..5 {
