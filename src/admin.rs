@@ -1,6 +1,7 @@
 //! The operator's listener: `/healthz`, `/readyz`, `/metrics`. Never on the clients' address.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::http::Method;
@@ -31,6 +32,25 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Where deposits are taken.
     pub chains: Arc<[Chain]>,
+    /// Whether clients get in.
+    pub entrance: Entrance,
+}
+
+/// Whether clients get in, as somebody has found out who tried. It is open until it is said to be shut.
+#[derive(Clone, Debug, Default)]
+pub struct Entrance(Arc<AtomicBool>);
+
+impl Entrance {
+    /// Says whether nobody gets in any more.
+    pub fn set_shut(&self, is_shut: bool) {
+        self.0.store(is_shut, Ordering::Relaxed);
+    }
+
+    /// Whether nobody gets in any more.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Adds the routes.
@@ -62,6 +82,9 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
     }
     if !admin.ledger.is_alive() {
         return refuse("the ledger has ended\n");
+    }
+    if admin.entrance.is_shut() {
+        return refuse("clients do not get in\n");
     }
     let read = admin.database.run(chains::all);
     match tokio::time::timeout(PROBE, read).await {

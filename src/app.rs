@@ -7,6 +7,8 @@ mod connection;
 mod heads;
 mod listener;
 mod plaintext;
+mod probe;
+mod registry;
 pub mod tls;
 
 use std::net::SocketAddr;
@@ -26,8 +28,8 @@ use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
-use crate::admin::{self, Admin};
-use crate::config::Settings;
+use crate::admin::{self, Admin, Entrance};
+use crate::config::{self, Settings};
 use crate::db::{AnyConnection, Database, DbError, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
@@ -49,8 +51,8 @@ const SETTLE: Duration = Duration::from_secs(15);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the caches of known prompts are over.
 const FORGET: Duration = Duration::from_secs(30);
-/// Descriptors besides two for each stream: idle connections, listeners, database, logs.
-const SPARE_DESCRIPTORS: u64 = 1024 + 256;
+/// Descriptors besides those of clients and upstreams: listeners, database, probes, logs.
+const SPARE_DESCRIPTORS: usize = 256;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +74,13 @@ pub enum StartError {
     Listen(SocketAddr, #[source] std::io::Error),
     /// Descriptors.
     #[error(
-        "server.max_streams = {streams} needs {needed} file descriptors, but the hard limit is {limit}"
+        "server.max_streams = {streams} and idle_connections_max = {idle} need {needed} file descriptors, but the hard limit is {limit}"
     )]
     Descriptors {
         /// As configured.
         streams: usize,
+        /// The same.
+        idle: usize,
         /// What that takes.
         needed: u64,
         /// What the system gives.
@@ -139,6 +143,7 @@ pub struct Application {
     pub scheduler: Addr<Scheduler>,
     alarm: Alarm,
     lock: Option<std::fs::File>,
+    probe: Option<Arbiter>,
 }
 
 impl Application {
@@ -147,7 +152,7 @@ impl Application {
     /// # Errors
     /// [`StartError`].
     pub async fn build(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
-        raise_descriptor_limit(settings.server.max_streams)?;
+        raise_descriptor_limit(&settings.server)?;
         let database = Database::open(&settings.database)?;
         let lock = lock_sqlite(&database)?;
         let is_alone = lock.is_some();
@@ -162,7 +167,7 @@ impl Application {
         let node_id = public_id(&format!("{name}_"))?;
         let stream = &settings.stream;
         let shared = Arc::new(Shared {
-            ledger: ledger.clone(),
+            ledger,
             clock: clock.clone(),
             tracker: tracker.clone(),
             node_id: node_id.into(),
@@ -186,18 +191,12 @@ impl Application {
         let alarm = Alarm::set(&scheduler, &shared.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&shared, &database, &tombstones, &tls)?;
-        let admin = Admin {
-            database: database.clone(),
-            ledger,
-            tracker,
-            metrics,
-            chains: shared.settings.chains.as_slice().into(),
-        };
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
-        let (client_address, gateway) =
-            clients::serve(&shared, &database, &tls, (&chains, &tombstones))?;
-        let (admin_address, admin) = serve_operator(&shared, admin)?;
+        let (door, gateway) = clients::serve(&shared, &database, &tls, (&chains, &tombstones))?;
+        let client_address = door.address;
+        let entrance = Entrance::default();
+        let (admin_address, admin) = serve_operator(&shared, &database, &entrance)?;
         let redirect = shared.settings.server.redirect_listen;
         let redirect =
             redirect.map(|address| plaintext::serve(&shared.settings, address)).transpose()?;
@@ -205,6 +204,7 @@ impl Application {
         // Last: where a listener cannot be had, no actor is left behind that has not begun.
         send_mail(&shared, &database)?;
         forget_in_time(&shared);
+        let probe = probe::start(&shared, door, &entrance)?;
         Ok(Self {
             client_address,
             admin_address,
@@ -219,13 +219,14 @@ impl Application {
             scheduler,
             alarm,
             lock,
+            probe,
         })
     }
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
         let Self { shared, gateway, admin, redirect, .. } = self;
-        let Self { ledger_arbiter, chains, database, lock, alarm, .. } = self;
+        let Self { ledger_arbiter, chains, database, lock, alarm, probe, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
         let handles = servers.iter().map(Server::handle).collect();
         let (ended, all_ended) = tokio::sync::oneshot::channel();
@@ -240,6 +241,9 @@ impl Application {
         drop(all_ended.await);
         alarm.stop().await;
         chains.stop();
+        if probe.is_some_and(|arbiter| !arbiter.stop()) {
+            tracing::error!("the probe's thread has panicked");
+        }
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %Causes(&error), "the lease could not be given back; it will run out");
         }
@@ -353,9 +357,20 @@ async fn recover(
     Ok(())
 }
 
-fn serve_operator(shared: &Shared, admin: Admin) -> Result<(SocketAddr, Server), StartError> {
+fn serve_operator(
+    shared: &Shared,
+    database: &Database,
+    entrance: &Entrance,
+) -> Result<(SocketAddr, Server), StartError> {
     let address = shared.settings.server.admin_listen;
-    let data = Data::new(admin);
+    let data = Data::new(Admin {
+        database: database.clone(),
+        ledger: shared.ledger.clone(),
+        tracker: shared.tracker.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        chains: shared.settings.chains.as_slice().into(),
+        entrance: entrance.clone(),
+    });
     let factory = move || App::new().app_data(data.clone()).configure(admin::configure);
     let listener =
         std::net::TcpListener::bind(address).map_err(|e| StartError::Listen(address, e))?;
@@ -382,12 +397,13 @@ fn lock_sqlite(database: &Database) -> Result<Option<std::fs::File>, StartError>
 }
 
 /// A stream costs two descriptors: one to the client, one upstream.
-fn raise_descriptor_limit(max_streams: usize) -> Result<(), StartError> {
-    let streams = u64::try_from(max_streams).unwrap_or(u64::MAX);
-    let needed = streams.saturating_mul(2).saturating_add(SPARE_DESCRIPTORS);
+fn raise_descriptor_limit(settings: &config::Server) -> Result<(), StartError> {
+    let (streams, idle) = (settings.max_streams, settings.idle_connections_max);
+    let needed = clients::descriptors(settings).saturating_add(streams);
+    let needed = u64::try_from(needed.saturating_add(SPARE_DESCRIPTORS)).unwrap_or(u64::MAX);
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(needed);
     if limit < needed {
-        return Err(StartError::Descriptors { streams: max_streams, needed, limit });
+        return Err(StartError::Descriptors { streams, idle, needed, limit });
     }
     Ok(())
 }

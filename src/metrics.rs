@@ -2,6 +2,7 @@
 
 pub mod chains;
 pub mod chores;
+pub mod connections;
 pub mod mail;
 pub mod policies;
 pub mod rpc;
@@ -18,6 +19,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Ending;
 use chains::ChainMetrics;
 use chores::ChoreMetrics;
+use connections::ConnectionMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
 use rpc::RpcMetrics;
@@ -46,6 +48,8 @@ pub struct Metrics {
     pub parked_settlements: IntGauge,
     /// Accounts that stay behind their grace because something is left on them.
     pub closings_stuck: IntGauge,
+    /// Connections of clients.
+    pub connections: ConnectionMetrics,
     /// What becomes of mail.
     pub mail: MailMetrics,
     /// Alerts that were counted today, or lately: what, about whom, and the day.
@@ -114,6 +118,7 @@ impl Metrics {
         let chores = ChoreMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
         Ok(Self {
+            connections: ConnectionMetrics::new(&registry)?,
             registry,
             endings,
             alerts,

@@ -1,5 +1,6 @@
 //! What bytes of a client come and go through: its connection, with or without TLS around it.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,11 +14,17 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
 use super::heads::Heads;
+use super::registry::{Entry, Member};
 
 /// See the module.
 pub(super) struct ClientIo {
     way: Way,
     heads: Heads,
+    is_writing: bool,
+    /// Bytes have come of which the handlers have not been told.
+    is_fresh: bool,
+    /// Last, so that it has gone when its descriptor has.
+    member: Member,
 }
 
 enum Way {
@@ -26,30 +33,69 @@ enum Way {
 }
 
 impl ClientIo {
-    /// Shakes hands where TLS is spoken; whoever takes longer than `limit` is let go.
+    /// Shakes hands where TLS is spoken; whoever takes longer than `limit` is let go, and who is asked to go as well.
     pub(super) async fn open(
-        connection: Connection,
+        (connection, member): (Connection, Member),
         acceptor: Option<TlsAcceptor>,
         (limit, heads): (Duration, Heads),
     ) -> Result<Self, DispatchError> {
-        let Some(acceptor) = acceptor else {
-            return Ok(Self { way: Way::Plain(connection), heads });
+        let way = match acceptor {
+            None => Way::Plain(connection),
+            Some(acceptor) => {
+                let entry = member.entry();
+                let shaken = tokio::select! {
+                    shaken = acceptor.accept(connection) => shaken,
+                    () = tokio::time::sleep(limit) => Err(io::ErrorKind::TimedOut.into()),
+                    () = asked(entry) => Err(io::ErrorKind::ConnectionAborted.into()),
+                };
+                Way::Tls(Box::new(shaken.map_err(DispatchError::Io)?))
+            }
         };
-        match tokio::time::timeout(limit, acceptor.accept(connection)).await {
-            Ok(Ok(stream)) => Ok(Self { way: Way::Tls(Box::new(stream)), heads }),
-            Ok(Err(error)) => Err(DispatchError::Io(error)),
-            Err(_) => Err(DispatchError::Io(io::ErrorKind::TimedOut.into())),
-        }
+        Ok(Self { way, heads, is_writing: false, is_fresh: false, member })
     }
 
     /// See [`Connection::introduce`]; and handlers tell which requests are being answered.
     pub(super) fn introduce(&self, data: &mut Extensions) {
-        data.insert(self.heads.requests().clone());
+        data.insert(self.member.entry().clone());
         match &self.way {
             Way::Plain(connection) => connection.introduce(data),
             Way::Tls(stream) => stream.get_ref().0.introduce(data),
         }
     }
+}
+
+impl ClientIo {
+    /// Looks at a read: an error if the connection has to go, for it has no request, and none has come meanwhile.
+    fn watch(&mut self, cx: &mut Context<'_>, is_pending: bool, has_bytes: bool) -> io::Result<()> {
+        let entry = self.member.entry();
+        if has_bytes {
+            entry.note_bytes();
+            self.is_fresh = true;
+        }
+        let is_fresh = is_pending && std::mem::take(&mut self.is_fresh);
+        if is_pending && entry.is_asked(cx) && !entry.stays() {
+            if !is_fresh {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            // What has come may be a whole request, which begins before this is polled again.
+            cx.waker().wake_by_ref();
+        }
+        self.heads.watch(cx, entry, (is_pending, has_bytes))
+    }
+
+    /// Looks at a write: while it waits, the client has not got its answer yet.
+    fn note<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.is_writing != written.is_pending() {
+            self.is_writing = written.is_pending();
+            self.member.entry().note_writing(self.is_writing);
+        }
+        written
+    }
+}
+
+/// Resolves when the connection has to go.
+async fn asked(entry: &Entry) {
+    poll_fn(|cx| if entry.is_asked(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 impl AsyncRead for ClientIo {
@@ -58,13 +104,13 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { way, heads } = self.get_mut();
+        let this = self.get_mut();
         let before = buffer.filled().len();
-        let read = match way {
+        let read = match &mut this.way {
             Way::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             Way::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         };
-        heads.watch(cx, read.is_pending(), buffer.filled().len() > before)?;
+        this.watch(cx, read.is_pending(), buffer.filled().len() > before)?;
         read
     }
 }
@@ -75,10 +121,12 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().way {
+        let this = self.get_mut();
+        let written = match &mut this.way {
             Way::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Way::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        }
+        };
+        this.note(written)
     }
 
     fn poll_write_vectored(
@@ -86,10 +134,12 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().way {
+        let this = self.get_mut();
+        let written = match &mut this.way {
             Way::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
             Way::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
-        }
+        };
+        this.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -100,10 +150,13 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().way {
+        let this = self.get_mut();
+        let flushed = match &mut this.way {
             Way::Plain(io) => Pin::new(io).poll_flush(cx),
+            // What TLS holds of an answer waits as well.
             Way::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
+        };
+        this.note(flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,10 +1,12 @@
 //! The server that clients reach: what their connections are, and which handlers there are.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::{BoxBody, MessageBody};
@@ -19,7 +21,8 @@ use actix_web::{App, Error};
 use super::chains::Chains;
 use super::client_io::ClientIo;
 use super::connection::Connection;
-use super::heads::{Heads, Requests};
+use super::heads::Heads;
+use super::registry::{self, Entry, Registry};
 use super::{StartError, listener, tls};
 use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
@@ -37,8 +40,8 @@ use crate::upstream::{Upstream, credential};
 
 /// A connection that is being closed gets this long to write what it has; actix-web's default.
 const DISCONNECT: Duration = Duration::from_secs(1);
-/// Connections of clients between two requests.
-const IDLE_CONNECTIONS: usize = 1024;
+/// Connections that have been accepted and are not in yet, or were not let in and have not gone yet.
+const IN_TRANSIT: usize = 256;
 
 /// What the handlers of every worker share.
 #[derive(Clone)]
@@ -110,13 +113,28 @@ impl Handlers {
     }
 }
 
+/// Where clients get in.
+pub(super) struct Door {
+    pub(super) address: SocketAddr,
+    pub(super) registry: Arc<Registry>,
+    pub(super) has_tls: bool,
+    /// Threads that serve them.
+    pub(super) workers: usize,
+}
+
+/// Descriptors of the most connections that there may be at once.
+pub(super) const fn descriptors(settings: &config::Server) -> usize {
+    let open = registry::connections_max(settings).saturating_add(registry::LEAVING_MAX);
+    open.saturating_add(IN_TRANSIT)
+}
+
 /// Binds the clients' address and begins to serve.
 pub(super) fn serve(
     shared: &Arc<Shared>,
     database: &Database,
     upstream_tls: &Arc<rustls::ClientConfig>,
     of_chains: (&Chains, &TombstoneKey),
-) -> Result<(SocketAddr, Server), StartError> {
+) -> Result<(Door, Server), StartError> {
     let settings = &shared.settings;
     let handlers = Handlers::new(shared, database, upstream_tls, of_chains)?;
     let app = move || {
@@ -138,10 +156,8 @@ pub(super) fn serve(
     let workers = workers(&settings.server);
     let server = Server::build()
         .disable_signals()
-        // Our own limits refuse first, with words. actix counts for each worker.
-        .max_concurrent_connections(
-            settings.server.max_streams.saturating_add(IDLE_CONNECTIONS).div_ceil(workers),
-        )
+        // The registry decides first: at this number nobody is accepted any more. actix counts for each worker.
+        .max_concurrent_connections(descriptors(&settings.server).div_ceil(workers))
         .workers(workers)
         .shutdown_timeout(5);
     let stopping = server.graceful_shutdown_signal();
@@ -149,6 +165,9 @@ pub(super) fn serve(
     let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
     let stall = settings.server.client_stall;
     let acceptor = settings.server.tls().map(|files| tls::acceptor(shared, &files)).transpose()?;
+    let has_tls = acceptor.is_some();
+    let registry = Registry::new(&settings.server, shared.metrics.connections.clone());
+    let door = Door { address: bound, registry: Arc::clone(&registry), has_tls, workers };
     let service = move || {
         let stopping = stopping.clone();
         let app = app().into_factory().map_err(|error: Error| error.error_response());
@@ -164,21 +183,24 @@ pub(super) fn serve(
             .keep_alive(keep_alive)
             .on_connect_ext(ClientIo::introduce)
             .finish(map_config(app, |()| AppConfig::default()));
-        let acceptor = acceptor.clone();
+        let (acceptor, registry) = (acceptor.clone(), Arc::clone(&registry));
         fn_service(move |io: TcpStream| {
-            let acceptor = acceptor.clone();
+            let (acceptor, registry) = (acceptor.clone(), Arc::clone(&registry));
             async move {
-                let (connection, peer) = Connection::new(io, stall);
+                let peer = io.peer_addr().map_err(DispatchError::Io)?;
+                let refused = || DispatchError::Io(io::ErrorKind::ConnectionRefused.into());
+                let member = registry.enter(peer).ok_or_else(refused)?;
+                let connection = Connection::new(io, stall);
                 let heads = Heads::new(head, keep_alive);
-                let io = ClientIo::open(connection, acceptor, (head, heads)).await?;
-                Ok((io, Protocol::Http1, peer))
+                let io = ClientIo::open((connection, member), acceptor, (head, heads)).await?;
+                Ok((io, Protocol::Http1, Some(peer)))
             }
         })
         .and_then(http)
     };
     let server = server.listen("clients", listener, service);
     let server = server.map_err(|e| StartError::Listen(address, e))?;
-    Ok((bound, server.run()))
+    Ok((door, server.run()))
 }
 
 /// Threads that serve clients.
@@ -192,7 +214,7 @@ async fn mark_running<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let running = request.conn_data::<Requests>().map(Requests::begin);
+    let running = request.conn_data::<Entry>().map(Entry::begin);
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(match running {
         Some(running) => response.map_body(|_, body| respond::keeping(body, running)),

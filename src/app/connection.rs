@@ -4,7 +4,6 @@
 //! too small for the segment that waits, however steadily that peer reads.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -29,12 +28,11 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes over an accepted connection; a write may wait so long for the client to read.
-    pub(super) fn new(io: TcpStream, limit: Duration) -> (Self, Option<SocketAddr>) {
+    pub(super) fn new(io: TcpStream, limit: Duration) -> Self {
         if let Err(error) = io.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let peer = io.peer_addr().ok();
-        (Self { io, limit, stall: Stall::default(), timer: None, is_waiting: false }, peer)
+        Self { io, limit, stall: Stall::default(), timer: None, is_waiting: false }
     }
 
     /// Lets the handlers of this connection's requests know whether its client has stalled.

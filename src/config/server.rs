@@ -50,6 +50,21 @@ pub struct Server {
     /// Name of this node among several on one database.
     #[serde(default, deserialize_with = "node_id")]
     pub node_id: Option<String>,
+    /// Connections of clients beyond `max_streams`.
+    #[serde(deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
+    pub idle_connections_max: usize,
+    /// Connections of one address of a client.
+    #[serde(deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
+    pub connections_max_per_address: usize,
+    /// Time between two probes of whether clients get in; none is made where it is zero.
+    #[serde(rename = "probe_secs", deserialize_with = "value::secs::<0, 3_600, _>")]
+    pub probe: Duration,
+    /// Time that a probe may take.
+    #[serde(rename = "probe_timeout_secs", deserialize_with = "value::secs::<1, 60, _>")]
+    pub probe_timeout: Duration,
+    /// Probes in a row that fail before this node is not ready.
+    #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    pub probe_failures_max: u32,
     /// Time for a client to send the head of a request.
     #[serde(rename = "head_secs", deserialize_with = "value::secs::<1, 600, _>")]
     pub head: Duration,

@@ -17,6 +17,8 @@ mod cli;
 #[cfg(test)]
 mod closing;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod controls;
 #[cfg(test)]
 mod dashboard;

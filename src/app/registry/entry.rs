@@ -1,0 +1,144 @@
+//! What one connection does, as its handlers and its own reads and writes tell; and the word that it has to go.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+
+use futures_util::task::AtomicWaker;
+
+use super::{Lull, Registry};
+use crate::domain::unprintable::unprintable;
+
+/// See the module.
+#[derive(Clone)]
+pub(in crate::app) struct Entry(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    registry: Arc<Registry>,
+    conduct: Mutex<Conduct>,
+    is_asked: AtomicBool,
+    waker: AtomicWaker,
+}
+
+struct Conduct {
+    /// Requests whose heads were whole, and those of them that have been answered.
+    begun: u64,
+    ended: u64,
+    /// Something of an answer waits for the client to read.
+    is_writing: bool,
+    /// Something of a head has come since the last answer.
+    has_head: bool,
+    /// What the registry knows.
+    told: Option<Lull>,
+}
+
+/// A request that is being answered, until this is dropped.
+pub(in crate::app) struct Running(Entry);
+
+unprintable!(Entry, Running);
+
+impl Entry {
+    pub(super) fn new(id: u64, registry: Arc<Registry>) -> Self {
+        let conduct = Conduct {
+            begun: 0,
+            ended: 0,
+            is_writing: false,
+            has_head: false,
+            told: Some(Lull::Head),
+        };
+        Self(Arc::new(Inner {
+            id,
+            registry,
+            conduct: Mutex::new(conduct),
+            is_asked: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }))
+    }
+
+    fn conduct(&self) -> MutexGuard<'_, Conduct> {
+        self.0.conduct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes something, and tells the registry where that makes a difference.
+    fn note(&self, note: impl FnOnce(&mut Conduct)) {
+        let mut conduct = self.conduct();
+        note(&mut conduct);
+        let lull = conduct.lull();
+        if lull != conduct.told {
+            conduct.told = lull;
+            self.0.registry.put(self.0.id, lull);
+        }
+    }
+
+    /// Notes that the head of a request was whole.
+    pub(in crate::app) fn begin(&self) -> Running {
+        self.note(|conduct| {
+            conduct.begun = conduct.begun.saturating_add(1);
+            conduct.has_head = false;
+        });
+        Running(self.clone())
+    }
+
+    /// Notes that bytes have come.
+    pub(in crate::app) fn note_bytes(&self) {
+        self.note(|conduct| conduct.has_head |= !conduct.is_answering());
+    }
+
+    /// Notes whether something waits for the client to read.
+    pub(in crate::app) fn note_writing(&self, is_writing: bool) {
+        self.note(|conduct| conduct.is_writing = is_writing);
+    }
+
+    /// Whether there was a request, and all have been answered.
+    pub(in crate::app) fn are_answered(&self) -> bool {
+        let conduct = self.conduct();
+        conduct.ended > 0 && !conduct.is_answering()
+    }
+
+    /// Whether the connection has to go; if it has not, its task is woken when it has.
+    pub(in crate::app) fn is_asked(&self, cx: &Context<'_>) -> bool {
+        self.0.waker.register(cx.waker());
+        self.0.is_asked.load(Ordering::Acquire)
+    }
+
+    /// Stays where a request came before the word; whether it does.
+    pub(in crate::app) fn stays(&self) -> bool {
+        let is_busy = self.conduct().lull().is_none();
+        if is_busy && self.0.is_asked.swap(false, Ordering::AcqRel) {
+            self.0.registry.stay(self.0.id);
+        }
+        is_busy
+    }
+
+    pub(super) fn ask(&self) {
+        self.0.is_asked.store(true, Ordering::Release);
+        self.0.waker.wake();
+    }
+
+    pub(super) fn leave(&self) {
+        self.0.registry.leave(self.0.id);
+    }
+}
+
+impl Conduct {
+    const fn is_answering(&self) -> bool {
+        self.begun > self.ended
+    }
+
+    const fn lull(&self) -> Option<Lull> {
+        if self.is_answering() || self.is_writing {
+            None
+        } else if self.ended == 0 || self.has_head {
+            Some(Lull::Head)
+        } else {
+            Some(Lull::Idle)
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.note(|conduct| conduct.ended = conduct.ended.saturating_add(1));
+    }
+}

@@ -1,0 +1,54 @@
+//! Connections of clients: how many there are, which had to go or did not get in, and whether anybody still gets in.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Numbers on connections of clients.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    /// Those that are open.
+    pub open: IntGauge,
+    closed: IntCounterVec,
+    refused: IntCounterVec,
+    /// Whether clients get in (1) or not (0), as the probe found.
+    pub get_in: IntGauge,
+    /// Probes that did not get in.
+    pub failed_probes: IntCounter,
+}
+
+impl ConnectionMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["why"]);
+        let open = IntGauge::new("sluice_connections", "Connections of clients that are open.")?;
+        let closed = counters(
+            "sluice_connections_closed_total",
+            "Connections of clients that were closed to make room: idle, or with an unfinished head.",
+        )?;
+        let refused = counters(
+            "sluice_connections_refused_total",
+            "Connections that were not let in: too many of one address, or no room at all.",
+        )?;
+        let get_in = IntGauge::new(
+            "sluice_clients_get_in",
+            "Whether clients get in (1) or not (0), as the last probes found.",
+        )?;
+        let failed_probes =
+            IntCounter::new("sluice_failed_probes_total", "Probes that did not get in.")?;
+        registry.register(Box::new(open.clone()))?;
+        registry.register(Box::new(closed.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(get_in.clone()))?;
+        registry.register(Box::new(failed_probes.clone()))?;
+        get_in.set(1);
+        Ok(Self { open, closed, refused, get_in, failed_probes })
+    }
+
+    /// Counts a connection that was closed to make room.
+    pub fn count_closed(&self, why: &str) {
+        self.closed.with_label_values(&[why]).inc();
+    }
+
+    /// Counts a connection that was not let in.
+    pub fn count_refused(&self, why: &str) {
+        self.refused.with_label_values(&[why]).inc();
+    }
+}
