@@ -21,7 +21,8 @@ enum Between {
 pub(super) struct Heads {
     head: Duration,
     keep_alive: Duration,
-    between: Option<Between>,
+    /// After so many requests.
+    between: Option<(u64, Between)>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -39,16 +40,18 @@ impl Heads {
         entry: &Entry,
         (is_pending, has_bytes): (bool, bool),
     ) -> io::Result<()> {
-        if !entry.are_answered() {
+        let Some(answered) = entry.answered() else {
             self.between = None;
             return Ok(());
-        }
-        let between = match self.between {
+        };
+        // A request may have come and been answered since, between two reads.
+        let known = self.between.filter(|(before, _)| *before == answered);
+        let between = match known.map(|(_, between)| between) {
             None | Some(Between::Idle(_)) if has_bytes => Between::Head(Instant::now()),
             None => Between::Idle(Instant::now()),
             Some(known) => known,
         };
-        self.between = Some(between);
+        self.between = Some((answered, between));
         if !is_pending {
             return Ok(());
         }

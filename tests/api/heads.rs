@@ -71,6 +71,21 @@ fn who_is_idle_within_keep_alive_or_reads_a_long_answer_keeps_his_connection() {
 }
 
 #[test]
+fn a_head_that_was_answered_at_once_is_none_that_takes_long() {
+    let upstream = Upstream::start();
+    let app = start(Builder::new().upstream("primary", upstream.address));
+    let mut connection = used(&app, "");
+    // Each within the limit of the one before; together far beyond it.
+    for _ in 0..5 {
+        let cut = within(Duration::from_millis(500), || (!connection.is_held()).then_some(()));
+        assert!(cut.is_none(), "cut while idle");
+        let (response, kept) = connection.ask(&Request::get("/v1/none")).finish_keeping();
+        assert_eq!(response.status, 404);
+        connection = kept;
+    }
+}
+
+#[test]
 fn the_limit_is_there_behind_tls_too() {
     let certificates = Certificates::new();
     certificates.issue("ec");

@@ -90,10 +90,10 @@ impl Entry {
         self.note(|conduct| conduct.is_writing = is_writing);
     }
 
-    /// Whether there was a request, and all have been answered.
-    pub(in crate::app) fn are_answered(&self) -> bool {
+    /// How many requests there were, where there was one and all have been answered.
+    pub(in crate::app) fn answered(&self) -> Option<u64> {
         let conduct = self.conduct();
-        conduct.ended > 0 && !conduct.is_answering()
+        (conduct.ended > 0 && !conduct.is_answering()).then_some(conduct.ended)
     }
 
     /// Whether the connection has to go; if it has not, its task is woken when it has.
