@@ -23,13 +23,14 @@ pub mod suspension;
 pub mod throttle;
 pub mod tombstones;
 pub mod totp;
+pub mod totp_key;
 pub mod unsubscribe;
 pub mod usage;
 mod wrong_codes;
 
 use crate::db::accounts::AccountRow;
 use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, DbError, accounts};
+use crate::db::{AnyConnection, DbError, accounts, email_tokens as links};
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;
 use crate::domain::ids::{NoRandomness, public_id};
@@ -88,9 +89,13 @@ pub fn open(
     now: UnixMillis,
 ) -> Result<AccountRow, AccountError> {
     let email = parse_email(email)?;
+    links::lock_sign_ups(conn, &email)?;
     if account_of(conn, &email)?.is_some() {
         return Err(AccountError::EmailTaken(email));
     }
     let account = accounts::create(conn, &public_id("acct_")?, &email, now)?;
-    account.ok_or(AccountError::EmailTaken(email))
+    let Some(account) = account else { return Err(AccountError::EmailTaken(email)) };
+    // From now on they would open a second one.
+    links::remove_sign_ups(conn, &email)?;
+    Ok(account)
 }

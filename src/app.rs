@@ -23,6 +23,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::tombstones::{self, TombstoneError};
+use crate::accounts::totp_key;
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, Node, NodeParts};
@@ -326,6 +327,10 @@ fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey
     let buried = tombstones::bury_marked(conn, &key)?;
     if buried > 0 {
         tracing::info!(count = buried, "buried deposits of accounts that were erased before");
+    }
+    let sealed = totp_key::seal_plain(conn, &key)?;
+    if sealed > 0 {
+        tracing::info!(count = sealed, "sealed the second factors that were stored plain");
     }
     Ok(key)
 }

@@ -22,6 +22,7 @@ pub mod chores;
 pub mod closing;
 pub mod connection;
 pub mod credentials;
+pub mod credentials_epoch;
 pub mod deposit_addresses;
 pub mod deposit_claims;
 pub mod deposit_refunds;

@@ -21,6 +21,7 @@ pub mod policy;
 pub mod price_list;
 pub mod quote;
 pub mod receipt;
+pub mod sealing;
 pub mod secret_token;
 pub mod spreadsheet;
 pub mod sse;

@@ -102,13 +102,14 @@ impl People {
         } else {
             None
         };
-        let (settings, now) = (self.settings.clone(), self.now());
+        let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let closed = self
             .write(move |conn| {
                 let known = unchanged(conn, &proven)?;
                 if known.has_totp() {
                     let code = code.ok_or(PeopleError::CodeRequired)?;
-                    if let Err(refusal) = use_code(conn, &known, &code, &settings, now)? {
+                    if let Err(refusal) = use_code(conn, &sealing, &known, &code, (&settings, now))?
+                    {
                         return Ok(Err(refusal));
                     }
                 }

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::email_tokens::{self, Purpose};
+use super::log_in::unchanged;
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
 use super::sign_up::link_hash;
@@ -32,11 +33,11 @@ impl People {
         if known.email == email {
             return Err(PeopleError::SameEmail);
         }
-        let id = known.account_id();
-        self.throttle.count(Attempt::MailFrom(id))?;
+        self.throttle.count(Attempt::MailFrom(known.account_id()))?;
         self.throttle.count(Attempt::MailTo(&email))?;
         let now = self.now();
-        self.run(move |conn| {
+        self.write(move |conn| {
+            let id = unchanged(conn, &known)?.account_id();
             let to = (Some(id), email.as_str());
             Ok(people::send(conn, MailKind::ChangeEmail, to, json!({}), now)?)
         })
@@ -74,9 +75,11 @@ fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Resul
     if taken_by.is_some_and(|other| other.id != known.id) {
         return Err(PeopleError::EmailTaken);
     }
+    // What was asked for before the address had this account opens none of its own.
+    rows::lock_sign_ups(conn, &redeemed.email)?;
     credentials::set_email(conn, id, &redeemed.email).map_err(taken)?;
-    // Links to the old address must not open anything any more.
-    rows::remove_of_account(conn, id)?;
+    rows::remove_sign_ups(conn, &redeemed.email)?;
+    // Links to the old address must not open anything any more; the new epoch sees to those that log in.
     unsubscribe_tokens::remove_of_account(conn, id)?;
     let params = json!({});
     Ok(people::send(conn, MailKind::EmailChanged, (Some(id), &known.email), params, now)?)

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::db::email_tokens::{self as rows, EmailTokenRow};
-use crate::db::{AnyConnection, DbError, accounts};
+use crate::db::{AnyConnection, DbError, accounts, credentials_epoch};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
@@ -18,6 +18,15 @@ pub enum Purpose {
     Reset,
     /// Proves the new address of an account.
     Change,
+}
+
+/// Whose credentials a link is for, and as of when: see [`credentials_epoch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The account.
+    pub account_id: AccountId,
+    /// Its epoch when somebody asked for the link.
+    pub credentials_epoch: i64,
 }
 
 /// What a link that was in force has opened.
@@ -41,29 +50,31 @@ impl Purpose {
     }
 }
 
-/// Makes a link's token.
+/// Makes a link's token; `holder` is `None` for a sign-up.
 ///
 /// # Errors
 /// [`DbError`].
 pub fn issue(
     conn: &mut AnyConnection,
     purpose: Purpose,
-    (account_id, email): (Option<AccountId>, &str),
+    (holder, email): (Option<Holder>, &str),
     lifetime: Duration,
     now: UnixMillis,
 ) -> Result<SecretToken, DbError> {
     let token = SecretToken::random(TokenKind::Mail)?;
     let row = EmailTokenRow {
         purpose: purpose.as_str().to_owned(),
-        account_id: account_id.map(|id| id.0),
+        account_id: holder.map(|holder| holder.account_id.0),
         email: email.to_owned(),
         expires_at: now.plus(lifetime).as_millis(),
+        credentials_epoch: holder.map(|holder| holder.credentials_epoch),
     };
     rows::create(conn, &token.hash(), &row, now)?;
     Ok(token)
 }
 
-/// What a token opens, if it is in force for this purpose. It stays so.
+/// What a token opens, if it is in force for this purpose and the credentials that it is for are still those of the time
+/// when somebody asked for it. It stays so.
 ///
 /// # Errors
 /// [`DbError`].
@@ -75,7 +86,14 @@ pub fn look_at(
 ) -> Result<Option<Redeemed>, DbError> {
     let row = rows::find(conn, token)?
         .filter(|row| row.purpose == purpose.as_str() && row.expires_at > now.as_millis());
-    Ok(row.map(|row| Redeemed { account_id: row.account_id.map(AccountId), email: row.email }))
+    let Some(row) = row else { return Ok(None) };
+    let account_id = row.account_id.map(AccountId);
+    if let Some(id) = account_id
+        && credentials_epoch::current(conn, id)? != row.credentials_epoch
+    {
+        return Ok(None);
+    }
+    Ok(Some(Redeemed { account_id, email: row.email }))
 }
 
 /// Uses a token up. Belongs into the transaction that does what it is for.
@@ -94,5 +112,7 @@ pub fn redeem(
         Some(id) => accounts::lock(conn, id)?,
         None => rows::lock_sign_ups(conn, &redeemed.email)?,
     }
-    Ok(rows::remove(conn, token)?.then_some(redeemed))
+    // Looked at once more, now that nobody else can change them.
+    let redeemed = look_at(conn, purpose, token, now)?;
+    Ok(if rows::remove(conn, token)? { redeemed } else { None })
 }

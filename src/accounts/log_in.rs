@@ -8,12 +8,13 @@ use secrecy::SecretString;
 use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress, Counted};
-use super::wrong_codes::Kept;
+use super::wrong_codes::Committed;
 use super::{PeopleError, account_of, totp};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, accounts, log_in_steps};
 use crate::domain::clock::UnixMillis;
+use crate::domain::sealing::SealingKey;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::domain::unprintable::unprintable;
 
@@ -47,11 +48,11 @@ impl People {
             self.throttle.take_back(guess);
             return Err(PeopleError::CodeRequired);
         }
-        let (settings, now) = (self.settings.clone(), self.now());
+        let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let opened = self
             .write(move |conn| {
                 let known = unchanged(conn, &known)?;
-                finish(conn, &known, code.as_deref(), &settings, now)
+                finish(conn, &known, code.as_deref(), (&settings, &sealing), now)
             })
             .await
             .flatten();
@@ -69,12 +70,12 @@ impl People {
         client: ClientAddress,
     ) -> Result<FirstStep, PeopleError> {
         let (known, guess) = self.check_password(email, password, client).await?;
-        let (settings, now) = (self.settings.clone(), self.now());
+        let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         if !known.has_totp() {
             let opened = self
                 .write(move |conn| {
                     let known = unchanged(conn, &known)?;
-                    finish(conn, &known, None, &settings, now)
+                    finish(conn, &known, None, (&settings, &sealing), now)
                 })
                 .await
                 .flatten();
@@ -102,7 +103,8 @@ impl People {
         client: ClientAddress,
     ) -> Result<OpenedSession, PeopleError> {
         self.count_client(client)?;
-        let (step, settings, now) = (step.hash(), self.settings.clone(), self.now());
+        let (step, now) = (step.hash(), self.now());
+        let (settings, sealing) = (self.settings.clone(), self.sealing());
         let known = self
             .run(move |conn| {
                 let holder = log_in_steps::holder(conn, &step, now)?;
@@ -116,7 +118,7 @@ impl People {
                 let known = unchanged(conn, &known)?;
                 // Others may have used it up, with a right code or too many wrong ones.
                 log_in_steps::holder(conn, &step, now)?.ok_or(PeopleError::BadLink)?;
-                let finished = finish(conn, &known, Some(&code), &settings, now)?;
+                let finished = finish(conn, &known, Some(&code), (&settings, &sealing), now)?;
                 if finished.is_ok() {
                     log_in_steps::remove(conn, &step)?;
                 } else {
@@ -176,7 +178,7 @@ impl People {
         let (before, stored) = (known.clone(), hash.as_str().to_owned());
         self.write(move |conn| {
             let known = unchanged(conn, &before)?;
-            Ok(credentials::set_password(conn, known.account_id(), &stored)?)
+            Ok(credentials::renew_hash(conn, known.account_id(), &stored)?)
         })
         .await?;
         known.password_hash = Some(hash.as_str().to_owned());
@@ -202,7 +204,7 @@ impl People {
     }
 }
 
-/// The credentials as they stand, held for this transaction: if the password was changed since it was checked, the
+/// The credentials as they stand, held for this transaction: if they were changed since the password was checked, the
 /// check is worth nothing.
 pub(super) fn unchanged(
     conn: &mut AnyConnection,
@@ -210,7 +212,8 @@ pub(super) fn unchanged(
 ) -> Result<Credentials, PeopleError> {
     accounts::lock(conn, checked.account_id())?;
     let known = present(conn, checked.account_id())?;
-    let is_same = known.password_hash == checked.password_hash;
+    let is_same = known.password_hash == checked.password_hash
+        && known.credentials_epoch == checked.credentials_epoch;
     if is_same { Ok(known) } else { Err(PeopleError::WrongCredentials) }
 }
 
@@ -219,12 +222,12 @@ fn finish(
     conn: &mut AnyConnection,
     known: &Credentials,
     code: Option<&str>,
-    settings: &Accounts,
+    (settings, sealing): (&Accounts, &SealingKey),
     now: UnixMillis,
-) -> Kept<OpenedSession> {
+) -> Committed<OpenedSession> {
     if known.has_totp() {
         let code = code.ok_or(PeopleError::CodeRequired)?;
-        if let Err(refusal) = totp::use_code(conn, known, code, settings, now)? {
+        if let Err(refusal) = totp::use_code(conn, sealing, known, code, (settings, now))? {
             return Ok(Err(refusal));
         }
     }

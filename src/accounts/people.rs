@@ -16,6 +16,8 @@ use crate::db::{AnyConnection, Database, DbError, recovery_codes, transaction, w
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, NoRandomness, nonce};
 use crate::domain::mail::MailKind;
+use crate::domain::sealing::SealingKey;
+use crate::domain::tombstone::TombstoneKey;
 
 /// What the verbs work with.
 pub struct People {
@@ -26,6 +28,8 @@ pub struct People {
     pub(super) clock: Clock,
     pub(super) throttle: Throttle,
     pub(super) passwords: Passwords,
+    /// What the keys of second factors are sealed under.
+    pub(super) secret: TombstoneKey,
 }
 
 /// How an account stands, and what it logs in with.
@@ -58,12 +62,13 @@ impl People {
     pub fn new(
         database: Database,
         settings: &Settings,
+        secret: TombstoneKey,
         clock: Clock,
     ) -> Result<Self, NoRandomness> {
         let (site_name, settings) = (settings.site.name.clone(), settings.accounts.clone());
         let throttle = Throttle::new(&settings, clock.clone())?;
         let passwords = Passwords::new(&settings);
-        Ok(Self { database, settings, site_name, clock, throttle, passwords })
+        Ok(Self { database, settings, site_name, clock, throttle, passwords, secret })
     }
 
     /// How an account stands.
@@ -96,6 +101,10 @@ impl People {
             sessions: i64::try_from(sessions).unwrap_or(i64::MAX),
             wallets: self.run(move |conn| Ok(wallets::count(conn, id)?)).await?,
         })
+    }
+
+    pub(super) fn sealing(&self) -> SealingKey {
+        self.secret.sealing().clone()
     }
 
     pub(super) fn now(&self) -> UnixMillis {

@@ -13,9 +13,10 @@ use super::sessions::LiveSession;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
 use super::wrong_codes;
-use crate::db::{AnyConnection, credentials, email_tokens as rows, log_in_steps, sessions};
+use crate::db::credentials::Credentials;
+use crate::db::credentials_epoch::Kept;
+use crate::db::{AnyConnection, credentials};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
 use crate::domain::mail::MailKind;
 
 impl People {
@@ -51,7 +52,7 @@ impl People {
                 let redeemed = email_tokens::redeem(conn, Purpose::Reset, &token, now)?;
                 let id = redeemed.and_then(|redeemed| redeemed.account_id);
                 let known = present(conn, id.ok_or(PeopleError::BadLink)?)?;
-                set(conn, known.account_id(), (&known.email, &hash), None, now)?;
+                set(conn, &known, &hash, Kept::Nobodys, now)?;
                 wrong_codes::pardon(conn, known.account_id(), &settings, now)?;
                 Ok(known.email)
             })
@@ -76,26 +77,25 @@ impl People {
         let new_password = self.passwords.accept(new_password)?;
         let proven = self.prove(session, password, client).await?;
         let hash = self.passwords.hash(new_password).await?;
-        let (kept, now) = (session.row.id, self.now());
+        let (kept, now) = (Kept::Session(session.row.id), self.now());
         self.write(move |conn| {
             let known = unchanged(conn, &proven)?;
-            set(conn, known.account_id(), (&known.email, &hash), Some(kept), now)
+            set(conn, &known, &hash, kept, now)
         })
         .await
     }
 }
 
-/// Stores the password and ends whatever the old one has opened, but the session `kept`.
+/// Stores the password and ends whatever the old one has opened, but the session that is `kept`.
 fn set(
     conn: &mut AnyConnection,
-    id: AccountId,
-    (email, hash): (&str, &PasswordHash),
-    kept: Option<i64>,
+    known: &Credentials,
+    hash: &PasswordHash,
+    kept: Kept,
     now: UnixMillis,
 ) -> Result<(), PeopleError> {
-    credentials::set_password(conn, id, hash.as_str())?;
-    rows::remove_of_account(conn, id)?;
-    log_in_steps::remove_of_account(conn, id)?;
-    sessions::end_all(conn, id, kept)?;
-    Ok(people::send(conn, MailKind::PasswordChanged, (Some(id), email), json!({}), now)?)
+    let id = known.account_id();
+    credentials::set_password(conn, id, hash.as_str(), kept)?;
+    let to = (Some(id), known.email.as_str());
+    Ok(people::send(conn, MailKind::PasswordChanged, to, json!({}), now)?)
 }

@@ -105,7 +105,7 @@ impl People {
     /// [`PeopleError`].
     pub async fn log_out_everywhere(&self, session: &LiveSession) -> Result<(), PeopleError> {
         let id = session.account_id();
-        self.run(move |conn| Ok(sessions::end_all(conn, id, None)?)).await?;
+        self.run(move |conn| Ok(sessions::end_all(conn, id)?)).await?;
         Ok(())
     }
 }

@@ -9,7 +9,8 @@ use super::people::{self, People};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress};
 use super::{PeopleError, open, parse_email};
-use crate::db::{credentials, email_tokens as rows};
+use crate::db::credentials;
+use crate::db::credentials_epoch::Kept;
 use crate::domain::mail::MailKind;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 
@@ -65,9 +66,9 @@ impl People {
             let redeemed = email_tokens::redeem(conn, Purpose::SignUp, &token, now)?;
             let email = redeemed.ok_or(PeopleError::BadLink)?.email;
             let account = open(conn, &email, now)?;
-            credentials::set_password(conn, account.account_id(), hash.as_str())?;
-            rows::remove_sign_ups(conn, &email)?;
-            Ok(sessions::open(conn, account.account_id(), &settings, now)?)
+            let id = account.account_id();
+            credentials::set_password(conn, id, hash.as_str(), Kept::Nobodys)?;
+            Ok(sessions::open(conn, id, &settings, now)?)
         })
         .await
     }

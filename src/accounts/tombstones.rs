@@ -1,5 +1,5 @@
-//! The secret of tombstones: where it is read, how it is known again, and what an earlier version has left to hash
-//! with it.
+//! The secret of tombstones, which second factors are sealed under too: where it is read, how it is known again, and
+//! what an earlier version has left to hash with it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Privacy, TombstoneSecret};
 use crate::db::audit::{self, Decision};
-use crate::db::{AnyConnection, DbError, tombstones, transaction};
+use crate::db::{AnyConnection, DbError, credentials, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
 use crate::domain::ids::{NoRandomness, random_letters};
@@ -41,14 +41,16 @@ pub enum TombstoneError {
     File(PathBuf, #[source] io::Error),
     /// The file that was there once is gone.
     #[error(
-        "the file {0} is gone, and with it the secret that the deposits of erased accounts are known by. Put it back; \
-         without it they could be credited again. If it is lost for good: `sluice deposit forget-tombstones`"
+        "the file {0} is gone, and with it the secret that the deposits of erased accounts are known by and second factors \
+         are sealed under. Put it back; without it those could be credited again, and these make no codes. If it is lost \
+         for good: `sluice deposit forget-tombstones`"
     )]
     Lost(PathBuf),
     /// It is another one.
     #[error(
-        "the secret of tombstones is not the one that the deposits of erased accounts were hashed with: with another one \
-         they could be credited again. Give the right one. If it is lost for good: `sluice deposit forget-tombstones`"
+        "the secret of tombstones is not the one that the deposits of erased accounts were hashed with and second factors \
+         were sealed under: with another one those could be credited again, and these make no codes. Give the right one. \
+         If it is lost for good: `sluice deposit forget-tombstones`"
     )]
     Other,
 }
@@ -72,7 +74,7 @@ pub fn unlock(
         TombstoneSecret::Missing(reason) => return Err(TombstoneError::Missing(reason.clone())),
         TombstoneSecret::Beside(path) => match read(path)? {
             Some(secret) => TombstoneKey::of(&secret)?,
-            None if tombstones::are_any(conn)? => return Err(TombstoneError::Lost(path.clone())),
+            None if is_needed(conn)? => return Err(TombstoneError::Lost(path.clone())),
             None => TombstoneKey::of(&make(path)?)?,
         },
     };
@@ -87,12 +89,17 @@ pub fn unlock(
             Some(known) if known == key.check_value() => return Ok(()),
             Some(_) => is_file,
         };
-        if !may_be_new || tombstones::are_any(conn)? {
+        if !may_be_new || is_needed(conn)? {
             return Err(TombstoneError::Other);
         }
         Ok(tombstones::know(conn, &key)?)
     })?;
     Ok(key)
+}
+
+/// Whether something is stored that is worth nothing without the secret.
+fn is_needed(conn: &mut AnyConnection) -> Result<bool, DbError> {
+    Ok(tombstones::are_any(conn)? || credentials::are_any_sealed(conn)?)
 }
 
 fn is_known(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<bool, DbError> {
@@ -120,13 +127,29 @@ pub fn bury_marked(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<usize
     }
 }
 
-/// Gives up what was hashed with a secret that is lost, and writes down that somebody did; how many tombstones that were.
+/// What was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Tombstones.
+    pub tombstones: usize,
+    /// Accounts whose second factor has recovery codes only from now on.
+    pub second_factors: usize,
+}
+
+/// Gives up what was hashed or sealed with a secret that is lost, and writes down that somebody did.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn forget(conn: &mut AnyConnection, reason: &str, now: UnixMillis) -> Result<usize, DbError> {
+pub fn forget(
+    conn: &mut AnyConnection,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Forgotten, DbError> {
     transaction::write(conn, |conn| {
-        let count = tombstones::forget(conn)?;
+        let count = Forgotten {
+            tombstones: tombstones::forget(conn)?,
+            second_factors: credentials::forget_totps(conn)?,
+        };
         let decision = Decision::of_nobodys("tombstones_forgotten", "tombstones", reason);
         audit::write(conn, &decision, now)?;
         Ok(count)

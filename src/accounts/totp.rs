@@ -11,13 +11,16 @@ use super::log_in::unchanged;
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
 use super::throttle::{Attempt, ClientAddress};
-use super::wrong_codes::{Kept, Tries};
+use super::totp_key;
+use super::wrong_codes::{Committed, Tries};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, DbError, accounts, recovery_codes, wrong_codes};
+use crate::db::credentials_epoch::Kept;
+use crate::db::{AnyConnection, DbError, accounts, recovery_codes, tombstones, wrong_codes};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, NoRandomness, random_bytes, random_letters};
 use crate::domain::mail::{MailKind, TotpChanged};
+use crate::domain::sealing::SealingKey;
 use crate::domain::unprintable::unprintable;
 
 /// Recovery codes that an account gets.
@@ -34,8 +37,8 @@ pub struct TotpSetup {
 unprintable!(TotpSetup);
 
 impl People {
-    /// Makes a key for an authenticator app. It counts when a code of it was shown. Who only holds a session cannot lock
-    /// out whoever knows the password.
+    /// Makes a key for an authenticator app. It counts when a code of it was shown, in the same session. Who only holds a
+    /// session cannot lock out whoever knows the password.
     ///
     /// # Errors
     /// [`PeopleError::WrongPassword`], [`PeopleError::TotpEnabled`] and others.
@@ -47,22 +50,26 @@ impl People {
     ) -> Result<TotpSetup, PeopleError> {
         session.may_change()?;
         let proven = self.prove(session, password, client).await?;
-        let secret: [u8; 20] = random_bytes()?;
+        let secret: [u8; totp_key::BYTES] = random_bytes()?;
+        let sealed = self.sealing().seal(&secret, session.account_id())?;
+        let row = session.row.id;
         let email = self
             .write(move |conn| {
                 let known = unchanged(conn, &proven)?;
-                if !credentials::set_totp(conn, known.account_id(), &secret)? {
+                if known.has_totp() {
                     return Err(PeopleError::TotpEnabled);
                 }
                 // Whatever was tried was tried at another key.
                 wrong_codes::forget(conn, known.account_id())?;
+                credentials::begin_totp(conn, row, &sealed)?;
                 Ok(known.email)
             })
             .await?;
         self.describe(&email, &secret)
     }
 
-    /// The key that is being set up, for a page that is looked at again; `None` if there is none, or it counts already.
+    /// The key that is being set up in this session, for a page that is looked at again; `None` if there is none. Nobody is
+    /// shown a key that was made in another session: whoever did that knows it.
     ///
     /// # Errors
     /// [`PeopleError`].
@@ -70,17 +77,18 @@ impl People {
         &self,
         session: &LiveSession,
     ) -> Result<Option<TotpSetup>, PeopleError> {
-        let id = session.account_id();
-        let known = self.run(move |conn| present(conn, id)).await?;
-        match known.totp_secret {
-            Some(secret) if known.totp_enabled_at.is_none() => {
-                Ok(Some(self.describe(&known.email, &secret)?))
-            }
-            _ => Ok(None),
-        }
+        let (id, row) = (session.account_id(), session.row.id);
+        let (known, sealed) = self
+            .run(move |conn| Ok((present(conn, id)?, credentials::pending_totp(conn, row)?)))
+            .await?;
+        let Some(sealed) = sealed.filter(|_| !known.has_totp()) else { return Ok(None) };
+        // One from before the secret outside was lost begins anew.
+        let Ok(secret) = totp_key::open(&self.sealing(), &sealed, id) else { return Ok(None) };
+        Ok(Some(self.describe(&known.email, &secret)?))
     }
 
-    /// From now on a code is asked for. Gives the recovery codes, the only time that they are known in clear.
+    /// From now on a code is asked for. Ends the other sessions, which were begun without one. Gives the recovery codes, the
+    /// only time that they are known in clear.
     ///
     /// # Errors
     /// [`PeopleError::WrongCode`] and others.
@@ -90,20 +98,25 @@ impl People {
         code: String,
     ) -> Result<Vec<String>, PeopleError> {
         session.may_change()?;
-        let (id, settings, now) = (session.account_id(), self.settings.clone(), self.now());
+        let (id, row, now) = (session.account_id(), session.row.id, self.now());
+        let (settings, secret_outside) = (self.settings.clone(), self.secret.clone());
         self.write(move |conn| {
             accounts::lock(conn, id)?;
+            tombstones::must_be_known(conn, &secret_outside)?;
             let known = present(conn, id)?;
             if known.has_totp() {
                 return Err(PeopleError::TotpEnabled);
             }
-            if known.totp_secret.is_none() {
-                return Err(PeopleError::TotpMissing);
-            }
-            if let Err(refusal) = use_code(conn, &known, &code, &settings, now)? {
-                return Ok(Err(refusal));
-            }
-            credentials::enable_totp(conn, id, now)?;
+            let sealed = credentials::pending_totp(conn, row)?.ok_or(PeopleError::TotpMissing)?;
+            let secret = totp_key::open(secret_outside.sealing(), &sealed, id);
+            let secret = secret.map_err(|_| PeopleError::TotpMissing)?;
+            let tries = Tries::of(conn, id, &settings, now)?;
+            let step = matching_step(&totp(&secret)?, &code, now);
+            let Some(step) = step.filter(|_| tries.may_go_on()) else {
+                return Ok(Err(tries.count(conn, &known, &settings, now)?));
+            };
+            wrong_codes::clear(conn, id)?;
+            credentials::enable_totp(conn, id, (&sealed, step), Kept::Session(row), now)?;
             tell(conn, &known, true, now)?;
             new_recovery_codes(conn, id).map(Ok)
         })
@@ -111,7 +124,7 @@ impl People {
         .flatten()
     }
 
-    /// From now on no code is asked for.
+    /// From now on no code is asked for. Ends the other sessions.
     ///
     /// # Errors
     /// [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
@@ -122,9 +135,9 @@ impl People {
         code: String,
         client: ClientAddress,
     ) -> Result<(), PeopleError> {
-        let now = self.now();
+        let (row, now) = (session.row.id, self.now());
         self.with_both_factors(session, (password, code), client, move |conn, known| {
-            credentials::clear_totp(conn, known.account_id())?;
+            credentials::clear_totp(conn, known.account_id(), Kept::Session(row))?;
             recovery_codes::remove_all(conn, known.account_id())?;
             wrong_codes::forget(conn, known.account_id())?;
             Ok(tell(conn, known, false, now)?)
@@ -163,11 +176,11 @@ impl People {
         }
         let address = proven.email.clone();
         let guess = self.throttle.count(Attempt::Guess(&address, client))?;
-        let (settings, now) = (self.settings.clone(), self.now());
+        let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let done = self
             .write(move |conn| {
                 let known = unchanged(conn, &proven)?;
-                if let Err(refusal) = use_code(conn, &known, &code, &settings, now)? {
+                if let Err(refusal) = use_code(conn, &sealing, &known, &code, (&settings, now))? {
                     return Ok(Err(refusal));
                 }
                 work(conn, &known).map(Ok)
@@ -182,7 +195,7 @@ impl People {
         let (issuer, account) = (self.site_name.replace(':', " "), email.replace(':', " "));
         let totp = builder(secret).with_issuer(Some(issuer)).with_account_name(account).build();
         let uri = totp.and_then(|totp| Ok((totp.secret().to_base32(), totp.to_url()?)));
-        let (secret, uri) = uri.map_err(|_| unreadable())?;
+        let (secret, uri) = uri.map_err(|_| totp_key::unreadable())?;
         Ok(TotpSetup { secret, uri })
     }
 }
@@ -194,14 +207,14 @@ impl People {
 /// [`PeopleError`]; a wrong code is refused inside, with [`PeopleError::WrongCode`] or [`PeopleError::TooManyCodes`].
 pub(super) fn use_code(
     conn: &mut AnyConnection,
+    sealing: &SealingKey,
     known: &Credentials,
     code: &str,
-    settings: &Accounts,
-    now: UnixMillis,
-) -> Kept<()> {
+    (settings, now): (&Accounts, UnixMillis),
+) -> Committed<()> {
     let id = known.account_id();
     let tries = Tries::of(conn, id, settings, now)?;
-    let is_right = (tries.may_go_on() && use_step(conn, known, code, now)?)
+    let is_right = (tries.may_go_on() && use_step(conn, sealing, known, code, now)?)
         || recovery_codes::use_up(conn, id, &recovery_hash(id, code))?;
     if is_right {
         wrong_codes::clear(conn, id)?;
@@ -212,13 +225,13 @@ pub(super) fn use_code(
 
 fn use_step(
     conn: &mut AnyConnection,
+    sealing: &SealingKey,
     known: &Credentials,
     code: &str,
     now: UnixMillis,
 ) -> Result<bool, PeopleError> {
-    let Some(secret) = &known.totp_secret else { return Ok(false) };
-    let totp = builder(secret).build().map_err(|_| unreadable())?;
-    let Some(step) = matching_step(&totp, code, now) else { return Ok(false) };
+    let Some(secret) = totp_key::of(sealing, known)? else { return Ok(false) };
+    let Some(step) = matching_step(&totp(&secret)?, code, now) else { return Ok(false) };
     Ok(credentials::use_totp_step(conn, known.account_id(), step)?)
 }
 
@@ -233,8 +246,8 @@ fn builder(secret: &[u8]) -> Builder {
     Builder::new().with_secret(secret.to_vec())
 }
 
-fn unreadable() -> DbError {
-    DbError::Unreadable { what: "second factor" }
+fn totp(secret: &[u8]) -> Result<Totp, DbError> {
+    builder(secret).build().map_err(|_| totp_key::unreadable())
 }
 
 fn tell(

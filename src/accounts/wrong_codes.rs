@@ -13,7 +13,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, WrongCodes};
 
 /// What a transaction comes to that counts: a refusal inside is committed with what was counted, one outside rolls it back.
-pub(super) type Kept<T> = Result<Result<T, PeopleError>, PeopleError>;
+pub(super) type Committed<T> = Result<Result<T, PeopleError>, PeopleError>;
 
 /// How many wrong codes an account has had. Must be read under its lock.
 pub(super) struct Tries {

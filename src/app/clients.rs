@@ -66,7 +66,8 @@ impl Handlers {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
         let limits = AccountLimits::new(&settings.server, Arc::clone(&shared.metrics));
-        let people = People::new(database.clone(), settings, shared.clock.clone())?;
+        let people =
+            People::new(database.clone(), settings, tombstones.clone(), shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;

@@ -114,10 +114,17 @@ pub(super) fn run(
         DepositCommand::Export(args) => export::run(args, desk, output)?,
         DepositCommand::ForgetTombstones { reason } => {
             let now = desk.clock.now();
-            let count = desk.with(|conn| tombstones::forget(conn, reason, now))?;
+            let forgotten = desk.with(|conn| tombstones::forget(conn, reason, now))?;
             output.line(&format!(
-                "{count} tombstones are forgotten; the next start takes the secret that it finds. Restart every server."
+                "{} tombstones are forgotten; the next start takes the secret that it finds. Restart every server.",
+                forgotten.tombstones
             ))?;
+            if forgotten.second_factors > 0 {
+                output.line(&format!(
+                    "{} accounts log in with a recovery code from now on: their second factors could not be opened.",
+                    forgotten.second_factors
+                ))?;
+            }
         }
         DepositCommand::SettleDebt { wallet, reason } => {
             let (key, now) = (desk.tombstones()?, desk.clock.now());

@@ -46,6 +46,8 @@ pub struct OtherColumns {
     pub wrong_codes_began_at: Option<i64>,
     /// When a new password last began their count anew.
     pub wrong_codes_pardoned_at: Option<i64>,
+    /// How often password, address or second factor have changed.
+    pub credentials_epoch: i64,
 }
 
 /// See [`OtherColumns`].

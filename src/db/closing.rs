@@ -4,9 +4,9 @@
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
+use super::credentials_epoch::{self, Kept};
 use super::schema::{
-    accounts, api_keys, deposit_refunds, deposits, email_tokens, log_in_steps, reservations,
-    sessions, wallet_challenges, wallets,
+    accounts, api_keys, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -43,8 +43,8 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<ClosingRow>
     Ok(accounts::table.find(id.0).select(ClosingRow::as_select()).first(conn).optional()?)
 }
 
-/// Marks an account, and ends all that could still be done for it: keys, sessions, links in mail, wallets. Must run in a
-/// write transaction.
+/// Marks an account, and ends all that could still be done for it: keys, wallets, sessions and links in mail, those too that
+/// still wait to be sent. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -68,10 +68,7 @@ pub fn begin(
         .execute(conn)?;
     diesel::delete(wallet_challenges::table.filter(wallet_challenges::account_id.eq(id.0)))
         .execute(conn)?;
-    diesel::delete(sessions::table.filter(sessions::account_id.eq(id.0))).execute(conn)?;
-    diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id.0))).execute(conn)?;
-    diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id.0))).execute(conn)?;
-    Ok(())
+    credentials_epoch::raise(conn, id, Kept::Nobodys)
 }
 
 /// Keeps an account after all; `false` if it was not about to be deleted.

@@ -1,9 +1,12 @@
 //! What accounts log in with: password, second factor, and the address that proves them. Columns of `accounts` that
-//! nothing but logging in reads.
+//! nothing but logging in reads. Whatever changes them begins a new epoch, in the same transaction.
 
+use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
-use super::schema::accounts;
+use super::credentials_epoch::{self, Kept};
+use super::schema::{accounts, sessions};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
@@ -21,7 +24,7 @@ pub struct Credentials {
     pub status: String,
     /// bcrypt's text; `None` before the first password.
     pub password_hash: Option<String>,
-    /// The key of its second factor; without `totp_enabled_at` it is only being set up.
+    /// The key of its second factor, sealed.
     pub totp_secret: Option<Vec<u8>>,
     /// Since when the second factor is asked for.
     pub totp_enabled_at: Option<i64>,
@@ -29,6 +32,8 @@ pub struct Credentials {
     pub totp_last_step: Option<i64>,
     /// When its owner asked for it to be deleted.
     pub closing_at: Option<i64>,
+    /// How often these have changed: see [`credentials_epoch`].
+    pub credentials_epoch: i64,
 }
 
 unprintable!(Credentials);
@@ -67,48 +72,85 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<Credentials
     Ok(accounts::table.find(id.0).select(Credentials::as_select()).first(conn).optional()?)
 }
 
-/// Stores a password's hash.
+/// Stores the hash of a new password. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn set_password(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result<(), DbError> {
+pub fn set_password(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    hash: &str,
+    kept: Kept,
+) -> Result<(), DbError> {
+    credentials_epoch::raise(conn, id, kept)?;
+    renew_hash(conn, id, hash)
+}
+
+/// Stores another hash of the same password.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result<(), DbError> {
     let account = diesel::update(accounts::table.find(id.0));
     account.set(accounts::password_hash.eq(hash)).execute(conn)?;
     Ok(())
 }
 
-/// Changes the address. Another account that has it is a violation of the table's rules.
+/// Changes the address. Another account that has it is a violation of the table's rules. The sessions go on: the change is
+/// made by a link, which knows of none. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn set_email(conn: &mut AnyConnection, id: AccountId, email: &str) -> Result<(), DbError> {
+    credentials_epoch::raise(conn, id, Kept::All)?;
     diesel::update(accounts::table.find(id.0)).set(accounts::email.eq(email)).execute(conn)?;
     Ok(())
 }
 
-/// Begins to set up a second factor; `false` if one is asked for already.
+/// Begins to set up a second factor in a session, with a sealed key.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn set_totp(conn: &mut AnyConnection, id: AccountId, secret: &[u8]) -> Result<bool, DbError> {
-    let account = accounts::table.find(id.0).filter(accounts::totp_enabled_at.is_null());
-    let set = diesel::update(account)
-        .set((accounts::totp_secret.eq(Some(secret)), accounts::totp_last_step.eq(None::<i64>)))
-        .execute(conn)?;
-    Ok(set > 0)
+pub fn begin_totp(conn: &mut AnyConnection, session: i64, sealed: &[u8]) -> Result<(), DbError> {
+    let row = diesel::update(sessions::table.find(session));
+    row.set(sessions::totp_secret.eq(Some(sealed))).execute(conn)?;
+    Ok(())
 }
 
-/// From now on the second factor is asked for.
+/// The sealed key of the second factor that is being set up in a session; `None` if there is none, or the session has ended.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn pending_totp(conn: &mut AnyConnection, session: i64) -> Result<Option<Vec<u8>>, DbError> {
+    let in_force = sessions::credentials_epoch.eq(accounts::credentials_epoch);
+    let sealed: Option<Option<Vec<u8>>> = sessions::table
+        .inner_join(accounts::table)
+        .filter(sessions::id.eq(session).and(in_force))
+        .select(sessions::totp_secret)
+        .first(conn)
+        .optional()?;
+    Ok(sealed.flatten())
+}
+
+/// From now on the second factor of this sealed key is asked for, and not the code of `step` again. Must run in a write
+/// transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn enable_totp(
     conn: &mut AnyConnection,
     id: AccountId,
+    (sealed, step): (&[u8], i64),
+    kept: Kept,
     now: UnixMillis,
 ) -> Result<(), DbError> {
+    credentials_epoch::raise(conn, id, kept)?;
     diesel::update(accounts::table.find(id.0))
-        .set(accounts::totp_enabled_at.eq(now.as_millis()))
+        .set((
+            accounts::totp_secret.eq(Some(sealed)),
+            accounts::totp_last_step.eq(step),
+            accounts::totp_enabled_at.eq(now.as_millis()),
+        ))
         .execute(conn)?;
     Ok(())
 }
@@ -125,11 +167,12 @@ pub fn use_totp_step(conn: &mut AnyConnection, id: AccountId, step: i64) -> Resu
     Ok(used > 0)
 }
 
-/// Takes the second factor away.
+/// Takes the second factor away. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn clear_totp(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), DbError> {
+    credentials_epoch::raise(conn, id, kept)?;
     diesel::update(accounts::table.find(id.0))
         .set((
             accounts::totp_secret.eq(None::<Vec<u8>>),
@@ -138,4 +181,61 @@ pub fn clear_totp(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Keys of second factors that an earlier version has left unsealed, at most so many. They are known by the one length that
+/// a key has, and a sealed one has not.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn unsealed_totps(
+    conn: &mut AnyConnection,
+    limit: i64,
+) -> Result<Vec<(AccountId, Vec<u8>)>, DbError> {
+    let rows: Vec<(i64, Option<Vec<u8>>)> = accounts::table
+        .filter(sql::<Bool>("length(totp_secret) = 20"))
+        .order(accounts::id)
+        .limit(limit)
+        .select((accounts::id, accounts::totp_secret))
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(|(id, key)| Some((AccountId(id), key?))).collect())
+}
+
+/// Puts the sealed key in the place of the plain one, if that is still there.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn replace_totp(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    plain: &[u8],
+    sealed: &[u8],
+) -> Result<(), DbError> {
+    let account = accounts::table.find(id.0).filter(accounts::totp_secret.eq(plain));
+    diesel::update(account).set(accounts::totp_secret.eq(sealed)).execute(conn)?;
+    Ok(())
+}
+
+/// Whether a key of a second factor is stored that only the secret outside opens.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn are_any_sealed(conn: &mut AnyConnection) -> Result<bool, DbError> {
+    let sealed = accounts::table.filter(sql::<Bool>("length(totp_secret) <> 20"));
+    Ok(diesel::select(exists(sealed.select(accounts::id))).get_result(conn)?)
+}
+
+/// Drops the keys of all second factors, since nobody can open them any more. A code is asked for as before: a recovery
+/// code is one. Gives the number of accounts that this is about.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_totps(conn: &mut AnyConnection) -> Result<usize, DbError> {
+    diesel::update(sessions::table.filter(sessions::totp_secret.is_not_null()))
+        .set(sessions::totp_secret.eq(None::<Vec<u8>>))
+        .execute(conn)?;
+    let forgotten = diesel::update(accounts::table.filter(accounts::totp_secret.is_not_null()))
+        .set(accounts::totp_secret.eq(None::<Vec<u8>>))
+        .execute(conn)?;
+    Ok(forgotten)
 }

@@ -5,7 +5,6 @@ use diesel::prelude::*;
 use super::schema::email_tokens;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
 
 /// What a link opens, and when that ends.
@@ -20,10 +19,13 @@ pub struct EmailTokenRow {
     pub email: String,
     /// Milliseconds since the epoch.
     pub expires_at: i64,
+    /// Of its account, when it was asked for: see [`super::credentials_epoch`]. `None` before there is an account.
+    pub credentials_epoch: Option<i64>,
 }
 
+// The default is for rows of an earlier version.
 #[derive(Insertable)]
-#[diesel(table_name = email_tokens)]
+#[diesel(table_name = email_tokens, treat_none_as_default_value = false)]
 struct NewRow<'a> {
     token_hash: &'a [u8],
     purpose: &'a str,
@@ -31,6 +33,7 @@ struct NewRow<'a> {
     email: &'a str,
     created_at: i64,
     expires_at: i64,
+    credentials_epoch: Option<i64>,
 }
 
 /// Stores a new token, and drops those whose time is up.
@@ -52,6 +55,7 @@ pub fn create(
         email: &token.email,
         created_at: now.as_millis(),
         expires_at: token.expires_at,
+        credentials_epoch: token.credentials_epoch,
     };
     diesel::insert_into(email_tokens::table).values(row).execute(conn)?;
     Ok(())
@@ -80,15 +84,6 @@ pub fn find(
 pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, DbError> {
     let token = email_tokens::table.find(token_hash.as_bytes().as_slice());
     Ok(diesel::delete(token).execute(conn)? > 0)
-}
-
-/// Removes whatever was sent to an account.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
-    diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id.0))).execute(conn)?;
-    Ok(())
 }
 
 /// Keeps others who use a link that was sent to the same address, which has no account that could be locked, waiting until

@@ -3,13 +3,13 @@
 
 use diesel::prelude::*;
 
-use super::schema::log_in_steps;
-use super::{AnyConnection, DbError};
+use super::schema::{accounts, log_in_steps};
+use super::{AnyConnection, DbError, credentials_epoch};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
 
-/// Stores a step, and drops those whose time is up.
+/// Stores a step, under the credentials that its account has now, and drops those whose time is up.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -21,8 +21,10 @@ pub fn create(
 ) -> Result<(), DbError> {
     let expired = log_in_steps::table.filter(log_in_steps::expires_at.le(now.as_millis()));
     diesel::delete(expired).execute(conn)?;
+    let epoch = credentials_epoch::current(conn, account_id)?.unwrap_or_default();
     diesel::insert_into(log_in_steps::table)
         .values((
+            log_in_steps::credentials_epoch.eq(epoch),
             log_in_steps::token_hash.eq(token_hash.as_bytes().as_slice()),
             log_in_steps::account_id.eq(account_id.0),
             log_in_steps::expires_at.eq(expires_at.as_millis()),
@@ -31,7 +33,7 @@ pub fn create(
     Ok(())
 }
 
-/// Whose step it is, if its time is not up.
+/// Whose step it is, if its time is not up and the credentials are still those under which it was begun.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -41,7 +43,9 @@ pub fn holder(
     now: UnixMillis,
 ) -> Result<Option<AccountId>, DbError> {
     let id: Option<i64> = log_in_steps::table
-        .find(token_hash.as_bytes().as_slice())
+        .inner_join(accounts::table.on(accounts::id.eq(log_in_steps::account_id)))
+        .filter(log_in_steps::token_hash.eq(token_hash.as_bytes().as_slice()))
+        .filter(log_in_steps::credentials_epoch.eq(accounts::credentials_epoch))
         .filter(log_in_steps::expires_at.gt(now.as_millis()))
         .select(log_in_steps::account_id)
         .first(conn)
@@ -74,13 +78,4 @@ pub fn count_wrong_code(
 pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, DbError> {
     let step = log_in_steps::table.find(token_hash.as_bytes().as_slice());
     Ok(diesel::delete(step).execute(conn)? > 0)
-}
-
-/// Removes all steps of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
-    diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id.0))).execute(conn)?;
-    Ok(())
 }

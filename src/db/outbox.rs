@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 
 use super::schema::{accounts, outbox};
-use super::{AnyConnection, DbError, transaction};
+use super::{AnyConnection, DbError, credentials_epoch, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::mail::MailKind;
@@ -48,12 +48,16 @@ pub struct OutboxRow {
     pub due_at: i64,
     /// When it was put in.
     pub created_at: i64,
+    /// Of the account that its link is for, when it was put in: see [`credentials_epoch`]. `None` if there was none, or
+    /// it has no such link.
+    pub credentials_epoch: Option<i64>,
 }
 
 unprintable!(NewMail<'static>, OutboxRow);
 
+// The default is for rows of an earlier version.
 #[derive(Insertable)]
-#[diesel(table_name = outbox)]
+#[diesel(table_name = outbox, treat_none_as_default_value = false)]
 struct NewRow<'a> {
     message_id: String,
     kind: &'static str,
@@ -64,9 +68,11 @@ struct NewRow<'a> {
     due_at: i64,
     created_at: i64,
     is_bulk: bool,
+    credentials_epoch: Option<i64>,
 }
 
-/// Puts a mail in; `false` if its kind and reference are there already.
+/// Puts a mail in; `false` if its kind and reference are there already. Looking for the account costs the same whether or not
+/// there is one.
 ///
 /// # Errors
 /// [`DbError`].
@@ -75,6 +81,11 @@ pub fn enqueue(
     mail: &NewMail<'_>,
     now: UnixMillis,
 ) -> Result<bool, DbError> {
+    let credentials_epoch = match (mail.kind.opens_an_account(), mail.account_id) {
+        (false, _) => None,
+        (true, Some(id)) => credentials_epoch::current(conn, id)?,
+        (true, None) => credentials_epoch::of_email(conn, mail.recipient)?,
+    };
     let row = NewRow {
         message_id: public_id("msg_")?,
         kind: mail.kind.as_str(),
@@ -85,6 +96,7 @@ pub fn enqueue(
         due_at: now.as_millis(),
         created_at: now.as_millis(),
         is_bulk: mail.kind.is_bulk(),
+        credentials_epoch,
     };
     let put = on_either!(conn => diesel::insert_into(outbox::table)
         .values(row)

@@ -26,6 +26,7 @@ diesel::table! {
         wrong_codes -> BigInt,
         wrong_codes_began_at -> Nullable<BigInt>,
         wrong_codes_pardoned_at -> Nullable<BigInt>,
+        credentials_epoch -> BigInt,
     }
 }
 
@@ -290,6 +291,8 @@ diesel::table! {
         created_at -> BigInt,
         last_seen_at -> BigInt,
         expires_at -> BigInt,
+        credentials_epoch -> BigInt,
+        totp_secret -> Nullable<Binary>,
     }
 }
 
@@ -301,6 +304,7 @@ diesel::table! {
         email -> Text,
         created_at -> BigInt,
         expires_at -> BigInt,
+        credentials_epoch -> Nullable<BigInt>,
     }
 }
 
@@ -310,6 +314,7 @@ diesel::table! {
         account_id -> BigInt,
         expires_at -> BigInt,
         wrong_codes -> BigInt,
+        credentials_epoch -> BigInt,
     }
 }
 
@@ -333,6 +338,7 @@ diesel::table! {
         due_at -> BigInt,
         created_at -> BigInt,
         is_bulk -> Bool,
+        credentials_epoch -> Nullable<BigInt>,
     }
 }
 

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::{accounts, sessions};
-use super::{AnyConnection, DbError};
+use super::{AnyConnection, DbError, credentials_epoch};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
@@ -35,9 +35,10 @@ struct NewSession<'a> {
     created_at: i64,
     last_seen_at: i64,
     expires_at: i64,
+    credentials_epoch: i64,
 }
 
-/// Stores a new session.
+/// Stores a new session, under the credentials that its account has now.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -48,6 +49,7 @@ pub fn create(
     token_hash: &TokenHash,
     (now, expires_at): (UnixMillis, UnixMillis),
 ) -> Result<(), DbError> {
+    let credentials_epoch = credentials_epoch::current(conn, account_id)?.unwrap_or_default();
     let row = NewSession {
         public_id,
         account_id: account_id.0,
@@ -55,6 +57,7 @@ pub fn create(
         created_at: now.as_millis(),
         last_seen_at: now.as_millis(),
         expires_at: expires_at.as_millis(),
+        credentials_epoch,
     };
     diesel::insert_into(sessions::table).values(row).execute(conn)?;
     Ok(())
@@ -70,7 +73,8 @@ pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), D
     Ok(())
 }
 
-/// The session of a token, whether or not its time is up, its account's status, and since when that is closing.
+/// The session of a token, whether or not its time is up, its account's status, and since when that is closing. `None` if
+/// the account's credentials have changed since.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -81,6 +85,7 @@ pub fn by_hash(
     let found = sessions::table
         .inner_join(accounts::table)
         .filter(sessions::token_hash.eq(token_hash.as_bytes().as_slice()))
+        .filter(sessions::credentials_epoch.eq(accounts::credentials_epoch))
         .select((SessionRow::as_select(), accounts::status, accounts::closing_at))
         .first(conn)
         .optional()?;
@@ -108,7 +113,9 @@ pub fn of_account(
     now: UnixMillis,
 ) -> Result<Vec<SessionRow>, DbError> {
     let rows = sessions::table
+        .inner_join(accounts::table)
         .filter(sessions::account_id.eq(account_id.0))
+        .filter(sessions::credentials_epoch.eq(accounts::credentials_epoch))
         .filter(sessions::expires_at.gt(now.as_millis()))
         .order(sessions::id.desc())
         .select(SessionRow::as_select())
@@ -130,16 +137,11 @@ pub fn end(
     Ok(diesel::delete(session).execute(conn)? > 0)
 }
 
-/// Ends all sessions of an account but `kept`, a row number; says how many.
+/// Ends all sessions of an account; says how many.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn end_all(
-    conn: &mut AnyConnection,
-    account_id: AccountId,
-    kept: Option<i64>,
-) -> Result<usize, DbError> {
-    let others = sessions::table
-        .filter(sessions::account_id.eq(account_id.0).and(sessions::id.ne(kept.unwrap_or(0))));
-    Ok(diesel::delete(others).execute(conn)?)
+pub fn end_all(conn: &mut AnyConnection, account_id: AccountId) -> Result<usize, DbError> {
+    let all = sessions::table.filter(sessions::account_id.eq(account_id.0));
+    Ok(diesel::delete(all).execute(conn)?)
 }

@@ -117,9 +117,7 @@ fn keep(
     key: &TombstoneKey,
     stones: impl Iterator<Item = Tombstone>,
 ) -> Result<(), DbError> {
-    if check_value(conn)?.as_deref() != Some(&key.check_value()[..]) {
-        return Err(DbError::OtherSecret);
-    }
+    must_be_known(conn, key)?;
     for stone in stones {
         let row = deposit_tombstones::hash.eq(stone.to_vec());
         on_either!(conn => diesel::insert_into(deposit_tombstones::table)
@@ -168,6 +166,15 @@ pub fn delete(conn: &mut AnyConnection, rows: &[DepositRow]) -> Result<(), DbErr
 pub fn check_value(conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, DbError> {
     let stored = secret_checks::table.find(NAME).select(secret_checks::value);
     Ok(stored.first(conn).optional()?)
+}
+
+/// Makes sure that the database knows this secret: with another one nothing may be hashed or sealed.
+///
+/// # Errors
+/// [`DbError::OtherSecret`].
+pub fn must_be_known(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<(), DbError> {
+    let is_known = check_value(conn)?.as_deref() == Some(&key.check_value()[..]);
+    if is_known { Ok(()) } else { Err(DbError::OtherSecret) }
 }
 
 /// Knows this secret from now on, and no other.

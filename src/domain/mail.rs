@@ -79,6 +79,20 @@ impl MailKind {
         !matches!(self, Self::LowBalance | Self::KeyPaused)
     }
 
+    /// Whether it is about nothing that has happened to the address it was put in for, so that it goes to the one that the
+    /// account has when it is written. Notices have a link that turns them off, which is the account's.
+    #[must_use]
+    pub const fn goes_to_its_reader(self) -> bool {
+        !self.is_essential() || self.is_bulk()
+    }
+
+    /// Whether its link changes what an account logs in with. Such a mail goes out, and its link works, only as long as
+    /// nothing of that has changed since it was asked for.
+    #[must_use]
+    pub const fn opens_an_account(self) -> bool {
+        matches!(self, Self::ResetPassword | Self::ChangeEmail)
+    }
+
     /// Whether it goes to everybody at once, and therefore waits behind what somebody waits for.
     #[must_use]
     pub const fn is_bulk(self) -> bool {

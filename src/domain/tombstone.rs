@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use super::evm::{ChainId, EvmAddress};
+use super::sealing::SealingKey;
 
 /// Characters of the secret at least.
 const SECRET_MIN: usize = 32;
@@ -14,9 +15,12 @@ const SECRET_MIN: usize = 32;
 /// HMAC-SHA-256 of a chain, a transaction's hash and a transfer's ordinal in it; or of a wallet's address.
 pub type Tombstone = [u8; 32];
 
-/// The secret, ready to hash with. Never prints.
+/// The secret, ready to hash with, and the key that is derived from it for what is sealed. Never prints.
 #[derive(Clone)]
-pub struct TombstoneKey(Hmac<Sha256>);
+pub struct TombstoneKey {
+    mac: Hmac<Sha256>,
+    sealing: SealingKey,
+}
 
 /// Not a secret to hash with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +37,15 @@ impl TombstoneKey {
         if secret.len() < SECRET_MIN {
             return Err(NotATombstoneKey);
         }
-        Hmac::new_from_slice(secret).map(Self).map_err(|_| NotATombstoneKey)
+        let mac = Hmac::new_from_slice(secret).map_err(|_| NotATombstoneKey)?;
+        let sealing = SealingKey::derive(secret).ok_or(NotATombstoneKey)?;
+        Ok(Self { mac, sealing })
+    }
+
+    /// What seals the keys of second factors.
+    #[must_use]
+    pub const fn sealing(&self) -> &SealingKey {
+        &self.sealing
     }
 
     /// The tombstone of a transfer. Each part has a fixed length, so that no two transfers have the same.
@@ -56,7 +68,7 @@ impl TombstoneKey {
     }
 
     fn hash(&self, purpose: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.0.clone();
+        let mut mac = self.mac.clone();
         mac.update(purpose);
         mac.update(&[0]);
         for part in parts {

@@ -348,9 +348,14 @@ const RENAMED: [(&str, &str, &str); 6] = [
 
 /// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a public id are not there
 /// either.
-const COLUMNS_LEFT_OUT: [(&str, &str, &str); 18] = [
+const COLUMNS_LEFT_OUT: [(&str, &str, &str); 23] = [
     ("accounts", "password_hash", "a hash; has_password says whether there is one"),
     ("accounts", "totp_secret", "a secret; totp_enabled_at says whether it counts"),
+    ("sessions", "credentials_epoch", EPOCH),
+    ("sessions", "totp_secret", "a secret that does not count yet"),
+    ("email_tokens", "credentials_epoch", EPOCH),
+    ("log_in_steps", "credentials_epoch", EPOCH),
+    ("outbox", "credentials_epoch", EPOCH),
     ("api_keys", "hash", "a hash"),
     ("sessions", "token_hash", "a hash"),
     ("email_tokens", "token_hash", "a hash"),
@@ -372,6 +377,8 @@ const COLUMNS_LEFT_OUT: [(&str, &str, &str); 18] = [
     ),
     ("deposits", "check_at", "when a node looks again"),
 ];
+
+const EPOCH: &str = "the account's own of that time; account.json has what it is now";
 
 /// The field that holds a column: amounts are dollars, and what people call a row is its id.
 fn field_of(table: &str, column: &str) -> String {

@@ -8,11 +8,12 @@ use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use sluice::accounts::closing::Closed;
 use sluice::db::audit::{self, Decision};
+use sluice::db::credentials_epoch::Kept;
 use sluice::db::deposits::{self as deposit_rows, DepositRow};
 use sluice::db::schema::{
     accounts as accounts_table, audit_log, deposits as deposits_table, outbox, wallets,
 };
-use sluice::db::{AnyConnection, accounts, tombstones as stones};
+use sluice::db::{AnyConnection, accounts, credentials, tombstones as stones};
 use sluice::deposits::claims::{self, Submitted};
 use sluice::deposits::credit;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -45,7 +46,7 @@ impl Person {
         let account = app.account(dollars);
         let email = app.db(|conn| {
             let hash = bcrypt::hash(PASSWORD, 12).unwrap();
-            sluice::db::credentials::set_password(conn, account.id, &hash).unwrap();
+            credentials::renew_hash(conn, account.id, &hash).unwrap();
             accounts::get(conn, account.id).unwrap().unwrap().email
         });
         let session = log_in(app, &account);
@@ -237,8 +238,10 @@ fn a_second_factor_is_asked_for_before_an_account_is_deleted() {
     let person = Person::new(&app, "0.5");
     app.db(|conn| {
         let id = person.account.id;
-        assert!(sluice::db::credentials::set_totp(conn, id, &[7; 20]).unwrap());
-        sluice::db::credentials::enable_totp(conn, id, app.clock.now()).unwrap();
+        let key = tombstones(conn, &app.settings);
+        let sealed = key.sealing().seal(&[7; 20], id).unwrap();
+        let (kept, now) = (Kept::All, app.clock.now());
+        credentials::enable_totp(conn, id, (&sealed, 0), kept, now).unwrap();
     });
     let without = json!({ "password": PASSWORD, "waive_balance": true });
     let response = person.ask(&app, "POST", &without);

@@ -48,7 +48,7 @@ fn open(conn: &mut AnyConnection, settings: &Settings) -> (Account, String) {
     let now = Clock::System.now();
     let row = accounts::open(conn, "erika.mustermann@example.org", now).unwrap();
     let id = row.account_id();
-    credentials::set_password(conn, id, &bcrypt::hash(PASSWORD, 12).unwrap()).unwrap();
+    credentials::renew_hash(conn, id, &bcrypt::hash(PASSWORD, 12).unwrap()).unwrap();
     let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
     let issued = keys::issue(conn, id, &NewKey::named("Erikas key"), (&prices, 9), now).unwrap();
     let opened = sessions::open(conn, id, &settings.accounts, now).unwrap();

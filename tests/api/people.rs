@@ -4,10 +4,12 @@
 
 mod addresses;
 mod email;
+mod epoch;
 mod flood;
 mod log_in;
 mod password;
 mod preferences;
+mod sealed;
 mod second_factor;
 mod sessions;
 mod sign_up;

@@ -47,6 +47,7 @@ pub(super) fn account(
         "wrong_codes": other.wrong_codes,
         "wrong_codes_began_at": other.wrong_codes_began_at.map(moment),
         "wrong_codes_pardoned_at": other.wrong_codes_pardoned_at.map(moment),
+        "credentials_epoch": other.credentials_epoch,
     })
 }
 

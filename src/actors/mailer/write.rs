@@ -4,11 +4,11 @@
 use lettre::Message;
 use serde::de::DeserializeOwned;
 
-use crate::accounts::email_tokens::{self, Purpose};
+use crate::accounts::email_tokens::{self, Holder, Purpose};
 use crate::accounts::{account_of, unsubscribe};
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
-use crate::db::{AnyConnection, DbError, credentials, policies};
+use crate::db::{AnyConnection, DbError, credentials, credentials_epoch, policies};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, PolicyChanged};
@@ -52,6 +52,11 @@ pub(super) fn draft(
     }
     let link = Link { settings, row, now };
     let mut recipient = row.recipient.clone();
+    if let Some(id) = account_id.filter(|_| kind.goes_to_its_reader()) {
+        // It may have waited for hours: it goes to where its account is now.
+        let Some(email) = reader(conn, id)? else { return Ok(Draft::Unwanted) };
+        recipient = email;
+    }
     let token;
     let valid = settings.accounts.mail_link;
     let letter = match kind {
@@ -66,12 +71,16 @@ pub(super) fn draft(
             let Some(account) = account_of(conn, &row.recipient)? else {
                 return Ok(Draft::Unwanted);
             };
-            token = link.token(conn, Purpose::Reset, Some(account.account_id()))?;
+            let Some(holder) = link.holder(conn, account.account_id())? else {
+                return Ok(Draft::Unwanted);
+            };
+            token = link.token(conn, Purpose::Reset, Some(holder))?;
             Some(Letter::ResetPassword(&token, valid))
         }
         MailKind::ChangeEmail => {
-            let Some(account_id) = account_id else { return Ok(Draft::Unwanted) };
-            token = link.token(conn, Purpose::Change, Some(account_id))?;
+            let Some(id) = account_id else { return Ok(Draft::Unwanted) };
+            let Some(holder) = link.holder(conn, id)? else { return Ok(Draft::Unwanted) };
+            token = link.token(conn, Purpose::Change, Some(holder))?;
             Some(Letter::ChangeEmail(&token, valid))
         }
         MailKind::EmailChanged => Some(Letter::EmailChanged),
@@ -84,12 +93,7 @@ pub(super) fn draft(
         MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
         MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
         MailKind::WrongCodes => params(row).map(Letter::WrongCodes),
-        MailKind::PolicyChanged => {
-            // It may have waited for hours: it goes to where its account is now.
-            let Some(email) = reader(conn, account_id)? else { return Ok(Draft::Unwanted) };
-            recipient = email;
-            policy_notice(conn, row)?.map(Letter::PolicyChanged)
-        }
+        MailKind::PolicyChanged => policy_notice(conn, row)?.map(Letter::PolicyChanged),
     };
     let Some(letter) = letter else {
         return Ok(Draft::Hopeless("its parameters cannot be read"));
@@ -117,14 +121,26 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
+    /// Whose credentials the link would change; `None` if these have changed since somebody asked for it. The token
+    /// remembers the epoch of the row, not that of this moment, in which another transaction may be changing them.
+    fn holder(
+        &self,
+        conn: &mut AnyConnection,
+        account_id: AccountId,
+    ) -> Result<Option<Holder>, DbError> {
+        let current = credentials_epoch::current(conn, account_id)?;
+        let asked = self.row.credentials_epoch.filter(|asked| current == Some(*asked));
+        Ok(asked.map(|credentials_epoch| Holder { account_id, credentials_epoch }))
+    }
+
     fn token(
         &self,
         conn: &mut AnyConnection,
         purpose: Purpose,
-        account_id: Option<AccountId>,
+        holder: Option<Holder>,
     ) -> Result<SecretToken, DbError> {
         let (email, lifetime) = (self.row.recipient.as_str(), self.settings.accounts.mail_link);
-        email_tokens::issue(conn, purpose, (account_id, email), lifetime, self.now)
+        email_tokens::issue(conn, purpose, (holder, email), lifetime, self.now)
     }
 
     /// The page that turns notices off.
@@ -141,8 +157,7 @@ impl Link<'_> {
 }
 
 /// Where an account reads its mail, unless it is gone or about to go.
-fn reader(conn: &mut AnyConnection, id: Option<AccountId>) -> Result<Option<String>, DbError> {
-    let Some(id) = id else { return Ok(None) };
+fn reader(conn: &mut AnyConnection, id: AccountId) -> Result<Option<String>, DbError> {
     let known = credentials::get(conn, id)?.filter(|known| known.closing_at.is_none());
     Ok(known.map(|known| known.email))
 }

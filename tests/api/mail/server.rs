@@ -1,6 +1,7 @@
 //! A real mail server, and the faults that mail servers have.
 
 mod notices;
+mod takeover;
 
 use std::time::{Duration, Instant};
 

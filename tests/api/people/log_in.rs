@@ -108,7 +108,7 @@ fn a_cost_that_was_set_anew_is_taken_up_at_the_next_log_in() {
         known.password_hash.unwrap().get(..7).unwrap().to_owned()
     };
     let cheap = bcrypt::hash(PASSWORD, 4).unwrap();
-    app.db(|conn| credentials::set_password(conn, person.id, &cheap).unwrap());
+    app.db(|conn| credentials::renew_hash(conn, person.id, &cheap).unwrap());
     assert_eq!(cost(), "$2b$04$");
     assert!(app.has_password(&person.email, PASSWORD));
     assert_eq!(cost(), "$2b$12$");

@@ -1,11 +1,13 @@
 //! The second factor: codes of an authenticator app, and recovery codes.
 
+use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::accounts::log_in::FirstStep;
 use sluice::accounts::people::People;
 use sluice::accounts::throttle::ClientAddress;
-use sluice::accounts::{PeopleError, sessions};
+use sluice::accounts::{PeopleError, sessions, tombstones};
 use sluice::db::Database;
+use sluice::db::schema::log_in_steps;
 use sluice::domain::secret_token::SecretToken;
 
 use crate::support::app::{Builder, TestApp};
@@ -171,7 +173,8 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn of(app: &TestApp) -> Self {
         let database = Database::open(&app.settings.database).unwrap();
-        let people = People::new(database, &app.settings, app.clock.clone()).unwrap();
+        let key = app.db(|conn| tombstones::unlock(conn, &app.settings.privacy).unwrap());
+        let people = People::new(database, &app.settings, key, app.clock.clone()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self { runtime, people, client: ClientAddress::new([127, 0, 0, 1].into()) }
     }
@@ -212,6 +215,13 @@ fn a_page_asks_for_the_code_in_a_second_step() {
     page.finish(&slow, &codes[2]).unwrap();
     app.clock.advance(1);
     assert!(matches!(page.finish(&stale, &codes[3]), Err(PeopleError::BadLink)));
+    // Nor what changes in the moment in which it is begun.
+    let step = page.begin(&person.email).unwrap();
+    app.db(|conn| {
+        let before = log_in_steps::credentials_epoch.eq(log_in_steps::credentials_epoch - 1);
+        diesel::update(log_in_steps::table).set(before).execute(conn).unwrap();
+    });
+    assert!(matches!(page.finish(&step, &codes[3]), Err(PeopleError::BadLink)));
     let step = page.begin(&person.email).unwrap();
     let body = json!({ "password": PASSWORD, "new_password": "another 83 password" });
     app.by_with(&person.token, "PUT", "/api/v1/account/password", &body).expect_done();

@@ -113,6 +113,11 @@ fn p2_neither_a_password_nor_anything_else_that_opens_an_account_is_stored_or_lo
         assert!(find(&stored, core.as_bytes()).is_none(), "{word} is stored");
         assert!(!log.contains(core), "{word} is logged");
     }
+    // The key of the second factor, which is used as bytes.
+    let secret = totp_rs::Secret::try_from_base32(&secret).unwrap();
+    let bytes: Vec<u8> = secret.as_bytes().to_vec();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(find(&stored, &bytes).is_none() && find(&stored, hex.as_bytes()).is_none());
     assert!(!log.contains(EMAIL), "an address is logged");
 }
 

@@ -3,9 +3,10 @@
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use sluice::accounts::email_tokens::{self, Purpose};
+use sluice::accounts::email_tokens::{self, Holder, Purpose};
 use sluice::accounts::{self, sessions};
-use sluice::db::credentials;
+use sluice::db::credentials_epoch::Kept;
+use sluice::db::{credentials, credentials_epoch};
 use sluice::domain::ids::{AccountId, public_id};
 use totp_rs::{Builder, Totp};
 
@@ -37,7 +38,7 @@ impl TestApp {
         let now = self.clock.now();
         let id = self.db(|conn| {
             let id = accounts::open(conn, &email, now).unwrap().account_id();
-            credentials::set_password(conn, id, hash()).unwrap();
+            credentials::set_password(conn, id, hash(), Kept::Nobodys).unwrap();
             id
         });
         Person { id, token: self.session_of(id), email }
@@ -53,8 +54,13 @@ impl TestApp {
     /// What is in a link that was mailed, without the mail.
     pub(crate) fn link(&self, purpose: Purpose, id: Option<AccountId>, email: &str) -> String {
         let (lifetime, now) = (self.settings.accounts.mail_link, self.clock.now());
-        let token =
-            self.db(|conn| email_tokens::issue(conn, purpose, (id, email), lifetime, now).unwrap());
+        let token = self.db(|conn| {
+            let holder = id.map(|account_id| Holder {
+                account_id,
+                credentials_epoch: credentials_epoch::current(conn, account_id).unwrap().unwrap(),
+            });
+            email_tokens::issue(conn, purpose, (holder, email), lifetime, now).unwrap()
+        });
         token.reveal().to_owned()
     }
 
