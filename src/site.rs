@@ -92,7 +92,7 @@ impl Site {
     /// Whether a mailed link is still good, without using it up.
     async fn link_works(&self, purpose: Purpose, token: &str) -> Result<bool, Fault> {
         match self.people().check_link(purpose, token).await {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(PeopleError::BadLink) => Ok(false),
             Err(error) => Err(error.into()),
         }

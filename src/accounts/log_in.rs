@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::password::Verdict;
 use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress, Counted};
@@ -156,24 +157,26 @@ impl People {
         let email = address.to_owned();
         let known = self.run(move |conn| Ok(account_of(conn, &email)?)).await?;
         let stored = known.as_ref().and_then(|known| known.password_hash.clone());
-        let is_right = self.passwords.verify(password.clone(), stored.clone()).await?;
-        let Some(mut known) = known.filter(|_| is_right) else {
+        let verdict = self.passwords.verify(password.clone(), stored.clone()).await?;
+        let Some(mut known) = known.filter(|_| verdict.is_right()) else {
             return Err(PeopleError::WrongCredentials);
         };
-        if stored.is_some_and(|stored| self.passwords.is_outdated(&stored)) {
+        let is_outdated = stored.is_some_and(|stored| self.passwords.is_outdated(&stored));
+        if is_outdated || verdict == Verdict::RightAsTyped {
             self.renew_hash(&mut known, password).await?;
         }
         Ok(known)
     }
 
-    /// The cost was set anew: the time of a check must not tell old accounts from those that are not there.
+    /// The cost was set anew: the time of a check must not tell old accounts from those that are not there. Or the password
+    /// was hashed as it was typed: from now on it counts in any spelling.
     async fn renew_hash(
         &self,
         known: &mut Credentials,
         password: SecretString,
     ) -> Result<(), PeopleError> {
-        // It may be shorter than what is asked of new ones.
-        let Ok(password) = self.passwords.accept(password) else { return Ok(()) };
+        // It may be shorter or simpler than what is asked of new ones.
+        let Some(password) = self.passwords.accept_known(&password) else { return Ok(()) };
         let hash = self.passwords.hash(password).await?;
         let (before, stored) = (known.clone(), hash.as_str().to_owned());
         self.write(move |conn| {

@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 
 use super::PeopleError;
-use super::password::Passwords;
+use super::password::{Passwords, Verdict};
 use super::preferences::Preferences;
 use super::sessions::LiveSession;
 use super::throttle::{Attempt, ClientAddress, Throttle};
@@ -67,7 +67,7 @@ impl People {
     ) -> Result<Self, NoRandomness> {
         let (site_name, settings) = (settings.site.name.clone(), settings.accounts.clone());
         let throttle = Throttle::new(&settings, clock.clone())?;
-        let passwords = Passwords::new(&settings);
+        let passwords = Passwords::new(&settings, site_name.clone());
         Ok(Self { database, settings, site_name, clock, throttle, passwords, secret })
     }
 
@@ -144,10 +144,10 @@ impl People {
         let known = self.run(move |conn| present(conn, id)).await?;
         let counted = self.throttle.count(Attempt::Guess(&known.email, client))?;
         let verified = self.passwords.verify(password, known.password_hash.clone()).await;
-        if !matches!(verified, Ok(false)) {
+        if !matches!(verified, Ok(Verdict::Wrong)) {
             self.throttle.take_back(counted);
         }
-        if verified? { Ok(known) } else { Err(PeopleError::WrongPassword) }
+        if verified?.is_right() { Ok(known) } else { Err(PeopleError::WrongPassword) }
     }
 }
 

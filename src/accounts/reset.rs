@@ -43,8 +43,8 @@ impl People {
         client: ClientAddress,
     ) -> Result<(), PeopleError> {
         self.count_client(client)?;
-        let password = self.passwords.accept(password)?;
-        self.check_link(Purpose::Reset, token).await?;
+        let password = self.passwords.accept(&password)?;
+        let password = password.unlike(&self.check_link(Purpose::Reset, token).await?.email)?;
         let hash = self.passwords.hash(password).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         let email = self
@@ -74,9 +74,9 @@ impl People {
         client: ClientAddress,
     ) -> Result<(), PeopleError> {
         session.may_change()?;
-        let new_password = self.passwords.accept(new_password)?;
+        let new_password = self.passwords.accept(&new_password)?;
         let proven = self.prove(session, password, client).await?;
-        let hash = self.passwords.hash(new_password).await?;
+        let hash = self.passwords.hash(new_password.unlike(&proven.email)?).await?;
         let (kept, now) = (Kept::Session(session.row.id), self.now());
         self.write(move |conn| {
             let known = unchanged(conn, &proven)?;

@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::email_tokens::{self, Purpose};
+use super::email_tokens::{self, Purpose, Redeemed};
 use super::people::{self, People};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress};
@@ -58,8 +58,8 @@ impl People {
         if !self.settings.sign_up_open {
             return Err(PeopleError::SignUpClosed);
         }
-        let password = self.passwords.accept(password)?;
-        self.check_link(Purpose::SignUp, token).await?;
+        let password = self.passwords.accept(&password)?;
+        let password = password.unlike(&self.check_link(Purpose::SignUp, token).await?.email)?;
         let hash = self.passwords.hash(password).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         self.write(move |conn| {
@@ -73,15 +73,15 @@ impl People {
         .await
     }
 
-    /// Whether a link is in force for its purpose. Looking does not use it up.
+    /// What a link opens that is in force for its purpose. Looking does not use it up.
     ///
     /// # Errors
     /// [`PeopleError::BadLink`] if it is not.
-    pub async fn check_link(&self, purpose: Purpose, token: &str) -> Result<(), PeopleError> {
+    pub async fn check_link(&self, purpose: Purpose, token: &str) -> Result<Redeemed, PeopleError> {
         let (token, now) = (link_hash(token)?, self.now());
         let found =
             self.run(move |conn| Ok(email_tokens::look_at(conn, purpose, &token, now)?)).await?;
-        found.map(|_| ()).ok_or(PeopleError::BadLink)
+        found.ok_or(PeopleError::BadLink)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sluice::accounts::email_tokens::Purpose;
+use sluice::db::credentials;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::people::PASSWORD;
@@ -132,4 +133,63 @@ fn the_old_password_sets_a_new_one_and_ends_the_other_sessions() {
     app.post(CONFIRM, &json!({ "token": link, "password": PASSWORD }))
         .expect_refusal(400, "invalid_token");
     app.mails_to(&person.email, 1);
+}
+
+/// One password: composed, and as macOS types it, with a no-break space.
+const SPELLINGS: [&str; 2] = ["Müller's 47 batteries", "Mu\u{308}ller's\u{a0}47 batteries"];
+
+#[test]
+fn a_password_is_the_same_on_every_keyboard() {
+    let app = app();
+    let person = app.person();
+    for (set, given) in [(SPELLINGS[1], SPELLINGS[0]), (SPELLINGS[0], SPELLINGS[1])] {
+        let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+        app.post(CONFIRM, &json!({ "token": token, "password": set })).expect_done();
+        assert!(app.has_password(&person.email, given) && app.has_password(&person.email, set));
+        let session = app.session_of(person.id);
+        let body = json!({ "password": given, "new_password": NEW });
+        app.by_with(&session, "PUT", "/api/v1/account/password", &body).expect_done();
+    }
+}
+
+#[test]
+fn a_password_that_was_hashed_as_it_was_typed_counts_in_every_spelling_after_its_next_log_in() {
+    let app = app();
+    let person = app.person();
+    let [composed, decomposed] = SPELLINGS;
+    let old = bcrypt::hash(decomposed, 12).unwrap();
+    app.db(|conn| credentials::renew_hash(conn, person.id, &old).unwrap());
+    assert!(!app.has_password(&person.email, composed));
+    assert!(app.has_password(&person.email, decomposed));
+    assert!(app.has_password(&person.email, composed));
+    assert!(app.is_logged_in(&person.token), "that is no change of the password");
+}
+
+#[test]
+fn what_is_guessed_first_is_refused_as_a_new_password_with_its_reason() {
+    let app = app();
+    let person = app.person();
+    let local = person.email.split('@').next().unwrap();
+    let own = format!("{}1999", local.to_uppercase());
+    for (guessed, reason) in [
+        ("1234567890", "too simple"),
+        ("zzzzzzzzzzzz", "too simple"),
+        ("BASKETBALL1", "Many people"),
+        ("Sluice sluice", "name of this service"),
+        (person.email.as_str(), "e-mail address"),
+        (own.as_str(), "e-mail address"),
+    ] {
+        let link = app.link(Purpose::Reset, Some(person.id), &person.email);
+        let by_link = app.post(CONFIRM, &json!({ "token": link, "password": guessed }));
+        let body = json!({ "password": PASSWORD, "new_password": guessed });
+        let by_old = app.by_with(&person.token, "PUT", "/api/v1/account/password", &body);
+        for refused in [by_link, by_old] {
+            refused.expect_refusal(400, "invalid_password");
+            assert!(refused.text().contains(reason), "{guessed}: {}", refused.text());
+        }
+    }
+    // Who has had one of them so far logs in with it.
+    let old = bcrypt::hash("1234567890", 12).unwrap();
+    app.db(|conn| credentials::renew_hash(conn, person.id, &old).unwrap());
+    assert!(app.has_password(&person.email, "1234567890"));
 }
