@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde_json::json;
 use sluice::db::credentials;
+use sluice::domain::evm::to_hex;
 
 use crate::support::app::{Builder, open_account};
 use crate::support::client::{Connection, Request, Response, find};
@@ -116,7 +117,8 @@ fn p2_neither_a_password_nor_anything_else_that_opens_an_account_is_stored_or_lo
     // The key of the second factor, which is used as bytes.
     let secret = totp_rs::Secret::try_from_base32(&secret).unwrap();
     let bytes: Vec<u8> = secret.as_bytes().to_vec();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = to_hex(&bytes);
+    let hex = hex.trim_start_matches("0x");
     assert!(find(&stored, &bytes).is_none() && find(&stored, hex.as_bytes()).is_none());
     assert!(!log.contains(EMAIL), "an address is logged");
 }

@@ -1,7 +1,7 @@
 //! A mail server that puts mail off keeps nobody's way in open: what an intruder has asked for does not go out after the
 //! owner has got the account back.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice::accounts::email_tokens::Purpose;
 
 use super::{HOUR_MILLIS, builder};
@@ -31,7 +31,5 @@ fn a_change_of_address_that_was_put_off_does_not_outlive_the_owners_new_password
     let journal = server.journal();
     let told: Vec<&str> = journal.iter().filter_map(|mail| mail["to"].as_str()).collect();
     assert_eq!(told, [owner.email.as_str()], "{journal:#?}");
-    let links = journal.iter().filter(|mail| mail["to"] == Value::from(evil));
-    assert_eq!(links.count(), 0, "the intruder has a link");
     assert!(app.has_password(&owner.email, "another 83 password"));
 }
