@@ -269,7 +269,7 @@ def main():
     free = [server.account(f"free{number}") for number in range(FREE)]
     server.start()
     plan = {name: size[name] for name in ("rates", "idle", "idle_addresses", "idle_rate", "slow", "streams", "large", "large_pause")}
-    plan |= {"host": server.relay.host, "port": server.relay.port, "free": free, "body_bytes": size["body_mib"] * MIB,
+    plan |= {"host": server.relay.host, "port": server.relay.port, "free": free, "body_bytes": size["body_mib"] * MIB - 4096,
              "seconds": arguments.seconds or size["seconds"],
              "chain": re.search(r'^name = "(.*)"', Path(arguments.chains).read_text(), re.M)[1]}
 
