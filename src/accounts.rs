@@ -29,8 +29,7 @@ pub mod usage;
 mod wrong_codes;
 
 use crate::db::accounts::AccountRow;
-use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, DbError, accounts, email_tokens as links};
+use crate::db::{AnyConnection, DbError, accounts, credentials, email_tokens as links};
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;
 use crate::domain::ids::{NoRandomness, public_id};
@@ -68,17 +67,6 @@ pub fn parse_email(text: &str) -> Result<String, AccountError> {
     email_address::canonical(text).ok_or_else(refuse)
 }
 
-/// What the account of an address logs in with, however the address is spelled.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn account_of(conn: &mut AnyConnection, text: &str) -> Result<Option<Credentials>, DbError> {
-    let spellings = email_address::spellings(text);
-    let found = credentials::of_emails(conn, &spellings)?;
-    let rank = |known: &Credentials| spellings.iter().position(|one| *one == known.email);
-    Ok(found.into_iter().min_by_key(rank))
-}
-
 /// Opens an account with nothing on it.
 ///
 /// # Errors
@@ -90,7 +78,7 @@ pub fn open(
 ) -> Result<AccountRow, AccountError> {
     let email = parse_email(email)?;
     links::lock_sign_ups(conn, &email)?;
-    if account_of(conn, &email)?.is_some() {
+    if credentials::of_address(conn, &email)?.is_some() {
         return Err(AccountError::EmailTaken(email));
     }
     let account = accounts::create(conn, &public_id("acct_")?, &email, now)?;

@@ -89,7 +89,7 @@ impl Api {
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.shared.settings;
-        let body = Limits { body_bytes: BODY_BYTES, ..settings.limits.clone() };
+        let body = settings.limits.of_small_body(BODY_BYTES);
         let document = Document::new(&settings.site, endpoints());
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
         let watchers = Watchers::new(parts.database.clone(), chains, limits);

@@ -75,7 +75,7 @@ impl Site {
     #[must_use]
     pub fn new(parts: SiteParts) -> Self {
         let settings = &parts.api.shared.settings;
-        let form = Limits { body_bytes: FORM_BYTES, ..settings.limits.clone() };
+        let form = settings.limits.of_small_body(FORM_BYTES);
         let layout = Arc::new(Layout::new(&settings.site, &settings.accounts));
         let reference = Reference::of(parts.interface.document());
         Self { parts, layout, form, reference }

@@ -9,7 +9,7 @@ use super::people::{self, People, present};
 use super::sessions::LiveSession;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
-use super::{PeopleError, account_of, parse_email};
+use super::{PeopleError, parse_email};
 use crate::db::{AnyConnection, credentials, email_tokens as rows, unsubscribe_tokens};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;
@@ -70,7 +70,7 @@ fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Resul
     if known.status != "active" {
         return Err(PeopleError::Suspended);
     }
-    let taken_by = account_of(conn, &redeemed.email)?;
+    let taken_by = credentials::of_address(conn, &redeemed.email)?;
     // It may be another spelling of the address that the account has.
     if taken_by.is_some_and(|other| other.id != known.id) {
         return Err(PeopleError::EmailTaken);

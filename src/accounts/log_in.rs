@@ -10,7 +10,7 @@ use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress, Counted};
 use super::wrong_codes::Committed;
-use super::{PeopleError, account_of, totp};
+use super::{PeopleError, totp};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, accounts, log_in_steps};
@@ -155,7 +155,7 @@ impl People {
         password: SecretString,
     ) -> Result<Credentials, PeopleError> {
         let email = address.to_owned();
-        let known = self.run(move |conn| Ok(account_of(conn, &email)?)).await?;
+        let known = self.run(move |conn| Ok(credentials::of_address(conn, &email)?)).await?;
         let stored = known.as_ref().and_then(|known| known.password_hash.clone());
         let verdict = self.passwords.verify(password.clone(), stored.clone()).await?;
         let Some(mut known) = known.filter(|_| verdict.is_right()) else {

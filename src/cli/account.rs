@@ -6,13 +6,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Desk, Output};
+use crate::accounts;
 use crate::accounts::closing::{self, Closed};
 use crate::accounts::suspension::{self, Standing};
-use crate::accounts::{self, account_of};
 use crate::db::accounts::{AccountRow, find, get, page};
 use crate::db::audit::{self, Decision};
 use crate::db::books::{ReservationRow, UsageRow};
-use crate::db::{AnyConnection, DbError, archive, transaction, usage_logs};
+use crate::db::{AnyConnection, DbError, archive, credentials, transaction, usage_logs};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -171,7 +171,7 @@ pub(super) fn wanted(desk: &Desk, name: &str) -> Result<AccountRow, CliError> {
     let found = desk.with(|conn| match find(conn, &lower)? {
         Some(found) => Ok(Some(found)),
         // An address may be spelled in another way.
-        None => match account_of(conn, name)? {
+        None => match credentials::of_address(conn, name)? {
             Some(known) => get(conn, known.account_id()),
             None => Ok(None),
         },

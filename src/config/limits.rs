@@ -45,6 +45,13 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Of a body that has so few bytes that it comes in one piece, as of a form: whoever has no account may send one.
+    #[must_use]
+    pub fn of_small_body(&self, bytes: usize) -> Self {
+        let body_total = self.body_total.min(self.body_idle);
+        Self { body_bytes: bytes, body_total, ..self.clone() }
+    }
+
     pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
         if self.bodies_bytes_per_account < self.body_bytes {
             problems.add(&at.key("bodies_bytes_per_account"), "must not be below body_bytes");

@@ -9,6 +9,7 @@ use super::credentials_epoch::{self, Kept};
 use super::schema::{accounts, sessions};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
+use crate::domain::email_address;
 use crate::domain::ids::AccountId;
 use crate::domain::unprintable::unprintable;
 
@@ -52,16 +53,18 @@ impl Credentials {
     }
 }
 
-/// Those of the accounts of several spellings of an address, in any order.
+/// Those of the account of an address, however it is spelled.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn of_emails(conn: &mut AnyConnection, emails: &[String]) -> Result<Vec<Credentials>, DbError> {
-    let rows = accounts::table
-        .filter(accounts::email.eq_any(emails))
+pub fn of_address(conn: &mut AnyConnection, text: &str) -> Result<Option<Credentials>, DbError> {
+    let spellings = email_address::spellings(text);
+    let found = accounts::table
+        .filter(accounts::email.eq_any(&spellings))
         .select(Credentials::as_select())
         .load(conn)?;
-    Ok(rows)
+    let rank = |known: &Credentials| spellings.iter().position(|one| *one == known.email);
+    Ok(found.into_iter().min_by_key(rank))
 }
 
 /// Those of an account.

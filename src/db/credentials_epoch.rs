@@ -4,7 +4,8 @@
 use diesel::prelude::*;
 
 use super::schema::{accounts, email_tokens, log_in_steps, outbox, sessions};
-use super::{AnyConnection, DbError};
+use super::{AnyConnection, DbError, credentials};
+use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::MailKind;
 
@@ -28,13 +29,13 @@ pub fn current(conn: &mut AnyConnection, id: AccountId) -> Result<Option<i64>, D
     Ok(count.optional()?)
 }
 
-/// The count of the account of an address; `None` if it has none.
+/// The count of the account of an address, however it is spelled; `None` if it has none.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn of_email(conn: &mut AnyConnection, email: &str) -> Result<Option<i64>, DbError> {
-    let account = accounts::table.filter(accounts::email.eq(email));
-    Ok(account.select(accounts::credentials_epoch).first(conn).optional()?)
+    let account = credentials::of_address(conn, email)?;
+    Ok(account.map(|account| account.credentials_epoch))
 }
 
 /// Begins a new epoch: ends what was asked for before it, but for the sessions that are `kept`. Belongs into the transaction that
@@ -59,7 +60,8 @@ pub fn raise(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), 
     diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id.0))).execute(conn)?;
     diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id.0))).execute(conn)?;
     let kinds = MailKind::all().filter(|kind| kind.opens_an_account()).map(MailKind::as_str);
-    let asked_by_anybody = outbox::account_id.is_null().and(outbox::recipient.eq(email));
+    let asked_by_anybody =
+        outbox::account_id.is_null().and(outbox::recipient.eq_any(spellings(&email)));
     let mails = outbox::kind
         .eq_any(kinds.collect::<Vec<&str>>())
         .and(outbox::account_id.eq(id.0).or(asked_by_anybody).assume_not_null());

@@ -11,6 +11,7 @@ use super::schema::{
     unsubscribe_tokens, usage_logs, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError, tombstones};
+use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::tombstone::TombstoneKey;
 
@@ -50,12 +51,13 @@ pub fn erase(
     diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id))).execute(conn)?;
     diesel::delete(recovery_codes::table.filter(recovery_codes::account_id.eq(id)))
         .execute(conn)?;
-    // Whatever else was on its way to that address is not wanted any more either.
-    let links = email_tokens::account_id.eq(id).or(email_tokens::email.eq(email));
+    // Whatever else was on its way to that mailbox is not wanted any more either.
+    let spellings = spellings(email);
+    let links = email_tokens::account_id.eq(id).or(email_tokens::email.eq_any(&spellings));
     diesel::delete(email_tokens::table.filter(links)).execute(conn)?;
     diesel::delete(unsubscribe_tokens::table.filter(unsubscribe_tokens::account_id.eq(id)))
         .execute(conn)?;
-    let mails = outbox::account_id.eq(id).or(outbox::recipient.eq(email));
+    let mails = outbox::account_id.eq(id).or(outbox::recipient.eq_any(&spellings));
     diesel::delete(outbox::table.filter(mails)).execute(conn)?;
 
     diesel::delete(accounts::table.find(id)).execute(conn)?;

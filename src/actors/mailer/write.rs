@@ -5,7 +5,7 @@ use lettre::Message;
 use serde::de::DeserializeOwned;
 
 use crate::accounts::email_tokens::{self, Holder, Purpose};
-use crate::accounts::{account_of, unsubscribe};
+use crate::accounts::unsubscribe;
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{AnyConnection, DbError, credentials, credentials_epoch, policies};
@@ -60,7 +60,7 @@ pub(super) fn draft(
     let token;
     let valid = settings.accounts.mail_link;
     let letter = match kind {
-        MailKind::SignUp if account_of(conn, &row.recipient)?.is_some() => {
+        MailKind::SignUp if credentials::of_address(conn, &row.recipient)?.is_some() => {
             Some(Letter::SignUpKnown)
         }
         MailKind::SignUp => {
@@ -68,7 +68,7 @@ pub(super) fn draft(
             Some(Letter::SignUp(&token, valid))
         }
         MailKind::ResetPassword => {
-            let Some(account) = account_of(conn, &row.recipient)? else {
+            let Some(account) = credentials::of_address(conn, &row.recipient)? else {
                 return Ok(Draft::Unwanted);
             };
             let Some(holder) = link.holder(conn, account.account_id())? else {

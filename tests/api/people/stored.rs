@@ -129,8 +129,8 @@ fn p2_a_password_is_kept_as_bcrypt_at_the_cost_in_force() {
     let link = app.link(sluice::accounts::email_tokens::Purpose::SignUp, None, "new@example.org");
     let body = json!({ "token": link, "password": FIRST });
     app.post("/api/v1/accounts/confirm", &body).session();
-    let known =
-        app.db(|conn| sluice::accounts::account_of(conn, "new@example.org").unwrap().unwrap());
+    let known = app
+        .db(|conn| sluice::db::credentials::of_address(conn, "new@example.org").unwrap().unwrap());
     let hash = known.password_hash.unwrap();
     assert!(hash.starts_with("$2b$12$") && hash.len() == 60, "{hash}");
     assert!(bcrypt::verify(FIRST, &hash).unwrap());
