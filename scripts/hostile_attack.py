@@ -199,7 +199,7 @@ class Attack:
     async def large(self, at_once):
         """One body after the other, of each shape, to both endpoints."""
         shapes = list(bodies(self.plan["body_bytes"]).items())
-        keys, paths = itertools.cycle(self.plan["free"]), ["/v1/messages", "/v1/messages/count_tokens"]
+        keys, paths = itertools.cycle(self.plan["poor"] + self.plan["free"]), ["/v1/messages", "/v1/messages/count_tokens"]
         turns = itertools.cycle(itertools.product(shapes, paths))
 
         async def one(source):
@@ -244,16 +244,15 @@ class Attack:
         await asyncio.gather(*(one(*each) for each in enumerate(self.sources(count))))
 
     def kinds(self):
-        plan, free = self.plan, itertools.cycle(self.plan["free"])
+        plan, free, poor = self.plan, itertools.cycle(self.plan["free"]), itertools.cycle(self.plan["poor"])
         someone = lambda: f"x{random.getrandbits(64):x}@example.org"  # noqa: E731
         page = json.dumps(prompt("What is it? " * 20_000)).encode()
         unfinished = b"POST /v1/messages HTTP/1.1\r\nhost: hostile\r\nx-slow: "
-        body = head("POST", "/v1/messages", key_of(plan["free"][0]), 10 * MIB) + b'{"model":"'
         form = head("POST", "/api/v1/accounts", (), 1000) + b'{"email":"'
         return [
             self.slow("slow first heads", plan["slow"], lambda: [unfinished]),
             self.slow("slow later heads", plan["slow"], lambda: [head("GET", "/v1/none"), unfinished]),
-            self.slow("slow bodies", plan["slow"], lambda: [body]),
+            self.slow("slow bodies", plan["slow"], lambda: [head("POST", "/v1/messages", key_of(next(poor)), 10 * MIB) + b'{"model":"']),
             self.slow("slow forms", plan["slow"], lambda: [form]),
             self.flood("sign-ups", lambda: post("/api/v1/accounts", {"email": someone()})),
             self.flood("resets", lambda: post("/api/v1/password-resets", {"email": someone()})),

@@ -76,7 +76,7 @@ class Server(volume_driver.Server):
         self.command("account", "create", email, "--json")
         if usd:
             self.command("account", "credit", email, usd, "--reference", email, "--json")
-        return self.command("key", "create", email, "--json")["key"]
+        return self.command("key", "create", email, "--scopes", "inference,read,billing", "--json")["key"]
 
     def is_ready(self):
         connection = http.client.HTTPConnection(self.admin, timeout=10)
@@ -267,9 +267,11 @@ def main():
     server = Server(arguments, size)
     paying = [server.account(f"paying{number}", "1000") for number in range(-(-size["paying"] // STREAMS_OF_AN_ACCOUNT))]
     free = [server.account(f"free{number}") for number in range(FREE)]
+    # Who has no credit is refused before his body is read; a tenth of a cent buys the right to be read.
+    poor = [server.account(f"poor{number}", "0.001") for number in range(FREE)]
     server.start()
     plan = {name: size[name] for name in ("rates", "idle", "idle_addresses", "idle_rate", "slow", "streams", "large", "large_pause")}
-    plan |= {"host": server.relay.host, "port": server.relay.port, "free": free, "body_bytes": size["body_mib"] * MIB - 4096,
+    plan |= {"host": server.relay.host, "port": server.relay.port, "free": free, "poor": poor, "body_bytes": size["body_mib"] * MIB - 4096,
              "seconds": arguments.seconds or size["seconds"],
              "chain": re.search(r'^name = "(.*)"', Path(arguments.chains).read_text(), re.M)[1]}
 
