@@ -309,10 +309,14 @@ impl Ledger {
             .with_connection(|conn| parked::settle_or_park(conn, &submit.command, &refusal, now));
         match settled {
             Ok(outcome) => {
-                let what = if outcome == Outcome::Parked {
-                    "a settlement cannot be stored, and is parked: see `sluice books verify`"
-                } else {
-                    "a settlement could only be stored without the names in it"
+                let what = match outcome {
+                    Outcome::Parked => {
+                        "a settlement cannot be stored, and is parked: see `sluice books verify`"
+                    }
+                    Outcome::NotOpen => {
+                        "a late settlement cannot be stored: its exchange stays as it was recovered"
+                    }
+                    _ => "a settlement could only be stored without the names in it",
                 };
                 self.metrics.count_alert(what);
                 tracing::error!(error = refusal, "{what}");

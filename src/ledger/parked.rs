@@ -40,8 +40,9 @@ pub fn settle_or_park(
             Err(_) => {}
         }
     }
-    let unheard = record.unheard();
-    let (id, text) = (unheard.id.as_str(), rows::to_json(&unheard)?);
+    // Of an exchange that ran, the client has not heard the end; what recovery settles says so already.
+    let record = if matches!(command, Command::Post { .. }) { record.unheard() } else { record };
+    let (id, text) = (record.id.as_str(), rows::to_json(&record)?);
     let reason: String = refusal.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
     let marked = transaction::write(conn, |conn| {
         Ok::<_, LedgerError>(parked::park(conn, id, &text, (&reason, now))?)

@@ -9,3 +9,4 @@ ALTER TABLE outbox ADD COLUMN credentials_epoch BIGINT DEFAULT 0;
 -- A second factor that is being set up belongs to the session that does it. Whoever is in the middle of it begins again.
 ALTER TABLE sessions ADD COLUMN totp_secret BYTEA;
 UPDATE accounts SET totp_secret = NULL, totp_last_step = NULL WHERE totp_enabled_at IS NULL;
+ALTER TABLE sessions ALTER COLUMN totp_secret SET STATISTICS 0;
