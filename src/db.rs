@@ -237,6 +237,23 @@ impl Database {
     }
 }
 
+impl Database {
+    /// The same on a connection apart from the pool, so that no crowd of readers holds it up: for what the node lives by.
+    ///
+    /// # Errors
+    /// What `work` returns, what [`Database::connect`] does, or [`DbError::Task`] if it panicked.
+    pub async fn run_apart<T, F>(&self, work: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+    {
+        let database = self.clone();
+        tokio::task::spawn_blocking(move || work(&mut database.connect()?))
+            .await
+            .map_err(|_| DbError::Task)?
+    }
+}
+
 /// A connection without a pool: for a command that asks a few times and ends. (A pool's threads may
 /// still be connecting when the process ends, and libpq's cleanup does not survive that.)
 ///

@@ -46,6 +46,7 @@ use crate::api::{Api, ApiParts};
 use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
 use docs::reference::Reference;
 use fault::Fault;
 use layout::Layout;
@@ -111,6 +112,22 @@ impl Site {
         F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     {
         Ok(self.parts.api.database.run(move |conn| Ok(work(conn))).await?)
+    }
+
+    /// Reads over all that an account has used: in its turn, so that others are not kept from the database.
+    async fn run_long<T, E, F>(&self, account_id: AccountId, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        E: Into<Fault> + Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        let turn = self.parts.api.limits.read(account_id).await?;
+        self.run(move |conn| {
+            let done = work(conn);
+            drop(turn);
+            done
+        })
+        .await
     }
 
     /// The same where no refusal is the visitor's to mend.

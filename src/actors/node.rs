@@ -123,7 +123,7 @@ impl Actor for Node {
 pub async fn beat(parts: &NodeParts) -> Result<(), DbError> {
     let until = parts.clock.now().plus_millis(millis(LEASE));
     let node_id = Arc::clone(&parts.node_id);
-    parts.database.run(move |conn| nodes::renew(conn, &node_id, until)).await?;
+    parts.database.run_apart(move |conn| nodes::renew(conn, &node_id, until)).await?;
     recover(parts).await?;
     parts.metrics.parked_settlements.set(parts.database.run(parked::count).await?);
     Ok(())

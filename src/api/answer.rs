@@ -18,6 +18,7 @@ use super::deposits::events::Events;
 use super::endpoints::Offer;
 use super::refusal::Refusal;
 use crate::accounts::throttle::ClientAddress;
+use crate::db::AnyConnection;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::gateway::body;
@@ -43,6 +44,24 @@ impl Call<'_> {
     /// Whom attempts are counted against.
     pub(super) fn client(&self) -> ClientAddress {
         client_address(self.http, &self.api.parts.shared.settings.server)
+    }
+
+    /// Reads over all that the account has used: in its turn, so that others are not kept from the database.
+    pub(super) async fn run_long<T, E, F>(&self, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        let turn = self.api.parts.limits.read(self.principal.account_id).await?;
+        // Whoever leaves takes no place along, but his read goes on.
+        self.api
+            .run(move |conn| {
+                let done = work(conn);
+                drop(turn);
+                done
+            })
+            .await
     }
 
     /// The request's body.

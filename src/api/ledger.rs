@@ -76,8 +76,7 @@ pub(super) async fn list(
         };
         let account_id = call.principal.account_id;
         let page = call
-            .api
-            .run(move |conn| statement::page(conn, account_id, kind, before, limit))
+            .run_long(move |conn| statement::page(conn, account_id, kind, before, limit))
             .await?;
         Answer::of(&LedgerPage { data: page.entries, has_more: page.has_more })
     })
@@ -116,7 +115,7 @@ pub(super) async fn export(
             wanted.map_err(|_| Refusal::Query("`format` is csv or jsonl."))?;
         let format = query::format(format.as_deref())?;
         let account_id = call.principal.account_id;
-        let export = call.api.run(move |conn| Export::of_ledger(conn, account_id, format)).await?;
+        let export = call.run_long(move |conn| Export::of_ledger(conn, account_id, format)).await?;
         download(call.api, "ledger", export).await
     })
     .await

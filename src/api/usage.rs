@@ -92,7 +92,7 @@ pub(super) async fn list(
         let asked = Asked::new(call.api, part.from, part.to, part.model, part.key)?;
         let (account_id, before) = (call.principal.account_id, query::name(part.before)?);
         let sees = call.principal.sees();
-        let page = call.api.run(move |conn| {
+        let page = call.run_long(move |conn| {
             let filter = asked.filter(conn, account_id, sees)?;
             let page = usage::page(conn, &filter, before.as_deref(), limit)?;
             page.ok_or(Refusal::NotFound)
@@ -183,7 +183,7 @@ pub(super) async fn series(
         let last = day(to, call.api.now().day())?;
         let first = day(from, last.plus(1 - SERIES_DAYS))?;
         let whose = (call.principal.account_id, call.principal.sees().only());
-        let series = call.api.run(move |conn| usage::series(conn, whose, (first, last), by));
+        let series = call.run_long(move |conn| usage::series(conn, whose, (first, last), by));
         Answer::of(&SeriesDocument::new(&series.await?.ok_or_else(bad)?, by))
     })
     .await
@@ -231,7 +231,7 @@ pub(super) async fn export(
         let format = query::format(wanted.format.as_deref())?;
         let asked = Asked::new(call.api, wanted.from, wanted.to, wanted.model, wanted.key)?;
         let (account_id, sees) = (call.principal.account_id, call.principal.sees());
-        let filter = call.api.run(move |conn| asked.filter(conn, account_id, sees)).await?;
+        let filter = call.run_long(move |conn| asked.filter(conn, account_id, sees)).await?;
         download(call.api, "usage", Export::of_usage(filter, format)).await
     })
     .await

@@ -78,7 +78,8 @@ fn settle(args: &SettleArgs, desk: &Desk, output: &mut Output) -> Result<ExitCod
     for row in &rows {
         let now = desk.clock.now();
         match desk.with(|conn| repair(conn, row, (how, &args.reason), now)) {
-            Ok(record) => {
+            Ok(None) => output.line(&format!("{}: was settled meanwhile", row.id))?,
+            Ok(Some(record)) => {
                 settled = settled.saturating_add(1);
                 output.line(&format!("{}: settled, {} USD", row.id, record.cost))?;
             }

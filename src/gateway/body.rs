@@ -15,6 +15,8 @@ use crate::domain::api_error::ApiError;
 /// A body above the limit is read on up to so many times the limit, so that its sender gets to
 /// read our answer instead of a reset.
 const OVERREAD: usize = 2;
+/// Memory for a body of which nothing has come. What comes is counted, what is announced is not.
+const FIRST_BYTES: usize = 65_536;
 
 /// Reads the whole body of a small request.
 ///
@@ -56,7 +58,7 @@ async fn gather(
     check_encoding(http)?;
     let announced = announced_length(http);
     let latest = Instant::now() + limits.body_total;
-    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(limits.body_bytes));
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BYTES));
     let mut excess = 0_usize;
     loop {
         let idle = Instant::now() + limits.body_idle;

@@ -53,7 +53,10 @@ async fn count(
     {
         return Err(error.clone());
     }
-    let permit = place(gateway, &holder, until).await?;
+    let permit = match &unpaid {
+        None => (Some(place(gateway, &holder, until).await?), None),
+        Some(_) => (None, Some(gateway.limits.unpaid(holder.account_id, until).await?)),
+    };
     check_betas(http, gateway)?;
     let share = gateway.intake.bodies.share(holder.account_id);
     let limits = unpaid.as_ref().map_or(&gateway.settings().limits, |(limits, _)| limits);

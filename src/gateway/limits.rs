@@ -14,11 +14,19 @@ use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::metrics::Metrics;
+use crate::places::shares::{SharedPlace, SharedPlaces, Shares};
 use crate::places::{Place, Places};
 
 /// Accounts, and keys, remembered before those that have not asked for a minute are forgotten: they
 /// have all requests of a minute again.
 const CAPACITY: usize = 65_536;
+/// The part of all places that accounts without credit have together, and what each has of it.
+const UNPAID_PART: usize = 16;
+const UNPAID_EACH: usize = 2;
+/// Long reads of one account at once, those that may wait for that, and how long.
+const READS_EACH: usize = 2;
+const READS_WAITING: usize = 8;
+const READ_WAIT: Duration = Duration::from_secs(10);
 const BUSY: &str = "Too many requests are open at once.";
 
 /// See the module.
@@ -26,6 +34,10 @@ pub struct AccountLimits {
     max_open_per_account: usize,
     per_minute: u32,
     places: Arc<Places<Open>>,
+    /// Requests of accounts without credit, which take no place from those with.
+    unpaid: Arc<SharedPlaces>,
+    /// Reads over all that an account has used, which take a connection to the database for a while.
+    reads: Arc<SharedPlaces>,
     state: Mutex<State>,
 }
 
@@ -62,13 +74,20 @@ const MINUTE: Duration = Duration::from_mins(1);
 impl AccountLimits {
     /// Limits without any use so far.
     #[must_use]
-    pub fn new(settings: &config::Server, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(settings: &config::Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let pool = usize::try_from(settings.database.pool_size).unwrap_or(1);
+        let settings = &settings.server;
         let max_open_per_account = settings.max_streams_per_account;
         let open = Open::new(settings.max_streams, max_open_per_account, metrics);
+        let unpaid = Shares::new(settings.max_streams.div_ceil(UNPAID_PART), UNPAID_EACH);
+        // The other half of the connections is for keys, log-ins, and whatever is done in a moment.
+        let reads = Shares::new((pool / 2).max(1), READS_EACH);
         Arc::new(Self {
             max_open_per_account,
             per_minute: settings.requests_per_minute_per_account,
             places: Places::new(open),
+            unpaid: Places::new(unpaid),
+            reads: Places::new(reads),
             state: Mutex::default(),
         })
     }
@@ -115,6 +134,31 @@ impl AccountLimits {
         let Some(of_key) = holder.limits.requests_per_minute else { return whole };
         let own = of(keys, holder.api_key_id, of_key).left(of_key);
         if own.remaining < whole.remaining { own } else { whole }
+    }
+
+    /// A place for a request of an account without credit, waited for until then.
+    ///
+    /// # Errors
+    /// 429.
+    pub async fn unpaid(
+        &self,
+        account_id: AccountId,
+        until: Instant,
+    ) -> Result<SharedPlace, ApiError> {
+        let busy = || ApiError::rate_limit(BUSY, 1);
+        self.unpaid.wait(&account_id, until).await.ok_or_else(busy)
+    }
+
+    /// A turn to read over all that an account has used, waited for a few seconds.
+    ///
+    /// # Errors
+    /// 429 where the account has too many such reads.
+    pub async fn read(&self, account_id: AccountId) -> Result<SharedPlace, ApiError> {
+        let busy = || ApiError::rate_limit("Too many requests are open at once.", 5);
+        if self.reads.waiting(|other| *other == account_id) >= READS_WAITING {
+            return self.reads.take(&account_id).ok_or_else(busy);
+        }
+        self.reads.wait(&account_id, Instant::now() + READ_WAIT).await.ok_or_else(busy)
     }
 
     /// A place for an exchange, waited for until then. Of one account as many wait as it may have open.

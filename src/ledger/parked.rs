@@ -50,7 +50,7 @@ pub fn settle_or_park(
     Ok(if marked { Outcome::Parked } else { Outcome::NotOpen })
 }
 
-/// Settles a parked exchange, and writes down that an operator has done so.
+/// Settles a parked exchange, and writes down that an operator has done so; `None` if it was settled meanwhile.
 ///
 /// # Errors
 /// [`LedgerError`]; then nothing has changed.
@@ -59,7 +59,7 @@ pub fn repair(
     row: &ParkedRow,
     (repair, reason): (Repair, &str),
     now: UnixMillis,
-) -> Result<UsageRecord, LedgerError> {
+) -> Result<Option<UsageRecord>, LedgerError> {
     let unreadable = |_| DbError::Unreadable { what: "parked settlement" };
     let mut record: UsageRecord = serde_json::from_str(&row.record).map_err(unreadable)?;
     if repair == Repair::Waive {
@@ -67,18 +67,22 @@ pub fn repair(
     }
     let write = |conn: &mut AnyConnection, record: &UsageRecord| {
         transaction::write(conn, |conn| {
-            apply_within(conn, &[Command::Post { record: record.clone() }], now)?;
+            let outcomes = apply_within(conn, &[Command::Post { record: record.clone() }], now)?;
+            if !matches!(outcomes.as_slice(), [Outcome::Posted]) {
+                // Somebody has settled it meanwhile.
+                return Ok(false);
+            }
             let action = match repair {
                 Repair::Post => "settle",
                 Repair::Waive => "settle without a charge",
             };
             audit::write(conn, &Decision::of_account(action, record.account_id, reason), now)?;
-            Ok::<_, LedgerError>(())
+            Ok::<_, LedgerError>(true)
         })
     };
     match (write(conn, &record), record.without_names()) {
-        (Ok(()), _) => Ok(record),
-        (Err(_), Some(bare)) => write(conn, &bare).map(|()| bare),
+        (Ok(is_done), _) => Ok(is_done.then_some(record)),
+        (Err(_), Some(bare)) => Ok(write(conn, &bare)?.then_some(bare)),
         (Err(error), None) => Err(error),
     }
 }

@@ -73,7 +73,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let read = move |conn: &mut AnyConnection| {
             transaction::snapshot(conn, |conn| stand(conn, account_id, now))
         };
-        let stand = site.run(read).await?.ok_or(Fault::NotFound)?;
+        let stand = site.run_long(account_id, read).await?.ok_or(Fault::NotFound)?;
         let first = now.day().plus(1_i64.saturating_sub(DAYS));
         // The cheapest to try with, should there be one at all.
         let output = |model: &Arc<Model>| model.rates_at(now).map(|rates| rates.base.output);

@@ -70,8 +70,9 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             "" => None,
             number => Some(number.parse::<i64>().map_err(|_| Fault::NotFound)?),
         };
-        let page =
-            site.run(move |conn| statement::page(conn, account_id, None, before, PAGE)).await?;
+        let page = site
+            .run_long(account_id, move |conn| statement::page(conn, account_id, None, before, PAGE))
+            .await?;
         visit.page(&LedgerPage {
             frame: visit.frame("Ledger"),
             next: page.entries.last().filter(|_| page.has_more).map(|last| last.id),

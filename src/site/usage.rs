@@ -229,7 +229,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             let series = usage::series(conn, (account_id, None), days, by)?;
             Ok::<_, DbError>(page.zip(series).map(|(page, series)| Found { keys, page, series }))
         };
-        let found = site.run(read).await?.ok_or(Fault::NotFound)?;
+        let found = site.run_long(account_id, read).await?.ok_or(Fault::NotFound)?;
         visit.page(&page(&site, visit.frame("Usage"), wanted, refusal, (found, is_first)))
     })
     .await

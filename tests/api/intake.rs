@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use serde_json::json;
 
 use crate::support::app::{Account, Builder, TestApp};
@@ -98,6 +99,62 @@ fn bodies_in_memory_are_bounded_for_an_account_and_for_the_node_and_are_let_go()
     let whole = app.ask(&Request::post("/v1/messages", long_body(8 * MIB)).key(&one.key));
     assert!(whole.status == 200 || whole.status == 402, "{}", whole.text());
     eventually("the body to be let go", || (body_bytes(&app) == 0).then_some(()));
+}
+
+#[test]
+fn accounts_without_credit_take_no_place_from_those_with() {
+    let app = Builder::new()
+        .upstream("sandbox", sandbox())
+        .set("server.max_streams", 16)
+        .set("server.max_streams_per_account", 4)
+        .start();
+    let payer = app.account("5.00");
+    let free: Vec<Account> = (0..4).map(|_| app.account("0")).collect();
+    let path = "/v1/messages/count_tokens";
+    let trickling: Vec<_> = free
+        .iter()
+        .flat_map(|account| (0..4).map(move |_| account))
+        .map(|account| {
+            let request = Request::post(path, long_body(200_000)).key(&account.key);
+            let mut connection = app.connect();
+            connection.write(&request.to_bytes()[..request.head_bytes().len() + 1_000]);
+            connection
+        })
+        .collect();
+    // Two of each account at most, and one of sixteen places for all of them.
+    eventually("what has begun to be counted", || (body_bytes(&app) >= 1_000).then_some(()));
+    assert_eq!(app.messages(&payer, &body(sse::MODEL, false, "text")).status, 200);
+    assert_eq!(body_bytes(&app), 1_000);
+    drop(trickling);
+}
+
+#[test]
+fn who_reads_for_long_keeps_nobody_else_from_the_database() {
+    let app = Builder::new()
+        .upstream("sandbox", sandbox())
+        .set("database.pool_size", 4)
+        .set("database.acquire_secs", 1)
+        .start();
+    if !app.database().is_postgres() {
+        // On SQLite nothing makes a read wait; the limit is the same.
+        return;
+    }
+    let (reader, other) = (app.account("5.00"), app.account("5.00"));
+    let mut conn = app.database().connect();
+    conn.batch_execute("BEGIN; LOCK TABLE usage_logs IN ACCESS EXCLUSIVE MODE").unwrap();
+    let reading: Vec<_> = (0..20)
+        .map(|_| app.connect().send(&Request::get("/api/v1/usage/series").key(&reader.key)))
+        .collect();
+    // The others are refused, or wait for their turn, which is before a connection to the database.
+    for _ in 0..10 {
+        assert_eq!(app.models(&other).status, 200);
+        assert_eq!(app.admin("/readyz").status, 200);
+    }
+    conn.batch_execute("ROLLBACK").unwrap();
+    let statuses: Vec<u16> =
+        reading.into_iter().map(|connection| connection.answer(false).finish().status).collect();
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&429) && statuses.contains(&200), "{statuses:?}");
 }
 
 #[test]
