@@ -13,7 +13,7 @@ use crate::support::app::Account;
 use crate::support::chain::CHAIN_ID;
 use crate::support::chain::node;
 use crate::support::chain::wallet::{Draft, Wallet, malleated, transaction_hash};
-use crate::support::client::{Request, Response};
+use crate::support::client::Response;
 use crate::support::deposits::{Shop, USDC};
 use crate::support::wait::within;
 
@@ -300,7 +300,7 @@ fn prove(shop: &Shop, account: &Account, wallet: &Wallet) -> Value {
 
 fn unlink(shop: &Shop, account: &Account, wallet: &Value) -> Response {
     let path = format!("/api/v1/wallets/{}", wallet["id"].as_str().unwrap());
-    shop.app.ask(&Request::new("DELETE", &path).key(&account.key))
+    shop.app.as_person(account, "DELETE", &path, None)
 }
 
 /// Pays dollars in a block whose time is after everything that was done.
