@@ -3,6 +3,8 @@
 //!
 //! After a change, the node's [`KeyRing`](super::KeyRing) has to forget the key, so that it counts at once.
 
+use super::PeopleError;
+use super::sessions::LiveSession;
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::api_key::PlainApiKey;
@@ -56,6 +58,9 @@ pub enum KeyError {
     /// It has been revoked, and that is for good.
     #[error("the key has been revoked")]
     Revoked,
+    /// The session that asks has ended, or may not any more.
+    #[error(transparent)]
+    Person(#[from] PeopleError),
     /// Storage.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -67,6 +72,34 @@ pub enum KeyError {
 impl From<diesel::result::Error> for KeyError {
     fn from(error: diesel::result::Error) -> Self {
         Self::Db(DbError::Query(error))
+    }
+}
+
+/// Who makes or changes keys.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// The operator, for an account.
+    Operator(AccountId),
+    /// Whoever is logged in, as long as the session is in force.
+    Person(LiveSession),
+}
+
+impl By {
+    /// Whose keys they are.
+    #[must_use]
+    pub const fn account_id(&self) -> AccountId {
+        match self {
+            Self::Operator(id) => *id,
+            Self::Person(session) => session.account_id(),
+        }
+    }
+
+    /// Holds the account for this transaction, and makes sure that they still may.
+    fn hold(&self, conn: &mut AnyConnection) -> Result<(), KeyError> {
+        match self {
+            Self::Operator(id) => Ok(accounts::lock(conn, *id)?),
+            Self::Person(session) => Ok(session.hold(conn)?),
+        }
     }
 }
 
@@ -122,7 +155,7 @@ pub struct IssuedKey {
 /// [`KeyError`].
 pub fn issue(
     conn: &mut AnyConnection,
-    account_id: AccountId,
+    by: &By,
     new: &NewKey,
     (prices, most): (&PriceList, u32),
     now: UnixMillis,
@@ -133,7 +166,8 @@ pub fn issue(
     let key = PlainApiKey::random()?;
     let id = public_id("key_")?;
     transaction::write(conn, |conn| {
-        accounts::lock(conn, account_id)?;
+        by.hold(conn)?;
+        let account_id = by.account_id();
         if api_keys::count_unrevoked(conn, account_id)? >= i64::from(most) {
             return Err(KeyError::TooMany(most));
         }
@@ -170,13 +204,13 @@ pub fn show(
 /// [`KeyError`].
 pub fn change(
     conn: &mut AnyConnection,
-    account_id: AccountId,
+    by: &By,
     public_id: &str,
     change: &KeyChange,
     prices: &PriceList,
     now: UnixMillis,
 ) -> Result<ApiKeyRow, KeyError> {
-    transaction::write(conn, |conn| change_within(conn, account_id, public_id, change, prices, now))
+    transaction::write(conn, |conn| change_within(conn, by, public_id, change, prices, now))
 }
 
 /// The same within a write transaction of the caller's, who has more to write that belongs to it.
@@ -185,14 +219,15 @@ pub fn change(
 /// [`KeyError`]; the transaction must then be given up.
 pub fn change_within(
     conn: &mut AnyConnection,
-    account_id: AccountId,
+    by: &By,
     public_id: &str,
     change: &KeyChange,
     prices: &PriceList,
     now: UnixMillis,
 ) -> Result<ApiKeyRow, KeyError> {
     // Two changes at once follow each other, and neither undoes what the other leaves alone.
-    accounts::lock(conn, account_id)?;
+    by.hold(conn)?;
+    let account_id = by.account_id();
     let row = show(conn, account_id, public_id)?;
     if row.revoked_at.is_some() {
         return Err(KeyError::Revoked);
@@ -210,16 +245,19 @@ pub fn change_within(
 /// Takes a key of the account back, for good. Exchanges that run go on to their end.
 ///
 /// # Errors
-/// [`KeyError::NotFound`] or [`KeyError::Db`].
+/// [`KeyError::NotFound`], [`KeyError::Person`] or [`KeyError::Db`].
 pub fn revoke(
     conn: &mut AnyConnection,
-    account_id: AccountId,
+    by: &By,
     public_id: &str,
     now: UnixMillis,
 ) -> Result<ApiKeyRow, KeyError> {
-    show(conn, account_id, public_id)?;
-    api_keys::revoke(conn, public_id, now)?;
-    show(conn, account_id, public_id)
+    transaction::write(conn, |conn| {
+        by.hold(conn)?;
+        show(conn, by.account_id(), public_id)?;
+        api_keys::revoke(conn, public_id, now)?;
+        show(conn, by.account_id(), public_id)
+    })
 }
 
 impl KeyChange {

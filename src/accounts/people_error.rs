@@ -78,6 +78,9 @@ pub enum PeopleError {
     /// No such session of this account.
     #[error("There is no such session.")]
     NoSession,
+    /// The session that asks has ended since it was recognised.
+    #[error("This session has ended. Log in again.")]
+    SessionEnded,
     /// A threshold below which nothing is.
     #[error("The threshold must be more than 0 dollars.")]
     BadThreshold,
@@ -112,6 +115,7 @@ impl PeopleError {
             Self::TotpEnabled => "totp_enabled",
             Self::TotpMissing => "totp_missing",
             Self::NoSession => "not_found",
+            Self::SessionEnded => "unauthenticated",
             Self::BadThreshold => "invalid_threshold",
             Self::Busy | Self::Unavailable(_) => "unavailable",
         }
@@ -122,7 +126,9 @@ impl PeopleError {
     pub const fn status(&self) -> u16 {
         match self {
             Self::BadEmail | Self::Password(_) | Self::BadLink | Self::BadThreshold => 400,
-            Self::WrongCredentials | Self::CodeRequired | Self::WrongCode => 401,
+            Self::WrongCredentials | Self::CodeRequired | Self::WrongCode | Self::SessionEnded => {
+                401
+            }
             Self::WrongPassword | Self::SignUpClosed | Self::Suspended | Self::Closing => 403,
             Self::NoSession => 404,
             Self::EmailTaken

@@ -33,7 +33,7 @@ impl People {
     /// Changes them.
     ///
     /// # Errors
-    /// [`PeopleError::BadThreshold`] and others.
+    /// [`PeopleError::BadThreshold`], [`PeopleError::SessionEnded`] and others.
     pub async fn prefer(
         &self,
         session: &LiveSession,
@@ -47,7 +47,11 @@ impl People {
             low_balance_nanousd: wanted.low_balance.map(NanoUsd::as_nanos),
             wants_notices: wanted.wants_notices,
         };
-        let id = session.account_id();
-        self.run(move |conn| Ok(accounts::set_preferences(conn, id, row)?)).await
+        let session = session.clone();
+        self.write(move |conn| {
+            session.hold(conn)?;
+            Ok(accounts::set_preferences(conn, session.account_id(), row)?)
+        })
+        .await
     }
 }

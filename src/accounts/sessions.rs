@@ -5,7 +5,7 @@ use super::PeopleError;
 use super::people::People;
 use crate::config::Accounts;
 use crate::db::sessions::{self, SessionRow};
-use crate::db::{AnyConnection, DbError};
+use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
@@ -59,6 +59,26 @@ impl LiveSession {
     pub fn may_change(&self) -> Result<(), PeopleError> {
         self.may_look()?;
         if self.is_suspended { Err(PeopleError::Suspended) } else { Ok(()) }
+    }
+
+    /// The same once more for one that was recognised again: what it might change before, it may still.
+    ///
+    /// # Errors
+    /// As [`LiveSession::may_change`].
+    pub fn stands_as(&self, before: &Self) -> Result<(), PeopleError> {
+        if before.may_change().is_ok() { self.may_change() } else { Ok(()) }
+    }
+
+    /// Makes sure that it is still in force and may change what is the account's, and holds the account. Belongs into the
+    /// transaction that makes the change: between recognition and that, a request may take long.
+    ///
+    /// # Errors
+    /// [`PeopleError::SessionEnded`], and as [`LiveSession::may_change`].
+    pub fn hold(&self, conn: &mut AnyConnection) -> Result<(), PeopleError> {
+        accounts::lock(conn, self.account_id())?;
+        let standing = sessions::standing(conn, &self.row)?;
+        let (status, closing_at) = standing.ok_or(PeopleError::SessionEnded)?;
+        live(self.row.clone(), &status, closing_at).may_change()
     }
 }
 
@@ -149,6 +169,10 @@ pub fn recognise(
     if now.as_millis().saturating_sub(row.last_seen_at) >= NOTED_EVERY_MILLIS {
         sessions::touch(conn, row.id, now)?;
     }
+    Ok(Some(live(row, &status, closing_at)))
+}
+
+fn live(row: SessionRow, status: &str, closing_at: Option<i64>) -> LiveSession {
     let closing_at = closing_at.map(UnixMillis::from_millis);
-    Ok(Some(LiveSession { row, is_suspended: status != "active", closing_at }))
+    LiveSession { row, is_suspended: status != "active", closing_at }
 }

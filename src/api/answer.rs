@@ -64,12 +64,16 @@ impl Call<'_> {
             .await
     }
 
-    /// The request's body.
+    /// The request's body. Its sender decides how long it takes; so who asks is looked at once more when it is there.
     ///
     /// # Errors
-    /// [`Refusal::Body`], or the refusals of reading.
+    /// [`Refusal::Body`], the refusals of reading, or those of a caller who may not any more.
     pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
-        read(self.api, self.http, self.payload).await
+        let bytes = body::read(self.http, self.payload, &self.api.body).await?;
+        let principal = caller::identify(self.api, self.http).await?;
+        principal.stands_as(&self.principal)?;
+        self.principal = principal;
+        parse(&bytes)
     }
 }
 
@@ -91,13 +95,12 @@ impl Visit<'_> {
     /// # Errors
     /// [`Refusal::Body`], or the refusals of reading.
     pub(super) async fn body<T: Body>(&mut self) -> Result<T, Refusal> {
-        read(self.api, self.http, self.payload).await
+        parse(&body::read(self.http, self.payload, &self.api.body).await?)
     }
 }
 
-async fn read<T: Body>(api: &Api, http: &HttpRequest, payload: &mut Payload) -> Result<T, Refusal> {
-    let bytes = body::read(http, payload, &api.body).await?;
-    serde_json::from_slice(&bytes).map_err(|_| Refusal::Body(T::FIELDS))
+fn parse<T: Body>(bytes: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|_| Refusal::Body(T::FIELDS))
 }
 
 /// What a handler answers.

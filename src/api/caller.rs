@@ -50,6 +50,17 @@ impl Principal {
         }
     }
 
+    /// Makes sure that whoever was identified again may still change what they might before.
+    ///
+    /// # Errors
+    /// As [`LiveSession::may_change`].
+    pub(super) fn stands_as(&self, before: &Self) -> Result<(), Refusal> {
+        match (&self.credential, &before.credential) {
+            (Credential::Session(now), Credential::Session(before)) => Ok(now.stands_as(before)?),
+            _ => Ok(()),
+        }
+    }
+
     /// What is shown to it of all that the account's keys have done.
     pub(super) const fn sees(&self) -> Sees {
         match &self.credential {

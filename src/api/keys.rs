@@ -14,7 +14,7 @@ use super::Api;
 use super::answer::{Answer, Body, answer};
 use super::refusal::{Error, Refusal};
 use super::values::{Dollars, List, Moment, word_of, word_or_null};
-use crate::accounts::keys::{self, KeyChange, KeyError, NewKey};
+use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::ApiKeyId;
@@ -209,13 +209,13 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        call.principal.session()?;
+        let by = By::Person(call.principal.session()?.clone());
         let new = call.body::<WantedKey>().await?.read().map_err(KeyError::from)?;
-        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let now = call.api.now();
         let settings = Arc::clone(&call.api.parts.shared.settings);
         let made = call.api.run(move |conn| {
             let rules = (settings.prices.as_ref(), settings.accounts.keys_max_per_account);
-            keys::issue(conn, account_id, &new, rules, now)
+            keys::issue(conn, &by, &new, rules, now)
         });
         let made = made.await?;
         let key = made.key.reveal().to_owned();
@@ -274,14 +274,12 @@ pub(super) async fn change(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        call.principal.session()?;
+        let by = By::Person(call.principal.session()?.clone());
         let change = call.body::<ChangedKey>().await?.read().map_err(KeyError::from)?;
-        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let now = call.api.now();
         let prices = Arc::clone(&call.api.parts.shared.settings.prices);
-        let changed = call
-            .api
-            .run(move |conn| keys::change(conn, account_id, &id, &change, &prices, now))
-            .await?;
+        let changed =
+            call.api.run(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
         call.api.parts.keys.forget(ApiKeyId(changed.id));
         Answer::of(&Key::of(&changed, now))
     })
@@ -306,9 +304,9 @@ pub(super) async fn revoke(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        call.principal.session()?;
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let row = call.api.run(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
+        let by = By::Person(call.principal.session()?.clone());
+        let now = call.api.now();
+        let row = call.api.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
         call.api.parts.keys.forget(ApiKeyId(row.id));
         Ok(Answer::Nothing)
     })
@@ -389,6 +387,7 @@ impl From<KeyError> for Refusal {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::NotFound => Self::NotFound,
+            KeyError::Person(error) => error.into(),
             KeyError::Db(error) => error.into(),
             other => Self::Key(other),
         }

@@ -305,6 +305,7 @@ const fn key_code(error: &KeyError) -> (u16, &'static str) {
         KeyError::TooMany(_) => (409, "too_many_keys"),
         KeyError::Revoked => (409, "key_revoked"),
         KeyError::NotFound => (404, "not_found"),
+        KeyError::Person(error) => (error.status(), error.code()),
         KeyError::Db(_) | KeyError::Random(_) => (503, "unavailable"),
     }
 }
@@ -361,6 +362,7 @@ impl From<PeopleError> for Refusal {
     fn from(error: PeopleError) -> Self {
         match error {
             PeopleError::Unavailable(error) => unavailable(&error),
+            PeopleError::SessionEnded => Self::Unauthenticated,
             error => Self::People(error),
         }
     }

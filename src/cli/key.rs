@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::account::wanted;
 use super::{CliError, Desk, Output};
-use crate::accounts::keys::{self, KeyChange, KeyError, NewKey};
+use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
 use crate::accounts::leaked_keys::{self, LeakedKey};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::audit::{self, Decision};
@@ -189,8 +189,9 @@ pub(super) fn run(
             let account = wanted(desk, account)?;
             let new = NewKey { name: name.clone(), limits: limits.clone().limits() };
             let rules = (prices.as_ref(), desk.settings.accounts.keys_max_per_account);
-            let issued =
-                desk.with(|conn| keys::issue(conn, account.account_id(), &new, rules, now))?;
+            let issued = desk.with(|conn| {
+                keys::issue(conn, &By::Operator(account.account_id()), &new, rules, now)
+            })?;
             let key = issued.key.reveal();
             if *json {
                 let mut shown = document(&issued.row, now);
@@ -213,7 +214,8 @@ pub(super) fn run(
             let limit = |conn: &mut AnyConnection| {
                 let row = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?;
                 let id = AccountId(row.account_id);
-                let changed = keys::change_within(conn, id, key, &change, prices, now)?;
+                let changed =
+                    keys::change_within(conn, &By::Operator(id), key, &change, prices, now)?;
                 audit::write(conn, &Decision::of_key("key_limited", id, key), now)?;
                 Ok::<_, KeyError>(changed)
             };

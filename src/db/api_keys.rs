@@ -199,7 +199,7 @@ pub struct KeyHolder {
     pub account_id: AccountId,
     /// The key.
     pub api_key_id: ApiKeyId,
-    /// The key has been revoked.
+    /// The key has been revoked, or its account is about to be deleted and has no keys in force.
     pub is_revoked: bool,
     /// The account has been suspended.
     pub is_suspended: bool,
@@ -209,8 +209,9 @@ pub struct KeyHolder {
     pub limits: Arc<KeyLimits>,
 }
 
-/// Key, account, when it was revoked, the account's standing, what it has and what is held of that, limits.
-type HolderRow = (i64, i64, Option<i64>, String, (i64, i64), LimitColumns);
+/// Key, account, when it was revoked, the account's standing and since when it is closing, what it has and what is held of
+/// that, limits.
+type HolderRow = (i64, i64, Option<i64>, (String, Option<i64>), (i64, i64), LimitColumns);
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
 ///
@@ -224,16 +225,16 @@ pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyH
             api_keys::id,
             api_keys::account_id,
             api_keys::revoked_at,
-            accounts::status,
+            (accounts::status, accounts::closing_at),
             (accounts::available_nanousd, accounts::reserved_nanousd),
             LimitColumns::as_select(),
         ))
         .first(conn)
         .optional()?;
-    Ok(row.map(|(key, account, revoked_at, status, funds, limits)| KeyHolder {
+    Ok(row.map(|(key, account, revoked_at, (status, closing_at), funds, limits)| KeyHolder {
         account_id: AccountId(account),
         api_key_id: ApiKeyId(key),
-        is_revoked: revoked_at.is_some(),
+        is_revoked: revoked_at.is_some() || closing_at.is_some(),
         is_suspended: status != "active",
         funds: NanoUsd::from_nanos(funds.0.saturating_add(funds.1)),
         limits: Arc::new(limits.read()),

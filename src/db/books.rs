@@ -36,6 +36,8 @@ pub struct BalanceRow {
     pub at_risk_nanousd: i64,
     /// When an exchange of it was charged for the first time.
     pub first_charged_at: Option<i64>,
+    /// Since when it is about to be deleted.
+    pub closing_at: Option<i64>,
 }
 
 /// By how much a group changes one account.
@@ -163,6 +165,7 @@ pub(crate) fn lock_balances(conn: &mut AnyConnection, ids: &[i64]) -> QueryResul
         accounts::low_balance_nanousd,
         accounts::at_risk_nanousd,
         accounts::first_charged_at,
+        accounts::closing_at,
     );
     match conn {
         AnyConnection::Postgres(conn) => accounts::table

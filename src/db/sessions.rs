@@ -92,6 +92,27 @@ pub fn by_hash(
     Ok(found)
 }
 
+/// How the account of a session stands: its status, and since when it is closing. `None` if the session has ended, or the
+/// account's credentials have changed since.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn standing(
+    conn: &mut AnyConnection,
+    session: &SessionRow,
+) -> Result<Option<(String, Option<i64>)>, DbError> {
+    // Row numbers of sessions that have ended may be given again.
+    let found = sessions::table
+        .inner_join(accounts::table)
+        .filter(sessions::account_id.eq(session.account_id))
+        .filter(sessions::public_id.eq(&session.public_id))
+        .filter(sessions::credentials_epoch.eq(accounts::credentials_epoch))
+        .select((accounts::status, accounts::closing_at))
+        .first(conn)
+        .optional()?;
+    Ok(found)
+}
+
 /// Notes that a session is in use.
 ///
 /// # Errors

@@ -8,6 +8,8 @@ use crate::domain::money::NanoUsd;
 /// See the module. What is stored, and what the group has made of it so far.
 pub(super) struct Account {
     pub(super) is_active: bool,
+    /// It is about to be deleted, and has no keys in force.
+    pub(super) is_closing: bool,
     pub(super) stored_available: NanoUsd,
     pub(super) stored_reserved: NanoUsd,
     pub(super) stored_at_risk: NanoUsd,
@@ -26,6 +28,7 @@ impl From<BalanceRow> for Account {
         let at_risk = NanoUsd::from_nanos(row.at_risk_nanousd);
         Self {
             is_active: row.status == "active",
+            is_closing: row.closing_at.is_some(),
             stored_available: available,
             stored_reserved: reserved,
             stored_at_risk: at_risk,

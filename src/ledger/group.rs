@@ -143,6 +143,9 @@ impl Group {
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
             return Ok(Outcome::NoAccount);
         };
+        if account.is_closing {
+            return Ok(Outcome::KeyRevoked);
+        }
         if !account.is_active {
             return Ok(Outcome::AccountSuspended);
         }

@@ -91,7 +91,9 @@ fn holder(conn: &mut AnyConnection, number: usize) -> (AccountId, ApiKeyId) {
     let account = accounts::open(conn, &format!("a{number}@example.org"), NOW).unwrap();
     let no_prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
     let new = NewKey::named("k");
-    let issued = keys::issue(conn, account.account_id(), &new, (&no_prices, 10), NOW).unwrap();
+    let issued =
+        keys::issue(conn, &keys::By::Operator(account.account_id()), &new, (&no_prices, 10), NOW)
+            .unwrap();
     let key = api_keys::holder(conn, &issued.key.hash()).unwrap().unwrap();
     (key.account_id, key.api_key_id)
 }
@@ -245,16 +247,17 @@ fn e16_a_post_that_was_not_heard_in_time_changes_the_row_and_not_the_money() {
 }
 
 #[test]
-fn a_revoked_key_a_suspended_account_and_a_negative_balance_reserve_nothing() {
-    let mut books = Books::new(3);
-    for account in 0..3 {
+fn a_revoked_key_a_suspended_or_closing_account_and_a_negative_balance_reserve_nothing() {
+    let mut books = Books::new(4);
+    for account in 0..4 {
         let credit = command(&books, Act::Credit { account, reference: 0, amount: 100 });
         books.apply(&[credit]);
     }
     books.conn.batch_execute_for_test(
         "UPDATE api_keys SET revoked_at = 1 WHERE account_id = 1;
          UPDATE accounts SET status = 'suspended' WHERE id = 2;
-         UPDATE accounts SET available_nanousd = -1 WHERE id = 3;",
+         UPDATE accounts SET available_nanousd = -1 WHERE id = 3;
+         UPDATE accounts SET closing_at = 1 WHERE id = 4;",
     );
     let mut reserve = |account| {
         let act = Act::Reserve { account, exchange: 0, amount: 0 };
@@ -263,6 +266,7 @@ fn a_revoked_key_a_suspended_account_and_a_negative_balance_reserve_nothing() {
     };
     assert_eq!(reserve(0), Outcome::KeyRevoked);
     assert_eq!(reserve(1), Outcome::AccountSuspended);
+    assert_eq!(reserve(3), Outcome::KeyRevoked);
     let Outcome::Insufficient(shortage) = reserve(2) else { panic!("it reserves") };
     assert_eq!(shortage.available, NanoUsd::from_nanos(-1));
 }

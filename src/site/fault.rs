@@ -58,9 +58,10 @@ impl Refusal {
     /// That page.
     pub(super) fn of(error: PeopleError) -> Result<Self, Fault> {
         match error {
-            PeopleError::Unavailable(_) | PeopleError::Closing | PeopleError::Suspended => {
-                Err(error.into())
-            }
+            PeopleError::Unavailable(_)
+            | PeopleError::Closing
+            | PeopleError::Suspended
+            | PeopleError::SessionEnded => Err(error.into()),
             _ => Ok(Self {
                 status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
                 words: error.to_string(),
@@ -156,6 +157,7 @@ impl From<PeopleError> for Fault {
             PeopleError::TooManyAttempts { retry_after_secs } => Self::TooMany { retry_after_secs },
             PeopleError::Suspended => Self::Suspended,
             PeopleError::Closing => Self::Closing,
+            PeopleError::SessionEnded => Self::LogIn,
             PeopleError::NoSession => Self::NotFound,
             PeopleError::Unavailable(error) => error.into(),
             PeopleError::Busy => Self::Unavailable,

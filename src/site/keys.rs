@@ -14,7 +14,7 @@ use super::note::Note;
 use super::show::{Dollars, Moment};
 use super::visit::Visit;
 use super::{Site, visit};
-use crate::accounts::keys::{self, KeyError, NewKey};
+use crate::accounts::keys::{self, By, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::ApiKeyId;
@@ -140,7 +140,7 @@ async fn list_page(
 /// `POST /keys`
 pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.actor()?.account_id();
+        let by = By::Person(visit.actor()?);
         let fields = visit.form().await?;
         let form = KeyForm::sent(&fields, &site.settings().prices);
         let limits = match form.limits() {
@@ -153,9 +153,8 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>
         let new = NewKey { name: form.name.clone(), limits };
         let (prices, now) = (Arc::clone(&site.settings().prices), site.now());
         let most = site.settings().accounts.keys_max_per_account;
-        let issued = site
-            .attempt(move |conn| keys::issue(conn, account_id, &new, (&prices, most), now))
-            .await?;
+        let issued =
+            site.attempt(move |conn| keys::issue(conn, &by, &new, (&prices, most), now)).await?;
         match issued {
             Ok(issued) => visit.page(&KeyMadePage {
                 frame: visit.frame("Your new key"),
@@ -186,7 +185,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// `POST /keys/{id}`
 pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.actor()?.account_id();
+        let by = By::Person(visit.actor()?);
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         let prices = Arc::clone(&site.settings().prices);
@@ -199,9 +198,8 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
             }
         };
         let (id, now) = (row.public_id.clone(), site.now());
-        let changed = site
-            .attempt(move |conn| keys::change(conn, account_id, &id, &change, &prices, now))
-            .await?;
+        let changed =
+            site.attempt(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
         match changed {
             Ok(changed) => {
                 site.parts.api.keys.forget(ApiKeyId(changed.id));
@@ -220,7 +218,7 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
 /// `POST /keys/{id}/revoke`
 pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let account_id = visit.actor()?.account_id();
+        let by = By::Person(visit.actor()?);
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         if !fields.has("sure") {
@@ -230,7 +228,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
             return visit.page_again(&page);
         }
         let (id, now) = (row.public_id, site.now());
-        let revoked = site.run(move |conn| keys::revoke(conn, account_id, &id, now)).await?;
+        let revoked = site.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
         site.parts.api.keys.forget(ApiKeyId(revoked.id));
         visit.see_other("/keys", Some(Note::KeyRevoked))
     })
@@ -262,6 +260,7 @@ impl From<KeyError> for Fault {
         match error {
             KeyError::Db(error) => error.into(),
             KeyError::Random(_) => Self::Unavailable,
+            KeyError::Person(error) => error.into(),
             _ => Self::NotFound,
         }
     }
@@ -270,7 +269,9 @@ impl From<KeyError> for Fault {
 /// What a refusal says on its form; a fault where nobody can mend it there.
 fn told(error: KeyError) -> Result<String, Fault> {
     match error {
-        KeyError::Db(_) | KeyError::Random(_) | KeyError::NotFound => Err(error.into()),
+        KeyError::Db(_) | KeyError::Random(_) | KeyError::Person(_) | KeyError::NotFound => {
+            Err(error.into())
+        }
         other => {
             let words = other.to_string();
             let mut letters = words.chars();

@@ -67,6 +67,14 @@ impl Visit<'_> {
         Ok(())
     }
 
+    /// Finds out once more who looks: whoever was logged in must still be, and may do no less.
+    async fn recognise_again(&mut self) -> Result<(), Fault> {
+        let Some(before) = self.person.take() else { return Ok(()) };
+        self.recognise().await?;
+        let now = self.person.as_ref().ok_or(Fault::LogIn)?;
+        Ok(now.session.stands_as(&before.session)?)
+    }
+
     /// Who is logged in.
     ///
     /// # Errors
@@ -145,10 +153,11 @@ impl Visit<'_> {
         if part.contains(char::is_control) { "" } else { part }
     }
 
-    /// The form that was sent, once it is certain that a page of ours made the browser send it.
+    /// The form that was sent, once it is certain that a page of ours made the browser send it. The sender decides how long it
+    /// takes; so who looks is found out once more when it is there.
     ///
     /// # Errors
-    /// [`Fault::Origin`], or why it could not be read.
+    /// [`Fault::Origin`], [`Fault::LogIn`] and others of somebody who may not any more, or why it could not be read.
     pub(super) async fn form(&mut self) -> Result<Fields, Fault> {
         if !origin::is_ours(self.http, &self.site.settings().site) {
             return Err(Fault::Origin);
@@ -157,6 +166,7 @@ impl Visit<'_> {
             return Err(Fault::Form);
         }
         let bytes = body::read(self.http, self.payload, &self.site.form).await?;
+        self.recognise_again().await?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Fault::Form)?;
         let fields = Fields::parse(text).ok_or(Fault::Form)?;
         let word = match (&self.person, cookies::guest_token(self.http, &self.site.settings().site))

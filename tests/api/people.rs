@@ -6,6 +6,7 @@ mod addresses;
 mod email;
 mod epoch;
 mod flood;
+mod late;
 mod log_in;
 mod password;
 mod preferences;

@@ -451,7 +451,9 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
     let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
     let limits = KeyLimits { scopes: Scopes::ALL, ..KeyLimits::default() };
     let new = NewKey { name: "default".to_owned(), limits };
-    let issued = keys::issue(conn, row.account_id(), &new, (&prices, 100), now).unwrap();
+    let issued =
+        keys::issue(conn, &keys::By::Operator(row.account_id()), &new, (&prices, 100), now)
+            .unwrap();
     let amount: NanoUsd = dollars.parse().unwrap();
     credit(conn, row.account_id(), amount.as_nanos());
     Account {

@@ -28,7 +28,9 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
     let now = day("2026-11-22");
     let account_id = accounts::open(&mut conn, "a@example.org", now).unwrap().account_id();
     let rules = (settings.prices.as_ref(), 10);
-    let issued = keys::issue(&mut conn, account_id, &NewKey::named("k"), rules, now).unwrap();
+    let issued =
+        keys::issue(&mut conn, &keys::By::Operator(account_id), &NewKey::named("k"), rules, now)
+            .unwrap();
     let holder = api_keys::holder(&mut conn, &issued.key.hash()).unwrap().unwrap();
     let clock = Clock::manual(now.as_millis());
     let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
