@@ -2,8 +2,8 @@
 //! last. It works beside everything else: nobody waits for a mail, and a mail waits for nobody.
 //!
 //! Each node has one; a row that one of them has taken is held for as long as sending it may take. A mail may go out
-//! twice only where nobody knows what became of it the first time, and then both have one Message-ID. What goes to
-//! everybody has a lane of its own, so that nobody waits for it.
+//! twice only where nobody knows what became of it the first time, and then both have one Message-ID. What nobody
+//! waits for, and what goes to everybody, have lanes of their own behind what somebody waits for.
 
 mod lanes;
 mod write;
@@ -19,6 +19,7 @@ use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{Database, DbError};
 use crate::domain::clock::{Clock, UnixMillis};
+use crate::domain::mail::MailLine;
 use crate::mail::Letterhead;
 use crate::mail::transport::{SendError, Transport};
 use crate::metrics::Metrics;
@@ -87,7 +88,7 @@ impl Mailer {
     #[must_use]
     pub fn start(parts: MailerParts) -> Addr<Self> {
         let head = Letterhead::new(&parts.settings);
-        let lanes = Lane::both(&parts.settings.mail, &parts.metrics.mail.under_way);
+        let lanes = Lane::all(&parts.settings.mail, &parts.metrics.mail.under_way);
         let pace = Pace::new(parts.settings.mail.per_minute);
         Actor::start(Self { round: Arc::new(Round { parts, head, lanes, pace }) })
     }
@@ -130,7 +131,7 @@ impl Handler<Look> for Mailer {
 struct Round {
     parts: MailerParts,
     head: Letterhead,
-    lanes: [Lane; 2],
+    lanes: [Lane; 3],
     pace: Pace,
 }
 
@@ -164,7 +165,7 @@ impl Round {
                 places = free => places,
             };
             round.note_waiting().await?;
-            let rows = round.take(lane.is_bulk, places.len()).await?;
+            let rows = round.take(lane.line, places.len()).await?;
             if rows.is_empty() {
                 return Ok(());
             }
@@ -192,11 +193,11 @@ impl Round {
         Ok(())
     }
 
-    async fn take(&self, is_bulk: bool, places: usize) -> Result<Vec<OutboxRow>, DbError> {
+    async fn take(&self, line: MailLine, places: usize) -> Result<Vec<OutboxRow>, DbError> {
         let now = self.parts.clock.now();
         let held_until = now.plus(self.parts.settings.mail.timeout).plus(HOLD_MARGIN);
         let limit = i64::try_from(places).unwrap_or(i64::MAX);
-        let take = move |conn: &mut _| outbox::take_due(conn, now, held_until, (is_bulk, limit));
+        let take = move |conn: &mut _| outbox::take_due(conn, now, held_until, (line, limit));
         self.parts.database.run(take).await
     }
 

@@ -128,6 +128,20 @@ pub fn notify_of_spending(
     Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
 }
 
+/// Notes that an account's owner is told that credit runs low; `false` if that was done since `before`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn notify_of_low_balance(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    (before, now): (UnixMillis, UnixMillis),
+) -> Result<bool, DbError> {
+    let last = accounts::low_balance_notified_at;
+    let quiet = accounts::table.find(id.0).filter(last.is_null().or(last.le(before.as_millis())));
+    Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
+}
+
 /// Keeps other transactions that lock the account waiting until this one ends. On SQLite a write transaction does so
 /// anyway.
 ///

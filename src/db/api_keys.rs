@@ -57,6 +57,8 @@ pub struct ApiKeyRow {
     pub revoked_at: Option<i64>,
     /// When an exchange of it was last settled.
     pub last_used_at: Option<i64>,
+    /// When its owner was last told that a budget has stopped it.
+    pub pause_notified_at: Option<i64>,
     /// See [`ApiKeyRow::limits`].
     #[diesel(embed)]
     pub limits: LimitColumns,
@@ -331,6 +333,21 @@ pub fn change(
         .set((api_keys::name.eq(name), columns, api_keys::paused_until.eq(None::<i64>)))
         .execute(conn)?;
     Ok(())
+}
+
+/// Notes that a key's owner is told that a budget has stopped it; `false` if that was done since `before`, whatever has
+/// become of the budget.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn notify_of_pause(
+    conn: &mut AnyConnection,
+    id: ApiKeyId,
+    (before, now): (UnixMillis, UnixMillis),
+) -> Result<bool, DbError> {
+    let last = api_keys::pause_notified_at;
+    let quiet = api_keys::table.find(id.0).filter(last.is_null().or(last.le(before.as_millis())));
+    Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
 }
 
 /// Revokes a key for good. `None` if there is no such key; else whether it had been alive.

@@ -38,6 +38,8 @@ pub struct OtherColumns {
     pub closing_waives_balance: bool,
     /// When its owner was last told of unusual spending.
     pub spend_notified_at: Option<i64>,
+    /// When its owner was last told that credit runs low.
+    pub low_balance_notified_at: Option<i64>,
     /// When a request was charged for the first time.
     pub first_charged_at: Option<i64>,
     /// Wrong codes of the second factor in the window that began at the next moment.

@@ -7,7 +7,7 @@ use super::schema::{accounts, outbox};
 use super::{AnyConnection, DbError, credentials_epoch, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
-use crate::domain::mail::MailKind;
+use crate::domain::mail::{MailKind, MailLine};
 use crate::domain::unprintable::unprintable;
 
 /// A mail to be written.
@@ -69,6 +69,7 @@ struct NewRow<'a> {
     created_at: i64,
     is_bulk: bool,
     credentials_epoch: Option<i64>,
+    is_notice: bool,
 }
 
 /// Puts a mail in; `false` if its kind and reference are there already. Looking for the account costs the same whether or not
@@ -86,6 +87,7 @@ pub fn enqueue(
         (true, Some(id)) => credentials_epoch::current(conn, id)?,
         (true, None) => credentials_epoch::of_email(conn, mail.recipient)?,
     };
+    let (is_bulk, is_notice) = mail.kind.line().stored();
     let row = NewRow {
         message_id: public_id("msg_")?,
         kind: mail.kind.as_str(),
@@ -95,8 +97,9 @@ pub fn enqueue(
         params: mail.params.to_string(),
         due_at: now.as_millis(),
         created_at: now.as_millis(),
-        is_bulk: mail.kind.is_bulk(),
+        is_bulk,
         credentials_epoch,
+        is_notice,
     };
     let put = on_either!(conn => diesel::insert_into(outbox::table)
         .values(row)
@@ -105,8 +108,8 @@ pub fn enqueue(
     Ok(put > 0)
 }
 
-/// Takes the mails that are due longest, of those to everybody or of all others, and holds them until `held_until`; what
-/// has not been finished by then is due again.
+/// Takes the mails of a line that are due longest, and holds them until `held_until`; what has not been finished by then
+/// is due again.
 ///
 /// # Errors
 /// [`DbError`].
@@ -114,13 +117,13 @@ pub fn take_due(
     conn: &mut AnyConnection,
     now: UnixMillis,
     held_until: UnixMillis,
-    (is_bulk, limit): (bool, i64),
+    (line, limit): (MailLine, i64),
 ) -> Result<Vec<OutboxRow>, DbError> {
-    if !has_due(conn, now, is_bulk)? {
+    if !has_due(conn, now, line)? {
         return Ok(Vec::new());
     }
     transaction::write(conn, |conn| {
-        let ids = due_ids(conn, now, (is_bulk, limit))?;
+        let ids = due_ids(conn, now, (line, limit))?;
         diesel::update(outbox::table.filter(outbox::id.eq_any(&ids)))
             .set((outbox::due_at.eq(held_until.as_millis()), outbox::tries.eq(outbox::tries + 1)))
             .execute(conn)?;
@@ -134,19 +137,23 @@ pub fn take_due(
 }
 
 /// Looks before it asks for the right to write: mostly there is nothing.
-fn has_due(conn: &mut AnyConnection, now: UnixMillis, is_bulk: bool) -> Result<bool, DbError> {
-    let due =
-        outbox::table.filter(outbox::is_bulk.eq(is_bulk).and(outbox::due_at.le(now.as_millis())));
+fn has_due(conn: &mut AnyConnection, now: UnixMillis, line: MailLine) -> Result<bool, DbError> {
+    let (is_bulk, is_notice) = line.stored();
+    let due = outbox::table
+        .filter(outbox::is_bulk.eq(is_bulk).and(outbox::is_notice.eq(is_notice)))
+        .filter(outbox::due_at.le(now.as_millis()));
     Ok(diesel::select(diesel::dsl::exists(due)).get_result(conn)?)
 }
 
 fn due_ids(
     conn: &mut AnyConnection,
     now: UnixMillis,
-    (is_bulk, limit): (bool, i64),
+    (line, limit): (MailLine, i64),
 ) -> Result<Vec<i64>, DbError> {
+    let (is_bulk, is_notice) = line.stored();
     let due = outbox::table
-        .filter(outbox::is_bulk.eq(is_bulk).and(outbox::due_at.le(now.as_millis())))
+        .filter(outbox::is_bulk.eq(is_bulk).and(outbox::is_notice.eq(is_notice)))
+        .filter(outbox::due_at.le(now.as_millis()))
         .order((outbox::due_at, outbox::id))
         .limit(limit)
         .select(outbox::id);

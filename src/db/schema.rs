@@ -27,6 +27,7 @@ diesel::table! {
         wrong_codes_began_at -> Nullable<BigInt>,
         wrong_codes_pardoned_at -> Nullable<BigInt>,
         credentials_epoch -> BigInt,
+        low_balance_notified_at -> Nullable<BigInt>,
     }
 }
 
@@ -51,6 +52,7 @@ diesel::table! {
         month_spent_nanousd -> BigInt,
         paused_until -> Nullable<BigInt>,
         scopes -> Text,
+        pause_notified_at -> Nullable<BigInt>,
     }
 }
 
@@ -339,6 +341,7 @@ diesel::table! {
         created_at -> BigInt,
         is_bulk -> Bool,
         credentials_epoch -> Nullable<BigInt>,
+        is_notice -> Bool,
     }
 }
 

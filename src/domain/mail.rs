@@ -93,10 +93,42 @@ impl MailKind {
         matches!(self, Self::ResetPassword | Self::ChangeEmail)
     }
 
-    /// Whether it goes to everybody at once, and therefore waits behind what somebody waits for.
+    /// In which line it waits.
+    #[must_use]
+    pub const fn line(self) -> MailLine {
+        match self {
+            Self::PolicyChanged => MailLine::Bulk,
+            // What an account itself can bring about, and nobody waits for.
+            Self::LowBalance | Self::KeyPaused | Self::UnusualSpending | Self::AccountClosing => {
+                MailLine::Notices
+            }
+            _ => MailLine::Awaited,
+        }
+    }
+
+    /// Whether it goes to everybody at once.
     #[must_use]
     pub const fn is_bulk(self) -> bool {
-        matches!(self, Self::PolicyChanged)
+        matches!(self.line(), MailLine::Bulk)
+    }
+}
+
+/// A line in which mail waits: in each, first come, first served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailLine {
+    /// What somebody waits for, and what is about the security of an account.
+    Awaited,
+    /// What an account is told of its own use: nobody waits for it, and one account can bring about much of it.
+    Notices,
+    /// What goes to everybody at once.
+    Bulk,
+}
+
+impl MailLine {
+    /// As it is stored: whether it is [`Self::Bulk`], and whether it is [`Self::Notices`].
+    #[must_use]
+    pub const fn stored(self) -> (bool, bool) {
+        (matches!(self, Self::Bulk), matches!(self, Self::Notices))
     }
 }
 

@@ -33,7 +33,6 @@ pub(super) struct PausedKey {
     pub(super) id: i64,
     pub(super) period: BudgetPeriod,
     pub(super) budget: NanoUsd,
-    pub(super) until: UnixMillis,
 }
 
 impl Keys {
@@ -166,8 +165,7 @@ impl Keys {
     pub(super) fn paused(&self) -> Vec<PausedKey> {
         let paused = self.0.iter().filter_map(|(id, key)| {
             let period = key.paused_by?;
-            let (budget, until) = (key.limits.budget(period)?, key.spending.paused_until?);
-            Some(PausedKey { id: *id, period, budget, until })
+            Some(PausedKey { id: *id, period, budget: key.limits.budget(period)? })
         });
         paused.collect()
     }

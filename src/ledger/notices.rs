@@ -1,5 +1,7 @@
 //! What an account's owner is told of by mail, written with the very change that it is about: so it is told once, and
-//! only of what has happened.
+//! only of what has happened. Of the same key or account he is told once within a while, however often it happens.
+
+use std::time::Duration;
 
 use diesel::prelude::*;
 use serde_json::json;
@@ -7,14 +9,17 @@ use serde_json::json;
 use super::LedgerError;
 use super::group::Group;
 use super::keys::PausedKey;
-use crate::db::AnyConnection;
 use crate::db::outbox::{self, NewMail};
 use crate::db::schema::{accounts, api_keys};
+use crate::db::{AnyConnection, accounts as account_rows, api_keys as key_rows};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown_name;
+
+/// Who was told within this is not told again: thresholds and budgets can be moved as often as one likes.
+const QUIET: Duration = Duration::from_hours(1);
 
 /// An account that has come below the threshold that its owner has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,9 @@ fn low_balance(
     now: UnixMillis,
 ) -> Result<(), LedgerError> {
     let Crossing { account_id, balance, threshold } = crossing;
+    if !account_rows::notify_of_low_balance(conn, account_id, (now.minus(QUIET), now))? {
+        return Ok(());
+    }
     let found: Option<(String, String)> = accounts::table
         .find(account_id.0)
         .select((accounts::public_id, accounts::email))
@@ -70,19 +78,22 @@ fn key_paused(
     paused: PausedKey,
     now: UnixMillis,
 ) -> Result<(), LedgerError> {
+    let PausedKey { id, period, budget } = paused;
+    if !key_rows::notify_of_pause(conn, ApiKeyId(id), (now.minus(QUIET), now))? {
+        return Ok(());
+    }
     let found: Option<(String, String, i64, String)> = api_keys::table
         .inner_join(accounts::table)
-        .filter(api_keys::id.eq(paused.id))
+        .filter(api_keys::id.eq(id))
         .select((api_keys::public_id, api_keys::name, accounts::id, accounts::email))
         .first(conn)
         .optional()?;
     let Some((public_id, key_name, account_id, recipient)) = found else { return Ok(()) };
-    let PausedKey { period, budget, until, .. } = paused;
     let key_name = shown_name(&key_name).into_owned();
     let params = KeyPaused { key_name, period, budget_usd: budget.to_string() };
     let mail = NewMail {
         kind: MailKind::KeyPaused,
-        reference: format!("{public_id}:{budget}:{}", until.as_millis()),
+        reference: format!("{public_id}:{}", now.as_millis()),
         account_id: Some(AccountId(account_id)),
         recipient: &recipient,
         params: json!(params),

@@ -348,7 +348,7 @@ const RENAMED: [(&str, &str, &str); 6] = [
 
 /// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a public id are not there
 /// either.
-const COLUMNS_LEFT_OUT: [(&str, &str, &str); 23] = [
+const COLUMNS_LEFT_OUT: [(&str, &str, &str); 24] = [
     ("accounts", "password_hash", "a hash; has_password says whether there is one"),
     ("accounts", "totp_secret", "a secret; totp_enabled_at says whether it counts"),
     ("sessions", "credentials_epoch", EPOCH),
@@ -364,6 +364,7 @@ const COLUMNS_LEFT_OUT: [(&str, &str, &str); 23] = [
     ("outbox", "id", "the order, in which they stand"),
     ("outbox", "reference", "that one occasion writes once; kind and params say which it is"),
     ("outbox", "is_bulk", "in which line the mail waits, by its kind"),
+    ("outbox", "is_notice", "in which line the mail waits, by its kind"),
     ("reservations", "node_id", "the operator's: which process answers"),
     ("reservations", "parked_at", "the operator's: since when its row cannot be written"),
     ("reservations", "parked_reason", "the operator's: why its row cannot be written"),

@@ -11,7 +11,7 @@ use serde_json::json;
 use sluice::db::outbox::{self, NewMail};
 use sluice::db::schema::accounts;
 use sluice::domain::clock::UnixMillis;
-use sluice::domain::mail::MailKind;
+use sluice::domain::mail::{MailKind, MailLine};
 
 use crate::support::app::{Account, Builder, TestApp};
 
@@ -133,7 +133,8 @@ fn a_mail_is_taken_by_one_node_at_a_time_and_is_due_again_when_it_is_not_finishe
         let mut conn = database.connect();
         let mut taken = Vec::new();
         loop {
-            let rows = outbox::take_due(&mut conn, now, held_until, (false, 3)).unwrap();
+            let rows =
+                outbox::take_due(&mut conn, now, held_until, (MailLine::Awaited, 3)).unwrap();
             if rows.is_empty() {
                 return taken;
             }
@@ -148,11 +149,28 @@ fn a_mail_is_taken_by_one_node_at_a_time_and_is_due_again_when_it_is_not_finishe
     let count = taken.len();
     taken.dedup();
     assert_eq!((count, taken.len()), (40, 40));
-    let early = outbox::take_due(&mut conn, at(59_999), at(120_000), (false, 100)).unwrap();
+    let early =
+        outbox::take_due(&mut conn, at(59_999), at(120_000), (MailLine::Awaited, 100)).unwrap();
     assert!(early.is_empty(), "they are held");
-    let again = outbox::take_due(&mut conn, held_until, at(120_000), (false, 100)).unwrap();
+    let again =
+        outbox::take_due(&mut conn, held_until, at(120_000), (MailLine::Awaited, 100)).unwrap();
     assert_eq!(again.len(), 40);
     assert!(again.iter().all(|row| row.tries == 2));
+}
+
+#[test]
+fn a_link_goes_before_notices_however_many_one_account_has_brought_about() {
+    let app = Builder::new().set("mail.per_minute", 120).start();
+    let account = app.account("1");
+    let address = address_of(&app, &account);
+    let paused = json!({ "key_name": "ci", "period": "total", "budget_usd": "1" });
+    for _ in 0..40 {
+        app.put_mail_with(MailKind::KeyPaused, &address, Some(account.id), paused.clone());
+    }
+    app.put_mail(MailKind::SignUp, ELSEWHERE, None);
+    app.mails_to(ELSEWHERE, 1);
+    let waiting = app.waiting_mails();
+    assert!(waiting > 25, "{waiting} are left behind it");
 }
 
 #[test]

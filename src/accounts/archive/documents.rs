@@ -42,6 +42,7 @@ pub(super) fn account(
         "closing_at": other.closing_at.map(moment),
         "closing_waives_balance": other.closing_waives_balance,
         "spend_notified_at": other.spend_notified_at.map(moment),
+        "low_balance_notified_at": other.low_balance_notified_at.map(moment),
         "at_risk": usd(row.at_risk_nanousd),
         "first_charged_at": other.first_charged_at.map(moment),
         "wrong_codes": other.wrong_codes,
@@ -92,6 +93,7 @@ pub(super) fn key(row: &ApiKeyRow) -> Value {
         "month_begins_at": spending.month.begin().to_string(),
         "month_spent": spending.month_spent.to_string(),
         "paused_until": spending.paused_until.map(|at| at.to_string()),
+        "pause_notified_at": row.pause_notified_at.map(moment),
     })
 }
 

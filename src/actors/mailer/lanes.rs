@@ -1,5 +1,5 @@
-//! Two lanes out of the outbox: for what somebody waits for, and for what goes to everybody. They share the pace and the
-//! places, of which the second lane leaves some to the first.
+//! Three lanes out of the outbox: for what somebody waits for, for notices of an account's own use, and for what goes to
+//! everybody. They share the pace and the places, of which the latter two together leave some to the first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::Mail;
+use crate::domain::mail::MailLine;
 
 /// How often the mails that wait are counted at most.
 const COUNT: Duration = Duration::from_secs(1);
@@ -16,13 +17,13 @@ const COUNT: Duration = Duration::from_secs(1);
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Lane {
-    /// Whether it is the one for what goes to everybody.
-    pub(super) is_bulk: bool,
+    /// What it is for.
+    pub(super) line: MailLine,
     /// Held by who fills it: one at a time.
     turn: Arc<Semaphore>,
-    /// Places of this lane.
+    /// Places of this lane, or of the two that leave some to the first.
     own: Arc<Semaphore>,
-    /// Places of both.
+    /// Places of all.
     shared: Arc<Semaphore>,
     /// Mails that are begun in one go at most, since the pace counts them together.
     at_once: usize,
@@ -44,21 +45,27 @@ impl Drop for Place {
 
 impl Lane {
     /// `taken` shows how many places are.
-    pub(super) fn both(settings: &Mail, taken: &IntGauge) -> [Self; 2] {
+    pub(super) fn all(settings: &Mail, taken: &IntGauge) -> [Self; 3] {
         let at_once = usize::try_from(settings.at_once).unwrap_or(usize::MAX);
         let shared = Arc::new(Semaphore::new(at_once));
-        let lane = |is_bulk, own: usize, at_once| Self {
-            is_bulk,
+        let lane = |line, own: &Arc<Semaphore>, at_once| Self {
+            line,
             turn: Arc::new(Semaphore::new(1)),
-            own: Arc::new(Semaphore::new(own)),
+            own: Arc::clone(own),
             shared: Arc::clone(&shared),
             at_once,
             taken: taken.clone(),
         };
-        // What goes to everybody never spends more than a second of the pace before somebody's own mail may go.
+        // What nobody waits for never spends more than a second of the pace before somebody's own mail may go.
         let in_a_second = usize::try_from(settings.per_minute / 60).unwrap_or(usize::MAX);
-        let bulk = at_once.saturating_sub(at_once.div_ceil(4)).max(1);
-        [lane(false, at_once, at_once), lane(true, bulk, bulk.min(in_a_second).max(1))]
+        let later = at_once.saturating_sub(at_once.div_ceil(4)).max(1);
+        let later_at_once = later.min(in_a_second).max(1);
+        let later = Arc::new(Semaphore::new(later));
+        [
+            lane(MailLine::Awaited, &shared, at_once),
+            lane(MailLine::Notices, &later, later_at_once),
+            lane(MailLine::Bulk, &later, later_at_once),
+        ]
     }
 
     /// The right to fill the lane, if nobody does.
@@ -147,27 +154,34 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn lanes(at_once: u32, per_minute: u32) -> [Lane; 2] {
+    fn lanes(at_once: u32, per_minute: u32) -> [Lane; 3] {
         let env = vec![
             ("SLUICE__MAIL__AT_ONCE".to_owned(), at_once.to_string()),
             ("SLUICE__MAIL__PER_MINUTE".to_owned(), per_minute.to_string()),
         ];
         let sources = crate::config::Sources { file: None, env };
         let settings = crate::config::load_for(&sources, crate::config::Purpose::Command).unwrap();
-        Lane::both(&settings.mail, &IntGauge::new("taken", "places").unwrap())
+        Lane::all(&settings.mail, &IntGauge::new("taken", "places").unwrap())
     }
 
     #[tokio::test]
-    async fn what_goes_to_everybody_leaves_a_place_and_a_second_to_what_somebody_waits_for() {
-        let [urgent, bulk] = lanes(4, 60_000);
-        let taken = bulk.free().await;
-        assert_eq!(taken.len(), 3);
+    async fn what_nobody_waits_for_leaves_a_place_and_a_second_to_what_somebody_waits_for() {
+        let [urgent, notices, bulk] = lanes(4, 60_000);
+        assert_eq!(notices.free().await.len(), 3);
+        let one = notices.place(
+            Arc::clone(&notices.own).try_acquire_owned().unwrap(),
+            Arc::clone(&notices.shared).try_acquire_owned().unwrap(),
+        );
+        let mut taken = bulk.free().await;
+        assert_eq!(taken.len(), 2, "with those of notices");
+        taken.push(one);
         assert_eq!(urgent.free().await.len(), 1);
         drop(taken);
         assert_eq!(urgent.free().await.len(), 4);
-        let [_, slow] = lanes(16, 120);
-        assert_eq!(slow.free().await.len(), 2, "a second of the pace");
-        let [urgent, bulk] = lanes(1, 1);
+        for slow in &lanes(16, 120)[1..] {
+            assert_eq!(slow.free().await.len(), 2, "a second of the pace");
+        }
+        let [urgent, _, bulk] = lanes(1, 1);
         assert_eq!(bulk.free().await.len(), 1);
         assert_eq!(urgent.free().await.len(), 1);
     }
