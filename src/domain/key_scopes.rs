@@ -97,6 +97,12 @@ impl Scopes {
         self.0 & scope.bit() != 0
     }
 
+    /// Whether its holder may learn what the account has.
+    #[must_use]
+    pub const fn tell_the_balance(self) -> bool {
+        self.has(Scope::Read) || self.has(Scope::Billing)
+    }
+
     /// Their names, in the order in which they are shown.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Scope::ALL.into_iter().filter(move |scope| self.has(*scope)).map(Scope::as_str)

@@ -99,8 +99,10 @@ fn has_credit(gateway: &Gateway, holder: &KeyHolder) -> bool {
 
 fn no_credit(gateway: &Gateway, holder: &KeyHolder, beyond: &str) -> ApiError {
     let (funds, site) = (holder.funds, gateway.settings().site.base_url.as_str());
+    let may_know = holder.limits.scopes.tell_the_balance();
+    let of_funds = if may_know { format!(" of {funds} USD") } else { String::new() };
     ApiError::billing(format!(
-        "Your credit of {funds} USD does not cover any request{beyond}. Add credit at {site}/deposits"
+        "Your credit{of_funds} does not cover any request{beyond}. Add credit at {site}/deposits"
     ))
 }
 

@@ -93,6 +93,7 @@ async fn begin(
     let parts = ExchangeParts {
         request,
         wants_stream,
+        may_know_balance: holder.limits.scopes.tell_the_balance(),
         upstreams,
         record,
         quote,

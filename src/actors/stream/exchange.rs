@@ -92,6 +92,8 @@ pub struct ExchangeParts {
     pub request: UpstreamRequest,
     /// Whether a stream is wanted.
     pub wants_stream: bool,
+    /// Whether its client may learn what the account has.
+    pub may_know_balance: bool,
     /// Where it may go, in order.
     pub upstreams: Vec<UpstreamClient>,
     /// The usage row, with cost 0.
@@ -134,6 +136,7 @@ impl Exchange {
         let ExchangeParts {
             request,
             wants_stream,
+            may_know_balance,
             upstreams,
             record,
             quote,
@@ -152,6 +155,7 @@ impl Exchange {
             request: &request,
             upstreams: &upstreams,
             wants_stream,
+            may_know_balance,
             is_counted: false,
         };
         match opening.open(&mut reply).await {

@@ -40,6 +40,8 @@ pub(super) struct Opening<'a> {
     pub(super) request: &'a UpstreamRequest,
     pub(super) upstreams: &'a [UpstreamClient],
     pub(super) wants_stream: bool,
+    /// Whether the client may learn what the account has.
+    pub(super) may_know_balance: bool,
     /// The upstream was asked for its count.
     pub(super) is_counted: bool,
 }
@@ -229,12 +231,15 @@ impl Opening<'_> {
         }
     }
 
-    /// 402, with what is missing, the `max_tokens` that would be covered, and where to add credit.
+    /// 402, with what is missing, the `max_tokens` that would be covered, and where to add credit. What there is and what
+    /// is held hears who may.
     fn uncovered(&self, shortage: &Shortage) -> ApiError {
         let Shortage { available, spendable, held, .. } = *shortage;
         let least = self.hold().map_or(NanoUsd::ZERO, |hold| hold.least);
         let missing = least.minus(spendable).unwrap_or(NanoUsd::ZERO);
-        let running = if held > NanoUsd::ZERO {
+        let of_balance =
+            if self.may_know_balance { format!(" of {available} USD") } else { String::new() };
+        let running = if self.may_know_balance && held > NanoUsd::ZERO {
             format!(" {held} USD are held for requests that are still running.")
         } else {
             String::new()
@@ -242,7 +247,7 @@ impl Opening<'_> {
         let advice = self.advice(spendable);
         let site = self.shared.settings.site.base_url.as_str();
         let message = format!(
-            "Your credit of {available} USD does not cover what this request may cost: {missing} USD are missing.{running}{advice} Add credit at {site}/deposits"
+            "Your credit{of_balance} does not cover what this request may cost: {missing} USD are missing.{running}{advice} Add credit at {site}/deposits"
         );
         ApiError::billing(message)
     }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use diesel::RunQueryDsl;
+use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use serde_json::{Value, json};
 use sluice::db::api_keys;
+use sluice::db::schema::accounts;
 use sluice::domain::key_scopes::{Scope, Scopes};
 
 use crate::interface::{Operation, filled, operations};
 use crate::support::app::{Account, TestApp};
 use crate::support::client::{Request, Response};
-use crate::support::sandbox::body;
+use crate::support::sandbox::{body, body_with};
 
 const MODEL: &str = crate::support::sse::MODEL;
 const OWN: &[&str] = &["inference", "read"];
@@ -238,4 +239,41 @@ fn a_key_from_before_scopes_does_what_it_did() {
         app.shown_key(&shown)["scopes"],
         Value::from(["inference", "read", "billing"].map(Value::from).to_vec())
     );
+}
+
+#[test]
+fn a_402_says_what_the_account_has_and_holds_to_keys_alone_that_may_read_it() {
+    let app = TestApp::sandboxed();
+    let said = |scopes: &[&str], account: &Account, max_tokens: u64| {
+        let limits = json!({ "max_tokens": max_tokens });
+        let asked = body_with(MODEL, false, "text", &limits);
+        app.messages(&scoped(&app, account, scopes), &asked).expect_error(402, "billing_error")
+    };
+    let (account, none) = (app.account("0.0123"), app.account("-0.0123"));
+    // As if another request held it.
+    hold(&app, &account, 7_700_000);
+    for scopes in [&["inference", "read"], &["inference", "billing"]] {
+        let short = said(scopes, &account, 60_000);
+        assert!(short.starts_with("Your credit of 0.0123 USD does not cover"), "{short}");
+        assert!(short.contains(" 0.0077 USD are held for"), "{short}");
+        let nothing = said(scopes, &none, 60_000);
+        assert!(nothing.starts_with("Your credit of -0.0123 USD does not cover any"), "{nothing}");
+    }
+    let short = said(&["inference"], &account, 60_000);
+    assert!(!short.contains("0.0123") && !short.contains("held"), "{short}");
+    assert!(short.starts_with("Your credit does not cover what this request may cost:"), "{short}");
+    assert!(short.contains(" USD are missing."), "{short}");
+    assert!(short.contains(" It would be covered with max_tokens "), "{short}");
+    assert!(short.ends_with("/deposits"), "{short}");
+    let nothing = said(&["inference"], &none, 60_000);
+    assert!(nothing.starts_with("Your credit does not cover any request"), "{nothing}");
+    assert!(!nothing.contains("0.0123"), "{nothing}");
+    hold(&app, &account, 0);
+}
+
+fn hold(app: &TestApp, account: &Account, nanos: i64) {
+    app.db(|conn| {
+        let held = accounts::reserved_nanousd.eq(nanos);
+        diesel::update(accounts::table.find(account.id.0)).set(held).execute(conn).unwrap();
+    });
 }
