@@ -14,6 +14,7 @@ use sluice::domain::clock::UnixMillis;
 use sluice::domain::mail::{MailKind, MailLine};
 
 use crate::support::app::{Account, Builder, TestApp};
+use crate::support::sandbox::sandbox;
 
 /// A moment that many milliseconds after the first one.
 const fn at(millis: i64) -> UnixMillis {
@@ -160,7 +161,7 @@ fn a_mail_is_taken_by_one_node_at_a_time_and_is_due_again_when_it_is_not_finishe
 
 #[test]
 fn a_link_goes_before_notices_however_many_one_account_has_brought_about() {
-    let app = Builder::new().set("mail.per_minute", 120).start();
+    let app = Builder::new().upstream("sandbox", sandbox()).set("mail.per_minute", 120).start();
     let account = app.account("1");
     let address = address_of(&app, &account);
     let paused = json!({ "key_name": "ci", "period": "total", "budget_usd": "1" });
