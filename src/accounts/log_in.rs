@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::password::Verdict;
+use super::password::{Asker, Verdict};
 use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress, Counted};
@@ -142,7 +142,7 @@ impl People {
     ) -> Result<(Credentials, Counted<'a>), PeopleError> {
         self.count_client(client)?;
         let guess = self.throttle.count(Attempt::Guess(address, client))?;
-        let known = self.known_by(address, password).await;
+        let known = self.known_by(address, password, Asker::guest(client)).await;
         if matches!(known, Err(PeopleError::Busy | PeopleError::Unavailable(_))) {
             self.throttle.take_back(guess);
         }
@@ -153,17 +153,19 @@ impl People {
         &self,
         address: &str,
         password: SecretString,
+        asker: Asker,
     ) -> Result<Credentials, PeopleError> {
         let email = address.to_owned();
         let known = self.run(move |conn| Ok(credentials::of_address(conn, &email)?)).await?;
         let stored = known.as_ref().and_then(|known| known.password_hash.clone());
-        let verdict = self.passwords.verify(password.clone(), stored.clone()).await?;
+        let (given, hash) = (password.clone(), stored.clone());
+        let verdict = self.passwords.verify(given, hash, asker.clone()).await?;
         let Some(mut known) = known.filter(|_| verdict.is_right()) else {
             return Err(PeopleError::WrongCredentials);
         };
         let is_outdated = stored.is_some_and(|stored| self.passwords.is_outdated(&stored));
         if is_outdated || verdict == Verdict::RightAsTyped {
-            self.renew_hash(&mut known, password).await?;
+            self.renew_hash(&mut known, password, asker).await?;
         }
         Ok(known)
     }
@@ -174,10 +176,11 @@ impl People {
         &self,
         known: &mut Credentials,
         password: SecretString,
+        asker: Asker,
     ) -> Result<(), PeopleError> {
         // It may be shorter or simpler than what is asked of new ones.
         let Some(password) = self.passwords.accept_known(&password) else { return Ok(()) };
-        let hash = self.passwords.hash(password).await?;
+        let hash = self.passwords.hash(password, asker).await?;
         let (before, stored) = (known.clone(), hash.as_str().to_owned());
         self.write(move |conn| {
             let known = unchanged(conn, &before)?;

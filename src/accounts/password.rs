@@ -2,17 +2,23 @@
 //! is anything to check against, so that its time tells nobody who has an account.
 
 mod guessable;
+mod line;
 mod spelling;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+pub use self::line::Asker;
+use self::line::Line;
 use crate::config::Accounts;
 use crate::db::DbError;
 use crate::domain::unprintable::unprintable;
+use crate::places::Places;
 
 /// Bytes that bcrypt reads of a password.
 const BYTES_MAX: usize = 72;
@@ -20,6 +26,8 @@ const BYTES_MAX: usize = 72;
 const GIVEN_BYTES_MAX: usize = 1024;
 /// Checks that may wait for each one that runs. With some four of them a second, that is what people wait for.
 const WAITING_PER_RUNNING: usize = 32;
+/// Time for which somebody waits to get into that line, who has as many places in it as one may have.
+const OUTSIDE_MAX: Duration = Duration::from_secs(5);
 
 /// Why a password is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +127,7 @@ pub struct Passwords {
     /// A hash of nothing that anybody knows, at the cost of a real one.
     decoy: String,
     running: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    line: Arc<Places<Line>>,
 }
 
 unprintable!(NewPassword, PasswordHash, Passwords);
@@ -135,7 +143,7 @@ impl Passwords {
             site_name,
             decoy: format!("$2b${:02}${}", settings.bcrypt_cost, ".".repeat(53)),
             running: Arc::new(Semaphore::new(cores)),
-            places: Arc::new(Semaphore::new(cores.saturating_mul(WAITING_PER_RUNNING))),
+            line: Places::new(Line::new(cores.saturating_mul(WAITING_PER_RUNNING), settings)),
         }
     }
 
@@ -181,11 +189,15 @@ impl Passwords {
     ///
     /// # Errors
     /// [`PasswordError`].
-    pub async fn hash(&self, password: NewPassword) -> Result<PasswordHash, PasswordError> {
+    pub async fn hash(
+        &self,
+        password: NewPassword,
+        asker: Asker,
+    ) -> Result<PasswordHash, PasswordError> {
         let cost = self.cost;
         // Its length has been looked at: nothing is cut off.
         let work = move || bcrypt::hash(password.0.expose_secret(), cost);
-        let hashed = self.blocking(work).await?;
+        let hashed = self.blocking(asker, work).await?;
         hashed.map(PasswordHash).map_err(|_| PasswordError::Failed)
     }
 
@@ -198,6 +210,7 @@ impl Passwords {
         &self,
         given: SecretString,
         stored: Option<String>,
+        asker: Asker,
     ) -> Result<Verdict, PasswordError> {
         let is_anybodys = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.decoy.clone());
@@ -210,7 +223,7 @@ impl Passwords {
             }
             Ok::<_, bcrypt::BcryptError>(Verdict::Wrong)
         };
-        let verified = self.blocking(work).await?;
+        let verified = self.blocking(asker, work).await?;
         Ok(verified.map_err(|_| DbError::Unreadable { what: "password hash" })?)
     }
 
@@ -223,15 +236,17 @@ impl Passwords {
 
     async fn blocking<T: Send + 'static>(
         &self,
+        asker: Asker,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let _place = self.places.try_acquire().map_err(|_| PasswordError::Busy)?;
+        let until = Instant::now() + OUTSIDE_MAX;
+        let place = self.line.wait(&asker, until).await.ok_or(PasswordError::Busy)?;
         let turn = Arc::clone(&self.running).acquire_owned().await;
         let turn = turn.map_err(|_| PasswordError::Failed)?;
-        // A client that leaves ends the future, but not the thread: the turn is the thread's.
+        // A client that leaves ends the future, but not the thread: turn and place are the thread's.
         let ran = tokio::task::spawn_blocking(move || {
             let done = work();
-            drop(turn);
+            drop((turn, place));
             done
         });
         ran.await.map_err(|_| PasswordError::Failed)
@@ -265,6 +280,7 @@ fn is_readable(text: &SecretString) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::throttle::ClientAddress;
 
     fn passwords() -> Passwords {
         let settings = crate::config::load_for(
@@ -274,6 +290,10 @@ mod tests {
         // The lowest cost that bcrypt knows: what is tested here is not how long it takes.
         let settings = Accounts { bcrypt_cost: 4, ..settings.unwrap().accounts };
         Passwords::new(&settings, "Light & Power".to_owned())
+    }
+
+    fn asker() -> Asker {
+        Asker::guest(ClientAddress::new(std::net::Ipv4Addr::LOCALHOST.into()))
     }
 
     fn accept(text: &str) -> Result<NewPassword, PasswordRule> {
@@ -329,10 +349,11 @@ mod tests {
     async fn a_password_is_the_same_however_it_is_spelled() {
         let passwords = passwords();
         for set in SPELLINGS {
-            let hash = passwords.hash(accept(set).unwrap()).await.unwrap();
+            let hash = passwords.hash(accept(set).unwrap(), asker()).await.unwrap();
             for given in SPELLINGS {
                 let stored = Some(hash.as_str().to_owned());
-                let verdict = passwords.verify(SecretString::from(given), stored).await.unwrap();
+                let verdict =
+                    passwords.verify(SecretString::from(given), stored, asker()).await.unwrap();
                 assert_eq!(verdict, Verdict::Right, "{set:?} {given:?}");
             }
         }
@@ -340,7 +361,8 @@ mod tests {
         let [composed, decomposed] = SPELLINGS;
         let old = bcrypt::hash(decomposed, 4).unwrap();
         for (given, wanted) in [(decomposed, Verdict::RightAsTyped), (composed, Verdict::Wrong)] {
-            let verdict = passwords.verify(SecretString::from(given), Some(old.clone())).await;
+            let verdict =
+                passwords.verify(SecretString::from(given), Some(old.clone()), asker()).await;
             assert_eq!(verdict.unwrap(), wanted, "{given:?}");
         }
     }
@@ -357,10 +379,10 @@ mod tests {
         let passwords = passwords();
         let start = "ten words. ".repeat(6) + "five.";
         let text = start.clone() + "y";
-        let hash = passwords.hash(accept(&text).unwrap()).await.unwrap();
+        let hash = passwords.hash(accept(&text).unwrap(), asker()).await.unwrap();
         let verify = async |given: &str| {
             let stored = Some(hash.as_str().to_owned());
-            passwords.verify(SecretString::from(given), stored).await.unwrap().is_right()
+            passwords.verify(SecretString::from(given), stored, asker()).await.unwrap().is_right()
         };
         assert!(verify(&text).await);
         assert!(!verify(&(start + "z")).await);
@@ -372,7 +394,7 @@ mod tests {
     async fn nothing_is_the_password_of_nobody() {
         let passwords = passwords();
         for given in ["", "password", "......................"] {
-            let verdict = passwords.verify(SecretString::from(given), None).await.unwrap();
+            let verdict = passwords.verify(SecretString::from(given), None, asker()).await.unwrap();
             assert_eq!(verdict, Verdict::Wrong);
         }
         // The decoy is read as a hash, so that it takes as long as one.

@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 
 use super::PeopleError;
-use super::password::{Passwords, Verdict};
+use super::password::{Asker, Passwords, Verdict};
 use super::preferences::Preferences;
 use super::sessions::LiveSession;
 use super::throttle::{Attempt, ClientAddress, Throttle};
@@ -143,7 +143,8 @@ impl People {
         let id = session.account_id();
         let known = self.run(move |conn| present(conn, id)).await?;
         let counted = self.throttle.count(Attempt::Guess(&known.email, client))?;
-        let verified = self.passwords.verify(password, known.password_hash.clone()).await;
+        let (stored, asker) = (known.password_hash.clone(), Asker::member(id, client));
+        let verified = self.passwords.verify(password, stored, asker).await;
         if !matches!(verified, Ok(Verdict::Wrong)) {
             self.throttle.take_back(counted);
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::PeopleError;
 use super::email_tokens::{self, Purpose};
 use super::log_in::unchanged;
-use super::password::PasswordHash;
+use super::password::{Asker, PasswordHash};
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
 use super::sign_up::link_hash;
@@ -45,7 +45,7 @@ impl People {
         self.count_client(client)?;
         let password = self.passwords.accept(&password)?;
         let password = password.unlike(&self.check_link(Purpose::Reset, token).await?.email)?;
-        let hash = self.passwords.hash(password).await?;
+        let hash = self.passwords.hash(password, Asker::guest(client)).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         let email = self
             .write(move |conn| {
@@ -76,7 +76,9 @@ impl People {
         session.may_change()?;
         let new_password = self.passwords.accept(&new_password)?;
         let proven = self.prove(session, password, client).await?;
-        let hash = self.passwords.hash(new_password.unlike(&proven.email)?).await?;
+        let (new_password, asker) =
+            (new_password.unlike(&proven.email)?, Asker::member(session.account_id(), client));
+        let hash = self.passwords.hash(new_password, asker).await?;
         let (kept, now) = (Kept::Session(session.row.id), self.now());
         self.write(move |conn| {
             let known = unchanged(conn, &proven)?;

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::email_tokens::{self, Purpose, Redeemed};
+use super::password::Asker;
 use super::people::{self, People};
 use super::sessions::{self, OpenedSession};
 use super::throttle::{Attempt, ClientAddress};
@@ -60,7 +61,7 @@ impl People {
         }
         let password = self.passwords.accept(&password)?;
         let password = password.unlike(&self.check_link(Purpose::SignUp, token).await?.email)?;
-        let hash = self.passwords.hash(password).await?;
+        let hash = self.passwords.hash(password, Asker::guest(client)).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         self.write(move |conn| {
             let redeemed = email_tokens::redeem(conn, Purpose::SignUp, &token, now)?;

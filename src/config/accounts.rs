@@ -20,6 +20,9 @@ pub struct Accounts {
     /// Characters of a password at least.
     #[serde(deserialize_with = "value::whole::<8, 64, _, _>")]
     pub password_min_chars: usize,
+    /// Passwords of one client, or of one account, that are checked or stand in line for it.
+    #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
+    pub password_checks_per_client: usize,
     /// Longest time that somebody stays logged in.
     #[serde(rename = "session_hours", deserialize_with = "value::hours::<1, 8_760, _>")]
     pub session: Duration,

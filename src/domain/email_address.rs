@@ -9,8 +9,9 @@ const EMAIL_MAX: usize = 254;
 
 /// An e-mail address in the form in which mailboxes are told apart, or nothing if it is none: no white space around it, the
 /// host in ASCII by IDNA (UTS 46), the local part in lower case and with what UTS 46 makes of its characters: full-width
-/// letters and those in circles become plain, soft hyphens and other signs that nobody sees go. Quoted local parts and
-/// addresses of machines in brackets have too many spellings to be any.
+/// letters and those in circles become plain, soft hyphens and other signs that nobody sees go. A sigma at the end of a
+/// word is one like any other, since in capitals they are the same. Quoted local parts and addresses of machines in
+/// brackets have too many spellings to be any.
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     let text = text.trim();
@@ -30,7 +31,9 @@ fn may_be_one(text: &str) -> bool {
 }
 
 fn canonical_local(local: &str) -> Option<String> {
-    let mapped: String = Uts46MapperBorrowed::new().map_normalize(local.chars()).collect();
+    let mapper = Uts46MapperBorrowed::new();
+    let mapped = mapper.map_normalize(local.chars());
+    let mapped: String = mapped.map(|c| if c == 'ς' { 'σ' } else { c }).collect();
     (!mapped.is_empty() && mapped.chars().all(is_plain)).then_some(mapped)
 }
 
@@ -61,32 +64,38 @@ pub fn deliverable(email: &str) -> Option<lettre::Address> {
 /// What is counted as one mailbox, whether or not it is any.
 #[must_use]
 pub fn mailbox(text: &str) -> String {
-    let before = as_before(text);
-    canonical(&before).unwrap_or(before)
+    canonical(text).unwrap_or_else(|| as_typed(text))
 }
 
-/// In lower case and nothing else: earlier versions told accounts apart by that.
+/// In lower case and nothing else, each character by itself: two capitals that are the same stay so.
+fn as_typed(text: &str) -> String {
+    text.trim().chars().flat_map(char::to_lowercase).collect()
+}
+
+/// In lower case as earlier versions had it, which told accounts apart by that: a capital sigma became another letter at the
+/// end of a word.
 fn as_before(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
 /// The spellings under which an address may have an account, in the order in which they count; none of what is no address.
+/// What an earlier version made of capitals comes last: it may be somebody else's.
 #[must_use]
 pub fn spellings(text: &str) -> Vec<String> {
-    let before = as_before(text);
+    let (typed, before) = (as_typed(text), as_before(text));
     if !may_be_one(&before) {
         return Vec::new();
     }
-    let canonical = canonical(&before);
+    let canonical = canonical(text);
     // An earlier version took hosts as they were typed.
-    let typed = canonical.as_deref().and_then(|email| {
+    let with_host = canonical.as_deref().and_then(|email| {
         let (local, host) = email.rsplit_once('@')?;
         let (deny, hyphens) = (AsciiDenyList::URL, Hyphens::CheckFirstLast);
         let (host, _) = Uts46::new().to_unicode(host.as_bytes(), deny, hyphens);
         Some(format!("{local}@{host}"))
     });
-    let mut spellings = vec![before];
-    for spelling in [canonical, typed].into_iter().flatten() {
+    let mut spellings = vec![typed];
+    for spelling in [canonical, with_host, Some(before)].into_iter().flatten() {
         if !spellings.contains(&spelling) {
             spellings.push(spelling);
         }
@@ -176,7 +185,64 @@ mod tests {
         assert_eq!(deliverable("a@bücher.example").unwrap().to_string(), "a@xn--bcher-kva.example");
     }
 
+    #[test]
+    fn a_sigma_is_one_letter_wherever_it_stands() {
+        for spelling in ["ΑΣ@x.example", "ας@x.example", "ασ@x.example", "ΑΣ@X.EXAMPLE"] {
+            assert_eq!(canonical(spelling).unwrap(), "ασ@x.example", "{spelling}");
+            assert_eq!(mailbox(spelling), "ασ@x.example", "{spelling}");
+        }
+        // Who has an account under the one that an earlier version took keeps it, and is not taken for the other.
+        assert_eq!(spellings("ΑΣ@x.example"), ["ασ@x.example", "ας@x.example"]);
+        assert_eq!(spellings("ας@x.example"), ["ας@x.example", "ασ@x.example"]);
+        assert_eq!(spellings("ασ@x.example"), ["ασ@x.example"]);
+        // Of hosts they are two letters, and the capital is the one that is not at the end, as in DNS.
+        let host = |host: &str| canonical(&format!("a@{host}.example")).unwrap();
+        assert_eq!(host("ΑΣ"), host("ασ"));
+        assert_ne!(host("ΑΣ"), host("ας"));
+        let found = spellings("a@ΑΣ.example");
+        assert_eq!(found.first().unwrap(), "a@ασ.example");
+        assert_eq!(found.get(1), canonical("a@ΑΣ.example").as_ref());
+    }
+
+    #[test]
+    fn letters_whose_cases_are_not_alike_have_one_spelling() {
+        for (typed, wanted) in [
+            ("İ", "i\u{307}"),
+            ("ŉ", "ʼn"),
+            ("ß", "ß"),
+            ("ẞ", "ß"),
+            ("ﬁ", "fi"),
+            ("ͅ", "ι"),
+            ("ϲ", "σ"),
+            ("𝛓", "σ"),
+            ("K", "k"),
+            ("ſ", "s"),
+        ] {
+            let email = format!("{typed}@x.example");
+            assert_eq!(canonical(&email).unwrap(), format!("{wanted}@x.example"), "{typed}");
+            assert_eq!(mailbox(&email), canonical(&email).unwrap(), "{typed}");
+        }
+    }
+
+    /// Letters whose lower case depends on what is around them, or is longer, or has no way back.
+    const SPECIAL: &str = "[aΑΣσςϲΆΰİıIſßẞŉǰﬁﬃΐǅᾳᾼᾈΩKÅ𝛓\u{345}\u{307}\u{200d}.'’]{1,6}";
+
     proptest! {
+        #[test]
+        fn special_letters_have_one_spelling(local in SPECIAL, host in SPECIAL) {
+            let text = format!("{local}@{host}.example");
+            if let Some(email) = canonical(&text) {
+                prop_assert_eq!(&canonical(&email).unwrap(), &email);
+                prop_assert_eq!(&mailbox(&text), &email);
+                let found = spellings(&text);
+                let at = |spelling: &str| found.iter().position(|one| one == spelling);
+                prop_assert!(at(&email).is_some_and(|at| at <= 1), "{:?}", found);
+                prop_assert!(at(&as_before(&text)).is_some(), "{:?}", found);
+                // What is found first is the same mailbox.
+                prop_assert_eq!(canonical(found.first().unwrap()), Some(email));
+            }
+        }
+
         #[test]
         fn the_spelling_of_a_mailbox_is_its_own(text in "\\PC{1,12}@\\PC{1,12}\\.[a-zäöüß]{2,5}") {
             if let Some(email) = canonical(&text) {

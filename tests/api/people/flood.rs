@@ -118,3 +118,36 @@ fn p7_who_fills_what_counts_from_everywhere_guesses_no_more_often_then() {
     // Somebody who has done nothing is not kept out.
     log_in(&app, "198.51.100.1", &person.email).session();
 }
+
+/// Log-ins at once, as many as once filled the line on two cores; each with a password that is tried in two spellings.
+const AT_ONCE: usize = 66;
+
+#[test]
+fn p7_a_client_that_logs_in_often_at_once_does_not_keep_the_others_waiting() {
+    let app = &app();
+    let person = app.person();
+    let (answered, answers) = std::sync::mpsc::channel();
+    let guess = move |number: usize, answered: std::sync::mpsc::Sender<u16>| {
+        let email = format!("nobody-{number}@example.org");
+        let body =
+            json!({ "email": email, "password": format!("u\u{308} wrong password {number}") });
+        answered.send(from(app, "192.0.2.1", "/api/v1/sessions", &body).status).unwrap();
+    };
+    std::thread::scope(|scope| {
+        for number in 0..AT_ONCE {
+            let answered = answered.clone();
+            scope.spawn(move || guess(number, answered));
+        }
+        drop(answered);
+        // With the first answer all are in.
+        let first = answers.recv().unwrap();
+        log_in(app, "192.0.2.2", &person.email).session();
+        let checked =
+            std::iter::once(first).chain(answers.try_iter()).filter(|status| *status == 401);
+        assert!(checked.count() <= 16, "it has waited for the others");
+        // What the client has left open is answered in time too.
+        let later: Vec<u16> = answers.iter().collect();
+        assert!(later.iter().all(|status| [401, 503].contains(status)), "{later:?}");
+    });
+    log_in(app, "192.0.2.1", &person.email).session();
+}
