@@ -16,6 +16,7 @@ mod models;
 pub mod places;
 pub mod respond;
 pub mod routes;
+pub mod standing;
 pub mod table;
 pub mod unknown_fields;
 

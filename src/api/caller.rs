@@ -18,6 +18,7 @@ use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_scopes::{Scope, Scopes};
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::auth;
+use crate::gateway::standing::{self, Standing};
 
 /// Header with the word of [`SecretToken::form_word`].
 const FORM_WORD_HEADER: &str = "x-csrf-token";
@@ -114,7 +115,7 @@ pub fn cookie_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
 /// [`Refusal`].
 pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal, Refusal> {
     if let Some(token) = bearer_session(http.headers()) {
-        return of_session(api, token).await;
+        return of_session(api, http, token).await;
     }
     let carries_key =
         http.headers().contains_key("x-api-key") || http.headers().contains_key(AUTHORIZATION);
@@ -122,7 +123,7 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
         if is_change(http.method()) && !carries_form_word(http.headers(), &token) {
             return Err(Refusal::FormWord);
         }
-        return of_session(api, token).await;
+        return of_session(api, http, token).await;
     }
     if !carries_key {
         return Err(Refusal::Unauthenticated);
@@ -139,9 +140,14 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
     Ok(Principal { account_id: holder.account_id, credential })
 }
 
-async fn of_session(api: &Api, token: SecretToken) -> Result<Principal, Refusal> {
+async fn of_session(
+    api: &Api,
+    http: &HttpRequest,
+    token: SecretToken,
+) -> Result<Principal, Refusal> {
     let found = api.parts.people.recognise(&token).await?;
     let session = found.ok_or(Refusal::Unauthenticated)?;
+    standing::recognise(http, Standing::Account);
     Ok(Principal { account_id: session.account_id(), credential: Credential::Session(session) })
 }
 

@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 use super::connection::Connection;
 use super::heads::Heads;
 use super::registry::{Entry, Member};
+use crate::gateway::standing::Listener;
 
 /// See the module.
 pub(super) struct ClientIo {
@@ -56,7 +57,9 @@ impl ClientIo {
 
     /// See [`Connection::introduce`]; and handlers tell which requests are being answered.
     pub(super) fn introduce(&self, data: &mut Extensions) {
-        data.insert(self.member.entry().clone());
+        let entry = self.member.entry();
+        data.insert(entry.clone());
+        data.insert(Listener::new(entry.clone()));
         match &self.way {
             Way::Plain(connection) => connection.introduce(data),
             Way::Tls(stream) => stream.get_ref().0.introduce(data),
@@ -65,7 +68,7 @@ impl ClientIo {
 }
 
 impl ClientIo {
-    /// Looks at a read: an error if the connection has to go, for it has no request, and none has come meanwhile.
+    /// Looks at a read: an error if the connection has to go, for it has no request that it may keep, and none has come meanwhile.
     fn watch(&mut self, cx: &mut Context<'_>, is_pending: bool, has_bytes: bool) -> io::Result<()> {
         let entry = self.member.entry();
         if has_bytes {
@@ -83,11 +86,20 @@ impl ClientIo {
         self.heads.watch(cx, entry, (is_pending, has_bytes))
     }
 
-    /// Looks at a write: while it waits, the client has not got its answer yet.
-    fn note<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Looks at a write: while it waits, the client has not got its answer yet. An error if the connection has to go,
+    /// for actix does not read while much of a body or of other requests waits.
+    fn note<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let entry = self.member.entry();
         if self.is_writing != written.is_pending() {
             self.is_writing = written.is_pending();
-            self.member.entry().note_writing(self.is_writing);
+            entry.note_writing(self.is_writing);
+        }
+        if entry.is_asked(cx) && !entry.stays() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         written
     }
@@ -126,7 +138,7 @@ impl AsyncWrite for ClientIo {
             Way::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Way::Tls(io) => Pin::new(io).poll_write(cx, bytes),
         };
-        this.note(written)
+        this.note(cx, written)
     }
 
     fn poll_write_vectored(
@@ -139,7 +151,7 @@ impl AsyncWrite for ClientIo {
             Way::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
             Way::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
         };
-        this.note(written)
+        this.note(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -156,7 +168,7 @@ impl AsyncWrite for ClientIo {
             // What TLS holds of an answer waits as well.
             Way::Tls(io) => Pin::new(io).poll_flush(cx),
         };
-        this.note(flushed)
+        this.note(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,7 +10,7 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Payload, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
 use actix_web::middleware::{Condition, DefaultHeaders, Next, from_fn};
@@ -215,7 +215,8 @@ async fn mark_running<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let running = request.conn_data::<Entry>().map(Entry::begin);
+    let has_body = !matches!(request.parts().1, Payload::None);
+    let running = request.conn_data::<Entry>().map(|entry| entry.begin(has_body));
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(match running {
         Some(running) => response.map_body(|_, body| respond::keeping(body, running)),

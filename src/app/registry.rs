@@ -1,6 +1,6 @@
 //! Every connection of clients: how many there are, of whom, and what each is doing. Where there is no room for a new
 //! one, one is asked to go that nobody waits for: the longest idle first, then who has sent a part of a head for the longest
-//! time. A connection with a request is never asked.
+//! time, then a request for which nobody pays and which waits for its client. Any other request is never asked.
 //!
 //! Addresses are here in memory, for as long as their connections are open, and nowhere else.
 
@@ -27,6 +27,10 @@ enum Lull {
     Idle,
     /// Its client has not sent the whole of a head yet.
     Head,
+    /// Its client, of whom nobody knows who it is, has not sent the whole of a body, or does not read its answer.
+    Stranger,
+    /// The same of one who is known. Everybody may have an account.
+    Account,
 }
 
 /// See the module.
@@ -134,11 +138,13 @@ impl Registry {
         self.metrics.count_closed(match lull {
             Lull::Idle => "idle",
             Lull::Head => "head",
+            Lull::Stranger => "stranger",
+            Lull::Account => "account",
         });
         true
     }
 
-    /// Notes what a connection does now; nothing where it has a request.
+    /// Notes what a connection does now; nothing where it may keep its request.
     fn put(&self, id: u64, lull: Option<Lull>) {
         self.lock().put(id, lull);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
+use super::standing::{self, Standing};
 use crate::accounts::KeyRing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
@@ -78,7 +79,10 @@ pub async fn identify_any(
         Some(holder) if holder.is_suspended => {
             Err(ApiError::new(403, "permission_error", "This account is suspended."))
         }
-        Some(holder) => Ok(holder),
+        Some(holder) => {
+            standing::recognise(http, Standing::Account);
+            Ok(holder)
+        }
     }
 }
 
@@ -92,11 +96,14 @@ pub async fn identify_payer(
     max_age: Duration,
     now: UnixMillis,
 ) -> Result<KeyHolder, ApiError> {
-    let holder = identify(keys, http, max_age, now).await?;
-    if holder.funds > NanoUsd::ZERO {
-        return Ok(holder);
+    let mut holder = identify(keys, http, max_age, now).await?;
+    if holder.funds <= NanoUsd::ZERO {
+        holder = identify(keys, http, Duration::ZERO, now).await?;
     }
-    identify(keys, http, Duration::ZERO, now).await
+    if holder.funds > NanoUsd::ZERO {
+        standing::recognise(http, Standing::Payer);
+    }
+    Ok(holder)
 }
 
 /// Whether a key may ask for every one of these models, by their priced ids.

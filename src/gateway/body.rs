@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::bodies::Share;
+use super::standing;
 use crate::config::Limits;
 use crate::domain::api_error::ApiError;
 
@@ -82,7 +83,10 @@ async fn gather(
                 return Err(ApiError::invalid_request("The request body ended too early."));
             }
             Ok(None) if excess > 0 => return Err(too_large(limits)),
-            Ok(None) => return Ok(body),
+            Ok(None) => {
+                standing::end_body(http);
+                return Ok(body);
+            }
             Err(_) => {
                 let message = "The request body did not arrive in time.";
                 return Err(ApiError::new(408, "invalid_request_error", message));

@@ -21,7 +21,7 @@ impl ConnectionMetrics {
         let open = IntGauge::new("sluice_connections", "Connections of clients that are open.")?;
         let closed = counters(
             "sluice_connections_closed_total",
-            "Connections of clients that were closed to make room: idle, or with an unfinished head.",
+            "Connections of clients that were closed to make room: idle, with an unfinished head, or a request that waits for its client.",
         )?;
         let refused = counters(
             "sluice_connections_refused_total",

@@ -30,6 +30,7 @@ use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::domain::unprintable::unprintable;
 use crate::gateway::body;
 use crate::gateway::client_address::client_address;
+use crate::gateway::standing::{self, Standing};
 
 pub(super) use answer::{answer, bare};
 
@@ -63,6 +64,9 @@ impl Visit<'_> {
         let settings = self.site.settings();
         let Some(token) = cookie_token(self.http, &settings.site) else { return Ok(()) };
         let session = self.site.people().recognise(&token).await?;
+        if session.is_some() {
+            standing::recognise(self.http, Standing::Account);
+        }
         self.person = session.map(|session| Person { session, word: token.form_word() });
         Ok(())
     }

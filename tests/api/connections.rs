@@ -210,3 +210,71 @@ fn the_probe_speaks_tls_where_clients_do() {
     drop(held);
     expect_ready(&app, true);
 }
+
+/// A request of nobody in particular, whose body does not end.
+fn endless() -> Vec<u8> {
+    let request = Request::post("/api/v1/sessions", "").header("content-length", "200");
+    [request.head_bytes(), b"{\"email\": ".to_vec()].concat()
+}
+
+#[test]
+fn requests_without_an_end_keep_nobody_out_and_a_stream_and_an_upload_that_are_paid_for_stay() {
+    let upstream = Upstream::start();
+    let builder = Builder::new().upstream("primary", upstream.address);
+    let app = builder
+        .set("server.max_streams", 8)
+        .set("server.max_streams_per_account", 4)
+        .set("server.idle_connections_max", 16)
+        .set("server.probe_secs", 1)
+        .set("server.probe_failures_max", 1)
+        .start();
+    let stream = begin_stream(&app, &upstream, address(0));
+    let request = Request::post("/v1/messages", body(sse::MODEL, true, "text"));
+    let upload = request.key(&app.account("5.00").key).to_bytes();
+    let (most, rest) = upload.split_at(upload.len() - 10);
+    let mut slow = open(&app, address(1));
+    slow.write(most);
+    eventually("both to have a place", || {
+        (app.metric("sluice_open_exchanges ") == 2).then_some(())
+    });
+    let mut attack: Vec<Connection> = Vec::new();
+    let began = Instant::now();
+    // Whoever is closed comes again at once.
+    while began.elapsed() < Duration::from_secs(3) {
+        attack.retain(is_open);
+        while attack.len() < 24 {
+            let mut connection = open(&app, address(2));
+            connection.try_write(&endless());
+            attack.push(connection);
+        }
+        expect_service(&app, address(3));
+        assert_eq!(app.admin("/readyz").text(), "ready\n");
+    }
+    assert!(app.metric("sluice_connections_closed_total{why=\"stranger\"}") > 0);
+    let probes = ["sluice_failed_probes_total", "sluice_connections_refused_total"];
+    assert_eq!(probes.map(|name| app.metric(name)), [0, 0]);
+    slow.write(rest);
+    let mut exchange = upstream.next();
+    exchange.stream_head().chunk(sse::start());
+    end_stream((exchange, slow.answer(false)));
+    end_stream(stream);
+}
+
+#[test]
+fn an_answer_that_a_stranger_does_not_read_makes_room() {
+    let upstream = Upstream::start();
+    let builder = Builder::new().upstream("primary", upstream.address);
+    let builder = builder.set("server.max_streams", 1).set("server.max_streams_per_account", 1);
+    let app = builder.set("server.idle_connections_max", 3).set("server.probe_secs", 0).start();
+    let stream = begin_stream(&app, &upstream, address(0));
+    let unread = Connection::open_narrow(app.address);
+    let unread = unread.send(&Request::get("/openapi.json"));
+    let mut others = Vec::new();
+    eventually("the answer that is not read to be given up", || {
+        let mut connection = open(&app, address(1));
+        connection.try_write(&endless());
+        others.push(connection);
+        (!unread.is_held()).then_some(())
+    });
+    end_stream(stream);
+}

@@ -8,6 +8,7 @@ use futures_util::task::AtomicWaker;
 
 use super::{Lull, Registry};
 use crate::domain::unprintable::unprintable;
+use crate::gateway::standing::{Listen, Standing};
 
 /// See the module.
 #[derive(Clone)]
@@ -27,6 +28,12 @@ struct Conduct {
     ended: u64,
     /// Something of an answer waits for the client to read.
     is_writing: bool,
+    /// Something of the last answer had to wait.
+    has_waited: bool,
+    /// There is more of the last request's body than its handler has read.
+    lacks_body: bool,
+    /// Who has sent the last request.
+    standing: Standing,
     /// Something of a head has come since the last answer.
     has_head: bool,
     /// What the registry knows.
@@ -44,6 +51,9 @@ impl Entry {
             begun: 0,
             ended: 0,
             is_writing: false,
+            has_waited: false,
+            lacks_body: false,
+            standing: Standing::Stranger,
             has_head: false,
             told: Some(Lull::Head),
         };
@@ -71,11 +81,14 @@ impl Entry {
         }
     }
 
-    /// Notes that the head of a request was whole.
-    pub(in crate::app) fn begin(&self) -> Running {
+    /// Notes that the head of a request was whole, and whether a body is to come.
+    pub(in crate::app) fn begin(&self, has_body: bool) -> Running {
         self.note(|conduct| {
             conduct.begun = conduct.begun.saturating_add(1);
             conduct.has_head = false;
+            conduct.has_waited = conduct.is_writing;
+            conduct.lacks_body = has_body;
+            conduct.standing = Standing::Stranger;
         });
         Running(self.clone())
     }
@@ -87,7 +100,10 @@ impl Entry {
 
     /// Notes whether something waits for the client to read.
     pub(in crate::app) fn note_writing(&self, is_writing: bool) {
-        self.note(|conduct| conduct.is_writing = is_writing);
+        self.note(|conduct| {
+            conduct.is_writing = is_writing;
+            conduct.has_waited |= is_writing;
+        });
     }
 
     /// How many requests there were, where there was one and all have been answered.
@@ -102,7 +118,7 @@ impl Entry {
         self.0.is_asked.load(Ordering::Acquire)
     }
 
-    /// Stays where a request came before the word; whether it does.
+    /// Stays where a request came before the word, or its payer or the rest of its body; whether it does.
     pub(in crate::app) fn stays(&self) -> bool {
         let is_busy = self.conduct().lull().is_none();
         if is_busy && self.0.is_asked.swap(false, Ordering::AcqRel) {
@@ -128,12 +144,28 @@ impl Conduct {
 
     const fn lull(&self) -> Option<Lull> {
         if self.is_answering() || self.is_writing {
-            None
+            // What waits for nobody but us is answered soon.
+            match self.standing {
+                _ if !self.has_waited && !self.lacks_body => None,
+                Standing::Stranger => Some(Lull::Stranger),
+                Standing::Account => Some(Lull::Account),
+                Standing::Payer => None,
+            }
         } else if self.ended == 0 || self.has_head {
             Some(Lull::Head)
         } else {
             Some(Lull::Idle)
         }
+    }
+}
+
+impl Listen for Entry {
+    fn recognise(&self, standing: Standing) {
+        self.note(|conduct| conduct.standing = conduct.standing.max(standing));
+    }
+
+    fn end_body(&self) {
+        self.note(|conduct| conduct.lacks_body = false);
     }
 }
 

@@ -4,6 +4,7 @@ use futures_util::future::poll_fn;
 use futures_util::task::noop_waker;
 
 use super::*;
+use crate::gateway::standing::{Listen, Standing};
 use crate::metrics::Metrics;
 
 fn registry(max: usize, max_per_address: usize) -> Arc<Registry> {
@@ -32,7 +33,7 @@ impl Member {
 
     /// A request and its answer.
     fn use_once(&self) {
-        drop(self.entry().begin());
+        drop(self.entry().begin(false));
     }
 }
 
@@ -41,7 +42,7 @@ fn the_longest_idle_go_first_then_unfinished_heads_and_requests_never() {
     let registry = registry(5, 100);
     let [first, second, third, busy, silent] =
         [1, 2, 3, 4, 5].map(|host| registry.enter(peer(host)).unwrap());
-    let running = busy.entry().begin();
+    let running = busy.entry().begin(false);
     for member in [&second, &third, &first] {
         member.use_once();
     }
@@ -65,7 +66,7 @@ fn the_longest_idle_go_first_then_unfinished_heads_and_requests_never() {
     assert!(idle.iter().all(Member::has_to_go));
     assert!(silent.has_to_go() && first.has_to_go() && !busy.has_to_go());
     assert!(newest.iter().all(|member| !member.has_to_go()));
-    let requests: Vec<_> = newest.iter().map(|member| member.entry().begin()).collect();
+    let requests: Vec<_> = newest.iter().map(|member| member.entry().begin(false)).collect();
     assert!(registry.enter(peer(9)).is_none(), "all have requests");
     drop((running, requests));
     assert!(registry.enter(peer(9)).is_some());
@@ -75,7 +76,7 @@ fn the_longest_idle_go_first_then_unfinished_heads_and_requests_never() {
 fn an_answer_that_its_client_reads_slowly_is_no_idleness() {
     let registry = registry(1, 100);
     let member = registry.enter(peer(1)).unwrap();
-    let running = member.entry().begin();
+    let running = member.entry().begin(false);
     member.entry().note_writing(true);
     drop(running);
     assert!(registry.enter(peer(2)).is_none());
@@ -89,7 +90,7 @@ fn a_request_that_crosses_the_word_is_answered() {
     let member = registry.enter(peer(1)).unwrap();
     member.use_once();
     let other = registry.enter(peer(2)).unwrap();
-    let running = member.entry().begin();
+    let running = member.entry().begin(false);
     assert!(member.has_to_go() && member.entry().stays() && !member.has_to_go());
     drop(other);
     assert!(registry.enter(peer(3)).is_none(), "it has its place as before");
@@ -135,4 +136,56 @@ async fn who_has_to_go_is_woken() {
     let enters = async { registry.enter(peer(2)).is_some() };
     let ((), is_in) = futures_util::future::join(goes, enters).await;
     assert!(is_in);
+}
+
+#[test]
+fn requests_that_wait_for_their_client_go_last_strangers_first_and_one_that_is_paid_for_never() {
+    let registry = registry(5, 100);
+    let [payer, account, slow, uploads, head] =
+        [1, 2, 3, 4, 5].map(|host| registry.enter(peer(host)).unwrap());
+    let running: Vec<_> =
+        [&payer, &account, &slow, &uploads].map(|member| member.entry().begin(true)).into();
+    payer.entry().recognise(Standing::Payer);
+    account.entry().recognise(Standing::Account);
+    // It has its whole body, and does not read its answer.
+    slow.entry().end_body();
+    slow.entry().note_writing(true);
+    let mut later = Vec::new();
+    for goes in [&head, &uploads, &slow, &account] {
+        assert!(!goes.has_to_go());
+        let newest = registry.enter(peer(9)).unwrap();
+        assert!(goes.has_to_go());
+        // Nobody's turn: its body is whole, and it waits for us alone.
+        let running = newest.entry().begin(true);
+        newest.entry().end_body();
+        later.push((running, newest));
+    }
+    payer.entry().note_writing(true);
+    assert!(registry.enter(peer(9)).is_none() && !payer.has_to_go());
+    drop(running);
+}
+
+#[test]
+fn an_answer_that_is_read_bit_by_bit_is_as_old_as_its_first_wait() {
+    let registry = registry(2, 100);
+    let [first, second] = [1, 2].map(|host| registry.enter(peer(host)).unwrap());
+    let _running = [&first, &second].map(|member| member.entry().begin(false));
+    for member in [&first, &second, &first] {
+        member.entry().note_writing(true);
+        member.entry().note_writing(false);
+    }
+    assert!(registry.enter(peer(3)).is_some() && first.has_to_go() && !second.has_to_go());
+}
+
+#[test]
+fn whose_payer_or_rest_of_a_body_crosses_the_word_stays() {
+    let registry = registry(1, 100);
+    let member = registry.enter(peer(1)).unwrap();
+    for comes in [Entry::end_body, |entry: &Entry| entry.recognise(Standing::Payer)] {
+        let _running = member.entry().begin(true);
+        drop(registry.enter(peer(2)).unwrap());
+        assert!(member.has_to_go());
+        comes(member.entry());
+        assert!(member.entry().stays() && !member.has_to_go());
+    }
 }
