@@ -31,9 +31,9 @@ fn may_be_one(text: &str) -> bool {
 }
 
 fn canonical_local(local: &str) -> Option<String> {
-    let mapper = Uts46MapperBorrowed::new();
-    let mapped = mapper.map_normalize(local.chars());
-    let mapped: String = mapped.map(|c| if c == 'ς' { 'σ' } else { c }).collect();
+    let uts46 = Uts46MapperBorrowed::new();
+    let folded = uts46.map_normalize(local.chars()).map(|c| if c == 'ς' { 'σ' } else { c });
+    let mapped: String = folded.collect();
     (!mapped.is_empty() && mapped.chars().all(is_plain)).then_some(mapped)
 }
 

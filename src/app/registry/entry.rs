@@ -22,6 +22,7 @@ struct Inner {
     waker: AtomicWaker,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 struct Conduct {
     /// Requests whose heads were whole, and those of them that have been answered.
     begun: u64,

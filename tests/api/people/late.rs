@@ -10,6 +10,7 @@ use sluice::db::accounts;
 use sluice::db::api_keys::ApiKeyRow;
 use sluice::db::sessions as session_rows;
 use sluice::domain::ids::AccountId;
+use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
 use sluice::domain::secret_token::{SecretToken, TokenKind};
 
@@ -104,7 +105,7 @@ impl Late {
 fn state(app: &TestApp, id: AccountId) -> (Vec<(String, Option<i64>)>, bool) {
     app.db(|conn| {
         let rows: Vec<ApiKeyRow> = keys::list(conn, id).unwrap();
-        let budget = |row: &ApiKeyRow| row.limits().total_budget.map(|dollars| dollars.as_nanos());
+        let budget = |row: &ApiKeyRow| row.limits().total_budget.map(NanoUsd::as_nanos);
         let keys = rows.iter().map(|row| (row.name.clone(), budget(row))).collect();
         (keys, accounts::preferences(conn, id).unwrap().unwrap().wants_notices)
     })
