@@ -77,6 +77,7 @@ fn an_answer_that_its_client_reads_slowly_is_no_idleness() {
     let registry = registry(1, 100);
     let member = registry.enter(peer(1)).unwrap();
     let running = member.entry().begin(false);
+    member.entry().recognise(Standing::Payer);
     member.entry().note_writing(true);
     drop(running);
     assert!(registry.enter(peer(2)).is_none());
