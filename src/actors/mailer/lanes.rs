@@ -60,9 +60,9 @@ impl Lane {
         let in_a_second = usize::try_from(settings.per_minute / 60).unwrap_or(usize::MAX);
         let later = at_once.saturating_sub(at_once.div_ceil(4)).max(1);
         let later_at_once = later.min(in_a_second).max(1);
-        let later = Arc::new(Semaphore::new(later));
+        let (any, later) = (Arc::new(Semaphore::new(at_once)), Arc::new(Semaphore::new(later)));
         [
-            lane(MailLine::Awaited, &shared, at_once),
+            lane(MailLine::Awaited, &any, at_once),
             lane(MailLine::Notices, &later, later_at_once),
             lane(MailLine::Bulk, &later, later_at_once),
         ]
