@@ -1,6 +1,7 @@
 //! Every connection of clients: how many there are, of whom, and what each is doing. Where there is no room for a new
 //! one, one is asked to go that nobody waits for: the longest idle first, then who has sent a part of a head for the longest
-//! time, then a request for which nobody pays and which waits for its client. Any other request is never asked.
+//! time, or as a stranger a part of a body, then a request of an account without credit that waits for its client. Any
+//! other request is never asked.
 //!
 //! Addresses are here in memory, for as long as their connections are open, and nowhere else.
 
@@ -20,8 +21,8 @@ pub(super) use entry::Entry;
 /// Connections that were asked to go and have not gone yet, at most.
 pub(super) const LEAVING_MAX: usize = 256;
 
-/// What a connection does while nobody waits for it, in the order in which they go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a connection does while nobody waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lull {
     /// Between two requests.
     Idle,
@@ -31,6 +32,18 @@ enum Lull {
     Stranger,
     /// The same of one who is known. Everybody may have an account.
     Account,
+}
+
+impl Lull {
+    /// The order in which they go; of one rank the oldest first. Whoever has just come has no more than a head: were that a
+    /// rank of its own, he would go for those behind him before strangers who have been here for long.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Idle => 0,
+            Self::Head | Self::Stranger => 1,
+            Self::Account => 2,
+        }
+    }
 }
 
 /// See the module.
@@ -43,7 +56,7 @@ pub(super) struct Registry {
 struct State {
     known: HashMap<u64, Known>,
     /// Who may be asked to go, in that order: by what they do, and since when.
-    order: BTreeMap<(Lull, u64), u64>,
+    order: BTreeMap<(u8, u64), (u64, Lull)>,
     leaving: usize,
     tickets: u64,
     /// Nothing is counted by address where a proxy is everybody's.
@@ -53,7 +66,7 @@ struct State {
 
 struct Known {
     entry: Entry,
-    at: Option<(Lull, u64)>,
+    at: Option<(u8, u64)>,
     is_asked: bool,
     network: Option<Network>,
 }
@@ -128,7 +141,7 @@ impl Registry {
 
     /// Asks the first in order to go; whether there was one.
     fn ask(&self, state: &mut State) -> bool {
-        let Some(((lull, _), id)) = state.order.pop_first() else { return false };
+        let Some((_, (id, lull))) = state.order.pop_first() else { return false };
         state.leaving = state.leaving.saturating_add(1);
         if let Some(known) = state.known.get_mut(&id) {
             known.at = None;
@@ -194,8 +207,9 @@ impl State {
         }
         // Who was asked has its answer to give first.
         if let Some(lull) = lull.filter(|_| !known.is_asked) {
-            known.at = Some((lull, ticket));
-            self.order.insert((lull, ticket), id);
+            let at = (lull.rank(), ticket);
+            known.at = Some(at);
+            self.order.insert(at, (id, lull));
         }
     }
 }
