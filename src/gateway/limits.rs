@@ -22,7 +22,7 @@ use crate::places::{Place, Places};
 const CAPACITY: usize = 65_536;
 /// The part of all places that accounts without credit have together, and what each has of it.
 const UNPAID_PART: usize = 16;
-const UNPAID_EACH: usize = 2;
+const UNPAID_EACH: usize = 8;
 /// Long reads of one account at once, those that may wait for that, and how long.
 const READS_EACH: usize = 2;
 const READS_WAITING: usize = 8;

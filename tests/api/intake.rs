@@ -121,7 +121,7 @@ fn accounts_without_credit_take_no_place_from_those_with() {
             connection
         })
         .collect();
-    // Two of each account at most, and one of sixteen places for all of them.
+    // One of sixteen places for all of them.
     eventually("what has begun to be counted", || (body_bytes(&app) >= 1_000).then_some(()));
     assert_eq!(app.messages(&payer, &body(sse::MODEL, false, "text")).status, 200);
     assert_eq!(body_bytes(&app), 1_000);

@@ -20,6 +20,8 @@ mod requests;
 
 /// Requests that an account may have open at once, and how many there are of most attempts.
 const PLACES: usize = 8;
+/// What all accounts without credit have: a sixteenth of all places, rounded up.
+const FREE: usize = (3 * PLACES).div_ceil(16);
 const DOZEN: usize = 12;
 /// Far less than any limit on time that an attempt could make others wait for.
 const AT_ONCE: Duration = Duration::from_secs(4);
