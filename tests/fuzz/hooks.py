@@ -39,10 +39,11 @@ def link_in(mail, email):
 
 
 def set_password(email):
-    before = set(MAIL.glob("*.eml"))
+    # A name that begins with a dot is being written.
+    before = set(MAIL.glob("[!.]*.eml"))
     post("/api/v1/password-resets", {"email": email})
     for _ in range(300):
-        for mail in set(MAIL.glob("*.eml")) - before:
+        for mail in set(MAIL.glob("[!.]*.eml")) - before:
             if token := link_in(mail, email):
                 body = {"token": token, "password": PASSWORD}
                 return post("/api/v1/password-resets/confirm", body)
