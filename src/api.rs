@@ -34,10 +34,12 @@ use crate::accounts::{KeyRing, People};
 use crate::actors::stream::Shared;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
-use crate::db::{AnyConnection, Database};
+use crate::db::{AnyConnection, Database, DbError};
 use crate::deposits::challenge::Origin;
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
+use crate::domain::ids::AccountId;
 use crate::domain::key_scopes::Scope;
 use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
@@ -69,6 +71,29 @@ pub struct ApiParts {
     pub tombstones: TombstoneKey,
     /// Whose health says whether messages are served.
     pub upstreams: Vec<Arc<Upstream>>,
+}
+
+impl ApiParts {
+    /// Reads over all that an account has used: in its turn, so that others are not kept from the database.
+    ///
+    /// # Errors
+    /// 429 where the account has too many such reads, storage's, or those of `work`.
+    pub async fn run_long<T, E, R, F>(&self, account_id: AccountId, work: F) -> Result<T, R>
+    where
+        T: Send + 'static,
+        E: Into<R> + Send + 'static,
+        R: From<ApiError> + From<DbError>,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        let turn = self.limits.read(account_id).await?;
+        let read = self.database.run(move |conn| {
+            let done = work(conn);
+            // Here: whoever leaves takes no turn along, for his read goes on.
+            drop(turn);
+            Ok(done)
+        });
+        read.await?.map_err(Into::into)
+    }
 }
 
 /// What handlers work with.

@@ -231,13 +231,9 @@ impl Database {
         F: FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
     {
         let database = self.clone();
-        tokio::task::spawn_blocking(move || work(&mut *database.connection()?))
-            .await
-            .map_err(|_| DbError::Task)?
+        blocking(move || work(&mut *database.connection()?)).await
     }
-}
 
-impl Database {
     /// The same on a connection apart from the pool, so that no crowd of readers holds it up: for what the node lives by.
     ///
     /// # Errors
@@ -248,10 +244,14 @@ impl Database {
         F: FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
     {
         let database = self.clone();
-        tokio::task::spawn_blocking(move || work(&mut database.connect()?))
-            .await
-            .map_err(|_| DbError::Task)?
+        blocking(move || work(&mut database.connect()?)).await
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
+) -> Result<T, DbError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| DbError::Task)?
 }
 
 /// A connection without a pool: for a command that asks a few times and ends. (A pool's threads may

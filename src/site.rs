@@ -114,22 +114,6 @@ impl Site {
         Ok(self.parts.api.database.run(move |conn| Ok(work(conn))).await?)
     }
 
-    /// Reads over all that an account has used: in its turn, so that others are not kept from the database.
-    async fn run_long<T, E, F>(&self, account_id: AccountId, work: F) -> Result<T, Fault>
-    where
-        T: Send + 'static,
-        E: Into<Fault> + Send + 'static,
-        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
-    {
-        let turn = self.parts.api.limits.read(account_id).await?;
-        self.run(move |conn| {
-            let done = work(conn);
-            drop(turn);
-            done
-        })
-        .await
-    }
-
     /// The same where no refusal is the visitor's to mend.
     async fn run<T, E, F>(&self, work: F) -> Result<T, Fault>
     where
@@ -138,5 +122,15 @@ impl Site {
         F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     {
         self.attempt(work).await?.map_err(Into::into)
+    }
+
+    /// See [`ApiParts::run_long`].
+    async fn run_long<T, E, F>(&self, account_id: AccountId, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        E: Into<Fault> + Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        self.parts.api.run_long(account_id, work).await
     }
 }

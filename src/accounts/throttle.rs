@@ -45,7 +45,8 @@ impl ClientAddress {
     }
 
     /// The networks that it is in, smallest first, as bits and number.
-    pub(super) fn networks(self) -> Vec<(u8, u64)> {
+    #[must_use]
+    pub fn networks(self) -> Vec<(u8, u64)> {
         match self.0 {
             Place::V4(octets) => vec![(32, u64::from(u32::from_be_bytes(octets)))],
             Place::V6(bits) => vec![(64, bits), (56, bits >> 8), (48, bits >> 16)],

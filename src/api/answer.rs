@@ -46,22 +46,14 @@ impl Call<'_> {
         client_address(self.http, &self.api.parts.shared.settings.server)
     }
 
-    /// Reads over all that the account has used: in its turn, so that others are not kept from the database.
+    /// See [`ApiParts::run_long`](super::ApiParts::run_long).
     pub(super) async fn run_long<T, E, F>(&self, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         E: Into<Refusal> + Send + 'static,
         F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     {
-        let turn = self.api.parts.limits.read(self.principal.account_id).await?;
-        // Whoever leaves takes no place along, but his read goes on.
-        self.api
-            .run(move |conn| {
-                let done = work(conn);
-                drop(turn);
-                done
-            })
-            .await
+        self.api.parts.run_long(self.principal.account_id, work).await
     }
 
     /// The request's body. Its sender decides how long it takes; so who asks is looked at once more when it is there.

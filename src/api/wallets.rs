@@ -243,7 +243,6 @@ pub(super) async fn delete(
     api: Data<Api>,
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        call.principal.session()?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let id = id.into_inner();
         let is_ended = call.api.run(move |conn| wallets::unlink(conn, account_id, &id, now));

@@ -65,9 +65,7 @@ impl ClientIo {
             Way::Tls(stream) => stream.get_ref().0.introduce(data),
         }
     }
-}
 
-impl ClientIo {
     /// Looks at a read: an error if the connection has to go, for it has no request that it may keep, and none has come meanwhile.
     fn watch(&mut self, cx: &mut Context<'_>, is_pending: bool, has_bytes: bool) -> io::Result<()> {
         let entry = self.member.entry();

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::networks::{Network, Networks};
+use self::networks::Networks;
+use crate::accounts::throttle::ClientAddress;
 use crate::config::Server;
 use crate::domain::unprintable::unprintable;
 use crate::metrics::connections::ConnectionMetrics;
@@ -68,7 +69,7 @@ struct Known {
     entry: Entry,
     at: Option<(u8, u64)>,
     is_asked: bool,
-    network: Option<Network>,
+    network: Option<ClientAddress>,
 }
 
 /// A connection that is in; it has gone when this is dropped.
@@ -111,7 +112,7 @@ impl Registry {
     pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<Member> {
         let mut state = self.lock();
         let network =
-            if state.passes.contains(&peer) { None } else { Some(Network::of(peer.ip())) };
+            if state.passes.contains(&peer) { None } else { Some(ClientAddress::new(peer.ip())) };
         let network = network.filter(|_| state.networks.is_some());
         if let (Some(network), Some(networks)) = (network, &state.networks)
             && !networks.has_room(network)

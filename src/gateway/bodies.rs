@@ -1,7 +1,6 @@
 //! How many bytes of request bodies are in memory: on this node, and of each account. They are counted as they arrive
 //! and until the last of a body is let go, which is when its answer begins.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +10,7 @@ use crate::config;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;
 use crate::domain::unprintable::unprintable;
+use crate::places::shares::Tally;
 
 /// See the module.
 pub struct Bodies {
@@ -23,7 +23,7 @@ pub struct Bodies {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    accounts: HashMap<AccountId, usize>,
+    accounts: Tally<AccountId>,
 }
 
 /// What one body has taken; given back when it is dropped.
@@ -67,8 +67,7 @@ impl Bodies {
 
     fn take(&self, account_id: AccountId, bytes: usize) -> Result<(), ApiError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.accounts.get(&account_id).copied().unwrap_or(0).saturating_add(bytes);
-        if own > self.max_each {
+        if taken.accounts.of(&account_id).saturating_add(bytes) > self.max_each {
             return Err(ApiError::rate_limit(
                 "This account has too many bytes of requests on their way at once.",
                 1,
@@ -80,7 +79,7 @@ impl Bodies {
             return Err(ApiError::new(529, "overloaded_error", message));
         }
         taken.all = all;
-        taken.accounts.insert(account_id, own);
+        taken.accounts.add_many(account_id, bytes);
         self.gauge.set(i64::try_from(all).unwrap_or(i64::MAX));
         Ok(())
     }
@@ -89,12 +88,7 @@ impl Bodies {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all = taken.all.saturating_sub(bytes);
         self.gauge.set(i64::try_from(taken.all).unwrap_or(i64::MAX));
-        if let Some(own) = taken.accounts.get_mut(&account_id) {
-            *own = own.saturating_sub(bytes);
-            if *own == 0 {
-                taken.accounts.remove(&account_id);
-            }
-        }
+        taken.accounts.remove_many(&account_id, bytes);
     }
 }
 

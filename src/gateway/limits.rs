@@ -154,7 +154,7 @@ impl AccountLimits {
     /// # Errors
     /// 429 where the account has too many such reads.
     pub async fn read(&self, account_id: AccountId) -> Result<SharedPlace, ApiError> {
-        let busy = || ApiError::rate_limit("Too many requests are open at once.", 5);
+        let busy = || ApiError::rate_limit(BUSY, 5);
         if self.reads.waiting(|other| *other == account_id) >= READS_WAITING {
             return self.reads.take(&account_id).ok_or_else(busy);
         }

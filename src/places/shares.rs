@@ -37,16 +37,32 @@ impl<Id: Eq + Hash> Tally<Id> {
         self.0.get(id).copied().unwrap_or(0)
     }
 
+    /// Whether nobody has any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Somebody has one more.
     pub fn add(&mut self, id: Id) {
+        self.add_many(id, 1);
+    }
+
+    /// Somebody has so many more.
+    pub fn add_many(&mut self, id: Id, more: usize) {
         let count = self.0.entry(id).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(more);
     }
 
     /// Somebody has one less.
     pub fn remove(&mut self, id: &Id) {
+        self.remove_many(id, 1);
+    }
+
+    /// Somebody has so many less.
+    pub fn remove_many(&mut self, id: &Id, less: usize) {
         if let Some(count) = self.0.get_mut(id) {
-            *count = count.saturating_sub(1);
+            *count = count.saturating_sub(less);
             if *count == 0 {
                 self.0.remove(id);
             }
@@ -109,7 +125,7 @@ mod tests {
         drop(own);
         assert!(places.take(&AccountId(3)).is_some());
         drop(other);
-        places.with(|rules| assert!(rules.accounts.0.is_empty()));
+        places.with(|rules| assert!(rules.accounts.is_empty()));
         let only = Places::new(Shares::half_each(Some(1)));
         assert!(only.take(&ONE).is_some());
         let any = Places::new(Shares::half_each(None));
@@ -128,6 +144,6 @@ mod tests {
         drop(one);
         assert!(take(3).is_some());
         drop((two, other));
-        drains.with(|rules| assert!(rules.accounts.0.is_empty()));
+        drains.with(|rules| assert!(rules.accounts.is_empty()));
     }
 }

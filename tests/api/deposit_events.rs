@@ -2,13 +2,13 @@
 
 use diesel::prelude::*;
 use serde_json::Value;
-use sluice::db::deposit_claims::{self, ClaimRow};
+use sluice::db::deposit_claims;
 use sluice::db::deposits;
 use sluice::db::schema::deposits as table;
 
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::{Answer, Connection, End, Request, Response};
-use crate::support::deposit_rows::row;
+use crate::support::deposit_rows::{claim, row};
 use crate::support::sandbox::sandbox;
 use crate::support::sse;
 use crate::support::wait::eventually;
@@ -123,19 +123,7 @@ fn s13_forty_free_accounts_leave_places_for_whoever_has_paid() {
     let id = stage.deposit(1, "confirming");
     let claims = (1..=40_u8).map(|number| {
         let free = stage.app.account("0");
-        let claim = ClaimRow {
-            id: 0,
-            public_id: format!("claim_{number}"),
-            account_id: free.id.0,
-            chain_id: 1,
-            tx_hash: vec![number; 32],
-            state: "submitted".to_owned(),
-            reason: None,
-            tries: 0,
-            check_at: None,
-            created_at: 0,
-            updated_at: 0,
-        };
+        let claim = claim(&free, number);
         stage.app.db(|conn| deposit_claims::submit(conn, &claim).unwrap());
         (free, claim.public_id)
     });

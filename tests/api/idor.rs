@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::db::deposit_claims::{self, ClaimRow};
+use sluice::db::deposit_claims;
 use sluice::db::schema::deposits as table;
 use sluice::db::wallets;
 use sluice::db::{deposits, sessions};
@@ -14,7 +14,7 @@ use sluice::domain::secret_token::{SecretToken, TokenKind};
 use crate::interface::{Operation, document, filled, operations};
 use crate::support::app::{Account, TestApp};
 use crate::support::client::{Request, Response};
-use crate::support::deposit_rows::row;
+use crate::support::deposit_rows::{claim, row};
 use crate::support::sandbox::body;
 use crate::support::wallet_rows;
 
@@ -107,22 +107,6 @@ fn with_cookie(app: &TestApp, token: &str, request: Request) -> Request {
     let document = document(app);
     let name = document["components"]["securitySchemes"]["session_cookie"]["name"].clone();
     request.header("cookie", &format!("{}={token}", name.as_str().unwrap()))
-}
-
-fn claim(account: &Account, number: u8) -> ClaimRow {
-    ClaimRow {
-        id: 0,
-        public_id: format!("claim_{number}"),
-        account_id: account.id.0,
-        chain_id: 1,
-        tx_hash: vec![number; 32],
-        state: "submitted".to_owned(),
-        reason: None,
-        tries: 0,
-        check_at: None,
-        created_at: 0,
-        updated_at: 0,
-    }
 }
 
 /// A body that would be taken, so that nothing but the name is in the way.

@@ -17,3 +17,15 @@ mod sign_up;
 mod stored;
 mod throttle;
 mod wrong_codes;
+
+use crate::support::app::{Builder, TestApp};
+use crate::support::upstream::Upstream;
+
+/// Whose throttle is in nobody's way.
+fn app_for_many_log_ins() -> TestApp {
+    Builder::new()
+        .upstream("primary", Upstream::nowhere())
+        .set("accounts.failed_logins_max", 1000)
+        .set("accounts.failed_logins_max_from_all", 1000)
+        .start()
+}

@@ -7,6 +7,7 @@ use sluice::accounts::email_tokens::Purpose;
 use sluice::db::schema::accounts;
 use sluice::domain::mail::MailKind;
 
+use super::app_for_many_log_ins;
 use crate::support::app::{Builder, TestApp};
 use crate::support::people::{PASSWORD, Person};
 use crate::support::upstream::Upstream;
@@ -22,14 +23,6 @@ const SPELLINGS: [&str; 8] = [
     "vic\u{2060}tim@exam\u{ad}ple.org",
 ];
 
-fn app() -> TestApp {
-    Builder::new()
-        .upstream("primary", Upstream::nowhere())
-        .set("accounts.failed_logins_max", 1000)
-        .set("accounts.failed_logins_max_from_all", 1000)
-        .start()
-}
-
 /// Somebody whose account an earlier version has opened.
 fn person_at(app: &TestApp, email: &str) -> Person {
     let person = app.person();
@@ -42,7 +35,7 @@ fn person_at(app: &TestApp, email: &str) -> Person {
 
 #[test]
 fn p7_eight_spellings_of_a_mailbox_get_no_more_mails_than_one() {
-    let app = app();
+    let app = app_for_many_log_ins();
     let ask = |email: &str| app.post("/api/v1/accounts", &json!({ "email": email })).status;
     let mut accepted = 0;
     for _ in 0..5 {
@@ -58,7 +51,7 @@ fn p7_eight_spellings_of_a_mailbox_get_no_more_mails_than_one() {
 
 #[test]
 fn all_spellings_of_a_mailbox_are_one_account() {
-    let app = app();
+    let app = app_for_many_log_ins();
     let open = |email: &str| {
         let token = app.link(Purpose::SignUp, None, email);
         app.post("/api/v1/accounts/confirm", &json!({ "token": token, "password": PASSWORD }))
@@ -89,7 +82,7 @@ fn p7_all_spellings_of_an_address_are_guessed_at_as_one() {
 
 #[test]
 fn an_account_under_an_earlier_spelling_is_still_its_owners() {
-    let app = app();
+    let app = app_for_many_log_ins();
     for email in ["\"odd,name\"@example.org", "odd@example.org\u{200b}", "ｏdd@example.com"] {
         person_at(&app, email);
         app.log_in(email, PASSWORD).session();
@@ -123,7 +116,7 @@ fn an_account_under_an_earlier_spelling_is_still_its_owners() {
 
 #[test]
 fn mail_goes_to_the_host_that_each_mail_server_can_carry() {
-    let app = app();
+    let app = app_for_many_log_ins();
     app.put_mail(MailKind::EmailChanged, "a@bücher.example", None);
     app.mails_to("a@xn--bcher-kva.example", 1);
 }

@@ -126,32 +126,36 @@ fn form(token: &str, path: &str, fields: &str) -> Request {
     request.header("cookie", &format!("sluice_session={token}"))
 }
 
+/// How the end of a request is answered behind an `end` of the session that has begun it; nothing has changed.
+fn answer_behind(app: &TestApp, end: End, request: impl FnOnce(&str, &str) -> Request) -> Response {
+    let (person, key) = person_with_key(app);
+    let intruder = app.session_of(person.id);
+    let before = state(app, person.id);
+    let request = request(&intruder, &key);
+    let late = Late::begin(app, &intruder, &request);
+    end.come(app, &person);
+    let answer = late.end();
+    assert_eq!(state(app, person.id), before, "{end:?} {:?}", request.target());
+    answer
+}
+
 #[test]
 fn a_late_body_does_nothing_once_its_session_has_ended_or_may_not_any_more() {
     let app = app();
     for end in End::ALL {
-        for number in 0..3 {
-            let (person, key) = person_with_key(&app);
-            let intruder = app.session_of(person.id);
-            let before = state(&app, person.id);
-            let one = format!("/api/v1/keys/{key}");
-            let (method, path, body) = [
-                ("POST", "/api/v1/keys", json!({ "name": "late" })),
-                ("PATCH", one.as_str(), json!({ "total_budget": null })),
-                (
-                    "PUT",
-                    "/api/v1/preferences",
-                    json!({ "low_balance_usd": null, "wants_notices": false }),
-                ),
-            ][number]
-                .clone();
-            let late = Late::begin(&app, &intruder, &by(&intruder, method, path).json(&body));
-            end.come(&app, &person);
-
-            let answer = late.end();
-
+        for (method, path, body) in [
+            ("POST", "/api/v1/keys", json!({ "name": "late" })),
+            ("PATCH", "/api/v1/keys/{key}", json!({ "total_budget": null })),
+            (
+                "PUT",
+                "/api/v1/preferences",
+                json!({ "low_balance_usd": null, "wants_notices": false }),
+            ),
+        ] {
+            let answer = answer_behind(&app, end, |intruder, key| {
+                by(intruder, method, &path.replace("{key}", key)).json(&body)
+            });
             assert_eq!(answer.status, end.answers().0, "{end:?} {path}: {}", answer.text());
-            assert_eq!(state(&app, person.id), before, "{end:?} {path}");
         }
     }
 }
@@ -160,26 +164,18 @@ fn a_late_body_does_nothing_once_its_session_has_ended_or_may_not_any_more() {
 fn a_late_form_does_nothing_once_its_session_has_ended_or_may_not_any_more() {
     let app = app();
     for end in End::ALL {
-        for number in 0..3 {
-            let (person, key) = person_with_key(&app);
-            let intruder = app.session_of(person.id);
-            let before = state(&app, person.id);
-            let one = format!("/keys/{key}");
-            let (path, fields) = [
-                ("/keys", "name=late&scopes=inference"),
-                (one.as_str(), "name=kept&scopes=inference&total_budget="),
-                ("/preferences", "low_balance="),
-            ][number];
-            let late = Late::begin(&app, &intruder, &form(&intruder, path, fields));
-            end.come(&app, &person);
-
-            let answer = late.end();
-
+        for (path, fields) in [
+            ("/keys", "name=late&scopes=inference"),
+            ("/keys/{key}", "name=kept&scopes=inference&total_budget="),
+            ("/preferences", "low_balance="),
+        ] {
+            let answer = answer_behind(&app, end, |intruder, key| {
+                form(intruder, &path.replace("{key}", key), fields)
+            });
             assert_eq!(answer.status, end.answers().1, "{end:?} {path}: {}", answer.text());
             if answer.status == 303 {
                 assert_eq!(answer.header("location"), Some("/log-in"), "{end:?} {path}");
             }
-            assert_eq!(state(&app, person.id), before, "{end:?} {path}");
         }
     }
 }

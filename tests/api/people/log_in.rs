@@ -6,17 +6,9 @@ use serde_json::json;
 use sluice::accounts;
 use sluice::db::credentials;
 
-use crate::support::app::{Builder, TestApp};
+use super::app_for_many_log_ins;
+use crate::support::app::TestApp;
 use crate::support::people::PASSWORD;
-use crate::support::upstream::Upstream;
-
-fn app() -> TestApp {
-    Builder::new()
-        .upstream("primary", Upstream::nowhere())
-        .set("accounts.failed_logins_max", 1000)
-        .set("accounts.failed_logins_max_from_all", 1000)
-        .start()
-}
 
 /// Opens an account as an operator does, without a password.
 fn without_password(app: &TestApp, email: &str) {
@@ -26,7 +18,7 @@ fn without_password(app: &TestApp, email: &str) {
 
 #[test]
 fn the_right_password_logs_in_and_any_other_is_refused_in_one_word() {
-    let app = app();
+    let app = app_for_many_log_ins();
     let person = app.person();
     without_password(&app, "passive@example.org");
     let right = app.log_in(&person.email.to_uppercase(), PASSWORD);
@@ -57,7 +49,7 @@ fn the_right_password_logs_in_and_any_other_is_refused_in_one_word() {
 
 #[test]
 fn each_log_in_gets_a_token_of_its_own() {
-    let app = app();
+    let app = app_for_many_log_ins();
     let person = app.person();
     let (one, two) = (app.log_in(&person.email, PASSWORD), app.log_in(&person.email, PASSWORD));
     assert_ne!(one.session(), two.session());
@@ -66,7 +58,7 @@ fn each_log_in_gets_a_token_of_its_own() {
 
 #[test]
 fn the_time_of_a_refusal_does_not_tell_who_has_an_account() {
-    let app = app();
+    let app = app_for_many_log_ins();
     let person = app.person();
     without_password(&app, "passive@example.org");
     let long = "x".repeat(100);
@@ -101,7 +93,7 @@ fn the_time_of_a_refusal_does_not_tell_who_has_an_account() {
 
 #[test]
 fn a_cost_that_was_set_anew_is_taken_up_at_the_next_log_in() {
-    let app = app();
+    let app = app_for_many_log_ins();
     let person = app.person();
     let cost = || {
         let known = app.db(|conn| credentials::get(conn, person.id).unwrap().unwrap());
@@ -118,7 +110,7 @@ fn a_cost_that_was_set_anew_is_taken_up_at_the_next_log_in() {
 
 #[test]
 fn a_body_of_another_shape_is_refused() {
-    let app = app();
+    let app = app_for_many_log_ins();
     for body in [
         json!({}),
         json!({ "email": "a@example.org" }),

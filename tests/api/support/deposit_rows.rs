@@ -1,5 +1,6 @@
-//! Rows of deposits that no chain has made.
+//! Rows of deposits, and of claims, that no chain has made.
 
+use sluice::db::deposit_claims::ClaimRow;
 use sluice::db::deposits::DepositRow;
 
 use super::app::Account;
@@ -35,5 +36,22 @@ pub(crate) fn row(account: &Account, number: u8, state: &str, reason: Option<&st
         check_at: 0,
         created_at: NOON,
         updated_at: NOON,
+    }
+}
+
+/// `claim_NUMBER`, of a transaction that nobody has looked for.
+pub(crate) fn claim(account: &Account, number: u8) -> ClaimRow {
+    ClaimRow {
+        id: 0,
+        public_id: format!("claim_{number}"),
+        account_id: account.id.0,
+        chain_id: 1,
+        tx_hash: vec![number; 32],
+        state: "submitted".to_owned(),
+        reason: None,
+        tries: 0,
+        check_at: None,
+        created_at: 0,
+        updated_at: 0,
     }
 }
