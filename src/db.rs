@@ -15,6 +15,7 @@ macro_rules! on_either {
 pub mod accounts;
 pub mod api_keys;
 pub mod archive;
+pub mod attempts;
 pub mod audit;
 pub mod books;
 pub mod chains;

@@ -54,7 +54,8 @@ impl Limits {
             Leftover::Sessions
             | Leftover::EmailTokens
             | Leftover::UnsubscribeTokens
-            | Leftover::Challenges => self.now,
+            | Leftover::Challenges
+            | Leftover::Attempts => self.now,
             Leftover::Claims => self.claims_before,
         }
     }

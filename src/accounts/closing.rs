@@ -10,7 +10,7 @@ use super::PeopleError;
 use super::log_in::unchanged;
 use super::people::{self, People};
 use super::sessions::LiveSession;
-use super::throttle::{Attempt, ClientAddress};
+use super::throttle::ClientAddress;
 use super::totp::use_code;
 use crate::db::closing::{self, ClosingRow};
 use crate::db::{AnyConnection, DbError, accounts};
@@ -97,11 +97,8 @@ impl People {
         session.may_change()?;
         let proven = self.prove(session, password, client).await?;
         let address = proven.email.clone();
-        let guess = if proven.has_totp() {
-            Some(self.throttle.count(Attempt::Guess(&address, client))?)
-        } else {
-            None
-        };
+        let guess =
+            if proven.has_totp() { Some(self.begin_guess(&address, client).await?) } else { None };
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let closed = self
             .write(move |conn| {
@@ -123,7 +120,7 @@ impl People {
             .await
             .flatten();
         match guess {
-            Some(guess) => self.settle_guess(guess, closed),
+            Some(guess) => self.settle_guess(guess, closed).await,
             None => closed,
         }
     }

@@ -7,6 +7,7 @@ use super::email_tokens::{self, Purpose};
 use super::log_in::unchanged;
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
+use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
 use super::{PeopleError, parse_email};
@@ -35,9 +36,13 @@ impl People {
         }
         self.throttle.count(Attempt::MailFrom(known.account_id()))?;
         self.throttle.count(Attempt::MailTo(&email))?;
-        let now = self.now();
+        let from = SharedAttempts::mails_from(known.account_id(), &self.secret, &self.settings);
+        let (to, now) =
+            (SharedAttempts::mails_to(&email, &self.secret, &self.settings), self.now());
         self.write(move |conn| {
             let id = unchanged(conn, &known)?.account_id();
+            from.take(conn, now)?;
+            to.take(conn, now)?;
             let to = (Some(id), email.as_str());
             Ok(people::send(conn, MailKind::ChangeEmail, to, json!({}), now)?)
         })

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::guesses::Guess;
 use super::password::{Asker, Verdict};
 use super::people::{People, present};
 use super::sessions::{self, OpenedSession};
-use super::throttle::{Attempt, ClientAddress, Counted};
+use super::throttle::ClientAddress;
 use super::wrong_codes::Committed;
 use super::{PeopleError, totp};
 use crate::config::Accounts;
@@ -46,7 +47,7 @@ impl People {
     ) -> Result<OpenedSession, PeopleError> {
         let (known, guess) = self.check_password(email, password, client).await?;
         if known.has_totp() && code.is_none() {
-            self.throttle.take_back(guess);
+            self.take_back(guess);
             return Err(PeopleError::CodeRequired);
         }
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
@@ -57,7 +58,7 @@ impl People {
             })
             .await
             .flatten();
-        self.settle_guess(guess, opened)
+        self.settle_guess(guess, opened).await
     }
 
     /// Logs in, or goes as far as to the question for a code.
@@ -80,9 +81,9 @@ impl People {
                 })
                 .await
                 .flatten();
-            return self.settle_guess(guess, opened).map(FirstStep::LoggedIn);
+            return self.settle_guess(guess, opened).await.map(FirstStep::LoggedIn);
         }
-        self.throttle.take_back(guess);
+        self.take_back(guess);
         let token = SecretToken::random(TokenKind::LogInStep)?;
         let hash = token.hash();
         self.write(move |conn| {
@@ -113,7 +114,7 @@ impl People {
             })
             .await?;
         let address = known.email.clone();
-        let guess = self.throttle.count(Attempt::Guess(&address, client))?;
+        let guess = self.begin_guess(&address, client).await?;
         let opened = self
             .write(move |conn| {
                 let known = unchanged(conn, &known)?;
@@ -130,7 +131,7 @@ impl People {
             })
             .await
             .flatten();
-        self.settle_guess(guess, opened)
+        self.settle_guess(guess, opened).await
     }
 
     /// The credentials of an address, if that is its password. Counts an attempt that the caller has to settle.
@@ -139,12 +140,14 @@ impl People {
         address: &'a str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<(Credentials, Counted<'a>), PeopleError> {
+    ) -> Result<(Credentials, Guess<'a>), PeopleError> {
         self.count_client(client)?;
-        let guess = self.throttle.count(Attempt::Guess(address, client))?;
+        let guess = self.begin_guess(address, client).await?;
         let known = self.known_by(address, password, Asker::guest(client)).await;
-        if matches!(known, Err(PeopleError::Busy | PeopleError::Unavailable(_))) {
-            self.throttle.take_back(guess);
+        match &known {
+            Err(PeopleError::WrongCredentials) => self.note_wrong(guess).await?,
+            Err(_) => self.take_back(guess),
+            Ok(_) => {}
         }
         Ok((known?, guess))
     }
@@ -189,24 +192,6 @@ impl People {
         .await?;
         known.password_hash = Some(hash.as_str().to_owned());
         Ok(())
-    }
-
-    /// A success starts the count of failures anew; what was no failure does not count.
-    pub(super) fn settle_guess<T>(
-        &self,
-        guess: Counted<'_>,
-        done: Result<T, PeopleError>,
-    ) -> Result<T, PeopleError> {
-        match &done {
-            Ok(_) => self.throttle.forget(guess),
-            Err(
-                PeopleError::WrongCode
-                | PeopleError::TooManyCodes { .. }
-                | PeopleError::WrongCredentials,
-            ) => {}
-            Err(_) => self.throttle.take_back(guess),
-        }
-        done
     }
 }
 

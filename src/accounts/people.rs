@@ -142,11 +142,14 @@ impl People {
     ) -> Result<Credentials, PeopleError> {
         let id = session.account_id();
         let known = self.run(move |conn| present(conn, id)).await?;
-        let counted = self.throttle.count(Attempt::Guess(&known.email, client))?;
+        let address = known.email.clone();
+        let guess = self.begin_guess(&address, client).await?;
         let (stored, asker) = (known.password_hash.clone(), Asker::member(id, client));
         let verified = self.passwords.verify(password, stored, asker).await;
-        if !matches!(verified, Ok(Verdict::Wrong)) {
-            self.throttle.take_back(counted);
+        if matches!(verified, Ok(Verdict::Wrong)) {
+            self.note_wrong(guess).await?;
+        } else {
+            self.take_back(guess);
         }
         if verified?.is_right() { Ok(known) } else { Err(PeopleError::WrongPassword) }
     }

@@ -10,6 +10,7 @@ use super::log_in::unchanged;
 use super::password::{Asker, PasswordHash};
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
+use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
 use super::wrong_codes;
@@ -47,6 +48,7 @@ impl People {
         let password = password.unlike(&self.check_link(Purpose::Reset, token).await?.email)?;
         let hash = self.passwords.hash(password, Asker::guest(client)).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
+        let secret = self.secret.clone();
         let email = self
             .write(move |conn| {
                 let redeemed = email_tokens::redeem(conn, Purpose::Reset, &token, now)?;
@@ -54,10 +56,11 @@ impl People {
                 let known = present(conn, id.ok_or(PeopleError::BadLink)?)?;
                 set(conn, &known, &hash, Kept::Nobodys, now)?;
                 wrong_codes::pardon(conn, known.account_id(), &settings, now)?;
+                // Whoever has locked the account by guessing has guessed at the old one.
+                SharedAttempts::guesses_at(&known.email, &secret, &settings).forget(conn)?;
                 Ok(known.email)
             })
             .await?;
-        // Whoever has locked the account by guessing has guessed at the old one.
         self.throttle.forget_all(Attempt::Guess(&email, client));
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::email_tokens::{self, Purpose, Redeemed};
 use super::password::Asker;
 use super::people::{self, People};
 use super::sessions::{self, OpenedSession};
+use super::shared_attempts::SharedAttempts;
 use super::throttle::{Attempt, ClientAddress};
 use super::{PeopleError, open, parse_email};
 use crate::db::credentials;
@@ -41,8 +42,13 @@ impl People {
         self.count_client(client)?;
         let email = parse_email(email)?;
         self.throttle.count(Attempt::MailTo(&email))?;
-        let now = self.now();
-        self.run(move |conn| Ok(people::send(conn, kind, (None, &email), json!({}), now)?)).await
+        let (mails, now) =
+            (SharedAttempts::mails_to(&email, &self.secret, &self.settings), self.now());
+        self.write(move |conn| {
+            mails.take(conn, now)?;
+            Ok(people::send(conn, kind, (None, &email), json!({}), now)?)
+        })
+        .await
     }
 
     /// Opens the account of a proven address, and logs its owner in.

@@ -133,11 +133,13 @@ impl Throttle {
         counts.take_back(&own, &keys(&shared), at);
     }
 
-    /// Starts anew after a success: what others have tried stays counted.
-    pub(super) fn forget(&self, Counted { attempt, .. }: Counted<'_>) {
+    /// Starts anew after a success: what others have tried stays counted. Gives how often the same client had failed
+    /// before.
+    pub(super) fn forget(&self, Counted { attempt, .. }: Counted<'_>) -> u32 {
         let ((own, _), shared) = self.limits(attempt);
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
-        counts.forget(&own, &keys(&shared));
+        // One of them was the success.
+        counts.forget(&own, &keys(&shared)).saturating_sub(1)
     }
 
     /// Starts anew for all, since there is nothing left to be guessed at.

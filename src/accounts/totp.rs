@@ -10,7 +10,7 @@ use super::PeopleError;
 use super::log_in::unchanged;
 use super::people::{self, People, present};
 use super::sessions::LiveSession;
-use super::throttle::{Attempt, ClientAddress};
+use super::throttle::ClientAddress;
 use super::totp_key;
 use super::wrong_codes::{Committed, Tries};
 use crate::config::Accounts;
@@ -175,7 +175,7 @@ impl People {
             return Err(PeopleError::TotpMissing);
         }
         let address = proven.email.clone();
-        let guess = self.throttle.count(Attempt::Guess(&address, client))?;
+        let guess = self.begin_guess(&address, client).await?;
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let done = self
             .write(move |conn| {
@@ -187,7 +187,7 @@ impl People {
             })
             .await
             .flatten();
-        self.settle_guess(guess, done)
+        self.settle_guess(guess, done).await
     }
 
     fn describe(&self, email: &str, secret: &[u8]) -> Result<TotpSetup, PeopleError> {

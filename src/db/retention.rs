@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 
 use super::schema::{
-    deposit_claims, email_tokens, ledger_entries, sessions, unsubscribe_tokens, usage_logs,
-    wallet_challenges,
+    attempts, deposit_claims, email_tokens, ledger_entries, sessions, unsubscribe_tokens,
+    usage_logs, wallet_challenges,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -176,16 +176,19 @@ pub enum Leftover {
     Challenges,
     /// Claims of transactions in which nothing was found.
     Claims,
+    /// Counts of attempts whose window is over.
+    Attempts,
 }
 
 impl Leftover {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Sessions,
         Self::EmailTokens,
         Self::UnsubscribeTokens,
         Self::Challenges,
         Self::Claims,
+        Self::Attempts,
     ];
 
     /// As people and metrics read it.
@@ -197,6 +200,7 @@ impl Leftover {
             Self::UnsubscribeTokens => "unsubscribe_tokens",
             Self::Challenges => "wallet_challenges",
             Self::Claims => "deposit_claims",
+            Self::Attempts => "attempts",
         }
     }
 }
@@ -233,6 +237,9 @@ pub fn count_leftovers(
             .filter(deposit_claims::updated_at.lt(before))
             .count()
             .get_result(conn)?,
+        Leftover::Attempts => {
+            attempts::table.filter(attempts::expires_at.lt(before)).count().get_result(conn)?
+        }
     };
     Ok(count)
 }
@@ -293,6 +300,17 @@ pub fn delete_leftovers(
                 .select(deposit_claims::id)
                 .load(conn)?;
             delete(deposit_claims::table.filter(deposit_claims::id.eq_any(ids))).execute(conn)?
+        }
+        Leftover::Attempts => {
+            let hashes: Vec<Vec<u8>> = attempts::table
+                .filter(attempts::expires_at.lt(before))
+                .limit(limit)
+                .select(attempts::hash)
+                .load(conn)?;
+            // It may have begun anew meanwhile.
+            delete(attempts::table.filter(attempts::hash.eq_any(hashes)))
+                .filter(attempts::expires_at.lt(before))
+                .execute(conn)?
         }
     };
     Ok(gone)

@@ -321,6 +321,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    attempts (hash) {
+        hash -> Binary,
+        made -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     recovery_codes (account_id, code_hash) {
         account_id -> BigInt,
         code_hash -> Binary,
@@ -419,6 +427,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     email_tokens,
     log_in_steps,
+    attempts,
     recovery_codes,
     outbox,
     policy_versions,

@@ -61,6 +61,12 @@ impl TombstoneKey {
         self.hash(b"debtor", &[wallet.as_bytes()])
     }
 
+    /// What attempts at something are counted under; `kind` has no byte of zero.
+    #[must_use]
+    pub fn of_attempts(&self, kind: &str, whose: &[u8]) -> [u8; 32] {
+        self.hash(b"attempts", &[kind.as_bytes(), &[0], whose])
+    }
+
     /// What the database keeps to know this secret again.
     #[must_use]
     pub fn check_value(&self) -> [u8; 32] {

@@ -8,6 +8,7 @@ mod epoch;
 mod flood;
 mod late;
 mod log_in;
+mod nodes;
 mod password;
 mod preferences;
 mod sealed;

@@ -133,7 +133,7 @@ fn kill_a_purge(config: &std::path::Path, day: &str, after: Duration) {
 }
 
 /// The server's own turn, to its end.
-fn purge(app: &TestApp) {
+pub(crate) fn purge(app: &TestApp) {
     let done = || app.metric("sluice_chore_finished_timestamp_seconds{chore=\"purge\"}");
     let now = u64::try_from(app.clock.now().as_millis() / 1000).unwrap();
     app.scheduler.try_send(Due(Chore::Purge)).unwrap();

@@ -114,11 +114,11 @@ impl Counts {
         self.take_from(shared, taken);
     }
 
-    /// Forgets a key's own window, and what shared ones have of it.
-    pub(super) fn forget(&mut self, own: &Key, shared: &[Key]) {
-        if let Some(window) = self.windows.remove(own) {
-            self.take_from(shared, window.shares);
-        }
+    /// Forgets a key's own window, and what shared ones have of it. Gives what it had counted.
+    pub(super) fn forget(&mut self, own: &Key, shared: &[Key]) -> u32 {
+        let Some(window) = self.windows.remove(own) else { return 0 };
+        self.take_from(shared, window.shares);
+        window.count
     }
 
     /// Forgets a window whoever has counted in it.
