@@ -26,7 +26,7 @@ use crate::accounts::tombstones::{self, TombstoneError};
 use crate::accounts::totp_key;
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
-use crate::actors::node::{self, Node, NodeParts};
+use crate::actors::node::{self, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin, Entrance};
@@ -172,6 +172,7 @@ impl Application {
             clock: clock.clone(),
             tracker: tracker.clone(),
             node_id: node_id.into(),
+            standing: Arc::default(),
             drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
             holds: Holds::new(&settings.reservation),
             metrics: Arc::clone(&metrics),
@@ -349,17 +350,12 @@ async fn recover(
         tombstones: tombstones.clone(),
         database: database.clone(),
         ledger: shared.ledger.clone(),
+        standing: Arc::clone(&shared.standing),
         clock: shared.clock.clone(),
         tracker: shared.tracker.clone(),
         metrics: Arc::clone(&shared.metrics),
     };
-    if is_alone {
-        database.run(nodes::forget_all).await?;
-        node::recover(&parts).await.map_err(StartError::Recovery)?;
-    }
-    node::beat(&parts).await.map_err(StartError::Recovery)?;
-    drop(Node::start(parts));
-    Ok(())
+    node::begin(parts, is_alone).await.map_err(StartError::Recovery)
 }
 
 fn serve_operator(

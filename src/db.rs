@@ -42,6 +42,7 @@ pub mod recovery_codes;
 pub mod retention;
 pub mod schema;
 pub mod sessions;
+pub mod time;
 pub mod tombstones;
 pub mod transaction;
 pub mod unsubscribe_tokens;
@@ -100,6 +101,12 @@ pub enum DbError {
     /// The blocking task was cancelled or panicked.
     #[error("the database task ended without an answer")]
     Task,
+    /// It did not answer in time.
+    #[error("the database does not answer")]
+    Silent,
+    /// The clocks are too far apart.
+    #[error("this machine's clock is {0} ms ahead of the database's: set it right first")]
+    Adrift(i64),
 }
 
 /// What SQLite says when it is the database that cannot be written, whatever is written.

@@ -21,7 +21,7 @@ pub use command::{Command, EntryKind, Hold, Outcome, Shortage};
 pub use verify::{Discrepancy, Report, verify};
 
 use crate::db::books;
-use crate::db::{AnyConnection, DbError, transaction};
+use crate::db::{AnyConnection, DbError, nodes, transaction};
 use crate::domain::clock::UnixMillis;
 use group::Group;
 
@@ -74,6 +74,18 @@ pub fn apply(
     transaction::write(conn, |conn| apply_within(conn, commands, now))
 }
 
+/// The same for commands that may have been applied before.
+///
+/// # Errors
+/// [`LedgerError`]; the caller may repeat the same commands.
+pub fn apply_again(
+    conn: &mut AnyConnection,
+    commands: &[Command],
+    now: UnixMillis,
+) -> Result<Vec<Outcome>, LedgerError> {
+    transaction::write(conn, |conn| apply_loaded(conn, commands, true, now))
+}
+
 /// The same within a write transaction of the caller's, who has more to write that belongs to it.
 ///
 /// # Errors
@@ -83,7 +95,16 @@ pub fn apply_within(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    let mut group = load(conn, commands, now)?;
+    apply_loaded(conn, commands, false, now)
+}
+
+fn apply_loaded(
+    conn: &mut AnyConnection,
+    commands: &[Command],
+    is_repeated: bool,
+    now: UnixMillis,
+) -> Result<Vec<Outcome>, LedgerError> {
+    let mut group = load(conn, commands, is_repeated, now)?;
     let outcomes =
         commands.iter().map(|command| group.decide(command)).collect::<Result<_, _>>()?;
     store(conn, &group, now)?;
@@ -93,6 +114,7 @@ pub fn apply_within(
 fn load(
     conn: &mut AnyConnection,
     commands: &[Command],
+    is_repeated: bool,
     now: UnixMillis,
 ) -> Result<Group, LedgerError> {
     let mut group = Group::new(now);
@@ -107,10 +129,10 @@ fn load(
         group.set_reservations(books::open_reservations(conn, &exchange_ids)?);
     }
     load_keys(conn, &mut group, commands)?;
-    // Only a settlement without its reservation needs to know whether it had landed before.
+    load_leases(conn, &mut group, commands)?;
     let unmatched: Vec<String> = commands
         .iter()
-        .filter_map(Command::settling_id)
+        .filter_map(|command| command.settled_id(is_repeated))
         .filter(|id| !group.has_reservation(id))
         .map(str::to_owned)
         .collect();
@@ -123,6 +145,24 @@ fn load(
         }
     }
     Ok(group)
+}
+
+/// The leases of the nodes that are said to be dead, held until the group is committed: one that has renewed its own
+/// meanwhile is not.
+fn load_leases(
+    conn: &mut AnyConnection,
+    group: &mut Group,
+    commands: &[Command],
+) -> Result<(), LedgerError> {
+    let judged = commands.iter().filter_map(Command::judged);
+    let mut owners: Vec<String> =
+        judged.filter_map(|(id, _)| group.owner_of(id)).map(str::to_owned).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    if !owners.is_empty() {
+        group.set_leases(nodes::hold_leases(conn, &owners)?);
+    }
+    Ok(())
 }
 
 /// The keys whose books the group may change. What open reservations hold counts only against a budget, and only where
@@ -156,20 +196,15 @@ fn store(conn: &mut AnyConnection, group: &Group, now: UnixMillis) -> Result<(),
     books::insert_reservations(conn, &reservations.opened)?;
     books::update_reservations(conn, &reservations.changed)?;
     books::delete_reservations(conn, &reservations.closed)?;
+    books::forget_usage(conn, group.resumed())?;
     books::insert_usage(conn, group.new_usage())?;
     books::insert_passes(conn, group.new_passes())?;
     books::insert_entries(conn, group.new_entries())?;
-    for raised in group.raised() {
-        books::replace_usage(conn, &raised.usage)?;
-        books::delete_passes(conn, &raised.usage.id)?;
-        books::insert_passes(conn, &raised.passes)?;
-        let amount = raised.entry.amount_nanousd;
-        if amount == 0 {
-            continue;
-        }
-        if !books::raise_usage_entry(conn, &raised.entry.reference, amount)? {
-            books::insert_entries(conn, std::slice::from_ref(&raised.entry))?;
-        }
+    for replaced in group.replaced() {
+        books::replace_usage(conn, &replaced.usage)?;
+        books::delete_passes(conn, &replaced.usage.id)?;
+        books::insert_passes(conn, &replaced.passes)?;
+        books::replace_usage_entry(conn, &replaced.entry)?;
     }
     books::keys::change_keys(conn, &group.key_changes())?;
     books::change_balances(conn, &group.balance_changes())?;

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub open_exchanges: IntGauge,
     /// Settlements that wait for an operator.
     pub parked_settlements: IntGauge,
+    /// Milliseconds by which this node's clock is ahead of the database's.
+    pub clock_drift_millis: IntGauge,
     /// Accounts that stay behind their grace because something is left on them.
     pub closings_stuck: IntGauge,
     /// Connections of clients.
@@ -107,6 +109,10 @@ impl Metrics {
             "sluice_parked_settlements",
             "Settlements that the database has refused: see `sluice books verify`.",
         )?;
+        let clock_drift_millis = gauge(
+            "sluice_clock_drift_milliseconds",
+            "By how much this node's clock is ahead of the database's.",
+        )?;
         let closings_stuck = gauge(
             "sluice_closings_stuck",
             "Accounts that would be erased by now if nothing were left on them.",
@@ -129,6 +135,7 @@ impl Metrics {
             body_bytes,
             open_exchanges,
             parked_settlements,
+            clock_drift_millis,
             closings_stuck,
             mail,
             daily: Arc::default(),

@@ -65,6 +65,8 @@ pub struct Ledger {
 #[rtype(result = "()")]
 struct Submit {
     command: Command,
+    /// It may have been applied before.
+    is_repeated: bool,
     answer: Option<oneshot::Sender<Answer>>,
 }
 
@@ -108,7 +110,7 @@ impl LedgerHandle {
     /// [`Unavailable`] if the database did not take it. A settlement does not fail: it waits.
     pub async fn apply(&self, command: Command) -> Result<Outcome, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let submit = Submit { command, answer: Some(answer) };
+        let submit = Submit { command, is_repeated: false, answer: Some(answer) };
         match self.address.try_send(submit) {
             Ok(()) => {}
             Err(SendError::Full(submit)) => {
@@ -122,7 +124,7 @@ impl LedgerHandle {
     /// Hands a command over without waiting; used where nobody can wait.
     #[expect(clippy::disallowed_methods, reason = "a full mailbox must not lose a settlement")]
     pub fn submit(&self, command: Command) {
-        self.address.do_send(Submit { command, answer: None });
+        self.address.do_send(Submit { command, is_repeated: false, answer: None });
     }
 
     /// Whether the actor is alive.
@@ -194,6 +196,9 @@ impl Ledger {
             Err(error) if error.is_away() => self.put_off(group, &error),
             // One command may spoil the group for all: find it.
             Err(_) if group.len() > 1 => {
+                for submit in &mut group {
+                    submit.is_repeated = true;
+                }
                 let second = group.split_off(group.len().div_ceil(2));
                 self.commit_group(group, ctx);
                 self.commit_group(second, ctx);
@@ -211,19 +216,25 @@ impl Ledger {
     /// asking again is safe and usually enough. So it is where a single command met with another transaction.
     fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Outcome>, LedgerError> {
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
-        self.apply(&commands).or_else(|first| {
+        let is_repeated = group.iter().any(|submit| submit.is_repeated);
+        self.apply(&commands, is_repeated).or_else(|first| {
             let is_split = commands.len() > 1 && self.conn.is_some() && !first.is_away();
             if is_split || first.is_refusal() {
                 return Err(first);
             }
             tracing::debug!(error = %Causes(&first), "a ledger group is tried again");
-            self.apply(&commands)
+            self.apply(&commands, true)
         })
     }
 
-    fn apply(&mut self, commands: &[Command]) -> Result<Vec<Outcome>, LedgerError> {
+    fn apply(
+        &mut self,
+        commands: &[Command],
+        is_repeated: bool,
+    ) -> Result<Vec<Outcome>, LedgerError> {
         let now = self.clock.now();
-        let outcomes = self.with_connection(|conn| ledger::apply(conn, commands, now))?;
+        let apply = if is_repeated { ledger::apply_again } else { ledger::apply };
+        let outcomes = self.with_connection(|conn| apply(conn, commands, now))?;
         if let Some(secs) = self.away.end(Instant::now()) {
             tracing::info!(secs, "the ledger can be written again");
         }
@@ -256,8 +267,9 @@ impl Ledger {
         if self.away.is_to_be_told(Instant::now()) {
             tracing::error!(error = %Causes(error), commands = group.len(), "ledger unavailable");
         }
-        for submit in group {
+        for mut submit in group {
             if submit.command.is_settlement() {
+                submit.is_repeated = true;
                 self.backlog.push_back(submit);
             } else {
                 self.refuse(submit);
@@ -269,8 +281,8 @@ impl Ledger {
     fn refuse(&mut self, submit: Submit) {
         if let Command::Reserve { record, .. } = &submit.command {
             let (id, account_id) = (record.id.clone(), record.account_id);
-            let command = Command::Recover { id, account_id, ending: Ending::E12 };
-            self.backlog.push_back(Submit { command, answer: None });
+            let command = Command::Recover { id, account_id, ending: Ending::E12, judged_at: None };
+            self.backlog.push_back(Submit { command, is_repeated: true, answer: None });
         }
         submit.reply(Err(Unavailable));
     }
@@ -293,7 +305,7 @@ impl Ledger {
     }
 
     fn try_alone(&mut self, submit: Submit, tries: u32, ctx: &mut Context<Self>) {
-        match self.apply(std::slice::from_ref(&submit.command)) {
+        match self.apply(std::slice::from_ref(&submit.command), true) {
             Ok(outcomes) => submit.reply(outcomes.into_iter().next().ok_or(Unavailable)),
             Err(error) if error.is_away() => {
                 self.put_off(vec![submit], &error);

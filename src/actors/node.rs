@@ -1,6 +1,8 @@
 //! The `Node` actor: keeps this node's lease, settles what dead nodes left open (E12), and erases accounts whose time
 //! has come.
 
+mod standing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -21,10 +23,20 @@ use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
+pub use standing::Standing;
+
 /// How long a node counts as alive after its last word.
 const LEASE: Duration = Duration::from_secs(30);
 /// How often it says so, and looks for others that do not.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// How long a start waits for recovery.
+const RECOVERY_AT_START: Duration = Duration::from_secs(20);
+/// For how long a dead node of which nothing is open is remembered.
+const FORGOTTEN: Duration = Duration::from_hours(1);
+/// Milliseconds between this machine's clock and the database's that the operator is told of.
+const DRIFT_TOLD: u64 = 2_000;
+/// And beyond which a node does not start.
+const DRIFT_MAX: u64 = 60_000;
 /// How often the operator is told of the same.
 const REMINDER: Duration = Duration::from_hours(24);
 /// Accounts that a line of the log names.
@@ -47,6 +59,8 @@ pub struct NodeParts {
     pub database: Database,
     /// Who settles.
     pub ledger: LedgerHandle,
+    /// How this node stands among the others.
+    pub standing: Arc<Standing>,
     /// Time.
     pub clock: Clock,
     /// What a stop waits for.
@@ -58,8 +72,8 @@ pub struct NodeParts {
 /// See the module.
 pub struct Node {
     parts: NodeParts,
-    /// A beat that the database holds up is not joined by another.
-    is_beating: Arc<AtomicBool>,
+    is_renewing: Arc<AtomicBool>,
+    is_looking: Arc<AtomicBool>,
     told: Arc<LastTold>,
 }
 
@@ -85,10 +99,13 @@ impl Default for LastTold {
 }
 
 impl Node {
-    /// Starts renewing and recovering.
-    #[must_use]
-    pub fn start(parts: NodeParts) -> Addr<Self> {
-        Actor::start(Self { parts, is_beating: Arc::default(), told: Arc::default() })
+    fn start(parts: NodeParts) -> Addr<Self> {
+        Actor::start(Self {
+            parts,
+            is_renewing: Arc::default(),
+            is_looking: Arc::default(),
+            told: Arc::default(),
+        })
     }
 }
 
@@ -96,49 +113,119 @@ impl Actor for Node {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // The lease has a timer of its own: whatever holds up the rest does not keep it from being renewed.
         ctx.run_interval(RENEWAL, |node, _| {
-            if node.is_beating.swap(true, Ordering::AcqRel) {
-                return;
-            }
-            let (parts, is_beating) = (node.parts.clone(), Arc::clone(&node.is_beating));
-            let told = Arc::clone(&node.told);
-            let tracker = parts.tracker.clone();
-            tracker.spawn(async move {
-                if let Err(error) = beat(&parts).await {
-                    tracing::warn!(error = %Causes(&error), "lease or recovery failed; trying again");
+            let parts = node.parts.clone();
+            unless_running(&node.is_renewing, &node.parts, async move {
+                if let Err(error) = renew(&parts).await {
+                    tracing::warn!(error = %Causes(&error), "the lease could not be renewed; trying again");
+                }
+            });
+        });
+        ctx.run_interval(RENEWAL, |node, _| {
+            let (parts, told) = (node.parts.clone(), Arc::clone(&node.told));
+            unless_running(&node.is_looking, &node.parts, async move {
+                if let Err(error) = look_after_the_dead(&parts).await {
+                    tracing::warn!(error = %Causes(&error), "recovery failed; trying again");
                 }
                 if let Err(error) = erase(&parts, &told).await {
                     tracing::warn!(error = %Causes(&error), "accounts cannot be erased; trying again");
                 }
-                is_beating.store(false, Ordering::Release);
             });
         });
     }
 }
 
-/// Renews the lease and recovers what is orphaned.
+/// Spawns work, unless the same is under way: what the database holds up is not joined by another.
+fn unless_running(
+    is_running: &Arc<AtomicBool>,
+    parts: &NodeParts,
+    work: impl Future<Output = ()> + 'static,
+) {
+    if is_running.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let is_running = Arc::clone(is_running);
+    parts.tracker.spawn(async move {
+        work.await;
+        is_running.store(false, Ordering::Release);
+    });
+}
+
+/// Takes or renews the lease. Does not wait for a database that says nothing.
 ///
 /// # Errors
 /// [`DbError`]; the next beat tries again.
-pub async fn beat(parts: &NodeParts) -> Result<(), DbError> {
-    let until = parts.clock.now().plus_millis(millis(LEASE));
-    let node_id = Arc::clone(&parts.node_id);
-    parts.database.run_apart(move |conn| nodes::renew(conn, &node_id, until)).await?;
-    recover(parts).await?;
+pub async fn renew(parts: &NodeParts) -> Result<(), DbError> {
+    let (node_id, clock) = (Arc::clone(&parts.node_id), parts.clock.clone());
+    let is_first = parts.standing.is_first();
+    let renewal = parts
+        .database
+        .run_apart(move |conn| nodes::renew(conn, &node_id, (LEASE, is_first), &clock));
+    let renewed = tokio::time::timeout(RENEWAL, renewal).await.map_err(|_| DbError::Silent)??;
+    parts.standing.note(&renewed);
+    if renewed.has_lapsed {
+        parts.metrics.count_alert("the lease had run out");
+        tracing::warn!("the lease had run out: other nodes may have settled what runs here");
+    }
+    note_drift(parts, parts.clock.now().millis_since(renewed.now));
+    Ok(())
+}
+
+/// Takes the lease, settles what dead nodes left open, and goes on renewing and recovering. `is_alone` says that no other
+/// process can have this database.
+///
+/// # Errors
+/// [`DbError`], [`DbError::Adrift`] among them.
+pub async fn begin(parts: NodeParts, is_alone: bool) -> Result<(), DbError> {
+    if is_alone {
+        parts.database.run(nodes::forget_all).await?;
+    }
+    renew(&parts).await?;
+    let drift = parts.metrics.clock_drift_millis.get();
+    if drift.unsigned_abs() > DRIFT_MAX {
+        return Err(DbError::Adrift(drift));
+    }
+    let recovery = look_after_the_dead(&parts);
+    match tokio::time::timeout(RECOVERY_AT_START, recovery).await {
+        Ok(done) => done?,
+        Err(_) => tracing::warn!("recovery takes long: it goes on while this node serves"),
+    }
+    drop(Node::start(parts));
+    Ok(())
+}
+
+/// Says how far this node's clock is from the database's.
+fn note_drift(parts: &NodeParts, drift_millis: i64) {
+    parts.metrics.clock_drift_millis.set(drift_millis);
+    if drift_millis.unsigned_abs() > DRIFT_TOLD {
+        tracing::warn!(drift_millis, "this machine's clock and the database's differ");
+    }
+}
+
+/// Settles what dead nodes left open, forgets nodes that are dead for long, and counts what is parked.
+///
+/// # Errors
+/// [`DbError`]; the next beat tries again.
+pub async fn look_after_the_dead(parts: &NodeParts) -> Result<(), DbError> {
+    if let Some(judged_at) = parts.standing.judges_at() {
+        recover(parts, judged_at).await?;
+        let before = judged_at.minus(FORGOTTEN);
+        parts.database.run(move |conn| nodes::forget_dead(conn, before)).await?;
+    }
     parts.metrics.parked_settlements.set(parts.database.run(parked::count).await?);
     Ok(())
 }
 
-/// Settles every reservation whose node is dead, at its last checkpoint.
+/// Settles every reservation whose node was dead at `judged_at`, at its last checkpoint.
 ///
 /// # Errors
-/// [`DbError`] if the reservations cannot be listed.
-pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
+/// [`DbError`] if the reservations cannot be listed or the ledger is gone.
+pub async fn recover(parts: &NodeParts, judged_at: UnixMillis) -> Result<(), DbError> {
     loop {
-        let now = parts.clock.now();
         let orphans = parts
             .database
-            .run(move |conn| nodes::orphaned_reservations(conn, now, RECOVERY_BATCH))
+            .run(move |conn| nodes::orphaned_reservations(conn, judged_at, RECOVERY_BATCH))
             .await?;
         if orphans.is_empty() {
             return Ok(());
@@ -147,14 +234,23 @@ pub async fn recover(parts: &NodeParts) -> Result<(), DbError> {
         // Together, so that the ledger commits them in groups.
         let settled = join_all(orphans.into_iter().map(|(id, account_id)| {
             let (id, account_id) = (RequestId::from_stored(id), AccountId(account_id));
-            parts.ledger.apply(Command::Recover { id, account_id, ending: Ending::E12 })
+            let (ending, judged_at) = (Ending::E12, Some(judged_at));
+            parts.ledger.apply(Command::Recover { id, account_id, ending, judged_at })
         }));
+        let mut is_progress = false;
         for outcome in settled.await {
             match outcome {
-                Ok(Outcome::Posted) => parts.metrics.count_ending(Ending::E12, NanoUsd::ZERO),
-                Ok(_) => {}
+                Ok(Outcome::Posted) => {
+                    parts.metrics.count_ending(Ending::E12, NanoUsd::ZERO);
+                    is_progress = true;
+                }
+                Ok(outcome) => is_progress |= matches!(outcome, Outcome::Parked),
                 Err(_) => return Err(DbError::Task),
             }
+        }
+        // Others are at it, or have come back to life: the next beat looks again.
+        if !is_progress {
+            return Ok(());
         }
     }
 }

@@ -403,17 +403,31 @@ pub(crate) fn insert_entries(conn: &mut AnyConnection, rows: &[EntryRow]) -> Que
     Ok(())
 }
 
-/// Raises the usage entry of a recovered exchange to its late post; `false` if it had none.
-pub(crate) fn raise_usage_entry(
-    conn: &mut AnyConnection,
-    reference: &str,
-    amount_nanousd: i64,
-) -> QueryResult<bool> {
+/// Sets the usage entry of a recovered exchange to its late post. What costs nothing has none.
+pub(crate) fn replace_usage_entry(conn: &mut AnyConnection, row: &EntryRow) -> QueryResult<()> {
     let entry = ledger_entries::table
-        .filter(ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq(reference)));
-    let raised =
-        update(entry).set(ledger_entries::amount_nanousd.eq(amount_nanousd)).execute(conn)?;
-    Ok(raised > 0)
+        .filter(ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq(&row.reference)));
+    if row.amount_nanousd == 0 {
+        delete(entry).execute(conn)?;
+        return Ok(());
+    }
+    let amount = ledger_entries::amount_nanousd.eq(row.amount_nanousd);
+    if update(entry).set(amount).execute(conn)? == 0 {
+        insert_entries(conn, std::slice::from_ref(row))?;
+    }
+    Ok(())
+}
+
+/// Removes the usage rows and entries of exchanges that are open again.
+pub(crate) fn forget_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryResult<()> {
+    for id in ids {
+        delete_passes(conn, id)?;
+        delete(usage_logs::table.find(id)).execute(conn)?;
+        let entry = ledger_entries::table
+            .filter(ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq(id)));
+        delete(entry).execute(conn)?;
+    }
+    Ok(())
 }
 
 /// One cached lookup for each id.

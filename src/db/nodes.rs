@@ -1,21 +1,40 @@
 //! Leases: which nodes are alive, so that a dead one's reservations can be recovered.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::schema::{nodes, reservations};
-use super::{AnyConnection, DbError};
-use crate::domain::clock::UnixMillis;
+use super::{AnyConnection, DbError, time};
+use crate::domain::clock::{Clock, UnixMillis};
 
-/// Takes or renews the lease of `node_id` until `expires_at`.
+/// What a node finds when it renews its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// By the clock that leases are kept by.
+    pub now: UnixMillis,
+    /// Its own lease had run out, or was gone: others may have taken it for dead. Never so the first time.
+    pub has_lapsed: bool,
+    /// Another node's lease has run out, and nobody else's runs: they died, or none of them could be renewed.
+    pub are_all_others_silent: bool,
+}
+
+/// Takes or renews the lease of `node_id` for a span; `is_first` for the first time.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn renew(
     conn: &mut AnyConnection,
     node_id: &str,
-    expires_at: UnixMillis,
-) -> Result<(), DbError> {
-    let expires_at = expires_at.as_millis();
+    (span, is_first): (Duration, bool),
+    clock: &Clock,
+) -> Result<Renewed, DbError> {
+    let now = time::now(conn, clock)?;
+    let expires_at = now.plus(span).as_millis();
+    let leases: Vec<(String, i64)> =
+        nodes::table.select((nodes::id, nodes::lease_expires_at)).load(conn)?;
+    let (own, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(|(id, _)| id == node_id);
+    let runs = |(_, until): &(String, i64)| *until >= now.as_millis();
     let renewed = diesel::update(nodes::table.find(node_id))
         .set(nodes::lease_expires_at.eq(expires_at))
         .execute(conn)?;
@@ -23,6 +42,21 @@ pub fn renew(
         let row = (nodes::id.eq(node_id), nodes::lease_expires_at.eq(expires_at));
         diesel::insert_into(nodes::table).values(row).execute(conn)?;
     }
+    Ok(Renewed {
+        now,
+        has_lapsed: !is_first && !own.iter().any(runs),
+        are_all_others_silent: !others.is_empty() && !others.iter().any(runs),
+    })
+}
+
+/// Forgets nodes whose lease ran out before a moment and of which nothing is open.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_dead(conn: &mut AnyConnection, before: UnixMillis) -> Result<(), DbError> {
+    let open = reservations::table.select(reservations::node_id);
+    let dead = nodes::lease_expires_at.lt(before.as_millis()).and(nodes::id.ne_all(open));
+    diesel::delete(nodes::table.filter(dead)).execute(conn)?;
     Ok(())
 }
 
@@ -42,6 +76,20 @@ pub fn is_alive(conn: &mut AnyConnection, node_id: &str, now: UnixMillis) -> Res
 pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
     diesel::delete(nodes::table.find(node_id)).execute(conn)?;
     Ok(())
+}
+
+/// Until when the leases of these nodes run, as (id, milliseconds); whoever wants to renew one of them waits for the end of
+/// the transaction.
+pub(crate) fn hold_leases(
+    conn: &mut AnyConnection,
+    node_ids: &[String],
+) -> QueryResult<Vec<(String, i64)>> {
+    let columns = (nodes::id, nodes::lease_expires_at);
+    let leases = nodes::table.filter(nodes::id.eq_any(node_ids)).order(nodes::id).select(columns);
+    match conn {
+        AnyConnection::Postgres(conn) => leases.for_update().load(conn),
+        AnyConnection::Sqlite(conn) => leases.load(conn),
+    }
 }
 
 /// The oldest reservations of nodes without a running lease, as (id, account). What is parked waits for an operator.

@@ -206,6 +206,12 @@ impl Clock {
         }
     }
 
+    /// Whether it stands until it is set.
+    #[must_use]
+    pub const fn is_manual(&self) -> bool {
+        matches!(self, Self::Manual(_))
+    }
+
     /// Moves a manual clock forward; the system's clock stays as it is.
     pub fn advance(&self, millis: i64) {
         if let Self::Manual(now) = self {

@@ -107,6 +107,16 @@ pub enum Command {
         /// The new total to hold.
         hold: Hold,
     },
+    /// Hold money again for an exchange that is still running although it was settled as if its node had died. What it
+    /// was charged then comes back, so that it is as if nothing had happened.
+    Resume {
+        /// The usage row as it would be now.
+        record: UsageRecord,
+        /// How much to hold, in all.
+        hold: Hold,
+        /// The node that runs the exchange.
+        node_id: Arc<str>,
+    },
     /// Keep the meter's state, for the case that this node dies.
     Checkpoint {
         /// The usage row as it would be now.
@@ -129,6 +139,9 @@ pub enum Command {
         account_id: AccountId,
         /// How it ended: E12 or E14.
         ending: Ending,
+        /// When its node was found to be dead, by the time that leases are kept by; `None` where the node itself gives
+        /// the exchange up. A node that has renewed its lease since keeps its exchanges.
+        judged_at: Option<UnixMillis>,
     },
     /// Append an entry that is not usage, and change what is available by it.
     Credit {
@@ -192,6 +205,11 @@ pub enum Outcome {
         /// In all.
         amount: NanoUsd,
     },
+    /// The exchange is open again.
+    Resumed {
+        /// What is held, in all.
+        amount: NanoUsd,
+    },
     /// The checkpoint is durable.
     Checkpointed,
     /// No reservation of that id is open.
@@ -200,8 +218,10 @@ pub enum Outcome {
     Posted,
     /// It had been posted before; nothing changed.
     AlreadyPosted,
-    /// A recovered exchange was raised to its late post.
-    Raised,
+    /// A recovered exchange has become what its late post says.
+    Replaced,
+    /// The node of the exchange is not dead.
+    OwnerAlive,
     /// The database refuses this settlement alone. The exchange stays open, with its final record, until an operator
     /// settles it.
     Parked,
@@ -221,6 +241,7 @@ impl Command {
     pub(super) fn account_id(&self) -> AccountId {
         match self {
             Self::Reserve { record, .. }
+            | Self::Resume { record, .. }
             | Self::Checkpoint { record, .. }
             | Self::Post { record } => record.account_id,
             Self::Extend { account_id, .. }
@@ -233,6 +254,7 @@ impl Command {
     pub(super) fn exchange_id(&self) -> Option<&str> {
         match self {
             Self::Reserve { record, .. }
+            | Self::Resume { record, .. }
             | Self::Checkpoint { record, .. }
             | Self::Post { record } => Some(record.id.as_str()),
             Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
@@ -240,9 +262,20 @@ impl Command {
         }
     }
 
-    pub(super) fn settling_id(&self) -> Option<&str> {
+    /// The exchange of which the command has to know whether it was settled, where no reservation of it is open. Of one
+    /// that is to be opened that is asked only when the command is repeated: its id was made a moment ago.
+    pub(super) fn settled_id(&self, is_repeated: bool) -> Option<&str> {
         match self {
-            Self::Post { .. } | Self::Recover { .. } => self.exchange_id(),
+            Self::Post { .. } | Self::Recover { .. } | Self::Resume { .. } => self.exchange_id(),
+            Self::Reserve { .. } if is_repeated => self.exchange_id(),
+            _ => None,
+        }
+    }
+
+    /// The exchange that is settled only if its node is dead, and when that was found.
+    pub(super) fn judged(&self) -> Option<(&str, UnixMillis)> {
+        match self {
+            Self::Recover { id, judged_at: Some(at), .. } => Some((id.as_str(), *at)),
             _ => None,
         }
     }
@@ -250,7 +283,9 @@ impl Command {
     /// The key whose books the command may change, where the command names it.
     pub(super) fn key_id(&self) -> Option<i64> {
         match self {
-            Self::Reserve { record, .. } | Self::Post { record } => Some(record.api_key_id.0),
+            Self::Reserve { record, .. } | Self::Resume { record, .. } | Self::Post { record } => {
+                Some(record.api_key_id.0)
+            }
             _ => None,
         }
     }
@@ -266,7 +301,7 @@ impl Command {
 
     /// Whether the command asks for money to be held.
     pub(super) const fn is_hold(&self) -> bool {
-        matches!(self, Self::Reserve { .. } | Self::Extend { .. })
+        matches!(self, Self::Reserve { .. } | Self::Resume { .. } | Self::Extend { .. })
     }
 
     pub(super) fn credit_reference(&self) -> Option<(EntryKind, &str)> {

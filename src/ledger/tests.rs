@@ -150,6 +150,12 @@ enum Act {
         account: usize,
         exchange: usize,
     },
+    Resume {
+        account: usize,
+        exchange: usize,
+        least: i64,
+        amount: i64,
+    },
 }
 
 const ACCOUNTS: usize = 3;
@@ -213,6 +219,18 @@ fn command(books: &Books, act: Act) -> Command {
             id: id(account, exchange),
             account_id: account_id(account),
             ending: Ending::E12,
+            judged_at: None,
+        },
+        Act::Resume { account, exchange, least, amount } => Command::Resume {
+            record: books.record(account, exchange, 0),
+            hold: Hold {
+                amount: NanoUsd::from_nanos(amount),
+                least: NanoUsd::from_nanos(least),
+                shortfall_max: NanoUsd::from_nanos(SHORTFALL),
+                charged_before: NOW,
+                ..Hold::exactly(NanoUsd::ZERO)
+            },
+            node_id,
         },
     }
 }
@@ -237,7 +255,7 @@ fn e16_a_post_that_was_not_heard_in_time_changes_the_row_and_not_the_money() {
     assert_eq!(books.apply(&act(post.clone())), [Outcome::Posted]);
     let unheard = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 70) };
     let raised = books.apply(&act(Command::Post { record: unheard }));
-    assert_eq!(raised, [Outcome::Raised]);
+    assert_eq!(raised, [Outcome::Replaced]);
     assert_eq!(books.balance(0), (930, 0));
     let dearer = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 71) };
     let refused = books.apply(&act(Command::Post { record: dearer }));
@@ -410,14 +428,15 @@ fn commands_are_answered_by_what_became_of_them() {
         (checkpoint, Outcome::Checkpointed),
         (Act::Recover { account, exchange }, Outcome::Posted),
         (Act::Recover { account, exchange }, Outcome::NotOpen),
-        (Act::Post { account, exchange, cost: 30 }, Outcome::AlreadyPosted),
-        (Act::Post { account, exchange, cost: 31 }, Outcome::Raised),
+        // What the upstream has counted is the truth, also where it is less.
+        (Act::Post { account, exchange, cost: 29 }, Outcome::Replaced),
+        (Act::Post { account, exchange, cost: 29 }, Outcome::AlreadyPosted),
         (Act::Post { account, exchange, cost: 32 }, Outcome::AlreadyPosted),
     ] {
         let command = command(&books, act);
         assert_eq!(books.apply(&[command]), [outcome], "{act:?}");
     }
-    assert_eq!(books.balance(0), (69, 0));
+    assert_eq!(books.balance(0), (71, 0));
     assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
 }
 

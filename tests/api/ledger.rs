@@ -1,5 +1,7 @@
 //! The ledger's commands on a real database, and servers that share one.
 
+mod leases;
+
 use std::sync::Arc;
 
 use diesel::prelude::*;
@@ -16,10 +18,12 @@ use tempfile::TempDir;
 use crate::support::app::{Account, Builder, TestApp, open_account, serve, verify_books};
 use crate::support::client::{Connection, Request};
 use crate::support::database::TestDatabase;
-use crate::support::sandbox::{body, sandbox};
+use crate::support::sandbox::body;
 use crate::support::sse;
 use crate::support::upstream::Upstream;
 use crate::support::wait::eventually;
+
+const NOW: UnixMillis = UnixMillis::from_millis(1_795_348_000_000);
 
 /// A database with tables and nobody else.
 struct Desk {
@@ -81,7 +85,7 @@ impl Drop for Desk {
 }
 
 fn apply(conn: &mut AnyConnection, commands: &[Command]) -> Vec<Outcome> {
-    ledger::apply(conn, commands, UnixMillis::from_millis(1_795_348_000_000)).unwrap()
+    ledger::apply(conn, commands, NOW).unwrap()
 }
 
 fn record(id: &str, account: &Account, api_key_id: ApiKeyId) -> UsageRecord {
@@ -150,7 +154,7 @@ fn checkpoint(record: &UsageRecord, cost: i64) -> Command {
 
 fn recover(record: &UsageRecord) -> Command {
     let (id, account_id) = (record.id.clone(), record.account_id);
-    Command::Recover { id, account_id, ending: Ending::E12 }
+    Command::Recover { id, account_id, ending: Ending::E12, judged_at: None }
 }
 
 #[test]
@@ -263,31 +267,6 @@ fn a_revoked_key_and_a_suspended_account_reserve_nothing() {
     sluice::db::api_keys::revoke(&mut desk.conn, &account.key_id, now).unwrap();
     assert_eq!(desk.one(&reserve(&record, 1)), Outcome::KeyRevoked);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
-}
-
-#[test]
-fn a_post_that_comes_behind_its_recovery_raises_it_and_never_lowers_it() {
-    // Checkpoint, post, and what is charged in the end.
-    for (kept, posted, charged) in
-        [(0, 500, 500), (300, 500, 500), (300, 300, 300), (300, 100, 300)]
-    {
-        let mut desk = Desk::new();
-        let account = desk.account("1.00");
-        let record = desk.record("req_1", &account);
-        desk.one(&reserve(&record, 1000));
-        if kept > 0 {
-            desk.one(&checkpoint(&record, kept));
-        }
-        assert_eq!(desk.one(&recover(&record)), Outcome::Posted);
-        assert_eq!(desk.balance(&account), (1_000_000_000 - kept, 0));
-        desk.one(&post(&record, posted));
-        desk.one(&post(&record, posted));
-        desk.one(&recover(&record));
-        assert_eq!(desk.balance(&account), (1_000_000_000 - charged, 0), "{kept} {posted}");
-        let rows = sluice::db::usage_logs::latest(&mut desk.conn, account.id, 10).unwrap();
-        assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].cost_nanousd, charged);
-    }
 }
 
 #[test]
@@ -452,22 +431,4 @@ fn two_nodes_on_one_postgres_share_balances_and_leave_each_others_exchanges_alon
         stop.in_order.cancel();
         assert!(thread.join().unwrap());
     }
-}
-
-#[test]
-fn a_node_whose_lease_ran_out_is_swept_by_the_next_one_that_starts() {
-    let builder = Builder::new().upstream("sandbox", sandbox());
-    let mut conn = builder.migrated();
-    let account = open_account(&mut conn, "1.00");
-    let row = record("req_dead", &account, ApiKeyId(1));
-    let hold = Hold::exactly(nanos(500));
-    let command = Command::Reserve { record: row, hold, node_id: "dead".into() };
-    assert_eq!(apply(&mut conn, &[command]), [reserved(500)]);
-    // A lease that ended a second before noon.
-    let until = UnixMillis::from_millis(1_795_348_799_000);
-    sluice::db::nodes::renew(&mut conn, "dead", until).unwrap();
-    drop(conn);
-    let app = builder.start();
-    assert_eq!(app.only_row(&account).ending, "E12");
-    assert_eq!(app.balance(&account).available, 1_000_000_000);
 }

@@ -14,6 +14,7 @@ use super::outlet::{AnswerStream, Stall};
 use super::reservation::Reservation;
 use crate::actors::ledger::LedgerHandle;
 use crate::actors::mailer::MailBell;
+use crate::actors::node::Standing;
 use crate::config::Settings;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
@@ -40,6 +41,8 @@ pub struct Shared {
     pub tracker: Tracker,
     /// This node's name.
     pub node_id: Arc<str>,
+    /// How this node stands among the others.
+    pub standing: Arc<Standing>,
     /// Streams that may be drained at once.
     pub drains: Arc<SharedPlaces>,
     /// What is known for holds.

@@ -44,6 +44,8 @@ pub(super) struct Reservation {
     budget_spent: Option<BudgetPeriod>,
     shared: Arc<Shared>,
     is_closed: bool,
+    /// Lapses of this node's lease when the reservation was last known to be open.
+    lapses_known: u64,
 }
 
 /// Whether an extension succeeded.
@@ -53,7 +55,7 @@ pub(super) enum Extension {
     Held,
     /// Not enough money.
     Refused,
-    /// The reservation is not open any more: another node took this one for dead.
+    /// The exchange is settled, and can not be opened again.
     Lost,
     /// The ledger did not answer; the exchange may go on within what it holds.
     Unknown,
@@ -64,6 +66,7 @@ impl Reservation {
     pub(super) fn new(opened: Opened, shared: Arc<Shared>) -> Self {
         let Opened { record, quote, lesson, held } = opened;
         let extend_from = near(quote.reserved_output);
+        let lapses_known = shared.standing.lapses();
         Self {
             record,
             quote,
@@ -76,6 +79,7 @@ impl Reservation {
             budget_spent: None,
             shared,
             is_closed: false,
+            lapses_known,
         }
     }
 
@@ -200,9 +204,16 @@ impl Reservation {
         }
     }
 
-    /// Whether so much output comes near to what is held, and more may be.
-    pub(super) const fn is_near(&self, output_tokens: u64) -> bool {
-        output_tokens >= self.extend_from && self.quote.reserved_output < self.quote.max_output
+    /// Whether so much output comes near to what is held, and more may be; or whether nothing may be held any more.
+    pub(super) fn is_near(&self, output_tokens: u64) -> bool {
+        let is_near =
+            output_tokens >= self.extend_from && self.quote.reserved_output < self.quote.max_output;
+        is_near || self.may_be_lost()
+    }
+
+    /// Whether another node may have taken this one for dead, and settled the exchange.
+    fn may_be_lost(&self) -> bool {
+        self.shared.standing.lapses() != self.lapses_known
     }
 
     /// Whether so much output is more than the request allows, by any estimate.
@@ -214,6 +225,9 @@ impl Reservation {
 
     /// Holds more, where the output comes near to what is held: twice the output, so that slices grow with the answer.
     pub(super) async fn extend(&mut self, output_tokens: u64) -> Extension {
+        if self.may_be_lost() {
+            return self.resume(output_tokens).await;
+        }
         if !self.is_near(output_tokens) {
             return Extension::Held;
         }
@@ -251,6 +265,43 @@ impl Reservation {
             Ok(Outcome::KeyBudget(exhausted)) => {
                 self.budget_spent = Some(exhausted.period);
                 self.not_extended(output_tokens)
+            }
+            Ok(_) => self.resume(output_tokens).await,
+            Err(_) => Extension::Unknown,
+        }
+    }
+
+    /// Has the exchange opened again, if it was settled as if this node had died: with what was held for it, or with what
+    /// is to be had of that, but no less than it has cost so far.
+    async fn resume(&mut self, output_tokens: u64) -> Extension {
+        let lapses = self.shared.standing.lapses();
+        let wanted = self.quote.reserved_output.max(output_tokens);
+        let (Some(amount), Some(least)) = (self.amount(wanted), self.amount(output_tokens)) else {
+            return Extension::Refused;
+        };
+        let hold = Hold {
+            amount,
+            least,
+            risk: NanoUsd::ZERO,
+            shortfall_max: self.shared.settings.reservation.shortfall_max,
+            charged_before: charged_before(&self.shared),
+        };
+        self.record.latency_ms = self.elapsed();
+        let (record, node_id) = (self.record.clone(), Arc::clone(&self.shared.node_id));
+        match self.shared.ledger.apply(Command::Resume { record, hold, node_id }).await {
+            Ok(Outcome::Resumed { amount: granted }) => {
+                let more = wanted.saturating_sub(output_tokens);
+                let part = part_of(more, least, granted, amount);
+                self.held = granted;
+                self.quote.reserved_output = output_tokens.saturating_add(part);
+                self.extend_from = near(self.quote.reserved_output);
+                self.lapses_known = lapses;
+                Extension::Held
+            }
+            Ok(Outcome::Insufficient(_)) => Extension::Refused,
+            Ok(Outcome::KeyBudget(exhausted)) => {
+                self.budget_spent = Some(exhausted.period);
+                Extension::Refused
             }
             Ok(_) => Extension::Lost,
             Err(_) => Extension::Unknown,
@@ -303,7 +354,7 @@ impl Reservation {
         let answer = tokio::time::timeout(shared.settings.stream.settle_wait, answered).await;
         shared.holds.lines.free(record.account_id);
         match answer {
-            Ok(Ok(Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Raised))) => {
+            Ok(Ok(Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Replaced))) => {
                 shared.metrics.count_ending(record.ending, record.cost);
                 shared.metrics.upstreams.count_prompt(&record);
                 true
@@ -355,7 +406,7 @@ impl Drop for Reservation {
             self.shared.metrics.count_ending(Ending::E14, NanoUsd::ZERO);
             self.shared.alert("an exchange ended without settling; taking its last checkpoint");
             let (id, account_id) = (self.record.id.clone(), self.record.account_id);
-            let command = Command::Recover { id, account_id, ending: Ending::E14 };
+            let command = Command::Recover { id, account_id, ending: Ending::E14, judged_at: None };
             self.shared.ledger.submit(command);
         }
     }

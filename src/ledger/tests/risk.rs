@@ -107,7 +107,7 @@ fn the_passes_of_an_answer_come_and_go_with_its_row() {
         cost: NanoUsd::from_nanos(9),
         ..record
     };
-    assert_eq!(books.apply(&[Command::Post { record: late }]), [Outcome::Raised]);
+    assert_eq!(books.apply(&[Command::Post { record: late }]), [Outcome::Replaced]);
     assert_eq!(stored(&mut books), [pass(PassKind::Answer, 9)]);
     books.conn.batch_execute_for_test("PRAGMA foreign_keys = ON; DELETE FROM usage_logs");
     assert_eq!(stored(&mut books), []);

@@ -178,7 +178,7 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
     let apply = |command: &Command| {
         app.db(|conn| ledger::apply(conn, std::slice::from_ref(command), now).unwrap())
     };
-    assert_eq!(apply(&post), [Outcome::Raised]);
+    assert_eq!(apply(&post), [Outcome::Replaced]);
     assert_eq!(apply(&post), [Outcome::AlreadyPosted]);
     assert_eq!(app.balance(&account).available, 5_000_000_000 - haiku(1000, 200));
     assert_eq!(app.settled(&account, 2).len(), 2);

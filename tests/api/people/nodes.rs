@@ -168,8 +168,7 @@ fn p7_an_account_asks_for_so_many_mails_from_all_nodes_together() {
     let mut nodes = Nodes::start();
     let person = nodes.app().person();
     let ask = |nodes: &Nodes, number: u32| {
-        let body =
-            json!({ "email": format!("new{number}@example.org"), "password": PASSWORD });
+        let body = json!({ "email": format!("new{number}@example.org"), "password": PASSWORD });
         let request = crate::support::people::by(&person.token, "POST", "/api/v1/account/email");
         nodes.app().ask(&request.json(&body)).status
     };

@@ -42,6 +42,7 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
         clock,
         tracker: crate::tracker::Tracker::default(),
         node_id: "n".into(),
+        standing: Arc::default(),
         drains: Places::new(Shares::new(1, 1)),
         metrics,
         mail: crate::actors::mailer::MailBell::default(),

@@ -1,0 +1,122 @@
+//! How a node stands among the others: since when it may call another one dead, and how often it may have been called that
+//! itself.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::{LEASE, RENEWAL};
+use crate::db::nodes::Renewed;
+use crate::domain::clock::UnixMillis;
+
+/// See the module. Times are those of the clock that leases are kept by.
+#[derive(Debug)]
+pub struct Standing {
+    renewed_at: AtomicI64,
+    judges_from: AtomicI64,
+    lapses: AtomicU64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            renewed_at: AtomicI64::new(i64::MIN),
+            judges_from: AtomicI64::new(i64::MAX),
+            lapses: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Standing {
+    /// How often the node's lease had run out before it could be renewed. Whoever began an exchange before that asks whether
+    /// it is still open.
+    #[must_use]
+    pub fn lapses(&self) -> u64 {
+        self.lapses.load(Ordering::Acquire)
+    }
+
+    /// Whether no lease was taken so far.
+    pub(super) fn is_first(&self) -> bool {
+        self.renewed_at.load(Ordering::Acquire) == i64::MIN
+    }
+
+    /// Notes that the lease was renewed. Where that came late, or where no other lease runs, the database may have been
+    /// away from all: then everybody has one whole lease to come back before anybody is called dead.
+    pub(super) fn note(&self, renewed: &Renewed) {
+        let now = renewed.now.as_millis();
+        let before = self.renewed_at.swap(now, Ordering::AcqRel);
+        let is_first = before == i64::MIN;
+        let is_late = !is_first && now > before.saturating_add(super::millis(RENEWAL) * 2);
+        if is_late || (is_first && renewed.are_all_others_silent) {
+            let from = renewed.now.plus(LEASE).as_millis();
+            self.judges_from.store(from, Ordering::Release);
+        } else if is_first {
+            self.judges_from.store(now, Ordering::Release);
+        }
+        if renewed.has_lapsed {
+            self.lapses.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// By which time others may be called dead now; `None` while they may not.
+    pub(super) fn judges_at(&self) -> Option<UnixMillis> {
+        let now = self.renewed_at.load(Ordering::Acquire);
+        let may = now >= self.judges_from.load(Ordering::Acquire) && now != i64::MIN;
+        may.then_some(UnixMillis::from_millis(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renewed(secs: i64, has_lapsed: bool, are_all_others_silent: bool) -> Renewed {
+        let now = UnixMillis::from_millis(secs * 1000);
+        Renewed { now, has_lapsed, are_all_others_silent }
+    }
+
+    #[test]
+    fn who_could_not_renew_calls_nobody_dead_for_one_lease() {
+        let standing = Standing::default();
+        assert_eq!(standing.judges_at(), None);
+        let judges = [
+            (100, true),
+            (110, true),
+            (120, true),
+            // Twice the pause is late for one beat, but not yet an outage.
+            (140, true),
+            (161, false),
+            (171, false),
+            (190, false),
+            (191, true),
+            (200, true),
+        ];
+        for (secs, may) in judges {
+            standing.note(&renewed(secs, false, false));
+            let at = UnixMillis::from_millis(secs * 1000);
+            assert_eq!(standing.judges_at(), may.then_some(at), "{secs}");
+        }
+    }
+
+    #[test]
+    fn who_starts_among_the_silent_waits_for_one_lease_and_among_the_living_does_not() {
+        for (silent, may) in [(true, false), (false, true)] {
+            let standing = Standing::default();
+            assert!(standing.is_first());
+            standing.note(&renewed(100, false, silent));
+            assert!(!standing.is_first());
+            assert_eq!(standing.judges_at().is_some(), may);
+            standing.note(&renewed(120, false, true));
+            assert_eq!(standing.judges_at().is_some(), may);
+            standing.note(&renewed(130, false, true));
+            assert!(standing.judges_at().is_some());
+        }
+    }
+
+    #[test]
+    fn each_lapse_is_counted_once() {
+        let standing = Standing::default();
+        for has_lapsed in [false, true, false, true] {
+            standing.note(&renewed(100, has_lapsed, false));
+        }
+        assert_eq!(standing.lapses(), 2);
+    }
+}
