@@ -87,10 +87,16 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
         return refuse("clients do not get in\n");
     }
     let read = admin.database.run(chains::all);
-    match tokio::time::timeout(PROBE, read).await {
-        Ok(Ok(rows)) => HttpResponse::Ok().body(format!("ready\n{}", troubles(&admin, &rows))),
-        Ok(Err(DbError::Moved(_))) => refuse("the database file is not in its place\n"),
-        _ => refuse("the database does not answer\n"),
+    let rows = match tokio::time::timeout(PROBE, read).await {
+        Ok(Ok(rows)) => rows,
+        Ok(Err(DbError::Moved(_))) => return refuse("the database file is not in its place\n"),
+        _ => return refuse("the database does not answer\n"),
+    };
+    // Behind what is under way there: a ledger that waits for ever answers nothing.
+    match tokio::time::timeout(PROBE, admin.ledger.probe()).await {
+        Ok(Ok(())) => HttpResponse::Ok().body(format!("ready\n{}", troubles(&admin, &rows))),
+        Ok(Err(_)) => refuse("the database does not answer the ledger\n"),
+        Err(_) => refuse("the ledger does not get on\n"),
     }
 }
 

@@ -52,6 +52,7 @@ pub mod wrong_codes;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::r2d2::{Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error};
@@ -122,7 +123,7 @@ impl DbError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Moved(_) => true,
+            Self::Connect(_) | Self::Moved(_) | Self::Silent => true,
             Self::Query(Error::DatabaseError(kind, what)) => {
                 matches!(
                     kind,
@@ -201,6 +202,18 @@ impl Database {
         self.path.as_deref()
     }
 
+    /// How long an answer of the database is waited for where nothing else may wait longer.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.settings.answer
+    }
+
+    /// How long a statement waits for a lock.
+    #[must_use]
+    pub fn lock_timeout(&self) -> Duration {
+        self.settings.lock_timeout
+    }
+
     /// Whether what is committed now can be found again: on SQLite, whether the path still names
     /// the open file.
     ///
@@ -268,7 +281,7 @@ async fn blocking<T: Send + 'static>(
 /// # Errors
 /// [`DbError::Connect`].
 pub fn connect(settings: &config::Database) -> Result<AnyConnection, DbError> {
-    let manager = Manager::new(settings.url.clone(), settings.lock_timeout);
+    let manager = Manager::of(settings, None);
     Ok(diesel::r2d2::ManageConnection::connect(&manager)?)
 }
 

@@ -17,6 +17,7 @@ mod rows;
 mod tests;
 mod verify;
 
+pub use crate::db::books::Busy;
 pub use command::{Command, EntryKind, Hold, Outcome, Shortage};
 pub use verify::{Discrepancy, Report, verify};
 
@@ -62,6 +63,16 @@ impl From<diesel::result::Error> for LedgerError {
     }
 }
 
+/// How a group is applied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// The commands may have been applied before.
+    pub is_repeated: bool,
+    /// What is done about an account that another transaction holds. The commands of one that is skipped are answered with
+    /// [`Outcome::AccountBusy`].
+    pub busy: Busy,
+}
+
 /// Applies `commands` in order in one transaction and answers each.
 ///
 /// # Errors
@@ -71,19 +82,20 @@ pub fn apply(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    transaction::write(conn, |conn| apply_within(conn, commands, now))
+    apply_as(conn, commands, Manner::default(), now)
 }
 
-/// The same for commands that may have been applied before.
+/// The same in a manner of the caller's.
 ///
 /// # Errors
 /// [`LedgerError`]; the caller may repeat the same commands.
-pub fn apply_again(
+pub fn apply_as(
     conn: &mut AnyConnection,
     commands: &[Command],
+    manner: Manner,
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    transaction::write(conn, |conn| apply_loaded(conn, commands, true, now))
+    transaction::write(conn, |conn| decide(conn, commands, manner, now))
 }
 
 /// The same within a write transaction of the caller's, who has more to write that belongs to it.
@@ -95,16 +107,16 @@ pub fn apply_within(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    apply_loaded(conn, commands, false, now)
+    decide(conn, commands, Manner::default(), now)
 }
 
-fn apply_loaded(
+fn decide(
     conn: &mut AnyConnection,
     commands: &[Command],
-    is_repeated: bool,
+    manner: Manner,
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    let mut group = load(conn, commands, is_repeated, now)?;
+    let mut group = load(conn, commands, manner, now)?;
     let outcomes =
         commands.iter().map(|command| group.decide(command)).collect::<Result<_, _>>()?;
     store(conn, &group, now)?;
@@ -114,14 +126,20 @@ fn apply_loaded(
 fn load(
     conn: &mut AnyConnection,
     commands: &[Command],
-    is_repeated: bool,
+    manner: Manner,
     now: UnixMillis,
 ) -> Result<Group, LedgerError> {
     let mut group = Group::new(now);
     let mut account_ids: Vec<i64> = commands.iter().map(|command| command.account_id().0).collect();
     account_ids.sort_unstable();
     account_ids.dedup();
-    group.set_balances(books::lock_balances(conn, &account_ids)?);
+    let rows = books::lock_balances(conn, &account_ids, manner.busy)?;
+    if manner.busy == Busy::Skip && rows.len() < account_ids.len() {
+        let is_missing = |id: &i64| rows.iter().all(|row| row.id != *id);
+        let missing: Vec<i64> = account_ids.into_iter().filter(is_missing).collect();
+        group.set_busy(books::existing_accounts(conn, &missing)?);
+    }
+    group.set_balances(rows);
 
     let exchange_ids: Vec<String> =
         commands.iter().filter_map(Command::exchange_id).map(str::to_owned).collect();
@@ -132,7 +150,7 @@ fn load(
     load_leases(conn, &mut group, commands)?;
     let unmatched: Vec<String> = commands
         .iter()
-        .filter_map(|command| command.settled_id(is_repeated))
+        .filter_map(|command| command.settled_id(manner.is_repeated))
         .filter(|id| !group.has_reservation(id))
         .map(str::to_owned)
         .collect();

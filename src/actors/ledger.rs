@@ -7,24 +7,27 @@
 //! money that is not held. A settlement that the database refuses, though it is there and takes
 //! others, is tried alone a few times and then parked: it holds up nobody else.
 
+mod aside;
 mod away;
+mod line;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use diesel::r2d2::R2D2Connection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::db::{AnyConnection, Database};
+use crate::db::Database;
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
-use crate::ledger::{self, Command, LedgerError, Outcome, parked};
+use crate::ledger::{self, Busy, Command, LedgerError, Manner, Outcome, parked};
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
+use aside::Aside;
 use away::Away;
+use line::Line;
 
 /// Commands in one transaction at most.
 const GROUP_MAX: usize = 256;
@@ -47,17 +50,20 @@ type Answer = Result<Outcome, Unavailable>;
 
 /// See the module.
 pub struct Ledger {
-    database: Database,
     /// Apart from the pool, so that no crowd of readers can keep it from settling.
-    conn: Option<AnyConnection>,
+    line: Line,
+    /// For how long a busy account keeps what is no settlement waiting.
+    busy_max: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
     pending: Vec<Submit>,
     /// Settlements that wait for a database that is away.
     backlog: VecDeque<Submit>,
     away: Away,
+    aside: Aside,
     is_flush_due: bool,
     is_retry_due: bool,
+    is_aside_due: bool,
 }
 
 /// One command with the place to answer it.
@@ -67,8 +73,15 @@ struct Submit {
     command: Command,
     /// It may have been applied before.
     is_repeated: bool,
+    /// Since when its account has been busy whenever it was asked for.
+    busy_since: Option<Instant>,
     answer: Option<oneshot::Sender<Answer>>,
 }
+
+/// Asks for a sign of life of the ledger and its database.
+#[derive(Message)]
+#[rtype(result = "Result<(), Unavailable>")]
+struct Probe;
 
 /// Commits what has gathered.
 #[derive(Message)]
@@ -91,15 +104,17 @@ impl LedgerHandle {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let ledger = Ledger {
-            database: database.clone(),
-            conn: None,
+            line: Line::new(database),
+            busy_max: database.lock_timeout(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
             pending: Vec::new(),
             backlog: VecDeque::new(),
             away: Away::default(),
+            aside: Aside::default(),
             is_flush_due: false,
             is_retry_due: false,
+            is_aside_due: false,
         };
         Self { address: Ledger::start_in_arbiter(arbiter, move |_| ledger) }
     }
@@ -110,7 +125,7 @@ impl LedgerHandle {
     /// [`Unavailable`] if the database did not take it. A settlement does not fail: it waits.
     pub async fn apply(&self, command: Command) -> Result<Outcome, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let submit = Submit { command, is_repeated: false, answer: Some(answer) };
+        let submit = Submit::new(command, Some(answer));
         match self.address.try_send(submit) {
             Ok(()) => {}
             Err(SendError::Full(submit)) => {
@@ -124,7 +139,15 @@ impl LedgerHandle {
     /// Hands a command over without waiting; used where nobody can wait.
     #[expect(clippy::disallowed_methods, reason = "a full mailbox must not lose a settlement")]
     pub fn submit(&self, command: Command) {
-        self.address.do_send(Submit { command, is_repeated: false, answer: None });
+        self.address.do_send(Submit::new(command, None));
+    }
+
+    /// Makes a round trip to the database, behind what is under way.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the database does not answer. Callers limit their wait.
+    pub async fn probe(&self) -> Result<(), Unavailable> {
+        self.address.send(Probe).await.map_err(|_| Unavailable)?
     }
 
     /// Whether the actor is alive.
@@ -165,9 +188,19 @@ impl Handler<Flush> for Ledger {
     }
 }
 
+impl Handler<Probe> for Ledger {
+    type Result = Result<(), Unavailable>;
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
+        self.line.run(|conn| Ok(crate::db::probe(conn)?)).map_err(|_| Unavailable)
+    }
+}
+
 impl Ledger {
     fn commit(&mut self, ctx: &mut Context<Self>) {
-        let mut group: Vec<Submit> = self.backlog.drain(..).collect();
+        self.wait_for_one(ctx);
+        let mut group: Vec<Submit> = self.aside.take();
+        group.extend(self.backlog.drain(..));
         group.append(&mut self.pending);
         while !group.is_empty() {
             let rest = group.split_off(group.len().min(GROUP_MAX));
@@ -175,6 +208,59 @@ impl Ledger {
             self.commit_group(group_now, ctx);
         }
         self.retry_soon(ctx);
+        self.look_aside_soon(ctx);
+    }
+
+    fn look_aside_soon(&mut self, ctx: &mut Context<Self>) {
+        if !self.aside.is_empty() && !std::mem::replace(&mut self.is_aside_due, true) {
+            ctx.run_later(aside::AGAIN, |ledger, ctx| {
+                ledger.is_aside_due = false;
+                ledger.commit(ctx);
+            });
+        }
+    }
+
+    /// Waits a moment for an account that was busy for long: one that many are after is never met by asking alone.
+    fn wait_for_one(&mut self, ctx: &mut Context<Self>) {
+        let group = self.aside.take_longest(Instant::now());
+        if group.is_empty() {
+            return;
+        }
+        let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
+        let manner = Manner { is_repeated: true, busy: Busy::WaitShortly };
+        match self.apply(commands, manner) {
+            Ok(outcomes) => self.conclude(group, outcomes),
+            Err(error) if error.is_away() => {
+                self.put_off(group, &error);
+                self.retry_soon(ctx);
+            }
+            Err(_) => {
+                for submit in group {
+                    self.put_aside(submit);
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self, group: Vec<Submit>, outcomes: Vec<Outcome>) {
+        for (submit, outcome) in group.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::AccountBusy => self.put_aside(submit),
+                outcome => submit.reply(Ok(outcome)),
+            }
+        }
+    }
+
+    /// Settlements wait for a busy account; the rest is refused after a while.
+    fn put_aside(&mut self, submit: Submit) {
+        let now = Instant::now();
+        let is_over =
+            submit.busy_since.is_some_and(|since| now.duration_since(since) >= self.busy_max);
+        if is_over && !submit.command.is_settlement() {
+            self.refuse(submit);
+        } else {
+            self.aside.put(submit, now);
+        }
     }
 
     fn retry_soon(&mut self, ctx: &mut Context<Self>) {
@@ -188,11 +274,7 @@ impl Ledger {
 
     fn commit_group(&mut self, mut group: Vec<Submit>, ctx: &mut Context<Self>) {
         match self.apply_twice(&group) {
-            Ok(outcomes) => {
-                for (submit, outcome) in group.into_iter().zip(outcomes) {
-                    submit.reply(Ok(outcome));
-                }
-            }
+            Ok(outcomes) => self.conclude(group, outcomes),
             Err(error) if error.is_away() => self.put_off(group, &error),
             // One command may spoil the group for all: find it.
             Err(_) if group.len() > 1 => {
@@ -217,49 +299,28 @@ impl Ledger {
     fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Outcome>, LedgerError> {
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
         let is_repeated = group.iter().any(|submit| submit.is_repeated);
-        self.apply(&commands, is_repeated).or_else(|first| {
-            let is_split = commands.len() > 1 && self.conn.is_some() && !first.is_away();
+        let manner = Manner { is_repeated, busy: Busy::Skip };
+        self.apply(commands.clone(), manner).or_else(|first| {
+            let is_split = commands.len() > 1 && self.line.is_sound() && !first.is_away();
             if is_split || first.is_refusal() {
                 return Err(first);
             }
             tracing::debug!(error = %Causes(&first), "a ledger group is tried again");
-            self.apply(&commands, true)
+            self.apply(commands, Manner { is_repeated: true, ..manner })
         })
     }
 
     fn apply(
         &mut self,
-        commands: &[Command],
-        is_repeated: bool,
+        commands: Vec<Command>,
+        manner: Manner,
     ) -> Result<Vec<Outcome>, LedgerError> {
         let now = self.clock.now();
-        let apply = if is_repeated { ledger::apply_again } else { ledger::apply };
-        let outcomes = self.with_connection(|conn| apply(conn, commands, now))?;
+        let outcomes = self.line.run(move |conn| ledger::apply_as(conn, &commands, manner, now))?;
         if let Some(secs) = self.away.end(Instant::now()) {
             tracing::info!(secs, "the ledger can be written again");
         }
         Ok(outcomes)
-    }
-
-    fn with_connection<T>(
-        &mut self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
-        self.database.check_place()?;
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => self.database.connect()?,
-        };
-        let done = work(&mut conn);
-        // A connection that a failure has spoilt is not used again; the next group has a new one.
-        let is_sound = done.is_ok() || (!conn.is_broken() && conn.ping().is_ok());
-        if is_sound {
-            self.conn = Some(conn);
-        }
-        // Until here the file may have been moved from under the commit; then nobody hears of it,
-        // and the same commands come again.
-        self.database.check_place()?;
-        done
     }
 
     /// Settlements wait for the database; the rest is refused.
@@ -282,7 +343,7 @@ impl Ledger {
         if let Command::Reserve { record, .. } = &submit.command {
             let (id, account_id) = (record.id.clone(), record.account_id);
             let command = Command::Recover { id, account_id, ending: Ending::E12, judged_at: None };
-            self.backlog.push_back(Submit { command, is_repeated: true, answer: None });
+            self.backlog.push_back(Submit { is_repeated: true, ..Submit::new(command, None) });
         }
         submit.reply(Err(Unavailable));
     }
@@ -305,8 +366,12 @@ impl Ledger {
     }
 
     fn try_alone(&mut self, submit: Submit, tries: u32, ctx: &mut Context<Self>) {
-        match self.apply(std::slice::from_ref(&submit.command), true) {
-            Ok(outcomes) => submit.reply(outcomes.into_iter().next().ok_or(Unavailable)),
+        let manner = Manner { is_repeated: true, busy: Busy::Skip };
+        match self.apply(vec![submit.command.clone()], manner) {
+            Ok(outcomes) => {
+                self.conclude(vec![submit], outcomes);
+                self.look_aside_soon(ctx);
+            }
             Err(error) if error.is_away() => {
                 self.put_off(vec![submit], &error);
                 self.retry_soon(ctx);
@@ -317,8 +382,8 @@ impl Ledger {
 
     fn park(&mut self, submit: Submit, error: &LedgerError, ctx: &mut Context<Self>) {
         let (now, refusal) = (self.clock.now(), Causes(error).to_string());
-        let settled = self
-            .with_connection(|conn| parked::settle_or_park(conn, &submit.command, &refusal, now));
+        let (command, why) = (submit.command.clone(), refusal.clone());
+        let settled = self.line.run(move |conn| parked::settle_or_park(conn, &command, &why, now));
         match settled {
             Ok(outcome) => {
                 let what = match outcome {
@@ -343,6 +408,10 @@ impl Ledger {
 }
 
 impl Submit {
+    const fn new(command: Command, answer: Option<oneshot::Sender<Answer>>) -> Self {
+        Self { command, is_repeated: false, busy_since: None, answer }
+    }
+
     fn reply(self, answer: Answer) {
         // Whoever asked may be gone; the books do not mind.
         if let Some(sender) = self.answer

@@ -20,6 +20,8 @@ pub struct Database {
     pub acquire: Duration,
     /// Time that a statement waits for a lock.
     pub lock_timeout: Duration,
+    /// Time within which a server of PostgreSQL must be connected to, take what is sent, and answer the ledger.
+    pub answer: Duration,
 }
 
 /// Where the database is.
@@ -120,6 +122,8 @@ pub(super) struct DatabaseSection {
     acquire: Duration,
     #[serde(rename = "lock_timeout_ms", deserialize_with = "value::millis::<1, 600_000, _>")]
     lock_timeout: Duration,
+    #[serde(rename = "answer_secs", deserialize_with = "value::secs::<2, 600, _>")]
+    answer: Duration,
 }
 
 impl DatabaseSection {
@@ -130,6 +134,10 @@ impl DatabaseSection {
         is_default_url: bool,
         problems: &mut Problems,
     ) -> Option<Database> {
+        if self.answer <= self.lock_timeout {
+            let reason = "must be more than lock_timeout_ms, which may pass before an answer comes";
+            problems.add(&at.key("answer_secs"), reason);
+        }
         let (at, url) = match &self.url_file {
             None => (at.key("url"), Ok(self.url)),
             Some(_) if !is_default_url => {
@@ -146,6 +154,7 @@ impl DatabaseSection {
                 pool_size: self.pool_size,
                 acquire: self.acquire,
                 lock_timeout: self.lock_timeout,
+                answer: self.answer,
             }),
             Err(reason) => {
                 problems.add(&at, reason);

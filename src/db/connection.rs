@@ -46,10 +46,14 @@ pub enum ConnectError {
     Ping(#[source] diesel::r2d2::Error),
 }
 
+/// How long a server may be silent where no settings say it.
+const ANSWER: Duration = Duration::from_secs(15);
+
 /// Makes and checks the pool's connections.
 pub struct Manager {
     url: DatabaseUrl,
     lock_timeout: Duration,
+    answer: Duration,
     /// The file that a server has in use; without it, a missing file is made.
     file: Option<Arc<DatabaseFile>>,
 }
@@ -58,12 +62,13 @@ impl Manager {
     /// A manager for `url`; a statement that waits for a lock longer than `lock_timeout` fails.
     #[must_use]
     pub const fn new(url: DatabaseUrl, lock_timeout: Duration) -> Self {
-        Self { url, lock_timeout, file: None }
+        Self { url, lock_timeout, answer: ANSWER, file: None }
     }
 
     /// A manager for a server that has `file` in use.
     pub(super) fn of(settings: &config::Database, file: Option<Arc<DatabaseFile>>) -> Self {
-        Self { file, ..Self::new(settings.url.clone(), settings.lock_timeout) }
+        let answer = settings.answer;
+        Self { file, answer, ..Self::new(settings.url.clone(), settings.lock_timeout) }
     }
 
     fn establish(&self) -> Result<AnyConnection, ConnectError> {
@@ -79,7 +84,7 @@ impl Manager {
                     open_sqlite(&existing(path), lock_timeout_ms)
                 }
             },
-            DatabaseUrl::Postgres(url) => open_postgres(url, lock_timeout_ms),
+            DatabaseUrl::Postgres(url) => open_postgres(url, self.answer, lock_timeout_ms),
         }
     }
 }
@@ -118,13 +123,33 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn open_postgres(url: &SecretString, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
+/// A URL with limits for everything that a connection waits for, unless it has its own: libpq takes the last of two that
+/// say different (<https://www.postgresql.org/docs/current/libpq-connect.html>).
+fn limited(url: &str, answer: Duration) -> SecretString {
+    let (secs, millis) = (answer.as_secs(), answer.as_millis());
+    let ours = format!(
+        "connect_timeout={secs}&tcp_user_timeout={millis}&keepalives_idle={secs}\
+         &keepalives_interval=5&keepalives_count=3"
+    );
+    SecretString::from(match url.split_once('?') {
+        Some((location, "")) => format!("{location}?{ours}"),
+        Some((location, own)) => format!("{location}?{ours}&{own}"),
+        None => format!("{url}?{ours}"),
+    })
+}
+
+fn open_postgres(
+    url: &SecretString,
+    answer: Duration,
+    lock_timeout_ms: u128,
+) -> Result<AnyConnection, ConnectError> {
+    let url = limited(url.expose_secret(), answer);
     let mut conn = PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
     // A node that hangs inside a transaction must not hold its account rows for ever. And no query of ours reads so much
     // that compiling it, which takes milliseconds, would be worth it, whatever the planner reckons without samples.
     let settings = format!(
         "SET lock_timeout = {lock_timeout_ms};
-         SET idle_in_transaction_session_timeout = 30000;
+         SET idle_in_transaction_session_timeout = 5000;
          SET synchronous_commit = on;
          SET default_transaction_isolation = 'read committed';
          SET jit = off;
@@ -148,5 +173,26 @@ impl ManageConnection for Manager {
 
     fn has_broken(&self, conn: &mut AnyConnection) -> bool {
         std::thread::panicking() || conn.is_broken()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wait_has_a_limit_and_the_operators_own_come_last() {
+        let answer = Duration::from_secs(15);
+        let url = |own: &str| limited(own, answer).expose_secret().to_owned();
+        let ours = "connect_timeout=15&tcp_user_timeout=15000&keepalives_idle=15\
+                    &keepalives_interval=5&keepalives_count=3";
+        assert_eq!(
+            url("postgres://u:p@localhost/db"),
+            format!("postgres://u:p@localhost/db?{ours}")
+        );
+        assert_eq!(url("postgres://localhost/db?"), format!("postgres://localhost/db?{ours}"));
+        let own = "postgres://h/db?sslmode=verify-full&connect_timeout=3";
+        let both = format!("postgres://h/db?{ours}&sslmode=verify-full&connect_timeout=3");
+        assert_eq!(url(own), both);
     }
 }

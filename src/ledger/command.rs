@@ -220,6 +220,8 @@ pub enum Outcome {
     AlreadyPosted,
     /// A recovered exchange has become what its late post says.
     Replaced,
+    /// Another transaction holds the account, and the group was not to wait. Nothing was decided.
+    AccountBusy,
     /// The node of the exchange is not dead.
     OwnerAlive,
     /// The database refuses this settlement alone. The exchange stays open, with its final record, until an operator
@@ -238,7 +240,7 @@ impl Command {
         matches!(self, Self::Post { .. } | Self::Recover { .. })
     }
 
-    pub(super) fn account_id(&self) -> AccountId {
+    pub(crate) fn account_id(&self) -> AccountId {
         match self {
             Self::Reserve { record, .. }
             | Self::Resume { record, .. }

@@ -21,6 +21,8 @@ use crate::domain::usage_record::Ending;
 pub(super) struct Group {
     now: UnixMillis,
     accounts: BTreeMap<i64, Account>,
+    /// Accounts that another transaction holds.
+    busy: HashSet<i64>,
     keys: Keys,
     reservations: BTreeMap<String, Reservation>,
     usage: HashMap<String, Settled>,
@@ -67,6 +69,7 @@ impl Group {
         Self {
             now,
             accounts: BTreeMap::new(),
+            busy: HashSet::new(),
             keys: Keys::default(),
             reservations: BTreeMap::new(),
             usage: HashMap::new(),
@@ -85,6 +88,10 @@ impl Group {
             let (id, account) = (row.id, Account::from(row));
             (id, account)
         }));
+    }
+
+    pub(super) fn set_busy(&mut self, ids: Vec<i64>) {
+        self.busy.extend(ids);
     }
 
     pub(super) fn set_reservations(&mut self, rows: Vec<ReservationRow>) {
@@ -129,6 +136,9 @@ impl Group {
 
     /// Decides one command against the state that the commands before it left.
     pub(super) fn decide(&mut self, command: &Command) -> Result<Outcome, LedgerError> {
+        if self.busy.contains(&command.account_id().0) {
+            return Ok(Outcome::AccountBusy);
+        }
         match command {
             Command::Reserve { record, hold, node_id } => self.reserve(record, hold, node_id),
             Command::Extend { id, account_id, hold } => self.extend(id.as_str(), *account_id, hold),

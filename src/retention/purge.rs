@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Limits, RetentionError};
+use crate::db::books::Busy;
 use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError, books, transaction};
 use crate::domain::money::NanoUsd;
@@ -137,7 +138,7 @@ fn usage(
     let (rows, since, worked) = transaction::write(conn, |conn| {
         let since = Instant::now();
         // Whoever settles for these accounts waits, so that no line is changed while it goes.
-        books::lock_balances(conn, &account_ids)?;
+        books::lock_balances(conn, &account_ids, Busy::Wait)?;
         let mut sums: BTreeMap<i64, NanoUsd> = BTreeMap::new();
         for (account_id, amount) in rows::delete_usage_entries(conn, &ids)? {
             let sum = sums.entry(account_id).or_insert(NanoUsd::ZERO);

@@ -1,6 +1,7 @@
 //! The ledger's commands on a real database, and servers that share one.
 
 mod leases;
+mod waits;
 
 use std::sync::Arc;
 

@@ -30,3 +30,4 @@ pub(crate) mod upstream;
 pub(crate) mod usage_rows;
 pub(crate) mod wait;
 pub(crate) mod wallet_rows;
+pub(crate) mod wire;

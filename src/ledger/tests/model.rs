@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{ACCOUNTS, Act, Books, NOW, SHORTFALL, command};
-use crate::ledger::{apply_again, verify};
+use crate::ledger::{Manner, apply_as, verify};
 
 /// Of the first two accounts' keys, small enough to be met often; the third has none.
 const BUDGETS: [i64; ACCOUNTS] = [300, 500, i64::MAX];
@@ -197,7 +197,8 @@ proptest! {
             let size = (*sizes.next().unwrap()).min(rest.len());
             let (group, behind) = rest.split_at(size);
             // What may have been settled is looked up where commands are repeated.
-            apply_again(&mut books.conn, group, NOW).unwrap();
+            let manner = Manner { is_repeated: true, ..Manner::default() };
+            apply_as(&mut books.conn, group, manner, NOW).unwrap();
             rest = behind;
         }
         for (account, budget) in BUDGETS.into_iter().enumerate() {

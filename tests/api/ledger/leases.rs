@@ -8,7 +8,7 @@ use sluice::db::schema::{nodes, usage_logs};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::ApiKeyId;
 use sluice::domain::usage_record::{Ending, UsageRecord};
-use sluice::ledger::{Command, Hold, Outcome, apply_again};
+use sluice::ledger::{Command, Hold, Manner, Outcome, apply_as};
 
 use super::{Desk, NOW, apply, checkpoint, nanos, post, record, recover, reserve, reserved};
 use crate::support::app::{Builder, open_account, verify_books};
@@ -19,6 +19,11 @@ use crate::support::wait::within;
 fn lease(conn: &mut AnyConnection, node: &str, until: i64) {
     let row = (nodes::id.eq(node), nodes::lease_expires_at.eq(until));
     diesel::insert_into(nodes::table).values(row).execute(conn).unwrap();
+}
+
+/// When the lease that was renewed last runs out.
+fn newest_lease(conn: &mut AnyConnection) -> Option<i64> {
+    nodes::table.select(diesel::dsl::max(nodes::lease_expires_at)).first(conn).unwrap()
 }
 
 fn resume(record: &UsageRecord, amount: i64) -> Command {
@@ -45,7 +50,13 @@ fn a_node_whose_lease_ran_out_is_swept_by_the_next_one_that_starts() {
     // Where nodes share a database and none of them is heard, each has one lease to come back.
     if app.database().is_postgres() {
         assert_eq!(app.open_reservations(), 1);
-        app.clock.advance(30_000);
+        // A renewal that comes later than the one after next would begin the wait anew.
+        for secs in [20, 10] {
+            let before = app.db(newest_lease);
+            app.clock.advance(secs * 1000);
+            let is_renewed = || (app.db(newest_lease) > before).then_some(());
+            within(Duration::from_secs(20), is_renewed).expect("a beat");
+        }
     }
     let is_settled = || (app.open_reservations() == 0).then_some(());
     within(Duration::from_secs(40), is_settled).expect("it is settled with the next beats");
@@ -90,7 +101,8 @@ fn e12_an_id_that_was_settled_is_not_held_for_again() {
     assert_eq!(desk.one(&reserve), reserved(500));
     // The answer is lost on the way, and another node takes this one for dead before it asks again.
     assert_eq!(desk.one(&recover(&record)), Outcome::Posted);
-    let again = apply_again(&mut desk.conn, &[reserve], NOW).unwrap();
+    let manner = Manner { is_repeated: true, ..Manner::default() };
+    let again = apply_as(&mut desk.conn, &[reserve], manner, NOW).unwrap();
     assert_eq!(again, [Outcome::NotOpen]);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
     verify_books(&mut desk.conn);
