@@ -9,6 +9,7 @@ mod finds;
 mod lease;
 mod lookup;
 mod observe;
+mod ranges;
 mod rewind;
 mod scan;
 mod settle;
@@ -94,7 +95,7 @@ pub struct ChainWatcher {
 struct State {
     parts: WatcherParts,
     /// Blocks that a query for logs may span, by provider.
-    log_ranges: finds::LogRanges,
+    log_ranges: ranges::LogRanges,
     /// Whole blocks that are asked for at once.
     piece: u64,
     /// Decimals of the feeds, once assets were checked against the chain.
@@ -163,7 +164,7 @@ impl ChainWatcher {
 impl State {
     fn new(parts: WatcherParts) -> Self {
         Self {
-            log_ranges: finds::LogRanges::new(parts.chain.log_range_max),
+            log_ranges: ranges::LogRanges::new(parts.chain.log_range_max),
             piece: scan::PIECE,
             feed_decimals: None,
             derived: None,

@@ -17,10 +17,12 @@ use tokio::sync::oneshot;
 use crate::chain::endpoint::Endpoint;
 use crate::chain::rpc::breaker::{Breaker, Gate};
 use crate::chain::rpc::pace::Pace;
-use crate::chain::rpc::{Answers, Batch, Call, Priority, Provider, ProviderError};
+use crate::chain::rpc::{
+    Answers, Batch, Call, CallErrorKind, Priority, Provider, ProviderError, Standing,
+};
 use crate::domain::ids::random_bytes;
 use crate::metrics::Metrics;
-use exchange::Exchanged;
+use exchange::Exchange;
 use transport::Transport;
 
 /// Batches in the mailbox before senders have to wait themselves.
@@ -31,7 +33,8 @@ type Answer = Result<Answers, ProviderError>;
 /// See the module.
 pub struct RpcActor {
     endpoint: Arc<Endpoint>,
-    transport: Rc<Transport>,
+    exchange: Rc<Exchange>,
+    standing: Arc<Standing>,
     metrics: Arc<Metrics>,
     /// The chain's number, as metrics name it.
     chain: String,
@@ -40,10 +43,6 @@ pub struct RpcActor {
     /// By priority, the higher first.
     queues: [VecDeque<Waiting>; 2],
     in_flight: usize,
-    /// No two calls of this process to this provider have the same id.
-    next_id: u64,
-    /// Until the provider has refused one that it took call by call.
-    takes_batches: bool,
     /// When the queue is looked at again without any news.
     wakes_at: Option<Instant>,
 }
@@ -66,28 +65,30 @@ impl RpcActor {
         metrics: Arc<Metrics>,
     ) -> Provider {
         let endpoint = Arc::new(endpoint);
-        let own = Arc::clone(&endpoint);
+        let standing = Arc::new(endpoint.standing());
+        let own = (Arc::clone(&endpoint), Arc::clone(&standing));
         // awc's client stays on the thread where it was made.
         let address = Self::start_in_arbiter(arbiter, move |_| Self::new(own, &tls, metrics));
-        Provider::new(&endpoint, address.recipient())
+        Provider::new(&endpoint, standing, address.recipient())
     }
 
     fn new(
-        endpoint: Arc<Endpoint>,
+        (endpoint, standing): (Arc<Endpoint>, Arc<Standing>),
         tls: &Arc<rustls::ClientConfig>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let transport = Transport::new(Arc::clone(&endpoint), tls);
+        let batch_max = u64::try_from(endpoint.batch_max).unwrap_or(u64::MAX);
         Self {
-            transport: Rc::new(Transport::new(Arc::clone(&endpoint), tls)),
+            exchange: Rc::new(Exchange::new(transport, batch_max)),
+            standing,
             chain: endpoint.chain_id.to_string(),
             pace: Pace::new(endpoint.calls_per_second, Instant::now()),
             breaker: Breaker::new(endpoint.breaker_failures, endpoint.breaker_pause),
-            takes_batches: endpoint.batch_max > 1,
             endpoint,
             metrics,
             queues: Default::default(),
             in_flight: 0,
-            next_id: 1,
             wakes_at: None,
         }
     }
@@ -168,19 +169,15 @@ impl RpcActor {
 
     fn send(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
         let Waiting { calls, answer, .. } = waiting;
-        let first_id = self.next_id;
-        // Room for each call, and for each once more if the batch is refused.
-        let ids = u64::try_from(calls.len()).unwrap_or(u64::MAX).saturating_mul(2);
-        self.next_id = self.next_id.saturating_add(ids);
         self.in_flight = self.in_flight.saturating_add(1);
-        let (transport, in_batch) = (Rc::clone(&self.transport), self.takes_batches);
+        let (exchange, standing) = (Rc::clone(&self.exchange), Arc::clone(&self.standing));
         let started = Instant::now();
-        let exchange = async move {
-            let exchanged = exchange::exchange(&transport, &calls, first_id, in_batch).await;
-            (calls, exchanged)
+        let asked = async move {
+            let answers = exchange.ask(&calls, &standing).await;
+            (calls, answers)
         };
-        let finish = exchange.into_actor(self).map(move |(calls, exchanged), actor, ctx| {
-            actor.finished(&calls, exchanged, started, answer);
+        let finish = asked.into_actor(self).map(move |(calls, answers), actor, ctx| {
+            actor.finished(&calls, answers, started, answer);
             actor.pump(ctx);
         });
         ctx.spawn(finish);
@@ -189,23 +186,26 @@ impl RpcActor {
     fn finished(
         &mut self,
         calls: &[Call],
-        exchanged: Exchanged,
+        answered: Answer,
         started: Instant,
         answer: oneshot::Sender<Answer>,
     ) {
         let now = Instant::now();
         self.in_flight = self.in_flight.saturating_sub(1);
         self.metrics.rpc.observe(&self.chain, &self.endpoint.name, now.duration_since(started));
-        if exchanged.has_refused_batch && self.takes_batches {
-            self.takes_batches = false;
-            self.log("takes no batches; asking it call by call");
-        }
-        let result = match exchanged.result {
+        let result = match answered {
             Err(ProviderError::RateLimited { retry_after }) => {
                 let asked = (!retry_after.is_zero()).then_some(retry_after);
                 let retry_after = self.pace.pause(asked, now);
                 self.breaker.abstained();
                 Err(ProviderError::RateLimited { retry_after })
+            }
+            // It may have been too much at once: who asked for the logs knows, and asks for less.
+            Err(error)
+                if error.is_failure() && calls.iter().all(|call| call.method == Call::LOGS) =>
+            {
+                self.breaker.abstained();
+                Err(error)
             }
             Err(error) if error.is_failure() => {
                 tracing::debug!(provider = %self.endpoint.name, chain = %self.chain, %error, "a request failed");
@@ -217,13 +217,32 @@ impl RpcActor {
             }
             // Anything else is a word of a provider that works.
             other => {
-                self.pace.answered();
+                self.pace.answered(calls.len());
                 self.breaker.succeeded();
                 other
             }
         };
+        self.note(calls, &result);
         self.count(calls, &result);
         reply(answer, result);
+    }
+
+    /// Notes how the provider stands. Who asks for logs notes what is refused of them, with the number of blocks.
+    fn note(&self, calls: &[Call], result: &Answer) {
+        self.standing.set_limits(self.exchange.batch_calls(), self.pace.calls_per_second());
+        let others = calls.iter().enumerate().filter(|(_, call)| call.method != Call::LOGS);
+        let refusal = |(place, call): (usize, &Call)| match result {
+            Err(error) => Some((call.method, *error)),
+            Ok(answers) => match answers.get(place) {
+                Some(Err(error)) if error.kind != CallErrorKind::Reverted => {
+                    Some((call.method, ProviderError::Call(*error)))
+                }
+                _ => None,
+            },
+        };
+        if let Some((method, error)) = others.filter_map(refusal).last() {
+            self.standing.refused(method, error);
+        }
     }
 
     fn log(&self, what: &'static str) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::rpc::Standing;
 use crate::domain::evm::ChainId;
 
 /// One JSON-RPC provider of one chain, and how much may be asked of it.
@@ -61,6 +62,13 @@ impl Endpoint {
             breaker_failures: 5,
             breaker_pause: Duration::from_secs(5),
         }
+    }
+
+    /// How a provider stands that was never asked.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let batch_calls = u64::try_from(self.batch_max.max(1)).unwrap_or(u64::MAX);
+        Standing::new(self.timeout, batch_calls, self.calls_per_second.max(1))
     }
 }
 

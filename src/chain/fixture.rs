@@ -57,5 +57,6 @@ pub(super) fn provider(
     endpoint.has_traces = true;
     let seen = Arc::<Mutex<Vec<Call>>>::default();
     let scripted = Scripted { script: Box::new(script), seen: Arc::clone(&seen) };
-    (Provider::new(&endpoint, scripted.start().recipient()), seen)
+    let standing = Arc::new(endpoint.standing());
+    (Provider::new(&endpoint, standing, scripted.start().recipient()), seen)
 }

@@ -4,7 +4,9 @@
 pub mod answer;
 pub mod breaker;
 pub mod error;
+pub mod limit;
 pub mod pace;
+pub mod standing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use super::endpoint::Endpoint;
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, to_hex};
 pub use error::{CallError, CallErrorKind, ProviderError};
+pub use standing::Standing;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +56,9 @@ impl BlockId {
 }
 
 impl Call {
+    /// The method that finds logs.
+    pub const LOGS: &str = "eth_getLogs";
+
     /// A call of any method.
     #[must_use]
     pub const fn new(method: &'static str, params: Value) -> Self {
@@ -121,21 +127,29 @@ pub struct Provider {
     has_traces: bool,
     batch_max: usize,
     priority: Priority,
+    standing: Arc<Standing>,
     recipient: Recipient<Batch>,
 }
 
 impl Provider {
-    /// A handle on whoever answers for `endpoint`.
+    /// A handle on whoever answers for `endpoint`, and notes how it stands.
     #[must_use]
-    pub fn new(endpoint: &Endpoint, recipient: Recipient<Batch>) -> Self {
+    pub fn new(endpoint: &Endpoint, standing: Arc<Standing>, recipient: Recipient<Batch>) -> Self {
         Self {
             name: endpoint.name.as_str().into(),
             chain_id: endpoint.chain_id,
             has_traces: endpoint.has_traces,
             batch_max: endpoint.batch_max.max(1),
             priority: Priority::default(),
+            standing,
             recipient,
         }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// The name in the operator's config.

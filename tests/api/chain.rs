@@ -25,3 +25,4 @@ mod takeover;
 mod theft;
 mod troubles;
 mod wallets;
+mod wordings;

@@ -4,16 +4,18 @@
 
 use super::finds::Finds;
 use super::observe::View;
+use super::ranges::Span;
 use super::rewind::continue_if;
 use super::{State, Trouble, column, height, part_end};
 use crate::chain::ProviderError;
 use crate::chain::blocks::{Block, blocks};
 use crate::chain::head::BlockRef;
+use crate::chain::logs::Wanted;
 use crate::chain::quorum::ask_each;
 use crate::db::chains::{self, ChainRow};
 use crate::db::transaction;
 use crate::deposits::ours::Ours;
-use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
+use crate::domain::evm::{BlockHash, TxHash};
 
 /// Blocks that are read one by one in one piece, at most.
 pub(super) const PIECE: u64 = 20;
@@ -106,8 +108,9 @@ impl State {
             // The chain changed between two questions: the next round goes back.
             return Ok(Step::Hitch(format!("block {from} does not follow the one before")));
         }
-        let first = from.saturating_sub(self.parts.chain.rescan_blocks);
-        if let Some(hitch) = self.find_logs(view, ours, (first, tip.number), &mut finds).await {
+        let span =
+            Span { new: (from, tip.number), rescan: self.parts.chain.rescan_blocks, is_bulk };
+        if let Some(hitch) = self.find_logs(view, ours, span, &mut finds).await {
             return Ok(Step::Hitch(hitch));
         }
         self.note(view, row, &read, finds).await
@@ -118,24 +121,30 @@ impl State {
         &mut self,
         view: &View,
         ours: &Ours,
-        (from, to): (u64, u64),
+        span: Span,
         finds: &mut Finds,
     ) -> Option<String> {
-        let tokens: Vec<EvmAddress> =
-            self.parts.chain.tokens.iter().map(|token| token.address).collect();
-        let payees = ours.payees();
-        let answers = self.log_ranges.ask(&view.providers, (from, to), &tokens, &payees).await;
-        let (mut answered, quorum) = (0_usize, view.quorum);
-        for (witness, answer) in answers.into_iter().enumerate() {
-            let Ok(logs) = answer else { continue };
+        let tokens = self.parts.chain.tokens.iter().map(|token| token.address).collect();
+        let wanted = Wanted::new(tokens, ours.payees());
+        let answers = self.log_ranges.ask(&view.providers, span, &wanted).await;
+        let (mut answered, mut reasons) = (0_usize, Vec::new());
+        for (witness, (provider, answer)) in view.providers.iter().zip(answers).enumerate() {
+            let logs = match answer {
+                Ok(logs) => logs,
+                Err(why) => {
+                    reasons.push(format!("{}: {why}", provider.name()));
+                    continue;
+                }
+            };
             answered = answered.saturating_add(1);
             for log in logs {
                 finds.add(log.tx_hash, log.block_number, witness);
             }
         }
+        let ((_, to), quorum, reasons) = (span.new, view.quorum, reasons.join("; "));
         (answered < quorum).then(|| {
             format!(
-                "{answered} providers give logs of the blocks up to {to} and {quorum} are needed"
+                "{answered} providers give logs of the blocks up to {to} and {quorum} are needed ({reasons})"
             )
         })
     }
@@ -149,7 +158,7 @@ impl State {
         finds: Finds,
     ) -> Result<Step, Trouble> {
         let Some(tip) = read.last().copied() else { return Ok(Step::Again) };
-        let rescanned = self.parts.chain.rescan_blocks.saturating_mul(2);
+        let rescanned = self.parts.chain.rescan_blocks.saturating_mul(3);
         self.looked_into = self.looked_into.split_off(&tip.number.saturating_sub(rescanned));
         let is_new = |(tx_hash, number): &(TxHash, u64)| {
             !self.looked_into.get(number).is_some_and(|looked| looked.contains(tx_hash))
@@ -220,15 +229,20 @@ async fn read_blocks(
     if said.iter().any(is_too_large) && numbers.len() > 1 {
         return Err(Unread::TooLarge);
     }
-    let answers: Vec<(usize, Vec<Option<Block>>)> = said
-        .into_iter()
-        .enumerate()
-        .filter_map(|(witness, (_, answer))| Some((witness, answer.ok()?)))
-        .collect();
+    let (mut answers, mut reasons) = (Vec::<(usize, Vec<Option<Block>>)>::new(), Vec::new());
+    for (witness, (provider, (name, answer))) in view.providers.iter().zip(said).enumerate() {
+        match answer {
+            Ok(blocks) => answers.push((witness, blocks)),
+            Err(error) => {
+                let why = provider.standing().sentence("whole blocks", error);
+                reasons.push(format!("{name}: {why}"));
+            }
+        }
+    }
     if answers.len() < view.quorum {
-        let (count, needed) = (answers.len(), view.quorum);
+        let (count, needed, reasons) = (answers.len(), view.quorum, reasons.join("; "));
         return Err(Unread::Because(format!(
-            "{count} providers give blocks and {needed} are needed"
+            "{count} providers give blocks and {needed} are needed ({reasons})"
         )));
     }
     let mut read = Vec::<BlockRef>::new();

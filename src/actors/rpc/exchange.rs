@@ -1,70 +1,109 @@
-//! One exchange with a provider: a batch, or call by call where it takes no batches.
+//! Exchanges with a provider: calls in batches as large as it takes them, one by one where it takes none.
+
+use std::cell::{Cell, RefCell};
 
 use actix_web::http::StatusCode;
 
 use super::transport::{HttpAnswer, Transport};
 use crate::chain::rpc::answer::{Parsed, encode, parse};
-use crate::chain::rpc::{Answers, Call, ProviderError};
+use crate::chain::rpc::limit::Limit;
+use crate::chain::rpc::{Answers, Call, CallErrorKind, ProviderError, Standing};
 
-/// What came of it.
-pub(super) struct Exchanged {
-    pub(super) result: Result<Answers, ProviderError>,
-    /// The provider refused the batch and took its calls one by one.
-    pub(super) has_refused_batch: bool,
+/// The wire to one provider, and what was learned of it.
+pub(super) struct Exchange {
+    transport: Transport,
+    /// No two calls of this process to this provider have the same id.
+    next_id: Cell<u64>,
+    /// Calls of one request.
+    batch: RefCell<Limit>,
 }
 
-/// Sends the calls and reads their answers. A pause without a length is one of no time.
-pub(super) async fn exchange(
-    transport: &Transport,
-    calls: &[Call],
-    first_id: u64,
-    in_batch: bool,
-) -> Exchanged {
-    if in_batch || calls.len() <= 1 {
-        match request(transport, calls, first_id).await {
-            Ok(Parsed::BatchRefused) => {}
-            other => return Exchanged { result: answers(other), has_refused_batch: false },
+impl Exchange {
+    pub(super) const fn new(transport: Transport, batch_max: u64) -> Self {
+        let batch = RefCell::new(Limit::new(batch_max));
+        Self { transport, next_id: Cell::new(1), batch }
+    }
+
+    /// Calls that it takes in one request, as far as is known.
+    pub(super) fn batch_calls(&self) -> u64 {
+        self.batch.borrow().now()
+    }
+
+    /// Sends the calls and reads their answers. A batch that is refused as such is sent again at once in smaller ones; one
+    /// that fails in another way may have been too large, so that the next one is smaller. A pause without a length is one
+    /// of no time.
+    pub(super) async fn ask(
+        &self,
+        calls: &[Call],
+        standing: &Standing,
+    ) -> Result<Answers, ProviderError> {
+        let mut all = Answers::with_capacity(calls.len());
+        let mut rest = calls;
+        while !rest.is_empty() {
+            let size = usize::try_from(self.batch_calls()).unwrap_or(usize::MAX).min(rest.len());
+            let Some((some, others)) = rest.split_at_checked(size) else { break };
+            standing.count(some.len());
+            let asked = u64::try_from(size).unwrap_or(u64::MAX);
+            match self.request(some).await {
+                Ok(Parsed::Answers(answers)) => {
+                    self.batch.borrow_mut().take(asked);
+                    all.extend(answers);
+                    rest = others;
+                }
+                Ok(Parsed::BatchRefused) if size > 1 => {
+                    self.batch.borrow_mut().refuse(asked, None);
+                }
+                Ok(Parsed::BatchRefused) => {
+                    return Err(ProviderError::BadAnswer("one answer to many calls"));
+                }
+                Ok(Parsed::RateLimited) => {
+                    return Err(ProviderError::RateLimited {
+                        retry_after: std::time::Duration::ZERO,
+                    });
+                }
+                Err(error) => {
+                    self.learn(asked, error);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn learn(&self, asked: u64, error: ProviderError) {
+        let may_be_its_size = error == ProviderError::TooLarge
+            || (error.is_failure() && error != ProviderError::WrongId);
+        let mut batch = self.batch.borrow_mut();
+        match asked {
+            _ if !may_be_its_size => {}
+            0 | 1 => batch.fail_alone(),
+            _ => batch.refuse(asked, None),
         }
     }
-    let next_id = first_id.saturating_add(u64::try_from(calls.len()).unwrap_or(u64::MAX));
-    let result = one_by_one(transport, calls, next_id).await;
-    Exchanged { has_refused_batch: in_batch && result.is_ok(), result }
-}
 
-async fn one_by_one(
-    transport: &Transport,
-    calls: &[Call],
-    first_id: u64,
-) -> Result<Answers, ProviderError> {
-    let mut all = Answers::with_capacity(calls.len());
-    for (id, call) in (first_id..).zip(calls) {
-        let answer = request(transport, std::slice::from_ref(call), id).await;
-        all.extend(answers(answer)?);
-    }
-    Ok(all)
-}
-
-fn answers(parsed: Result<Parsed, ProviderError>) -> Result<Answers, ProviderError> {
-    match parsed? {
-        Parsed::Answers(answers) => Ok(answers),
-        Parsed::RateLimited => {
-            Err(ProviderError::RateLimited { retry_after: std::time::Duration::ZERO })
+    async fn request(&self, calls: &[Call]) -> Result<Parsed, ProviderError> {
+        let first_id = self.next_id.get();
+        let ids = u64::try_from(calls.len()).unwrap_or(u64::MAX);
+        self.next_id.set(first_id.saturating_add(ids));
+        let answer = self.transport.post(encode(calls, first_id)).await?;
+        let parsed = read(&answer, first_id, calls.len());
+        match parsed {
+            Err(ProviderError::WrongId) => self.transport.forget_connections(),
+            // A limit that is not named is one of results where logs were asked for, and one of calls elsewhere.
+            Ok(Parsed::Answers(answers)) if is_over_limit(calls, &answers) => {
+                return Ok(Parsed::RateLimited);
+            }
+            _ => {}
         }
-        Parsed::BatchRefused => Err(ProviderError::BadAnswer("one answer to many calls")),
+        parsed
     }
 }
 
-async fn request(
-    transport: &Transport,
-    calls: &[Call],
-    first_id: u64,
-) -> Result<Parsed, ProviderError> {
-    let answer = transport.post(encode(calls, first_id)).await?;
-    let parsed = read(&answer, first_id, calls.len());
-    if matches!(parsed, Err(ProviderError::WrongId)) {
-        transport.forget_connections();
-    }
-    parsed
+fn is_over_limit(calls: &[Call], answers: &Answers) -> bool {
+    calls.iter().zip(answers).any(|(call, answer)| {
+        let kind = answer.as_ref().err().map(|error| error.kind);
+        kind == Some(CallErrorKind::OverLimit) && call.method != Call::LOGS
+    })
 }
 
 /// What an answer says, of whatever status: many providers send their refusals of calls with one of 4xx.

@@ -68,6 +68,7 @@ pub fn parse(body: &[u8], first_id: u64, count: usize) -> Result<Parsed, Provide
     {
         return Ok(match sort(error).kind {
             CallErrorKind::RateLimited => Parsed::RateLimited,
+            // Smaller batches are tried first: a limit that is not named may be theirs.
             _ => Parsed::BatchRefused,
         });
     }
@@ -179,8 +180,11 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batch not allowed"}}"#;
         assert_eq!(kind(refused, 2), "BatchRefused");
         assert_eq!(kind(&format!("[{refused}]"), 2), "BatchRefused");
-        let limit = r#"{"id":8,"error":{"code":-32005,"message":"limit exceeded"}}"#;
+        let limit =
+            r#"{"id":8,"error":{"code":-32007,"message":"50/second request limit reached"}}"#;
         assert_eq!(kind(limit, 2), "RateLimited");
+        let unnamed = r#"{"id":8,"error":{"code":-32005,"message":"limit exceeded"}}"#;
+        assert_eq!(kind(unnamed, 2), "BatchRefused");
         assert_eq!(kind(&format!(r#"[{{"id":7,"result":1}},{limit}]"#), 2), "RateLimited");
         assert_eq!(answers(r#"{"id":null,"error":"no"}"#, 7, 1).len(), 1);
     }

@@ -111,6 +111,9 @@ pub enum CallErrorKind {
     /// Too many calls.
     #[error("rate limited")]
     RateLimited,
+    /// Over a limit, of which kind it does not say: of results or of calls.
+    #[error("over a limit")]
+    OverLimit,
     /// It does not have the method.
     #[error("no such method")]
     NoMethod,
@@ -134,7 +137,7 @@ impl CallError {
     pub fn sort(code: i64, message: &str, data: Option<&str>) -> Self {
         let words = message.to_ascii_lowercase();
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-        // Code 3 is a revert with data. Providers use -32005 both for too many results and too many calls.
+        // Code 3 is a revert with data. Providers use -32005 and -32016 both for too many results and too many calls.
         let kind = if code == 3 || has(REVERTED) {
             CallErrorKind::Reverted
         } else if has(BATCH) {
@@ -142,8 +145,10 @@ impl CallError {
         } else if has(TOO_MANY) && !has(CALL_RATE) {
             let suggested = suggested_range(&words).or_else(|| data.and_then(suggested_range));
             CallErrorKind::TooMany { suggested }
-        } else if matches!(code, -32005 | -32016 | 429) || has(CALL_RATE) {
+        } else if code == 429 || has(CALL_RATE) {
             CallErrorKind::RateLimited
+        } else if matches!(code, -32005 | -32016) {
+            CallErrorKind::OverLimit
         } else if code == -32601 || has(&["method not found", "does not exist/is not available"]) {
             CallErrorKind::NoMethod
         } else if matches!(code, 401 | 403) || has(CREDENTIAL) {
@@ -184,8 +189,12 @@ const TOO_MANY: &[&str] = &[
 const CALL_RATE: &[&str] = &[
     "rate limit",
     "rate-limit",
-    "too many requests",
+    "ratelimit",
+    "too many request",
     "request limit",
+    "request rate",
+    "throughput",
+    "calls per second",
     "requests per second",
     "request count exceeded",
     "compute units per second",
@@ -265,7 +274,8 @@ mod tests {
             kind(-32005, "daily request count exceeded, request rate limited"),
             CallErrorKind::RateLimited
         );
-        assert_eq!(kind(-32005, "limit exceeded"), CallErrorKind::RateLimited);
+        assert_eq!(kind(-32005, "limit exceeded"), CallErrorKind::OverLimit);
+        assert_eq!(kind(-32016, "canceled due to enabled timeout"), CallErrorKind::OverLimit);
         assert_eq!(kind(-32016, "over rate limit"), CallErrorKind::RateLimited);
         assert_eq!(kind(429, "Too Many Requests"), CallErrorKind::RateLimited);
         let units = "Your app has exceeded its compute units per second capacity.";

@@ -7,10 +7,18 @@ pub const PAUSE_MAX: Duration = Duration::from_mins(5);
 /// The first pause where it asks for one without saying how long; doubles with each that follows at once.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
+/// Seconds' worth of calls that are answered before a provider that asked for a pause is asked a little faster again.
+const FASTER_AFTER_SECS: u64 = 30;
+
 /// A bucket that holds one second's calls, and a pause.
 #[derive(Debug)]
 pub struct Pace {
+    /// What the settings allow.
+    most_per_second: u32,
+    /// What the provider bears, as far as it has shown: half of it after each pause that it asks for.
     calls_per_second: u32,
+    /// Calls that were answered since the last change of the rate.
+    answered: u64,
     /// When the bucket will be full again; each call moves it by its share of a second.
     full_at: Instant,
     pauses_until: Option<Instant>,
@@ -23,7 +31,14 @@ impl Pace {
     #[must_use]
     pub fn new(calls_per_second: u32, now: Instant) -> Self {
         let calls_per_second = calls_per_second.max(1);
-        Self { calls_per_second, full_at: now, pauses_until: None, pauses_in_row: 0 }
+        Self {
+            most_per_second: calls_per_second,
+            calls_per_second,
+            answered: 0,
+            full_at: now,
+            pauses_until: None,
+            pauses_in_row: 0,
+        }
     }
 
     /// Takes `calls` out, or says how long to wait. More than a second's worth may go once the bucket is full, so that
@@ -54,18 +69,37 @@ impl Pace {
         (!left.is_zero()).then_some(left)
     }
 
-    /// The provider asked for a pause; answers how long it is.
+    /// Calls that go within a second at most.
+    #[must_use]
+    pub const fn calls_per_second(&self) -> u32 {
+        self.calls_per_second
+    }
+
+    /// The provider asked for a pause; answers how long it is. Requests that were under way in a pause say nothing new.
     pub fn pause(&mut self, asked: Option<Duration>, now: Instant) -> Duration {
         let assumed = PAUSE_FIRST.saturating_mul(1 << self.pauses_in_row.min(8));
         self.pauses_in_row = self.pauses_in_row.saturating_add(1);
+        if self.pause_left(now).is_none() {
+            self.calls_per_second = (self.calls_per_second / 2).max(1);
+            self.answered = 0;
+        }
         let pause = asked.unwrap_or(assumed).min(PAUSE_MAX);
         self.pauses_until = self.pauses_until.max(now.checked_add(pause));
         pause
     }
 
-    /// The provider answered.
-    pub const fn answered(&mut self) {
+    /// The provider answered so many calls.
+    pub fn answered(&mut self, calls: usize) {
         self.pauses_in_row = 0;
+        if self.calls_per_second == self.most_per_second {
+            return;
+        }
+        self.answered = self.answered.saturating_add(u64::try_from(calls).unwrap_or(u64::MAX));
+        if self.answered >= u64::from(self.calls_per_second).saturating_mul(FASTER_AFTER_SECS) {
+            let more = self.calls_per_second.saturating_add((self.most_per_second / 10).max(1));
+            self.calls_per_second = more.min(self.most_per_second);
+            self.answered = 0;
+        }
     }
 
     fn cost(&self, calls: usize) -> Duration {
@@ -120,12 +154,38 @@ mod tests {
         assert_eq!(pace.pause(Some(millis(1)), now), millis(1));
         assert_eq!(pace.take(1, now + Duration::from_secs(6)), Err(Duration::from_secs(1)));
         assert_eq!(pace.take(1, now + Duration::from_secs(7)), Ok(()));
-        pace.answered();
+        pace.answered(1);
         let assumed: Vec<u64> = (0..4).map(|_| pace.pause(None, now).as_secs()).collect();
         assert_eq!(assumed, [1, 2, 4, 8]);
         assert_eq!(pace.pause(Some(Duration::from_hours(9)), now), PAUSE_MAX);
         for _ in 0..100 {
             assert!(pace.pause(None, now) <= PAUSE_MAX);
         }
+    }
+
+    #[test]
+    fn each_pause_halves_the_rate_and_answers_raise_it_again() {
+        let now = Instant::now();
+        let mut pace = Pace::new(20, now);
+        pace.pause(None, now);
+        // One that was under way.
+        pace.pause(None, now);
+        assert_eq!(pace.calls_per_second(), 10);
+        let later = now + Duration::from_mins(1);
+        pace.pause(None, later);
+        assert_eq!(pace.calls_per_second(), 5);
+        assert_eq!(pace.take(5, later + Duration::from_mins(1)), Ok(()));
+        assert_eq!(pace.take(1, later + Duration::from_mins(1)), Err(millis(200)));
+        let rates: Vec<u32> = (0..10)
+            .map(|_| {
+                pace.answered(1000);
+                pace.calls_per_second()
+            })
+            .collect();
+        assert_eq!(rates, [7, 9, 11, 13, 15, 17, 19, 20, 20, 20]);
+        for minutes in 2..20 {
+            pace.pause(None, now + Duration::from_mins(10 * minutes));
+        }
+        assert_eq!(pace.calls_per_second(), 1);
     }
 }

@@ -9,7 +9,7 @@ use crate::chain::blocks::blocks;
 use crate::chain::facts::{Sighting, sight};
 use crate::chain::fixture::{Reply, provider};
 use crate::chain::head::head;
-use crate::chain::logs::transfer_logs;
+use crate::chain::logs::{Wanted, Way, transfer_logs};
 use crate::chain::rpc::Call;
 
 const HASH: TxHash = TxHash([7; 32]);
@@ -123,15 +123,17 @@ fn ask(method: &'static str, place: usize, value: Value) -> Option<Sighting> {
             Reply::Result(answer)
         };
         let (provider, _) = provider("one", script);
-        let tokens = [EvmAddress([3; 20])];
-        let payees = [EvmAddress([0x22; 20])];
         if let Ok(head) = head(&provider).await {
             assert!(head.finalized.is_none_or(|block| block.number <= head.latest.number));
         }
         drop(blocks(&provider, vec![5], true).await);
-        drop(transfer_logs(&provider, 0, 9, &tokens, &payees).await);
+        drop(transfer_logs(&provider, (0, 9), &wanted(), Way::Payees(500)).await);
         sight(&provider, HASH, true).await.ok()
     })
+}
+
+fn wanted() -> Wanted {
+    Wanted::new(vec![EvmAddress([3; 20])], vec![EvmAddress([0x22; 20])])
 }
 
 #[test]
@@ -144,9 +146,8 @@ fn the_honest_answer_is_read() {
         assert_eq!(head(&provider).await.unwrap().latest.number, 5);
         let found = blocks(&provider, vec![5], true).await.unwrap();
         assert_eq!(found[0].as_ref().unwrap().transfers.len(), 1);
-        let tokens = [EvmAddress([3; 20])];
-        let payees = [EvmAddress([0x22; 20])];
-        assert_eq!(transfer_logs(&provider, 0, 9, &tokens, &payees).await.unwrap().len(), 1);
+        let logs = transfer_logs(&provider, (0, 9), &wanted(), Way::Payees(500)).await.unwrap();
+        assert_eq!((logs.found.len(), logs.given), (1, 1));
     });
 }
 

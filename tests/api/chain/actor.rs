@@ -82,10 +82,10 @@ fn a_large_batch_goes_in_parts_and_one_by_one_where_batches_are_refused() {
             Ok(vec![Ok("0x2105".to_owned()); 3])
         );
         let sizes = provider.posts().iter().map(|post| post.calls.len()).collect::<Vec<_>>();
-        assert_eq!(sizes, [3, 1, 1, 1]);
+        assert_eq!(sizes, [3, 1, 2, 1, 1]);
         // It is not asked for a batch again.
         asked(&providers[0], vec![chain_id(); 2]).await.unwrap();
-        assert_eq!(provider.posts().len(), 6);
+        assert_eq!(provider.posts().len(), 7);
     });
 
     provider.forget();
@@ -97,6 +97,55 @@ fn a_large_batch_goes_in_parts_and_one_by_one_where_batches_are_refused() {
         Ok(vec![Ok("0x2105".to_owned()); 2])
     );
     assert_eq!(provider.posts().len(), 3);
+}
+
+#[test]
+fn a_batch_is_halved_whatever_is_said_of_a_larger_one_and_what_is_taken_is_remembered() {
+    let chain = TestChain::start();
+    let http =
+        |status, body: &str| Fault::Http { status, headers: String::new(), body: body.to_owned() };
+    let all = || Ok(vec![Ok("0x2105".to_owned()); 20]);
+    for (words, is_sent_again) in [
+        (Fault::error(-32600, "batch of more than 4 requests"), true),
+        (Fault::error(-32000, "Unable to complete request at this time."), true),
+        (http(400, "bad request"), true),
+        (http(413, "<html>Request Entity Too Large</html>"), true),
+        (http(500, "Internal Server Error"), false),
+        (http(502, "<html>Bad Gateway</html>"), false),
+        (Fault::Truncated, false),
+        (Fault::Cut, false),
+    ] {
+        let provider = Provider::before(chain.node);
+        provider.refuse_batches(4, words.clone());
+        ask(&[&provider], async |providers| {
+            let mut tries = 1;
+            while asked(&providers[0], vec![chain_id(); 20]).await != all() {
+                tries += 1;
+                assert!(tries < 5, "{words:?}");
+            }
+            assert_eq!(tries == 1, is_sent_again, "{words:?}: {tries}");
+            provider.forget();
+            assert_eq!(asked(&providers[0], vec![chain_id(); 20]).await, all());
+            let sizes: Vec<_> = provider.posts().iter().map(|post| post.calls.len()).collect();
+            assert!(sizes.iter().all(|&size| size <= 4), "{words:?}: {sizes:?}");
+            assert!(sizes.len() <= 8, "{words:?}: {sizes:?}");
+            let told = providers[0].standing().told();
+            assert!(told.batch_calls <= 4, "{words:?}: {told:?}");
+        });
+    }
+}
+
+#[test]
+fn a_provider_that_asks_for_pauses_is_asked_more_slowly() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    provider.times(1, ANY, Fault::too_many_requests(Some(1)));
+    ask(&[&provider], async |providers| {
+        assert!(asked(&providers[0], vec![chain_id()]).await.is_err());
+        assert_eq!(providers[0].standing().told().calls_per_second, 50_000);
+        let (said, _) = providers[0].standing().told().refusal.unwrap();
+        assert_eq!(said, "asked for a pause at eth_chainId");
+    });
 }
 
 #[test]

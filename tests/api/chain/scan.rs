@@ -4,7 +4,8 @@ use ethers_core::types::{Address, H256, U256};
 use serde_json::{Value, json};
 use sluice::chain::ProviderError;
 use sluice::chain::blocks::{Block, blocks};
-use sluice::chain::logs::{LogsError, TransferLog, transfer_logs};
+use sluice::chain::logs::{LogsError, TransferLog, Wanted, Way, transfer_logs};
+use sluice::chain::rpc::{CallError, CallErrorKind};
 use sluice::domain::evm::EvmAddress;
 
 use crate::support::chain::asking::ask;
@@ -26,10 +27,19 @@ fn read_logs(
     payees: &[Address],
 ) -> Result<Vec<TransferLog>, LogsError> {
     let payees: Vec<EvmAddress> = payees.iter().map(|payee| EvmAddress(payee.0)).collect();
-    let tokens = [EvmAddress(token.0)];
+    let wanted = Wanted::new(vec![EvmAddress(token.0)], payees);
     ask(&[provider], async |providers| {
-        transfer_logs(&providers[0], from, to, &tokens, &payees).await
+        let logs = transfer_logs(&providers[0], (from, to), &wanted, Way::Payees(500)).await?;
+        Ok(logs.found)
     })
+}
+
+/// What a refusal of too much proposes instead.
+fn proposed(answer: Result<Vec<TransferLog>, LogsError>) -> Option<(u64, u64)> {
+    match answer {
+        Err(LogsError::TooMany { suggested, .. }) => suggested,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -86,7 +96,6 @@ fn logs_are_filtered_by_the_provider_and_again_here() {
     let found = read_logs(&provider, (0, head), token.address, &[ALICE]).unwrap();
     assert_eq!(found.iter().map(|log| log.tx_hash.0).collect::<Vec<_>>(), [to_both.0]);
     assert_eq!(found[0].block_number, head - 1);
-    assert_eq!(json!(found[0].block_hash.to_string()), chain.receipt(to_both)["blockHash"]);
     let found = read_logs(&provider, (0, head), token.address, &[ALICE, BOB]).unwrap();
     assert_eq!(found.iter().map(|log| log.tx_hash.0).collect::<Vec<_>>(), [to_bob.0, to_both.0]);
     let params = provider.calls("eth_getLogs").pop().unwrap();
@@ -132,23 +141,80 @@ fn a_range_that_is_too_large_is_told_from_a_provider_in_trouble() {
     let read = |from, to| read_logs(&provider, (from, to), ALICE, &[BOB]);
     provider.limit_logs(10);
     assert_eq!(read(1, 10), Ok(vec![]));
-    assert_eq!(read(1, 11), Err(LogsError::TooMany { suggested: None }));
+    assert_eq!(proposed(read(1, 11)), None);
     provider.heal();
     let words = "this block range should work: [0x3, 0x7]";
     provider
         .on("eth_getLogs", Fault::error(-32602, &format!("Log response size exceeded, {words}")));
-    assert_eq!(read(1, 30), Err(LogsError::TooMany { suggested: Some((3, 7)) }));
+    assert_eq!(proposed(read(1, 30)), Some((3, 7)));
     // A proposal outside of what was asked for is none.
-    assert_eq!(read(4, 30), Err(LogsError::TooMany { suggested: None }));
+    assert_eq!(proposed(read(4, 30)), None);
     provider.on(
         "eth_getLogs",
         Fault::Http { status: 413, headers: String::new(), body: String::new() },
     );
-    assert_eq!(read(1, 30), Err(LogsError::TooMany { suggested: None }));
+    assert_eq!(proposed(read(1, 30)), None);
     provider.on("eth_getLogs", Fault::error(-32005, "rate limit"));
     assert!(matches!(read(1, 30), Err(LogsError::Provider(ProviderError::RateLimited { .. }))));
+    // Over which limit it is it does not say: the caller asks for less first.
+    provider.on("eth_getLogs", Fault::error(-32005, "limit exceeded"));
+    let unnamed = CallError { code: -32005, kind: CallErrorKind::OverLimit };
+    assert_eq!(read(1, 30), Err(LogsError::Provider(ProviderError::Call(unnamed))));
     provider.on("eth_getLogs", Fault::Result(Value::Null));
     assert!(matches!(read(1, 30), Err(LogsError::Provider(ProviderError::BadAnswer(_)))));
     provider.on("eth_getLogs", Fault::Result(json!([{ "address": H256::zero() }])));
     assert!(matches!(read(1, 30), Err(LogsError::Provider(ProviderError::BadAnswer(_)))));
+}
+
+#[test]
+fn a_log_that_lacks_a_field_is_found_or_makes_its_answer_bad_and_is_not_skipped() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    let (from, args) = (chain.account(0), ("USD Coin".to_owned(), "USDC".to_owned(), 6_u8, 0_u16));
+    let token = chain.deploy("Token", args);
+    let paid = chain.send(from, &token, "mint", (ALICE, U256::from(1)));
+    let head = chain.head();
+    let without = |field: &'static str, is_null: bool| {
+        provider.heal();
+        provider.mutate("eth_getLogs", move |_, logs| {
+            let log = logs[0].as_object_mut().unwrap();
+            log.remove(field);
+            if is_null {
+                log.insert(field.to_owned(), Value::Null);
+            }
+        });
+        read_logs(&provider, (0, head), token.address, &[ALICE])
+    };
+    for is_null in [false, true] {
+        for field in ["blockHash", "blockNumber", "logIndex", "transactionIndex", "removed"] {
+            let found = without(field, is_null).unwrap();
+            let hashes: Vec<H256> = found.iter().map(|log| H256(log.tx_hash.0)).collect();
+            assert_eq!(hashes, [paid], "{field}");
+        }
+        for field in ["transactionHash", "data", "topics", "address"] {
+            let bad = without(field, is_null);
+            let is_bad = matches!(bad, Err(LogsError::Provider(ProviderError::BadAnswer(_))));
+            assert!(is_bad, "{field}: {bad:?}");
+        }
+    }
+}
+
+#[test]
+fn all_transfers_of_a_token_are_asked_for_in_one_call_however_many_are_paid() {
+    let chain = TestChain::start();
+    let provider = Provider::before(chain.node);
+    let (from, args) = (chain.account(0), ("USD Coin".to_owned(), "USDC".to_owned(), 6_u8, 0_u16));
+    let token = chain.deploy("Token", args);
+    let payees: Vec<Address> = (1..=20_000).map(Address::from_low_u64_be).collect();
+    for payee in [payees[0], ALICE, payees[19_999]] {
+        chain.send(from, &token, "mint", (payee, U256::from(1)));
+    }
+    let payees = payees.iter().map(|payee| EvmAddress(payee.0)).collect();
+    let wanted = Wanted::new(vec![EvmAddress(token.address.0)], payees);
+    let logs = ask(&[&provider], async |providers| {
+        transfer_logs(&providers[0], (0, chain.head()), &wanted, Way::Everybody).await.unwrap()
+    });
+    assert_eq!((logs.found.len(), logs.given, logs.may_be_cut), (2, 3, false));
+    assert_eq!(provider.count("eth_getLogs"), 1);
+    assert_eq!(provider.calls("eth_getLogs")[0][0]["topics"].as_array().unwrap().len(), 1);
 }

@@ -198,6 +198,13 @@ impl Provider {
         self.desk.script().batch_max = calls_max;
     }
 
+    /// The same in other words.
+    pub(crate) fn refuse_batches(&self, calls_max: usize, fault: Fault) {
+        let mut script = self.desk.script();
+        script.batch_max = calls_max;
+        script.batch_fault = Some(fault);
+    }
+
     /// Answers the last call of a batch first.
     pub(crate) fn reverse_batches(&self) {
         self.desk.script().reverses_batches = true;

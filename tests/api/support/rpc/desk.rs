@@ -24,6 +24,8 @@ pub(super) struct Script {
     pub(super) mutations: Vec<(String, Mutation)>,
     pub(super) lag_blocks: u64,
     pub(super) batch_max: usize,
+    /// What happens to larger ones, where it is not the usual refusal.
+    pub(super) batch_fault: Option<Fault>,
     pub(super) reverses_batches: bool,
     pub(super) posts: Vec<Post>,
 }
@@ -55,6 +57,7 @@ impl Script {
         self.mutations.clear();
         self.lag_blocks = 0;
         self.batch_max = usize::MAX;
+        self.batch_fault = None;
         self.reverses_batches = false;
     }
 
@@ -77,6 +80,7 @@ impl Desk {
             mutations: Vec::new(),
             lag_blocks: 0,
             batch_max: 0,
+            batch_fault: None,
             reverses_batches: false,
             posts: Vec::new(),
         };
@@ -106,7 +110,11 @@ impl Desk {
         let releases = *self.releases.lock().unwrap();
         let (faults, batch_max, is_reversed) = self.note(request, &calls);
         if calls.len() > batch_max {
-            return whole(&refusal(-32600, "batch limit exceeded"));
+            return match self.script().batch_fault.clone() {
+                None => whole(&refusal(-32600, "batch limit exceeded")),
+                Some(Fault::Error { code, message }) => whole(&refusal(code, &message)),
+                Some(fault) => on_the_wire("[{}]".to_owned(), std::iter::once(fault)),
+            };
         }
         if faults.iter().flatten().any(|fault| matches!(fault, Fault::Held)) {
             let held = self.releases.lock().unwrap();
