@@ -4,8 +4,8 @@
 use super::quorum::{Verdict, agree, ask_each};
 use super::rpc::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
 use super::types;
-use super::wire::Hex;
-use crate::domain::evm::{EvmAddress, RawAmount};
+use super::wire::{BlockBody, Hex};
+use crate::domain::evm::{BlockHash, EvmAddress, RawAmount};
 
 /// Gas for questions to contracts that the operator chose. Those that users choose get what the caller allows.
 const GAS: u64 = 1_000_000;
@@ -48,10 +48,9 @@ pub struct Question {
 }
 
 impl Question {
-    /// The call to send.
-    #[must_use]
-    pub fn to_call(&self) -> Call {
-        Call::contract(self.to, &self.data, self.gas, self.at)
+    async fn put_to(&self, provider: &Provider) -> Result<Outcome, ProviderError> {
+        let call = |at| Call::contract(self.to, &self.data, self.gas, at);
+        ask_at(provider, self.at, call, outcome).await
     }
 }
 
@@ -68,14 +67,65 @@ pub fn outcome(
     }
 }
 
+type Answer = Result<Box<serde_json::value::RawValue>, CallError>;
+
+/// Asks about the state at a block. A node that takes no block's hash there (EIP-1898) is asked by the block's number.
+async fn ask_at<T>(
+    provider: &Provider,
+    at: BlockId,
+    call: impl Fn(BlockId) -> Call,
+    read: impl Fn(Answer) -> Result<T, ProviderError>,
+) -> Result<T, ProviderError> {
+    let mut refusal = ProviderError::BadAnswer("no block of that hash");
+    let mut is_about_the_block = false;
+    let hash = match at {
+        BlockId::Hash(hash) if provider.standing().takes_no_hashes() => hash,
+        at => {
+            let [answer] = provider.ask_all([call(at)]).await?;
+            match (at, read(answer)) {
+                (BlockId::Hash(hash), Err(error @ ProviderError::Call(why))) => {
+                    is_about_the_block = why.kind == CallErrorKind::NoBlock;
+                    refusal = error;
+                    hash
+                }
+                (_, answer) => return answer,
+            }
+        }
+    };
+    let block: Option<BlockBody> =
+        provider.ask_one(Call::block(BlockId::Hash(hash), false)).await?;
+    let number = block.ok_or(refusal)?.block_ref()?.number;
+    // A number names the block that is there at the moment, so it has to be the same one before and after.
+    expect_block(provider, number, hash).await?;
+    let [answer] = provider.ask_all([call(BlockId::Number(number))]).await?;
+    let answer = read(answer)?;
+    expect_block(provider, number, hash).await?;
+    if !is_about_the_block {
+        provider.standing().set_takes_no_hashes();
+    }
+    Ok(answer)
+}
+
+async fn expect_block(
+    provider: &Provider,
+    number: u64,
+    hash: BlockHash,
+) -> Result<(), ProviderError> {
+    let call = Call::block(BlockId::Number(number), false);
+    let block: Option<BlockBody> = provider.ask_one(call).await?;
+    let there = block.map(|block| block.block_ref()).transpose()?;
+    if there.is_some_and(|block| block.hash == hash) {
+        Ok(())
+    } else {
+        Err(ProviderError::Implausible("a block that has left the chain"))
+    }
+}
+
 /// Asks a contract.
 pub async fn call(providers: &[Provider], quorum: usize, question: &Question) -> Verdict<Outcome> {
     let ask = |provider: &'_ Provider| {
         let provider = provider.clone();
-        async move {
-            let [answer] = provider.ask_all([question.to_call()]).await?;
-            outcome(answer)
-        }
+        async move { question.put_to(&provider).await }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "answer of the contract")
 }
@@ -90,7 +140,10 @@ pub async fn code(
 ) -> Verdict<Vec<u8>> {
     let ask = |provider: &'_ Provider| {
         let provider = provider.clone();
-        async move { provider.ask_one(Call::code(address, at)).await.map(|Hex(code)| code) }
+        async move {
+            let code = |answer| read(answer).map(|Hex(code)| code);
+            ask_at(&provider, at, |at| Call::code(address, at), code).await
+        }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
 }
@@ -109,11 +162,8 @@ pub async fn is_valid_signature(
     let data = types::is_valid_signature_call(*hash, signature);
     let question = Question { to: contract, data, gas, at };
     let ask = |provider: &'_ Provider| {
-        let (provider, call) = (provider.clone(), question.to_call());
-        async move {
-            let [answer] = provider.ask_all([call]).await?;
-            Ok(outcome(answer)?.returned().is_some_and(types::is_magic))
-        }
+        let (provider, question) = (provider.clone(), &question);
+        async move { Ok(question.put_to(&provider).await?.returned().is_some_and(types::is_magic)) }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "validity of the signature")
 }
@@ -149,6 +199,19 @@ pub async fn token_facts(
         if one.decimals == other.decimals { "symbol" } else { "decimals" }
     };
     agree(map(said, facts), quorum, difference)
+}
+
+/// Asks a token for its decimals alone; `None` where there is no such contract.
+pub async fn token_decimals(
+    providers: &[Provider],
+    quorum: usize,
+    token: EvmAddress,
+) -> Verdict<Option<u8>> {
+    let (data, at) = (types::DECIMALS.to_vec(), BlockId::Latest);
+    let question = Question { to: token, data, gas: GAS, at };
+    let Verdict { agreement, dissenting, silent } = call(providers, quorum, &question).await;
+    let decimals = |outcome: Outcome| outcome.returned().and_then(types::read_u8);
+    Verdict { agreement: agreement.map(decimals), dissenting, silent }
 }
 
 /// Asks a feed for its description and decimals.

@@ -58,6 +58,54 @@ fn a_contract_is_asked_at_the_block_that_counts() {
 }
 
 #[test]
+fn a_node_that_takes_no_hash_of_a_block_is_asked_by_its_number_and_the_hash_is_compared() {
+    let chain = TestChain::start();
+    let (owner, heir) = (Wallet::numbered(1), Wallet::numbered(2));
+    let wallet = chain.deploy("Wallet1271", (owner.address(),));
+    let before = chain.head();
+    let hash: BlockHash = chain.block(before)["hash"].as_str().unwrap().parse().unwrap();
+    chain.send(chain.account(0), &wallet, "setOwner", (heir.address(),));
+    let at = BlockId::Hash(hash);
+    for (code, words) in [
+        (-32602, "invalid argument 1: json: cannot unmarshal object into Go value of type string"),
+        (-32602, "Invalid params"),
+        (-32000, "blockHash is not supported"),
+        (-32603, "Internal error"),
+    ] {
+        let provider = Provider::before(chain.node);
+        let refusal = Fault::error(code, words);
+        provider.when("eth_call", move |params| params[1].is_object().then(|| refusal.clone()));
+        assert_eq!(accepts(&provider, wallet.address, &owner, at), Some(true), "{words}");
+        assert_eq!(accepts(&provider, wallet.address, &heir, at), Some(false), "{words}");
+        // Another block at that height, from the beginning or since a moment ago.
+        for honest in [0, 1] {
+            let asked = std::sync::atomic::AtomicUsize::new(0);
+            provider.mutate("eth_getBlockByNumber", move |_, block| {
+                if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= honest {
+                    block["hash"] = serde_json::json!(ethers_core::types::H256::repeat_byte(7));
+                }
+            });
+            assert_eq!(accepts(&provider, wallet.address, &owner, at), None, "{words}");
+        }
+        provider.on("eth_getBlockByHash", Fault::Null);
+        assert_eq!(accepts(&provider, wallet.address, &owner, at), None, "{words}");
+    }
+    // It is remembered: of the second question nothing is refused.
+    let provider = Provider::before(chain.node);
+    let refusal = Fault::error(-32602, "Invalid params");
+    provider.when("eth_getCode", move |params| params[1].is_object().then(|| refusal.clone()));
+    ask(&[&provider], async |providers| {
+        let address = EvmAddress(wallet.address.0);
+        for _ in 0..2 {
+            let found = code(&providers, 1, address, at).await.agreement.agreed();
+            assert!(found.is_some_and(|code| !code.is_empty()));
+        }
+        assert!(providers[0].standing().takes_no_hashes());
+    });
+    assert_eq!(provider.count("eth_getCode"), 3);
+}
+
+#[test]
 fn only_an_honest_yes_is_a_yes() {
     let chain = TestChain::start();
     let provider = Provider::before(chain.node);
