@@ -18,6 +18,7 @@ pub mod archive;
 pub mod attempts;
 pub mod audit;
 pub mod books;
+pub mod chain_providers;
 pub mod chains;
 pub mod chores;
 pub mod closing;

@@ -170,6 +170,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    chain_providers (chain_id, name) {
+        chain_id -> BigInt,
+        name -> Text,
+        asked_per_day -> Nullable<BigInt>,
+        refusal -> Nullable<Text>,
+        refused_at -> Nullable<BigInt>,
+        log_blocks -> Nullable<BigInt>,
+        batch_calls -> BigInt,
+        calls_per_second -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     wallets (id) {
         id -> BigInt,
         public_id -> Text,
@@ -415,6 +429,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     chains,
     chain_blocks,
     chain_candidates,
+    chain_providers,
     wallets,
     wallet_challenges,
     derivation_counters,

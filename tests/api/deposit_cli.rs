@@ -424,6 +424,57 @@ fn chains_tell_what_is_wrong_and_what_waits() {
     assert_eq!(desk.json(&["chains"])[1]["detail"], "providers \u{1b}[2Jdisagree");
 }
 
+#[test]
+fn chains_are_listed_with_what_their_providers_are_asked_and_refuse() {
+    use sluice::db::chain_providers::{self, ProviderRow};
+    let mut desk = Desk::new();
+    desk.chain(|row| row.status_detail = Some("USDT: the token calls itself \"USD₮0\"".to_owned()));
+    let plain = ProviderRow {
+        chain_id: BASE,
+        name: "alpha".to_owned(),
+        asked_per_day: None,
+        refusal: None,
+        refused_at: None,
+        log_blocks: None,
+        batch_calls: 20,
+        calls_per_second: 20,
+        updated_at: NOON.as_millis(),
+    };
+    let refusing = ProviderRow {
+        name: "beta".to_owned(),
+        asked_per_day: Some(57_600),
+        refusal: Some("refused logs of 10 blocks (code -32005)".to_owned()),
+        refused_at: Some(NOON.as_millis()),
+        log_blocks: Some(1),
+        batch_calls: 1,
+        calls_per_second: 5,
+        ..plain.clone()
+    };
+    let rows = [plain, refusing];
+    chain_providers::note(&mut desk.conn, ChainId(BASE), &rows).unwrap();
+    // Of a chain that is not in the settings nobody is asked.
+    let other = [ProviderRow { chain_id: 5, ..rows[0].clone() }];
+    chain_providers::note(&mut desk.conn, ChainId(5), &other).unwrap();
+    let text = desk.ok(&["chains"]);
+    for line in [
+        "base: USDT: the token calls itself \"USD₮0\"",
+        "base: alpha: not measured yet; takes 20 calls a request, 20 calls a second",
+        "base: beta: some 57600 calls a day; takes logs of 1 block, 1 call a request, 5 calls a second; \
+         last refused logs of 10 blocks (code -32005) at 2026-11-22T12:00:00Z",
+    ] {
+        assert!(text.lines().any(|has| has == line), "{line}: {text}");
+    }
+    assert_eq!(text.matches("calls a second").count(), 2, "{text}");
+    let listed = desk.json(&["chains"]);
+    let base = listed.as_array().unwrap().iter().find(|chain| chain["chain"] == "base").unwrap();
+    assert_eq!(base["providers"][0]["asked_per_day"], Value::Null);
+    assert_eq!(base["providers"][1]["last_refusal"], "refused logs of 10 blocks (code -32005)");
+    assert_eq!(base["providers"][1]["last_refusal_at"], "2026-11-22T12:00:00.000Z");
+    // One that was taken out of the settings is forgotten.
+    chain_providers::note(&mut desk.conn, ChainId(BASE), &rows[1..]).unwrap();
+    assert_eq!(chain_providers::all(&mut desk.conn).unwrap().len(), 2);
+}
+
 fn claim(desk: &mut Desk, account: &Account, check_at: Option<i64>) -> ClaimRow {
     let row = ClaimRow {
         id: 0,

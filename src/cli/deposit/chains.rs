@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::list::moment;
 use super::names::Names;
 use crate::cli::{CliError, Desk, Output};
+use crate::db::chain_providers::{self, ProviderRow};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, DbError, deposit_claims, deposits, transaction};
 use crate::domain::clock::UnixMillis;
@@ -48,6 +49,7 @@ struct Standing {
     is_read: bool,
     open_claims: i64,
     deposits: BTreeMap<String, i64>,
+    providers: Vec<ProviderRow>,
 }
 
 /// What the database says about all chains.
@@ -55,6 +57,7 @@ struct Told {
     rows: Vec<ChainRow>,
     claims: Vec<(i64, i64)>,
     deposits: Vec<(i64, String, i64)>,
+    providers: Vec<ProviderRow>,
 }
 
 pub(super) fn run(desk: &Desk, is_json: bool, output: &mut Output) -> Result<(), CliError> {
@@ -69,6 +72,12 @@ pub(super) fn run(desk: &Desk, is_json: bool, output: &mut Output) -> Result<(),
             output.line(&crate::cli::output::printable(&complaint))?;
         }
     }
+    for standing in standings.iter().filter(|standing| standing.is_configured) {
+        for provider in &standing.providers {
+            let sentence = format!("{}: {}", standing.name, usage(provider));
+            output.line(&crate::cli::output::printable(&sentence))?;
+        }
+    }
     Ok(())
 }
 
@@ -77,6 +86,7 @@ fn read(conn: &mut AnyConnection) -> Result<Told, DbError> {
         rows: chains::all(conn)?,
         claims: deposit_claims::open_counts(conn)?,
         deposits: deposits::counts(conn)?,
+        providers: chain_providers::all(conn)?,
     })
 }
 
@@ -93,6 +103,7 @@ fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
         let row = told.rows.iter().find(|row| row.chain_id == chain_id).cloned();
         let mut claims = told.claims.iter().filter(|(of, _)| *of == chain_id);
         let deposits = told.deposits.iter().filter(|(of, ..)| *of == chain_id);
+        let providers = told.providers.iter().filter(|row| row.chain_id == chain_id);
         Standing {
             chain_id,
             name: names.chain(chain_id),
@@ -100,6 +111,7 @@ fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
             is_read: row.as_ref().is_some_and(|row| row.lease_expires_at >= now.as_millis()),
             open_claims: claims.next().map_or(0, |(_, count)| *count),
             deposits: deposits.map(|(_, state, count)| (state.clone(), *count)).collect(),
+            providers: providers.cloned().collect(),
             row,
         }
     };
@@ -121,7 +133,11 @@ impl Standing {
     fn complaint(&self) -> Option<String> {
         let name = &self.name;
         match (self.status(), &self.row) {
-            ("ok", _) => None,
+            ("ok", Some(row)) => {
+                // A remark that stops no chain, such as one about a coin.
+                row.status_detail.as_deref().map(|detail| format!("{name}: {detail}"))
+            }
+            ("ok", None) => None,
             ("not_configured", _) => Some(format!(
                 "{name}: not in the settings; nobody reads it and nothing is credited"
             )),
@@ -172,6 +188,7 @@ impl Standing {
             "updated_at": self.row.as_ref().map(|row| moment(row.updated_at)),
             "open_claims": self.open_claims,
             "deposits": deposits,
+            "providers": self.providers.iter().map(provider_document).collect::<Vec<_>>(),
         })
     }
 
@@ -192,4 +209,36 @@ impl Standing {
         line.extend(WAITING.map(|state| self.count(state).to_string()));
         line
     }
+}
+
+/// What a provider is asked and takes, in a sentence.
+fn usage(row: &ProviderRow) -> String {
+    let count = |count: i64, what: &str| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} {what}{plural}")
+    };
+    let asked = row
+        .asked_per_day
+        .map_or_else(|| "not measured yet".to_owned(), |calls| format!("some {calls} calls a day"));
+    let logs = row.log_blocks.map(|blocks| format!("logs of {}, ", count(blocks, "block")));
+    let (batch, rate) = (count(row.batch_calls, "call"), count(row.calls_per_second, "call"));
+    let takes = format!("{}{batch} a request, {rate} a second", logs.unwrap_or_default());
+    let refusal = row.refusal.as_ref().map(|refusal| {
+        let at = UnixMillis::from_millis(row.refused_at.unwrap_or_default()).to_rfc3339_secs();
+        format!("; last {refusal} at {at}")
+    });
+    format!("{}: {asked}; takes {takes}{}", row.name, refusal.unwrap_or_default())
+}
+
+fn provider_document(row: &ProviderRow) -> Value {
+    json!({
+        "name": row.name,
+        "asked_per_day": row.asked_per_day,
+        "last_refusal": row.refusal,
+        "last_refusal_at": row.refused_at.map(moment),
+        "log_blocks": row.log_blocks,
+        "batch_calls": row.batch_calls,
+        "calls_per_second": row.calls_per_second,
+        "updated_at": moment(row.updated_at),
+    })
 }
