@@ -9,13 +9,15 @@ mod finds;
 mod lease;
 mod lookup;
 mod observe;
+mod pulse;
 mod ranges;
 mod rewind;
 mod scan;
 mod settle;
+mod usage;
 mod value;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ use actix::prelude::*;
 
 use crate::chain::Provider;
 use crate::config::{self, Chain};
-use crate::db::{AnyConnection, Database, DbError, deposit_addresses};
+use crate::db::{AnyConnection, Database, DbError, chains, deposit_addresses};
 use crate::deposits::DepositError;
 use crate::deposits::ours::Ours;
 use crate::domain::clock::{Clock, UnixMillis};
@@ -67,9 +69,6 @@ enum Trouble {
     /// The chain or its providers: crediting waits, and everybody may read why.
     #[error("{0}")]
     Chain(String),
-    /// The config contradicts the chain: nothing goes on until it is mended.
-    #[error("{0}")]
-    Config(String),
     /// Another node has taken over.
     #[error("another node reads this chain now")]
     Overtaken,
@@ -98,8 +97,16 @@ struct State {
     log_ranges: ranges::LogRanges,
     /// Whole blocks that are asked for at once.
     piece: u64,
-    /// Decimals of the feeds, once assets were checked against the chain.
-    feed_decimals: Option<HashMap<EvmAddress, u8>>,
+    /// What providers said of where the chain stands.
+    known: observe::Known,
+    /// How fast blocks come.
+    pulse: pulse::Pulse,
+    /// Whether something waits to be looked into, or is in the way.
+    is_busy: bool,
+    /// Whether the last block that was read has to be held against the chain before the next one is.
+    must_compare: bool,
+    /// The coins as they were last held against the chain.
+    coins: assets::Coins,
     /// Derived addresses, and the counters when they were read.
     derived: Option<Derived>,
     /// Candidates of recent blocks that were looked into, by their block.
@@ -114,8 +121,8 @@ struct State {
     hitches: u32,
     /// What the chain's row says of its state, and since when it was not repeated in the log.
     told: lease::Told,
-    /// Set once the config is found to contradict the chain.
-    stopped: Option<String>,
+    /// How much providers were asked, and when that was written down.
+    usage: usage::Usage,
 }
 
 type Derived = (Vec<(String, i64)>, Arc<HashSet<EvmAddress>>);
@@ -153,9 +160,10 @@ impl ChainWatcher {
             state
         };
         ctx.spawn(round.into_actor(self).map(|state, watcher, ctx| {
+            let pause = state.pause();
             watcher.state = Some(state);
             if !watcher.parts.tracker.is_draining() {
-                ctx.run_later(watcher.parts.chain.poll, Self::round);
+                ctx.run_later(pause, Self::round);
             }
         }));
     }
@@ -166,7 +174,11 @@ impl State {
         Self {
             log_ranges: ranges::LogRanges::new(parts.chain.log_range_max),
             piece: scan::PIECE,
-            feed_decimals: None,
+            known: observe::Known::default(),
+            pulse: pulse::Pulse::default(),
+            is_busy: true,
+            must_compare: true,
+            coins: assets::Coins::default(),
             derived: None,
             looked_into: BTreeMap::new(),
             claim_budget: parts.deposits.claims_per_block,
@@ -174,21 +186,19 @@ impl State {
             swept_at: None,
             hitches: 0,
             told: lease::Told::default(),
-            stopped: None,
+            usage: usage::Usage::default(),
             parts,
         }
     }
 
     async fn round(&mut self) {
-        match self.try_round().await {
+        let outcome = self.try_round().await;
+        self.is_busy |= outcome.is_err();
+        match outcome {
             Ok(()) | Err(Trouble::Overtaken) => {}
             Err(Trouble::Deposit(error)) => {
                 let chain = &self.parts.chain.name;
                 tracing::warn!(chain, error = %Causes(&error), "a round failed; trying again");
-            }
-            Err(Trouble::Config(detail)) => {
-                self.stopped = Some(detail.clone());
-                self.say("stopped", Some(detail)).await;
             }
             Err(Trouble::Chain(detail)) => self.say("degraded", Some(detail)).await,
         }
@@ -196,11 +206,16 @@ impl State {
 
     async fn try_round(&mut self) -> Result<(), Trouble> {
         let Some(mut row) = self.take_lease().await? else { return Ok(()) };
-        if let Some(detail) = &self.stopped {
-            return Err(Trouble::Config(detail.clone()));
+        let waiting = self.waiting().await?;
+        self.is_busy = waiting.has_candidates;
+        self.write_usage().await?;
+        let is_behind =
+            height(row.scanned_number).saturating_add(scan::PIECE) < height(row.head_number);
+        let view = self.observe(waiting.for_finality || is_behind).await?;
+        if let Some(head) = view.agreed_head() {
+            self.pulse.beat(head.number, head.time);
         }
-        let view = self.observe().await?;
-        self.check_assets(&view).await?;
+        self.check_assets(&view).await;
         // Only now: a payment in a block that is known went to an address that was issued before.
         let ours = self.ours().await?;
         let before = row.scanned_number;
@@ -210,6 +225,7 @@ impl State {
             hitch => hitch,
         };
         let has_moved = row.scanned_number != before;
+        self.is_busy |= hitch.is_some() || height(row.scanned_number) < view.head;
         self.earn_look_ups(row.scanned_number.saturating_sub(before));
         self.look_into_candidates(&view, &ours).await?;
         self.settle(&view, &ours).await?;
@@ -221,8 +237,21 @@ impl State {
         if let Some(detail) = hitch.or_else(|| self.doubts.first(self.parts.clock.now())) {
             return Err(Trouble::Chain(detail));
         }
-        self.say("ok", None).await;
+        let (status, remark) = self.coins.standing();
+        self.say(status, remark).await;
         Ok(())
+    }
+
+    /// How long to wait before the next look.
+    fn pause(&self) -> Duration {
+        let chosen = self.parts.chain.poll;
+        chosen.unwrap_or_else(|| self.pulse.wait(self.is_busy, self.now()))
+    }
+
+    /// What waits on this chain.
+    async fn waiting(&self) -> Result<chains::Waiting, DbError> {
+        let chain_id = self.chain_id();
+        self.parts.database.run(move |conn| chains::waiting(conn, chain_id)).await
     }
 
     /// Look-ups of claims for the blocks that came.

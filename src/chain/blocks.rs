@@ -50,7 +50,7 @@ pub async fn blocks(
     Ok(blocks)
 }
 
-fn block(body: &BlockBody, with_transactions: bool) -> Result<Block, ProviderError> {
+pub(super) fn block(body: &BlockBody, with_transactions: bool) -> Result<Block, ProviderError> {
     let transactions = body.transactions.as_deref().unwrap_or_default();
     let transfers = if with_transactions {
         // One that cannot be read is of a kind that only its chain knows.

@@ -1,44 +1,56 @@
 //! Where a chain stands, in the words of one provider.
 
+use serde_json::json;
+
+use super::blocks::{Block, block};
 use super::rpc::{BlockId, Call, Provider, ProviderError, read};
 use super::wire::{BlockBody, Hex};
-use serde_json::json;
 
 pub use super::wire::BlockRef;
 
-/// Where one provider says that the chain stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The newest block.
-    pub latest: BlockRef,
-    /// The newest final block; `None` where the provider does not tell.
-    pub finalized: Option<BlockRef>,
-}
-
-/// Asks for the newest and the newest final block, and whether the provider still speaks for its chain.
+/// Asks for the newest block, with its transfers if they are wanted: whoever reads every block has it at once.
 ///
 /// # Errors
-/// [`ProviderError`], among them [`ProviderError::WrongChain`]. That the tag `finalized` is refused is no error.
-pub async fn head(provider: &Provider) -> Result<Head, ProviderError> {
-    let calls = [
-        Call::new("eth_chainId", json!([])),
-        Call::block(BlockId::Latest, false),
-        Call::block(BlockId::Finalized, false),
-    ];
-    let [chain_id, latest, finalized] = provider.ask_all(calls).await?;
-    let Hex(told): Hex<u64> = read(chain_id)?;
-    if i64::try_from(told) != Ok(provider.chain_id().0) {
-        return Err(ProviderError::WrongChain { told });
+/// [`ProviderError`].
+pub async fn newest(provider: &Provider, with_transactions: bool) -> Result<Block, ProviderError> {
+    let body: BlockBody = provider.ask_one(Call::block(BlockId::Latest, with_transactions)).await?;
+    block(&body, with_transactions)
+}
+
+/// What else is asked of a provider now and then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Whether it still speaks for its chain.
+    pub chain_id: bool,
+    /// The newest final block.
+    pub finalized: bool,
+}
+
+/// Asks for that. The newest final block is `None` where the provider does not tell; that the tag `finalized` is
+/// refused is no error.
+///
+/// # Errors
+/// [`ProviderError`], among them [`ProviderError::WrongChain`].
+pub async fn further(
+    provider: &Provider,
+    wanted: Further,
+) -> Result<Option<BlockRef>, ProviderError> {
+    let mut calls = Vec::new();
+    if wanted.chain_id {
+        calls.push(Call::new("eth_chainId", json!([])));
     }
-    let latest: BlockBody = read(latest)?;
-    let finalized: Option<BlockBody> = match finalized {
-        Err(_) => None,
-        answer => read(answer)?,
-    };
-    let finalized = finalized.as_ref().map(BlockBody::block_ref).transpose()?;
-    let head = Head { latest: latest.block_ref()?, finalized };
-    if head.finalized.is_some_and(|block| block.number > head.latest.number) {
-        return Err(ProviderError::Implausible("a final block above the newest"));
+    if wanted.finalized {
+        calls.push(Call::block(BlockId::Finalized, false));
     }
-    Ok(head)
+    let mut answers = provider.ask(calls).await?.into_iter();
+    if wanted.chain_id {
+        let answer = answers.next().ok_or(ProviderError::WrongId)?;
+        let Hex(told): Hex<u64> = read(answer)?;
+        if i64::try_from(told) != Ok(provider.chain_id().0) {
+            return Err(ProviderError::WrongChain { told });
+        }
+    }
+    let Some(Ok(answer)) = answers.next() else { return Ok(None) };
+    let finalized: Option<BlockBody> = read(Ok(answer))?;
+    finalized.as_ref().map(BlockBody::block_ref).transpose()
 }

@@ -26,8 +26,8 @@ pub struct Chain {
     pub finality: Finality,
     /// Providers that must agree.
     pub quorum: usize,
-    /// Time between two looks at the head.
-    pub poll: Duration,
+    /// Time between two looks at the head; `None` goes by the chain's blocks and by what waits.
+    pub poll: Option<Duration>,
     /// First block that is looked at; `None` is the finalized head of the first start.
     pub start_block: Option<u64>,
     /// Blocks that one query for logs may span.
@@ -48,6 +48,14 @@ pub struct Chain {
     pub providers: Vec<RpcProvider>,
 }
 
+impl Chain {
+    /// Whether every block is read with its transactions.
+    #[must_use]
+    pub fn reads_whole_blocks(&self) -> bool {
+        self.native.as_ref().is_some_and(|native| native.scan_blocks)
+    }
+}
+
 /// When a block cannot be undone any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finality {
@@ -66,6 +74,8 @@ pub struct NativeCoin {
     pub minimum: NanoUsd,
     /// What it is worth.
     pub feed: Feed,
+    /// Whether every block is read to find transfers of it. Without, they are found by their hash.
+    pub scan_blocks: bool,
 }
 
 /// A token, which counts one dollar a piece within its band.
@@ -118,10 +128,10 @@ pub(super) struct ChainEntry {
     pub(super) quorum: usize,
     #[serde(
         rename = "poll_millis",
-        default = "default_poll",
-        deserialize_with = "value::millis::<10, 600_000, _>"
+        default,
+        deserialize_with = "value::optional_millis::<10, 600_000, _>"
     )]
-    poll: Duration,
+    poll: Option<Duration>,
     #[serde(default, deserialize_with = "optional_block")]
     start_block: Option<u64>,
     #[serde(
@@ -216,6 +226,8 @@ pub(super) struct NativeEntry {
     feed_description: String,
     #[serde(rename = "heartbeat_secs", deserialize_with = "value::secs::<1, 2_592_000, _>")]
     heartbeat: Duration,
+    #[serde(default = "default_scan_blocks", deserialize_with = "value::flag")]
+    scan_blocks: bool,
 }
 
 impl NativeEntry {
@@ -225,7 +237,12 @@ impl NativeEntry {
             description: self.feed_description,
             heartbeat: self.heartbeat,
         };
-        NativeCoin { symbol: self.symbol, minimum: self.minimum, feed }
+        NativeCoin {
+            symbol: self.symbol,
+            minimum: self.minimum,
+            feed,
+            scan_blocks: self.scan_blocks,
+        }
     }
 }
 
@@ -333,10 +350,6 @@ const fn default_quorum() -> usize {
     2
 }
 
-const fn default_poll() -> Duration {
-    Duration::from_secs(4)
-}
-
 const fn default_log_range_max() -> u64 {
     1_000
 }
@@ -355,6 +368,10 @@ const fn default_head_gap_max_blocks() -> u64 {
 
 const fn default_rescan_blocks() -> u64 {
     16
+}
+
+const fn default_scan_blocks() -> bool {
+    true
 }
 
 const fn default_minimum() -> NanoUsd {

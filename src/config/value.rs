@@ -62,6 +62,16 @@ where
     whole::<MIN, MAX, D, u64>(from).map(Duration::from_millis)
 }
 
+/// A span of milliseconds that may be left to the program.
+pub(super) fn optional_millis<'de, const MIN: u64, const MAX: u64, D>(
+    from: D,
+) -> Result<Option<Duration>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    millis::<MIN, MAX, D>(from).map(Some)
+}
+
 /// A count in which 0 leaves the choice to the program.
 pub(super) fn count_or_auto<'de, const MAX: u64, D>(
     from: D,

@@ -2,9 +2,10 @@
 
 use diesel::prelude::*;
 
-use super::schema::{chain_blocks, chain_candidates, chains};
+use super::schema::{chain_blocks, chain_candidates, chains, deposit_claims, deposits};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
 use crate::domain::evm::{BlockHash, ChainId, TxHash};
 
 /// How far a chain has been read.
@@ -44,6 +45,41 @@ pub struct ChainRow {
 pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainRow>, DbError> {
     let row = chains::table.find(chain_id.0).select(ChainRow::as_select()).first(conn);
     Ok(row.optional()?)
+}
+
+/// What waits on a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Transactions that are to be looked into.
+    pub has_candidates: bool,
+    /// Something that goes on once its block is final.
+    pub for_finality: bool,
+}
+
+/// Whether anything waits on a chain.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn waiting(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Waiting, DbError> {
+    let candidate = chain_candidates::table
+        .filter(chain_candidates::chain_id.eq(chain_id.0))
+        .select(chain_candidates::block_number)
+        .first::<i64>(conn)
+        .optional()?;
+    let moving = [DepositState::Seen, DepositState::Confirming].map(DepositState::as_str);
+    let deposit = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::state.eq_any(moving)))
+        .select(deposits::id)
+        .first::<i64>(conn)
+        .optional()?;
+    let claim = deposit_claims::table
+        .filter(deposit_claims::chain_id.eq(chain_id.0).and(deposit_claims::check_at.is_not_null()))
+        .select(deposit_claims::id)
+        .first::<i64>(conn)
+        .optional()?;
+    let has_candidates = candidate.is_some();
+    let for_finality = has_candidates || deposit.is_some() || claim.is_some();
+    Ok(Waiting { has_candidates, for_finality })
 }
 
 /// All chains that were ever read.

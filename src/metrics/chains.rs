@@ -9,6 +9,7 @@ use crate::domain::money::NanoUsd;
 #[derive(Clone, Debug)]
 pub struct ChainMetrics {
     ok: IntGaugeVec,
+    coin_ok: IntGaugeVec,
     blocks: IntGaugeVec,
     deposits: IntCounterVec,
     deposited_nanousd: IntCounterVec,
@@ -28,6 +29,11 @@ impl ChainMetrics {
                 "Whether deposits of a chain go on (1) or wait (0).",
                 &["chain"],
             )?,
+            coin_ok: gauges(
+                "sluice_coin_ok",
+                "Whether deposits in a coin of a chain are credited (1), or wait since it is not as the settings say (0).",
+                &["chain", "coin"],
+            )?,
             blocks: gauges(
                 "sluice_chain_block",
                 "Heights of a chain: its head, its final block, the last that was read.",
@@ -44,6 +50,11 @@ impl ChainMetrics {
     /// Whether deposits of a chain go on.
     pub fn set_ok(&self, chain: &str, is_ok: bool) {
         self.ok.with_label_values(&[chain]).set(is_ok.into());
+    }
+
+    /// Whether deposits in a coin are credited.
+    pub fn set_coin_ok(&self, chain: &str, coin: &str, is_ok: bool) {
+        self.coin_ok.with_label_values(&[chain, coin]).set(is_ok.into());
     }
 
     /// Where a chain stands.

@@ -11,6 +11,7 @@ mod erased;
 mod facts;
 mod faults;
 mod feed;
+mod idle;
 mod kills;
 mod liars;
 mod node;

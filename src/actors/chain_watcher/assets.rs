@@ -1,77 +1,218 @@
-//! Holds the config against the chain: a wrong address or number of decimals would credit a multiple.
+//! Holds the coins of the settings against the chain: a wrong address or number of decimals would credit a multiple. A
+//! coin's mistake stops that coin alone: its deposits are found and wait, and all others go on. A token's name is
+//! anybody's choice, so that another one than expected is said and stops nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::observe::View;
 use super::{State, Trouble};
-use crate::chain::contract::{feed_facts, token_facts};
-use crate::chain::quorum::Agreement;
+use crate::chain::contract::{TokenFacts, feed_facts, token_decimals, token_facts};
+use crate::chain::quorum::{Agreement, Verdict};
 use crate::config::{Feed, Token};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::EvmAddress;
 
-impl State {
-    /// Checks every token and feed, once for each start.
-    pub(super) async fn check_assets(&mut self, view: &View) -> Result<(), Trouble> {
-        if self.feed_decimals.is_some() {
-            return Ok(());
+/// When coins are looked at again, in milliseconds: where all is well, where one is wrong, where one could not be read.
+const AGAIN: i64 = 3_600_000;
+const AGAIN_WRONG: i64 = 60_000;
+const AGAIN_UNREAD: i64 = 5_000;
+
+/// The coins as they were last held against the chain.
+#[derive(Debug, Default)]
+pub(super) struct Coins {
+    checked_at: Option<UnixMillis>,
+    /// Decimals of the feeds that are what they should be.
+    feeds: HashMap<EvmAddress, u8>,
+    /// By token, with the chain's own coin as none.
+    found: BTreeMap<Option<EvmAddress>, Found>,
+}
+
+/// What became of one coin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Fine,
+    /// It goes on, and somebody should look.
+    Odd(String),
+    /// It contradicts the settings.
+    Wrong(String),
+    /// Too few providers answer, or they do not agree.
+    Unread(String),
+}
+
+impl Found {
+    const fn stops(&self) -> bool {
+        matches!(self, Self::Wrong(_) | Self::Unread(_))
+    }
+
+    fn words(&self) -> Option<&str> {
+        match self {
+            Self::Fine => None,
+            Self::Odd(words) | Self::Wrong(words) | Self::Unread(words) => Some(words),
         }
-        let chain = std::sync::Arc::clone(&self.parts.chain);
-        for token in &chain.tokens {
-            check_token(view, token).await?;
-        }
-        let native = chain.native.iter().map(|native| &native.feed);
-        let feeds = native.chain(chain.tokens.iter().filter_map(|token| token.feed.as_ref()));
-        let mut decimals = HashMap::new();
-        for feed in feeds {
-            decimals.insert(feed.address, check_feed(view, feed).await?);
-        }
-        self.feed_decimals = Some(decimals);
-        Ok(())
     }
 }
 
-async fn check_token(view: &View, token: &Token) -> Result<(), Trouble> {
+impl Coins {
+    /// The decimals of a feed, if it is what the settings say.
+    pub(super) fn feed_decimals(&self, feed: EvmAddress) -> Option<u8> {
+        self.feeds.get(&feed).copied()
+    }
+
+    /// Whether nothing is credited in a coin; `None` is the chain's own.
+    pub(super) fn is_stopped(&self, token: Option<EvmAddress>) -> bool {
+        self.found.get(&token).is_some_and(Found::stops)
+    }
+
+    /// The chain's status as far as its coins are concerned, and what is to be said of them.
+    pub(super) fn standing(&self) -> (&'static str, Option<String>) {
+        let all_stop = !self.found.is_empty() && self.found.values().all(Found::stops);
+        let is_unread = self.found.values().any(|found| matches!(found, Found::Unread(_)));
+        let status = match (all_stop, is_unread) {
+            (false, _) => "ok",
+            (true, true) => "degraded",
+            (true, false) => "stopped",
+        };
+        let words: Vec<&str> = self.found.values().filter_map(Found::words).collect();
+        (status, (!words.is_empty()).then(|| words.join("; ")))
+    }
+
+    fn is_due(&self, now: UnixMillis) -> bool {
+        let has = |is: fn(&Found) -> bool| self.found.values().any(is);
+        let again = if has(|found| matches!(found, Found::Unread(_))) {
+            AGAIN_UNREAD
+        } else if has(Found::stops) {
+            AGAIN_WRONG
+        } else {
+            AGAIN
+        };
+        self.checked_at.is_none_or(|at| now.millis_since(at) >= again)
+    }
+}
+
+impl State {
+    /// Checks every token and feed, at the start and from time to time.
+    pub(super) async fn check_assets(&mut self, view: &View) {
+        let now = self.now();
+        if !self.coins.is_due(now) {
+            return;
+        }
+        self.coins.checked_at = Some(now);
+        let chain = Arc::clone(&self.parts.chain);
+        for token in &chain.tokens {
+            let found = check_token(view, token).await;
+            let priced = match &token.feed {
+                Some(feed) => self.check_feed(view, &token.symbol, feed).await,
+                None => Found::Fine,
+            };
+            let found = if found.stops() || priced == Found::Fine { found } else { priced };
+            self.note_coin(&token.symbol, Some(token.address), found);
+        }
+        if let Some(native) = &chain.native {
+            let found = self.check_feed(view, &native.symbol, &native.feed).await;
+            self.note_coin(&native.symbol, None, found);
+        }
+    }
+
+    fn note_coin(&mut self, symbol: &str, token: Option<EvmAddress>, found: Found) {
+        let before = self.coins.found.get(&token);
+        // What was well is not stopped because providers are silent for a moment.
+        let was_well = before.is_some_and(|before| !before.stops());
+        if was_well && matches!(found, Found::Unread(_)) {
+            return;
+        }
+        let chain = &self.parts.chain.name;
+        if before != Some(&found) {
+            match &found {
+                Found::Fine if before.is_none() => {}
+                Found::Fine => tracing::info!(chain, coin = symbol, "a coin is as it should be"),
+                Found::Odd(why) => tracing::warn!(chain, why, "a coin is not quite as expected"),
+                Found::Wrong(why) | Found::Unread(why) => {
+                    tracing::error!(chain, why, "a coin is stopped: its deposits wait");
+                    self.parts.metrics.count_alert("chain_coin");
+                }
+            }
+        }
+        self.parts.metrics.chains.set_coin_ok(chain, symbol, !found.stops());
+        self.coins.found.insert(token, found);
+    }
+
+    async fn check_feed(&mut self, view: &View, symbol: &str, feed: &Feed) -> Found {
+        let (name, address) = (&feed.description, feed.address.checksummed());
+        let verdict = feed_facts(&view.providers, view.quorum, feed.address).await;
+        let facts = match agreed(verdict, &format!("the feed {name}")) {
+            Ok(facts) => facts,
+            Err(trouble) => return Found::Unread(format!("{symbol}: {trouble}")),
+        };
+        let wrong = match (facts.description, facts.decimals) {
+            (Some(told), Some(decimals)) if told == *name => {
+                self.coins.feeds.insert(feed.address, decimals);
+                return Found::Fine;
+            }
+            (Some(told), Some(_)) => {
+                format!("{name}: the feed at {address} describes itself as {told:?}")
+            }
+            _ => format!("{name}: there is no feed at {address}"),
+        };
+        self.coins.feeds.remove(&feed.address);
+        Found::Wrong(format!("{symbol} is stopped: {wrong}"))
+    }
+}
+
+async fn check_token(view: &View, token: &Token) -> Found {
     let (symbol, address) = (&token.symbol, token.address.checksummed());
-    let verdict = token_facts(&view.providers, view.quorum, token.address).await;
-    let facts = agreed(verdict.agreement, &format!("the token {symbol}"))?;
+    let mut verdict = token_facts(&view.providers, view.quorum, token.address).await;
+    let mut differ = false;
+    if verdict.agreement == (Agreement::Disagree { what: "symbol" }) {
+        // Nodes may change over to a new name one after the other: then the decimals alone count.
+        let decimals = token_decimals(&view.providers, view.quorum, token.address).await;
+        let Verdict { agreement, dissenting, silent } = decimals;
+        let agreement = agreement.map(|decimals| TokenFacts { decimals, symbol: None });
+        verdict = Verdict { agreement, dissenting, silent };
+        differ = true;
+    }
+    let facts = match agreed(verdict, &format!("the token {symbol}")) {
+        Ok(facts) => facts,
+        Err(trouble) => return Found::Unread(format!("{symbol}: {trouble}")),
+    };
+    let stopped = |why: String| Found::Wrong(format!("{symbol} is stopped: {why}"));
     let Some(decimals) = facts.decimals else {
-        return Err(Trouble::Config(format!("{symbol}: there is no token at {address}")));
+        return stopped(format!("{symbol}: there is no token at {address}"));
     };
     if decimals != token.decimals {
-        return Err(Trouble::Config(format!(
-            "{symbol}: the config says {} decimals, the token at {address} says {decimals}",
+        return stopped(format!(
+            "the config says {} decimals, the token at {address} says {decimals}",
             token.decimals
-        )));
+        ));
     }
     let expected = token.symbol_on_chain.as_ref().unwrap_or(symbol);
     match facts.symbol {
-        Some(told) if told == *expected => Ok(()),
-        told => Err(Trouble::Config(format!(
+        _ if differ => {
+            Found::Odd(format!("{symbol}: providers differ about how the token calls itself"))
+        }
+        Some(told) if told == *expected => Found::Fine,
+        told => Found::Odd(format!(
             "{symbol}: the token at {address} calls itself {:?}, and the config says {expected:?}",
             told.unwrap_or_default()
-        ))),
+        )),
     }
 }
 
-async fn check_feed(view: &View, feed: &Feed) -> Result<u8, Trouble> {
-    let (name, address) = (&feed.description, feed.address.checksummed());
-    let verdict = feed_facts(&view.providers, view.quorum, feed.address).await;
-    let facts = agreed(verdict.agreement, &format!("the feed {name}"))?;
-    match (facts.description, facts.decimals) {
-        (Some(told), Some(decimals)) if told == *name => Ok(decimals),
-        (Some(told), Some(_)) => Err(Trouble::Config(format!(
-            "{name}: the feed at {address} describes itself as {told:?}"
-        ))),
-        _ => Err(Trouble::Config(format!("{name}: there is no feed at {address}"))),
-    }
-}
-
-/// What was agreed on, or the reason to wait.
-pub(super) fn agreed<T>(agreement: Agreement<T>, about: &str) -> Result<T, Trouble> {
-    match agreement {
+/// What was agreed on, or the reason to wait, with what each provider said instead.
+pub(super) fn agreed<T>(verdict: Verdict<T>, about: &str) -> Result<T, Trouble> {
+    match verdict.agreement {
         Agreement::Agreed(value) => Ok(value),
-        Agreement::TooFew { answered, needed } => Err(Trouble::Chain(format!(
-            "{answered} providers answer about {about} and {needed} are needed"
-        ))),
+        Agreement::TooFew { answered, needed } => {
+            let silent = verdict.silent.iter().map(|(name, error)| format!("{name}: {error}"));
+            let silent: Vec<String> = silent.collect();
+            let reasons = match silent.as_slice() {
+                [] => String::new(),
+                reasons => format!(" ({})", reasons.join("; ")),
+            };
+            Err(Trouble::Chain(format!(
+                "{answered} providers answer about {about} and {needed} are needed{reasons}"
+            )))
+        }
         Agreement::Disagree { what } => {
             Err(Trouble::Chain(format!("providers disagree about {about}: {what}")))
         }

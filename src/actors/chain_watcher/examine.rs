@@ -85,6 +85,7 @@ impl State {
             match self.value(view, asset, raw, read.mined_at).await {
                 Valued::As(appraisal) => appraisal,
                 Valued::Doubt(why) => return Ok(Step::Doubt(why)),
+                Valued::Wait(why) => return Ok(Step::Wait(why)),
             };
         let (feed, round, answer) = match source {
             Some((feed, round, answer)) => {

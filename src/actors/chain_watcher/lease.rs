@@ -85,6 +85,8 @@ impl State {
 
     fn log(&mut self, status: &str, detail: Option<&String>) {
         let chain = &self.parts.chain.name;
+        // What is said of a chain that is well concerns a coin, and was said when it was found.
+        let detail = detail.filter(|_| status != "ok");
         match (detail, &self.told.log) {
             (Some(detail), Some((Some(said), at))) if said == detail && at.elapsed() < REPEAT => {}
             (Some(detail), _) => {

@@ -38,6 +38,8 @@ struct Reach {
     of_everybody: Limit,
     /// Payees in one call.
     payees: Limit,
+    /// Whether it has refused the transfers of a single block to everybody.
+    wants_payees: bool,
     /// Pauses that it asked for in a row.
     pauses: u32,
 }
@@ -99,6 +101,7 @@ impl Reach {
             by_payees: Limit::new(most),
             of_everybody: Limit::starting_at(most, EVERYBODY_AT_FIRST),
             payees: Limit::new(PAYEES_MAX),
+            wants_payees: false,
             pauses: 0,
         }
     }
@@ -109,7 +112,7 @@ impl Reach {
         let calls = payees
             .div_ceil(self.payees.now())
             .saturating_mul(blocks.div_ceil(self.by_payees.now()));
-        if calls <= blocks.div_ceil(self.of_everybody.now()) {
+        if self.wants_payees || calls <= blocks.div_ceil(self.of_everybody.now()) {
             Way::Payees(usize::try_from(self.payees.now()).unwrap_or(usize::MAX))
         } else {
             Way::Everybody
@@ -235,13 +238,21 @@ impl Pieces<'_> {
         }
         let payees = u64::try_from(self.wanted.payees()).unwrap_or(u64::MAX);
         let at_once = self.reach.payees.now().min(payees);
-        if span > 1 {
+        let is_named = way != Way::Everybody;
+        if is_named && at_once > 1 && self.reach.payees.is_tried() {
+            self.reach.payees.refuse(at_once, None);
+        } else if span > 1 {
             self.reach.limit(way).refuse(span, proposed);
-        } else if matches!(way, Way::Payees(_)) && at_once > 1 {
+        } else if !is_named {
+            self.reach.wants_payees = true;
+        } else if at_once > 1 {
+            // It was not the number of blocks.
+            self.reach.by_payees.fail_alone();
             self.reach.payees.refuse(at_once, None);
         } else {
-            self.reach.limit(way).fail_alone();
+            self.reach.by_payees.fail_alone();
             self.reach.payees = Limit::new(PAYEES_MAX);
+            self.reach.wants_payees = false;
             return why;
         }
         if Instant::now() > self.end { why } else { Ok(()) }

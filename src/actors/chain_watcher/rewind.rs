@@ -5,6 +5,7 @@ use super::assets::agreed;
 use super::observe::View;
 use super::{State, Trouble, column, height};
 use crate::chain::blocks::blocks;
+use crate::chain::head::BlockRef;
 use crate::chain::quorum::{agree, ask_each, block_ref};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, deposits, transaction};
@@ -24,7 +25,7 @@ impl State {
         let first = self.parts.chain.start_block.unwrap_or(view.final_number.saturating_add(1));
         let number = first.saturating_sub(1).min(view.head);
         let verdict = block_ref(&view.providers, view.quorum, number).await;
-        let block = agreed(verdict.agreement, &format!("block {number}"))?;
+        let block = agreed(verdict, &format!("block {number}"))?;
         let Some(block) = block else {
             return Err(Trouble::Chain(format!("no provider has block {number}")));
         };
@@ -53,18 +54,24 @@ impl State {
         row: &mut ChainRow,
     ) -> Result<Option<String>, Trouble> {
         let number = row.scanned_number.min(column(view.head));
+        let shown = view.agreed_head();
+        if !self.must_compare && self.will_link(view, row, shown) {
+            return Ok(None);
+        }
         let Some((number, known)) = self.block_read(row, number).await? else { return Ok(None) };
         let number = height(number);
-        let verdict = block_ref(&view.providers, view.quorum, number).await;
-        let block = match agreed(verdict.agreement, &format!("block {number}")) {
-            Ok(Some(block)) => block,
-            Ok(None) => return Ok(Some(format!("providers do not show block {number} any more"))),
-            Err(Trouble::Chain(why)) => return Ok(Some(why)),
-            Err(other) => return Err(other),
+        let block = match shown.filter(|block| block.number == number) {
+            Some(block) => block,
+            None => match self.block_at(view, number).await? {
+                Ok(block) => block,
+                Err(why) => return Ok(Some(why)),
+            },
         };
+        self.must_compare = false;
         if block.hash.as_bytes() == known {
             return Ok(None);
         }
+        self.must_compare = true;
         let Some((ancestor, hash)) = self.common_ancestor(view, column(number)).await? else {
             return Err(Trouble::Chain(format!(
                 "the chain was rewritten below block {number} by more than reorg_window_blocks = {}",
@@ -90,7 +97,31 @@ impl State {
             })
             .await?;
         continue_if(is_ours, row)?;
+        self.must_compare = false;
         Ok(None)
+    }
+
+    /// Whether blocks are read next of which the first shows what stands below it.
+    fn will_link(&self, view: &View, row: &ChainRow, shown: Option<BlockRef>) -> bool {
+        let next = row.scanned_number.saturating_add(1);
+        let is_next = |block: BlockRef| column(block.number) == next;
+        let is_block_by_block = self.parts.chain.reads_whole_blocks();
+        next <= column(view.head) && (is_block_by_block || shown.is_some_and(is_next))
+    }
+
+    /// The block of that height; or why it cannot be told.
+    async fn block_at(
+        &self,
+        view: &View,
+        number: u64,
+    ) -> Result<Result<BlockRef, String>, Trouble> {
+        let verdict = block_ref(&view.providers, view.quorum, number).await;
+        match agreed(verdict, &format!("block {number}")) {
+            Ok(Some(block)) => Ok(Ok(block)),
+            Ok(None) => Ok(Err(format!("providers do not show block {number} any more"))),
+            Err(Trouble::Chain(why)) => Ok(Err(why)),
+            Err(other) => Err(other),
+        }
     }
 
     /// The newest block up to `number` that was read and is remembered, with its hash.
@@ -133,7 +164,7 @@ impl State {
             };
             let said = ask_each(&view.providers, ask).await;
             let verdict = agree(said, view.quorum, |_, _| "hashes");
-            let hashes = agreed(verdict.agreement, "the blocks before a reorganisation")?;
+            let hashes = agreed(verdict, "the blocks before a reorganisation")?;
             for ((number, stored), hash) in step.iter().zip(hashes) {
                 if let Some(hash) = hash.filter(|hash| hash.as_bytes() == stored.as_slice()) {
                     return Ok(Some((*number, hash)));

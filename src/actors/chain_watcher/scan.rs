@@ -1,17 +1,18 @@
-//! Reads blocks forward and notes every transaction in them that may pay us. Near the head block by block, each
-//! linked to the one before; below the final block, where only tokens are looked for, in ranges as large as providers
-//! allow. Each provider is asked, so that one that leaves something out hides nothing.
+//! Reads blocks forward and notes every transaction in them that may pay us. Where the chain's coin is taken, block by
+//! block, each linked to the one before; where only tokens are, in ranges as large as providers allow. Each provider is
+//! asked, so that one that leaves something out hides nothing.
+
+use futures_util::future::join_all;
 
 use super::finds::Finds;
-use super::observe::View;
+use super::observe::{Tip, View};
 use super::ranges::Span;
 use super::rewind::continue_if;
 use super::{State, Trouble, column, height, part_end};
-use crate::chain::ProviderError;
 use crate::chain::blocks::{Block, blocks};
 use crate::chain::head::BlockRef;
 use crate::chain::logs::Wanted;
-use crate::chain::quorum::ask_each;
+use crate::chain::{Provider, ProviderError};
 use crate::db::chains::{self, ChainRow};
 use crate::db::transaction;
 use crate::deposits::ours::Ours;
@@ -84,12 +85,12 @@ impl State {
         row: &mut ChainRow,
         from: u64,
     ) -> Result<Step, Trouble> {
-        let with_transactions = self.parts.chain.native.is_some();
+        let with_transactions = self.parts.chain.reads_whole_blocks();
         let is_bulk = !with_transactions && from <= view.final_number;
-        let span = if is_bulk { self.log_ranges.bulk() } else { self.piece };
+        let span = if with_transactions { self.piece } else { self.log_ranges.bulk() };
         let most = if is_bulk { view.final_number } else { view.head };
         let to = from.saturating_add(span.max(1)).saturating_sub(1).min(most);
-        let numbers: Vec<u64> = if is_bulk { vec![to] } else { (from..=to).collect() };
+        let numbers: Vec<u64> = if with_transactions { (from..=to).collect() } else { vec![to] };
         let mut finds = Finds::default();
         let read = match read_blocks(view, ours, numbers, with_transactions, &mut finds).await {
             Ok(read) => read,
@@ -104,8 +105,10 @@ impl State {
             return Ok(Step::Hitch(format!("too few providers show block {from}")));
         };
         let links_on = |block: &BlockRef| block.parent_hash.as_bytes() == row.scanned_hash;
-        if !is_bulk && !read.first().is_some_and(links_on) {
-            // The chain changed between two questions: the next round goes back.
+        let first = read.first().filter(|block| block.number == from);
+        if first.is_some_and(|first| !links_on(first)) {
+            // The chain has changed: the next round goes back.
+            self.must_compare = true;
             return Ok(Step::Hitch(format!("block {from} does not follow the one before")));
         }
         let span =
@@ -222,20 +225,20 @@ async fn read_blocks(
     with_transactions: bool,
     finds: &mut Finds,
 ) -> Result<Vec<BlockRef>, Unread> {
-    let ask = |provider| blocks(provider, numbers.clone(), with_transactions);
-    let said = ask_each(&view.providers, ask).await;
-    let is_too_large =
-        |(_, answer): &(_, Result<_, _>)| matches!(answer, Err(ProviderError::TooLarge));
+    let asked = view.providers.iter().zip(&view.tips);
+    let asked = asked.map(|(provider, tip)| ask_beside(provider, tip, &numbers, with_transactions));
+    let said = join_all(asked).await;
+    let is_too_large = |answer: &Result<_, _>| matches!(answer, Err(ProviderError::TooLarge));
     if said.iter().any(is_too_large) && numbers.len() > 1 {
         return Err(Unread::TooLarge);
     }
     let (mut answers, mut reasons) = (Vec::<(usize, Vec<Option<Block>>)>::new(), Vec::new());
-    for (witness, (provider, (name, answer))) in view.providers.iter().zip(said).enumerate() {
+    for (witness, (provider, answer)) in view.providers.iter().zip(said).enumerate() {
         match answer {
             Ok(blocks) => answers.push((witness, blocks)),
             Err(error) => {
                 let why = provider.standing().sentence("whole blocks", error);
-                reasons.push(format!("{name}: {why}"));
+                reasons.push(format!("{}: {why}", provider.name()));
             }
         }
     }
@@ -271,6 +274,27 @@ async fn read_blocks(
         }
     }
     Ok(read)
+}
+
+/// Asks a provider for blocks, but for the one that it has just shown.
+async fn ask_beside(
+    provider: &Provider,
+    tip: &Tip,
+    numbers: &[u64],
+    with_transactions: bool,
+) -> Result<Vec<Option<Block>>, ProviderError> {
+    let is_shown =
+        |number: &u64| *number == tip.block.at.number && (tip.is_whole || !with_transactions);
+    let missing: Vec<u64> = numbers.iter().filter(|number| !is_shown(number)).copied().collect();
+    let read = match missing.as_slice() {
+        [] => Vec::new(),
+        _ => blocks(provider, missing, with_transactions).await?,
+    };
+    let mut read = read.into_iter();
+    let block = |number| {
+        if is_shown(number) { Some(tip.block.clone()) } else { read.next().flatten() }
+    };
+    Ok(numbers.iter().map(block).collect())
 }
 
 /// The block that enough show in the same words, its parent and time among them.

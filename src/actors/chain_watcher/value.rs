@@ -28,6 +28,8 @@ pub(super) enum Valued {
     As(Appraisal),
     /// Not now, and why.
     Doubt(String),
+    /// Not before its coin is mended, which says nothing about the chain.
+    Wait(&'static str),
 }
 
 impl State {
@@ -51,14 +53,20 @@ impl State {
                 "a deposit is in a coin that is not configured any more".to_owned(),
             );
         };
+        let token = match asset {
+            Asset::Native => None,
+            Asset::Token(address) => Some(address),
+        };
+        if self.coins.is_stopped(token) {
+            return Valued::Wait("its coin is not as the settings say");
+        }
         let (feed, minimum) = match coin {
             Coin::Native(native) => (Some(&native.feed), native.minimum),
             Coin::Token(token) => (token.feed.as_ref(), token.minimum),
         };
         let (mut round, mut source) = (None, None);
         if let Some(feed) = feed {
-            let decimals = self.feed_decimals.as_ref().and_then(|all| all.get(&feed.address));
-            let Some(&decimals) = decimals else {
+            let Some(decimals) = self.coins.feed_decimals(feed.address) else {
                 return Valued::Doubt(format!("{} was not checked yet", feed.description));
             };
             let verdict =

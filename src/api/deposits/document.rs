@@ -200,7 +200,8 @@ impl<'a> Chains<'a> {
         ChainStatus {
             status: status.to_owned(),
             detail: (status != "ok").then_some(TROUBLED),
-            head: stand.map(|stand| stand.head_number),
+            // A chain that was never reached has no block yet.
+            head: stand.map(|stand| stand.head_number).filter(|&head| head >= 0),
         }
     }
 

@@ -9,6 +9,8 @@ const TRY_MORE_AFTER: u32 = 64;
 pub struct Limit {
     most: u64,
     now: u64,
+    /// So much was taken last, at most.
+    taken: u64,
     /// So much was refused.
     refused: u64,
     successes: u32,
@@ -19,7 +21,7 @@ impl Limit {
     #[must_use]
     pub const fn new(most: u64) -> Self {
         let most = if most == 0 { 1 } else { most };
-        Self { most, now: most, refused: u64::MAX, successes: 0 }
+        Self { most, now: most, taken: 0, refused: u64::MAX, successes: 0 }
     }
 
     /// The same, begun with less.
@@ -36,17 +38,29 @@ impl Limit {
         self.now
     }
 
-    /// So much was refused, or not answered; the provider may have proposed less.
+    /// Whether more is tried than was ever taken, after a refusal.
+    #[must_use]
+    pub const fn is_tried(&self) -> bool {
+        self.now > self.taken && self.refused != u64::MAX
+    }
+
+    /// So much was refused, or not answered; the provider may have proposed less. Then half is tried, or what was taken
+    /// before, if that is more.
     pub fn refuse(&mut self, size: u64, proposed: Option<u64>) {
         self.refused = size;
         self.successes = 0;
-        self.now = proposed.unwrap_or(size / 2).clamp(1, size.saturating_sub(1).max(1));
+        if self.taken >= size {
+            self.taken = 0;
+        }
+        let less = proposed.unwrap_or_else(|| self.taken.max(size / 2));
+        self.now = less.clamp(1, size.saturating_sub(1).max(1));
     }
 
     /// Not even one was answered, so that size was not the reason. Larger ones are tried again once one is.
     pub const fn fail_alone(&mut self) {
         self.refused = u64::MAX;
         self.successes = 0;
+        self.taken = 0;
         self.now = 1;
     }
 
@@ -60,9 +74,12 @@ impl Limit {
             self.successes = 0;
             self.refused = self.refused.saturating_add(self.refused / 2).saturating_add(1);
         }
-        let more = self.now.saturating_add(self.now / 4).saturating_add(1);
-        let below = self.refused.saturating_sub(1).max(1);
-        self.now = self.now.max(more.min(below)).min(self.most);
+        self.taken = self.taken.max(size);
+        let quarter = (self.now / 4).saturating_add(1);
+        // Between what is taken and what is refused, the middle.
+        let half_way = self.refused.saturating_sub(self.now) / 2;
+        let more = self.now.saturating_add(quarter.min(half_way));
+        self.now = more.min(self.most);
     }
 }
 
@@ -96,6 +113,31 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_found_with_few_refusals_and_kept() {
+        for most in [1, 2, 3, 7, 10, 64, 100, 999] {
+            let (mut limit, mut refusals) = (Limit::new(1000), 0);
+            for _ in 0..60 {
+                if limit.now() > most {
+                    refusals += 1;
+                    limit.refuse(limit.now(), None);
+                } else {
+                    limit.take(limit.now());
+                }
+            }
+            assert_eq!(limit.now(), most);
+            assert!(refusals <= 17, "{most}: {refusals}");
+        }
+        // What was taken once may be too much later.
+        let mut limit = Limit::new(1000);
+        limit.refuse(1000, None);
+        limit.take(500);
+        limit.refuse(limit.now(), None);
+        assert_eq!(limit.now(), 500);
+        limit.refuse(500, None);
+        assert_eq!(limit.now(), 250);
+    }
+
+    #[test]
     fn a_failure_of_one_alone_says_nothing_about_size() {
         let mut limit = Limit::new(20);
         for size in [20, 10, 5, 2] {
@@ -111,9 +153,10 @@ mod tests {
         assert!(taken < 12, "{taken}");
         // Less than the limit proves nothing about it.
         limit.refuse(20, None);
+        let before = limit;
         for _ in 0..500 {
             limit.take(1);
         }
-        assert_eq!(limit.now(), 10);
+        assert_eq!(limit, before);
     }
 }

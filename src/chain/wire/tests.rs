@@ -8,7 +8,7 @@ use super::*;
 use crate::chain::blocks::blocks;
 use crate::chain::facts::{Sighting, sight};
 use crate::chain::fixture::{Reply, provider};
-use crate::chain::head::head;
+use crate::chain::head::{Further, further, newest};
 use crate::chain::logs::{Wanted, Way, transfer_logs};
 use crate::chain::rpc::Call;
 
@@ -123,9 +123,8 @@ fn ask(method: &'static str, place: usize, value: Value) -> Option<Sighting> {
             Reply::Result(answer)
         };
         let (provider, _) = provider("one", script);
-        if let Ok(head) = head(&provider).await {
-            assert!(head.finalized.is_none_or(|block| block.number <= head.latest.number));
-        }
+        drop(newest(&provider, true).await);
+        further(&provider, Further { chain_id: true, finalized: true }).await.ok();
         drop(blocks(&provider, vec![5], true).await);
         drop(transfer_logs(&provider, (0, 9), &wanted(), Way::Payees(500)).await);
         sight(&provider, HASH, true).await.ok()
@@ -143,7 +142,7 @@ fn the_honest_answer_is_read() {
     assert_eq!((facts.is_success, ordinals), (true, vec![0, -1, -2]));
     System::new().block_on(async {
         let (provider, _) = provider("one", |call| Reply::Result(honest(call)));
-        assert_eq!(head(&provider).await.unwrap().latest.number, 5);
+        assert_eq!(newest(&provider, true).await.unwrap().at.number, 5);
         let found = blocks(&provider, vec![5], true).await.unwrap();
         assert_eq!(found[0].as_ref().unwrap().transfers.len(), 1);
         let logs = transfer_logs(&provider, (0, 9), &wanted(), Way::Payees(500)).await.unwrap();

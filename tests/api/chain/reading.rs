@@ -1,10 +1,12 @@
 //! How a chain is read: from where, in how large pieces, and only if it is the chain that the settings describe.
 
 use ethers_core::types::U256;
+use serde_json::json;
 use sluice::domain::deposit::DepositState;
 
 use crate::support::chain::node::number;
 use crate::support::deposits::{Mint, Shop, USDC};
+use crate::support::rpc::Provider;
 use crate::support::rpc::fault::Fault;
 
 const DOLLAR: i64 = 1_000_000_000;
@@ -104,52 +106,187 @@ fn reading_begins_where_the_settings_say() {
     assert_eq!(shop.cursor().unwrap().first_number, i64::try_from(first).unwrap());
 }
 
+/// An address without a contract.
+const NOWHERE: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+type Change = fn(&str, &Mint) -> String;
+
+fn sum(address: ethers_core::types::Address) -> String {
+    ethers_core::utils::to_checksum(&address, None)
+}
+
+/// Waits until the chain says these words, whether it is well or not.
+fn says(shop: &Shop, words: &str) -> sluice::db::chains::ChainRow {
+    let mut last = None;
+    let found = crate::support::wait::within(crate::support::wait::PATIENCE, || {
+        shop.app.clock.advance(200);
+        last = shop.cursor();
+        last.clone()
+            .filter(|row| row.status_detail.as_deref().is_some_and(|has| has.contains(words)))
+    });
+    found.unwrap_or_else(|| panic!("in vain: waited for {words:?}: {last:#?}"))
+}
+
 #[test]
-fn settings_that_contradict_the_chain_stop_it_and_nothing_else() {
-    type Change = fn(&str, &Mint) -> String;
-    let sum = |address| ethers_core::utils::to_checksum(&address, None);
-    let cases: [(Change, &str); 5] = [
+fn a_coin_that_contradicts_the_settings_stops_alone_and_its_deposits_wait_until_it_is_mended() {
+    let usdc: [(Change, &str); 4] = [
         (
             |toml, _| toml.replace("decimals = 6", "decimals = 8"),
             "the config says 8 decimals, the token at",
-        ),
-        (
-            |toml, _| toml.replace("symbol = \"PEG\"", "symbol = \"USDT\""),
-            "calls itself \"PEG\", and the config says \"USDT\"",
         ),
         (
             |toml, _| toml.replace("\"USDC / USD\"", "\"USDT / USD\""),
             "describes itself as \"USDC / USD\"",
         ),
         (
-            |toml, mint| {
-                let usdc = ethers_core::utils::to_checksum(&mint.usdc.address, None);
-                toml.replace(&usdc, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")
-            },
-            "USDC: there is no token at 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            |toml, mint| toml.replace(&sum(mint.usdc_feed.address), NOWHERE),
+            "USDC / USD: there is no feed at 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
         ),
         (
             |toml, mint| {
-                let feed = ethers_core::utils::to_checksum(&mint.coin_feed.address, None);
-                toml.replace(&feed, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")
+                // Another contract altogether: a token has no description.
+                toml.replace(&sum(mint.usdc_feed.address), &sum(mint.peg.address))
             },
-            "ETH / USD: there is no feed at 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "USDC / USD: there is no feed at",
         ),
     ];
-    for (change, words) in cases {
+    for (change, words) in usdc {
         let mint = Mint::open();
-        assert!(mint.toml("").contains(&sum(mint.usdc.address)));
-        let toml = change(&mint.toml(""), &mint);
-        let shop = Shop::on(mint, &toml, |builder| builder);
+        let (good, bad) = (mint.toml(""), change(&mint.toml(""), &mint));
+        let shop = Shop::on(mint, &bad, |builder| builder);
         let account = shop.holder_of(1);
-        let said = shop.in_trouble(words);
-        println!("{said}");
-        assert_eq!(shop.cursor().unwrap().status, "stopped");
-        shop.pay_usdc(1, 3 * USDC);
+        let said = says(&shop, words);
+        println!("{said:?}");
+        assert_eq!(said.status, "ok");
+        let (waits, goes) = (shop.pay_usdc(1, 3 * USDC), shop.pay_coin(1, U256::exp10(16)));
         shop.finalize();
-        assert_eq!(shop.app.models(&account).status, 200);
-        assert!(shop.all_deposits().is_empty());
+        shop.credited(goes);
+        shop.rounds(5);
+        assert_eq!(shop.available(&account), 20 * DOLLAR, "{words}");
+        assert_eq!(shop.deposits(waits)[0].state(), Some(DepositState::Confirming), "{words}");
+        assert_eq!(shop.cursor().unwrap().status, "ok", "{words}");
+        let coin = |coin: &str| {
+            shop.app.metric(&format!("sluice_coin_ok{{chain=\"base\",coin=\"{coin}\"}}"))
+        };
+        assert_eq!((coin("USDC"), coin("ETH"), coin("PEG")), (0, 1, 1), "{words}");
+        assert_eq!(shop.app.metric("sluice_chain_ok{chain=\"base\"}"), 1, "{words}");
+        // Mended and started again.
+        let (mint, (database, _folder)) = shop.stop();
+        let shop = Shop::on(mint, &good, |mut builder| {
+            builder.database = Some(database);
+            builder
+        });
+        shop.credited(waits);
+        assert_eq!(shop.available(&account), 23 * DOLLAR, "{words}");
+        assert_eq!(shop.cursor().unwrap().status_detail, None);
     }
+}
+
+#[test]
+fn a_coin_whose_feed_is_wrong_stops_and_tokens_go_on() {
+    let mint = Mint::open();
+    let toml = mint.toml("").replace(&sum(mint.coin_feed.address), NOWHERE);
+    let shop = Shop::on(mint, &toml, |builder| builder);
+    let account = shop.holder_of(1);
+    says(&shop, "ETH is stopped: ETH / USD: there is no feed at");
+    let (goes, waits) = (shop.pay_usdc(1, 3 * USDC), shop.pay_coin(1, U256::exp10(16)));
+    shop.finalize();
+    shop.credited(goes);
+    shop.rounds(3);
+    assert_eq!(shop.available(&account), 3 * DOLLAR);
+    assert_eq!(shop.deposits(waits)[0].state(), Some(DepositState::Confirming));
+}
+
+#[test]
+fn decimals_that_change_or_cannot_be_read_stop_a_token_while_it_lasts_and_a_name_never_does() {
+    let shop = Shop::open();
+    let account = shop.holder_of(1);
+    let usdc = json!(shop.mint.usdc.address);
+    let lie = |selector: &'static str, answer: Fault| {
+        for provider in [&shop.mint.alpha, &shop.mint.beta] {
+            let (usdc, answer) = (usdc.clone(), answer.clone());
+            provider.when("eth_call", move |params| {
+                let is_it = params[0]["to"] == usdc && params[0]["data"] == selector;
+                is_it.then(|| answer.clone())
+            });
+        }
+    };
+    let word = |number: u8| json!(format!("0x{number:064x}"));
+    let heal = || [&shop.mint.alpha, &shop.mint.beta].map(Provider::heal);
+    shop.well();
+    // It is renamed while the server runs, at both and at one alone.
+    let name = format!("0x{:064x}{:064x}{:0<64}", 32, 4, "55534430");
+    lie("0x95d89b41", Fault::Result(json!(name)));
+    shop.pass(3_700);
+    assert_eq!(says(&shop, "calls itself \"USD0\", and the config says \"USDC\"").status, "ok");
+    shop.mint.beta.heal();
+    shop.pass(3_700);
+    assert_eq!(says(&shop, "USDC: providers differ about how the token calls itself").status, "ok");
+    let mut paid = vec![shop.pay_usdc(1, 3 * USDC)];
+    shop.finalize();
+    shop.credited(paid[0]);
+    heal();
+    // Other decimals, and later none: new deposits wait, the other coins go on.
+    for (count, answer) in [(1, word(18)), (2, json!("0x"))] {
+        lie("0x313ce567", Fault::Result(answer));
+        shop.pass(3_700);
+        says(&shop, "USDC is stopped");
+        paid.push(shop.pay_usdc(1, 3 * USDC));
+        let chain = &shop.mint.chain;
+        let args = (shop.mint.treasury, U256::exp10(19));
+        let other = chain.send(chain.account(1), &shop.mint.peg, "transfer", args);
+        shop.finalize();
+        shop.credited(other);
+        assert_eq!(shop.deposits(paid[count])[0].state(), Some(DepositState::Confirming));
+        heal();
+        shop.pass(100);
+        shop.credited(paid[count]);
+        assert_eq!(shop.cursor().unwrap().status, "ok");
+    }
+    assert_eq!(shop.available(&account), 29 * DOLLAR);
+}
+
+#[test]
+fn a_token_that_no_provider_reads_stops_alone() {
+    let mint = Mint::open();
+    let peg = json!(mint.peg.address);
+    for provider in [&mint.alpha, &mint.beta] {
+        let peg = peg.clone();
+        provider.when("eth_call", move |params| {
+            (params[0]["to"] == peg).then(|| Fault::error(-32000, "not today"))
+        });
+    }
+    let toml = mint.toml("");
+    let shop = Shop::on(mint, &toml, |builder| builder);
+    let account = shop.holder_of(1);
+    let said = says(&shop, "PEG: 0 providers answer about the token PEG and 2 are needed (alpha: ");
+    assert_eq!(said.status, "ok");
+    let chain = &shop.mint.chain;
+    let args = (shop.mint.treasury, U256::exp10(19));
+    let waits = chain.send(chain.account(1), &shop.mint.peg, "transfer", args);
+    let goes = shop.pay_usdc(1, 3 * USDC);
+    shop.finalize();
+    shop.credited(goes);
+    shop.rounds(3);
+    assert_eq!(shop.available(&account), 3 * DOLLAR);
+    shop.mint.alpha.heal();
+    shop.mint.beta.heal();
+    shop.pass(10);
+    shop.credited(waits);
+    assert_eq!(shop.available(&account), 13 * DOLLAR);
+}
+
+#[test]
+fn a_chain_stops_once_none_of_its_coins_is_left() {
+    let mint = Mint::open();
+    let toml = tokens_only(&mint.toml(""));
+    let toml =
+        toml.replace("decimals = 6", "decimals = 8").replace("decimals = 18", "decimals = 8");
+    let shop = Shop::on(mint, &toml, |builder| builder);
+    let said = shop.in_trouble("USDC is stopped");
+    assert!(said.contains("; PEG is stopped"), "{said}");
+    assert_eq!(shop.cursor().unwrap().status, "stopped");
+    assert_eq!(shop.app.metric("sluice_chain_ok{chain=\"base\"}"), 0);
 }
 
 #[test]
@@ -192,4 +329,24 @@ fn a_deposit_in_a_token_that_was_taken_off_the_list_waits_and_the_others_go_on()
     let said = shop.in_trouble("a deposit is in a coin that is not configured any more");
     assert!(!said.is_empty());
     assert_eq!(shop.available(&account), 3 * DOLLAR);
+}
+
+#[test]
+fn where_blocks_are_not_read_a_coin_is_found_by_its_hash_and_tokens_by_themselves() {
+    let mint = Mint::open();
+    let toml = mint
+        .toml("")
+        .replace("heartbeat_secs = 3600\n", "heartbeat_secs = 3600\nscan_blocks = false\n");
+    let shop = Shop::on(mint, &toml, |builder| builder);
+    let account = shop.holder_of(1);
+    let (coin, token) = (shop.pay_coin(1, U256::exp10(16)), shop.pay_usdc(1, 3 * USDC));
+    shop.finalize();
+    shop.credited(token);
+    shop.caught_up();
+    assert!(shop.deposits(coin).is_empty());
+    let whole = |params: &serde_json::Value| params[1] == true;
+    assert!(!shop.mint.alpha.calls("eth_getBlockByNumber").iter().any(whole));
+    shop.claim(&account, coin);
+    shop.credited(coin);
+    assert_eq!(shop.available(&account), 23 * DOLLAR);
 }

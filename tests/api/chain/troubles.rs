@@ -201,7 +201,11 @@ const HEADS: &[Trouble] = &[
     ),
     (
         "another chain",
-        |beta, _| beta.on("eth_chainId", Fault::Result(json!("0x1"))),
+        |beta, shop| {
+            beta.on("eth_chainId", Fault::Result(json!("0x1")));
+            // It is asked again every five minutes.
+            shop.pass(400);
+        },
         "beta: speaks for chain 1",
     ),
     ("far behind", |beta, _| beta.set_lag(40), "more than 16 blocks"),
@@ -372,6 +376,8 @@ fn both_that_speak_for_another_chain_stop_everything_until_they_do_not() {
     for provider in [&shop.mint.alpha, &shop.mint.beta] {
         provider.on("eth_chainId", Fault::Result(json!("0x1")));
     }
+    // It is asked again every five minutes.
+    shop.pass(400);
     shop.in_trouble("0 providers make sense and 2 are needed (alpha: speaks for chain 1; beta:");
     let tx = shop.pay_usdc(1, 3 * USDC);
     shop.finalize();

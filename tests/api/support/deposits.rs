@@ -218,8 +218,7 @@ impl Shop {
     /// Lets the watcher go round so many times from now on.
     pub(crate) fn rounds(&self, count: usize) {
         // Each begins with this question, so that of those that are begun one may not have ended.
-        let begun =
-            || self.mint.alpha.count("eth_chainId").max(self.mint.beta.count("eth_chainId"));
+        let begun = || self.mint.alpha.looks().max(self.mint.beta.looks());
         let from = begun();
         eventually("rounds of the watcher", || (begun() > from + count).then_some(()));
     }

@@ -244,6 +244,15 @@ impl Provider {
         calls.filter(|(name, _)| name == method || method == ANY).count()
     }
 
+    /// How often it was asked for its newest block.
+    pub(crate) fn looks(&self) -> usize {
+        let script = self.desk.script();
+        let calls = script.posts.iter().flat_map(|post| &post.calls);
+        calls
+            .filter(|(name, params)| name == "eth_getBlockByNumber" && params[0] == "latest")
+            .count()
+    }
+
     /// Waits until a method was called so often.
     pub(crate) fn wait_for(&self, count: usize, method: &str) {
         eventually(method, || (self.count(method) >= count).then_some(()));

@@ -1,0 +1,240 @@
+//! What a gateway asks of its providers while nobody pays. The chain is a made one, so that blocks come when they should.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use serde_json::{Value, json};
+use sluice::db::chains;
+use sluice::db::deposit_addresses::AddressRow;
+use sluice::db::schema::{deposit_addresses, derivation_counters};
+use sluice::domain::evm::ChainId;
+
+use crate::support::app::{Builder, TestApp};
+use crate::support::chain::node::number;
+use crate::support::chain::{GENESIS_SECS, hex};
+use crate::support::rpc::fault::Fault;
+use crate::support::rpc::{ANY, Provider};
+use crate::support::sandbox::sandbox;
+use crate::support::wait::eventually;
+
+const TOKEN: &str = "0x00000000000000000000000000000000000000aa";
+const FEED: &str = "0x00000000000000000000000000000000000000bb";
+const TREASURY: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+/// A chain that is nothing but its blocks.
+struct Made {
+    id: u64,
+    block_millis: u64,
+    /// Milliseconds since it began.
+    age: Arc<AtomicU64>,
+    providers: [Provider; 2],
+}
+
+/// A block of a chain whose blocks come at that pace.
+fn block(number: u64, block_millis: u64) -> Value {
+    let hash = |number: u64| format!("0x{:064x}", number + 0xabc_0000);
+    json!({
+        "number": hex(number), "hash": hash(number), "parentHash": hash(number.saturating_sub(1)),
+        "timestamp": hex(GENESIS_SECS + number * block_millis / 1000), "transactions": [],
+    })
+}
+
+fn text(words: &str) -> Value {
+    let digits: String = words.bytes().map(|byte| format!("{byte:02x}")).collect();
+    json!(format!("0x{:064x}{:064x}{digits:0<64}", 32, words.len()))
+}
+
+impl Made {
+    fn new(id: u64, block_millis: u64) -> Self {
+        let age = Arc::new(AtomicU64::new(200 * block_millis));
+        let providers = [(); 2].map(|()| {
+            let provider = Provider::alone();
+            provider.on("eth_chainId", Fault::Result(json!(hex(id))));
+            provider.on("eth_getLogs", Fault::Result(json!([])));
+            provider.when("eth_call", |params| {
+                let is_feed = params[0]["to"] == FEED;
+                Some(Fault::Result(match params[0]["data"].as_str().unwrap() {
+                    "0x313ce567" => json!(format!("0x{:064x}", if is_feed { 8 } else { 6 })),
+                    "0x95d89b41" => text("USDC"),
+                    _ => text("ETH / USD"),
+                }))
+            });
+            let age = Arc::clone(&age);
+            provider.when("eth_getBlockByNumber", move |params| {
+                let head = age.load(Ordering::SeqCst) / block_millis;
+                let wanted = match params[0].as_str().unwrap() {
+                    "latest" => head,
+                    "finalized" => head.saturating_sub(100),
+                    _ => number(&params[0]),
+                };
+                let there = (wanted <= head).then(|| block(wanted, block_millis));
+                Some(Fault::Result(there.unwrap_or_default()))
+            });
+            provider
+        });
+        Self { id, block_millis, age, providers }
+    }
+
+    fn toml(&self, lines: &str, with_coin: bool) -> String {
+        let id = self.id;
+        let [one, two] = self.providers.each_ref().map(Provider::url);
+        let native = format!(
+            "[chains.native]\nsymbol = \"ETH\"\nfeed = \"{FEED}\"\n\
+             feed_description = \"ETH / USD\"\nheartbeat_secs = 3600\n"
+        );
+        let native = if with_coin { native } else { String::new() };
+        format!(
+            "[[chains]]\nname = \"c{id}\"\ndisplay_name = \"C\"\nchain_id = {id}\n\
+             treasury = \"{TREASURY}\"\nhead_age_max_secs = 86400\nhead_gap_max_blocks = 240\n{lines}\n\
+             [[chains.providers]]\nname = \"one\"\nurl = \"{one}\"\n\
+             [[chains.providers]]\nname = \"two\"\nurl = \"{two}\"\n\
+             {native}\
+             [[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{TOKEN}\"\ndecimals = 6\n"
+        )
+    }
+
+    fn head(&self) -> u64 {
+        self.age.load(Ordering::SeqCst) / self.block_millis
+    }
+
+    /// Waits until everything was read, and for some looks after that.
+    fn at_rest(&self, app: &TestApp) {
+        let head = i64::try_from(self.head()).unwrap();
+        eventually("the chain to be read", || {
+            let chain_id = ChainId(self.id.cast_signed());
+            let row = app.db(|conn| chains::find(conn, chain_id).unwrap())?;
+            (row.scanned_number == head && row.status == "ok").then_some(())
+        });
+        let looks = self.providers[0].looks();
+        eventually("further looks", || (self.providers[0].looks() > looks + 3).then_some(()));
+    }
+
+    /// Calls beyond the looks, each time that so many blocks have come.
+    fn calls_per_move(&self, app: &TestApp, blocks: u64) -> usize {
+        const MOVES: usize = 5;
+        let asked = || self.providers[0].count(ANY) - self.providers[0].looks();
+        let before = asked();
+        for _ in 0..MOVES {
+            self.age.fetch_add(blocks * self.block_millis, Ordering::SeqCst);
+            self.at_rest(app);
+        }
+        // Where all transfers are asked for, blocks are read once more now and then, and not with every move.
+        (asked() - before + MOVES / 2) / MOVES
+    }
+}
+
+/// Addresses as if they had been issued.
+pub(super) fn issue(app: &TestApp, count: u64) {
+    app.db(|conn| {
+        let rows: Vec<AddressRow> = (1..=count)
+            .map(|index| AddressRow {
+                address: [vec![0xde; 12], index.to_be_bytes().to_vec()].concat(),
+                xpub_fingerprint: "00000000".to_owned(),
+                derivation_index: i64::try_from(index).unwrap(),
+                account_id: None,
+                created_at: 0,
+            })
+            .collect();
+        for some in rows.chunks(1_000) {
+            for row in some {
+                diesel::insert_into(deposit_addresses::table).values(row).execute(conn).unwrap();
+            }
+        }
+        let next = i64::try_from(count + 1).unwrap();
+        let counter = (
+            derivation_counters::xpub_fingerprint.eq("00000000"),
+            derivation_counters::next_index.eq(next),
+        );
+        diesel::insert_into(derivation_counters::table).values(counter).execute(conn).unwrap();
+    });
+}
+
+#[test]
+fn a_gateway_that_nobody_pays_asks_little_and_as_much_for_many_addresses_as_for_one() {
+    const ISSUED: [u64; 3] = [1, 5_000, 20_000];
+    let coins = Made::new(7_001, 2_000);
+    let tokens = Made::new(7_002, 250);
+    let toml = coins.toml("poll_millis = 20", true)
+        + &tokens.toml("poll_millis = 20\nrescan_blocks = 240", false);
+    let mut figures = Vec::new();
+    for count in ISSUED {
+        let builder = Builder::new().upstream("sandbox", sandbox()).section(&toml);
+        let app = builder.start();
+        issue(&app, count);
+        for made in [&coins, &tokens] {
+            made.at_rest(&app);
+            // While its newest block is the same, nothing else is asked.
+            made.providers.iter().for_each(Provider::forget);
+            made.at_rest(&app);
+            let provider = &made.providers[0];
+            assert_eq!(provider.count(ANY), provider.looks());
+            assert!(provider.looks() >= 4);
+        }
+        figures.push([
+            coins.calls_per_move(&app, 1),
+            coins.calls_per_move(&app, 3),
+            tokens.calls_per_move(&app, 24),
+        ]);
+    }
+    println!(
+        "calls beyond the look itself, with one and three blocks, and with tokens only: {figures:?}"
+    );
+    assert_eq!(figures, [[1, 3, 2]; ISSUED.len()]);
+}
+
+#[test]
+#[ignore = "two minutes by a real clock: the figures in docs/deposits.md"]
+fn what_each_chain_asks_a_day_while_nobody_pays() {
+    const SECS: u64 = 120;
+    let day = |(name, block_millis, with_coin, lines): (&str, u64, bool, &str), issued: u64| {
+        let made = Made::new(7_000, block_millis);
+        let toml = made.toml(lines, with_coin);
+        let app = Builder::new().upstream("sandbox", sandbox()).section(&toml).start();
+        issue(&app, issued);
+        let (began, mut told) = (Instant::now(), 0);
+        let mut pass = |secs: u64| {
+            let end = began.elapsed() + Duration::from_secs(secs);
+            while began.elapsed() < end {
+                let now = u64::try_from(began.elapsed().as_millis()).unwrap();
+                made.age.fetch_add(now - told, Ordering::SeqCst);
+                app.clock.advance(i64::try_from(now - told).unwrap());
+                told = now;
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        };
+        // The clock stands at the chain's first moment.
+        app.clock.advance(i64::try_from(200 * block_millis).unwrap());
+        // Until it has the pace of the chain.
+        pass(block_millis * 8 / 1000 + 5);
+        made.providers.iter().for_each(Provider::forget);
+        pass(SECS);
+        let calls = made.providers[0].count(ANY);
+        println!(
+            "{name}, {issued} addresses: {} calls a day, {} of them looks",
+            u64::try_from(calls).unwrap() * 86_400 / SECS,
+            u64::try_from(made.providers[0].looks()).unwrap() * 86_400 / SECS,
+        );
+        u64::try_from(calls).unwrap() * 86_400 / SECS
+    };
+    let chains: [((&str, u64, bool, &str), u64); 6] = [
+        (("ethereum", 12_000, true, ""), 20_000),
+        (("base", 2_000, true, ""), 60_000),
+        (("polygon", 2_000, false, ""), 60_000),
+        (("bnb, tokens only", 450, false, ""), 60_000),
+        (("arbitrum, tokens only", 250, false, "rescan_blocks = 240"), 100_000),
+        (("arbitrum, with its coin", 250, true, "rescan_blocks = 240"), u64::MAX),
+    ];
+    std::thread::scope(|scope| {
+        for (chain, most) in chains {
+            for issued in [1, 5_000, 20_000] {
+                let day = &day;
+                scope.spawn(move || {
+                    let asked = day(chain, issued);
+                    assert!(asked <= most, "{}: {asked}", chain.0);
+                });
+            }
+        }
+    });
+}
