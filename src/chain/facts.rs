@@ -6,7 +6,7 @@ use serde_json::json;
 use super::logs::transfer_of;
 use super::rpc::{BlockId, Call, Provider, ProviderError, read};
 use super::trace;
-use super::wire::{BlockBody, Hex, LogBody, ReceiptBody, TxBody};
+use super::wire::{BlockBody, LogBody, ReceiptBody, ReceiptLog, TxBody, Word};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount, TxHash};
@@ -46,6 +46,9 @@ pub struct TxFacts {
     pub sender: EvmAddress,
     /// Whether it succeeded; a failed one moves nothing.
     pub is_success: bool,
+    /// Whether its status was told. It succeeded without that if it has logs, which the word of another provider that
+    /// tells the status must confirm: see [`super::quorum::agree_on_sightings`].
+    pub is_status_told: bool,
     /// The height of its block.
     pub block_number: u64,
     /// Its block, which is on the provider's chain.
@@ -54,6 +57,9 @@ pub struct TxFacts {
     pub block_time: UnixMillis,
     /// What it moved: tokens by their logs, then coins. Tokens of any contract, among them forged ones.
     pub transfers: Vec<Transfer>,
+    /// Contracts of which there are logs that cannot be read. One of a token that counts makes all of it unreadable:
+    /// whoever knows the tokens looks, before answers are compared.
+    pub unread_logs_of: Vec<EvmAddress>,
     /// Whether coins moved by contracts inside are among the transfers.
     pub is_traced: bool,
     /// Whether the chain itself made it; then nothing counts as a transfer.
@@ -124,11 +130,14 @@ pub async fn sight(
         (None, Some(_)) => return implausible("a receipt of an unknown transaction"),
         (Some(tx), Some(receipt)) => (tx, receipt),
     };
-    check(provider, tx_hash, &tx, &receipt)?;
-    let is_success = match receipt.status {
-        Some(Hex(0)) => false,
-        Some(Hex(1)) => true,
+    check(tx_hash, &tx, &receipt)?;
+    let logs = logs_of(&tx, &receipt)?;
+    let (is_success, is_status_told) = match receipt.status {
+        Some(Word(0)) => (false, true),
+        Some(Word(1)) => (true, true),
         Some(_) => return implausible("a status that is neither success nor failure"),
+        // What fails leaves no log.
+        None if !logs.is_empty() => (true, false),
         None => return implausible("a receipt without a status"),
     };
 
@@ -146,45 +155,41 @@ pub async fn sight(
         return Err(ProviderError::BadAnswer("another block than was asked for"));
     }
 
-    let is_system = tx.kind == Some(Hex(ARBITRUM_INTERNAL)) || SYSTEM_SENDERS.contains(&tx.from.0);
+    let is_system = tx.kind == Some(Word(ARBITRUM_INTERNAL)) || SYSTEM_SENDERS.contains(&tx.from.0);
     let mut transfers = Vec::new();
-    if is_success && !is_system {
-        token_transfers(&receipt.logs, &mut transfers)?;
-    }
-    let coins = match answers.next() {
+    let trace = answers.next();
+    let coins = match trace {
         Some(answer) => trace::read_transfers(answer, &tx, is_success)?,
-        None => trace::top_level(&tx)?.into_iter().collect(),
+        None => Vec::new(),
     };
     if is_success && !is_system {
-        transfers.extend(coins);
+        token_transfers(logs, &mut transfers)?;
+        if wants_trace {
+            transfers.extend(coins);
+        } else {
+            transfers.extend(top_level(&tx, !transfers.is_empty())?);
+        }
     }
     Ok(Sighting::Mined(TxFacts {
         tx_hash,
         sender: tx.from.0,
         is_success,
+        is_status_told,
         block_number: block.number,
         block_hash: block.hash,
         block_time: block.time,
         transfers,
+        unread_logs_of: unread_logs_of(logs),
         is_traced: wants_trace,
         is_system,
     }))
 }
 
-/// Holds the two answers against the question and one another.
-fn check(
-    provider: &Provider,
-    tx_hash: TxHash,
-    tx: &TxBody,
-    receipt: &ReceiptBody,
-) -> Result<(), ProviderError> {
+/// Holds the two answers against the question and one another. What the transaction says of its chain is not among
+/// it: nodes write 0, nothing, or another chain's number there. A chain is told by `eth_chainId` and by its blocks.
+fn check(tx_hash: TxHash, tx: &TxBody, receipt: &ReceiptBody) -> Result<(), ProviderError> {
     if tx.hash.0 != tx_hash || receipt.transaction_hash.0 != tx_hash {
         return Err(ProviderError::BadAnswer("another transaction than was asked for"));
-    }
-    if let Some(Hex(told)) = tx.chain_id
-        && i64::try_from(told) != Ok(provider.chain_id().0)
-    {
-        return Err(ProviderError::WrongChain { told });
     }
     if tx.block_hash.is_some_and(|hash| hash != receipt.block_hash) {
         return implausible("a transaction in one block and its receipt in another");
@@ -194,20 +199,55 @@ fn check(
             || log.transaction_hash.is_some_and(|hash| hash.0 != tx_hash)
             || log.block_hash.is_some_and(|hash| hash != receipt.block_hash)
     };
-    if receipt.logs.iter().any(is_foreign) {
+    let logs = receipt.logs.as_deref().unwrap_or_default();
+    if logs.iter().filter_map(ReceiptLog::body).any(is_foreign) {
         return implausible("a receipt with logs that are not its own");
     }
-    if receipt.status == Some(Hex(0)) && !receipt.logs.is_empty() {
+    if receipt.status == Some(Word(0)) && !logs.is_empty() {
         return implausible("logs of a transaction that failed");
     }
     Ok(())
 }
 
-fn token_transfers(logs: &[LogBody], transfers: &mut Vec<Transfer>) -> Result<(), ProviderError> {
+/// The logs. A receipt may be without any list of them only where there can be none: else a transfer would be missed.
+fn logs_of<'a>(tx: &TxBody, receipt: &'a ReceiptBody) -> Result<&'a [ReceiptLog], ProviderError> {
+    match &receipt.logs {
+        Some(logs) => Ok(logs),
+        None if receipt.status == Some(Word(0)) => Ok(&[]),
+        None if receipt.is_bloom_empty().unwrap_or_else(|| tx.is_plain()) => Ok(&[]),
+        None => implausible("a receipt without logs"),
+    }
+}
+
+/// The coins that a transaction carries. One that does not say how many may carry none where it moves tokens; else
+/// they may be the whole payment.
+fn top_level(tx: &TxBody, has_tokens: bool) -> Result<Option<Transfer>, ProviderError> {
+    if tx.value.is_none() && has_tokens {
+        return Ok(None);
+    }
+    trace::top_level(tx)
+}
+
+fn unread_logs_of(logs: &[ReceiptLog]) -> Vec<EvmAddress> {
+    let unread = |log: &ReceiptLog| match log {
+        ReceiptLog::Foreign(address) => Some(*address),
+        ReceiptLog::Read(_) => None,
+    };
+    let mut found: Vec<EvmAddress> = logs.iter().filter_map(unread).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn token_transfers(
+    logs: &[ReceiptLog],
+    transfers: &mut Vec<Transfer>,
+) -> Result<(), ProviderError> {
     if logs.len() > TRANSFERS_MAX {
         return Err(ProviderError::TooLarge);
     }
     for (ordinal, log) in (0..).zip(logs) {
+        let Some(log) = log.body() else { continue };
         if let Some((from, to, amount)) = transfer_of(log) {
             let (asset, raw) = (Asset::Token(log.address.0), RawAmount(amount));
             transfers.push(Transfer { ordinal, asset, from, to, raw });

@@ -137,13 +137,16 @@ pub fn agree_on_sightings(said: Vec<Said<Sighting>>, quorum: usize) -> Verdict<S
                 lagging = lagging.saturating_add(1);
                 knowing = knowing.saturating_add(1);
             }
-            Ok(Sighting::Mined(facts)) => {
+            Ok(Sighting::Mined(mut facts)) => {
+                // In what shape a node gives foreign logs is no difference.
+                facts.unread_logs_of.clear();
                 knowing = knowing.saturating_add(1);
                 mined.push((name, Ok(facts)));
             }
             Err(error) => mined.push((name, Err(error))),
         }
     }
+    confirm_statuses(&mut mined);
     let Verdict { agreement, dissenting, silent } = agree(mined, quorum, TxFacts::difference);
     let agreement = match agreement {
         Agreement::Agreed(facts) => Agreement::Agreed(Sighting::Mined(facts)),
@@ -158,6 +161,25 @@ pub fn agree_on_sightings(said: Vec<Said<Sighting>>, quorum: usize) -> Verdict<S
         }
     };
     Verdict { agreement, dissenting, silent }
+}
+
+/// Lets those that tell no status say what the others do, if all else is the same. Where nobody tells it, logs are no
+/// word of it: a status enters a credit, and is not guessed.
+fn confirm_statuses(mined: &mut [Said<TxFacts>]) {
+    let told: Vec<TxFacts> = mined
+        .iter()
+        .filter_map(|(_, answer)| answer.as_ref().ok().filter(|facts| facts.is_status_told))
+        .cloned()
+        .collect();
+    for (_, answer) in mined {
+        let Ok(facts) = answer else { continue };
+        if !facts.is_status_told {
+            facts.is_status_told = true;
+            if !told.contains(facts) {
+                *answer = Err(ProviderError::Implausible("a receipt without a status"));
+            }
+        }
+    }
 }
 
 /// What providers agree to know of a transaction. With `wants_trace` only those are asked that have traces.

@@ -3,13 +3,15 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::rpc::ProviderError;
+use super::types::TRANSFER_TOPIC;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{
     BlockHash, EvmAddress, HexError, RawAmount, TxHash, parse_bytes, parse_fixed, parse_quantity,
-    parse_word,
+    parse_word, to_hex,
 };
 
 /// A value that is written as hexadecimal with `0x`, and is refused otherwise.
@@ -74,6 +76,28 @@ impl<'de, T: ReadHex> Deserialize<'de> for Hex<T> {
     }
 }
 
+/// A number that says which of a few things something is. Nodes write it as a JSON number too, or as true and false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word(pub u64);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let word = match Value::deserialize(from)? {
+            Value::String(text) => parse_quantity(&text).ok(),
+            Value::Number(number) => number.as_u64(),
+            Value::Bool(is_one) => Some(is_one.into()),
+            _ => None,
+        };
+        word.map(Self).ok_or_else(|| D::Error::custom("neither a number nor true or false"))
+    }
+}
+
+/// A [`Word`] that nothing of a credit depends on: of any other shape it is not there.
+fn word_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Word>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(from)?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
 /// A block by number and hash, with what links it to its chain and to time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockRef {
@@ -135,12 +159,20 @@ pub struct TxBody {
     /// None while it is not mined.
     #[serde(default)]
     pub block_hash: Option<Hex<BlockHash>>,
-    /// None before EIP-155.
-    #[serde(default)]
-    pub chain_id: Option<Hex<u64>>,
     /// EIP-2718, and what chains add of their own.
-    #[serde(default, rename = "type")]
-    pub kind: Option<Hex<u64>>,
+    #[serde(default, rename = "type", deserialize_with = "word_or_none")]
+    pub kind: Option<Word>,
+    /// What a contract is told.
+    #[serde(default)]
+    pub input: Option<Box<RawValue>>,
+}
+
+impl TxBody {
+    /// Whether it carries coins and says nothing.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| matches!(input.get(), "\"0x\"" | "\"\""))
+    }
 }
 
 /// A receipt.
@@ -155,9 +187,70 @@ pub struct ReceiptBody {
     pub block_number: Hex<u64>,
     /// 1 is success, 0 is failure; missing before Byzantium.
     #[serde(default)]
-    pub status: Option<Hex<u64>>,
-    /// In the order in which they were written.
-    pub logs: Vec<LogBody>,
+    pub status: Option<Word>,
+    /// In the order in which they were written; some nodes have none where none were.
+    #[serde(default)]
+    pub logs: Option<Vec<ReceiptLog>>,
+    /// Which logs there may be. Zero says that there are none.
+    #[serde(default)]
+    pub logs_bloom: Option<Box<RawValue>>,
+}
+
+impl ReceiptBody {
+    /// Whether the bloom says that there are no logs; `None` where it says nothing.
+    #[must_use]
+    pub fn is_bloom_empty(&self) -> Option<bool> {
+        let text: &str = serde_json::from_str(self.logs_bloom.as_ref()?.get()).ok()?;
+        let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 512)?;
+        Some(digits.bytes().all(|digit| digit == b'0'))
+    }
+}
+
+/// A log of a receipt. One that cannot be the transfer of a token may have any shape, but keeps its place.
+#[derive(Debug)]
+pub enum ReceiptLog {
+    /// It reads as a log.
+    Read(LogBody),
+    /// It does not, and has nothing of a transfer. Which contract wrote it.
+    Foreign(EvmAddress),
+}
+
+impl ReceiptLog {
+    /// The log, if it reads as one.
+    #[must_use]
+    pub const fn body(&self) -> Option<&LogBody> {
+        match self {
+            Self::Read(log) => Some(log),
+            Self::Foreign(_) => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ReceiptLog {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(from)?;
+        let unread = match serde_json::from_str(raw.get()) {
+            Ok(log) => return Ok(Self::Read(log)),
+            Err(error) => error,
+        };
+        // Whatever its shape: a transfer has its topic in it.
+        let topic = to_hex(&TRANSFER_TOPIC);
+        let topic = topic.trim_start_matches("0x");
+        match serde_json::from_str(raw.get()) {
+            Ok(Author { address: Hex(address) })
+                if !raw.get().to_ascii_lowercase().contains(topic) =>
+            {
+                Ok(Self::Foreign(address))
+            }
+            _ => Err(D::Error::custom(unread)),
+        }
+    }
+}
+
+/// Of a log, who wrote it.
+#[derive(Deserialize)]
+struct Author {
+    address: Hex<EvmAddress>,
 }
 
 /// A log, of a receipt or of `eth_getLogs`.

@@ -20,6 +20,7 @@ mod provider;
 mod reading;
 mod reorgs;
 mod scan;
+mod shapes;
 mod signatures;
 mod status;
 mod takeover;

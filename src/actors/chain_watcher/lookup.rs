@@ -165,7 +165,12 @@ impl State {
     ) -> Sight {
         let able = providers.iter().filter(|provider| !wants_trace || provider.has_traces());
         let able: Vec<Provider> = able.cloned().collect();
-        let said = ask_each(&able, |provider| sight(provider, tx_hash, wants_trace)).await;
+        let mut said = ask_each(&able, |provider| sight(provider, tx_hash, wants_trace)).await;
+        for (_, answer) in &mut said {
+            if answer.as_ref().is_ok_and(|sighting| self.hides_a_transfer(sighting)) {
+                *answer = Err(ProviderError::Implausible("a log of a token that cannot be read"));
+            }
+        }
         let is_unknown = |answer: &Result<_, _>| matches!(answer, Ok(Sighting::Unknown));
         let unknown_to = said.iter().filter(|(_, answer)| is_unknown(answer)).count();
         let Verdict { agreement, dissenting, silent } = agree_on_sightings(said, quorum);
@@ -187,6 +192,13 @@ impl State {
             }
         };
         Sight { sighted, unknown_to }
+    }
+
+    /// Whether a log that cannot be read is of a token that counts.
+    fn hides_a_transfer(&self, sighting: &Sighting) -> bool {
+        let Sighting::Mined(facts) = sighting else { return false };
+        let tokens = &self.parts.chain.tokens;
+        tokens.iter().any(|token| facts.unread_logs_of.contains(&token.address))
     }
 
     /// Looks up as many claims as the budget allows, fairly between accounts. What users ask about says nothing of

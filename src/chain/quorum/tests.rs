@@ -59,10 +59,12 @@ fn facts(letter: char) -> TxFacts {
         tx_hash: TxHash([1; 32]),
         sender: EvmAddress([2; 20]),
         is_success: true,
+        is_status_told: true,
         block_number: 5,
         block_hash: BlockHash([hash; 32]),
         block_time: UnixMillis::from_millis(0),
         transfers: Vec::new(),
+        unread_logs_of: Vec::new(),
         is_traced: false,
         is_system: false,
     }
@@ -130,4 +132,30 @@ fn the_final_height_is_one_that_enough_have_reached() {
     ] {
         assert_eq!(final_height(told, quorum), expected, "{told:?} by {quorum}");
     }
+}
+
+#[test]
+fn a_status_that_one_does_not_tell_is_confirmed_by_another_or_not_at_all() {
+    let untold = |letter| TxFacts { is_status_told: false, ..facts(letter) };
+    let failed = |letter| TxFacts { is_success: false, ..facts(letter) };
+    let agreed = |all: &[TxFacts]| {
+        let said = all.iter().map(|facts| ("p".into(), Ok(Sighting::Mined(facts.clone()))));
+        let verdict = agree_on_sightings(said.collect(), 2);
+        (verdict.agreement.agreed().is_some(), verdict.silent.len())
+    };
+    assert_eq!(agreed(&[facts('a'), untold('a')]), (true, 0));
+    assert_eq!(agreed(&[untold('a'), untold('a'), facts('a')]), (true, 0));
+    assert_eq!(agreed(&[untold('a'), untold('a')]), (false, 2));
+    assert_eq!(agreed(&[untold('a'), untold('a'), facts('b')]), (false, 2));
+    assert_eq!(agreed(&[untold('a'), failed('a')]), (false, 1));
+}
+
+#[test]
+fn the_shape_of_foreign_logs_is_no_difference() {
+    let odd = TxFacts { unread_logs_of: vec![EvmAddress([9; 20])], ..facts('a') };
+    let said = [odd, facts('a')].map(|facts| ("p".into(), Ok(Sighting::Mined(facts))));
+    assert_eq!(
+        agree_on_sightings(said.to_vec(), 2).agreement,
+        Agreement::Agreed(Sighting::Mined(facts('a')))
+    );
 }

@@ -285,8 +285,9 @@ fn a_provider_that_contradicts_itself_has_not_answered() {
     let (block, trace) = ("eth_getBlockByNumber", "debug_traceTransaction");
     let other = json!(H256::repeat_byte(9));
     for (place, value) in [
-        ((receipt, "status"), Value::Null),
         ((receipt, "status"), json!("0x2")),
+        ((receipt, "status"), json!(false)),
+        ((receipt, "logs"), Value::Null),
         ((receipt, "status"), json!("0x0")),
         ((receipt, "blockHash"), other.clone()),
         ((tx, "blockHash"), other.clone()),
@@ -304,8 +305,9 @@ fn a_provider_that_contradicts_itself_has_not_answered() {
         ((tx, "hash"), other),
         ((tx, "from"), Value::Null),
         ((tx, "value"), json!("100")),
-        ((receipt, "logs"), Value::Null),
-        ((receipt, "logs"), json!([{ "address": ALICE }])),
+        ((receipt, "logs"), json!([{ "data": "0x" }])),
+        ((receipt, "status"), json!("1")),
+        ((receipt, "status"), json!([])),
         ((receipt, "blockNumber"), json!(5)),
         ((block, "timestamp"), json!("0xffffffffffffffff")),
         ((block, "number"), json!("0x1")),
@@ -315,8 +317,70 @@ fn a_provider_that_contradicts_itself_has_not_answered() {
         let answer = lied(&chain, hash, place, value);
         assert!(matches!(answer, Err(ProviderError::BadAnswer(_))), "{place:?}: {answer:?}");
     }
-    let foreign = lied(&chain, hash, (tx, "chainId"), json!("0x1"));
-    assert_eq!(foreign, Err(ProviderError::WrongChain { told: 1 }));
+}
+
+#[test]
+fn what_concerns_no_money_may_have_any_shape() {
+    let chain = TestChain::start();
+    let (from, token) = (chain.account(0), token(&chain, 0));
+    let tokens = chain.send(from, &token, "transfer", (ALICE, U256::from(100)));
+    let coins = chain.pay(from, ALICE, 5);
+    let (tx, receipt) = ("eth_getTransactionByHash", "eth_getTransactionReceipt");
+    let honest = facts(&Provider::before(chain.node), tokens, false);
+    let read = |hash, place: (&str, &'static str), value: Value| {
+        let provider = Provider::before(chain.node);
+        let (method, field) = place;
+        provider.mutate(method, move |_, result| result[field] = value.clone());
+        sighting(&provider, hash, false)
+    };
+    for value in [json!(null), json!("0x0"), json!("0x"), json!("0x1"), json!(0), json!([7])] {
+        let seen = read(tokens, (tx, "chainId"), value.clone());
+        assert_eq!(seen, Ok(Sighting::Mined(honest.clone())), "chainId {value}");
+        let seen = read(tokens, (tx, "type"), value.clone());
+        assert_eq!(seen, Ok(Sighting::Mined(honest.clone())), "type {value}");
+    }
+    for value in [json!(1), json!(true), json!("0x01")] {
+        let seen = read(tokens, (receipt, "status"), value.clone());
+        assert_eq!(seen, Ok(Sighting::Mined(honest.clone())), "status {value}");
+    }
+    // Coins that are not told are none beside tokens; alone they may be the payment.
+    let seen = read(tokens, (tx, "value"), Value::Null);
+    assert_eq!(seen, Ok(Sighting::Mined(honest.clone())));
+    let seen = read(coins, (tx, "value"), Value::Null);
+    assert!(matches!(seen, Err(ProviderError::BadAnswer(_))), "{seen:?}");
+    // No list of logs is none, where a bloom says so or nothing was called.
+    for hash in [coins, tokens] {
+        let seen = read(hash, (receipt, "logs"), Value::Null);
+        assert_eq!(seen.is_ok(), hash == coins, "{seen:?}");
+    }
+    // Without a status, logs say that it went well, but others must say so too.
+    let Ok(Sighting::Mined(untold)) = read(tokens, (receipt, "status"), Value::Null) else {
+        panic!("not read")
+    };
+    assert!(untold.is_success && !untold.is_status_told);
+    let seen = read(coins, (receipt, "status"), Value::Null);
+    assert!(matches!(seen, Err(ProviderError::Implausible(_))), "{seen:?}");
+    // Whatever stands beside our log: ours keeps its place.
+    for beside in [
+        json!({ "address": BOB, "topics": null, "data": "0x" }),
+        json!({ "address": BOB }),
+        json!({ "address": BOB, "topics": ["0x01", 7], "data": 1, "logIndex": [] }),
+    ] {
+        let provider = Provider::before(chain.node);
+        provider.mutate(receipt, move |_, result| {
+            result["logs"].as_array_mut().unwrap().insert(0, beside.clone());
+        });
+        let seen = facts(&provider, tokens, false);
+        assert_eq!((seen.transfers.len(), seen.transfers[0].ordinal), (1, 1));
+        assert_eq!(seen.unread_logs_of, [sluice::domain::evm::EvmAddress(BOB.0)]);
+    }
+    // But one that has anything of a transfer must be one.
+    for (field, value) in [("data", json!("100")), ("blockHash", json!(7)), ("address", json!(7))] {
+        let provider = Provider::before(chain.node);
+        provider.mutate(receipt, move |_, result| result["logs"][0][field] = value.clone());
+        let seen = sighting(&provider, tokens, false);
+        assert!(matches!(seen, Err(ProviderError::BadAnswer(_))), "{field}: {seen:?}");
+    }
 }
 
 #[test]
