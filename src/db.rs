@@ -28,6 +28,7 @@ pub mod credentials_epoch;
 pub mod deposit_addresses;
 pub mod deposit_claims;
 pub mod deposit_refunds;
+pub mod deposit_turns;
 pub mod deposits;
 pub mod email_tokens;
 pub mod erasure;

@@ -7,6 +7,7 @@ pub mod challenge;
 pub mod claims;
 pub mod credit;
 pub mod ours;
+pub mod parcels;
 pub mod payment_uri;
 pub mod proof_error;
 pub mod record;

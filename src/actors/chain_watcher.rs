@@ -278,7 +278,7 @@ impl State {
         let derived = self.parts.database.run(read).await?;
         let addresses = Arc::clone(&derived.1);
         self.derived = Some(derived);
-        Ok(Ours::new(&self.parts.chain, &self.parts.deposits.own_addresses, addresses))
+        Ok(Ours::new(&self.parts.chain, &self.parts.deposits, addresses))
     }
 
     fn chain_id(&self) -> ChainId {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::chains::Chain;
 use super::problems::{KeyPath, Problems};
 use super::value;
 use crate::domain::evm::EvmAddress;
@@ -47,6 +48,10 @@ pub struct Deposits {
     /// An account may be erased with a debt of so much, and its wallets be linked again.
     #[serde(rename = "debt_forgiven_usd", deserialize_with = "value::usd")]
     pub debt_forgiven: NanoUsd,
+    /// What a payer sends to one address in one transaction and token makes no deposit below this, and transfers below
+    /// it are added up within their transaction.
+    #[serde(rename = "dust_usd", deserialize_with = "value::usd")]
+    pub dust: NanoUsd,
     /// Deposits worth more wait for a person; `None` holds none for its size.
     #[serde(default, deserialize_with = "value::optional_usd")]
     pub review_above: Option<NanoUsd>,
@@ -60,6 +65,17 @@ impl Deposits {
                 let reason = format!("{} is listed twice", address.checksummed());
                 problems.add(&at.key("own_addresses"), reason);
             }
+        }
+    }
+
+    /// Rules between these keys and those of the chains.
+    pub(super) fn check_with(&self, at: &KeyPath, chains: &[Chain], problems: &mut Problems) {
+        let of_tokens = chains.iter().flat_map(|chain| &chain.tokens);
+        let minimums = of_tokens.map(|token| (&token.symbol, token.minimum));
+        let Some((symbol, minimum)) = minimums.min_by_key(|(_, minimum)| *minimum) else { return };
+        if self.dust > minimum {
+            let reason = format!("must be at most {minimum}, the smallest minimum, of {symbol}");
+            problems.add(&at.key("dust_usd"), reason);
         }
     }
 }

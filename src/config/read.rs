@@ -58,6 +58,10 @@ pub(super) fn settings(
     let prices = reader.prices();
     let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
     let chains = reader.chains(sources, purpose);
+    if let Some(sections) = &sections {
+        let at = KeyPath::default().key("deposits");
+        sections.deposits.check_with(&at, &chains, &mut reader.problems);
+    }
     let mail = reader.mail(sources, purpose);
     let problems = reader.problems;
     match (sections, mail, prices) {

@@ -2,10 +2,8 @@
 //! cannot both be right.
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 
-use super::schema::{deposits, wallets};
-use super::wallets::EVERY_CHAIN;
+use super::schema::deposits;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
@@ -235,57 +233,6 @@ pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbErr
     Ok(rows)
 }
 
-/// What was seen and has no owner yet. The ones that have waited longest come first.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn seen(
-    conn: &mut AnyConnection,
-    chain_id: ChainId,
-    now: UnixMillis,
-    limit: i64,
-) -> Result<Vec<DepositRow>, DbError> {
-    let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::state.eq(DepositState::Seen.as_str()))
-        .filter(deposits::check_at.le(now.as_millis()))
-        .order((deposits::check_at, deposits::id))
-        .limit(limit)
-        .select(DepositRow::as_select())
-        .load(conn)?;
-    Ok(rows)
-}
-
-/// What confirms in blocks up to the final one: of each account the one that has waited longest, then of each account
-/// its second, and so on. So an account that pays often and little holds up nobody else.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn confirming(
-    conn: &mut AnyConnection,
-    chain_id: ChainId,
-    final_number: i64,
-    now: UnixMillis,
-    limit: i64,
-) -> Result<Vec<DepositRow>, DbError> {
-    // Both databases take `$1`; both have window functions.
-    let rows = diesel::sql_query(
-        "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount, block_number, block_hash,
-                block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed, price_round, price_answer,
-                credit_number, revision, check_at, created_at, updated_at
-         FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn
-               FROM deposits
-               WHERE chain_id = $1 AND state = 'confirming' AND block_number <= $2 AND check_at <= $3) AS waiting
-         ORDER BY turn, check_at, id LIMIT $4",
-    )
-    .bind::<BigInt, _>(chain_id.0)
-    .bind::<BigInt, _>(final_number)
-    .bind::<BigInt, _>(now.as_millis())
-    .bind::<BigInt, _>(limit)
-    .load(conn)?;
-    Ok(rows)
-}
-
 /// Deposits in blocks above `ancestor` that a reorganisation concerns.
 ///
 /// # Errors
@@ -306,32 +253,6 @@ pub fn above(
         .filter(deposits::block_number.gt(ancestor))
         .filter(deposits::state.ne_all(gone.map(DepositState::as_str)))
         .order(deposits::id)
-        .select(DepositRow::as_select())
-        .load(conn)?;
-    Ok(rows)
-}
-
-/// Deposits of a chain that nobody has although their payer was proven at their time or since.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn overlooked(
-    conn: &mut AnyConnection,
-    chain_id: ChainId,
-    limit: i64,
-) -> Result<Vec<DepositRow>, DbError> {
-    let proof = wallets::table
-        .filter(wallets::address.eq(deposits::payer))
-        .filter(wallets::chain_id.eq_any([EVERY_CHAIN.0, chain_id.0]))
-        .filter(
-            wallets::ended_at.is_null().or(wallets::ended_at.gt(deposits::block_time.nullable())),
-        );
-    let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::state.eq(DepositState::Unattributed.as_str()))
-        .filter(diesel::dsl::exists(proof))
-        .order(deposits::id)
-        .limit(limit)
         .select(DepositRow::as_select())
         .load(conn)?;
     Ok(rows)

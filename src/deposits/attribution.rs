@@ -1,12 +1,15 @@
 //! Whose a transfer is: its address is one account's own, or its payer is a wallet that an account has proven. Fixed
 //! at inclusion by the link then in force, else by the first proof after it.
 
+use std::collections::{BTreeSet, HashMap};
+
+use crate::db::deposit_turns::{self, Owner};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::wallets::{self, EVERY_CHAIN, WalletRow};
-use crate::db::{AnyConnection, DbError, deposit_addresses};
+use crate::db::wallets::{EVERY_CHAIN, WalletRow};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::DepositState;
-use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 
 /// Whose a transfer is.
@@ -25,30 +28,71 @@ pub enum Attribution {
     ErasedAccount,
 }
 
-/// Whose the transfer from one address to another is, in a block of the time `at`.
+/// Gives the deposits of a transaction that were seen their owners, all of them in as many statements as there are
+/// owners. Whether there were any. Must run in a write transaction: a wallet that is proven meanwhile either is seen here
+/// or sees the deposits.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn attribute(
+pub fn attribute_all(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-    (from, to): (EvmAddress, EvmAddress),
-    at: UnixMillis,
-) -> Result<Attribution, DbError> {
-    if let Some(address) = deposit_addresses::find(conn, to)? {
-        return Ok(match address.account_id {
-            Some(id) => Attribution::Account { account_id: AccountId(id), wallet_id: None },
-            None => Attribution::ErasedAccount,
-        });
+    tx_hash: TxHash,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    let mut rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
+    rows.retain(|row| row.state() == Some(DepositState::Seen));
+    let payers: BTreeSet<&[u8]> = rows.iter().map(|row| row.payer.as_slice()).collect();
+    let payees: BTreeSet<&[u8]> = rows.iter().map(|row| row.payee.as_slice()).collect();
+    let payees: Vec<&[u8]> = payees.into_iter().collect();
+    let payers: Vec<&[u8]> = payers.into_iter().collect();
+    let derived: HashMap<Vec<u8>, Option<i64>> =
+        deposit_turns::derived_among(conn, &payees)?.into_iter().collect();
+    let mut links: HashMap<Vec<u8>, Vec<WalletRow>> = HashMap::new();
+    for link in deposit_turns::links_among(conn, &payers, chain_id)? {
+        links.entry(link.address.clone()).or_default().push(link);
     }
-    let links = wallets::links(conn, from, chain_id)?;
-    Ok(match deciding_link(&links, at) {
-        Some(link) => Attribution::Account {
-            account_id: AccountId(link.account_id),
-            wallet_id: Some(link.id),
+    let mut owners: HashMap<Owner, Vec<i64>> = HashMap::new();
+    for row in &rows {
+        let proven = links.get(&row.payer).map_or(&[][..], Vec::as_slice);
+        let own = derived.get(&row.payee).copied();
+        let whose = attribution(own, proven, UnixMillis::from_millis(row.block_time));
+        owners.entry(owner(whose)).or_default().push(row.id);
+    }
+    for (owner, ids) in owners {
+        deposit_turns::hand_over(conn, &ids, owner, now)?;
+    }
+    Ok(!rows.is_empty())
+}
+
+/// Whose a transfer is, in a block of the time `at`. `own` is whose address it was paid to, if that is an account's own;
+/// `links` are those of its payer.
+fn attribution(own: Option<Option<i64>>, links: &[WalletRow], at: UnixMillis) -> Attribution {
+    match own {
+        Some(Some(id)) => Attribution::Account { account_id: AccountId(id), wallet_id: None },
+        Some(None) => Attribution::ErasedAccount,
+        None => match deciding_link(links, at) {
+            Some(link) => Attribution::Account {
+                account_id: AccountId(link.account_id),
+                wallet_id: Some(link.id),
+            },
+            None => Attribution::Nobody,
         },
-        None => Attribution::Nobody,
-    })
+    }
+}
+
+/// What a deposit becomes.
+const fn owner(whose: Attribution) -> Owner {
+    let (state, reason, account_id, wallet_id) = match whose {
+        Attribution::Account { account_id: AccountId(id), wallet_id } => {
+            (DepositState::Confirming, None, Some(id), wallet_id)
+        }
+        Attribution::Nobody => (DepositState::Unattributed, None, None, None),
+        Attribution::ErasedAccount => {
+            (DepositState::Held, Some(DepositReason::ErasedAccount.as_str()), None, None)
+        }
+    };
+    Owner { state, reason, account_id, wallet_id }
 }
 
 /// The link in force at `at`, else the first that was made after it. `links` are in the order of their proofs. Where a

@@ -1,12 +1,13 @@
 //! Which addresses and coins of a chain are ours to credit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::chain::facts::Transfer;
-use crate::config::Chain;
-use crate::domain::deposit::Asset;
+use crate::config::{Chain, Deposits};
+use crate::domain::deposit::{Asset, FeedPrice, value_of};
 use crate::domain::evm::EvmAddress;
+use crate::domain::money::NanoUsd;
 
 /// The addresses that are paid to, the ones that never pay in, and the coins that count on one chain.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +17,11 @@ pub struct Ours {
     derived: Arc<HashSet<EvmAddress>>,
     /// Sweeps and gas money come from these.
     own: HashSet<EvmAddress>,
-    tokens: HashSet<EvmAddress>,
+    /// With their decimals.
+    tokens: HashMap<EvmAddress, u8>,
     takes_native: bool,
+    /// What a payer sends to one address in one transaction makes no deposit below this.
+    dust: NanoUsd,
 }
 
 /// What a transfer is to us.
@@ -36,18 +40,35 @@ pub enum Bearing {
 impl Ours {
     /// What the config says, with the addresses that were derived so far.
     #[must_use]
-    pub fn new(
-        chain: &Chain,
-        own_addresses: &[EvmAddress],
-        derived: Arc<HashSet<EvmAddress>>,
-    ) -> Self {
+    pub fn new(chain: &Chain, limits: &Deposits, derived: Arc<HashSet<EvmAddress>>) -> Self {
         Self {
             treasury: chain.treasury,
             derived,
-            own: own_addresses.iter().copied().collect(),
-            tokens: chain.tokens.iter().map(|token| token.address).collect(),
+            own: limits.own_addresses.iter().copied().collect(),
+            tokens: chain.tokens.iter().map(|token| (token.address, token.decimals)).collect(),
             takes_native: chain.native.is_some(),
+            dust: limits.dust,
         }
+    }
+
+    /// One address, tokens with their decimals, and coins.
+    #[cfg(test)]
+    pub(super) fn of(treasury: EvmAddress, tokens: &[(EvmAddress, u8)], dust: NanoUsd) -> Self {
+        Self {
+            treasury: Some(treasury),
+            tokens: tokens.iter().copied().collect(),
+            takes_native: true,
+            dust,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a transfer of a token is too little for a deposit of its own: at one dollar a piece, as they count at most.
+    #[must_use]
+    pub fn is_dust(&self, transfer: &Transfer) -> bool {
+        let Asset::Token(token) = transfer.asset else { return false };
+        let Some(&decimals) = self.tokens.get(&token) else { return false };
+        value_of(transfer.raw, decimals, FeedPrice::ONE).is_some_and(|value| value < self.dust)
     }
 
     /// Whether an address is one that deposits are paid to.
@@ -73,7 +94,7 @@ impl Ours {
     pub fn bearing(&self, transfer: &Transfer) -> Bearing {
         let counts = match transfer.asset {
             Asset::Native => self.takes_native,
-            Asset::Token(token) => self.tokens.contains(&token),
+            Asset::Token(token) => self.tokens.contains_key(&token),
         };
         if !self.is_payee(transfer.to) || transfer.raw.is_zero() {
             Bearing::None

@@ -1,8 +1,11 @@
 //! From agreed facts to rows. All fields are read afresh at every inclusion: after a reorganisation another transfer
 //! may stand at the same place of the same transaction.
 
+use std::collections::{HashMap, HashSet};
+
 use super::DepositError;
-use super::ours::{Bearing, Ours};
+use super::ours::Ours;
+use super::parcels::{Parcel, TOP, is_same, parcels};
 use crate::chain::facts::{Transfer, TxFacts};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, DbError, tombstones};
@@ -11,6 +14,9 @@ use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
+
+/// Payer, payee and token, as columns hold them.
+type Way<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
 
 /// What a transaction holds for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +42,27 @@ pub fn record(
 ) -> Result<Recorded, DepositError> {
     let mut is_buried = false;
     let known = deposits::of_transaction(conn, chain_id, facts.tx_hash)?;
-    let is_deposit = |transfer: &&Transfer| ours.bearing(transfer) == Bearing::Deposit;
-    for transfer in facts.transfers.iter().filter(is_deposit) {
-        let seen = seen(chain_id, facts, transfer, now)?;
-        match known.iter().find(|row| row.ordinal == seen.ordinal) {
-            // Asked about after the rows were read: an erasure in between has taken the row and left this.
-            None if tombstones::is_buried(conn, &tombstones::of(key, &seen))? => is_buried = true,
-            None => deposits::insert(conn, &seen)?,
-            Some(row) => {
-                if let Some(renewed) = renewed(row, seen) {
+    let places: HashMap<i64, &DepositRow> = known.iter().map(|row| (row.ordinal, row)).collect();
+    let parcels = parcels(facts, ours);
+    let kept = laid_out_otherwise(&known, facts, &parcels);
+    for Parcel { transfer, is_dust } in &parcels {
+        let token = transfer.asset.to_column();
+        if kept.contains(&(transfer.from.as_bytes(), transfer.to.as_bytes(), token.as_deref())) {
+            continue;
+        }
+        match places.get(&transfer.ordinal.into()) {
+            None if *is_dust => {}
+            None => {
+                let seen = seen(chain_id, facts, transfer, now)?;
+                // Asked about after the rows were read: an erasure in between has taken the row and left this.
+                if tombstones::is_buried(conn, &tombstones::of(key, &seen))? {
+                    is_buried = true;
+                } else {
+                    deposits::insert(conn, &seen)?;
+                }
+            }
+            Some(&row) => {
+                if let Some(renewed) = renewed(row, seen(chain_id, facts, transfer, now)?) {
                     // The row was read in this transaction, or another has decided since: then that stands.
                     deposits::change(conn, &renewed, now)?;
                 }
@@ -53,6 +71,41 @@ pub fn record(
     }
     let rows = deposits::of_transaction(conn, chain_id, facts.tx_hash)?;
     Ok(Recorded { rows, is_buried })
+}
+
+/// Of which payer, payee and coin what stands already was added up in another way: by an earlier version, or under
+/// another limit of dust. That stays as it is: the same money must not make a second row.
+fn laid_out_otherwise<'a>(
+    known: &'a [DepositRow],
+    facts: &TxFacts,
+    parcels: &[Parcel],
+) -> HashSet<Way<'a>> {
+    let places: HashMap<i64, &Transfer> =
+        parcels.iter().map(|one| (one.transfer.ordinal.into(), &one.transfer)).collect();
+    // What contracts moved inside is not among facts that were read without a trace.
+    let is_readable = |row: &&DepositRow| facts.is_traced || row.ordinal >= TOP;
+    let is_known_so =
+        |row: &DepositRow| places.get(&row.ordinal).is_some_and(|transfer| is_same(transfer, row));
+    known
+        .iter()
+        .filter(is_readable)
+        .filter(|row| stands_still(row, facts) && !is_known_so(row))
+        .map(|row| (row.payer.as_slice(), row.payee.as_slice(), row.token.as_deref()))
+        .collect()
+}
+
+/// Whether a row is not read anew by what is in that block.
+fn stands_still(row: &DepositRow, facts: &TxFacts) -> bool {
+    match row.state() {
+        Some(DepositState::Orphaned | DepositState::Reversed) => false,
+        Some(
+            DepositState::Seen
+            | DepositState::Confirming
+            | DepositState::Unattributed
+            | DepositState::BelowMinimum,
+        ) => row.block_hash == facts.block_hash.as_bytes(),
+        _ => true,
+    }
 }
 
 fn seen(

@@ -120,6 +120,8 @@ worded! {
         TransactionFailed = "transaction_failed", "The transaction failed on the chain, so nothing was transferred.";
         /// Nothing in it pays an address of ours.
         NotOurAddress = "not_our_address", "No transfer in this transaction pays one of our addresses in a coin that is accepted.";
+        /// Less than makes a deposit.
+        TooSmall = "too_small", "The transfers of this transaction are too small to be kept as deposits. What is paid in one transaction must be more.";
         /// A token that is not on the list.
         UnsupportedToken = "unsupported_token", "The transaction pays our address in a token that is not accepted. Write to support.";
         /// Coins moved by a contract, and no provider can trace them.

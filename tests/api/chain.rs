@@ -12,6 +12,7 @@ mod facts;
 mod faults;
 mod feed;
 mod idle;
+mod flood;
 mod kills;
 mod liars;
 mod node;

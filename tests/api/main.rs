@@ -27,6 +27,8 @@ mod deposit_cli;
 #[cfg(test)]
 mod deposit_events;
 #[cfg(test)]
+mod deposit_turns;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod erasure;

@@ -1,46 +1,71 @@
 //! Looks at a final deposit: everything that enters a credit is asked again, and its value is found out.
 
+use std::collections::HashMap;
+
 use super::lookup::Sighted;
 use super::observe::View;
 use super::settle::{Read, Step};
-use super::value::{Appraisal, Valued};
+use super::value::{Appraisal, Rounds, Valued};
 use super::{State, Trouble, height};
 use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
-use crate::chain::facts::{Sighting, Transfer, TxFacts};
+use crate::chain::facts::Sighting;
 use crate::chain::quorum::{Agreement, block_ref};
 use crate::chain::rpc::BlockId;
 use crate::db::deposits::DepositRow;
 use crate::db::wallets;
+use crate::deposits::ours::Ours;
+use crate::deposits::parcels::stands;
 use crate::deposits::{DepositError, credit};
 use crate::domain::deposit::{Asset, DepositReason, DepositState};
+use crate::domain::evm::BlockHash;
 use crate::domain::money::NanoUsd;
 
 /// A contract's proof that nobody can check, or a transfer that nobody can trace any more, is left to a person after
 /// a day.
 const PATIENCE: i64 = 86_400_000;
 
+/// What was found out about a transaction, for all its deposits that are looked at together.
+#[derive(Default)]
+pub(super) struct Look {
+    plain: Option<Sighted>,
+    traced: Option<Sighted>,
+    /// By what depends on the deposit.
+    pub(super) rounds: Rounds,
+    /// By link and block.
+    proofs: HashMap<(i64, BlockHash), Option<bool>>,
+}
+
 impl State {
     /// Everything that enters a credit, asked again of all providers.
-    pub(super) async fn examine(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        let stands = |facts: &TxFacts| facts.transfers.iter().any(|one| is_same(one, &read.row));
+    pub(super) async fn examine(
+        &self,
+        view: &View,
+        ours: &Ours,
+        look: &mut Look,
+        read: &Read,
+    ) -> Result<Step, Trouble> {
         let is_coin = read.row.ordinal < 0;
         // Coins at the top of a transaction need no trace; others are found with one only.
         for wants_trace in [false, true] {
-            let facts = match self.sight(view, read.tx_hash, wants_trace).await.sighted {
-                Sighted::Agreed(Sighting::Mined(facts)) => facts,
-                Sighted::Agreed(_) => return self.examine_block(view, read).await,
-                Sighted::Doubt(_) | Sighted::TooLarge if wants_trace => {
+            let sighted = if wants_trace { &mut look.traced } else { &mut look.plain };
+            if sighted.is_none() {
+                *sighted = Some(self.sight(view, read.tx_hash, wants_trace).await.sighted);
+            }
+            let facts = match sighted {
+                Some(Sighted::Agreed(Sighting::Mined(facts))) => facts,
+                Some(Sighted::Agreed(_)) | None => return self.examine_block(view, read).await,
+                Some(Sighted::Doubt(_) | Sighted::TooLarge) if wants_trace => {
                     return Ok(self.give_up_after_a_day(read, DepositReason::Untraceable));
                 }
-                Sighted::Doubt(why) => return Ok(Step::Doubt(why)),
-                Sighted::TooLarge => return Ok(Step::Wait("its transaction is too large")),
+                Some(Sighted::Doubt(why)) => return Ok(Step::Doubt(why.clone())),
+                Some(Sighted::TooLarge) => return Ok(Step::Wait("its transaction is too large")),
             };
             let is_there = facts.block_hash == read.block_hash && facts.is_success;
-            if is_there && stands(&facts) {
-                return self.appraise(view, read).await;
+            if is_there && stands(&read.row, facts, ours) {
+                return self.appraise(view, look, read).await;
             }
             if !is_there || !is_coin || wants_trace {
-                return Ok(Step::Renew(facts));
+                return Ok(Step::Renew(facts.clone()));
             }
         }
         Ok(Step::Later)
@@ -68,8 +93,8 @@ impl State {
         held(reason, read.row.clone())
     }
 
-    async fn appraise(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        match self.is_proven_at_block(view, read).await? {
+    async fn appraise(&self, view: &View, look: &mut Look, read: &Read) -> Result<Step, Trouble> {
+        match self.is_proven_at_block(view, look, read).await? {
             Some(true) => {}
             Some(false) => return Ok(held(DepositReason::ProofInvalidAtBlock, read.row.clone())),
             None => {
@@ -82,7 +107,7 @@ impl State {
             return Err(DepositError::Unreadable(read.row.public_id.clone()).into());
         };
         let Appraisal { value, hold, minimum, source } =
-            match self.value(view, asset, raw, read.mined_at).await {
+            match self.value(view, &mut look.rounds, (asset, raw), read.mined_at).await {
                 Valued::As(appraisal) => appraisal,
                 Valued::Doubt(why) => return Ok(Step::Doubt(why)),
                 Valued::Wait(why) => return Ok(Step::Wait(why)),
@@ -118,8 +143,27 @@ impl State {
     }
 
     /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is not known yet.
-    async fn is_proven_at_block(&self, view: &View, read: &Read) -> Result<Option<bool>, Trouble> {
+    async fn is_proven_at_block(
+        &self,
+        view: &View,
+        look: &mut Look,
+        read: &Read,
+    ) -> Result<Option<bool>, Trouble> {
         let Some(id) = read.row.wallet_id else { return Ok(Some(true)) };
+        if let Some(said) = look.proofs.get(&(id, read.block_hash)) {
+            return Ok(*said);
+        }
+        let said = self.ask_for_proof(view, read, id).await?;
+        look.proofs.insert((id, read.block_hash), said);
+        Ok(said)
+    }
+
+    async fn ask_for_proof(
+        &self,
+        view: &View,
+        read: &Read,
+        id: i64,
+    ) -> Result<Option<bool>, Trouble> {
         let wallet = self.parts.database.run(move |conn| wallets::get(conn, id)).await?;
         let Some(wallet) = wallet else { return Ok(Some(false)) };
         let (Some(hash), Some(signature)) = (wallet.proof_hash, wallet.proof_signature) else {
@@ -151,12 +195,4 @@ fn held(reason: DepositReason, row: DepositRow) -> Step {
         reason: Some(reason.as_str().to_owned()),
         ..row
     })
-}
-
-fn is_same(transfer: &Transfer, row: &DepositRow) -> bool {
-    i64::from(transfer.ordinal) == row.ordinal
-        && transfer.asset.to_column() == row.token
-        && transfer.from.as_bytes() == row.payer
-        && transfer.to.as_bytes() == row.payee
-        && transfer.raw.to_string() == row.raw_amount
 }

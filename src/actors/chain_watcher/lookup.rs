@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::observe::View;
-use super::{State, Trouble, column, height, part_end};
+use super::{State, Trouble, height, part_end};
 use crate::chain::facts::{Sighting, TxFacts, sight};
 use crate::chain::quorum::{Agreement, Verdict, agree_on_sightings, ask_each};
 use crate::chain::{Priority, Provider, ProviderError};
@@ -15,6 +15,7 @@ use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::{AnyConnection, transaction};
 use crate::deposits::claims::Awaited;
 use crate::deposits::ours::{Bearing, Ours};
+use crate::deposits::parcels::parcels;
 use crate::deposits::{DepositError, claims, record};
 use crate::domain::deposit::ClaimReason;
 use crate::domain::evm::TxHash;
@@ -267,7 +268,7 @@ impl State {
             }
             return self.refuse(claim, ClaimReason::TransactionFailed).await;
         }
-        if bears(ours, &mined, Bearing::Deposit) {
+        if makes_deposit(ours, &mined) {
             self.keep(mined, ours).await?;
             return Ok(());
         }
@@ -292,7 +293,7 @@ impl State {
             let providers = at_claim_priority(&view.providers);
             match self.sight_by(&providers, view.quorum, seen.tx_hash, true).await.sighted {
                 Sighted::Agreed(Sighting::Mined(traced)) => {
-                    if bears(ours, &traced, Bearing::Deposit) {
+                    if makes_deposit(ours, &traced) {
                         self.keep(traced, ours).await?;
                         return Ok(());
                     }
@@ -303,7 +304,9 @@ impl State {
                 Sighted::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
             }
         }
-        let reason = if bears(ours, &seen, Bearing::OwnTransfer) {
+        let reason = if bears(ours, &seen, Bearing::Deposit) {
+            ClaimReason::TooSmall
+        } else if bears(ours, &seen, Bearing::OwnTransfer) {
             ClaimReason::OwnTransfer
         } else if bears(ours, &seen, Bearing::UnsupportedToken) {
             ClaimReason::UnsupportedToken
@@ -339,11 +342,11 @@ fn bears(ours: &Ours, facts: &TxFacts, bearing: Bearing) -> bool {
     facts.transfers.iter().any(|transfer| ours.bearing(transfer) == bearing)
 }
 
-fn at_claim_priority(providers: &[Provider]) -> Vec<Provider> {
-    providers.iter().map(|provider| provider.at(Priority::Claim)).collect()
+/// Whether anything in a transaction is more than dust to us.
+fn makes_deposit(ours: &Ours, facts: &TxFacts) -> bool {
+    parcels(facts, ours).iter().any(|parcel| !parcel.is_dust)
 }
 
-/// Whether a block may be credited.
-pub(super) fn is_final(view: &View, block_number: i64) -> bool {
-    block_number <= column(view.final_number)
+fn at_claim_priority(providers: &[Provider]) -> Vec<Provider> {
+    providers.iter().map(|provider| provider.at(Priority::Claim)).collect()
 }

@@ -1,28 +1,31 @@
 //! Moves deposits on: attributes what was seen, and credits what is final, each field of it read afresh and agreed on.
+//! Accounts and payers take turns, and a transaction is looked at once for all that is due of it.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::lookup::is_final;
+use super::examine::Look;
 use super::observe::View;
 use super::{State, Trouble, part_end};
 use crate::chain::facts::TxFacts;
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, transaction};
-use crate::deposits::attribution::{Attribution, attribute};
+use crate::db::{AnyConnection, deposit_turns, transaction};
 use crate::deposits::ours::Ours;
-use crate::deposits::{DepositError, claims, credit, record};
+use crate::deposits::{DepositError, attribution, claims, credit, record};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::deposit::DepositState;
 use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
 use crate::domain::money::NanoUsd;
 
-/// Deposits that are credited in one round.
+/// Deposits that have their turn in one round.
 const DEPOSITS: i64 = 50;
-/// Those of them that are asked about at once.
+/// Deposits of one transaction that are looked at together with the one that has its turn.
+const TOGETHER: i64 = 100;
+/// Transactions that are asked about at once.
 const AT_ONCE: usize = 8;
-/// Deposits that get their owner in one round, for which nobody is asked.
+/// Transactions whose deposits get their owners in one round, for which nobody is asked.
 const SEEN: i64 = 200;
 /// Pause before a deposit that could not be settled is looked at again, in milliseconds.
 const PAUSE: i64 = 5_000;
@@ -36,7 +39,6 @@ pub(super) struct Read {
     pub(super) row: DepositRow,
     pub(super) tx_hash: TxHash,
     pub(super) payer: EvmAddress,
-    payee: EvmAddress,
     pub(super) block_hash: BlockHash,
     pub(super) mined_at: UnixMillis,
 }
@@ -66,14 +68,24 @@ impl State {
     pub(super) async fn settle(&mut self, view: &View, ours: &Ours) -> Result<(), Trouble> {
         self.sweep().await?;
         let (chain_id, now) = (self.chain_id(), self.now());
-        let seen = move |conn: &mut AnyConnection| deposits::seen(conn, chain_id, now, SEEN);
-        for row in self.parts.database.run(seen).await? {
-            self.settle_some(view, ours, vec![row]).await?;
+        let seen = move |conn: &mut AnyConnection| deposit_turns::seen(conn, chain_id, now, SEEN);
+        let end = part_end();
+        for tx_hash in self.parts.database.run(seen).await? {
+            if Instant::now() > end {
+                break;
+            }
+            self.attribute(tx_hash).await?;
         }
         // What was just attributed may be final already.
         let (now, final_number) = (self.now(), super::column(view.final_number));
         let due = move |conn: &mut AnyConnection| {
-            deposits::confirming(conn, chain_id, final_number, now, DEPOSITS)
+            let turns = deposit_turns::confirming(conn, chain_id, final_number, now, DEPOSITS)?;
+            let mut lots = Vec::new();
+            for tx_hash in transactions(&turns) {
+                let until = (final_number, now);
+                lots.push(deposit_turns::confirming_of(conn, chain_id, tx_hash, until, TOGETHER)?);
+            }
+            Ok(lots)
         };
         let due = self.parts.database.run(due).await?;
         let end = part_end();
@@ -94,7 +106,7 @@ impl State {
         }
         self.swept_at = Some(now);
         self.write(move |conn| {
-            for row in deposits::overlooked(conn, chain_id, DEPOSITS)? {
+            for row in deposit_turns::overlooked(conn, chain_id, DEPOSITS)? {
                 let seen = DepositRow {
                     state: DepositState::Seen.as_str().to_owned(),
                     check_at: now.as_millis(),
@@ -108,19 +120,33 @@ impl State {
         Ok(())
     }
 
-    /// Moves on some deposits at once, each by itself.
+    /// Moves on the deposits of some transactions at once.
     async fn settle_some(
         &mut self,
         view: &View,
         ours: &Ours,
-        some: Vec<DepositRow>,
+        some: Vec<Vec<DepositRow>>,
     ) -> Result<(), Trouble> {
-        let steps = some.iter().map(|row| self.next_step(view, ours, row.clone()));
-        let steps = join_all(steps).await;
-        for (row, step) in some.into_iter().zip(steps) {
+        let steps = some.into_iter().map(|rows| self.next_steps(view, ours, rows));
+        for (row, step) in join_all(steps).await.into_iter().flatten() {
             self.conclude(row, step).await?;
         }
         Ok(())
+    }
+
+    /// Takes the next step of deposits of one transaction, one after the other.
+    async fn next_steps(
+        &self,
+        view: &View,
+        ours: &Ours,
+        rows: Vec<DepositRow>,
+    ) -> Vec<(DepositRow, Result<Step, Trouble>)> {
+        let (mut look, mut steps) = (Look::default(), Vec::new());
+        for row in rows {
+            let step = self.next_step(view, ours, &mut look, row.clone()).await;
+            steps.push((row, step));
+        }
+        steps
     }
 
     /// Notes what a deposit waits for, if it has not moved on.
@@ -158,17 +184,16 @@ impl State {
     }
 
     /// Takes the next step of a deposit, as far as it can be taken.
-    async fn next_step(&self, view: &View, ours: &Ours, row: DepositRow) -> Result<Step, Trouble> {
+    async fn next_step(
+        &self,
+        view: &View,
+        ours: &Ours,
+        look: &mut Look,
+        row: DepositRow,
+    ) -> Result<Step, Trouble> {
         let read = Read::try_from(row)?;
         let now = self.now();
-        if read.row.state() == Some(DepositState::Seen) {
-            self.attribute(&read).await?;
-            return Ok(Step::Done);
-        }
-        if !is_final(view, read.row.block_number) {
-            return Ok(Step::Later);
-        }
-        match self.examine(view, &read).await? {
+        match self.examine(view, ours, look, &read).await? {
             Step::Change(row) => {
                 self.write(move |conn| Ok(deposits::change(conn, &row, now)?)).await?;
             }
@@ -183,36 +208,19 @@ impl State {
         Ok(Step::Done)
     }
 
-    /// Whose it is, by what was known at its inclusion or is known by now.
-    async fn attribute(&self, read: &Read) -> Result<(), Trouble> {
-        let (chain_id, ends, at) = (self.chain_id(), (read.payer, read.payee), read.mined_at);
-        let (row, tx_hash, now) = (read.row.clone(), read.tx_hash, self.now());
-        // In one transaction: a wallet that is proven meanwhile either is seen here or sees the deposit.
-        let decide = move |conn: &mut AnyConnection| {
-            let (state, reason, account_id, wallet_id) = match attribute(conn, chain_id, ends, at)?
-            {
-                Attribution::Account { account_id, wallet_id } => {
-                    (DepositState::Confirming, None, Some(account_id.0), wallet_id)
+    /// Whose the deposits of a transaction are, by what was known at its inclusion or is known by now.
+    async fn attribute(&self, tx_hash: TxHash) -> Result<(), Trouble> {
+        let (chain_id, now) = (self.chain_id(), self.now());
+        self.write(move |conn| {
+            transaction::write(conn, |conn| {
+                if attribution::attribute_all(conn, chain_id, tx_hash, now)? {
+                    claims::refuse_others(conn, chain_id, tx_hash, now)?;
                 }
-                Attribution::Nobody => (DepositState::Unattributed, None, None, None),
-                Attribution::ErasedAccount => {
-                    (DepositState::Held, Some(DepositReason::ErasedAccount), None, None)
-                }
-            };
-            let next = DepositRow {
-                state: state.as_str().to_owned(),
-                reason: reason.map(|reason| reason.as_str().to_owned()),
-                account_id,
-                wallet_id,
-                check_at: now.as_millis(),
-                ..row
-            };
-            if deposits::change(conn, &next, now)? {
-                claims::refuse_others(conn, chain_id, tx_hash, now)?;
-            }
-            Ok(())
-        };
-        Ok(self.write(move |conn| transaction::write(conn, decide)).await?)
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(())
     }
 
     async fn credit(&self, row: DepositRow) -> Result<(), Trouble> {
@@ -257,19 +265,27 @@ impl State {
     }
 }
 
-/// Deposits that may be moved on at once: of an account one at a time, for its small ones are added up.
-fn waves(due: Vec<DepositRow>) -> Vec<Vec<DepositRow>> {
-    let mut waves: Vec<Vec<DepositRow>> = Vec::new();
-    for row in due {
-        let fits = |wave: &&mut Vec<DepositRow>| {
-            wave.len() < AT_ONCE && wave.iter().all(|other| other.account_id != row.account_id)
-        };
-        match waves.last_mut().filter(fits) {
-            Some(wave) => wave.push(row),
-            None => waves.push(vec![row]),
+/// The transactions of some deposits, each once and in their order.
+fn transactions(rows: &[DepositRow]) -> Vec<TxHash> {
+    let mut known = HashSet::new();
+    let hashes = rows.iter().filter_map(|row| TxHash::from_slice(&row.tx_hash));
+    hashes.filter(|tx_hash| known.insert(*tx_hash)).collect()
+}
+
+/// Transactions whose deposits may be moved on at once: of an account one at a time, for its small ones are added up.
+fn waves(due: Vec<Vec<DepositRow>>) -> Vec<Vec<Vec<DepositRow>>> {
+    let mut waves: Vec<(HashSet<Option<i64>>, Vec<Vec<DepositRow>>)> = Vec::new();
+    for rows in due {
+        let accounts: HashSet<Option<i64>> = rows.iter().map(|row| row.account_id).collect();
+        match waves.last_mut() {
+            Some((busy, wave)) if wave.len() < AT_ONCE && busy.is_disjoint(&accounts) => {
+                busy.extend(accounts);
+                wave.push(rows);
+            }
+            _ => waves.push((accounts, vec![rows])),
         }
     }
-    waves
+    waves.into_iter().map(|(_, wave)| wave).collect()
 }
 
 impl TryFrom<DepositRow> for Read {
@@ -280,7 +296,6 @@ impl TryFrom<DepositRow> for Read {
         Ok(Self {
             tx_hash: TxHash::from_slice(&row.tx_hash).ok_or_else(unreadable)?,
             payer: EvmAddress::from_slice(&row.payer).ok_or_else(unreadable)?,
-            payee: EvmAddress::from_slice(&row.payee).ok_or_else(unreadable)?,
             block_hash: BlockHash::from_slice(&row.block_hash).ok_or_else(unreadable)?,
             mined_at: UnixMillis::from_millis(row.block_time),
             row,

@@ -1,14 +1,19 @@
 //! What a deposit is worth by the feed's round in force when it was mined.
 
+use std::collections::HashMap;
+
 use super::State;
 use super::observe::View;
-use crate::chain::feed::price_at;
+use crate::chain::feed::{PriceRound, price_at};
 use crate::chain::quorum::Agreement;
 use crate::deposits::valuation::{Coin, Round, Valuation, value};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{Asset, DepositReason, FeedPrice};
 use crate::domain::evm::{EvmAddress, RawAmount};
 use crate::domain::money::NanoUsd;
+
+/// What feeds said of a moment, so that they are asked once for all deposits of a block that are looked at together.
+pub(super) type Rounds = HashMap<(EvmAddress, UnixMillis), Agreement<Option<PriceRound>>>;
 
 /// What was found out about a deposit's worth.
 pub(super) struct Appraisal {
@@ -37,8 +42,8 @@ impl State {
     pub(super) async fn value(
         &self,
         view: &View,
-        asset: Asset,
-        raw: RawAmount,
+        rounds: &mut Rounds,
+        (asset, raw): (Asset, RawAmount),
         mined_at: UnixMillis,
     ) -> Valued {
         let chain = &self.parts.chain;
@@ -69,10 +74,8 @@ impl State {
             let Some(decimals) = self.coins.feed_decimals(feed.address) else {
                 return Valued::Doubt(format!("{} was not checked yet", feed.description));
             };
-            let verdict =
-                price_at(&view.providers, view.quorum, feed.address, mined_at, self.now()).await;
-            self.note_dissent(&verdict.dissenting, "price feed");
-            match verdict.agreement {
+            let agreement = self.round_of(view, rounds, feed.address, mined_at).await;
+            match agreement {
                 Agreement::Agreed(Some(found)) => {
                     let price = FeedPrice { answer: found.answer, decimals };
                     round = Some(Round { price, updated_at: found.updated_at });
@@ -91,5 +94,21 @@ impl State {
             Valuation::Held(reason, value) => (value, Some(reason)),
         };
         Valued::As(Appraisal { value, hold, minimum, source })
+    }
+
+    async fn round_of(
+        &self,
+        view: &View,
+        rounds: &mut Rounds,
+        feed: EvmAddress,
+        mined_at: UnixMillis,
+    ) -> Agreement<Option<PriceRound>> {
+        if let Some(said) = rounds.get(&(feed, mined_at)) {
+            return said.clone();
+        }
+        let verdict = price_at(&view.providers, view.quorum, feed, mined_at, self.now()).await;
+        self.note_dissent(&verdict.dissenting, "price feed");
+        rounds.insert((feed, mined_at), verdict.agreement.clone());
+        verdict.agreement
     }
 }

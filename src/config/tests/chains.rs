@@ -56,6 +56,20 @@ fn a_chain_has_sensible_defaults() {
 }
 
 #[test]
+fn dust_is_at_most_the_smallest_minimum() {
+    let with = |dust: &str, minimum: &str| {
+        let text = format!(
+            "[deposits]\ndust_usd = \"{dust}\"\n{{C}}{{P}}{{K}}minimum = \"{minimum}\"\n{{U}}"
+        );
+        load_text(&filled(&text), &ENV)
+    };
+    assert_eq!(with("0.5", "0.5").unwrap().deposits.dust.to_string(), "0.50");
+    let error = with("0.51", "0.5").unwrap_err().to_string();
+    assert!(error.contains("deposits.dust_usd") && error.contains("at most 0.50"), "{error}");
+    assert!(with("0", "1").is_err());
+}
+
+#[test]
 fn one_provider_is_enough_on_the_loopback() {
     let one = "{C}quorum = 1\nconfirmations = 3\n[[chains.providers]]\nname = \"anvil\"\nurl_env = \"LOCAL\"\n{U}";
     let settings = load_text(&filled(one), &ENV).unwrap();

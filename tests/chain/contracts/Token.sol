@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 /// An EIP-20 token with any name, symbol and decimals, so that it may pose as another one.
 ///
 /// Faults it plays: a fee that is taken from what arrives, a `transfer` that answers false and
-/// moves nothing in a transaction that succeeds, and several transfers in one transaction. Too
-/// low a balance reverts, which makes a failed transaction with our address in its input.
+/// moves nothing in a transaction that succeeds, and several transfers in one transaction, by one
+/// payer or in the names of many. Too low a balance reverts, which makes a failed transaction with our address in its input.
 contract Token {
     event Transfer(address indexed from, address indexed to, uint256 value);
     event Approval(address indexed owner, address indexed spender, uint256 value);
@@ -65,6 +65,14 @@ contract Token {
 
     function multi(address[] calldata to, uint256[] calldata amounts) external {
         for (uint256 i = 0; i < to.length; i++) move(msg.sender, to[i], amounts[i]);
+    }
+
+    /// As a batch of payments that many have signed for.
+    function multiFrom(address[] calldata from, address[] calldata to, uint256 value) external {
+        for (uint256 i = 0; i < from.length; i++) {
+            balanceOf[to[i]] += value;
+            emit Transfer(from[i], to[i], value);
+        }
     }
 
     function move(address from, address to, uint256 value) private returns (bool) {
