@@ -26,6 +26,7 @@ pub mod connection;
 pub mod credentials;
 pub mod credentials_epoch;
 pub mod deposit_addresses;
+pub mod deposit_cases;
 pub mod deposit_claims;
 pub mod deposit_refunds;
 pub mod deposit_turns;

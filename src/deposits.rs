@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod attribution;
+pub mod cases;
 pub mod challenge;
 pub mod claims;
 pub mod credit;

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod colour;
 pub mod cost;
 pub mod deposit;
+pub mod deposit_case;
 pub mod email_address;
 pub mod evm;
 pub mod ids;

@@ -2,6 +2,7 @@
 //! decided is said there.
 
 mod addresses;
+mod cases;
 mod chains;
 mod csv;
 mod decide;
@@ -87,6 +88,9 @@ pub(super) enum DepositCommand {
         #[arg(long, value_parser = reason)]
         reason: String,
     },
+    /// Decide about what providers cannot read or do not agree on.
+    #[command(subcommand)]
+    Cases(cases::CasesCommand),
     /// Look after the addresses that are derived for accounts.
     #[command(subcommand)]
     Addresses(addresses::AddressesCommand),
@@ -136,6 +140,7 @@ pub(super) fn run(
             }
             output.line("The wallet can be linked again.")?;
         }
+        DepositCommand::Cases(command) => cases::run(command, desk, output)?,
         DepositCommand::Addresses(command) => addresses::run(command, desk, output)?,
     }
     Ok(ExitCode::SUCCESS)

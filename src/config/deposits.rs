@@ -39,6 +39,9 @@ pub struct Deposits {
     /// Claims looked up for each block, over all accounts.
     #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
     pub claims_per_block: u32,
+    /// Time after which what providers cannot read or agree on is a case for a person.
+    #[serde(rename = "case_after_secs", deserialize_with = "value::secs::<600, 2_592_000, _>")]
+    pub case_after: Duration,
     /// Event streams of deposits that may be open on this node.
     #[serde(deserialize_with = "value::whole::<1, 10_000, _, _>")]
     pub event_streams_max: usize,

@@ -1,11 +1,14 @@
 //! How far each chain has been read: cursors, recent blocks, candidates. One node reads a chain at a time.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
+use super::deposit_cases::{self, CaseRow};
 use super::schema::{chain_blocks, chain_candidates, chains, deposit_claims, deposits};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
+use crate::domain::deposit_case::{CaseKind, CaseState};
 use crate::domain::evm::{BlockHash, ChainId, TxHash};
 
 /// How far a chain has been read.
@@ -175,7 +178,8 @@ pub fn keep_blocks(
     Ok(())
 }
 
-/// Notes transactions that are to be looked into, with their blocks.
+/// Notes transactions that are to be looked into, with their blocks; but for those that a person has dismissed as they
+/// stand there.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -186,6 +190,14 @@ pub fn note_candidates(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     for (tx_hash, number) in candidates {
+        let about = (*tx_hash, CaseKind::Transaction, 0);
+        let case = deposit_cases::about(conn, chain_id, about)?;
+        let is_dismissed = |case: CaseRow| {
+            case.state == CaseState::Dismissed.as_str() && case.block_number == Some(*number)
+        };
+        if case.is_some_and(is_dismissed) {
+            continue;
+        }
         let row = (
             chain_candidates::chain_id.eq(chain_id.0),
             chain_candidates::tx_hash.eq(tx_hash.as_bytes()),
@@ -201,7 +213,20 @@ pub fn note_candidates(
     Ok(())
 }
 
-/// The candidates that are due, as (transaction, tries so far), those that have waited longest first.
+/// A transaction that is to be looked into.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+#[diesel(table_name = chain_candidates)]
+pub struct CandidateRow {
+    /// 32 bytes.
+    pub tx_hash: Vec<u8>,
+    /// The block that it was seen in.
+    pub block_number: i64,
+    /// Looks so far.
+    pub tries: i64,
+}
+
+/// The candidates that are due. New ones and those that were looked at in vain take turns, so that neither many of the
+/// one kind nor many of the other hold up the rest; of each kind those first that have waited longest.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -210,14 +235,19 @@ pub fn due_candidates(
     chain_id: ChainId,
     now: UnixMillis,
     limit: i64,
-) -> Result<Vec<(Vec<u8>, i64)>, DbError> {
-    let rows = chain_candidates::table
-        .filter(chain_candidates::chain_id.eq(chain_id.0))
-        .filter(chain_candidates::check_at.le(now.as_millis()))
-        .order((chain_candidates::check_at, chain_candidates::block_number))
-        .limit(limit)
-        .select((chain_candidates::tx_hash, chain_candidates::tries))
-        .load(conn)?;
+) -> Result<Vec<CandidateRow>, DbError> {
+    // Both databases take `$1`; both have window functions.
+    let rows = diesel::sql_query(
+        "SELECT tx_hash, block_number, tries
+         FROM (SELECT chain_candidates.*, ROW_NUMBER() OVER
+                   (PARTITION BY CASE WHEN tries = 0 THEN 0 ELSE 1 END ORDER BY check_at, block_number) AS turn
+               FROM chain_candidates WHERE chain_id = $1 AND check_at <= $2) AS waiting
+         ORDER BY turn, tries, check_at, block_number LIMIT $3",
+    )
+    .bind::<BigInt, _>(chain_id.0)
+    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(limit)
+    .load(conn)?;
     Ok(rows)
 }
 

@@ -267,6 +267,24 @@ pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), 
     Ok(())
 }
 
+/// Begins the look-ups of claims anew that were given up since their transaction could not be read.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn reopen_unreadable(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    for claim in of_hash(conn, chain_id, tx_hash.as_bytes())? {
+        if claim.reason.as_deref() == Some(ClaimReason::Unreadable.as_str()) {
+            reopen(conn, claim.id, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// Refuses the claims of a transaction that belong to none of `accounts`, whose deposits it holds.
 ///
 /// # Errors

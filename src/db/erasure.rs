@@ -10,7 +10,7 @@ use super::schema::{
     email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions,
     unsubscribe_tokens, usage_logs, wallet_challenges, wallets,
 };
-use super::{AnyConnection, DbError, tombstones};
+use super::{AnyConnection, DbError, deposit_cases, tombstones};
 use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::tombstone::TombstoneKey;
@@ -26,6 +26,7 @@ pub fn erase(
     id: AccountId,
     email: &str,
 ) -> Result<(), DbError> {
+    deposit_cases::erase(conn, id)?;
     bury_deposits(conn, key, id)?;
     let AccountId(id) = id;
     diesel::update(deposit_addresses::table.filter(deposit_addresses::account_id.eq(id)))

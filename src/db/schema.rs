@@ -275,6 +275,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    deposit_cases (id) {
+        id -> BigInt,
+        public_id -> Text,
+        chain_id -> BigInt,
+        tx_hash -> Binary,
+        kind -> Text,
+        ordinal -> BigInt,
+        state -> Text,
+        block_number -> Nullable<BigInt>,
+        detail -> Text,
+        doubted_at -> BigInt,
+        opened_at -> Nullable<BigInt>,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     deposit_refunds (id) {
         id -> BigInt,
         public_id -> Text,
@@ -436,6 +453,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     deposit_addresses,
     deposits,
     deposit_claims,
+    deposit_cases,
     deposit_refunds,
     audit_log,
     chores,

@@ -90,6 +90,8 @@ worded! {
         ProofInvalidAtBlock = "proof_invalid_at_block", "The paying contract did not accept its proof when the transfer was mined.";
         /// What was seen inside a transaction cannot be traced again.
         Untraceable = "untraceable", "When the transfer was final, nodes could no longer show how it was made.";
+        /// Providers could not be brought to agree on it, and a person has let the case go.
+        Unreadable = "unreadable", "Nodes did not agree about the transfer, so that it could not be credited by itself.";
         /// Small deposits have reached the minimum together.
         MinimumReached = "minimum_reached", "Together with others of the same kind the transfer reaches the minimum.";
         /// A refund is under way.

@@ -11,6 +11,7 @@ pub struct ChainMetrics {
     ok: IntGaugeVec,
     coin_ok: IntGaugeVec,
     blocks: IntGaugeVec,
+    cases: IntGaugeVec,
     deposits: IntCounterVec,
     deposited_nanousd: IntCounterVec,
 }
@@ -39,6 +40,11 @@ impl ChainMetrics {
                 "Heights of a chain: its head, its final block, the last that was read.",
                 &["chain", "which"],
             )?,
+            cases: gauges(
+                "sluice_deposit_cases",
+                "Transactions and deposits that a person decides about: `sluice deposit cases`.",
+                &["chain"],
+            )?,
             deposits: counters("sluice_deposits_credited_total", "Credited deposits.")?,
             deposited_nanousd: counters(
                 "sluice_deposited_nanousd_total",
@@ -62,6 +68,11 @@ impl ChainMetrics {
         for (which, number) in [("head", head), ("final", final_number), ("scanned", scanned)] {
             self.blocks.with_label_values(&[chain, which]).set(number);
         }
+    }
+
+    /// How many cases wait for a person.
+    pub fn set_cases(&self, chain: &str, count: i64) {
+        self.cases.with_label_values(&[chain]).set(count);
     }
 
     /// Counts a credited deposit.

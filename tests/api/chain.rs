@@ -2,6 +2,7 @@
 
 mod actor;
 mod agreement;
+mod cases;
 mod claims;
 mod crowd;
 mod deposit_api;

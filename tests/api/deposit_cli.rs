@@ -1,5 +1,6 @@
 //! `sluice deposit …` on the real binary and a real database, with rows as the watcher leaves them.
 
+mod cases;
 mod decisions;
 mod export;
 mod refunds;

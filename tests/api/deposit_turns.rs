@@ -2,7 +2,7 @@
 //! owners together.
 
 use sluice::db::deposits::{self, DepositRow};
-use sluice::db::{AnyConnection, deposit_turns, transaction};
+use sluice::db::{AnyConnection, chains, deposit_turns, transaction};
 use sluice::deposits::attribution;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -107,4 +107,19 @@ fn the_deposits_of_a_transaction_get_their_owners_together() {
         assert_eq!((row.state.as_str(), row.account_id, row.revision), (state, owner, 1));
     }
     assert!(!attribute(&mut conn), "none is left");
+}
+
+#[test]
+fn new_candidates_and_those_that_were_looked_at_in_vain_take_turns() {
+    let (_folder, _database, mut conn) = opened();
+    let noted: Vec<(TxHash, i64)> = (0..40).map(|number| (hash(number), 1)).collect();
+    chains::note_candidates(&mut conn, CHAIN, &noted, UnixMillis::from_millis(0)).unwrap();
+    for (tx_hash, _) in &noted {
+        chains::put_off_candidate(&mut conn, CHAIN, *tx_hash, UnixMillis::from_millis(1)).unwrap();
+    }
+    let fresh: Vec<(TxHash, i64)> = (100..140).map(|number| (hash(number), 2)).collect();
+    chains::note_candidates(&mut conn, CHAIN, &fresh, UnixMillis::from_millis(9)).unwrap();
+    let due = chains::due_candidates(&mut conn, CHAIN, NOW, 10).unwrap();
+    let tries: Vec<i64> = due.iter().map(|row| row.tries).collect();
+    assert_eq!(tries, [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
 }

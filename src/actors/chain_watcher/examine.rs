@@ -6,7 +6,7 @@ use super::lookup::Sighted;
 use super::observe::View;
 use super::settle::{Read, Step};
 use super::value::{Appraisal, Rounds, Valued};
-use super::{State, Trouble, height};
+use super::{State, Trouble, height, millis};
 use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::facts::Sighting;
 use crate::chain::quorum::{Agreement, block_ref};
@@ -19,10 +19,6 @@ use crate::deposits::{DepositError, credit};
 use crate::domain::deposit::{Asset, DepositReason, DepositState};
 use crate::domain::evm::BlockHash;
 use crate::domain::money::NanoUsd;
-
-/// A contract's proof that nobody can check, or a transfer that nobody can trace any more, is left to a person after
-/// a day.
-const PATIENCE: i64 = 86_400_000;
 
 /// What was found out about a transaction, for all its deposits that are looked at together.
 #[derive(Default)]
@@ -55,7 +51,7 @@ impl State {
                 Some(Sighted::Agreed(Sighting::Mined(facts))) => facts,
                 Some(Sighted::Agreed(_)) | None => return self.examine_block(view, read).await,
                 Some(Sighted::Doubt(_) | Sighted::TooLarge) if wants_trace => {
-                    return Ok(self.give_up_after_a_day(read, DepositReason::Untraceable));
+                    return Ok(self.give_up_in_time(read, DepositReason::Untraceable));
                 }
                 Some(Sighted::Doubt(why)) => return Ok(Step::Doubt(why.clone())),
                 Some(Sighted::TooLarge) => return Ok(Step::Wait("its transaction is too large")),
@@ -86,8 +82,9 @@ impl State {
     }
 
     /// Waits for what providers may not keep; then a person decides.
-    fn give_up_after_a_day(&self, read: &Read, reason: DepositReason) -> Step {
-        if self.now().millis_since(read.mined_at) <= PATIENCE {
+    fn give_up_in_time(&self, read: &Read, reason: DepositReason) -> Step {
+        let patience = millis(self.parts.deposits.case_after);
+        if self.now().millis_since(read.mined_at) <= patience {
             return Step::Wait("providers do not show how it was made, or proven");
         }
         held(reason, read.row.clone())
@@ -98,7 +95,7 @@ impl State {
             Some(true) => {}
             Some(false) => return Ok(held(DepositReason::ProofInvalidAtBlock, read.row.clone())),
             None => {
-                return Ok(self.give_up_after_a_day(read, DepositReason::ProofInvalidAtBlock));
+                return Ok(self.give_up_in_time(read, DepositReason::ProofInvalidAtBlock));
             }
         }
         let asset = Asset::from_column(read.row.token.as_deref());

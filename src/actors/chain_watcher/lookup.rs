@@ -10,14 +10,15 @@ use super::{State, Trouble, height, part_end};
 use crate::chain::facts::{Sighting, TxFacts, sight};
 use crate::chain::quorum::{Agreement, Verdict, agree_on_sightings, ask_each};
 use crate::chain::{Priority, Provider, ProviderError};
-use crate::db::chains::{self, ChainRow};
+use crate::db::chains::{self, CandidateRow, ChainRow};
 use crate::db::deposit_claims::{self, ClaimRow};
-use crate::db::{AnyConnection, transaction};
+use crate::db::{AnyConnection, deposit_cases, transaction};
 use crate::deposits::claims::Awaited;
 use crate::deposits::ours::{Bearing, Ours};
 use crate::deposits::parcels::parcels;
-use crate::deposits::{DepositError, claims, record};
+use crate::deposits::{DepositError, cases, claims, record};
 use crate::domain::deposit::ClaimReason;
+use crate::domain::deposit_case::CaseKind;
 use crate::domain::evm::TxHash;
 
 /// Candidates that are looked into in one round.
@@ -58,9 +59,9 @@ impl State {
             .database
             .run(move |conn| chains::due_candidates(conn, chain_id, now, CANDIDATES))
             .await?;
-        let due: Vec<(TxHash, i64)> = due
+        let due: Vec<(TxHash, CandidateRow)> = due
             .into_iter()
-            .filter_map(|(tx_hash, tries)| Some((TxHash::from_slice(&tx_hash)?, tries)))
+            .filter_map(|row| Some((TxHash::from_slice(&row.tx_hash)?, row)))
             .collect();
         let end = part_end();
         for some in due.chunks(AT_ONCE) {
@@ -69,8 +70,8 @@ impl State {
             }
             let sights = some.iter().map(|(tx_hash, _)| self.sight(view, *tx_hash, false));
             let sights = join_all(sights).await;
-            for ((tx_hash, tries), sight) in some.iter().zip(sights) {
-                self.look_into(view, ours, (*tx_hash, *tries), sight).await?;
+            for ((tx_hash, row), sight) in some.iter().zip(sights) {
+                self.look_into(view, ours, (*tx_hash, row), sight).await?;
             }
         }
         Ok(())
@@ -80,10 +81,10 @@ impl State {
         &mut self,
         view: &View,
         ours: &Ours,
-        (tx_hash, tries): (TxHash, i64),
+        (tx_hash, row): (TxHash, &CandidateRow),
         sight: Sight,
     ) -> Result<(), Trouble> {
-        let about = (tx_hash, None);
+        let (about, tries) = ((tx_hash, None), row.tries);
         let has_tried = tries >= TRIES;
         let doubt = match sight.sighted {
             Sighted::Agreed(Sighting::Mined(facts)) => {
@@ -100,7 +101,7 @@ impl State {
                 let chain = &self.parts.chain.name;
                 tracing::error!(chain, %tx_hash, "a transaction is too large to be looked into");
                 self.parts.metrics.count_alert("chain_oversized_transaction");
-                return self.forget(tx_hash).await;
+                return self.hand_to_a_person(tx_hash, row.block_number).await;
             }
             Sighted::Doubt(why) => Some(why),
             // For a moment one may lag.
@@ -111,9 +112,10 @@ impl State {
         };
         let (chain_id, now) = (self.chain_id(), self.now());
         let doublings = u32::try_from(tries.max(0)).unwrap_or(DOUBLINGS).min(DOUBLINGS);
-        let until = now.plus_millis(1000_i64.saturating_mul(2_i64.saturating_pow(doublings)));
+        let pause = 1000_i64.saturating_mul(2_i64.saturating_pow(doublings));
+        let mut until = now.plus_millis(pause);
         if let Some(why) = doubt {
-            self.doubts.raise(about, why, until);
+            until = self.doubt(about, row.block_number, why, (until, true)).await?;
         }
         self.parts
             .database
@@ -122,8 +124,21 @@ impl State {
         Ok(())
     }
 
-    async fn forget(&mut self, tx_hash: TxHash) -> Result<(), Trouble> {
+    /// Makes a case of a transaction that is not looked at again by itself.
+    async fn hand_to_a_person(&mut self, tx_hash: TxHash, number: i64) -> Result<(), Trouble> {
         self.doubts.settle((tx_hash, None));
+        let (chain_id, now) = (self.chain_id(), self.now());
+        self.write(move |conn| {
+            let about = ((tx_hash, CaseKind::Transaction, 0), Some(number));
+            cases::open(conn, chain_id, about, "its transaction is too large", now)?;
+            Ok(chains::forget_candidate(conn, chain_id, tx_hash)?)
+        })
+        .await?;
+        self.learn_cases().await
+    }
+
+    async fn forget(&mut self, tx_hash: TxHash) -> Result<(), Trouble> {
+        self.no_doubt((tx_hash, None)).await?;
         let chain_id = self.chain_id();
         self.parts
             .database
@@ -140,6 +155,9 @@ impl State {
             transaction::write(conn, |conn| {
                 let recorded = record::record(conn, &key, chain_id, &facts, &ours, now)?;
                 chains::forget_candidate(conn, chain_id, facts.tx_hash)?;
+                for kind in [CaseKind::Transaction, CaseKind::Claim] {
+                    deposit_cases::forget(conn, chain_id, (facts.tx_hash, kind, 0))?;
+                }
                 if !recorded.rows.is_empty() {
                     deposit_claims::match_all(conn, chain_id, facts.tx_hash, now)?;
                 } else if recorded.is_buried {
@@ -321,7 +339,17 @@ impl State {
     async fn wait_for_agreement(&self, claim: ClaimRow, why: &str) -> Result<(), Trouble> {
         let chain = &self.parts.chain.name;
         tracing::warn!(chain, claim = claim.public_id, why, "a claim waits");
-        self.wait(claim, Awaited::Agreement).await
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let open_millis = super::millis(self.parts.deposits.claim_open);
+        let why = why.to_owned();
+        self.write(move |conn| {
+            transaction::write(conn, |conn| {
+                claims::put_off(conn, &claim, Awaited::Agreement, open_millis, now)?;
+                cases::of_claim(conn, chain_id, &claim, open_millis, (&why, now))
+            })
+        })
+        .await?;
+        Ok(())
     }
 
     async fn wait(&self, claim: ClaimRow, awaited: Awaited) -> Result<(), Trouble> {
@@ -332,8 +360,15 @@ impl State {
     }
 
     async fn refuse(&self, claim: ClaimRow, reason: ClaimReason) -> Result<(), Trouble> {
-        let now = self.now();
-        self.write(move |conn| claims::reject(conn, &claim, reason, now)).await?;
+        let (chain_id, now) = (self.chain_id(), self.now());
+        self.write(move |conn| {
+            claims::reject(conn, &claim, reason, now)?;
+            if let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) {
+                deposit_cases::forget(conn, chain_id, (tx_hash, CaseKind::Claim, 0))?;
+            }
+            Ok(())
+        })
+        .await?;
         Ok(())
     }
 }

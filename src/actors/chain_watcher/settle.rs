@@ -105,6 +105,7 @@ impl State {
             return Ok(());
         }
         self.swept_at = Some(now);
+        self.learn_cases().await?;
         self.write(move |conn| {
             for row in deposit_turns::overlooked(conn, chain_id, DEPOSITS)? {
                 let seen = DepositRow {
@@ -171,9 +172,17 @@ impl State {
             check_at = now.plus_millis(LONG_PAUSE);
         }
         if let Some(about) = about {
+            let number = kept.block_number;
             match &step {
-                Step::Doubt(why) => self.doubts.raise(about, why.clone(), check_at),
-                _ => self.doubts.settle(about),
+                Step::Doubt(why) => {
+                    let until = (check_at, true);
+                    check_at = self.doubt(about, number, why.clone(), until).await?;
+                }
+                Step::Wait(why) => {
+                    let until = (check_at, false);
+                    check_at = self.doubt(about, number, (*why).to_owned(), until).await?;
+                }
+                _ => self.no_doubt(about).await?,
             }
         }
         if matches!(step, Step::Doubt(_) | Step::Wait(_) | Step::Later) {

@@ -1,0 +1,247 @@
+//! `sluice deposit cases`: what providers could not read or agree on for so long that a person decides.
+
+use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::{Value, json};
+
+use super::list::moment;
+use super::names::Names;
+use super::{PAGE, each_page, reason};
+use crate::cli::{CliError, Desk, Output};
+use crate::db::audit::{self, AuditRow};
+use crate::db::deposit_cases::{self, CaseRow};
+use crate::db::deposit_claims;
+use crate::db::{AnyConnection, transaction};
+use crate::deposits::DepositError;
+use crate::deposits::cases::{self, Decided};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit_case::CaseState;
+use crate::domain::evm::{ChainId, to_hex};
+
+const HEADER: [&str; 7] =
+    ["case", "since", "chain", "about", "transaction", "state", "what was said last"];
+
+#[derive(Subcommand)]
+pub(in crate::cli) enum CasesCommand {
+    /// List cases, oldest first.
+    List {
+        /// In this state: `open` waits for you; `doubted` may still settle by itself; `dismissed` is not looked at.
+        #[arg(long, default_value = "open", value_parser = states())]
+        state: CaseState,
+        /// On this chain only: its name, or the number of one that is no longer configured.
+        #[arg(long, value_name = "NAME")]
+        chain: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a case: what was said last, the deposit or claims that it is about, decisions.
+    Show {
+        /// Its id, `case_…`.
+        case: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a case go. Its transaction is not looked at any more, unless it is included in another block. A deposit is held
+    /// then: `deposit review`, `reject` or `refund`.
+    Dismiss {
+        /// Its id, `case_…`.
+        case: String,
+        /// Why, in 1 to 500 characters.
+        #[arg(long, value_parser = reason)]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a case looked at again as if it were new, also one that was dismissed.
+    Retry {
+        /// Its id, `case_…`.
+        case: String,
+        /// Why, in 1 to 500 characters.
+        #[arg(long, value_parser = reason)]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What is known of a case beside its row.
+struct Surroundings {
+    deposit: Option<String>,
+    claims: Vec<String>,
+    decisions: Vec<AuditRow>,
+}
+
+pub(super) fn run(
+    command: &CasesCommand,
+    desk: &Desk,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let now = desk.clock.now();
+    match command {
+        CasesCommand::List { state, chain, json } => {
+            list(*state, chain.as_deref(), *json, desk, output)
+        }
+        CasesCommand::Show { case, json } => show(&wanted(desk, case)?, *json, desk, output),
+        CasesCommand::Dismiss { case, reason, json } => {
+            decide(desk, case, "it is dismissed already", |conn, row| {
+                cases::dismiss(conn, row, reason, now)
+            })?;
+            afterwards(case, "is dismissed", *json, desk, output)
+        }
+        CasesCommand::Retry { case, reason, json } => {
+            let rule = "it was changed meanwhile; look at it again";
+            decide(desk, case, rule, |conn, row| cases::retry(conn, row, reason, now))?;
+            afterwards(case, "is looked at again by the server", *json, desk, output)
+        }
+    }
+}
+
+fn list(
+    state: CaseState,
+    chain: Option<&str>,
+    is_json: bool,
+    desk: &Desk,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let names = Names::of(desk);
+    let chain_id = chain.map(|name| names.chain_id(name)).transpose()?;
+    let mut listing = output.listing(&HEADER, is_json);
+    each_page(
+        desk,
+        |conn, after| Ok(deposit_cases::page(conn, state, chain_id, after, PAGE)?),
+        |row| row.id,
+        |rows| {
+            let item = |row| (document(row, &names), line(row, &names));
+            Ok(listing.page(rows.iter().map(item).collect())?)
+        },
+    )?;
+    Ok(listing.end()?)
+}
+
+fn show(row: &CaseRow, is_json: bool, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+    let around = desk.with(|conn| transaction::snapshot(conn, |conn| surroundings(conn, row)))?;
+    let names = Names::of(desk);
+    if is_json {
+        let mut shown = document(row, &names);
+        let decisions = around.decisions.iter().map(|one| {
+            json!({ "created_at": moment(one.created_at), "action": one.action, "detail": one.detail })
+        });
+        let more = json!({
+            "deposit": around.deposit,
+            "claims": around.claims,
+            "decisions": decisions.collect::<Vec<_>>(),
+        });
+        if let (Some(fields), Value::Object(more)) = (shown.as_object_mut(), more) {
+            fields.extend(more);
+        }
+        return Ok(output.json(&shown)?);
+    }
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let fields = [
+        ("case", row.public_id.clone()),
+        ("state", row.state.clone()),
+        ("about", row.kind.clone()),
+        ("chain", names.chain(row.chain_id)),
+        ("transaction", to_hex(&row.tx_hash)),
+        ("block", or_none(row.block_number.map(|number| number.to_string()))),
+        ("said last", row.detail.clone()),
+        ("in doubt since", moment(row.doubted_at)),
+        ("a case since", or_none(row.opened_at.map(moment))),
+        ("last changed", moment(row.updated_at)),
+        ("deposit", or_none(around.deposit)),
+        ("claims", or_none(Some(around.claims.join(", ")).filter(|ids| !ids.is_empty()))),
+    ];
+    output.table(&[], fields.into_iter().map(|(name, value)| vec![name.to_owned(), value]))?;
+    if !around.decisions.is_empty() {
+        output.line("")?;
+        let decisions = around
+            .decisions
+            .iter()
+            .map(|one| vec![moment(one.created_at), one.action.clone(), one.detail.clone()]);
+        output.table(&["decision of", "what", "why"], decisions)?;
+    }
+    Ok(())
+}
+
+fn surroundings(conn: &mut AnyConnection, row: &CaseRow) -> Result<Surroundings, DepositError> {
+    let claims = deposit_claims::of_hash(conn, ChainId(row.chain_id), &row.tx_hash)?;
+    Ok(Surroundings {
+        deposit: cases::deposit(conn, row)?.map(|deposit| deposit.public_id),
+        claims: claims.into_iter().map(|claim| claim.public_id).collect(),
+        decisions: audit::of(conn, &row.public_id)?,
+    })
+}
+
+fn wanted(desk: &Desk, name: &str) -> Result<CaseRow, CliError> {
+    let found = desk.with(|conn| deposit_cases::find(conn, name))?;
+    found.ok_or_else(|| {
+        CliError::Refused(format!(
+            "there is no case \"{name}\": it may have been settled, since enough providers agree"
+        ))
+    })
+}
+
+fn decide(
+    desk: &Desk,
+    name: &str,
+    rule: &str,
+    decide: impl Fn(&mut AnyConnection, &CaseRow) -> Result<Decided, DepositError>,
+) -> Result<(), CliError> {
+    let row = wanted(desk, name)?;
+    match desk.with(|conn| decide(conn, &row))? {
+        Decided::Done => Ok(()),
+        Decided::NotNow => {
+            Err(CliError::Refused(format!("{name} is {}: {rule}; nothing was done", row.state)))
+        }
+    }
+}
+
+fn afterwards(
+    name: &str,
+    said: &str,
+    is_json: bool,
+    desk: &Desk,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    if is_json {
+        return show(&wanted(desk, name)?, true, desk, output);
+    }
+    Ok(output.line(&format!("{name} {said}"))?)
+}
+
+fn document(row: &CaseRow, names: &Names<'_>) -> Value {
+    json!({
+        "id": row.public_id,
+        "chain": names.chain(row.chain_id),
+        "chain_id": row.chain_id,
+        "tx_hash": to_hex(&row.tx_hash),
+        "about": row.kind,
+        "state": row.state,
+        "block_number": row.block_number,
+        "detail": row.detail,
+        "doubted_at": moment(row.doubted_at),
+        "opened_at": row.opened_at.map(moment),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+fn line(row: &CaseRow, names: &Names<'_>) -> Vec<String> {
+    vec![
+        row.public_id.clone(),
+        UnixMillis::from_millis(row.doubted_at).to_rfc3339_secs(),
+        names.chain(row.chain_id),
+        row.kind.clone(),
+        to_hex(&row.tx_hash),
+        row.state.clone(),
+        row.detail.clone(),
+    ]
+}
+
+fn states() -> impl TypedValueParser<Value = CaseState> {
+    PossibleValuesParser::new(CaseState::ALL.map(CaseState::as_str))
+        .try_map(|word| CaseState::parse(&word).ok_or("not the state of a case"))
+}

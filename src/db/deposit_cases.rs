@@ -1,0 +1,206 @@
+//! What enough providers could not read or agree on: rows and queries. One that lasts is a case for a person.
+
+use diesel::prelude::*;
+
+use super::schema::{deposit_cases, deposit_claims, deposits};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit_case::{CaseKind, CaseState};
+use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::ids::AccountId;
+
+/// A case, or what may become one, as the table holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = deposit_cases, treat_none_as_null = true)]
+pub struct CaseRow {
+    /// Row number, never shown. 0 in a row that is to be inserted.
+    #[diesel(skip_insertion, skip_update)]
+    pub id: i64,
+    /// The name that people use.
+    pub public_id: String,
+    /// EIP-155 number.
+    pub chain_id: i64,
+    /// 32 bytes.
+    pub tx_hash: Vec<u8>,
+    /// A [`CaseKind`].
+    pub kind: String,
+    /// The deposit's, where it is about one; else 0.
+    pub ordinal: i64,
+    /// A [`CaseState`].
+    pub state: String,
+    /// Where the transaction was seen, if that is known.
+    pub block_number: Option<i64>,
+    /// What was said about it last.
+    pub detail: String,
+    /// Since when it is so.
+    pub doubted_at: i64,
+    /// When it became a case.
+    pub opened_at: Option<i64>,
+    /// When the row was last changed.
+    pub updated_at: i64,
+}
+
+/// What a row is about: transaction, kind, ordinal.
+pub type Subject = (TxHash, CaseKind, i64);
+
+impl CaseRow {
+    /// What it is about; `None` where this version of the program does not know it.
+    #[must_use]
+    pub fn subject(&self) -> Option<Subject> {
+        Some((TxHash::from_slice(&self.tx_hash)?, CaseKind::parse(&self.kind)?, self.ordinal))
+    }
+}
+
+/// Stores a row unless there is one about the same.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn insert(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DbError> {
+    on_either!(conn => diesel::insert_into(deposit_cases::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
+    Ok(())
+}
+
+/// Writes a row over the one of the same number, if that is still in the state `from`. Whether it was.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn change(
+    conn: &mut AnyConnection,
+    row: &CaseRow,
+    from: CaseState,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    let current = deposit_cases::table
+        .filter(deposit_cases::id.eq(row.id))
+        .filter(deposit_cases::state.eq(from.as_str()));
+    let next = CaseRow { updated_at: now.as_millis(), ..row.clone() };
+    Ok(diesel::update(current).set(next).execute(conn)? > 0)
+}
+
+/// The row about something.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn about(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    (tx_hash, kind, ordinal): Subject,
+) -> Result<Option<CaseRow>, DbError> {
+    let row = deposit_cases::table
+        .filter(deposit_cases::chain_id.eq(chain_id.0))
+        .filter(deposit_cases::tx_hash.eq(tx_hash.as_bytes()))
+        .filter(deposit_cases::kind.eq(kind.as_str()))
+        .filter(deposit_cases::ordinal.eq(ordinal))
+        .select(CaseRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// Forgets what is settled. One that was dismissed stays, as what a person has decided.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    (tx_hash, kind, ordinal): Subject,
+) -> Result<(), DbError> {
+    let settled = deposit_cases::table
+        .filter(deposit_cases::chain_id.eq(chain_id.0))
+        .filter(deposit_cases::tx_hash.eq(tx_hash.as_bytes()))
+        .filter(deposit_cases::kind.eq(kind.as_str()))
+        .filter(deposit_cases::ordinal.eq(ordinal))
+        .filter(deposit_cases::state.ne(CaseState::Dismissed.as_str()));
+    diesel::delete(settled).execute(conn)?;
+    Ok(())
+}
+
+/// Every row of a chain.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_chain(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Vec<CaseRow>, DbError> {
+    let rows = deposit_cases::table
+        .filter(deposit_cases::chain_id.eq(chain_id.0))
+        .order(deposit_cases::id)
+        .select(CaseRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// The row of a public name.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<CaseRow>, DbError> {
+    let row = deposit_cases::table
+        .filter(deposit_cases::public_id.eq(public_id))
+        .select(CaseRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// A page of the rows in a state, oldest first, beginning above the row number `after`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn page(
+    conn: &mut AnyConnection,
+    state: CaseState,
+    chain_id: Option<ChainId>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<CaseRow>, DbError> {
+    let mut query = deposit_cases::table
+        .filter(deposit_cases::id.gt(after))
+        .filter(deposit_cases::state.eq(state.as_str()))
+        .order(deposit_cases::id)
+        .limit(limit)
+        .select(CaseRow::as_select())
+        .into_boxed();
+    if let Some(chain_id) = chain_id {
+        query = query.filter(deposit_cases::chain_id.eq(chain_id.0));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// How many open cases come of claims of an account.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count_of_claimant(conn: &mut AnyConnection, id: AccountId) -> Result<i64, DbError> {
+    let claimed = deposit_claims::table
+        .filter(deposit_claims::account_id.eq(id.0))
+        .filter(deposit_claims::chain_id.eq(deposit_cases::chain_id))
+        .filter(deposit_claims::tx_hash.eq(deposit_cases::tx_hash));
+    let count = deposit_cases::table
+        .filter(deposit_cases::kind.eq(CaseKind::Claim.as_str()))
+        .filter(deposit_cases::state.eq(CaseState::Open.as_str()))
+        .filter(diesel::dsl::exists(claimed))
+        .count()
+        .get_result(conn)?;
+    Ok(count)
+}
+
+/// Forgets what is about transactions of an account that is erased. Must run before its deposits and claims go.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn erase(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    let claimed = deposit_claims::table
+        .filter(deposit_claims::account_id.eq(id.0))
+        .filter(deposit_claims::chain_id.eq(deposit_cases::chain_id))
+        .filter(deposit_claims::tx_hash.eq(deposit_cases::tx_hash));
+    let paid = deposits::table
+        .filter(deposits::account_id.eq(id.0))
+        .filter(deposits::chain_id.eq(deposit_cases::chain_id))
+        .filter(deposits::tx_hash.eq(deposit_cases::tx_hash));
+    diesel::delete(deposit_cases::table.filter(diesel::dsl::exists(claimed))).execute(conn)?;
+    diesel::delete(deposit_cases::table.filter(diesel::dsl::exists(paid))).execute(conn)?;
+    Ok(())
+}

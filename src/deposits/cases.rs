@@ -1,0 +1,267 @@
+//! What providers cannot read or agree on: how a doubt becomes a case, and what a person decides about one.
+
+use super::DepositError;
+use crate::db::audit::{self, Decision};
+use crate::db::deposit_cases::{self, CaseRow, Subject};
+use crate::db::deposit_claims::{self, ClaimRow};
+use crate::db::deposits::{self, DepositRow};
+use crate::db::{AnyConnection, chains, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::deposit_case::{CaseKind, CaseState};
+use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::ids::{AccountId, public_id};
+
+/// Open cases that may come of one account's claims: what people ask about may be anything.
+const OF_A_CLAIMANT: i64 = 10;
+
+/// Writes down that something is in doubt, or still is; how that stands now. After `patience_millis` it is a case.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn doubt(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    about: (Subject, Option<i64>),
+    detail: &str,
+    patience_millis: i64,
+    now: UnixMillis,
+) -> Result<CaseRow, DepositError> {
+    transaction::write(conn, |conn| {
+        doubt_within(conn, chain_id, about, detail, patience_millis, now)
+    })
+}
+
+fn doubt_within(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    (subject, block_number): (Subject, Option<i64>),
+    detail: &str,
+    patience_millis: i64,
+    now: UnixMillis,
+) -> Result<CaseRow, DepositError> {
+    let (tx_hash, kind, ordinal) = subject;
+    let new = CaseRow {
+        id: 0,
+        public_id: public_id("case_")?,
+        chain_id: chain_id.0,
+        tx_hash: tx_hash.as_bytes().to_vec(),
+        kind: kind.as_str().to_owned(),
+        ordinal,
+        state: CaseState::Doubted.as_str().to_owned(),
+        block_number,
+        detail: detail.to_owned(),
+        doubted_at: now.as_millis(),
+        opened_at: None,
+        updated_at: now.as_millis(),
+    };
+    deposit_cases::insert(conn, &new)?;
+    let Some(row) = deposit_cases::about(conn, chain_id, subject)? else { return Ok(new) };
+    let state = CaseState::parse(&row.state).unwrap_or(CaseState::Open);
+    let age = now.millis_since(UnixMillis::from_millis(row.doubted_at));
+    let next = match state {
+        // It is there again, or somebody wants it looked at again: a new doubt.
+        CaseState::Dismissed => CaseRow { id: row.id, public_id: row.public_id.clone(), ..new },
+        CaseState::Doubted if age >= patience_millis => CaseRow {
+            state: CaseState::Open.as_str().to_owned(),
+            opened_at: Some(now.as_millis()),
+            detail: detail.to_owned(),
+            ..row.clone()
+        },
+        _ if row.detail != detail => CaseRow { detail: detail.to_owned(), ..row.clone() },
+        _ => return Ok(row),
+    };
+    deposit_cases::change(conn, &next, state, now)?;
+    Ok(next)
+}
+
+/// Makes a case of something at once.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn open(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    about: (Subject, Option<i64>),
+    detail: &str,
+    now: UnixMillis,
+) -> Result<CaseRow, DepositError> {
+    // New, if it was dismissed; then without patience.
+    transaction::write(conn, |conn| {
+        doubt_within(conn, chain_id, about, detail, i64::MAX, now)?;
+        doubt_within(conn, chain_id, about, detail, 0, now)
+    })
+}
+
+/// Makes a case of a claim that could not be read for as long as claims are kept open. Must run in a write transaction.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn of_claim(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    claim: &ClaimRow,
+    open_millis: i64,
+    (detail, now): (&str, UnixMillis),
+) -> Result<(), DepositError> {
+    let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) else { return Ok(()) };
+    let age = now.millis_since(UnixMillis::from_millis(claim.created_at));
+    let by_scan = (tx_hash, CaseKind::Transaction, 0);
+    if age < open_millis || deposit_cases::about(conn, chain_id, by_scan)?.is_some() {
+        return Ok(());
+    }
+    let claimant = AccountId(claim.account_id);
+    if deposit_cases::count_of_claimant(conn, claimant)? >= OF_A_CLAIMANT {
+        return Ok(());
+    }
+    let about = ((tx_hash, CaseKind::Claim, 0), None);
+    doubt_within(conn, chain_id, about, detail, i64::MAX, now)?;
+    doubt_within(conn, chain_id, about, detail, 0, now)?;
+    Ok(())
+}
+
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// Done, and written down.
+    Done,
+    /// It is not in a state in which this can be decided.
+    NotNow,
+}
+
+/// Lets a case go: it is not looked at any more, unless it is included in a block anew. A deposit is held then, for
+/// `review`, `reject` or `refund`.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn dismiss(
+    conn: &mut AnyConnection,
+    row: &CaseRow,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    let state = CaseState::parse(&row.state);
+    let Some(state) = state.filter(|state| *state != CaseState::Dismissed) else {
+        return Ok(Decided::NotNow);
+    };
+    transaction::write(conn, |conn| {
+        let dismissed = CaseRow { state: CaseState::Dismissed.as_str().to_owned(), ..row.clone() };
+        if !deposit_cases::change(conn, &dismissed, state, now)? {
+            return Ok(Decided::NotNow);
+        }
+        let chain_id = ChainId(row.chain_id);
+        match row.subject() {
+            Some((tx_hash, CaseKind::Transaction, _)) => {
+                chains::forget_candidate(conn, chain_id, tx_hash)?;
+            }
+            Some((_, CaseKind::Deposit, _)) => {
+                let deposit = deposit(conn, row)?;
+                let waits = |one: &DepositRow| one.state() == Some(DepositState::Confirming);
+                if let Some(deposit) = deposit.filter(waits) {
+                    let held = DepositRow {
+                        state: DepositState::Held.as_str().to_owned(),
+                        reason: Some(DepositReason::Unreadable.as_str().to_owned()),
+                        ..deposit
+                    };
+                    deposits::change(conn, &held, now)?;
+                }
+            }
+            Some((_, CaseKind::Claim, _)) | None => {}
+        }
+        write_down(conn, "case_dismissed", row, reason, now)
+    })
+}
+
+/// Has a case looked at again as if it were new.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn retry(
+    conn: &mut AnyConnection,
+    row: &CaseRow,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    let Some(state) = CaseState::parse(&row.state) else { return Ok(Decided::NotNow) };
+    transaction::write(conn, |conn| {
+        let doubted = CaseRow {
+            state: CaseState::Doubted.as_str().to_owned(),
+            doubted_at: now.as_millis(),
+            opened_at: None,
+            ..row.clone()
+        };
+        if !deposit_cases::change(conn, &doubted, state, now)? {
+            return Ok(Decided::NotNow);
+        }
+        let chain_id = ChainId(row.chain_id);
+        match row.subject() {
+            Some((tx_hash, CaseKind::Transaction, _)) => {
+                let number = row.block_number.unwrap_or(0);
+                chains::forget_candidate(conn, chain_id, tx_hash)?;
+                chains::note_candidates(conn, chain_id, &[(tx_hash, number)], now)?;
+            }
+            Some((_, CaseKind::Deposit, _)) => {
+                if let Some(deposit) = deposit(conn, row)? {
+                    look_again(conn, deposit, now)?;
+                }
+            }
+            Some((tx_hash, CaseKind::Claim, _)) => {
+                deposit_claims::reopen_unreadable(conn, chain_id, tx_hash, now)?;
+            }
+            None => {}
+        }
+        write_down(conn, "case_retried", row, reason, now)
+    })
+}
+
+/// The deposit that a case is about.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn deposit(
+    conn: &mut AnyConnection,
+    row: &CaseRow,
+) -> Result<Option<DepositRow>, DepositError> {
+    let Some((tx_hash, CaseKind::Deposit, ordinal)) = row.subject() else { return Ok(None) };
+    let mut rows = deposits::of_transaction(conn, ChainId(row.chain_id), tx_hash)?;
+    rows.retain(|deposit| deposit.ordinal == ordinal);
+    Ok(rows.pop())
+}
+
+fn look_again(
+    conn: &mut AnyConnection,
+    deposit: DepositRow,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let was_dismissed = deposit.state() == Some(DepositState::Held)
+        && deposit.reason.as_deref() == Some(DepositReason::Unreadable.as_str());
+    let state = match deposit.state() {
+        Some(DepositState::Confirming) => DepositState::Confirming,
+        _ if was_dismissed && deposit.account_id.is_some() => DepositState::Confirming,
+        _ if was_dismissed => DepositState::Seen,
+        // It has moved on.
+        _ => return Ok(()),
+    };
+    let reason = deposit.reason.filter(|_| !was_dismissed);
+    let next = DepositRow {
+        state: state.as_str().to_owned(),
+        reason,
+        check_at: now.as_millis(),
+        ..deposit
+    };
+    deposits::change(conn, &next, now)?;
+    Ok(())
+}
+
+fn write_down(
+    conn: &mut AnyConnection,
+    action: &str,
+    row: &CaseRow,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Decided, DepositError> {
+    let account_id = deposit(conn, row)?.and_then(|deposit| deposit.account());
+    let decision = Decision { action, subject: &row.public_id, account_id, detail: reason };
+    audit::write(conn, &decision, now)?;
+    Ok(Decided::Done)
+}
