@@ -6,6 +6,7 @@
 //! | [`rpc`] | calls, answers and errors of JSON-RPC, and the [`rpc::Provider`] that is asked |
 //! | [`wire`] | the structs that answers are read into, of which only what is needed must be there |
 //! | [`head`], [`blocks`], [`logs`] | scanning: cheap, on one provider's word, never enough for a credit |
+//! | [`balances`], [`block_trace`] | reasons to look for coins that contracts have sent, and where |
 //! | [`facts`], [`trace`] | everything about one transaction that enters a credit |
 //! | [`quorum`] | what enough providers agree on |
 //! | [`contract`] | questions to contracts: signatures, tokens, feeds |
@@ -15,6 +16,8 @@
 //! Nothing here decides about a deposit, holds state, or trusts a provider: every answer is read strictly where it
 //! matters and tolerantly elsewhere, and no answer whatever may panic.
 
+pub mod balances;
+pub mod block_trace;
 pub mod blocks;
 pub mod contract;
 pub mod endpoint;

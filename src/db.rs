@@ -16,6 +16,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod archive;
 pub mod attempts;
+pub mod arrivals;
 pub mod audit;
 pub mod books;
 pub mod chain_providers;

@@ -2,6 +2,7 @@
 //! agreed on; asks no provider itself.
 
 pub mod addresses;
+pub mod arrivals;
 pub mod attribution;
 pub mod cases;
 pub mod challenge;

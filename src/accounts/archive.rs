@@ -18,8 +18,8 @@ use self::parts::Part;
 use super::export::{Export, ExportError, Format};
 use crate::db::usage_logs::UsageFilter;
 use crate::db::{
-    AnyConnection, DbError, accounts, archive, credentials, deposit_addresses, deposit_claims,
-    recovery_codes,
+    AnyConnection, DbError, accounts, archive, arrivals, credentials, deposit_addresses,
+    deposit_claims, recovery_codes,
 };
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::to_hex;
@@ -227,6 +227,11 @@ fn page(
         Part::Addresses => {
             let row = deposit_addresses::of_account(conn, id)?;
             row.iter().map(documents::address).collect()
+        }
+        Part::Arrivals => {
+            let rows = arrivals::page(conn, Some(id), number, PAGE)?;
+            let rows = rows.into_iter().map(|(row, _)| (row.id, row)).collect();
+            each(rows, last_number, documents::arrival)
         }
         Part::Sessions => {
             let rows = archive::sessions_of(conn, id, number, PAGE)?;

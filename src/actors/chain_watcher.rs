@@ -2,6 +2,7 @@
 //! owns is in the database: a cursor with the rows that it found, so that another node, or the next start, goes on
 //! where it stopped. It takes no single provider's word.
 
+mod arrivals;
 mod assets;
 mod doubts;
 mod examine;
@@ -115,6 +116,8 @@ struct State {
     claim_budget: u32,
     /// What providers do not agree on.
     doubts: doubts::Doubts,
+    /// Looks at what arrives at own addresses.
+    arrivals: arrivals::Looks,
     /// When unattributed deposits were last held against the wallets.
     swept_at: Option<UnixMillis>,
     /// Rounds in a row in which reading did not move although it should have.
@@ -183,6 +186,7 @@ impl State {
             looked_into: BTreeMap::new(),
             claim_budget: parts.deposits.claims_per_block,
             doubts: doubts::Doubts::default(),
+            arrivals: arrivals::Looks::default(),
             swept_at: None,
             hitches: 0,
             told: lease::Told::default(),
@@ -230,6 +234,7 @@ impl State {
         self.look_into_candidates(&view, &ours).await?;
         self.settle(&view, &ours).await?;
         self.look_up_claims(&view, &ours, &row).await?;
+        self.look_for_arrivals(&view, &ours, &row).await?;
 
         let is_stuck = hitch.is_some() && !has_moved;
         self.hitches = if is_stuck { self.hitches.saturating_add(1) } else { 0 };

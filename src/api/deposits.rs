@@ -1,6 +1,7 @@
 //! `/api/v1/deposits`: where to pay, what became of it, and claims of transaction hashes. A claim speeds up and
 //! explains; whose a deposit is, it does not say.
 
+pub mod arrivals;
 pub mod document;
 pub(super) mod events;
 pub mod options;
@@ -20,10 +21,12 @@ use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self as rows, DepositRow};
 use crate::db::{AnyConnection, chains};
 use crate::deposits::DepositError;
+use crate::deposits::arrivals as noticed;
 use crate::deposits::claims::{self, Submitted};
 use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 
+use arrivals::Arrival;
 use document::{Chains, Claim, Deposit, DepositOrClaim};
 
 /// Deposits and claims in one answer, if no number was asked for.
@@ -68,6 +71,8 @@ pub(super) struct DepositPage {
     has_more: bool,
     /// The latest claims, newest first; on the first page only.
     claims: Vec<Claim>,
+    /// What arrived at the account's own address and is no deposit, newest first; on the first page only.
+    arrivals: Vec<Arrival>,
 }
 
 /// Claims a transaction.
@@ -107,7 +112,7 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
 
 /// Lists deposits.
 ///
-/// The account's deposits, newest first, and on the first page its latest claims.
+/// The account's deposits, newest first, and on the first page its latest claims and what else arrived at its own address.
 #[utoipa::path(
     get, path = "/api/v1/deposits", operation_id = "list_deposits", tag = "deposits",
     params(Page),
@@ -149,16 +154,19 @@ pub(super) async fn list(
             } else {
                 Vec::new()
             };
-            Ok::<_, DepositError>(Some((found, claims, chains::all(conn)?)))
+            let arrived =
+                if is_first { noticed::of_account(conn, account_id)? } else { Vec::new() };
+            Ok::<_, DepositError>(Some((found, claims, arrived, chains::all(conn)?)))
         });
-        let (mut found, claims, stands) = read.await?.ok_or(Refusal::NotFound)?;
+        let (mut found, claims, arrived, stands) = read.await?.ok_or(Refusal::NotFound)?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = found.len() > most;
         found.truncate(most);
         let chains = Chains::new(call.api.chains(), stands);
         let data = found.iter().map(|row| chains.deposit(row)).collect();
         let claims = claims.iter().map(|claim| chains.claim(claim)).collect();
-        Answer::of(&DepositPage { data, has_more, claims })
+        let arrivals = arrived.iter().map(|one| Arrival::of(call.api.chains(), one)).collect();
+        Answer::of(&DepositPage { data, has_more, claims, arrivals })
     })
     .await
 }

@@ -226,3 +226,56 @@ fn topic_of(address: EvmAddress) -> [u8; 32] {
     }
     topic
 }
+
+/// A transfer of any token, as its contract tells it. Any contract can write one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLog {
+    /// The contract.
+    pub token: EvmAddress,
+    /// The payer, in its words.
+    pub from: EvmAddress,
+    /// The payee.
+    pub payee: EvmAddress,
+    /// Above zero.
+    pub amount: [u8; 32],
+    /// The height of its block.
+    pub block_number: u64,
+    /// The transaction.
+    pub tx_hash: TxHash,
+}
+
+/// Finds transfers of tokens of any contract to at most [`PAYEES_MAX`] payees in the blocks `from..=to`.
+///
+/// # Errors
+/// [`ProviderError`], whatever it is that the provider does not like.
+pub async fn any_token_logs(
+    provider: &Provider,
+    (from, to): (u64, u64),
+    payees: &[EvmAddress],
+) -> Result<Vec<TokenLog>, ProviderError> {
+    let topics: Vec<String> =
+        payees.iter().take(PAYEES_MAX).map(|payee| to_hex(&topic_of(*payee))).collect();
+    let filter = json!({
+        "fromBlock": quantity(from),
+        "toBlock": quantity(to),
+        "topics": [to_hex(&TRANSFER_TOPIC), null, topics],
+    });
+    let logs: Vec<Box<serde_json::value::RawValue>> =
+        provider.ask_one(Call::new("eth_getLogs", json!([filter]))).await?;
+    // Foreign contracts write what they like: what cannot be read is passed over.
+    let read = logs.iter().filter_map(|raw| serde_json::from_str::<LogBody>(raw.get()).ok());
+    let found = read.filter(|log| log.removed != Some(true)).filter_map(|log| {
+        let (payer, payee, amount) = transfer_of(&log)?;
+        let block_number = log.block_number?.0;
+        let is_asked = (from..=to).contains(&block_number) && payees.contains(&payee);
+        (is_asked && amount != [0; 32]).then_some(TokenLog {
+            token: log.address.0,
+            from: payer,
+            payee,
+            amount,
+            block_number,
+            tx_hash: log.transaction_hash?.0,
+        })
+    });
+    Ok(found.collect())
+}

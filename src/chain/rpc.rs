@@ -45,7 +45,9 @@ pub enum BlockId {
 }
 
 impl BlockId {
-    fn to_param(self) -> Value {
+    /// As a parameter of a call.
+    #[must_use]
+    pub fn to_param(self) -> Value {
         match self {
             Self::Latest => json!("latest"),
             Self::Finalized => json!("finalized"),

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod cases;
+mod arrivals;
 mod chains;
 mod csv;
 mod decide;
@@ -61,6 +62,16 @@ pub(super) enum DepositCommand {
         #[arg(long)]
         json: bool,
     },
+    /// List what arrived at accounts' own addresses and is no deposit: coins that no known transaction explains, and tokens
+    /// that are not accepted.
+    Arrivals {
+        /// At the address of this account only: its id or e-mail address.
+        #[arg(long)]
+        account: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Credit a deposit that is held for review. To refuse it instead: `deposit reject`.
     Review(decide::ReviewArgs),
     /// Say whose a deposit is that no account has proven. It is then credited like any other.
@@ -110,6 +121,9 @@ pub(super) fn run(
         DepositCommand::Chains { json } => chains::run(desk, *json, output)?,
         DepositCommand::Claims { account, json } => {
             list::claims(account.as_deref(), desk, *json, output)?;
+        }
+        DepositCommand::Arrivals { account, json } => {
+            arrivals::run(account.as_deref(), desk, *json, output)?;
         }
         DepositCommand::Review(args) => decide::review(args, desk, output)?,
         DepositCommand::Attribute(args) => decide::attribute(args, desk, output)?,

@@ -42,6 +42,12 @@ pub struct Deposits {
     /// Time after which what providers cannot read or agree on is a case for a person.
     #[serde(rename = "case_after_secs", deserialize_with = "value::secs::<600, 2_592_000, _>")]
     pub case_after: Duration,
+    /// Time between two looks at the balances of accounts' own addresses.
+    #[serde(rename = "balance_check_secs", deserialize_with = "value::secs::<10, 86_400, _>")]
+    pub balance_check: Duration,
+    /// Lines of what arrived at an own address and is no deposit: so many of coins, and so many of tokens.
+    #[serde(deserialize_with = "value::whole::<1, 200, _, _>")]
+    pub arrivals_max_per_address: u32,
     /// Event streams of deposits that may be open on this node.
     #[serde(deserialize_with = "value::whole::<1, 10_000, _, _>")]
     pub event_streams_max: usize,

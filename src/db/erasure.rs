@@ -29,6 +29,9 @@ pub fn erase(
     deposit_cases::erase(conn, id)?;
     bury_deposits(conn, key, id)?;
     let AccountId(id) = id;
+    if let Some(own) = super::deposit_addresses::of_account(conn, AccountId(id))? {
+        super::arrivals::forget_address(conn, &own.address)?;
+    }
     diesel::update(deposit_addresses::table.filter(deposit_addresses::account_id.eq(id)))
         .set(deposit_addresses::account_id.eq(None::<i64>))
         .execute(conn)?;

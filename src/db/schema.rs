@@ -3,6 +3,10 @@
 
 #![expect(missing_docs, reason = "the macro makes modules that cannot carry a comment")]
 
+mod arrivals;
+
+pub use arrivals::{address_balances, deposit_arrivals, token_looks};
+
 diesel::table! {
     accounts (id) {
         id -> BigInt,
@@ -437,6 +441,7 @@ diesel::joinable!(usage_passes -> usage_logs (usage_id));
 diesel::joinable!(deposits -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
+    address_balances,
     api_keys,
     ledger_entries,
     reservations,
@@ -451,6 +456,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     wallet_challenges,
     derivation_counters,
     deposit_addresses,
+    deposit_arrivals,
     deposits,
     deposit_claims,
     deposit_cases,

@@ -1,7 +1,7 @@
 //! An address for one account alone, derived from the operator's watch-only key. An index is issued once, whatever
 //! happens to its account.
 
-use super::DepositError;
+use super::{DepositError, arrivals};
 use crate::db::audit::{self, Decision};
 use crate::db::deposit_addresses::{self, AddressRow};
 use crate::db::{AnyConnection, transaction};
@@ -46,6 +46,7 @@ fn issue(
         let address = xpub.address(place).map_err(|_| unreadable())?;
         let row = AddressRow::issued(address, &fingerprint, index, account_id, now);
         deposit_addresses::insert(conn, &row)?;
+        arrivals::begin(conn, address)?;
         Ok(row)
     })
 }

@@ -83,6 +83,12 @@ impl Ours {
         self.own.contains(&address) || self.is_payee(address)
     }
 
+    /// Whether a token counts.
+    #[must_use]
+    pub fn is_token(&self, address: EvmAddress) -> bool {
+        self.tokens.contains(&address)
+    }
+
     /// Every address that deposits are paid to.
     #[must_use]
     pub fn payees(&self) -> Vec<EvmAddress> {

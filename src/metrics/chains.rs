@@ -12,6 +12,7 @@ pub struct ChainMetrics {
     coin_ok: IntGaugeVec,
     blocks: IntGaugeVec,
     cases: IntGaugeVec,
+    arrivals: IntGaugeVec,
     deposits: IntCounterVec,
     deposited_nanousd: IntCounterVec,
 }
@@ -45,6 +46,11 @@ impl ChainMetrics {
                 "Transactions and deposits that a person decides about: `sluice deposit cases`.",
                 &["chain"],
             )?,
+            arrivals: gauges(
+                "sluice_deposit_arrivals",
+                "Coins at own addresses of accounts that no known transaction explains.",
+                &["chain"],
+            )?,
             deposits: counters("sluice_deposits_credited_total", "Credited deposits.")?,
             deposited_nanousd: counters(
                 "sluice_deposited_nanousd_total",
@@ -73,6 +79,11 @@ impl ChainMetrics {
     /// How many cases wait for a person.
     pub fn set_cases(&self, chain: &str, count: i64) {
         self.cases.with_label_values(&[chain]).set(count);
+    }
+
+    /// How much arrived that is not explained.
+    pub fn set_arrivals(&self, chain: &str, count: i64) {
+        self.arrivals.with_label_values(&[chain]).set(count);
     }
 
     /// Counts a credited deposit.

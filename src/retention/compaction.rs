@@ -8,12 +8,14 @@ use diesel::sql_types::Integer;
 use crate::db::{AnyConnection, DbError};
 
 /// What of PostgreSQL is written anew: everything that holds something of a person.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 21] = [
     "accounts",
+    "address_balances",
     "api_keys",
     "audit_log",
     "chain_candidates",
     "deposit_addresses",
+    "deposit_arrivals",
     "deposit_cases",
     "deposit_claims",
     "deposit_refunds",

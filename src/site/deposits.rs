@@ -13,12 +13,14 @@ use super::layout::Frame;
 use super::show::Moment;
 use super::visit::Visit;
 use super::{Site, visit};
+use crate::api::deposits::arrivals::Arrival;
 use crate::api::deposits::document::{Chains, Claim, Deposit, DepositOrClaim};
 use crate::api::deposits::{self as api, options};
 use crate::config::Chain;
 use crate::db::deposit_claims;
 use crate::db::deposits as rows;
 use crate::db::{AnyConnection, chains, wallets};
+use crate::deposits::arrivals as noticed;
 use crate::deposits::claims::{self, Submitted};
 use crate::deposits::{DepositError, addresses};
 use crate::domain::evm::{EvmAddress, TxHash};
@@ -43,6 +45,8 @@ struct DepositsPage {
     refusal: Option<String>,
     deposits: Vec<Stand>,
     claims: Vec<Stand>,
+    /// What arrived at the own address and is no deposit.
+    arrivals: Vec<Arrival>,
     /// The id of the last deposit here, if older ones follow.
     next: Option<String>,
 }
@@ -78,6 +82,7 @@ struct Found {
     deposits: Vec<Deposit>,
     has_more: bool,
     claims: Vec<Claim>,
+    arrivals: Vec<Arrival>,
     stands: Vec<chains::ChainRow>,
 }
 
@@ -120,6 +125,7 @@ async fn list_page(
             .iter()
             .map(|deposit| Stand::of_deposit(deposit, configured))
             .collect(),
+        arrivals: found.arrivals,
         claims: claims.map(|claim| Stand::of_claim(claim, configured)).collect(),
     })
 }
@@ -151,6 +157,10 @@ fn find(
     let linked = wallets::of_account(conn, account_id)?;
     let in_force = linked.iter().filter(|wallet| wallet.ended_at.is_none());
     let proven = in_force.filter_map(|wallet| EvmAddress::from_slice(&wallet.address)).collect();
+    let arrived = match before {
+        None => noticed::of_account(conn, account_id)?,
+        Some(_) => Vec::new(),
+    };
     let stands = chains::all(conn)?;
     let documents = Chains::new(configured, stands.clone());
     Ok(Some(Found {
@@ -159,6 +169,7 @@ fn find(
         deposits: deposits.iter().map(|row| documents.deposit(row)).collect(),
         has_more,
         claims: claims.iter().map(|claim| documents.claim(claim)).collect(),
+        arrivals: arrived.iter().map(|one| Arrival::of(configured, one)).collect(),
         stands,
     }))
 }

@@ -151,6 +151,12 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
         ))
         .unwrap();
         conn.batch_execute(&format!(
+            "INSERT INTO deposit_arrivals (chain_id, address, after_number, block_number, raw_amount, tries,
+                 created_at, updated_at) VALUES (1, {}, 1, 2, '3', 1, 0, 0)",
+            bytes(conn, "0404040404040404040404040404040404040404"),
+        ))
+        .unwrap();
+        conn.batch_execute(&format!(
             "INSERT INTO usage_passes (usage_id, ordinal, kind, input_tokens, output_tokens, cache_write_5m_tokens,
                  cache_write_1h_tokens, cache_read_tokens, is_credit_redeemed)
              SELECT id, 0, 'answer', 1, 1, 0, 0, 0, {} FROM usage_logs WHERE account_id = {}",
@@ -286,7 +292,8 @@ fn one_archive_of_an_account_is_made_at_a_time_however_long_it_is() {
 }
 
 /// Tables that refer to accounts and have no file of their own, each with the reason.
-const LEFT_OUT: [(&str, &str); 2] = [
+const LEFT_OUT: [(&str, &str); 3] = [
+    ("address_balances", "what anybody reads on the chain; a note of the watcher's"),
     ("recovery_codes", "hashes alone; account.json says how many there are"),
     ("unsubscribe_tokens", "hashes alone, of links in mails that the account has"),
 ];
@@ -348,7 +355,10 @@ const RENAMED: [(&str, &str, &str); 6] = [
 
 /// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a public id are not there
 /// either.
-const COLUMNS_LEFT_OUT: [(&str, &str, &str); 24] = [
+const COLUMNS_LEFT_OUT: [(&str, &str, &str); 27] = [
+    ("deposit_arrivals", "id", "the order, in which they stand"),
+    ("deposit_arrivals", "tries", "how often a node has looked"),
+    ("deposit_arrivals", "check_at", "when a node looks again"),
     ("accounts", "password_hash", "a hash; has_password says whether there is one"),
     ("accounts", "totp_secret", "a secret; totp_enabled_at says whether it counts"),
     ("sessions", "credentials_epoch", EPOCH),

@@ -3,6 +3,7 @@
 mod actor;
 mod agreement;
 mod cases;
+mod arrivals;
 mod claims;
 mod crowd;
 mod deposit_api;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::db::accounts::AccountRow;
 use crate::db::api_keys::ApiKeyRow;
 use crate::db::archive::OtherColumns;
+use crate::db::arrivals::ArrivalRow;
 use crate::db::audit::AuditRow;
 use crate::db::books::{PassRow, ReservationRow};
 use crate::db::deposit_addresses::AddressRow;
@@ -160,6 +161,20 @@ pub(super) fn address(row: &AddressRow) -> Value {
         "address": to_hex(&row.address),
         "derivation_index": row.derivation_index,
         "created_at": moment(row.created_at),
+    })
+}
+
+pub(super) fn arrival(row: &ArrivalRow) -> Value {
+    json!({
+        "chain_id": row.chain_id,
+        "address": to_hex(&row.address),
+        "token": row.token.as_deref().map(to_hex),
+        "after_number": row.after_number,
+        "block_number": row.block_number,
+        "raw_amount": row.raw_amount,
+        "tx_hash": row.tx_hash.as_deref().map(to_hex),
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
     })
 }
 

@@ -27,6 +27,8 @@ pub enum Part {
     Challenges,
     /// The account's own addresses.
     Addresses,
+    /// What arrived there and is no deposit.
+    Arrivals,
     /// Deposits.
     Deposits,
     /// Transaction hashes that were asked about.
@@ -41,7 +43,7 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they stand in an archive.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Account,
         Self::Sessions,
         Self::LogIns,
@@ -54,6 +56,7 @@ impl Part {
         Self::Wallets,
         Self::Challenges,
         Self::Addresses,
+        Self::Arrivals,
         Self::Deposits,
         Self::Claims,
         Self::Refunds,
@@ -133,6 +136,11 @@ impl Part {
                 "addresses.jsonl",
                 "deposit_addresses",
                 "Addresses for deposits that are this account's alone.",
+            ),
+            Self::Arrivals => (
+                "arrivals.jsonl",
+                "deposit_arrivals",
+                "What arrived at those addresses and is no deposit.",
             ),
             Self::Deposits => {
                 ("deposits.jsonl", "deposits", "Deposits with everything that is known of them.")

@@ -16,7 +16,7 @@ use crate::db::{AnyConnection, deposit_cases, transaction};
 use crate::deposits::claims::Awaited;
 use crate::deposits::ours::{Bearing, Ours};
 use crate::deposits::parcels::parcels;
-use crate::deposits::{DepositError, cases, claims, record};
+use crate::deposits::{DepositError, arrivals, cases, claims, record};
 use crate::domain::deposit::ClaimReason;
 use crate::domain::deposit_case::CaseKind;
 use crate::domain::evm::TxHash;
@@ -158,6 +158,9 @@ impl State {
                 for kind in [CaseKind::Transaction, CaseKind::Claim] {
                     deposit_cases::forget(conn, chain_id, (facts.tx_hash, kind, 0))?;
                 }
+                let payees = facts.transfers.iter().map(|one| one.to);
+                let payees = payees.filter(|payee| ours.is_payee(*payee));
+                arrivals::forget_explained(conn, chain_id, payees)?;
                 if !recorded.rows.is_empty() {
                     deposit_claims::match_all(conn, chain_id, facts.tx_hash, now)?;
                 } else if recorded.is_buried {
@@ -175,7 +178,7 @@ impl State {
         self.sight_by(&view.providers, view.quorum, tx_hash, wants_trace).await
     }
 
-    async fn sight_by(
+    pub(super) async fn sight_by(
         &self,
         providers: &[Provider],
         quorum: usize,

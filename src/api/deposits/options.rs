@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
+use super::arrivals::reads_contracts;
 use super::document::{ChainStatus, Chains};
 use crate::api::Api;
 use crate::api::answer::{Answer, answer};
@@ -31,6 +32,9 @@ pub struct DepositOption {
     pub chain_status: ChainStatus,
     /// When a deposit is final.
     pub finality: WhenFinal,
+    /// Whether coins that a contract sends to an own address, as some exchanges do, are credited by themselves. Otherwise
+    /// they are listed as arrived.
+    pub credits_contract_payments: bool,
     /// Where to pay.
     pub addresses: Vec<PayTo>,
     /// What to pay with.
@@ -139,6 +143,7 @@ fn offer(chain: &Chain, own: Option<EvmAddress>, chains: &Chains<'_>) -> Deposit
             Finality::Finalized => WhenFinal::Finalized,
             Finality::Confirmations(needed) => WhenFinal::Confirmations { needed },
         },
+        credits_contract_payments: reads_contracts(chain),
         addresses: addresses.collect(),
         assets: assets(chain, first),
     }

@@ -43,6 +43,7 @@ impl Offer {
         let first = option.addresses.first();
         let payee = first.map(|address| address.address.clone());
         let needs_proof = first.is_some_and(|address| address.needs_wallet_proof);
+        let reads_contracts = option.credits_contract_payments;
         let title = option.display_name;
         let coin = |coin| Coin::of(coin, &title, payee.as_deref());
         Self {
@@ -54,7 +55,11 @@ impl Offer {
                 WhenFinal::Confirmations { needed } => format!("after {needed} confirmations"),
             },
             coins: option.assets.into_iter().map(coin).collect(),
-            addresses: option.addresses.iter().map(Address::of).collect(),
+            addresses: option
+                .addresses
+                .iter()
+                .map(|address| Address::of(address, reads_contracts))
+                .collect(),
             payee,
             needs_proof,
             title,
@@ -63,13 +68,15 @@ impl Offer {
 }
 
 impl Address {
-    fn of(address: &PayTo) -> Self {
+    fn of(address: &PayTo, reads_contracts: bool) -> Self {
         Self {
             text: address.address.clone(),
             words: if address.needs_wallet_proof {
                 "The common address. Pay to it from a wallet that you have linked, and not from an exchange."
+            } else if reads_contracts {
+                "Your own address: whatever arrives here in a coin listed below is credited to you, from an exchange too."
             } else {
-                "Your own address: whatever arrives here is yours, from an exchange too."
+                "Your own address: whatever arrives here is yours, from an exchange too. Tokens are credited by themselves. The chain's own coin is, unless a contract sends it, as some exchanges do: then it is listed below as arrived."
             },
         }
     }

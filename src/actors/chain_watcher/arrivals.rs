@@ -1,0 +1,253 @@
+//! Notices what arrives at accounts' own addresses and is no deposit. Every few minutes the balances of many addresses
+//! are read in one call; where one differs from what is known, blocks and traces are looked into. What is found there
+//! becomes a deposit as a claim's would; the rest is noted, and its account is told. Trouble here troubles nothing else.
+
+mod search;
+mod tokens;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::lookup::Sighted;
+use super::observe::View;
+use super::{State, Trouble, column, height, millis, part_end};
+use crate::chain::balances::{ADDRESSES_MAX, balances};
+use crate::chain::block_trace;
+use crate::chain::facts::Sighting;
+use crate::chain::rpc::BlockId;
+use crate::chain::{Priority, Provider};
+use crate::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
+use crate::db::chains::ChainRow;
+use crate::db::{AnyConnection, DbError, transaction};
+use crate::deposits::arrivals;
+use crate::deposits::ours::{Bearing, Ours};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::Asset;
+use crate::domain::evm::{EvmAddress, RawAmount};
+
+/// Differences that are looked into at one look, over all addresses.
+const ROWS: i64 = 8;
+/// Transactions of one block that are looked into for one address.
+const HITS: usize = 50;
+/// Looks with traces after which nothing more can be expected: what comes without a transaction, as a block's reward
+/// does, is in no trace.
+const TRIES: i64 = 6;
+/// Pause before the second look, in milliseconds; it doubles up to a day.
+const PAUSE: i64 = 300_000;
+const PAUSE_MAX: i64 = 86_400_000;
+
+/// What is remembered between two looks. All of it can be found out again.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// When the next one is.
+    next_at: Option<UnixMillis>,
+    /// The address at which the turn of all the others has stopped.
+    turn: Vec<u8>,
+    /// Until which block the stored balance of an address has been seen unchanged.
+    since: HashMap<Vec<u8>, i64>,
+}
+
+impl State {
+    /// Looks, if it is time.
+    pub(super) async fn look_for_arrivals(
+        &mut self,
+        view: &View,
+        ours: &Ours,
+        row: &ChainRow,
+    ) -> Result<(), Trouble> {
+        let (now, number) = (self.now(), view.final_number);
+        let is_due = self.arrivals.next_at.is_none_or(|at| at <= now);
+        // Otherwise transfers of that block may be missing among those that are known.
+        if !is_due || row.scanned_number < column(number) {
+            return Ok(());
+        }
+        let pause = millis(self.parts.deposits.balance_check);
+        self.arrivals.next_at = Some(now.plus_millis(pause));
+        if self.parts.chain.native.is_some() {
+            for at in [number, height(row.scanned_number)] {
+                // A node without old state may not have the final block's any more.
+                if self.look_at_balances(view, at).await? {
+                    break;
+                }
+            }
+            self.look_into_arrivals(view, ours).await?;
+        }
+        self.look_for_tokens(view, ours, number).await?;
+        let chain_id = self.chain_id();
+        let count = self.parts.database.run(move |conn| rows::count(conn, chain_id)).await?;
+        self.parts.metrics.chains.set_arrivals(&self.parts.chain.name, count);
+        Ok(())
+    }
+
+    /// Holds balances against what is known; whether they could be had.
+    async fn look_at_balances(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
+        let (limit, turn) =
+            (column(u64::try_from(ADDRESSES_MAX).unwrap_or(0)), self.arrivals.turn.clone());
+        let read = move |conn: &mut AnyConnection| {
+            let likely = rows::likely(conn, limit)?;
+            Ok::<_, DbError>((likely, rows::behind(conn, &turn, limit)?))
+        };
+        let (likely, others) = self.parts.database.run(read).await?;
+        let known: HashSet<&Vec<u8>> = likely.iter().collect();
+        let in_turn: Vec<Vec<u8>> =
+            others.iter().filter(|address| !known.contains(address)).cloned().collect();
+        for some in [&likely, &in_turn] {
+            if !some.is_empty() && !self.look_at(view, some, number).await? {
+                return Ok(false);
+            }
+        }
+        // From the beginning again.
+        let is_last = others.len() < ADDRESSES_MAX;
+        self.arrivals.turn =
+            others.into_iter().next_back().filter(|_| !is_last).unwrap_or_default();
+        Ok(true)
+    }
+
+    async fn look_at(
+        &mut self,
+        view: &View,
+        addresses: &[Vec<u8>],
+        number: u64,
+    ) -> Result<bool, Trouble> {
+        let parsed: Vec<EvmAddress> =
+            addresses.iter().filter_map(|bytes| EvmAddress::from_slice(bytes)).collect();
+        let providers = at_claim_priority(&view.providers);
+        let verdict = balances(&providers, view.quorum, &parsed, BlockId::Number(number)).await;
+        let Some(told) = verdict.agreement.agreed() else {
+            let (chain, silent) = (&self.parts.chain.name, verdict.silent.len());
+            tracing::debug!(chain, number, silent, "the balances of own addresses cannot be had");
+            return Ok(false);
+        };
+        let (chain_id, now, at) = (self.chain_id(), self.now(), column(number));
+        let most = i64::from(self.parts.deposits.arrivals_max_per_address);
+        let since: HashMap<Vec<u8>, i64> = addresses
+            .iter()
+            .filter_map(|address| Some((address.clone(), *self.arrivals.since.get(address)?)))
+            .collect();
+        let compare = move |conn: &mut AnyConnection| {
+            let addresses: Vec<Vec<u8>> =
+                parsed.iter().map(|address| address.as_bytes().to_vec()).collect();
+            let before = rows::balances(conn, chain_id, &addresses)?;
+            let before: HashMap<&[u8], &BalanceRow> =
+                before.iter().map(|row| (row.address.as_slice(), row)).collect();
+            let mut unchanged = Vec::new();
+            for (address, balance) in addresses.iter().zip(told) {
+                let is = BalanceRow {
+                    chain_id: chain_id.0,
+                    address: address.clone(),
+                    block_number: at,
+                    balance: RawAmount::from(balance).to_string(),
+                };
+                let before = before.get(address.as_slice()).copied();
+                if before.is_some_and(|before| before.balance == is.balance) {
+                    unchanged.push(address.clone());
+                    continue;
+                }
+                let since = since.get(address).copied().unwrap_or(0);
+                arrivals::look(conn, before, &is, since, most, now)?;
+            }
+            Ok(unchanged)
+        };
+        let compare = move |conn: &mut AnyConnection| transaction::write(conn, compare);
+        for address in self.write(compare).await? {
+            self.arrivals.since.insert(address, at);
+        }
+        Ok(true)
+    }
+
+    /// Looks into what is due.
+    async fn look_into_arrivals(&mut self, view: &View, ours: &Ours) -> Result<(), Trouble> {
+        let (chain_id, end) = (self.chain_id(), part_end());
+        // A difference over many blocks leads to single ones, which are looked into at once.
+        for _ in 0..2 {
+            let now = self.now();
+            let due = move |conn: &mut AnyConnection| rows::due(conn, chain_id, now, ROWS);
+            for row in self.parts.database.run(due).await? {
+                if Instant::now() > end {
+                    return Ok(());
+                }
+                let Some(address) = EvmAddress::from_slice(&row.address) else { continue };
+                if row.block_number.saturating_sub(row.after_number) > 1 {
+                    self.search(view, ours, row, address).await?;
+                } else {
+                    self.look_into_block(view, ours, row, address).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds, by traces, the transactions that brought the coins of a single block.
+    async fn look_into_block(
+        &self,
+        view: &View,
+        ours: &Ours,
+        row: ArrivalRow,
+        address: EvmAddress,
+    ) -> Result<(), Trouble> {
+        let providers = at_claim_priority(&view.providers);
+        let able: Vec<&Provider> = providers.iter().filter(|one| one.has_traces()).collect();
+        if able.len() < view.quorum {
+            return self.leave(row, PAUSE_MAX).await;
+        }
+        let number = height(row.block_number);
+        let mut hits = None;
+        for provider in able {
+            if let Ok(found) = block_trace::paying(provider, number, address).await {
+                hits = Some(found);
+                break;
+            }
+        }
+        let Some(hits) = hits else { return self.leave_a_while(row).await };
+        // What came from the operator's own addresses is explained, and is no deposit.
+        let mut own = 0_u128;
+        for tx_hash in hits.into_iter().take(HITS) {
+            let facts = match self.sight_by(&providers, view.quorum, tx_hash, true).await.sighted {
+                Sighted::Agreed(Sighting::Mined(facts)) if facts.is_success => facts,
+                Sighted::Agreed(_) => continue,
+                Sighted::Doubt(_) | Sighted::TooLarge => return self.leave_a_while(row).await,
+            };
+            let coins = facts.transfers.iter().filter(|one| one.asset == Asset::Native);
+            let from_own = coins.filter(|one| one.to == address && ours.is_own(one.from));
+            // Plain ones are not counted in the row.
+            let inside = from_own.filter(|one| one.from != facts.sender || one.ordinal != -1);
+            own = inside.filter_map(|one| one.raw.to_u128()).fold(own, u128::saturating_add);
+            if facts.transfers.iter().any(|one| ours.bearing(one) == Bearing::Deposit) {
+                self.keep(facts, ours).await?;
+            }
+        }
+        let kept = row.clone();
+        let rest = self.parts.database.run(move |conn| arrivals::unexplained(conn, &kept)).await?;
+        if rest <= own {
+            return self.forget_arrival(row.id).await;
+        }
+        self.leave_a_while(row).await
+    }
+
+    async fn forget_arrival(&self, id: i64) -> Result<(), Trouble> {
+        Ok(self.parts.database.run(move |conn| rows::forget(conn, id)).await?)
+    }
+
+    /// Looks again later, each time after twice as long; in the end not any more.
+    async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), Trouble> {
+        let doublings = u32::try_from(row.tries.clamp(0, 16)).unwrap_or(16);
+        self.leave(row, PAUSE.saturating_mul(2_i64.saturating_pow(doublings)).min(PAUSE_MAX)).await
+    }
+
+    /// Looks again later. Where nothing is known to have come in there is nothing to tell, and it is forgotten.
+    async fn leave(&self, row: ArrivalRow, pause: i64) -> Result<(), Trouble> {
+        if row.raw_amount == "0" {
+            return self.forget_arrival(row.id).await;
+        }
+        let now = self.now();
+        // A day apart nothing is asked but the database: the config may offer traces by then.
+        let is_over = row.tries >= TRIES && pause < PAUSE_MAX;
+        let until = (!is_over).then(|| now.plus_millis(pause));
+        let work = move |conn: &mut AnyConnection| rows::put_off(conn, row.id, until, now);
+        Ok(self.parts.database.run(work).await?)
+    }
+}
+
+fn at_claim_priority(providers: &[Provider]) -> Vec<Provider> {
+    providers.iter().map(|provider| provider.at(Priority::Claim)).collect()
+}

@@ -1,0 +1,137 @@
+//! Narrows a difference over many blocks down to the blocks in which coins came in, by halves: balance and nonce of the
+//! address in the middle tell in which half something is not explained.
+
+use super::super::observe::View;
+use super::super::{State, Trouble, column, height};
+use super::at_claim_priority;
+use crate::chain::Provider;
+use crate::chain::balances::{Standing, standing};
+use crate::chain::blocks::{NativeTransfer, blocks};
+use crate::db::arrivals::{self as rows, ArrivalRow, Known};
+use crate::db::{AnyConnection, transaction};
+use crate::deposits::arrivals::{of_coins, sum};
+use crate::deposits::ours::Ours;
+use crate::domain::evm::{EvmAddress, RawAmount};
+
+/// Blocks at which an address is looked at in one search. What is left is searched at the next look.
+const PROBES: usize = 80;
+
+/// A range of blocks, with how the address stood before its first and after its last.
+type Range = ((u64, Standing), (u64, Standing));
+
+/// What a search came to: the rows that take the place of the one that was searched.
+struct Found {
+    rows: Vec<((i64, i64), u128)>,
+}
+
+impl State {
+    /// Searches the blocks of a row. Where the state of a block cannot be had, it stays as it is and is told so.
+    pub(super) async fn search(
+        &self,
+        view: &View,
+        ours: &Ours,
+        row: ArrivalRow,
+        address: EvmAddress,
+    ) -> Result<(), Trouble> {
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let range = (row.after_number, row.block_number);
+        let known = move |conn: &mut AnyConnection| rows::known(conn, chain_id, address, range);
+        let known = self.parts.database.run(known).await?;
+        let Some(found) = self.blocks_of(view, ours, &row, (address, &known)).await else {
+            return self.leave_a_while(row).await;
+        };
+        let replace = move |conn: &mut AnyConnection| {
+            rows::forget(conn, row.id)?;
+            for (range, raw) in found.rows {
+                rows::note(conn, &of_coins(chain_id, address, range, raw, now))?;
+            }
+            Ok(())
+        };
+        Ok(self.write(move |conn| transaction::write(conn, replace)).await?)
+    }
+
+    /// `None` where a block's state cannot be had.
+    async fn blocks_of(
+        &self,
+        view: &View,
+        ours: &Ours,
+        row: &ArrivalRow,
+        (address, known): (EvmAddress, &[Known]),
+    ) -> Option<Found> {
+        let providers = at_claim_priority(&view.providers);
+        let stood = async |number: u64| {
+            standing(&providers, view.quorum, address, number).await.agreement.agreed()
+        };
+        let (after, to) = (height(row.after_number), height(row.block_number));
+        let mut open: Vec<Range> = vec![((after, stood(after).await?), (to, stood(to).await?))];
+        let (mut rows, mut probes) = (Vec::new(), 2_usize);
+        while let Some(((low, before), (high, then))) = open.pop() {
+            let range = (column(low), column(high));
+            let expected = before.balance.saturating_add(sum(known, range));
+            if then.balance == expected && before.nonce == then.nonce {
+                continue;
+            }
+            if high.saturating_sub(low) <= 1 {
+                let part = ((high, before, then), known);
+                rows.extend(self.came_in(&providers, ours, address, part).await?);
+            } else if probes >= PROBES {
+                rows.push((range, then.balance.saturating_sub(before.balance)));
+            } else {
+                let middle = low.midpoint(high);
+                let between = stood(middle).await?;
+                probes = probes.saturating_add(1);
+                open.push(((middle, between), (high, then)));
+                open.push(((low, before), (middle, between)));
+            }
+        }
+        Some(Found { rows })
+    }
+
+    /// The row of a single block, if something came in that is not explained, or may have: all that came in beside what
+    /// the operator has sent plainly. `None` where the block cannot be had.
+    async fn came_in(
+        &self,
+        providers: &[Provider],
+        ours: &Ours,
+        address: EvmAddress,
+        ((number, before, then), known): ((u64, Standing, Standing), &[Known]),
+    ) -> Option<Option<((i64, i64), u128)>> {
+        let plain = plain_transfers(providers, number, address).await?;
+        let amount = |raw: RawAmount| raw.to_u128().unwrap_or(0);
+        let own = plain.iter().filter(|one| ours.is_own(one.from));
+        let own = own.map(|one| amount(one.value)).fold(0, u128::saturating_add);
+        // Among them those that are known, and those that are just being looked into.
+        let others = plain.iter().filter(|one| !ours.is_own(one.from));
+        let others = others.map(|one| amount(one.value)).fold(0, u128::saturating_add);
+        let is_plain = |tx_hash: &[u8]| plain.iter().any(|one| one.tx_hash.as_bytes() == tx_hash);
+        let inside: Vec<Known> =
+            known.iter().filter(|(_, tx_hash, _)| !is_plain(tx_hash)).cloned().collect();
+        let range = (column(number.saturating_sub(1)), column(number));
+        let inside = sum(&inside, range);
+
+        let rise = then.balance.saturating_sub(before.balance);
+        let explained = own.saturating_add(others).saturating_add(inside);
+        let rest = rise.saturating_sub(explained);
+        if rest > 0 {
+            // What is known counts as well: so the row ends when the known reaches it.
+            return Some(Some((range, rest.saturating_add(sum(known, range)))));
+        }
+        // What the address has sent may hide what it got: only a trace tells.
+        let may_hide = before.nonce != then.nonce || then.balance < before.balance;
+        Some(may_hide.then_some((range, 0)))
+    }
+}
+
+/// The plain transfers of a block to an address, in the words of the first provider that has it.
+async fn plain_transfers(
+    providers: &[Provider],
+    number: u64,
+    address: EvmAddress,
+) -> Option<Vec<NativeTransfer>> {
+    for provider in providers {
+        let Ok(mut read) = blocks(provider, vec![number], true).await else { continue };
+        let Some(block) = read.pop().flatten() else { continue };
+        return Some(block.transfers.into_iter().filter(|one| one.to == address).collect());
+    }
+    None
+}

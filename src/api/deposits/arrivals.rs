@@ -1,0 +1,84 @@
+//! What arrived at an account's own address and is no deposit, as JSON and as the page tells it. Of a token only the
+//! address of its contract: whoever sends one unasked writes what he likes into its name.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
+
+use crate::api::values::{Moment, word_of};
+use crate::config::Chain;
+use crate::deposits::arrivals;
+use crate::domain::deposit::NATIVE_DECIMALS;
+use crate::domain::evm::{EvmAddress, to_hex};
+
+/// Something that arrived at the account's own address and is no deposit.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Arrival {
+    /// `coins`: no transaction that is known explains them, so a contract has sent them; `unaccepted_token`.
+    #[schema(schema_with = kinds)]
+    pub kind: &'static str,
+    /// The chain's name; of a chain that is not offered any more its number.
+    pub chain: String,
+    /// Symbol of the chain's own coin; null for a token, whose name anybody can choose.
+    pub asset: Option<String>,
+    /// Contract of the token; null for coins.
+    pub token: Option<String>,
+    /// Amount in whole coins, decimal and exact; null for a token.
+    pub amount: Option<String>,
+    /// The same in the smallest unit, decimal.
+    pub raw_amount: String,
+    /// Hash of the transaction; null for coins, of which only the blocks are known.
+    pub tx_hash: Option<String>,
+    /// The first block in which they may have arrived.
+    pub from_block: i64,
+    /// And the last one.
+    pub to_block: i64,
+    /// What it means, and what to do.
+    pub message: &'static str,
+    /// When it was noticed.
+    pub created_at: Moment,
+}
+
+fn kinds() -> Object {
+    word_of(["coins", "unaccepted_token"], None)
+}
+
+const UNREAD: &str = "Coins arrived that a contract has sent. Their transaction is being looked for; with its hash it is found at once, so submit that if you have it.";
+const UNREADABLE: &str = "Coins arrived that a contract has sent, and this service cannot read such transactions on this chain. They are not lost: submit the hash of the transaction, and write to support with it.";
+const UNACCEPTED: &str = "A token arrived that is not accepted here, so it is not credited. If you have sent it, write to support with the hash of its transaction; if not, it is advertising, so do not follow its name anywhere.";
+
+/// Whether coins that contracts send on this chain are read: enough of its providers have traces.
+#[must_use]
+pub fn reads_contracts(chain: &Chain) -> bool {
+    chain.providers.iter().filter(|provider| provider.traces).count() >= chain.quorum
+}
+
+impl Arrival {
+    /// As it is told.
+    #[must_use]
+    pub fn of(configured: &[Chain], arrival: &arrivals::Arrival) -> Self {
+        let row = &arrival.row;
+        let chain = configured.iter().find(|chain| chain.chain_id.0 == row.chain_id);
+        let written = |bytes: &Vec<u8>| EvmAddress::from_slice(bytes).map(|at| at.checksummed());
+        let token = row.token.as_ref().and_then(written);
+        let is_coin = row.token.is_none();
+        let native = chain.and_then(|chain| chain.native.as_ref()).filter(|_| is_coin);
+        Self {
+            kind: if is_coin { "coins" } else { "unaccepted_token" },
+            chain: chain.map_or_else(|| row.chain_id.to_string(), |chain| chain.name.clone()),
+            asset: native.map(|native| native.symbol.clone()),
+            token,
+            amount: is_coin.then(|| arrival.raw.in_coins(NATIVE_DECIMALS)),
+            raw_amount: arrival.raw.to_string(),
+            tx_hash: row.tx_hash.as_deref().map(to_hex),
+            from_block: row.after_number.saturating_add(1),
+            to_block: row.block_number,
+            message: match (is_coin, chain.is_some_and(reads_contracts)) {
+                (false, _) => UNACCEPTED,
+                (true, true) => UNREAD,
+                (true, false) => UNREADABLE,
+            },
+            created_at: Moment::of_millis(row.created_at),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `sluice deposit arrivals`: what arrived at accounts' own addresses and is no deposit.
+
+use serde_json::{Value, json};
+
+use super::list::moment;
+use super::names::{Names, accounts_of, address};
+use super::{PAGE, each_page, wanted_account};
+use crate::cli::{CliError, Desk, Output};
+use crate::db::arrivals::{self as rows, ArrivalRow};
+use crate::deposits::arrivals::unexplained;
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::NATIVE_DECIMALS;
+use crate::domain::evm::{RawAmount, to_hex};
+
+const HEADER: [&str; 7] =
+    ["noticed", "account", "chain", "address", "what", "blocks", "transaction"];
+
+pub(super) fn run(
+    account: Option<&str>,
+    desk: &Desk,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let names = Names::of(desk);
+    let account = account.map(|name| wanted_account(desk, name)).transpose()?;
+    let account_id = account.map(|account| account.account_id());
+    let mut listing = output.listing(&HEADER, json);
+    each_page(
+        desk,
+        |conn, after| {
+            let page = rows::page(conn, account_id, after, PAGE)?;
+            let mut found = Vec::with_capacity(page.len());
+            for (row, owner) in page {
+                let rest = match row.token {
+                    Some(_) => row.raw_amount.parse().unwrap_or(RawAmount::ZERO),
+                    None => unexplained(conn, &row)?.into(),
+                };
+                found.push((row, owner, rest));
+            }
+            Ok(found)
+        },
+        |(row, ..)| row.id,
+        |found| {
+            let accounts = accounts_of(desk, found.iter().map(|(_, owner, _)| *owner))?;
+            let whose = |owner: &Option<i64>| owner.and_then(|id| accounts.get(&id)).cloned();
+            let item = |(row, owner, rest): &(ArrivalRow, Option<i64>, RawAmount)| {
+                (document(row, whose(owner), *rest, &names), line(row, whose(owner), *rest, &names))
+            };
+            Ok(listing.page(found.iter().map(item).collect())?)
+        },
+    )?;
+    Ok(listing.end()?)
+}
+
+fn document(row: &ArrivalRow, owner: Option<String>, rest: RawAmount, names: &Names<'_>) -> Value {
+    json!({
+        "kind": if row.token.is_some() { "unaccepted_token" } else { "coins" },
+        "account": owner,
+        "chain": names.chain(row.chain_id),
+        "chain_id": row.chain_id,
+        "address": address(&row.address),
+        "token": row.token.as_deref().map(address),
+        "raw_amount": rest.to_string(),
+        "tx_hash": row.tx_hash.as_deref().map(to_hex),
+        "from_block": row.after_number.saturating_add(1),
+        "to_block": row.block_number,
+        "tries": row.tries,
+        "check_at": row.check_at.map(moment),
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    })
+}
+
+fn line(
+    row: &ArrivalRow,
+    owner: Option<String>,
+    rest: RawAmount,
+    names: &Names<'_>,
+) -> Vec<String> {
+    let first = row.after_number.saturating_add(1);
+    vec![
+        UnixMillis::from_millis(row.created_at).to_rfc3339_secs(),
+        owner.unwrap_or_else(|| "-".to_owned()),
+        names.chain(row.chain_id),
+        address(&row.address).to_string(),
+        match &row.token {
+            Some(token) => format!("{rest} of the token {}", address(token)),
+            None => format!("{} coins", rest.in_coins(NATIVE_DECIMALS)),
+        },
+        if first == row.block_number {
+            first.to_string()
+        } else {
+            format!("{first} to {}", row.block_number)
+        },
+        row.tx_hash.as_deref().map_or_else(|| "-".to_owned(), to_hex),
+    ]
+}

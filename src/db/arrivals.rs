@@ -1,0 +1,362 @@
+//! What arrived at accounts' own addresses and is no deposit, and the balances by which coins are noticed: rows and
+//! queries.
+
+use diesel::prelude::*;
+
+use super::schema::{address_balances, deposit_addresses, deposit_arrivals, deposits, token_looks};
+use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::DepositState;
+use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::ids::AccountId;
+
+/// The balance of an own address when it was last found changed.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = address_balances)]
+pub struct BalanceRow {
+    /// EIP-155 number.
+    pub chain_id: i64,
+    /// 20 bytes.
+    pub address: Vec<u8>,
+    /// At the end of which block.
+    pub block_number: i64,
+    /// In the smallest unit.
+    pub balance: String,
+}
+
+/// Something that arrived at an own address and is no deposit.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = deposit_arrivals)]
+pub struct ArrivalRow {
+    /// Row number. 0 in a row that is to be inserted.
+    #[diesel(skip_insertion)]
+    pub id: i64,
+    /// EIP-155 number.
+    pub chain_id: i64,
+    /// The own address.
+    pub address: Vec<u8>,
+    /// A token that is not accepted; `None` for coins.
+    pub token: Option<Vec<u8>>,
+    /// It arrived above this block,
+    pub after_number: i64,
+    /// and in this one at the latest.
+    pub block_number: i64,
+    /// All that came in between the two, in the smallest unit; of coins also what is known of it. 0 where the address
+    /// has sent something, so that nobody knows before the blocks were looked at.
+    pub raw_amount: String,
+    /// Of a token: the transaction.
+    pub tx_hash: Option<Vec<u8>>,
+    /// How often it was looked into.
+    pub tries: i64,
+    /// When it is looked into again; `None` once that is over.
+    pub check_at: Option<i64>,
+    /// When it was noticed.
+    pub created_at: i64,
+    /// When the row was last changed.
+    pub updated_at: i64,
+}
+
+/// A known transfer of coins to an address: block, transaction, and amount in the smallest unit.
+pub type Known = (i64, Vec<u8>, String);
+
+/// The addresses that most likely receive something: those of the last deposits, and the newest ones. Those of erased
+/// accounts are left out, since they credit nobody.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Vec<u8>>, DbError> {
+    let mut addresses: Vec<Vec<u8>> = deposits::table
+        .inner_join(deposit_addresses::table.on(deposit_addresses::address.eq(deposits::payee)))
+        .filter(deposit_addresses::account_id.is_not_null())
+        .order(deposits::id.desc())
+        .limit(limit / 2)
+        .select(deposits::payee)
+        .load(conn)?;
+    addresses.sort_unstable();
+    addresses.dedup();
+    let newest: Vec<Vec<u8>> = deposit_addresses::table
+        .filter(deposit_addresses::account_id.is_not_null())
+        .order(deposit_addresses::created_at.desc())
+        .limit(limit)
+        .select(deposit_addresses::address)
+        .load(conn)?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    for address in newest {
+        if addresses.len() < most && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+/// The addresses behind one, in their order.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn behind(
+    conn: &mut AnyConnection,
+    address: &[u8],
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, DbError> {
+    let rows = deposit_addresses::table
+        .filter(deposit_addresses::account_id.is_not_null())
+        .filter(deposit_addresses::address.gt(address))
+        .order(deposit_addresses::address)
+        .limit(limit)
+        .select(deposit_addresses::address)
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// The balances that are known of some addresses.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn balances(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    addresses: &[Vec<u8>],
+) -> Result<Vec<BalanceRow>, DbError> {
+    let rows = address_balances::table
+        .filter(address_balances::chain_id.eq(chain_id.0))
+        .filter(address_balances::address.eq_any(addresses))
+        .select(BalanceRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Notes a balance.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbError> {
+    on_either!(conn => diesel::insert_into(address_balances::table)
+        .values(row)
+        .on_conflict((address_balances::chain_id, address_balances::address))
+        .do_update()
+        .set(row)
+        .execute(conn))?;
+    Ok(())
+}
+
+/// The known transfers of coins to an address in the blocks above `after` up to `to`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn known(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    address: EvmAddress,
+    (after, to): (i64, i64),
+) -> Result<Vec<Known>, DbError> {
+    let gone = [DepositState::Orphaned.as_str(), DepositState::Reversed.as_str()];
+    let rows = deposits::table
+        .filter(deposits::payee.eq(address.as_bytes()))
+        .filter(deposits::block_number.gt(after).and(deposits::block_number.le(to)))
+        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::token.is_null()))
+        .filter(deposits::state.ne_all(gone))
+        .select((deposits::block_number, deposits::tx_hash, deposits::raw_amount))
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Notes that something arrived, unless it is noted already.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
+    on_either!(conn => diesel::insert_into(deposit_arrivals::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
+    Ok(())
+}
+
+/// The coins that are to be looked into now, those first that were looked into least.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn due(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<ArrivalRow>, DbError> {
+    let rows = deposit_arrivals::table
+        .filter(deposit_arrivals::chain_id.eq(chain_id.0))
+        .filter(deposit_arrivals::check_at.le(now.as_millis()))
+        .order((deposit_arrivals::tries, deposit_arrivals::check_at, deposit_arrivals::id))
+        .limit(limit)
+        .select(ArrivalRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Counts a look, and says when the next one is.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn put_off(
+    conn: &mut AnyConnection,
+    id: i64,
+    until: Option<UnixMillis>,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    diesel::update(deposit_arrivals::table.find(id))
+        .set((
+            deposit_arrivals::tries.eq(deposit_arrivals::tries + 1),
+            deposit_arrivals::check_at.eq(until.map(UnixMillis::as_millis)),
+            deposit_arrivals::updated_at.eq(now.as_millis()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets an arrival: it is explained.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget(conn: &mut AnyConnection, id: i64) -> Result<(), DbError> {
+    diesel::delete(deposit_arrivals::table.find(id)).execute(conn)?;
+    Ok(())
+}
+
+/// What arrived at an address, newest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn of_address(
+    conn: &mut AnyConnection,
+    address: EvmAddress,
+    limit: i64,
+) -> Result<Vec<ArrivalRow>, DbError> {
+    let rows = deposit_arrivals::table
+        .filter(deposit_arrivals::address.eq(address.as_bytes()))
+        .order(deposit_arrivals::id.desc())
+        .limit(limit)
+        .select(ArrivalRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// How many lines an address has, of coins or of tokens, on a chain.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count_of(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    address: &[u8],
+) -> Result<i64, DbError> {
+    let rows = deposit_arrivals::table
+        .filter(deposit_arrivals::chain_id.eq(chain_id.0))
+        .filter(deposit_arrivals::address.eq(address).and(deposit_arrivals::token.is_null()));
+    Ok(rows.count().get_result(conn)?)
+}
+
+/// The coins on a chain that were looked into and are not explained.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError> {
+    let rows = deposit_arrivals::table
+        .filter(deposit_arrivals::chain_id.eq(chain_id.0).and(deposit_arrivals::token.is_null()))
+        .filter(deposit_arrivals::tries.gt(0));
+    Ok(rows.count().get_result(conn)?)
+}
+
+/// A page of all that arrived and is no deposit, of one account or of all, with the account, beginning above the row
+/// number `after`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn page(
+    conn: &mut AnyConnection,
+    account_id: Option<AccountId>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(ArrivalRow, Option<i64>)>, DbError> {
+    let mut query = deposit_arrivals::table
+        .inner_join(
+            deposit_addresses::table.on(deposit_addresses::address.eq(deposit_arrivals::address)),
+        )
+        .filter(deposit_arrivals::id.gt(after))
+        .order(deposit_arrivals::id)
+        .limit(limit)
+        .select((ArrivalRow::as_select(), deposit_addresses::account_id))
+        .into_boxed();
+    if let Some(AccountId(id)) = account_id {
+        query = query.filter(deposit_addresses::account_id.eq(id));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// Forgets everything about an address, whose account is erased.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_address(conn: &mut AnyConnection, address: &[u8]) -> Result<(), DbError> {
+    let arrived = deposit_arrivals::table.filter(deposit_arrivals::address.eq(address));
+    diesel::delete(arrived).execute(conn)?;
+    let balances = address_balances::table.filter(address_balances::address.eq(address));
+    diesel::delete(balances).execute(conn)?;
+    Ok(())
+}
+
+/// Notes a token that arrived; of each address and token the first time. Beyond `most` tokens of an address the oldest
+/// go, so that nobody fills it up by sending many.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn note_token(conn: &mut AnyConnection, row: &ArrivalRow, most: i64) -> Result<(), DbError> {
+    note(conn, row)?;
+    let too_many: Vec<i64> = deposit_arrivals::table
+        .filter(deposit_arrivals::chain_id.eq(row.chain_id))
+        .filter(deposit_arrivals::address.eq(&row.address))
+        .filter(deposit_arrivals::token.is_not_null())
+        .order(deposit_arrivals::id.desc())
+        .offset(most)
+        .limit(1_000)
+        .select(deposit_arrivals::id)
+        .load(conn)?;
+    diesel::delete(deposit_arrivals::table.filter(deposit_arrivals::id.eq_any(too_many)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// How far tokens were looked for on a chain, and when: block and moment.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn token_look(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+) -> Result<Option<(i64, i64)>, DbError> {
+    let row = token_looks::table
+        .find(chain_id.0)
+        .select((token_looks::block_number, token_looks::looked_at))
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// Notes how far tokens were looked for.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set_token_look(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    block_number: i64,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let set =
+        (token_looks::block_number.eq(block_number), token_looks::looked_at.eq(now.as_millis()));
+    on_either!(conn => diesel::insert_into(token_looks::table)
+        .values((token_looks::chain_id.eq(chain_id.0), set))
+        .on_conflict(token_looks::chain_id)
+        .do_update()
+        .set(set)
+        .execute(conn))?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! What arrived at an account's own address and is no deposit: coins that no known transaction explains, and tokens that
+//! are not accepted. It is told to the account, and credits nothing.
+//!
+//! The rule for coins: between two looks at a final block, what an address has may change by the transfers that are known,
+//! and by nothing else. If it has more, something arrived that the scan could not see. If it has less, the address has
+//! sent something, and what arrived meanwhile may be hidden behind that. Both are looked for block by block: a block in
+//! which the address has sent nothing tells exactly what came in by it, beside the block's own plain transfers. (In a
+//! block in which it has sent something, only a trace tells.)
+
+use super::DepositError;
+use crate::db::arrivals::{self, ArrivalRow, BalanceRow, Known};
+use crate::db::{AnyConnection, DbError, chains, deposit_addresses};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
+use crate::domain::ids::AccountId;
+
+/// Something that arrived, as its account is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// As it is stored.
+    pub row: ArrivalRow,
+    /// What is not explained, in the smallest unit. Of a token what the first transfer carried.
+    pub raw: RawAmount,
+}
+
+/// The sum of known transfers in the blocks above `after` up to `to`. Stops at the largest number.
+#[must_use]
+pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
+    let within = known.iter().filter(|(number, ..)| *number > after && *number <= to);
+    let amounts = within.filter_map(|(_, _, raw)| raw.parse::<RawAmount>().ok()?.to_u128());
+    amounts.fold(0, u128::saturating_add)
+}
+
+/// What one look at the balance of an address says.
+///
+/// # Errors
+/// [`DbError`].
+pub fn look(
+    conn: &mut AnyConnection,
+    before: Option<&BalanceRow>,
+    now_row: &BalanceRow,
+    since: i64,
+    most: i64,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let Some(before) = before else {
+        // What it had when it was first looked at is taken as it is.
+        return arrivals::set_balance(conn, now_row);
+    };
+    let number = |text: &str| text.parse::<u128>().unwrap_or(0);
+    let (was, is) = (number(&before.balance), number(&now_row.balance));
+    let after = before.block_number.max(since);
+    if is == was || after >= now_row.block_number {
+        return Ok(());
+    }
+    let Some(address) = EvmAddress::from_slice(&now_row.address) else { return Ok(()) };
+    let chain_id = ChainId(now_row.chain_id);
+    let known = arrivals::known(conn, chain_id, address, (after, now_row.block_number))?;
+    let known = sum(&known, (after, now_row.block_number));
+    let expected = was.saturating_add(known);
+    if is != expected {
+        // Nothing is lost: the difference stays, and is looked for when there is room.
+        if arrivals::count_of(conn, chain_id, &now_row.address)? >= most {
+            return Ok(());
+        }
+        let raw = if is > expected { is.saturating_sub(was) } else { 0 };
+        let range = (after, now_row.block_number);
+        arrivals::note(conn, &of_coins(chain_id, address, range, raw, now))?;
+    }
+    arrivals::set_balance(conn, now_row)
+}
+
+/// A row for coins that came in within a range of blocks.
+#[must_use]
+pub fn of_coins(
+    chain_id: ChainId,
+    address: EvmAddress,
+    (after, to): (i64, i64),
+    raw: u128,
+    now: UnixMillis,
+) -> ArrivalRow {
+    ArrivalRow {
+        id: 0,
+        chain_id: chain_id.0,
+        address: address.as_bytes().to_vec(),
+        token: None,
+        after_number: after,
+        block_number: to,
+        raw_amount: RawAmount::from(raw).to_string(),
+        tx_hash: None,
+        tries: 0,
+        check_at: Some(now.as_millis()),
+        created_at: now.as_millis(),
+        updated_at: now.as_millis(),
+    }
+}
+
+/// What of a row of coins no known transfer explains.
+///
+/// # Errors
+/// [`DbError`].
+pub fn unexplained(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<u128, DbError> {
+    let Some(address) = EvmAddress::from_slice(&row.address) else { return Ok(0) };
+    let range = (row.after_number, row.block_number);
+    let known = arrivals::known(conn, ChainId(row.chain_id), address, range)?;
+    let all = row.raw_amount.parse::<RawAmount>().ok().and_then(RawAmount::to_u128);
+    Ok(all.unwrap_or(0).saturating_sub(sum(&known, range)))
+}
+
+/// Forgets the coins at these addresses that have become deposits. Must run in the write transaction that stored them.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget_explained(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    payees: impl Iterator<Item = EvmAddress>,
+) -> Result<(), DbError> {
+    for payee in payees {
+        for row in arrivals::of_address(conn, payee, SHOWN)? {
+            let is_meant = row.chain_id == chain_id.0 && row.token.is_none() && row.tries > 0;
+            if is_meant && unexplained(conn, &row)? == 0 {
+                arrivals::forget(conn, row.id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lines that are shown at most.
+const SHOWN: i64 = 200;
+
+/// What arrived at the own address of an account, newest first.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn of_account(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+) -> Result<Vec<Arrival>, DepositError> {
+    let Some(own) = deposit_addresses::of_account(conn, account_id)? else { return Ok(Vec::new()) };
+    let Some(address) = EvmAddress::from_slice(&own.address) else { return Ok(Vec::new()) };
+    let mut told = Vec::new();
+    for row in arrivals::of_address(conn, address, SHOWN)? {
+        let raw = if row.token.is_some() {
+            row.raw_amount.parse().unwrap_or(RawAmount::ZERO)
+        } else if row.tries > 0 {
+            unexplained(conn, &row)?.into()
+        } else {
+            // It is being looked into at this moment.
+            RawAmount::ZERO
+        };
+        if row.token.is_some() || !raw.is_zero() {
+            told.push(Arrival { row, raw });
+        }
+    }
+    Ok(told)
+}
+
+/// Notes that an address which is issued now has nothing yet, as of what is final on each chain: whatever it gets from
+/// now on is noticed. Must run in the transaction that issues it.
+///
+/// # Errors
+/// [`DbError`].
+pub fn begin(conn: &mut AnyConnection, address: EvmAddress) -> Result<(), DbError> {
+    for chain in chains::all(conn)? {
+        let row = BalanceRow {
+            chain_id: chain.chain_id,
+            address: address.as_bytes().to_vec(),
+            block_number: chain.final_number,
+            balance: "0".to_owned(),
+        };
+        arrivals::set_balance(conn, &row)?;
+    }
+    Ok(())
+}
