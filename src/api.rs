@@ -172,7 +172,7 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// All that is offered. Path, method and description stand at the handler, who may ask stands here.
 fn endpoints() -> Endpoints {
-    use deposits::{events, options};
+    use deposits::{events, options, own_address};
     people()
         .anyone(openapi::show, openapi::__path_show)
         .anyone(prices::show, prices::__path_show)
@@ -195,6 +195,7 @@ fn endpoints() -> Endpoints {
         .key(BILLING, deposits::claim, deposits::__path_claim)
         .key(READ_OR_BILLING, deposits::show, deposits::__path_show)
         .key(BILLING, options::options, options::__path_options)
+        .key(BILLING, own_address::issue, own_address::__path_issue)
         .key(READ_OR_BILLING, events::follow, events::__path_follow)
         .key(BILLING, wallets::challenge, wallets::__path_challenge)
         .key(READ_OR_BILLING, wallets::list, wallets::__path_list)

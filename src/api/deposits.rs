@@ -5,6 +5,7 @@ pub mod arrivals;
 pub mod document;
 pub(super) mod events;
 pub mod options;
+pub(super) mod own_address;
 pub mod watch;
 
 use actix_web::web::{Data, Path, Payload, Query};

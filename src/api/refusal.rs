@@ -53,6 +53,8 @@ pub(super) enum Refusal {
     Method,
     /// No chain of that name is configured.
     UnknownChain,
+    /// No account gets an address of its own here.
+    NoOwnAddresses,
     /// Not an address.
     Address(AddressError),
     /// The message does not prove the wallet.
@@ -142,6 +144,9 @@ impl Refusal {
             Self::Method => told(405, "method_not_allowed", "This path takes other methods."),
             Self::UnknownChain => {
                 told(404, "unknown_chain", "There is no chain of that name here.")
+            }
+            Self::NoOwnAddresses => {
+                told(404, "no_own_addresses", "This service gives out no addresses of one's own.")
             }
             Self::Address(error) => made(400, "invalid_address", format!("The address {error}.")),
             Self::Proof(error) => made(proof_status(error), error.code(), error.to_string()),

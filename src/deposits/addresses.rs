@@ -28,6 +28,18 @@ pub fn of_account(
     EvmAddress::from_slice(&stored.address).ok_or_else(unreadable)
 }
 
+/// The account's address, if it was issued before.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn issued(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+) -> Result<Option<EvmAddress>, DepositError> {
+    let stored = deposit_addresses::of_account(conn, account_id)?;
+    Ok(stored.and_then(|row| EvmAddress::from_slice(&row.address)))
+}
+
 fn issue(
     conn: &mut AnyConnection,
     xpub: &Xpub,

@@ -1,6 +1,7 @@
 //! `/deposits`: where to pay, what was paid, and what each payment waits for.
 
 mod offer;
+pub(super) mod own_address;
 mod stand;
 
 use actix_web::web::{Data, Payload};
@@ -36,6 +37,8 @@ const PAGE: i64 = 20;
 struct DepositsPage {
     frame: Frame,
     offers: Vec<Offer>,
+    /// The account may have an address of its own issued.
+    may_issue: bool,
     /// The account's proven wallets, with spaces between.
     proven: String,
     /// Some offer has no address but the common one.
@@ -92,19 +95,17 @@ async fn list_page(
     before: Option<String>,
     (chain, tx_hash, refusal): (String, String, Option<String>),
 ) -> Result<DepositsPage, Fault> {
-    let (account_id, now) = (visit.person()?.account_id(), site.now());
+    let account_id = visit.person()?.account_id();
     let configured = site.settings().chains.clone();
-    let xpub = site.settings().deposits.account_xpub.clone().filter(|_| !configured.is_empty());
+    let derives = site.settings().deposits.account_xpub.is_some();
     let read = move |conn: &mut AnyConnection| {
-        let own = match xpub {
-            Some(xpub) => Some(addresses::of_account(conn, &xpub, account_id, now)?),
-            None => None,
-        };
+        let own = addresses::issued(conn, account_id)?.filter(|_| derives);
         find(conn, &configured, account_id, own, before.as_deref())
     };
     let found = site.run(read).await?.ok_or(Fault::NotFound)?;
     let configured = &site.settings().chains;
-    let offers = options::offers(configured, found.own, found.stands);
+    let may_issue = derives && found.own.is_none();
+    let offers = options::offers(configured, (found.own, may_issue), found.stands);
     let offers: Vec<Offer> = offers.into_iter().map(Offer::of).collect();
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
     let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
@@ -115,6 +116,7 @@ async fn list_page(
         frame: visit.frame("Deposits"),
         needs_proof: offers.iter().any(|offer| offer.needs_proof),
         offers,
+        may_issue,
         proven: proven.join(" "),
         chains: Choice::list(names, &chain),
         tx_hash,

@@ -20,10 +20,11 @@ pub(super) enum Note {
     KeyRevoked,
     WalletLinked,
     WalletUnlinked,
+    AddressIssued,
 }
 
 /// Each with its word and its sentence.
-const NOTES: [(Note, &str, &str); 16] = [
+const NOTES: [(Note, &str, &str); 17] = [
     (Note::LoggedOut, "logged-out", "You are logged out."),
     (Note::LoggedOutEverywhere, "logged-out-everywhere", "You are logged out on every device."),
     (Note::Welcome, "welcome", "Your account is open. Make a key and top it up to begin."),
@@ -56,6 +57,11 @@ const NOTES: [(Note, &str, &str); 16] = [
         Note::KeyChanged,
         "key-changed",
         "The key is changed. Its limits count from the next request on.",
+    ),
+    (
+        Note::AddressIssued,
+        "address-issued",
+        "You have an address of your own. Whatever arrives at it is yours.",
     ),
     (Note::KeyRevoked, "key-revoked", "The key is revoked. It is refused from now on."),
     (Note::WalletLinked, "wallet-linked", "The wallet is linked. What it pays is credited to you."),

@@ -88,6 +88,7 @@ fn dashboard(table: &mut Table) {
         .service(action("/wallets/link", wallets::link))
         .service(action("/wallets/{id}/unlink", wallets::unlink))
         .service(form("/deposits", deposits::list, deposits::claim))
+        .service(action("/deposits/address", deposits::own_address::issue))
         .service(page("/deposits/{id}", deposits::show))
         .service(page("/ledger", ledger::show));
 }

@@ -35,6 +35,8 @@ pub struct DepositOption {
     /// Whether coins that a contract sends to an own address, as some exchanges do, are credited by themselves. Otherwise
     /// they are listed as arrived.
     pub credits_contract_payments: bool,
+    /// Whether the account may have an address of its own issued, and has none yet.
+    pub may_issue_address: bool,
     /// Where to pay.
     pub addresses: Vec<PayTo>,
     /// What to pay with.
@@ -89,25 +91,22 @@ fn kinds() -> Object {
 /// Lists where to pay, and with what.
 ///
 /// Every chain and coin that is taken, and the addresses to pay to. Where the operator gives each account an address of its
-/// own, the first call makes it.
+/// own, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
     get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
     responses((status = 200, body = List<DepositOption>, description = "Chains in the operator's order.")),
 )]
 pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let xpub = call.api.deposits().account_xpub.clone();
-        let has_chains = !call.api.chains().is_empty();
+        let account_id = call.principal.account_id;
+        let derives = call.api.deposits().account_xpub.is_some();
         let read = call.api.run(move |conn| {
-            let own = match xpub.filter(|_| has_chains) {
-                Some(xpub) => Some(addresses::of_account(conn, &xpub, account_id, now)?),
-                None => None,
-            };
-            Ok::<_, DepositError>((own, chains::all(conn)?))
+            Ok::<_, DepositError>((addresses::issued(conn, account_id)?, chains::all(conn)?))
         });
         let (own, stands) = read.await?;
-        Answer::of(&List { data: offers(call.api.chains(), own, stands) })
+        let own = own.filter(|_| derives);
+        let may_ask = derives && own.is_none();
+        Answer::of(&List { data: offers(call.api.chains(), (own, may_ask), stands) })
     })
     .await
 }
@@ -116,14 +115,18 @@ pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> Htt
 #[must_use]
 pub fn offers(
     configured: &[Chain],
-    own: Option<EvmAddress>,
+    (own, may_issue): (Option<EvmAddress>, bool),
     stands: Vec<ChainRow>,
 ) -> Vec<DepositOption> {
     let chains = Chains::new(configured, stands);
-    configured.iter().map(|chain| offer(chain, own, &chains)).collect()
+    configured.iter().map(|chain| offer(chain, (own, may_issue), &chains)).collect()
 }
 
-fn offer(chain: &Chain, own: Option<EvmAddress>, chains: &Chains<'_>) -> DepositOption {
+fn offer(
+    chain: &Chain,
+    (own, may_issue): (Option<EvmAddress>, bool),
+    chains: &Chains<'_>,
+) -> DepositOption {
     // An address of one's own needs no proof; the common one needs a proven wallet.
     let own = own.map(|address| ("own", address, false));
     let treasury = chain.treasury.map(|address| ("treasury", address, true));
@@ -143,6 +146,7 @@ fn offer(chain: &Chain, own: Option<EvmAddress>, chains: &Chains<'_>) -> Deposit
             Finality::Finalized => WhenFinal::Finalized,
             Finality::Confirmations(needed) => WhenFinal::Confirmations { needed },
         },
+        may_issue_address: may_issue,
         credits_contract_payments: reads_contracts(chain),
         addresses: addresses.collect(),
         assets: assets(chain, first),

@@ -37,7 +37,7 @@ fn shop(has_traces: bool) -> Shop {
 }
 
 fn gas_station() -> String {
-    ethers_core::utils::to_checksum(&Wallet::dev(4).address(), None)
+    ethers_core::utils::to_checksum(&Wallet::dev(1).address(), None)
 }
 
 /// Lets the watcher look at what arrived.
@@ -163,10 +163,10 @@ fn what_is_known_the_operators_own_money_and_sweeps_are_no_arrivals() {
     let mine = address_of(&shop, &account);
     let chain = &shop.mint.chain;
     let plain = chain.pay(chain.account(3), mine, coins());
-    chain.pay(Wallet::dev(4).address(), mine, coins() / 10);
+    chain.pay(Wallet::dev(1).address(), mine, coins() / 10);
     // Gas money by a contract of the operator's, in whose name it is sent on.
     let payer = chain.deploy("Payer", ());
-    chain.send_paying(Wallet::dev(4).address(), &payer, "pay", mine, coins() / 10);
+    chain.send_paying(Wallet::dev(1).address(), &payer, "pay", mine, coins() / 10);
     shop.finalize();
     shop.credited(plain);
     look(&shop);
@@ -336,7 +336,7 @@ fn a_token_that_is_not_accepted_is_told_by_its_contract_alone_and_spam_is_bounde
         token
     };
     let bridged = token("USD Coin (bridged)");
-    let usdc = chain.send(chain.account(1), &shop.mint.usdc, "transfer", (mine, U256::from(USDC)));
+    let usdc = chain.send(chain.account(3), &shop.mint.usdc, "transfer", (mine, U256::from(USDC)));
     shop.finalize();
     shop.credited(usdc);
     let told = eventually("the token to be told", || {

@@ -60,7 +60,10 @@ fn deriving() -> Shop {
 }
 
 fn own_address(app: &TestApp, account: &Account) -> Address {
+    let issued = app.api_post(account, "/api/v1/deposits/address", &json!({}));
+    assert!([200, 201].contains(&issued.status), "{}", issued.text());
     let own = get(app, account, "/options")["data"][0]["addresses"][0].clone();
+    assert_eq!(own["address"], issued.json()["address"]);
     assert_eq!((&own["kind"], &own["needs_wallet_proof"]), (&json!("own"), &json!(false)));
     own["address"].as_str().unwrap().parse().unwrap()
 }

@@ -1,6 +1,7 @@
 //! Where to pay, what was paid, and what it waits for.
 
 use diesel::RunQueryDsl;
+use serde_json::json;
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::deposits as deposits_table;
 use sluice::domain::deposit::DepositState;
@@ -38,6 +39,22 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
 fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
     let app = with_chain(|builder| builder.set("deposits.account_xpub", format!("\"{XPUB}\"")));
     let (one, two) = (app.account("0"), app.account("0"));
+    // Nobody gets one by looking at a page or asking where to pay.
+    let before = app.browser(&one).page("/deposits");
+    let options = app.api_get(&one, "/api/v1/deposits/options").json();
+    assert_eq!(options["data"][0]["addresses"].as_array().unwrap().len(), 1, "{options}");
+    assert_eq!(options["data"][0]["may_issue_address"], true);
+    let issued: i64 = app.db(|conn| {
+        use diesel::prelude::*;
+        sluice::db::schema::deposit_addresses::table.count().get_result(conn).unwrap()
+    });
+    assert_eq!(issued, 0);
+    assert!(before.contains("action=\"/deposits/address\""), "{before}");
+    assert_eq!(app.browser(&one).send("/deposits/address", &[]).status, 303);
+    assert_eq!(app.api_post(&two, "/api/v1/deposits/address", &json!({})).status, 201);
+    assert_eq!(app.api_post(&two, "/api/v1/deposits/address", &json!({})).status, 200);
+    let after = app.browser(&one).page("/deposits");
+    assert!(!after.contains("action=\"/deposits/address\""), "{after}");
     let own = |account| {
         let options = app.api_get(account, "/api/v1/deposits/options").json();
         let address = options["data"][0]["addresses"][0]["address"].as_str().unwrap().to_owned();

@@ -23,7 +23,7 @@ const BILLING: &[&str] = &["billing"];
 const SESSION: &[&str] = &[];
 
 /// What each operation takes of a key. Whoever adds an operation decides here as well.
-const OPERATIONS: [(&str, &[&str]); 35] = [
+const OPERATIONS: [(&str, &[&str]); 36] = [
     ("list_usage", OWN),
     ("get_usage_series", OWN),
     ("export_usage", OWN),
@@ -39,6 +39,7 @@ const OPERATIONS: [(&str, &[&str]); 35] = [
     ("list_wallets", READ_OR_BILLING),
     ("list_deposit_options", BILLING),
     ("claim_deposit", BILLING),
+    ("issue_deposit_address", BILLING),
     ("create_wallet_challenge", BILLING),
     ("link_wallet", BILLING),
     // What takes something away from the owner, or leads to that, is for people.

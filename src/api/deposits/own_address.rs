@@ -1,0 +1,53 @@
+//! `POST /api/v1/deposits/address`: an address of the account's own, issued because somebody asks for it. Each is watched
+//! for ever, so a look at where to pay makes none.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::Api;
+use crate::api::answer::{Answer, answer};
+use crate::api::refusal::{Error, Refusal};
+use crate::db::{AnyConnection, deposit_addresses};
+use crate::deposits::{DepositError, addresses};
+
+/// An address of the account's own.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct OwnAddress {
+    /// With its checksum (EIP-55). The same on every chain.
+    address: String,
+}
+
+/// Issues an address of the account's own.
+///
+/// Whatever arrives there is the account's, on every chain that is offered, and no wallet needs to be proven. An account has
+/// one address; asked for again, it is the same.
+#[utoipa::path(
+    post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address", tag = "deposits",
+    responses(
+        (status = 201, body = OwnAddress, description = "Issued now."),
+        (status = 200, body = OwnAddress, description = "Was issued before."),
+        (status = 404, body = Error, description = "`no_own_addresses`: this service gives out none."),
+    ),
+)]
+pub(in crate::api) async fn issue(
+    http: HttpRequest,
+    payload: Payload,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        let (account_id, now) = (call.principal.account_id, call.api.now());
+        let has_chains = !call.api.chains().is_empty();
+        let xpub = call.api.deposits().account_xpub.clone().filter(|_| has_chains);
+        let xpub = xpub.ok_or(Refusal::NoOwnAddresses)?;
+        let issue = move |conn: &mut AnyConnection| {
+            let is_new = deposit_addresses::of_account(conn, account_id)?.is_none();
+            Ok::<_, DepositError>((is_new, addresses::of_account(conn, &xpub, account_id, now)?))
+        };
+        let (is_new, address) = call.api.run(issue).await?;
+        let document = OwnAddress { address: address.checksummed() };
+        if is_new { Answer::created(&document) } else { Answer::of(&document) }
+    })
+    .await
+}
