@@ -29,6 +29,7 @@ pub mod quorum;
 pub mod rpc;
 pub mod trace;
 pub mod types;
+mod undeployed;
 pub mod wire;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod attribution;
 pub mod cases;
 pub mod challenge;
 pub mod claims;
+pub mod clipboard;
 pub mod credit;
 pub mod ours;
 pub mod parcels;

@@ -1,5 +1,6 @@
 //! Whose signature it is: a key's, found out here, or a contract's, which its chain is asked about.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::refusal::Refusal;
@@ -7,42 +8,54 @@ use super::{Api, Chain};
 use crate::chain::contract::{SIGNATURE_GAS, code, is_valid_signature};
 use crate::chain::quorum::Verdict;
 use crate::chain::rpc::{BlockId, Priority};
-use crate::chain::types::{personal_message_hash, recover};
+use crate::chain::types::{SignatureError, personal_message_hash, recover, unwrapped};
 use crate::chain::{Provider, quorum::Agreement};
+use crate::deposits::clipboard;
 use crate::deposits::proof_error::ProofError;
 use crate::deposits::siwe::Message;
 use crate::deposits::wallets::{self, Proof};
 use crate::domain::evm::parse_bytes;
 
-/// Bytes of a signature. A contract's may hold those of many owners.
-const SIGNATURE_BYTES_MAX: usize = 8192;
+/// Bytes of a signature, unless it is empty. A contract's may hold those of many owners.
+const SIGNATURE_BYTES: RangeInclusive<usize> = 64..=8192;
 
 /// How long someone waits for a chain's answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Reads a signature.
+/// Reads a signature. The empty one is that of a contract whose owners have approved the message on its chain. Shorter
+/// ones than a key's are a part of one that was copied, and refused before anything is used up.
 pub(super) fn signature(text: &str) -> Result<Vec<u8>, ProofError> {
-    let bytes = parse_bytes(text).map_err(|_| ProofError::SignatureForm)?;
-    let is_sensible = !bytes.is_empty() && bytes.len() <= SIGNATURE_BYTES_MAX;
+    let text = clipboard::signature(text);
+    let bytes = parse_bytes(&text).map_err(|_| ProofError::SignatureForm)?;
+    let is_sensible = bytes.is_empty() || SIGNATURE_BYTES.contains(&bytes.len());
     if is_sensible { Ok(bytes) } else { Err(ProofError::SignatureForm) }
 }
 
 /// How the wallet that the message names has proven itself by the signature of `text`.
 ///
 /// A key pair comes first, so that one with delegated code (EIP-7702) counts on every chain, as its key does. Only then
-/// is the chain asked whether there is a contract, and that, whether the signature is its own (EIP-1271). The nonce is
-/// used up before that, so that nobody asks providers more often than there are challenges.
+/// is the chain asked whether there is a contract, and that, whether the signature is its own (EIP-1271). A wallet that is
+/// not deployed is proven for its chain by a signature that deploys it (ERC-6492); that is kept and asked about again at the
+/// block of each deposit, where the wallet either stands or is deployed by it once more. The nonce is used up before the
+/// chain is asked, so that nobody asks providers more often than there are challenges.
+///
+/// `written` is the message as it came: whoever pasted it into a wallet may have signed the clipboard's additions as well.
 pub(super) async fn prove(
     api: &Api,
     chain: &Chain,
     message: &Message,
-    text: &str,
+    (text, written): (&str, &str),
     signature: Vec<u8>,
 ) -> Result<Proof, Refusal> {
     let hash = personal_message_hash(text.as_bytes());
-    if recover(&hash, &signature) == Ok(message.address) {
+    let hash_written = personal_message_hash(written.as_bytes());
+    let unwrapped = unwrapped(&signature);
+    let of_key = unwrapped.as_ref().map_or(&signature, |wrapped| &wrapped.signature);
+    let signers = [recover(&hash, of_key), recover(&hash_written, of_key)];
+    if signers.contains(&Ok(message.address)) {
         return Ok(Proof::KeyPair);
     }
+    let [signer, _] = signers;
     let (nonce, now) = (message.nonce.clone(), api.now());
     if !api.run(move |conn| wallets::use_up(conn, &nonce, now)).await? {
         return Err(ProofError::NonceUsed.into());
@@ -52,16 +65,31 @@ pub(super) async fn prove(
         providers.into_iter().flatten().map(|one| one.at(Priority::Claim)).collect();
     let (quorum, address) = (chain.quorum, message.address);
     let asked = async {
-        let found = code(&providers, quorum, address, BlockId::Latest).await;
-        if agreed(found)?.is_empty() {
-            return Err(ProofError::SignatureWrong.into());
+        if unwrapped.is_none() {
+            let found = code(&providers, quorum, address, BlockId::Latest).await;
+            if agreed(found)?.is_empty() {
+                let is_keys = signer.is_ok() || signer == Err(SignatureError::HighS);
+                let error =
+                    if is_keys { ProofError::SignatureWrong } else { ProofError::NotDeployed };
+                return Err(error.into());
+            }
         }
-        let signed = (&hash, signature.as_slice());
         let at = (SIGNATURE_GAS, BlockId::Latest);
-        let valid = is_valid_signature(&providers, quorum, address, signed, at).await;
-        if agreed(valid)? { Ok(()) } else { Err(ProofError::ContractRefused.into()) }
+        let hashes = [hash, hash_written];
+        for hash in hashes.iter().take(if hash == hash_written { 1 } else { 2 }) {
+            let signed = (hash, signature.as_slice());
+            let valid = is_valid_signature(&providers, quorum, address, signed, at).await;
+            if agreed(valid)? {
+                return Ok(*hash);
+            }
+        }
+        let is_wrapped = unwrapped.is_some();
+        let error =
+            if is_wrapped { ProofError::DeploymentRefused } else { ProofError::ContractRefused };
+        Err(error.into())
     };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(Refusal::ChainUnavailable))?;
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
+    let hash = asked.unwrap_or(Err(Refusal::ChainUnavailable))?;
     Ok(Proof::Contract { hash, signature })
 }
 

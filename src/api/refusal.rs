@@ -344,7 +344,11 @@ const fn proof_status(error: ProofError) -> u16 {
         | ProofError::Malformed { .. }
         | ProofError::Version
         | ProofError::SignatureForm => 400,
-        ProofError::OtherAccount | ProofError::SignatureWrong | ProofError::ContractRefused => 403,
+        ProofError::OtherAccount
+        | ProofError::SignatureWrong
+        | ProofError::NotDeployed
+        | ProofError::ContractRefused
+        | ProofError::DeploymentRefused => 403,
         ProofError::NonceUsed => 409,
         ProofError::ForeignDomain
         | ProofError::ForeignUri

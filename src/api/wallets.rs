@@ -15,6 +15,7 @@ use super::{Api, proof};
 use crate::config::Chain;
 use crate::db::AnyConnection;
 use crate::db::wallets::{self as rows, EVERY_CHAIN, WalletRow};
+use crate::deposits::clipboard;
 use crate::deposits::proof_error::ProofError;
 use crate::deposits::siwe::Message;
 use crate::deposits::wallets::{self, Linked};
@@ -41,10 +42,12 @@ impl Body for Wanted {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Signed {
-    /// To the byte as it was signed.
+    /// As it was signed. Line ends and blanks around it may be those of a clipboard.
     message: String,
-    /// `0x` and hexadecimal digits: a key's signature, or whatever a contract wallet takes for one.
-    #[schema(pattern = "^0x([0-9a-fA-F]{2}){1,8192}$")]
+    /// `0x` and hexadecimal digits: a key's signature, in its compact form as well (ERC-2098), or whatever a contract wallet
+    /// takes for one; of a wallet that is not deployed yet together with its deployment (ERC-6492); `0x` alone for a contract
+    /// that has approved the message on its chain.
+    #[schema(pattern = "^0[xX]([0-9a-fA-F]{2}){0,8192}$")]
     signature: String,
 }
 
@@ -111,6 +114,7 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
     answer(http, payload, &api, async |call| {
         let Wanted { chain, address } = call.body().await?;
         let chain_id = call.api.chain(&chain)?.chain_id;
+        let address = clipboard::address(&address);
         let address = EvmAddress::parse_written(&address).map_err(Refusal::Address)?;
         let (origin, lifetime) = (call.api.origin.clone(), call.api.deposits().challenge);
         let (account_id, now) = (call.principal.account_id, call.api.now());
@@ -139,7 +143,7 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
         (status = 201, body = Wallet, description = "Linked."),
         (status = 200, body = Wallet, description = "Was linked to this account before."),
         (status = 400, body = Error, description = "`message_too_long`, `message_malformed`, `message_version`, `signature_malformed`."),
-        (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `contract_refused`: the signature is not the wallet's, or for another account."),
+        (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, `contract_refused`, `deployment_refused`: the signature is not the wallet's, or for another account."),
         (status = 404, body = Error, description = "`unknown_chain`."),
         (status = 409, body = Error, description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one first. `wallet_in_debt`: an account that had linked it was deleted with a debt."),
         (status = 422, body = Error, description = "No message of ours in force: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
@@ -162,16 +166,19 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
 /// Links the wallet that has signed a message, as [`create`] does.
 ///
 /// # Errors
-/// Why not, in a sentence.
+/// Why not, in a sentence, and whether the message may be signed once more: nothing was used up.
 pub async fn link(
     api: &Api,
     account_id: AccountId,
     message: &str,
     signature: &str,
-) -> Result<Wallet, Cow<'static, str>> {
+) -> Result<Wallet, (Cow<'static, str>, bool)> {
     match linked(api, account_id, message, signature).await {
         Ok((row, _)) => Ok(document(api.chains(), &row)),
-        Err(refusal) => Err(refusal.tell().message),
+        Err(refusal) => {
+            let keeps = matches!(refusal, Refusal::Proof(ProofError::SignatureForm));
+            Err((refusal.tell().message, keeps))
+        }
     }
 }
 
@@ -182,6 +189,8 @@ async fn linked(
     text: &str,
     signature: &str,
 ) -> Result<(WalletRow, bool), Refusal> {
+    let written = text;
+    let text = &*clipboard::message(written);
     let message = Message::parse(text)?;
     let signature = proof::signature(signature)?;
     let now = api.now();
@@ -191,7 +200,7 @@ async fn linked(
     checked?;
     let chain = api.chains().iter().find(|chain| chain.chain_id == message.chain_id);
     let chain = chain.ok_or(Refusal::UnknownChain)?;
-    let proof = proof::prove(api, chain, &message, text, signature).await?;
+    let proof = proof::prove(api, chain, &message, (text, written), signature).await?;
     let (limits, key) = (api.deposits().clone(), api.parts.tombstones.clone());
     let most = limits.wallets_max_per_account;
     let link = move |conn: &mut AnyConnection| {

@@ -3,8 +3,8 @@
 
 use super::quorum::{Verdict, agree, ask_each};
 use super::rpc::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
-use super::types;
 use super::wire::{BlockBody, Hex};
+use super::{types, undeployed};
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount};
 
 /// Gas for questions to contracts that the operator chose. Those that users choose get what the caller allows.
@@ -150,7 +150,8 @@ pub async fn code(
 
 /// Asks a contract whether a signature (`signed`: hash, signature) is its own (EIP-1271). An address without code, a
 /// revert, and any other answer than the magic value mean no. The gas is bounded, since the contract is the user's
-/// choice.
+/// choice. A signature that brings the wallet's deployment along (ERC-6492) is asked about after that, if the wallet has
+/// no code at that block.
 pub async fn is_valid_signature(
     providers: &[Provider],
     quorum: usize,
@@ -159,6 +160,10 @@ pub async fn is_valid_signature(
     (gas, at): (u64, BlockId),
 ) -> Verdict<bool> {
     let (hash, signature) = signed;
+    if let Some(wrapped) = types::unwrapped(signature) {
+        let asked = (hash, &wrapped);
+        return undeployed::is_valid_signature(providers, quorum, contract, asked, (gas, at)).await;
+    }
     let data = types::is_valid_signature_call(*hash, signature);
     let question = Question { to: contract, data, gas, at };
     let ask = |provider: &'_ Provider| {

@@ -30,6 +30,18 @@ const BALANCE_OF: [u8; 4] = [0x70, 0xa0, 0x82, 0x31];
 /// Selector of `isValidSignature(bytes32,bytes)`, and what it answers to a valid one (EIP-1271).
 const IS_VALID_SIGNATURE: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 
+/// The same answer as a whole word.
+pub const MAGIC_WORD: [u8; 32] = {
+    let mut word = [0; 32];
+    [word[0], word[1], word[2], word[3]] = IS_VALID_SIGNATURE;
+    word
+};
+/// How a signature of ERC-6492 ends.
+const WRAPPED: [u8; 32] = [
+    0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92,
+    0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92, 0x64, 0x92,
+];
+
 /// Characters of a token's symbol or a feed's description at most.
 const TEXT_MAX: usize = 256;
 
@@ -42,8 +54,8 @@ const HALF_ORDER: [u8; 32] = [
 /// Why a signature is not one that a wallet makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Not 65 bytes. A contract's own kind of signature may well have another length.
-    #[error("must have 65 bytes, not {0}")]
+    /// Neither 65 bytes nor 64. A contract's own kind of signature may well have another length.
+    #[error("must have 65 bytes, or 64, and not {0}")]
     Length(usize),
     /// The last byte is none of 0, 1, 27 and 28.
     #[error("must end in a recovery id of 0, 1, 27 or 28, not {0}")]
@@ -73,6 +85,8 @@ pub fn personal_message_hash(message: &[u8]) -> [u8; 32] {
 /// # Errors
 /// [`SignatureError`].
 pub fn recover(hash: &[u8; 32], signature: &[u8]) -> Result<EvmAddress, SignatureError> {
+    let expanded = expanded(signature);
+    let signature = expanded.as_ref().map_or(signature, <[u8; 65]>::as_slice);
     let (r, s, v) = match signature.split_last_chunk::<1>() {
         Some((numbers, [v])) if numbers.len() == 64 => {
             let (r, s) = numbers.split_at(32);
@@ -93,6 +107,40 @@ pub fn recover(hash: &[u8; 32], signature: &[u8]) -> Result<EvmAddress, Signatur
     Ok(EvmAddress(signer.0))
 }
 
+/// The compact form of a key's signature as the usual one: its last byte stands in the highest bit of s (ERC-2098).
+fn expanded(signature: &[u8]) -> Option<[u8; 65]> {
+    let (r, s) = signature.split_first_chunk::<32>()?;
+    let mut s: [u8; 32] = s.try_into().ok()?;
+    let [first, ..] = &mut s;
+    let v = 27_u8.saturating_add(*first >> 7);
+    *first &= 0x7f;
+    [r.as_slice(), &s, &[v]].concat().try_into().ok()
+}
+
+/// A signature with the way to deploy its wallet (ERC-6492).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapped {
+    /// Who deploys the wallet.
+    pub factory: EvmAddress,
+    /// What it is called with.
+    pub data: Vec<u8>,
+    /// The signature that the wallet takes once it is there.
+    pub signature: Vec<u8>,
+}
+
+/// The parts of a signature of ERC-6492; `None` for any other.
+#[must_use]
+pub fn unwrapped(signature: &[u8]) -> Option<Wrapped> {
+    let parts = signature.strip_suffix(&WRAPPED)?;
+    let kinds = [ParamType::Address, ParamType::Bytes, ParamType::Bytes];
+    let [factory, data, inner]: [Token; 3] = decode(&kinds, parts).ok()?.try_into().ok()?;
+    Some(Wrapped {
+        factory: EvmAddress(factory.into_address()?.0),
+        data: data.into_bytes()?,
+        signature: inner.into_bytes()?,
+    })
+}
+
 /// The call that asks a contract whether a signature is its own (EIP-1271).
 #[must_use]
 pub fn is_valid_signature_call(hash: [u8; 32], signature: &[u8]) -> Vec<u8> {
@@ -103,11 +151,7 @@ pub fn is_valid_signature_call(hash: [u8; 32], signature: &[u8]) -> Vec<u8> {
 /// Whether a contract accepted the signature: the magic value in one word, and nothing else.
 #[must_use]
 pub fn is_magic(answer: &[u8]) -> bool {
-    let mut word = [0; 32];
-    for (place, byte) in word.iter_mut().zip(IS_VALID_SIGNATURE) {
-        *place = byte;
-    }
-    answer == word
+    answer == MAGIC_WORD
 }
 
 /// The call for one round of a feed, `getRoundData(uint80)`.

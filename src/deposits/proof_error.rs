@@ -52,16 +52,28 @@ pub enum ProofError {
     #[error("The message claims to have been issued in the future.")]
     IssuedInFuture,
     /// The signature is no hexadecimal of a sensible length.
-    #[error("The signature must be 0x and hexadecimal digits, for at most 8192 bytes.")]
-    SignatureForm,
-    /// No key pair of this address made the signature, and no contract stands there.
     #[error(
-        "The signature is not of the wallet that the message names. A contract that is not deployed yet cannot prove anything."
+        "The signature must be 0x and hexadecimal digits, for 64 to 8192 bytes: perhaps it was not copied as a whole. Only a contract that has approved the message on its chain signs with 0x alone."
+    )]
+    SignatureForm,
+    /// Another key made the signature, or signed something else, and no contract stands there.
+    #[error(
+        "The signature is not of the wallet that the message names: another key made it, or signed other words. Sign the message as it is, with the wallet that it names."
     )]
     SignatureWrong,
+    /// It is not a key's signature, and no contract stands there that could be asked.
+    #[error(
+        "No key makes such a signature, and on this chain there is no contract at the wallet's address that could be asked. If the wallet is a contract, choose its chain. If it is not deployed yet, send its signature together with its deployment (ERC-6492), or let it pay something first, which deploys it."
+    )]
+    NotDeployed,
     /// The contract does not accept the signature.
     #[error("The contract at this address does not accept the signature (EIP-1271).")]
     ContractRefused,
+    /// The contract does not accept the signature, deployed as the signature says.
+    #[error(
+        "The contract at this address does not accept the signature, or is not deployed by what comes with it (ERC-6492)."
+    )]
+    DeploymentRefused,
 }
 
 impl ProofError {
@@ -84,7 +96,9 @@ impl ProofError {
             Self::IssuedInFuture => "issued_in_future",
             Self::SignatureForm => "signature_malformed",
             Self::SignatureWrong => "signature_wrong",
+            Self::NotDeployed => "wallet_not_deployed",
             Self::ContractRefused => "contract_refused",
+            Self::DeploymentRefused => "deployment_refused",
         }
     }
 }

@@ -14,10 +14,14 @@ use super::visit::Visit;
 use super::{Site, visit};
 use crate::api::Api;
 use crate::api::wallets as api;
+use crate::db::AnyConnection;
 use crate::db::wallets as rows;
 use crate::deposits::challenge::Origin;
+use crate::deposits::clipboard;
+use crate::deposits::siwe::Message;
 use crate::deposits::wallets;
-use crate::domain::evm::EvmAddress;
+use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::ids::AccountId;
 
 #[derive(Template)]
 #[template(path = "wallets.html")]
@@ -44,8 +48,12 @@ struct Wallet {
 /// What is to be signed elsewhere.
 struct Challenge {
     address: String,
+    /// The chain's name.
+    chain: String,
     message: String,
     expires_at: Option<Moment>,
+    /// What was brought back and is not taken.
+    signature: String,
 }
 
 /// What was written into the form.
@@ -109,7 +117,7 @@ pub(super) async fn challenge(
         let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
         let settings = site.settings();
         let chain_id = settings.chains.iter().find(|one| one.name == chain).map(|one| one.chain_id);
-        let wallet = EvmAddress::parse_written(&address);
+        let wallet = EvmAddress::parse_written(&clipboard::address(&address));
         let (chain_id, wallet) = match (chain_id, wallet) {
             (Some(chain_id), Ok(wallet)) => (chain_id, wallet),
             (None, _) => {
@@ -123,14 +131,7 @@ pub(super) async fn challenge(
                 return visit.page_again(&page);
             }
         };
-        let origin = Origin::new(&settings.site.name, &settings.site.base_url);
-        let (lifetime, now) = (settings.deposits.challenge, site.now());
-        let challenged = site
-            .run(move |conn| {
-                wallets::challenge(conn, &origin, account_id, (wallet, chain_id), lifetime, now)
-            })
-            .await?;
-        let Some(message) = challenged else {
+        let Some(message) = ask_for(&site, account_id, (wallet, chain_id)).await? else {
             let refusal =
                 Some("You have asked for many messages within the hour. Wait a while.".to_owned());
             let page = page(&site, visit, Written { chain, address, refusal }).await?;
@@ -139,12 +140,29 @@ pub(super) async fn challenge(
         let mut page = page(&site, visit, Written::default()).await?;
         page.challenge = Some(Challenge {
             address: wallet.checksummed(),
+            chain,
             message: message.to_string(),
             expires_at: message.expires_at.map(Moment),
+            signature: String::new(),
         });
         visit.page(&page)
     })
     .await
+}
+
+/// A message for a wallet; `None` if the account has had as many within the hour as it may have.
+async fn ask_for(
+    site: &Site,
+    account_id: AccountId,
+    wallet: (EvmAddress, ChainId),
+) -> Result<Option<Message>, Fault> {
+    let settings = site.settings();
+    let origin = Origin::new(&settings.site.name, &settings.site.base_url);
+    let (lifetime, now) = (settings.deposits.challenge, site.now());
+    let ask = move |conn: &mut AnyConnection| {
+        wallets::challenge(conn, &origin, account_id, wallet, lifetime, now)
+    };
+    site.run(ask).await
 }
 
 /// `POST /wallets/link`: a message, signed elsewhere.
@@ -156,19 +174,51 @@ pub(super) async fn link(
     visit::answer(http, payload, &site, async |visit| {
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
-        // Forms end lines with two characters; what was signed has one.
-        let message = fields.text("message").replace("\r\n", "\n");
-        let signature = fields.word("signature");
-        match api::link(&interface, account_id, &message, signature).await {
-            Ok(_) => visit.see_other("/wallets", Some(Note::WalletLinked)),
-            Err(words) => {
-                let refusal = Some(words.into_owned());
-                let page = page(&site, visit, Written { refusal, ..Written::default() }).await?;
-                visit.page_again(&page)
-            }
-        }
+        let (message, signature) = (fields.text("message"), fields.word("signature"));
+        let (words, keeps) = match api::link(&interface, account_id, message, signature).await {
+            Ok(_) => return visit.see_other("/wallets", Some(Note::WalletLinked)),
+            Err(refused) => refused,
+        };
+        let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
+        let refusal = Some(words.into_owned());
+        let written = Written { chain: chain.clone(), address: address.clone(), refusal };
+        let mut page = page(&site, visit, written).await?;
+        page.challenge = if keeps {
+            let (message, signature) = (message.replace("\r\n", "\n"), signature.to_owned());
+            Some(Challenge { address, chain, message, expires_at: None, signature })
+        } else {
+            again(&site, account_id, (chain, address), &mut page.refusal).await?
+        };
+        visit.page_again(&page)
     })
     .await
+}
+
+/// Another message for the same wallet, since the one before may be used up; `None` if it is not known which, or there were
+/// too many.
+async fn again(
+    site: &Site,
+    account_id: AccountId,
+    (chain, address): (String, String),
+    refusal: &mut Option<String>,
+) -> Result<Option<Challenge>, Fault> {
+    let known = site.settings().chains.iter().find(|one| one.name == chain);
+    let (Some(known), Ok(wallet)) = (known, EvmAddress::parse_written(&address)) else {
+        return Ok(None);
+    };
+    let Some(message) = ask_for(site, account_id, (wallet, known.chain_id)).await? else {
+        return Ok(None);
+    };
+    if let Some(words) = refusal {
+        words.push_str(" Here is a new message to sign.");
+    }
+    Ok(Some(Challenge {
+        address,
+        chain,
+        message: message.to_string(),
+        expires_at: message.expires_at.map(Moment),
+        signature: String::new(),
+    }))
 }
 
 /// `POST /wallets/{id}/unlink`

@@ -29,5 +29,6 @@ mod status;
 mod takeover;
 mod theft;
 mod troubles;
+mod wallet_forms;
 mod wallets;
 mod wordings;

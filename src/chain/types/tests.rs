@@ -34,6 +34,12 @@ fn a_wallets_signature_tells_its_address() {
     assert_eq!(recover(&hash, &signature).unwrap().checksummed(), SIGNER);
     signature[64] = 1;
     assert_eq!(recover(&hash, &signature).unwrap().checksummed(), SIGNER);
+    // Its compact form: the last byte, 28, is the highest bit of s.
+    let mut compact = signature[..64].to_vec();
+    compact[32] |= 0x80;
+    assert_eq!(recover(&hash, &compact).unwrap().checksummed(), SIGNER);
+    compact[32] &= 0x7f;
+    assert_ne!(recover(&hash, &compact).map(|one| one.checksummed()), Ok(SIGNER.to_owned()));
     // The other recovery id belongs to somebody else, or to nobody.
     signature[64] = 27;
     assert_ne!(
@@ -50,7 +56,7 @@ fn a_wallets_signature_tells_its_address() {
 #[test]
 fn every_other_spelling_of_a_signature_has_its_own_refusal() {
     let (hash, signature) = hello();
-    assert_eq!(recover(&hash, &signature[..64]), Err(SignatureError::Length(64)));
+    assert_eq!(recover(&hash, &signature[..63]), Err(SignatureError::Length(63)));
     assert_eq!(recover(&hash, &[]), Err(SignatureError::Length(0)));
     let longer = [signature.as_slice(), &[0]].concat();
     assert_eq!(recover(&hash, &longer), Err(SignatureError::Length(66)));

@@ -38,16 +38,21 @@ fn artifact(name: &str) -> (Abi, Bytes) {
     (node::parse(artifact["abi"].take()), node::parse(artifact["bytecode"].take()))
 }
 
+/// The code that creates a contract.
+pub(crate) fn creation(name: &str, args: impl Tokenize) -> Bytes {
+    let (abi, code) = artifact(name);
+    match &abi.constructor {
+        Some(constructor) => {
+            constructor.encode_input(code.to_vec(), &args.into_tokens()).unwrap().into()
+        }
+        None => code,
+    }
+}
+
 impl TestChain {
     /// Puts a contract on the chain, sent by the first dev account, in a block of its own.
     pub(crate) fn deploy(&self, name: &str, args: impl Tokenize) -> Contract {
-        let (abi, code) = artifact(name);
-        let code = match &abi.constructor {
-            Some(constructor) => {
-                constructor.encode_input(code.to_vec(), &args.into_tokens()).unwrap().into()
-            }
-            None => code,
-        };
+        let (abi, code) = (artifact(name).0, creation(name, args));
         let from = self.account(0);
         let hash = self.transact(json!({ "from": from, "data": code, "gas": hex(DEPLOY_GAS) }));
         let receipt = self.receipt(hash);
