@@ -132,14 +132,7 @@ pub async fn sight(
     };
     check(tx_hash, &tx, &receipt)?;
     let logs = logs_of(&tx, &receipt)?;
-    let (is_success, is_status_told) = match receipt.status {
-        Some(Word(0)) => (false, true),
-        Some(Word(1)) => (true, true),
-        Some(_) => return implausible("a status that is neither success nor failure"),
-        // What fails leaves no log.
-        None if !logs.is_empty() => (true, false),
-        None => return implausible("a receipt without a status"),
-    };
+    let (is_success, is_status_told) = status_of(&receipt, logs)?;
 
     let mut calls = vec![Call::block(BlockId::Number(receipt.block_number.0), false)];
     if wants_trace {
@@ -207,6 +200,21 @@ fn check(tx_hash: TxHash, tx: &TxBody, receipt: &ReceiptBody) -> Result<(), Prov
         return implausible("logs of a transaction that failed");
     }
     Ok(())
+}
+
+/// Whether it succeeded, and whether that was told.
+const fn status_of(
+    receipt: &ReceiptBody,
+    logs: &[ReceiptLog],
+) -> Result<(bool, bool), ProviderError> {
+    match receipt.status {
+        Some(Word(0)) => Ok((false, true)),
+        Some(Word(1)) => Ok((true, true)),
+        Some(_) => implausible("a status that is neither success nor failure"),
+        // What fails leaves no log.
+        None if !logs.is_empty() => Ok((true, false)),
+        None => implausible("a receipt without a status"),
+    }
 }
 
 /// The logs. A receipt may be without any list of them only where there can be none: else a transfer would be missed.

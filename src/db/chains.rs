@@ -225,8 +225,8 @@ pub struct CandidateRow {
     pub tries: i64,
 }
 
-/// The candidates that are due. New ones and those that were looked at in vain take turns, so that neither many of the
-/// one kind nor many of the other hold up the rest; of each kind those first that have waited longest.
+/// The candidates that are due. New ones and those that were looked at in vain take turns, and so do blocks: neither a
+/// block that is full of them nor many that cannot be read hold up the rest.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -240,7 +240,8 @@ pub fn due_candidates(
     let rows = diesel::sql_query(
         "SELECT tx_hash, block_number, tries
          FROM (SELECT chain_candidates.*, ROW_NUMBER() OVER
-                   (PARTITION BY CASE WHEN tries = 0 THEN 0 ELSE 1 END ORDER BY check_at, block_number) AS turn
+                   (PARTITION BY CASE WHEN tries = 0 THEN block_number ELSE -1 END
+                    ORDER BY check_at, tx_hash) AS turn
                FROM chain_candidates WHERE chain_id = $1 AND check_at <= $2) AS waiting
          ORDER BY turn, tries, check_at, block_number LIMIT $3",
     )

@@ -117,9 +117,13 @@ fn new_candidates_and_those_that_were_looked_at_in_vain_take_turns() {
     for (tx_hash, _) in &noted {
         chains::put_off_candidate(&mut conn, CHAIN, *tx_hash, UnixMillis::from_millis(1)).unwrap();
     }
+    // A block that is full, and one behind it.
     let fresh: Vec<(TxHash, i64)> = (100..140).map(|number| (hash(number), 2)).collect();
-    chains::note_candidates(&mut conn, CHAIN, &fresh, UnixMillis::from_millis(9)).unwrap();
-    let due = chains::due_candidates(&mut conn, CHAIN, NOW, 10).unwrap();
-    let tries: Vec<i64> = due.iter().map(|row| row.tries).collect();
-    assert_eq!(tries, [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
+    let honest = [(hash(200), 3)];
+    for candidates in [&fresh[..], &honest] {
+        chains::note_candidates(&mut conn, CHAIN, candidates, UnixMillis::from_millis(9)).unwrap();
+    }
+    let due = chains::due_candidates(&mut conn, CHAIN, NOW, 7).unwrap();
+    let due: Vec<(i64, i64)> = due.iter().map(|row| (row.tries, row.block_number)).collect();
+    assert_eq!(due, [(0, 2), (0, 3), (1, 1), (0, 2), (1, 1), (0, 2), (1, 1)]);
 }

@@ -127,6 +127,8 @@ impl State {
     /// Makes a case of a transaction that is not looked at again by itself.
     async fn hand_to_a_person(&mut self, tx_hash: TxHash, number: i64) -> Result<(), Trouble> {
         self.doubts.settle((tx_hash, None));
+        // Reading its block once more must not begin all this anew.
+        self.looked_into.entry(height(number)).or_default().insert(tx_hash);
         let (chain_id, now) = (self.chain_id(), self.now());
         self.write(move |conn| {
             let about = ((tx_hash, CaseKind::Transaction, 0), Some(number));

@@ -65,7 +65,10 @@ fn dismiss(shop: &Shop, case: &CaseRow) {
 
 fn retry(shop: &Shop, case: &CaseRow) {
     let now = shop.app.clock.now();
-    let done = shop.db(|conn| cases::retry(conn, case, "the node is mended", now).unwrap());
+    let done = shop.db(|conn| {
+        let case = deposit_cases::find(conn, &case.public_id).unwrap().expect("a case");
+        cases::retry(conn, &case, "the node is mended", now).unwrap()
+    });
     assert_eq!(done, Decided::Done);
 }
 
