@@ -10,6 +10,7 @@
 //! | [`facts`], [`trace`] | everything about one transaction that enters a credit |
 //! | [`quorum`] | what enough providers agree on |
 //! | [`contract`] | questions to contracts: signatures, tokens, feeds |
+//! | `undeployed` | the same of a wallet that is deployed for the question only |
 //! | [`feed`] | the price round in force at a moment |
 //! | [`types`] | hashes, signatures, ABI: the one place that names the Ethereum crate |
 //!

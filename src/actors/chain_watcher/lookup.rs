@@ -1,6 +1,7 @@
 //! Looks into transactions: those that the scan has found, and those that accounts claim. The claims' share is a
 //! constant number for each block, whatever their number.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -161,8 +162,9 @@ impl State {
                     deposit_cases::forget(conn, chain_id, (facts.tx_hash, kind, 0))?;
                 }
                 let payees = facts.transfers.iter().map(|one| one.to);
-                let payees = payees.filter(|payee| ours.is_payee(*payee));
-                arrivals::forget_explained(conn, chain_id, payees)?;
+                // Of a flood of transfers each payee once.
+                let payees: HashSet<_> = payees.filter(|payee| ours.is_payee(*payee)).collect();
+                arrivals::forget_explained(conn, chain_id, payees.into_iter())?;
                 if !recorded.rows.is_empty() {
                     deposit_claims::match_all(conn, chain_id, facts.tx_hash, now)?;
                 } else if recorded.is_buried {

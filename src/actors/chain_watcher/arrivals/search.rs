@@ -19,9 +19,12 @@ const PROBES: usize = 80;
 /// A range of blocks, with how the address stood before its first and after its last.
 type Range = ((u64, Standing), (u64, Standing));
 
+/// Coins that came in within a range of blocks.
+type Row = ((i64, i64), u128);
+
 /// What a search came to: the rows that take the place of the one that was searched.
 struct Found {
-    rows: Vec<((i64, i64), u128)>,
+    rows: Vec<Row>,
 }
 
 impl State {
@@ -40,9 +43,19 @@ impl State {
         let Some(found) = self.blocks_of(view, ours, &row, (address, &known)).await else {
             return self.leave_a_while(row).await;
         };
+        // Its own line makes room for others.
+        let taken = row.address.clone();
+        let count = move |conn: &mut AnyConnection| rows::count_of(conn, chain_id, &taken);
+        let count = self.parts.database.run(count).await?;
+        let most = i64::from(self.parts.deposits.arrivals_max_per_address);
+        let room = most.saturating_sub(count).saturating_add(1);
+        let room = usize::try_from(room).unwrap_or(0).max(1);
+        if room == 1 && found.rows.len() > 1 {
+            return self.leave_a_while(row).await;
+        }
         let replace = move |conn: &mut AnyConnection| {
             rows::forget(conn, row.id)?;
-            for (range, raw) in found.rows {
+            for (range, raw) in within(found.rows, room, &known) {
                 rows::note(conn, &of_coins(chain_id, address, range, raw, now))?;
             }
             Ok(())
@@ -95,7 +108,7 @@ impl State {
         ours: &Ours,
         address: EvmAddress,
         ((number, before, then), known): ((u64, Standing, Standing), &[Known]),
-    ) -> Option<Option<((i64, i64), u128)>> {
+    ) -> Option<Option<Row>> {
         let plain = plain_transfers(providers, number, address).await?;
         let amount = |raw: RawAmount| raw.to_u128().unwrap_or(0);
         let own = plain.iter().filter(|one| ours.is_own(one.from));
@@ -120,6 +133,21 @@ impl State {
         let may_hide = before.nonce != then.nonce || then.balance < before.balance;
         Some(may_hide.then_some((range, 0)))
     }
+}
+
+/// As many rows as there is room for: the last one stands for all the rest.
+fn within(mut found: Vec<Row>, room: usize, known: &[Known]) -> Vec<Row> {
+    if found.len() <= room {
+        return found;
+    }
+    let rest = found.split_off(room.saturating_sub(1));
+    let unexplained = rest.iter().map(|(range, raw)| raw.saturating_sub(sum(known, *range)));
+    let unexplained = unexplained.fold(0, u128::saturating_add);
+    if let (Some(((after, _), _)), Some(((_, to), _))) = (rest.first(), rest.last()) {
+        let range = (*after, *to);
+        found.push((range, unexplained.saturating_add(sum(known, range))));
+    }
+    found
 }
 
 /// The plain transfers of a block to an address, in the words of the first provider that has it.
