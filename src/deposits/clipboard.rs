@@ -32,7 +32,9 @@ pub fn address(text: &str) -> String {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
     match text.split_once(':') {
-        Some((name, address)) if is_name(name) => with_prefix(address),
+        Some((name, address)) if is_name(name) && address.starts_with(['0']) => {
+            with_prefix(address)
+        }
         _ => with_prefix(text),
     }
 }

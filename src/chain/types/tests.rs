@@ -180,7 +180,7 @@ fn word() -> impl Strategy<Value = [u8; 32]> {
 proptest! {
     #[test]
     fn no_bytes_do_harm(bytes: Vec<u8>, hash: [u8; 32]) {
-        let is_signature = bytes.len() == 65;
+        let is_signature = matches!(bytes.len(), 64 | 65);
         prop_assert!(is_signature || recover(&hash, &bytes) == Err(SignatureError::Length(bytes.len())));
         prop_assert!(read_text(&bytes).is_none_or(|text| text.len() <= TEXT_MAX));
         prop_assert!(read_round(&bytes).is_none() || bytes.len() == 160);
@@ -193,6 +193,7 @@ proptest! {
         let signature = [numbers.concat(), vec![v]].concat();
         let is_taken = recover(&hash, &signature).is_ok();
         prop_assert!(!is_taken || (matches!(v, 0 | 1 | 27 | 28) && numbers[1] <= HALF_ORDER));
+        prop_assert!(unwrapped(&[numbers.concat(), WRAPPED.to_vec()].concat()).is_none());
     }
 
     #[test]

@@ -27,6 +27,7 @@ fn forms(account: &Account) -> Vec<(String, Vec<(&'static str, String)>)> {
             vec![("message", "x".to_owned()), ("signature", "0x12".to_owned())],
         ),
         ("/wallets/wal_none/unlink".to_owned(), vec![]),
+        ("/deposits/address".to_owned(), vec![]),
         ("/deposits".to_owned(), vec![("chain", "base".to_owned()), ("tx_hash", hash)]),
     ]
 }

@@ -156,7 +156,7 @@ impl<'a> Person<'a> {
         let linked = self.must_with(201, "POST", "/api/v1/wallets", &proof).json();
         self.must(200, "GET", "/api/v1/wallets");
         self.must(200, "GET", "/api/v1/deposits/options");
-        self.must(404, "POST", "/api/v1/deposits/address");
+        self.must(201, "POST", "/api/v1/deposits/address");
         let claim = json!({ "chain": "base", "tx_hash": hex(&TX_HASH) });
         let response = self.stage.ask(by(&self.token, "POST", "/api/v1/deposits").json(&claim));
         assert!([200, 201, 202].contains(&response.status), "{}", response.text());

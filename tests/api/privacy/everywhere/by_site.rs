@@ -184,6 +184,7 @@ impl<'a> Person<'a> {
         let action = forms(&self.page("/wallets")).into_iter().map(|form| form.action);
         let unlink = action.into_iter().find(|action| action.ends_with("/unlink")).unwrap();
         self.sends_on("/wallets", &unlink, &[]);
+        self.sends_on("/deposits", "/deposits/address", &[]);
         let claim = [("chain", "base"), ("tx_hash", &*hex(&tx_hash))];
         self.sends_on("/deposits", "/deposits", &claim);
         self.page(&link(&self.page("/deposits"), "/deposits/"));

@@ -256,6 +256,9 @@ impl Drop for Stage {
     }
 }
 
+/// `m/44'/60'/0'` of the mnemonic that every test chain knows.
+const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
+
 fn builder(upstream: &Upstream) -> Builder {
     Builder::new()
         .upstream("primary", upstream.address)
@@ -267,6 +270,7 @@ fn builder(upstream: &Upstream) -> Builder {
         .set("stream.first_byte_secs", 3)
         .set("stream.json_head_secs", 3)
         .set("stream.idle_secs", 3)
+        .set("deposits.account_xpub", format!("\"{XPUB}\""))
         .set("deposits.claims_per_hour_per_account", 100_000)
         .set("deposits.open_claims_max_per_account", 10_000)
         .set("accounts.keys_max_per_account", 10_000)

@@ -1,0 +1,71 @@
+//! `sluice deposit arrivals`, and what an erasure leaves of them.
+
+use diesel::Connection;
+use serde_json::json;
+use sluice::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
+use sluice::deposits::{addresses, arrivals};
+use sluice::domain::evm::{ChainId, EvmAddress};
+use sluice::domain::xpub::Xpub;
+
+use super::{BASE, Desk, NOON};
+use crate::support::app::Account;
+
+/// `m/44'/60'/0'` of the mnemonic that every test chain knows.
+const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
+
+fn own(desk: &mut Desk, account: &Account) -> EvmAddress {
+    let xpub: Xpub = XPUB.parse().unwrap();
+    addresses::of_account(&mut desk.conn, &xpub, account.id, NOON).unwrap()
+}
+
+#[test]
+fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
+    let mut desk = Desk::with(&format!("deposits.account_xpub = \"{XPUB}\""));
+    let (one, two) = (desk.account("0"), desk.account("0"));
+    let (mine, others) = (own(&mut desk, &one), own(&mut desk, &two));
+    let coins = arrivals::of_coins(ChainId(BASE), mine, (9, 12), 1_500_000_000_000_000_000, NOON);
+    rows::note(&mut desk.conn, &coins).unwrap();
+    let token = ArrivalRow {
+        address: others.as_bytes().to_vec(),
+        token: Some(vec![0xee; 20]),
+        after_number: 19,
+        block_number: 20,
+        raw_amount: "7".to_owned(),
+        tx_hash: Some(vec![0xab; 32]),
+        check_at: None,
+        ..coins
+    };
+    rows::note_token(&mut desk.conn, &token, 5).unwrap();
+    let balance = BalanceRow {
+        chain_id: BASE,
+        address: mine.as_bytes().to_vec(),
+        block_number: 12,
+        balance: "1".to_owned(),
+    };
+    rows::set_balance(&mut desk.conn, &balance).unwrap();
+
+    let listed = desk.json(&["arrivals"]);
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    let first = &listed[0];
+    assert_eq!(first["account"], one.public_id.as_str());
+    assert_eq!(
+        (&first["kind"], &first["raw_amount"]),
+        (&json!("coins"), &json!("1500000000000000000"))
+    );
+    assert_eq!((&first["from_block"], &first["to_block"]), (&json!(10), &json!(12)));
+    let table = desk.ok(&["arrivals", "--account", &two.public_id]);
+    for words in ["7 of the token 0x", "20", &two.public_id] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    assert!(!table.contains(&one.public_id), "{table}");
+    assert!(desk.ok(&["arrivals"]).contains("1.5 coins"));
+
+    let email = sluice::db::accounts::get(&mut desk.conn, one.id).unwrap().unwrap().email;
+    let key = Desk::key();
+    desk.conn.transaction(|conn| sluice::db::erasure::erase(conn, &key, one.id, &email)).unwrap();
+    let left = desk.json(&["arrivals"]);
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["account"]), (1, &json!(two.public_id)));
+    let known = [mine.as_bytes().to_vec()];
+    assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);
+    assert_eq!(rows::likely(&mut desk.conn, 10).unwrap(), [others.as_bytes().to_vec()]);
+}
