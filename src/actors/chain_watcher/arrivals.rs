@@ -26,7 +26,7 @@ use crate::domain::deposit::Asset;
 use crate::domain::evm::{EvmAddress, RawAmount};
 
 /// Differences that are looked into at one look, over all addresses.
-const ROWS: i64 = 8;
+const ROWS: i64 = 4;
 /// Transactions of one block that are looked into for one address.
 const HITS: usize = 50;
 /// Looks with traces after which nothing more can be expected: what comes without a transaction, as a block's reward

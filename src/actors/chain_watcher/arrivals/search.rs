@@ -4,9 +4,10 @@
 use super::super::observe::View;
 use super::super::{State, Trouble, column, height};
 use super::at_claim_priority;
-use crate::chain::Provider;
+use crate::chain::ProviderError;
 use crate::chain::balances::{Standing, standing};
 use crate::chain::blocks::{NativeTransfer, blocks};
+use crate::chain::quorum::{Said, agree, ask_each};
 use crate::db::arrivals::{self as rows, ArrivalRow, Known};
 use crate::db::{AnyConnection, transaction};
 use crate::deposits::arrivals::{of_coins, sum};
@@ -14,7 +15,7 @@ use crate::deposits::ours::Ours;
 use crate::domain::evm::{EvmAddress, RawAmount};
 
 /// Blocks at which an address is looked at in one search. What is left is searched at the next look.
-const PROBES: usize = 80;
+const PROBES: usize = 40;
 
 /// A range of blocks, with how the address stood before its first and after its last.
 type Range = ((u64, Standing), (u64, Standing));
@@ -86,7 +87,7 @@ impl State {
             }
             if high.saturating_sub(low) <= 1 {
                 let part = ((high, before, then), known);
-                rows.extend(self.came_in(&providers, ours, address, part).await?);
+                rows.extend(self.came_in(view, ours, address, part).await?);
             } else if probes >= PROBES {
                 rows.push((range, then.balance.saturating_sub(before.balance)));
             } else {
@@ -104,12 +105,12 @@ impl State {
     /// the operator has sent plainly. `None` where the block cannot be had.
     async fn came_in(
         &self,
-        providers: &[Provider],
+        view: &View,
         ours: &Ours,
         address: EvmAddress,
         ((number, before, then), known): ((u64, Standing, Standing), &[Known]),
     ) -> Option<Option<Row>> {
-        let plain = plain_transfers(providers, number, address).await?;
+        let plain = plain_transfers(view, number, address).await?;
         let amount = |raw: RawAmount| raw.to_u128().unwrap_or(0);
         let own = plain.iter().filter(|one| ours.is_own(one.from));
         let own = own.map(|one| amount(one.value)).fold(0, u128::saturating_add);
@@ -150,16 +151,18 @@ fn within(mut found: Vec<Row>, room: usize, known: &[Known]) -> Vec<Row> {
     found
 }
 
-/// The plain transfers of a block to an address, in the words of the first provider that has it.
+/// The plain transfers of a block to an address, as a quorum has them: one alone could hide what arrived.
 async fn plain_transfers(
-    providers: &[Provider],
+    view: &View,
     number: u64,
     address: EvmAddress,
 ) -> Option<Vec<NativeTransfer>> {
-    for provider in providers {
-        let Ok(mut read) = blocks(provider, vec![number], true).await else { continue };
-        let Some(block) = read.pop().flatten() else { continue };
-        return Some(block.transfers.into_iter().filter(|one| one.to == address).collect());
-    }
-    None
+    let providers = at_claim_priority(&view.providers);
+    let ask = |provider| async move {
+        let mut read = blocks(provider, vec![number], true).await?;
+        let block = read.pop().flatten().ok_or(ProviderError::BadAnswer("no such block"))?;
+        Ok(block.transfers.into_iter().filter(|one| one.to == address).collect())
+    };
+    let said: Vec<Said<Vec<NativeTransfer>>> = ask_each(&providers, ask).await;
+    agree(said, view.quorum, |_, _| "plain transfers").agreement.agreed()
 }
