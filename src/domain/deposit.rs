@@ -215,6 +215,16 @@ pub fn value_of(raw: RawAmount, decimals: u8, price: FeedPrice) -> Option<NanoUs
     i64::try_from(nanos).ok().map(NanoUsd::from_nanos)
 }
 
+/// What so many dollars are of a coin that counts one dollar a piece, in its smallest unit and rounded up; `None` where
+/// it does not fit.
+#[must_use]
+pub fn raw_of_dollars(amount: NanoUsd, decimals: u8) -> Option<RawAmount> {
+    let nanos = u128::try_from(amount.as_nanos()).ok()?;
+    let scaled = nanos.checked_mul(10_u128.checked_pow(decimals.into())?)?;
+    let nano = u128::try_from(NANOUSD_PER_USD).ok()?;
+    Some(RawAmount::from(scaled.div_ceil(nano)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +272,19 @@ mod tests {
         assert_eq!(value_of(u128::MAX.into(), 6, FeedPrice::ONE), None);
         assert_eq!(value_of(1.into(), 255, dear), Some(NanoUsd::ZERO));
         assert_eq!(FeedPrice { answer: 1, decimals: 255 }.min(dear), None);
+    }
+
+    #[test]
+    fn dollars_are_coins_and_never_too_few() {
+        let coins = |text: &str, decimals| {
+            raw_of_dollars(usd(text), decimals).map(|raw| raw.in_coins(decimals))
+        };
+        assert_eq!(coins("12.5", 6).as_deref(), Some("12.5"));
+        assert_eq!(coins("1", 18).as_deref(), Some("1"));
+        assert_eq!(coins("0.0000001", 6).as_deref(), Some("0.000001"));
+        assert_eq!(coins("2.01", 0).as_deref(), Some("3"));
+        assert_eq!((coins("-1", 6), coins("9000000000", 30)), (None, None));
+        assert_eq!(coins("1", 255), None);
     }
 
     #[test]

@@ -26,11 +26,14 @@ use crate::deposits::claims::{self, Submitted};
 use crate::deposits::{DepositError, addresses};
 use crate::domain::evm::{EvmAddress, TxHash};
 use crate::domain::ids::AccountId;
-use offer::Offer;
+use crate::domain::money::NanoUsd;
+use offer::{Offer, PayOption};
 use stand::{Fact, Stand};
 
 /// Deposits on a page, and hashes.
 const PAGE: i64 = 20;
+/// Dollars that the page writes a payment link for, at most.
+const AMOUNT_MAX: NanoUsd = NanoUsd::from_nanos(1_000_000_000_000_000);
 
 #[derive(Template)]
 #[template(path = "deposits.html")]
@@ -39,6 +42,14 @@ struct DepositsPage {
     offers: Vec<Offer>,
     /// The account may have an address of its own issued.
     may_issue: bool,
+    /// For the wallet of a browser.
+    options: Vec<PayOption>,
+    /// Dollars that somebody wants to pay, as typed.
+    amount: String,
+    /// The same for the script, where they are an amount.
+    dollars: String,
+    /// Why they are not taken.
+    amount_refusal: Option<&'static str>,
     /// The account's proven wallets, with spaces between.
     proven: String,
     /// Some offer has no address but the common one.
@@ -71,8 +82,7 @@ struct DepositPage {
 /// `GET /deposits`
 pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let before = Some(visit.query().word("before").to_owned()).filter(|id| !id.is_empty());
-        let page = list_page(&site, visit, before, (String::new(), String::new(), None)).await?;
+        let page = list_page(&site, visit, (String::new(), String::new(), None)).await?;
         visit.page(&page)
     })
     .await
@@ -92,10 +102,12 @@ struct Found {
 async fn list_page(
     site: &Site,
     visit: &Visit<'_>,
-    before: Option<String>,
     (chain, tx_hash, refusal): (String, String, Option<String>),
 ) -> Result<DepositsPage, Fault> {
-    let account_id = visit.person()?.account_id();
+    let (account_id, query) = (visit.person()?.account_id(), visit.query());
+    let before = Some(query.word("before").to_owned()).filter(|id| !id.is_empty());
+    let written = query.word("amount").to_owned();
+    let amount = dollars(&written);
     let configured = site.settings().chains.clone();
     let derives = site.settings().deposits.account_xpub.is_some();
     let read = move |conn: &mut AnyConnection| {
@@ -104,9 +116,11 @@ async fn list_page(
     };
     let found = site.run(read).await?.ok_or(Fault::NotFound)?;
     let configured = &site.settings().chains;
+    let chosen = amount.ok().flatten();
     let may_issue = derives && found.own.is_none();
-    let offers = options::offers(configured, (found.own, may_issue), found.stands);
-    let offers: Vec<Offer> = offers.into_iter().map(Offer::of).collect();
+    let offers = options::offers(configured, (found.own, may_issue), found.stands, chosen);
+    let offers: Vec<Offer> =
+        offers.into_iter().map(|offer| Offer::of(offer, chosen.is_some())).collect();
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
     let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
     // A hash whose deposits are listed above has nothing more to say.
@@ -115,8 +129,12 @@ async fn list_page(
     Ok(DepositsPage {
         frame: visit.frame("Deposits"),
         needs_proof: offers.iter().any(|offer| offer.needs_proof),
+        options: PayOption::of(&offers),
         offers,
         may_issue,
+        amount: written,
+        dollars: chosen.map(|amount| amount.to_string()).unwrap_or_default(),
+        amount_refusal: amount.err(),
         proven: proven.join(" "),
         chains: Choice::list(names, &chain),
         tx_hash,
@@ -130,6 +148,24 @@ async fn list_page(
         arrivals: found.arrivals,
         claims: claims.map(|claim| Stand::of_claim(claim, configured)).collect(),
     })
+}
+
+/// Dollars as people type them, with a point or a comma; none where nothing is typed.
+fn dollars(written: &str) -> Result<Option<NanoUsd>, &'static str> {
+    let digits = written.trim().trim_start_matches('$').trim();
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let digits = match digits.rsplit_once(',') {
+        // A comma before one or two digits is where others write a point.
+        Some((whole, cents)) if cents.len() <= 2 && !whole.contains([',', '.']) => {
+            format!("{whole}.{cents}")
+        }
+        _ => digits.to_owned(),
+    };
+    let amount: Option<NanoUsd> = digits.parse().ok();
+    let amount = amount.filter(|amount| *amount > NanoUsd::ZERO && *amount <= AMOUNT_MAX);
+    amount.map(Some).ok_or("Write an amount in dollars such as 25 or 12.50.")
 }
 
 /// `None` where `before` is no deposit of this account.
@@ -186,7 +222,7 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>)
             Ok(id) => return visit.see_other(&format!("/deposits/{id}"), None),
             Err(words) => words,
         };
-        let page = list_page(&site, visit, None, (chain, written, Some(refused))).await?;
+        let page = list_page(&site, visit, (chain, written, Some(refused))).await?;
         visit.page_again(&page)
     })
     .await
@@ -264,4 +300,23 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         visit.page(&page)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dollars;
+
+    #[test]
+    fn amounts_are_read_as_people_write_them() {
+        let read = |text| dollars(text).map(|sum| sum.map(|sum| sum.to_string()));
+        for (text, sum) in
+            [("25", "25.00"), ("$12.50", "12.50"), ("0,5", "0.50"), (" $ 3 ", "3.00")]
+        {
+            assert_eq!(read(text), Ok(Some(sum.to_owned())), "{text}");
+        }
+        assert_eq!((read(""), read(" ")), (Ok(None), Ok(None)));
+        for text in ["0", "-1", "ten", "1,000", "1.000,50", "1000001", "1e3"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Frame {
     /// The path of the request.
     pub(super) path: String,
     pub(super) is_logged_in: bool,
+    /// The account is suspended: every page says so, above all before anything is paid.
+    pub(super) is_suspended: bool,
     /// The word that this page's forms send along; none where the page has no form.
     pub(super) csrf: Option<String>,
     /// What was done just before.

@@ -125,6 +125,7 @@ impl Visit<'_> {
             title: title.into(),
             path: self.http.path().to_owned(),
             is_logged_in: self.person.is_some(),
+            is_suspended: self.person.as_ref().is_some_and(|person| person.session.is_suspended),
             csrf: word.or_else(guest),
             note: self.note,
         }

@@ -3,6 +3,7 @@
 import { expect, test } from './person.mjs';
 import { finalize, node } from './chain.mjs';
 import { withChain } from './lock.mjs';
+import { command } from './gateway.mjs';
 import { readQr } from './qr.mjs';
 import { TestWallet, pay, purseWith } from './wallet.mjs';
 
@@ -76,12 +77,44 @@ test('the address is there in full with its checksum, and as a code', async ({ p
   const { payee, chainId, token } = await options(person);
   await page.goto('/deposits');
   await expect(page.getByRole('main')).toContainText(payee);
+  // What is seen first is what every camera reads: the address and nothing else, with the rest in words.
+  const plain = page.getByRole('img', { name: /^Code to scan: the address/ });
+  await expect(plain).toBeVisible();
+  expect(await readQr(plain)).toBe(payee);
+  await expect(page.getByRole('img', { name: /payment link/ })).toHaveCount(0);
+  await page.getByLabel(/^Amount in US dollars/).fill('25');
+  await page.getByRole('button', { name: 'Show what to send' }).click();
+  await expect(page.getByRole('main')).toContainText('Send 25 USDC');
+  await page.getByText('For wallets that read payment links').click();
   await page.getByText(/^USDC, from/).click();
-  const code = await readQr(page.getByRole('img', { name: /USDC/ }));
-  // EIP-681: a call of the token's contract on this very chain.
+  const code = await readQr(page.getByRole('img', { name: /payment link: Pay 25 USDC/ }));
+  // EIP-681: a call of the token's contract on this very chain, with both of its arguments.
   const { pathname, searchParams, protocol } = new URL(code);
   expect([protocol, pathname]).toEqual(['ethereum:', `${token}@${chainId}/transfer`]);
   expect(searchParams.get('address')).toBe(payee);
+  expect(searchParams.get('uint256')).toBe('25000000');
+});
+
+test('a suspended owner is told so before the wallet sends anything @script', async ({ page, person, context }) => {
+  const { token } = await options(person);
+  const wallet = new TestWallet(await purseWith(5, token));
+  await wallet.installIn(context);
+  await page.goto('/wallets');
+  await page.getByRole('button', { name: 'Link with Test wallet' }).click();
+  await expect(page.getByRole('main')).toContainText(wallet.wallet.account.address);
+  await page.goto('/deposits');
+  // Dollars by default, and no number that anybody would take over.
+  await expect(page.getByLabel('Coin', { exact: true })).toContainText(/^\s*USDC on Local chain/);
+  await expect(page.getByLabel('Amount in coins')).toHaveValue('');
+  await page.getByLabel('Amount in coins').fill('5');
+  await expect(page.getByRole('main')).toContainText('5 USDC count as $5.00.');
+  await command('account', 'suspend', person.email, '--reason', 'a test');
+  await page.getByRole('button', { name: 'Pay with Test wallet' }).click();
+  await expect(page.locator('[data-wallet] [role=status]')).toContainText('suspended, so nothing was sent');
+  expect(wallet.calls).not.toContain('eth_sendTransaction');
+  await page.reload();
+  await expect(page.getByRole('main')).toContainText('This account is suspended');
+  await expect(page.getByRole('button', { name: 'Pay with Test wallet' })).toHaveCount(0);
 });
 
 test('a payment is claimed by its hash, and says what it waits for', async ({ page, person }) => {

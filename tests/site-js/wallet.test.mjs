@@ -27,21 +27,29 @@ const usdc = (change = {}) => ({
 });
 
 /** A person's payment; the words, the hash and what was asked of the server are kept. */
-async function pay(answers, { offer = usdc(), written = "12.5", ask } = {}) {
+async function pay(answers, { offer = usdc(), written = "12.5", ask, standing = "active" } = {}) {
   const provider = new FakeWallet({
     eth_requestAccounts: [PAYER],
     eth_chainId: "0x2105",
     eth_sendTransaction: HASH,
     ...answers,
   });
-  const kept = { provider, said: [], asked: [], hashes: [] };
+  const kept = { provider, said: [], asked: [], hashes: [], looks: 0 };
   const answer = ask ?? (() => ({ id: "claim_1" }));
+  const look = () => {
+    kept.looks++;
+    // Whoever may pay is found out before the wallet is asked for anything.
+    assert.deepEqual(provider.methods(), []);
+    if (standing instanceof Error) throw standing;
+    return { status: standing };
+  };
   const end = await wallet
     .pay({
       provider,
       offer,
       written,
       ask: async (path, body) => {
+        if (path === "/api/v1/account") return look();
         kept.asked.push([path, body]);
         return answer(path, body);
       },
@@ -59,6 +67,9 @@ test("amounts are exact to the last digit of any coin", () => {
     ["0.000001", 6, 1n],
     ["1.10", 1, 11n],
     ["7", 0, 7n],
+    // As many people write it.
+    ["0,5", 6, 500_000n],
+    [" 12,50 ", 6, 12_500_000n],
     // Beyond what a double can hold.
     ["0.1", 18, 100_000_000_000_000_000n],
     ["123456789.123456789012345678", 18, 123_456_789_123_456_789_012_345_678n],
@@ -70,7 +81,7 @@ test("amounts are exact to the last digit of any coin", () => {
 });
 
 test("what is no amount is refused and never rounded", () => {
-  for (const text of ["", ".5", "1.", "1,5", "1e3", "0x10", "-1", "+1", "1 000", "١", "NaN", "1.5.2"]) {
+  for (const text of ["", ".5", "1.", "1,", "1,000", "1,500.5", "1,5,5", "1e3", "0x10", "-1", "+1", "1 000", "١", "NaN", "1.5.2"]) {
     assert.throws(() => wallet.parseAmount(text, 6), wallet.Refusal, text);
   }
   assert.throws(() => wallet.parseAmount("0.0000001", 6), /at most 6 digits/);
@@ -242,9 +253,77 @@ test("whoever has not linked the wallet is told so before paying a shared addres
 });
 
 test("no wallet is asked anything for an amount that cannot be paid", async () => {
-  const bad = await pay({}, { written: "1,5" });
+  const bad = await pay({}, { written: "1,500" });
   assert.match(bad.words, /digits and a point/);
   assert.deepEqual(bad.provider.methods(), []);
+});
+
+test("an account that cannot use the money pays nothing", async () => {
+  const cases = [
+    ["suspended", /suspended, so nothing was sent/],
+    ["closing", /about to be deleted, so nothing was sent/],
+    ["", /nothing was sent/],
+    [new wallet.Refusal("The server cannot be reached."), /cannot be reached/],
+  ];
+  for (const [standing, words] of cases) {
+    const refused = await pay({}, { standing });
+    assert.match(refused.words, words);
+    assert.deepEqual([refused.provider.methods(), refused.hashes, refused.asked, refused.looks], [[], [], [], 1]);
+  }
+});
+
+test("an amount says what it counts, where that is known", () => {
+  assert.equal(wallet.worth(usdc(), "12.5"), "12.5 USDC count as $12.50.");
+  assert.equal(wallet.worth(usdc({ decimals: 18 }), " 0,5 "), "0,5 USDC count as $0.50.");
+  assert.equal(wallet.worth(usdc(), "1.999999"), "1.999999 USDC count as $1.99.");
+  assert.equal(wallet.worth(usdc({ decimals: 0 }), "7"), "7 USDC count as $7.00.");
+  assert.equal(wallet.worth(usdc(), "  "), "");
+  assert.match(wallet.worth(usdc(), "ten"), /digits and a point/);
+  for (const written of ["", "10"]) {
+    assert.match(wallet.worth(usdc({ token: null, symbol: "ETH" }), written), /^An amount of ETH, not of dollars/);
+  }
+});
+
+/** A panel of the page, as far as the choice of a coin goes. */
+function panel(options, dollars) {
+  const listeners = {};
+  const element = (more) => ({
+    textContent: "", dataset: {}, value: "", addEventListener: (name, work) => (listeners[name] = work), ...more,
+  });
+  const select = element({ selectedOptions: [options[0]] });
+  const input = element({ dataset: { dollars } });
+  const parts = {
+    select, input, option: options[0], "[data-wallets]": { children: [1] }, "[role=status]": element({}),
+    "[data-worth]": element({}), "[data-trouble-of-chain]": element({}),
+  };
+  const root = { dataset: { wallet: "pay", proven: "" }, hidden: true, querySelector: (name) => parts[name] };
+  const window = Object.assign(openWindow(), {
+    document: { querySelector: () => null, querySelectorAll: () => [root] }, fetch: () => {},
+  });
+  wallet.start(window);
+  const choose = (option) => {
+    select.selectedOptions = [option];
+    listeners.change();
+  };
+  const texts = () => [input.value, parts["[data-worth]"].textContent, parts["[data-trouble-of-chain]"].textContent];
+  return { choose, texts, root };
+}
+
+test("an amount of dollars is never carried over to a coin that is dearer", () => {
+  const option = (more) => ({
+    dataset: { chain: "base", chainId: "1", chainTitle: "Base", payee: PAYEE, decimals: "6", needsProof: "false", trouble: "", ...more },
+  });
+  const stable = option({ token: TOKEN, symbol: "USDC" });
+  const ether = option({ token: "", symbol: "ETH", decimals: "18", trouble: "Deposits wait." });
+  const { choose, texts, root } = panel([stable, ether], "25");
+  assert.equal(root.hidden, false);
+  assert.deepEqual(texts(), ["25", "25 USDC count as $25.00.", ""]);
+  choose(ether);
+  assert.deepEqual([texts()[0], texts()[2]], ["", "Deposits wait."]);
+  assert.match(texts()[1], /not of dollars/);
+  choose(stable);
+  assert.deepEqual(texts(), ["25", "25 USDC count as $25.00.", ""]);
+  assert.deepEqual(panel([stable], undefined).texts(), ["", "", ""]);
 });
 
 test("each refusal of a wallet has a sentence", async () => {
@@ -290,6 +369,9 @@ test("our server is asked with the word of our pages, and its sentence is what i
   assert.equal(path, "/api/v1/wallets");
   assert.deepEqual([options.method, options.body, options.credentials], ["POST", "{\"a\":1}", "same-origin"]);
   assert.equal(options.headers["x-csrf-token"], "word");
+  await wallet.post(server(200, "{}"), "word", "/api/v1/account");
+  const [, look] = requests[1];
+  assert.deepEqual([look.method, look.body, look.headers["x-csrf-token"]], ["GET", undefined, undefined]);
   const told = wallet.post(server(409, "{\"error\":{\"message\":\"Too many wallets.\"}}"), "", "/", {});
   await assert.rejects(told, { message: "Too many wallets." });
   await assert.rejects(wallet.post(server(401, "{}"), "", "/", {}), /not logged in/);

@@ -84,7 +84,7 @@ pub struct ChainStatus {
     pub status: String,
     /// What that means for deposits, where it is not `ok`.
     pub detail: Option<&'static str>,
-    /// Number of its latest block that was seen.
+    /// Number of its latest block that was seen; null before the first.
     pub head: Option<i64>,
 }
 
@@ -200,7 +200,7 @@ impl<'a> Chains<'a> {
         ChainStatus {
             status: status.to_owned(),
             detail: (status != "ok").then_some(TROUBLED),
-            // A chain that was never reached has no block yet.
+            // A chain that was never reached has a row, and −1 in it.
             head: stand.map(|stand| stand.head_number).filter(|&head| head >= 0),
         }
     }

@@ -15,7 +15,7 @@ use crate::config::{Chain, Finality};
 use crate::db::chains::{self, ChainRow};
 use crate::deposits::payment_uri::payment_uri;
 use crate::deposits::{DepositError, addresses};
-use crate::domain::deposit::{Asset, NATIVE_DECIMALS};
+use crate::domain::deposit::{Asset, NATIVE_DECIMALS, raw_of_dollars};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
 
@@ -80,8 +80,12 @@ pub struct PayWith {
     pub decimals: u8,
     /// A deposit of less waits for more.
     pub minimum: Dollars,
-    /// Address and coin as a link for wallets (EIP-681).
+    /// Address, coin and amount as a link for wallets (EIP-681). Its target is the token's contract: only for wallets that
+    /// read such links. A picture for all wallets has the plain address.
     pub payment_uri: Option<String>,
+    /// How many whole coins that link asks for, decimal: the least that is credited at once. Null where the coin has no fixed
+    /// price; then the link asks for no amount.
+    pub payment_amount: Option<String>,
 }
 
 fn kinds() -> Object {
@@ -106,26 +110,29 @@ pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> Htt
         let (own, stands) = read.await?;
         let own = own.filter(|_| derives);
         let may_ask = derives && own.is_none();
-        Answer::of(&List { data: offers(call.api.chains(), (own, may_ask), stands) })
+        Answer::of(&List { data: offers(call.api.chains(), (own, may_ask), stands, None) })
     })
     .await
 }
 
-/// What is offered, with the account's own address if it has one.
+/// What is offered, with the account's own address if it has one. Links ask for `amount`, where it is more than the
+/// minimum.
 #[must_use]
 pub fn offers(
     configured: &[Chain],
     (own, may_issue): (Option<EvmAddress>, bool),
     stands: Vec<ChainRow>,
+    amount: Option<NanoUsd>,
 ) -> Vec<DepositOption> {
     let chains = Chains::new(configured, stands);
-    configured.iter().map(|chain| offer(chain, (own, may_issue), &chains)).collect()
+    configured.iter().map(|chain| offer(chain, (own, may_issue), &chains, amount)).collect()
 }
 
 fn offer(
     chain: &Chain,
     (own, may_issue): (Option<EvmAddress>, bool),
     chains: &Chains<'_>,
+    amount: Option<NanoUsd>,
 ) -> DepositOption {
     // An address of one's own needs no proof; the common one needs a proven wallet.
     let own = own.map(|address| ("own", address, false));
@@ -149,27 +156,32 @@ fn offer(
         may_issue_address: may_issue,
         credits_contract_payments: reads_contracts(chain),
         addresses: addresses.collect(),
-        assets: assets(chain, first),
+        assets: assets(chain, first, amount),
     }
 }
 
-fn assets(chain: &Chain, payee: Option<EvmAddress>) -> Vec<PayWith> {
-    let asset = |asset: Asset, symbol: &str, decimals: u8, minimum: NanoUsd| PayWith {
-        symbol: symbol.to_owned(),
-        token: match asset {
-            Asset::Native => None,
-            Asset::Token(token) => Some(token.checksummed()),
-        },
-        decimals,
-        minimum: Dollars(minimum),
-        payment_uri: payee.map(|payee| payment_uri(chain.chain_id, asset, payee)),
-    };
-    let native = chain
-        .native
-        .iter()
-        .map(|native| asset(Asset::Native, &native.symbol, NATIVE_DECIMALS, native.minimum));
+/// Tokens first: their value is the one that people expect.
+fn assets(chain: &Chain, payee: Option<EvmAddress>, amount: Option<NanoUsd>) -> Vec<PayWith> {
     let tokens = chain.tokens.iter().map(|token| {
-        asset(Asset::Token(token.address), &token.symbol, token.decimals, token.minimum)
+        let least = amount.map_or(token.minimum, |amount| amount.max(token.minimum));
+        let raw = raw_of_dollars(least, token.decimals);
+        let asset = Asset::Token(token.address);
+        PayWith {
+            symbol: token.symbol.clone(),
+            token: Some(token.address.checksummed()),
+            decimals: token.decimals,
+            minimum: Dollars(token.minimum),
+            payment_uri: payee.map(|payee| payment_uri(chain.chain_id, asset, payee, raw)),
+            payment_amount: raw.map(|raw| raw.in_coins(token.decimals)),
+        }
     });
-    native.chain(tokens).collect()
+    let native = chain.native.iter().map(|native| PayWith {
+        symbol: native.symbol.clone(),
+        token: None,
+        decimals: NATIVE_DECIMALS,
+        minimum: Dollars(native.minimum),
+        payment_uri: payee.map(|payee| payment_uri(chain.chain_id, Asset::Native, payee, None)),
+        payment_amount: None,
+    });
+    tokens.chain(native).collect()
 }

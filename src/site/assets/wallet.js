@@ -14,6 +14,9 @@ const TRANSFER = "a9059cbb";
 /** Wallets that came before EIP-6963 get this long to be joined by ones that announce themselves. */
 const LEGACY_WAIT_MS = 300;
 
+/** What a refusal is mended by: linking the wallet. */
+const LINK = "link";
+
 /** Why it went no further, in a sentence for the person. */
 export class Refusal extends Error {}
 
@@ -21,7 +24,8 @@ export class Refusal extends Error {}
 
 /** A decimal text as a whole number of the coin's smallest units: `1.5` of 6 decimals is 1500000n. Never rounds. */
 export function parseAmount(text, decimals) {
-  const written = text.trim();
+  // A comma before one or two digits is where others write a point; `1,000` could be either.
+  const written = text.trim().replace(/^([0-9]+),([0-9]{1,2})$/, "$1.$2");
   const parts = /^([0-9]{1,60})(?:\.([0-9]{1,60}))?$/.exec(written);
   if (!parts) {
     throw new Refusal("Write the amount with digits and a point, such as 12.50.");
@@ -38,6 +42,24 @@ export function parseAmount(text, decimals) {
     throw new Refusal("The amount is too large.");
   }
   return amount;
+}
+
+/** What an amount of a coin is worth, in words; nothing where that cannot be said yet. */
+export function worth(offer, written) {
+  if (!offer.token) {
+    return `An amount of ${offer.symbol}, not of dollars. It counts by the price of the time at which it arrives.`;
+  }
+  if (!written.trim()) return "";
+  let amount;
+  try {
+    amount = parseAmount(written, offer.decimals);
+  } catch (error) {
+    return reason(error);
+  }
+  // Cents are enough here; what is below them is not rounded up.
+  const unit = 10n ** BigInt(offer.decimals);
+  const cents = String(((amount % unit) * 100n) / unit).padStart(2, "0");
+  return `${written.trim()} ${offer.symbol} count as $${amount / unit}.${cents}.`;
 }
 
 /** `0x` and hexadecimal digits without leading zeros, as JSON-RPC writes a quantity. */
@@ -166,15 +188,15 @@ async function switchChain(provider, offer) {
 
 // --- what a person does -----------------------------------------------------------------------------------------
 
-/** Asks our own server for something, with the word that only our pages know. */
+/** Asks our own server for something, with the word that only our pages know; without a body it only looks. */
 export async function post(fetch, csrf, path, body) {
   let response;
   try {
     response = await fetch(path, {
-      method: "POST",
+      method: body ? "POST" : "GET",
       credentials: "same-origin",
-      headers: { "content-type": "application/json", "x-csrf-token": csrf },
-      body: JSON.stringify(body),
+      headers: { accept: "application/json", ...(body && { "content-type": "application/json", "x-csrf-token": csrf }) },
+      ...(body && { body: JSON.stringify(body) }),
     });
   } catch {
     throw new Refusal("The server cannot be reached. Try again in a moment.");
@@ -207,15 +229,24 @@ export async function link({ provider, chains, ask, say }) {
   return ask("/api/v1/wallets", { message, signature });
 }
 
+/** Makes sure that the account can use what is paid: the page may be older than its suspension. */
+async function mayPay(ask) {
+  const { status } = await ask("/api/v1/account");
+  if (status === "active") return;
+  const words = status === "suspended" ? "Your account is suspended" : "Your account is about to be deleted";
+  throw new Refusal(`${words}, so nothing was sent. Do not pay before it works again.`);
+}
+
 /** Pays: sends the transaction and submits its hash. `sent` is called with the hash as soon as there is one. */
 export async function pay({ provider, offer, written, ask, say, sent }) {
   const amount = parseAmount(written, offer.decimals);
+  await mayPay(ask);
   say("Answer in your wallet: choose the account that pays.");
   const from = await chooseAccount(provider);
   const isProven = offer.proven.some((address) => address.toLowerCase() === from.toLowerCase());
   if (offer.needsProof && !isProven) {
     const words = `${from} is not linked to your account, so its payment could not be told to be yours.`;
-    throw new Refusal(`${words} Link it on the page of wallets first.`);
+    throw new Refusal(`${words} Link it on the page of wallets first.`, { cause: LINK });
   }
   await switchChain(provider, offer);
   say(`Confirm the payment of ${written.trim()} ${offer.symbol} in your wallet.`);
@@ -272,9 +303,10 @@ class Panel {
       this.status.textContent = words;
     };
     element.hidden = false;
+    if (element.dataset.wallet === "pay" && element.querySelector("option")) this.followChoice();
     if (this.list.children.length === 0) {
       this.say("Looking for wallets in this browser.");
-      const none = "No wallet was found in this browser. It can be done by hand below.";
+      const none = "No wallet was found in this browser. Pay to the address below, or link a wallet by hand.";
       window.setTimeout(() => this.list.children.length === 0 && this.say(none), LEGACY_WAIT_MS * 2);
     }
   }
@@ -308,10 +340,19 @@ class Panel {
       this.window.location.assign(path);
     } catch (error) {
       this.say(reason(error));
+      if (error?.cause === LINK) this.addLink();
       this.setBusy(false);
       // A disabled button has lost the keyboard.
       button.focus();
     }
+  }
+
+  /** The way to the page on which a wallet is linked. */
+  addLink() {
+    const link = this.window.document.createElement("a");
+    link.href = "/wallets";
+    link.textContent = "Link it";
+    this.status.append(" ", link);
   }
 
   setBusy(isBusy) {
@@ -327,12 +368,35 @@ class Panel {
       await link({ provider, chains: chainsOf(dataset.chains), ask: this.ask, say: this.say });
       return "/wallets";
     }
-    const option = this.element.querySelector("select").selectedOptions[0];
-    const offer = offerOf(option, dataset.proven);
+    const offer = this.offer();
     const written = this.element.querySelector("input").value;
     const sent = (hash) => this.note(hash, offer.chain);
     const claim = await pay({ provider, offer, written, ask: this.ask, say: this.say, sent });
     return `/deposits/${encodeURIComponent(claim.id)}`;
+  }
+
+  /** What is chosen in the list of coins. */
+  offer() {
+    const { selectedOptions } = this.element.querySelector("select");
+    return offerOf(selectedOptions[0], this.element.dataset.proven);
+  }
+
+  /** Says what the chosen amount is worth, and what is wrong with the chain. */
+  followChoice() {
+    const [select, input] = [this.element.querySelector("select"), this.element.querySelector("input")];
+    const tell = () => {
+      this.element.querySelector("[data-worth]").textContent = worth(this.offer(), input.value);
+      const { trouble } = select.selectedOptions[0].dataset;
+      this.element.querySelector("[data-trouble-of-chain]").textContent = trouble ?? "";
+    };
+    const choose = () => {
+      // Dollars are an amount of what counts as dollars, and of nothing else.
+      input.value = this.offer().token ? (input.dataset.dollars ?? "") : "";
+      tell();
+    };
+    select.addEventListener("change", choose);
+    input.addEventListener("input", tell);
+    choose();
   }
 
   /** Keeps the hash in the form below, should anything go wrong from here on. */

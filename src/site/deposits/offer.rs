@@ -1,4 +1,5 @@
-//! Where to pay and with what, as the page of deposits shows it.
+//! Where to pay and with what, as the page of deposits shows it. The code that is shown first has the plain address: a
+//! reader that takes the first address out of a payment link would pay the token's contract.
 
 use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
 use crate::site::qr::Qr;
@@ -12,9 +13,15 @@ pub(in crate::site) struct Offer {
     pub(in crate::site) title: String,
     /// What is wrong with it, if anything.
     pub(in crate::site) trouble: Option<&'static str>,
+    /// The same in a word.
+    pub(in crate::site) badge: Option<&'static str>,
     pub(in crate::site) when_final: String,
     /// The address to prefer.
     pub(in crate::site) payee: Option<String>,
+    /// The same for any camera.
+    pub(in crate::site) qr: Option<Qr>,
+    /// What to send there, in words.
+    pub(in crate::site) asked: String,
     /// Whether that one needs a proven wallet.
     pub(in crate::site) needs_proof: bool,
     pub(in crate::site) addresses: Vec<Address>,
@@ -28,30 +35,79 @@ pub(in crate::site) struct Address {
 }
 
 /// A coin to pay with.
+#[derive(Clone)]
 pub(in crate::site) struct Coin {
     pub(in crate::site) symbol: String,
     /// Empty for the chain's own coin.
     pub(in crate::site) token: String,
     pub(in crate::site) decimals: u8,
     pub(in crate::site) minimum: Dollars,
+    /// The payment link, and how much it asks for.
     pub(in crate::site) uri: Option<String>,
+    pub(in crate::site) asked: String,
     pub(in crate::site) qr: Option<Qr>,
 }
 
+/// A coin on a chain, for the wallet of a browser.
+pub(in crate::site) struct PayOption {
+    pub(in crate::site) chain: String,
+    pub(in crate::site) chain_id: i64,
+    pub(in crate::site) chain_title: String,
+    pub(in crate::site) payee: String,
+    pub(in crate::site) needs_proof: bool,
+    pub(in crate::site) trouble: Option<&'static str>,
+    pub(in crate::site) coin: Coin,
+}
+
+impl PayOption {
+    /// All of them: first what counts as dollars on chains that are well, last what is on chains in trouble.
+    pub(super) fn of(offers: &[Offer]) -> Vec<Self> {
+        let options = offers.iter().flat_map(|offer| {
+            let payee = offer.payee.as_ref();
+            payee.into_iter().flat_map(|payee| {
+                offer.coins.iter().map(|coin| Self {
+                    chain: offer.chain.clone(),
+                    chain_id: offer.chain_id,
+                    chain_title: offer.title.clone(),
+                    payee: payee.clone(),
+                    needs_proof: offer.needs_proof,
+                    trouble: offer.trouble,
+                    coin: coin.clone(),
+                })
+            })
+        });
+        let mut options: Vec<Self> = options.collect();
+        options.sort_by_key(|option| (option.trouble.is_some(), option.coin.token.is_empty()));
+        options
+    }
+}
+
 impl Offer {
-    pub(super) fn of(option: DepositOption) -> Self {
+    /// `is_chosen`: somebody has said how much he wants to pay.
+    pub(super) fn of(option: DepositOption, is_chosen: bool) -> Self {
         let first = option.addresses.first();
         let payee = first.map(|address| address.address.clone());
         let needs_proof = first.is_some_and(|address| address.needs_wallet_proof);
         let reads_contracts = option.credits_contract_payments;
         let title = option.display_name;
+        let asked = asked(&option.assets, &title, is_chosen);
+        let label = |payee: &String| format!("Code to scan: the address {payee}. {asked}");
+        let qr = payee.as_ref().and_then(|payee| Qr::new(payee, label(payee)));
         let coin = |coin| Coin::of(coin, &title, payee.as_deref());
         Self {
             chain: option.chain,
             chain_id: option.chain_id,
             trouble: option.chain_status.detail,
+            badge: match option.chain_status.status.as_str() {
+                "ok" => None,
+                "stopped" => Some("Stopped"),
+                _ => Some("Delayed"),
+            },
             when_final: match option.finality {
-                WhenFinal::Finalized => "as soon as the chain calls its block final".to_owned(),
+                WhenFinal::Finalized => {
+                    "as soon as the chain calls its block final, usually within 20 minutes"
+                        .to_owned()
+                }
                 WhenFinal::Confirmations { needed } => format!("after {needed} confirmations"),
             },
             coins: option.assets.into_iter().map(coin).collect(),
@@ -61,10 +117,29 @@ impl Offer {
                 .map(|address| Address::of(address, reads_contracts))
                 .collect(),
             payee,
+            qr,
+            asked,
             needs_proof,
             title,
         }
     }
+}
+
+/// What to send to the address, in words: `Send 25 USDC or 25 USDT on Base to this address.`
+fn asked(coins: &[PayWith], chain: &str, is_chosen: bool) -> String {
+    let amount = |coin: &PayWith| match &coin.payment_amount {
+        Some(amount) if is_chosen => format!("{amount} {}", coin.symbol),
+        Some(_) => format!("{} (from {})", coin.symbol, Dollars(coin.minimum.0)),
+        None if is_chosen => format!("{} of the same worth", coin.symbol),
+        None => format!("{} (worth {} or more)", coin.symbol, Dollars(coin.minimum.0)),
+    };
+    let amounts: Vec<String> = coins.iter().map(amount).collect();
+    let list = match amounts.as_slice() {
+        [] => return String::new(),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    };
+    format!("Send {list} on {chain} to this address.")
 }
 
 impl Address {
@@ -84,17 +159,89 @@ impl Address {
 
 impl Coin {
     fn of(coin: PayWith, chain: &str, payee: Option<&str>) -> Self {
-        let label = || {
-            let payee = payee.unwrap_or_default();
-            format!("Code to scan: pay {} on {chain} to {payee}", coin.symbol)
+        let payee = payee.unwrap_or_default();
+        let asked = match &coin.payment_amount {
+            Some(amount) => format!("Pay {amount} {} on {chain} to {payee}", coin.symbol),
+            None => format!("Pay {} on {chain} to {payee}, as much as you like", coin.symbol),
         };
+        let label = || format!("Code with a payment link: {asked}");
         Self {
             qr: coin.payment_uri.as_deref().and_then(|uri| Qr::new(uri, label())),
             uri: coin.payment_uri,
+            asked,
             token: coin.token.unwrap_or_default(),
             decimals: coin.decimals,
             minimum: Dollars(coin.minimum.0),
             symbol: coin.symbol,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::deposits::document::ChainStatus;
+    use crate::api::values;
+
+    const PAYEE: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    const TOKEN: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
+
+    fn coin(symbol: &str, token: Option<&str>) -> PayWith {
+        PayWith {
+            symbol: symbol.to_owned(),
+            token: token.map(str::to_owned),
+            decimals: 6,
+            minimum: values::Dollars("1".parse().unwrap()),
+            payment_uri: Some(format!("ethereum:{}@1", token.unwrap_or(PAYEE))),
+            payment_amount: token.map(|_| "25".to_owned()),
+        }
+    }
+
+    fn option(chain: &str, status: &str, coins: Vec<PayWith>) -> DepositOption {
+        let detail = (status != "ok").then_some("Deposits wait.");
+        DepositOption {
+            chain: chain.to_owned(),
+            display_name: chain.to_uppercase(),
+            chain_id: 1,
+            chain_status: ChainStatus { status: status.to_owned(), detail, head: None },
+            finality: WhenFinal::Finalized,
+            addresses: vec![PayTo {
+                kind: "own",
+                address: PAYEE.to_owned(),
+                needs_wallet_proof: false,
+            }],
+            assets: coins,
+        }
+    }
+
+    #[test]
+    fn the_first_code_has_the_address_and_nothing_else() {
+        let coins = vec![coin("USDC", Some(TOKEN)), coin("ETH", None)];
+        let offer = Offer::of(option("base", "ok", coins), true);
+        let plain = Qr::new(PAYEE, String::new()).unwrap();
+        assert_eq!(offer.qr.map(|qr| qr.path), Some(plain.path));
+        assert_eq!(offer.asked, "Send 25 USDC or ETH of the same worth on BASE to this address.");
+        let nothing = DepositOption { addresses: Vec::new(), ..option("base", "ok", Vec::new()) };
+        assert!(Offer::of(nothing, false).qr.is_none());
+    }
+
+    #[test]
+    fn coins_that_count_as_dollars_come_first_and_chains_in_trouble_last() {
+        let both = || vec![coin("ETH", None), coin("USDC", Some(TOKEN))];
+        let offers = [
+            Offer::of(option("a", "degraded", both()), false),
+            Offer::of(option("b", "ok", vec![coin("BNB", None)]), false),
+            Offer::of(option("c", "ok", both()), false),
+            Offer::of(option("d", "stopped", both()), false),
+        ];
+        let order: Vec<String> = PayOption::of(&offers)
+            .iter()
+            .map(|one| format!("{} {}", one.coin.symbol, one.chain))
+            .collect();
+        assert_eq!(order.join(", "), "USDC c, BNB b, ETH c, USDC a, USDC d, ETH a, ETH d");
+        assert_eq!(
+            offers.each_ref().map(|one| one.badge),
+            [Some("Delayed"), None, None, Some("Stopped")]
+        );
     }
 }

@@ -82,14 +82,18 @@ fn options_name_every_coin_with_a_payment_request() {
     assert_eq!(chain["finality"], json!({ "kind": "finalized" }));
     let payee = json!({ "kind": "treasury", "address": treasury, "needs_wallet_proof": true });
     assert_eq!(chain["addresses"], json!([payee]));
-    let coin = &chain["assets"][0];
+    let coin = &chain["assets"][2];
     assert_eq!((&coin["symbol"], &coin["token"]), (&json!("ETH"), &Value::Null));
     assert_eq!(coin["payment_uri"], format!("ethereum:{treasury}@{CHAIN_ID}"));
-    let token = &chain["assets"][1];
+    assert_eq!(coin["payment_amount"], Value::Null);
+    let token = &chain["assets"][0];
     assert_eq!((&token["token"], &token["decimals"]), (&json!(usdc), &json!(6)));
     assert_eq!(token["minimum"], "1.00");
-    let uri = format!("ethereum:{usdc}@{CHAIN_ID}/transfer?address={treasury}");
-    assert_eq!(token["payment_uri"], uri);
+    let call = format!("ethereum:{usdc}@{CHAIN_ID}/transfer?address={treasury}&uint256=1000000");
+    assert_eq!((&token["payment_uri"], &token["payment_amount"]), (&json!(call), &json!("1")));
+    // Of 18 decimals, one dollar is another number.
+    let uri = chain["assets"][1]["payment_uri"].as_str().unwrap();
+    assert!(uri.ends_with(&format!("&uint256=1{}", "0".repeat(18))), "{uri}");
     assert_eq!(chain["assets"].as_array().unwrap().len(), 3);
 }
 

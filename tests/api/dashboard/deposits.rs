@@ -2,6 +2,7 @@
 
 use diesel::RunQueryDsl;
 use serde_json::json;
+use sluice::db::accounts;
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::deposits as deposits_table;
 use sluice::domain::deposit::DepositState;
@@ -19,8 +20,16 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
     let page = browser.page("/deposits");
     assert!(page.contains(&format!(">{TREASURY}</code>")), "{page}");
     assert!(page.contains("class=\"qr\"") && page.contains("role=\"img\""), "{page}");
-    let uri = format!("ethereum:{USDC}@8453/transfer?address={TREASURY}");
-    assert!(page.contains(&format!("href=\"{uri}\"")), "{page}");
+    // The first picture has the plain address: a reader of such would take a payment link's token for the recipient.
+    let pictures: Vec<&str> = page.split("role=\"img\" aria-label=\"").skip(1).collect();
+    assert!(pictures[0].starts_with(&format!("Code to scan: the address {TREASURY}.")), "{page}");
+    assert!(pictures[0].contains("Send USDC (from $1.00) on Base to this address."), "{page}");
+    let link =
+        pictures.iter().position(|one| one.starts_with("Code with a payment link: Pay 1 USDC"));
+    let behind = page.find("For wallets that read payment links").unwrap();
+    assert_eq!(link, Some(1), "{page}");
+    let uri = format!("ethereum:{USDC}@8453/transfer?address={TREASURY}&#38;uint256=1000000");
+    assert!(page.find(&format!("href=\"{uri}\"")).is_some_and(|at| at > behind), "{page}");
     // For the script: where, in what, and that the wallet has to be linked first.
     for said in [
         "data-chain=\"base\"".to_owned(),
@@ -65,6 +74,74 @@ fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
     assert!(page.contains(&format!("data-payee=\"{}\"", own(&one))), "{page}");
     assert!(page.contains("data-needs-proof=\"false\""), "{page}");
     assert!(!page.contains(&own(&two)) && page.contains(TREASURY), "{page}");
+}
+
+#[test]
+fn an_amount_in_dollars_is_said_in_coins() {
+    let app = with_chain(|builder| builder);
+    let browser = app.browser(&app.account("0"));
+    for (written, coins, raw) in [("25", "25", "25000000"), ("12,5", "12.5", "12500000")] {
+        let page = browser.page(&format!("/deposits?amount={written}"));
+        assert!(page.contains(&format!("Send {coins} USDC on Base to this address.")), "{page}");
+        assert!(page.contains(&format!("Pay {coins} USDC on Base to {TREASURY}")), "{page}");
+        assert!(page.contains(&format!("uint256={raw}\"")), "{page}");
+        assert!(page.contains(&format!("value=\"{written}\"")), "{page}");
+    }
+    // Less than the minimum is not asked for.
+    assert!(browser.page("/deposits?amount=0.10").contains("uint256=1000000\""));
+    for written in ["ten", "-5", "0", "99999999"] {
+        let page = browser.page(&format!("/deposits?amount={written}"));
+        assert!(page.contains("Write an amount in dollars"), "{written}: {page}");
+        assert!(
+            page.contains("Send USDC (from $1.00) on Base") && page.contains("data-dollars=\"\"")
+        );
+    }
+    // The first coin of a wallet's list is a dollar a piece, and no number is suggested.
+    let page = browser.page("/deposits");
+    assert!(!page.contains("placeholder"), "{page}");
+}
+
+#[test]
+fn a_chain_in_trouble_says_so_before_anything_is_paid() {
+    let app = with_chain(|builder| builder);
+    let browser = app.browser(&app.account("0"));
+    // Nobody mines it, so nothing is known of it.
+    let page = browser.page("/deposits");
+    assert!(page.contains("<span class=\"badge warn\">Delayed</span>"), "{page}");
+    assert!(page.contains("USDC on Base (delayed)</option>"), "{page}");
+    assert!(page.contains("data-trouble=\"Deposits on this chain wait"), "{page}");
+    // Its address is there all the same, without a click.
+    let (card, address) =
+        (page.find("Delayed").unwrap(), page.find(&format!(">{TREASURY}</code>")));
+    let folded = page.find("<details>").unwrap();
+    assert!(address.is_some_and(|at| card < at && at < folded), "{page}");
+    let status = browser.page("/status");
+    assert!(
+        status.contains("No block has been seen yet.") && !status.contains('\u{2212}'),
+        "{status}"
+    );
+    let told = app.api_get(&app.account("0"), "/api/v1/deposits/options").json();
+    assert_eq!(told["data"][0]["chain_status"]["head"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_suspended_owner_is_told_so_before_paying() {
+    let app = with_chain(|builder| builder);
+    let account = app.account("0");
+    let browser = app.browser(&account);
+    assert!(!browser.page("/deposits").contains("This account is suspended"));
+    app.db(|conn| accounts::set_status(conn, account.id, "suspended").unwrap());
+    for path in ["/deposits", "/dashboard", "/wallets", "/account"] {
+        let page = browser.page(path);
+        assert_eq!(page.matches("This account is suspended").count(), 1, "{path}: {page}");
+        assert!(page.contains("Do not pay in before it works again"), "{path}: {page}");
+    }
+    let page = browser.page("/deposits");
+    assert!(!page.contains("data-wallet=\"pay\"") && !page.contains(TREASURY), "{page}");
+    assert!(!page.contains("class=\"qr\"") && page.contains("Your deposits"), "{page}");
+    assert!(!browser.page("/dashboard").contains("<a href=\"/deposits\">Pay in</a>"));
+    app.db(|conn| accounts::set_status(conn, account.id, "active").unwrap());
+    assert!(browser.page("/deposits").contains(TREASURY));
 }
 
 #[test]
