@@ -17,6 +17,7 @@ pub mod record;
 pub mod refund;
 pub mod review;
 pub mod siwe;
+pub mod standing;
 pub mod valuation;
 pub mod wallets;
 

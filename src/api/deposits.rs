@@ -138,6 +138,7 @@ pub(super) async fn list(
         let before = query::name(before).map_err(|_| Refusal::NotFound)?;
         let account_id = call.principal.account_id;
         let is_first = before.is_none();
+        let configured = call.api.parts.shared.settings.chains.clone();
         let read = call.api.run(move |conn| {
             let below = match before {
                 None => i64::MAX,
@@ -157,17 +158,16 @@ pub(super) async fn list(
             };
             let arrived =
                 if is_first { noticed::of_account(conn, account_id)? } else { Vec::new() };
-            Ok::<_, DepositError>(Some((found, claims, arrived, chains::all(conn)?)))
+            let chains = Chains::new(&configured, chains::all(conn)?);
+            let mut data = chains.deposits(conn, &found)?;
+            let most = usize::try_from(limit).unwrap_or(usize::MAX);
+            let has_more = data.len() > most;
+            data.truncate(most);
+            let claims = claims.iter().map(|claim| chains.claim(claim)).collect();
+            let arrivals = arrived.iter().map(|one| Arrival::of(&configured, one)).collect();
+            Ok::<_, DepositError>(Some(DepositPage { data, has_more, claims, arrivals }))
         });
-        let (mut found, claims, arrived, stands) = read.await?.ok_or(Refusal::NotFound)?;
-        let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = found.len() > most;
-        found.truncate(most);
-        let chains = Chains::new(call.api.chains(), stands);
-        let data = found.iter().map(|row| chains.deposit(row)).collect();
-        let claims = claims.iter().map(|claim| chains.claim(claim)).collect();
-        let arrivals = arrived.iter().map(|one| Arrival::of(call.api.chains(), one)).collect();
-        Answer::of(&DepositPage { data, has_more, claims, arrivals })
+        Answer::of(&read.await?.ok_or(Refusal::NotFound)?)
     })
     .await
 }
@@ -217,8 +217,9 @@ pub fn find(
     if !is_shown(conn, &row, account_id)? {
         return Ok(None);
     }
-    let deposit = Chains::new(configured, chains::all(conn)?).deposit(&row);
-    Ok(Some(DepositOrClaim::Deposit(Box::new(deposit))))
+    let chains = Chains::new(configured, chains::all(conn)?);
+    let deposit = chains.deposits(conn, &[row])?.pop();
+    Ok(deposit.map(|deposit| DepositOrClaim::Deposit(Box::new(deposit))))
 }
 
 /// Whether what goes by this name is a deposit of the account's, or a claim with one. A transaction that is nobody's so far
@@ -267,6 +268,6 @@ fn with_deposits(
 ) -> Result<Claim, DepositError> {
     let found = claims::deposits_of(conn, claim)?;
     let chains = Chains::new(configured, chains::all(conn)?);
-    let deposits = found.iter().map(|row| chains.deposit(row)).collect();
+    let deposits = chains.deposits(conn, &found)?;
     Ok(Claim { deposits: Some(deposits), ..chains.claim(claim) })
 }

@@ -22,7 +22,9 @@ use super::account::wanted as wanted_account;
 use super::{CliError, Desk, Output};
 use crate::accounts::tombstones;
 use crate::db::AnyConnection;
+use crate::db::deposit_refunds::RefundRow;
 use crate::db::deposits::{self, DepositRow};
+use crate::deposits::standing::{Share, share, state};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
@@ -171,6 +173,19 @@ fn standing(row: &DepositRow) -> String {
     match &row.reason {
         Some(reason) => format!("{} ({reason})", row.state),
         None => row.state.clone(),
+    }
+}
+
+/// The same with its refund, as its owner is told it: `credited (4.25 refunded)`.
+fn standing_with(row: &DepositRow, refund: Option<&RefundRow>) -> String {
+    let Some((refund, share)) = refund.and_then(|one| Some((one, share(row, one)?))) else {
+        return standing(row);
+    };
+    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    match (refund.state.as_str(), share) {
+        ("posted", Share::Whole) => state(row, Some(refund)).to_owned(),
+        ("posted", Share::Part) => format!("{} ({amount} refunded)", row.state),
+        _ => format!("{} (refund of {amount} held)", row.state),
     }
 }
 

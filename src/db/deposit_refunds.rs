@@ -1,7 +1,10 @@
 //! Refunds of deposits: rows and queries.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 
+use super::deposits::DepositRow;
 use super::schema::deposit_refunds;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -58,6 +61,20 @@ pub fn of_deposits(
         .select(RefundRow::as_select())
         .load(conn)?;
     Ok(rows)
+}
+
+/// The refunds of these deposits that are held or posted, by the row numbers of the deposits.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn standing(
+    conn: &mut AnyConnection,
+    deposits: &[DepositRow],
+) -> Result<HashMap<i64, RefundRow>, DbError> {
+    let ids: Vec<i64> = deposits.iter().map(|row| row.id).collect();
+    let refunds = of_deposits(conn, &ids)?.into_iter();
+    let refunds = refunds.filter(|refund| refund.state != "cancelled");
+    Ok(refunds.map(|refund| (refund.deposit_id, refund)).collect())
 }
 
 /// Stores a refund.

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::deposits;
+use super::schema::{deposit_refunds, deposits};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
@@ -174,7 +174,7 @@ pub fn of_account(
 /// Which deposits are wanted; what is `None` is not asked about.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
-    /// In this state.
+    /// In this state, as people are told it: what was credited and paid back whole counts as refunded.
     pub state: Option<DepositState>,
     /// Of this account.
     pub account_id: Option<AccountId>,
@@ -203,7 +203,20 @@ pub fn page(
         .select(DepositRow::as_select())
         .into_boxed();
     if let Some(state) = filter.state {
-        query = query.filter(deposits::state.eq(state.as_str()));
+        let is_back = diesel::dsl::exists(
+            deposit_refunds::table
+                .filter(deposit_refunds::deposit_id.eq(deposits::id))
+                .filter(deposit_refunds::state.eq("posted"))
+                .filter(deposits::state.eq(DepositState::Credited.as_str()))
+                .filter(deposit_refunds::amount_nanousd.nullable().ge(deposits::value_nanousd)),
+        );
+        query = match state {
+            DepositState::Refunded => query.filter(deposits::state.eq(state.as_str()).or(is_back)),
+            DepositState::Credited => {
+                query.filter(deposits::state.eq(state.as_str())).filter(diesel::dsl::not(is_back))
+            }
+            _ => query.filter(deposits::state.eq(state.as_str())),
+        };
     }
     if let Some(account_id) = filter.account_id {
         query = query.filter(deposits::account_id.eq(account_id.0));

@@ -204,7 +204,7 @@ fn find(
     Ok(Some(Found {
         own,
         proven,
-        deposits: deposits.iter().map(|row| documents.deposit(row)).collect(),
+        deposits: documents.deposits(conn, &deposits)?,
         has_more,
         claims: claims.iter().map(|claim| documents.claim(claim)).collect(),
         arrivals: arrived.iter().map(|one| Arrival::of(configured, one)).collect(),

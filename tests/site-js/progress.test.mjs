@@ -95,6 +95,16 @@ test("a document is written where the page says", () => {
   assert.equal(source.readyState, Source.CLOSED, "nothing more is to come");
 });
 
+test("a credited deposit is followed while its refund is on its way", () => {
+  const one = part("/x");
+  open(one);
+  const [source] = Source.opened;
+  source.tell(deposit({ state: "credited", refund: { state: "held" } }));
+  assert.notEqual(source.readyState, Source.CLOSED);
+  source.tell(deposit({ state: "refunded", message: "Refunded $5.00.", refund: { state: "posted" } }));
+  assert.deepEqual([one.fields.state.textContent, source.readyState], ["Refunded", Source.CLOSED]);
+});
+
 test("what is no document changes nothing", () => {
   const one = part("/x");
   const window = open(one);

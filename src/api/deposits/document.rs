@@ -8,7 +8,10 @@ use crate::api::values::{Dollars, Moment, word_of, word_or_null};
 use crate::config::{Chain, Finality};
 use crate::db::chains::ChainRow;
 use crate::db::deposit_claims::ClaimRow;
+use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::DepositRow;
+use crate::db::{AnyConnection, DbError};
+use crate::deposits::standing;
 use crate::domain::deposit::{
     Asset, ClaimReason, ClaimState, DepositReason, DepositState, NATIVE_DECIMALS,
 };
@@ -59,7 +62,7 @@ pub struct Deposit {
     #[schema(schema_with = deposit_reasons)]
     pub reason: Option<String>,
     /// The same for people, with what to do next.
-    pub message: Option<&'static str>,
+    pub message: Option<String>,
     /// How deep its block is, while that matters.
     pub confirmations: Option<Confirmations>,
     /// What its payer can do.
@@ -68,6 +71,8 @@ pub struct Deposit {
     pub value: Option<Dollars>,
     /// The price that it was valued by; null for a coin that counts as dollars.
     pub price: Option<Price>,
+    /// What was paid back of it, or is going to be.
+    pub refund: Option<Refund>,
     /// How often it was credited. More than once only after a reversal.
     pub credits: i64,
     /// When it was found.
@@ -106,6 +111,23 @@ pub struct NextStep {
     pub chain: String,
     /// Which wallet.
     pub address: String,
+}
+
+/// Money on its way back to who has paid.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Refund {
+    /// Its name here, as the ledger has it.
+    #[schema(example = "ref_0123456789abcdefghjkmnpq")]
+    pub id: String,
+    /// `held`: it is going to be paid; `posted`: it was paid.
+    #[schema(schema_with = refund_states)]
+    pub state: String,
+    /// What left the balance for it; 0 for a deposit that was never credited.
+    pub amount: Dollars,
+    /// The transaction that paid it.
+    pub tx_hash: Option<String>,
+    /// When it came to stand so.
+    pub updated_at: Moment,
 }
 
 /// The price that a deposit was valued by.
@@ -171,6 +193,10 @@ fn deposit_reasons() -> Object {
     word_or_null(DepositReason::ALL.iter().map(|reason| reason.as_str()))
 }
 
+fn refund_states() -> Object {
+    word_of(["held", "posted"], None)
+}
+
 fn claim_states() -> Object {
     word_of(ClaimState::ALL.iter().map(|state| state.as_str()), None)
 }
@@ -205,11 +231,22 @@ impl<'a> Chains<'a> {
         }
     }
 
-    /// A deposit.
-    #[must_use]
-    pub fn deposit(&self, row: &DepositRow) -> Deposit {
+    /// Deposits with their refunds, in the same order.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn deposits(
+        &self,
+        conn: &mut AnyConnection,
+        rows: &[DepositRow],
+    ) -> Result<Vec<Deposit>, DbError> {
+        let refunds = deposit_refunds::standing(conn, rows)?;
+        Ok(rows.iter().map(|row| self.deposit(row, refunds.get(&row.id))).collect())
+    }
+
+    /// A deposit, with the refund of it that is held or posted.
+    fn deposit(&self, row: &DepositRow, refund: Option<&RefundRow>) -> Deposit {
         let state = row.state();
-        let reason = row.reason.as_deref().and_then(DepositReason::parse);
         let chain = self.chain(row.chain_id);
         let (symbol, decimals) = coin(chain, row);
         let raw: Option<RawAmount> = row.raw_amount.parse().ok();
@@ -229,11 +266,9 @@ impl<'a> Chains<'a> {
             block_number: row.block_number,
             block_hash: to_hex(&row.block_hash),
             block_time: Moment::of_millis(row.block_time),
-            state: row.state.clone(),
+            state: standing::state(row, refund).to_owned(),
             reason: row.reason.clone(),
-            message: reason
-                .map(DepositReason::sentence)
-                .or_else(|| state.map(DepositState::sentence)),
+            message: standing::sentence(row, refund),
             confirmations: self.confirmations(chain, row),
             next_step: (state == Some(DepositState::Unattributed)).then(|| NextStep {
                 action: "prove_wallet",
@@ -246,9 +281,12 @@ impl<'a> Chains<'a> {
                 round: row.price_round.clone(),
                 answer: row.price_answer.clone(),
             }),
+            refund: refund.map(Refund::of),
             credits: row.credit_number,
             created_at: Moment::of_millis(row.created_at),
-            updated_at: Moment::of_millis(row.updated_at),
+            updated_at: Moment::of_millis(
+                refund.map_or(row.updated_at, |refund| refund.updated_at.max(row.updated_at)),
+            ),
         }
     }
 
@@ -294,6 +332,18 @@ impl<'a> Chains<'a> {
     /// The name of a chain; of one that is not configured any more its number.
     fn name(&self, chain_id: i64) -> String {
         self.chain(chain_id).map_or_else(|| chain_id.to_string(), |chain| chain.name.clone())
+    }
+}
+
+impl Refund {
+    fn of(row: &RefundRow) -> Self {
+        Self {
+            id: row.public_id.clone(),
+            state: row.state.clone(),
+            amount: Dollars(NanoUsd::from_nanos(row.amount_nanousd)),
+            tx_hash: row.tx_hash.as_deref().map(to_hex),
+            updated_at: Moment::of_millis(row.updated_at),
+        }
     }
 }
 

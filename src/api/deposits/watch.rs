@@ -206,8 +206,10 @@ impl Told {
 
 /// Whether nothing more is expected. A credit may still be reversed with its block; who watches is told until then.
 fn is_final(deposit: &Deposit) -> bool {
-    matches!(
-        DepositState::parse(&deposit.state),
-        Some(DepositState::Credited | DepositState::Rejected | DepositState::Refunded)
-    )
+    let is_going_back = deposit.refund.as_ref().is_some_and(|refund| refund.state == "held");
+    !is_going_back
+        && matches!(
+            DepositState::parse(&deposit.state),
+            Some(DepositState::Credited | DepositState::Rejected | DepositState::Refunded)
+        )
 }

@@ -14,6 +14,7 @@ use crate::db::audit::{self, AuditRow};
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow, Filter};
 use crate::db::{AnyConnection, DbError, transaction};
+use crate::deposits::standing;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::to_hex;
 use crate::domain::money::NanoUsd;
@@ -28,7 +29,7 @@ pub(in crate::cli) struct ExportArgs {
     to: Option<NaiveDate>,
 }
 
-const HEADER: [&str; 30] = [
+const HEADER: [&str; 31] = [
     "deposit",
     "time",
     "chain",
@@ -56,6 +57,7 @@ const HEADER: [&str; 30] = [
     "refund_state",
     "refund_usd",
     "refund_tx_hash",
+    "refund_time",
     "decision",
     "decision_time",
     "decision_detail",
@@ -140,7 +142,7 @@ fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Stri
         .words(row.price_round.as_deref().unwrap_or_default())
         .words(row.price_answer.as_deref().unwrap_or_default())
         .plain(&row.value_nanousd.map(usd).unwrap_or_default())
-        .words(&row.state)
+        .words(standing::state(row, refund.as_ref().filter(|one| one.state != "cancelled")))
         .words(row.reason.as_deref().unwrap_or_default())
         .words(row.account_id.and_then(|id| accounts.get(&id)).map_or("", String::as_str))
         .plain(&row.credit_number.to_string());
@@ -149,7 +151,8 @@ fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Stri
     line.plain(refund.map_or("", |refund| &refund.public_id))
         .plain(refund.map_or("", |refund| &refund.state))
         .plain(&refund.map(|refund| usd(refund.amount_nanousd)).unwrap_or_default())
-        .plain(&paid.map(to_hex).unwrap_or_default());
+        .plain(&paid.map(to_hex).unwrap_or_default())
+        .plain(&refund.map(|refund| moment(refund.updated_at)).unwrap_or_default());
     let decision = decision.as_ref();
     line.words(decision.map_or("", |decision| &decision.action))
         .plain(&decision.map(|decision| moment(decision.created_at)).unwrap_or_default())

@@ -6,10 +6,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::names::{Names, accounts_of, address};
-use super::{PAGE, each_page, standing, states, wanted_account};
+use super::{PAGE, each_page, standing_with, states, wanted_account};
 use crate::cli::{CliError, Desk, Output};
 use crate::db::deposit_claims::{self, ClaimRow};
-use crate::db::deposits::{self, DepositRow, Filter};
+use crate::db::deposit_refunds::{self, RefundRow};
+use crate::db::deposits::{self as rows, DepositRow, Filter};
+use crate::db::{DbError, transaction};
+use crate::deposits;
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::to_hex;
@@ -47,11 +50,22 @@ pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Res
     let mut listing = output.listing(&HEADER, args.json);
     each_page(
         desk,
-        |conn, after| Ok(deposits::page(conn, &filter, after, PAGE)?),
-        |row| row.id,
-        |rows| {
-            let accounts = accounts_of(desk, rows.iter().map(|row| row.account_id))?;
-            let item = |row| (document(row, &names, &accounts), line(row, &names, &accounts));
+        // Of one moment, so that a deposit and its refund fit together.
+        |conn, after| {
+            Ok(transaction::snapshot(conn, |conn| {
+                let rows = rows::page(conn, &filter, after, PAGE)?;
+                let mut refunds = deposit_refunds::standing(conn, &rows)?;
+                let with_refund = |row: DepositRow| (refunds.remove(&row.id), row);
+                Ok::<_, DbError>(rows.into_iter().map(with_refund).collect())
+            })?)
+        },
+        |(_, row)| row.id,
+        |rows: Vec<(Option<RefundRow>, DepositRow)>| {
+            let accounts = accounts_of(desk, rows.iter().map(|(_, row)| row.account_id))?;
+            let item = |(refund, row): &(Option<RefundRow>, DepositRow)| {
+                let with_refund = (row, refund.as_ref());
+                (document(with_refund, &names, &accounts), line(with_refund, &names, &accounts))
+            };
             Ok(listing.page(rows.iter().map(item).collect())?)
         },
     )?;
@@ -60,15 +74,17 @@ pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Res
 
 /// What a program gets of a deposit, in lists and alone.
 pub(super) fn document(
-    row: &DepositRow,
+    (row, refund): (&DepositRow, Option<&RefundRow>),
     names: &Names<'_>,
     accounts: &HashMap<i64, String>,
 ) -> Value {
     let coins = names.coins(row);
     json!({
         "id": row.public_id,
-        "state": row.state,
+        "state": deposits::standing::state(row, refund),
         "reason": row.reason,
+        "refund_state": refund.map(|refund| refund.state.as_str()),
+        "refunded": refund.map(|refund| NanoUsd::from_nanos(refund.amount_nanousd).to_string()),
         "account": row.account_id.and_then(|id| accounts.get(&id)),
         "chain": names.chain(row.chain_id),
         "chain_id": row.chain_id,
@@ -91,7 +107,11 @@ pub(super) fn document(
     })
 }
 
-fn line(row: &DepositRow, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Vec<String> {
+fn line(
+    (row, refund): (&DepositRow, Option<&RefundRow>),
+    names: &Names<'_>,
+    accounts: &HashMap<i64, String>,
+) -> Vec<String> {
     let account = row.account_id.and_then(|id| accounts.get(&id));
     vec![
         row.public_id.clone(),
@@ -99,7 +119,7 @@ fn line(row: &DepositRow, names: &Names<'_>, accounts: &HashMap<i64, String>) ->
         names.chain(row.chain_id),
         names.coins(row).shown(),
         value(row),
-        standing(row),
+        standing_with(row, refund),
         account.map_or("-", String::as_str).to_owned(),
     ]
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::list::{claim_document, document, moment, value};
 use super::names::{Names, accounts_of, address};
-use super::{standing, wanted};
+use super::{standing_with, wanted};
 use crate::cli::{CliError, Desk, Output};
 use crate::db::audit::{self, AuditRow};
 use crate::db::books::{EntryRow, entries_of};
@@ -17,8 +17,8 @@ use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::DepositRow;
 use crate::db::wallets::{self, WalletRow};
 use crate::db::{AnyConnection, DbError, transaction};
-use crate::deposits::credit;
-use crate::domain::deposit::{DepositReason, DepositState};
+use crate::deposits::{credit, standing};
+use crate::domain::deposit::DepositReason;
 use crate::domain::evm::{ChainId, EvmAddress, to_hex};
 use crate::domain::money::NanoUsd;
 
@@ -88,9 +88,17 @@ fn is_final(row: &DepositRow, chain: Option<&ChainRow>) -> Option<bool> {
     chain.map(|chain| row.block_number <= chain.final_number)
 }
 
-fn sentences(row: &DepositRow) -> (Option<&'static str>, Option<&'static str>) {
+/// The refund that is held or posted.
+fn standing_refund(around: &Surroundings) -> Option<&RefundRow> {
+    around.refunds.iter().find(|refund| refund.state != "cancelled")
+}
+
+/// What its owner is told: of its state with its refund, and of its reason.
+fn sentences(row: &DepositRow, around: &Surroundings) -> (Option<String>, Option<&'static str>) {
+    let without_reason = DepositRow { reason: None, ..row.clone() };
     let reason = row.reason.as_deref().and_then(DepositReason::parse);
-    (row.state().map(DepositState::sentence), reason.map(DepositReason::sentence))
+    let refund = standing_refund(around);
+    (standing::sentence(&without_reason, refund), reason.map(DepositReason::sentence))
 }
 
 fn whole(
@@ -99,8 +107,8 @@ fn whole(
     names: &Names<'_>,
     accounts: &HashMap<i64, String>,
 ) -> Value {
-    let mut shown = document(row, names, accounts);
-    let (sentence, reason_sentence) = sentences(row);
+    let mut shown = document((row, standing_refund(around)), names, accounts);
+    let (sentence, reason_sentence) = sentences(row, around);
     let entries = around.entries.iter().map(|entry| {
         json!({ "created_at": moment(entry.created_at), "kind": entry.kind,
                 "reference": entry.reference, "amount": usd(entry.amount_nanousd) })
@@ -143,9 +151,12 @@ fn fields(
 ) -> Vec<(&'static str, String)> {
     let coins = names.coins(row);
     let account = row.account_id.and_then(|id| accounts.get(&id)).cloned();
-    let (sentence, reason_sentence) = sentences(row);
-    let mut fields = vec![("deposit", row.public_id.clone()), ("state", standing(row))];
-    fields.extend(sentence.map(|sentence| ("", sentence.to_owned())));
+    let (sentence, reason_sentence) = sentences(row, around);
+    let mut fields = vec![
+        ("deposit", row.public_id.clone()),
+        ("state", standing_with(row, standing_refund(around))),
+    ];
+    fields.extend(sentence.map(|sentence| ("", sentence)));
     fields.extend(reason_sentence.map(|sentence| ("", sentence.to_owned())));
     fields.push(("account", account.unwrap_or_else(|| "-".to_owned())));
     fields.extend(around.wallet.as_ref().map(|wallet| ("by wallet", wallet.public_id.clone())));

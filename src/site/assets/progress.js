@@ -83,7 +83,7 @@ export function watch(window, element) {
       return false;
     }
     show(element, document);
-    return !SETTLED.includes(document.state);
+    return !SETTLED.includes(document.state) || document.refund?.state === "held";
   };
   const receive = (event) => {
     const goesOn = take(event.data);

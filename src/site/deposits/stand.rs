@@ -16,7 +16,7 @@ pub(in crate::site) struct Stand {
     /// The word of its state.
     pub(in crate::site) state: String,
     pub(in crate::site) state_title: String,
-    pub(in crate::site) message: &'static str,
+    pub(in crate::site) message: String,
     /// What is wrong with its chain, or nothing.
     pub(in crate::site) trouble: &'static str,
     /// What it is worth, or nothing yet.
@@ -46,6 +46,7 @@ impl Stand {
         let amount = deposit.amount.as_deref().unwrap_or(&deposit.raw_amount);
         let coin = deposit.asset.as_deref().or(deposit.token.as_deref()).unwrap_or("coins");
         let state = DepositState::parse(&deposit.state);
+        let is_going_back = deposit.refund.as_ref().is_some_and(|refund| refund.state == "held");
         let settled = [DepositState::Rejected, DepositState::Refunded, DepositState::Credited];
         Self {
             id: deposit.id.clone(),
@@ -54,7 +55,7 @@ impl Stand {
             is_alone: false,
             state: deposit.state.clone(),
             state_title: title(&deposit.state),
-            message: deposit.message.unwrap_or_default(),
+            message: deposit.message.clone().unwrap_or_default(),
             trouble: deposit
                 .chain_status
                 .detail
@@ -67,7 +68,7 @@ impl Stand {
                 .unwrap_or_default(),
             seen,
             needed: needed.max(1),
-            is_waiting: state.is_none_or(|state| !settled.contains(&state)),
+            is_waiting: is_going_back || state.is_none_or(|state| !settled.contains(&state)),
             found: String::new(),
             to_prove: deposit.next_step.as_ref().map(|step| step.address.clone()),
         }
@@ -89,7 +90,7 @@ impl Stand {
             is_alone: false,
             state: claim.state.clone(),
             state_title: title(&claim.state),
-            message: claim.message.unwrap_or_default(),
+            message: claim.message.unwrap_or_default().to_owned(),
             trouble: claim.chain_status.detail.filter(|_| is_waiting).unwrap_or_default(),
             value: String::new(),
             confirmations: String::new(),
@@ -120,6 +121,10 @@ pub(super) fn facts_of_deposit(deposit: &Deposit) -> Vec<Fact> {
         facts.push(("Price feed", price.feed.clone()));
         let said = [("Round of the price", &price.round), ("Answer of the price", &price.answer)];
         facts.extend(said.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
+    }
+    if let Some(refund) = &deposit.refund {
+        facts.push(("Refund", refund.id.clone()));
+        facts.extend(refund.tx_hash.clone().map(|hash| ("Transaction of the refund", hash)));
     }
     facts.into_iter().map(|(name, text)| Fact { name, text }).collect()
 }

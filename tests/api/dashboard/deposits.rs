@@ -3,8 +3,9 @@
 use diesel::RunQueryDsl;
 use serde_json::json;
 use sluice::db::accounts;
+use sluice::db::deposit_refunds::{self, RefundRow};
 use sluice::db::deposits::{self, DepositRow};
-use sluice::db::schema::deposits as deposits_table;
+use sluice::db::schema::{deposit_refunds as deposit_refunds_table, deposits as deposits_table};
 use sluice::domain::deposit::DepositState;
 
 use super::{TREASURY, USDC, with_chain};
@@ -173,6 +174,64 @@ fn each_state_is_told_in_the_interfaces_words() {
     }
     assert_eq!(browser.look("/deposits?before=dep_none").status, 404);
     // The books know nothing of the one that is credited.
+    app.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
+}
+
+#[test]
+fn a_refunded_deposit_says_so_everywhere() {
+    let app = with_chain(|builder| builder);
+    let account = app.account("0");
+    let browser = app.browser(&account);
+    let refund = |number: u8, state: &str, nanos: i64| {
+        let deposit_id =
+            app.db(|conn| deposits::find(conn, &format!("dep_{number}")).unwrap().unwrap().id);
+        let refund = RefundRow {
+            id: 0,
+            public_id: format!("ref_{number}"),
+            deposit_id,
+            state: state.to_owned(),
+            amount_nanousd: nanos,
+            tx_hash: (state == "posted").then(|| vec![0xfe; 32]),
+            created_at: 0,
+            updated_at: 1_795_348_800_000,
+        };
+        app.db(|conn| deposit_refunds::insert(conn, &refund).unwrap());
+    };
+    for (number, state) in [(1, "credited"), (2, "credited"), (3, "credited"), (4, "refunded")] {
+        app.db(|conn| deposits::insert(conn, &row(&account, number, state, None)).unwrap());
+    }
+    refund(1, "posted", 5_500_000_000);
+    refund(2, "posted", 1_000_000_000);
+    refund(3, "held", 5_500_000_000);
+    refund(4, "posted", 0);
+    let by = format!(" on 2026-11-22 by the transaction 0x{}", "fe".repeat(32));
+    let expected = [
+        (1, "refunded", format!("Refunded $5.50{by}.")),
+        (2, "credited", format!("Credited to your balance. Refunded $1.00 of it{by}.")),
+        (3, "credited", "$5.50 of it were taken off again, to be paid back to you.".to_owned()),
+        (4, "refunded", format!("Refunded{by}, instead of crediting $5.50.")),
+    ];
+    let list = browser.page("/deposits");
+    let told = app.api_get(&account, "/api/v1/deposits").json();
+    for (number, state, words) in &expected {
+        let path = format!("/deposits/dep_{number}");
+        let one = app.api_get(&account, &format!("/api/v1{path}")).json();
+        let data = told["data"].as_array().unwrap();
+        let listed = data.iter().find(|other| other["id"] == one["id"]).unwrap();
+        assert_eq!(*listed, one);
+        assert_eq!(one["state"], *state, "{one}");
+        assert!(one["message"].as_str().unwrap().contains(words), "{one}");
+        assert_eq!(one["refund"]["id"], format!("ref_{number}"));
+        let page = browser.page(&path);
+        for page in [&page, &list] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        assert!(page.contains(&format!("<span class=\"state state-{state}\"")), "{page}");
+        // What is on its way back is followed until it is there.
+        assert_eq!(page.contains("data-progress"), *number == 3, "{page}");
+        assert_eq!(page.contains("Transaction of the refund"), *number != 3, "{page}");
+    }
+    app.db(|conn| diesel::delete(deposit_refunds_table::table).execute(conn).unwrap());
     app.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
 }
 

@@ -66,6 +66,55 @@ fn a_credited_deposit_is_held_and_posted_and_paid_back_once() {
 }
 
 #[test]
+fn what_was_paid_back_is_not_told_as_credited() {
+    let mut desk = Desk::new();
+    let account = desk.account("0");
+    for _ in 0..3 {
+        desk.credited(&account, 5 * DOLLAR);
+    }
+    let states = |desk: &Desk, args: &[&str]| {
+        let listed = desk.json(&[&["list"], args].concat());
+        let one = |one: &serde_json::Value| format!("{} {}", one["id"], one["state"]);
+        let all: Vec<String> = listed.as_array().unwrap().iter().map(one).collect();
+        all.join(", ").replace('"', "")
+    };
+    // The first whole, the second in part, the third on its way.
+    desk.ok(&hold("dep_1", &[]));
+    assert_eq!(states(&desk, &["--state", "refunded"]), "", "it is not paid yet");
+    assert!(desk.ok(&["list"]).contains("credited (refund of 5.00 held)"));
+    let shown = desk.ok(&["show", "dep_1"]);
+    assert!(shown.contains("$5.00 of it were taken off again, to be paid back"), "{shown}");
+    desk.ok(&["refund", "dep_1", "--tx", &paid_by()]);
+    desk.ok(&hold("dep_2", &["--amount", "4.25"]));
+    desk.ok(&["refund", "dep_2", "--tx", &paid_by()]);
+    desk.ok(&hold("dep_3", &[]));
+    desk.ok(&["refund", "dep_3", "--cancel", REASON[0], REASON[1]]);
+    let all = "dep_1 refunded, dep_2 credited, dep_3 credited";
+    assert_eq!(states(&desk, &[]), all);
+    assert_eq!(states(&desk, &["--state", "refunded"]), "dep_1 refunded");
+    assert_eq!(states(&desk, &["--state", "credited"]), "dep_2 credited, dep_3 credited");
+    let table = desk.ok(&["list"]);
+    assert!(table.contains("credited (4.25 refunded)") && table.contains(" refunded"), "{table}");
+    let shown = desk.json(&["show", "dep_1"]);
+    let words = shown["sentence"].as_str().unwrap();
+    assert!(words.starts_with("Refunded $5.00 on 20") && words.contains(&paid_by()), "{words}");
+    assert_eq!((&shown["refunded"], &shown["refund_state"]), (&json!("5.00"), &json!("posted")));
+    assert!(!desk.ok(&["show", "dep_1"]).contains("Credited to your balance"));
+    let part = desk.ok(&["show", "dep_2"]);
+    assert!(part.contains("Credited to your balance. Refunded $4.25 of it on 20"), "{part}");
+    let export = desk.ok(&["export"]);
+    assert!(export.lines().nth(1).unwrap().contains(",refunded,"), "{export}");
+    assert!(export.lines().nth(2).unwrap().contains(",credited,"), "{export}");
+    // The books hold by the rows, which say that it was credited.
+    let row = desk.read("dep_1");
+    assert_eq!(row.state, "credited");
+    desk.verify();
+    // A chain that is rewritten still takes the credit back.
+    assert!(credit::reverse(&mut desk.conn, &row, NOON).unwrap());
+    assert_eq!(desk.json(&["show", "dep_1"])["state"], "reversed");
+}
+
+#[test]
 fn a_cancelled_refund_gives_everything_back_and_another_may_follow() {
     let mut desk = Desk::new();
     let account = desk.account("0");

@@ -1,0 +1,75 @@
+//! How a deposit stands for people, its refund included. A deposit that was credited keeps that state in its row when it is
+//! paid back, for the books hold credit and refund against each other; people are told what became of the money.
+
+use crate::db::deposit_refunds::RefundRow;
+use crate::db::deposits::DepositRow;
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::to_hex;
+use crate::domain::money::NanoUsd;
+
+/// How much of a credited deposit is on its way back, or went back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Everything that was credited.
+    Whole,
+    /// Some of it.
+    Part,
+}
+
+/// How much of what was credited a refund is; `None` for a deposit that was not.
+#[must_use]
+pub fn share(row: &DepositRow, refund: &RefundRow) -> Option<Share> {
+    let value = row.value_nanousd.filter(|_| row.state() == Some(DepositState::Credited))?;
+    Some(if refund.amount_nanousd >= value { Share::Whole } else { Share::Part })
+}
+
+/// The word of the state: `refunded` too where a credit was paid back whole. `refund` is the one that is held or posted.
+#[must_use]
+pub fn state<'a>(row: &'a DepositRow, refund: Option<&RefundRow>) -> &'a str {
+    let is_back =
+        |refund: &&RefundRow| refund.state == "posted" && share(row, refund) == Some(Share::Whole);
+    match refund.filter(is_back) {
+        Some(_) => DepositState::Refunded.as_str(),
+        None => row.state.as_str(),
+    }
+}
+
+/// What that means, and what to do next.
+#[must_use]
+pub fn sentence(row: &DepositRow, refund: Option<&RefundRow>) -> Option<String> {
+    if let Some(words) = refund.and_then(|refund| of_refund(row, refund)) {
+        return Some(words);
+    }
+    let reason = row.reason.as_deref().and_then(DepositReason::parse).map(DepositReason::sentence);
+    reason.or_else(|| row.state().map(DepositState::sentence)).map(str::to_owned)
+}
+
+/// What a refund makes of it; `None` where something else happened to the deposit.
+fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
+    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    let paid = paid_by(refund);
+    match (row.state()?, refund.state.as_str()) {
+        (DepositState::Credited, "posted") => Some(match share(row, refund)? {
+            Share::Whole => format!("Refunded ${amount}{paid}."),
+            Share::Part => format!("Credited to your balance. Refunded ${amount} of it{paid}."),
+        }),
+        (DepositState::Credited, "held") => Some(format!(
+            "Credited to your balance. ${amount} of it were taken off again, to be paid back to you."
+        )),
+        (DepositState::Refunded, "posted") => Some(match row.value_nanousd {
+            Some(value) => {
+                format!("Refunded{paid}, instead of crediting ${}.", NanoUsd::from_nanos(value))
+            }
+            None => format!("Refunded{paid}, instead of crediting it."),
+        }),
+        _ => None,
+    }
+}
+
+/// ` on 2026-11-29 by the transaction 0x…`
+fn paid_by(refund: &RefundRow) -> String {
+    let day = UnixMillis::from_millis(refund.updated_at).day();
+    let by = refund.tx_hash.as_deref().map(|hash| format!(" by the transaction {}", to_hex(hash)));
+    format!(" on {day}{}", by.unwrap_or_default())
+}
