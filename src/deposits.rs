@@ -9,6 +9,7 @@ pub mod challenge;
 pub mod claims;
 pub mod clipboard;
 pub mod credit;
+pub mod notices;
 pub mod ours;
 pub mod parcels;
 pub mod payment_uri;

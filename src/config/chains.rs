@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::problems::{KeyPath, Problems};
 use super::providers::RpcProvider;
 use super::value;
+use crate::domain::deposit::{Asset, FeedPrice, NATIVE_DECIMALS, value_of};
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::money::NanoUsd;
 
@@ -53,6 +54,25 @@ impl Chain {
     #[must_use]
     pub fn reads_whole_blocks(&self) -> bool {
         self.native.as_ref().is_some_and(|native| native.scan_blocks)
+    }
+
+    /// Symbol and decimals of a coin by its contract as a column has it; `None` for a token that is not listed.
+    #[must_use]
+    pub fn coin(&self, token: Option<&[u8]>) -> Option<(&str, u8)> {
+        match Asset::from_column(token)? {
+            Asset::Native => Some((self.native.as_ref()?.symbol.as_str(), NATIVE_DECIMALS)),
+            Asset::Token(address) => {
+                let token = self.tokens.iter().find(|token| token.address == address)?;
+                Some((token.symbol.as_str(), token.decimals))
+            }
+        }
+    }
+
+    /// What an amount counts while its token is within its band; `None` for what has another price.
+    #[must_use]
+    pub fn dollars(&self, token: Option<&[u8]>, raw: &str) -> Option<NanoUsd> {
+        let (_, decimals) = self.coin(Some(token?))?;
+        value_of(raw.parse().ok()?, decimals, FeedPrice::ONE)
     }
 }
 

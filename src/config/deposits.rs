@@ -61,6 +61,9 @@ pub struct Deposits {
     /// it are added up within their transaction.
     #[serde(rename = "dust_usd", deserialize_with = "value::usd")]
     pub dust: NanoUsd,
+    /// Deposits worth as much are mailed about one by one, and when they are first seen too.
+    #[serde(rename = "mail_seen_above_usd", deserialize_with = "value::usd")]
+    pub mail_seen_above: NanoUsd,
     /// Deposits worth more wait for a person; `None` holds none for its size.
     #[serde(default, deserialize_with = "value::optional_usd")]
     pub review_above: Option<NanoUsd>,

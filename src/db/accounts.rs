@@ -142,6 +142,42 @@ pub fn notify_of_low_balance(
     Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
 }
 
+/// Of which kind of news on deposits an owner is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepositPace {
+    /// Credited.
+    Credited,
+    /// Held, or undone by its chain.
+    Trouble,
+}
+
+/// Notes that an account's owner is told of a deposit; `false` if that was done since `before`.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn notify_of_deposit(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    pace: DepositPace,
+    (before, now): (UnixMillis, UnixMillis),
+) -> Result<bool, DbError> {
+    let (before, now) = (before.as_millis(), now.as_millis());
+    let account = accounts::table.find(id.0);
+    let told = match pace {
+        DepositPace::Credited => {
+            let last = accounts::deposit_notified_at;
+            let quiet = account.filter(last.is_null().or(last.le(before)));
+            diesel::update(quiet).set(last.eq(now)).execute(conn)?
+        }
+        DepositPace::Trouble => {
+            let last = accounts::deposit_trouble_notified_at;
+            let quiet = account.filter(last.is_null().or(last.le(before)));
+            diesel::update(quiet).set(last.eq(now)).execute(conn)?
+        }
+    };
+    Ok(told > 0)
+}
+
 /// Keeps other transactions that lock the account waiting until this one ends. On SQLite a write transaction does so
 /// anyway.
 ///

@@ -40,6 +40,10 @@ pub struct OtherColumns {
     pub spend_notified_at: Option<i64>,
     /// When its owner was last told that credit runs low.
     pub low_balance_notified_at: Option<i64>,
+    /// When its owner was last told of a credited deposit that is not large.
+    pub deposit_notified_at: Option<i64>,
+    /// The same of one that is held or was undone.
+    pub deposit_trouble_notified_at: Option<i64>,
     /// When a request was charged for the first time.
     pub first_charged_at: Option<i64>,
     /// Wrong codes of the second factor in the window that began at the next moment.

@@ -32,6 +32,8 @@ diesel::table! {
         wrong_codes_pardoned_at -> Nullable<BigInt>,
         credentials_epoch -> BigInt,
         low_balance_notified_at -> Nullable<BigInt>,
+        deposit_notified_at -> Nullable<BigInt>,
+        deposit_trouble_notified_at -> Nullable<BigInt>,
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Attribution {
 }
 
 /// Gives the deposits of a transaction that were seen their owners, all of them in as many statements as there are
-/// owners. Whether there were any. Must run in a write transaction: a wallet that is proven meanwhile either is seen here
+/// owners. Those that there were, as they stand now but for their revision. Must run in a write transaction: a wallet that is proven meanwhile either is seen here
 /// or sees the deposits.
 ///
 /// # Errors
@@ -39,13 +39,15 @@ pub fn attribute_all(
     chain_id: ChainId,
     tx_hash: TxHash,
     now: UnixMillis,
-) -> Result<bool, DbError> {
+) -> Result<Vec<DepositRow>, DbError> {
     let mut rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
     rows.retain(|row| row.state() == Some(DepositState::Seen));
-    let payers: BTreeSet<&[u8]> = rows.iter().map(|row| row.payer.as_slice()).collect();
-    let payees: BTreeSet<&[u8]> = rows.iter().map(|row| row.payee.as_slice()).collect();
-    let payees: Vec<&[u8]> = payees.into_iter().collect();
-    let payers: Vec<&[u8]> = payers.into_iter().collect();
+    let distinct = |of: fn(&DepositRow) -> &Vec<u8>| {
+        rows.iter().map(of).cloned().collect::<BTreeSet<Vec<u8>>>()
+    };
+    let (payers, payees) = (distinct(|row| &row.payer), distinct(|row| &row.payee));
+    let payers: Vec<&[u8]> = payers.iter().map(Vec::as_slice).collect();
+    let payees: Vec<&[u8]> = payees.iter().map(Vec::as_slice).collect();
     let derived: HashMap<Vec<u8>, Option<i64>> =
         deposit_turns::derived_among(conn, &payees)?.into_iter().collect();
     let mut links: HashMap<Vec<u8>, Vec<WalletRow>> = HashMap::new();
@@ -53,16 +55,20 @@ pub fn attribute_all(
         links.entry(link.address.clone()).or_default().push(link);
     }
     let mut owners: HashMap<Owner, Vec<i64>> = HashMap::new();
-    for row in &rows {
+    for row in &mut rows {
         let proven = links.get(&row.payer).map_or(&[][..], Vec::as_slice);
         let own = derived.get(&row.payee).copied();
         let whose = attribution(own, proven, UnixMillis::from_millis(row.block_time));
-        owners.entry(owner(whose)).or_default().push(row.id);
+        let owner = owner(whose);
+        row.state = owner.state.as_str().to_owned();
+        row.reason = owner.reason.map(str::to_owned);
+        (row.account_id, row.wallet_id) = (owner.account_id, owner.wallet_id);
+        owners.entry(owner).or_default().push(row.id);
     }
     for (owner, ids) in owners {
         deposit_turns::hand_over(conn, &ids, owner, now)?;
     }
-    Ok(!rows.is_empty())
+    Ok(rows)
 }
 
 /// Whose a transfer is, in a block of the time `at`. `own` is whose address it was paid to, if that is an account's own;

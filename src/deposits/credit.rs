@@ -1,6 +1,6 @@
 //! The moves of a deposit that touch money, each with its row and its ledger entry in one transaction.
 
-use super::DepositError;
+use super::{DepositError, notices};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
@@ -16,8 +16,8 @@ pub fn reference(row: &DepositRow) -> String {
     format!("{}:{}", row.public_id, row.credit_number)
 }
 
-/// Credits `row` with its value, from the revision that was read. `false` if somebody has changed it since: then
-/// nothing was credited.
+/// Credits `row` with its value, from the revision that was read, and tells its owner, of what is worth less than
+/// `mail_above` at most once an hour. `false` if somebody has changed it since: then nothing was credited.
 ///
 /// # Errors
 /// [`DepositError`]; nothing was credited, unless the commit's outcome is unknown, and then the row tells.
@@ -25,9 +25,10 @@ pub fn credit(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
     row: &DepositRow,
+    mail_above: NanoUsd,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
-    transaction::write(conn, |conn| credit_within(conn, key, row, now))
+    transaction::write(conn, |conn| credit_within(conn, key, row, mail_above, now))
 }
 
 /// The same within a write transaction of the caller's.
@@ -38,6 +39,7 @@ pub fn credit_within(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
     row: &DepositRow,
+    mail_above: NanoUsd,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
     if tombstones::is_buried(conn, &tombstones::of(key, row))? {
@@ -58,7 +60,11 @@ pub fn credit_within(
         reference: reference(&credited),
         amount,
     };
-    move_with_entry(conn, &credited, command, now)
+    let is_moved = move_with_entry(conn, &credited, command, now)?;
+    if is_moved {
+        notices::credited(conn, &credited, mail_above, now)?;
+    }
+    Ok(is_moved)
 }
 
 /// Takes a credit back, because its block left the chain. The balance may go below zero.
@@ -84,7 +90,13 @@ pub fn reverse(
         reference: reference(row),
         amount: value.negated().map_err(ledger::LedgerError::from)?,
     };
-    transaction::write(conn, |conn| move_with_entry(conn, &reversed, command, now))
+    transaction::write(conn, |conn| {
+        let is_moved = move_with_entry(conn, &reversed, command, now)?;
+        if is_moved {
+            notices::reversed(conn, &reversed, now)?;
+        }
+        Ok(is_moved)
+    })
 }
 
 fn move_with_entry(

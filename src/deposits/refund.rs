@@ -1,7 +1,7 @@
 //! Money on its way back. The amount is held first, guarded against what is spent meanwhile; then the transaction
 //! that paid it is noted, or the hold is released. The payment itself is the operator's wallet's business.
 
-use super::DepositError;
+use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow};
@@ -153,6 +153,7 @@ pub fn post(
             end_pending(conn, row, DepositState::Refunded, None, now)?;
         }
         write_down(conn, "refund_posted", row, &tx_hash.to_string(), now)?;
+        notices::refunded(conn, row, &refund, now)?;
         Ok(Refunded::Done(refund))
     })
 }

@@ -50,7 +50,8 @@ pub fn approve(
     };
     let valued = DepositRow { value_nanousd: Some(value), ..row.clone() };
     transaction::write(conn, |conn| {
-        if !credit_within(conn, key, &valued, now)? {
+        // A person decides one by one, so each is told.
+        if !credit_within(conn, key, &valued, NanoUsd::ZERO, now)? {
             return Ok(Decided::Changed);
         }
         write_down(conn, "approved", &valued, reason, now)?;

@@ -35,10 +35,20 @@ pub enum MailKind {
     UnusualSpending,
     /// Somebody who knows the password has given wrong codes of the second factor: [`WrongCodes`].
     WrongCodes,
+    /// A large deposit is in a block: [`DepositNews`], as of those that follow.
+    DepositSeen,
+    /// A deposit was credited.
+    DepositCredited,
+    /// A person has to look at a deposit.
+    DepositHeld,
+    /// A deposit was paid back.
+    DepositRefunded,
+    /// A credited deposit was undone by its chain.
+    DepositReversed,
 }
 
 /// All of them with their names in the database.
-const KINDS: [(MailKind, &str); 14] = [
+const KINDS: [(MailKind, &str); 19] = [
     (MailKind::SignUp, "sign_up"),
     (MailKind::ResetPassword, "reset_password"),
     (MailKind::ChangeEmail, "change_email"),
@@ -53,6 +63,11 @@ const KINDS: [(MailKind, &str); 14] = [
     (MailKind::KeysLeaked, "keys_leaked"),
     (MailKind::UnusualSpending, "unusual_spending"),
     (MailKind::WrongCodes, "wrong_codes"),
+    (MailKind::DepositSeen, "deposit_seen"),
+    (MailKind::DepositCredited, "deposit_credited"),
+    (MailKind::DepositHeld, "deposit_held"),
+    (MailKind::DepositRefunded, "deposit_refunded"),
+    (MailKind::DepositReversed, "deposit_reversed"),
 ];
 
 impl MailKind {
@@ -76,7 +91,20 @@ impl MailKind {
     /// Whether it goes out although its account wants no notices: what was asked for, and what concerns security or policy.
     #[must_use]
     pub const fn is_essential(self) -> bool {
-        !matches!(self, Self::LowBalance | Self::KeyPaused)
+        !matches!(self, Self::LowBalance | Self::KeyPaused) && !self.is_of_deposits()
+    }
+
+    /// Whether it tells what became of a deposit.
+    #[must_use]
+    pub const fn is_of_deposits(self) -> bool {
+        matches!(
+            self,
+            Self::DepositSeen
+                | Self::DepositCredited
+                | Self::DepositHeld
+                | Self::DepositRefunded
+                | Self::DepositReversed
+        )
     }
 
     /// Whether it is about nothing that has happened to the address it was put in for, so that it goes to the one that the
@@ -102,6 +130,7 @@ impl MailKind {
             Self::LowBalance | Self::KeyPaused | Self::UnusualSpending | Self::AccountClosing => {
                 MailLine::Notices
             }
+            _ if self.is_of_deposits() => MailLine::Notices,
             _ => MailLine::Awaited,
         }
     }
@@ -215,6 +244,29 @@ pub struct WrongCodes {
     pub count: i64,
     /// Seconds for which no code of the app is looked at after too many.
     pub window_secs: u64,
+}
+
+/// Parameters of mail about a deposit: as the deposit was when it came to stand so. What its coin and its chain are
+/// called is looked up when the mail is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepositNews {
+    /// Its public name.
+    pub deposit: String,
+    /// EIP-155 number of its chain.
+    pub chain_id: i64,
+    /// Contract of the token, with `0x`; `None` for the chain's own coin.
+    pub token: Option<String>,
+    /// Decimal, in the smallest unit.
+    pub raw_amount: String,
+    /// What it is about in dollars as people read them: what was credited, refunded or taken back; `None` where nothing
+    /// is known or nothing was moved.
+    pub value_usd: Option<String>,
+    /// Why a person has to look, as it is stored.
+    pub reason: Option<String>,
+    /// The transaction that paid a refund, with `0x`.
+    pub tx_hash: Option<String>,
+    /// Whether others of its kind go without a mail for an hour.
+    pub is_paced: bool,
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
 //! What each mail says: one template in plain text for each occasion, whose first line is the subject and whose
 //! paragraphs make both forms of the mail. A paragraph that is nothing but one of our own links becomes a link.
 
+mod deposit;
 mod text;
 
 use std::time::Duration;
 
 use askama::Template;
 
+pub use self::deposit::DepositLetter;
 use self::text::Text;
 use super::Letterhead;
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::mail::{
-    AccountClosing, BudgetPeriod, KeyPaused, KeysLeaked, LowBalance, StandingChanged, TotpChanged,
-    UnusualSpending, WrongCodes,
+    AccountClosing, BudgetPeriod, KeyPaused, KeysLeaked, LowBalance, MailKind, StandingChanged,
+    TotpChanged, UnusualSpending, WrongCodes,
 };
 use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
@@ -49,6 +51,8 @@ pub enum Letter<'a> {
     UnusualSpending(UnusualSpending),
     /// Wrong codes were given.
     WrongCodes(WrongCodes),
+    /// What became of a deposit, by the kind of the mail.
+    Deposit(MailKind, DepositLetter),
 }
 
 /// What is said of a version of a policy.
@@ -175,6 +179,7 @@ impl Letter<'_> {
                 let window = &span(Duration::from_secs(*window_secs));
                 Text::WrongCodes { head, count: *count, window, reset }.render()
             }
+            Self::Deposit(kind, deposit) => text::of_deposit(*kind, head, deposit, link),
         }?;
         let links = [link, log_in, reset, preferences, closing].map(str::to_owned).into();
         Ok((text, links))
@@ -190,6 +195,7 @@ impl Letter<'_> {
             Self::ResetPassword(token, _) => with("/reset/confirm", token),
             Self::ChangeEmail(token, _) => with("/email/confirm", token),
             Self::LowBalance(_) => head.page("/deposits"),
+            Self::Deposit(_, news) => head.page(&format!("/deposits/{}", news.deposit)),
             Self::KeyPaused(_) | Self::KeysLeaked(_) => head.page("/keys"),
             Self::UnusualSpending(_) => head.page("/usage"),
             Self::PolicyChanged(notice) => {

@@ -7,6 +7,7 @@ mod arrivals;
 mod claims;
 mod crowd;
 mod deposit_api;
+mod deposit_mail;
 mod deposit_words;
 mod deposits;
 mod erased;

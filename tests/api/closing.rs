@@ -141,13 +141,17 @@ fn make_deposits(app: &TestApp, account: &Account) {
             row.wallet_id = Some(wallet_id);
         };
         let row = deposit(conn, 0, mine);
-        assert!(credit::credit(conn, &key, &row, now).unwrap());
+        assert!(
+            credit::credit(conn, &key, &row, sluice::domain::money::NanoUsd::ZERO, now).unwrap()
+        );
         deposit(conn, 1, |row| {
             mine(row);
             row.state = "below_minimum".to_owned();
         });
         let row = deposit(conn, 2, mine);
-        assert!(credit::credit(conn, &key, &row, now).unwrap());
+        assert!(
+            credit::credit(conn, &key, &row, sluice::domain::money::NanoUsd::ZERO, now).unwrap()
+        );
         let row = deposit_rows::find(conn, "dep_2").unwrap().unwrap();
         assert!(credit::reverse(conn, &row, now).unwrap());
         let row = deposit_rows::find(conn, "dep_0").unwrap().unwrap();

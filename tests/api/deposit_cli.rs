@@ -112,7 +112,16 @@ impl Desk {
             row.account_id = Some(account.id.0);
             row.value_nanousd = Some(nanos);
         });
-        assert!(credit::credit(&mut self.conn, &Self::key(), &row, NOON).unwrap());
+        assert!(
+            credit::credit(
+                &mut self.conn,
+                &Self::key(),
+                &row,
+                sluice::domain::money::NanoUsd::ZERO,
+                NOON
+            )
+            .unwrap()
+        );
         self.read(&row.public_id)
     }
 
@@ -266,7 +275,7 @@ fn a_deposit_is_the_same_document_alone_and_in_a_list() {
         "raw_amount": "1234567", "decimals": 6, "amount": "1.234567", "value": "1.19752999",
         "credit_number": 0, "block_number": 100, "block_hash": format!("0x{}", "b0".repeat(32)),
         "block_time": "2026-11-22T12:00:00.000Z", "created_at": "2026-11-22T12:00:00.000Z",
-        "updated_at": "2026-11-22T12:00:00.000Z",
+        "updated_at": "2026-11-22T12:00:00.000Z", "refund_state": null, "refunded": null,
     }]);
     let mut found = desk.json(&["list"]);
     for (key, of) in [("payee", "0x7e"), ("token", "0xcc")] {

@@ -77,7 +77,9 @@ fn pay(conn: &mut AnyConnection, settings: &Settings, account: &Account) {
     deposits::insert(conn, &paid).unwrap();
     let key = tombstones::unlock(conn, &settings.privacy).unwrap();
     let stored = deposits::find(conn, &paid.public_id).unwrap().unwrap();
-    assert!(credit::credit(conn, &key, &stored, now).unwrap());
+    assert!(
+        credit::credit(conn, &key, &stored, sluice::domain::money::NanoUsd::ZERO, now).unwrap()
+    );
 }
 
 impl Person {

@@ -201,7 +201,8 @@ fn p8_nobody_credits_what_is_buried_whatever_the_row_says() {
     let one = read(&mut conn, "dep_1");
     let approved = review::approve(&mut conn, &key, &one, None, "why", now);
     let two = read(&mut conn, "dep_2");
-    let credited = credit::credit(&mut conn, &key, &two, now).map(|_| review::Decided::Done);
+    let credited = credit::credit(&mut conn, &key, &two, sluice::domain::money::NanoUsd::ZERO, now)
+        .map(|_| review::Decided::Done);
     let three = read(&mut conn, "dep_3");
     let attributed = review::attribute(&mut conn, &key, &three, account.id, "why", now);
     for outcome in [approved, credited, attributed] {

@@ -44,6 +44,8 @@ pub(super) fn account(
         "closing_waives_balance": other.closing_waives_balance,
         "spend_notified_at": other.spend_notified_at.map(moment),
         "low_balance_notified_at": other.low_balance_notified_at.map(moment),
+        "deposit_notified_at": other.deposit_notified_at.map(moment),
+        "deposit_trouble_notified_at": other.deposit_trouble_notified_at.map(moment),
         "at_risk": usd(row.at_risk_nanousd),
         "first_charged_at": other.first_charged_at.map(moment),
         "wrong_codes": other.wrong_codes,

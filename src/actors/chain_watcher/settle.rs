@@ -13,7 +13,7 @@ use crate::chain::facts::TxFacts;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_turns, transaction};
 use crate::deposits::ours::Ours;
-use crate::deposits::{DepositError, attribution, claims, credit, record};
+use crate::deposits::{DepositError, attribution, claims, credit, notices, record};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
@@ -204,7 +204,8 @@ impl State {
         let now = self.now();
         match self.examine(view, ours, look, &read).await? {
             Step::Change(row) => {
-                self.write(move |conn| Ok(deposits::change(conn, &row, now)?)).await?;
+                let above = self.parts.deposits.mail_seen_above;
+                self.write(move |conn| notices::change(conn, &row, above, now)).await?;
             }
             Step::Renew(facts) => self.orphan_then_keep(read.row, facts, ours).await?,
             Step::Gone => {
@@ -217,19 +218,25 @@ impl State {
         Ok(Step::Done)
     }
 
-    /// Whose the deposits of a transaction are, by what was known at its inclusion or is known by now.
+    /// Whose the deposits of a transaction are, by what was known at its inclusion or is known by now. Who is sent a large
+    /// one is told.
     async fn attribute(&self, tx_hash: TxHash) -> Result<(), Trouble> {
-        let (chain_id, now) = (self.chain_id(), self.now());
-        self.write(move |conn| {
-            transaction::write(conn, |conn| {
-                if attribution::attribute_all(conn, chain_id, tx_hash, now)? {
-                    claims::refuse_others(conn, chain_id, tx_hash, now)?;
+        let (chain_id, now, chain) = (self.chain_id(), self.now(), Arc::clone(&self.parts.chain));
+        let above = self.parts.deposits.mail_seen_above;
+        let attribute = move |conn: &mut AnyConnection| {
+            let rows = attribution::attribute_all(conn, chain_id, tx_hash, now)?;
+            if !rows.is_empty() {
+                claims::refuse_others(conn, chain_id, tx_hash, now)?;
+            }
+            for row in &rows {
+                let value = chain.dollars(row.token.as_deref(), &row.raw_amount);
+                if let Some(value) = value.filter(|value| *value >= above) {
+                    notices::seen(conn, row, value, now)?;
                 }
-                Ok(())
-            })
-        })
-        .await?;
-        Ok(())
+            }
+            Ok(())
+        };
+        Ok(self.write(move |conn| transaction::write(conn, attribute)).await?)
     }
 
     async fn credit(&self, row: DepositRow) -> Result<(), Trouble> {
@@ -237,7 +244,8 @@ impl State {
         let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
         let key = self.parts.tombstones.clone();
         let kept = row.clone();
-        let credited = self.write(move |conn| credit::credit(conn, &key, &row, now)).await;
+        let above = self.parts.deposits.mail_seen_above;
+        let credited = self.write(move |conn| credit::credit(conn, &key, &row, above, now)).await;
         let is_credited = match credited {
             Err(DepositError::Buried(_)) => {
                 tracing::error!(deposit = public_id, "a deposit of an erased account came back");

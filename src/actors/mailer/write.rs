@@ -15,7 +15,7 @@ use crate::domain::mail::{MailKind, PolicyChanged};
 use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
 use crate::mail::Letterhead;
-use crate::mail::letter::{Letter, PolicyNotice};
+use crate::mail::letter::{DepositLetter, Letter, PolicyNotice};
 use crate::mail::message::compose;
 use crate::telemetry::Causes;
 
@@ -93,6 +93,11 @@ pub(super) fn draft(
         MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
         MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
         MailKind::WrongCodes => params(row).map(Letter::WrongCodes),
+        MailKind::DepositSeen
+        | MailKind::DepositCredited
+        | MailKind::DepositHeld
+        | MailKind::DepositRefunded
+        | MailKind::DepositReversed => link.deposit().map(|news| Letter::Deposit(kind, news)),
         MailKind::PolicyChanged => policy_notice(conn, row)?.map(Letter::PolicyChanged),
     };
     let Some(letter) = letter else {
@@ -141,6 +146,11 @@ impl Link<'_> {
     ) -> Result<SecretToken, DbError> {
         let (email, lifetime) = (self.row.recipient.as_str(), self.settings.accounts.mail_link);
         email_tokens::issue(conn, purpose, (holder, email), lifetime, self.now)
+    }
+
+    /// What is said of the row's deposit.
+    fn deposit(&self) -> Option<DepositLetter> {
+        params(self.row).map(|news| DepositLetter::of(news, &self.settings.chains))
     }
 
     /// The page that turns notices off.

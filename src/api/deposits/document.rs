@@ -13,7 +13,7 @@ use crate::db::deposits::DepositRow;
 use crate::db::{AnyConnection, DbError};
 use crate::deposits::standing;
 use crate::domain::deposit::{
-    Asset, ClaimReason, ClaimState, DepositReason, DepositState, NATIVE_DECIMALS,
+    ClaimReason, ClaimState, DepositReason, DepositState, NATIVE_DECIMALS,
 };
 use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
 use crate::domain::money::NanoUsd;
@@ -248,7 +248,11 @@ impl<'a> Chains<'a> {
     fn deposit(&self, row: &DepositRow, refund: Option<&RefundRow>) -> Deposit {
         let state = row.state();
         let chain = self.chain(row.chain_id);
-        let (symbol, decimals) = coin(chain, row);
+        let coin = chain.and_then(|chain| chain.coin(row.token.as_deref()));
+        let symbol = coin.map(|(symbol, _)| symbol);
+        // Every chain's own coin has as many.
+        let decimals =
+            coin.map(|(_, decimals)| decimals).or(row.token.is_none().then_some(NATIVE_DECIMALS));
         let raw: Option<RawAmount> = row.raw_amount.parse().ok();
         Deposit {
             id: row.public_id.clone(),
@@ -344,21 +348,6 @@ impl Refund {
             tx_hash: row.tx_hash.as_deref().map(to_hex),
             updated_at: Moment::of_millis(row.updated_at),
         }
-    }
-}
-
-fn coin<'a>(chain: Option<&'a Chain>, row: &DepositRow) -> (Option<&'a str>, Option<u8>) {
-    match Asset::from_column(row.token.as_deref()) {
-        Some(Asset::Native) => {
-            let native = chain.and_then(|chain| chain.native.as_ref());
-            (native.map(|native| native.symbol.as_str()), Some(NATIVE_DECIMALS))
-        }
-        Some(Asset::Token(address)) => {
-            let mut tokens = chain.iter().flat_map(|chain| &chain.tokens);
-            let token = tokens.find(|token| token.address == address);
-            (token.map(|token| token.symbol.as_str()), token.map(|token| token.decimals))
-        }
-        None => (None, None),
     }
 }
 

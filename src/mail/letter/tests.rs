@@ -1,6 +1,7 @@
 //! Promises of the texts: nothing of a user's becomes markup, a header or a link, and nothing is loaded.
 
 use super::*;
+use crate::domain::mail::DepositNews;
 use crate::domain::policy::PolicyKind;
 use crate::domain::secret_token::TokenKind;
 use crate::mail::message::{ComposeError, compose};
@@ -26,8 +27,29 @@ fn policy(words: &str) -> PolicyNotice {
 
 fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
     let usd = || "1.5".to_owned();
+    let news = |value: Option<String>, is_paced| {
+        let news = DepositNews {
+            deposit: "dep_1".to_owned(),
+            chain_id: 8453,
+            token: None,
+            raw_amount: "1500000000000000000".to_owned(),
+            value_usd: value,
+            reason: Some("depegged".to_owned()),
+            tx_hash: Some(format!("0x{}", "fe".repeat(32))),
+            is_paced,
+        };
+        DepositLetter::of(news, &[])
+    };
+    let deposits = MailKind::all().filter(|kind| kind.is_of_deposits());
+    let of_deposits: Vec<Letter<'_>> = deposits
+        .flat_map(|kind| {
+            let cases = [(Some(usd()), true), (Some(usd()), false), (None, false)];
+            cases.map(|(value, is_paced)| Letter::Deposit(kind, news(value, is_paced)))
+        })
+        .collect();
+    assert_eq!(of_deposits.len(), 15);
     let paused = |period| KeyPaused { key_name: "ci".to_owned(), period, budget_usd: usd() };
-    vec![
+    let others = vec![
         Letter::SignUp(token, DAY),
         Letter::SignUpKnown,
         Letter::ResetPassword(token, DAY),
@@ -48,7 +70,31 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
         Letter::UnusualSpending(UnusualSpending { spent_usd: usd(), busiest_usd: None }),
         Letter::WrongCodes(WrongCodes { count: 10, window_secs: 86_400 }),
         Letter::PolicyChanged(policy("Logs are kept for 30 days.\n\n\n\nThey were kept for 90.")),
-    ]
+    ];
+    others.into_iter().chain(of_deposits).collect()
+}
+
+#[test]
+fn a_deposit_of_a_chain_that_is_gone_is_told_without_its_names() {
+    let news = |token: Option<&str>, raw: &str| {
+        let news = DepositNews {
+            deposit: "dep_1".to_owned(),
+            chain_id: 8453,
+            token: token.map(str::to_owned),
+            raw_amount: raw.to_owned(),
+            value_usd: None,
+            reason: Some("a later version's".to_owned()),
+            tx_hash: None,
+            is_paced: false,
+        };
+        DepositLetter::of(news, &[])
+    };
+    for news in [news(None, "1"), news(Some("0x12"), "1"), news(Some("no token"), "no number")] {
+        assert_eq!((news.coins.as_str(), news.reason), ("coins on chain 8453", ""));
+    }
+    let letter = Letter::Deposit(MailKind::DepositHeld, news(None, "1"));
+    let written = letter.write(&head(), None).unwrap();
+    assert!(written.plain.contains("https://example.org/deposits/dep_1"), "{}", written.plain);
 }
 
 #[test]

@@ -8,6 +8,8 @@
 
 use askama::Template;
 
+use super::DepositLetter;
+use crate::domain::mail::MailKind;
 use crate::mail::Letterhead;
 
 /// The text of each occasion.
@@ -70,4 +72,31 @@ pub(super) enum Text<'a> {
     },
     #[template(path = "mail_wrong_codes.txt", whitespace = "preserve")]
     WrongCodes { head: &'a Letterhead, count: i64, window: &'a str, reset: &'a str },
+    #[template(path = "mail_deposit_seen.txt", whitespace = "preserve")]
+    DepositSeen { head: &'a Letterhead, deposit: &'a DepositLetter, link: &'a str },
+    #[template(path = "mail_deposit_credited.txt", whitespace = "preserve")]
+    DepositCredited { head: &'a Letterhead, deposit: &'a DepositLetter, link: &'a str },
+    #[template(path = "mail_deposit_held.txt", whitespace = "preserve")]
+    DepositHeld { head: &'a Letterhead, deposit: &'a DepositLetter, link: &'a str },
+    #[template(path = "mail_deposit_refunded.txt", whitespace = "preserve")]
+    DepositRefunded { head: &'a Letterhead, deposit: &'a DepositLetter, link: &'a str },
+    #[template(path = "mail_deposit_reversed.txt", whitespace = "preserve")]
+    DepositReversed { head: &'a Letterhead, deposit: &'a DepositLetter, link: &'a str },
+}
+
+/// The text of what became of a deposit.
+pub(super) fn of_deposit(
+    kind: MailKind,
+    head: &Letterhead,
+    deposit: &DepositLetter,
+    link: &str,
+) -> Result<String, askama::Error> {
+    match kind {
+        MailKind::DepositSeen => Text::DepositSeen { head, deposit, link },
+        MailKind::DepositHeld => Text::DepositHeld { head, deposit, link },
+        MailKind::DepositRefunded => Text::DepositRefunded { head, deposit, link },
+        MailKind::DepositReversed => Text::DepositReversed { head, deposit, link },
+        _ => Text::DepositCredited { head, deposit, link },
+    }
+    .render()
 }

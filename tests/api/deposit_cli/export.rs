@@ -44,7 +44,16 @@ fn every_column_is_there_and_exact() {
         row.price_round = Some("42".to_owned());
         row.price_answer = Some("200000000000".to_owned());
     });
-    assert!(sluice::deposits::credit::credit(&mut desk.conn, &Desk::key(), &row, NOON).unwrap());
+    assert!(
+        sluice::deposits::credit::credit(
+            &mut desk.conn,
+            &Desk::key(),
+            &row,
+            sluice::domain::money::NanoUsd::ZERO,
+            NOON
+        )
+        .unwrap()
+    );
     desk.ok(&["refund", "dep_1", "--amount", "1.5", "--reason", "asked for it"]);
     desk.ok(&["refund", "dep_1", "--tx", &format!("0x{}", "fe".repeat(32))]);
     let all = export(&desk, &[]);
@@ -82,7 +91,8 @@ fn every_column_is_there_and_exact() {
     {
         assert!(row[column].starts_with(start), "{column}: {}", row[column]);
     }
-    assert_eq!(row.len(), 30);
+    assert_eq!(row["refund_time"].len(), "2026-11-22T12:00:00.000Z".len());
+    assert_eq!(row.len(), 31);
 }
 
 #[test]

@@ -248,7 +248,16 @@ fn a_reversed_deposit_keeps_its_refund_and_may_be_credited_again() {
     assert_eq!((desk.available(&account), desk.available(&other)), (0, 0));
     let row = desk.read(&row.public_id);
     assert_eq!(row.state, "confirming");
-    assert!(credit::credit(&mut desk.conn, &Desk::key(), &row, NOON).unwrap());
+    assert!(
+        credit::credit(
+            &mut desk.conn,
+            &Desk::key(),
+            &row,
+            sluice::domain::money::NanoUsd::ZERO,
+            NOON
+        )
+        .unwrap()
+    );
     assert_eq!(desk.available(&other), 2 * DOLLAR);
     assert_eq!(desk.entries(&["dep_1:1", "dep_1:2"]).len(), 3);
     desk.verify();

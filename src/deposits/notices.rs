@@ -1,0 +1,167 @@
+//! What an account's owner is told of deposits by mail, put in by the transaction that makes it true: so it is told once,
+//! and only of what has happened. Whoever is sent dust gets no flood of mail: what is not large is told at most once an
+//! hour, what was credited apart from what went wrong.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::DepositError;
+use crate::db::accounts::{self, DepositPace};
+use crate::db::deposit_refunds::RefundRow;
+use crate::db::deposits::{self, DepositRow};
+use crate::db::outbox::{self, NewMail};
+use crate::db::{AnyConnection, transaction};
+use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::to_hex;
+use crate::domain::mail::{DepositNews, MailKind};
+use crate::domain::money::NanoUsd;
+
+/// Who was told within this is not told again of what is not large.
+const QUIET: Duration = Duration::from_hours(1);
+
+/// A deposit has its owner, and waits for finality: told if it is worth `value`, which is large. Only of one that was
+/// never moved before, so that a chain that goes to and fro tells once.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn seen(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    value: NanoUsd,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let is_new = row.revision == 0 && row.state() == Some(DepositState::Confirming);
+    if !is_new {
+        return Ok(());
+    }
+    tell(conn, MailKind::DepositSeen, row, (Some(value), None), now)
+}
+
+/// A deposit was credited. One that is worth less than `above` is told at most once an hour.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn credited(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    above: NanoUsd,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let pace = pace(row, above, DepositPace::Credited);
+    tell(conn, MailKind::DepositCredited, row, (value(row), pace), now)
+}
+
+/// Writes a row as a look at the deposit has left it, and tells if a person has to look now. Whether there was one of its
+/// revision.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn change(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    above: NanoUsd,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    transaction::write(conn, |conn| {
+        if !deposits::change(conn, row, now)? {
+            return Ok(false);
+        }
+        let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
+        if row.state() == Some(DepositState::Held) && !is_refund {
+            let pace = pace(row, above, DepositPace::Trouble);
+            tell(conn, MailKind::DepositHeld, row, (value(row), pace), now)?;
+        }
+        Ok(true)
+    })
+}
+
+/// A credit was taken back with its block.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn reversed(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let pace = Some(DepositPace::Trouble);
+    tell(conn, MailKind::DepositReversed, row, (value(row), pace), now)
+}
+
+/// A refund was paid. Operators do that one by one.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn refunded(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    refund: &RefundRow,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    let is_credited = amount > NanoUsd::ZERO;
+    let mut news = news(row, if is_credited { Some(amount) } else { value(row) });
+    news.tx_hash = refund.tx_hash.as_deref().map(to_hex);
+    put(conn, MailKind::DepositRefunded, row, &news, now)
+}
+
+fn value(row: &DepositRow) -> Option<NanoUsd> {
+    row.value_nanousd.map(NanoUsd::from_nanos)
+}
+
+/// `None` for what is told in any case.
+fn pace(row: &DepositRow, above: NanoUsd, pace: DepositPace) -> Option<DepositPace> {
+    value(row).is_none_or(|value| value < above).then_some(pace)
+}
+
+fn tell(
+    conn: &mut AnyConnection,
+    kind: MailKind,
+    row: &DepositRow,
+    (value, pace): (Option<NanoUsd>, Option<DepositPace>),
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let Some(account_id) = row.account() else { return Ok(()) };
+    if let Some(pace) = pace
+        && !accounts::notify_of_deposit(conn, account_id, pace, (now.minus(QUIET), now))?
+    {
+        return Ok(());
+    }
+    put(conn, kind, row, &DepositNews { is_paced: pace.is_some(), ..news(row, value) }, now)
+}
+
+fn news(row: &DepositRow, value: Option<NanoUsd>) -> DepositNews {
+    DepositNews {
+        deposit: row.public_id.clone(),
+        chain_id: row.chain_id,
+        token: row.token.as_deref().map(to_hex),
+        raw_amount: row.raw_amount.clone(),
+        value_usd: value.map(|value| value.to_string()),
+        reason: row.reason.clone(),
+        tx_hash: None,
+        is_paced: false,
+    }
+}
+
+fn put(
+    conn: &mut AnyConnection,
+    kind: MailKind,
+    row: &DepositRow,
+    news: &DepositNews,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    let Some(account_id) = row.account() else { return Ok(()) };
+    let Some(account) = accounts::get(conn, account_id)? else { return Ok(()) };
+    let mail = NewMail {
+        kind,
+        // A revision comes once.
+        reference: format!("{}:{}", row.public_id, row.revision),
+        account_id: Some(account_id),
+        recipient: &account.email,
+        params: json!(news),
+    };
+    outbox::enqueue(conn, &mail, now)?;
+    Ok(())
+}

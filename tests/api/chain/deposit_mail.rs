@@ -1,0 +1,141 @@
+//! What owners are told of their deposits by mail: each occasion once, and of dust no flood.
+
+use ethers_core::types::U256;
+use sluice::deposits::{refund, review};
+use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::TxHash;
+use sluice::domain::tombstone::TombstoneKey;
+
+use crate::support::app::{Account, TOMBSTONE_SECRET};
+use crate::support::deposits::{Shop, USDC};
+use crate::support::mail::Eml;
+
+/// All mail that has gone to an account, once none waits any more.
+fn mails(shop: &Shop, account: &Account, count: usize) -> Vec<Eml> {
+    let address =
+        shop.db(|conn| sluice::db::accounts::get(conn, account.id).unwrap().unwrap().email);
+    shop.app.all_mail_is_gone();
+    let mails = shop.app.mails_to(&address, count);
+    assert_eq!(mails.len(), count, "{:?}", subjects(&mails));
+    mails
+}
+
+fn subjects(mails: &[Eml]) -> Vec<String> {
+    mails.iter().map(|mail| mail.header("Subject").unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_large_deposit_is_told_when_it_is_seen_credited_and_undone_and_seen_once_only() {
+    let shop = Shop::open();
+    let account = shop.holder_of(1);
+    let tx = shop.pay_usdc(1, 150 * USDC);
+    shop.reaches(tx, DepositState::Confirming);
+    let seen = mails(&shop, &account, 1).remove(0);
+    let subject = "Your deposit of 150 USDC on Base has arrived and is confirming";
+    assert_eq!(seen.header("Subject"), Some(subject));
+    assert!(seen.body.contains("worth $150.00"), "{}", seen.body);
+    assert!(seen.body.contains("/deposits/dep_"), "{}", seen.body);
+    assert!(seen.header("List-Unsubscribe").is_some(), "it can be turned off");
+    shop.finalize();
+    shop.credited(tx);
+    let credited = subjects(&mails(&shop, &account, 2));
+    assert!(credited[1].starts_with("$150.00 were credited to your "), "{credited:?}");
+    // A chain that undoes it, and the same transfer once more.
+    shop.mint.chain.reorg(10, &[]);
+    shop.mine(1);
+    shop.reaches(tx, DepositState::Reversed);
+    let undone = mails(&shop, &account, 3).remove(2);
+    assert!(undone.header("Subject").unwrap().starts_with("$150.00 were taken off"));
+    assert!(undone.body.contains("credited again by itself"), "{}", undone.body);
+    let again = shop.pay_usdc(1, 150 * USDC);
+    shop.finalize();
+    let row = shop.credited(again);
+    let all = subjects(&mails(&shop, &account, if again == tx { 4 } else { 5 }));
+    assert!(all.last().unwrap().starts_with("$150.00 were credited"), "{all:?}");
+    assert_eq!(row.credit_number, if again == tx { 2 } else { 1 });
+}
+
+#[test]
+fn a_flood_of_small_deposits_is_one_mail_an_hour() {
+    let shop = Shop::open();
+    let account = shop.holder_of(1);
+    let other = shop.holder_of(2);
+    for _ in 0..12 {
+        shop.pay_usdc(1, 2 * USDC);
+    }
+    let theirs = shop.pay_usdc(2, 3 * USDC);
+    let last = shop.pay_usdc(1, 2 * USDC);
+    shop.finalize();
+    shop.credited(theirs);
+    shop.credited(last);
+    let first = mails(&shop, &account, 1).remove(0);
+    assert_eq!(first.header("Subject").unwrap().split(" to ").next(), Some("$2.00 were credited"));
+    assert!(first.body.contains("within the next hour get no mail"), "{}", first.body);
+    // Somebody else's flood is no reason to be told less, and neither is one's own for what is large.
+    mails(&shop, &other, 1);
+    let large = shop.pay_usdc(1, 100 * USDC);
+    shop.finalize();
+    shop.credited(large);
+    let all = subjects(&mails(&shop, &account, 3));
+    assert!(all.iter().any(|subject| subject.starts_with("$100.00 were credited")), "{all:?}");
+    shop.pass(3_601);
+    let later = shop.pay_usdc(1, 4 * USDC);
+    shop.finalize();
+    shop.credited(later);
+    let all = subjects(&mails(&shop, &account, 4));
+    assert!(all[3].starts_with("$4.00 were credited"), "{all:?}");
+}
+
+#[test]
+fn what_is_held_approved_and_paid_back_is_told() {
+    let change =
+        |builder: crate::support::app::Builder| builder.set("deposits.review_above", "\"1000\"");
+    let shop = Shop::open_with(change, "");
+    let account = shop.holder_of(1);
+    // One coin is 2,000 dollars. What it is worth is not known before, so nothing is told before.
+    let tx = shop.pay_coin(1, U256::exp10(18));
+    shop.finalize();
+    let row = shop.reaches(tx, DepositState::Held).remove(0);
+    let held = mails(&shop, &account, 1).remove(0);
+    assert_eq!(held.header("Subject"), Some("Your deposit of 1 ETH on Base is being looked at"));
+    assert!(held.body.contains("of this size"), "{}", held.body);
+    let key = TombstoneKey::of(&TOMBSTONE_SECRET.into()).unwrap();
+    let now = shop.app.clock.now();
+    let decided = shop.db(|conn| review::approve(conn, &key, &row, None, "a test", now).unwrap());
+    assert_eq!(decided, review::Decided::Done);
+    let all = subjects(&mails(&shop, &account, 2));
+    assert!(all[1].starts_with("$2000.00 were credited"), "{all:?}");
+    let row = shop.deposits(tx).remove(0);
+    shop.db(|conn| refund::hold(conn, &row, None, "asked for", now).unwrap());
+    mails(&shop, &account, 2);
+    let row = shop.deposits(tx).remove(0);
+    let paid = TxHash([0xfe; 32]);
+    for _ in 0..2 {
+        shop.db(|conn| refund::post(conn, &row, paid, now).unwrap());
+    }
+    let refunded = mails(&shop, &account, 3).remove(2);
+    assert_eq!(refunded.header("Subject"), Some("Your deposit of 1 ETH on Base was refunded"));
+    assert!(refunded.body.contains("$2000.00 were paid back"), "{}", refunded.body);
+    assert!(refunded.body.contains(&paid.to_string()), "{}", refunded.body);
+}
+
+#[test]
+fn who_wants_no_notices_is_told_of_no_deposit() {
+    use diesel::prelude::*;
+    use sluice::db::schema::accounts;
+    let shop = Shop::open();
+    let account = shop.holder_of(1);
+    shop.db(|conn| {
+        let row = accounts::table.find(account.id.0);
+        diesel::update(row).set(accounts::wants_notices.eq(false)).execute(conn).unwrap();
+    });
+    let tx = shop.pay_usdc(1, 500 * USDC);
+    shop.finalize();
+    shop.credited(tx);
+    mails(&shop, &account, 0);
+    // Nobody's deposit has nobody to be told.
+    let nobodys = shop.pay_usdc(3, 500 * USDC);
+    shop.reaches(nobodys, DepositState::Unattributed);
+    shop.app.all_mail_is_gone();
+    assert!(shop.app.mails().is_empty());
+}
