@@ -196,6 +196,7 @@ fn endpoints() -> Endpoints {
         .key(READ_OR_BILLING, deposits::show, deposits::__path_show)
         .key(BILLING, options::options, options::__path_options)
         .key(BILLING, own_address::issue, own_address::__path_issue)
+        .key(READ_OR_BILLING, events::follow_all, events::__path_follow_all)
         .key(READ_OR_BILLING, events::follow, events::__path_follow)
         .key(BILLING, wallets::challenge, wallets::__path_challenge)
         .key(READ_OR_BILLING, wallets::list, wallets::__path_list)

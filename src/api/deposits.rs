@@ -42,8 +42,8 @@ pub(super) struct Claimed {
     /// The chain's name.
     #[schema(example = "base")]
     chain: String,
-    /// `0x` and 64 hexadecimal digits.
-    #[schema(pattern = "^0x[0-9a-fA-F]{64}$")]
+    /// 64 hexadecimal digits, with or without `0x`, or a text that has them once, such as an explorer's link.
+    #[schema(example = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060")]
     tx_hash: String,
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
     answer(http, payload, &api, async |call| {
         let Claimed { chain, tx_hash } = call.body().await?;
         let chain_id = call.api.chain(&chain)?.chain_id;
-        let tx_hash: TxHash = tx_hash.trim().parse().map_err(Refusal::TxHash)?;
+        let tx_hash = TxHash::parse_written(&tx_hash).map_err(Refusal::TxHash)?;
         let (account_id, now) = (call.principal.account_id, call.api.now());
         let limits = call.api.deposits().clone();
         let (open, recent) =
@@ -137,7 +137,6 @@ pub(super) async fn list(
         }
         let before = query::name(before).map_err(|_| Refusal::NotFound)?;
         let account_id = call.principal.account_id;
-        let is_first = before.is_none();
         let configured = call.api.parts.shared.settings.chains.clone();
         let read = call.api.run(move |conn| {
             let below = match before {
@@ -149,27 +148,37 @@ pub(super) async fn list(
                     }
                 }
             };
-            // One more tells whether there are more.
-            let found = rows::of_account(conn, account_id, below, limit.saturating_add(1))?;
-            let claims = if is_first {
-                deposit_claims::of_account(conn, account_id, i64::MAX, limit)?
-            } else {
-                Vec::new()
-            };
-            let arrived =
-                if is_first { noticed::of_account(conn, account_id)? } else { Vec::new() };
-            let chains = Chains::new(&configured, chains::all(conn)?);
-            let mut data = chains.deposits(conn, &found)?;
-            let most = usize::try_from(limit).unwrap_or(usize::MAX);
-            let has_more = data.len() > most;
-            data.truncate(most);
-            let claims = claims.iter().map(|claim| chains.claim(claim)).collect();
-            let arrivals = arrived.iter().map(|one| Arrival::of(&configured, one)).collect();
-            Ok::<_, DepositError>(Some(DepositPage { data, has_more, claims, arrivals }))
+            Ok::<_, DepositError>(Some(page_of(conn, &configured, account_id, (below, limit))?))
         });
         Answer::of(&read.await?.ok_or(Refusal::NotFound)?)
     })
     .await
+}
+
+/// A page of an account's deposits, below the row number `below`; claims go with the first.
+fn page_of(
+    conn: &mut AnyConnection,
+    configured: &[Chain],
+    account_id: AccountId,
+    (below, limit): (i64, i64),
+) -> Result<DepositPage, DepositError> {
+    // One more tells whether there are more.
+    let found = rows::of_account(conn, account_id, below, limit.saturating_add(1))?;
+    let claims = if below == i64::MAX {
+        deposit_claims::of_account(conn, account_id, i64::MAX, limit)?
+    } else {
+        Vec::new()
+    };
+    let arrived =
+        if below == i64::MAX { noticed::of_account(conn, account_id)? } else { Vec::new() };
+    let chains = Chains::new(configured, chains::all(conn)?);
+    let mut data = chains.deposits(conn, &found)?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = data.len() > most;
+    data.truncate(most);
+    let claims = claims.iter().map(|claim| chains.claim(claim)).collect();
+    let arrivals = arrived.iter().map(|one| Arrival::of(configured, one)).collect();
+    Ok(DepositPage { data, has_more, claims, arrivals })
 }
 
 /// Shows a deposit or a claim.
@@ -222,6 +231,11 @@ pub fn find(
     Ok(deposit.map(|deposit| DepositOrClaim::Deposit(Box::new(deposit))))
 }
 
+/// Whether an account has been paid anything.
+fn has_deposits(conn: &mut AnyConnection, account_id: AccountId) -> Result<bool, DepositError> {
+    Ok(!rows::of_account(conn, account_id, i64::MAX, 1)?.is_empty())
+}
+
 /// Whether what goes by this name is a deposit of the account's, or a claim with one. A transaction that is nobody's so far
 /// is no reason: anybody may claim it.
 fn is_paid(
@@ -268,6 +282,5 @@ fn with_deposits(
 ) -> Result<Claim, DepositError> {
     let found = claims::deposits_of(conn, claim)?;
     let chains = Chains::new(configured, chains::all(conn)?);
-    let deposits = chains.deposits(conn, &found)?;
-    Ok(Claim { deposits: Some(deposits), ..chains.claim(claim) })
+    Ok(chains.claim_with(conn, claim, &found)?)
 }

@@ -11,7 +11,7 @@ use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
 use crate::domain::api_error::ApiError;
-use crate::domain::evm::{AddressError, HexError};
+use crate::domain::evm::{AddressError, WrittenHashError};
 use crate::domain::key_scopes::Scope;
 
 /// Why a request is refused, as it is sent.
@@ -66,7 +66,7 @@ pub(super) enum Refusal {
     /// The account has asked for too many challenges.
     TooManyChallenges,
     /// Not the hash of a transaction.
-    TxHash(HexError),
+    TxHash(WrittenHashError),
     /// The account has as many open claims as it may have.
     TooManyOpenClaims(u32),
     /// The account has made as many claims within the hour as it may make.

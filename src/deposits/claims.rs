@@ -4,7 +4,7 @@ use super::DepositError;
 use crate::config::Deposits;
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, accounts, deposit_addresses, transaction};
+use crate::db::{AnyConnection, accounts, chains, deposit_addresses, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{ClaimReason, ClaimState, DepositState};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};
@@ -73,7 +73,9 @@ pub fn submit(
             deposit_claims::reopen(conn, claim.id, now)?;
         }
         // What the scan has found already needs no look-up.
-        settle_by_rows(conn, &claim, now)?;
+        if !settle_by_rows(conn, &claim, now)? {
+            settle_by_other_chains(conn, &claim, now)?;
+        }
         let claim = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
         Ok(claim.map_or(Submitted::TooManyOpen, Submitted::Kept))
     })
@@ -101,7 +103,12 @@ pub fn deposits_of(
     claim: &ClaimRow,
 ) -> Result<Vec<DepositRow>, DepositError> {
     let mut visible = Vec::new();
-    for row in of_claim(conn, claim)? {
+    let rows = if claim.reason.as_deref() == Some(ClaimReason::OtherChain.as_str()) {
+        on_other_chains(conn, claim)?
+    } else {
+        of_claim(conn, claim)?
+    };
+    for row in rows {
         if may_see(conn, &row, AccountId(claim.account_id))? {
             visible.push(row);
         }
@@ -158,6 +165,73 @@ pub fn settle_by_rows(
     Ok(true)
 }
 
+/// Ends a claim whose transaction holds deposits on another chain than it names, and makes it there instead; whether there
+/// are any that the account may see.
+fn settle_by_other_chains(
+    conn: &mut AnyConnection,
+    claim: &ClaimRow,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    for row in on_other_chains(conn, claim)? {
+        if !may_see(conn, &row, AccountId(claim.account_id))? {
+            continue;
+        }
+        let there = ClaimRow {
+            id: 0,
+            public_id: public_id("claim_")?,
+            chain_id: row.chain_id,
+            state: ClaimState::Matched.as_str().to_owned(),
+            reason: None,
+            check_at: None,
+            updated_at: now.as_millis(),
+            ..claim.clone()
+        };
+        deposit_claims::submit(conn, &there)?;
+        reject(conn, claim, ClaimReason::OtherChain, now)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Tells every claim of a transaction that deposits were found in it, on whichever chain it was looked for.
+///
+/// # Errors
+/// [`DepositError`].
+pub fn match_all(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    deposit_claims::match_all(conn, chain_id, tx_hash, now)?;
+    for other in other_chains(conn, chain_id.0)? {
+        for claim in deposit_claims::of_hash(conn, other, tx_hash.as_bytes())? {
+            if claim.check_at.is_some() {
+                settle_by_other_chains(conn, &claim, now)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The deposits of a claim's hash on all chains but its own.
+fn on_other_chains(
+    conn: &mut AnyConnection,
+    claim: &ClaimRow,
+) -> Result<Vec<DepositRow>, DepositError> {
+    let mut rows = Vec::new();
+    for chain_id in other_chains(conn, claim.chain_id)? {
+        rows.extend(of_claim(conn, &ClaimRow { chain_id: chain_id.0, ..claim.clone() })?);
+    }
+    Ok(rows)
+}
+
+/// Every chain that was ever read, but one.
+fn other_chains(conn: &mut AnyConnection, chain_id: i64) -> Result<Vec<ChainId>, DepositError> {
+    let known = chains::all(conn)?.into_iter().map(|chain| chain.chain_id);
+    Ok(known.filter(|known| *known != chain_id).map(ChainId).collect())
+}
+
 /// Refuses the claims of others, once it is known whose all deposits of a transaction are.
 ///
 /// # Errors
@@ -203,7 +277,8 @@ pub enum Awaited {
     Agreement,
 }
 
-/// Looks a claim up again later, or gives it up once it was open for `open_millis`.
+/// Looks a claim up again later, or gives it up once it was open for `open_millis`. One of a transaction that nobody knows
+/// here is held against the other chains' deposits before: the wrong chain is chosen easily.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -214,6 +289,11 @@ pub fn put_off(
     open_millis: i64,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
+    if awaited == Awaited::Sight
+        && transaction::write(conn, |conn| settle_by_other_chains(conn, claim, now))?
+    {
+        return Ok(());
+    }
     let age = now.millis_since(UnixMillis::from_millis(claim.created_at));
     let (state, reason) = match awaited {
         Awaited::Sight => (ClaimState::NotFound, ClaimReason::Expired),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::chain::facts::Transfer;
+use crate::chain::facts::{Transfer, TxFacts};
 use crate::config::{Chain, Deposits};
 use crate::domain::deposit::{Asset, FeedPrice, value_of};
 use crate::domain::evm::EvmAddress;
@@ -93,6 +93,17 @@ impl Ours {
     #[must_use]
     pub fn payees(&self) -> Vec<EvmAddress> {
         self.treasury.iter().chain(&*self.derived).copied().collect()
+    }
+
+    /// Whether a transaction is nothing but a payment of a listed token by who has signed it. Such a token calls nobody, so
+    /// no coins can have moved inside.
+    #[must_use]
+    pub fn is_plain_payment(&self, facts: &TxFacts) -> bool {
+        let [transfer] = facts.transfers.as_slice() else { return false };
+        match transfer.asset {
+            Asset::Token(token) => self.tokens.contains(&token) && transfer.from == facts.sender,
+            Asset::Native => false,
+        }
     }
 
     /// What a transfer is to us.

@@ -61,7 +61,7 @@ worded! {
         /// A person decides.
         Held = "held", "The transfer arrived, but has to be looked at by a person before it is credited. Write to support if this takes long.";
         /// Nobody has proven the payer.
-        Unattributed = "unattributed", "The transfer arrived from a wallet that no account has proven. Prove the paying wallet, and it is credited.";
+        Unattributed = "unattributed", "The transfer arrived from a wallet that no account has proven. If it is your own wallet, prove it, and the transfer is credited. If an exchange or another service has paid, its wallet cannot be proven: write to support with the hash of the transaction, the amount, and what shows that it was you, such as the withdrawal in your account there.";
         /// Final, but too small; adds up.
         BelowMinimum = "below_minimum", "The transfer is below the minimum. It is kept and credited together with later ones of the same kind, once they reach the minimum.";
         /// Refused by a person.
@@ -109,7 +109,7 @@ worded! {
         /// Deposits were found in it.
         Matched = "matched", "Deposits were found in this transaction; each is listed with what it waits for.";
         /// No provider knows the transaction yet.
-        NotFound = "not_found", "No node knows this transaction yet. It is looked up again for a while; if you replaced it in your wallet, submit the new hash.";
+        NotFound = "not_found", "No node of this chain knows this transaction yet. It is looked up again for a while. It may be on another chain: then submit it with that one. If you replaced it in your wallet, submit the new hash. A userOpHash or a safeTxHash is no transaction's hash: take that from the explorer's page about it.";
         /// It cannot lead to a credit.
         Rejected = "rejected", "This transaction cannot be credited.";
     }
@@ -121,15 +121,17 @@ worded! {
         /// The transaction failed.
         TransactionFailed = "transaction_failed", "The transaction failed on the chain, so nothing was transferred.";
         /// Nothing in it pays an address of ours.
-        NotOurAddress = "not_our_address", "No transfer in this transaction pays one of our addresses in a coin that is accepted.";
+        NotOurAddress = "not_our_address", "No transfer in this transaction pays one of our addresses in a coin that is accepted. Compare the recipient in your wallet with the address on the page of deposits.";
         /// Less than makes a deposit.
         TooSmall = "too_small", "The transfers of this transaction are too small to be kept as deposits. What is paid in one transaction must be more.";
         /// A token that is not on the list.
-        UnsupportedToken = "unsupported_token", "The transaction pays our address in a token that is not accepted. Write to support.";
+        UnsupportedToken = "unsupported_token", "The transaction pays our address in a token that is not accepted, so it cannot be credited by itself. Write to support with the hash.";
         /// Coins moved by a contract, and no provider can trace them.
-        InternalNotSupported = "internal_not_supported", "The coins were moved by a contract inside the transaction, which cannot be traced on this chain. Send them plainly, or write to support.";
+        InternalNotSupported = "internal_not_supported", "No transfer that can be seen in this transaction pays one of our addresses. Perhaps a contract moved coins inside it, as exchanges and smart wallets do; that cannot be traced on this chain. Compare the recipient with the address on the page of deposits; if it is right, write to support with the hash.";
         /// It moves money between the operator's own addresses.
         OwnTransfer = "own_transfer", "The transaction moves funds between our own addresses.";
+        /// Its deposits are on another chain than the one that was chosen.
+        OtherChain = "other_chain", "The transaction is on another chain than the one that was chosen. Its deposits are listed there; there is nothing to do.";
         /// Somebody else's deposit.
         OtherAccount = "other_account", "The deposits of this transaction belong to another account.";
         /// Its block is older than what is watched.

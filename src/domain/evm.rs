@@ -1,10 +1,14 @@
 //! The nouns of an EVM chain: addresses, hashes, amounts as 256-bit words. Parsing is strict where chains speak
 //! (`0x` always), and nothing in here can overflow: arithmetic on a word begins with [`RawAmount::to_u128`].
 
+mod written_hash;
+
 use std::fmt;
 use std::str::FromStr;
 
 use sha3::{Digest, Keccak256};
+
+pub use self::written_hash::WrittenHashError;
 
 /// A text is not the hexadecimal that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -61,6 +61,8 @@ struct DepositsPage {
     claims: Vec<Stand>,
     /// What arrived at the own address and is no deposit.
     arrivals: Vec<Arrival>,
+    /// The ids of all that is known on the first page, for the script; `None` on others.
+    known: Option<String>,
     /// The id of the last deposit here, if older ones follow.
     next: Option<String>,
 }
@@ -106,6 +108,7 @@ async fn list_page(
 ) -> Result<DepositsPage, Fault> {
     let (account_id, query) = (visit.person()?.account_id(), visit.query());
     let before = Some(query.word("before").to_owned()).filter(|id| !id.is_empty());
+    let is_first = before.is_none();
     let written = query.word("amount").to_owned();
     let amount = dollars(&written);
     let configured = site.settings().chains.clone();
@@ -125,6 +128,10 @@ async fn list_page(
     let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
     // A hash whose deposits are listed above has nothing more to say.
     let is_listed = |claim: &Claim| found.deposits.iter().any(|one| one.tx_hash == claim.tx_hash);
+    let ids = found.deposits.iter().map(|one| &one.id);
+    let ids: Vec<&str> =
+        ids.chain(found.claims.iter().map(|one| &one.id)).map(String::as_str).collect();
+    let known = is_first.then(|| ids.join(" "));
     let claims = found.claims.iter().filter(|claim| !is_listed(claim));
     Ok(DepositsPage {
         frame: visit.frame("Deposits"),
@@ -139,6 +146,7 @@ async fn list_page(
         chains: Choice::list(names, &chain),
         tx_hash,
         refusal,
+        known,
         next: found.deposits.last().filter(|_| found.has_more).map(|last| last.id.clone()),
         deposits: found
             .deposits
@@ -239,7 +247,7 @@ async fn submit(
     let Some(chain) = settings.chains.iter().find(|known| known.name == chain) else {
         return Ok(Err("Choose one of the chains.".to_owned()));
     };
-    let tx_hash: TxHash = match tx_hash.parse() {
+    let tx_hash = match TxHash::parse_written(tx_hash) {
         Ok(tx_hash) => tx_hash,
         Err(error) => {
             return Ok(Err(format!("This is not the hash of a transaction: it {error}.")));

@@ -91,6 +91,47 @@ fn a_stream_tells_every_state_and_ends_with_the_last() {
 }
 
 #[test]
+fn the_list_tells_a_new_deposit_and_every_change_of_it() {
+    let stage = Stage::open(|builder| builder);
+    let request = Request::get("/api/v1/deposits/events").key(&stage.account.key);
+    let mut answer = stage.app.connect().ask(&request);
+    assert_eq!(answer.status, 200);
+    answer.read_until("\"data\":[]");
+    let id = stage.deposit(1, "seen");
+    answer.read_until("\"state\":\"seen\"");
+    stage.becomes(&id, "credited");
+    answer.read_until("\"state\":\"credited\"");
+    // Of a list there is no last word.
+    stage.becomes(&id, "reversed");
+    answer.read_until("\"state\":\"reversed\"");
+    let claim = claim(&stage.account, 7);
+    stage.app.db(|conn| deposit_claims::submit(conn, &claim).unwrap());
+    answer.read_until("claim_7");
+    answer.leave_seen();
+    // The first event of a stream is the list itself.
+    let mut again = stage.app.connect().ask(&request);
+    again.read_until("claim_7").read_until("}\n\n");
+    let events = sse::read(&again.body);
+    assert_eq!(events[0].name, "deposits");
+    let list = stage.app.api_get(&stage.account, "/api/v1/deposits?limit=20");
+    assert_eq!(events[0].json(), list.json());
+    again.leave_seen();
+    // Nobody hears of another's.
+    let other = stage.app.account("0");
+    let request = Request::get("/api/v1/deposits/events").key(&other.key);
+    let mut theirs = stage.app.connect().ask(&request);
+    theirs.read_until("\"data\":[]");
+    stage.deposit(2, "seen");
+    stage.app.db(|conn| deposits::insert(conn, &row(&other, 3, "seen", None)).unwrap());
+    theirs.read_until("dep_3");
+    let heard = String::from_utf8_lossy(&theirs.body).into_owned();
+    assert!(!heard.contains("dep_1") && !heard.contains("dep_2"), "{heard}");
+    theirs.leave_seen();
+    stage.app.ask(&Request::get("/api/v1/deposits/events")).expect_refusal(401, "unauthenticated");
+    stage.forget();
+}
+
+#[test]
 fn several_readers_of_one_deposit_hear_the_same() {
     let stage = Stage::open(|builder| builder);
     let id = stage.deposit(1, "confirming");

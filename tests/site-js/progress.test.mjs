@@ -22,8 +22,8 @@ class Source extends EventTarget {
     this.readyState = Source.CLOSED;
   }
 
-  tell(data, lastEventId = "goes-on") {
-    this.dispatchEvent(Object.assign(new Event("deposit"), { data, lastEventId }));
+  tell(data, lastEventId = "goes-on", name = "deposit") {
+    this.dispatchEvent(Object.assign(new Event(name), { data, lastEventId }));
   }
 }
 
@@ -47,7 +47,7 @@ function open(...parts) {
   const window = {
     EventSource: Source,
     reloads: 0,
-    document: { querySelectorAll: () => parts },
+    document: { querySelectorAll: () => parts, querySelector: () => null },
     location: { reload: () => window.reloads++ },
     // What is to be done later, with the milliseconds until then.
     later: [],
@@ -186,6 +186,96 @@ test("a connection ends with what the server calls the last event", () => {
   assert.notEqual(source.readyState, Source.CLOSED);
   source.tell(JSON.stringify({ state: "matched", deposits: [] }), "last");
   assert.equal(source.readyState, Source.CLOSED);
+});
+
+/** A page with a list; `pages` are what the server writes when it is asked for the list anew. */
+function openList(known, parts, pages = []) {
+  Source.opened = [];
+  const note = { textContent: "" };
+  const list = {
+    dataset: { live: "/api/v1/deposits/events", known },
+    put: [],
+    querySelectorAll: () => parts,
+    querySelector: () => note,
+    replaceChildren: (...nodes) => list.put.push(nodes),
+  };
+  const window = {
+    EventSource: Source,
+    document: { querySelector: () => list, querySelectorAll: () => parts },
+    location: { pathname: "/deposits" },
+    later: [],
+    setTimeout: (work, ms) => window.later.push([work, ms]),
+    asked: [],
+    answers: [],
+    fetch: async (url) => {
+      window.asked.push(url);
+      const answer = url === "/deposits" ? pages.shift() : window.answers.shift();
+      if (!answer) throw new TypeError("no network");
+      const [status, text] = answer;
+      return { status, ok: status === 200, text: async () => text };
+    },
+    DOMParser: class {
+      parseFromString(text) {
+        const found = text ? { dataset: { known: text }, childNodes: [text] } : null;
+        return { querySelector: () => found };
+      }
+    },
+  };
+  assert.equal(progress.start(window), 1);
+  const tell = (data, claims = []) => {
+    Source.opened[0].tell(JSON.stringify({ data, claims }), "goes-on", "deposits");
+    return new Promise((done) => setTimeout(done));
+  };
+  return { window, list, note, tell };
+}
+
+const one = (id, change) => ({ id, state: "confirming", message: "Wait.", confirmations: null, ...change });
+
+test("a list has one connection, and what changes is written where it stands", async () => {
+  const first = part("/1");
+  first.dataset.deposit = "dep_1";
+  const { window, list, tell } = openList("dep_1 claim_1", [first, { ...part("/2"), dataset: { deposit: "dep_9" } }]);
+  assert.deepEqual(Source.opened.map((source) => source.url), ["/api/v1/deposits/events"]);
+  await tell([one("dep_1", { state: "credited", value: "5.00" })], [one("claim_1", { state: "matched" })]);
+  assert.deepEqual([first.fields.state.textContent, first.fields.value.textContent], ["Credited", "$5.00"]);
+  assert.deepEqual([window.asked, list.put], [[], []]);
+});
+
+test("a new deposit appears by itself, and what is typed stays", async () => {
+  const { window, list, tell } = openList("", [], [[200, "dep_1"], [200, "dep_1 claim_1"]]);
+  await tell([]);
+  assert.deepEqual(window.asked, []);
+  await tell([one("dep_1")]);
+  assert.deepEqual([window.asked, list.put], [["/deposits"], [["dep_1"]]]);
+  await tell([one("dep_1", { state: "credited" })]);
+  assert.equal(window.asked.length, 1, "it is known now");
+  await tell([one("dep_1")], [one("claim_1")]);
+  assert.deepEqual(list.put, [["dep_1"], ["dep_1 claim_1"]]);
+});
+
+test("a list that could not be read is read again", async () => {
+  for (const page of [undefined, [503, "dep_1"], [200, ""]]) {
+    const { window, list, tell } = openList("", [], [page, [200, "dep_1"]]);
+    await tell([one("dep_1")]);
+    assert.deepEqual([list.put, window.later.length], [[], 1]);
+    assert.equal(await next(window), 15000);
+    assert.deepEqual(list.put, [["dep_1"]]);
+  }
+});
+
+test("what is no list changes nothing, and a list without a place asks now and then", async () => {
+  const { window, note } = openList("", []);
+  const [source] = Source.opened;
+  for (const data of ["", "{", "null", "[]", "{\"data\":1}"]) source.tell(data, "goes-on", "deposits");
+  assert.deepEqual(window.asked, []);
+  source.close();
+  source.dispatchEvent(new Event("error"));
+  window.answers = [[503, "{}"], [200, JSON.stringify({ data: [], claims: [] })], [401, "{}"]];
+  const waits = [];
+  while (window.later.length > 0) waits.push(await next(window));
+  assert.deepEqual(waits, [0, 15000, 15000]);
+  assert.deepEqual(new Set(window.asked), new Set(["/api/v1/deposits?limit=20"]));
+  assert.match(note.textContent, /Reload the page/);
 });
 
 test("states are words", () => {

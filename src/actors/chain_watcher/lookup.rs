@@ -166,7 +166,7 @@ impl State {
                 let payees: HashSet<_> = payees.filter(|payee| ours.is_payee(*payee)).collect();
                 arrivals::forget_explained(conn, chain_id, payees.into_iter())?;
                 if !recorded.rows.is_empty() {
-                    deposit_claims::match_all(conn, chain_id, facts.tx_hash, now)?;
+                    claims::match_all(conn, chain_id, facts.tx_hash, now)?;
                 } else if recorded.is_buried {
                     // Whose it was is nobody's business any more.
                     deposit_claims::refuse_others(conn, chain_id, facts.tx_hash, &[], now)?;
@@ -335,7 +335,7 @@ impl State {
             ClaimReason::OwnTransfer
         } else if bears(ours, &seen, Bearing::UnsupportedToken) {
             ClaimReason::UnsupportedToken
-        } else if may_hide_coins && able < view.quorum {
+        } else if may_hide_coins && able < view.quorum && !ours.is_plain_payment(&seen) {
             ClaimReason::InternalNotSupported
         } else {
             ClaimReason::NotOurAddress

@@ -160,7 +160,7 @@ pub struct Claim {
     #[schema(schema_with = claim_reasons)]
     pub reason: Option<String>,
     /// The same for people, with what to do next.
-    pub message: Option<&'static str>,
+    pub message: Option<String>,
     /// What was found in the transaction and concerns the account. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -306,11 +306,36 @@ impl<'a> Chains<'a> {
             tx_hash: to_hex(&claim.tx_hash),
             state: claim.state.clone(),
             reason: claim.reason.clone(),
-            message: reason.map(ClaimReason::sentence).or_else(|| state.map(ClaimState::sentence)),
+            message: reason
+                .map(ClaimReason::sentence)
+                .or_else(|| state.map(ClaimState::sentence))
+                .map(str::to_owned),
             deposits: None,
             created_at: Moment::of_millis(claim.created_at),
             updated_at: Moment::of_millis(claim.updated_at),
         }
+    }
+
+    /// A claim with the deposits that were found in its transaction.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn claim_with(
+        &self,
+        conn: &mut AnyConnection,
+        claim: &ClaimRow,
+        found: &[DepositRow],
+    ) -> Result<Claim, DbError> {
+        let deposits = self.deposits(conn, found)?;
+        let mut document = self.claim(claim);
+        // Where it is, is known by what was found.
+        if let Some(elsewhere) = found.first().filter(|row| row.chain_id != claim.chain_id) {
+            let (right, wrong) = (self.title(elsewhere.chain_id), self.title(claim.chain_id));
+            document.message = Some(format!(
+                "The transaction is on {right}, not on {wrong}. Its deposits are listed here; there is nothing to do."
+            ));
+        }
+        Ok(Claim { deposits: Some(deposits), ..document })
     }
 
     /// How deep a deposit's block is, and how deep it has to be: as configured, or as the chain's finality lags now.
@@ -331,6 +356,12 @@ impl<'a> Chains<'a> {
 
     fn stand(&self, chain_id: i64) -> Option<&ChainRow> {
         self.stands.iter().find(|stand| stand.chain_id == chain_id)
+    }
+
+    /// The name of a chain for people.
+    fn title(&self, chain_id: i64) -> String {
+        let known = self.chain(chain_id).map(|chain| chain.display_name.clone());
+        known.unwrap_or_else(|| format!("chain {chain_id}"))
     }
 
     /// The name of a chain; of one that is not configured any more its number.

@@ -1,4 +1,5 @@
-//! `GET /api/v1/deposits/{id}/events`: a deposit as it changes, as server-sent events.
+//! `GET /api/v1/deposits/{id}/events` and `GET /api/v1/deposits/events`: a deposit, and the list of them, as they change, as
+//! server-sent events.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,12 +14,12 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::watch::{Crowded, Told, Watcher};
-use super::{find, is_paid};
+use super::watch::{Crowded, Name, Told, Watcher};
+use super::{has_deposits, is_paid};
 use crate::api::Api;
 use crate::api::answer::{Answer, answer};
 use crate::api::refusal::{Error, Refusal};
-use crate::domain::ids::AccountId;
+use crate::db::AnyConnection;
 use crate::tracker::Tracker;
 
 /// A comment is sent after so long without an event, so that nothing on the way takes the stream for dead.
@@ -83,7 +84,7 @@ pub(in crate::api) async fn follow(
     answer(http, payload, &api, async |call| {
         let known = call.http.headers().get(LAST_EVENT_ID);
         let has_last = known.is_some_and(|id| id.as_bytes() == LAST.as_bytes());
-        match open(call.api, call.principal.account_id, id.into_inner(), has_last).await? {
+        match open(call.api, (call.principal.account_id, Some(id.into_inner())), has_last).await? {
             Some(events) => Ok(Answer::Events(events)),
             None => Ok(Answer::Nothing),
         }
@@ -91,32 +92,78 @@ pub(in crate::api) async fn follow(
     .await
 }
 
-/// Opens a stream of a deposit that the account may see; none for a reader that `has_last`, what is still the last.
-async fn open(
-    api: &Api,
-    account_id: AccountId,
-    id: String,
-    has_last: bool,
-) -> Result<Option<Events>, Refusal> {
+/// An event of the list, for the document.
+struct DepositsEvent;
+
+impl PartialSchema for DepositsEvent {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            |words: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(words));
+        let data = "What `GET /api/v1/deposits?limit=20` answers, as JSON.";
+        ObjectBuilder::new()
+            .property("event", text("Always `deposits`.").enum_values(Some(["deposits"])))
+            .property("id", text("More may always follow.").enum_values(Some([GOES_ON])))
+            .property("data", text(data).content_media_type("application/json"))
+            .required("event")
+            .required("id")
+            .required("data")
+            .into()
+    }
+}
+
+impl ToSchema for DepositsEvent {}
+
+/// Follows the list of deposits.
+///
+/// Server-sent events: `deposits` with the twenty newest deposits and claims at first and after each change, a new deposit
+/// among them, and comments in between. The stream ends after ten minutes; a reader that comes again is told the list again.
+#[utoipa::path(
+    get, path = "/api/v1/deposits/events", operation_id = "follow_deposits", tag = "deposits",
+    responses(
+        (status = 200, body = DepositsEvent, content_type = "text/event-stream", description = "The stream; this is one event of it."),
+        (status = 429, body = Error, description = "`too_many_streams`: close one of those that are open."),
+        (status = 503, body = Error, description = "`streams_full`: ask for the list itself, every `retry-after` seconds. Half of the places are kept for accounts that have deposits already."),
+    ),
+)]
+pub(in crate::api) async fn follow_all(
+    http: HttpRequest,
+    payload: Payload,
+    api: Data<Api>,
+) -> HttpResponse {
+    answer(http, payload, &api, async |call| {
+        match open(call.api, (call.principal.account_id, None), false).await? {
+            Some(events) => Ok(Answer::Events(events)),
+            None => Ok(Answer::Nothing),
+        }
+    })
+    .await
+}
+
+/// Opens a stream of what the account may see; none for a reader that `has_last`, what is still the last.
+async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, Refusal> {
     let chains = api.parts.shared.settings.chains.clone();
-    let name = id.clone();
-    let is_paid = api.run(move |conn| is_paid(conn, account_id, &name)).await?;
+    let (account_id, id) = name.clone();
+    let event = if id.is_some() { "deposit" } else { "deposits" };
+    let look = move |conn: &mut AnyConnection| match id {
+        Some(id) => is_paid(conn, account_id, &id),
+        None => has_deposits(conn, account_id),
+    };
+    let is_paid = api.run(look).await?;
     let tracker = &api.parts.shared.tracker;
     // Before the first look, so that no change falls between it and the stream.
     let watcher =
-        api.watchers.join(tracker, account_id, (&id, is_paid)).map_err(
-            |crowded| match crowded {
-                Crowded::Account(most) => Refusal::TooManyStreams(most),
-                Crowded::Node => Refusal::StreamsFull,
-            },
-        )?;
-    let found = api.run(move |conn| find(conn, &chains, account_id, &id)).await?;
-    let told = Told::of(&found.ok_or(Refusal::NotFound)?);
+        api.watchers.join(tracker, (name.clone(), is_paid)).map_err(|crowded| match crowded {
+            Crowded::Account(most) => Refusal::TooManyStreams(most),
+            Crowded::Node => Refusal::StreamsFull,
+        })?;
+    let told = api.run(move |conn| Told::read(conn, &chains, &name)).await?;
+    let told = told.ok_or(Refusal::NotFound)?;
     if told.is_last && has_last {
         return Ok(None);
     }
     let now = Instant::now();
     let stream = EventStream {
+        event,
         watcher,
         next: Some(told),
         sent: None,
@@ -132,6 +179,8 @@ async fn open(
 }
 
 struct EventStream {
+    /// What its events are called.
+    event: &'static str,
     watcher: Watcher,
     /// To be sent now.
     next: Option<Told>,
@@ -178,7 +227,7 @@ impl EventStream {
 
     fn event(&mut self, told: Told) -> Bytes {
         let id = if told.is_last { LAST } else { GOES_ON };
-        let mut event = format!("event: deposit\nid: {id}\ndata: ").into_bytes();
+        let mut event = format!("event: {}\nid: {id}\ndata: ", self.event).into_bytes();
         event.extend_from_slice(&told.document);
         event.extend_from_slice(b"\n\n");
         self.sent = Some(told);

@@ -9,9 +9,9 @@ use actix_web::web::Bytes;
 use tokio::sync::watch;
 
 use super::document::{Deposit, DepositOrClaim};
-use super::find;
+use super::{DepositPage, find, page_of};
 use crate::config::{Chain, Deposits};
-use crate::db::{Database, DbError};
+use crate::db::{AnyConnection, Database, DbError};
 use crate::deposits::DepositError;
 use crate::domain::deposit::{ClaimState, DepositState};
 use crate::domain::ids::AccountId;
@@ -23,8 +23,11 @@ use crate::tracker::Tracker;
 /// Between two looks at the database.
 const PACE: Duration = Duration::from_secs(1);
 
-/// A deposit as one account may see it.
-type Name = (AccountId, String);
+/// What is watched of an account: a deposit or a claim by its name, or the list of all of them.
+pub(super) type Name = (AccountId, Option<String>);
+
+/// Deposits and claims of a list that is watched.
+pub(super) const LISTED: i64 = 20;
 
 /// What is told of it: its document, and whether that was the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,14 +86,14 @@ impl Watchers {
         })
     }
 
-    /// Watches a deposit or claim, `is_paid` if a deposit of the account's is among what it is about. Nothing is told of it
-    /// until it is looked at for the first time.
+    /// Watches a deposit, a claim or the list, `is_paid` if a deposit of the account's is among what it is about. Nothing is
+    /// told of it until it is looked at for the first time.
     pub(super) fn join(
         self: &Arc<Self>,
         tracker: &Tracker,
-        account_id: AccountId,
-        (id, is_paid): (&str, bool),
+        (name, is_paid): (Name, bool),
     ) -> Result<Watcher, Crowded> {
+        let account_id = name.0;
         let crowded = || {
             let has_all = self.places.with(|shares| shares.has_share(&account_id));
             if has_all { Crowded::Account(self.max_per_account) } else { Crowded::Node }
@@ -99,7 +102,6 @@ impl Watchers {
         let unpaid =
             if is_paid { None } else { Some(self.unpaid.take(&account_id).ok_or_else(crowded)?) };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (account_id, id.to_owned());
         let sender = state.watched.entry(name).or_insert_with(|| watch::Sender::new(None));
         let told = sender.subscribe();
         if !std::mem::replace(&mut state.is_polled, true) {
@@ -153,7 +155,7 @@ impl Polled {
             let chains = self.watchers.chains.clone();
             let read = self.watchers.database.run(move |conn| {
                 let found = names.into_iter().map(|name| {
-                    let told = find(conn, &chains, name.0, &name.1)?.as_ref().map(Told::of);
+                    let told = Told::read(conn, &chains, &name)?;
                     Ok((name, told))
                 });
                 Ok(found.collect::<Result<Vec<_>, DepositError>>())
@@ -187,7 +189,27 @@ impl Drop for Polled {
 }
 
 impl Told {
-    pub(super) fn of(found: &DepositOrClaim) -> Self {
+    /// What is told of this now; `None` where the account may not see it.
+    pub(super) fn read(
+        conn: &mut AnyConnection,
+        chains: &[Chain],
+        (account_id, id): &Name,
+    ) -> Result<Option<Self>, DepositError> {
+        match id {
+            Some(id) => Ok(find(conn, chains, *account_id, id)?.as_ref().map(Self::of)),
+            None => {
+                let list = page_of(conn, chains, *account_id, (i64::MAX, LISTED))?;
+                Ok(Some(Self::of_list(&list)))
+            }
+        }
+    }
+
+    /// Of a list there is no last word: another deposit may come.
+    fn of_list(list: &DepositPage) -> Self {
+        Self { document: serde_json::to_vec(list).unwrap_or_default().into(), is_last: false }
+    }
+
+    fn of(found: &DepositOrClaim) -> Self {
         let is_last = match found {
             DepositOrClaim::Deposit(deposit) => is_final(deposit),
             DepositOrClaim::Claim(claim) => match ClaimState::parse(&claim.state) {

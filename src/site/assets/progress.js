@@ -117,8 +117,85 @@ export function watch(window, element) {
   return source;
 }
 
+/** Deposits and claims of a list's document by their ids; nothing where it is none. */
+function listed(text) {
+  let page;
+  try {
+    page = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (!Array.isArray(page?.data) || !Array.isArray(page?.claims)) return null;
+  const all = [...page.data, ...page.claims].filter((one) => typeof one?.state === "string");
+  return new Map(all.map((one) => [one.id, one]));
+}
+
+/** Keeps a list up to date: one connection for all of it, on which a new deposit is told too. */
+export function watchList(window, element) {
+  const source = new window.EventSource(element.dataset.live);
+  let known = idsOf(element);
+  let isRenewed = false;
+  const take = (text) => {
+    const documents = listed(text);
+    if (!documents) return;
+    for (const part of element.querySelectorAll("[data-deposit]")) {
+      const document = documents.get(part.dataset.deposit);
+      if (document) show(part, document);
+    }
+    if (Array.from(documents.keys()).some((id) => !known.has(id))) renew();
+  };
+  /** Puts the list in as the server writes it now; what is typed elsewhere on the page stays. */
+  async function renew() {
+    if (isRenewed) return;
+    isRenewed = true;
+    try {
+      const answer = await window.fetch(window.location.pathname, { headers: { accept: "text/html" } });
+      const page = new window.DOMParser().parseFromString(await answer.text(), "text/html");
+      const list = page.querySelector("[data-live]");
+      if (!answer.ok || !list) throw new Error("no list");
+      element.replaceChildren(...list.childNodes);
+      known = idsOf(list);
+    } catch {
+      window.setTimeout(renew, LOOK_MS);
+    }
+    isRenewed = false;
+  }
+  source.addEventListener("deposits", (event) => take(event.data));
+  source.addEventListener("error", () => {
+    if (source.readyState === window.EventSource.CLOSED) window.setTimeout(look, 0);
+  });
+  async function look() {
+    let status = 0;
+    try {
+      const url = `${element.dataset.live.replace(/\/events$/, "")}?limit=20`;
+      const answer = await window.fetch(url, { headers: { accept: "application/json" } });
+      status = answer.status;
+      if (answer.ok) take(await answer.text());
+    } catch {
+      // There is no network at the moment.
+    }
+    if (!FOR_GOOD.includes(status)) {
+      window.setTimeout(look, LOOK_MS);
+      return;
+    }
+    const note = element.querySelector("[data-live-note]");
+    if (note) note.textContent = "The list is not kept up to date any more. Reload the page.";
+  }
+  return source;
+}
+
+/** What the server has written into a list, also where it is not shown by itself. */
+function idsOf(element) {
+  return new Set((element.dataset.known ?? "").split(" ").filter(Boolean));
+}
+
 /** Watches what is waited for on a page. */
 export function start(window) {
+  const list = window.document.querySelector("[data-live]");
+  if (list) {
+    watchList(window, list);
+    return 1;
+  }
   const elements = Array.from(window.document.querySelectorAll("[data-progress]"));
   elements.slice(0, CONNECTIONS_MAX).forEach((element) => watch(window, element));
   return elements.length;

@@ -90,7 +90,7 @@ impl Stand {
             is_alone: false,
             state: claim.state.clone(),
             state_title: title(&claim.state),
-            message: claim.message.unwrap_or_default().to_owned(),
+            message: claim.message.clone().unwrap_or_default(),
             trouble: claim.chain_status.detail.filter(|_| is_waiting).unwrap_or_default(),
             value: String::new(),
             confirmations: String::new(),

@@ -1,11 +1,19 @@
 //! Hashes that accounts submit: each gets an answer, none says whose a deposit is, and no number of them slows anybody.
 
+use diesel::RunQueryDsl;
 use ethers_core::types::{Address, H256, U256};
 use serde_json::{Value, json};
+use sluice::db::chains::{self, ChainRow};
+use sluice::db::deposits::{self, DepositRow};
+use sluice::db::schema::deposits as deposits_table;
+use sluice::deposits::claims;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositState};
+use sluice::domain::evm::{ChainId, TxHash};
 
+use crate::support::app::Account;
 use crate::support::chain::CHAIN_ID;
 use crate::support::chain::wallet::{Draft, Wallet};
+use crate::support::deposit_rows;
 use crate::support::deposits::{Mint, Shop, USDC};
 use crate::support::rpc::fault::Fault;
 
@@ -50,6 +58,102 @@ fn a_claim_that_leads_nowhere_says_why() {
     shop.claim_reaches(&account, elsewhere, ClaimState::Rejected, Some(ClaimReason::Expired));
     assert!(shop.all_deposits().is_empty());
     assert_eq!(shop.available(&account), 0);
+}
+
+#[test]
+fn without_traces_a_plain_token_payment_to_somebody_else_is_told_as_that() {
+    let mint = Mint::open();
+    let toml = mint.toml("").replace("traces = true\n", "");
+    let shop = Shop::on(mint, &toml, |builder| builder);
+    let account = shop.holder_of(1);
+    let (chain, usdc) = (&shop.mint.chain, &shop.mint.usdc);
+    let (from, stranger) = (chain.account(1), chain.account(2));
+    let plain = chain.send(from, usdc, "transfer", (stranger, U256::from(3 * USDC)));
+    let peg = chain.send(from, &shop.mint.peg, "transfer", (stranger, U256::exp10(18)));
+    // A token that nobody listed may do anything, and coins may be sent on.
+    let fake = chain.deploy("Token", ("USD Coin".to_owned(), "USDC".to_owned(), 6_u8, 0_u16));
+    chain.send(chain.account(0), &fake, "mint", (from, U256::from(100 * USDC)));
+    let unlisted = chain.send(from, &fake, "transfer", (stranger, U256::from(USDC)));
+    let coins = chain.pay(from, stranger, 5);
+    shop.finalize();
+    for (tx, reason) in [
+        (plain, ClaimReason::NotOurAddress),
+        (peg, ClaimReason::NotOurAddress),
+        (unlisted, ClaimReason::InternalNotSupported),
+        (coins, ClaimReason::InternalNotSupported),
+    ] {
+        shop.is_refused(&account, tx, reason);
+    }
+    // What it says is true of all of them: nothing that can be seen pays us.
+    for words in ["No transfer that can be seen", "write to support with the hash"] {
+        assert!(ClaimReason::InternalNotSupported.sentence().contains(words));
+    }
+}
+
+#[test]
+fn a_claim_on_the_wrong_chain_is_closed_with_the_right_ones_name() {
+    let shop = Shop::open();
+    let (account, other) = (shop.holder_of(1), shop.app.account("0"));
+    let there = ChainRow { chain_id: 1, ..shop.caught_up() };
+    shop.db(|conn| chains::create(conn, &there).unwrap());
+    let deposit = |owner: &Account, number: u8, state: &str| {
+        let row = deposit_rows::row(owner, number, state, None);
+        shop.db(|conn| deposits::insert(conn, &row).unwrap());
+        row
+    };
+    let told = |owner: &Account, tx: H256| {
+        let id = shop.claim_of(owner, tx).public_id;
+        shop.app.api_get(owner, &format!("/api/v1/deposits/{id}")).json()
+    };
+    // Found there before it is claimed here.
+    deposit(&account, 7, "held");
+    let seven = H256::repeat_byte(7);
+    shop.claim(&account, seven);
+    shop.is_refused(&account, seven, ClaimReason::OtherChain);
+    let claim = told(&account, seven);
+    let words = "The transaction is on chain 1, not on Base. Its deposits are listed here";
+    assert!(claim["message"].as_str().unwrap().starts_with(words), "{claim}");
+    assert_eq!(claim["deposits"][0]["id"], "dep_7");
+    // And there it is claimed now.
+    let claims = shop.app.api_get(&account, "/api/v1/deposits").json()["claims"].clone();
+    let states: Vec<_> = claims.as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, ["matched", "rejected"]);
+
+    // Claimed here first: the other chain's reader tells it, or the next look does.
+    for (number, is_told) in [(8, true), (9, false)] {
+        let tx = H256::repeat_byte(number);
+        shop.claim(&account, tx);
+        shop.claim(&other, tx);
+        shop.claim_reaches(&account, tx, ClaimState::NotFound, None);
+        let row = deposit(&account, number, "held");
+        let tx_hash = TxHash::from_slice(&row.tx_hash).unwrap();
+        if is_told {
+            let now = shop.app.clock.now();
+            shop.db(|conn| claims::match_all(conn, ChainId(1), tx_hash, now).unwrap());
+            assert_eq!(shop.claim_of(&account, tx).state, ClaimState::Rejected.as_str());
+        }
+        shop.pass(3600);
+        shop.claim_reaches(&account, tx, ClaimState::Rejected, Some(ClaimReason::OtherChain));
+        // What is somebody else's is no answer to who has only the hash.
+        let theirs = shop.claim_of(&other, tx);
+        assert_eq!((theirs.state.as_str(), theirs.reason), ("not_found", None));
+        assert!(!told(&other, tx).to_string().contains("dep_"));
+    }
+    // Nobody's so far: whoever claims sees it, and may look at it by its name.
+    let nobodys = DepositRow {
+        account_id: None,
+        value_nanousd: None,
+        ..deposit_rows::row(&account, 10, "unattributed", None)
+    };
+    shop.db(|conn| deposits::insert(conn, &nobodys).unwrap());
+    let ten = H256::repeat_byte(10);
+    shop.claim(&other, ten);
+    shop.is_refused(&other, ten, ClaimReason::OtherChain);
+    assert_eq!(told(&other, ten)["deposits"][0]["id"], "dep_10");
+    assert_eq!(shop.app.api_get(&other, "/api/v1/deposits/dep_10").status, 200);
+    let words = told(&other, ten)["deposits"][0]["message"].to_string();
+    assert!(words.contains("If an exchange or another service has paid"), "{words}");
+    shop.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
 }
 
 #[test]

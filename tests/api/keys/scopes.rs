@@ -36,6 +36,7 @@ const OPERATIONS: [(&str, &[&str]); 36] = [
     ("list_deposits", READ_OR_BILLING),
     ("get_deposit", READ_OR_BILLING),
     ("follow_deposit", READ_OR_BILLING),
+    ("follow_deposits", READ_OR_BILLING),
     ("list_wallets", READ_OR_BILLING),
     ("list_deposit_options", BILLING),
     ("claim_deposit", BILLING),

@@ -167,6 +167,10 @@ impl<'a> Person<'a> {
         let mut events = self.stage.begin(events);
         assert_eq!(events.status, 200);
         events.read_until("data:");
+        let events = by(&self.token, "GET", "/api/v1/deposits/events");
+        let mut events = self.stage.begin(events);
+        assert_eq!(events.status, 200);
+        events.read_until("data:");
         let path = format!("/api/v1/wallets/{}", linked["id"].as_str().unwrap());
         self.must(204, "DELETE", &path);
     }
