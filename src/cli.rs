@@ -162,8 +162,11 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Sandbox(args) => run_sandbox(&args),
         Command::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
         Command::Config(ConfigCommand::Check { file }) => {
-            config::load(&Sources { file: Some(file.clone()), ..sources })?;
+            let settings = config::load(&Sources { file: Some(file.clone()), ..sources })?;
             output.line(&format!("{}: in order", file.display()))?;
+            for note in settings.notes() {
+                output.line(&format!("note: {note}"))?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Show) => {

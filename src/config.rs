@@ -11,6 +11,7 @@ mod layers;
 mod limits;
 mod lines;
 mod mail;
+mod notes;
 mod pricing;
 mod privacy;
 mod problems;

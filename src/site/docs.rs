@@ -1,5 +1,6 @@
 //! `/docs`: how to begin, and `/docs/api`: every operation of the interface, out of the document that programs read.
 
+pub(super) mod paying;
 pub(super) mod reference;
 
 use actix_web::web::{Data, Payload};

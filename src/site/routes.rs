@@ -35,6 +35,7 @@ pub fn table() -> Table {
         .service(page("/status", status::show))
         .service(page("/docs", docs::show))
         .service(page("/docs/api", docs::reference))
+        .service(page("/docs/deposits", docs::paying::show))
         .configure(strangers)
         .configure(account)
         .configure(dashboard);

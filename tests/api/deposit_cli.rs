@@ -252,6 +252,35 @@ fn row(number: u8) -> DepositRow {
 }
 
 #[test]
+fn settings_that_are_in_order_are_told_what_they_cannot_do() {
+    let upstream = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
+    let xpub = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
+    let desk = Desk::with(upstream);
+    let path = desk.file.to_str().unwrap();
+    let check = |keys: &[(&str, &str)]| {
+        let ran = run(&["config", "check", path], &[&[("KEY", "x")], keys].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "a note is no mistake");
+        ran.out
+    };
+    let told = check(&[]);
+    for words in [
+        ": in order\n",
+        "note: deposits.account_xpub: is not set",
+        "exchange",
+        "note: chains.base: 0 of its providers offer traces and 2 are needed to read ETH",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // With an address for each account, and with traces, there is nothing to be said.
+    let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
+    assert!(!told.contains("account_xpub") && told.contains("traces"), "{told}");
+    let text = std::fs::read_to_string(path).unwrap();
+    std::fs::write(path, text.replace(".org\"\n[", ".org\"\ntraces = true\n[")).unwrap();
+    let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
+    assert!(told.ends_with(": in order\n"), "{told}");
+}
+
+#[test]
 fn a_deposit_is_the_same_document_alone_and_in_a_list() {
     let mut desk = Desk::new();
     desk.chain(|_| {});

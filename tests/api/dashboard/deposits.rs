@@ -9,6 +9,7 @@ use sluice::db::schema::{deposit_refunds as deposit_refunds_table, deposits as d
 use sluice::domain::deposit::DepositState;
 
 use super::{TREASURY, USDC, with_chain};
+use crate::support::client::Request;
 use crate::support::deposit_rows::row;
 
 /// Of a key that nobody holds.
@@ -236,6 +237,29 @@ fn a_refunded_deposit_says_so_everywhere() {
 }
 
 #[test]
+fn the_guide_says_what_works_by_these_settings() {
+    let common = with_chain(|builder| builder);
+    let browser = common.browser(&common.account("0"));
+    let guide = browser.page("/docs/deposits");
+    assert!(guide.contains("Do not withdraw from an exchange to the address here."), "{guide}");
+    assert!(guide.contains("<em>pay a token first</em>"), "{guide}");
+    assert!(guide.contains("link it by hand: enter the Safe's address"), "{guide}");
+    // This chain takes no coin of its own, so nothing is said of such.
+    assert!(!guide.contains("Own coin") && !guide.contains("cannot be read"), "{guide}");
+    assert!(browser.page("/deposits").contains("href=\"/docs/deposits\""));
+    assert!(browser.page("/docs").contains("href=\"/docs/deposits\""));
+
+    let own = with_chain(|builder| builder.set("deposits.account_xpub", format!("\"{XPUB}\"")));
+    let guide = own.browser(&own.account("0")).page("/docs/deposits");
+    assert!(guide.contains("copy <em>your own address</em>"), "{guide}");
+    assert!(!guide.contains("Do not withdraw") && !guide.contains("pay a token first"), "{guide}");
+
+    let none = crate::support::app::TestApp::sandboxed();
+    let guide = none.browser(&none.account("0")).page("/docs/deposits");
+    assert!(guide.contains("not taken on any chain") && !guide.contains("From a Safe"), "{guide}");
+}
+
+#[test]
 fn deposits_beyond_a_page_follow_on_the_next() {
     let app = with_chain(|builder| builder);
     let account = app.account("0");
@@ -259,7 +283,8 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
     let hash = format!("0x{}", "ab".repeat(32));
     for (chain, written, words) in [
         ("base", "0x12", "64 hexadecimal digits"),
-        ("base", "", "must begin with 0x"),
+        ("base", "", "64 hexadecimal digits"),
+        ("base", TREASURY, "40 are an address"),
         ("nowhere", hash.as_str(), "one of the chains"),
     ] {
         let refused = browser.send("/deposits", &[("chain", chain), ("tx_hash", written)]);
@@ -269,6 +294,20 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
     }
     let kept = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &format!(" {hash} "))]);
     let path = kept.sends_to().to_owned();
+    // As people paste it: an explorer's link, without 0x, with a mark that nobody sees.
+    for written in [
+        format!("https://basescan.org/tx/{hash}#eventlog"),
+        hash.replace("0x", ""),
+        format!("\u{200b}{}", hash.replace("0x", "0X")),
+        format!("eip155:8453:tx:{hash}"),
+    ] {
+        let again = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &written)]);
+        assert_eq!(again.sends_to(), path, "{written}");
+        let body = serde_json::json!({ "chain": "base", "tx_hash": written }).to_string();
+        let claim = app.ask(&Request::post("/api/v1/deposits", body).key(&account.key));
+        assert_eq!(claim.status, 202, "{written}: {}", claim.text());
+        assert!(path.ends_with(claim.json()["id"].as_str().unwrap()));
+    }
     assert!(path.starts_with("/deposits/claim_"), "{path}");
     let page = browser.page(&path);
     assert!(page.contains(&hash) && page.contains("looked up"), "{page}");
