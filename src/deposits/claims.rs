@@ -290,6 +290,7 @@ pub fn put_off(
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     if awaited == Awaited::Sight
+        && !on_other_chains(conn, claim)?.is_empty()
         && transaction::write(conn, |conn| settle_by_other_chains(conn, claim, now))?
     {
         return Ok(());

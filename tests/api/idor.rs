@@ -77,6 +77,8 @@ impl Owner {
             operation.method == "get"
                 && !operation.path.contains('{')
                 && !operation.schemes().is_empty()
+                // It says what a list says.
+                && !operation.is_stream()
         });
         let show = |operation: Operation| {
             let response = self.ask(app, Credential::Session, Request::get(&operation.path));
@@ -220,6 +222,15 @@ fn who_may_ask_is_what_the_document_says() {
         // A session for each, since some end it.
         let token = app.session_of(account.id);
         let own = (&account, token.as_str());
+        if operation.is_stream() && !operation.path.contains('{') {
+            ask(bare()).expect_refusal(401, "unauthenticated");
+            for credential in CREDENTIALS {
+                let request = with(&app, credential, own, bare());
+                // It goes on, so that only its head is looked at.
+                assert_eq!(app.connect().ask(&request).status, 200, "{place}");
+            }
+            continue;
+        }
         ask(bare()).expect_refusal(401, "unauthenticated");
         ask(bare().key("sk-ant-none")).expect_refusal(401, "unauthenticated");
         let stranger = format!("Bearer sess_{}", "0".repeat(52));

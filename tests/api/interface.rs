@@ -18,6 +18,11 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
+    /// Whether its answer goes on until its reader leaves.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.tree["responses"]["200"]["content"].get("text/event-stream").is_some()
+    }
+
     /// The names of the schemes by any of which one may ask; none for what is open to anybody.
     pub(crate) fn schemes(&self) -> BTreeSet<&str> {
         let required = self.tree["security"].as_array().unwrap();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::document::{Deposit, DepositOrClaim};
@@ -30,10 +31,18 @@ pub(super) type Name = (AccountId, Option<String>);
 pub(super) const LISTED: i64 = 20;
 
 /// What is told of it: its document, and whether that was the last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) document: Bytes,
     pub(super) is_last: bool,
+    /// The document without what is not worth telling by itself.
+    gist: Bytes,
+}
+
+impl PartialEq for Told {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.gist, self.is_last) == (&other.gist, other.is_last)
+    }
 }
 
 /// See the module.
@@ -199,14 +208,22 @@ impl Told {
             Some(id) => Ok(find(conn, chains, *account_id, id)?.as_ref().map(Self::of)),
             None => {
                 let list = page_of(conn, chains, *account_id, (i64::MAX, LISTED))?;
-                Ok(Some(Self::of_list(&list)))
+                Ok(Some(Self::of_list(list)))
             }
         }
     }
 
-    /// Of a list there is no last word: another deposit may come.
-    fn of_list(list: &DepositPage) -> Self {
-        Self { document: serde_json::to_vec(list).unwrap_or_default().into(), is_last: false }
+    /// Of a list there is no last word: another deposit may come. That a chain has one more block is not told with it: twenty
+    /// deposits that wait for nothing would be sent with each.
+    fn of_list(mut list: DepositPage) -> Self {
+        let document = bytes_of(&list);
+        for status in list.data.iter_mut().map(|one| &mut one.chain_status) {
+            status.head = None;
+        }
+        for status in list.claims.iter_mut().map(|one| &mut one.chain_status) {
+            status.head = None;
+        }
+        Self { document, is_last: false, gist: bytes_of(&list) }
     }
 
     fn of(found: &DepositOrClaim) -> Self {
@@ -221,9 +238,13 @@ impl Told {
                 _ => false,
             },
         };
-        let document = serde_json::to_vec(found).unwrap_or_default();
-        Self { document: document.into(), is_last }
+        let document = bytes_of(found);
+        Self { gist: document.clone(), document, is_last }
     }
+}
+
+fn bytes_of(document: &impl Serialize) -> Bytes {
+    serde_json::to_vec(document).unwrap_or_default().into()
 }
 
 /// Whether nothing more is expected. A credit may still be reversed with its block; who watches is told until then.

@@ -112,7 +112,14 @@ fn every_operation_takes_the_scopes_that_it_states_and_no_others() {
         let expected = left.remove(id.as_str()).unwrap_or_else(|| panic!("{id} is in no list"));
         assert_eq!(taken(&operation), expected, "{id}");
         for (scope, key) in &keys {
-            let response = app.ask(&operation.request(&filled(&operation.path)).key(&key.key));
+            let request = operation.request(&filled(&operation.path)).key(&key.key);
+            let answer = app.connect().ask(&request);
+            if operation.is_stream() && answer.status == 200 {
+                // It goes on, so that only its head is looked at.
+                assert!(expected.contains(scope), "{id} takes {scope}");
+                continue;
+            }
+            let response = answer.finish();
             if expected.contains(scope) {
                 assert!(![401, 403].contains(&response.status), "{id}: {}", response.text());
             } else if expected.is_empty() {
