@@ -83,22 +83,7 @@ pub(super) fn draft(
             token = link.token(conn, Purpose::Change, Some(holder))?;
             Some(Letter::ChangeEmail(&token, valid))
         }
-        MailKind::EmailChanged => Some(Letter::EmailChanged),
-        MailKind::PasswordChanged => Some(Letter::PasswordChanged),
-        MailKind::TotpChanged => params(row).map(Letter::TotpChanged),
-        MailKind::LowBalance => params(row).map(Letter::LowBalance),
-        MailKind::KeyPaused => params(row).map(Letter::KeyPaused),
-        MailKind::AccountClosing => params(row).map(Letter::AccountClosing),
-        MailKind::StandingChanged => params(row).map(Letter::StandingChanged),
-        MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
-        MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
-        MailKind::WrongCodes => params(row).map(Letter::WrongCodes),
-        MailKind::DepositSeen
-        | MailKind::DepositCredited
-        | MailKind::DepositHeld
-        | MailKind::DepositRefunded
-        | MailKind::DepositReversed => link.deposit().map(|news| Letter::Deposit(kind, news)),
-        MailKind::PolicyChanged => policy_notice(conn, row)?.map(Letter::PolicyChanged),
+        kind => link.without_token(conn, kind)?,
     };
     let Some(letter) = letter else {
         return Ok(Draft::Hopeless("its parameters cannot be read"));
@@ -146,6 +131,34 @@ impl Link<'_> {
     ) -> Result<SecretToken, DbError> {
         let (email, lifetime) = (self.row.recipient.as_str(), self.settings.accounts.mail_link);
         email_tokens::issue(conn, purpose, (holder, email), lifetime, self.now)
+    }
+
+    /// What has no link that opens anything.
+    fn without_token(
+        &self,
+        conn: &mut AnyConnection,
+        kind: MailKind,
+    ) -> Result<Option<Letter<'static>>, DbError> {
+        let row = self.row;
+        Ok(match kind {
+            MailKind::EmailChanged => Some(Letter::EmailChanged),
+            MailKind::PasswordChanged => Some(Letter::PasswordChanged),
+            MailKind::TotpChanged => params(row).map(Letter::TotpChanged),
+            MailKind::LowBalance => params(row).map(Letter::LowBalance),
+            MailKind::KeyPaused => params(row).map(Letter::KeyPaused),
+            MailKind::AccountClosing => params(row).map(Letter::AccountClosing),
+            MailKind::StandingChanged => params(row).map(Letter::StandingChanged),
+            MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
+            MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
+            MailKind::WrongCodes => params(row).map(Letter::WrongCodes),
+            MailKind::DepositSeen
+            | MailKind::DepositCredited
+            | MailKind::DepositHeld
+            | MailKind::DepositRefunded
+            | MailKind::DepositReversed => self.deposit().map(|news| Letter::Deposit(kind, news)),
+            MailKind::PolicyChanged => policy_notice(conn, row)?.map(Letter::PolicyChanged),
+            MailKind::SignUp | MailKind::ResetPassword | MailKind::ChangeEmail => None,
+        })
     }
 
     /// What is said of the row's deposit.
