@@ -44,6 +44,7 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
         assert!(page.contains(&said), "{said}: {page}");
     }
     assert!(page.contains("<a href=\"/wallets\">Link the wallet</a>"), "{page}");
+    assert!(page.contains("Exchanges cannot be used here"), "{page}");
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
     let page = app.browser(&one).page("/deposits");
     assert!(page.contains(&format!("data-payee=\"{}\"", own(&one))), "{page}");
     assert!(page.contains("data-needs-proof=\"false\""), "{page}");
+    assert!(!page.contains("Exchanges cannot be used here"), "{page}");
     assert!(!page.contains(&own(&two)) && page.contains(TREASURY), "{page}");
 }
 
