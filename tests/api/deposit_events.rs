@@ -2,8 +2,10 @@
 
 use diesel::prelude::*;
 use serde_json::Value;
+use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposit_claims;
 use sluice::db::deposits;
+use sluice::db::schema::chains as chains_table;
 use sluice::db::schema::deposits as table;
 
 use crate::support::app::{Account, Builder, TestApp};
@@ -128,6 +130,45 @@ fn the_list_tells_a_new_deposit_and_every_change_of_it() {
     assert!(!heard.contains("dep_1") && !heard.contains("dep_2"), "{heard}");
     theirs.leave_seen();
     stage.app.ask(&Request::get("/api/v1/deposits/events")).expect_refusal(401, "unauthenticated");
+    stage.forget();
+}
+
+#[test]
+fn a_new_block_alone_does_not_send_a_list_again() {
+    let stage = Stage::open(|builder| builder);
+    let chain = ChainRow {
+        first_number: 0,
+        chain_id: 1,
+        revision: 0,
+        scanned_number: 10,
+        scanned_hash: vec![1; 32],
+        final_number: 10,
+        head_number: 10,
+        status: "ok".to_owned(),
+        status_detail: None,
+        node_id: "node_a".to_owned(),
+        lease_expires_at: i64::MAX,
+        updated_at: 0,
+    };
+    stage.app.db(|conn| chains::create(conn, &chain).unwrap());
+    let id = stage.deposit(1, "credited");
+    let request = Request::get("/api/v1/deposits/events").key(&stage.account.key);
+    let mut list = stage.app.connect().ask(&request);
+    list.read_until("\"state\":\"credited\"");
+    // Somebody else's deposit, which waits for blocks, shows when the new one has been looked at.
+    let other = stage.app.account("0");
+    stage.app.db(|conn| deposits::insert(conn, &row(&other, 2, "confirming", None)).unwrap());
+    let mut single = stage.app.connect().ask(&Stage::request(&other, "dep_2"));
+    single.read_until("\"head\":10");
+    let head = chains_table::head_number.eq(11);
+    stage.app.db(|conn| diesel::update(chains_table::table).set(head).execute(conn).unwrap());
+    single.read_until("\"head\":11");
+    stage.becomes(&id, "reversed");
+    list.read_until("\"state\":\"reversed\"");
+    let heard = String::from_utf8_lossy(&list.body).into_owned();
+    assert_eq!(heard.matches("event: deposits").count(), 2, "{heard}");
+    list.leave_seen();
+    single.leave_seen();
     stage.forget();
 }
 
