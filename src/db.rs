@@ -15,8 +15,8 @@ macro_rules! on_either {
 pub mod accounts;
 pub mod api_keys;
 pub mod archive;
-pub mod attempts;
 pub mod arrivals;
+pub mod attempts;
 pub mod audit;
 pub mod books;
 pub mod chain_providers;

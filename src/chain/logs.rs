@@ -253,8 +253,9 @@ pub async fn any_token_logs(
     (from, to): (u64, u64),
     payees: &[EvmAddress],
 ) -> Result<Vec<TokenLog>, ProviderError> {
+    let most = usize::try_from(PAYEES_MAX).unwrap_or(usize::MAX);
     let topics: Vec<String> =
-        payees.iter().take(PAYEES_MAX).map(|payee| to_hex(&topic_of(*payee))).collect();
+        payees.iter().take(most).map(|payee| to_hex(&topic_of(*payee))).collect();
     let filter = json!({
         "fromBlock": quantity(from),
         "toBlock": quantity(to),

@@ -2,8 +2,8 @@
 //! decided is said there.
 
 mod addresses;
-mod cases;
 mod arrivals;
+mod cases;
 mod chains;
 mod csv;
 mod decide;

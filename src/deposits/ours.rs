@@ -86,7 +86,7 @@ impl Ours {
     /// Whether a token counts.
     #[must_use]
     pub fn is_token(&self, address: EvmAddress) -> bool {
-        self.tokens.contains(&address)
+        self.tokens.contains_key(&address)
     }
 
     /// Every address that deposits are paid to.
@@ -101,7 +101,9 @@ impl Ours {
     pub fn is_plain_payment(&self, facts: &TxFacts) -> bool {
         let [transfer] = facts.transfers.as_slice() else { return false };
         match transfer.asset {
-            Asset::Token(token) => self.tokens.contains(&token) && transfer.from == facts.sender,
+            Asset::Token(token) => {
+                self.tokens.contains_key(&token) && transfer.from == facts.sender
+            }
             Asset::Native => false,
         }
     }

@@ -2,8 +2,8 @@
 
 mod actor;
 mod agreement;
-mod cases;
 mod arrivals;
+mod cases;
 mod claims;
 mod crowd;
 mod deposit_api;
@@ -14,8 +14,8 @@ mod erased;
 mod facts;
 mod faults;
 mod feed;
-mod idle;
 mod flood;
+mod idle;
 mod kills;
 mod liars;
 mod node;

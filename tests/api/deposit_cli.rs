@@ -1,7 +1,7 @@
 //! `sluice deposit …` on the real binary and a real database, with rows as the watcher leaves them.
 
-mod cases;
 mod arrivals;
+mod cases;
 mod decisions;
 mod export;
 mod refunds;

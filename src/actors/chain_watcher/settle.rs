@@ -2,6 +2,7 @@
 //! Accounts and payers take turns, and a transaction is looked at once for all that is due of it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;

@@ -205,6 +205,8 @@ mod tests {
             chain_id: 1,
             chain_status: ChainStatus { status: status.to_owned(), detail, head: None },
             finality: WhenFinal::Finalized,
+            may_issue_address: false,
+            credits_contract_payments: true,
             addresses: vec![PayTo {
                 kind: "own",
                 address: PAYEE.to_owned(),

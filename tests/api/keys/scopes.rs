@@ -23,7 +23,7 @@ const BILLING: &[&str] = &["billing"];
 const SESSION: &[&str] = &[];
 
 /// What each operation takes of a key. Whoever adds an operation decides here as well.
-const OPERATIONS: [(&str, &[&str]); 36] = [
+const OPERATIONS: [(&str, &[&str]); 37] = [
     ("list_usage", OWN),
     ("get_usage_series", OWN),
     ("export_usage", OWN),
