@@ -63,16 +63,6 @@ impl From<diesel::result::Error> for LedgerError {
     }
 }
 
-/// How a group is applied.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
-    /// The commands may have been applied before.
-    pub is_repeated: bool,
-    /// What is done about an account that another transaction holds. The commands of one that is skipped are answered with
-    /// [`Outcome::AccountBusy`].
-    pub busy: Busy,
-}
-
 /// Applies `commands` in order in one transaction and answers each.
 ///
 /// # Errors
@@ -82,20 +72,38 @@ pub fn apply(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    apply_as(conn, commands, Manner::default(), now)
+    apply_as(conn, commands, Busy::Wait, now)
 }
 
-/// The same in a manner of the caller's.
+/// The same, with accounts that another transaction holds dealt with as `busy` says. The commands of one that is skipped
+/// are answered with [`Outcome::AccountBusy`].
 ///
 /// # Errors
 /// [`LedgerError`]; the caller may repeat the same commands.
 pub fn apply_as(
     conn: &mut AnyConnection,
     commands: &[Command],
-    manner: Manner,
+    busy: Busy,
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    transaction::write(conn, |conn| decide(conn, commands, manner, now))
+    transaction::write(conn, |conn| decide(conn, commands, busy, now))
+}
+
+/// The same, unless `is_given_up` says before the commit that nobody wants it any more.
+///
+/// # Errors
+/// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing was done.
+pub fn apply_unless(
+    conn: &mut AnyConnection,
+    commands: &[Command],
+    busy: Busy,
+    now: UnixMillis,
+    is_given_up: impl Fn() -> bool,
+) -> Result<Vec<Outcome>, LedgerError> {
+    transaction::write(conn, |conn| {
+        let outcomes = decide(conn, commands, busy, now)?;
+        if is_given_up() { Err(DbError::Silent.into()) } else { Ok(outcomes) }
+    })
 }
 
 /// The same within a write transaction of the caller's, who has more to write that belongs to it.
@@ -107,16 +115,16 @@ pub fn apply_within(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    decide(conn, commands, Manner::default(), now)
+    decide(conn, commands, Busy::Wait, now)
 }
 
 fn decide(
     conn: &mut AnyConnection,
     commands: &[Command],
-    manner: Manner,
+    busy: Busy,
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    let mut group = load(conn, commands, manner, now)?;
+    let mut group = load(conn, commands, busy, now)?;
     let outcomes =
         commands.iter().map(|command| group.decide(command)).collect::<Result<_, _>>()?;
     store(conn, &group, now)?;
@@ -126,15 +134,15 @@ fn decide(
 fn load(
     conn: &mut AnyConnection,
     commands: &[Command],
-    manner: Manner,
+    busy: Busy,
     now: UnixMillis,
 ) -> Result<Group, LedgerError> {
     let mut group = Group::new(now);
     let mut account_ids: Vec<i64> = commands.iter().map(|command| command.account_id().0).collect();
     account_ids.sort_unstable();
     account_ids.dedup();
-    let rows = books::lock_balances(conn, &account_ids, manner.busy)?;
-    if manner.busy == Busy::Skip && rows.len() < account_ids.len() {
+    let rows = books::lock_balances(conn, &account_ids, busy)?;
+    if busy == Busy::Skip && rows.len() < account_ids.len() {
         let is_missing = |id: &i64| rows.iter().all(|row| row.id != *id);
         let missing: Vec<i64> = account_ids.into_iter().filter(is_missing).collect();
         group.set_busy(books::existing_accounts(conn, &missing)?);
@@ -150,7 +158,7 @@ fn load(
     load_leases(conn, &mut group, commands)?;
     let unmatched: Vec<String> = commands
         .iter()
-        .filter_map(|command| command.settled_id(manner.is_repeated))
+        .filter_map(Command::settled_id)
         .filter(|id| !group.has_reservation(id))
         .map(str::to_owned)
         .collect();

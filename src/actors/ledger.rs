@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::db::Database;
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
-use crate::ledger::{self, Busy, Command, LedgerError, Manner, Outcome, parked};
+use crate::ledger::{self, Busy, Command, LedgerError, Outcome, parked};
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use aside::Aside;
@@ -71,8 +71,6 @@ pub struct Ledger {
 #[rtype(result = "()")]
 struct Submit {
     command: Command,
-    /// It may have been applied before.
-    is_repeated: bool,
     /// Since when its account has been busy whenever it was asked for.
     busy_since: Option<Instant>,
     answer: Option<oneshot::Sender<Answer>>,
@@ -192,7 +190,7 @@ impl Handler<Probe> for Ledger {
     type Result = Result<(), Unavailable>;
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
-        self.line.run(|conn| Ok(crate::db::probe(conn)?)).map_err(|_| Unavailable)
+        self.line.run(|conn, _| Ok(crate::db::probe(conn)?)).map_err(|_| Unavailable)
     }
 }
 
@@ -227,8 +225,7 @@ impl Ledger {
             return;
         }
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
-        let manner = Manner { is_repeated: true, busy: Busy::WaitShortly };
-        match self.apply(commands, manner) {
+        match self.apply(commands, Busy::WaitShortly) {
             Ok(outcomes) => self.conclude(group, outcomes),
             Err(error) if error.is_away() => {
                 self.put_off(group, &error);
@@ -272,15 +269,21 @@ impl Ledger {
         }
     }
 
-    fn commit_group(&mut self, mut group: Vec<Submit>, ctx: &mut Context<Self>) {
+    fn commit_group(&mut self, group: Vec<Submit>, ctx: &mut Context<Self>) {
+        // What stands aside since this round began goes before what came behind it.
+        let (behind, mut group): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|submit| self.aside.has(submit.command.account_id()));
+        for submit in behind {
+            self.put_aside(submit);
+        }
+        if group.is_empty() {
+            return;
+        }
         match self.apply_twice(&group) {
             Ok(outcomes) => self.conclude(group, outcomes),
             Err(error) if error.is_away() => self.put_off(group, &error),
             // One command may spoil the group for all: find it.
             Err(_) if group.len() > 1 => {
-                for submit in &mut group {
-                    submit.is_repeated = true;
-                }
                 let second = group.split_off(group.len().div_ceil(2));
                 self.commit_group(group, ctx);
                 self.commit_group(second, ctx);
@@ -298,25 +301,21 @@ impl Ledger {
     /// asking again is safe and usually enough. So it is where a single command met with another transaction.
     fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Outcome>, LedgerError> {
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
-        let is_repeated = group.iter().any(|submit| submit.is_repeated);
-        let manner = Manner { is_repeated, busy: Busy::Skip };
-        self.apply(commands.clone(), manner).or_else(|first| {
+        self.apply(commands.clone(), Busy::Skip).or_else(|first| {
             let is_split = commands.len() > 1 && self.line.is_sound() && !first.is_away();
             if is_split || first.is_refusal() {
                 return Err(first);
             }
             tracing::debug!(error = %Causes(&first), "a ledger group is tried again");
-            self.apply(commands, Manner { is_repeated: true, ..manner })
+            self.apply(commands, Busy::Skip)
         })
     }
 
-    fn apply(
-        &mut self,
-        commands: Vec<Command>,
-        manner: Manner,
-    ) -> Result<Vec<Outcome>, LedgerError> {
+    fn apply(&mut self, commands: Vec<Command>, busy: Busy) -> Result<Vec<Outcome>, LedgerError> {
         let now = self.clock.now();
-        let outcomes = self.line.run(move |conn| ledger::apply_as(conn, &commands, manner, now))?;
+        let outcomes = self.line.run(move |conn, given_up| {
+            ledger::apply_unless(conn, &commands, busy, now, || given_up.is_set())
+        })?;
         if let Some(secs) = self.away.end(Instant::now()) {
             tracing::info!(secs, "the ledger can be written again");
         }
@@ -328,9 +327,8 @@ impl Ledger {
         if self.away.is_to_be_told(Instant::now()) {
             tracing::error!(error = %Causes(error), commands = group.len(), "ledger unavailable");
         }
-        for mut submit in group {
+        for submit in group {
             if submit.command.is_settlement() {
-                submit.is_repeated = true;
                 self.backlog.push_back(submit);
             } else {
                 self.refuse(submit);
@@ -343,7 +341,7 @@ impl Ledger {
         if let Command::Reserve { record, .. } = &submit.command {
             let (id, account_id) = (record.id.clone(), record.account_id);
             let command = Command::Recover { id, account_id, ending: Ending::E12, judged_at: None };
-            self.backlog.push_back(Submit { is_repeated: true, ..Submit::new(command, None) });
+            self.backlog.push_back(Submit::new(command, None));
         }
         submit.reply(Err(Unavailable));
     }
@@ -366,8 +364,7 @@ impl Ledger {
     }
 
     fn try_alone(&mut self, submit: Submit, tries: u32, ctx: &mut Context<Self>) {
-        let manner = Manner { is_repeated: true, busy: Busy::Skip };
-        match self.apply(vec![submit.command.clone()], manner) {
+        match self.apply(vec![submit.command.clone()], Busy::Skip) {
             Ok(outcomes) => {
                 self.conclude(vec![submit], outcomes);
                 self.look_aside_soon(ctx);
@@ -383,7 +380,8 @@ impl Ledger {
     fn park(&mut self, submit: Submit, error: &LedgerError, ctx: &mut Context<Self>) {
         let (now, refusal) = (self.clock.now(), Causes(error).to_string());
         let (command, why) = (submit.command.clone(), refusal.clone());
-        let settled = self.line.run(move |conn| parked::settle_or_park(conn, &command, &why, now));
+        let settled =
+            self.line.run(move |conn, _| parked::settle_or_park(conn, &command, &why, now));
         match settled {
             Ok(outcome) => {
                 let what = match outcome {
@@ -409,7 +407,7 @@ impl Ledger {
 
 impl Submit {
     const fn new(command: Command, answer: Option<oneshot::Sender<Answer>>) -> Self {
-        Self { command, is_repeated: false, busy_since: None, answer }
+        Self { command, busy_since: None, answer }
     }
 
     fn reply(self, answer: Answer) {

@@ -12,7 +12,8 @@ use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
 use crate::accounts::erasure;
-use crate::db::{AnyConnection, Database, DbError, nodes, parked};
+use crate::db::nodes::{self, Renewed};
+use crate::db::{AnyConnection, Database, DbError, parked};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
@@ -37,6 +38,11 @@ const FORGOTTEN: Duration = Duration::from_hours(1);
 const DRIFT_TOLD: u64 = 2_000;
 /// And beyond which a node does not start.
 const DRIFT_MAX: u64 = 60_000;
+/// How long one try to renew may take, how many there are within a beat, and what lies between them. A lease outlives two
+/// beats in which all of them fail.
+const TRY: Duration = Duration::from_secs(4);
+const TRIES: u32 = 2;
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often the operator is told of the same.
 const REMINDER: Duration = Duration::from_hours(24);
 /// Accounts that a line of the log names.
@@ -157,19 +163,31 @@ fn unless_running(
 /// # Errors
 /// [`DbError`]; the next beat tries again.
 pub async fn renew(parts: &NodeParts) -> Result<(), DbError> {
+    let mut renewed = renew_once(parts).await;
+    for _ in 1..TRIES {
+        if renewed.is_ok() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        renewed = renew_once(parts).await;
+    }
+    let (renewed, drift_millis) = renewed?;
+    if parts.standing.note(&renewed) {
+        parts.metrics.count_alert("the lease had run out");
+        tracing::warn!("the lease had run out: other nodes may have settled what runs here");
+    }
+    note_drift(parts, drift_millis);
+    Ok(())
+}
+
+/// One try; with how far this machine's clock is ahead.
+async fn renew_once(parts: &NodeParts) -> Result<(Renewed, i64), DbError> {
     let (node_id, clock) = (Arc::clone(&parts.node_id), parts.clock.clone());
     let is_first = parts.standing.is_first();
     let renewal = parts
         .database
         .run_apart(move |conn| nodes::renew(conn, &node_id, (LEASE, is_first), &clock));
-    let renewed = tokio::time::timeout(RENEWAL, renewal).await.map_err(|_| DbError::Silent)??;
-    parts.standing.note(&renewed);
-    if renewed.has_lapsed {
-        parts.metrics.count_alert("the lease had run out");
-        tracing::warn!("the lease had run out: other nodes may have settled what runs here");
-    }
-    note_drift(parts, parts.clock.now().millis_since(renewed.now));
-    Ok(())
+    tokio::time::timeout(TRY, renewal).await.map_err(|_| DbError::Silent)?
 }
 
 /// Takes the lease, settles what dead nodes left open, and goes on renewing and recovering. `is_alone` says that no other

@@ -49,6 +49,9 @@ pub enum ConnectError {
 /// How long a server may be silent where no settings say it.
 const ANSWER: Duration = Duration::from_secs(15);
 
+/// How long one address may take to be connected to. libpq takes less than 2 for 2.
+const CONNECT_SECS: u64 = 3;
+
 /// Makes and checks the pool's connections.
 pub struct Manager {
     url: DatabaseUrl,
@@ -127,8 +130,10 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
 /// say different (<https://www.postgresql.org/docs/current/libpq-connect.html>).
 fn limited(url: &str, answer: Duration) -> SecretString {
     let (secs, millis) = (answer.as_secs(), answer.as_millis());
+    // For each host and address by itself: one that swallows everything must leave time for the next.
+    let connect_secs = CONNECT_SECS.min(secs);
     let ours = format!(
-        "connect_timeout={secs}&tcp_user_timeout={millis}&keepalives_idle={secs}\
+        "connect_timeout={connect_secs}&tcp_user_timeout={millis}&keepalives_idle={secs}\
          &keepalives_interval=5&keepalives_count=3"
     );
     SecretString::from(match url.split_once('?') {
@@ -184,15 +189,15 @@ mod tests {
     fn every_wait_has_a_limit_and_the_operators_own_come_last() {
         let answer = Duration::from_secs(15);
         let url = |own: &str| limited(own, answer).expose_secret().to_owned();
-        let ours = "connect_timeout=15&tcp_user_timeout=15000&keepalives_idle=15\
+        let ours = "connect_timeout=3&tcp_user_timeout=15000&keepalives_idle=15\
                     &keepalives_interval=5&keepalives_count=3";
         assert_eq!(
             url("postgres://u:p@localhost/db"),
             format!("postgres://u:p@localhost/db?{ours}")
         );
         assert_eq!(url("postgres://localhost/db?"), format!("postgres://localhost/db?{ours}"));
-        let own = "postgres://h/db?sslmode=verify-full&connect_timeout=3";
-        let both = format!("postgres://h/db?{ours}&sslmode=verify-full&connect_timeout=3");
+        let own = "postgres://h/db?sslmode=verify-full&connect_timeout=9";
+        let both = format!("postgres://h/db?{ours}&sslmode=verify-full&connect_timeout=9");
         assert_eq!(url(own), both);
     }
 }

@@ -15,11 +15,12 @@ pub struct Renewed {
     pub now: UnixMillis,
     /// Its own lease had run out, or was gone: others may have taken it for dead. Never so the first time.
     pub has_lapsed: bool,
-    /// Another node's lease has run out, and nobody else's runs: they died, or none of them could be renewed.
-    pub are_all_others_silent: bool,
+    /// Another node's lease has run out: it died, or it could not be renewed.
+    pub is_another_silent: bool,
 }
 
-/// Takes or renews the lease of `node_id` for a span; `is_first` for the first time.
+/// Takes or renews the lease of `node_id` for a span; `is_first` for the first time. Gives what it finds, and by how many
+/// milliseconds the node's clock is ahead of the database's.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -28,25 +29,28 @@ pub fn renew(
     node_id: &str,
     (span, is_first): (Duration, bool),
     clock: &Clock,
-) -> Result<Renewed, DbError> {
+) -> Result<(Renewed, i64), DbError> {
     let now = time::now(conn, clock)?;
+    let drift_millis = clock.now().millis_since(now);
     let expires_at = now.plus(span).as_millis();
     let leases: Vec<(String, i64)> =
         nodes::table.select((nodes::id, nodes::lease_expires_at)).load(conn)?;
     let (own, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(|(id, _)| id == node_id);
     let runs = |(_, until): &(String, i64)| *until >= now.as_millis();
-    let renewed = diesel::update(nodes::table.find(node_id))
-        .set(nodes::lease_expires_at.eq(expires_at))
-        .execute(conn)?;
+    // One that was given up for silence may come behind a later one.
+    let own_row = nodes::table.find(node_id);
+    let later = own.iter().map(|(_, until)| *until).max().unwrap_or(i64::MIN).max(expires_at);
+    let renewed = diesel::update(own_row).set(nodes::lease_expires_at.eq(later)).execute(conn)?;
     if renewed == 0 {
         let row = (nodes::id.eq(node_id), nodes::lease_expires_at.eq(expires_at));
         diesel::insert_into(nodes::table).values(row).execute(conn)?;
     }
-    Ok(Renewed {
+    let renewed = Renewed {
         now,
         has_lapsed: !is_first && !own.iter().any(runs),
-        are_all_others_silent: !others.is_empty() && !others.iter().any(runs),
-    })
+        is_another_silent: !others.iter().all(runs),
+    };
+    Ok((renewed, drift_millis))
 }
 
 /// Forgets nodes whose lease ran out before a moment and of which nothing is open.
@@ -79,16 +83,27 @@ pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
 }
 
 /// Until when the leases of these nodes run, as (id, milliseconds); whoever wants to renew one of them waits for the end of
-/// the transaction.
+/// the transaction. One that somebody else holds is renewed at this moment, or looked at by another node: it counts as
+/// running for ever.
 pub(crate) fn hold_leases(
     conn: &mut AnyConnection,
     node_ids: &[String],
 ) -> QueryResult<Vec<(String, i64)>> {
     let columns = (nodes::id, nodes::lease_expires_at);
-    let leases = nodes::table.filter(nodes::id.eq_any(node_ids)).order(nodes::id).select(columns);
+    let leases =
+        || nodes::table.filter(nodes::id.eq_any(node_ids)).order(nodes::id).select(columns);
     match conn {
-        AnyConnection::Postgres(conn) => leases.for_update().load(conn),
-        AnyConnection::Sqlite(conn) => leases.load(conn),
+        AnyConnection::Postgres(conn) => {
+            let mut held: Vec<(String, i64)> = leases().for_update().skip_locked().load(conn)?;
+            if held.len() < node_ids.len() {
+                let all: Vec<(String, i64)> = leases().load(conn)?;
+                let is_held = |id: &String| held.iter().any(|(known, _)| known == id);
+                let busy: Vec<_> = all.into_iter().filter(|(id, _)| !is_held(id)).collect();
+                held.extend(busy.into_iter().map(|(id, _)| (id, i64::MAX)));
+            }
+            Ok(held)
+        }
+        AnyConnection::Sqlite(conn) => leases().load(conn),
     }
 }
 

@@ -264,12 +264,14 @@ impl Command {
         }
     }
 
-    /// The exchange of which the command has to know whether it was settled, where no reservation of it is open. Of one
-    /// that is to be opened that is asked only when the command is repeated: its id was made a moment ago.
-    pub(super) fn settled_id(&self, is_repeated: bool) -> Option<&str> {
+    /// The exchange of which the command has to know whether it was settled, where no reservation of it is open. Also of
+    /// one that is to be opened: the answer to an earlier try may have been lost.
+    pub(super) fn settled_id(&self) -> Option<&str> {
         match self {
-            Self::Post { .. } | Self::Recover { .. } | Self::Resume { .. } => self.exchange_id(),
-            Self::Reserve { .. } if is_repeated => self.exchange_id(),
+            Self::Reserve { .. }
+            | Self::Resume { .. }
+            | Self::Post { .. }
+            | Self::Recover { .. } => self.exchange_id(),
             _ => None,
         }
     }

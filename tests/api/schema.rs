@@ -127,7 +127,8 @@ pub(crate) fn tables(conn: &mut AnyConnection) -> Tables {
 fn declared() -> Tables {
     let source = concat!(
         include_str!("../../src/db/schema.rs"),
-        include_str!("../../src/db/schema/arrivals.rs")
+        include_str!("../../src/db/schema/arrivals.rs"),
+        include_str!("../../src/db/schema/reading.rs")
     );
     let mut tables = Tables::new();
     let mut current = String::new();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{State, millis};
 use crate::db::chains::{self, ChainRow};
-use crate::db::{AnyConnection, DbError, nodes};
+use crate::db::{AnyConnection, DbError, nodes, time};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 use crate::telemetry::Causes;
@@ -26,10 +26,10 @@ pub(super) struct Told {
 impl State {
     /// The chain's row with this node as its reader; `None` while another node reads it.
     pub(super) async fn take_lease(&mut self) -> Result<Option<ChainRow>, DbError> {
-        let now = self.now();
         let chain_id = self.chain_id();
-        let node_id = self.parts.node_id.to_string();
+        let (node_id, clock) = (self.parts.node_id.to_string(), self.parts.clock.clone());
         let lease = move |conn: &mut AnyConnection| {
+            let now = time::now(conn, &clock)?;
             if chains::find(conn, chain_id)?.is_none() {
                 chains::create(conn, &unread(chain_id, &node_id, now))?;
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Submit;
+use crate::domain::ids::AccountId;
 
 /// When those that stand aside are looked at again.
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
@@ -24,6 +25,11 @@ pub(super) struct Aside {
 impl Aside {
     pub(super) const fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether commands of an account stand here.
+    pub(super) fn has(&self, account_id: AccountId) -> bool {
+        self.waiting.iter().any(|(submit, _)| submit.command.account_id() == account_id)
     }
 
     /// Puts a command aside.

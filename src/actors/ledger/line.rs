@@ -4,7 +4,9 @@
 //! the connection, is left to itself, and the next group has another connection. What it was about may be applied or not;
 //! asking again finds out. An `SQLite` file answers or fails, so it is asked directly.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use diesel::r2d2::R2D2Connection;
@@ -14,6 +16,29 @@ use crate::ledger::LedgerError;
 
 /// One piece of work; says whether the connection is sound behind it.
 type Job = Box<dyn FnOnce(Result<&mut AnyConnection, DbError>) -> bool + Send>;
+
+/// How long a new connection may take beside the answer: libpq asks each host and address in turn.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Whether whoever asked has stopped waiting, so that what is not committed must not be.
+#[derive(Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// The thread that has the connection.
+struct Serving {
+    jobs: mpsc::Sender<Job>,
+    thread: JoinHandle<()>,
+}
 
 /// See the module.
 pub(super) struct Line {
@@ -26,7 +51,7 @@ pub(super) struct Line {
 
 enum End {
     Here(Option<AnyConnection>),
-    There(Option<mpsc::Sender<Job>>),
+    There(Option<Serving>),
 }
 
 impl Line {
@@ -51,7 +76,7 @@ impl Line {
     /// What `work` returns, [`DbError::Moved`], or [`DbError::Silent`]; then it may be done or not.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, LedgerError> + Send + 'static,
+        work: impl FnOnce(&mut AnyConnection, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.database.check_place()?;
         let done = match &mut self.end {
@@ -60,19 +85,19 @@ impl Line {
                     Some(conn) => conn,
                     None => self.database.connect()?,
                 };
-                let (done, is_sound) = attempt(&mut conn, work);
+                let (done, is_sound) = attempt(&mut conn, &GivenUp::default(), work);
                 if is_sound {
                     *held = Some(conn);
                 }
                 done
             }
-            End::There(thread) => {
-                let answer = ask(thread, &self.database, self.patience, work);
+            End::There(serving) => {
+                let answer = ask(serving, &self.database, self.patience, work);
                 self.is_sound = matches!(&answer, Ok((_, true)));
                 match answer {
                     Ok((done, _)) => done,
                     Err(silent) => {
-                        *thread = None;
+                        *serving = None;
                         Err(silent.into())
                     }
                 }
@@ -87,41 +112,49 @@ impl Line {
 
 fn attempt<T>(
     conn: &mut AnyConnection,
-    work: impl FnOnce(&mut AnyConnection) -> Result<T, LedgerError>,
+    given_up: &GivenUp,
+    work: impl FnOnce(&mut AnyConnection, &GivenUp) -> Result<T, LedgerError>,
 ) -> (Result<T, LedgerError>, bool) {
-    let done = work(conn);
+    let done = work(conn, given_up);
     let is_sound = done.is_ok() || (!conn.is_broken() && conn.ping().is_ok());
     (done, is_sound)
 }
 
 fn ask<T: Send + 'static>(
-    thread: &mut Option<mpsc::Sender<Job>>,
+    serving: &mut Option<Serving>,
     database: &Database,
     patience: Duration,
-    work: impl FnOnce(&mut AnyConnection) -> Result<T, LedgerError> + Send + 'static,
+    work: impl FnOnce(&mut AnyConnection, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<(Result<T, LedgerError>, bool), DbError> {
     let (answer, answered) = mpsc::sync_channel(1);
+    let given_up = GivenUp::default();
+    let theirs = given_up.clone();
     let job: Job = Box::new(move |conn| {
         let (done, is_sound) = match conn {
-            Ok(conn) => attempt(conn, work),
+            // The connection took so long that others have done it.
+            Ok(_) if theirs.is_set() => (Err(DbError::Silent.into()), true),
+            Ok(conn) => attempt(conn, &theirs, work),
             Err(error) => (Err(error.into()), false),
         };
         // Whoever asked may have given up.
         answer.send((done, is_sound)).is_ok() && is_sound
     });
-    let jobs = match thread {
-        Some(jobs) => jobs,
-        None => thread.insert(open(database.clone())?),
+    let (jobs, patience) = match serving {
+        Some(serving) => (&serving.jobs, patience),
+        None => (&serving.insert(open(database.clone())?).jobs, patience.saturating_add(CONNECT)),
     };
     jobs.send(job).map_err(|_| DbError::Task)?;
     answered.recv_timeout(patience).map_err(|error| match error {
-        mpsc::RecvTimeoutError::Timeout => DbError::Silent,
+        mpsc::RecvTimeoutError::Timeout => {
+            given_up.set();
+            DbError::Silent
+        }
         mpsc::RecvTimeoutError::Disconnected => DbError::Task,
     })
 }
 
 /// A thread that has the connection. It ends with the sender, once what it is about has come back.
-fn open(database: Database) -> Result<mpsc::Sender<Job>, DbError> {
+fn open(database: Database) -> Result<Serving, DbError> {
     let (jobs, queue) = mpsc::channel::<Job>();
     let serve = move || {
         let mut held: Option<AnyConnection> = None;
@@ -143,7 +176,19 @@ fn open(database: Database) -> Result<mpsc::Sender<Job>, DbError> {
         }
     };
     let thread = std::thread::Builder::new().name("ledger-line".to_owned()).spawn(serve);
-    // Nobody waits for it: it may never come back.
-    thread.map(drop).map_err(|_| DbError::Task)?;
-    Ok(jobs)
+    Ok(Serving { jobs, thread: thread.map_err(|_| DbError::Task)? })
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The connection is closed before the process ends. One that was given up is not waited for: it may never come back.
+        if let End::There(serving) = &mut self.end
+            && let Some(Serving { jobs, thread }) = serving.take()
+        {
+            drop(jobs);
+            if thread.join().is_err() {
+                tracing::error!("the thread of the ledger's connection panicked");
+            }
+        }
+    }
 }

@@ -38,22 +38,27 @@ impl Standing {
         self.renewed_at.load(Ordering::Acquire) == i64::MIN
     }
 
-    /// Notes that the lease was renewed. Where that came late, or where no other lease runs, the database may have been
-    /// away from all: then everybody has one whole lease to come back before anybody is called dead.
-    pub(super) fn note(&self, renewed: &Renewed) {
+    /// Notes that the lease was renewed; whether it had run out before. Where that came late, or where some lease has run out
+    /// when a node starts, the database may have been away from all: then everybody has one whole lease to come back
+    /// before anybody is called dead.
+    pub(super) fn note(&self, renewed: &Renewed) -> bool {
         let now = renewed.now.as_millis();
         let before = self.renewed_at.swap(now, Ordering::AcqRel);
         let is_first = before == i64::MIN;
         let is_late = !is_first && now > before.saturating_add(super::millis(RENEWAL) * 2);
-        if is_late || (is_first && renewed.are_all_others_silent) {
+        if is_late || (is_first && renewed.is_another_silent) {
             let from = renewed.now.plus(LEASE).as_millis();
             self.judges_from.store(from, Ordering::Release);
         } else if is_first {
             self.judges_from.store(now, Ordering::Release);
         }
-        if renewed.has_lapsed {
+        // An earlier renewal may have come to the database though its answer did not come back.
+        let has_lapsed = !is_first && now > before.saturating_add(super::millis(LEASE));
+        if renewed.has_lapsed || has_lapsed {
             self.lapses.fetch_add(1, Ordering::AcqRel);
+            return true;
         }
+        false
     }
 
     /// By which time others may be called dead now; `None` while they may not.
@@ -68,9 +73,9 @@ impl Standing {
 mod tests {
     use super::*;
 
-    fn renewed(secs: i64, has_lapsed: bool, are_all_others_silent: bool) -> Renewed {
+    fn renewed(secs: i64, has_lapsed: bool, is_another_silent: bool) -> Renewed {
         let now = UnixMillis::from_millis(secs * 1000);
-        Renewed { now, has_lapsed, are_all_others_silent }
+        Renewed { now, has_lapsed, is_another_silent }
     }
 
     #[test]
@@ -97,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn who_starts_among_the_silent_waits_for_one_lease_and_among_the_living_does_not() {
+    fn who_starts_beside_a_silent_one_waits_for_one_lease_and_beside_the_living_does_not() {
         for (silent, may) in [(true, false), (false, true)] {
             let standing = Standing::default();
             assert!(standing.is_first());
@@ -114,9 +119,10 @@ mod tests {
     #[test]
     fn each_lapse_is_counted_once() {
         let standing = Standing::default();
-        for has_lapsed in [false, true, false, true] {
-            standing.note(&renewed(100, has_lapsed, false));
-        }
-        assert_eq!(standing.lapses(), 2);
+        // The last one is found late by this node itself: an answer was lost in between.
+        let told = [(100, false), (110, true), (120, false), (130, true), (161, false)]
+            .map(|(secs, has_lapsed)| standing.note(&renewed(secs, has_lapsed, false)));
+        assert_eq!(told, [false, true, false, true, true]);
+        assert_eq!(standing.lapses(), 3);
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{ACCOUNTS, Act, Books, NOW, SHORTFALL, command};
-use crate::ledger::{Manner, apply_as, verify};
+use super::{ACCOUNTS, Act, Books, SHORTFALL, command};
+use crate::ledger::verify;
 
 /// Of the first two accounts' keys, small enough to be met often; the third has none.
 const BUDGETS: [i64; ACCOUNTS] = [300, 500, i64::MAX];
@@ -196,9 +196,7 @@ proptest! {
         while !rest.is_empty() {
             let size = (*sizes.next().unwrap()).min(rest.len());
             let (group, behind) = rest.split_at(size);
-            // What may have been settled is looked up where commands are repeated.
-            let manner = Manner { is_repeated: true, ..Manner::default() };
-            apply_as(&mut books.conn, group, manner, NOW).unwrap();
+            books.apply(group);
             rest = behind;
         }
         for (account, budget) in BUDGETS.into_iter().enumerate() {

@@ -8,9 +8,9 @@ use sluice::db::schema::{nodes, usage_logs};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::ApiKeyId;
 use sluice::domain::usage_record::{Ending, UsageRecord};
-use sluice::ledger::{Command, Hold, Manner, Outcome, apply_as};
+use sluice::ledger::{Command, Hold, Outcome};
 
-use super::{Desk, NOW, apply, checkpoint, nanos, post, record, recover, reserve, reserved};
+use super::{Desk, apply, checkpoint, nanos, post, record, recover, reserve, reserved};
 use crate::support::app::{Builder, open_account, verify_books};
 use crate::support::sandbox::sandbox;
 use crate::support::wait::within;
@@ -101,9 +101,7 @@ fn e12_an_id_that_was_settled_is_not_held_for_again() {
     assert_eq!(desk.one(&reserve), reserved(500));
     // The answer is lost on the way, and another node takes this one for dead before it asks again.
     assert_eq!(desk.one(&recover(&record)), Outcome::Posted);
-    let manner = Manner { is_repeated: true, ..Manner::default() };
-    let again = apply_as(&mut desk.conn, &[reserve], manner, NOW).unwrap();
-    assert_eq!(again, [Outcome::NotOpen]);
+    assert_eq!(desk.one(&reserve), Outcome::NotOpen);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
     verify_books(&mut desk.conn);
 }
