@@ -101,6 +101,8 @@ impl Made {
 
     /// Waits until everything was read, and for some looks after that.
     fn at_rest(&self, app: &TestApp) {
+        let now = i64::try_from(GENESIS_SECS * 1000 + self.age.load(Ordering::SeqCst)).unwrap();
+        app.clock.advance((now - app.clock.now().as_millis()).max(0));
         let head = i64::try_from(self.head()).unwrap();
         eventually("the chain to be read", || {
             let chain_id = ChainId(self.id.cast_signed());
