@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::db::chains;
 use sluice::db::deposit_addresses::AddressRow;
+use sluice::db::{AnyConnection, DbError, chains, transaction};
 use sluice::db::schema::{deposit_addresses, derivation_counters};
 use sluice::domain::evm::ChainId;
 
@@ -139,11 +139,13 @@ pub(super) fn issue(app: &TestApp, count: u64) {
                 created_at: 0,
             })
             .collect();
-        for some in rows.chunks(1_000) {
-            for row in some {
-                diesel::insert_into(deposit_addresses::table).values(row).execute(conn).unwrap();
+        let insert = |conn: &mut AnyConnection| -> Result<(), DbError> {
+            for row in &rows {
+                diesel::insert_into(deposit_addresses::table).values(row).execute(conn)?;
             }
-        }
+            Ok(())
+        };
+        transaction::write(conn, insert).unwrap();
         let next = i64::try_from(count + 1).unwrap();
         let counter = (
             derivation_counters::xpub_fingerprint.eq("00000000"),
