@@ -149,7 +149,11 @@ impl Pieces<'_> {
         let before = from.saturating_sub(rescan);
         let all = to.saturating_sub(before).saturating_add(1);
         let way = self.reach.way(all, self.wanted.payees());
-        let is_one_call = way != Way::Everybody && self.reach.by_payees.now() >= all;
+        let fits = self.reach.limit(way).now() >= all;
+        // Transfers to everybody are many: blocks are read once more with each query only where they are few.
+        let are_few =
+            way != Way::Everybody || rescan <= all.saturating_sub(rescan).saturating_mul(2);
+        let is_one_call = fits && are_few;
         if is_bulk || is_one_call {
             return self.ask(before, to).await;
         }

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 
 use actix_web::http::StatusCode;
+use serde_json::value::RawValue;
 
 use super::transport::{HttpAnswer, Transport};
 use crate::chain::rpc::answer::{Parsed, encode, parse};
 use crate::chain::rpc::limit::Limit;
-use crate::chain::rpc::{Answers, Call, CallErrorKind, ProviderError, Standing};
+use crate::chain::rpc::{Answers, Call, CallError, CallErrorKind, ProviderError, Standing};
 
 /// The wire to one provider, and what was learned of it.
 pub(super) struct Exchange {
@@ -99,7 +100,7 @@ impl Exchange {
     }
 }
 
-fn is_over_limit(calls: &[Call], answers: &Answers) -> bool {
+fn is_over_limit(calls: &[Call], answers: &[Result<Box<RawValue>, CallError>]) -> bool {
     calls.iter().zip(answers).any(|(call, answer)| {
         let kind = answer.as_ref().err().map(|error| error.kind);
         kind == Some(CallErrorKind::OverLimit) && call.method != Call::LOGS

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::db::deposit_addresses::AddressRow;
-use sluice::db::{AnyConnection, DbError, chains, transaction};
 use sluice::db::schema::{deposit_addresses, derivation_counters};
+use sluice::db::{AnyConnection, DbError, chains, transaction};
 use sluice::domain::evm::ChainId;
 
 use crate::support::app::{Builder, TestApp};
