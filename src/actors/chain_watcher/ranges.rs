@@ -224,21 +224,21 @@ impl Pieces<'_> {
         let standing = self.provider.standing();
         let plural = if span == 1 { "" } else { "s" };
         let what = format!("logs of {span} block{plural}");
-        standing.refused(&what, error);
         let why = Err(standing.sentence(&what, error));
-        match error {
-            // It was not asked at all.
-            ProviderError::BreakerOpen | ProviderError::Overloaded | ProviderError::Stopped => {
-                return why;
+        // It was not asked at all, and what it last refused is something else.
+        if matches!(
+            error,
+            ProviderError::BreakerOpen | ProviderError::Overloaded | ProviderError::Stopped
+        ) {
+            return why;
+        }
+        standing.refused(&what, error);
+        if matches!(error, ProviderError::RateLimited { .. }) {
+            self.reach.pauses = self.reach.pauses.saturating_add(1);
+            if self.reach.pauses >= PAUSES_MAX && span > 1 {
+                self.reach.limit(way).refuse(span, proposed);
             }
-            ProviderError::RateLimited { .. } => {
-                self.reach.pauses = self.reach.pauses.saturating_add(1);
-                if self.reach.pauses >= PAUSES_MAX && span > 1 {
-                    self.reach.limit(way).refuse(span, proposed);
-                }
-                return why;
-            }
-            _ => {}
+            return why;
         }
         let payees = u64::try_from(self.wanted.payees()).unwrap_or(u64::MAX);
         let at_once = self.reach.payees.now().min(payees);

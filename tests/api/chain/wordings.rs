@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use ethers_core::types::{H256, U256};
 use serde_json::json;
-use sluice::db::chains;
 use sluice::db::deposits::of_transaction;
+use sluice::db::{chain_providers, chains};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -16,7 +16,7 @@ use crate::support::chain::{FINALITY_BLOCKS, hex};
 use crate::support::deposits::{Mint, Shop, USDC};
 use crate::support::rpc::Provider;
 use crate::support::rpc::fault::Fault;
-use crate::support::wait::within;
+use crate::support::wait::{eventually, within};
 
 /// Blocks that each of them takes at once.
 const BLOCKS_MAX: u64 = 10;
@@ -203,6 +203,13 @@ fn what_is_refused_of_one_block_is_the_providers_trouble_and_the_chain_says_why(
     let said = shop.in_trouble("1 providers give logs of the blocks");
     assert!(said.contains("(beta: refused logs of 1 block (code -32005))"), "{said}");
     assert!(!said.contains("path-key") && !said.contains("127.0.0.1"), "{said}");
+    // The operator's list has it too.
+    let listed = eventually("the refusal to be written down", || {
+        let rows = shop.db(|conn| chain_providers::all(conn).unwrap());
+        rows.into_iter().find(|row| row.name == "beta" && row.refusal.is_some())
+    });
+    assert_eq!(listed.refusal.as_deref(), Some("refused logs of 1 block (code -32005)"));
+    assert_eq!((listed.log_blocks, listed.batch_calls), (Some(1), 20));
     shop.mint.beta.heal();
     shop.mint.beta.on("eth_getLogs", http(502, "", "path-key"));
     shop.in_trouble("(beta: answered logs of 1 block with HTTP status 502)");
