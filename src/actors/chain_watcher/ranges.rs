@@ -235,7 +235,9 @@ impl Pieces<'_> {
         standing.refused(&what, error);
         if matches!(error, ProviderError::RateLimited { .. }) {
             self.reach.pauses = self.reach.pauses.saturating_add(1);
-            if self.reach.pauses >= PAUSES_MAX && span > 1 {
+            // More than it ever gave is not insisted on.
+            let is_enough = self.reach.pauses >= PAUSES_MAX || self.reach.limit(way).is_tried();
+            if is_enough && span > 1 {
                 self.reach.limit(way).refuse(span, proposed);
             }
             return why;
