@@ -55,7 +55,8 @@ impl State {
     ) -> Result<Option<String>, Trouble> {
         let number = row.scanned_number.min(column(view.head));
         let shown = view.agreed_head();
-        if !self.must_compare && self.will_link(view, row, shown) {
+        let is_plain = self.will_link(view, row, shown) || stands_at_head(view, row);
+        if !self.must_compare && is_plain {
             return Ok(None);
         }
         let Some((number, known)) = self.block_read(row, number).await? else { return Ok(None) };
@@ -173,6 +174,19 @@ impl State {
         }
         Ok(None)
     }
+}
+
+/// Whether the last block that was read is the newest that enough providers have, and none of them shows another one in
+/// its place: some may be ahead for a moment.
+fn stands_at_head(view: &View, row: &ChainRow) -> bool {
+    let next = row.scanned_number.saturating_add(1);
+    let contradicts = |block: BlockRef| {
+        let number = column(block.number);
+        (number == row.scanned_number && block.hash.as_bytes() != row.scanned_hash)
+            || (number == next && block.parent_hash.as_bytes() != row.scanned_hash)
+    };
+    let is_at_head = column(view.head) == row.scanned_number;
+    is_at_head && !view.tips.iter().any(|tip| contradicts(tip.block.at))
 }
 
 /// Goes on with the row's next revision, unless another node has written it meanwhile.
