@@ -42,16 +42,16 @@ pub fn attribute_all(
 ) -> Result<Vec<DepositRow>, DbError> {
     let mut rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
     rows.retain(|row| row.state() == Some(DepositState::Seen));
-    let distinct = |of: fn(&DepositRow) -> &Vec<u8>| {
-        rows.iter().map(of).cloned().collect::<BTreeSet<Vec<u8>>>()
+    let addresses = |of: fn(&DepositRow) -> &Vec<u8>| -> Vec<&[u8]> {
+        let all: BTreeSet<&[u8]> = rows.iter().map(|row| of(row).as_slice()).collect();
+        all.into_iter().collect()
     };
-    let (payers, payees) = (distinct(|row| &row.payer), distinct(|row| &row.payee));
-    let payers: Vec<&[u8]> = payers.iter().map(Vec::as_slice).collect();
-    let payees: Vec<&[u8]> = payees.iter().map(Vec::as_slice).collect();
+    let paid = addresses(|row| &row.payee);
     let derived: HashMap<Vec<u8>, Option<i64>> =
-        deposit_turns::derived_among(conn, &payees)?.into_iter().collect();
+        deposit_turns::derived_among(conn, &paid)?.into_iter().collect();
     let mut links: HashMap<Vec<u8>, Vec<WalletRow>> = HashMap::new();
-    for link in deposit_turns::links_among(conn, &payers, chain_id)? {
+    let paying = addresses(|row| &row.payer);
+    for link in deposit_turns::links_among(conn, &paying, chain_id)? {
         links.entry(link.address.clone()).or_default().push(link);
     }
     let mut owners: HashMap<Owner, Vec<i64>> = HashMap::new();

@@ -29,10 +29,10 @@ enum Payers {
 }
 
 /// One transaction with a transfer of so much to each of the payees.
-fn flood(shop: &Shop, payers: Payers, payees: Vec<Address>, raw: u64) -> H256 {
+fn flood(shop: &Shop, by: Payers, payees: Vec<Address>, raw: u64) -> H256 {
     let (chain, usdc) = (&shop.mint.chain, &shop.mint.usdc);
     let count = u64::try_from(payees.len()).unwrap();
-    let (from, input) = match payers {
+    let (from, input) = match by {
         Payers::One(index) => {
             let amounts = vec![U256::from(raw); payees.len()];
             (chain.account(index), usdc.input("multi", (payees, amounts)))
@@ -44,7 +44,7 @@ fn flood(shop: &Shop, payers: Payers, payees: Vec<Address>, raw: u64) -> H256 {
     };
     let call = json!({ "from": from, "to": usdc.address, "data": input, "gas": "0x1c00000" });
     let tx = chain.transact(call);
-    assert_eq!(chain.receipt(tx)["status"], "0x1", "{payers:?}");
+    assert_eq!(chain.receipt(tx)["status"], "0x1", "{by:?}");
     tx
 }
 
@@ -92,9 +92,8 @@ fn go_through(shop: &Shop, transfers: usize) {
         ("many payers", Payers::Many, vec![treasury; transfers]),
         ("many payers, to both", Payers::Many, both.into_iter().cycle().take(transfers).collect()),
     ];
-    for (count, (what, payers, payees)) in (2..).zip(kinds) {
-        let floods: Vec<H256> =
-            (0..FLOODS).map(|_| flood(shop, payers, payees.clone(), 1)).collect();
+    for (count, (what, by, payees)) in (2..).zip(kinds) {
+        let floods: Vec<H256> = (0..FLOODS).map(|_| flood(shop, by, payees.clone(), 1)).collect();
         let tx = shop.pay_usdc(2, 5 * USDC);
         shop.finalize();
         let began = Instant::now();
