@@ -38,6 +38,10 @@ pub enum Sighting {
 }
 
 /// A transaction in a block.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a statement of its own, by which answers are compared"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxFacts {
     /// Which.

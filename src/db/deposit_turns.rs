@@ -129,6 +129,9 @@ pub fn overlooked(
     Ok(rows)
 }
 
+/// An address with the account that it was derived for.
+pub type Derived = (Vec<u8>, Option<i64>);
+
 /// Of these addresses the ones that were derived for accounts, with whose each is; `None` for one that is gone.
 ///
 /// # Errors
@@ -136,10 +139,10 @@ pub fn overlooked(
 pub fn derived_among(
     conn: &mut AnyConnection,
     addresses: &[&[u8]],
-) -> Result<Vec<(Vec<u8>, Option<i64>)>, DbError> {
+) -> Result<Vec<Derived>, DbError> {
     let mut found = Vec::new();
     for some in addresses.chunks(LIST) {
-        let rows: Vec<(Vec<u8>, Option<i64>)> = deposit_addresses::table
+        let rows: Vec<Derived> = deposit_addresses::table
             .filter(deposit_addresses::address.eq_any(some))
             .select((deposit_addresses::address, deposit_addresses::account_id))
             .load(conn)?;

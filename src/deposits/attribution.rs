@@ -47,8 +47,9 @@ pub fn attribute_all(
         all.into_iter().collect()
     };
     let paid = addresses(|row| &row.payee);
-    let derived: HashMap<Vec<u8>, Option<i64>> =
-        deposit_turns::derived_among(conn, &paid)?.into_iter().collect();
+    let derived = deposit_turns::derived_among(conn, &paid)?.into_iter();
+    let derived: HashMap<Vec<u8>, Attribution> =
+        derived.map(|(address, id)| (address, of_address(id))).collect();
     let mut links: HashMap<Vec<u8>, Vec<WalletRow>> = HashMap::new();
     let paying = addresses(|row| &row.payer);
     for link in deposit_turns::links_among(conn, &paying, chain_id)? {
@@ -58,8 +59,8 @@ pub fn attribute_all(
     for row in &mut rows {
         let proven = links.get(&row.payer).map_or(&[][..], Vec::as_slice);
         let own = derived.get(&row.payee).copied();
-        let whose = attribution(own, proven, UnixMillis::from_millis(row.block_time));
-        let owner = owner(whose);
+        let at = UnixMillis::from_millis(row.block_time);
+        let owner = owner(own.unwrap_or_else(|| of_links(proven, at)));
         row.state = owner.state.as_str().to_owned();
         row.reason = owner.reason.map(str::to_owned);
         (row.account_id, row.wallet_id) = (owner.account_id, owner.wallet_id);
@@ -71,19 +72,22 @@ pub fn attribute_all(
     Ok(rows)
 }
 
-/// Whose a transfer is, in a block of the time `at`. `own` is whose address it was paid to, if that is an account's own;
-/// `links` are those of its payer.
-fn attribution(own: Option<Option<i64>>, links: &[WalletRow], at: UnixMillis) -> Attribution {
-    match own {
-        Some(Some(id)) => Attribution::Account { account_id: AccountId(id), wallet_id: None },
-        Some(None) => Attribution::ErasedAccount,
-        None => match deciding_link(links, at) {
-            Some(link) => Attribution::Account {
-                account_id: AccountId(link.account_id),
-                wallet_id: Some(link.id),
-            },
-            None => Attribution::Nobody,
+/// Whose a transfer is to an address that was derived for an account, which may be gone.
+const fn of_address(account_id: Option<i64>) -> Attribution {
+    match account_id {
+        Some(id) => Attribution::Account { account_id: AccountId(id), wallet_id: None },
+        None => Attribution::ErasedAccount,
+    }
+}
+
+/// Whose a transfer is by the links of its payer, in a block of the time `at`.
+fn of_links(links: &[WalletRow], at: UnixMillis) -> Attribution {
+    match deciding_link(links, at) {
+        Some(link) => Attribution::Account {
+            account_id: AccountId(link.account_id),
+            wallet_id: Some(link.id),
         },
+        None => Attribution::Nobody,
     }
 }
 

@@ -59,13 +59,12 @@ pub fn parcels(facts: &TxFacts, ours: &Ours) -> Vec<Parcel> {
         let place = *sums.entry(way(transfer)).or_insert(parcels.len());
         let sum = parcels.get(place).map(|parcel| add(parcel.transfer.raw, transfer.raw));
         match (parcels.get_mut(place), sum) {
-            (None, _) => parcels.push(alone),
             (Some(parcel), Some(Some(raw))) => {
                 parcel.transfer.raw = raw;
                 parcel.is_dust = ours.is_dust(&parcel.transfer);
             }
-            // Beyond anything real: it stands for itself, and a person looks.
-            (Some(_), _) => parcels.push(alone),
+            // The first; or a sum beyond anything real, which a person looks at piece by piece.
+            _ => parcels.push(alone),
         }
     }
     parcels

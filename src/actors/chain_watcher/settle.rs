@@ -290,9 +290,12 @@ fn transactions(rows: &[DepositRow]) -> Vec<TxHash> {
     hashes.filter(|tx_hash| known.insert(*tx_hash)).collect()
 }
 
+/// Accounts, and the transactions that hold deposits of theirs.
+type Wave = (HashSet<Option<i64>>, Vec<Vec<DepositRow>>);
+
 /// Transactions whose deposits may be moved on at once: of an account one at a time, for its small ones are added up.
 fn waves(due: Vec<Vec<DepositRow>>) -> Vec<Vec<Vec<DepositRow>>> {
-    let mut waves: Vec<(HashSet<Option<i64>>, Vec<Vec<DepositRow>>)> = Vec::new();
+    let mut waves: Vec<Wave> = Vec::new();
     for rows in due {
         let accounts: HashSet<Option<i64>> = rows.iter().map(|row| row.account_id).collect();
         match waves.last_mut() {
