@@ -60,7 +60,8 @@ fn doubt_within(
     let state = CaseState::parse(&row.state).unwrap_or(CaseState::Open);
     let age = now.millis_since(UnixMillis::from_millis(row.doubted_at));
     let next = match state {
-        // It is there again, or somebody wants it looked at again: a new doubt.
+        // Decided while it was being looked at. In another block it is a new doubt.
+        CaseState::Dismissed if row.block_number == block_number => return Ok(row),
         CaseState::Dismissed => CaseRow { id: row.id, public_id: row.public_id.clone(), ..new },
         CaseState::Doubted if age >= patience_millis => CaseRow {
             state: CaseState::Open.as_str().to_owned(),

@@ -85,7 +85,7 @@ impl State {
             })
             .await?;
         self.doubts.written.insert(about);
-        let is_case = row.state == CaseState::Open.as_str();
+        let is_case = row.state != CaseState::Doubted.as_str();
         let check_at = if is_case { check_at.max(now.plus_millis(CASE_PAUSE)) } else { check_at };
         if row.opened_at == Some(now.as_millis()) {
             let (chain, tx_hash) = (&self.parts.chain.name, about.0);
