@@ -55,7 +55,7 @@ pub(super) async fn prove(
     if signers.contains(&Ok(message.address)) {
         return Ok(Proof::KeyPair);
     }
-    let [signer, _] = signers;
+    let [by_key, _] = signers;
     let (nonce, now) = (message.nonce.clone(), api.now());
     if !api.run(move |conn| wallets::use_up(conn, &nonce, now)).await? {
         return Err(ProofError::NonceUsed.into());
@@ -68,7 +68,7 @@ pub(super) async fn prove(
         if unwrapped.is_none() {
             let found = code(&providers, quorum, address, BlockId::Latest).await;
             if agreed(found)?.is_empty() {
-                let is_keys = signer.is_ok() || signer == Err(SignatureError::HighS);
+                let is_keys = by_key.is_ok() || by_key == Err(SignatureError::HighS);
                 let error =
                     if is_keys { ProofError::SignatureWrong } else { ProofError::NotDeployed };
                 return Err(error.into());

@@ -266,12 +266,12 @@ pub async fn any_token_logs(
     // Foreign contracts write what they like: what cannot be read is passed over.
     let read = logs.iter().filter_map(|raw| serde_json::from_str::<LogBody>(raw.get()).ok());
     let found = read.filter(|log| log.removed != Some(true)).filter_map(|log| {
-        let (payer, payee, amount) = transfer_of(&log)?;
+        let (sender, payee, amount) = transfer_of(&log)?;
         let block_number = log.block_number?.0;
         let is_asked = (from..=to).contains(&block_number) && payees.contains(&payee);
         (is_asked && amount != [0; 32]).then_some(TokenLog {
             token: log.address.0,
-            from: payer,
+            from: sender,
             payee,
             amount,
             block_number,
