@@ -95,8 +95,9 @@ async fn hashes(provider: &Provider, number: u64) -> Result<Vec<TxHash>, Provide
     let call = Call::block(BlockId::Number(number), false);
     let block: Option<BlockBody> = provider.ask_one(call).await?;
     let block = block.ok_or(ProviderError::BadAnswer("no such block"))?;
-    let hash = |raw: &Box<RawValue>| serde_json::from_str::<Hex<TxHash>>(raw.get());
-    let hashes: Result<Vec<_>, _> = block.transactions.iter().flatten().map(hash).collect();
+    let hash = |raw: &RawValue| serde_json::from_str::<Hex<TxHash>>(raw.get());
+    let written = block.transactions.iter().flatten();
+    let hashes: Result<Vec<_>, _> = written.map(|raw| hash(raw)).collect();
     let hashes = hashes.map_err(|_| ProviderError::BadAnswer("a block without its hashes"))?;
     Ok(hashes.into_iter().map(|Hex(hash)| hash).collect())
 }

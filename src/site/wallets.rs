@@ -175,9 +175,9 @@ pub(super) async fn link(
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (message, signature) = (fields.text("message"), fields.word("signature"));
-        let (words, keeps) = match api::link(&interface, account_id, message, signature).await {
-            Ok(_) => return visit.see_other("/wallets", Some(Note::WalletLinked)),
-            Err(refused) => refused,
+        let linked = api::link(&interface, account_id, message, signature).await;
+        let Err((words, keeps)) = linked else {
+            return visit.see_other("/wallets", Some(Note::WalletLinked));
         };
         let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
         let refusal = Some(words.into_owned());

@@ -127,21 +127,17 @@ impl Part {
                 "wallets",
                 "Wallets that were proven, the ended links included, with the proofs that are kept.",
             ),
-            Self::Challenges => (
-                "challenges.jsonl",
-                "wallet_challenges",
-                "Messages that were given out to be signed by a wallet.",
-            ),
+            Self::Challenges => {
+                ("challenges.jsonl", "wallet_challenges", "Messages given out to be signed.")
+            }
             Self::Addresses => (
                 "addresses.jsonl",
                 "deposit_addresses",
                 "Addresses for deposits that are this account's alone.",
             ),
-            Self::Arrivals => (
-                "arrivals.jsonl",
-                "deposit_arrivals",
-                "What arrived at those addresses and is no deposit.",
-            ),
+            Self::Arrivals => {
+                ("arrivals.jsonl", "deposit_arrivals", "What arrived there and is no deposit.")
+            }
             Self::Deposits => {
                 ("deposits.jsonl", "deposits", "Deposits with everything that is known of them.")
             }

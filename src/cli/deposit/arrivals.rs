@@ -42,7 +42,7 @@ pub(super) fn run(
         |(row, ..)| row.id,
         |found| {
             let accounts = accounts_of(desk, found.iter().map(|(_, owner, _)| *owner))?;
-            let whose = |owner: &Option<i64>| owner.and_then(|id| accounts.get(&id)).cloned();
+            let whose = |owner: &Option<i64>| owner.and_then(|id| accounts.get(&id));
             let item = |(row, owner, rest): &(ArrivalRow, Option<i64>, RawAmount)| {
                 (document(row, whose(owner), *rest, &names), line(row, whose(owner), *rest, &names))
             };
@@ -52,7 +52,7 @@ pub(super) fn run(
     Ok(listing.end()?)
 }
 
-fn document(row: &ArrivalRow, owner: Option<String>, rest: RawAmount, names: &Names<'_>) -> Value {
+fn document(row: &ArrivalRow, owner: Option<&String>, rest: RawAmount, names: &Names<'_>) -> Value {
     json!({
         "kind": if row.token.is_some() { "unaccepted_token" } else { "coins" },
         "account": owner,
@@ -73,16 +73,16 @@ fn document(row: &ArrivalRow, owner: Option<String>, rest: RawAmount, names: &Na
 
 fn line(
     row: &ArrivalRow,
-    owner: Option<String>,
+    owner: Option<&String>,
     rest: RawAmount,
     names: &Names<'_>,
 ) -> Vec<String> {
     let first = row.after_number.saturating_add(1);
     vec![
         UnixMillis::from_millis(row.created_at).to_rfc3339_secs(),
-        owner.unwrap_or_else(|| "-".to_owned()),
+        owner.map_or("-", String::as_str).to_owned(),
         names.chain(row.chain_id),
-        address(&row.address).to_string(),
+        address(&row.address),
         match &row.token {
             Some(token) => format!("{rest} of the token {}", address(token)),
             None => format!("{} coins", rest.in_coins(NATIVE_DECIMALS)),
