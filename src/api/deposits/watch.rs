@@ -204,13 +204,11 @@ impl Told {
         chains: &[Chain],
         (account_id, id): &Name,
     ) -> Result<Option<Self>, DepositError> {
-        match id {
-            Some(id) => Ok(find(conn, chains, *account_id, id)?.as_ref().map(Self::of)),
-            None => {
-                let list = page_of(conn, chains, *account_id, (i64::MAX, LISTED))?;
-                Ok(Some(Self::of_list(list)))
-            }
+        if let Some(id) = id {
+            return Ok(find(conn, chains, *account_id, id)?.as_ref().map(Self::of));
         }
+        let list = page_of(conn, chains, *account_id, (i64::MAX, LISTED))?;
+        Ok(Some(Self::of_list(list)))
     }
 
     /// Of a list there is no last word: another deposit may come. That a chain has one more block is not told with it: twenty
