@@ -205,9 +205,10 @@ pub async fn begin(parts: NodeParts, is_alone: bool) -> Result<(), DbError> {
         return Err(DbError::Adrift(drift));
     }
     let recovery = look_after_the_dead(&parts);
-    match tokio::time::timeout(RECOVERY_AT_START, recovery).await {
-        Ok(done) => done?,
-        Err(_) => tracing::warn!("recovery takes long: it goes on while this node serves"),
+    if let Ok(done) = tokio::time::timeout(RECOVERY_AT_START, recovery).await {
+        done?;
+    } else {
+        tracing::warn!("recovery takes long: it goes on while this node serves");
     }
     drop(Node::start(parts));
     Ok(())

@@ -240,7 +240,7 @@ impl RpcActor {
                 _ => None,
             },
         };
-        if let Some((method, error)) = others.filter_map(refusal).last() {
+        if let Some((method, error)) = others.filter_map(refusal).next_back() {
             self.standing.refused(method, error);
         }
     }

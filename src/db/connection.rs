@@ -71,7 +71,7 @@ impl Manager {
     /// A manager for a server that has `file` in use.
     pub(super) fn of(settings: &config::Database, file: Option<Arc<DatabaseFile>>) -> Self {
         let answer = settings.answer;
-        Self { file, answer, ..Self::new(settings.url.clone(), settings.lock_timeout) }
+        Self { answer, file, ..Self::new(settings.url.clone(), settings.lock_timeout) }
     }
 
     fn establish(&self) -> Result<AnyConnection, ConnectError> {

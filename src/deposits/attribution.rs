@@ -61,7 +61,7 @@ pub fn attribute_all(
         let own = derived.get(&row.payee).copied();
         let at = UnixMillis::from_millis(row.block_time);
         let owner = owner(own.unwrap_or_else(|| of_links(proven, at)));
-        row.state = owner.state.as_str().to_owned();
+        owner.state.as_str().clone_into(&mut row.state);
         row.reason = owner.reason.map(str::to_owned);
         (row.account_id, row.wallet_id) = (owner.account_id, owner.wallet_id);
         owners.entry(owner).or_default().push(row.id);

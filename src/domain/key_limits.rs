@@ -95,8 +95,7 @@ impl KeySpending {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn add(&mut self, cost: NanoUsd, now: UnixMillis) -> Result<(), MoneyError> {
-        // What is given back may be of the month before.
-        self.month_spent = self.month_spent_at(now).plus(cost)?.max(NanoUsd::ZERO);
+        self.month_spent = self.month_spent_at(now).plus(cost)?;
         self.month = self.month.max(now.month());
         self.spent = self.spent.plus(cost)?;
         Ok(())

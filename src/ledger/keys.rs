@@ -154,6 +154,32 @@ impl Keys {
         Ok(())
     }
 
+    /// Gives back what an exchange was charged that began at `since`. A month that may have begun after the charge keeps it,
+    /// so that its budget is not spent twice.
+    pub(super) fn give_back(
+        &mut self,
+        id: i64,
+        amount: NanoUsd,
+        (since, now): (UnixMillis, UnixMillis),
+    ) -> Result<(), LedgerError> {
+        let Some(key) = self.0.get_mut(&id) else { return Ok(()) };
+        key.spending.spent = key.spending.spent.minus(amount)?;
+        if since.month() == now.month() && key.spending.month == now.month() {
+            key.spending.month_spent = key.spending.month_spent.minus(amount)?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Self::give_back`].
+    pub(super) fn take_again(
+        &mut self,
+        id: i64,
+        amount: NanoUsd,
+        times: (UnixMillis, UnixMillis),
+    ) -> Result<(), LedgerError> {
+        self.give_back(id, amount.negated()?, times)
+    }
+
     /// What to write of keys.
     pub(super) fn changes(&self) -> Vec<KeySpent> {
         let now = |(id, key): (&i64, &Key)| stored(*id, &key.spending, key.last_used_at);

@@ -108,18 +108,21 @@ impl Group {
             return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
         }
         let mut amount = hold.amount.min(spendable);
+        let times = (record.created_at, self.now);
+        self.keys.give_back(key_id, charged, times)?;
         if let Some(left) = self.keys.left(key_id, self.now)? {
-            amount = amount.min(left.plus(charged)?.max(NanoUsd::ZERO));
+            amount = amount.min(left.max(NanoUsd::ZERO));
         }
         if amount < hold.least {
             let exhausted = self.keys.exhausted(key_id, hold.least, hold.least, self.now)?;
+            // It stays as it was settled.
+            self.keys.take_again(key_id, charged, times)?;
             return Ok(exhausted.map_or(Outcome::NotOpen, Outcome::KeyBudget));
         }
         if let Some(account) = self.accounts.get_mut(&record.account_id.0) {
             account.available = funds;
             account.hold(amount)?;
         }
-        self.keys.charge(key_id, charged.negated()?, self.now)?;
         self.keys.hold(key_id, amount)?;
         self.undo_settlement(id);
         self.open_for(record, (amount, NanoUsd::ZERO), node_id)?;

@@ -74,7 +74,13 @@ impl Group {
         };
         let more = record.cost.minus(settled.cost)?;
         account.available = account.available.minus(more)?;
-        self.keys.charge(record.api_key_id.0, more, self.now)?;
+        let key_id = record.api_key_id.0;
+        if more.is_negative() {
+            let times = (record.created_at, self.now);
+            self.keys.give_back(key_id, more.negated()?, times)?;
+        } else {
+            self.keys.charge(key_id, more, self.now)?;
+        }
         *settled = Settled { cost: record.cost, is_recovered: is_recovery(record.ending) };
         let entry = usage_entry(record, self.now)?;
         let passes = PassRow::of(record);

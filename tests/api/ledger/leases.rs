@@ -69,9 +69,7 @@ fn a_node_that_has_renewed_its_lease_keeps_its_exchanges() {
     let mut desk = Desk::new();
     let account = desk.account("1.00");
     for (id, node) in [("req_late", "late"), ("req_dead", "dead"), ("req_gone", "gone")] {
-        let Command::Reserve { record, hold, .. } = reserve(&desk.record(id, &account), 500) else {
-            unreachable!("it reserves");
-        };
+        let (record, hold) = (desk.record(id, &account), Hold::exactly(nanos(500)));
         desk.one(&Command::Reserve { record, hold, node_id: node.into() });
     }
     // Two were found dead at 1,000. One of them was only late; a third has no lease at all.

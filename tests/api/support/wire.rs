@@ -89,7 +89,7 @@ fn server_of(url: &str) -> SocketAddr {
 }
 
 fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = [0; 65_536];
+    let mut buffer = [0; 8_192];
     loop {
         let Ok(count) = from.read(&mut buffer) else { return };
         if count == 0 {
