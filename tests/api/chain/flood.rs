@@ -54,7 +54,7 @@ fn rounds(shop: &Shop) -> usize {
 /// Rounds from now until the one deposit of a transaction is credited.
 fn rounds_until_credited(shop: &Shop, tx: H256) -> usize {
     let from = rounds(shop);
-    let limit = std::time::Duration::from_secs(600);
+    let limit = std::time::Duration::from_mins(10);
     within(limit, || {
         let rows = shop.deposits(tx);
         (rows.len() == 1 && rows[0].state() == Some(DepositState::Credited)).then_some(())
