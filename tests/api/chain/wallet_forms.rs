@@ -182,6 +182,9 @@ fn a_compact_signature_proves_a_key_and_its_twin_does_not() {
     shop.app.prove(&account, &message, &twin).expect_refusal(403, "signature_wrong");
 }
 
+/// What is around the address, the message and the signature; and whether the addition was signed as well.
+type Paste = (&'static str, fn(&str) -> String, fn(&str) -> String, bool);
+
 #[test]
 fn what_a_clipboard_adds_spoils_no_proof() {
     let shop = Shop::open();
@@ -197,9 +200,7 @@ fn what_a_clipboard_adds_spoils_no_proof() {
         shop.app.api_post(&account, "/api/v1/wallets", &body)
     };
     let windows = |text: &str| text.replace('\n', "\r\n");
-    type Paste = (&'static str, fn(&str) -> String, fn(&str) -> String, bool);
-    // Around the address, the message, the signature; and whether the addition was signed as well.
-    let pastes: [Paste; 9] = [
+    let cases: [Paste; 9] = [
         ("A", str::to_owned, |signature| format!(" {signature}\r\n"), false),
         (" A ", |message| format!("{message}\n"), str::to_owned, false),
         (
@@ -221,11 +222,14 @@ fn what_a_clipboard_adds_spoils_no_proof() {
         (
             "A",
             str::to_owned,
-            |signature| format!("{}\n{}", &signature[..66], &signature[66..]),
+            |signature| {
+                let (one, two) = signature.split_at(66);
+                format!("{one}\n{two}")
+            },
             false,
         ),
     ];
-    for (number, (address, message_as, signature_as, is_signed)) in (20_u8..).zip(pastes) {
+    for (number, (address, message_as, signature_as, is_signed)) in (20_u8..).zip(cases) {
         let wallet = Wallet::numbered(number);
         let message = challenge(&address.replace('A', &checksummed(wallet.address())));
         let pasted = message_as(&message);
