@@ -165,8 +165,8 @@ fn a_new_block_alone_does_not_send_a_list_again() {
     single.read_until("\"head\":11");
     stage.becomes(&id, "reversed");
     list.read_until("\"state\":\"reversed\"");
-    let heard = String::from_utf8_lossy(&list.body).into_owned();
-    assert_eq!(heard.matches("event: deposits").count(), 2, "{heard}");
+    let told = String::from_utf8_lossy(&list.body).into_owned();
+    assert_eq!(told.matches("event: deposits").count(), 2, "{told}");
     list.leave_seen();
     single.leave_seen();
     stage.forget();
