@@ -42,7 +42,8 @@ fn block(number: u64, block_millis: u64) -> Value {
 }
 
 fn text(words: &str) -> Value {
-    let digits: String = words.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits = sluice::domain::evm::to_hex(words.as_bytes());
+    let digits = digits.trim_start_matches("0x");
     json!(format!("0x{:064x}{:064x}{digits:0<64}", 32, words.len()))
 }
 
@@ -226,7 +227,7 @@ fn what_each_chain_asks_a_day_while_nobody_pays() {
         );
         u64::try_from(calls).unwrap() * 86_400 / SECS
     };
-    let chains: [((&str, u64, bool, &str), u64); 6] = [
+    let chains = [
         (("ethereum", 12_000, true, ""), 20_000),
         (("base", 2_000, true, ""), 60_000),
         (("polygon", 2_000, false, ""), 60_000),

@@ -160,17 +160,17 @@ fn whatever_a_provider_says_of_too_many_blocks_the_payment_is_found() {
     assert!(all.len() >= 50);
     let (mut cases, mut providers, mut toml) = (BTreeMap::new(), Vec::new(), String::new());
     for (chain_id, (name, fault)) in (10_000..).zip(all) {
-        let pair = [fault.clone(), fault].map(|fault| provider(&mint, chain_id, fault));
-        toml += &table(&mint, chain_id, &pair);
+        let both = [fault.clone(), fault].map(|fault| provider(&mint, chain_id, fault));
+        toml += &table(&mint, chain_id, &both);
         cases.insert(chain_id, name);
-        providers.push(pair);
+        providers.push(both);
     }
     let now = i64::try_from(number(&mint.chain.block("latest")["timestamp"])).unwrap() * 1000;
     let shop = Shop::on(mint, &toml, |builder| builder.clock_at(now));
     let account = shop.app.account("0");
     shop.link(&account, shop.mint.chain.account(1), UnixMillis::from_millis(0));
     let (began, mut left) = (std::time::Instant::now(), cases.clone());
-    let done = within(std::time::Duration::from_secs(60), || {
+    let done = within(std::time::Duration::from_mins(1), || {
         shop.app.clock.advance(500);
         while let Some((&chain_id, name)) = left.first_key_value() {
             if waits(&shop, paid, chain_id).is_some() {
@@ -253,7 +253,7 @@ fn logs_that_both_providers_cut_off_without_a_word_are_found_all_the_same() {
     paid.extend(pay_at_once(&shop, 60));
     shop.finalize();
     let most = i64::try_from(2 * paid.len()).unwrap() * 1_000_000_000;
-    within(std::time::Duration::from_secs(60), || {
+    within(std::time::Duration::from_mins(1), || {
         shop.app.clock.advance(500);
         (shop.available(&account) == most).then_some(())
     });
