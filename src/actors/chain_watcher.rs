@@ -210,8 +210,8 @@ impl State {
 
     async fn try_round(&mut self) -> Result<(), Trouble> {
         let Some(mut row) = self.take_lease().await? else { return Ok(()) };
-        let waiting = self.waiting().await?;
-        self.is_busy = waiting.has_candidates;
+        let waiting = self.waiting(row.final_number).await?;
+        self.is_busy = waiting.is_due;
         self.write_usage().await?;
         let is_behind =
             height(row.scanned_number).saturating_add(scan::PIECE) < height(row.head_number);
@@ -254,9 +254,11 @@ impl State {
     }
 
     /// What waits on this chain.
-    async fn waiting(&self) -> Result<chains::Waiting, DbError> {
-        let chain_id = self.chain_id();
-        self.parts.database.run(move |conn| chains::waiting(conn, chain_id)).await
+    async fn waiting(&self, final_number: i64) -> Result<chains::Waiting, DbError> {
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let waiting =
+            move |conn: &mut AnyConnection| chains::waiting(conn, chain_id, final_number, now);
+        self.parts.database.run(waiting).await
     }
 
     /// Look-ups of claims for the blocks that came.

@@ -53,19 +53,26 @@ pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainR
 /// What waits on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Transactions that are to be looked into.
-    pub has_candidates: bool,
+    /// Something that can be looked at now: transactions, deposits without an owner, or some that may be final.
+    pub is_due: bool,
     /// Something that goes on once its block is final.
     pub for_finality: bool,
 }
 
-/// Whether anything waits on a chain.
+/// Whether anything waits on a chain whose blocks up to `final_number` are final. What is put off does not count until
+/// it is due: a case for a person may stay open for long.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn waiting(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Waiting, DbError> {
+pub fn waiting(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    final_number: i64,
+    now: UnixMillis,
+) -> Result<Waiting, DbError> {
     let candidate = chain_candidates::table
         .filter(chain_candidates::chain_id.eq(chain_id.0))
+        .filter(chain_candidates::check_at.le(now.as_millis()))
         .select(chain_candidates::block_number)
         .first::<i64>(conn)
         .optional()?;
@@ -75,14 +82,23 @@ pub fn waiting(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Waiting, D
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
+    let may_move = deposits::state
+        .eq(DepositState::Seen.as_str())
+        .or(deposits::block_number.le(final_number));
+    let due = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::state.eq_any(moving)))
+        .filter(deposits::check_at.le(now.as_millis()).and(may_move))
+        .select(deposits::id)
+        .first::<i64>(conn)
+        .optional()?;
     let claim = deposit_claims::table
         .filter(deposit_claims::chain_id.eq(chain_id.0).and(deposit_claims::check_at.is_not_null()))
         .select(deposit_claims::id)
         .first::<i64>(conn)
         .optional()?;
-    let has_candidates = candidate.is_some();
-    let for_finality = has_candidates || deposit.is_some() || claim.is_some();
-    Ok(Waiting { has_candidates, for_finality })
+    let is_due = candidate.is_some() || due.is_some();
+    let for_finality = candidate.is_some() || deposit.is_some() || claim.is_some();
+    Ok(Waiting { is_due, for_finality })
 }
 
 /// All chains that were ever read.

@@ -50,7 +50,8 @@ pub fn seen(
 }
 
 /// What confirms in blocks up to the final one: of each account the one that has waited longest, then of each account
-/// its second, and so on. So an account that pays often and little holds up nobody else.
+/// its second, and so on. So an account that pays often and little holds up nobody else. The deposits of a transaction are
+/// looked at together: each transaction has one turn before any has its second, whatever the number of its accounts.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -66,10 +67,12 @@ pub fn confirming(
         "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount, block_number, block_hash,
                 block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed, price_round, price_answer,
                 credit_number, revision, check_at, created_at, updated_at
-         FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn
-               FROM deposits
-               WHERE chain_id = $1 AND state = 'confirming' AND block_number <= $2 AND check_at <= $3) AS waiting
-         ORDER BY turn, check_at, id LIMIT $4",
+         FROM (SELECT of_accounts.*,
+                      ROW_NUMBER() OVER (PARTITION BY tx_hash ORDER BY turn, check_at, id) AS tx_turn
+               FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn
+                     FROM deposits WHERE chain_id = $1 AND state = 'confirming' AND block_number <= $2
+                                     AND check_at <= $3) AS of_accounts) AS waiting
+         ORDER BY tx_turn, turn, check_at, id LIMIT $4",
     )
     .bind::<BigInt, _>(chain_id.0)
     .bind::<BigInt, _>(final_number)

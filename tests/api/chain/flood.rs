@@ -5,7 +5,11 @@ use std::time::Instant;
 
 use ethers_core::types::{Address, H256, U256};
 use serde_json::json;
+use sluice::db::deposits::{self, DepositRow};
+use sluice::db::{chains, deposit_turns};
+use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{ClaimReason, DepositState};
+use sluice::domain::evm::{ChainId, TxHash};
 
 use super::payers::{XPUB, address_of};
 use crate::support::app::Builder;
@@ -268,4 +272,53 @@ fn many_payers_of_real_money_are_looked_at_together() {
     println!("receipts for sixty deposits: {alpha}, {beta}");
     assert!(alpha <= 4 && beta <= 4, "{alpha} {beta}");
     assert_eq!(shop.available(&account), 0);
+}
+
+#[test]
+fn a_transaction_has_one_turn_before_any_has_its_second_and_what_is_put_off_keeps_nothing_busy() {
+    let shop = Shop::open();
+    let ids = [1, 2, 3].map(|index| shop.holder_of(index).id.0);
+    let paid = shop.pay_usdc(1, 5 * USDC);
+    let model = shop.reaches(paid, DepositState::Confirming).remove(0);
+    // A chain that nobody reads.
+    let (chain_id, now) = (ChainId(4_242), UnixMillis::from_millis(1_000));
+    let mut ordinal = 0;
+    let mut insert = |tx: u8, account_id: i64, check_at: i64| {
+        ordinal += 1;
+        let row = DepositRow {
+            public_id: format!("dep_turn{ordinal}"),
+            chain_id: chain_id.0,
+            tx_hash: vec![tx; 32],
+            ordinal,
+            account_id: Some(account_id),
+            wallet_id: None,
+            block_number: 10,
+            check_at,
+            ..model.clone()
+        };
+        shop.db(|conn| deposits::insert(conn, &row).unwrap());
+    };
+    // One that pays everybody, and those who pay for themselves.
+    ids.iter().for_each(|id| insert(1, *id, 100));
+    insert(2, ids[0], 200);
+    insert(3, ids[1], 300);
+    let turns = |until: i64, limit| {
+        shop.db(|conn| deposit_turns::confirming(conn, chain_id, until, now, limit).unwrap())
+    };
+    let firsts: Vec<u8> = turns(10, 3).iter().map(|row| row.tx_hash[0]).collect();
+    assert_eq!(firsts, [1, 2, 3]);
+    assert_eq!((turns(10, 50).len(), turns(9, 50).len()), (5, 0));
+
+    let waiting =
+        |until: i64, now| shop.db(|conn| chains::waiting(conn, chain_id, until, now).unwrap());
+    assert!(waiting(10, now).is_due);
+    assert!(!waiting(9, now).is_due && waiting(9, now).for_finality);
+    assert!(!waiting(10, UnixMillis::from_millis(99)).is_due);
+    let hash = TxHash([9; 32]);
+    shop.db(|conn| chains::note_candidates(conn, chain_id, &[(hash, 9)], now).unwrap());
+    assert!(waiting(9, now).is_due);
+    let later = now.plus_millis(600_000);
+    shop.db(|conn| chains::put_off_candidate(conn, chain_id, hash, later).unwrap());
+    assert!(!waiting(9, now).is_due);
+    assert!(waiting(9, later).is_due);
 }
