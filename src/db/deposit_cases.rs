@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::deposits::DepositRow;
 use super::schema::{deposit_cases, deposit_claims, deposits};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -117,6 +118,15 @@ pub fn forget(
         .filter(deposit_cases::state.ne(CaseState::Dismissed.as_str()));
     diesel::delete(settled).execute(conn)?;
     Ok(())
+}
+
+/// Forgets what is settled about a deposit, as [`forget`] does.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn forget_deposit(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), DbError> {
+    let Some(tx_hash) = TxHash::from_slice(&row.tx_hash) else { return Ok(()) };
+    forget(conn, ChainId(row.chain_id), (tx_hash, CaseKind::Deposit, row.ordinal))
 }
 
 /// Every row of a chain.

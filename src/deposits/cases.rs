@@ -1,6 +1,6 @@
 //! What providers cannot read or agree on: how a doubt becomes a case, and what a person decides about one.
 
-use super::DepositError;
+use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};
 use crate::db::deposit_cases::{self, CaseRow, Subject};
 use crate::db::deposit_claims::{self, ClaimRow};
@@ -11,6 +11,7 @@ use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::deposit_case::{CaseKind, CaseState};
 use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::{AccountId, public_id};
+use crate::domain::money::NanoUsd;
 
 /// Open cases that may come of one account's claims: what people ask about may be anything.
 const OF_A_CLAIMANT: i64 = 10;
@@ -164,7 +165,8 @@ pub fn dismiss(
                         reason: Some(DepositReason::Unreadable.as_str().to_owned()),
                         ..deposit
                     };
-                    deposits::change(conn, &held, now)?;
+                    // A person decides one by one, so each is told.
+                    notices::change_within(conn, &held, NanoUsd::ZERO, now)?;
                 }
             }
             Some((_, CaseKind::Claim, _)) | None => {}

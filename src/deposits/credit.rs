@@ -2,7 +2,7 @@
 
 use super::{DepositError, notices};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, tombstones, transaction};
+use crate::db::{AnyConnection, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
@@ -42,11 +42,11 @@ pub fn credit_within(
     mail_above: NanoUsd,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let account_id = row.account().ok_or_else(unreadable)?;
     if tombstones::is_buried(conn, &tombstones::of(key, row))? {
         return Err(DepositError::Buried(row.public_id.clone()));
     }
-    let unreadable = || DepositError::Unreadable(row.public_id.clone());
-    let account_id = row.account().ok_or_else(unreadable)?;
     let amount = NanoUsd::from_nanos(row.value_nanousd.ok_or_else(unreadable)?);
     let credited = DepositRow {
         state: DepositState::Credited.as_str().to_owned(),
@@ -62,6 +62,7 @@ pub fn credit_within(
     };
     let is_moved = move_with_entry(conn, &credited, command, now)?;
     if is_moved {
+        deposit_cases::forget_deposit(conn, &credited)?;
         notices::credited(conn, &credited, mail_above, now)?;
     }
     Ok(is_moved)

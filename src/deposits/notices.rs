@@ -64,17 +64,29 @@ pub fn change(
     above: NanoUsd,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
-    transaction::write(conn, |conn| {
-        if !deposits::change(conn, row, now)? {
-            return Ok(false);
-        }
-        let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
-        if row.state() == Some(DepositState::Held) && !is_refund {
-            let pace = pace(row, above, DepositPace::Trouble);
-            tell(conn, MailKind::DepositHeld, row, (value(row), pace), now)?;
-        }
-        Ok(true)
-    })
+    transaction::write(conn, |conn| change_within(conn, row, above, now))
+}
+
+/// The same within a write transaction of the caller's.
+///
+/// # Errors
+/// [`DepositError`]; the transaction must then be given up.
+pub fn change_within(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    above: NanoUsd,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
+    let is_told = row.state() == Some(DepositState::Held) && !is_refund;
+    if !deposits::change(conn, row, now)? {
+        return Ok(false);
+    }
+    if is_told {
+        let pace = pace(row, above, DepositPace::Trouble);
+        tell(conn, MailKind::DepositHeld, row, (value(row), pace), now)?;
+    }
+    Ok(true)
 }
 
 /// A credit was taken back with its block.

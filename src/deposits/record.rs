@@ -8,7 +8,7 @@ use super::ours::Ours;
 use super::parcels::{Parcel, TOP, is_same, parcels};
 use crate::chain::facts::{Transfer, TxFacts};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, DbError, tombstones};
+use crate::db::{AnyConnection, DbError, deposit_cases, tombstones};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
@@ -203,7 +203,11 @@ pub fn orphan(
         price_answer: None,
         ..row.clone()
     };
-    deposits::change(conn, &gone, now)
+    let is_gone = deposits::change(conn, &gone, now)?;
+    if is_gone {
+        deposit_cases::forget_deposit(conn, &gone)?;
+    }
+    Ok(is_gone)
 }
 
 /// Takes a row out of the way whose transfer was credited to an account that is erased: the next start buries it. Whether

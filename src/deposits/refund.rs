@@ -5,7 +5,7 @@ use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, books, chains, transaction};
+use crate::db::{AnyConnection, books, chains, deposit_cases, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{ChainId, TxHash};
@@ -93,6 +93,7 @@ pub fn hold(
             return Ok(Refunded::Insufficient { available });
         }
         deposit_refunds::insert(conn, &refund)?;
+        deposit_cases::forget_deposit(conn, row)?;
         write_down(conn, "refund_held", row, reason, now)?;
         Ok(Refunded::Done(refund))
     })

@@ -4,7 +4,7 @@ use super::DepositError;
 use super::credit::credit_within;
 use super::refund::write_down;
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, tombstones, transaction};
+use crate::db::{AnyConnection, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::ids::AccountId;
@@ -133,6 +133,8 @@ fn decide(
         if !deposits::change(conn, row, now)? {
             return Ok(Decided::Changed);
         }
+        // Nothing is in doubt about what a person has decided; what goes on may be doubted anew.
+        deposit_cases::forget_deposit(conn, row)?;
         write_down(conn, action, row, reason, now)?;
         Ok(Decided::Done)
     })

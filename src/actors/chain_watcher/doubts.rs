@@ -98,7 +98,8 @@ impl State {
 
     /// Something is in no doubt any more.
     pub(super) async fn no_doubt(&mut self, about: About) -> Result<(), Trouble> {
-        if self.doubts.settle(about) {
+        // Of a deposit also what a person has opened again since the rows were read.
+        if self.doubts.settle(about) || about.1.is_some() {
             let (chain_id, subject) = (self.chain_id(), subject(about));
             self.parts
                 .database

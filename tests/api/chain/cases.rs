@@ -6,6 +6,7 @@ use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};
 use sluice::db::deposit_cases::{self, CaseRow};
 use sluice::deposits::cases::{self, Decided};
+use sluice::deposits::review;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
 use sluice::domain::deposit_case::CaseState;
 use sluice::domain::evm::ChainId;
@@ -226,6 +227,9 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
     dismiss(&shop, &found);
     let held = shop.reaches(tx, DepositState::Held).remove(0);
     assert_eq!(held.reason.as_deref(), Some(DepositReason::Unreadable.as_str()));
+    shop.app.all_mail_is_gone();
+    let told = Some("Your deposit of 5 USDC on Base is being looked at");
+    assert!(shop.app.mails().iter().any(|mail| mail.header("Subject") == told));
     retry(&shop, &found);
     shop.reaches(tx, DepositState::Confirming);
     heal(&shop);
@@ -236,6 +240,28 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
     let actions: Vec<_> = decided.iter().map(|one| one.action.as_str()).collect();
     assert_eq!(actions, ["case_dismissed", "case_retried"]);
     assert!(decided.iter().all(|one| one.account_id == Some(account.id.0)));
+}
+
+#[test]
+fn a_deposit_that_a_person_has_refused_is_no_case_any_more() {
+    let shop = shop();
+    shop.holder_of(1);
+    let tx = shop.pay_usdc(1, 5 * USDC);
+    shop.reaches(tx, DepositState::Confirming);
+    shop.mint.beta.mutate(RECEIPT, move |params, receipt| {
+        if params[0] == json!(tx) {
+            receipt["logs"] = json!([]);
+        }
+    });
+    shop.finalize();
+    opened(&shop);
+    waits(&shop, "a decision", || {
+        let (row, now) = (shop.deposits(tx).remove(0), shop.app.clock.now());
+        let decided = shop.db(|conn| review::reject(conn, &row, "not ours", now).unwrap());
+        (decided == review::Decided::Done).then_some(())
+    });
+    assert_eq!(rows(&shop), []);
+    waits(&shop, "no case", || (metric(&shop) == 0).then_some(()));
 }
 
 #[test]
