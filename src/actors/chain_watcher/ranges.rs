@@ -159,10 +159,7 @@ impl Pieces<'_> {
         }
         // Each block once more, and not with every round: a while after it was first read.
         let mut found = self.ask(from, to).await?;
-        let turn = to.checked_div(rescan).map(|turns| turns.saturating_mul(rescan));
-        if let Some(turn) = turn.filter(|turn| (from..=to).contains(turn)) {
-            let first = turn.saturating_sub(rescan.saturating_mul(2));
-            let last = turn.saturating_sub(rescan).saturating_sub(1);
+        if let Some((first, last)) = once_more((from, to), rescan) {
             found.extend(self.ask(first, last).await?);
         }
         Ok(found)
@@ -280,9 +277,36 @@ impl Pieces<'_> {
     }
 }
 
+/// The blocks that are read once more with a range: with each multiple of `rescan` those from twice as far back on, up to
+/// `rescan` before it. So each has its turn once, however long the ranges are.
+fn once_more((from, to): (u64, u64), rescan: u64) -> Option<(u64, u64)> {
+    let multiple = |turns: u64| turns.saturating_mul(rescan);
+    let newest = multiple(to.checked_div(rescan)?);
+    let oldest = multiple(from.checked_next_multiple_of(rescan)?.checked_div(rescan)?);
+    let last = newest.checked_sub(rescan)?.checked_sub(1)?;
+    (oldest <= newest).then(|| (oldest.saturating_sub(multiple(2)), last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_block_is_read_once_more_whatever_the_ranges_are() {
+        assert_eq!(once_more((61, 80), 16), Some((32, 63)));
+        assert_eq!((once_more((65, 79), 16), once_more((1, 80), 0)), (None, None));
+        for (span, rescan) in [(1, 16), (20, 16), (16, 16), (7, 3), (1000, 240), (5, 1)] {
+            let mut next = 0;
+            for from in (1..10_000).step_by(span) {
+                let to = from + u64::try_from(span).unwrap() - 1;
+                if let Some((first, last)) = once_more((from, to), rescan) {
+                    assert_eq!(first, next, "{span} {rescan}");
+                    next = last + 1;
+                }
+            }
+            assert!(next + 2 * rescan + u64::try_from(span).unwrap() > 9_000, "{next}");
+        }
+    }
 
     #[test]
     fn the_way_that_costs_fewer_calls_is_taken() {
