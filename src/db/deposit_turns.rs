@@ -189,19 +189,20 @@ pub struct Owner {
     pub wallet_id: Option<i64>,
 }
 
-/// Gives an owner to deposits that were seen and still are.
+/// Gives an owner to deposits that were seen and still are, of the revision in which they were read.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn hand_over(
     conn: &mut AnyConnection,
-    ids: &[i64],
+    (ids, revision): (&[i64], i64),
     owner: Owner,
     now: UnixMillis,
 ) -> Result<(), DbError> {
     for some in ids.chunks(LIST) {
         let seen = deposits::table
             .filter(deposits::id.eq_any(some))
+            .filter(deposits::revision.eq(revision))
             .filter(deposits::state.eq(DepositState::Seen.as_str()));
         diesel::update(seen)
             .set((

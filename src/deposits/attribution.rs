@@ -55,7 +55,7 @@ pub fn attribute_all(
     for link in deposit_turns::links_among(conn, &paying, chain_id)? {
         links.entry(link.address.clone()).or_default().push(link);
     }
-    let mut owners: HashMap<Owner, Vec<i64>> = HashMap::new();
+    let mut owners: HashMap<(Owner, i64), Vec<i64>> = HashMap::new();
     for row in &mut rows {
         let proven = links.get(&row.payer).map_or(&[][..], Vec::as_slice);
         let own = derived.get(&row.payee).copied();
@@ -64,10 +64,10 @@ pub fn attribute_all(
         owner.state.as_str().clone_into(&mut row.state);
         row.reason = owner.reason.map(str::to_owned);
         (row.account_id, row.wallet_id) = (owner.account_id, owner.wallet_id);
-        owners.entry(owner).or_default().push(row.id);
+        owners.entry((owner, row.revision)).or_default().push(row.id);
     }
-    for (owner, ids) in owners {
-        deposit_turns::hand_over(conn, &ids, owner, now)?;
+    for ((owner, revision), ids) in owners {
+        deposit_turns::hand_over(conn, (&ids, revision), owner, now)?;
     }
     Ok(rows)
 }
