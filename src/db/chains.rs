@@ -82,9 +82,8 @@ pub fn waiting(
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
-    let may_move = deposits::state
-        .eq(DepositState::Seen.as_str())
-        .or(deposits::block_number.le(final_number));
+    let may_move =
+        deposits::state.eq(DepositState::Seen.as_str()).or(deposits::block_number.le(final_number));
     let due = deposits::table
         .filter(deposits::chain_id.eq(chain_id.0).and(deposits::state.eq_any(moving)))
         .filter(deposits::check_at.le(now.as_millis()).and(may_move))
@@ -284,6 +283,26 @@ pub fn put_off_candidate(
             chain_candidates::check_at.eq(until.as_millis()),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Holds a candidate until the transaction ends; in SQLite a write transaction holds everything.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn lock_candidate(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+) -> Result<(), DbError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        chain_candidates::table
+            .find((chain_id.0, tx_hash.as_bytes()))
+            .select(chain_candidates::block_number)
+            .for_update()
+            .first::<i64>(conn)
+            .optional()?;
+    }
     Ok(())
 }
 

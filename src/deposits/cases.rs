@@ -147,6 +147,7 @@ pub fn dismiss(
         return Ok(Decided::NotNow);
     };
     transaction::write(conn, |conn| {
+        lock_candidate(conn, row)?;
         let dismissed = CaseRow { state: CaseState::Dismissed.as_str().to_owned(), ..row.clone() };
         if !deposit_cases::change(conn, &dismissed, state, now)? {
             return Ok(Decided::NotNow);
@@ -187,6 +188,7 @@ pub fn retry(
 ) -> Result<Decided, DepositError> {
     let Some(state) = CaseState::parse(&row.state) else { return Ok(Decided::NotNow) };
     transaction::write(conn, |conn| {
+        lock_candidate(conn, row)?;
         let doubted = CaseRow {
             state: CaseState::Doubted.as_str().to_owned(),
             doubted_at: now.as_millis(),
@@ -215,6 +217,14 @@ pub fn retry(
         }
         write_down(conn, "case_retried", row, reason, now)
     })
+}
+
+/// Locks the transaction that a case is about before the case itself, as whoever reads that transaction does it.
+fn lock_candidate(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DepositError> {
+    if let Some((tx_hash, CaseKind::Transaction, _)) = row.subject() {
+        chains::lock_candidate(conn, ChainId(row.chain_id), tx_hash)?;
+    }
+    Ok(())
 }
 
 /// The deposit that a case is about.

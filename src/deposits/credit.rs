@@ -2,7 +2,7 @@
 
 use super::{DepositError, notices};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, deposit_cases, tombstones, transaction};
+use crate::db::{AnyConnection, accounts, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
@@ -44,6 +44,8 @@ pub fn credit_within(
 ) -> Result<bool, DepositError> {
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
     let account_id = row.account().ok_or_else(unreadable)?;
+    // Before the deposit, as an erasure does it.
+    accounts::lock(conn, account_id)?;
     if tombstones::is_buried(conn, &tombstones::of(key, row))? {
         return Err(DepositError::Buried(row.public_id.clone()));
     }
@@ -92,6 +94,7 @@ pub fn reverse(
         amount: value.negated().map_err(ledger::LedgerError::from)?,
     };
     transaction::write(conn, |conn| {
+        accounts::lock(conn, account_id)?;
         let is_moved = move_with_entry(conn, &reversed, command, now)?;
         if is_moved {
             notices::reversed(conn, &reversed, now)?;

@@ -79,6 +79,10 @@ pub fn change_within(
 ) -> Result<bool, DepositError> {
     let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
     let is_told = row.state() == Some(DepositState::Held) && !is_refund;
+    if is_told && let Some(account_id) = row.account() {
+        // Before the deposit, as an erasure does it.
+        accounts::lock(conn, account_id)?;
+    }
     if !deposits::change(conn, row, now)? {
         return Ok(false);
     }
