@@ -13,6 +13,9 @@ use crate::deposits::{DepositError, credit, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::BlockHash;
 
+/// How old the final block may be where reading begins at it, in milliseconds: a chain that says nothing of finality would
+/// be read from its first block on.
+const FINAL_AGE_MAX: i64 = 86_400_000;
 /// Blocks that are compared at once.
 const STEP: usize = 20;
 
@@ -29,6 +32,12 @@ impl State {
         let Some(block) = block else {
             return Err(Trouble::Chain(format!("no provider has block {number}")));
         };
+        let age = self.now().millis_since(block.time);
+        if self.parts.chain.start_block.is_none() && age > FINAL_AGE_MAX {
+            return Err(Trouble::Chain(format!(
+                "the final block {number} is older than a day, so that reading cannot begin there (start_block is not set)"
+            )));
+        }
         row.first_number = column(number.saturating_add(1));
         row.scanned_number = column(number);
         row.scanned_hash = block.hash.as_bytes().to_vec();
