@@ -369,11 +369,13 @@ impl State {
     async fn refuse(&self, claim: ClaimRow, reason: ClaimReason) -> Result<(), Trouble> {
         let (chain_id, now) = (self.chain_id(), self.now());
         self.write(move |conn| {
-            claims::reject(conn, &claim, reason, now)?;
-            if let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) {
-                deposit_cases::forget(conn, chain_id, (tx_hash, CaseKind::Claim, 0))?;
-            }
-            Ok(())
+            transaction::write(conn, |conn| {
+                claims::reject(conn, &claim, reason, now)?;
+                if let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) {
+                    deposit_cases::forget(conn, chain_id, (tx_hash, CaseKind::Claim, 0))?;
+                }
+                Ok(())
+            })
         })
         .await?;
         Ok(())
