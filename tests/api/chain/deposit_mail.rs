@@ -106,6 +106,8 @@ fn what_is_held_approved_and_paid_back_is_told() {
     assert_eq!(held.header("Subject"), Some("Your deposit of 1 ETH on Base is being looked at"));
     assert!(held.body.contains("of this size"), "{}", held.body);
     let key = TombstoneKey::of(&TOMBSTONE_SECRET.into()).unwrap();
+    // Mails of the same moment have no order.
+    shop.app.clock.advance(1);
     let now = shop.app.clock.now();
     let decided = shop.db(|conn| review::approve(conn, &key, &row, None, "a test", now).unwrap());
     assert_eq!(decided, review::Decided::Done);
@@ -115,6 +117,8 @@ fn what_is_held_approved_and_paid_back_is_told() {
     mails(&shop, &account, 2);
     let row = shop.deposits(tx).remove(0);
     let paid = TxHash([0xfe; 32]);
+    shop.app.clock.advance(1);
+    let now = shop.app.clock.now();
     for _ in 0..2 {
         shop.db(|conn| refund::post(conn, &row, paid, now).unwrap());
     }
