@@ -185,12 +185,15 @@ impl State {
         row: ArrivalRow,
         address: EvmAddress,
     ) -> Result<(), Trouble> {
+        let number = height(row.block_number);
+        if !self.look_for_plain(view, ours, number, address).await? {
+            return self.leave_a_while(row).await;
+        }
         let providers = at_claim_priority(&view.providers);
         let able: Vec<&Provider> = providers.iter().filter(|one| one.has_traces()).collect();
         if able.len() < view.quorum {
             return self.leave(row, PAUSE_MAX).await;
         }
-        let number = height(row.block_number);
         let mut hits = None;
         for provider in able {
             if let Ok(found) = block_trace::paying(provider, number, address).await {

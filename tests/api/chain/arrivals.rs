@@ -27,8 +27,13 @@ fn shop(has_traces: bool) -> Shop {
 }
 
 fn shop_with(has_traces: bool, lines: u32) -> Shop {
-    let mint = Mint::open();
+    shop_of(Mint::open(), has_traces, lines, "")
+}
+
+/// The same, with more lines about the chain's own coin.
+fn shop_of(mint: Mint, has_traces: bool, lines: u32, coin: &str) -> Shop {
     let toml = mint.toml("").replace("traces = true", &format!("traces = {has_traces}"));
+    let toml = toml.replace("[chains.native]\n", &format!("[chains.native]\n{coin}"));
     let shop = Shop::on(mint, &toml, |builder| {
         builder
             .set("deposits.account_xpub", format!("\"{XPUB}\""))
@@ -156,6 +161,39 @@ fn coins_that_contracts_send_are_shown_as_arrived_where_there_are_no_traces() {
     shop.claim(&account, paid[0]);
     shop.is_refused(&account, paid[0], ClaimReason::InternalNotSupported);
     assert_eq!(shop.caught_up().status, "ok");
+}
+
+#[test]
+fn plain_coins_are_credited_where_no_block_is_scanned() {
+    for has_traces in [false, true] {
+        let shop = shop_of(Mint::open(), has_traces, 6, "scan_blocks = false\n");
+        let account = shop.app.account("0");
+        let mine = address_of(&shop, &account);
+        let chain = &shop.mint.chain;
+        let plain = chain.pay(chain.account(3), mine, coins());
+        chain.pay(Wallet::dev(1).address(), mine, coins() / 10);
+        shop.finalize();
+        eventually("the plain coins to be found", || {
+            look(&shop);
+            (!shop.deposits(plain).is_empty()).then_some(())
+        });
+        assert_eq!(shop.credited(plain).account_id, Some(account.id.0));
+        // Alone in a block that follows a look, and behind a sweep.
+        let next = chain.pay(chain.account(3), mine, coins());
+        chain.impersonate(mine);
+        chain.pay(mine, shop.mint.treasury, coins() / 2);
+        let behind = chain.pay(chain.account(3), mine, coins() / 2);
+        shop.finalize();
+        eventually("those around a sweep to be found", || {
+            look(&shop);
+            let found = |tx| !shop.deposits(tx).is_empty();
+            (found(next) && found(behind)).then_some(())
+        });
+        shop.credited(next);
+        shop.credited(behind);
+        assert_eq!(shop.available(&account), 50 * DOLLAR);
+        assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
+    }
 }
 
 #[test]

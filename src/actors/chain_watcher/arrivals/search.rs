@@ -9,10 +9,10 @@ use crate::chain::balances::{Standing, standing};
 use crate::chain::blocks::{NativeTransfer, blocks};
 use crate::chain::quorum::{Said, agree, ask_each};
 use crate::db::arrivals::{self as rows, ArrivalRow, Known};
-use crate::db::{AnyConnection, transaction};
+use crate::db::{AnyConnection, chains, transaction};
 use crate::deposits::arrivals::{of_coins, sum};
 use crate::deposits::ours::Ours;
-use crate::domain::evm::{EvmAddress, RawAmount};
+use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// Blocks at which an address is looked at in one search. What is left is searched at the next look.
 const PROBES: usize = 40;
@@ -23,9 +23,12 @@ type Range = ((u64, Standing), (u64, Standing));
 /// Coins that came in within a range of blocks.
 type Row = ((i64, i64), u128);
 
-/// What a search came to: the rows that take the place of the one that was searched.
+/// What a search came to: the rows that take the place of the one that was searched, and plain transfers that no scan
+/// finds.
+#[derive(Default)]
 struct Found {
     rows: Vec<Row>,
+    plain: Vec<(TxHash, i64)>,
 }
 
 impl State {
@@ -44,6 +47,7 @@ impl State {
         let Some(found) = self.blocks_of(view, ours, &row, (address, &known)).await else {
             return self.leave_a_while(row).await;
         };
+        self.note_plain(found.plain).await?;
         // Its own line makes room for others.
         let taken = row.address.clone();
         let count = move |conn: &mut AnyConnection| rows::count_of(conn, chain_id, &taken);
@@ -78,7 +82,7 @@ impl State {
         };
         let (after, to) = (height(row.after_number), height(row.block_number));
         let mut open: Vec<Range> = vec![((after, stood(after).await?), (to, stood(to).await?))];
-        let (mut rows, mut probes) = (Vec::new(), 2_usize);
+        let (mut found, mut probes) = (Found::default(), 2_usize);
         while let Some(((low, before), (high, then))) = open.pop() {
             let range = (column(low), column(high));
             let expected = before.balance.saturating_add(sum(known, range));
@@ -87,9 +91,9 @@ impl State {
             }
             if high.saturating_sub(low) <= 1 {
                 let part = ((high, before, then), known);
-                rows.extend(self.came_in(view, ours, address, part).await?);
+                self.came_in(view, ours, address, part, &mut found).await?;
             } else if probes >= PROBES {
-                rows.push((range, then.balance.saturating_sub(before.balance)));
+                found.rows.push((range, then.balance.saturating_sub(before.balance)));
             } else {
                 let middle = low.midpoint(high);
                 let between = stood(middle).await?;
@@ -98,10 +102,10 @@ impl State {
                 open.push(((low, before), (middle, between)));
             }
         }
-        Some(Found { rows })
+        Some(found)
     }
 
-    /// The row of a single block, if something came in that is not explained, or may have: all that came in beside what
+    /// Finds the row of a single block, if something came in that is not explained, or may have: all that came in beside what
     /// the operator has sent plainly. `None` where the block cannot be had.
     async fn came_in(
         &self,
@@ -109,7 +113,8 @@ impl State {
         ours: &Ours,
         address: EvmAddress,
         ((number, before, then), known): ((u64, Standing, Standing), &[Known]),
-    ) -> Option<Option<Row>> {
+        found: &mut Found,
+    ) -> Option<()> {
         let plain = plain_transfers(view, number, address).await?;
         let amount = |raw: RawAmount| raw.to_u128().unwrap_or(0);
         let own = plain.iter().filter(|one| ours.is_own(one.from));
@@ -117,6 +122,7 @@ impl State {
         // Among them those that are known, and those that are just being looked into.
         let others = plain.iter().filter(|one| !ours.is_own(one.from));
         let others = others.map(|one| amount(one.value)).fold(0, u128::saturating_add);
+        found.plain.extend(self.unscanned(ours, number, &plain));
         let is_plain = |tx_hash: &[u8]| plain.iter().any(|one| one.tx_hash.as_bytes() == tx_hash);
         let inside: Vec<Known> =
             known.iter().filter(|(_, tx_hash, _)| !is_plain(tx_hash)).cloned().collect();
@@ -128,11 +134,52 @@ impl State {
         let rest = rise.saturating_sub(explained);
         if rest > 0 {
             // What is known counts as well: so the row ends when the known reaches it.
-            return Some(Some((range, rest.saturating_add(sum(known, range)))));
+            found.rows.push((range, rest.saturating_add(sum(known, range))));
+            return Some(());
         }
         // What the address has sent may hide what it got: only a trace tells.
         let may_hide = before.nonce != then.nonce || then.balance < before.balance;
-        Some(may_hide.then_some((range, 0)))
+        found.rows.extend(may_hide.then_some((range, 0)));
+        Some(())
+    }
+
+    /// The plain transfers of others in a block, if no scan reads blocks and so finds them.
+    fn unscanned(&self, ours: &Ours, number: u64, plain: &[NativeTransfer]) -> Vec<(TxHash, i64)> {
+        if self.parts.chain.reads_whole_blocks() {
+            return Vec::new();
+        }
+        let others = plain.iter().filter(|one| !ours.is_own(one.from));
+        others.map(|one| (one.tx_hash, column(number))).collect()
+    }
+
+    /// Has transactions looked into, as those that a scan has found.
+    async fn note_plain(&self, found: Vec<(TxHash, i64)>) -> Result<(), Trouble> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let note = move |conn: &mut AnyConnection| {
+            transaction::write(conn, |conn| {
+                Ok(chains::note_candidates(conn, chain_id, &found, now)?)
+            })
+        };
+        Ok(self.write(note).await?)
+    }
+
+    /// Has the plain transfers of a single block looked into, if no scan reads blocks. `false` where it cannot be had.
+    pub(super) async fn look_for_plain(
+        &self,
+        view: &View,
+        ours: &Ours,
+        number: u64,
+        address: EvmAddress,
+    ) -> Result<bool, Trouble> {
+        if self.parts.chain.reads_whole_blocks() {
+            return Ok(true);
+        }
+        let Some(plain) = plain_transfers(view, number, address).await else { return Ok(false) };
+        self.note_plain(self.unscanned(ours, number, &plain)).await?;
+        Ok(true)
     }
 }
 
