@@ -70,7 +70,7 @@ pub fn outcome(
 type Answer = Result<Box<serde_json::value::RawValue>, CallError>;
 
 /// Asks about the state at a block. A node that takes no block's hash there (EIP-1898) is asked by the block's number.
-async fn ask_at<T>(
+pub(super) async fn ask_at<T>(
     provider: &Provider,
     at: BlockId,
     call: impl Fn(BlockId) -> Call,

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::contract::outcome;
+use super::contract::{ask_at, outcome};
 use super::quorum::{Verdict, agree, ask_each};
 use super::rpc::{BlockId, Call, Provider, quantity};
 use super::types::{MAGIC_WORD, Wrapped, is_valid_signature_call};
@@ -29,17 +29,16 @@ pub(super) async fn is_valid_signature(
     let question = is_valid_signature_call(*hash, &wrapped.signature);
     let code = code(wallet, wrapped, &question, gas);
     let all_gas = quantity(gas.saturating_add(DEPLOYMENT_GAS));
-    let call = code.map(|code| {
-        let call = json!({ "data": to_hex(&code), "gas": all_gas });
-        Call::new("eth_call", json!([call, at.to_param()]))
-    });
+    let call = code.map(|code| json!({ "data": to_hex(&code), "gas": all_gas }));
     let ask = |provider: &'_ Provider| {
         let (provider, call) = (provider.clone(), call.clone());
         async move {
             // It is longer than any code may be.
             let Some(call) = call else { return Ok(false) };
-            let [answer] = provider.ask_all([call]).await?;
-            Ok(outcome(answer)?.returned().is_some_and(is_one))
+            let call = |at: BlockId| Call::new("eth_call", json!([call, at.to_param()]));
+            let read =
+                |answer| outcome(answer).map(|outcome| outcome.returned().is_some_and(is_one));
+            ask_at(&provider, at, call, read).await
         }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "validity of the signature")

@@ -1,17 +1,25 @@
 //! Wallets prove themselves in the forms that exist: approved on chain, not deployed yet, compact, and pasted by hand.
 
 use ethers_core::abi::{Token, encode};
-use ethers_core::types::{Address, Bytes, U256};
+use ethers_core::types::{Address, Bytes, H256, U256};
 use ethers_core::utils::{get_create2_address_from_hash, keccak256};
 use serde_json::{Value, json};
+use sluice::chain::contract::is_valid_signature;
+use sluice::chain::rpc::BlockId;
+use sluice::chain::types::personal_message_hash;
 use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::{BlockHash, EvmAddress};
 
 use crate::support::api::{checksummed, hex};
 use crate::support::app::Account;
+use crate::support::chain::TestChain;
+use crate::support::chain::asking::ask;
 use crate::support::chain::contract::{Contract, creation};
 use crate::support::chain::wallet::{Wallet, malleated};
 use crate::support::client::Response;
 use crate::support::deposits::{Shop, USDC};
+use crate::support::rpc::Provider;
+use crate::support::rpc::fault::Fault;
 
 const DOLLAR: i64 = 1_000_000_000;
 
@@ -127,6 +135,34 @@ fn a_wallet_that_is_not_deployed_proves_itself_with_its_deployment_and_pays_late
     shop.finalize();
     shop.reaches(after, DepositState::Held);
     assert_eq!(shop.available(&account), 10 * DOLLAR);
+}
+
+#[test]
+fn a_deployment_is_asked_about_by_number_where_a_node_takes_no_hash_of_a_block() {
+    let chain = TestChain::start();
+    let (owner, stranger) = (Wallet::numbered(1), Wallet::numbered(2));
+    let unborn = Unborn::of(&owner, 7);
+    let hash: BlockHash = chain.block(chain.head())["hash"].as_str().unwrap().parse().unwrap();
+    chain.mine(1);
+    let provider = Provider::before(chain.node);
+    let accepts = |signer: &Wallet| {
+        let message = personal_message_hash(b"hello");
+        let signature = unborn.wrap(&signer.sign_message("hello"));
+        ask(&[&provider], async |providers| {
+            let (wallet, signed) = (EvmAddress(unborn.address.0), (&message, &signature[..]));
+            let at = (3_000_000, BlockId::Hash(hash));
+            is_valid_signature(&providers, 1, wallet, signed, at).await.agreement.agreed()
+        })
+    };
+    assert_eq!((accepts(&owner), accepts(&stranger)), (Some(true), Some(false)));
+    let refusal = Fault::error(-32602, "Invalid params");
+    provider.when("eth_call", move |params| params[1].is_object().then(|| refusal.clone()));
+    assert_eq!((accepts(&owner), accepts(&stranger)), (Some(true), Some(false)));
+    // Another block at that height.
+    provider.mutate("eth_getBlockByNumber", |_, block| {
+        block["hash"] = json!(H256::repeat_byte(7));
+    });
+    assert_eq!(accepts(&owner), None);
 }
 
 #[test]
