@@ -46,7 +46,7 @@ pub struct ArrivalRow {
     pub raw_amount: String,
     /// Of a token: the transaction.
     pub tx_hash: Option<Vec<u8>>,
-    /// How often it was looked into.
+    /// How often it was looked into with traces that held nothing; at least 1 once anything was tried.
     pub tries: i64,
     /// When it is looked into again; `None` once that is over.
     pub check_at: Option<i64>,
@@ -192,19 +192,19 @@ pub fn due(
     Ok(rows)
 }
 
-/// Counts a look, and says when the next one is.
+/// Says how often it was looked into, and when the next look is.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn put_off(
     conn: &mut AnyConnection,
     id: i64,
-    until: Option<UnixMillis>,
+    (tries, until): (i64, Option<UnixMillis>),
     now: UnixMillis,
 ) -> Result<(), DbError> {
     diesel::update(deposit_arrivals::table.find(id))
         .set((
-            deposit_arrivals::tries.eq(deposit_arrivals::tries + 1),
+            deposit_arrivals::tries.eq(tries),
             deposit_arrivals::check_at.eq(until.map(UnixMillis::as_millis)),
             deposit_arrivals::updated_at.eq(now.as_millis()),
         ))
@@ -261,7 +261,7 @@ pub fn count_of(
 pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError> {
     let rows = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(chain_id.0).and(deposit_arrivals::token.is_null()))
-        .filter(deposit_arrivals::tries.gt(0));
+        .filter(deposit_arrivals::tries.gt(0).and(deposit_arrivals::raw_amount.ne("0")));
     Ok(rows.count().get_result(conn)?)
 }
 

@@ -119,7 +119,8 @@ pub fn forget_explained(
     for payee in payees {
         for row in arrivals::of_address(conn, payee, SHOWN)? {
             let is_meant = row.chain_id == chain_id.0 && row.token.is_none() && row.tries > 0;
-            if is_meant && unexplained(conn, &row)? == 0 {
+            // Of what a sweep may hide nobody knows how much it is.
+            if is_meant && row.raw_amount != "0" && unexplained(conn, &row)? == 0 {
                 arrivals::forget(conn, row.id)?;
             }
         }

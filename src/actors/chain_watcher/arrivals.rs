@@ -5,8 +5,10 @@
 mod search;
 mod tokens;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
+
+use futures_util::future::join_all;
 
 use super::lookup::Sighted;
 use super::observe::View;
@@ -23,7 +25,7 @@ use crate::deposits::arrivals;
 use crate::deposits::ours::{Bearing, Ours};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::Asset;
-use crate::domain::evm::{EvmAddress, RawAmount};
+use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// Differences that are looked into at one look, over all addresses.
 const ROWS: i64 = 4;
@@ -35,6 +37,8 @@ const TRIES: i64 = 6;
 /// Pause before the second look, in milliseconds; it doubles up to a day.
 const PAUSE: i64 = 300_000;
 const PAUSE_MAX: i64 = 86_400_000;
+/// For so many milliseconds failures do not end the search for what a sweep may hide, of which there is nothing to tell.
+const HIDDEN_MAX: i64 = 7 * PAUSE_MAX;
 
 /// What is remembered between two looks. All of it can be found out again.
 #[derive(Default)]
@@ -192,16 +196,13 @@ impl State {
         let providers = at_claim_priority(&view.providers);
         let able: Vec<&Provider> = providers.iter().filter(|one| one.has_traces()).collect();
         if able.len() < view.quorum {
-            return self.leave(row, PAUSE_MAX).await;
+            // A day apart nothing is asked but the database: the config may offer traces by then.
+            return self.leave_for_traces(row).await;
         }
-        let mut hits = None;
-        for provider in able {
-            if let Ok(found) = block_trace::paying(provider, number, address).await {
-                hits = Some(found);
-                break;
-            }
-        }
-        let Some(hits) = hits else { return self.leave_a_while(row).await };
+        // All of them: one that leaves the transaction out, or fails, must not hide it.
+        let said = join_all(able.iter().map(|one| block_trace::paying(one, number, address))).await;
+        let is_read = said.iter().all(Result::is_ok);
+        let hits: BTreeSet<TxHash> = said.into_iter().flatten().flatten().collect();
         // What came from the operator's own addresses is explained, and is no deposit.
         let mut own = 0_u128;
         for tx_hash in hits.into_iter().take(HITS) {
@@ -221,32 +222,46 @@ impl State {
         }
         let kept = row.clone();
         let rest = self.parts.database.run(move |conn| arrivals::unexplained(conn, &kept)).await?;
-        if rest <= own {
+        let is_hidden = row.raw_amount == "0" && !is_read;
+        if rest <= own && !is_hidden {
             return self.forget_arrival(row.id).await;
         }
-        self.leave_a_while(row).await
+        if is_read { self.count_try(row).await } else { self.leave_a_while(row).await }
     }
 
     async fn forget_arrival(&self, id: i64) -> Result<(), Trouble> {
         Ok(self.parts.database.run(move |conn| rows::forget(conn, id)).await?)
     }
 
-    /// Looks again later, each time after twice as long; in the end not any more.
-    async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), Trouble> {
+    /// Traces were read and held nothing: looks again later, each time after twice as long; in the end not any more.
+    async fn count_try(&self, row: ArrivalRow) -> Result<(), Trouble> {
         let doublings = u32::try_from(row.tries.clamp(0, 16)).unwrap_or(16);
-        self.leave(row, PAUSE.saturating_mul(2_i64.saturating_pow(doublings)).min(PAUSE_MAX)).await
+        let pause = PAUSE.saturating_mul(2_i64.saturating_pow(doublings)).min(PAUSE_MAX);
+        let until = (row.tries < TRIES).then(|| self.now().plus_millis(pause));
+        self.put_off(row.id, row.tries.saturating_add(1), until).await
     }
 
-    /// Looks again later. Where nothing is known to have come in there is nothing to tell, and it is forgotten.
-    async fn leave(&self, row: ArrivalRow, pause: i64) -> Result<(), Trouble> {
+    /// Something failed, which is no try: looks again after as long as it has waited, at most a day, until it succeeds.
+    async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), Trouble> {
+        let age = self.now().as_millis().saturating_sub(row.created_at);
+        if row.raw_amount == "0" && age > HIDDEN_MAX {
+            return self.forget_arrival(row.id).await;
+        }
+        let until = self.now().plus_millis(age.clamp(PAUSE, PAUSE_MAX));
+        self.put_off(row.id, row.tries.max(1), Some(until)).await
+    }
+
+    /// Looks again in a day. Where nothing is known to have come in, only traces would tell, and it is forgotten.
+    async fn leave_for_traces(&self, row: ArrivalRow) -> Result<(), Trouble> {
         if row.raw_amount == "0" {
             return self.forget_arrival(row.id).await;
         }
+        self.put_off(row.id, row.tries.max(1), Some(self.now().plus_millis(PAUSE_MAX))).await
+    }
+
+    async fn put_off(&self, id: i64, tries: i64, until: Option<UnixMillis>) -> Result<(), Trouble> {
         let now = self.now();
-        // A day apart nothing is asked but the database: the config may offer traces by then.
-        let is_over = row.tries >= TRIES && pause < PAUSE_MAX;
-        let until = (!is_over).then(|| now.plus_millis(pause));
-        let work = move |conn: &mut AnyConnection| rows::put_off(conn, row.id, until, now);
+        let work = move |conn: &mut AnyConnection| rows::put_off(conn, id, (tries, until), now);
         Ok(self.parts.database.run(work).await?)
     }
 }

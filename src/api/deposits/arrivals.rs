@@ -44,6 +44,7 @@ fn kinds() -> Object {
 }
 
 const UNREAD: &str = "Coins arrived that a contract has sent. Their transaction is being looked for; with its hash it is found at once, so submit that if you have it.";
+const UNFOUND: &str = "Coins arrived, and their transaction was not found. They are not lost: submit the hash of the transaction, or write to support if you do not have it.";
 const UNREADABLE: &str = "Coins arrived that a contract has sent, and this service cannot read such transactions on this chain. They are not lost: submit the hash of the transaction, and write to support with it.";
 const UNACCEPTED: &str = "A token arrived that is not accepted here, so it is not credited. If you have sent it, write to support with the hash of its transaction; if not, it is advertising, so do not follow its name anywhere.";
 
@@ -75,7 +76,8 @@ impl Arrival {
             to_block: row.block_number,
             message: match (is_coin, chain.is_some_and(reads_contracts)) {
                 (false, _) => UNACCEPTED,
-                (true, true) => UNREAD,
+                (true, true) if row.check_at.is_some() => UNREAD,
+                (true, true) => UNFOUND,
                 (true, false) => UNREADABLE,
             },
             created_at: Moment::of_millis(row.created_at),

@@ -372,6 +372,65 @@ fn a_claim_ends_what_was_shown_as_arrived() {
     assert_eq!(shop.available(&account), 20 * DOLLAR);
 }
 
+/// Leaves out of a block's traces what they moved.
+fn silent(traces: &mut Value) {
+    for trace in traces.as_array_mut().unwrap() {
+        trace["result"]["calls"] = json!([]);
+        trace["result"]["value"] = json!("0x0");
+    }
+}
+
+#[test]
+fn one_provider_that_leaves_a_transaction_out_of_its_traces_does_not_hide_it() {
+    for alpha_is_silent in [true, false] {
+        let shop = shop(true);
+        let account = shop.app.account("0");
+        let mine = address_of(&shop, &account);
+        let other = if alpha_is_silent { &shop.mint.alpha } else { &shop.mint.beta };
+        other.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
+        let chain = &shop.mint.chain;
+        let payer = chain.deploy("Payer", ());
+        let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
+        shop.finalize();
+        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    }
+}
+
+#[test]
+fn failures_are_no_tries_and_what_traces_do_not_hold_is_told_so_in_the_end() {
+    let shop = shop(true);
+    let account = shop.app.account("0");
+    let mine = address_of(&shop, &account);
+    look(&shop);
+    for provider in [&shop.mint.alpha, &shop.mint.beta] {
+        for method in ["debug_traceBlockByNumber", "trace_block", "debug_traceTransaction"] {
+            provider.on(method, Fault::error(-32000, "the node is busy"));
+        }
+    }
+    let chain = &shop.mint.chain;
+    let payer = chain.deploy("Payer", ());
+    let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
+    shop.finalize();
+    look(&shop);
+    for _ in 0..11 {
+        shop.app.clock.advance(3_600_000);
+        shop.rounds(3);
+    }
+    let told = arrivals(&shop, &account);
+    assert!(told[0]["message"].as_str().unwrap().contains("is being looked for"), "{told:?}");
+    for provider in [&shop.mint.alpha, &shop.mint.beta] {
+        provider.heal();
+        provider.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
+    }
+    eventually("traces that hold nothing to be the end", || {
+        shop.app.clock.advance(1_800_000);
+        shop.rounds(3);
+        let told = arrivals(&shop, &account);
+        told[0]["message"].as_str().unwrap().contains("was not found").then_some(())
+    });
+    assert!(shop.deposits(tx).is_empty());
+}
+
 #[test]
 fn each_form_in_which_nodes_trace_a_block_leads_to_the_coins() {
     for refused in [&["debug_traceBlockByNumber"][..], &["debug_traceBlockByNumber", "trace_block"]]
