@@ -254,6 +254,43 @@ pub fn count_of(
     Ok(rows.count().get_result(conn)?)
 }
 
+/// The row of coins of an address whose blocks are the last.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn last_of(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    address: &[u8],
+) -> Result<Option<ArrivalRow>, DbError> {
+    let row = deposit_arrivals::table
+        .filter(deposit_arrivals::chain_id.eq(chain_id.0))
+        .filter(deposit_arrivals::address.eq(address).and(deposit_arrivals::token.is_null()))
+        .order((deposit_arrivals::block_number.desc(), deposit_arrivals::id.desc()))
+        .select(ArrivalRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
+/// Gives a row other blocks and another amount. Since when it is there stays.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn replace(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
+    diesel::update(deposit_arrivals::table.find(row.id))
+        .set((
+            deposit_arrivals::after_number.eq(row.after_number),
+            deposit_arrivals::block_number.eq(row.block_number),
+            deposit_arrivals::raw_amount.eq(&row.raw_amount),
+            deposit_arrivals::tries.eq(row.tries),
+            deposit_arrivals::check_at.eq(row.check_at),
+            deposit_arrivals::updated_at.eq(row.updated_at),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// The coins on a chain that were looked into and are not explained.
 ///
 /// # Errors

@@ -59,15 +59,35 @@ pub fn look(
     let known = sum(&known, (after, now_row.block_number));
     let expected = was.saturating_add(known);
     if is != expected {
-        // Nothing is lost: the difference stays, and is looked for when there is room.
-        if arrivals::count_of(conn, chain_id, &now_row.address)? >= most {
-            return Ok(());
-        }
         let raw = if is > expected { is.saturating_sub(was) } else { 0 };
         let range = (after, now_row.block_number);
-        arrivals::note(conn, &of_coins(chain_id, address, range, raw, now))?;
+        let row = of_coins(chain_id, address, range, raw, now);
+        let is_full = arrivals::count_of(conn, chain_id, &now_row.address)? >= most;
+        match arrivals::last_of(conn, chain_id, &now_row.address)?.filter(|_| is_full) {
+            // Whoever sends many small ones must not hide what comes after them.
+            Some(last) => widen(conn, last, &row, now)?,
+            None => arrivals::note(conn, &row)?,
+        }
     }
     arrivals::set_balance(conn, now_row)
+}
+
+/// Makes the last row of an address stand for a later one too.
+fn widen(
+    conn: &mut AnyConnection,
+    last: ArrivalRow,
+    row: &ArrivalRow,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let Some(address) = EvmAddress::from_slice(&row.address) else { return Ok(()) };
+    let range = (last.after_number.min(row.after_number), last.block_number.max(row.block_number));
+    let mut raw = unexplained(conn, &last)?.saturating_add(unexplained(conn, row)?);
+    if raw > 0 {
+        let known = arrivals::known(conn, ChainId(row.chain_id), address, range)?;
+        raw = raw.saturating_add(sum(&known, range));
+    }
+    let wider = of_coins(ChainId(row.chain_id), address, range, raw, now);
+    arrivals::replace(conn, &ArrivalRow { id: last.id, tries: last.tries.max(1), ..wider })
 }
 
 /// A row for coins that came in within a range of blocks.
