@@ -125,11 +125,28 @@ pub fn balances(
     Ok(rows)
 }
 
-/// Notes a balance.
+/// Whether an address still belongs to an account: rows about an erased one's would never go. On PostgreSQL it stays so
+/// until the transaction's end.
+fn is_owned(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError> {
+    let own = deposit_addresses::table
+        .filter(deposit_addresses::address.eq(address))
+        .filter(deposit_addresses::account_id.is_not_null())
+        .select(deposit_addresses::derivation_index);
+    let found: Vec<i64> = match conn {
+        AnyConnection::Sqlite(conn) => own.load(conn)?,
+        AnyConnection::Postgres(conn) => own.for_share().load(conn)?,
+    };
+    Ok(!found.is_empty())
+}
+
+/// Notes a balance, unless the address is an erased account's. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbError> {
+    if !is_owned(conn, &row.address)? {
+        return Ok(());
+    }
     on_either!(conn => diesel::insert_into(address_balances::table)
         .values(row)
         .on_conflict((address_balances::chain_id, address_balances::address))
@@ -160,11 +177,15 @@ pub fn known(
     Ok(rows)
 }
 
-/// Notes that something arrived, unless it is noted already.
+/// Notes that something arrived, unless it is noted already, or the address is an erased account's. Must run in a write
+/// transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
+    if !is_owned(conn, &row.address)? {
+        return Ok(());
+    }
     on_either!(conn => diesel::insert_into(deposit_arrivals::table)
         .values(row)
         .on_conflict_do_nothing()

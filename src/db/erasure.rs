@@ -29,12 +29,14 @@ pub fn erase(
     deposit_cases::erase(conn, id)?;
     bury_deposits(conn, key, id)?;
     let AccountId(id) = id;
-    if let Some(own) = super::deposit_addresses::of_account(conn, AccountId(id))? {
-        super::arrivals::forget_address(conn, &own.address)?;
-    }
+    let own = super::deposit_addresses::of_account(conn, AccountId(id))?;
     diesel::update(deposit_addresses::table.filter(deposit_addresses::account_id.eq(id)))
         .set(deposit_addresses::account_id.eq(None::<i64>))
         .execute(conn)?;
+    // After that, which waits for whoever is just writing about the address.
+    if let Some(own) = own {
+        super::arrivals::forget_address(conn, &own.address)?;
+    }
     diesel::update(audit_log::table.filter(audit_log::account_id.eq(id)))
         // Words that somebody has typed may name a person.
         .set((audit_log::account_id.eq(None::<i64>), audit_log::detail.eq("")))

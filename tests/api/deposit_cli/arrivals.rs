@@ -33,7 +33,7 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
         raw_amount: "7".to_owned(),
         tx_hash: Some(vec![0xab; 32]),
         check_at: None,
-        ..coins
+        ..coins.clone()
     };
     rows::note_token(&mut desk.conn, &token, 5).unwrap();
     let balance = BalanceRow {
@@ -68,4 +68,14 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     let known = [mine.as_bytes().to_vec()];
     assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);
     assert_eq!(rows::likely(&mut desk.conn, 10).unwrap(), [others.as_bytes().to_vec()]);
+
+    // What a look had read before the erasure is not written after it.
+    rows::note(&mut desk.conn, &coins).unwrap();
+    let late = ArrivalRow { address: mine.as_bytes().to_vec(), ..token };
+    rows::note_token(&mut desk.conn, &late, 5).unwrap();
+    rows::set_balance(&mut desk.conn, &balance).unwrap();
+    let more = BalanceRow { block_number: 13, balance: "2".to_owned(), ..balance.clone() };
+    arrivals::look(&mut desk.conn, Some(&balance), &more, 0, 5, NOON).unwrap();
+    assert_eq!(rows::of_address(&mut desk.conn, mine, 10).unwrap(), []);
+    assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);
 }
