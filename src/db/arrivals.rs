@@ -1,6 +1,8 @@
 //! What arrived at accounts' own addresses and is no deposit, and the balances by which coins are noticed: rows and
 //! queries.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 
 use super::schema::{address_balances, deposit_addresses, deposit_arrivals, deposits, token_looks};
@@ -55,6 +57,9 @@ pub struct ArrivalRow {
     /// When the row was last changed.
     pub updated_at: i64,
 }
+
+/// Rows among which addresses take turns.
+const DUE_MAX: i64 = 2_000;
 
 /// A known transfer of coins to an address: block, transaction, and amount in the smallest unit.
 pub type Known = (i64, Vec<u8>, String);
@@ -193,7 +198,8 @@ pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The coins that are to be looked into now, those first that were looked into least.
+/// The coins that are to be looked into now, those first that were looked into least. Addresses take turns, so that one
+/// with many of them keeps no other waiting.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -203,14 +209,23 @@ pub fn due(
     now: UnixMillis,
     limit: i64,
 ) -> Result<Vec<ArrivalRow>, DbError> {
-    let rows = deposit_arrivals::table
+    let rows: Vec<ArrivalRow> = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(chain_id.0))
         .filter(deposit_arrivals::check_at.le(now.as_millis()))
         .order((deposit_arrivals::tries, deposit_arrivals::check_at, deposit_arrivals::id))
-        .limit(limit)
+        .limit(DUE_MAX)
         .select(ArrivalRow::as_select())
         .load(conn)?;
-    Ok(rows)
+    let mut before: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut turns: Vec<(usize, ArrivalRow)> = Vec::new();
+    for row in rows {
+        let turn = before.entry(row.address.clone()).or_default();
+        turns.push((*turn, row));
+        *turn = turn.saturating_add(1);
+    }
+    turns.sort_by_key(|(turn, _)| *turn);
+    let most = usize::try_from(limit).unwrap_or(0);
+    Ok(turns.into_iter().take(most).map(|(_, row)| row).collect())
 }
 
 /// Says how often it was looked into, and when the next look is.

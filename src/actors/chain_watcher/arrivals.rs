@@ -171,6 +171,10 @@ impl State {
                     return Ok(());
                 }
                 let Some(address) = EvmAddress::from_slice(&row.address) else { continue };
+                if self.is_explained(&row).await? {
+                    self.forget_arrival(row.id).await?;
+                    continue;
+                }
                 if row.block_number.saturating_sub(row.after_number) > 1 {
                     self.search(view, ours, row, address).await?;
                 } else {
@@ -179,6 +183,13 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Whether what is known by now is all that came in. Of what a sweep may hide nobody knows.
+    async fn is_explained(&self, row: &ArrivalRow) -> Result<bool, Trouble> {
+        let kept = row.clone();
+        let rest = self.parts.database.run(move |conn| arrivals::unexplained(conn, &kept)).await?;
+        Ok(rest == 0 && row.raw_amount != "0")
     }
 
     /// Finds, by traces, the transactions that brought the coins of a single block.

@@ -79,3 +79,20 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     assert_eq!(rows::of_address(&mut desk.conn, mine, 10).unwrap(), []);
     assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);
 }
+
+#[test]
+fn an_address_with_many_arrivals_keeps_no_other_waiting() {
+    let mut desk = Desk::with(&format!("deposits.account_xpub = \"{XPUB}\""));
+    let (one, two) = (desk.account("0"), desk.account("0"));
+    let (many, single) = (own(&mut desk, &one), own(&mut desk, &two));
+    for number in 0..10 {
+        let coins = arrivals::of_coins(ChainId(BASE), many, (number, number + 1), 1, NOON);
+        rows::note(&mut desk.conn, &coins).unwrap();
+    }
+    let coins = arrivals::of_coins(ChainId(BASE), single, (20, 21), 1, NOON);
+    rows::note(&mut desk.conn, &coins).unwrap();
+    let due = rows::due(&mut desk.conn, ChainId(BASE), NOON, 4).unwrap();
+    let order: Vec<(i64, bool)> =
+        due.iter().map(|row| (row.block_number, row.address == single.as_bytes())).collect();
+    assert_eq!(order, [(1, false), (21, true), (2, false), (3, false)]);
+}
