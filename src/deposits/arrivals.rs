@@ -65,7 +65,7 @@ pub fn look(
         let is_full = arrivals::count_of(conn, chain_id, &now_row.address)? >= most;
         match arrivals::last_of(conn, chain_id, &now_row.address)?.filter(|_| is_full) {
             // Whoever sends many small ones must not hide what comes after them.
-            Some(last) => widen(conn, last, &row, now)?,
+            Some(last) => widen(conn, &last, &row, now)?,
             None => arrivals::note(conn, &row)?,
         }
     }
@@ -75,13 +75,13 @@ pub fn look(
 /// Makes the last row of an address stand for a later one too.
 fn widen(
     conn: &mut AnyConnection,
-    last: ArrivalRow,
+    last: &ArrivalRow,
     row: &ArrivalRow,
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let Some(address) = EvmAddress::from_slice(&row.address) else { return Ok(()) };
     let range = (last.after_number.min(row.after_number), last.block_number.max(row.block_number));
-    let mut raw = unexplained(conn, &last)?.saturating_add(unexplained(conn, row)?);
+    let mut raw = unexplained(conn, last)?.saturating_add(unexplained(conn, row)?);
     if raw > 0 {
         let known = arrivals::known(conn, ChainId(row.chain_id), address, range)?;
         raw = raw.saturating_add(sum(&known, range));

@@ -299,7 +299,9 @@ fn a_transaction_has_one_turn_before_any_has_its_second_and_what_is_put_off_keep
         shop.db(|conn| deposits::insert(conn, &row).unwrap());
     };
     // One that pays everybody, and those who pay for themselves.
-    ids.iter().for_each(|id| insert(1, *id, 100));
+    for id in &ids {
+        insert(1, *id, 100);
+    }
     insert(2, ids[0], 200);
     insert(3, ids[1], 300);
     let turns = |until: i64, limit| {

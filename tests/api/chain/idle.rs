@@ -187,7 +187,8 @@ fn a_gateway_that_nobody_pays_asks_little_and_as_much_for_many_addresses_as_for_
         "calls beyond the look itself, with one and three blocks, and with tokens only: {figures:?}"
     );
     for [one, three, tokens] in figures {
-        assert_eq!((one, three), (1, 3));
+        // One of the providers may be ahead for a look.
+        assert!((1..=2).contains(&one) && (3..=4).contains(&three), "{one}, {three}");
         // Its blocks are read once more now and then.
         assert!((2..=4).contains(&tokens), "{tokens}");
     }
