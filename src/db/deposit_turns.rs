@@ -189,7 +189,7 @@ pub struct Owner {
     pub wallet_id: Option<i64>,
 }
 
-/// Gives an owner to deposits that were seen and still are, of the revision in which they were read.
+/// Gives an owner to deposits that were seen and still are, of the revision in which they were read. Whether all were.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -198,13 +198,14 @@ pub fn hand_over(
     (ids, revision): (&[i64], i64),
     owner: Owner,
     now: UnixMillis,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
+    let mut changed = 0_usize;
     for some in ids.chunks(LIST) {
         let seen = deposits::table
             .filter(deposits::id.eq_any(some))
             .filter(deposits::revision.eq(revision))
             .filter(deposits::state.eq(DepositState::Seen.as_str()));
-        diesel::update(seen)
+        let rows = diesel::update(seen)
             .set((
                 deposits::state.eq(owner.state.as_str()),
                 deposits::reason.eq(owner.reason),
@@ -215,6 +216,7 @@ pub fn hand_over(
                 deposits::updated_at.eq(now.as_millis()),
             ))
             .execute(conn)?;
+        changed = changed.saturating_add(rows);
     }
-    Ok(())
+    Ok(changed == ids.len())
 }
