@@ -305,11 +305,11 @@ fn a_killed_server_is_settled_by_the_next_one() {
     let settings = sluice::config::load(&sluice::config::Sources { file: Some(file), env: vec![] });
     let stop = sluice::app::StopWords::default();
     let later = sluice::domain::clock::Clock::System;
-    // On PostgreSQL the dead node's lease has to run out first.
+    // On PostgreSQL the dead node's lease has to run out and be forgotten first.
     if process.database.is_postgres() {
         use diesel::RunQueryDsl;
         let mut conn = process.database.connect();
-        diesel::sql_query("UPDATE nodes SET lease_expires_at = 0").execute(&mut conn).unwrap();
+        diesel::sql_query("DELETE FROM nodes").execute(&mut conn).unwrap();
     }
     let settings = std::sync::Arc::new(settings.unwrap());
     let (thread, started) = crate::support::app::serve(settings, later, stop.clone());

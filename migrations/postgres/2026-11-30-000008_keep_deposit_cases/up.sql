@@ -18,4 +18,7 @@ CREATE TABLE deposit_cases (
 );
 
 CREATE INDEX deposit_cases_by_state ON deposit_cases (state, id);
-ALTER TABLE deposit_cases ALTER COLUMN tx_hash SET STATISTICS 0;
+ALTER TABLE deposit_cases
+    ALTER COLUMN public_id SET STATISTICS 0,
+    ALTER COLUMN tx_hash SET STATISTICS 0,
+    ALTER COLUMN detail SET STATISTICS 0;
