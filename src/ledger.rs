@@ -72,24 +72,12 @@ pub fn apply(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Outcome>, LedgerError> {
-    apply_as(conn, commands, Busy::Wait, now)
+    apply_unless(conn, commands, Busy::Wait, now, || false)
 }
 
-/// The same, with accounts that another transaction holds dealt with as `busy` says. The commands of one that is skipped
-/// are answered with [`Outcome::AccountBusy`].
-///
-/// # Errors
-/// [`LedgerError`]; the caller may repeat the same commands.
-pub fn apply_as(
-    conn: &mut AnyConnection,
-    commands: &[Command],
-    busy: Busy,
-    now: UnixMillis,
-) -> Result<Vec<Outcome>, LedgerError> {
-    transaction::write(conn, |conn| decide(conn, commands, busy, now))
-}
-
-/// The same, unless `is_given_up` says before the commit that nobody wants it any more.
+/// The same, with accounts that another transaction holds dealt with as `busy` says, and unless `is_given_up` says before the
+/// commit that nobody wants it any more. The commands of an account that is skipped are answered with
+/// [`Outcome::AccountBusy`].
 ///
 /// # Errors
 /// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing was done.
@@ -180,9 +168,9 @@ fn load_leases(
     group: &mut Group,
     commands: &[Command],
 ) -> Result<(), LedgerError> {
-    let judged = commands.iter().filter_map(Command::judged);
+    let judged = commands.iter().filter_map(Command::judged_id);
     let mut owners: Vec<String> =
-        judged.filter_map(|(id, _)| group.owner_of(id)).map(str::to_owned).collect();
+        judged.filter_map(|id| group.owner_of(id)).map(str::to_owned).collect();
     owners.sort_unstable();
     owners.dedup();
     if !owners.is_empty() {

@@ -271,8 +271,9 @@ impl Ledger {
 
     fn commit_group(&mut self, group: Vec<Submit>, ctx: &mut Context<Self>) {
         // What stands aside since this round began goes before what came behind it.
+        let aside = self.aside.accounts();
         let (behind, mut group): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|submit| self.aside.has(submit.command.account_id()));
+            group.into_iter().partition(|submit| aside.contains(&submit.command.account_id()));
         for submit in behind {
             self.put_aside(submit);
         }

@@ -40,24 +40,6 @@ pub struct WalletRow {
     pub end_reason: Option<String>,
 }
 
-/// Every link that a wallet had on a chain, the ended ones included, in the order of their proofs.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn links(
-    conn: &mut AnyConnection,
-    address: EvmAddress,
-    chain_id: ChainId,
-) -> Result<Vec<WalletRow>, DbError> {
-    let rows = wallets::table
-        .filter(wallets::address.eq(address.as_bytes()))
-        .filter(wallets::chain_id.eq_any([EVERY_CHAIN.0, chain_id.0]))
-        .order((wallets::proven_at, wallets::id))
-        .select(WalletRow::as_select())
-        .load(conn)?;
-    Ok(rows)
-}
-
 /// The link of a row number.
 ///
 /// # Errors

@@ -276,10 +276,10 @@ impl Command {
         }
     }
 
-    /// The exchange that is settled only if its node is dead, and when that was found.
-    pub(super) fn judged(&self) -> Option<(&str, UnixMillis)> {
+    /// The exchange that is settled only if its node is dead.
+    pub(super) fn judged_id(&self) -> Option<&str> {
         match self {
-            Self::Recover { id, judged_at: Some(at), .. } => Some((id.as_str(), *at)),
+            Self::Recover { judged_at: Some(_), .. } => self.exchange_id(),
             _ => None,
         }
     }

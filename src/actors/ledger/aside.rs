@@ -1,5 +1,6 @@
 //! Commands whose account another transaction holds: they stand aside, so that it holds up nobody else.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,8 +18,7 @@ const WAITS_EVERY: Duration = Duration::from_secs(1);
 /// See the module.
 #[derive(Default)]
 pub(super) struct Aside {
-    /// With the time since when each stands here.
-    waiting: Vec<(Submit, Instant)>,
+    waiting: Vec<Submit>,
     waited_at: Option<Instant>,
 }
 
@@ -27,39 +27,37 @@ impl Aside {
         self.waiting.is_empty()
     }
 
-    /// Whether commands of an account stand here.
-    pub(super) fn has(&self, account_id: AccountId) -> bool {
-        self.waiting.iter().any(|(submit, _)| submit.command.account_id() == account_id)
+    /// The accounts whose commands stand here.
+    pub(super) fn accounts(&self) -> HashSet<AccountId> {
+        self.waiting.iter().map(|submit| submit.command.account_id()).collect()
     }
 
     /// Puts a command aside.
     pub(super) fn put(&mut self, mut submit: Submit, now: Instant) {
-        let since = *submit.busy_since.get_or_insert(now);
-        self.waiting.push((submit, since));
+        submit.busy_since.get_or_insert(now);
+        self.waiting.push(submit);
     }
 
     /// All, to be tried with the others.
     pub(super) fn take(&mut self) -> Vec<Submit> {
-        std::mem::take(&mut self.waiting).into_iter().map(|(submit, _)| submit).collect()
+        std::mem::take(&mut self.waiting)
     }
 
     /// The commands of one account that has kept them for long, in order, if it is time to wait for one.
     pub(super) fn take_longest(&mut self, now: Instant) -> Vec<Submit> {
-        let waited = self.waited_at.is_some_and(|at| now.duration_since(at) < WAITS_EVERY);
-        let longest = self.waiting.iter().min_by_key(|(_, since)| *since);
-        let longest = longest.filter(|(_, since)| now.duration_since(*since) >= WAITED_FOR);
-        let Some(account_id) = longest.map(|(submit, _)| submit.command.account_id()) else {
-            return Vec::new();
-        };
-        if waited {
+        if self.waited_at.is_some_and(|at| now.duration_since(at) < WAITS_EVERY) {
             return Vec::new();
         }
+        let longest = self.waiting.iter().min_by_key(|submit| submit.busy_since);
+        let is_long = |since| now.duration_since(since) >= WAITED_FOR;
+        let Some(submit) = longest.filter(|submit| submit.busy_since.is_some_and(is_long)) else {
+            return Vec::new();
+        };
+        let account_id = submit.command.account_id();
         self.waited_at = Some(now);
-        let (taken, left) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|(submit, _)| submit.command.account_id() == account_id);
+        let (taken, left) =
+            self.take().into_iter().partition(|submit| submit.command.account_id() == account_id);
         self.waiting = left;
-        let taken: Vec<(Submit, Instant)> = taken;
-        taken.into_iter().map(|(submit, _)| submit).collect()
+        taken
     }
 }
