@@ -23,6 +23,23 @@ fn coins() -> U256 {
     U256::exp10(16)
 }
 
+/// Twenty dollars from a contract to an own address, in a final block.
+fn paid_by_a_contract(shop: &Shop, mine: Address) -> H256 {
+    let chain = &shop.mint.chain;
+    let payer = chain.deploy("Payer", ());
+    let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
+    shop.finalize();
+    tx
+}
+
+/// What an account is told first of what arrived.
+fn first_told(shop: &Shop, account: &Account) -> Value {
+    eventually("what arrived to be told", || {
+        look(shop);
+        arrivals(shop, account).into_iter().next()
+    })
+}
+
 /// A shop with addresses of accounts' own, whose providers have traces or not.
 fn shop(has_traces: bool) -> Shop {
     shop_with(has_traces, 6)
@@ -328,14 +345,8 @@ fn where_old_state_is_gone_the_blocks_are_told_and_traces_that_come_later_find_i
     look(&shop);
     let gone = Fault::error(-32000, "missing trie node 00ff");
     shop.mint.beta.on("eth_getBalance", gone);
-    let chain = &shop.mint.chain;
-    let payer = chain.deploy("Payer", ());
-    let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
-    shop.finalize();
-    let told = eventually("what arrived to be told", || {
-        look(&shop);
-        arrivals(&shop, &account).into_iter().next()
-    });
+    let tx = paid_by_a_contract(&shop, mine);
+    let told = first_told(&shop, &account);
     assert_eq!(told["amount"], "0.01");
     assert!(told["from_block"].as_u64() < told["to_block"].as_u64(), "{told}");
     assert!(told["message"].as_str().unwrap().contains("is being looked for"), "{told}");
@@ -357,14 +368,8 @@ fn a_claim_ends_what_was_shown_as_arrived() {
         shop.mint.alpha.on(method, Fault::unknown_method());
         shop.mint.beta.on(method, Fault::unknown_method());
     }
-    let chain = &shop.mint.chain;
-    let payer = chain.deploy("Payer", ());
-    let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
-    shop.finalize();
-    let told = eventually("what arrived to be told", || {
-        look(&shop);
-        arrivals(&shop, &account).into_iter().next()
-    });
+    let tx = paid_by_a_contract(&shop, mine);
+    let told = first_told(&shop, &account);
     assert_eq!((&told["from_block"], &told["tx_hash"]), (&told["to_block"], &Value::Null));
     shop.mint.alpha.heal();
     shop.mint.beta.heal();
@@ -390,10 +395,7 @@ fn one_provider_that_leaves_a_transaction_out_of_its_traces_does_not_hide_it() {
         let mine = address_of(&shop, &account);
         let other = if alpha_is_silent { &shop.mint.alpha } else { &shop.mint.beta };
         other.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
-        let chain = &shop.mint.chain;
-        let payer = chain.deploy("Payer", ());
-        let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
-        shop.finalize();
+        let tx = paid_by_a_contract(&shop, mine);
         assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
     }
 }
@@ -409,10 +411,7 @@ fn failures_are_no_tries_and_what_traces_do_not_hold_is_told_so_in_the_end() {
             provider.on(method, Fault::error(-32000, "the node is busy"));
         }
     }
-    let chain = &shop.mint.chain;
-    let payer = chain.deploy("Payer", ());
-    let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
-    shop.finalize();
+    let tx = paid_by_a_contract(&shop, mine);
     look(&shop);
     for _ in 0..11 {
         shop.app.clock.advance(3_600_000);
@@ -563,10 +562,7 @@ fn looks_cost_the_same_however_many_addresses_there_are_and_reach_each_of_them()
     look(&shop);
     let per_look = deployless() - before;
     assert!((1..=2).contains(&per_look), "{per_look} calls");
-    let chain = &shop.mint.chain;
-    let payer = chain.deploy("Payer", ());
-    let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
-    shop.finalize();
+    let tx = paid_by_a_contract(&shop, mine);
     eventually("the oldest address to have its turn", || {
         look(&shop);
         (!shop.deposits(tx).is_empty()).then_some(())

@@ -28,8 +28,12 @@ impl State {
         final_number: u64,
     ) -> Result<(), Trouble> {
         let (chain_id, now) = (self.chain_id(), self.now());
+        let is_over = move |at: i64| now.as_millis().saturating_sub(at) >= HOUR;
         let read = move |conn: &mut AnyConnection| {
-            Ok::<_, DbError>((rows::token_look(conn, chain_id)?, rows::likely(conn, ADDRESSES)?))
+            let look = rows::token_look(conn, chain_id)?;
+            let is_due = look.is_some_and(|(_, at)| is_over(at));
+            let addresses = if is_due { rows::likely(conn, ADDRESSES)? } else { Vec::new() };
+            Ok::<_, DbError>((look, addresses))
         };
         let (look, addresses) = self.parts.database.run(read).await?;
         let addresses: Vec<EvmAddress> =
@@ -37,7 +41,7 @@ impl State {
         let last = match look {
             // What came before the first look is not looked for.
             None => return self.note_tokens(Vec::new(), column(final_number)).await,
-            Some((_, at)) if now.as_millis().saturating_sub(at) < HOUR => return Ok(()),
+            Some((_, at)) if !is_over(at) => return Ok(()),
             Some((last, _)) => height(last),
         };
         if addresses.is_empty() {
