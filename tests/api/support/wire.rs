@@ -39,9 +39,11 @@ impl Wire {
                 shared.open.lock().unwrap().push((number, both));
                 let ends = [(&client, &server), (&server, &client)]
                     .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()));
+                let is_cut = Arc::new(AtomicBool::new(false));
                 for (is_answer, (from, to)) in ends.into_iter().enumerate() {
-                    let state = Arc::clone(&shared);
-                    std::thread::spawn(move || pass(&state, (number, is_answer == 1), from, to));
+                    let (state, is_cut) = (Arc::clone(&shared), Arc::clone(&is_cut));
+                    let way = Way { number, is_answer: is_answer == 1, is_cut };
+                    std::thread::spawn(move || pass(&state, &way, from, to));
                 }
             }
         });
@@ -88,7 +90,16 @@ fn server_of(url: &str) -> SocketAddr {
     authority.parse().unwrap()
 }
 
-fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, mut to: TcpStream) {
+/// One direction of a connection.
+struct Way {
+    /// The connection's.
+    number: usize,
+    is_answer: bool,
+    /// Whether the next answer is lost, and the connection with it; known to both directions.
+    is_cut: Arc<AtomicBool>,
+}
+
+fn pass(state: &State, way: &Way, mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = [0; 8_192];
     loop {
         let Ok(count) = from.read(&mut buffer) else { return };
@@ -97,17 +108,17 @@ fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, 
             return;
         }
         let bytes = &buffer[..count];
-        if number < state.silent_below.load(Ordering::SeqCst) {
+        if way.number < state.silent_below.load(Ordering::SeqCst) {
             continue;
         }
-        let is_commit = !is_answer && bytes.windows(6).any(|word| word == b"COMMIT");
-        if is_commit && state.cuts_behind_commit.swap(false, Ordering::SeqCst) {
-            to.write_all(bytes).unwrap();
-            // The database has it before its client is gone.
-            let mut answer = [0; 1];
-            drop(to.peek(&mut answer));
-            drop(from.shutdown(Shutdown::Both));
+        if way.is_answer && way.is_cut.load(Ordering::SeqCst) {
+            // The database has done it before its client is gone.
+            drop(to.shutdown(Shutdown::Both));
             return;
+        }
+        let is_commit = !way.is_answer && bytes.windows(6).any(|word| word == b"COMMIT");
+        if is_commit && state.cuts_behind_commit.swap(false, Ordering::SeqCst) {
+            way.is_cut.store(true, Ordering::SeqCst);
         }
         if to.write_all(bytes).is_err() {
             drop(from.shutdown(Shutdown::Both));
