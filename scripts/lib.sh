@@ -210,7 +210,8 @@ start_postgres() {
         die "initdb failed"
     }
     start postgres "$bin/postgres" -D "$data" -k "$run_dir" -p "$port" \
-        -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync="${postgres_fsync:-on}"
+        -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync="${postgres_fsync:-on}" \
+        -c shared_preload_libraries=pg_stat_statements
     postgres_pid=$pid
     wait_for_file "$data/postmaster.pid" postgres
     local tenths=300

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::tombstones::{self, TombstoneError};
 use crate::accounts::totp_key;
-use crate::actors::ledger::LedgerHandle;
+use crate::actors::ledger::{LedgerHandle, LedgerThreads};
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
@@ -138,7 +138,7 @@ pub struct Application {
     database: Database,
     gateway: Server,
     admin: Server,
-    ledger_arbiter: Arbiter,
+    ledger_threads: LedgerThreads,
     chains: Chains,
     /// What is due now and then.
     pub scheduler: Addr<Scheduler>,
@@ -161,8 +161,7 @@ impl Application {
 
         let tracker = Tracker::default();
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
-        let ledger_arbiter = Arbiter::new();
-        let ledger = LedgerHandle::start(&ledger_arbiter.handle(), &database, &clock, &metrics);
+        let (ledger, ledger_threads) = LedgerHandle::start(&database, &clock, &metrics);
         // New with every start: what the process before it left open is found by its old name.
         let name = settings.server.node_id.as_deref().unwrap_or("node");
         let node_id = public_id(&format!("{name}_"))?;
@@ -216,7 +215,7 @@ impl Application {
             database,
             gateway,
             admin,
-            ledger_arbiter,
+            ledger_threads,
             chains,
             scheduler,
             alarm,
@@ -228,7 +227,7 @@ impl Application {
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
         let Self { shared, gateway, admin, redirect, .. } = self;
-        let Self { ledger_arbiter, chains, database, lock, alarm, probe, .. } = self;
+        let Self { ledger_threads, chains, database, lock, alarm, probe, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
         let handles = servers.iter().map(Server::handle).collect();
         let (ended, all_ended) = tokio::sync::oneshot::channel();
@@ -249,11 +248,8 @@ impl Application {
         if let Err(error) = give_lease_back(&database, &shared.node_id) {
             tracing::warn!(error = %Causes(&error), "the lease could not be given back; it will run out");
         }
-        ledger_arbiter.stop();
-        // Its connection must be closed before the process ends.
-        if ledger_arbiter.join().is_err() {
-            tracing::error!("the ledger's thread has panicked");
-        }
+        // Its connections must be closed before the process ends.
+        ledger_threads.end();
         drop(lock);
         was_alive && is_settled
     }

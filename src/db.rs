@@ -212,6 +212,12 @@ impl Database {
         self.settings.answer
     }
 
+    /// How many connections the ledger has: a file has one writer at a time.
+    #[must_use]
+    pub fn ledger_connections(&self) -> u32 {
+        if self.path.is_some() { 1 } else { self.settings.ledger_connections }
+    }
+
     /// How long a statement waits for a lock.
     #[must_use]
     pub fn lock_timeout(&self) -> Duration {

@@ -1,6 +1,7 @@
-//! The `Ledger` actor: the only path of money writes inside a node.
+//! The `Ledger` actors: the only path of money writes inside a node.
 //!
-//! It has a thread and a connection of its own and may block there. Commands that arrive while a commit is in
+//! Each has a thread and a connection of its own and may block there, and some of the accounts: all of them where the
+//! database is one file. Commands that arrive while a commit is in
 //! flight wait in the mailbox; the `Flush` that ends up behind them commits them together, and
 //! each is answered after the commit. A settlement outlives a database that is away: it is tried
 //! again until it lands. Everything else is answered at once, so that nothing is dispatched on
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -89,32 +91,54 @@ struct Flush;
 /// A handle on the ledger; cheap to clone.
 #[derive(Clone)]
 pub struct LedgerHandle {
-    address: Addr<Ledger>,
+    addresses: Arc<[Addr<Ledger>]>,
+}
+
+/// The threads of the ledger's actors.
+pub struct LedgerThreads(Vec<Arbiter>);
+
+impl LedgerThreads {
+    /// Ends them; their connections are closed then.
+    pub fn end(self) {
+        let Self(arbiters) = self;
+        for arbiter in &arbiters {
+            arbiter.stop();
+        }
+        for arbiter in arbiters {
+            if arbiter.join().is_err() {
+                tracing::error!("a thread of the ledger has panicked");
+            }
+        }
+    }
 }
 
 impl LedgerHandle {
-    /// Starts the actor on a thread of its own.
+    /// Starts the actors on threads of their own.
     #[must_use]
     pub fn start(
-        arbiter: &ArbiterHandle,
         database: &Database,
         clock: &Clock,
         metrics: &Arc<Metrics>,
-    ) -> Self {
-        let ledger = Ledger {
-            line: Line::new(database),
-            busy_max: database.lock_timeout(),
-            clock: clock.clone(),
-            metrics: Arc::clone(metrics),
-            pending: Vec::new(),
-            backlog: VecDeque::new(),
-            away: Away::default(),
-            aside: Aside::default(),
-            is_flush_due: false,
-            is_retry_due: false,
-            is_aside_due: false,
+    ) -> (Self, LedgerThreads) {
+        let arbiters: Vec<Arbiter> =
+            (0..database.ledger_connections()).map(|_| Arbiter::new()).collect();
+        let start = |arbiter: &Arbiter| {
+            let ledger = Ledger {
+                line: Line::new(database),
+                busy_max: database.lock_timeout(),
+                clock: clock.clone(),
+                metrics: Arc::clone(metrics),
+                pending: Vec::new(),
+                backlog: VecDeque::new(),
+                away: Away::default(),
+                aside: Aside::default(),
+                is_flush_due: false,
+                is_retry_due: false,
+                is_aside_due: false,
+            };
+            Ledger::start_in_arbiter(&arbiter.handle(), move |_| ledger)
         };
-        Self { address: Ledger::start_in_arbiter(arbiter, move |_| ledger) }
+        (Self { addresses: arbiters.iter().map(start).collect() }, LedgerThreads(arbiters))
     }
 
     /// Applies a command and answers once it is durable.
@@ -123,11 +147,12 @@ impl LedgerHandle {
     /// [`Unavailable`] if the database did not take it. A settlement does not fail: it waits.
     pub async fn apply(&self, command: Command) -> Result<Outcome, Unavailable> {
         let (answer, answered) = oneshot::channel();
+        let address = self.address_for(&command).ok_or(Unavailable)?;
         let submit = Submit::new(command, Some(answer));
-        match self.address.try_send(submit) {
+        match address.try_send(submit) {
             Ok(()) => {}
             Err(SendError::Full(submit)) => {
-                self.address.send(submit).await.map_err(|_| Unavailable)?;
+                address.send(submit).await.map_err(|_| Unavailable)?;
             }
             Err(SendError::Closed(_)) => return Err(Unavailable),
         }
@@ -137,21 +162,33 @@ impl LedgerHandle {
     /// Hands a command over without waiting; used where nobody can wait.
     #[expect(clippy::disallowed_methods, reason = "a full mailbox must not lose a settlement")]
     pub fn submit(&self, command: Command) {
-        self.address.do_send(Submit::new(command, None));
+        if let Some(address) = self.address_for(&command) {
+            address.do_send(Submit::new(command, None));
+        }
     }
 
-    /// Makes a round trip to the database, behind what is under way.
+    /// Makes a round trip to the database on each connection, behind what is under way.
     ///
     /// # Errors
     /// [`Unavailable`] if the database does not answer. Callers limit their wait.
     pub async fn probe(&self) -> Result<(), Unavailable> {
-        self.address.send(Probe).await.map_err(|_| Unavailable)?
+        let asked = self.addresses.iter().map(|address| address.send(Probe));
+        for answer in join_all(asked).await {
+            answer.map_err(|_| Unavailable)??;
+        }
+        Ok(())
     }
 
-    /// Whether the actor is alive.
+    /// Whether all actors are alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.address.connected()
+        self.addresses.iter().all(Addr::connected)
+    }
+
+    /// An account has one of them, so that its commands stay in order.
+    fn address_for(&self, command: &Command) -> Option<&Addr<Ledger>> {
+        let number = usize::try_from(command.account_id().0).unwrap_or(0);
+        self.addresses.get(number.checked_rem(self.addresses.len())?)
     }
 }
 
@@ -190,7 +227,9 @@ impl Handler<Probe> for Ledger {
     type Result = Result<(), Unavailable>;
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
-        self.line.run(|conn, _| Ok(crate::db::probe(conn)?)).map_err(|_| Unavailable)
+        self.line
+            .run(|session, _| Ok(crate::db::probe(&mut session.conn)?))
+            .map_err(|_| Unavailable)
     }
 }
 
@@ -314,8 +353,9 @@ impl Ledger {
 
     fn apply(&mut self, commands: Vec<Command>, busy: Busy) -> Result<Vec<Outcome>, LedgerError> {
         let now = self.clock.now();
-        let outcomes = self.line.run(move |conn, given_up| {
-            ledger::apply_unless(conn, &commands, busy, now, || given_up.is_set())
+        let outcomes = self.line.run(move |session, given_up| {
+            let session = (&mut session.conn, &mut session.memory);
+            ledger::apply_unless(session, &commands, busy, now, &|| given_up.is_set())
         })?;
         if let Some(secs) = self.away.end(Instant::now()) {
             tracing::info!(secs, "the ledger can be written again");
@@ -381,8 +421,9 @@ impl Ledger {
     fn park(&mut self, submit: Submit, error: &LedgerError, ctx: &mut Context<Self>) {
         let (now, refusal) = (self.clock.now(), Causes(error).to_string());
         let (command, why) = (submit.command.clone(), refusal.clone());
-        let settled =
-            self.line.run(move |conn, _| parked::settle_or_park(conn, &command, &why, now));
+        let settled = self
+            .line
+            .run(move |session, _| parked::settle_or_park(&mut session.conn, &command, &why, now));
         match settled {
             Ok(outcome) => {
                 let what = match outcome {

@@ -16,6 +16,8 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// Connections kept open.
     pub pool_size: u32,
+    /// Connections of the ledger to PostgreSQL, which share the accounts among them.
+    pub ledger_connections: u32,
     /// Time to wait for a free connection.
     pub acquire: Duration,
     /// Time that a statement waits for a lock.
@@ -118,6 +120,8 @@ pub(super) struct DatabaseSection {
     url_file: Option<String>,
     #[serde(deserialize_with = "value::whole::<1, 1_000, _, _>")]
     pool_size: u32,
+    #[serde(deserialize_with = "value::whole::<1, 64, _, _>")]
+    ledger_connections: u32,
     #[serde(rename = "acquire_secs", deserialize_with = "value::secs::<1, 600, _>")]
     acquire: Duration,
     #[serde(rename = "lock_timeout_ms", deserialize_with = "value::millis::<1, 600_000, _>")]
@@ -152,6 +156,7 @@ impl DatabaseSection {
             Ok(url) => Some(Database {
                 url,
                 pool_size: self.pool_size,
+                ledger_connections: self.ledger_connections,
                 acquire: self.acquire,
                 lock_timeout: self.lock_timeout,
                 answer: self.answer,

@@ -178,19 +178,17 @@ pub fn notify_of_deposit(
     Ok(told > 0)
 }
 
-/// Keeps other transactions that lock the account waiting until this one ends. On SQLite a write transaction does so
-/// anyway.
+/// Keeps other transactions that lock the account waiting until this one ends, and leaves a new version of its row: whoever
+/// has read the account before, and decided something, finds that it is out of date. On SQLite a write transaction keeps them
+/// waiting anyway.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn lock(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     if let AnyConnection::Postgres(conn) = conn {
-        accounts::table
-            .find(id.0)
-            .select(accounts::id)
-            .for_no_key_update()
-            .first::<i64>(conn)
-            .optional()?;
+        diesel::update(accounts::table.find(id.0))
+            .set(accounts::status.eq(accounts::status))
+            .execute(conn)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
+use super::books::keys::KeySpent;
 use super::schema::{accounts, api_keys};
 use super::{AnyConnection, DbError};
 use crate::domain::api_key::ApiKeyHash;
@@ -142,6 +143,14 @@ impl LimitColumns {
 }
 
 impl SpendingColumns {
+    /// Has them as they are after a group of the books.
+    pub(super) const fn set(&mut self, spent: &KeySpent) {
+        self.spent_nanousd = spent.spent_nanousd;
+        self.month = spent.month;
+        self.month_spent_nanousd = spent.month_spent_nanousd;
+        self.paused_until = spent.paused_until;
+    }
+
     /// As the rest of the crate carries it.
     #[must_use]
     pub const fn read(&self) -> KeySpending {

@@ -1,157 +1,114 @@
 //! The rows of the books: balances, reservations, usage rows and entries, read and written for a
 //! whole group of commands at once.
 //!
-//! PostgreSQL pays for each round trip, so there a group is a constant number of set-based
-//! statements. SQLite pays for parsing, so there it is one cached statement for each row. This
-//! file is the only place where the two differ.
+//! PostgreSQL pays for each round trip, so there all that a group reads is one statement, and all that it usually
+//! writes another. SQLite pays for parsing, so there it is one cached statement for each row. `postgres` and `sqlite`
+//! are the only places where the two differ.
 
 mod balances;
 pub mod keys;
+mod memory;
 mod passes;
+mod postgres;
+mod rows;
+mod sqlite;
 
 use diesel::dsl::{delete, insert_into, update};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text};
 
 use super::AnyConnection;
 use super::schema::{ledger_entries, reservations, usage_logs};
-use crate::domain::usage_record::UsageRecord;
 
+pub(crate) use balances::lock;
 pub use balances::{BalanceChange, BalanceRow, Busy};
-pub(crate) use balances::{change_balances, existing_accounts, lock_balances};
+use keys::{KeyBookRow, KeySpent, SeenKey};
+pub use memory::Memory;
 pub use passes::PassRow;
 pub(crate) use passes::{delete_passes, insert_passes, passes_of};
+pub use rows::{EntryRow, ReservationRow, UsageRow};
+
+/// What one command has to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want<'a> {
+    /// Row number of the account.
+    pub(crate) account_id: i64,
+    /// The key, where the command names it.
+    pub(crate) key_id: Option<i64>,
+    /// The exchange: its reservation, or what it was settled at.
+    pub(crate) exchange_id: Option<&'a str>,
+    /// Whether the key is wanted that the exchange's reservation names.
+    pub(crate) is_key_of_exchange: bool,
+    /// Whether it wants more held, which counts against a budget.
+    pub(crate) is_hold: bool,
+    /// Whether its exchange begins with it. Where the answer to an earlier try was lost, nothing is remembered any more.
+    pub(crate) is_new: bool,
+}
+
+/// What was found for a group, each row once.
+#[derive(Clone, Default)]
+pub(crate) struct Found {
+    pub(crate) balances: Vec<BalanceRow>,
+    pub(crate) reservations: Vec<ReservationRow>,
+    pub(crate) keys: Vec<KeyBookRow>,
+    /// What the open reservations of a key with a budget may cost at most, as (key, nano-dollars).
+    pub(crate) held: Vec<(i64, i64)>,
+    /// Exchanges that are settled, as (id, cost, ending).
+    pub(crate) usage: Vec<(String, i64, String)>,
+}
+
+/// What a group usually writes.
+pub(crate) struct Changes<'a> {
+    /// Of each account of which anything changes.
+    pub(crate) balances: Vec<BalanceChange>,
+    pub(crate) opened: Vec<&'a ReservationRow>,
+    /// Their amounts and records are written anew.
+    pub(crate) changed: Vec<&'a ReservationRow>,
+    pub(crate) closed: Vec<&'a ReservationRow>,
+    pub(crate) usage: &'a [UsageRow],
+    pub(crate) entries: &'a [EntryRow],
+    pub(crate) keys: Vec<KeySpent>,
+    /// Keys that have to be as they were read.
+    pub(crate) seen: Vec<SeenKey>,
+}
+
+/// Makes a connection ready for the books alone. Everything here is looked up by its key; a plan that was made while tables were
+/// small must not read them whole once they have grown.
+pub(crate) fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
+    match conn {
+        AnyConnection::Postgres(conn) => postgres::prepare(conn),
+        AnyConnection::Sqlite(_) => Ok(()),
+    }
+}
+
+/// Reads what a group's commands have to know, as of one moment.
+pub(crate) fn read(conn: &mut AnyConnection, wants: &[Want<'_>]) -> QueryResult<Found> {
+    match conn {
+        AnyConnection::Postgres(conn) => postgres::read(conn, wants),
+        AnyConnection::Sqlite(conn) => sqlite::read(conn, wants),
+    }
+}
+
+/// Writes what a group changes, account by account: of one that is not as it was read, it or a key of it, or that another
+/// transaction holds, nothing. Gives those that were written, with their versions.
+pub(crate) fn write(
+    conn: &mut AnyConnection,
+    changes: &Changes<'_>,
+) -> QueryResult<Vec<(i64, i64)>> {
+    if changes.balances.is_empty() {
+        return Ok(Vec::new());
+    }
+    match conn {
+        AnyConnection::Postgres(conn) => postgres::write(conn, changes),
+        AnyConnection::Sqlite(conn) => sqlite::write(conn, changes),
+    }
+}
 
 /// An open reservation.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = reservations)]
-pub struct ReservationRow {
-    /// The exchange's name.
-    pub id: String,
-    /// Whose money is held.
-    pub account_id: i64,
-    /// Which key asked.
-    pub api_key_id: i64,
-    /// The node that runs the exchange.
-    pub node_id: String,
-    /// How much is held.
-    pub amount_nanousd: i64,
-    /// The usage row to write if the node dies, as JSON of counts and names.
-    pub record: String,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
-    /// What it may cost beyond what is held.
-    pub risk_nanousd: i64,
-}
-
-/// A ledger entry.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = ledger_entries)]
-pub struct EntryRow {
-    /// Whose books.
-    pub account_id: i64,
-    /// One of the entry kinds.
-    pub kind: String,
-    /// Unique within its kind.
-    pub reference: String,
-    /// Signed nano-dollars; a charge is negative.
-    pub amount_nanousd: i64,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
-}
-
-/// A usage row as the table holds it.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = usage_logs, treat_none_as_null = true)]
-#[expect(missing_docs, reason = "each field is documented on `UsageRecord`")]
-pub struct UsageRow {
-    pub id: String,
-    pub account_id: i64,
-    pub api_key_id: i64,
-    pub created_at: i64,
-    pub endpoint: String,
-    pub requested_model: String,
-    pub served_model: Option<String>,
-    pub upstream: Option<String>,
-    pub input_tokens: i64,
-    pub output_tokens: i64,
-    pub cache_write_5m_tokens: i64,
-    pub cache_write_1h_tokens: i64,
-    pub cache_read_tokens: i64,
-    pub web_searches: i64,
-    pub service_tier: Option<String>,
-    pub inference_geo: Option<String>,
-    pub speed: Option<String>,
-    pub price_version: String,
-    pub cost_nanousd: i64,
-    pub first_byte_ms: Option<i64>,
-    pub latency_ms: i64,
-    pub http_status: i32,
-    pub ending: String,
-    pub is_estimated: bool,
-}
-
-impl From<&UsageRecord> for UsageRow {
-    fn from(record: &UsageRecord) -> Self {
-        Self {
-            id: record.id.as_str().to_owned(),
-            account_id: record.account_id.0,
-            api_key_id: record.api_key_id.0,
-            created_at: record.created_at.as_millis(),
-            endpoint: record.endpoint.as_str().to_owned(),
-            requested_model: record.requested_model.clone(),
-            served_model: record.served_model.clone(),
-            upstream: record.upstream.clone(),
-            input_tokens: record.input_tokens,
-            output_tokens: record.output_tokens,
-            cache_write_5m_tokens: record.cache_write_5m_tokens,
-            cache_write_1h_tokens: record.cache_write_1h_tokens,
-            cache_read_tokens: record.cache_read_tokens,
-            web_searches: record.web_searches,
-            service_tier: record.service_tier.clone(),
-            inference_geo: record.inference_geo.clone(),
-            speed: record.speed.clone(),
-            price_version: record.price_version.clone(),
-            cost_nanousd: record.cost.as_nanos(),
-            first_byte_ms: record.first_byte_ms,
-            latency_ms: record.latency_ms,
-            http_status: record.http_status,
-            ending: record.ending.as_str().to_owned(),
-            is_estimated: record.is_estimated,
-        }
-    }
-}
-
-/// The reservations among `ids` that are open.
-pub(crate) fn open_reservations(
+pub(crate) fn open_reservation(
     conn: &mut AnyConnection,
-    ids: &[String],
-) -> QueryResult<Vec<ReservationRow>> {
-    let columns = ReservationRow::as_select;
-    match conn {
-        AnyConnection::Postgres(conn) => {
-            reservations::table.filter(reservations::id.eq_any(ids)).select(columns()).load(conn)
-        }
-        AnyConnection::Sqlite(conn) => load_each(ids, |id| {
-            reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
-        }),
-    }
-}
-
-/// The usage rows among `ids` that exist, as (id, cost, ending).
-pub(crate) fn settled_usage(
-    conn: &mut AnyConnection,
-    ids: &[String],
-) -> QueryResult<Vec<(String, i64, String)>> {
-    let columns = (usage_logs::id, usage_logs::cost_nanousd, usage_logs::ending);
-    match conn {
-        AnyConnection::Postgres(conn) => {
-            usage_logs::table.filter(usage_logs::id.eq_any(ids)).select(columns).load(conn)
-        }
-        AnyConnection::Sqlite(conn) => {
-            load_each(ids, |id| usage_logs::table.find(id).select(columns).first(conn).optional())
-        }
-    }
+    id: &str,
+) -> QueryResult<Option<ReservationRow>> {
+    reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
 }
 
 /// Whether an entry of that kind and reference exists.
@@ -181,117 +138,9 @@ pub fn entries_of(conn: &mut AnyConnection, references: &[String]) -> QueryResul
         .load(conn)
 }
 
-/// Stores new reservations.
-pub(crate) fn insert_reservations(
-    conn: &mut AnyConnection,
-    rows: &[&ReservationRow],
-) -> QueryResult<()> {
-    match conn {
-        AnyConnection::Postgres(conn) if !rows.is_empty() => {
-            insert_into(reservations::table).values(rows.to_vec()).execute(conn)?;
-        }
-        AnyConnection::Postgres(_) => {}
-        AnyConnection::Sqlite(conn) => {
-            for row in rows {
-                insert_into(reservations::table).values(*row).execute(conn)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes the amounts and records of open reservations anew.
-pub(crate) fn update_reservations(
-    conn: &mut AnyConnection,
-    rows: &[&ReservationRow],
-) -> QueryResult<()> {
-    match conn {
-        AnyConnection::Postgres(conn) if !rows.is_empty() => {
-            let texts = |of: fn(&ReservationRow) -> &str| {
-                rows.iter().map(|row| of(row).to_owned()).collect::<Vec<_>>()
-            };
-            let numbers =
-                |of: fn(&ReservationRow) -> i64| rows.iter().map(|row| of(row)).collect::<Vec<_>>();
-            diesel::sql_query(
-                "UPDATE reservations
-                 SET amount_nanousd = change.amount, record = change.record,
-                     risk_nanousd = change.risk
-                 FROM unnest($1, $2, $3, $4) AS change (id, amount, record, risk)
-                 WHERE reservations.id = change.id",
-            )
-            .bind::<Array<Text>, _>(texts(|row| &row.id))
-            .bind::<Array<BigInt>, _>(numbers(|row| row.amount_nanousd))
-            .bind::<Array<Text>, _>(texts(|row| &row.record))
-            .bind::<Array<BigInt>, _>(numbers(|row| row.risk_nanousd))
-            .execute(conn)?;
-        }
-        AnyConnection::Postgres(_) => {}
-        AnyConnection::Sqlite(conn) => {
-            for row in rows {
-                update(reservations::table.find(&row.id))
-                    .set((
-                        reservations::amount_nanousd.eq(row.amount_nanousd),
-                        reservations::record.eq(&row.record),
-                        reservations::risk_nanousd.eq(row.risk_nanousd),
-                    ))
-                    .execute(conn)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Closes reservations.
-pub(crate) fn delete_reservations(conn: &mut AnyConnection, ids: &[&str]) -> QueryResult<()> {
-    match conn {
-        AnyConnection::Postgres(conn) if !ids.is_empty() => {
-            delete(reservations::table.filter(reservations::id.eq_any(ids))).execute(conn)?;
-        }
-        AnyConnection::Postgres(_) => {}
-        AnyConnection::Sqlite(conn) => {
-            for id in ids {
-                delete(reservations::table.find(id)).execute(conn)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Stores new usage rows.
-pub(crate) fn insert_usage(conn: &mut AnyConnection, rows: &[UsageRow]) -> QueryResult<()> {
-    match conn {
-        AnyConnection::Postgres(conn) if !rows.is_empty() => {
-            insert_into(usage_logs::table).values(rows).execute(conn)?;
-        }
-        AnyConnection::Postgres(_) => {}
-        AnyConnection::Sqlite(conn) => {
-            for row in rows {
-                insert_into(usage_logs::table).values(row).execute(conn)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Replaces a recovered usage row by the post that came late.
 pub(crate) fn replace_usage(conn: &mut AnyConnection, row: &UsageRow) -> QueryResult<()> {
     update(usage_logs::table.find(&row.id)).set(row).execute(conn)?;
-    Ok(())
-}
-
-/// Appends entries.
-pub(crate) fn insert_entries(conn: &mut AnyConnection, rows: &[EntryRow]) -> QueryResult<()> {
-    match conn {
-        AnyConnection::Postgres(conn) if !rows.is_empty() => {
-            insert_into(ledger_entries::table).values(rows).execute(conn)?;
-        }
-        AnyConnection::Postgres(_) => {}
-        AnyConnection::Sqlite(conn) => {
-            for row in rows {
-                insert_into(ledger_entries::table).values(row).execute(conn)?;
-            }
-        }
-    }
     Ok(())
 }
 
@@ -305,7 +154,7 @@ pub(crate) fn replace_usage_entry(conn: &mut AnyConnection, row: &EntryRow) -> Q
     }
     let amount = ledger_entries::amount_nanousd.eq(row.amount_nanousd);
     if update(entry).set(amount).execute(conn)? == 0 {
-        insert_entries(conn, std::slice::from_ref(row))?;
+        insert_into(ledger_entries::table).values(row).execute(conn)?;
     }
     Ok(())
 }
@@ -320,16 +169,4 @@ pub(crate) fn forget_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryRes
         delete(entry).execute(conn)?;
     }
     Ok(())
-}
-
-/// One cached lookup for each id.
-fn load_each<Id, Row>(
-    ids: &[Id],
-    mut find: impl FnMut(&Id) -> QueryResult<Option<Row>>,
-) -> QueryResult<Vec<Row>> {
-    let mut rows = Vec::with_capacity(ids.len());
-    for id in ids {
-        rows.extend(find(id)?);
-    }
-    Ok(rows)
 }

@@ -10,6 +10,7 @@ pub(super) struct Account {
     pub(super) is_active: bool,
     /// It is about to be deleted, and has no keys in force.
     pub(super) is_closing: bool,
+    pub(super) version: i64,
     pub(super) stored_available: NanoUsd,
     pub(super) stored_reserved: NanoUsd,
     pub(super) stored_at_risk: NanoUsd,
@@ -29,6 +30,7 @@ impl From<BalanceRow> for Account {
         Self {
             is_active: row.status == "active",
             is_closing: row.closing_at.is_some(),
+            version: row.version,
             stored_available: available,
             stored_reserved: reserved,
             stored_at_risk: at_risk,

@@ -264,18 +264,6 @@ impl Command {
         }
     }
 
-    /// The exchange of which the command has to know whether it was settled, where no reservation of it is open. Also of
-    /// one that is to be opened: the answer to an earlier try may have been lost.
-    pub(super) fn settled_id(&self) -> Option<&str> {
-        match self {
-            Self::Reserve { .. }
-            | Self::Resume { .. }
-            | Self::Post { .. }
-            | Self::Recover { .. } => self.exchange_id(),
-            _ => None,
-        }
-    }
-
     /// The exchange that is settled only if its node is dead.
     pub(super) fn judged_id(&self) -> Option<&str> {
         match self {
@@ -294,18 +282,28 @@ impl Command {
         }
     }
 
-    /// The exchange whose reservation names the key whose books the command may change. What a checkpoint holds counts
-    /// only beside commands that hold more, which bring the key along.
-    pub(super) fn key_is_of(&self) -> Option<&str> {
-        match self {
-            Self::Extend { id, .. } | Self::Recover { id, .. } => Some(id.as_str()),
-            _ => None,
-        }
+    /// Whether the command may change the books of the key that its exchange's reservation names. What a checkpoint holds
+    /// counts only beside commands that hold more, which bring the key along.
+    pub(super) const fn has_key_of_exchange(&self) -> bool {
+        matches!(self, Self::Extend { .. } | Self::Recover { .. })
     }
 
     /// Whether the command asks for money to be held.
     pub(super) const fn is_hold(&self) -> bool {
         matches!(self, Self::Reserve { .. } | Self::Resume { .. } | Self::Extend { .. })
+    }
+
+    /// Whether an exchange begins with it.
+    pub(super) const fn is_new(&self) -> bool {
+        matches!(self, Self::Reserve { .. })
+    }
+
+    /// Whether the command is about an exchange and nothing else: not about a node either.
+    pub(super) const fn is_of_an_exchange(&self) -> bool {
+        !matches!(
+            self,
+            Self::Recover { judged_at: Some(_), .. } | Self::Credit { .. } | Self::Withdraw { .. }
+        )
     }
 
     pub(super) fn credit_reference(&self) -> Option<(EntryKind, &str)> {

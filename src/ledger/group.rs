@@ -3,15 +3,16 @@
 mod holds;
 mod settle;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::LedgerError;
 use super::account::{Account, difference};
 use super::command::{Command, EntryKind, Hold, Outcome};
 use super::keys::{Keys, PausedKey};
 use super::notices::Crossing;
-use crate::db::books::keys::KeySpent;
-use crate::db::books::{BalanceChange, BalanceRow, EntryRow, PassRow, ReservationRow, UsageRow};
+use crate::db::books::{
+    BalanceChange, Changes, EntryRow, Found, PassRow, ReservationRow, UsageRow,
+};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -56,14 +57,6 @@ pub(super) struct Replaced {
     pub(super) entry: EntryRow,
 }
 
-/// What the group did to reservations.
-#[derive(Default)]
-pub(super) struct ReservationChanges<'a> {
-    pub(super) opened: Vec<&'a ReservationRow>,
-    pub(super) changed: Vec<&'a ReservationRow>,
-    pub(super) closed: Vec<&'a str>,
-}
-
 impl Group {
     pub(super) fn new(now: UnixMillis) -> Self {
         Self {
@@ -83,30 +76,23 @@ impl Group {
         }
     }
 
-    pub(super) fn set_balances(&mut self, rows: Vec<BalanceRow>) {
-        self.accounts.extend(rows.into_iter().map(|row| {
-            let (id, account) = (row.id, Account::from(row));
-            (id, account)
+    /// Takes what was found for its commands.
+    pub(super) fn set(&mut self, found: Found) -> Result<(), LedgerError> {
+        self.accounts.extend(found.balances.into_iter().map(|row| (row.id, Account::from(row))));
+        self.reservations.extend(found.reservations.into_iter().map(|row| {
+            (row.id.clone(), Reservation { stored: Some(row.clone()), current: Some(row) })
         }));
+        self.keys.set(found.keys);
+        self.keys.set_held(found.held)?;
+        self.usage.extend(found.usage.into_iter().map(|(id, cost, ending)| {
+            let is_recovered = Ending::parse(&ending).is_some_and(is_recovery);
+            (id, Settled { cost: NanoUsd::from_nanos(cost), is_recovered })
+        }));
+        Ok(())
     }
 
     pub(super) fn set_busy(&mut self, ids: Vec<i64>) {
         self.busy.extend(ids);
-    }
-
-    pub(super) fn set_reservations(&mut self, rows: Vec<ReservationRow>) {
-        self.reservations.extend(rows.into_iter().map(|row| {
-            (row.id.clone(), Reservation { stored: Some(row.clone()), current: Some(row) })
-        }));
-    }
-
-    pub(super) const fn keys_mut(&mut self) -> &mut Keys {
-        &mut self.keys
-    }
-
-    /// The key of an open reservation.
-    pub(super) fn key_of(&self, id: &str) -> Option<i64> {
-        self.open(id).map(|row| row.api_key_id)
     }
 
     /// The node that runs an open exchange.
@@ -119,23 +105,20 @@ impl Group {
             .extend(leases.into_iter().map(|(node, until)| (node, UnixMillis::from_millis(until))));
     }
 
-    pub(super) fn has_reservation(&self, id: &str) -> bool {
-        self.reservations.contains_key(id)
-    }
-
-    pub(super) fn set_usage(&mut self, rows: Vec<(String, i64, String)>) {
-        self.usage.extend(rows.into_iter().map(|(id, cost, ending)| {
-            let is_recovered = Ending::parse(&ending).is_some_and(is_recovery);
-            (id, Settled { cost: NanoUsd::from_nanos(cost), is_recovered })
-        }));
-    }
-
     pub(super) fn set_entry(&mut self, kind: EntryKind, reference: &str) {
         self.entries.insert((kind, reference.to_owned()));
     }
 
+    /// Decides the commands in order.
+    pub(super) fn decide_all(
+        &mut self,
+        commands: &[&Command],
+    ) -> Result<Vec<Outcome>, LedgerError> {
+        commands.iter().map(|command| self.decide(command)).collect()
+    }
+
     /// Decides one command against the state that the commands before it left.
-    pub(super) fn decide(&mut self, command: &Command) -> Result<Outcome, LedgerError> {
+    fn decide(&mut self, command: &Command) -> Result<Outcome, LedgerError> {
         if self.busy.contains(&command.account_id().0) {
             return Ok(Outcome::AccountBusy);
         }
@@ -203,37 +186,62 @@ impl Group {
         self.reservations.get(id).and_then(|slot| slot.current.as_ref())
     }
 
-    /// What to write of reservations; one opened and closed within the group leaves nothing.
-    pub(super) fn reservation_changes(&self) -> ReservationChanges<'_> {
-        let mut changes = ReservationChanges::default();
+    /// What to write of it, but for what [`Self::is_unusual`] is about. A reservation that is opened and closed within the group
+    /// leaves nothing.
+    pub(super) fn changes(&self) -> Changes<'_> {
+        let mut changes = Changes {
+            balances: Vec::new(),
+            opened: Vec::new(),
+            changed: Vec::new(),
+            closed: Vec::new(),
+            usage: &self.new_usage,
+            entries: &self.new_entries,
+            keys: self.keys.changes(),
+            seen: self.keys.seen(),
+        };
         for slot in self.reservations.values() {
             match (&slot.stored, &slot.current) {
                 (None, Some(row)) => changes.opened.push(row),
                 (Some(stored), Some(row)) if stored != row => changes.changed.push(row),
-                (Some(stored), None) => changes.closed.push(&stored.id),
+                (Some(stored), None) => changes.closed.push(stored),
                 _ => {}
             }
         }
+        changes.balances = self.balance_changes(&changes);
         changes
     }
 
-    pub(super) fn balance_changes(&self) -> Vec<BalanceChange> {
-        let changes = self.accounts.iter().map(|(id, account)| BalanceChange {
-            account_id: *id,
-            available_nanousd: difference(account.available, account.stored_available),
-            reserved_nanousd: difference(account.reserved, account.stored_reserved),
-            at_risk_nanousd: difference(account.at_risk, account.stored_at_risk),
-            first_charged_at: account.first_charged_at,
-        });
-        // Whoever pays for the first time has a change of balance as well.
-        let is_change = |change: &BalanceChange| {
-            [change.available_nanousd, change.reserved_nanousd, change.at_risk_nanousd] != [0; 3]
+    /// The accounts of which anything changes, be it none of their sums.
+    fn balance_changes(&self, changes: &Changes<'_>) -> Vec<BalanceChange> {
+        let mut touched: BTreeSet<i64> = BTreeSet::new();
+        for rows in [&changes.opened, &changes.changed, &changes.closed] {
+            touched.extend(rows.iter().map(|row| row.account_id));
+        }
+        touched.extend(changes.usage.iter().map(|row| row.account_id));
+        touched.extend(changes.entries.iter().map(|row| row.account_id));
+        touched.extend(changes.keys.iter().map(|key| key.account_id));
+        touched.extend(self.replaced.iter().map(|replaced| replaced.usage.account_id));
+        let change = |id: i64| {
+            let account = self.accounts.get(&id)?;
+            Some(BalanceChange {
+                account_id: id,
+                version: account.version,
+                available_nanousd: difference(account.available, account.stored_available),
+                reserved_nanousd: difference(account.reserved, account.stored_reserved),
+                at_risk_nanousd: difference(account.at_risk, account.stored_at_risk),
+                first_charged_at: account.first_charged_at,
+            })
         };
-        changes.filter(is_change).collect()
+        touched.into_iter().filter_map(change).collect()
     }
 
-    pub(super) fn key_changes(&self) -> Vec<KeySpent> {
-        self.keys.changes()
+    /// Whether more is to be written than [`Self::changes`] says.
+    pub(super) fn is_unusual(&self) -> Result<bool, LedgerError> {
+        let has_rows = !self.replaced.is_empty()
+            || !self.resumed.is_empty()
+            || !self.new_passes.is_empty()
+            || !self.paused_keys().is_empty();
+        Ok(has_rows || !self.crossings()?.is_empty())
     }
 
     pub(super) fn paused_keys(&self) -> Vec<PausedKey> {
@@ -254,16 +262,8 @@ impl Group {
         Ok(crossings)
     }
 
-    pub(super) fn new_usage(&self) -> &[UsageRow] {
-        &self.new_usage
-    }
-
     pub(super) fn new_passes(&self) -> &[PassRow] {
         &self.new_passes
-    }
-
-    pub(super) fn new_entries(&self) -> &[EntryRow] {
-        &self.new_entries
     }
 
     pub(super) fn replaced(&self) -> &[Replaced] {

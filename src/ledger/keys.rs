@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::LedgerError;
 use super::command::Outcome;
-use crate::db::books::keys::{KeyBookRow, KeySpent};
+use crate::db::books::keys::{KeyBookRow, KeySpent, SeenKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::{Exhausted, KeyLimits, KeySpending, pause_end};
 use crate::domain::mail::BudgetPeriod;
@@ -21,6 +21,7 @@ struct Key {
     stored: KeySpent,
     spending: KeySpending,
     last_used_at: Option<i64>,
+    version: i64,
     /// By open reservations; counted only for a key with a budget.
     held: NanoUsd,
     /// The budget that this group found to be used up, the first to find it.
@@ -47,9 +48,10 @@ impl Keys {
                     expires_at: row.expires_at.map(UnixMillis::from_millis),
                     ..KeyLimits::default()
                 },
-                stored: stored(row.id, &spending, row.last_used_at),
+                stored: stored((row.id, row.account_id), &spending, row.last_used_at),
                 spending,
                 last_used_at: row.last_used_at,
+                version: row.version,
                 held: NanoUsd::ZERO,
                 paused_by: None,
             };
@@ -63,19 +65,6 @@ impl Keys {
             self.hold(id, NanoUsd::from_nanos(nanos))?;
         }
         Ok(())
-    }
-
-    /// Which of these keys have a budget.
-    pub(super) fn with_budget(&self, ids: impl Iterator<Item = i64>) -> Vec<i64> {
-        let has_budget = |id: &i64| {
-            self.0.get(id).is_some_and(|key| {
-                key.limits.monthly_budget.is_some() || key.limits.total_budget.is_some()
-            })
-        };
-        let mut ids: Vec<i64> = ids.filter(has_budget).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 
     /// Why a key may ask for nothing at all.
@@ -182,9 +171,20 @@ impl Keys {
 
     /// What to write of keys.
     pub(super) fn changes(&self) -> Vec<KeySpent> {
-        let now = |(id, key): (&i64, &Key)| stored(*id, &key.spending, key.last_used_at);
-        let changed = self.0.iter().filter(|(id, key)| now((*id, *key)) != key.stored);
-        changed.map(now).collect()
+        let now = |key: &Key| {
+            stored((key.stored.id, key.stored.account_id), &key.spending, key.last_used_at)
+        };
+        self.0.values().filter(|key| now(key) != key.stored).map(now).collect()
+    }
+
+    /// All that may have been decided on.
+    pub(super) fn seen(&self) -> Vec<SeenKey> {
+        let seen = |key: &Key| SeenKey {
+            id: key.stored.id,
+            account_id: key.stored.account_id,
+            version: key.version,
+        };
+        self.0.values().map(seen).collect()
     }
 
     /// The keys that budgets have stopped in this group.
@@ -208,9 +208,14 @@ impl Key {
     }
 }
 
-fn stored(id: i64, spending: &KeySpending, last_used_at: Option<i64>) -> KeySpent {
+fn stored(
+    (id, account_id): (i64, i64),
+    spending: &KeySpending,
+    last_used_at: Option<i64>,
+) -> KeySpent {
     KeySpent {
         id,
+        account_id,
         spent_nanousd: spending.spent.as_nanos(),
         month: spending.month.number(),
         month_spent_nanousd: spending.month_spent.as_nanos(),

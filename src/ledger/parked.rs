@@ -95,8 +95,8 @@ fn record_of(
     match command {
         Command::Post { record } => Ok(Some(record.clone())),
         Command::Recover { id, ending, .. } => {
-            let open = books::open_reservations(conn, &[id.as_str().to_owned()])?;
-            Ok(open.first().map(|row| rows::recovered(row, *ending)))
+            let open = books::open_reservation(conn, id.as_str())?;
+            Ok(open.map(|row| rows::recovered(&row, *ending)))
         }
         _ => Ok(None),
     }

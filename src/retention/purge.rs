@@ -138,7 +138,7 @@ fn usage(
     let (rows, since, worked) = transaction::write(conn, |conn| {
         let since = Instant::now();
         // Whoever settles for these accounts waits, so that no line is changed while it goes.
-        books::lock_balances(conn, &account_ids, Busy::Wait)?;
+        books::lock(conn, &account_ids, Busy::Wait)?;
         let mut sums: BTreeMap<i64, NanoUsd> = BTreeMap::new();
         for (account_id, amount) in rows::delete_usage_entries(conn, &ids)? {
             let sum = sums.entry(account_id).or_insert(NanoUsd::ZERO);

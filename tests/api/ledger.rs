@@ -1,5 +1,6 @@
 //! The ledger's commands on a real database, and servers that share one.
 
+mod groups;
 mod leases;
 mod waits;
 

@@ -12,10 +12,24 @@ use std::time::Duration;
 use diesel::r2d2::R2D2Connection;
 
 use crate::db::{AnyConnection, Database, DbError};
-use crate::ledger::LedgerError;
+use crate::ledger::{self, LedgerError, Memory};
 
 /// One piece of work; says whether the connection is sound behind it.
-type Job = Box<dyn FnOnce(Result<&mut AnyConnection, DbError>) -> bool + Send>;
+type Job = Box<dyn FnOnce(Result<&mut Session, DbError>) -> bool + Send>;
+
+/// A connection, and what is remembered while it lasts.
+pub(super) struct Session {
+    pub(super) conn: AnyConnection,
+    pub(super) memory: Memory,
+}
+
+impl Session {
+    fn open(database: &Database) -> Result<Self, DbError> {
+        let mut conn = database.connect()?;
+        ledger::prepare(&mut conn)?;
+        Ok(Self { conn, memory: Memory::default() })
+    }
+}
 
 /// How long a new connection may take beside the answer: libpq asks each host and address in turn.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -50,7 +64,7 @@ pub(super) struct Line {
 }
 
 enum End {
-    Here(Option<AnyConnection>),
+    Here(Option<Session>),
     There(Option<Serving>),
 }
 
@@ -76,18 +90,18 @@ impl Line {
     /// What `work` returns, [`DbError::Moved`], or [`DbError::Silent`]; then it may be done or not.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut AnyConnection, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
+        work: impl FnOnce(&mut Session, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.database.check_place()?;
         let done = match &mut self.end {
             End::Here(held) => {
-                let mut conn = match held.take() {
-                    Some(conn) => conn,
-                    None => self.database.connect()?,
+                let mut session = match held.take() {
+                    Some(session) => session,
+                    None => Session::open(&self.database)?,
                 };
-                let (done, is_sound) = attempt(&mut conn, &GivenUp::default(), work);
+                let (done, is_sound) = attempt(&mut session, &GivenUp::default(), work);
                 if is_sound {
-                    *held = Some(conn);
+                    *held = Some(session);
                 }
                 done
             }
@@ -111,11 +125,15 @@ impl Line {
 }
 
 fn attempt<T>(
-    conn: &mut AnyConnection,
+    session: &mut Session,
     given_up: &GivenUp,
-    work: impl FnOnce(&mut AnyConnection, &GivenUp) -> Result<T, LedgerError>,
+    work: impl FnOnce(&mut Session, &GivenUp) -> Result<T, LedgerError>,
 ) -> (Result<T, LedgerError>, bool) {
-    let done = work(conn, given_up);
+    let done = work(session, given_up);
+    if done.is_err() {
+        session.memory.clear();
+    }
+    let conn = &mut session.conn;
     let is_sound = done.is_ok() || (!conn.is_broken() && conn.ping().is_ok());
     (done, is_sound)
 }
@@ -124,16 +142,16 @@ fn ask<T: Send + 'static>(
     serving: &mut Option<Serving>,
     database: &Database,
     patience: Duration,
-    work: impl FnOnce(&mut AnyConnection, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
+    work: impl FnOnce(&mut Session, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<(Result<T, LedgerError>, bool), DbError> {
     let (answer, answered) = mpsc::sync_channel(1);
     let given_up = GivenUp::default();
     let theirs = given_up.clone();
-    let job: Job = Box::new(move |conn| {
-        let (done, is_sound) = match conn {
+    let job: Job = Box::new(move |session| {
+        let (done, is_sound) = match session {
             // The connection took so long that others have done it.
             Ok(_) if theirs.is_set() => (Err(DbError::Silent.into()), true),
-            Ok(conn) => attempt(conn, &theirs, work),
+            Ok(session) => attempt(session, &theirs, work),
             Err(error) => (Err(error.into()), false),
         };
         // Whoever asked may have given up.
@@ -157,16 +175,16 @@ fn ask<T: Send + 'static>(
 fn open(database: Database) -> Result<Serving, DbError> {
     let (jobs, queue) = mpsc::channel::<Job>();
     let serve = move || {
-        let mut held: Option<AnyConnection> = None;
+        let mut held: Option<Session> = None;
         for job in queue {
-            let conn = match held.take() {
-                Some(conn) => Ok(conn),
-                None => database.connect(),
+            let session = match held.take() {
+                Some(session) => Ok(session),
+                None => Session::open(&database),
             };
-            match conn {
-                Ok(mut conn) => {
-                    if job(Ok(&mut conn)) {
-                        held = Some(conn);
+            match session {
+                Ok(mut session) => {
+                    if job(Ok(&mut session)) {
+                        held = Some(session);
                     }
                 }
                 Err(error) => {

@@ -1,11 +1,8 @@
 //! Accounts as the books know them: locked, read, and changed by what a group comes to.
 
 use diesel::connection::SimpleConnection;
-use diesel::dsl::update;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable};
 
-use super::load_each;
 use crate::db::AnyConnection;
 use crate::db::schema::accounts;
 
@@ -43,6 +40,9 @@ pub struct BalanceRow {
     pub first_charged_at: Option<i64>,
     /// Since when it is about to be deleted.
     pub closing_at: Option<i64>,
+    /// Another one after each transaction that has held the account to change anything of it. Always 0 on `SQLite`, where
+    /// a writer has the whole file.
+    pub version: i64,
 }
 
 /// By how much a group changes one account.
@@ -50,6 +50,8 @@ pub struct BalanceRow {
 pub struct BalanceChange {
     /// Row number of the account.
     pub account_id: i64,
+    /// Its version when it was read: see [`BalanceRow::version`].
+    pub version: i64,
     /// Added to what is spendable.
     pub available_nanousd: i64,
     /// Added to what is held.
@@ -60,96 +62,40 @@ pub struct BalanceChange {
     pub first_charged_at: Option<i64>,
 }
 
-/// Locks the accounts' rows in the order of their ids and reads their balances. Those that are busy and are to be skipped
+impl BalanceRow {
+    /// Has it as it is after a change that is written. The sums fit, or they would not be.
+    pub(super) const fn change(&mut self, change: &BalanceChange, version: i64) {
+        self.available_nanousd = self.available_nanousd.wrapping_add(change.available_nanousd);
+        self.reserved_nanousd = self.reserved_nanousd.wrapping_add(change.reserved_nanousd);
+        self.at_risk_nanousd = self.at_risk_nanousd.wrapping_add(change.at_risk_nanousd);
+        self.first_charged_at = change.first_charged_at;
+        self.version = version;
+    }
+}
+
+impl BalanceChange {
+    /// Whether any of the account's sums changes. Whoever pays for the first time has a change of balance as well.
+    pub(super) fn is_any(&self) -> bool {
+        [self.available_nanousd, self.reserved_nanousd, self.at_risk_nanousd] != [0; 3]
+    }
+}
+
+/// Locks the accounts' rows in the order of their ids and gives those that there are. Those that are busy and are to be skipped
 /// are left out.
-pub(crate) fn lock_balances(
-    conn: &mut AnyConnection,
-    ids: &[i64],
-    busy: Busy,
-) -> QueryResult<Vec<BalanceRow>> {
-    let columns = (
-        accounts::id,
-        accounts::status,
-        accounts::available_nanousd,
-        accounts::reserved_nanousd,
-        accounts::low_balance_nanousd,
-        accounts::at_risk_nanousd,
-        accounts::first_charged_at,
-        accounts::closing_at,
-    );
+pub(crate) fn lock(conn: &mut AnyConnection, ids: &[i64], busy: Busy) -> QueryResult<Vec<i64>> {
+    let rows =
+        accounts::table.filter(accounts::id.eq_any(ids)).order(accounts::id).select(accounts::id);
     match conn {
-        AnyConnection::Postgres(conn) => {
-            let rows = accounts::table
-                .filter(accounts::id.eq_any(ids))
-                .order(accounts::id)
-                .select(columns);
-            // Whoever adds a row that refers to an account is not in the way.
-            match busy {
-                Busy::Skip => rows.for_no_key_update().skip_locked().load(conn),
-                Busy::Wait => rows.for_no_key_update().load(conn),
-                Busy::WaitShortly => {
-                    conn.batch_execute(SHORT_WAIT)?;
-                    rows.for_no_key_update().load(conn)
-                }
+        // Whoever adds a row that refers to an account is not in the way.
+        AnyConnection::Postgres(conn) => match busy {
+            Busy::Skip => rows.for_no_key_update().skip_locked().load(conn),
+            Busy::Wait => rows.for_no_key_update().load(conn),
+            Busy::WaitShortly => {
+                conn.batch_execute(SHORT_WAIT)?;
+                rows.for_no_key_update().load(conn)
             }
-        }
+        },
         // BEGIN IMMEDIATE holds the whole file already.
-        AnyConnection::Sqlite(conn) => {
-            load_each(ids, |id| accounts::table.find(id).select(columns).first(conn).optional())
-        }
+        AnyConnection::Sqlite(_) => Ok(ids.to_vec()),
     }
-}
-
-/// Which of the accounts exist, whether or not anybody holds them.
-pub(crate) fn existing_accounts(conn: &mut AnyConnection, ids: &[i64]) -> QueryResult<Vec<i64>> {
-    accounts::table.filter(accounts::id.eq_any(ids)).select(accounts::id).load(conn)
-}
-
-/// Writes each account once, by the sum of what the group changed.
-pub(crate) fn change_balances(
-    conn: &mut AnyConnection,
-    changes: &[BalanceChange],
-) -> QueryResult<()> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    match conn {
-        AnyConnection::Postgres(conn) => {
-            let column = |of: fn(&BalanceChange) -> i64| changes.iter().map(of).collect::<Vec<_>>();
-            diesel::sql_query(
-                "UPDATE accounts
-                 SET available_nanousd = available_nanousd + change.available,
-                     reserved_nanousd = reserved_nanousd + change.reserved,
-                     at_risk_nanousd = at_risk_nanousd + change.at_risk,
-                     first_charged_at = change.charged
-                 FROM unnest($1, $2, $3, $4, $5)
-                     AS change (id, available, reserved, at_risk, charged)
-                 WHERE accounts.id = change.id",
-            )
-            .bind::<Array<BigInt>, _>(column(|change| change.account_id))
-            .bind::<Array<BigInt>, _>(column(|change| change.available_nanousd))
-            .bind::<Array<BigInt>, _>(column(|change| change.reserved_nanousd))
-            .bind::<Array<BigInt>, _>(column(|change| change.at_risk_nanousd))
-            .bind::<Array<Nullable<BigInt>>, _>(
-                changes.iter().map(|change| change.first_charged_at).collect::<Vec<_>>(),
-            )
-            .execute(conn)?;
-        }
-        AnyConnection::Sqlite(conn) => {
-            for change in changes {
-                update(accounts::table.find(change.account_id))
-                    .set((
-                        accounts::available_nanousd
-                            .eq(accounts::available_nanousd + change.available_nanousd),
-                        accounts::reserved_nanousd
-                            .eq(accounts::reserved_nanousd + change.reserved_nanousd),
-                        accounts::at_risk_nanousd
-                            .eq(accounts::at_risk_nanousd + change.at_risk_nanousd),
-                        accounts::first_charged_at.eq(change.first_charged_at),
-                    ))
-                    .execute(conn)?;
-            }
-        }
-    }
-    Ok(())
 }

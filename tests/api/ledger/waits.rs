@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Arbiter, System};
+use actix::System;
 use diesel::connection::SimpleConnection;
-use sluice::actors::ledger::LedgerHandle;
+use diesel::prelude::*;
+use sluice::actors::ledger::{LedgerHandle, LedgerThreads};
 use sluice::db::Database;
 use sluice::domain::clock::Clock;
 use sluice::ledger::{Command, EntryKind, Outcome};
@@ -67,13 +68,19 @@ fn what_is_no_settlement_waits_for_a_held_account_for_a_while_and_a_settlement_u
     eventually("nothing is open", || (app.open_reservations() == 0).then_some(()));
 }
 
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    is_so: bool,
+}
+
 /// The ledger alone, by a wire to the database.
 struct Alone {
     desk: Desk,
     account: Account,
     wire: Wire,
     ledger: LedgerHandle,
-    arbiter: Arbiter,
+    threads: LedgerThreads,
 }
 
 impl Alone {
@@ -90,9 +97,8 @@ impl Alone {
         builder.database.as_mut().unwrap().url = wire.url(&desk.database);
         let database = Database::open(&builder.settings().database).unwrap();
         let (clock, metrics) = (Clock::manual(NOW.as_millis()), Arc::new(Metrics::new().unwrap()));
-        let arbiter = Arbiter::new();
-        let ledger = LedgerHandle::start(&arbiter.handle(), &database, &clock, &metrics);
-        Some(Self { desk, account, wire, ledger, arbiter })
+        let (ledger, threads) = LedgerHandle::start(&database, &clock, &metrics);
+        Some(Self { desk, account, wire, ledger, threads })
     }
 
     fn credit(&self, reference: &str) -> Command {
@@ -104,9 +110,17 @@ impl Alone {
         }
     }
 
+    /// The first answer behind which the database says that something is so is lost.
+    fn lose_answer(&self, sql: &'static str) {
+        let mut conn = self.desk.database.connect();
+        self.wire.lose_answer(move || {
+            diesel::sql_query(sql).get_result::<Answer>(&mut conn).unwrap().is_so
+        });
+    }
+
     /// The books, once everything has come back.
     fn end(mut self) {
-        self.arbiter.stop();
+        self.threads.end();
         verify_books(&mut self.desk.conn);
     }
 }
@@ -139,13 +153,13 @@ fn e12_a_commit_whose_answer_is_lost_opens_nothing_twice() {
         let record = alone.desk.record("req_1", &alone.account);
         // The line is there before the cut.
         assert_eq!(alone.ledger.probe().await, Ok(()));
-        alone.wire.cut_behind_commit();
+        alone.lose_answer("SELECT count(*) = 1 AS is_so FROM reservations");
         assert_eq!(alone.ledger.apply(reserve(&record, 500)).await, Ok(reserved(500)));
-        assert!(alone.wire.has_cut());
+        assert!(alone.wire.has_lost());
         assert_eq!(alone.desk.balance(&alone.account), (999_999_500, 500));
         alone.desk.one(&checkpoint(&record, 100));
         // The same for its settlement, while another node takes this one for dead.
-        alone.wire.cut_behind_commit();
+        alone.lose_answer("SELECT count(*) = 1 AS is_so FROM usage_logs");
         assert_eq!(alone.ledger.apply(post(&record, 300)).await, Ok(Outcome::AlreadyPosted));
         assert_eq!(alone.desk.one(&recover(&record)), Outcome::NotOpen);
         assert_eq!(alone.desk.balance(&alone.account), (999_999_700, 0));

@@ -1,8 +1,8 @@
-//! A wire between a server and its PostgreSQL that a test can make silent, or cut just behind a commit.
+//! A wire between a server and its PostgreSQL that a test can make silent, or cut just before an answer.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::database::TestDatabase;
@@ -13,12 +13,15 @@ pub(crate) struct Wire {
     state: Arc<State>,
 }
 
+type Loses = Box<dyn FnMut() -> bool + Send>;
+
 #[derive(Default)]
 struct State {
     /// Connections that were made before this many are silent: their bytes are taken and go nowhere.
     silent_below: AtomicUsize,
     made: AtomicUsize,
-    cuts_behind_commit: AtomicBool,
+    /// Says of the next answer whether it is to be lost.
+    loses: Mutex<Option<Loses>>,
     /// Both ends of each connection, with its number.
     open: Mutex<Vec<(usize, [TcpStream; 2])>>,
 }
@@ -39,11 +42,9 @@ impl Wire {
                 shared.open.lock().unwrap().push((number, both));
                 let ends = [(&client, &server), (&server, &client)]
                     .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()));
-                let is_cut = Arc::new(AtomicBool::new(false));
                 for (is_answer, (from, to)) in ends.into_iter().enumerate() {
-                    let (state, is_cut) = (Arc::clone(&shared), Arc::clone(&is_cut));
-                    let way = Way { number, is_answer: is_answer == 1, is_cut };
-                    std::thread::spawn(move || pass(&state, &way, from, to));
+                    let state = Arc::clone(&shared);
+                    std::thread::spawn(move || pass(&state, (number, is_answer == 1), from, to));
                 }
             }
         });
@@ -73,14 +74,14 @@ impl Wire {
         }
     }
 
-    /// The next commit reaches the database, and its answer does not come back.
-    pub(crate) fn cut_behind_commit(&self) {
-        self.state.cuts_behind_commit.store(true, Ordering::SeqCst);
+    /// The first answer of the database at which this is so does not come back, and its connection ends.
+    pub(crate) fn lose_answer(&self, is_so: impl FnMut() -> bool + Send + 'static) {
+        *self.state.loses.lock().unwrap() = Some(Box::new(is_so));
     }
 
-    /// Whether that commit has come by.
-    pub(crate) fn has_cut(&self) -> bool {
-        !self.state.cuts_behind_commit.load(Ordering::SeqCst)
+    /// Whether that answer was lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.state.loses.lock().unwrap().is_none()
     }
 }
 
@@ -90,16 +91,7 @@ fn server_of(url: &str) -> SocketAddr {
     authority.parse().unwrap()
 }
 
-/// One direction of a connection.
-struct Way {
-    /// The connection's.
-    number: usize,
-    is_answer: bool,
-    /// Whether the next answer is lost, and the connection with it; known to both directions.
-    is_cut: Arc<AtomicBool>,
-}
-
-fn pass(state: &State, way: &Way, mut from: TcpStream, mut to: TcpStream) {
+fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = [0; 8_192];
     loop {
         let Ok(count) = from.read(&mut buffer) else { return };
@@ -108,21 +100,23 @@ fn pass(state: &State, way: &Way, mut from: TcpStream, mut to: TcpStream) {
             return;
         }
         let bytes = &buffer[..count];
-        if way.number < state.silent_below.load(Ordering::SeqCst) {
+        if number < state.silent_below.load(Ordering::SeqCst) {
             continue;
         }
-        if way.is_answer && way.is_cut.load(Ordering::SeqCst) {
-            // The database has done it before its client is gone.
+        if is_answer && state.is_lost() {
             drop(to.shutdown(Shutdown::Both));
             return;
-        }
-        let is_commit = !way.is_answer && bytes.windows(6).any(|word| word == b"COMMIT");
-        if is_commit && state.cuts_behind_commit.swap(false, Ordering::SeqCst) {
-            way.is_cut.store(true, Ordering::SeqCst);
         }
         if to.write_all(bytes).is_err() {
             drop(from.shutdown(Shutdown::Both));
             return;
         }
+    }
+}
+
+impl State {
+    fn is_lost(&self) -> bool {
+        let mut loses = self.loses.lock().unwrap();
+        loses.as_mut().is_some_and(|is_so| is_so()) && loses.take().is_some()
     }
 }

@@ -1,7 +1,5 @@
 //! What becomes of a reservation that is let go open.
 
-use actix::Arbiter;
-
 use super::*;
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
@@ -34,10 +32,9 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
     let holder = api_keys::holder(&mut conn, &issued.key.hash()).unwrap().unwrap();
     let clock = Clock::manual(now.as_millis());
     let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
-    let arbiter = Arbiter::new().handle();
     let shared = Shared {
         holds: Holds::new(&settings.reservation),
-        ledger: LedgerHandle::start(&arbiter, &database, &clock, &metrics),
+        ledger: LedgerHandle::start(&database, &clock, &metrics).0,
         settings: Arc::new(settings),
         clock,
         tracker: crate::tracker::Tracker::default(),

@@ -1,0 +1,106 @@
+//! The rows themselves, as the tables hold them.
+
+use diesel::prelude::*;
+
+use crate::db::schema::{ledger_entries, reservations, usage_logs};
+use crate::domain::usage_record::UsageRecord;
+
+/// An open reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = reservations)]
+pub struct ReservationRow {
+    /// The exchange's name.
+    pub id: String,
+    /// Whose money is held.
+    pub account_id: i64,
+    /// Which key asked.
+    pub api_key_id: i64,
+    /// The node that runs the exchange.
+    pub node_id: String,
+    /// How much is held.
+    pub amount_nanousd: i64,
+    /// The usage row to write if the node dies, as JSON of counts and names.
+    pub record: String,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    /// What it may cost beyond what is held.
+    pub risk_nanousd: i64,
+}
+
+/// A ledger entry.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = ledger_entries)]
+pub struct EntryRow {
+    /// Whose books.
+    pub account_id: i64,
+    /// One of the entry kinds.
+    pub kind: String,
+    /// Unique within its kind.
+    pub reference: String,
+    /// Signed nano-dollars; a charge is negative.
+    pub amount_nanousd: i64,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+}
+
+/// A usage row as the table holds it.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = usage_logs, treat_none_as_null = true)]
+#[expect(missing_docs, reason = "each field is documented on `UsageRecord`")]
+pub struct UsageRow {
+    pub id: String,
+    pub account_id: i64,
+    pub api_key_id: i64,
+    pub created_at: i64,
+    pub endpoint: String,
+    pub requested_model: String,
+    pub served_model: Option<String>,
+    pub upstream: Option<String>,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub cache_write_5m_tokens: i64,
+    pub cache_write_1h_tokens: i64,
+    pub cache_read_tokens: i64,
+    pub web_searches: i64,
+    pub service_tier: Option<String>,
+    pub inference_geo: Option<String>,
+    pub speed: Option<String>,
+    pub price_version: String,
+    pub cost_nanousd: i64,
+    pub first_byte_ms: Option<i64>,
+    pub latency_ms: i64,
+    pub http_status: i32,
+    pub ending: String,
+    pub is_estimated: bool,
+}
+
+impl From<&UsageRecord> for UsageRow {
+    fn from(record: &UsageRecord) -> Self {
+        Self {
+            id: record.id.as_str().to_owned(),
+            account_id: record.account_id.0,
+            api_key_id: record.api_key_id.0,
+            created_at: record.created_at.as_millis(),
+            endpoint: record.endpoint.as_str().to_owned(),
+            requested_model: record.requested_model.clone(),
+            served_model: record.served_model.clone(),
+            upstream: record.upstream.clone(),
+            input_tokens: record.input_tokens,
+            output_tokens: record.output_tokens,
+            cache_write_5m_tokens: record.cache_write_5m_tokens,
+            cache_write_1h_tokens: record.cache_write_1h_tokens,
+            cache_read_tokens: record.cache_read_tokens,
+            web_searches: record.web_searches,
+            service_tier: record.service_tier.clone(),
+            inference_geo: record.inference_geo.clone(),
+            speed: record.speed.clone(),
+            price_version: record.price_version.clone(),
+            cost_nanousd: record.cost.as_nanos(),
+            first_byte_ms: record.first_byte_ms,
+            latency_ms: record.latency_ms,
+            http_status: record.http_status,
+            ending: record.ending.as_str().to_owned(),
+            is_estimated: record.is_estimated,
+        }
+    }
+}

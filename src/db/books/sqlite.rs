@@ -1,0 +1,154 @@
+//! The books in an `SQLite` file: one cached statement for each row, within a write transaction that has the whole file.
+
+use std::collections::BTreeSet;
+
+use diesel::dsl::{delete, insert_into, sql, update};
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::keys::{KeyBookRow, KeySpent};
+use super::{BalanceChange, BalanceRow, Changes, Found, ReservationRow, Want};
+use crate::db::api_keys::SpendingColumns;
+use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
+
+/// See [`super::read`].
+pub(super) fn read(conn: &mut SqliteConnection, wants: &[Want<'_>]) -> QueryResult<Found> {
+    let mut found = Found::default();
+    let (mut account_ids, mut key_ids, mut exchange_ids) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut limited = BTreeSet::new();
+    for want in wants {
+        if account_ids.insert(want.account_id) {
+            found.balances.extend(balance(conn, want.account_id)?);
+        }
+        if let Some(id) = want.exchange_id.filter(|id| exchange_ids.insert(*id)) {
+            match reservation(conn, id)? {
+                Some(row) => found.reservations.push(row),
+                None => found.usage.extend(settled(conn, id)?),
+            }
+        }
+        let key_of_exchange = || {
+            let id = want.exchange_id.filter(|_| want.is_key_of_exchange)?;
+            Some(found.reservations.iter().rev().find(|row| row.id == id)?.api_key_id)
+        };
+        let Some(key_id) = want.key_id.or_else(key_of_exchange) else { continue };
+        if key_ids.insert(key_id) {
+            found.keys.extend(key(conn, key_id)?);
+        }
+        let has_budget = || found.keys.iter().any(|key| key.id == key_id && key.has_budget());
+        if want.is_hold && has_budget() && limited.insert(key_id) {
+            found.held.extend(held(conn, key_id)?);
+        }
+    }
+    Ok(found)
+}
+
+fn balance(conn: &mut SqliteConnection, id: i64) -> QueryResult<Option<BalanceRow>> {
+    let columns = (
+        accounts::id,
+        accounts::status,
+        accounts::available_nanousd,
+        accounts::reserved_nanousd,
+        accounts::low_balance_nanousd,
+        accounts::at_risk_nanousd,
+        accounts::first_charged_at,
+        accounts::closing_at,
+        no_version(),
+    );
+    accounts::table.find(id).select(columns).first(conn).optional()
+}
+
+fn reservation(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<ReservationRow>> {
+    reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
+}
+
+fn settled(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<(String, i64, String)>> {
+    let columns = (usage_logs::id, usage_logs::cost_nanousd, usage_logs::ending);
+    usage_logs::table.find(id).select(columns).first(conn).optional()
+}
+
+fn key(conn: &mut SqliteConnection, id: i64) -> QueryResult<Option<KeyBookRow>> {
+    let columns = (
+        api_keys::id,
+        api_keys::account_id,
+        api_keys::revoked_at,
+        api_keys::expires_at,
+        api_keys::monthly_budget_nanousd,
+        api_keys::total_budget_nanousd,
+        api_keys::last_used_at,
+        SpendingColumns::as_select(),
+        no_version(),
+    );
+    api_keys::table.find(id).select(columns).first(conn).optional()
+}
+
+/// Nothing changes beside whoever has the whole file.
+fn no_version() -> SqlLiteral<BigInt> {
+    sql("0")
+}
+
+/// One by one: a sum would be a number without a scale.
+fn held(conn: &mut SqliteConnection, key_id: i64) -> QueryResult<Vec<(i64, i64)>> {
+    let most = reservations::amount_nanousd + reservations::risk_nanousd;
+    let held = reservations::table.select((reservations::api_key_id, most));
+    held.filter(reservations::api_key_id.eq(key_id)).load(conn)
+}
+
+/// See [`super::write`].
+pub(super) fn write(
+    conn: &mut SqliteConnection,
+    changes: &Changes<'_>,
+) -> QueryResult<Vec<(i64, i64)>> {
+    for row in &changes.opened {
+        insert_into(reservations::table).values(*row).execute(conn)?;
+    }
+    for row in &changes.changed {
+        update(reservations::table.find(&row.id))
+            .set((
+                reservations::amount_nanousd.eq(row.amount_nanousd),
+                reservations::record.eq(&row.record),
+                reservations::risk_nanousd.eq(row.risk_nanousd),
+            ))
+            .execute(conn)?;
+    }
+    for row in &changes.closed {
+        delete(reservations::table.find(&row.id)).execute(conn)?;
+    }
+    for row in changes.usage {
+        insert_into(usage_logs::table).values(row).execute(conn)?;
+    }
+    for row in changes.entries {
+        insert_into(ledger_entries::table).values(row).execute(conn)?;
+    }
+    for key in &changes.keys {
+        change_key(conn, key)?;
+    }
+    for balance in changes.balances.iter().filter(|change| change.is_any()) {
+        change_balance(conn, balance)?;
+    }
+    Ok(changes.balances.iter().map(|change| (change.account_id, change.version)).collect())
+}
+
+fn change_key(conn: &mut SqliteConnection, key: &KeySpent) -> QueryResult<usize> {
+    update(api_keys::table.find(key.id))
+        .set((
+            api_keys::spent_nanousd.eq(key.spent_nanousd),
+            api_keys::month.eq(key.month),
+            api_keys::month_spent_nanousd.eq(key.month_spent_nanousd),
+            api_keys::last_used_at.eq(key.last_used_at),
+            api_keys::paused_until.eq(key.paused_until),
+        ))
+        .execute(conn)
+}
+
+fn change_balance(conn: &mut SqliteConnection, change: &BalanceChange) -> QueryResult<usize> {
+    update(accounts::table.find(change.account_id))
+        .set((
+            accounts::available_nanousd.eq(accounts::available_nanousd + change.available_nanousd),
+            accounts::reserved_nanousd.eq(accounts::reserved_nanousd + change.reserved_nanousd),
+            accounts::at_risk_nanousd.eq(accounts::at_risk_nanousd + change.at_risk_nanousd),
+            accounts::first_charged_at.eq(change.first_charged_at),
+        ))
+        .execute(conn)
+}

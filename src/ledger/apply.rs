@@ -1,0 +1,243 @@
+//! How a group of commands comes into the books: what it needs is read, it is decided in memory, and the difference is
+//! written.
+//!
+//! A server on PostgreSQL does that without a transaction around it. The decision is then made on what was read, and an
+//! account is written only if it is still as it was then. So nothing is held while a node thinks, or stops thinking.
+//! All else, and whatever writes more than a group usually does, holds its accounts in a transaction.
+
+use std::collections::HashSet;
+
+use super::command::{Command, Outcome};
+use super::group::Group;
+use super::{LedgerError, notices};
+use crate::db::books::{self, Busy, Found, Memory, Want};
+use crate::db::{AnyConnection, DbError, nodes, transaction};
+use crate::domain::clock::UnixMillis;
+
+/// How often commands are decided whose account was not as it was remembered or read, before they stand aside.
+const ROUNDS: usize = 3;
+
+/// Makes a server's connection ready for [`apply_unless`].
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn prepare(conn: &mut AnyConnection) -> Result<(), DbError> {
+    Ok(books::prepare(conn)?)
+}
+
+/// Applies `commands` in order in one transaction and answers each.
+///
+/// # Errors
+/// [`LedgerError`]; the caller may repeat the same commands.
+pub fn apply(
+    conn: &mut AnyConnection,
+    commands: &[Command],
+    now: UnixMillis,
+) -> Result<Vec<Outcome>, LedgerError> {
+    apply_held(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now, &|| false)
+}
+
+/// The same for a server: with what its connection remembers, with accounts that another transaction holds dealt with as
+/// `busy` says, and unless `is_given_up` says before the commit that nobody wants it any more. The commands of an account
+/// that is skipped are answered with [`Outcome::AccountBusy`].
+///
+/// # Errors
+/// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing was done. After another one the memory
+/// is to be cleared.
+pub fn apply_unless(
+    (conn, memory): (&mut AnyConnection, &mut Memory),
+    commands: &[Command],
+    busy: Busy,
+    now: UnixMillis,
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<Vec<Outcome>, LedgerError> {
+    let is_usual = busy == Busy::Skip && commands.iter().all(Command::is_of_an_exchange);
+    let commands: Vec<&Command> = commands.iter().collect();
+    if is_usual && matches!(conn, AnyConnection::Postgres(_)) {
+        return apply_unheld((conn, memory), commands, now, is_given_up);
+    }
+    apply_held(conn, &commands, busy, now, is_given_up)
+}
+
+/// The same within a write transaction of the caller's, who has more to write that belongs to it.
+///
+/// # Errors
+/// [`LedgerError`]; the transaction must then be given up.
+pub fn apply_within(
+    conn: &mut AnyConnection,
+    commands: &[Command],
+    now: UnixMillis,
+) -> Result<Vec<Outcome>, LedgerError> {
+    decide(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now)
+}
+
+fn apply_held(
+    conn: &mut AnyConnection,
+    commands: &[&Command],
+    busy: Busy,
+    now: UnixMillis,
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<Vec<Outcome>, LedgerError> {
+    transaction::write(conn, |conn| {
+        let outcomes = decide(conn, commands, busy, now)?;
+        if is_given_up() { Err(DbError::Silent.into()) } else { Ok(outcomes) }
+    })
+}
+
+/// Without a transaction around it. Accounts that are held, or change while they are decided on, are answered as busy.
+fn apply_unheld<'a>(
+    (conn, memory): (&mut AnyConnection, &mut Memory),
+    commands: Vec<&'a Command>,
+    now: UnixMillis,
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<Vec<Outcome>, LedgerError> {
+    let mut outcomes = vec![Outcome::AccountBusy; commands.len()];
+    let mut left: Vec<(usize, &'a Command)> = commands.into_iter().enumerate().collect();
+    for _ in 0..ROUNDS {
+        let (places, these): (Vec<usize>, Vec<&Command>) = left.iter().copied().unzip();
+        let decided = match attempt((conn, memory), &these, now, is_given_up)? {
+            Attempt::Written(decided) => decided,
+            Attempt::Unusual => {
+                memory.forget(these.iter().map(|command| command.account_id().0));
+                let all = apply_held(conn, &these, Busy::Skip, now, is_given_up)?;
+                all.into_iter().map(Some).collect()
+            }
+        };
+        left = Vec::new();
+        for ((place, command), decided) in places.into_iter().zip(these).zip(decided) {
+            match (decided, outcomes.get_mut(place)) {
+                (Some(decided), Some(outcome)) => *outcome = decided,
+                _ => left.push((place, command)),
+            }
+        }
+        if left.is_empty() {
+            break;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// What came of deciding commands once.
+enum Attempt {
+    /// It is written, but for the accounts of those without an outcome.
+    Written(Vec<Option<Outcome>>),
+    /// More is to be written than can be without a transaction.
+    Unusual,
+}
+
+fn attempt(
+    (conn, memory): (&mut AnyConnection, &mut Memory),
+    commands: &[&Command],
+    now: UnixMillis,
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<Attempt, LedgerError> {
+    let (known, unknown) = memory.find(&wants(commands));
+    let remembered: HashSet<i64> = known.balances.iter().map(|row| row.id).collect();
+    let read = match unknown.as_slice() {
+        [] => Found::default(),
+        unknown => books::read(conn, unknown)?,
+    };
+    let mut group = Group::new(now);
+    group.set(known)?;
+    group.set(read.clone())?;
+    let outcomes = group.decide_all(commands)?;
+    if group.is_unusual()? {
+        return Ok(Attempt::Unusual);
+    }
+    if is_given_up() {
+        return Err(DbError::Silent.into());
+    }
+    let changes = group.changes();
+    let written = books::write(conn, &changes)?;
+    memory.note(&read, &changes, &written);
+    let touched: HashSet<i64> = changes.balances.iter().map(|change| change.account_id).collect();
+    let written: HashSet<i64> = written.into_iter().map(|(id, _)| id).collect();
+    // A decision that changes nothing is as good as what it was made on.
+    let unproven: HashSet<i64> = remembered.difference(&touched).copied().collect();
+    memory.forget(unproven.iter().copied());
+    let stands =
+        |id: &i64| written.contains(id) || !(touched.contains(id) || unproven.contains(id));
+    let decided = commands.iter().zip(outcomes);
+    Ok(Attempt::Written(
+        decided
+            .map(|(command, outcome)| stands(&command.account_id().0).then_some(outcome))
+            .collect(),
+    ))
+}
+
+fn decide(
+    conn: &mut AnyConnection,
+    commands: &[&Command],
+    busy: Busy,
+    now: UnixMillis,
+) -> Result<Vec<Outcome>, LedgerError> {
+    let mut group = Group::new(now);
+    let mut account_ids: Vec<i64> = commands.iter().map(|command| command.account_id().0).collect();
+    account_ids.sort_unstable();
+    account_ids.dedup();
+    // Only what is read behind the lock is sure to stay.
+    let held = books::lock(conn, &account_ids, busy)?;
+    let found = books::read(conn, &wants(commands))?;
+    let known = found.balances.iter().map(|row| row.id);
+    group.set_busy(known.filter(|id| !held.contains(id)).collect());
+    group.set(found)?;
+    load_leases(conn, &mut group, commands)?;
+    for (kind, reference) in commands.iter().filter_map(|command| command.credit_reference()) {
+        if books::entry_exists(conn, kind.as_str(), reference)? {
+            group.set_entry(kind, reference);
+        }
+    }
+    let outcomes = group.decide_all(commands)?;
+    store(conn, &group, now)?;
+    Ok(outcomes)
+}
+
+fn wants<'a>(commands: &[&'a Command]) -> Vec<Want<'a>> {
+    commands.iter().map(|command| want(command)).collect()
+}
+
+fn want(command: &Command) -> Want<'_> {
+    Want {
+        account_id: command.account_id().0,
+        key_id: command.key_id(),
+        exchange_id: command.exchange_id(),
+        is_key_of_exchange: command.has_key_of_exchange(),
+        is_hold: command.is_hold(),
+        is_new: command.is_new(),
+    }
+}
+
+/// The leases of the nodes that are said to be dead, held until the group is committed: one that has renewed its own
+/// meanwhile is not.
+fn load_leases(
+    conn: &mut AnyConnection,
+    group: &mut Group,
+    commands: &[&Command],
+) -> Result<(), LedgerError> {
+    let judged = commands.iter().filter_map(|command| command.judged_id());
+    let mut owners: Vec<String> =
+        judged.filter_map(|id| group.owner_of(id)).map(str::to_owned).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    if !owners.is_empty() {
+        group.set_leases(nodes::hold_leases(conn, &owners)?);
+    }
+    Ok(())
+}
+
+fn store(conn: &mut AnyConnection, group: &Group, now: UnixMillis) -> Result<(), LedgerError> {
+    books::forget_usage(conn, group.resumed())?;
+    let changes = group.changes();
+    if books::write(conn, &changes)?.len() < changes.balances.len() {
+        // All of them are held, so this cannot be; then nothing may stay.
+        return Err(DbError::Task.into());
+    }
+    books::insert_passes(conn, group.new_passes())?;
+    for replaced in group.replaced() {
+        books::replace_usage(conn, &replaced.usage)?;
+        books::delete_passes(conn, &replaced.usage.id)?;
+        books::insert_passes(conn, &replaced.passes)?;
+        books::replace_usage_entry(conn, &replaced.entry)?;
+    }
+    notices::write(conn, group, now)
+}

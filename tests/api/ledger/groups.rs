@@ -1,0 +1,257 @@
+//! Groups as a server on PostgreSQL applies them: without a transaction, and from memory where that is true. Held against
+//! the same commands in transactions on SQLite; beside other nodes; and counted.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use sluice::db::AnyConnection;
+use sluice::db::schema::{accounts, usage_logs};
+use sluice::domain::ids::ApiKeyId;
+use sluice::ledger::{self, Busy, Command, EntryKind, Hold, Memory, Outcome};
+use tempfile::TempDir;
+
+use super::{
+    Desk, NOW, apply, checkpoint, extend, nanos, post, record, recover, reserve, reserved,
+};
+use crate::support::app::{Account, Builder, open_account};
+use crate::support::client::{Connection, Request};
+use crate::support::database::TestDatabase;
+use crate::support::sandbox::{body, sandbox};
+use crate::support::sse;
+
+/// A node's connection, with what it remembers.
+struct Node {
+    conn: AnyConnection,
+    memory: Memory,
+}
+
+impl Node {
+    fn of(database: &TestDatabase) -> Self {
+        let mut conn = database.connect();
+        ledger::prepare(&mut conn).unwrap();
+        Self { conn, memory: Memory::default() }
+    }
+
+    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
+        let session = (&mut self.conn, &mut self.memory);
+        ledger::apply_unless(session, commands, Busy::Skip, NOW, &|| false).unwrap()
+    }
+}
+
+/// The same accounts on each database.
+fn twins() -> Option<(Desk, Desk)> {
+    let database = TestDatabase::postgres()?;
+    let desk = |database: TestDatabase, folder: TempDir| {
+        let mut conn = database.connect();
+        sluice::db::migrate::run_pending(&mut conn).unwrap();
+        Desk { conn, database, _folder: folder }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = TestDatabase::sqlite(folder.path());
+    Some((desk(database, tempfile::tempdir().unwrap()), desk(file, folder)))
+}
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn command(&mut self, accounts: &[(Account, ApiKeyId)]) -> Command {
+        let who = usize::try_from(self.throw(3)).unwrap();
+        let (account, key) = &accounts[who];
+        let record = record(&format!("req_{who}_{}", self.throw(7)), account, *key);
+        let amount = i64::try_from(self.throw(400)).unwrap();
+        match self.throw(9) {
+            0..=2 => reserve(&record, amount),
+            3 => extend(&record, amount),
+            4 => checkpoint(&record, amount),
+            5 => {
+                Command::Resume { record, hold: Hold::exactly(nanos(amount)), node_id: "n".into() }
+            }
+            6 => recover(&record),
+            7 if amount < 100 => Command::Credit {
+                account_id: account.id,
+                kind: EntryKind::Adjustment,
+                reference: format!("more-{amount}"),
+                amount: nanos(amount),
+            },
+            _ => post(&record, amount),
+        }
+    }
+}
+
+#[test]
+fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
+    let Some((mut shared, mut file)) = twins() else { return };
+    let mut nodes = [Node::of(&shared.database), Node::of(&shared.database)];
+    let accounts_of = |desk: &mut Desk| -> Vec<(Account, ApiKeyId)> {
+        let accounts: Vec<Account> = (0..3).map(|_| desk.account("0.000002")).collect();
+        let limit = "UPDATE api_keys SET total_budget_nanousd = 1500 WHERE account_id = 2";
+        desk.conn.batch_execute(limit).unwrap();
+        accounts
+            .into_iter()
+            .map(|account| {
+                let key = desk.key_of(&account);
+                (account, key)
+            })
+            .collect()
+    };
+    let (ours, theirs) = (accounts_of(&mut shared), accounts_of(&mut file));
+    let (mut dice, mut same) = (Dice(88_172_645_463_325_252), Dice(88_172_645_463_325_252));
+    let mut kinds = std::collections::BTreeSet::new();
+    for round in 0..1_500 {
+        let size = 1 + dice.throw(5);
+        same.throw(5);
+        let commands: Vec<Command> = (0..size).map(|_| dice.command(&ours)).collect();
+        let expected: Vec<Command> = (0..size).map(|_| same.command(&theirs)).collect();
+        let expected = file.apply(&expected);
+        let found = match round % 5 {
+            0 => apply(&mut shared.conn, &commands),
+            1 | 2 => nodes[0].apply(&commands),
+            _ => nodes[1].apply(&commands),
+        };
+        assert_eq!(found, expected, "round {round}: {commands:#?}");
+        kinds.extend(found.iter().map(|outcome| format!("{outcome:?}")[..6].to_owned()));
+        for ((account, _), (other, _)) in ours.iter().zip(&theirs) {
+            assert_eq!(shared.balance(account), file.balance(other), "round {round}");
+        }
+    }
+    // Reserved, Extended, Resumed, Checkpointed, Posted, Replaced, Already…, Insufficient, KeyBudget, NotOpen, Credited.
+    assert!(kinds.len() >= 10, "{kinds:?}");
+}
+
+#[test]
+fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut desk =
+        Desk { conn: database.connect(), database, _folder: tempfile::tempdir().unwrap() };
+    sluice::db::migrate::run_pending(&mut desk.conn).unwrap();
+    let accounts: Vec<_> = (0..2)
+        .map(|_| {
+            let account = open_account(&mut desk.conn, "0.000004");
+            let key = desk.key_of(&account);
+            (account, key)
+        })
+        .collect();
+    // 4,000 nano-dollars each, in pieces of 100 of which 90 are used.
+    let work = |number: usize| {
+        let mut node = Node::of(&desk.database);
+        let accounts = &accounts;
+        move || {
+            let mut posted = 0;
+            for round in 0..60 {
+                let (account, key) = &accounts[round % 2];
+                let record = record(&format!("req_{number}_{round}"), account, *key);
+                let mut until_free = |command: Command| loop {
+                    let outcome = node.apply(std::slice::from_ref(&command)).remove(0);
+                    if outcome != Outcome::AccountBusy {
+                        break outcome;
+                    }
+                };
+                if until_free(reserve(&record, 100)) == reserved(100) {
+                    assert_eq!(until_free(post(&record, 90)), Outcome::Posted);
+                    posted += 1;
+                }
+            }
+            posted
+        }
+    };
+    let posted: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|number| scope.spawn(work(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    let rows: i64 = usage_logs::table.count().get_result(&mut desk.conn).unwrap();
+    assert_eq!(usize::try_from(rows).unwrap(), posted);
+    for (account, _) in &accounts {
+        let (available, held) = desk.balance(account);
+        // 43 times 90 leave 130, and once more 100 could be held.
+        assert_eq!(held, 0);
+        assert!((0..100).contains(&available), "{available}");
+    }
+}
+
+#[test]
+fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut desk =
+        Desk { conn: database.connect(), database, _folder: tempfile::tempdir().unwrap() };
+    sluice::db::migrate::run_pending(&mut desk.conn).unwrap();
+    let account = desk.account("0.000001");
+    let mut node = Node::of(&desk.database);
+    let mut next = 0;
+    let mut ask = |desk: &mut Desk, amount| {
+        next += 1;
+        let record = desk.record(&format!("req_{next}"), &account);
+        node.apply(&[reserve(&record, amount)]).remove(0)
+    };
+    assert_eq!(ask(&mut desk, 600), reserved(600));
+    // It remembers 400, and refuses on what is there now.
+    assert!(matches!(ask(&mut desk, 500), Outcome::Insufficient(_)));
+    crate::support::app::credit(&mut desk.conn, account.id, 1_000);
+    assert_eq!(ask(&mut desk, 500), reserved(500));
+    let set = |desk: &mut Desk, sql: &str| desk.conn.batch_execute(sql).unwrap();
+    set(&mut desk, "UPDATE accounts SET status = 'suspended'");
+    assert_eq!(ask(&mut desk, 1), Outcome::AccountSuspended);
+    set(&mut desk, "UPDATE accounts SET status = 'active'");
+    assert_eq!(ask(&mut desk, 1), reserved(1));
+    set(&mut desk, "UPDATE api_keys SET revoked_at = 1");
+    assert_eq!(ask(&mut desk, 1), Outcome::KeyRevoked);
+    set(&mut desk, "UPDATE api_keys SET revoked_at = NULL, total_budget_nanousd = 1200");
+    assert!(matches!(ask(&mut desk, 500), Outcome::KeyBudget(_)));
+    assert_eq!(ask(&mut desk, 99), reserved(99));
+    // Whoever holds the account meanwhile, or held it and changed what hangs on it, comes first.
+    let lock = desk.database.lock();
+    assert_eq!(ask(&mut desk, 0), Outcome::AccountBusy);
+    drop(lock);
+    assert_eq!(ask(&mut desk, 0), reserved(0));
+    let reserved_nanousd: i64 =
+        accounts::table.select(accounts::reserved_nanousd).first(&mut desk.conn).unwrap();
+    assert_eq!(reserved_nanousd, 1_200);
+}
+
+#[derive(QueryableByName)]
+struct Calls {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    calls: i64,
+}
+
+#[test]
+fn a_request_alone_is_few_statements() {
+    const REQUESTS: i64 = 20;
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut counting = database.connect();
+    let extension = "CREATE EXTENSION pg_stat_statements";
+    if counting.batch_execute(extension).is_err() {
+        // A server of somebody's own may not have it; `scripts/test` has.
+        return;
+    }
+    let mut builder = Builder::new().upstream("sandbox", sandbox());
+    builder.database = Some(database);
+    let app = builder.start();
+    let account = app.account("1.00");
+    let ask = || {
+        let request = Request::post("/v1/messages", body(sse::MODEL, false, "text"));
+        Connection::open(app.address).ask(&request.key(&account.key)).finish().expect_ok();
+    };
+    let mut calls = || {
+        // Of the ledger's own: a node's lease and what is due now and then goes on beside it.
+        let sql = "SELECT coalesce(sum(calls), 0)::bigint AS calls FROM pg_stat_statements
+            WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND query LIKE ANY ('{%reservations%,%usage_logs%,%ledger_entries%,BEGIN%,COMMIT%}')
+                AND query NOT LIKE '%pg_stat_statements%'";
+        diesel::sql_query(sql).get_result::<Calls>(&mut counting).unwrap().calls
+    };
+    ask();
+    let before = calls();
+    for _ in 0..REQUESTS {
+        ask();
+    }
+    let statements = calls() - before;
+    // To hold and to charge, each a statement and a transaction of its own; and what the node does beside it.
+    assert!((2 * REQUESTS..=3 * REQUESTS).contains(&statements), "{statements}");
+}
