@@ -14,6 +14,7 @@ use sluice::domain::evm::{ChainId, TxHash};
 use super::payers::{XPUB, address_of};
 use crate::support::app::Builder;
 use crate::support::deposits::{Shop, USDC};
+use crate::support::rpc::ANY;
 use crate::support::wait::within;
 
 const DOLLAR: i64 = 1_000_000_000;
@@ -50,9 +51,9 @@ fn flood(shop: &Shop, by: Payers, payees: Vec<Address>, raw: u64) -> H256 {
     tx
 }
 
-/// Rounds that the watcher has begun.
+/// Rounds that the watcher has begun: each begins with a look at the newest block.
 fn rounds(shop: &Shop) -> usize {
-    shop.mint.alpha.count("eth_chainId").max(shop.mint.beta.count("eth_chainId"))
+    shop.mint.alpha.looks().max(shop.mint.beta.looks())
 }
 
 /// Rounds from now until the one deposit of a transaction is credited.
@@ -98,10 +99,14 @@ fn go_through(shop: &Shop, transfers: usize) {
         let floods: Vec<H256> = (0..FLOODS).map(|_| flood(shop, by, payees.clone(), 1)).collect();
         let tx = shop.pay_usdc(2, 5 * USDC);
         shop.finalize();
-        let began = Instant::now();
+        let (began, asked) = (Instant::now(), shop.mint.alpha.count(ANY));
         let flooded = rounds_until_credited(shop, tx);
         let secs = began.elapsed().as_secs_f32();
-        println!("{what}: credited after {flooded} rounds, {secs:.1} s; alone {alone}");
+        let (calls, rows) = (shop.mint.alpha.count(ANY) - asked, shop.all_deposits().len());
+        println!(
+            "{what}: credited after {flooded} rounds, {secs:.1} s; alone {alone}; \
+             {calls} calls to one provider meanwhile, {rows} rows"
+        );
         assert!(flooded <= alone.max(1) + 2, "{what}: {flooded} rounds, and {alone} alone");
         assert_eq!(shop.available(&honest), count * 5 * DOLLAR);
         shop.caught_up();
