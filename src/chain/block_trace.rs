@@ -46,6 +46,15 @@ struct Action {
     refund_address: Option<Hex<EvmAddress>>,
 }
 
+/// What a provider says of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paying {
+    /// Each transaction once.
+    pub named: Vec<TxHash>,
+    /// Whether all of the block was there to be read.
+    pub is_whole: bool,
+}
+
 /// The transactions of a block that show the address as a receiver of coins somewhere inside.
 ///
 /// # Errors
@@ -54,7 +63,7 @@ pub async fn paying(
     provider: &Provider,
     number: u64,
     payee: EvmAddress,
-) -> Result<Vec<TxHash>, ProviderError> {
+) -> Result<Paying, ProviderError> {
     let hashes = hashes(provider, number).await?;
     let options = json!({ "tracer": "callTracer", "timeout": "20s" });
     let whole = Call::new("debug_traceBlockByNumber", json!([quantity(number), options]));
@@ -62,33 +71,49 @@ pub async fn paying(
         && traces.len() == hashes.len()
     {
         // Each by itself: one that is nested too deeply must not hide the others.
-        let traced = traces.iter().zip(hashes).filter_map(|(raw, hash)| {
+        let read = traces.iter().zip(hashes).map(|(raw, hash)| {
             let traced: Traced = serde_json::from_str(raw.get()).ok()?;
-            let pays = traced.result.is_some_and(|top| pays(&top, payee));
-            pays.then(|| traced.tx_hash.map_or(hash, |hash| hash.0))
+            let hash = traced.tx_hash.map_or(hash, |hash| hash.0);
+            Some((hash, pays(&traced.result?, payee)))
         });
-        return Ok(traced.collect());
+        return Ok(Paying::of(read, true));
     }
     let flat = Call::new("trace_block", json!([quantity(number)]));
     if let Ok(traces) = provider.ask_one::<Vec<Box<RawValue>>>(flat).await {
-        let frames = traces.iter().filter_map(|raw| serde_json::from_str::<Flat>(raw.get()).ok());
-        let found: BTreeSet<TxHash> = frames
-            .filter(|frame| frame.action.pays(payee))
-            .filter_map(|frame| frame.transaction_hash.map(|hash| hash.0))
-            .collect();
-        return Ok(found.into_iter().collect());
+        let read = traces.iter().filter_map(|raw| {
+            let Ok(frame) = serde_json::from_str::<Flat>(raw.get()) else { return Some(None) };
+            // A block's reward is of no transaction.
+            let hash = frame.transaction_hash?.0;
+            Some(Some((hash, frame.action.pays(payee))))
+        });
+        return Ok(Paying::of(read, true));
     }
+    let are_all = hashes.len() <= SINGLE_MAX;
     let hashes: Vec<TxHash> = hashes.into_iter().take(SINGLE_MAX).collect();
     let answers = provider.ask(hashes.iter().map(|hash| trace::call(*hash)).collect()).await?;
     if let Some(Err(error)) = answers.first() {
         return Err(ProviderError::Call(*error));
     }
-    let pays = |answer| read::<FrameBody>(answer).is_ok_and(|top| pays(&top, payee));
-    Ok(answers
-        .into_iter()
-        .zip(hashes)
-        .filter_map(|(one, hash)| pays(one).then_some(hash))
-        .collect())
+    let read = answers.into_iter().zip(hashes).map(|(one, hash)| {
+        let top: FrameBody = read(one).ok()?;
+        Some((hash, pays(&top, payee)))
+    });
+    Ok(Paying::of(read, are_all))
+}
+
+impl Paying {
+    /// Of transactions with whether they pay; `None` where one cannot be read.
+    fn of(read: impl Iterator<Item = Option<(TxHash, bool)>>, are_all: bool) -> Self {
+        let (mut named, mut is_whole) = (BTreeSet::new(), are_all);
+        for one in read {
+            match one {
+                Some((hash, true)) => drop(named.insert(hash)),
+                Some((_, false)) => {}
+                None => is_whole = false,
+            }
+        }
+        Self { named: named.into_iter().collect(), is_whole }
+    }
 }
 
 async fn hashes(provider: &Provider, number: u64) -> Result<Vec<TxHash>, ProviderError> {

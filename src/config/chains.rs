@@ -94,7 +94,7 @@ pub struct NativeCoin {
     pub minimum: NanoUsd,
     /// What it is worth.
     pub feed: Feed,
-    /// Whether every block is read to find transfers of it. Without, they are found by their hash.
+    /// Whether every block is read to find transfers of it. Without, they are found by balances, or by their hash.
     pub scan_blocks: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What arrived at accounts' own addresses and is no deposit, and the balances by which coins are noticed: rows and
-//! queries.
+//! What arrived at accounts' own addresses, and at treasuries, and is no deposit; and the balances by which coins are
+//! noticed: rows and queries.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::domain::deposit::DepositState;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;
 
-/// The balance of an own address when it was last found changed.
+/// The balance of an own address, or of a treasury, when it was last found changed.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = address_balances)]
 pub struct BalanceRow {
@@ -26,7 +26,7 @@ pub struct BalanceRow {
     pub balance: String,
 }
 
-/// Something that arrived at an own address and is no deposit.
+/// Something that arrived at an own address, or at a treasury, and is no deposit.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = deposit_arrivals)]
 pub struct ArrivalRow {
@@ -35,7 +35,7 @@ pub struct ArrivalRow {
     pub id: i64,
     /// EIP-155 number.
     pub chain_id: i64,
-    /// The own address.
+    /// The own address, or the treasury.
     pub address: Vec<u8>,
     /// A token that is not accepted; `None` for coins.
     pub token: Option<Vec<u8>>,
@@ -130,18 +130,17 @@ pub fn balances(
     Ok(rows)
 }
 
-/// Whether an address still belongs to an account: rows about an erased one's would never go. On PostgreSQL it stays so
-/// until the transaction's end.
-fn is_owned(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError> {
+/// Whether rows about an address may be kept: those about an erased account's would never go. On PostgreSQL it stays so
+/// until the transaction's end. A treasury is no derived address, and may always have some.
+fn may_be_kept(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError> {
     let own = deposit_addresses::table
         .filter(deposit_addresses::address.eq(address))
-        .filter(deposit_addresses::account_id.is_not_null())
-        .select(deposit_addresses::derivation_index);
-    let found: Vec<i64> = match conn {
+        .select(deposit_addresses::account_id);
+    let found: Vec<Option<i64>> = match conn {
         AnyConnection::Sqlite(conn) => own.load(conn)?,
         AnyConnection::Postgres(conn) => own.for_share().load(conn)?,
     };
-    Ok(!found.is_empty())
+    Ok(found.iter().all(Option::is_some))
 }
 
 /// Notes a balance, unless the address is an erased account's. Must run in a write transaction.
@@ -149,7 +148,7 @@ fn is_owned(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError> {
 /// # Errors
 /// [`DbError::Query`].
 pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbError> {
-    if !is_owned(conn, &row.address)? {
+    if !may_be_kept(conn, &row.address)? {
         return Ok(());
     }
     on_either!(conn => diesel::insert_into(address_balances::table)
@@ -188,7 +187,7 @@ pub fn known(
 /// # Errors
 /// [`DbError::Query`].
 pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
-    if !is_owned(conn, &row.address)? {
+    if !may_be_kept(conn, &row.address)? {
         return Ok(());
     }
     on_either!(conn => diesel::insert_into(deposit_arrivals::table)
@@ -338,8 +337,8 @@ pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError
     Ok(rows.count().get_result(conn)?)
 }
 
-/// A page of all that arrived and is no deposit, of one account or of all, with the account, beginning above the row
-/// number `after`.
+/// A page of all that arrived and is no deposit, of one account or of all, with the account unless it arrived at a
+/// treasury, beginning above the row number `after`.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -350,13 +349,13 @@ pub fn page(
     limit: i64,
 ) -> Result<Vec<(ArrivalRow, Option<i64>)>, DbError> {
     let mut query = deposit_arrivals::table
-        .inner_join(
+        .left_join(
             deposit_addresses::table.on(deposit_addresses::address.eq(deposit_arrivals::address)),
         )
         .filter(deposit_arrivals::id.gt(after))
         .order(deposit_arrivals::id)
         .limit(limit)
-        .select((ArrivalRow::as_select(), deposit_addresses::account_id))
+        .select((ArrivalRow::as_select(), deposit_addresses::account_id.nullable()))
         .into_boxed();
     if let Some(AccountId(id)) = account_id {
         query = query.filter(deposit_addresses::account_id.eq(id));

@@ -1,5 +1,5 @@
 //! What arrived at an account's own address and is no deposit: coins that no known transaction explains, and tokens that
-//! are not accepted. It is told to the account, and credits nothing.
+//! are not accepted. It is told to the account, and credits nothing. Coins at a treasury are told to the operator alone.
 //!
 //! The rule for coins: between two looks at a final block, what an address has may change by the transfers that are known,
 //! and by nothing else. If it has more, something arrived that the scan could not see. If it has less, the address has
@@ -31,7 +31,8 @@ pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
     amounts.fold(0, u128::saturating_add)
 }
 
-/// What one look at the balance of an address says.
+/// What one look at the balance of an address says. `since` is the block up to which it was seen unchanged and whether it
+/// is known to have sent something after that: then the same balance is no sign that nothing came in.
 ///
 /// # Errors
 /// [`DbError`].
@@ -39,7 +40,7 @@ pub fn look(
     conn: &mut AnyConnection,
     before: Option<&BalanceRow>,
     now_row: &BalanceRow,
-    since: i64,
+    (since, has_sent): (i64, bool),
     most: i64,
     now: UnixMillis,
 ) -> Result<(), DbError> {
@@ -50,7 +51,7 @@ pub fn look(
     let number = |text: &str| text.parse::<u128>().unwrap_or(0);
     let (was, is) = (number(&before.balance), number(&now_row.balance));
     let after = before.block_number.max(since);
-    if is == was || after >= now_row.block_number {
+    if (is == was && !has_sent) || after >= now_row.block_number {
         return Ok(());
     }
     let Some(address) = EvmAddress::from_slice(&now_row.address) else { return Ok(()) };
@@ -58,7 +59,7 @@ pub fn look(
     let known = arrivals::known(conn, chain_id, address, (after, now_row.block_number))?;
     let known = sum(&known, (after, now_row.block_number));
     let expected = was.saturating_add(known);
-    if is != expected {
+    if is != expected || has_sent {
         let raw = if is > expected { is.saturating_sub(was) } else { 0 };
         let range = (after, now_row.block_number);
         let row = of_coins(chain_id, address, range, raw, now);

@@ -48,7 +48,7 @@ impl ChainMetrics {
             )?,
             arrivals: gauges(
                 "sluice_deposit_arrivals",
-                "Coins at own addresses of accounts that no known transaction explains.",
+                "Coins at own addresses of accounts and at the treasury that no known transaction explains.",
                 &["chain"],
             )?,
             deposits: counters("sluice_deposits_credited_total", "Credited deposits.")?,

@@ -29,6 +29,7 @@ mod signatures;
 mod status;
 mod takeover;
 mod theft;
+mod treasury;
 mod troubles;
 mod wallet_forms;
 mod wallets;

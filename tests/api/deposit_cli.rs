@@ -278,6 +278,16 @@ fn settings_that_are_in_order_are_told_what_they_cannot_do() {
     std::fs::write(path, text.replace(".org\"\n[", ".org\"\ntraces = true\n[")).unwrap();
     let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
     assert!(told.ends_with(": in order\n"), "{told}");
+    // A chain with four blocks a second costs many calls, if each is read.
+    let text = std::fs::read_to_string(path).unwrap();
+    let fast = text.replace("chain_id = 8453", "chain_id = 42161");
+    std::fs::write(path, &fast).unwrap();
+    let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
+    assert!(told.contains("note: chains.base: reads every block for its own coin"), "{told}");
+    let native = "[chains.native]\n";
+    std::fs::write(path, fast.replace(native, &format!("{native}scan_blocks = false\n"))).unwrap();
+    let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
+    assert!(told.ends_with(": in order\n"), "{told}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! Notices what arrives at accounts' own addresses and is no deposit. Every few minutes the balances of many addresses
-//! are read in one call; where one differs from what is known, blocks and traces are looked into. What is found there
-//! becomes a deposit as a claim's would; the rest is noted, and its account is told. Trouble here troubles nothing else.
+//! Notices what arrives at accounts' own addresses and at the treasury and is no deposit. Every few minutes the balances
+//! of many addresses are read in one call; where one differs from what is known, blocks and traces are looked into. What
+//! is found there becomes a deposit as a claim's would; the rest is noted, and its account is told. Trouble here troubles
+//! nothing else.
 
 mod search;
 mod tokens;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -13,8 +15,8 @@ use futures_util::future::join_all;
 use super::lookup::Sighted;
 use super::observe::View;
 use super::{State, Trouble, column, height, millis, part_end};
-use crate::chain::balances::{ADDRESSES_MAX, balances};
-use crate::chain::block_trace;
+use crate::chain::balances::{ADDRESSES_MAX, balances, standing};
+use crate::chain::block_trace::{self, Paying};
 use crate::chain::facts::Sighting;
 use crate::chain::rpc::BlockId;
 use crate::chain::{Priority, Provider};
@@ -29,7 +31,7 @@ use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// Differences that are looked into at one look, over all addresses.
 const ROWS: i64 = 4;
-/// Transactions of one block that are looked into for one address.
+/// Transactions of one block that are looked into for one address, of those that each provider names.
 const HITS: usize = 50;
 /// Looks with traces after which nothing more can be expected: what comes without a transaction, as a block's reward
 /// does, is in no trace.
@@ -49,6 +51,8 @@ pub(super) struct Looks {
     turn: Vec<u8>,
     /// Until which block the stored balance of an address has been seen unchanged.
     since: HashMap<Vec<u8>, i64>,
+    /// Transactions that the treasury had sent at the last look.
+    treasury_nonce: Option<u64>,
 }
 
 impl State {
@@ -68,9 +72,15 @@ impl State {
         let pause = millis(self.parts.deposits.balance_check);
         self.arrivals.next_at = Some(now.plus_millis(pause));
         if self.parts.chain.native.is_some() {
-            for at in [number, height(row.scanned_number)] {
-                // A node without old state may not have the final block's any more.
+            // A node without old state may not have the final block's any more.
+            let heights = [number, height(row.scanned_number)];
+            for at in heights {
                 if self.look_at_balances(view, at).await? {
+                    break;
+                }
+            }
+            for at in heights {
+                if self.look_at_treasury(view, at).await? {
                     break;
                 }
             }
@@ -81,6 +91,42 @@ impl State {
         let count = self.parts.database.run(move |conn| rows::count(conn, chain_id)).await?;
         self.parts.metrics.chains.set_arrivals(&self.parts.chain.name, count);
         Ok(())
+    }
+
+    /// Holds the treasury's balance against what is known; whether it could be had. It is noted each time: so the blocks to
+    /// search are few, and all that is missing after a restart.
+    async fn look_at_treasury(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
+        let Some(treasury) = self.parts.chain.treasury else { return Ok(true) };
+        let providers = at_claim_priority(&view.providers);
+        let verdict = standing(&providers, view.quorum, treasury, number).await;
+        let Some(stands) = verdict.agreement.agreed() else {
+            let (chain, silent) = (&self.parts.chain.name, verdict.silent.len());
+            tracing::debug!(chain, number, silent, "the treasury's balance cannot be had");
+            return Ok(false);
+        };
+        let nonce = Some(stands.nonce);
+        // Whoever empties it after each payment leaves the same balance.
+        let has_sent =
+            self.arrivals.treasury_nonce.is_some() && self.arrivals.treasury_nonce != nonce;
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let most = i64::from(self.parts.deposits.arrivals_max_per_address);
+        let is = BalanceRow {
+            chain_id: chain_id.0,
+            address: treasury.as_bytes().to_vec(),
+            block_number: column(number),
+            balance: RawAmount::from(stands.balance).to_string(),
+        };
+        let compare = move |conn: &mut AnyConnection| {
+            let before = rows::balances(conn, chain_id, std::slice::from_ref(&is.address))?.pop();
+            arrivals::look(conn, before.as_ref(), &is, (0, has_sent), most, now)?;
+            if before.is_some_and(|before| before.block_number < is.block_number) {
+                rows::set_balance(conn, &is)?;
+            }
+            Ok(())
+        };
+        self.write(move |conn| transaction::write(conn, compare)).await?;
+        self.arrivals.treasury_nonce = nonce;
+        Ok(true)
     }
 
     /// Holds balances against what is known; whether they could be had.
@@ -148,7 +194,7 @@ impl State {
                     continue;
                 }
                 let since = since.get(address).copied().unwrap_or(0);
-                arrivals::look(conn, before, &is, since, most, now)?;
+                arrivals::look(conn, before, &is, (since, false), most, now)?;
             }
             Ok(unchanged)
         };
@@ -212,15 +258,23 @@ impl State {
         }
         // All of them: one that leaves the transaction out, or fails, must not hide it.
         let said = join_all(able.iter().map(|one| block_trace::paying(one, number, address))).await;
-        let is_read = said.iter().all(Result::is_ok);
-        let hits: BTreeSet<TxHash> = said.into_iter().flatten().flatten().collect();
+        let (hits, mut is_read) = hits(said.into_iter().map(Result::ok).collect());
+        let end = part_end();
         // What came from the operator's own addresses is explained, and is no deposit.
         let mut own = 0_u128;
-        for tx_hash in hits.into_iter().take(HITS) {
+        for tx_hash in hits {
+            if Instant::now() > end {
+                is_read = false;
+                break;
+            }
             let facts = match self.sight_by(&providers, view.quorum, tx_hash, true).await.sighted {
                 Sighted::Agreed(Sighting::Mined(facts)) if facts.is_success => facts,
                 Sighted::Agreed(_) => continue,
-                Sighted::Doubt(_) | Sighted::TooLarge => return self.leave_a_while(row).await,
+                // One provider may have made it up: the others' transactions are looked into all the same.
+                Sighted::Doubt(_) | Sighted::TooLarge => {
+                    is_read = false;
+                    continue;
+                }
             };
             let coins = facts.transfers.iter().filter(|one| one.asset == Asset::Native);
             let from_own = coins.filter(|one| one.to == address && ours.is_own(one.from));
@@ -279,4 +333,24 @@ impl State {
 
 fn at_claim_priority(providers: &[Provider]) -> Vec<Provider> {
     providers.iter().map(|provider| provider.at(Priority::Claim)).collect()
+}
+
+/// The transactions that providers name for a block, those first that most of them name, then each provider's first ones;
+/// and whether that is all there is. One that names many keeps the others' from nothing.
+fn hits(said: Vec<Option<Paying>>) -> (Vec<TxHash>, bool) {
+    let is_whole = |one: &Option<Paying>| {
+        one.as_ref().is_some_and(|one| one.is_whole && one.named.len() <= HITS)
+    };
+    let is_all = said.iter().all(is_whole);
+    let mut named: HashMap<TxHash, (usize, usize)> = HashMap::new();
+    for one in said.into_iter().flatten() {
+        for (place, tx_hash) in one.named.into_iter().take(HITS).enumerate() {
+            let (count, first) = named.entry(tx_hash).or_insert((0, place));
+            *count = count.saturating_add(1);
+            *first = place.min(*first);
+        }
+    }
+    let mut hits: Vec<(TxHash, (usize, usize))> = named.into_iter().collect();
+    hits.sort_unstable_by_key(|(tx_hash, (count, first))| (Reverse(*count), *first, *tx_hash));
+    (hits.into_iter().map(|(tx_hash, _)| tx_hash).collect(), is_all)
 }

@@ -19,7 +19,7 @@ use crate::support::wait::eventually;
 const DOLLAR: i64 = 1_000_000_000;
 
 /// Twenty dollars.
-fn coins() -> U256 {
+pub(super) fn coins() -> U256 {
     U256::exp10(16)
 }
 
@@ -41,7 +41,7 @@ fn first_told(shop: &Shop, account: &Account) -> Value {
 }
 
 /// A shop with addresses of accounts' own, whose providers have traces or not.
-fn shop(has_traces: bool) -> Shop {
+pub(super) fn shop(has_traces: bool) -> Shop {
     shop_with(has_traces, 6)
 }
 
@@ -50,7 +50,7 @@ fn shop_with(has_traces: bool, lines: u32) -> Shop {
 }
 
 /// The same, with more lines about the chain's own coin.
-fn shop_of(mint: Mint, has_traces: bool, lines: u32, coin: &str) -> Shop {
+pub(super) fn shop_of(mint: Mint, has_traces: bool, lines: u32, coin: &str) -> Shop {
     let toml = mint.toml("").replace("traces = true", &format!("traces = {has_traces}"));
     let toml = toml.replace("[chains.native]\n", &format!("[chains.native]\n{coin}"));
     let shop = Shop::on(mint, &toml, |builder| {
@@ -69,13 +69,13 @@ fn gas_station() -> String {
 }
 
 /// Lets the watcher look at what arrived.
-fn look(shop: &Shop) {
+pub(super) fn look(shop: &Shop) {
     shop.app.clock.advance(11_000);
     shop.rounds(3);
 }
 
 /// What the account is told has arrived.
-fn arrivals(shop: &Shop, account: &Account) -> Vec<Value> {
+pub(super) fn arrivals(shop: &Shop, account: &Account) -> Vec<Value> {
     let told = shop.app.api_get(account, "/api/v1/deposits");
     assert_eq!(told.status, 200, "{}", told.text());
     told.json()["arrivals"].as_array().unwrap().clone()
@@ -396,6 +396,102 @@ fn one_provider_that_leaves_a_transaction_out_of_its_traces_does_not_hide_it() {
         let other = if alpha_is_silent { &shop.mint.alpha } else { &shop.mint.beta };
         other.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
         let tx = paid_by_a_contract(&shop, mine);
+        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    }
+}
+
+#[test]
+fn what_one_provider_makes_up_does_not_end_the_look_at_a_block() {
+    /// More than are looked into of what one provider names.
+    const MADE_UP: u64 = 60;
+    let shop = shop(true);
+    let account = shop.app.account("0");
+    let mine = address_of(&shop, &account);
+    look(&shop);
+    let (alpha, chain) = (&shop.mint.alpha, &shop.mint.chain);
+    // It shows each of them as a payment that it has, in the words of another one.
+    let like = chain.pay(chain.account(3), Address::repeat_byte(0x61), coins());
+    let made_up = |tx: &Value| tx.as_str().is_some_and(|tx| tx.starts_with("0x000000000000"));
+    let answers = [
+        ("eth_getTransactionByHash", json!(chain.transaction(like)), "hash"),
+        ("eth_getTransactionReceipt", json!(chain.receipt(like)), "transactionHash"),
+        ("debug_traceTransaction", chain.trace(like), "none"),
+    ];
+    for (method, answer, name) in answers {
+        alpha.when(method, move |params| {
+            let mut answer = made_up(&params[0]).then(|| answer.clone())?;
+            answer[name] = params[0].clone();
+            Some(Fault::Result(answer))
+        });
+    }
+    alpha.on("debug_traceBlockByNumber", Fault::unknown_method());
+    alpha.mutate("trace_block", move |_, frames| {
+        let action = json!({ "callType": "call", "to": mine, "value": "0x1" });
+        let frame = |number| {
+            json!({ "action": action, "transactionHash": H256::from_low_u64_be(number), "type": "call" })
+        };
+        frames.as_array_mut().unwrap().extend((1..=MADE_UP).map(frame));
+    });
+    let tx = paid_by_a_contract(&shop, mine);
+    assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    assert_eq!(shop.available(&account), 20 * DOLLAR);
+    let asked = shop.mint.beta.calls("eth_getTransactionReceipt");
+    let asked = asked.iter().filter(|params| made_up(&params[0])).count();
+    assert!((1..=50).contains(&asked), "{asked} of them looked into");
+    assert_eq!(shop.caught_up().status, "ok");
+}
+
+#[test]
+fn what_cannot_be_read_of_a_block_is_no_sign_that_nothing_is_there() {
+    // One trace of a block has no result; single ones are refused from the second on.
+    for is_single in [false, true] {
+        let shop = shop(true);
+        let account = shop.app.account("0");
+        let mine = address_of(&shop, &account);
+        look(&shop);
+        let (payer, from) = (shop.mint.chain.deploy("Payer", ()), shop.mint.chain.account(3));
+        let chain = &shop.mint.chain;
+        chain.set_automine(false);
+        let other = chain.pay(from, Address::repeat_byte(0x61), coins());
+        let tx = chain.send_paying(from, &payer, "pay", mine, coins());
+        chain.mine(1);
+        chain.set_automine(true);
+        for provider in [&shop.mint.alpha, &shop.mint.beta] {
+            if is_single {
+                provider.on("debug_traceBlockByNumber", Fault::unknown_method());
+                provider.on("trace_block", Fault::unknown_method());
+                provider.when("debug_traceTransaction", move |params| {
+                    (params[0] != json!(other)).then(|| Fault::error(-32000, "the node is busy"))
+                });
+            } else {
+                provider.mutate("debug_traceBlockByNumber", move |_, traces| {
+                    for trace in traces.as_array_mut().unwrap() {
+                        if trace["txHash"] == json!(tx) {
+                            *trace = json!({ "txHash": tx, "error": "execution timeout" });
+                        }
+                    }
+                });
+            }
+        }
+        shop.finalize();
+        look(&shop);
+        first_told(&shop, &account);
+        // As after some looks that found nothing, a day and more apart.
+        let again = |tries: i64| {
+            shop.app.db(|conn| {
+                let soon =
+                    (deposit_arrivals::tries.eq(tries), deposit_arrivals::check_at.eq(Some(0_i64)));
+                diesel::update(deposit_arrivals::table).set(soon).execute(conn).unwrap();
+            });
+            look(&shop);
+        };
+        again(6);
+        again(6);
+        let told = arrivals(&shop, &account);
+        assert!(told[0]["message"].as_str().unwrap().contains("is being looked for"), "{told:?}");
+        shop.mint.alpha.heal();
+        shop.mint.beta.heal();
+        again(6);
         assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
     }
 }

@@ -1,7 +1,7 @@
 //! `sluice deposit arrivals`, and what an erasure leaves of them.
 
 use diesel::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
 use sluice::deposits::{addresses, arrivals};
 use sluice::domain::evm::{ChainId, EvmAddress};
@@ -75,7 +75,7 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     rows::note_token(&mut desk.conn, &late, 5).unwrap();
     rows::set_balance(&mut desk.conn, &balance).unwrap();
     let more = BalanceRow { block_number: 13, balance: "2".to_owned(), ..balance.clone() };
-    arrivals::look(&mut desk.conn, Some(&balance), &more, 0, 5, NOON).unwrap();
+    arrivals::look(&mut desk.conn, Some(&balance), &more, (0, false), 5, NOON).unwrap();
     assert_eq!(rows::of_address(&mut desk.conn, mine, 10).unwrap(), []);
     assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);
 }
@@ -95,4 +95,23 @@ fn an_address_with_many_arrivals_keeps_no_other_waiting() {
     let order: Vec<(i64, bool)> =
         due.iter().map(|row| (row.block_number, row.address == single.as_bytes())).collect();
     assert_eq!(order, [(1, false), (21, true), (2, false), (3, false)]);
+}
+
+#[test]
+fn what_arrived_at_a_treasury_is_listed_without_an_account() {
+    let mut desk = Desk::new();
+    let one = desk.account("0");
+    let treasury = EvmAddress([0x7e; 20]);
+    let coins =
+        arrivals::of_coins(ChainId(BASE), treasury, (9, 10), 1_500_000_000_000_000_000, NOON);
+    rows::note(&mut desk.conn, &coins).unwrap();
+    let listed = desk.json(&["arrivals"]);
+    let [found] = listed.as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!(
+        (&found["account"], &found["address"], &found["raw_amount"]),
+        (&Value::Null, &json!(treasury.checksummed()), &json!("1500000000000000000"))
+    );
+    let table = desk.ok(&["arrivals"]);
+    assert!(table.contains("1.5 coins") && table.contains(&treasury.checksummed()), "{table}");
+    assert_eq!(desk.json(&["arrivals", "--account", &one.public_id]), json!([]));
 }
