@@ -10,7 +10,8 @@ use super::arrivals::reads_contracts;
 use super::document::{ChainStatus, Chains};
 use crate::api::Api;
 use crate::api::answer::{Answer, answer};
-use crate::api::values::{Dollars, List, word_of};
+use crate::api::caller::Credential;
+use crate::api::values::{Dollars, word_of};
 use crate::config::{Chain, Finality};
 use crate::db::chains::{self, ChainRow};
 use crate::deposits::payment_uri::payment_uri;
@@ -18,6 +19,15 @@ use crate::deposits::{DepositError, addresses};
 use crate::domain::deposit::{Asset, NATIVE_DECIMALS, raw_of_dollars};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
+
+/// Every way to pay in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DepositOptions {
+    /// Chains in the operator's order.
+    pub data: Vec<DepositOption>,
+    /// Whether the account is suspended: then do not pay in before it works again. What arrives is credited all the same.
+    pub is_suspended: bool,
+}
 
 /// A chain on which deposits are taken.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,8 +42,8 @@ pub struct DepositOption {
     pub chain_status: ChainStatus,
     /// When a deposit is final.
     pub finality: WhenFinal,
-    /// Whether coins that a contract sends to an own address, as some exchanges do, are credited by themselves. Otherwise
-    /// they are listed as arrived.
+    /// Whether coins that a contract sends, as some exchanges do to an own address and smart wallets to the common one, are
+    /// credited by themselves. Otherwise those at an own address are listed as arrived.
     pub credits_contract_payments: bool,
     /// Whether the account may have an address of its own issued, and has none yet.
     pub may_issue_address: bool,
@@ -98,7 +108,7 @@ fn kinds() -> Object {
 /// own, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
     get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
-    responses((status = 200, body = List<DepositOption>, description = "Chains in the operator's order.")),
+    responses((status = 200, body = DepositOptions, description = "Chains in the operator's order.")),
 )]
 pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
@@ -110,7 +120,13 @@ pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> Htt
         let (own, stands) = read.await?;
         let own = own.filter(|_| derives);
         let may_ask = derives && own.is_none();
-        Answer::of(&List { data: offers(call.api.chains(), (own, may_ask), stands, None) })
+        // An API key of a suspended account is refused.
+        let is_suspended = match &call.principal.credential {
+            Credential::Session(session) => session.is_suspended,
+            Credential::ApiKey(..) => false,
+        };
+        let data = offers(call.api.chains(), (own, may_ask), stands, None);
+        Answer::of(&DepositOptions { data, is_suspended })
     })
     .await
 }

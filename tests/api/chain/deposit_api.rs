@@ -104,7 +104,7 @@ fn without_chains_there_is_nowhere_to_pay() {
         .set("deposits.account_xpub", XPUB)
         .start();
     let account = app.account("0");
-    assert_eq!(get(&app, &account, "/options"), json!({ "data": [] }));
+    assert_eq!(get(&app, &account, "/options"), json!({ "data": [], "is_suspended": false }));
     assert_eq!(get(&app, &account, "")["data"], json!([]));
     let issued: i64 = app.db(|conn| deposit_addresses::table.count().get_result(conn).unwrap());
     assert_eq!(issued, 0);

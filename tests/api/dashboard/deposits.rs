@@ -134,7 +134,10 @@ fn a_suspended_owner_is_told_so_before_paying() {
     let account = app.account("0");
     let browser = app.browser(&account);
     assert!(!browser.page("/deposits").contains("This account is suspended"));
+    let options = || browser.look("/api/v1/deposits/options").json();
+    assert_eq!(options()["is_suspended"], false);
     app.db(|conn| accounts::set_status(conn, account.id, "suspended").unwrap());
+    assert_eq!(options()["is_suspended"], true);
     for path in ["/deposits", "/dashboard", "/wallets", "/account"] {
         let page = browser.page(path);
         assert_eq!(page.matches("This account is suspended").count(), 1, "{path}: {page}");
