@@ -1,16 +1,20 @@
 //! What arrived at accounts' own addresses, and at treasuries, and is no deposit; and the balances by which coins are
 //! noticed: rows and queries.
 
+mod tokens;
+
 use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::schema::{address_balances, deposit_addresses, deposit_arrivals, deposits, token_looks};
+use super::schema::{address_balances, deposit_addresses, deposit_arrivals, deposits};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;
+
+pub use tokens::{note_token, set_token_look, token_look};
 
 /// The balance of an own address, or of a treasury, when it was last found changed.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
@@ -56,6 +60,14 @@ pub struct ArrivalRow {
     pub created_at: i64,
     /// When the row was last changed.
     pub updated_at: i64,
+}
+
+impl ArrivalRow {
+    /// Whether there is something to say of it: it was looked into, or others had their turn before it.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.tries > 0 || self.updated_at > self.created_at
+    }
 }
 
 /// Rows among which addresses take turns.
@@ -247,6 +259,23 @@ pub fn put_off(
     Ok(())
 }
 
+/// Notes that coins noticed before `now` still wait for their first look: others had their turn.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn set_waiting(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let waiting = deposit_arrivals::table
+        .filter(deposit_arrivals::chain_id.eq(chain_id.0).and(deposit_arrivals::token.is_null()))
+        .filter(deposit_arrivals::check_at.le(now.as_millis()).and(deposit_arrivals::tries.eq(0)))
+        .filter(deposit_arrivals::created_at.lt(now.as_millis()));
+    diesel::update(waiting).set(deposit_arrivals::updated_at.eq(now.as_millis())).execute(conn)?;
+    Ok(())
+}
+
 /// Forgets an arrival: it is explained.
 ///
 /// # Errors
@@ -326,14 +355,18 @@ pub fn replace(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError
     Ok(())
 }
 
-/// The coins on a chain that were looked into and are not explained.
+/// The coins on a chain that were looked into and are not explained, and those that still wait for that.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError> {
+    let is_told = deposit_arrivals::tries
+        .gt(0)
+        .or(deposit_arrivals::updated_at.gt(deposit_arrivals::created_at));
     let rows = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(chain_id.0).and(deposit_arrivals::token.is_null()))
-        .filter(deposit_arrivals::tries.gt(0).and(deposit_arrivals::raw_amount.ne("0")));
+        .filter(is_told)
+        .filter(deposit_arrivals::raw_amount.ne("0"));
     Ok(rows.count().get_result(conn)?)
 }
 
@@ -372,63 +405,5 @@ pub fn forget_address(conn: &mut AnyConnection, address: &[u8]) -> Result<(), Db
     diesel::delete(arrived).execute(conn)?;
     let balances = address_balances::table.filter(address_balances::address.eq(address));
     diesel::delete(balances).execute(conn)?;
-    Ok(())
-}
-
-/// Notes a token that arrived; of each address and token the first time. Beyond `most` tokens of an address the oldest
-/// go, so that nobody fills it up by sending many.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn note_token(conn: &mut AnyConnection, row: &ArrivalRow, most: i64) -> Result<(), DbError> {
-    note(conn, row)?;
-    let too_many: Vec<i64> = deposit_arrivals::table
-        .filter(deposit_arrivals::chain_id.eq(row.chain_id))
-        .filter(deposit_arrivals::address.eq(&row.address))
-        .filter(deposit_arrivals::token.is_not_null())
-        .order(deposit_arrivals::id.desc())
-        .offset(most)
-        .limit(1_000)
-        .select(deposit_arrivals::id)
-        .load(conn)?;
-    diesel::delete(deposit_arrivals::table.filter(deposit_arrivals::id.eq_any(too_many)))
-        .execute(conn)?;
-    Ok(())
-}
-
-/// How far tokens were looked for on a chain, and when: block and moment.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn token_look(
-    conn: &mut AnyConnection,
-    chain_id: ChainId,
-) -> Result<Option<(i64, i64)>, DbError> {
-    let row = token_looks::table
-        .find(chain_id.0)
-        .select((token_looks::block_number, token_looks::looked_at))
-        .first(conn)
-        .optional()?;
-    Ok(row)
-}
-
-/// Notes how far tokens were looked for.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn set_token_look(
-    conn: &mut AnyConnection,
-    chain_id: ChainId,
-    block_number: i64,
-    now: UnixMillis,
-) -> Result<(), DbError> {
-    let set =
-        (token_looks::block_number.eq(block_number), token_looks::looked_at.eq(now.as_millis()));
-    on_either!(conn => diesel::insert_into(token_looks::table)
-        .values((token_looks::chain_id.eq(chain_id.0), set))
-        .on_conflict(token_looks::chain_id)
-        .do_update()
-        .set(set)
-        .execute(conn))?;
     Ok(())
 }

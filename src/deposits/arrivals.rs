@@ -166,7 +166,7 @@ pub fn of_account(
     for row in arrivals::of_address(conn, address, SHOWN)? {
         let raw = if row.token.is_some() {
             row.raw_amount.parse().unwrap_or(RawAmount::ZERO)
-        } else if row.tries > 0 {
+        } else if row.is_told() {
             unexplained(conn, &row)?.into()
         } else {
             // It is being looked into at this moment.

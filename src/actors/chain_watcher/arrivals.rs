@@ -88,7 +88,11 @@ impl State {
         }
         self.look_for_tokens(view, ours, number).await?;
         let chain_id = self.chain_id();
-        let count = self.parts.database.run(move |conn| rows::count(conn, chain_id)).await?;
+        let count = move |conn: &mut AnyConnection| {
+            rows::set_waiting(conn, chain_id, now)?;
+            rows::count(conn, chain_id)
+        };
+        let count = self.parts.database.run(count).await?;
         self.parts.metrics.chains.set_arrivals(&self.parts.chain.name, count);
         Ok(())
     }

@@ -43,6 +43,7 @@ fn kinds() -> Object {
     word_of(["coins", "unaccepted_token"], None)
 }
 
+const WAITING: &str = "Coins arrived that no known transaction explains. They wait for their turn to be looked into; with the hash of their transaction they are found at once, so submit that if you have it.";
 const UNREAD: &str = "Coins arrived that a contract has sent. Their transaction is being looked for; with its hash it is found at once, so submit that if you have it.";
 const UNFOUND: &str = "Coins arrived, and their transaction was not found. They are not lost: submit the hash of the transaction, or write to support if you do not have it.";
 const UNREADABLE: &str = "Coins arrived that a contract has sent, and this service cannot read such transactions on this chain. They are not lost: submit the hash of the transaction, and write to support with it.";
@@ -76,6 +77,7 @@ impl Arrival {
             to_block: row.block_number,
             message: match (is_coin, chain.is_some_and(reads_contracts)) {
                 (false, _) => UNACCEPTED,
+                (true, _) if row.tries == 0 => WAITING,
                 (true, true) if row.check_at.is_some() => UNREAD,
                 (true, true) => UNFOUND,
                 (true, false) => UNREADABLE,

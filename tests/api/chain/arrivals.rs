@@ -252,6 +252,36 @@ fn many_small_coins_make_no_more_lines_than_an_address_may_have_and_none_is_left
 }
 
 #[test]
+fn what_waits_for_its_first_look_is_told_so() {
+    let shop = shop(true);
+    let accounts: Vec<Account> = (0..40).map(|_| shop.app.account("0")).collect();
+    let chain = &shop.mint.chain;
+    let mine: Vec<Address> = accounts.iter().map(|account| address_of(&shop, account)).collect();
+    look(&shop);
+    // Four have their turn at a look, and the nodes are slow to say anything about them.
+    for provider in [&shop.mint.alpha, &shop.mint.beta] {
+        provider.on("eth_getBalance", Fault::error(-32000, "missing trie node 00ff"));
+    }
+    let payer = chain.deploy("Payer", ());
+    for address in mine {
+        chain.send_paying(chain.account(3), &payer, "pay", address, coins());
+    }
+    shop.finalize();
+    look(&shop);
+    let told = || accounts.iter().map(|account| arrivals(&shop, account)).collect::<Vec<_>>();
+    look(&shop);
+    let (mut waiting, mut tried) = (0, 0);
+    for one in told() {
+        let [one] = one.as_slice() else { panic!("nothing is told: {one:?}") };
+        let message = one["message"].as_str().unwrap();
+        assert_eq!(one["amount"], "0.01");
+        waiting += usize::from(message.contains("wait for their turn"));
+        tried += usize::from(message.contains("is being looked for"));
+    }
+    assert!(waiting > 0 && tried > 0 && waiting + tried == 40, "{waiting}, {tried}");
+}
+
+#[test]
 fn what_is_known_the_operators_own_money_and_sweeps_are_no_arrivals() {
     let shop = shop(true);
     let account = shop.app.account("0");
