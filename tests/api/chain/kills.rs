@@ -1,26 +1,49 @@
 //! The server is killed at random moments while deposits are found, confirmed and credited: each of them is credited
-//! once in the end, and the books balance.
+//! once in the end, and the books balance. In one of two forms they come in every way there is: by contracts, to an own
+//! address and to the treasury, in many small transfers, beside dust, and with providers that do not agree for a while.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
-use ethers_core::types::{H256, I256, U256};
+use ethers_core::types::{Address, Bytes, H256, I256, U256};
+use serde_json::{Value, json};
 use sluice::db::deposits::{self, DepositRow};
-use sluice::db::schema::{ledger_entries, nodes};
+use sluice::db::schema::{
+    chain_candidates, deposit_arrivals, deposit_cases, ledger_entries, nodes,
+};
 use sluice::db::wallets::{self, WalletRow};
+use sluice::db::{AnyConnection, arrivals, deposit_cases as cases_of};
+use sluice::deposits::{addresses, cases};
 use sluice::domain::clock::Clock;
 use sluice::domain::deposit::DepositState;
+use sluice::domain::deposit_case::CaseState;
 use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::xpub::Xpub;
 
+use super::payers::XPUB;
+use super::treasury::delegate;
 use crate::support::app::{Account, Builder, open_account, verify_books};
+use crate::support::chain::contract::Contract;
 use crate::support::chain::{CHAIN_ID, node};
 use crate::support::deposits::{Mint, USDC};
 use crate::support::process::{Process, run};
 use crate::support::wait::within;
 use crate::support::wallet_rows;
 
-/// Longest time that a killed server has lived, in milliseconds beyond its start.
-const LIFE_MAX: u64 = 150;
+/// Ways to pay, and how long a killed server has lived at most, in milliseconds beyond its start.
+#[derive(Clone, Copy)]
+struct Course {
+    ways: u64,
+    life_max: u64,
+}
+
+/// What a wallet sends by itself.
+const PLAIN: Course = Course { ways: 4, life_max: 150 };
+/// Everything. What arrives by contracts is found at the end of a round, so that the server lives somewhat longer.
+const WILD: Course = Course { ways: 10, life_max: 900 };
+
+/// Transfers of half a cent each, which are one deposit of a dollar.
+const SMALL: usize = 200;
 /// Payments come in groups of at most so many.
 const PAYMENTS_MAX: u64 = 4;
 
@@ -44,13 +67,18 @@ struct Stage {
     mint: Mint,
     process: Process,
     account: Account,
+    course: Course,
+    /// The account's own address, a contract that pays, and the delegated code of a proven key.
+    mine: Address,
+    payer: Contract,
+    code: Contract,
     /// What was paid, and what each payment is worth.
     paid: Vec<(H256, i64)>,
     dice: Dice,
 }
 
 impl Stage {
-    fn open(seed: u64) -> Self {
+    fn open(seed: u64, course: Course) -> Self {
         let mint = Mint::open();
         let chain = &mint.chain;
         // The server's clock is the system's. An hour behind it, so that blocks may come fast.
@@ -64,35 +92,115 @@ impl Stage {
         chain.mine(1);
         push(&mint.usdc_feed, 100_000_000);
         push(&mint.coin_feed, 2_000 * 100_000_000);
+        let payer = chain.deploy("Payer", ());
+        let code = delegate(chain, 2);
         let builder = Builder::new()
             .upstream("sandbox", crate::support::sandbox::sandbox())
+            .set("deposits.account_xpub", format!("\"{XPUB}\""))
+            .set("deposits.balance_check_secs", 10)
+            .set("deposits.case_after_secs", 600)
             .section(&mint.toml(""));
         let process = Process::start(builder, &[]);
-        let account = open_account(&mut process.database.connect(), "0");
-        let address = chain.account(1).as_bytes().to_vec();
-        let proof = WalletRow { address, ..wallet_rows::row(account.id, 1) };
-        wallets::link(&mut process.database.connect(), &proof).unwrap();
-        Self { mint, process, account, paid: Vec::new(), dice: Dice(seed) }
+        let mut conn = process.database.connect();
+        let account = open_account(&mut conn, "0");
+        for index in [1_u8, 2] {
+            let address = chain.account(index.into()).as_bytes().to_vec();
+            let proof = WalletRow { address, ..wallet_rows::row(account.id, index) };
+            wallets::link(&mut conn, &proof).unwrap();
+        }
+        let xpub: Xpub = XPUB.parse().unwrap();
+        let now = Clock::System.now();
+        let mine = addresses::of_account(&mut conn, &xpub, account.id, now).unwrap();
+        let mine = Address::from_slice(mine.as_bytes());
+        drop(conn);
+        let (paid, dice) = (Vec::new(), Dice(seed));
+        Self { mint, process, account, course, mine, payer, code, paid, dice }
     }
 
     fn pay(&mut self) {
         let Mint { chain, usdc, peg, treasury, .. } = &self.mint;
-        let (from, cents) = (chain.account(1), 100 + self.dice.below(900));
-        let tx = match self.dice.below(4) {
-            0 => chain.pay(from, *treasury, U256::exp10(12) * 5 * cents),
+        let (from, mut cents) = (chain.account(1), 100 + self.dice.below(900));
+        let coins = U256::exp10(12) * 5 * cents;
+        let tx = match self.dice.below(self.course.ways) {
+            0 => chain.pay(from, *treasury, coins),
             1 => chain.send(from, peg, "transfer", (*treasury, U256::exp10(16) * cents)),
+            4 => chain.pay(chain.account(3), self.mine, coins),
+            5 => chain.send_paying(chain.account(3), &self.payer, "pay", self.mine, coins),
+            6 => {
+                let batch = (*treasury, coins, Bytes::default());
+                chain.send(self.code.address, &self.code, "execute", batch)
+            }
+            7 => {
+                cents = 100;
+                let amounts = vec![U256::from(USDC / 200); SMALL];
+                chain.send(from, usdc, "multi", (vec![*treasury; SMALL], amounts))
+            }
+            8 => {
+                // Dust beside it is nothing.
+                let dust = (vec![*treasury; 50], vec![U256::one(); 50]);
+                chain.send(from, usdc, "multi", dust);
+                return;
+            }
             _ => chain.send(from, usdc, "transfer", (*treasury, U256::from(USDC / 100 * cents))),
         };
         self.paid.push((tx, i64::try_from(cents).unwrap() * 10_000_000));
     }
 
+    /// One provider tells for a while of nothing that is paid, or has no receipt of the last payment.
+    fn trouble(&mut self) {
+        self.mint.beta.heal();
+        let Some((tx, _)) = self.paid.last().copied() else { return };
+        if self.dice.below(2) == 0 {
+            self.mint.beta.mutate("eth_getTransactionReceipt", move |params, receipt| {
+                if params[0] == json!(tx) {
+                    *receipt = Value::Null;
+                }
+            });
+        }
+        // What was in doubt a while ago has been so for long.
+        self.retouch(|conn| {
+            let earlier = deposit_cases::doubted_at.eq(deposit_cases::doubted_at - 400_000);
+            diesel::update(deposit_cases::table).set(earlier).execute(conn).unwrap();
+        });
+    }
+
+    /// Lets what was put off be due, as time does.
+    fn hurry(&self) {
+        self.retouch(|conn| {
+            let due = chain_candidates::check_at.eq(0);
+            diesel::update(chain_candidates::table).set(due).execute(conn).unwrap();
+            let due = deposit_arrivals::check_at.eq(Some(0_i64));
+            diesel::update(deposit_arrivals::table).set(due).execute(conn).unwrap();
+        });
+    }
+
+    fn retouch(&self, work: impl FnOnce(&mut AnyConnection)) {
+        work(&mut self.process.database.connect());
+    }
+
+    /// Has everything that became a case looked at again, as a person does.
+    fn retry_cases(&self) -> usize {
+        let (chain_id, now) = (ChainId(CHAIN_ID.cast_signed()), Clock::System.now());
+        let mut conn = self.process.database.connect();
+        let found = cases_of::of_chain(&mut conn, chain_id).unwrap();
+        let open = found.iter().filter(|row| row.state != CaseState::Doubted.as_str());
+        for row in open.clone() {
+            cases::retry(&mut conn, row, "the node is mended", now).unwrap();
+        }
+        open.count()
+    }
+
     /// Pays, mines, and ends the server some moment later.
     fn kill_once(&mut self) {
+        if self.course.ways > PLAIN.ways {
+            self.trouble();
+            self.hurry();
+        }
         for _ in 0..=self.dice.below(PAYMENTS_MAX) {
             self.pay();
         }
         self.mint.chain.mine(self.dice.below(10) + 1);
-        let life = Duration::from_millis(self.dice.below(LIFE_MAX));
+        let life = Duration::from_millis(self.dice.below(self.course.life_max));
         assert!(within(life, || None::<()>).is_none());
         if self.process.database.is_postgres() {
             // What half a minute does: a dead node's lease runs out.
@@ -109,9 +217,12 @@ impl Stage {
 
     /// Every payment has its one credit, and there is nothing else.
     fn prove(&self) {
+        self.mint.beta.heal();
         self.mint.chain.finalize();
+        println!("{} cases were retried", self.retry_cases());
         let is_done = |row: &DepositRow| row.state() == Some(DepositState::Credited);
-        let all = within(Duration::from_mins(2), || {
+        let all = within(Duration::from_mins(5), || {
+            self.hurry();
             let rows = self.rows();
             (rows.len() >= self.paid.len() && rows.iter().all(is_done)).then_some(rows)
         });
@@ -133,6 +244,11 @@ impl Stage {
         assert_eq!(credits.len(), self.paid.len());
         let expected: i64 = self.paid.iter().map(|(_, value)| value).sum();
         assert_eq!(credits.iter().sum::<i64>(), expected);
+        let is_explained = within(Duration::from_mins(1), || {
+            self.hurry();
+            arrivals::page(&mut conn, None, 0, 10).unwrap().is_empty().then_some(())
+        });
+        assert!(is_explained.is_some(), "{:#?}", arrivals::page(&mut conn, None, 0, 10));
         verify_books(&mut conn);
         let config = self.process.config.to_str().unwrap();
         let verified = run(&["books", "verify", "--config", config], &[]);
@@ -140,30 +256,45 @@ impl Stage {
     }
 }
 
-fn kill(times: usize, seed: u64) {
-    let mut stage = Stage::open(seed);
+fn kill(times: usize, seed: u64, course: Course) {
+    let mut stage = Stage::open(seed, course);
     for _ in 0..times {
         stage.kill_once();
     }
     stage.prove();
     let log = stage.process.log();
     let credited = log.matches("credited").count();
+    let cases = log.matches("a case for a person").count();
     println!(
-        "seed {seed}: {times} kills, {} deposits, {credited} credits logged",
+        "seed {seed}: {times} kills, {} deposits, {credited} credits logged, {cases} cases",
         stage.paid.len()
     );
 }
 
 #[test]
 fn killed_at_any_moment_each_deposit_is_credited_once() {
-    kill(10, 1);
+    kill(10, 1, PLAIN);
 }
 
-/// `cargo test --test api -- --ignored chain::kills`, on the database that the environment names.
+#[test]
+fn killed_while_deposits_come_in_every_way_each_is_credited_once() {
+    kill(10, 2, WILD);
+}
+
+/// `scripts/soak deposits`, on the database that the environment names.
 #[test]
 #[ignore = "takes a minute"]
 fn killed_fifty_times_each_deposit_is_credited_once() {
     for seed in 11..14 {
-        kill(50, seed);
+        kill(50, seed, PLAIN);
+    }
+}
+
+/// `scripts/soak deposits`, on the database that the environment names.
+#[test]
+#[ignore = "takes some minutes"]
+fn killed_fifty_times_while_deposits_come_in_every_way_each_is_credited_once() {
+    for seed in 21..24 {
+        kill(50, seed, WILD);
     }
 }
