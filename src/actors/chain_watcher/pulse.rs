@@ -7,7 +7,7 @@ use crate::domain::clock::UnixMillis;
 /// Between two looks while something waits to be looked into, or is in the way.
 const BUSY: Duration = Duration::from_secs(2);
 /// Between two looks at a chain whose blocks come faster.
-const IDLE: Duration = Duration::from_secs(7);
+const IDLE: Duration = Duration::from_secs(8);
 /// The longest time between two looks, however slow the blocks are.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 /// A block reaches providers so long after its time.
