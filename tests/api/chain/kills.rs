@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use ethers_core::types::{Address, Bytes, H256, I256, U256};
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::{
-    chain_candidates, deposit_arrivals, deposit_cases, ledger_entries, nodes,
+    chain_candidates, deposit_arrivals, deposit_cases, deposits as deposits_table, ledger_entries,
+    nodes,
 };
 use sluice::db::wallets::{self, WalletRow};
 use sluice::db::{AnyConnection, arrivals, deposit_cases as cases_of};
@@ -146,20 +147,23 @@ impl Stage {
         self.paid.push((tx, i64::try_from(cents).unwrap() * 10_000_000));
     }
 
-    /// One provider tells for a while of nothing that is paid, or has no receipt of the last payment.
+    /// One provider says for a while of every second transaction that it failed.
     fn trouble(&mut self) {
         self.mint.beta.heal();
-        let Some((tx, _)) = self.paid.last().copied() else { return };
         if self.dice.below(2) == 0 {
+            let digits = if self.dice.below(2) == 0 { "02468ace" } else { "13579bdf" };
             self.mint.beta.mutate("eth_getTransactionReceipt", move |params, receipt| {
-                if params[0] == json!(tx) {
-                    *receipt = Value::Null;
+                let is_meant =
+                    params[0].as_str().is_some_and(|tx| tx.ends_with(|last| digits.contains(last)));
+                if is_meant && receipt.is_object() {
+                    receipt["status"] = json!("0x0");
+                    receipt["logs"] = json!([]);
                 }
             });
         }
         // What was in doubt a while ago has been so for long.
         self.retouch(|conn| {
-            let earlier = deposit_cases::doubted_at.eq(deposit_cases::doubted_at - 400_000);
+            let earlier = deposit_cases::doubted_at.eq(deposit_cases::doubted_at - 700_000);
             diesel::update(deposit_cases::table).set(earlier).execute(conn).unwrap();
         });
     }
@@ -169,6 +173,9 @@ impl Stage {
         self.retouch(|conn| {
             let due = chain_candidates::check_at.eq(0);
             diesel::update(chain_candidates::table).set(due).execute(conn).unwrap();
+            let due = deposits_table::check_at.eq(0);
+            let waiting = deposits_table::state.eq(DepositState::Confirming.as_str());
+            diesel::update(deposits_table::table.filter(waiting)).set(due).execute(conn).unwrap();
             let due = deposit_arrivals::check_at.eq(Some(0_i64));
             diesel::update(deposit_arrivals::table).set(due).execute(conn).unwrap();
         });
