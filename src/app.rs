@@ -31,7 +31,7 @@ use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
 use crate::admin::{self, Admin, Entrance};
 use crate::config::{self, Settings};
-use crate::db::{AnyConnection, Database, DbError, migrate, nodes};
+use crate::db::{AnyConnection, Database, DbError, file, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
@@ -276,6 +276,10 @@ async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bo
             tracing::error!("the ledger has ended; stopping");
             return false;
         }
+        if shared.standing.is_superseded() {
+            tracing::error!("the database is not for this program any more; stopping");
+            return false;
+        }
         if !chains.are_alive() {
             tracing::error!("a chain's watcher has ended; stopping");
             return false;
@@ -319,7 +323,7 @@ async fn stop_in_order(
 
 /// Migrates, finds the secret of tombstones, and uses it where an earlier version had none.
 fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey, StartError> {
-    migrate::run_pending(conn)?;
+    migrate::prepare(conn, settings.database.migrate_at_start)?;
     let key = tombstones::unlock(conn, &settings.privacy)?;
     let buried = tombstones::bury_marked(conn, &key)?;
     if buried > 0 {
@@ -384,10 +388,8 @@ fn serve_operator(
 /// A second server on one SQLite file would recover the first one's running exchanges.
 fn lock_sqlite(database: &Database) -> Result<Option<std::fs::File>, StartError> {
     let Some(path) = database.sqlite_path() else { return Ok(None) };
-    let path = path.with_added_extension("lock");
-    let file = std::fs::File::create(path).map_err(StartError::Lock)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+    match file::lock_alone(path) {
+        Ok(lock) => Ok(Some(lock)),
         Err(std::fs::TryLockError::WouldBlock) => Err(StartError::SecondServer),
         Err(std::fs::TryLockError::Error(error)) => Err(StartError::Lock(error)),
     }

@@ -23,6 +23,7 @@ pub mod chain_providers;
 pub mod chains;
 pub mod chores;
 pub mod closing;
+pub mod compatibility;
 pub mod connection;
 pub mod credentials;
 pub mod credentials_epoch;
@@ -88,9 +89,43 @@ pub enum DbError {
     Migrate(Box<dyn std::error::Error + Send + Sync>),
     /// The schema is older than this program.
     #[error(
-        "the database has the schema of an older version: stop its servers and run `sluice migrate`"
+        "the database has the schema of an older version: run `sluice migrate` first (README, Upgrading)"
     )]
     Outdated,
+    /// The schema lacks what this program needs.
+    #[error(
+        "this program (version {}, generation {}) is too old for the database, which version {by} has migrated and which is for generation {oldest} and newer: start that version, or a newer one",
+        compatibility::VERSION,
+        compatibility::GENERATION
+    )]
+    Superseded {
+        /// The oldest generation that it is for.
+        oldest: i64,
+        /// The version that has migrated it.
+        by: String,
+    },
+    /// The schema has what this program does not know, and nothing says that it may serve it.
+    #[error(
+        "the database has migrations that this program (version {}) does not know ({migrations}), and does not say which programs may serve it: start the version that ran them, or a newer one",
+        compatibility::VERSION
+    )]
+    Unfamiliar {
+        /// Their versions.
+        migrations: String,
+    },
+    /// A migration could not have its locks.
+    #[error(
+        "the migration {migration} could not have the tables that it changes in {tries} tries: a transaction holds them. Look for one that is long in pg_stat_activity, end it, and run `sluice migrate` again; nothing was changed by this migration"
+    )]
+    MigrationWaits {
+        /// Its name.
+        migration: String,
+        /// How often it was tried.
+        tries: u32,
+        /// What the last try met.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A stored value does not read as what this version writes.
     #[error("the database holds a {what} that this version cannot read")]
     Unreadable {

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use super::ledger::LedgerHandle;
 use crate::accounts::erasure;
 use crate::db::nodes::{self, Renewed};
-use crate::db::{AnyConnection, Database, DbError, parked};
+use crate::db::{AnyConnection, Database, DbError, compatibility, parked};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
@@ -131,6 +131,9 @@ impl Actor for Node {
         ctx.run_interval(RENEWAL, |node, _| {
             let (parts, told) = (node.parts.clone(), Arc::clone(&node.told));
             unless_running(&node.is_looking, &node.parts, async move {
+                if let Err(error) = check_schema(&parts).await {
+                    tracing::warn!(error = %Causes(&error), "the schema's version cannot be read; trying again");
+                }
                 if let Err(error) = look_after_the_dead(&parts).await {
                     tracing::warn!(error = %Causes(&error), "recovery failed; trying again");
                 }
@@ -219,6 +222,18 @@ fn note_drift(parts: &NodeParts, drift_millis: i64) {
     parts.metrics.clock_drift_millis.set(drift_millis);
     if drift_millis.unsigned_abs() > DRIFT_TOLD {
         tracing::warn!(drift_millis, "this machine's clock and the database's differ");
+    }
+}
+
+/// Looks whether the database is still for this program: another may have migrated it.
+async fn check_schema(parts: &NodeParts) -> Result<(), DbError> {
+    match parts.database.run(compatibility::check).await {
+        Err(error @ DbError::Superseded { .. }) => {
+            tracing::error!(error = %Causes(&error), "the database was migrated");
+            parts.standing.supersede();
+            Ok(())
+        }
+        other => other.map(drop),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Database {
     pub lock_timeout: Duration,
     /// Time within which a server of PostgreSQL must be connected to, take what is sent, and answer the ledger.
     pub answer: Duration,
+    /// Whether a server runs migrations that are missing.
+    pub migrate_at_start: bool,
 }
 
 /// Where the database is.
@@ -128,6 +130,7 @@ pub(super) struct DatabaseSection {
     lock_timeout: Duration,
     #[serde(rename = "answer_secs", deserialize_with = "value::secs::<2, 600, _>")]
     answer: Duration,
+    migrate_at_start: bool,
 }
 
 impl DatabaseSection {
@@ -160,6 +163,7 @@ impl DatabaseSection {
                 acquire: self.acquire,
                 lock_timeout: self.lock_timeout,
                 answer: self.answer,
+                migrate_at_start: self.migrate_at_start,
             }),
             Err(reason) => {
                 problems.add(&at, reason);

@@ -5,6 +5,7 @@
 //! counts as a database that is away. Nothing here opens the file: to close a second descriptor of
 //! it would give up SQLite's locks (<https://sqlite.org/howtocorrupt.html> §2.2).
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -74,4 +75,14 @@ impl Part {
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     let metadata = std::fs::metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Has a SQLite file for this process alone, by a file beside it; so do servers, not commands. It ends with what is returned.
+///
+/// # Errors
+/// [`TryLockError::WouldBlock`] if another process has it.
+pub fn lock_alone(path: &Path) -> Result<File, TryLockError> {
+    let file = File::create(path.with_added_extension("lock")).map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
 }

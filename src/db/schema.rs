@@ -4,9 +4,11 @@
 #![expect(missing_docs, reason = "the macro makes modules that cannot carry a comment")]
 
 mod arrivals;
+mod compatibility;
 mod reading;
 
 pub use arrivals::{address_balances, deposit_arrivals, token_looks};
+pub use compatibility::schema_compatibility;
 pub use reading::{chain_blocks, chain_candidates, chain_providers, chains};
 
 diesel::table! {

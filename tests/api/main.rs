@@ -85,6 +85,8 @@ mod tls;
 #[cfg(test)]
 mod tombstones;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod upstreams;
 #[cfg(test)]
 mod usage;

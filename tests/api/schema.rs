@@ -128,6 +128,7 @@ fn declared() -> Tables {
     let source = concat!(
         include_str!("../../src/db/schema.rs"),
         include_str!("../../src/db/schema/arrivals.rs"),
+        include_str!("../../src/db/schema/compatibility.rs"),
         include_str!("../../src/db/schema/reading.rs")
     );
     let mut tables = Tables::new();

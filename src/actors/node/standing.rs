@@ -1,7 +1,7 @@
 //! How a node stands among the others: since when it may call another one dead, and how often it may have been called that
 //! itself.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::{LEASE, RENEWAL};
 use crate::db::nodes::Renewed;
@@ -13,6 +13,7 @@ pub struct Standing {
     renewed_at: AtomicI64,
     judges_from: AtomicI64,
     lapses: AtomicU64,
+    is_superseded: AtomicBool,
 }
 
 impl Default for Standing {
@@ -21,6 +22,7 @@ impl Default for Standing {
             renewed_at: AtomicI64::new(i64::MIN),
             judges_from: AtomicI64::new(i64::MAX),
             lapses: AtomicU64::new(0),
+            is_superseded: AtomicBool::new(false),
         }
     }
 }
@@ -31,6 +33,16 @@ impl Standing {
     #[must_use]
     pub fn lapses(&self) -> u64 {
         self.lapses.load(Ordering::Acquire)
+    }
+
+    /// Whether the database has got a schema that this program may not serve: then it stops.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.is_superseded.load(Ordering::Acquire)
+    }
+
+    pub(super) fn supersede(&self) {
+        self.is_superseded.store(true, Ordering::Release);
     }
 
     /// Whether no lease was taken so far.
