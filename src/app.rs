@@ -350,6 +350,7 @@ async fn recover(
         tombstones: tombstones.clone(),
         database: database.clone(),
         ledger: shared.ledger.clone(),
+        max_streams: shared.settings.server.max_streams,
         standing: Arc::clone(&shared.standing),
         clock: shared.clock.clone(),
         tracker: shared.tracker.clone(),

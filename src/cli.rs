@@ -5,6 +5,7 @@ mod account;
 mod books;
 mod deposit;
 mod key;
+mod node;
 mod output;
 mod policy;
 mod prices;
@@ -71,6 +72,9 @@ enum Command {
     /// Look at deposits, decide about them, pay them back.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
+    /// Look at the nodes that serve from this database.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Publish versions of the privacy policy and the terms, and look at them.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -185,6 +189,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
+        Command::Node(command) => node::run(&command, &Desk::open(&sources)?, output),
         Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
         Command::Prices(command) => prices::run(&command, &sources, output),
         Command::Policy(command) => policy::run(&command, &Desk::open(&sources)?, output),

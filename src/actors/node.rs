@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
 use crate::accounts::erasure;
-use crate::db::nodes::{self, Renewed};
+use crate::db::nodes::{self, Renewed, Word};
 use crate::db::{AnyConnection, Database, DbError, compatibility, parked};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, RequestId};
@@ -65,6 +65,8 @@ pub struct NodeParts {
     pub database: Database,
     /// Who settles.
     pub ledger: LedgerHandle,
+    /// How many streams it takes at once, for the operator to see.
+    pub max_streams: usize,
     /// How this node stands among the others.
     pub standing: Arc<Standing>,
     /// Time.
@@ -186,10 +188,14 @@ pub async fn renew(parts: &NodeParts) -> Result<(), DbError> {
 /// One try; with how far this machine's clock is ahead.
 async fn renew_once(parts: &NodeParts) -> Result<(Renewed, i64), DbError> {
     let (node_id, clock) = (Arc::clone(&parts.node_id), parts.clock.clone());
-    let is_first = parts.standing.is_first();
-    let renewal = parts
-        .database
-        .run_apart(move |conn| nodes::renew(conn, &node_id, (LEASE, is_first), &clock));
+    let word = Word {
+        started_at: parts.standing.started_at(),
+        lapses: i64::try_from(parts.standing.lapses()).unwrap_or(i64::MAX),
+        open_exchanges: parts.metrics.open_exchanges.get(),
+        max_streams: i64::try_from(parts.max_streams).unwrap_or(i64::MAX),
+    };
+    let renewal =
+        parts.database.run_apart(move |conn| nodes::renew(conn, (&node_id, &word), LEASE, &clock));
     tokio::time::timeout(TRY, renewal).await.map_err(|_| DbError::Silent)?
 }
 

@@ -1,9 +1,11 @@
 //! Leases: which nodes are alive, so that a dead one's reservations can be recovered.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
 
+use super::compatibility::{GENERATION, VERSION};
 use super::schema::{nodes, reservations};
 use super::{AnyConnection, DbError, time};
 use crate::domain::clock::{Clock, UnixMillis};
@@ -19,15 +21,28 @@ pub struct Renewed {
     pub is_another_silent: bool,
 }
 
-/// Takes or renews the lease of `node_id` for a span; `is_first` for the first time. Gives what it finds, and by how many
-/// milliseconds the node's clock is ahead of the database's.
+/// What a node says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// When it started, by the clock that leases are kept by; `None` for now.
+    pub started_at: Option<UnixMillis>,
+    /// How often its lease had run out.
+    pub lapses: i64,
+    /// Exchanges that run on it.
+    pub open_exchanges: i64,
+    /// How many may.
+    pub max_streams: i64,
+}
+
+/// Takes or renews the lease of `node_id` for a span, the first time if `word` has no start. Gives what it finds, and by how
+/// many milliseconds the node's clock is ahead of the database's.
 ///
 /// # Errors
 /// [`DbError::Query`].
 pub fn renew(
     conn: &mut AnyConnection,
-    node_id: &str,
-    (span, is_first): (Duration, bool),
+    (node_id, word): (&str, &Word),
+    span: Duration,
     clock: &Clock,
 ) -> Result<(Renewed, i64), DbError> {
     let now = time::now(conn, clock)?;
@@ -40,17 +55,75 @@ pub fn renew(
     // One that was given up for silence may come behind a later one.
     let own_row = nodes::table.find(node_id);
     let later = own.iter().map(|(_, until)| *until).max().unwrap_or(i64::MIN).max(expires_at);
-    let renewed = diesel::update(own_row).set(nodes::lease_expires_at.eq(later)).execute(conn)?;
+    let said = (
+        nodes::version.eq(VERSION),
+        nodes::generation.eq(GENERATION),
+        nodes::started_at.eq(word.started_at.unwrap_or(now).as_millis()),
+        nodes::drift_ms.eq(drift_millis),
+        nodes::lapses.eq(word.lapses),
+        nodes::open_exchanges.eq(word.open_exchanges),
+        nodes::max_streams.eq(word.max_streams),
+    );
+    let renewed =
+        diesel::update(own_row).set((nodes::lease_expires_at.eq(later), said)).execute(conn)?;
     if renewed == 0 {
-        let row = (nodes::id.eq(node_id), nodes::lease_expires_at.eq(expires_at));
+        let row = (nodes::id.eq(node_id), nodes::lease_expires_at.eq(expires_at), said);
         diesel::insert_into(nodes::table).values(row).execute(conn)?;
     }
     let renewed = Renewed {
         now,
-        has_lapsed: !is_first && !own.iter().any(runs),
+        has_lapsed: word.started_at.is_some() && !own.iter().any(runs),
         is_another_silent: !others.iter().all(runs),
     };
     Ok((renewed, drift_millis))
+}
+
+/// A node as the operator sees it. An older program says nothing of itself.
+#[derive(Clone, Debug, Default, Queryable, Selectable)]
+#[diesel(table_name = nodes)]
+pub struct NodeRow {
+    /// Its name.
+    pub id: String,
+    /// Until when it counts as alive; `None` if only what it left open is known.
+    #[diesel(select_expression = nodes::lease_expires_at.nullable())]
+    pub lease_expires_at: Option<i64>,
+    /// Of its program.
+    pub version: Option<String>,
+    /// Of its program.
+    pub generation: Option<i64>,
+    /// Since when it runs.
+    pub started_at: Option<i64>,
+    /// How far its clock is ahead.
+    pub drift_ms: Option<i64>,
+    /// How often its lease had run out.
+    pub lapses: Option<i64>,
+    /// Exchanges that ran at its last word.
+    pub open_exchanges: Option<i64>,
+    /// How many may.
+    pub max_streams: Option<i64>,
+}
+
+/// All nodes by name, each with how many reservations of its are open; those among them of which only these are left.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn list(conn: &mut AnyConnection) -> Result<Vec<(NodeRow, i64)>, DbError> {
+    let open: Vec<(String, i64)> = reservations::table
+        .group_by(reservations::node_id)
+        .select((reservations::node_id, diesel::dsl::count_star()))
+        .load(conn)?;
+    let mut open: BTreeMap<String, i64> = open.into_iter().collect();
+    let rows: Vec<NodeRow> =
+        nodes::table.order(nodes::id).select(NodeRow::as_select()).load(conn)?;
+    let mut rows: Vec<(NodeRow, i64)> = rows
+        .into_iter()
+        .map(|row| {
+            let open = open.remove(&row.id).unwrap_or(0);
+            (row, open)
+        })
+        .collect();
+    rows.extend(open.into_iter().map(|(id, open)| (NodeRow { id, ..NodeRow::default() }, open)));
+    Ok(rows)
 }
 
 /// Forgets nodes whose lease ran out before a moment and of which nothing is open.

@@ -141,6 +141,13 @@ diesel::table! {
     nodes (id) {
         id -> Text,
         lease_expires_at -> BigInt,
+        version -> Nullable<Text>,
+        generation -> Nullable<BigInt>,
+        started_at -> Nullable<BigInt>,
+        drift_ms -> Nullable<BigInt>,
+        lapses -> Nullable<BigInt>,
+        open_exchanges -> Nullable<BigInt>,
+        max_streams -> Nullable<BigInt>,
     }
 }
 

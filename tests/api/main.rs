@@ -53,6 +53,8 @@ mod mail;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod parked;

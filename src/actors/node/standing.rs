@@ -10,6 +10,7 @@ use crate::domain::clock::UnixMillis;
 /// See the module. Times are those of the clock that leases are kept by.
 #[derive(Debug)]
 pub struct Standing {
+    started_at: AtomicI64,
     renewed_at: AtomicI64,
     judges_from: AtomicI64,
     lapses: AtomicU64,
@@ -19,6 +20,7 @@ pub struct Standing {
 impl Default for Standing {
     fn default() -> Self {
         Self {
+            started_at: AtomicI64::new(i64::MIN),
             renewed_at: AtomicI64::new(i64::MIN),
             judges_from: AtomicI64::new(i64::MAX),
             lapses: AtomicU64::new(0),
@@ -45,9 +47,10 @@ impl Standing {
         self.is_superseded.store(true, Ordering::Release);
     }
 
-    /// Whether no lease was taken so far.
-    pub(super) fn is_first(&self) -> bool {
-        self.renewed_at.load(Ordering::Acquire) == i64::MIN
+    /// When the first lease was taken, if it was.
+    pub(super) fn started_at(&self) -> Option<UnixMillis> {
+        let at = self.started_at.load(Ordering::Acquire);
+        (at != i64::MIN).then_some(UnixMillis::from_millis(at))
     }
 
     /// Notes that the lease was renewed; whether it had run out before. Where that came late, or where some lease has run out
@@ -57,6 +60,9 @@ impl Standing {
         let now = renewed.now.as_millis();
         let before = self.renewed_at.swap(now, Ordering::AcqRel);
         let is_first = before == i64::MIN;
+        if is_first {
+            self.started_at.store(now, Ordering::Release);
+        }
         let is_late = !is_first && now > before.saturating_add(super::millis(RENEWAL) * 2);
         if is_late || (is_first && renewed.is_another_silent) {
             let from = renewed.now.plus(LEASE).as_millis();
@@ -117,14 +123,14 @@ mod tests {
     fn who_starts_beside_a_silent_one_waits_for_one_lease_and_beside_the_living_does_not() {
         for (silent, may) in [(true, false), (false, true)] {
             let standing = Standing::default();
-            assert!(standing.is_first());
+            assert_eq!(standing.started_at(), None);
             standing.note(&renewed(100, false, silent));
-            assert!(!standing.is_first());
             assert_eq!(standing.judges_at().is_some(), may);
             standing.note(&renewed(120, false, true));
             assert_eq!(standing.judges_at().is_some(), may);
             standing.note(&renewed(130, false, true));
             assert!(standing.judges_at().is_some());
+            assert_eq!(standing.started_at(), Some(UnixMillis::from_millis(100_000)));
         }
     }
 

@@ -29,7 +29,12 @@ impl Desk {
 
     /// Beside a running server.
     pub(crate) fn beside(app: &TestApp) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), &app.database().url)
+        Self::at_database(&app.database().url)
+    }
+
+    /// On a database that goes with somebody else.
+    pub(crate) fn at_database(url: &str) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), url)
     }
 
     fn at(folder: TempDir, url: &str) -> Self {

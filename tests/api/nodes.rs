@@ -1,0 +1,94 @@
+//! `sluice node list`: who serves from a database, by the database's clock.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use serde_json::Value;
+use sluice::db::compatibility::{GENERATION, VERSION};
+use sluice::db::schema::nodes;
+
+use crate::support::app::{Builder, open_account};
+use crate::support::database::TestDatabase;
+use crate::support::desk::Desk;
+use crate::support::process::Process;
+use crate::support::sandbox::sandbox;
+
+fn builder(name: &str) -> Builder {
+    Builder::new()
+        .upstream("sandbox", sandbox())
+        .set("server.node_id", format!("\"{name}\""))
+        .set("server.max_streams", 77)
+}
+
+fn list(desk: &Desk) -> Vec<Value> {
+    desk.json(&["node", "list"]).as_array().unwrap().clone()
+}
+
+#[test]
+fn a_node_says_who_it_is_and_goes_from_the_list_when_it_stops() {
+    let mut process = Process::start(builder("west"), &[]);
+    let desk = Desk::at_database(&process.database.url);
+    let found = list(&desk);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let node = &found[0];
+    assert!(node["id"].as_str().unwrap().starts_with("west_"), "{node}");
+    assert_eq!((&node["version"], &node["generation"]), (&VERSION.into(), &GENERATION.into()));
+    assert_eq!((&node["is_alive"], &node["lapses"]), (&true.into(), &0.into()));
+    assert_eq!((&node["max_streams"], &node["open_exchanges"]), (&77.into(), &0.into()));
+    assert_eq!(node["open_reservations"], 0);
+    let left = node["lease_seconds"].as_i64().unwrap();
+    assert!((0..=30).contains(&left), "{node}");
+    assert!(node["drift_ms"].as_i64().unwrap().abs() < 5_000, "{node}");
+    assert!(node["started_at"].is_string() && node["lease_expires_at"].is_string());
+    let text = desk.run(&["node", "list"]).out;
+    for word in ["west_", VERSION, "s left", "0 of 77", " ms"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    // Nothing of a machine's address.
+    assert!(!text.contains("127.0.0.1"), "{text}");
+    process.signal("TERM");
+    assert_eq!(process.wait(), Some(0));
+    assert!(list(&desk).is_empty());
+}
+
+#[test]
+fn what_dead_and_older_nodes_left_is_listed_as_what_is_known_of_it() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["migrate"]).code, 0);
+    let mut conn = desk.database().connect();
+    open_account(&mut conn, "5");
+    // An older program's row has a name and a lease alone.
+    let dead = (nodes::id.eq("dead_1"), nodes::lease_expires_at.eq(1_000));
+    diesel::insert_into(nodes::table).values(dead).execute(&mut conn).unwrap();
+    for (id, node) in [("req_1", "dead_1"), ("req_2", "gone_1"), ("req_3", "gone_1")] {
+        let sql = format!(
+            "INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd, record, created_at)
+             SELECT '{id}', account_id, id, '{node}', 0, '{{}}', 0 FROM api_keys"
+        );
+        conn.batch_execute(&sql).unwrap();
+    }
+    let found = list(&desk);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let (dead, gone) = (&found[0], &found[1]);
+    assert_eq!((&dead["id"], &dead["is_alive"]), (&"dead_1".into(), &false.into()));
+    assert_eq!((&dead["version"], &dead["max_streams"]), (&Value::Null, &Value::Null));
+    assert_eq!(dead["open_reservations"], 1);
+    assert!(dead["lease_seconds"].as_i64().unwrap() < -1_000_000, "{dead}");
+    assert_eq!((&gone["id"], &gone["is_alive"]), (&"gone_1".into(), &false.into()));
+    assert_eq!((&gone["lease_seconds"], &gone["open_reservations"]), (&Value::Null, &2.into()));
+    let text = desk.run(&["node", "list"]).out;
+    assert!(text.contains("over for ") && text.contains("forgotten"), "{text}");
+}
+
+#[test]
+fn each_node_of_one_database_is_listed() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let (mut first, mut second) = (builder("west"), builder("east"));
+    second.database = Some(database.beside());
+    first.database = Some(database);
+    let (first, second) = (Process::start(first, &[]), Process::start(second, &[]));
+    let found = list(&Desk::at_database(&first.database.url));
+    let names: Vec<&str> = found.iter().map(|node| node["id"].as_str().unwrap()).collect();
+    assert!(names[0].starts_with("east_") && names[1].starts_with("west_"), "{names:?}");
+    assert_eq!(names.len(), 2);
+    drop(second);
+}
