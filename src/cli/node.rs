@@ -39,8 +39,7 @@ pub(super) fn run(
 
 /// Seconds that the lease still runs, or for which it has been over, below zero.
 fn lease_secs(row: &NodeRow, now: UnixMillis) -> Option<i64> {
-    let until = row.lease_expires_at?;
-    Some(UnixMillis::from_millis(until).millis_since(now).div_euclid(1000))
+    Some(row.lease_expires_at?.saturating_sub(now.as_millis()).div_euclid(1000))
 }
 
 fn line((row, open): &(NodeRow, i64), now: UnixMillis) -> Vec<String> {

@@ -17,6 +17,7 @@ fn builder(name: &str) -> Builder {
         .upstream("sandbox", sandbox())
         .set("server.node_id", format!("\"{name}\""))
         .set("server.max_streams", 77)
+        .set("server.max_streams_per_account", 77)
 }
 
 fn list(desk: &Desk) -> Vec<Value> {
