@@ -17,7 +17,7 @@ import time
 
 # Nano-dollars per token, input and output, of the models that are asked for.
 PRICES = {"claude-haiku-4-5": (1000, 5000), "claude-sonnet-4-6": (3000, 15000)}
-# Every request reports its own number of input tokens, so that its row is known by it.
+# Every request of an account reports its own number of input tokens, so that its row is known by it.
 FIRST_INPUT = 1000
 
 SETTINGS = """
@@ -91,8 +91,13 @@ class Server:
 class Plan:
     """One request: what is asked for, how its client behaves, what it would cost when whole."""
 
-    def __init__(self, number, dice):
+    # Seconds without a byte after which its client gives up.
+    patience = 30
+    max_tokens = 8000
+
+    def __init__(self, email, number, dice):
         self.input = FIRST_INPUT + number
+        self.key = (email, self.input)
         self.model = dice.choice(list(PRICES))
         self.stream = dice.random() < 0.7
         scenario = dice.choice(["text", "text", "thinking", "tool_use"])
@@ -113,9 +118,12 @@ class Plan:
             words.append(f"silent_at={at}")
         elif fault < 0.22:
             words.append(f"status={dice.choice([400, 429, 500, 529])}")
-        self.script = "sandbox:" + ";".join(words)
+        self.set_script(words)
         self.behaviour = dice.choices(["read", "leave", "stall"], [0.7, 0.25, 0.05])[0]
         self.leave_after = dice.randint(0, 4000)
+
+    def set_script(self, words):
+        self.script = "sandbox:" + ";".join(words)
 
     def cost(self):
         price = PRICES[self.model]
@@ -125,11 +133,12 @@ class Plan:
         return json.dumps(
             {
                 "model": self.model,
-                "max_tokens": 8000,
+                "max_tokens": self.max_tokens,
                 "stream": self.stream,
                 "metadata": {"user_id": self.script},
                 "tools": [{"name": "look", "input_schema": {"type": "object"}}],
-                "messages": [{"role": "user", "content": "torture"}],
+                # About as long as it is said to be, so that what is held for it is enough.
+                "messages": [{"role": "user", "content": "torture " * (self.input // 2)}],
             }
         )
 
@@ -137,11 +146,13 @@ class Plan:
 class Clients:
     """Threads that ask until they are told to stop, and note which answers they received whole."""
 
-    def __init__(self, server, keys, arguments):
-        self.server, self.keys = server, keys
+    def __init__(self, server, accounts, arguments):
+        # Each account is its address and its key.
+        self.server, self.accounts = server, accounts
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.plans = {}
+        self.asked = collections.Counter()
         self.whole = set()
         self.seen = collections.Counter()
         self.threads = [
@@ -150,24 +161,35 @@ class Clients:
         ]
 
     def run(self, dice, number):
+        email, key = self.accounts[number % len(self.accounts)]
         while not self.stop.is_set():
-            with self.lock:
-                plan = Plan(len(self.plans), dice)
-                self.plans[plan.input] = plan
-            try:
-                result = self.ask(plan, self.keys[number % len(self.keys)])
-            except (OSError, http.client.HTTPException, ValueError):
-                result = "connection lost"
+            result = self.ask_once(self.plan(email, dice), key)
             # Whoever was refused comes back later: the load is to be answers, not refusals.
             if result == "connection lost" or result.startswith("status"):
                 time.sleep(dice.uniform(0, 0.2))
-            with self.lock:
-                self.seen[result] += 1
-                if result == "whole":
-                    self.whole.add(plan.input)
 
-    def ask(self, plan, key):
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+    def plan(self, email, dice, kind=Plan):
+        """The next request of an account."""
+        with self.lock:
+            plan = kind(email, self.asked[email], dice)
+            self.asked[email] += 1
+            self.plans[plan.key] = plan
+        return plan
+
+    def ask_once(self, plan, key, port=None):
+        """Makes one request and notes what came of it."""
+        try:
+            result = self.ask(plan, key, port or self.server.port)
+        except (OSError, http.client.HTTPException, ValueError):
+            result = "connection lost"
+        with self.lock:
+            self.seen[result] += 1
+            if result == "whole":
+                self.whole.add(plan.key)
+        return result
+
+    def ask(self, plan, key, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=plan.patience)
         try:
             headers = {"x-api-key": key, "anthropic-version": "2023-06-01", "content-type": "application/json"}
             connection.request("POST", "/v1/messages", plan.body(), headers)
@@ -201,47 +223,51 @@ class Clients:
         return "whole"
 
 
-def rows(arguments):
-    """Every usage row as (input tokens, cost, ending, output tokens), and every balance."""
-    usage = "SELECT input_tokens, cost_nanousd, ending, output_tokens FROM usage_logs"
-    balances = "SELECT available_nanousd FROM accounts"
-    if arguments.database.startswith("sqlite://"):
-        with sqlite3.connect(arguments.database.removeprefix("sqlite://")) as database:
-            return list(database.execute(usage)), [row[0] for row in database.execute(balances)]
-
-    def ask(sql):
-        done = subprocess.run(["psql", arguments.database, "-AtF,", "-c", sql], capture_output=True, text=True, check=True)
-        return [line.split(",") for line in done.stdout.splitlines()]
-
-    return [(int(r[0]), int(r[1]), r[2], int(r[3])) for r in ask(usage)], [int(r[0]) for r in ask(balances)]
+def query(database, sql):
+    """Rows of text."""
+    if database.startswith("sqlite://"):
+        with sqlite3.connect(database.removeprefix("sqlite://")) as connection:
+            return [[str(value) for value in row] for row in connection.execute(sql)]
+    done = subprocess.run(["psql", database, "-XAtF,", "-c", sql], capture_output=True, text=True, check=True)
+    return [line.split(",") for line in done.stdout.splitlines()]
 
 
-def violations(arguments, clients, report):
+def rows(database):
+    """Every usage row as (address, input tokens, cost, ending), and every balance that is below zero."""
+    usage = query(database, """SELECT a.email, u.input_tokens, u.cost_nanousd, u.ending
+                               FROM usage_logs u JOIN accounts a ON a.id = u.account_id""")
+    below = query(database, "SELECT email, available_nanousd FROM accounts WHERE available_nanousd < 0")
+    return [(row[0], int(row[1]), int(row[2]), row[3]) for row in usage], below
+
+
+def violations(database, clients, report):
     """Everything that is not as promised, in words."""
-    usage, balances = rows(arguments)
+    usage, below = rows(database)
     found = [f"books: {one}" for one in report["discrepancies"]]
     if report["open_reservations"]:
         found.append(f"{report['open_reservations']} reservations are open")
-    found += [f"an account has {balance} nano-dollars" for balance in balances if balance < 0]
-    by_input = collections.defaultdict(list)
-    for row in usage:
-        by_input[row[0]].append(row)
-    for row in by_input.pop(0, []):
-        # Nothing was reported, so nothing may be charged.
-        if row[1]:
-            found.append(f"charged without any report: {row}")
-    for tokens, same in by_input.items():
-        plan = clients.plans.get(tokens)
+    if report["parked_settlements"]:
+        found.append(f"settlements are parked: {report['parked_settlements']}")
+    found += [f"{email} has {balance} nano-dollars" for email, balance in below]
+    by_key = collections.defaultdict(list)
+    for email, tokens, cost, ending in usage:
+        if tokens:
+            by_key[email, tokens].append((cost, ending))
+        elif cost:
+            # Nothing was reported, so nothing may be charged.
+            found.append(f"charged without any report: {email}, {cost}, {ending}")
+    for key, same in by_key.items():
+        plan = clients.plans.get(key)
         if plan is None or len(same) != 1:
-            found.append(f"input {tokens}: {len(same)} rows, plan {plan is not None}")
-        elif same[0][1] > plan.cost():
-            found.append(f"charged beyond the whole answer ({plan.cost()}): {same[0]}")
-    for tokens in clients.whole:
-        plan = clients.plans[tokens]
-        same = by_input.get(tokens, [])
-        if [(row[1], row[2]) for row in same] != [(plan.cost(), "E1")]:
-            found.append(f"whole answer of {plan.cost()} ({plan.script}): {same}")
-    return found, collections.Counter(row[2] for row in usage)
+            found.append(f"{key}: {len(same)} rows, plan {plan is not None}")
+        elif same[0][0] > plan.cost():
+            found.append(f"{key}: charged beyond the whole answer ({plan.cost()}): {same[0]}")
+    for key in clients.whole:
+        plan = clients.plans[key]
+        same = by_key.get(key, [])
+        if same != [(plan.cost(), "E1")]:
+            found.append(f"{key}: whole answer of {plan.cost()} ({plan.script}): {same}")
+    return found, collections.Counter(row[3] for row in usage)
 
 
 def main():
@@ -255,16 +281,16 @@ def main():
 
     dice = random.Random(arguments.seed)
     server = Server(arguments)
-    keys = []
+    accounts = []
     for number in range(max(2, arguments.clients // 8)):
         email = f"client{number}@example.org"
         server.command("account", "create", email, "--json")
         # A few have so little that they are refused now and then.
         amount = "0.50" if number % 4 == 3 else "10000"
         server.command("account", "credit", email, amount, "--reference", email, "--json")
-        keys.append(server.command("key", "create", email, "--json")["key"])
+        accounts.append((email, server.command("key", "create", email, "--json")["key"]))
     server.start()
-    clients = Clients(server, keys, arguments)
+    clients = Clients(server, accounts, arguments)
     for thread in clients.threads:
         thread.start()
 
@@ -293,7 +319,7 @@ def main():
         time.sleep(1)
         report = server.command("books", "verify", "--json")
     final = server.end(signal.SIGTERM)
-    found, endings = violations(arguments, clients, report)
+    found, endings = violations(arguments.database, clients, report)
     if final:
         found.append(f"the last stop exited with {final}")
     found += [f"a stop in order failed: {name}" for name in words if "exit" in name]
