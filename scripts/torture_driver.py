@@ -248,7 +248,8 @@ def violations(database, clients, report):
         found.append(f"{report['open_reservations']} reservations are open")
     if report["parked_settlements"]:
         found.append(f"settlements are parked: {report['parked_settlements']}")
-    found += [f"{email} has {balance} nano-dollars" for email, balance in below]
+    for email, balance in below:
+        found.append(f"{email} has {balance} nano-dollars: {[row[1:] for row in usage if row[0] == email][-10:]}")
     by_key = collections.defaultdict(list)
     for email, tokens, cost, ending in usage:
         if tokens:

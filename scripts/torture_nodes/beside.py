@@ -42,8 +42,11 @@ class Payments(threading.Thread):
             (chain,) = tomllib.load(file)["chains"]
         self.url, self.token = chain["providers"][0]["url"], chain["tokens"][0]["address"]
         self.stage, self.over = stage, threading.Event()
+        # The first of the chain's own accounts are the addresses that are paid into, and what comes from those is no
+        # deposit. The second has all tokens.
         rich = self.call("eth_accounts")
-        self.payer, self.purse = rich[2], rich[1]
+        self.payer = rich[len(accounts)]
+        self.send(rich[1], self.payer, 500_000_00)
         self.addresses = [(email, self.address(key)) for email, key in accounts]
         # Of each transaction, whom it pays and how much, in nano-dollars.
         self.paid = {}
@@ -56,6 +59,11 @@ class Payments(threading.Thread):
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer}")
         return answer["result"]
+
+    def send(self, payer, payee, cents):
+        """Sends tokens, which have six decimals: transfer(address,uint256)."""
+        data = f"0xa9059cbb{payee[2:].lower():0>64}{cents * 10**4:064x}"
+        return self.call("eth_sendTransaction", {"from": payer, "to": self.token, "data": data})
 
     def address(self, key):
         connection = http.client.HTTPConnection("127.0.0.1", self.stage.cluster.port, timeout=30)
@@ -76,11 +84,10 @@ class Payments(threading.Thread):
             if number % 2:
                 # A coin has 18 decimals and costs 2,000 dollars.
                 words = {"from": self.payer, "to": address, "value": hex(5 * 10**12 * cents)}
+                hash_of = self.call("eth_sendTransaction", words)
             else:
-                # transfer(address,uint256) of a token with six decimals.
-                data = f"0xa9059cbb{address[2:].lower():0>64}{cents * 10**4:064x}"
-                words = {"from": self.purse, "to": self.token, "data": data}
-            self.paid[self.call("eth_sendTransaction", words)[2:]] = (email, cents * 10**7)
+                hash_of = self.send(self.payer, address, cents)
+            self.paid[hash_of[2:]] = (email, cents * 10**7)
 
     def prove(self):
         """Each payment has one deposit, credited once to its account at its value."""

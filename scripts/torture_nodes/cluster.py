@@ -215,6 +215,8 @@ class Cluster:
     def fail_over(self):
         """Kills the primary, promotes the standby; the moment of the promotion."""
         self.primary.kill()
+        for node in self.nodes:
+            node.command("gone", 0)
         self.primary = self.servers[1]
         self.primary.promote()
         return time.monotonic()

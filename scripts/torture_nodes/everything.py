@@ -10,7 +10,7 @@ import time
 import torture_driver
 
 from . import beside
-from .stage import Stage, argparse_of
+from .stage import Stage, honest
 
 # Disturbances of a node, and how often each is chosen. What outlasts a lease needs a long run.
 KINDS = {"kill": 4, "stop": 3, "pause": 3, "skew": 2, "cut": 4, "away": 2, "delay": 2, "silence": 1, "reset": 3}
@@ -28,7 +28,7 @@ class Tight(torture_driver.Plan):
         super().__init__(email, number, dice)
         self.model, self.stream, self.behaviour = "claude-haiku-4-5", True, "read"
         size = dice.randint(5, 40)
-        self.output = (2 * 50 * size + 2000) // 3
+        self.output = honest(50 * size)
         self.set_script(["text", "events=50", f"bytes={size}", f"pace_ms={dice.choice([0, 20, 100])}",
                          f"input={self.input}", f"output={self.output}"])
 

@@ -4,11 +4,14 @@ each of them."""
 import subprocess
 import time
 
+from .cost import cost
 from .processes import start, wait_until
-from .stage import Load, Prober, taking
+from .stage import BYTES_PER_TOKEN, Load, Prober, taking
 
 LEASE = 30
 RENEWAL = 10
+# Of output, from the first usage on: `counted_output_tokens` of 3.5 bytes.
+HELD_BYTES = 1536 * BYTES_PER_TOKEN
 
 
 def commitlost(stage):
@@ -75,9 +78,10 @@ def outage(stage):
     also those that need a larger hold afterwards."""
     secs = stage.dice.uniform(LEASE + 5, 2 * LEASE)
     accounts = [stage.account(f"reader{number}") for number in range(5)]
-    # The last third of them outgrows what is held at first.
-    streams = [stage.begin(accounts[number % 5], stage.nodes[number % len(stage.nodes)], secs=secs + 50,
-                           size=10 if number < 16 else 60) for number in range(25)]
+    # The last third of them outgrows what is held at first, but not before the database is back.
+    growing = round(HELD_BYTES * 0.7 / (secs + 5) / 10)
+    streams = [stage.begin(accounts[number % 5], stage.nodes[number % len(stage.nodes)], secs=secs + 60,
+                           size=3 if number < 16 else growing) for number in range(25)]
     wait_until("all streams run", lambda: stage.cluster.open_reservations() == 25, 30)
     time.sleep(3)
     stage.cluster.primary.stop(stage.dice.random() < 0.5)
@@ -254,4 +258,5 @@ SCENARIOS = {
     "skew": skew,
     "fence": fence,
     "failover": failover,
+    "cost": cost,
 }

@@ -12,6 +12,8 @@ with a line. Python's standard library only.
     cut             the ledger's next commit reaches the database; its answer is lost, and the connection with it
     cut-and-refuse  the same, and from then on `refuse`
     hold            the ledger's next commit stays here, and so does everything on that connection
+    gone N          nobody listens on the N-th port any more, as on a machine whose server is dead: libpq goes on to the next
+                    host only where it is not connected to the one before
     caught          answers how many commits were cut or held so far
 
 usage: wire.py LISTEN:TARGET…
@@ -31,6 +33,7 @@ COMMIT = b"COMMIT"
 class Wire:
     def __init__(self):
         self.pairs = set()
+        self.servers = []
         self.delay = 0
         self.is_refusing = False
         # What happens to the ledger's next commit: None, "cut", "cut-and-refuse" or "hold".
@@ -55,6 +58,8 @@ class Wire:
                 self.reset()
             case ["cut" | "cut-and-refuse" | "hold" as trap]:
                 self.trap = trap
+            case ["gone", number]:
+                self.servers[int(number)].close()
             case ["caught"]:
                 return str(self.caught)
             case _:
@@ -162,7 +167,7 @@ async def main():
         async def accept(reader, writer, target=target):
             await wire.accept(target, reader, writer)
 
-        await asyncio.start_server(accept, "127.0.0.1", listen)
+        wire.servers.append(await asyncio.start_server(accept, "127.0.0.1", listen))
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
