@@ -11,6 +11,9 @@ import urllib.request
 
 # Of m/44'/60'/0' of the words that every test chain has: worth nothing.
 XPUB = ("xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP")
+# Accounts that the chain unlocks, of the same words: number 1 has all tokens, for 1,000 dollars. The first eight are the addresses that are
+# paid into, and what comes from those is no deposit, so number 8 pays.
+PURSE, PAYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
 # Mails that a node sends at once.
 AT_ONCE = 4
 
@@ -42,11 +45,7 @@ class Payments(threading.Thread):
             (chain,) = tomllib.load(file)["chains"]
         self.url, self.token = chain["providers"][0]["url"], chain["tokens"][0]["address"]
         self.stage, self.over = stage, threading.Event()
-        # The first of the chain's own accounts are the addresses that are paid into, and what comes from those is no
-        # deposit. The second has all tokens.
-        rich = self.call("eth_accounts")
-        self.payer = rich[len(accounts)]
-        self.send(rich[1], self.payer, 500_000_00)
+        self.send(PURSE, PAYER, 990_00)
         self.addresses = [(email, self.address(key)) for email, key in accounts]
         # Of each transaction, whom it pays and how much, in nano-dollars.
         self.paid = {}
@@ -80,13 +79,13 @@ class Payments(threading.Thread):
         while not self.over.wait(1):
             email, address = self.addresses[number % len(self.addresses)]
             number += 1
-            cents = 100 + number
+            cents = 100 + number % 100
             if number % 2:
                 # A coin has 18 decimals and costs 2,000 dollars.
-                words = {"from": self.payer, "to": address, "value": hex(5 * 10**12 * cents)}
+                words = {"from": PAYER, "to": address, "value": hex(5 * 10**12 * cents)}
                 hash_of = self.call("eth_sendTransaction", words)
             else:
-                hash_of = self.send(self.payer, address, cents)
+                hash_of = self.send(PAYER, address, cents)
             self.paid[hash_of[2:]] = (email, cents * 10**7)
 
     def prove(self):
