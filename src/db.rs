@@ -145,7 +145,9 @@ pub enum DbError {
     #[error("the database does not answer")]
     Silent,
     /// The clocks are too far apart.
-    #[error("this machine's clock is {0} ms ahead of the database's: set it right first")]
+    #[error(
+        "this machine's clock is {0} ms ahead of the database's (below zero: behind): set it right first"
+    )]
     Adrift(i64),
 }
 

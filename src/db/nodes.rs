@@ -35,7 +35,7 @@ pub struct Word {
 }
 
 /// Takes or renews the lease of `node_id` for a span, the first time if `word` has no start. Gives what it finds, and by how
-/// many milliseconds the node's clock is ahead of the database's.
+/// many milliseconds the node's clock is ahead of the database's, below zero where it is behind.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -46,7 +46,7 @@ pub fn renew(
     clock: &Clock,
 ) -> Result<(Renewed, i64), DbError> {
     let now = time::now(conn, clock)?;
-    let drift_millis = drift(clock.now(), now);
+    let drift_millis = clock.now().millis_ahead_of(now);
     let expires_at = now.plus(span).as_millis();
     let leases: Vec<(String, i64)> =
         nodes::table.select((nodes::id, nodes::lease_expires_at)).load(conn)?;
@@ -76,11 +76,6 @@ pub fn renew(
         is_another_silent: !others.iter().all(runs),
     };
     Ok((renewed, drift_millis))
-}
-
-/// How far a clock is ahead of another, in milliseconds; below zero if it is behind.
-const fn drift(own: UnixMillis, theirs: UnixMillis) -> i64 {
-    own.as_millis().saturating_sub(theirs.as_millis())
 }
 
 /// A node as the operator sees it. An older program says nothing of itself.
@@ -211,17 +206,4 @@ pub fn orphaned_reservations(
 pub fn forget_all(conn: &mut AnyConnection) -> Result<(), DbError> {
     diesel::delete(nodes::table).execute(conn)?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_is_behind_is_as_wrong_as_one_that_is_ahead() {
-        let at = UnixMillis::from_millis;
-        assert_eq!(drift(at(70_000), at(5_000)), 65_000);
-        assert_eq!(drift(at(5_000), at(70_000)), -65_000);
-        assert_eq!(drift(at(5_000), at(5_000)), 0);
-    }
 }

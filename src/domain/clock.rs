@@ -75,7 +75,14 @@ impl UnixMillis {
     /// Milliseconds from `earlier` to here, never below zero.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> i64 {
-        self.0.saturating_sub(earlier.0).max(0)
+        self.millis_ahead_of(earlier).max(0)
+    }
+
+    /// Milliseconds from `other` to here, below zero where this is the earlier one: for two clocks, and for one that may
+    /// have been set back.
+    #[must_use]
+    pub const fn millis_ahead_of(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
     }
 }
 
@@ -238,5 +245,12 @@ mod tests {
             (UtcDay::parse("2027-1"), UnixMillis::parse_rfc3339("2027-01-01")),
             (None, None)
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_off_as_much_as_one_that_is_ahead() {
+        let (early, late) = (UnixMillis::from_millis(1_000), UnixMillis::from_millis(91_000));
+        assert_eq!((late.millis_ahead_of(early), early.millis_ahead_of(late)), (90_000, -90_000));
+        assert_eq!((late.millis_since(early), early.millis_since(late)), (90_000, 0));
     }
 }

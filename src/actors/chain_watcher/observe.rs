@@ -132,7 +132,7 @@ impl State {
             let said = self.known.of(&provider);
             let has_moved = said.newest != Some(tip.block.at);
             let is_old = |at: Option<UnixMillis>, holds: i64| {
-                at.is_none_or(|at| !(0..holds).contains(&now.millis_since(at)))
+                at.is_none_or(|at| !(0..holds).contains(&now.millis_ahead_of(at)))
             };
             let is_due = wants_final || is_old(said.finalized_at, FINAL_HOLDS);
             let is_asked = said.finalized_of == Some(tip.block.at);
