@@ -25,7 +25,7 @@ import socket
 import struct
 import sys
 
-# Only the ledger takes account rows in this way.
+# Only the ledger takes account rows in this way; its usual write is one statement with these words, and commits itself.
 LEDGER = b"FOR NO KEY UPDATE"
 COMMIT = b"COMMIT"
 
@@ -101,14 +101,24 @@ class Pair:
         self.is_silent = False
         self.is_cut = False
         self.is_ledger = False
+        # How the connection names its prepared writes.
+        self.writes = set()
 
     async def ask(self):
         while piece := await self.here[0].read(65536):
             self.is_ledger = self.is_ledger or LEDGER in piece
-            if self.is_ledger and COMMIT in piece and not self.is_silent and self.wire.trap:
+            is_commit = self.is_ledger and (COMMIT in piece or self.is_write(piece))
+            if is_commit and not self.is_silent and self.wire.trap:
                 self.spring()
             await self.forward(piece, self.there[1])
         await self.end(self.there[1])
+
+    def is_write(self, piece):
+        """Whether a piece runs a statement that writes; one that prepares it, `P`, a length and its name, is remembered."""
+        if piece.startswith(b"P") and LEDGER in piece:
+            self.writes.add(piece[5:].split(b"\0", 1)[0])
+            return False
+        return any(b"\0" + name + b"\0" in piece for name in self.writes)
 
     def spring(self):
         trap, self.wire.trap = self.wire.trap, None

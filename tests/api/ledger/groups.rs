@@ -35,6 +35,12 @@ impl Node {
         let session = (&mut self.conn, &mut self.memory);
         ledger::apply_unless(session, commands, Busy::Skip, NOW, &|| false).unwrap()
     }
+
+    fn until_free(&mut self, command: &Command) -> Outcome {
+        std::iter::repeat_with(|| self.apply(std::slice::from_ref(command)).remove(0))
+            .find(|outcome| *outcome != Outcome::AccountBusy)
+            .unwrap()
+    }
 }
 
 /// The same accounts on each database.
@@ -116,7 +122,7 @@ fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
             _ => nodes[1].apply(&commands),
         };
         assert_eq!(found, expected, "round {round}: {commands:#?}");
-        kinds.extend(found.iter().map(|outcome| format!("{outcome:?}")[..6].to_owned()));
+        kinds.extend(found.iter().map(std::mem::discriminant).map(|kind| format!("{kind:?}")));
         for ((account, _), (other, _)) in ours.iter().zip(&theirs) {
             assert_eq!(shared.balance(account), file.balance(other), "round {round}");
         }
@@ -147,14 +153,8 @@ fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
             for round in 0..60 {
                 let (account, key) = &accounts[round % 2];
                 let record = record(&format!("req_{number}_{round}"), account, *key);
-                let mut until_free = |command: Command| loop {
-                    let outcome = node.apply(std::slice::from_ref(&command)).remove(0);
-                    if outcome != Outcome::AccountBusy {
-                        break outcome;
-                    }
-                };
-                if until_free(reserve(&record, 100)) == reserved(100) {
-                    assert_eq!(until_free(post(&record, 90)), Outcome::Posted);
+                if node.until_free(&reserve(&record, 100)) == reserved(100) {
+                    assert_eq!(node.until_free(&post(&record, 90)), Outcome::Posted);
                     posted += 1;
                 }
             }
