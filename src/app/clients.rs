@@ -65,7 +65,7 @@ impl Handlers {
     ) -> Result<Self, StartError> {
         let settings = &shared.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
-        let limits = AccountLimits::new(settings, Arc::clone(&shared.metrics));
+        let limits = AccountLimits::new(settings, &shared.standing, Arc::clone(&shared.metrics));
         let people =
             People::new(database.clone(), settings, tombstones.clone(), shared.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();

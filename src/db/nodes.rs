@@ -19,6 +19,8 @@ pub struct Renewed {
     pub has_lapsed: bool,
     /// Another node's lease has run out: it died, or it could not be renewed.
     pub is_another_silent: bool,
+    /// Nodes whose lease runs, with this one.
+    pub living: u32,
 }
 
 /// What a node says of itself.
@@ -74,6 +76,9 @@ pub fn renew(
         now,
         has_lapsed: word.started_at.is_some() && !own.iter().any(runs),
         is_another_silent: !others.iter().all(runs),
+        living: u32::try_from(others.iter().filter(|one| runs(one)).count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1),
     };
     Ok((renewed, drift_millis))
 }

@@ -1,5 +1,5 @@
-//! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept in memory,
-//! for this node. A place that is taken is waited for.
+//! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept in memory: each node has
+//! its share of what all nodes together may give. A place that is taken is waited for.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::places::{Asker, Open};
+use crate::actors::node::Standing;
 use crate::config;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
@@ -33,6 +34,7 @@ const BUSY: &str = "Too many requests are open at once.";
 pub struct AccountLimits {
     max_open_per_account: usize,
     per_minute: u32,
+    standing: Arc<Standing>,
     places: Arc<Places<Open>>,
     /// Requests of accounts without credit, which take no place from those with.
     unpaid: Arc<SharedPlaces>,
@@ -74,17 +76,23 @@ const MINUTE: Duration = Duration::from_mins(1);
 impl AccountLimits {
     /// Limits without any use so far.
     #[must_use]
-    pub fn new(settings: &config::Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        settings: &config::Settings,
+        standing: &Arc<Standing>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let pool = usize::try_from(settings.database.pool_size).unwrap_or(1);
         let settings = &settings.server;
         let max_open_per_account = settings.max_streams_per_account;
-        let open = Open::new(settings.max_streams, max_open_per_account, metrics);
+        let whole = u32::try_from(max_open_per_account).unwrap_or(u32::MAX);
+        let open = Open::new(settings.max_streams, whole, Arc::clone(standing), metrics);
         let unpaid = Shares::new(settings.max_streams.div_ceil(UNPAID_PART), UNPAID_EACH);
         // The other half of the connections is for keys, log-ins, and whatever is done in a moment.
         let reads = Shares::new((pool / 2).max(1), READS_EACH);
         Arc::new(Self {
             max_open_per_account,
             per_minute: settings.requests_per_minute_per_account,
+            standing: Arc::clone(standing),
             places: Places::new(open),
             unpaid: Places::new(unpaid),
             reads: Places::new(reads),
@@ -97,11 +105,12 @@ impl AccountLimits {
     /// # Errors
     /// 429 with the seconds until the next may come.
     pub fn count(&self, account_id: AccountId) -> Result<Allowance, ApiError> {
+        let per_minute = self.standing.share(self.per_minute);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = of(&mut state.accounts, account_id, self.per_minute);
-        account.fill(self.per_minute);
-        account.check(self.per_minute, "Too many requests for this account.")?;
-        Ok(account.take(self.per_minute))
+        let account = of(&mut state.accounts, account_id, per_minute);
+        account.fill(per_minute);
+        account.check(per_minute, "Too many requests for this account.")?;
+        Ok(account.take(per_minute))
     }
 
     /// Counts a request against the minute of a key, if it has a limit of its own, and of its account. What one of them
@@ -113,15 +122,17 @@ impl AccountLimits {
         let Some(of_key) = holder.limits.requests_per_minute else {
             return self.count(holder.account_id);
         };
+        let (per_minute, of_key) =
+            (self.standing.share(self.per_minute), self.standing.share(of_key));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { accounts, keys } = &mut *state;
-        let account = of(accounts, holder.account_id, self.per_minute);
+        let account = of(accounts, holder.account_id, per_minute);
         let key = of(keys, holder.api_key_id, of_key);
-        account.fill(self.per_minute);
+        account.fill(per_minute);
         key.fill(of_key);
         key.check(of_key, "Too many requests for this API key.")?;
-        account.check(self.per_minute, "Too many requests for this account.")?;
-        let (whole, own) = (account.take(self.per_minute), key.take(of_key));
+        account.check(per_minute, "Too many requests for this account.")?;
+        let (whole, own) = (account.take(per_minute), key.take(of_key));
         Ok(if own.remaining < whole.remaining { own } else { whole })
     }
 
@@ -130,8 +141,10 @@ impl AccountLimits {
     pub fn allowance(&self, holder: &KeyHolder) -> Allowance {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { accounts, keys } = &mut *state;
-        let whole = of(accounts, holder.account_id, self.per_minute).left(self.per_minute);
+        let per_minute = self.standing.share(self.per_minute);
+        let whole = of(accounts, holder.account_id, per_minute).left(per_minute);
         let Some(of_key) = holder.limits.requests_per_minute else { return whole };
+        let of_key = self.standing.share(of_key);
         let own = of(keys, holder.api_key_id, of_key).left(of_key);
         if own.remaining < whole.remaining { own } else { whole }
     }

@@ -1,8 +1,9 @@
 //! The exchanges that may be open at once: on this node, for an account, and for a key with a limit of
-//! its own. Kept in memory.
+//! its own. Kept in memory: what an account or a key may have on all nodes is shared among them.
 
 use std::sync::Arc;
 
+use crate::actors::node::Standing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
@@ -17,13 +18,14 @@ pub struct Asker {
     pub account_id: AccountId,
     api_key_id: ApiKeyId,
     /// What the key may have open, if it has a limit of its own.
-    key_max: Option<usize>,
+    key_max: Option<u32>,
 }
 
 /// What is open.
 pub struct Open {
     max: usize,
-    max_per_account: usize,
+    max_per_account: u32,
+    standing: Arc<Standing>,
     all: usize,
     accounts: Tally<AccountId>,
     /// Only of keys with limits of their own.
@@ -33,21 +35,25 @@ pub struct Open {
 
 impl From<&KeyHolder> for Asker {
     fn from(holder: &KeyHolder) -> Self {
-        let key_max = holder.limits.max_streams;
         Self {
             account_id: holder.account_id,
             api_key_id: holder.api_key_id,
-            key_max: key_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+            key_max: holder.limits.max_streams,
         }
     }
 }
 
 impl Open {
-    /// Nothing yet, of so many on this node and for each account.
+    /// Nothing yet, of so many on this node, and for each account on all nodes together.
     #[must_use]
-    pub fn new(max: usize, max_per_account: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        max: usize,
+        max_per_account: u32,
+        standing: Arc<Standing>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (accounts, keys) = (Tally::default(), Tally::default());
-        Self { max, max_per_account, all: 0, accounts, keys, metrics }
+        Self { max, max_per_account, standing, all: 0, accounts, keys, metrics }
     }
 
     /// Why there is no place for somebody now: 429 for the limit of the key or its account, 529 for
@@ -58,16 +64,22 @@ impl Open {
             let message = "All places are taken. Please try again.";
             return Some(ApiError::new(529, "overloaded_error", message));
         }
-        if self.accounts.of(&who.account_id) >= self.max_per_account {
+        if self.accounts.of(&who.account_id) >= self.share(self.max_per_account) {
             let message = "This account has too many requests open at once.";
             return Some(ApiError::rate_limit(message, 1));
         }
         let open = self.keys.of(&who.api_key_id);
-        if who.key_max.is_some_and(|most| open >= most) {
+        if who.key_max.is_some_and(|most| open >= self.share(most)) {
             let message = "This API key has too many requests open at once.";
             return Some(ApiError::rate_limit(message, 1));
         }
         None
+    }
+}
+
+impl Open {
+    fn share(&self, whole: u32) -> usize {
+        usize::try_from(self.standing.share(whole)).unwrap_or(usize::MAX)
     }
 }
 

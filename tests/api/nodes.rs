@@ -1,16 +1,24 @@
-//! `sluice node list`: who serves from a database, by the database's clock.
+//! Who serves from a database, by the database's clock: `sluice node list`, and what nodes share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde_json::Value;
+use sluice::app::StopWords;
 use sluice::db::compatibility::{GENERATION, VERSION};
 use sluice::db::schema::nodes;
 
-use crate::support::app::{Builder, open_account};
+use crate::support::app::{Account, Builder, open_account, serve};
+use crate::support::client::{Connection, Request};
 use crate::support::database::TestDatabase;
 use crate::support::desk::Desk;
 use crate::support::process::Process;
-use crate::support::sandbox::sandbox;
+use crate::support::sandbox::{body, sandbox};
+use crate::support::sse;
+use crate::support::wait::within;
 
 fn builder(name: &str) -> Builder {
     Builder::new()
@@ -92,4 +100,35 @@ fn each_node_of_one_database_is_listed() {
     assert!(names[0].starts_with("east_") && names[1].starts_with("west_"), "{names:?}");
     assert_eq!(names.len(), 2);
     drop(second);
+}
+
+#[test]
+fn what_an_account_may_ask_in_a_minute_is_shared_by_the_nodes() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut builder = builder("a").set("server.requests_per_minute_per_account", 10);
+    builder.database = Some(database);
+    let first = builder.start();
+    let stop = StopWords::default();
+    let (thread, second) = serve(Arc::clone(&first.settings), first.clock.clone(), stop.clone());
+    let second = second.unwrap().clients;
+    let ask = |address: SocketAddr, account: &Account| {
+        let request = Request::post("/v1/messages", body(sse::MODEL, false, "text"));
+        Connection::open(address).ask(&request.key(&account.key)).finish()
+    };
+    // The first hears of the second with its next renewal.
+    within(Duration::from_secs(30), || {
+        let answer = ask(first.address, &first.account("1.00"));
+        (answer.header("anthropic-ratelimit-requests-limit") == Some("5")).then_some(())
+    })
+    .expect("it has half of them");
+    let account = first.account("1.00");
+    for address in [first.address, second] {
+        let statuses: Vec<u16> = (0..10).map(|_| ask(address, &account).status).collect();
+        // One more comes back every twelve seconds.
+        let served = statuses.iter().filter(|status| **status == 200).count();
+        assert!((5..=6).contains(&served), "{statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    }
+    stop.in_order.cancel();
+    assert!(thread.join().unwrap());
 }

@@ -1,7 +1,7 @@
 //! How a node stands among the others: since when it may call another one dead, and how often it may have been called that
 //! itself.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::{LEASE, RENEWAL};
 use crate::db::nodes::Renewed;
@@ -14,6 +14,7 @@ pub struct Standing {
     renewed_at: AtomicI64,
     judges_from: AtomicI64,
     lapses: AtomicU64,
+    living: AtomicU32,
     is_superseded: AtomicBool,
 }
 
@@ -24,6 +25,7 @@ impl Default for Standing {
             renewed_at: AtomicI64::new(i64::MIN),
             judges_from: AtomicI64::new(i64::MAX),
             lapses: AtomicU64::new(0),
+            living: AtomicU32::new(1),
             is_superseded: AtomicBool::new(false),
         }
     }
@@ -35,6 +37,13 @@ impl Standing {
     #[must_use]
     pub fn lapses(&self) -> u64 {
         self.lapses.load(Ordering::Acquire)
+    }
+
+    /// This node's part of what an account or a key may have on all nodes together, whole numbers rounded up: so nodes give
+    /// at most one each beyond it. Known from the last renewal.
+    #[must_use]
+    pub fn share(&self, whole: u32) -> u32 {
+        whole.div_ceil(self.living.load(Ordering::Relaxed).max(1))
     }
 
     /// Whether the database has got a schema that this program may not serve: then it stops.
@@ -58,6 +67,7 @@ impl Standing {
     /// before anybody is called dead.
     pub(super) fn note(&self, renewed: &Renewed) -> bool {
         let now = renewed.now.as_millis();
+        self.living.store(renewed.living, Ordering::Relaxed);
         let before = self.renewed_at.swap(now, Ordering::AcqRel);
         let is_first = before == i64::MIN;
         if is_first {
@@ -93,7 +103,7 @@ mod tests {
 
     fn renewed(secs: i64, has_lapsed: bool, is_another_silent: bool) -> Renewed {
         let now = UnixMillis::from_millis(secs * 1000);
-        Renewed { now, has_lapsed, is_another_silent }
+        Renewed { now, has_lapsed, is_another_silent, living: 1 }
     }
 
     #[test]
@@ -131,6 +141,16 @@ mod tests {
             standing.note(&renewed(130, false, true));
             assert!(standing.judges_at().is_some());
             assert_eq!(standing.started_at(), Some(UnixMillis::from_millis(100_000)));
+        }
+    }
+
+    #[test]
+    fn a_limit_is_shared_by_the_living() {
+        let standing = Standing::default();
+        assert_eq!(standing.share(5), 5);
+        for (living, shares) in [(1, [0, 1, 5]), (2, [0, 1, 3]), (3, [0, 1, 2]), (9, [0, 1, 1])] {
+            standing.note(&Renewed { living, ..renewed(100, false, false) });
+            assert_eq!([0, 1, 5].map(|whole| standing.share(whole)), shares, "{living}");
         }
     }
 
