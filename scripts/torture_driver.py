@@ -96,6 +96,8 @@ class Plan:
     # Seconds without a byte after which its client gives up.
     patience = 30
     max_tokens = 8000
+    # Output tokens that an estimate may be above what is reported.
+    slack = 0
 
     def __init__(self, email, number, dice):
         self.input = FIRST_INPUT + number
@@ -136,7 +138,8 @@ class Plan:
         could not be read to its end is charged at what was held for it."""
         is_hidden = "thinking" in self.script and ending in ("E8", "E15", "E18")
         price = PRICES[self.model]
-        return max(self.cost(), self.input * price[0] + HELD_OUTPUT * price[1] if is_hidden else 0)
+        output = max(self.output + self.slack, HELD_OUTPUT if is_hidden else 0)
+        return self.input * price[0] + output * price[1]
 
     def body(self):
         return json.dumps(

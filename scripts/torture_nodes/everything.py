@@ -24,6 +24,8 @@ STOP_SECS = 60
 class Tight(torture_driver.Plan):
     """A stream of an account that can hardly afford it."""
 
+    slack = 5
+
     def __init__(self, email, number, dice):
         super().__init__(email, number, dice)
         self.model, self.stream, self.behaviour = "claude-haiku-4-5", True, "read"

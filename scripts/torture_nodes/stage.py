@@ -20,9 +20,9 @@ BYTES_PER_TOKEN = 3.5
 
 
 def honest(size):
-    """The output tokens of so many bytes, as they are estimated while they pass: whoever reports more makes accounts owe
-    what could not be held."""
-    return math.ceil(size / BYTES_PER_TOKEN)
+    """The output tokens of so many bytes, a little below what they are estimated at while they pass: whoever reports more
+    makes accounts owe what could not be held."""
+    return max(1, math.floor(size / BYTES_PER_TOKEN) - 2)
 
 
 class Long(torture_driver.Plan):
@@ -30,6 +30,7 @@ class Long(torture_driver.Plan):
 
     patience = 150
     max_tokens = 20000
+    slack = 5
 
     def __init__(self, email, number, secs, size=10):
         super().__init__(email, number, random.Random(number))
