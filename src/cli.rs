@@ -5,6 +5,7 @@ mod account;
 mod books;
 mod deposit;
 mod key;
+mod migrate_to;
 mod node;
 mod output;
 mod policy;
@@ -25,6 +26,7 @@ use crate::accounts::keys::KeyError;
 use crate::accounts::tombstones::{self, TombstoneError};
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
+use crate::db::copying::CopyError;
 use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
@@ -57,6 +59,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Bring the database to this version's schema.
     Migrate,
+    /// Copy an SQLite database into an empty PostgreSQL.
+    MigrateTo(migrate_to::MigrateToArgs),
     /// Look at settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -125,6 +129,8 @@ enum CliError {
     #[error(transparent)]
     Tombstones(#[from] TombstoneError),
     #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error(transparent)]
     Start(#[from] StartError),
     #[error("{0}")]
     Refused(String),
@@ -186,6 +192,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
             output.line("the database is up to date")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::MigrateTo(args) => migrate_to::run(&args, &sources, output),
         Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
         Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
         Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),

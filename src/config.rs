@@ -67,6 +67,25 @@ pub struct Sources {
     pub env: Vec<(String, String)>,
 }
 
+/// A secret that stands alone in a file.
+///
+/// # Errors
+/// The reason, which names the file, never its content.
+pub fn secret_in_file(path: &Path) -> Result<secrecy::SecretString, String> {
+    secret::read(path)
+}
+
+/// A secret that an environment variable holds.
+///
+/// # Errors
+/// The reason, which names the variable, never its content.
+pub fn secret_in_env(
+    variable: &str,
+    env: &[(String, String)],
+) -> Result<secrecy::SecretString, String> {
+    secret::from_env(variable, env)
+}
+
 /// What the settings are needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

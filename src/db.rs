@@ -25,6 +25,7 @@ pub mod chores;
 pub mod closing;
 pub mod compatibility;
 pub mod connection;
+pub mod copying;
 pub mod credentials;
 pub mod credentials_epoch;
 pub mod deposit_addresses;
@@ -104,6 +105,11 @@ pub enum DbError {
         /// The version that has migrated it.
         by: String,
     },
+    /// Not everything was copied into it.
+    #[error(
+        "the database is an unfinished copy: run `sluice migrate-to` again, which goes on with it"
+    )]
+    Unfinished,
     /// The schema has what this program does not know, and nothing says that it may serve it.
     #[error(
         "the database has migrations that this program (version {}) does not know ({migrations}), and does not say which programs may serve it: start the version that ran them, or a newer one",
@@ -146,7 +152,7 @@ pub enum DbError {
     Silent,
     /// The clocks are too far apart.
     #[error(
-        "this machine's clock is {0} ms ahead of the database's (below zero: behind): set it right first"
+        "this machine's clock is {0} ms ahead of the database's (below zero: behind it): set it right first"
     )]
     Adrift(i64),
 }

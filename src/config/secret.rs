@@ -70,7 +70,8 @@ pub(super) fn read(path: &Path) -> Result<SecretString, String> {
     Ok(SecretString::from(text.trim()))
 }
 
-fn from_env(variable: &str, env: &[(String, String)]) -> Result<SecretString, String> {
+/// What an environment variable holds.
+pub(super) fn from_env(variable: &str, env: &[(String, String)]) -> Result<SecretString, String> {
     match env.iter().find(|(name, _)| name == variable) {
         Some((_, secret)) if !secret.trim().is_empty() => Ok(SecretString::from(secret.trim())),
         Some(_) => Err(format!("the environment variable {variable} is empty")),

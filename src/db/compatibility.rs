@@ -10,19 +10,23 @@ use super::{AnyConnection, DbError};
 /// that removes that writes it into the schema (`migrations/README.md`).
 pub const GENERATION: i64 = 1;
 
+/// The generation of a schema whose rows are not all there yet (`db::copying`): no program may serve it.
+pub const UNFINISHED: i64 = i64::MAX;
+
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Refuses a schema that is for newer programs alone; whether it says anything.
 ///
 /// # Errors
-/// [`DbError::Superseded`], or [`DbError::Query`].
+/// [`DbError::Superseded`], [`DbError::Unfinished`], or [`DbError::Query`].
 pub fn check(conn: &mut AnyConnection) -> Result<bool, DbError> {
     let row: Option<(i64, Option<String>)> = compatibility::table
         .select((compatibility::oldest_generation, compatibility::migrated_by))
         .first(conn)
         .optional()?;
     match row {
+        Some((UNFINISHED, _)) => Err(DbError::Unfinished),
         Some((oldest, by)) if oldest > GENERATION => {
             Err(DbError::Superseded { oldest, by: by.unwrap_or_else(|| "unknown".to_owned()) })
         }

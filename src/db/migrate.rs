@@ -90,6 +90,14 @@ pub fn ensure(conn: &mut AnyConnection) -> Result<(), DbError> {
     if standing.missing > 0 { Err(DbError::Outdated) } else { Ok(()) }
 }
 
+/// Refuses a database that is not of this program's schema.
+///
+/// # Errors
+/// [`DbError::Outdated`], and those of [`run_pending`].
+pub fn expect_current(conn: &mut AnyConnection) -> Result<(), DbError> {
+    if examine(conn)?.missing > 0 { Err(DbError::Outdated) } else { Ok(()) }
+}
+
 /// Makes a database ready to be served: runs what is missing, if that `may` be done here. Says so if it has more than this
 /// program knows.
 ///

@@ -71,7 +71,7 @@ fn read(archive: &Response) -> Value {
 }
 
 /// One row in every table that may have one, and none that the server's purge takes for over.
-fn fill(app: &TestApp, account: &Account) {
+pub(crate) fn fill(app: &TestApp, account: &Account) {
     let now = app.clock.now().as_millis();
     app.messages(account, &body("claude-haiku-4-5", false, "")).expect_ok();
     app.only_row(account);

@@ -51,6 +51,8 @@ mod ledger;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+mod migrate_to;
+#[cfg(test)]
 mod money;
 #[cfg(test)]
 mod nodes;

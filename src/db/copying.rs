@@ -1,0 +1,330 @@
+//! Copies an SQLite database that no server uses into an empty PostgreSQL, table by table, and proves that both hold the same.
+//! How far it is stands in the target, in the transactions that copy: an interrupted one is gone on with. Until it is whole
+//! nobody can serve from the target. The source is only read.
+
+mod tables;
+mod tally;
+mod target;
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use sha2::{Digest, Sha256};
+
+use super::schema::schema_compatibility as compatibility;
+use super::{AnyConnection, ConnectError, DbError, file, migrate};
+use tables::Layout;
+use target::{Place, postgres};
+
+pub use tables::{LEFT_OUT, TABLES};
+pub use tally::Tally;
+
+/// Bytes of rows in one transaction, beyond one row.
+const BATCH_BYTES: usize = 4 << 20;
+/// How often it is said how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
+
+/// Why nothing was copied, or not all.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Storage.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A server serves from the file.
+    #[error("a server uses this SQLite file: stop it first")]
+    InUse,
+    /// The lock file.
+    #[error("the lock file beside the database cannot be used")]
+    Lock(#[source] std::io::Error),
+    /// The source's file.
+    #[error("the SQLite file cannot be read")]
+    File(#[source] std::io::Error),
+    /// The source is no SQLite database.
+    #[error(
+        "the settings name PostgreSQL: what is copied is the SQLite database that database.url names"
+    )]
+    NotSqlite,
+    /// The target is no PostgreSQL.
+    #[error("the target must be postgres://…")]
+    NotPostgres,
+    /// Another copy runs.
+    #[error("another process is copying into this database")]
+    Busy,
+    /// The target holds something.
+    #[error(
+        "the target is not empty: it has a table {0} with rows, or one that is not Sluice's. Give it an empty database"
+    )]
+    NotEmpty(String),
+    /// The target is another's copy.
+    #[error("the target is an unfinished copy of another database: give it an empty one")]
+    OtherCopy,
+    /// The target was begun by another version.
+    #[error(
+        "the target is an unfinished copy with another version's schema: give it an empty database"
+    )]
+    OtherVersion,
+    /// The source has changed since.
+    #[error(
+        "the SQLite database has changed since this copy was begun: drop the target, make it anew and begin again"
+    )]
+    SourceChanged,
+    /// A table that cannot be read.
+    #[error("the table {0} cannot be read as it is stored")]
+    Unreadable(&'static str),
+    /// Both sides differ.
+    #[error(
+        "the copy of {table} differs from its source ({source_rows} rows there, {target_rows} here): it was not finished. Drop the target, make it anew and begin again"
+    )]
+    Differs {
+        /// Which table.
+        table: &'static str,
+        /// Rows in SQLite.
+        source_rows: u64,
+        /// Rows in PostgreSQL.
+        target_rows: u64,
+    },
+}
+
+impl From<diesel::result::Error> for CopyError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+/// The database that is copied, for this process alone and unchanged until it goes.
+pub struct Source {
+    conn: AnyConnection,
+    /// Holds up commands that would write.
+    _writer: AnyConnection,
+    _lock: File,
+    /// By which it is known again.
+    identity: String,
+    /// By which a change is noticed.
+    stamp: String,
+    migrations: Vec<String>,
+    oldest_generation: i64,
+}
+
+#[derive(QueryableByName)]
+struct Word {
+    #[diesel(sql_type = Text)]
+    word: String,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    number: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    place: String,
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+impl Source {
+    /// Opens a file; `connect` makes connections to it.
+    ///
+    /// # Errors
+    /// [`CopyError::InUse`] while a server has it, [`DbError::Outdated`] if its schema is not this program's.
+    pub fn open(
+        path: &Path,
+        connect: impl Fn() -> Result<AnyConnection, DbError>,
+    ) -> Result<Self, CopyError> {
+        std::fs::metadata(path).map_err(CopyError::File)?;
+        let lock = file::lock_alone(path).map_err(|error| match error {
+            TryLockError::WouldBlock => CopyError::InUse,
+            TryLockError::Error(error) => CopyError::Lock(error),
+        })?;
+        let (mut conn, mut writer) = (connect()?, connect()?);
+        migrate::expect_current(&mut conn)?;
+        // What was written so far is then in the file itself, whose time says whether anything came after.
+        conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        writer.batch_execute("BEGIN IMMEDIATE")?;
+        let oldest_generation =
+            compatibility::table.select(compatibility::oldest_generation).first(&mut conn)?;
+        let (identity, migrations) = (identity(&mut conn)?, target::migrations(&mut conn)?);
+        let stamp = stamp(path).map_err(CopyError::File)?;
+        Ok(Self {
+            conn,
+            _writer: writer,
+            _lock: lock,
+            identity,
+            stamp,
+            migrations,
+            oldest_generation,
+        })
+    }
+
+    /// The source's own connection, to read from.
+    pub const fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.conn
+    }
+}
+
+fn sqlite(conn: &mut AnyConnection) -> Result<&mut SqliteConnection, CopyError> {
+    match conn {
+        AnyConnection::Sqlite(conn) => Ok(conn),
+        AnyConnection::Postgres(_) => Err(CopyError::NotSqlite),
+    }
+}
+
+/// When its migrations were run, and what its secret is known by: no two databases share both.
+fn identity(conn: &mut AnyConnection) -> Result<String, CopyError> {
+    let sql = "SELECT version || ' ' || run_on AS word FROM __diesel_schema_migrations
+               UNION ALL SELECT name || ' ' || hex(value) FROM secret_checks ORDER BY word";
+    let words: Vec<Word> = diesel::sql_query(sql).load(conn)?;
+    let mut hash = Sha256::new();
+    for word in words {
+        hash.update(word.word.as_bytes());
+        hash.update(b"\n");
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn stamp(path: &Path) -> std::io::Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(path)?;
+    Ok(format!("{} {}.{:09}", file.len(), file.mtime(), file.mtime_nsec()))
+}
+
+/// Copies what is not copied yet. `tell` is told how far it is.
+///
+/// # Errors
+/// [`CopyError`]; the same again goes on from where it was.
+pub fn copy(
+    source: &mut Source,
+    target: &mut AnyConnection,
+    batch_rows: usize,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(), CopyError> {
+    if target::prepare(target, source)? {
+        tell("going on with an unfinished copy");
+    }
+    let (from, into) = (sqlite(&mut source.conn)?, postgres(target)?);
+    for name in TABLES {
+        copy_table(name, from, into, (batch_rows, &mut *tell))?;
+    }
+    go_on_counting(from, into)
+}
+
+fn copy_table(
+    name: &'static str,
+    from: &mut SqliteConnection,
+    into: &mut PgConnection,
+    (batch_rows, tell): (usize, &mut dyn FnMut(&str)),
+) -> Result<(), CopyError> {
+    let mut place = target::place(into, name)?;
+    if place.is_whole {
+        return Ok(());
+    }
+    let layout = Layout::of(name, from)?;
+    let sql = format!("SELECT count(*) AS number FROM {name}");
+    let all = diesel::sql_query(sql).get_result::<Number>(from)?.number.unwrap_or(0);
+    tell(&format!("{name}: {} of {all} rows", place.copied));
+    let mut told = Instant::now();
+    let insert = layout.insert();
+    while !place.is_whole {
+        let (lines, next) = batch(&layout, from, place, batch_rows)?;
+        place = next;
+        into.transaction(|conn| {
+            if let Some(lines) = &lines {
+                diesel::sql_query(&insert).bind::<Text, _>(lines).execute(conn)?;
+            }
+            target::note(conn, name, &place)
+        })?;
+        if told.elapsed() >= TOLD_EVERY {
+            tell(&format!("{name}: {} of {all} rows", place.copied));
+            told = Instant::now();
+        }
+    }
+    Ok(())
+}
+
+/// The next rows as a JSON array, if there are any, and the place behind them.
+fn batch(
+    layout: &Layout,
+    from: &mut SqliteConnection,
+    before: Place,
+    batch_rows: usize,
+) -> Result<(Option<String>, Place), CopyError> {
+    let sql = layout.read_sqlite(before.behind.as_deref(), batch_rows);
+    let (mut lines, mut rows, mut behind) = (String::new(), 0_i64, before.behind);
+    let mut is_full = false;
+    for line in diesel::sql_query(sql).load_iter::<Line, _>(from)? {
+        let Line { place, line } = line?;
+        lines.push(if rows == 0 { '[' } else { ',' });
+        lines.push_str(&line);
+        rows = rows.saturating_add(1);
+        behind = Some(place);
+        if lines.len() >= BATCH_BYTES {
+            is_full = true;
+            break;
+        }
+    }
+    let is_whole = !is_full && usize::try_from(rows).is_ok_and(|rows| rows < batch_rows);
+    let lines = (rows > 0).then(|| lines + "]");
+    Ok((lines, Place { behind, copied: before.copied.saturating_add(rows), is_whole }))
+}
+
+/// Ids are not given out twice, nor are those of rows that are gone.
+fn go_on_counting(from: &mut SqliteConnection, into: &mut PgConnection) -> Result<(), CopyError> {
+    let sql = "SELECT table_name::text AS word FROM information_schema.columns
+               WHERE table_schema = current_schema() AND column_name = 'id' AND is_identity = 'YES'";
+    let counted: Vec<Word> = diesel::sql_query(sql).load(into)?;
+    for Word { word: table } in counted {
+        let last = "SELECT seq AS number FROM sqlite_sequence WHERE name = ?";
+        let last: Option<Number> =
+            diesel::sql_query(last).bind::<Text, _>(&table).get_result(from).optional()?;
+        if let Some(last) = last.and_then(|last| last.number).filter(|last| *last > 0) {
+            let sql = format!("SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})");
+            into.batch_execute(&sql)?;
+        }
+    }
+    Ok(())
+}
+
+/// Compares every row of both sides, table by table.
+///
+/// # Errors
+/// [`CopyError::Differs`].
+pub fn compare(
+    source: &mut Source,
+    target: &mut AnyConnection,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Vec<(&'static str, Tally)>, CopyError> {
+    let (from, into) = (sqlite(&mut source.conn)?, postgres(target)?);
+    let mut tallies = Vec::new();
+    for table in TABLES {
+        tell(&format!("{table}: comparing"));
+        let layout = Layout::of(table, from)?;
+        let (there, here) = (Tally::of_sqlite(&layout, from)?, Tally::of_postgres(&layout, into)?);
+        if there != here {
+            let (source_rows, target_rows) = (there.rows, here.rows);
+            return Err(CopyError::Differs { table, source_rows, target_rows });
+        }
+        tallies.push((table, here));
+    }
+    Ok(tallies)
+}
+
+/// Makes the copy one that can be served.
+///
+/// # Errors
+/// [`CopyError::Db`].
+pub fn finish(source: &Source, target: &mut AnyConnection) -> Result<(), CopyError> {
+    target::finish(postgres(target)?, source.oldest_generation)
+}
+
+impl From<ConnectError> for CopyError {
+    fn from(error: ConnectError) -> Self {
+        Self::Db(error.into())
+    }
+}

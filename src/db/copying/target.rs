@@ -1,0 +1,192 @@
+//! The database that is copied into: whether it may be, how far it is, and its end.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+
+use super::tables::{LEFT_OUT, TABLES};
+use super::{CopyError, Source};
+use crate::db::{AnyConnection, compatibility, migrate};
+
+/// Keeps two from copying into one database.
+const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(7361756963653) AS yes";
+/// A copy that was killed leaves its connection to the server for a moment.
+const TRIES: u32 = 20;
+
+/// How far a table is.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The last row's, as the source's literals.
+    pub(super) behind: Option<String>,
+    pub(super) copied: i64,
+    pub(super) is_whole: bool,
+}
+
+#[derive(QueryableByName)]
+struct Yes {
+    #[diesel(sql_type = Bool)]
+    yes: bool,
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct PlaceRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    place: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    copied: i64,
+    #[diesel(sql_type = Bool)]
+    is_whole: bool,
+}
+
+#[derive(QueryableByName)]
+struct SourceRow {
+    #[diesel(sql_type = Text)]
+    identity: String,
+    #[diesel(sql_type = Text)]
+    stamp: String,
+}
+
+/// Has the database for this copy alone, and makes it ready: an empty one gets its schema, and an unfinished copy of the same
+/// source is gone on with. Whether it is one.
+pub(super) fn prepare(target: &mut AnyConnection, source: &Source) -> Result<bool, CopyError> {
+    let conn = postgres(target)?;
+    lock(conn)?;
+    conn.batch_execute("SET bytea_output = 'hex'; SET synchronous_commit = off")?;
+    let found = tables(conn)?;
+    if !found.iter().any(|name| name == "sluice_copy") {
+        refuse_unless_empty(conn, &found)?;
+        migrate::run_pending(target)?;
+        begin(postgres(target)?, source)?;
+        return Ok(false);
+    }
+    let sql = "SELECT identity, stamp FROM sluice_copy_source";
+    let known: SourceRow = diesel::sql_query(sql).get_result(conn)?;
+    if known.identity != source.identity {
+        return Err(CopyError::OtherCopy);
+    }
+    if migrations(target)? != source.migrations {
+        return Err(CopyError::OtherVersion);
+    }
+    if known.stamp != source.stamp {
+        return Err(CopyError::SourceChanged);
+    }
+    Ok(true)
+}
+
+pub(super) fn postgres(target: &mut AnyConnection) -> Result<&mut PgConnection, CopyError> {
+    match target {
+        AnyConnection::Postgres(conn) => Ok(conn),
+        AnyConnection::Sqlite(_) => Err(CopyError::NotPostgres),
+    }
+}
+
+fn lock(conn: &mut PgConnection) -> Result<(), CopyError> {
+    for _ in 0..TRIES {
+        if diesel::sql_query(TRY_LOCK).get_result::<Yes>(conn)?.yes {
+            return Ok(());
+        }
+        conn.batch_execute("SELECT pg_sleep(0.5)")?;
+    }
+    Err(CopyError::Busy)
+}
+
+fn tables(conn: &mut PgConnection) -> Result<Vec<String>, CopyError> {
+    let sql = "SELECT table_name::text AS name FROM information_schema.tables
+               WHERE table_schema = current_schema() ORDER BY table_name";
+    let rows: Vec<Name> = diesel::sql_query(sql).load(conn)?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+/// The versions of the migrations that were run, oldest first.
+pub(super) fn migrations(conn: &mut AnyConnection) -> Result<Vec<String>, CopyError> {
+    let sql = "SELECT version AS name FROM __diesel_schema_migrations ORDER BY version";
+    let rows: Vec<Name> = diesel::sql_query(sql).load(conn)?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+fn refuse_unless_empty(conn: &mut PgConnection, found: &[String]) -> Result<(), CopyError> {
+    let is_ours = |name: &str| {
+        TABLES.contains(&name)
+            || LEFT_OUT.iter().any(|(left_out, _)| *left_out == name)
+            || name == "__diesel_schema_migrations"
+    };
+    for name in found {
+        if !is_ours(name) {
+            return Err(CopyError::NotEmpty(name.clone()));
+        }
+        if TABLES.contains(&name.as_str()) || name == "nodes" {
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM {name}) AS yes");
+            if diesel::sql_query(sql).get_result::<Yes>(conn)?.yes {
+                return Err(CopyError::NotEmpty(name.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// From here on nobody serves from the database until the copy is whole.
+fn begin(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
+    conn.transaction(|conn| {
+        conn.batch_execute(
+            "CREATE TABLE sluice_copy (table_name TEXT PRIMARY KEY, place TEXT, copied BIGINT NOT NULL,
+                 is_whole BOOLEAN NOT NULL);
+             CREATE TABLE sluice_copy_source (identity TEXT NOT NULL, stamp TEXT NOT NULL);",
+        )?;
+        diesel::sql_query("INSERT INTO sluice_copy_source (identity, stamp) VALUES ($1, $2)")
+            .bind::<Text, _>(&source.identity)
+            .bind::<Text, _>(&source.stamp)
+            .execute(conn)?;
+        diesel::sql_query("UPDATE schema_compatibility SET oldest_generation = $1")
+            .bind::<BigInt, _>(compatibility::UNFINISHED)
+            .execute(conn)?;
+        Ok(())
+    })
+}
+
+/// How far a table is.
+pub(super) fn place(conn: &mut PgConnection, table: &str) -> Result<Place, CopyError> {
+    let sql = "SELECT place, copied, is_whole FROM sluice_copy WHERE table_name = $1";
+    let row: Option<PlaceRow> =
+        diesel::sql_query(sql).bind::<Text, _>(table).get_result(conn).optional()?;
+    Ok(row.map_or_else(Place::default, |row| Place {
+        behind: row.place,
+        copied: row.copied,
+        is_whole: row.is_whole,
+    }))
+}
+
+/// Notes how far a table is, in the transaction that brought it there.
+pub(super) fn note(conn: &mut PgConnection, table: &str, place: &Place) -> QueryResult<()> {
+    diesel::sql_query(
+        "INSERT INTO sluice_copy (table_name, place, copied, is_whole) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (table_name) DO UPDATE
+         SET place = excluded.place, copied = excluded.copied, is_whole = excluded.is_whole",
+    )
+    .bind::<Text, _>(table)
+    .bind::<Nullable<Text>, _>(&place.behind)
+    .bind::<BigInt, _>(place.copied)
+    .bind::<Bool, _>(place.is_whole)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets that it was a copy: from here on it can be served. `oldest` is the generation that the source's schema is for.
+pub(super) fn finish(conn: &mut PgConnection, oldest: i64) -> Result<(), CopyError> {
+    for table in TABLES {
+        conn.batch_execute(&format!("ANALYZE {table}"))?;
+    }
+    conn.batch_execute("SET synchronous_commit = on")?;
+    conn.transaction(|conn| {
+        diesel::sql_query("UPDATE schema_compatibility SET oldest_generation = $1")
+            .bind::<BigInt, _>(oldest)
+            .execute(conn)?;
+        conn.batch_execute("DROP TABLE sluice_copy; DROP TABLE sluice_copy_source")
+    })?;
+    Ok(())
+}

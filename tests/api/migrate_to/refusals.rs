@@ -1,0 +1,112 @@
+//! What `sluice migrate-to` does not touch, and what it says.
+
+use diesel::connection::SimpleConnection;
+
+use super::{Source, refusal_of};
+use crate::support::app::{Builder, open_account};
+use crate::support::database::TestDatabase;
+use crate::support::desk::Desk;
+use crate::support::process::{Process, run};
+use crate::support::sandbox::sandbox;
+
+/// An SQLite database with one account and nothing else.
+fn small() -> (TestDatabase, tempfile::TempDir, Desk) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = TestDatabase::sqlite(folder.path());
+    let desk = Desk::at_database(&database.url);
+    assert_eq!(desk.run(&["migrate"]).code, 0);
+    open_account(&mut database.connect(), "5");
+    (database, folder, desk)
+}
+
+#[test]
+fn a_source_that_is_in_use_or_no_sqlite_is_refused() {
+    let mut builder = Builder::new().upstream("sandbox", sandbox());
+    builder.database = Some(TestDatabase::sqlite(builder.folder.path()));
+    let mut process = Process::start(builder, &[]);
+    let nowhere = "postgres://u:canary-7d1@127.0.0.1:1/nowhere";
+    let desk = Desk::at_database(&process.database.url);
+    let refusal = desk.refused(&["migrate-to", nowhere]);
+    assert!(refusal.contains("a server uses this SQLite file: stop it first"), "{refusal}");
+    process.signal("TERM");
+    assert_eq!(process.wait(), Some(0));
+    let refusal = desk.refused(&["migrate-to", nowhere]);
+    assert!(refusal.contains("cannot be reached"), "{refusal}");
+    assert!(!refusal.contains("canary-7d1"), "{refusal}");
+
+    let refusal = Desk::at_database("postgres://127.0.0.1/d").refused(&["migrate-to", nowhere]);
+    assert!(refusal.contains("what is copied is the SQLite database"), "{refusal}");
+    let absent = Desk::at_database("sqlite:///nowhere/sluice.db");
+    assert!(absent.refused(&["migrate-to", nowhere]).contains("cannot be read"));
+}
+
+#[test]
+fn a_target_comes_from_one_place_and_must_be_postgresql() {
+    let (_database, _folder, desk) = small();
+    let refusal = desk.refused(&["migrate-to", "sqlite://other.db"]);
+    assert!(refusal.contains("the target must be postgres://"), "{refusal}");
+    let refusal = desk.refused(&["migrate-to", "postgres://u:canary-7d1@db.example.org/d"]);
+    assert!(refusal.contains("verify-full") && !refusal.contains("canary-7d1"), "{refusal}");
+    let refusal = desk.refused(&["migrate-to", "--url-env", "ABSENT"]);
+    assert!(refusal.contains("the environment variable ABSENT is not set"), "{refusal}");
+    let refusal = desk.refused(&["migrate-to", "--url-file", "/nowhere"]);
+    assert!(refusal.contains("the file /nowhere cannot be read"), "{refusal}");
+    let file = desk.put("postgres://u:canary-7d1@127.0.0.1:1/d\n");
+    assert!(desk.refused(&["migrate-to", "--url-file", &file]).contains("cannot be reached"));
+    assert_eq!(run(&["migrate-to"], &[]).code, 2);
+    assert_eq!(run(&["migrate-to", "postgres://a/b", "--url-env", "X"], &[]).code, 2);
+}
+
+#[test]
+fn a_source_of_another_schema_is_refused() {
+    let (database, _folder, desk) = small();
+    let sql = "DELETE FROM __diesel_schema_migrations WHERE version = '20261130000013'";
+    database.connect().batch_execute(sql).unwrap();
+    let refusal = desk.refused(&["migrate-to", "postgres://127.0.0.1:1/d"]);
+    assert!(refusal.contains("run `sluice migrate`"), "{refusal}");
+}
+
+#[test]
+fn a_target_that_holds_anything_else_is_left_alone() {
+    let Some(target) = TestDatabase::postgres() else { return };
+    let (_database, _folder, desk) = small();
+    let mut conn = target.connect();
+    conn.batch_execute("CREATE TABLE theirs (id BIGINT)").unwrap();
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("it has a table theirs"), "{refusal}");
+    conn.batch_execute("DROP TABLE theirs").unwrap();
+    assert_eq!(Desk::at_database(&target.url).run(&["migrate"]).code, 0);
+    open_account(&mut conn, "7");
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("not empty"), "{refusal}");
+    conn.batch_execute("DELETE FROM ledger_entries; DELETE FROM api_keys; DELETE FROM accounts")
+        .unwrap();
+    // Empty, with its schema: that is fine.
+    let ran = desk.run(&["migrate-to", &target.url]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn an_unfinished_copy_is_gone_on_with_by_nothing_but_its_own_unchanged_source() {
+    let Some(target) = TestDatabase::postgres() else { return };
+    let source = Source::make();
+    let mut child = source.copy_until(&target, "usage_logs");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_database, _folder, other) = small();
+    let refusal = other.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("unfinished copy of another database"), "{refusal}");
+
+    // What was copied already is looked at again in the end.
+    let mut conn = target.connect();
+    conn.batch_execute("UPDATE accounts SET email = email || 'x' WHERE id = 1").unwrap();
+    let ran = source.copy_to(&target);
+    assert!(ran.code == 1 && ran.err.contains("the copy of accounts differs"), "{}", ran.err);
+    assert!(refusal_of(&target).contains("unfinished copy"));
+
+    source.database.connect().batch_execute("UPDATE accounts SET wants_notices = 0").unwrap();
+    let ran = source.copy_to(&target);
+    assert!(ran.code == 1 && ran.err.contains("has changed since"), "{}", ran.err);
+    let refusal = Desk::at_database(&target.url).refused(&["migrate"]);
+    assert!(refusal.contains("unfinished copy"), "{refusal}");
+}
