@@ -64,7 +64,12 @@ fn builder() -> Builder {
 
 /// Starts a server that must refuse, and returns what it says.
 fn refused_start(builder: &Builder) -> String {
-    let ran = run(&["serve", "--config", builder.write().to_str().unwrap()], &[]);
+    // One that does not refuse ends at a port that is taken, instead of serving for ever.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let file = builder.write();
+    let words = ["serve", "--config", file.to_str().unwrap()];
+    let ran = run(&words, &[("SLUICE__SERVER__LISTEN", listen.as_str())]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     ran.err
 }
