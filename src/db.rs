@@ -230,7 +230,7 @@ impl Database {
             None => None,
         };
         let file = file.map(Arc::new);
-        let manager = Manager::of(settings, file.clone());
+        let manager = Manager::of(settings, file.clone()).with_limit(settings.statement);
         let pool = Pool::builder()
             .max_size(settings.pool_size)
             // Nothing is opened in advance: a thread of the pool that is still connecting when the

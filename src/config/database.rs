@@ -24,6 +24,8 @@ pub struct Database {
     pub lock_timeout: Duration,
     /// Time within which a server of PostgreSQL must be connected to, take what is sent, and answer the ledger.
     pub answer: Duration,
+    /// Time that a statement of a request may take on PostgreSQL.
+    pub statement: Duration,
     /// Whether a server runs migrations that are missing.
     pub migrate_at_start: bool,
 }
@@ -130,6 +132,8 @@ pub(super) struct DatabaseSection {
     lock_timeout: Duration,
     #[serde(rename = "answer_secs", deserialize_with = "value::secs::<2, 600, _>")]
     answer: Duration,
+    #[serde(rename = "statement_secs", deserialize_with = "value::secs::<1, 3_600, _>")]
+    statement: Duration,
     migrate_at_start: bool,
 }
 
@@ -144,6 +148,10 @@ impl DatabaseSection {
         if self.answer <= self.lock_timeout {
             let reason = "must be more than lock_timeout_ms, which may pass before an answer comes";
             problems.add(&at.key("answer_secs"), reason);
+        }
+        if self.statement <= self.lock_timeout {
+            let reason = "must be more than lock_timeout_ms, of which a statement may wait all";
+            problems.add(&at.key("statement_secs"), reason);
         }
         let (at, url) = match &self.url_file {
             None => (at.key("url"), Ok(self.url)),
@@ -163,6 +171,7 @@ impl DatabaseSection {
                 acquire: self.acquire,
                 lock_timeout: self.lock_timeout,
                 answer: self.answer,
+                statement: self.statement,
                 migrate_at_start: self.migrate_at_start,
             }),
             Err(reason) => {

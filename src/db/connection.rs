@@ -57,6 +57,8 @@ pub struct Manager {
     url: DatabaseUrl,
     lock_timeout: Duration,
     answer: Duration,
+    /// How long a statement may take; without it, as long as it takes.
+    statement: Option<Duration>,
     /// The file that a server has in use; without it, a missing file is made.
     file: Option<Arc<DatabaseFile>>,
 }
@@ -65,13 +67,19 @@ impl Manager {
     /// A manager for `url`; a statement that waits for a lock longer than `lock_timeout` fails.
     #[must_use]
     pub const fn new(url: DatabaseUrl, lock_timeout: Duration) -> Self {
-        Self { url, lock_timeout, answer: ANSWER, file: None }
+        Self { url, lock_timeout, answer: ANSWER, statement: None, file: None }
     }
 
     /// A manager for a server that has `file` in use.
     pub(super) fn of(settings: &config::Database, file: Option<Arc<DatabaseFile>>) -> Self {
         let answer = settings.answer;
         Self { answer, file, ..Self::new(settings.url.clone(), settings.lock_timeout) }
+    }
+
+    /// The same for connections whose statements may take so long.
+    pub(super) fn with_limit(mut self, statement: Duration) -> Self {
+        self.statement = Some(statement);
+        self
     }
 
     fn establish(&self) -> Result<AnyConnection, ConnectError> {
@@ -87,7 +95,10 @@ impl Manager {
                     open_sqlite(&existing(path), lock_timeout_ms)
                 }
             },
-            DatabaseUrl::Postgres(url) => open_postgres(url, self.answer, lock_timeout_ms),
+            DatabaseUrl::Postgres(url) => {
+                let statement_ms = self.statement.map(|limit| limit.as_millis());
+                open_postgres(url, self.answer, (lock_timeout_ms, statement_ms))
+            }
         }
     }
 }
@@ -146,7 +157,7 @@ fn limited(url: &str, answer: Duration) -> SecretString {
 fn open_postgres(
     url: &SecretString,
     answer: Duration,
-    lock_timeout_ms: u128,
+    (lock_timeout_ms, statement_ms): (u128, Option<u128>),
 ) -> Result<AnyConnection, ConnectError> {
     let url = limited(url.expose_secret(), answer);
     let mut conn = PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
@@ -161,6 +172,10 @@ fn open_postgres(
          SET TIME ZONE 'UTC';"
     );
     conn.batch_execute(&settings).map_err(ConnectError::Setup)?;
+    if let Some(limit) = statement_ms {
+        let sql = format!("SET statement_timeout = {limit}");
+        conn.batch_execute(&sql).map_err(ConnectError::Setup)?;
+    }
     Ok(AnyConnection::Postgres(conn))
 }
 

@@ -3,7 +3,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Integer;
+use diesel::sql_types::{Integer, Text};
 
 use crate::db::{AnyConnection, DbError};
 
@@ -47,6 +47,12 @@ struct Checkpoint {
     busy: i32,
 }
 
+#[derive(QueryableByName)]
+struct Limit {
+    #[diesel(sql_type = Text)]
+    limit_before: String,
+}
+
 /// Writes the database anew. On SQLite whoever writes waits meanwhile; on PostgreSQL whoever uses the table in question.
 ///
 /// # Errors
@@ -60,10 +66,14 @@ pub fn compact(conn: &mut AnyConnection) -> Result<Compaction, DbError> {
             Ok(if checkpoint.busy == 0 { Compaction::Done } else { Compaction::LogInUse })
         }
         AnyConnection::Postgres(conn) => {
-            for table in TABLES {
-                // No transaction around it: the command begins its own.
-                conn.batch_execute(&format!("VACUUM (FULL, ANALYZE) {table}"))?;
-            }
+            let sql = "SELECT current_setting('statement_timeout') AS limit_before";
+            let Limit { limit_before } = diesel::sql_query(sql).get_result(conn)?;
+            conn.batch_execute("SET statement_timeout = 0")?;
+            // No transaction around it: the command begins its own.
+            let vacuum = |table| conn.batch_execute(&format!("VACUUM (FULL, ANALYZE) {table}"));
+            let written = TABLES.into_iter().try_for_each(vacuum);
+            conn.batch_execute(&format!("SET statement_timeout = '{limit_before}'"))?;
+            written?;
             // So that the log's segments of before become free to be reused, or go where `wal_recycle` is off.
             for command in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
                 match conn.batch_execute(command) {

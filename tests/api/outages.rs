@@ -17,6 +17,7 @@ use crate::support::wait::eventually;
 
 mod disk;
 mod file;
+mod limits;
 mod postgres;
 
 /// The real program on a SQLite file, in front of a scripted upstream.
