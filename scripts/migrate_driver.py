@@ -45,13 +45,16 @@ class Copy:
         for line in self.process.stderr:
             yield time.monotonic() - self.began, line.strip()
 
-    def until(self, table, rows):
+    def until(self, target, table, rows):
         """Waits until so many rows of a table are over there."""
-        for _, line in self.lines():
-            found = re.fullmatch(rf"{table}: (\d+) of \d+ rows", line)
-            if found and int(found[1]) >= rows:
-                return int(found[1])
-        raise RuntimeError(f"it ended before {rows} rows of {table}")
+        while self.process.poll() is None:
+            found = target.run("""SELECT COALESCE(MAX(relname), '') FROM pg_class WHERE relname = 'sluice_copy';""")
+            copied = found[0][0] and target.run(
+                f"SELECT COALESCE(MAX(copied), 0) FROM sluice_copy WHERE table_name = '{table}';")
+            if copied and int(copied[0][0]) >= rows:
+                return int(copied[0][0])
+            time.sleep(0.02)
+        raise RuntimeError(f"it ended before {rows} rows of {table}: {self.process.stderr.read()}")
 
 
 def fill(books, rows):
@@ -66,7 +69,7 @@ def interrupt(arguments, target):
     places, seconds, peak = [], 0, 0
     for number, share in enumerate((0.1, 0.4, 0.7)):
         copy = Copy(arguments)
-        places.append(copy.until("usage_logs", int(share * arguments.rows)))
+        places.append(copy.until(target, "usage_logs", int(share * arguments.rows)))
         if number < 2:
             copy.process.kill()
         else:
