@@ -18,7 +18,7 @@ use crate::ledger;
 /// both sides are proven.
 #[derive(Args)]
 pub(super) struct MigrateToArgs {
-    /// postgres://USER:PASSWORD@HOST/NAME. A password here stands in the list of processes: give a file or a variable.
+    /// `postgres://USER:PASSWORD@HOST/NAME`. A password here stands in the list of processes: give a file or a variable.
     #[arg(required_unless_present_any = ["url_file", "url_env"])]
     url: Option<SecretString>,
     /// File that holds the URL.

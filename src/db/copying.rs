@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::schema::schema_compatibility as compatibility;
 use super::{AnyConnection, ConnectError, DbError, file, migrate};
+use crate::domain::evm::to_hex;
 use tables::Layout;
 use target::{Place, postgres};
 
@@ -186,7 +187,7 @@ fn identity(conn: &mut AnyConnection) -> Result<String, CopyError> {
         hash.update(word.word.as_bytes());
         hash.update(b"\n");
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(to_hex(&hash.finalize()))
 }
 
 fn stamp(path: &Path) -> std::io::Result<String> {
