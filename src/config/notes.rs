@@ -4,7 +4,7 @@ use super::{Chain, Settings};
 
 /// Chains with several blocks a second, by their numbers, with what reading each block asks of a provider a day: the
 /// figures of `docs/deposits.md`.
-const FAST: [(i64, &str); 2] = [(56, "210,000"), (42_161, "370,000")];
+const FAST: [(i64, &str); 2] = [(56, "200,000"), (42_161, "370,000")];
 
 impl Settings {
     /// One sentence for each thing that whoever pays in will miss.
@@ -37,7 +37,7 @@ fn whole_blocks(chain: &Chain) -> Option<String> {
     let (_, calls) = FAST.iter().find(|(chain_id, _)| *chain_id == chain.chain_id.0)?;
     chain.reads_whole_blocks().then(|| {
         format!(
-            "chains.{}: reads every block for its own coin, which asks each provider some {calls} times a day. With \"scan_blocks = false\" in [chains.native] the coin is found by balances, some minutes later, and it is about 40,000",
+            "chains.{}: reads every block for its own coin, which asks each provider some {calls} times a day. With \"scan_blocks = false\" in [chains.native] the coin is found by balances, some minutes later, and it is some 37,000",
             chain.name
         )
     })

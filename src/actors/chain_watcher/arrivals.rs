@@ -97,29 +97,38 @@ impl State {
         Ok(())
     }
 
-    /// Holds the treasury's balance against what is known; whether it could be had. It is noted each time: so the blocks to
-    /// search are few, and all that is missing after a restart.
-    async fn look_at_treasury(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
-        let Some(treasury) = self.parts.chain.treasury else { return Ok(true) };
+    /// What the treasury has at a block, and how many transactions it has sent; `None` where that cannot be had, or nobody
+    /// pays coins to one.
+    pub(super) async fn treasury_at(&self, view: &View, number: u64) -> Option<(BalanceRow, u64)> {
+        let chain = &self.parts.chain;
+        let treasury = chain.treasury.filter(|_| chain.native.is_some())?;
         let providers = at_claim_priority(&view.providers);
         let verdict = standing(&providers, view.quorum, treasury, number).await;
         let Some(stands) = verdict.agreement.agreed() else {
-            let (chain, silent) = (&self.parts.chain.name, verdict.silent.len());
+            let (chain, silent) = (&chain.name, verdict.silent.len());
             tracing::debug!(chain, number, silent, "the treasury's balance cannot be had");
-            return Ok(false);
+            return None;
         };
-        let nonce = Some(stands.nonce);
-        // Whoever empties it after each payment leaves the same balance.
-        let has_sent =
-            self.arrivals.treasury_nonce.is_some() && self.arrivals.treasury_nonce != nonce;
-        let (chain_id, now) = (self.chain_id(), self.now());
-        let most = i64::from(self.parts.deposits.arrivals_max_per_address);
-        let is = BalanceRow {
-            chain_id: chain_id.0,
+        let balance = BalanceRow {
+            chain_id: self.chain_id().0,
             address: treasury.as_bytes().to_vec(),
             block_number: column(number),
             balance: RawAmount::from(stands.balance).to_string(),
         };
+        Some((balance, stands.nonce))
+    }
+
+    /// Holds the treasury's balance against what is known; whether it could be had. It is noted each time: so the blocks to
+    /// search are few, and all that is missing after a restart.
+    async fn look_at_treasury(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
+        if self.parts.chain.treasury.is_none() {
+            return Ok(true);
+        }
+        let Some((is, nonce)) = self.treasury_at(view, number).await else { return Ok(false) };
+        // Whoever empties it after each payment leaves the same balance.
+        let has_sent = self.arrivals.treasury_nonce.is_some_and(|before| before != nonce);
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let most = i64::from(self.parts.deposits.arrivals_max_per_address);
         let compare = move |conn: &mut AnyConnection| {
             let before = rows::balances(conn, chain_id, std::slice::from_ref(&is.address))?.pop();
             arrivals::look(conn, before.as_ref(), &is, (0, has_sent), most, now)?;
@@ -129,7 +138,7 @@ impl State {
             Ok(())
         };
         self.write(move |conn| transaction::write(conn, compare)).await?;
-        self.arrivals.treasury_nonce = nonce;
+        self.arrivals.treasury_nonce = Some(nonce);
         Ok(true)
     }
 

@@ -8,7 +8,7 @@ use crate::chain::blocks::blocks;
 use crate::chain::head::BlockRef;
 use crate::chain::quorum::{agree, ask_each, block_ref};
 use crate::db::chains::{self, ChainRow};
-use crate::db::{AnyConnection, deposits, transaction};
+use crate::db::{AnyConnection, arrivals, deposits, transaction};
 use crate::deposits::{DepositError, credit, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::BlockHash;
@@ -41,10 +41,15 @@ impl State {
         row.first_number = column(number.saturating_add(1));
         row.scanned_number = column(number);
         row.scanned_hash = block.hash.as_bytes().to_vec();
+        let treasury = self.treasury_at(view, number).await;
         let (chain_id, now, mut next) = (self.chain_id(), self.now(), row.clone());
         let is_ours = self
             .write(move |conn| {
                 transaction::write(conn, |conn| {
+                    if let Some((balance, _)) = &treasury {
+                        // From here on whatever it gets is noticed.
+                        arrivals::set_balance(conn, balance)?;
+                    }
                     chains::note_blocks(conn, chain_id, &[(next.scanned_number, block.hash)])?;
                     next.final_number = next.scanned_number;
                     Ok(chains::change(conn, &next, now)?)

@@ -13,7 +13,7 @@ use sluice::db::schema::{
     nodes,
 };
 use sluice::db::wallets::{self, WalletRow};
-use sluice::db::{AnyConnection, arrivals, deposit_cases as cases_of};
+use sluice::db::{AnyConnection, arrivals, chains, deposit_cases as cases_of};
 use sluice::deposits::{addresses, cases};
 use sluice::domain::clock::Clock;
 use sluice::domain::deposit::DepositState;
@@ -28,7 +28,7 @@ use crate::support::chain::contract::Contract;
 use crate::support::chain::{CHAIN_ID, node};
 use crate::support::deposits::{Mint, USDC};
 use crate::support::process::{Process, run};
-use crate::support::wait::within;
+use crate::support::wait::{eventually, within};
 use crate::support::wallet_rows;
 
 /// Ways to pay, and how long a killed server has lived at most, in milliseconds beyond its start.
@@ -109,6 +109,12 @@ impl Stage {
             let proof = WalletRow { address, ..wallet_rows::row(account.id, index) };
             wallets::link(&mut conn, &proof).unwrap();
         }
+        // An address that is issued before its chain was begun is taken as it is at the first look.
+        let chain_id = ChainId(CHAIN_ID.cast_signed());
+        eventually("the chain to be begun", || {
+            let row = chains::find(&mut conn, chain_id).unwrap()?;
+            (row.scanned_number >= 0).then_some(())
+        });
         let xpub: Xpub = XPUB.parse().unwrap();
         let now = Clock::System.now();
         let mine = addresses::of_account(&mut conn, &xpub, account.id, now).unwrap();
@@ -301,7 +307,7 @@ fn killed_fifty_times_each_deposit_is_credited_once() {
 #[test]
 #[ignore = "takes some minutes"]
 fn killed_fifty_times_while_deposits_come_in_every_way_each_is_credited_once() {
-    for seed in 21..24 {
+    for seed in 21..22 {
         kill(50, seed, WILD);
     }
 }

@@ -155,3 +155,25 @@ fn what_came_to_the_treasury_while_the_server_was_down_is_found() {
     });
     assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
 }
+
+#[test]
+fn what_comes_to_the_treasury_before_the_first_look_at_it_is_found() {
+    let mint = Mint::open();
+    let (chain, treasury) = (&mint.chain, mint.treasury);
+    chain.set_balance(treasury, coins());
+    chain.mine(1);
+    let first = chain.head() + 1;
+    // Paid, and final, before the server runs for the first time: the first look is at a block behind it.
+    let tx = chain.pay(chain.account(2), treasury, coins());
+    chain.finalize();
+    let toml = mint.toml("").replace("start_block = 1\n", &format!("start_block = {first}\n"));
+    let toml = toml.replace("[chains.native]\n", "[chains.native]\nscan_blocks = false\n");
+    let shop = Shop::on(mint, &toml, |builder| builder.set("deposits.balance_check_secs", 10));
+    shop.caught_up();
+    eventually("it to be found", || {
+        look(&shop);
+        (!shop.deposits(tx).is_empty()).then_some(())
+    });
+    shop.reaches(tx, DepositState::Unattributed);
+    assert_eq!((shop.all_deposits().len(), listed(&shop)), (1, Vec::new()));
+}
