@@ -96,7 +96,7 @@ class Plan:
     # Seconds without a byte after which its client gives up.
     patience = 30
     max_tokens = 8000
-    # Output tokens that an estimate may be above what is reported.
+    # Output tokens that an estimate, which counts blocks as well, may be above what is reported.
     slack = 0
 
     def __init__(self, email, number, dice):
@@ -261,7 +261,7 @@ def violations(database, clients, report):
     if report["parked_settlements"]:
         found.append(f"settlements are parked: {report['parked_settlements']}")
     for email, balance in below:
-        found.append(f"{email} has {balance} nano-dollars: {[row[1:] for row in usage if row[0] == email][-10:]}")
+        found.append(f"{email} has {balance} nano-dollars: {sorted(row[1:] for row in usage if row[0] == email)[-30:]}")
     by_key = collections.defaultdict(list)
     for email, tokens, cost, ending in usage:
         if tokens:

@@ -24,7 +24,7 @@ STOP_SECS = 60
 class Tight(torture_driver.Plan):
     """A stream of an account that can hardly afford it."""
 
-    slack = 5
+    slack = 40
 
     def __init__(self, email, number, dice):
         super().__init__(email, number, dice)

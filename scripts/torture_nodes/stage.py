@@ -30,7 +30,7 @@ class Long(torture_driver.Plan):
 
     patience = 150
     max_tokens = 20000
-    slack = 5
+    slack = 40
 
     def __init__(self, email, number, secs, size=10):
         super().__init__(email, number, random.Random(number))
