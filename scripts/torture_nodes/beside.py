@@ -33,7 +33,25 @@ def settings(arguments):
     """What a node needs for both."""
     port = open(arguments.mail, encoding="utf-8").read().strip().rsplit(":", 1)[1]
     chains = open(arguments.chains, encoding="utf-8").read()
+    # A node begins at the block that is final when it starts. What the purse was given is to lie before it: it is an account's
+    # address too.
+    call(one_chain(chains)["providers"][0]["url"], "anvil_mine", "0x20")
     return f'[deposits]\naccount_xpub = "{XPUB}"\n' + MAIL.format(port=port, at_once=AT_ONCE) + chains
+
+
+def one_chain(toml):
+    (chain,) = tomllib.loads(toml)["chains"]
+    return chain
+
+
+def call(url, method, *params):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        answer = json.load(response)
+    if "error" in answer:
+        raise RuntimeError(f"{method}: {answer}")
+    return answer["result"]
 
 
 class Payments(threading.Thread):
@@ -41,8 +59,8 @@ class Payments(threading.Thread):
 
     def __init__(self, stage, accounts):
         super().__init__(daemon=True)
-        with open(stage.arguments.chains, "rb") as file:
-            (chain,) = tomllib.load(file)["chains"]
+        with open(stage.arguments.chains, encoding="utf-8") as file:
+            chain = one_chain(file.read())
         self.url, self.token = chain["providers"][0]["url"], chain["tokens"][0]["address"]
         self.stage, self.over = stage, threading.Event()
         self.send(PURSE, PAYER, 990_00)
@@ -51,13 +69,7 @@ class Payments(threading.Thread):
         self.paid = {}
 
     def call(self, method, *params):
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(self.url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as response:
-            answer = json.load(response)
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer}")
-        return answer["result"]
+        return call(self.url, method, *params)
 
     def send(self, payer, payee, cents):
         """Sends tokens, which have six decimals: transfer(address,uint256)."""
