@@ -496,11 +496,10 @@ fn what_cannot_be_read_of_a_block_is_no_sign_that_nothing_is_there() {
                 });
             } else {
                 provider.mutate("debug_traceBlockByNumber", move |_, traces| {
-                    for trace in traces.as_array_mut().unwrap() {
-                        if trace["txHash"] == json!(tx) {
-                            *trace = json!({ "txHash": tx, "error": "execution timeout" });
-                        }
-                    }
+                    let mut traces = traces.as_array_mut().unwrap().iter_mut();
+                    let meant = traces.find(|trace| trace["txHash"] == json!(tx));
+                    let failed = json!({ "txHash": tx, "error": "execution timeout" });
+                    *meant.unwrap_or(&mut Value::Null) = failed;
                 });
             }
         }

@@ -117,11 +117,11 @@ impl Stage {
         });
         let xpub: Xpub = XPUB.parse().unwrap();
         let now = Clock::System.now();
-        let mine = addresses::of_account(&mut conn, &xpub, account.id, now).unwrap();
-        let mine = Address::from_slice(mine.as_bytes());
+        let own = addresses::of_account(&mut conn, &xpub, account.id, now).unwrap();
+        let own = Address::from_slice(own.as_bytes());
         drop(conn);
         let (paid, dice) = (Vec::new(), Dice(seed));
-        Self { mint, process, account, course, mine, payer, code, paid, dice }
+        Self { mint, process, account, course, mine: own, payer, code, paid, dice }
     }
 
     fn pay(&mut self) {
