@@ -10,6 +10,7 @@
 
 mod aside;
 mod away;
+mod handle;
 mod line;
 
 use std::collections::VecDeque;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -29,9 +29,10 @@ use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use aside::Aside;
 use away::Away;
+pub use handle::{LedgerHandle, LedgerThreads};
 use line::Line;
 
-/// Commands in one transaction at most.
+/// Commands in one group at most.
 const GROUP_MAX: usize = 256;
 /// Commands that wait in the mailbox before senders have to wait themselves.
 const MAILBOX: usize = 4096;
@@ -88,110 +89,6 @@ struct Probe;
 #[rtype(result = "()")]
 struct Flush;
 
-/// A handle on the ledger; cheap to clone.
-#[derive(Clone)]
-pub struct LedgerHandle {
-    addresses: Arc<[Addr<Ledger>]>,
-}
-
-/// The threads of the ledger's actors.
-pub struct LedgerThreads(Vec<Arbiter>);
-
-impl LedgerThreads {
-    /// Ends them; their connections are closed then.
-    pub fn end(self) {
-        let Self(arbiters) = self;
-        for arbiter in &arbiters {
-            arbiter.stop();
-        }
-        for arbiter in arbiters {
-            if arbiter.join().is_err() {
-                tracing::error!("a thread of the ledger has panicked");
-            }
-        }
-    }
-}
-
-impl LedgerHandle {
-    /// Starts the actors on threads of their own.
-    #[must_use]
-    pub fn start(
-        database: &Database,
-        clock: &Clock,
-        metrics: &Arc<Metrics>,
-    ) -> (Self, LedgerThreads) {
-        let arbiters: Vec<Arbiter> =
-            (0..database.ledger_connections()).map(|_| Arbiter::new()).collect();
-        let start = |arbiter: &Arbiter| {
-            let ledger = Ledger {
-                line: Line::new(database),
-                busy_max: database.lock_timeout(),
-                clock: clock.clone(),
-                metrics: Arc::clone(metrics),
-                pending: Vec::new(),
-                backlog: VecDeque::new(),
-                away: Away::default(),
-                aside: Aside::default(),
-                is_flush_due: false,
-                is_retry_due: false,
-                is_aside_due: false,
-            };
-            Ledger::start_in_arbiter(&arbiter.handle(), move |_| ledger)
-        };
-        (Self { addresses: arbiters.iter().map(start).collect() }, LedgerThreads(arbiters))
-    }
-
-    /// Applies a command and answers once it is durable.
-    ///
-    /// # Errors
-    /// [`Unavailable`] if the database did not take it. A settlement does not fail: it waits.
-    pub async fn apply(&self, command: Command) -> Result<Outcome, Unavailable> {
-        let (answer, answered) = oneshot::channel();
-        let address = self.address_for(&command).ok_or(Unavailable)?;
-        let submit = Submit::new(command, Some(answer));
-        match address.try_send(submit) {
-            Ok(()) => {}
-            Err(SendError::Full(submit)) => {
-                address.send(submit).await.map_err(|_| Unavailable)?;
-            }
-            Err(SendError::Closed(_)) => return Err(Unavailable),
-        }
-        answered.await.unwrap_or(Err(Unavailable))
-    }
-
-    /// Hands a command over without waiting; used where nobody can wait.
-    #[expect(clippy::disallowed_methods, reason = "a full mailbox must not lose a settlement")]
-    pub fn submit(&self, command: Command) {
-        if let Some(address) = self.address_for(&command) {
-            address.do_send(Submit::new(command, None));
-        }
-    }
-
-    /// Makes a round trip to the database on each connection, behind what is under way.
-    ///
-    /// # Errors
-    /// [`Unavailable`] if the database does not answer. Callers limit their wait.
-    pub async fn probe(&self) -> Result<(), Unavailable> {
-        let asked = self.addresses.iter().map(|address| address.send(Probe));
-        for answer in join_all(asked).await {
-            answer.map_err(|_| Unavailable)??;
-        }
-        Ok(())
-    }
-
-    /// Whether all actors are alive.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        self.addresses.iter().all(Addr::connected)
-    }
-
-    /// An account has one of them, so that its commands stay in order.
-    fn address_for(&self, command: &Command) -> Option<&Addr<Ledger>> {
-        let number = usize::try_from(command.account_id().0).unwrap_or(0);
-        self.addresses.get(number.checked_rem(self.addresses.len())?)
-    }
-}
-
 impl Actor for Ledger {
     type Context = Context<Self>;
 
@@ -234,6 +131,22 @@ impl Handler<Probe> for Ledger {
 }
 
 impl Ledger {
+    fn new(database: &Database, clock: &Clock, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            line: Line::new(database),
+            busy_max: database.lock_timeout(),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            pending: Vec::new(),
+            backlog: VecDeque::new(),
+            away: Away::default(),
+            aside: Aside::default(),
+            is_flush_due: false,
+            is_retry_due: false,
+            is_aside_due: false,
+        }
+    }
+
     fn commit(&mut self, ctx: &mut Context<Self>) {
         self.wait_for_one(ctx);
         let mut group: Vec<Submit> = self.aside.take();

@@ -168,6 +168,7 @@ fn unless_running(
 /// # Errors
 /// [`DbError`]; the next beat tries again.
 pub async fn renew(parts: &NodeParts) -> Result<(), DbError> {
+    parts.standing.note_try();
     let mut renewed = renew_once(parts).await;
     for _ in 1..TRIES {
         if renewed.is_ok() {

@@ -5,7 +5,7 @@ use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, books, chains, deposit_cases, transaction};
+use crate::db::{AnyConnection, accounts, books, chains, deposit_cases, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{ChainId, TxHash};
@@ -77,6 +77,10 @@ pub fn hold(
         updated_at: now.as_millis(),
     };
     transaction::write(conn, |conn| {
+        // The account before the deposit, as everywhere, so that no two wait for each other.
+        if let Some(account_id) = row.account().filter(|_| is_credited) {
+            accounts::lock(conn, account_id)?;
+        }
         if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
             return Ok(Refunded::Already(refund));
         }
@@ -85,7 +89,7 @@ pub fn hold(
             return Ok(Refunded::NotFinal);
         }
         // A credited row stays as it is, but not its revision: a reversal that came first is noticed, and one that
-        // comes now waits. Before the balance, as every move of a deposit, so that no two wait for each other.
+        // comes now waits.
         if !deposits::change(conn, &next, now)? {
             return Ok(Refunded::NotNow);
         }

@@ -42,8 +42,8 @@ pub fn apply(
 /// that is skipped are answered with [`Outcome::AccountBusy`].
 ///
 /// # Errors
-/// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing was done. After another one the memory
-/// is to be cleared.
+/// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing more is done; accounts that were written
+/// before others had to be decided again stay so. The memory is to be cleared.
 pub fn apply_unless(
     (conn, memory): (&mut AnyConnection, &mut Memory),
     commands: &[Command],

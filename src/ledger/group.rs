@@ -34,6 +34,8 @@ pub(super) struct Group {
     replaced: Vec<Replaced>,
     /// Exchanges that are open again: what was written when they were settled goes.
     resumed: Vec<String>,
+    /// Accounts of exchanges that were given up although nothing of them is open.
+    given_up: BTreeSet<i64>,
     /// Nodes whose lease ends later than whoever found them dead knew, by name.
     leases: HashMap<String, UnixMillis>,
 }
@@ -72,6 +74,7 @@ impl Group {
             new_entries: Vec::new(),
             replaced: Vec::new(),
             resumed: Vec::new(),
+            given_up: BTreeSet::new(),
             leases: HashMap::new(),
         }
     }
@@ -128,8 +131,8 @@ impl Group {
             Command::Resume { record, hold, node_id } => self.resume(record, hold, node_id),
             Command::Checkpoint { record, amount } => self.checkpoint(record, *amount),
             Command::Post { record } => self.post(record),
-            Command::Recover { id, ending, judged_at, .. } => {
-                self.recover(id.as_str(), *ending, *judged_at)
+            Command::Recover { id, account_id, ending, judged_at } => {
+                self.recover((id.as_str(), *account_id), *ending, *judged_at)
             }
             Command::Credit { account_id, kind, reference, amount } => {
                 self.credit(*account_id, *kind, reference, *amount)
@@ -213,7 +216,7 @@ impl Group {
 
     /// The accounts of which anything changes, be it none of their sums.
     fn balance_changes(&self, changes: &Changes<'_>) -> Vec<BalanceChange> {
-        let mut touched: BTreeSet<i64> = BTreeSet::new();
+        let mut touched: BTreeSet<i64> = self.given_up.clone();
         for rows in [&changes.opened, &changes.changed, &changes.closed] {
             touched.extend(rows.iter().map(|row| row.account_id));
         }

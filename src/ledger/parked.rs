@@ -4,7 +4,7 @@
 use super::{Command, LedgerError, Outcome, apply, apply_within, rows};
 use crate::db::audit::{self, Decision};
 use crate::db::parked::{self, ParkedRow};
-use crate::db::{AnyConnection, DbError, books, transaction};
+use crate::db::{AnyConnection, DbError, accounts, books, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;
@@ -45,6 +45,7 @@ pub fn settle_or_park(
     let (id, text) = (record.id.as_str(), rows::to_json(&record)?);
     let reason: String = refusal.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
     let marked = transaction::write(conn, |conn| {
+        accounts::lock(conn, record.account_id)?;
         Ok::<_, LedgerError>(parked::park(conn, id, &text, (&reason, now))?)
     })?;
     Ok(if marked { Outcome::Parked } else { Outcome::NotOpen })

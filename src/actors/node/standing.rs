@@ -2,6 +2,7 @@
 //! itself.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::{LEASE, RENEWAL};
 use crate::db::nodes::Renewed;
@@ -14,6 +15,9 @@ pub struct Standing {
     renewed_at: AtomicI64,
     judges_from: AtomicI64,
     lapses: AtomicU64,
+    /// When a renewal was last tried, in milliseconds since `began`: by a clock that goes on while the process is stopped.
+    tried_at: AtomicU64,
+    began: Instant,
     living: AtomicU32,
     is_superseded: AtomicBool,
 }
@@ -25,6 +29,8 @@ impl Default for Standing {
             renewed_at: AtomicI64::new(i64::MIN),
             judges_from: AtomicI64::new(i64::MAX),
             lapses: AtomicU64::new(0),
+            tried_at: AtomicU64::new(0),
+            began: Instant::now(),
             living: AtomicU32::new(1),
             is_superseded: AtomicBool::new(false),
         }
@@ -33,10 +39,38 @@ impl Default for Standing {
 
 impl Standing {
     /// How often the node's lease had run out before it could be renewed. Whoever began an exchange before that asks whether
-    /// it is still open.
+    /// it is still open. A process that was stopped for a lease knows it before it has asked anybody.
     #[must_use]
     pub fn lapses(&self) -> u64 {
-        self.lapses.load(Ordering::Acquire)
+        self.lapses_at(self.millis())
+    }
+
+    fn lapses_at(&self, now: u64) -> u64 {
+        let lapses = self.lapses.load(Ordering::Acquire);
+        lapses.saturating_add(u64::from(self.was_stopped(now)))
+    }
+
+    /// Notes that a renewal is tried.
+    pub(super) fn note_try(&self) {
+        self.note_try_at(self.millis());
+    }
+
+    fn note_try_at(&self, now: u64) {
+        if self.was_stopped(now) {
+            self.lapses.fetch_add(1, Ordering::AcqRel);
+        }
+        self.tried_at.store(now, Ordering::Release);
+    }
+
+    /// Whether no renewal was even tried for a lease: nothing of this process ran, the timer of the lease least of all.
+    fn was_stopped(&self, now: u64) -> bool {
+        let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+        let is_first = self.renewed_at.load(Ordering::Acquire) == i64::MIN;
+        !is_first && now.saturating_sub(self.tried_at.load(Ordering::Acquire)) > lease
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// This node's part of what an account or a key may have on all nodes together, whole numbers rounded up: so nodes give
@@ -142,6 +176,22 @@ mod tests {
             assert!(standing.judges_at().is_some());
             assert_eq!(standing.started_at(), Some(UnixMillis::from_millis(100_000)));
         }
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_for_a_lease_knows_it_before_it_asks() {
+        let standing = Standing::default();
+        standing.note_try_at(1_000);
+        standing.note(&renewed(100, false, false));
+        // A database that is away for long is no such thing: it is tried.
+        for millis in [11_000, 21_000, 31_000, 41_000] {
+            standing.note_try_at(millis);
+            assert_eq!(standing.lapses_at(millis), 0);
+        }
+        assert_eq!(standing.lapses_at(71_000), 0);
+        assert_eq!(standing.lapses_at(71_001), 1);
+        standing.note_try_at(80_000);
+        assert_eq!(standing.lapses_at(80_000), 1);
     }
 
     #[test]

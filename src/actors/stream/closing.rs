@@ -105,7 +105,10 @@ impl Relay {
         if let Some(doubt) = self.doubt.take() {
             (*doubt).end(ending, &self.meter);
         }
-        let ending = self.bill(ending);
+        let mut ending = self.bill(ending);
+        if matches!(ending, Ending::E1 | Ending::E10) && !self.reservation.is_covered().await {
+            ending = Ending::E18;
+        }
         let held = self.held();
         let Self {
             shared,
@@ -127,7 +130,9 @@ impl Relay {
         let is_durable = reservation.post(ending, 200).await;
         let error = end_error(ending, is_durable, &meter, not_covered);
         if let Some(outlet) = outlet {
-            let is_held_sent = is_durable && (error.is_none() || meter.has_stop_reason());
+            let is_paid = ending != Ending::E18 || !meter.is_stopped();
+            let is_held_sent =
+                is_durable && is_paid && (error.is_none() || meter.has_stop_reason());
             let held = if is_held_sent { held } else { VecDeque::new() };
             let last = async {
                 let mut ends_mid_line = ends_mid_line;

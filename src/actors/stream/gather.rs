@@ -81,11 +81,18 @@ impl Gather {
                 ending = Ending::E10;
             }
         }
-        let status = self.status(200);
+        let (mut status, mut refusal) = (self.status(200), None);
+        if matches!(ending, Ending::E1 | Ending::E10) && !self.reservation.is_covered().await {
+            let error = self.reservation.not_covered();
+            (ending, status) = (Ending::E18, error.status);
+            refusal = Some(error);
+        }
         let headers = passing_headers(&self.headers);
         let is_durable = self.reservation.post(ending, status).await;
         let Some(reply) = self.reply else { return };
-        drop(reply.send(if is_durable {
+        drop(reply.send(if let Some(error) = refusal {
+            Reply::refused(error)
+        } else if is_durable {
             Reply::Json { body, headers }
         } else {
             Reply::refused(ApiError::unavailable())

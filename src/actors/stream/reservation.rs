@@ -308,6 +308,18 @@ impl Reservation {
         }
     }
 
+    /// Before a whole answer is posted: where its hold may have been let go, and spent elsewhere, it is held again. Whether the
+    /// answer may be paid.
+    pub(super) async fn is_covered(&mut self) -> bool {
+        if !self.may_be_lost() {
+            return true;
+        }
+        let hold = Hold::exactly(self.record.cost);
+        let (record, node_id) = (self.record.clone(), Arc::clone(&self.shared.node_id));
+        let resumed = self.shared.ledger.apply(Command::Resume { record, hold, node_id }).await;
+        !matches!(resumed, Ok(Outcome::Insufficient(_) | Outcome::KeyBudget(_)))
+    }
+
     /// What is held may be used up; until then it is tried again from time to time.
     const fn not_extended(&mut self, output_tokens: u64) -> Extension {
         if output_tokens >= self.quote.reserved_output {

@@ -3,6 +3,7 @@
 use super::{Group, Replaced, Settled, is_recovery};
 use crate::db::books::{PassRow, UsageRow};
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Ending, UsageRecord};
 use crate::ledger::LedgerError;
@@ -12,11 +13,18 @@ use crate::ledger::rows::{recovered, usage_entry};
 impl Group {
     pub(super) fn recover(
         &mut self,
-        id: &str,
+        (id, account_id): (&str, AccountId),
         ending: Ending,
         judged_at: Option<UnixMillis>,
     ) -> Result<Outcome, LedgerError> {
-        let Some(row) = self.open(id) else { return Ok(Outcome::NotOpen) };
+        let Some(row) = self.open(id) else {
+            if judged_at.is_none() {
+                // Its own node gives it up. A write that was sent to open it, and has not arrived yet, must find the account
+                // changed.
+                self.given_up.insert(account_id.0);
+            }
+            return Ok(Outcome::NotOpen);
+        };
         let lease = self.leases.get(&row.node_id);
         if let (Some(until), Some(judged_at)) = (lease, judged_at)
             && *until >= judged_at
@@ -58,7 +66,8 @@ impl Group {
 
     /// A post whose reservation is closed: a repetition, one that comes behind its recovery, or the word that the client
     /// was not told in time (E16). What an upstream has counted is the truth, whichever way it changes what was charged
-    /// in its place; an estimate counts only if it is more.
+    /// in its place; an estimate counts only if it is more. An answer that did not get to its end, because what was let go of
+    /// its hold was spent elsewhere (E18), takes no more than there is.
     fn post_again(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
         let Some(settled) = self.usage.get_mut(record.id.as_str()) else {
             return Ok(Outcome::NotOpen);
@@ -72,7 +81,11 @@ impl Group {
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
             return Ok(Outcome::NoAccount);
         };
-        let more = record.cost.minus(settled.cost)?;
+        let mut more = record.cost.minus(settled.cost)?;
+        if record.ending == Ending::E18 && more > NanoUsd::ZERO {
+            more = more.min(account.available.minus(account.at_risk)?.max(NanoUsd::ZERO));
+        }
+        let record = &UsageRecord { cost: settled.cost.plus(more)?, ..record.clone() };
         account.available = account.available.minus(more)?;
         let key_id = record.api_key_id.0;
         if more.is_negative() {

@@ -137,6 +137,23 @@ fn e18_what_was_spent_meanwhile_is_not_held_for_an_exchange_that_still_runs() {
     let refused = desk.one(&resume(&record, 500));
     assert!(matches!(refused, Outcome::Insufficient(_)), "{refused:?}");
     assert_eq!(desk.balance(&account), (100, 600), "it stays settled at its checkpoint");
+    // Its end takes no more than there is, though it has cost more.
+    let cut = UsageRecord { ending: Ending::E18, cost: nanos(900), ..record.clone() };
+    assert_eq!(desk.one(&Command::Post { record: cut }), Outcome::Replaced);
+    assert_eq!(desk.balance(&account), (0, 600));
+    desk.apply(&[post(&other, 600)]);
+    assert_eq!(desk.balance(&account), (0, 0));
+    verify_books(&mut desk.conn);
+}
+
+#[test]
+fn e12_what_is_left_of_what_was_let_go_is_held_again() {
+    let mut desk = Desk::new();
+    let account = desk.account("0.000001");
+    let record = desk.record("req_paused", &account);
+    desk.apply(&[reserve(&record, 1000), checkpoint(&record, 300), recover(&record)]);
+    let other = desk.record("req_other", &account);
+    assert_eq!(desk.one(&reserve(&other, 600)), reserved(600));
     assert_eq!(desk.one(&resume(&record, 400)), Outcome::Resumed { amount: nanos(400) });
     assert_eq!(desk.balance(&account), (0, 1000));
     desk.apply(&[post(&record, 400), post(&other, 600)]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::System;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use sluice::actors::ledger::{LedgerHandle, LedgerThreads};
+use sluice::actors::ledger::{LedgerHandle, LedgerThreads, Unavailable};
 use sluice::db::Database;
 use sluice::domain::clock::Clock;
 use sluice::ledger::{Command, EntryKind, Outcome};
@@ -74,6 +74,12 @@ struct Answer {
     is_so: bool,
 }
 
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    version: String,
+}
+
 /// The ledger alone, by a wire to the database.
 struct Alone {
     desk: Desk,
@@ -108,6 +114,14 @@ impl Alone {
             reference: reference.to_owned(),
             amount: nanos(10),
         }
+    }
+
+    /// The version of the account's row.
+    fn version(&mut self) -> String {
+        diesel::sql_query("SELECT xmin::text AS version FROM accounts")
+            .get_result::<Version>(&mut self.desk.conn)
+            .unwrap()
+            .version
     }
 
     /// The first answer behind which the database says that something is so is lost.
@@ -163,6 +177,35 @@ fn e12_a_commit_whose_answer_is_lost_opens_nothing_twice() {
         assert_eq!(alone.ledger.apply(post(&record, 300)).await, Ok(Outcome::AlreadyPosted));
         assert_eq!(alone.desk.one(&recover(&record)), Outcome::NotOpen);
         assert_eq!(alone.desk.balance(&alone.account), (999_999_700, 0));
+        alone.end();
+    });
+}
+
+#[test]
+fn what_was_given_up_and_arrives_late_holds_nothing() {
+    System::new().block_on(async {
+        let Some(mut alone) = Alone::start() else { return };
+        // From now on the account is remembered, so that the first word of a reservation is its write.
+        let first = alone.desk.record("req_1", &alone.account);
+        assert_eq!(alone.ledger.apply(reserve(&first, 500)).await, Ok(reserved(500)));
+        let late = alone.desk.record("req_2", &alone.account);
+        let before = alone.version();
+        alone.wire.keep();
+        assert_eq!(alone.ledger.apply(reserve(&late, 500)).await, Err(Unavailable));
+        // New connections work again, and the void of it is done.
+        alone.wire.silence();
+        eventually("it is voided", || (alone.version() != before).then_some(()));
+        alone.wire.deliver();
+        let mut beside = alone.desk.database.connect();
+        eventually("the write has arrived", || {
+            let sql = "SELECT count(*) > 0 AS is_so FROM pg_stat_activity WHERE state = 'idle'
+                AND datname = current_database() AND query LIKE 'WITH change%'
+                AND query_start > now() - interval '1 second'";
+            let arrived = diesel::sql_query(sql).get_result::<Answer>(&mut beside).unwrap();
+            arrived.is_so.then_some(())
+        });
+        assert_eq!(alone.desk.balance(&alone.account), (999_999_500, 500));
+        assert_eq!(alone.ledger.apply(post(&first, 500)).await, Ok(Outcome::Posted));
         alone.end();
     });
 }

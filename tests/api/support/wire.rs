@@ -13,6 +13,7 @@ pub(crate) struct Wire {
     state: Arc<State>,
 }
 
+type Kept = (TcpStream, Vec<u8>);
 type Loses = Box<dyn FnMut() -> bool + Send>;
 
 #[derive(Default)]
@@ -20,6 +21,8 @@ struct State {
     /// Connections that were made before this many are silent: their bytes are taken and go nowhere.
     silent_below: AtomicUsize,
     made: AtomicUsize,
+    /// What clients have sent on silent connections since [`Wire::keep`], with the way to the server.
+    kept: Mutex<Option<Vec<Kept>>>,
     /// Says of the next answer whether it is to be lost.
     loses: Mutex<Option<Loses>>,
     /// Both ends of each connection, with its number.
@@ -62,6 +65,20 @@ impl Wire {
         self.state.silent_below.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
+    /// Nothing passes any more, on new connections neither; what clients send stays on its way.
+    pub(crate) fn keep(&self) {
+        *self.state.kept.lock().unwrap() = Some(Vec::new());
+        self.state.silent_below.store(usize::MAX, Ordering::SeqCst);
+    }
+
+    /// What was kept arrives, on connections that stay silent otherwise.
+    pub(crate) fn deliver(&self) {
+        for (mut to, bytes) in self.state.kept.lock().unwrap().take().unwrap() {
+            // One of a connection that was never made finds nobody.
+            drop(to.write_all(&bytes));
+        }
+    }
+
     /// Ends the connections that are silent, as TCP does in the end.
     pub(crate) fn end_silent(&self) {
         let silent = self.state.silent_below.load(Ordering::SeqCst);
@@ -101,6 +118,9 @@ fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, 
         }
         let bytes = &buffer[..count];
         if number < state.silent_below.load(Ordering::SeqCst) {
+            if let Some(kept) = state.kept.lock().unwrap().as_mut().filter(|_| !is_answer) {
+                kept.push((to.try_clone().unwrap(), bytes.to_vec()));
+            }
             continue;
         }
         if is_answer && state.is_lost() {

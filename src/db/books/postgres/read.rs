@@ -54,6 +54,7 @@ const HEAD: &str = "SELECT
     key.month_spent_nanousd, key.paused_until, key.xmin::text::bigint,
     CASE WHEN want.is_hold
         AND (key.monthly_budget_nanousd IS NOT NULL OR key.total_budget_nanousd IS NOT NULL)
+        AND row_number() OVER (PARTITION BY want.is_hold, key.id) = 1
     THEN (
         SELECT sum(held.amount_nanousd + held.risk_nanousd)::bigint
         FROM reservations AS held WHERE held.api_key_id = key.id

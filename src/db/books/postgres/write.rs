@@ -20,7 +20,8 @@ pub(super) struct Write<'a> {
     keys: Unnested<'a>,
 }
 
-/// Takes the accounts that are in the version that was read, and their keys, without waiting for any, and changes them.
+/// Takes the accounts that are in the version that was read, and their keys, without waiting for any, and changes them. One
+/// for which an exchange is to be opened that is settled is not: what is remembered does not say so.
 const ACCOUNTS: &str = "),
 held AS MATERIALIZED (
     SELECT accounts.id FROM accounts JOIN change ON change.account_id = accounts.id
@@ -28,6 +29,9 @@ held AS MATERIALIZED (
         SELECT FROM seen LEFT JOIN api_keys ON api_keys.id = seen.id
         WHERE seen.account_id = accounts.id
             AND api_keys.xmin::text::bigint IS DISTINCT FROM seen.version
+    ) AND NOT EXISTS (
+        SELECT FROM opening JOIN usage_logs ON usage_logs.id = opening.id
+        WHERE opening.account_id = accounts.id
     )
     ORDER BY accounts.id
     FOR NO KEY UPDATE OF accounts SKIP LOCKED
@@ -140,8 +144,14 @@ impl QueryFragment<Pg> for Write<'_> {
         self.balances.push("change", &mut out)?;
         out.push_sql("), seen AS (SELECT * FROM ");
         self.seen.push("seen", &mut out)?;
+        out.push_sql("), opening AS (SELECT * FROM ");
+        self.opened.push("opening", &mut out)?;
         out.push_sql(ACCOUNTS);
-        insert(("opened", "reservations"), &self.opened, &mut out)?;
+        out.push_sql(", opened AS (INSERT INTO reservations (");
+        self.opened.push_names(&mut out);
+        out.push_sql(
+            ") SELECT opening.* FROM opening JOIN written ON written.id = opening.account_id)",
+        );
         insert(("used", "usage_logs"), &self.usage, &mut out)?;
         insert(("entered", "ledger_entries"), &self.entries, &mut out)?;
         let reservations = "UPDATE reservations
