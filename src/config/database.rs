@@ -53,6 +53,11 @@ pub enum DatabaseUrlError {
     /// A server elsewhere, without a checked certificate.
     #[error("must end in ?sslmode=verify-full, as PostgreSQL is on another host")]
     Plaintext,
+    /// Characters in the user's name or password that have a meaning in a URL: libpq would repeat parts of it in its refusal.
+    #[error(
+        "has a user name or password that is not percent-encoded: write % as %25, / as %2F, @ as %40, ? as %3F and # as %23"
+    )]
+    Encoding,
 }
 
 impl DatabaseUrl {
@@ -73,12 +78,32 @@ impl DatabaseUrl {
             .strip_prefix("postgres://")
             .or_else(|| text.strip_prefix("postgresql://"))
             .ok_or(DatabaseUrlError::Scheme)?;
+        if !is_encoded(rest) {
+            return Err(DatabaseUrlError::Encoding);
+        }
         if is_protected(rest) {
             Ok(Self::Postgres(url.clone()))
         } else {
             Err(DatabaseUrlError::Plaintext)
         }
     }
+}
+
+/// Whether the part before the hosts can be read without doubt. An `@` behind the first `/`, `?` or `#` means that one of these
+/// stands in a password.
+fn is_encoded(rest: &str) -> bool {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let user = match authority.rsplit_once('@') {
+        Some((user, _)) => user,
+        None if behind.split(['?', '#']).next().is_some_and(|path| path.contains('@')) => {
+            return false;
+        }
+        None => "",
+    };
+    let is_octet =
+        |text: &str| text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    user.split('%').skip(1).all(is_octet)
 }
 
 /// Whether every host is this one, or TLS with a checked name is demanded. `rest` is `USER@HOST,…/NAME?OPTIONS`.
@@ -188,6 +213,23 @@ mod tests {
 
     fn parse(url: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         DatabaseUrl::parse(&SecretString::from(url))
+    }
+
+    #[test]
+    fn a_password_that_libpq_would_misread_is_refused_without_a_word_of_it() {
+        for url in [
+            "postgres://u:pa%zz@localhost/db",
+            "postgres://u:half%2@localhost/db",
+            "postgres://u:pa/ss@localhost/db",
+            "postgres://u:100%@127.0.0.1/db",
+        ] {
+            let error = parse(url).unwrap_err();
+            assert_eq!(error, DatabaseUrlError::Encoding, "{url}");
+            assert!(!error.to_string().contains("pa%zz"));
+        }
+        for url in ["postgres://u:pa%2Fss%25@localhost/db", "postgres:///db?host=/run/postgresql"] {
+            assert!(parse(url).is_ok(), "{url}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ const BUSY: &str = "Too many requests are open at once.";
 
 /// See the module.
 pub struct AccountLimits {
-    max_open_per_account: usize,
+    max_open_per_account: u32,
     per_minute: u32,
     standing: Arc<Standing>,
     places: Arc<Places<Open>>,
@@ -83,9 +83,10 @@ impl AccountLimits {
     ) -> Arc<Self> {
         let pool = usize::try_from(settings.database.pool_size).unwrap_or(1);
         let settings = &settings.server;
-        let max_open_per_account = settings.max_streams_per_account;
-        let whole = u32::try_from(max_open_per_account).unwrap_or(u32::MAX);
-        let open = Open::new(settings.max_streams, whole, Arc::clone(standing), metrics);
+        let max_open_per_account =
+            u32::try_from(settings.max_streams_per_account).unwrap_or(u32::MAX);
+        let standing_of_open = Arc::clone(standing);
+        let open = Open::new(settings.max_streams, max_open_per_account, standing_of_open, metrics);
         let unpaid = Shares::new(settings.max_streams.div_ceil(UNPAID_PART), UNPAID_EACH);
         // The other half of the connections is for keys, log-ins, and whatever is done in a moment.
         let reads = Shares::new((pool / 2).max(1), READS_EACH);
@@ -181,7 +182,8 @@ impl AccountLimits {
     pub async fn place(&self, holder: &KeyHolder, until: Instant) -> Result<Permit, ApiError> {
         let who = Asker::from(holder);
         let waiting = self.places.waiting(|other| other.account_id == who.account_id);
-        let found = if waiting < self.max_open_per_account {
+        let most = usize::try_from(self.standing.share(self.max_open_per_account));
+        let found = if waiting < most.unwrap_or(usize::MAX) {
             self.places.wait(&who, until).await
         } else {
             self.places.take(&who)

@@ -98,10 +98,16 @@ impl State {
                 let middle = low.midpoint(high);
                 let between = stood(middle).await?;
                 probes = probes.saturating_add(1);
-                open.push(((middle, between), (high, then)));
-                open.push(((low, before), (middle, between)));
+                let halves =
+                    [((middle, between), (high, then)), ((low, before), (middle, between))];
+                open.extend(halves);
+                if is_late_first(row.tries, probes) {
+                    let last = open.len().saturating_sub(1);
+                    open.swap(last, last.saturating_sub(1));
+                }
             }
         }
+        found.rows.sort_unstable();
         Some(found)
     }
 
@@ -181,6 +187,14 @@ impl State {
         self.note_plain(self.unscanned(ours, number, &plain)).await?;
         Ok(true)
     }
+}
+
+/// Which half is searched first, another one at each try: what somebody puts in the way of a search does not keep the same blocks
+/// out of it each time.
+fn is_late_first(tries: i64, probes: usize) -> bool {
+    let turns = u32::try_from(probes % 64).unwrap_or(0);
+    let mixed = tries.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed.rotate_left(turns) & 1 == 1
 }
 
 /// As many rows as there is room for: the last one stands for all the rest.
