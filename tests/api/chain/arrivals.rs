@@ -268,10 +268,13 @@ fn what_waits_for_its_first_look_is_told_so() {
     }
     shop.finalize();
     look(&shop);
-    let told = || accounts.iter().map(|account| arrivals(&shop, account)).collect::<Vec<_>>();
-    look(&shop);
+    let told = eventually("all of them to be told", || {
+        look(&shop);
+        let told: Vec<_> = accounts.iter().map(|account| arrivals(&shop, account)).collect();
+        told.iter().all(|one| one.len() == 1).then_some(told)
+    });
     let (mut waiting, mut tried) = (0, 0);
-    for one in told() {
+    for one in told {
         let [one] = one.as_slice() else { panic!("nothing is told: {one:?}") };
         let message = one["message"].as_str().unwrap();
         assert_eq!(one["amount"], "0.01");
