@@ -15,8 +15,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use sha2::{Digest, Sha256};
 
-use super::schema::schema_compatibility as compatibility;
-use super::{AnyConnection, ConnectError, DbError, file, migrate};
+use super::schema::schema_compatibility;
+use super::{AnyConnection, ConnectError, DbError, compatibility, file, migrate};
 use crate::domain::evm::to_hex;
 use tables::Layout;
 use target::{Place, postgres};
@@ -52,6 +52,22 @@ pub enum CopyError {
     /// The target is no PostgreSQL.
     #[error("the target must be postgres://…")]
     NotPostgres,
+    /// The source has tables or columns that would stay behind.
+    #[error(
+        "version {by} has migrated the SQLite database ({migrations}), which this program (version {}) does not know whole, and so would not copy whole: copy with version {by}, or a newer one",
+        compatibility::VERSION
+    )]
+    NewerSource {
+        /// The version that has migrated it.
+        by: String,
+        /// What is not known.
+        migrations: String,
+    },
+    /// The target's schema is not the source's.
+    #[error(
+        "the target has the schema of another version than the SQLite database ({0}): give it a database without tables"
+    )]
+    OtherSchema(String),
     /// Another copy runs.
     #[error("another process is copying into this database")]
     Busy,
@@ -134,7 +150,8 @@ impl Source {
     /// Opens a file; `connect` makes connections to it.
     ///
     /// # Errors
-    /// [`CopyError::InUse`] while a server has it, [`DbError::Outdated`] if its schema is not this program's.
+    /// [`CopyError::InUse`] while a server has it, [`DbError::Outdated`] and [`CopyError::NewerSource`] if its schema is not
+    /// this program's.
     pub fn open(
         path: &Path,
         connect: impl Fn() -> Result<AnyConnection, DbError>,
@@ -145,12 +162,13 @@ impl Source {
             TryLockError::Error(error) => CopyError::Lock(error),
         })?;
         let (mut conn, mut writer) = (connect()?, connect()?);
-        migrate::expect_current(&mut conn)?;
+        refuse_newer(&mut conn)?;
         // What was written so far is then in the file itself, whose time says whether anything came after.
         conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?;
         writer.batch_execute("BEGIN IMMEDIATE")?;
-        let oldest_generation =
-            compatibility::table.select(compatibility::oldest_generation).first(&mut conn)?;
+        let oldest_generation = schema_compatibility::table
+            .select(schema_compatibility::oldest_generation)
+            .first(&mut conn)?;
         let (identity, migrations) = (identity(&mut conn)?, target::migrations(&mut conn)?);
         let stamp = stamp(path).map_err(CopyError::File)?;
         Ok(Self {
@@ -168,6 +186,18 @@ impl Source {
     pub const fn conn(&mut self) -> &mut AnyConnection {
         &mut self.conn
     }
+}
+
+/// An older program may serve a schema that only has more, but would leave behind what it does not know.
+fn refuse_newer(conn: &mut AnyConnection) -> Result<(), CopyError> {
+    let newer = migrate::newer(conn)?;
+    if newer.is_empty() {
+        return Ok(());
+    }
+    let by: Option<String> =
+        schema_compatibility::table.select(schema_compatibility::migrated_by).first(conn)?;
+    let by = by.unwrap_or_else(|| "unknown".to_owned());
+    Err(CopyError::NewerSource { by, migrations: newer.join(", ") })
 }
 
 fn sqlite(conn: &mut AnyConnection) -> Result<&mut SqliteConnection, CopyError> {

@@ -90,12 +90,13 @@ pub fn ensure(conn: &mut AnyConnection) -> Result<(), DbError> {
     if standing.missing > 0 { Err(DbError::Outdated) } else { Ok(()) }
 }
 
-/// Refuses a database that is not of this program's schema.
+/// Migrations that the database has and this program does not know, oldest first.
 ///
 /// # Errors
-/// [`DbError::Outdated`], and those of [`run_pending`].
-pub fn expect_current(conn: &mut AnyConnection) -> Result<(), DbError> {
-    if examine(conn)?.missing > 0 { Err(DbError::Outdated) } else { Ok(()) }
+/// [`DbError::Outdated`] if migrations are missing, and those of [`run_pending`].
+pub fn newer(conn: &mut AnyConnection) -> Result<Vec<String>, DbError> {
+    let standing = examine(conn)?;
+    if standing.missing > 0 { Err(DbError::Outdated) } else { Ok(standing.unknown) }
 }
 
 /// Makes a database ready to be served: runs what is missing, if that `may` be done here. Says so if it has more than this

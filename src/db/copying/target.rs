@@ -62,6 +62,10 @@ pub(super) fn prepare(target: &mut AnyConnection, source: &Source) -> Result<boo
     if !found.iter().any(|name| name == "sluice_copy") {
         refuse_unless_empty(conn, &found)?;
         migrate::run_pending(target)?;
+        let others = migrations(target)?;
+        if let Some(one) = difference(&others, &source.migrations) {
+            return Err(CopyError::OtherSchema(one));
+        }
         begin(postgres(target)?, source)?;
         return Ok(false);
     }
@@ -108,6 +112,14 @@ pub(super) fn migrations(conn: &mut AnyConnection) -> Result<Vec<String>, CopyEr
     let sql = "SELECT version AS name FROM __diesel_schema_migrations ORDER BY version";
     let rows: Vec<Name> = diesel::sql_query(sql).load(conn)?;
     Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+/// A migration that one side has and the other lacks.
+fn difference(one: &[String], other: &[String]) -> Option<String> {
+    let alone = |all: &[String], others: &[String]| {
+        all.iter().find(|version| !others.contains(version)).cloned()
+    };
+    alone(one, other).or_else(|| alone(other, one))
 }
 
 fn refuse_unless_empty(conn: &mut PgConnection, found: &[String]) -> Result<(), CopyError> {

@@ -66,6 +66,38 @@ fn a_source_of_another_schema_is_refused() {
     assert!(refusal.contains("run `sluice migrate`"), "{refusal}");
 }
 
+/// What a newer version's migration adds, which older programs may serve.
+const NEWER: &str = "
+ALTER TABLE accounts ADD COLUMN nickname TEXT;
+INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('20991231000000', CURRENT_TIMESTAMP);
+UPDATE schema_compatibility SET migrated_by = '9.9.0';
+";
+
+#[test]
+fn what_a_newer_version_has_added_does_not_stay_behind() {
+    let (database, _folder, desk) = small();
+    let mut conn = database.connect();
+    conn.batch_execute(NEWER).unwrap();
+    assert_eq!(desk.run(&["account", "list"]).code, 0, "it cannot be served either");
+    let refusal = desk.refused(&["migrate-to", "postgres://127.0.0.1:1/d"]);
+    assert!(refusal.contains("version 9.9.0 has migrated"), "{refusal}");
+    assert!(refusal.contains("20991231000000"), "{refusal}");
+    assert!(refusal.contains("copy with version 9.9.0, or a newer one"), "{refusal}");
+}
+
+#[test]
+fn a_target_with_a_newer_schema_than_the_source_is_left_alone() {
+    let Some(target) = TestDatabase::postgres() else { return };
+    let (_database, _folder, desk) = small();
+    let there = Desk::at_database(&target.url);
+    assert_eq!(there.run(&["migrate"]).code, 0);
+    target.connect().batch_execute(NEWER).unwrap();
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("another version than the SQLite database"), "{refusal}");
+    assert!(refusal.contains("20991231000000"), "{refusal}");
+    assert_eq!(there.run(&["account", "list"]).code, 0, "it was made a copy");
+}
+
 #[test]
 fn a_target_that_holds_anything_else_is_left_alone() {
     let Some(target) = TestDatabase::postgres() else { return };
