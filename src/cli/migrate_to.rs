@@ -14,8 +14,8 @@ use crate::domain::money::NanoUsd;
 use crate::ledger;
 
 /// Copies the SQLite database of the settings into an empty PostgreSQL, with the server stopped. The source is not changed.
-/// An interrupted copy goes on where it was when the same is run again. In the end every row is compared, and the books of
-/// both sides are proven.
+/// An interrupted copy goes on where it was when the same is run again. The books are proven before and after, and in the end
+/// every row is compared.
 #[derive(Args)]
 pub(super) struct MigrateToArgs {
     /// `postgres://USER:PASSWORD@HOST/NAME`. A password here stands in the list of processes: give a file or a variable.
@@ -48,19 +48,21 @@ pub(super) fn run(
     };
     let url = target_url(args, sources)?;
     let mut source = Source::open(path, || db::connect(&settings.database))?;
-    let mut target = connect(&url, &settings)?;
     let mut tell = |text: &str| drop(output.progress(text));
+    // Before the target is touched: it may take hours until it is whole.
+    prove(
+        source.conn(),
+        "SQLite",
+        "nothing was copied. Keep a copy of the file, and report it; `sluice books verify` lists all",
+    )?;
+    let mut target = connect(&url, &settings)?;
     copying::copy(&mut source, &mut target, args.batch_rows, &mut tell)?;
     let tallies = copying::compare(&mut source, &mut target, &mut tell)?;
-    for (what, conn) in [("SQLite", source.conn()), ("PostgreSQL", &mut target)] {
-        let report = ledger::verify(conn)?;
-        if let Some(first) = report.discrepancies.first() {
-            return Err(CliError::Refused(format!(
-                "the books in {what} do not balance ({} of {}): see `sluice books verify`; the copy was not finished",
-                first.rule, first.subject
-            )));
-        }
-    }
+    prove(
+        &mut target,
+        "PostgreSQL",
+        "the copy was not finished. Drop the target, make it anew and begin again",
+    )?;
     copying::finish(&source, &mut target)?;
     print(&tallies, output)?;
     output.line("the copy is whole: every row is the same, and the books balance on both sides")?;
@@ -73,6 +75,16 @@ pub(super) fn run(
     }
     output.line("the SQLite file was not changed; nothing looks at it any more")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses books that do not balance, with what has and is to be done then.
+fn prove(conn: &mut AnyConnection, of: &str, then: &str) -> Result<(), CliError> {
+    let report = ledger::verify(conn)?;
+    let Some(first) = report.discrepancies.first() else { return Ok(()) };
+    let (rule, subject) = (&first.rule, &first.subject);
+    Err(CliError::Refused(format!(
+        "the books in {of} do not balance ({rule} of {subject}): {then}"
+    )))
 }
 
 fn target_url(args: &MigrateToArgs, sources: &Sources) -> Result<DatabaseUrl, CliError> {

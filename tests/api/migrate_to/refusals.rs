@@ -86,6 +86,16 @@ fn what_a_newer_version_has_added_does_not_stay_behind() {
 }
 
 #[test]
+fn books_that_do_not_balance_are_refused_before_the_target_is_asked_for() {
+    let (database, _folder, desk) = small();
+    let sql = "UPDATE accounts SET available_nanousd = available_nanousd + 1";
+    database.connect().batch_execute(sql).unwrap();
+    let refusal = desk.refused(&["migrate-to", "postgres://127.0.0.1:1/d"]);
+    assert!(refusal.contains("the books in SQLite do not balance (entries = "), "{refusal}");
+    assert!(refusal.contains("nothing was copied. Keep a copy of the file"), "{refusal}");
+}
+
+#[test]
 fn a_target_with_a_newer_schema_than_the_source_is_left_alone() {
     let Some(target) = TestDatabase::postgres() else { return };
     let (_database, _folder, desk) = small();
