@@ -73,7 +73,8 @@ pub(super) fn run(
             file.display().to_string()
         ))?;
     }
-    output.line("the SQLite file was not changed; nothing looks at it any more")?;
+    output.line("the SQLite file was not changed, and the settings still name it")?;
+    output.line("Do not start a server on the SQLite file again: move it away now.")?;
     Ok(ExitCode::SUCCESS)
 }
 
