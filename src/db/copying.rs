@@ -72,10 +72,13 @@ pub enum CopyError {
     #[error("another process is copying into this database")]
     Busy,
     /// The target holds something.
-    #[error(
-        "the target is not empty: it has a table {0} with rows, or one that is not Sluice's. Give it an empty database"
-    )]
+    #[error("the target is not empty: it has rows in {0}. Give it an empty database")]
     NotEmpty(String),
+    /// The target is somebody else's.
+    #[error(
+        "the target is not empty: it has a table {0} that is not Sluice's. Give it a database of its own"
+    )]
+    NotOurs(String),
     /// The target is another's copy.
     #[error("the target is an unfinished copy of another database: give it an empty one")]
     OtherCopy,

@@ -100,9 +100,14 @@ fn lock(conn: &mut PgConnection) -> Result<(), CopyError> {
     Err(CopyError::Busy)
 }
 
+/// Without those of extensions, which a managed service may put into every database.
 fn tables(conn: &mut PgConnection) -> Result<Vec<String>, CopyError> {
-    let sql = "SELECT table_name::text AS name FROM information_schema.tables
-               WHERE table_schema = current_schema() ORDER BY table_name";
+    let sql = "SELECT c.relname::text AS name FROM pg_class c
+               JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+               WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (
+                   SELECT 1 FROM pg_depend d
+                   WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+               ORDER BY c.relname";
     let rows: Vec<Name> = diesel::sql_query(sql).load(conn)?;
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
@@ -130,7 +135,7 @@ fn refuse_unless_empty(conn: &mut PgConnection, found: &[String]) -> Result<(), 
     };
     for name in found {
         if !is_ours(name) {
-            return Err(CopyError::NotEmpty(name.clone()));
+            return Err(CopyError::NotOurs(name.clone()));
         }
         if TABLES.contains(&name.as_str()) || name == "nodes" {
             let sql = format!("SELECT EXISTS (SELECT 1 FROM {name}) AS yes");

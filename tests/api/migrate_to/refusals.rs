@@ -115,12 +115,27 @@ fn a_target_that_holds_anything_else_is_left_alone() {
     let mut conn = target.connect();
     conn.batch_execute("CREATE TABLE theirs (id BIGINT)").unwrap();
     let refusal = desk.refused(&["migrate-to", &target.url]);
-    assert!(refusal.contains("it has a table theirs"), "{refusal}");
-    conn.batch_execute("DROP TABLE theirs").unwrap();
+    assert!(refusal.contains("it has a table theirs that is not Sluice's"), "{refusal}");
+    conn.batch_execute(
+        "DROP TABLE theirs;
+         CREATE TABLE theirs (id BIGINT) PARTITION BY HASH (id)",
+    )
+    .unwrap();
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("it has a table theirs that is not Sluice's"), "{refusal}");
+    // What a managed service brings is not theirs: views, and tables of an extension.
+    conn.batch_execute(
+        "DROP TABLE theirs;
+         CREATE EXTENSION pg_stat_statements;
+         CREATE TABLE part (id BIGINT);
+         ALTER EXTENSION pg_stat_statements ADD TABLE part;
+         CREATE VIEW looks AS SELECT 1 AS one",
+    )
+    .unwrap();
     assert_eq!(Desk::at_database(&target.url).run(&["migrate"]).code, 0);
     open_account(&mut conn, "7");
     let refusal = desk.refused(&["migrate-to", &target.url]);
-    assert!(refusal.contains("not empty"), "{refusal}");
+    assert!(refusal.contains("it has rows in accounts"), "{refusal}");
     conn.batch_execute("DELETE FROM ledger_entries; DELETE FROM api_keys; DELETE FROM accounts")
         .unwrap();
     // Empty, with its schema: that is fine.
