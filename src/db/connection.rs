@@ -161,10 +161,15 @@ fn open_postgres(
 ) -> Result<AnyConnection, ConnectError> {
     let url = limited(url.expose_secret(), answer);
     let mut conn = PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
-    // A node that hangs inside a transaction must not hold its account rows for ever. And no query of ours reads so much
+    // A node that hangs inside a transaction must not hold its account rows for ever, nor a machine that is gone the locks of
+    // its session: the system's own keepalives would find that out after hours. And no query of ours reads so much
     // that compiling it, which takes milliseconds, would be worth it, whatever the planner reckons without samples.
+    let answer_secs = answer.as_secs();
     let settings = format!(
         "SET lock_timeout = {lock_timeout_ms};
+         SET tcp_keepalives_idle = {answer_secs};
+         SET tcp_keepalives_interval = 5;
+         SET tcp_keepalives_count = 3;
          SET idle_in_transaction_session_timeout = 5000;
          SET synchronous_commit = on;
          SET default_transaction_isolation = 'read committed';

@@ -69,8 +69,10 @@ pub enum CopyError {
     )]
     OtherSchema(String),
     /// Another copy runs.
-    #[error("another process is copying into this database")]
-    Busy,
+    #[error(
+        "another process is copying into this database: PostgreSQL's process {0} serves it. If you know of none, it was cut off: its session ends by itself within a minute, or at once with SELECT pg_terminate_backend({0}); then begin again"
+    )]
+    Busy(i32),
     /// The target holds something.
     #[error("the target is not empty: it has rows in {0}. Give it an empty database")]
     NotEmpty(String),

@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 
 use super::tables::{LEFT_OUT, TABLES};
 use super::{CopyError, Source};
@@ -10,6 +10,10 @@ use crate::db::{AnyConnection, compatibility, migrate};
 
 /// Keeps two from copying into one database.
 const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(7361756963653) AS yes";
+/// Who has it.
+const HOLDER: &str = "SELECT pid FROM pg_locks
+     WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) | objid::bigint = 7361756963653
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 /// A copy that was killed leaves its connection to the server for a moment.
 const TRIES: u32 = 20;
 
@@ -26,6 +30,12 @@ pub(super) struct Place {
 struct Yes {
     #[diesel(sql_type = Bool)]
     yes: bool,
+}
+
+#[derive(QueryableByName)]
+struct Holder {
+    #[diesel(sql_type = Integer)]
+    pid: i32,
 }
 
 #[derive(QueryableByName)]
@@ -91,13 +101,18 @@ pub(super) fn postgres(target: &mut AnyConnection) -> Result<&mut PgConnection, 
 }
 
 fn lock(conn: &mut PgConnection) -> Result<(), CopyError> {
-    for _ in 0..TRIES {
+    let mut tries = 1_u32;
+    loop {
         if diesel::sql_query(TRY_LOCK).get_result::<Yes>(conn)?.yes {
             return Ok(());
         }
+        let holder: Option<Holder> = diesel::sql_query(HOLDER).get_result(conn).optional()?;
+        if let Some(Holder { pid }) = holder.filter(|_| tries >= TRIES) {
+            return Err(CopyError::Busy(pid));
+        }
         conn.batch_execute("SELECT pg_sleep(0.5)")?;
+        tries = tries.saturating_add(1);
     }
-    Err(CopyError::Busy)
 }
 
 /// Without those of extensions, which a managed service may put into every database.

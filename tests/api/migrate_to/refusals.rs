@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 
-use super::{Source, refusal_of};
+use super::{Source, number, refusal_of};
 use crate::support::app::{Builder, open_account};
 use crate::support::database::TestDatabase;
 use crate::support::desk::Desk;
@@ -141,6 +141,24 @@ fn a_target_that_holds_anything_else_is_left_alone() {
     // Empty, with its schema: that is fine.
     let ran = desk.run(&["migrate-to", &target.url]);
     assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn whoever_copies_already_is_named_and_a_session_that_is_gone_does_not_stay() {
+    let Some(target) = TestDatabase::postgres() else { return };
+    let (_database, _folder, desk) = small();
+    let mut holder = target.connect();
+    holder.batch_execute("SELECT pg_advisory_lock(7361756963653)").unwrap();
+    let pid = number(&mut holder, "SELECT pg_backend_pid()::bigint AS number");
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains(&format!("PostgreSQL's process {pid} serves it")), "{refusal}");
+    assert!(refusal.contains(&format!("SELECT pg_terminate_backend({pid})")), "{refusal}");
+    let idle = "SELECT current_setting('tcp_keepalives_idle')::bigint * 1000000
+         + current_setting('tcp_keepalives_interval')::bigint * 1000
+         + current_setting('tcp_keepalives_count')::bigint AS number";
+    assert_eq!(number(&mut holder, idle), 15_005_003);
+    drop(holder);
+    assert_eq!(desk.run(&["migrate-to", &target.url]).code, 0);
 }
 
 #[test]
