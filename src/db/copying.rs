@@ -76,6 +76,16 @@ pub enum CopyError {
     /// The target holds something.
     #[error("the target is not empty: it has rows in {0}. Give it an empty database")]
     NotEmpty(String),
+    /// It was done before.
+    #[error(
+        "this database is already a whole copy of the SQLite database: set database.url or url_file to it, and move the SQLite file away"
+    )]
+    Whole,
+    /// It was done before, and the source was written to since.
+    #[error(
+        "this database is a whole copy of the SQLite database, but the SQLite file has changed since: something was started on it again. Look at both before you serve from one; to copy once more, give an empty database"
+    )]
+    WholeOfBefore,
     /// The target is somebody else's.
     #[error(
         "the target is not empty: it has a table {0} that is not Sluice's. Give it a database of its own"
@@ -356,7 +366,7 @@ pub fn compare(
 /// # Errors
 /// [`CopyError::Db`].
 pub fn finish(source: &Source, target: &mut AnyConnection) -> Result<(), CopyError> {
-    target::finish(postgres(target)?, source.oldest_generation)
+    target::finish(postgres(target)?, source)
 }
 
 impl From<ConnectError> for CopyError {

@@ -33,6 +33,12 @@ struct Yes {
 }
 
 #[derive(QueryableByName)]
+struct Comment {
+    #[diesel(sql_type = Nullable<Text>)]
+    comment: Option<String>,
+}
+
+#[derive(QueryableByName)]
 struct Holder {
     #[diesel(sql_type = Integer)]
     pid: i32,
@@ -70,7 +76,11 @@ pub(super) fn prepare(target: &mut AnyConnection, source: &Source) -> Result<boo
     conn.batch_execute("SET bytea_output = 'hex'; SET synchronous_commit = off")?;
     let found = tables(conn)?;
     if !found.iter().any(|name| name == "sluice_copy") {
-        refuse_unless_empty(conn, &found)?;
+        let is_empty = refuse_unless_empty(conn, &found);
+        if is_empty.is_err() {
+            refuse_if_whole(conn, source)?;
+        }
+        is_empty?;
         migrate::run_pending(target)?;
         let others = migrations(target)?;
         if let Some(one) = difference(&others, &source.migrations) {
@@ -162,6 +172,23 @@ fn refuse_unless_empty(conn: &mut PgConnection, found: &[String]) -> Result<(), 
     Ok(())
 }
 
+/// A copy is known by the comment that its end leaves.
+fn refuse_if_whole(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
+    let sql = "SELECT obj_description(to_regclass('schema_compatibility'), 'pg_class') AS comment";
+    let found: Comment = diesel::sql_query(sql).get_result(conn)?;
+    let Some(comment) = found.comment else { return Ok(()) };
+    if comment == mark(source) {
+        return Err(CopyError::Whole);
+    }
+    let is_of_it = comment.contains(&source.identity);
+    if is_of_it { Err(CopyError::WholeOfBefore) } else { Ok(()) }
+}
+
+/// Digits and letters, which need no quoting.
+fn mark(source: &Source) -> String {
+    format!("copy of {} {}", source.identity, source.stamp)
+}
+
 /// From here on nobody serves from the database until the copy is whole.
 fn begin(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
     conn.transaction(|conn| {
@@ -208,17 +235,21 @@ pub(super) fn note(conn: &mut PgConnection, table: &str, place: &Place) -> Query
     Ok(())
 }
 
-/// Forgets that it was a copy: from here on it can be served. `oldest` is the generation that the source's schema is for.
-pub(super) fn finish(conn: &mut PgConnection, oldest: i64) -> Result<(), CopyError> {
+/// From here on it can be served, by the programs that the source's schema is for. A comment tells of which source it is.
+pub(super) fn finish(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
     for table in TABLES {
         conn.batch_execute(&format!("ANALYZE {table}"))?;
     }
     conn.batch_execute("SET synchronous_commit = on")?;
     conn.transaction(|conn| {
         diesel::sql_query("UPDATE schema_compatibility SET oldest_generation = $1")
-            .bind::<BigInt, _>(oldest)
+            .bind::<BigInt, _>(source.oldest_generation)
             .execute(conn)?;
-        conn.batch_execute("DROP TABLE sluice_copy; DROP TABLE sluice_copy_source")
+        conn.batch_execute(&format!(
+            "COMMENT ON TABLE schema_compatibility IS '{}';
+             DROP TABLE sluice_copy; DROP TABLE sluice_copy_source",
+            mark(source)
+        ))
     })?;
     Ok(())
 }

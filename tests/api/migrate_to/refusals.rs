@@ -144,6 +144,22 @@ fn a_target_that_holds_anything_else_is_left_alone() {
 }
 
 #[test]
+fn a_copy_that_is_whole_is_known_again_and_one_whose_source_went_on() {
+    let Some(target) = TestDatabase::postgres() else { return };
+    let (database, _folder, desk) = small();
+    assert_eq!(desk.run(&["migrate-to", &target.url]).code, 0);
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("already a whole copy"), "{refusal}");
+    assert!(refusal.contains("set database.url"), "{refusal}");
+    open_account(&mut database.connect(), "1");
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("the SQLite file has changed since"), "{refusal}");
+    let (_database, _folder, other) = small();
+    let refusal = other.refused(&["migrate-to", &target.url]);
+    assert!(refusal.contains("it has rows in"), "{refusal}");
+}
+
+#[test]
 fn whoever_copies_already_is_named_and_a_session_that_is_gone_does_not_stay() {
     let Some(target) = TestDatabase::postgres() else { return };
     let (_database, _folder, desk) = small();
