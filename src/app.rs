@@ -64,8 +64,8 @@ pub enum StartError {
     /// The secret of tombstones.
     #[error(transparent)]
     Tombstones(#[from] TombstoneError),
-    /// Another process serves from this file.
-    #[error("another process already serves from this SQLite file")]
+    /// Another process serves from this file, or copies it.
+    #[error("another process has this SQLite file: a server or `sluice migrate-to`; end it first")]
     SecondServer,
     /// The lock file beside the database.
     #[error("the lock file beside the database cannot be used")]

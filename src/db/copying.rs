@@ -35,8 +35,8 @@ pub enum CopyError {
     /// Storage.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// A server serves from the file.
-    #[error("a server uses this SQLite file: stop it first")]
+    /// A server serves from the file, or another copy of it runs.
+    #[error("another process has this SQLite file: a server or `sluice migrate-to`; end it first")]
     InUse,
     /// The lock file.
     #[error("the lock file beside the database cannot be used")]

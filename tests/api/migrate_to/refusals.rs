@@ -27,7 +27,12 @@ fn a_source_that_is_in_use_or_no_sqlite_is_refused() {
     let nowhere = "postgres://u:canary-7d1@127.0.0.1:1/nowhere";
     let desk = Desk::at_database(&process.database.url);
     let refusal = desk.refused(&["migrate-to", nowhere]);
-    assert!(refusal.contains("a server uses this SQLite file: stop it first"), "{refusal}");
+    assert!(
+        refusal.contains(
+            "another process has this SQLite file: a server or `sluice migrate-to`; end it first"
+        ),
+        "{refusal}"
+    );
     process.signal("TERM");
     assert_eq!(process.wait(), Some(0));
     let refusal = desk.refused(&["migrate-to", nowhere]);
