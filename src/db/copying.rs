@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use sha2::{Digest, Sha256};
 
 use super::schema::schema_compatibility;
@@ -104,6 +104,29 @@ pub enum CopyError {
         "the SQLite database has changed since this copy was begun: drop the target, make it anew and begin again"
     )]
     SourceChanged,
+    /// A row holds what the target cannot.
+    #[error(
+        "the rows of {table} with the keys {first} to {last} were not taken. If one of them holds what PostgreSQL cannot store, such as a zero byte in a text, the same command with --batch-rows 1 comes to it"
+    )]
+    NotTaken {
+        /// Which table.
+        table: &'static str,
+        /// The first row's key, as SQLite writes it.
+        first: String,
+        /// The last row's.
+        last: String,
+        /// What PostgreSQL says.
+        #[source]
+        cause: DbError,
+    },
+    /// A row holds bytes that are no text.
+    #[error("the row of {table} with the key {key} holds a text that is not UTF-8")]
+    NotText {
+        /// Which table.
+        table: &'static str,
+        /// The row's key, as SQLite writes it.
+        key: String,
+    },
     /// A table that cannot be read.
     #[error("the table {0} cannot be read as it is stored")]
     Unreadable(&'static str),
@@ -157,8 +180,16 @@ struct Number {
 struct Line {
     #[diesel(sql_type = Text)]
     place: String,
-    #[diesel(sql_type = Text)]
-    line: String,
+    /// As bytes: diesel would mend a text that is not UTF-8.
+    #[diesel(sql_type = Binary)]
+    line: Vec<u8>,
+}
+
+/// Rows that are copied at once, as a JSON array.
+struct Batch {
+    lines: String,
+    /// The first one's place.
+    first: String,
 }
 
 impl Source {
@@ -278,13 +309,19 @@ fn copy_table(
     let mut told = Instant::now();
     let insert = layout.insert();
     while !place.is_whole {
-        let (lines, next) = batch(&layout, from, place, batch_rows)?;
+        let (batch, next) = read_batch(&layout, from, place, batch_rows)?;
         place = next;
         into.transaction(|conn| {
-            if let Some(lines) = &lines {
-                diesel::sql_query(&insert).bind::<Text, _>(lines).execute(conn)?;
+            if let Some(Batch { lines, first }) = batch {
+                let inserted = diesel::sql_query(&insert).bind::<Text, _>(lines).execute(conn);
+                inserted.map_err(|error| CopyError::NotTaken {
+                    table: name,
+                    first,
+                    last: place.behind.clone().unwrap_or_default(),
+                    cause: error.into(),
+                })?;
             }
-            target::note(conn, name, &place)
+            Ok::<_, CopyError>(target::note(conn, name, &place)?)
         })?;
         if told.elapsed() >= TOLD_EVERY {
             tell(&format!("{name}: {} of {all} rows", place.copied));
@@ -294,21 +331,26 @@ fn copy_table(
     Ok(())
 }
 
-/// The next rows as a JSON array, if there are any, and the place behind them.
-fn batch(
+/// The next rows, if there are any, and the place behind them.
+fn read_batch(
     layout: &Layout,
     from: &mut SqliteConnection,
     before: Place,
     batch_rows: usize,
-) -> Result<(Option<String>, Place), CopyError> {
+) -> Result<(Option<Batch>, Place), CopyError> {
     let sql = layout.read_sqlite(before.behind.as_deref(), batch_rows);
-    let (mut lines, mut rows, mut behind) = (String::new(), 0_i64, before.behind);
+    let (mut lines, mut rows) = (String::new(), 0_i64);
+    let (mut first, mut behind) = (None, before.behind);
     let mut is_full = false;
     for line in diesel::sql_query(sql).load_iter::<Line, _>(from)? {
         let Line { place, line } = line?;
+        let Ok(line) = str::from_utf8(&line) else {
+            return Err(CopyError::NotText { table: layout.name, key: place });
+        };
         lines.push(if rows == 0 { '[' } else { ',' });
-        lines.push_str(&line);
+        lines.push_str(line);
         rows = rows.saturating_add(1);
+        first.get_or_insert_with(|| place.clone());
         behind = Some(place);
         if lines.len() >= BATCH_BYTES {
             is_full = true;
@@ -316,8 +358,8 @@ fn batch(
         }
     }
     let is_whole = !is_full && usize::try_from(rows).is_ok_and(|rows| rows < batch_rows);
-    let lines = (rows > 0).then(|| lines + "]");
-    Ok((lines, Place { behind, copied: before.copied.saturating_add(rows), is_whole }))
+    let batch = first.map(|first| Batch { lines: lines + "]", first });
+    Ok((batch, Place { behind, copied: before.copied.saturating_add(rows), is_whole }))
 }
 
 /// Ids are not given out twice, nor are those of rows that are gone.

@@ -109,7 +109,7 @@ impl Layout {
         let behind =
             behind.map(|behind| format!("WHERE ({key}) > ({behind}) ")).unwrap_or_default();
         format!(
-            "SELECT {place} AS place, json_object({fields}) AS line FROM {} {behind}ORDER BY {key} LIMIT {limit}",
+            "SELECT {place} AS place, CAST(json_object({fields}) AS BLOB) AS line FROM {} {behind}ORDER BY {key} LIMIT {limit}",
             self.name
         )
     }

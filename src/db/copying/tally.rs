@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Binary, Text};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -28,6 +28,12 @@ struct Line {
     line: String,
 }
 
+#[derive(QueryableByName)]
+struct Bytes {
+    #[diesel(sql_type = Binary)]
+    line: Vec<u8>,
+}
+
 impl Tally {
     /// Of SQLite's table.
     pub(super) fn of_sqlite(
@@ -36,7 +42,7 @@ impl Tally {
     ) -> Result<Self, CopyError> {
         let sql = layout.read_sqlite(None, usize::MAX >> 1);
         let mut tally = Self::empty(layout);
-        for line in diesel::sql_query(sql).load_iter::<Line, _>(conn)? {
+        for line in diesel::sql_query(sql).load_iter::<Bytes, _>(conn)? {
             tally.add(layout, &line?.line)?;
         }
         Ok(tally)
@@ -47,7 +53,7 @@ impl Tally {
         let mut tally = Self::empty(layout);
         let query = diesel::sql_query(layout.read_postgres());
         for line in query.load_iter::<Line, PgRowByRowLoadingMode>(conn)? {
-            tally.add(layout, &line?.line)?;
+            tally.add(layout, line?.line.as_bytes())?;
         }
         Ok(tally)
     }
@@ -57,9 +63,9 @@ impl Tally {
         Self { sums, ..Self::default() }
     }
 
-    fn add(&mut self, layout: &Layout, line: &str) -> Result<(), CopyError> {
+    fn add(&mut self, layout: &Layout, line: &[u8]) -> Result<(), CopyError> {
         let unreadable = |_| CopyError::Unreadable(layout.name);
-        let mut row: BTreeMap<String, Value> = serde_json::from_str(line).map_err(unreadable)?;
+        let mut row: BTreeMap<String, Value> = serde_json::from_slice(line).map_err(unreadable)?;
         for (name, sum) in &mut self.sums {
             let nanos = row.get(name).and_then(Value::as_i64).unwrap_or(0);
             *sum = sum.saturating_add(i128::from(nanos));

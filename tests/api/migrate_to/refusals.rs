@@ -165,6 +165,26 @@ fn a_copy_that_is_whole_is_known_again_and_one_whose_source_went_on() {
 }
 
 #[test]
+fn a_row_that_postgresql_cannot_take_is_named() {
+    let Some(target) = TestDatabase::postgres() else { return };
+    let (database, _folder, desk) = small();
+    let mut conn = database.connect();
+    let id = number(&mut conn, "SELECT max(id) AS number FROM api_keys");
+    conn.batch_execute("UPDATE api_keys SET name = 'a' || char(0) || 'b'").unwrap();
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    let named = format!("the rows of api_keys with the keys {id} to {id} were not taken");
+    assert!(refusal.contains(&named) && refusal.contains("--batch-rows 1"), "{refusal}");
+    // Words of PostgreSQL's own.
+    assert!(refusal.contains("\\u0000"), "{refusal}");
+
+    let Some(target) = TestDatabase::postgres() else { return };
+    conn.batch_execute("UPDATE api_keys SET name = CAST(x'61ff' AS TEXT)").unwrap();
+    let refusal = desk.refused(&["migrate-to", &target.url]);
+    let named = format!("the row of api_keys with the key {id} holds a text that is not UTF-8");
+    assert!(refusal.contains(&named), "{refusal}");
+}
+
+#[test]
 fn whoever_copies_already_is_named_and_a_session_that_is_gone_does_not_stay() {
     let Some(target) = TestDatabase::postgres() else { return };
     let (_database, _folder, desk) = small();
