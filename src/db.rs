@@ -121,7 +121,7 @@ pub enum DbError {
     },
     /// A migration could not have its locks.
     #[error(
-        "the migration {migration} could not have the tables that it changes in {tries} tries: a transaction holds them. Look for one that is long in pg_stat_activity, end it, and run `sluice migrate` again; nothing was changed by this migration"
+        "the migration {migration} could not have the tables that it changes in {tries} tries: a transaction holds them, or it failed after that long: see the cause. Look for a transaction that is long in pg_stat_activity, end it, and run `sluice migrate` again; nothing was changed by this migration"
     )]
     MigrationWaits {
         /// Its name.

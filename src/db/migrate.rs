@@ -24,6 +24,8 @@ const UNLOCK: &str = "SELECT pg_advisory_unlock(7361756963652)";
 const PAUSE: &str = "SELECT pg_sleep(1)";
 /// Tries for the lock between two lines of the log.
 const TOLD_EVERY: u32 = 10;
+/// So many limits on waiting for a lock are longer than a wait.
+const LONG: u32 = 5;
 
 /// How long a migration waits for the tables that it changes. Whoever wants such a table meanwhile stands behind it, so
 /// that it waits briefly, and again.
@@ -182,24 +184,27 @@ fn run_patiently(
     migration: &dyn Migration<Pg>,
     patience: Patience,
 ) -> Result<(), DbError> {
+    let mut others = 0_u32;
     for tries in 1_u32.. {
         let began = Instant::now();
         let Err(error) = conn.run_migration(migration) else { return Ok(()) };
         // It borrows the connection.
         let error = error.to_string();
-        // diesel passes on no code, and the words are in the server's language; what failed sooner waited for nothing.
-        if began.elapsed() < patience.lock {
+        let took = began.elapsed();
+        // diesel passes on no code, and the words are in the server's language. What failed sooner waited for no lock to
+        // the end, and what failed far later has worked: either is tried once more, for it may have been a deadlock, or a
+        // lock that was wanted late.
+        let waited = took >= patience.lock && took < patience.lock.saturating_mul(LONG);
+        others = others.saturating_add(u32::from(!waited));
+        if took < patience.lock && others > 1 {
             return Err(DbError::Migrate(error.into()));
         }
         let migration = migration.name().to_string();
-        if tries >= patience.tries {
+        if others > 1 || tries >= patience.tries {
             return Err(DbError::MigrationWaits { migration, tries, cause: error.into() });
         }
-        tracing::warn!(
-            migration,
-            error,
-            "a migration waits for a table that is in use; trying again"
-        );
+        let why = if waited { "it waits for a table that is in use" } else { "see the error" };
+        tracing::warn!(migration, error, why, "a migration failed; trying it again");
         conn.batch_execute(PAUSE)?;
     }
     Ok(())

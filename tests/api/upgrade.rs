@@ -247,6 +247,30 @@ fn a_migration_waits_briefly_for_its_tables_and_names_itself_when_it_gives_up() 
 }
 
 #[test]
+fn a_migration_that_fails_briefly_is_tried_once_more() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut conn = database.connect();
+    migrate::run_pending(&mut conn).unwrap();
+    // The index that it makes is there already.
+    let undone = ["DELETE FROM __diesel_schema_migrations WHERE version = '20261130000011'"];
+    execute(&mut conn, &undone);
+    let error = migrate::run_pending(&mut conn).unwrap_err();
+    assert!(matches!(&error, DbError::Migrate(_)), "{error}");
+    let down = include_str!("../../migrations/postgres/2026-11-30-000011_find_arrivals/down.sql");
+    let mut other = database.connect();
+    let migrating = std::thread::spawn(move || migrate::run_pending(&mut conn));
+    // Its first try fails at once, and its second comes a second later.
+    eventually("the pause after the first try", || {
+        let sql = "SELECT COUNT(*) AS count FROM pg_stat_activity
+             WHERE datname = current_database() AND query = 'SELECT pg_sleep(1)' AND state = 'active'";
+        let pausing: Count = diesel::sql_query(sql).get_result(&mut other).unwrap();
+        (pausing.count > 0).then_some(())
+    });
+    execute(&mut other, &[down]);
+    assert_eq!(migrating.join().unwrap().unwrap(), ["20261130000011"]);
+}
+
+#[test]
 fn two_that_migrate_at_once_take_turns() {
     let Some(database) = TestDatabase::postgres() else { return };
     let all: Vec<_> = (0..3)
