@@ -12,7 +12,8 @@ use crate::domain::clock::UnixMillis;
 
 #[derive(Subcommand)]
 pub(super) enum NodeCommand {
-    /// List the processes that serve from this database, and those that died within the last hour.
+    /// List the processes that serve from this database, and those that died. A running server forgets these an hour after their
+    /// lease has run out, once nothing of theirs is open.
     List {
         /// Print JSON.
         #[arg(long)]
@@ -31,7 +32,16 @@ pub(super) fn run(
     if *json {
         output.json(&rows.iter().map(|row| document(row, now)).collect())?;
     } else {
-        let header = ["node", "version", "started", "lease", "lapses", "drift", "streams", "open"];
+        let header = [
+            "node",
+            "version",
+            "started",
+            "lease",
+            "lapses",
+            "clock ahead",
+            "requests",
+            "reservations",
+        ];
         output.table(&header, rows.iter().map(|row| line(row, now)))?;
     }
     Ok(ExitCode::SUCCESS)

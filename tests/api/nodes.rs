@@ -49,7 +49,8 @@ fn a_node_says_who_it_is_and_goes_from_the_list_when_it_stops() {
     assert!(node["drift_ms"].as_i64().unwrap().abs() < 5_000, "{node}");
     assert!(node["started_at"].is_string() && node["lease_expires_at"].is_string());
     let text = desk.run(&["node", "list"]).out;
-    for word in ["west_", VERSION, "s left", "0 of 77", " ms"] {
+    let header = ["clock ahead", "requests", "reservations"];
+    for word in header.into_iter().chain(["west_", VERSION, "s left", "0 of 77", " ms"]) {
         assert!(text.contains(word), "{word}: {text}");
     }
     // Nothing of a machine's address.

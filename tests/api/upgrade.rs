@@ -251,7 +251,7 @@ fn a_migration_that_fails_briefly_is_tried_once_more() {
     let Some(database) = TestDatabase::postgres() else { return };
     let mut conn = database.connect();
     migrate::run_pending(&mut conn).unwrap();
-    // The index that it makes is there already.
+    // What it makes is there already.
     let undone = ["DELETE FROM __diesel_schema_migrations WHERE version = '20261130000011'"];
     execute(&mut conn, &undone);
     let error = migrate::run_pending(&mut conn).unwrap_err();
