@@ -12,8 +12,8 @@ use crate::domain::money::NanoUsd;
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
     /// By how much an account may fall below zero by requests of its own that cost more than was likely. An account
-    /// that has not paid for an exchange never does.
-    #[serde(rename = "shortfall_max_usd", deserialize_with = "value::usd")]
+    /// that has not paid for an exchange never does; with 0 none does.
+    #[serde(rename = "shortfall_max_usd", deserialize_with = "value::usd_or_none")]
     pub shortfall_max: NanoUsd,
     /// How long after its first charge that counts for an account.
     #[serde(rename = "shortfall_after_secs", deserialize_with = "value::secs::<0, 31_536_000, _>")]

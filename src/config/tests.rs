@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::clock::UnixMillis;
+use crate::domain::money::NanoUsd;
 
 const UPSTREAM: &str = "[[upstreams]]\nname = \"primary\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"UPSTREAM_KEY\"\n";
 const SECRET: &str = "sk-canary-5f1d";
@@ -105,6 +106,15 @@ fn every_optional_key_of_the_reference_is_known() {
 }
 
 #[test]
+fn nothing_is_lent_with_a_shortfall_of_zero() {
+    for zero in ["\"0\"", "\"0.00\"", "0"] {
+        let text = format!("[reservation]\nshortfall_max_usd = {zero}\n{UPSTREAM}");
+        let settings = load(&Folder::new().sources(&text, &[])).unwrap();
+        assert_eq!(settings.reservation.shortfall_max, NanoUsd::ZERO, "{zero}");
+    }
+}
+
+#[test]
 fn file_wins_over_reference_and_environment_over_file() {
     let text = format!("[server]\nmax_streams = 500\ndrain_secs = 5\n{UPSTREAM}");
     let env = [
@@ -135,7 +145,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 64] = [
+const MISTAKES: [(&str, usize, &str, &str); 65] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),
@@ -147,6 +157,12 @@ const MISTAKES: [(&str, usize, &str, &str); 64] = [
     ("[server]\nbehind_tls_proxy = \"yes\"\n{U}", 2, "server.behind_tls_proxy", "true or false"),
     ("[server]\ncors_origins = [\"app\"]\n{U}", 2, "server.cors_origins", "each entry is"),
     ("[server]\nnode_id = \"a b\"\n{U}", 2, "server.node_id", "at most 64"),
+    (
+        "[reservation]\nshortfall_max_usd = \"-1\"\n{U}",
+        2,
+        "reservation.shortfall_max_usd",
+        "USD from 0",
+    ),
     ("server = 5\n{U}", 1, "server", "must be a table"),
     ("[database]\nurl = \"mysql://u:{S}@h/d\"\n{U}", 2, "database.url", "sqlite://, postgres://"),
     (

@@ -211,6 +211,16 @@ pub(super) fn usd<'de, D: Deserializer<'de>>(from: D) -> Result<NanoUsd, D::Erro
     })
 }
 
+/// An amount of dollars, or 0.
+pub(super) fn usd_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<NanoUsd, D::Error> {
+    let text = decimal_text(from)?;
+    text.parse().ok().filter(|usd| *usd >= NanoUsd::ZERO).ok_or_else(|| {
+        D::Error::custom(format!(
+            "\"{text}\" is not an amount: write USD from 0 with at most nine decimals, such as \"2.50\""
+        ))
+    })
+}
+
 /// An optional amount of dollars.
 pub(super) fn optional_usd<'de, D: Deserializer<'de>>(
     from: D,
