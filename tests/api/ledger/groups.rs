@@ -1,6 +1,8 @@
 //! Groups as a server on PostgreSQL applies them: without a transaction, and from memory where that is true. Held against
 //! the same commands in transactions on SQLite; beside other nodes; and counted.
 
+use std::time::{Duration, Instant};
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use sluice::db::AnyConnection;
@@ -17,6 +19,7 @@ use crate::support::client::{Connection, Request};
 use crate::support::database::TestDatabase;
 use crate::support::sandbox::{body, sandbox};
 use crate::support::sse;
+use crate::support::wire::Wire;
 
 /// A node's connection, with what it remembers.
 struct Node {
@@ -254,4 +257,36 @@ fn a_request_alone_is_few_statements() {
     let statements = calls() - before;
     // To hold and to charge, each a statement and a transaction of its own; and what the node does beside it.
     assert!((2 * REQUESTS..=3 * REQUESTS).contains(&statements), "{statements}");
+}
+
+#[test]
+fn a_request_alone_waits_for_the_database_twice() {
+    const WAY: Duration = Duration::from_millis(15);
+    let Some(database) = TestDatabase::postgres() else { return };
+    let wire = Wire::before(&database);
+    let mut beside = database.beside();
+    beside.url = wire.url(&database);
+    let mut builder = Builder::new().upstream("sandbox", sandbox());
+    builder.database = Some(beside);
+    let app = builder.start();
+    let account = app.account("1.00");
+    let median = || {
+        let mut took: Vec<Duration> = (0..9)
+            .map(|_| {
+                let began = Instant::now();
+                let request = Request::post("/v1/messages", body(sse::MODEL, false, "text"));
+                Connection::open(app.address).ask(&request.key(&account.key)).finish().expect_ok();
+                began.elapsed()
+            })
+            .collect();
+        took.sort();
+        took[4]
+    };
+    median();
+    let near = median();
+    wire.delay(WAY);
+    let gained = median().saturating_sub(near);
+    let trips = gained.as_secs_f64() / (2 * WAY).as_secs_f64();
+    // Once to hold and once to charge: half a millisecond to the database makes a millisecond, and less than three.
+    assert!((1.9..3.0).contains(&trips), "{trips}");
 }

@@ -1,9 +1,10 @@
-//! A wire between a server and its PostgreSQL that a test can make silent, or cut just before an answer.
+//! A wire between a server and its PostgreSQL that a test can make slow or silent, or cut just before an answer.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::database::TestDatabase;
 
@@ -21,6 +22,8 @@ struct State {
     /// Connections that were made before this many are silent: their bytes are taken and go nowhere.
     silent_below: AtomicUsize,
     made: AtomicUsize,
+    /// How long each piece is on its way, in microseconds.
+    delay: AtomicU64,
     /// What clients have sent on silent connections since [`Wire::keep`], with the way to the server.
     kept: Mutex<Option<Vec<Kept>>>,
     /// Says of the next answer whether it is to be lost.
@@ -63,6 +66,11 @@ impl Wire {
     /// Nothing passes any more on the connections that there are; new ones work.
     pub(crate) fn silence(&self) {
         self.state.silent_below.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Each piece takes so long from now on, either way.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.state.delay.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
     /// Nothing passes any more, on new connections neither; what clients send stays on its way.
@@ -108,6 +116,7 @@ fn server_of(url: &str) -> SocketAddr {
     authority.parse().unwrap()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the wire has threads of its own")]
 fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = [0; 8_192];
     loop {
@@ -123,6 +132,7 @@ fn pass(state: &State, (number, is_answer): (usize, bool), mut from: TcpStream, 
             }
             continue;
         }
+        std::thread::sleep(Duration::from_micros(state.delay.load(Ordering::SeqCst)));
         if is_answer && state.is_lost() {
             drop(to.shutdown(Shutdown::Both));
             return;
