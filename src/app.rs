@@ -224,6 +224,13 @@ impl Application {
         })
     }
 
+    /// Within which a stop ends, whatever the database says: exchanges, settlements, and then what holds a connection.
+    #[must_use]
+    pub fn stop_max(settings: &Settings) -> Duration {
+        let exchanges = settings.server.drain + settings.stream.settle_wait + SETTLE;
+        exchanges + settings.database.answer * 2
+    }
+
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
         let Self { shared, gateway, admin, redirect, .. } = self;

@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, getpid, kill_process, set_dumpable_behavior,
+    setrlimit,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
@@ -27,6 +31,7 @@ pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliE
     forbid_core_dumps()?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_on_signals()?;
+        end_in_time(&stop, Application::stop_max(&settings));
         let app = Application::build(Arc::new(settings), Clock::System).await?;
         if let Some(path) = &args.address_file {
             announce(path, &app)?;
@@ -38,6 +43,24 @@ pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliE
         tracing::info!(is_settled, "stopped");
         Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// Ends the process where its stop does not: a call into a database that says nothing comes back when it likes. What is left open
+/// is recovered by another node, or by the next start.
+#[expect(clippy::disallowed_methods, reason = "nothing of the runtime may be needed for it")]
+fn end_in_time(stop: &StopWords, after: Duration) {
+    let told = stop.in_order.clone();
+    drop(actix_web::rt::spawn(async move {
+        told.cancelled().await;
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            tracing::error!(secs = after.as_secs(), "the stop takes too long, and is ended here");
+            // Not by an exit: libpq's own clean-up would wait for the same call.
+            if let Err(error) = kill_process(getpid(), Signal::KILL) {
+                tracing::error!(%error, "it cannot be ended");
+            }
+        });
+    }));
 }
 
 /// What is in memory may be somebody's prompt: a crash must not write it to the disk. A limit alone

@@ -1,5 +1,7 @@
 //! How long PostgreSQL may work on one statement.
 
+use std::time::{Duration, Instant};
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -8,8 +10,10 @@ use sluice::retention;
 
 use crate::support::app::Builder;
 use crate::support::database::TestDatabase;
+use crate::support::process::Process;
 use crate::support::sandbox::sandbox;
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, within};
+use crate::support::wire::Wire;
 
 #[derive(QueryableByName)]
 struct Limit {
@@ -64,4 +68,26 @@ fn a_statement_of_a_request_is_ended_in_time_and_a_compaction_is_not() {
     let (done, after) = compaction.join().unwrap();
     done.unwrap();
     assert_eq!(after, "1s");
+}
+
+#[test]
+fn a_stop_ends_in_time_although_the_database_says_nothing() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let wire = Wire::before(&database);
+    let mut builder = Builder::new()
+        .upstream("sandbox", sandbox())
+        .set("server.drain_secs", 0)
+        .set("stream.settle_wait_secs", 1)
+        .set("database.lock_timeout_ms", 500)
+        .set("database.answer_secs", 2);
+    let mut beside = database.beside();
+    beside.url = wire.url(&database);
+    builder.database = Some(beside);
+    let mut process = Process::start(builder, &[]);
+    wire.keep();
+    process.signal("TERM");
+    // 0 to drain, 1 and 15 to settle, and two answers.
+    let began = Instant::now();
+    within(Duration::from_secs(40), || process.has_ended().then_some(())).expect("it ends");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

@@ -191,6 +191,10 @@ impl Process {
         let status = eventually("the server to end", || self.child.try_wait().unwrap());
         status.code()
     }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
 }
 
 impl Drop for Process {
