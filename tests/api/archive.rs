@@ -306,16 +306,21 @@ struct Reference {
     to_table: String,
 }
 
+// An address may be an account's own, whether or not the table says so.
 const SQLITE: &str = "SELECT m.name AS from_table, f.\"table\" AS to_table
     FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
     UNION SELECT m.name, 'accounts' FROM sqlite_master m JOIN pragma_table_info(m.name) c
-    WHERE m.type = 'table' AND c.name = 'account_id'";
+    WHERE m.type = 'table' AND c.name = 'account_id'
+    UNION SELECT m.name, 'deposit_addresses' FROM sqlite_master m JOIN pragma_table_info(m.name) c
+    WHERE m.type = 'table' AND c.name = 'address'";
 
 const POSTGRES: &str =
     "SELECT conrelid::regclass::text AS from_table, confrelid::regclass::text AS to_table
     FROM pg_constraint WHERE contype = 'f'
     UNION SELECT table_name::text, 'accounts' FROM information_schema.columns
-    WHERE table_schema = 'public' AND column_name = 'account_id'";
+    WHERE table_schema = 'public' AND column_name = 'account_id'
+    UNION SELECT table_name::text, 'deposit_addresses' FROM information_schema.columns
+    WHERE table_schema = 'public' AND column_name = 'address'";
 
 #[test]
 fn p14_every_table_that_refers_to_an_account_is_in_the_archive_or_left_out_for_a_reason() {
