@@ -38,6 +38,15 @@ impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create(folder.path());
+        Self::at(database, folder)
+    }
+
+    /// On PostgreSQL, if there is one to be had.
+    fn postgres() -> Option<Self> {
+        Some(Self::at(TestDatabase::postgres()?, tempfile::tempdir().unwrap()))
+    }
+
+    fn at(database: TestDatabase, folder: TempDir) -> Self {
         let mut conn = database.connect();
         sluice::db::migrate::run_pending(&mut conn).unwrap();
         Self { conn, database, _folder: folder }

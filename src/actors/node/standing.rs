@@ -65,8 +65,8 @@ impl Standing {
     /// Whether no renewal was even tried for a lease: nothing of this process ran, the timer of the lease least of all.
     fn was_stopped(&self, now: u64) -> bool {
         let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-        let is_first = self.renewed_at.load(Ordering::Acquire) == i64::MIN;
-        !is_first && now.saturating_sub(self.tried_at.load(Ordering::Acquire)) > lease
+        self.started_at().is_some()
+            && now.saturating_sub(self.tried_at.load(Ordering::Acquire)) > lease
     }
 
     fn millis(&self) -> u64 {

@@ -9,7 +9,6 @@ use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, usage_logs};
 use sluice::domain::ids::ApiKeyId;
 use sluice::ledger::{self, Busy, Command, EntryKind, Hold, Memory, Outcome};
-use tempfile::TempDir;
 
 use super::{
     Desk, NOW, apply, checkpoint, extend, nanos, post, record, recover, reserve, reserved,
@@ -48,15 +47,9 @@ impl Node {
 
 /// The same accounts on each database.
 fn twins() -> Option<(Desk, Desk)> {
-    let database = TestDatabase::postgres()?;
-    let desk = |database: TestDatabase, folder: TempDir| {
-        let mut conn = database.connect();
-        sluice::db::migrate::run_pending(&mut conn).unwrap();
-        Desk { conn, database, _folder: folder }
-    };
+    let shared = Desk::postgres()?;
     let folder = tempfile::tempdir().unwrap();
-    let file = TestDatabase::sqlite(folder.path());
-    Some((desk(database, tempfile::tempdir().unwrap()), desk(file, folder)))
+    Some((shared, Desk::at(TestDatabase::sqlite(folder.path()), folder)))
 }
 
 /// Numbers that look random and are the same each time.
@@ -136,10 +129,7 @@ fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
 
 #[test]
 fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let mut desk =
-        Desk { conn: database.connect(), database, _folder: tempfile::tempdir().unwrap() };
-    sluice::db::migrate::run_pending(&mut desk.conn).unwrap();
+    let Some(mut desk) = Desk::postgres() else { return };
     let accounts: Vec<_> = (0..2)
         .map(|_| {
             let account = open_account(&mut desk.conn, "0.000004");
@@ -180,10 +170,7 @@ fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
 
 #[test]
 fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let mut desk =
-        Desk { conn: database.connect(), database, _folder: tempfile::tempdir().unwrap() };
-    sluice::db::migrate::run_pending(&mut desk.conn).unwrap();
+    let Some(mut desk) = Desk::postgres() else { return };
     let account = desk.account("0.000001");
     let mut node = Node::of(&desk.database);
     let mut next = 0;

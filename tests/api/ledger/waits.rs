@@ -92,8 +92,7 @@ struct Alone {
 impl Alone {
     /// Where there is PostgreSQL; must run in an actix system.
     fn start() -> Option<Self> {
-        TestDatabase::postgres()?;
-        let mut desk = Desk::new();
+        let mut desk = Desk::postgres()?;
         let account = desk.account("1.00");
         let wire = Wire::before(&desk.database);
         let mut builder = Builder::new()
