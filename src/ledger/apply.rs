@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::command::{Command, Outcome};
 use super::group::Group;
 use super::{LedgerError, notices};
-use crate::db::books::{self, Busy, Found, Memory, Want};
+use crate::db::books::{self, Busy, Memory, Want};
 use crate::db::{AnyConnection, DbError, nodes, transaction};
 use crate::domain::clock::UnixMillis;
 
@@ -133,13 +133,13 @@ fn attempt(
 ) -> Result<Attempt, LedgerError> {
     let (known, unknown) = memory.find(&wants(commands));
     let remembered: HashSet<i64> = known.balances.iter().map(|row| row.id).collect();
-    let read = match unknown.as_slice() {
-        [] => Found::default(),
-        unknown => books::read(conn, unknown)?,
-    };
     let mut group = Group::new(now);
     group.set(known)?;
-    group.set(read.clone())?;
+    if !unknown.is_empty() {
+        let read = books::read(conn, &unknown)?;
+        memory.learn(&read);
+        group.set(read)?;
+    }
     let outcomes = group.decide_all(commands)?;
     if group.is_unusual()? {
         return Ok(Attempt::Unusual);
@@ -149,14 +149,15 @@ fn attempt(
     }
     let changes = group.changes();
     let written = books::write(conn, &changes)?;
-    memory.note(&read, &changes, &written);
+    memory.note(&changes, &written);
     let touched: HashSet<i64> = changes.balances.iter().map(|change| change.account_id).collect();
     let written: HashSet<i64> = written.into_iter().map(|(id, _)| id).collect();
+    // Of what was not written, nothing says that it is still so.
+    let ids = commands.iter().map(|command| command.account_id().0);
+    memory.forget(ids.filter(|id| !written.contains(id)));
     // A decision that changes nothing is as good as what it was made on.
-    let unproven: HashSet<i64> = remembered.difference(&touched).copied().collect();
-    memory.forget(unproven.iter().copied());
-    let stands =
-        |id: &i64| written.contains(id) || !(touched.contains(id) || unproven.contains(id));
+    let is_unproven = |id: &i64| touched.contains(id) || remembered.contains(id);
+    let stands = |id: &i64| written.contains(id) || !is_unproven(id);
     let decided = commands.iter().zip(outcomes);
     Ok(Attempt::Written(
         decided

@@ -52,9 +52,9 @@ impl Memory {
         (found, unknown)
     }
 
-    /// Takes in what was read before accounts were written, as (id, version) now, and what was changed of it.
-    pub(crate) fn note(&mut self, read: &Found, changes: &Changes<'_>, written: &[(i64, i64)]) {
-        if self.0.len().saturating_add(written.len()) > ACCOUNTS_MAX {
+    /// Takes in what was read, on which something is about to be decided.
+    pub(crate) fn learn(&mut self, read: &Found) {
+        if self.0.len().saturating_add(read.balances.len()) > ACCOUNTS_MAX {
             self.clear();
         }
         for balance in &read.balances {
@@ -64,9 +64,10 @@ impl Memory {
                 _ => drop(self.0.insert(balance.id, now)),
             }
         }
-        // What was not written is not as it was read.
-        let is_written = |id: i64| written.iter().any(|(written, _)| *written == id);
-        self.forget(read.balances.iter().map(|row| row.id).filter(|id| !is_written(*id)));
+    }
+
+    /// Takes in what was changed of accounts that were written, as (id, version) now.
+    pub(crate) fn note(&mut self, changes: &Changes<'_>, written: &[(i64, i64)]) {
         for change in &changes.balances {
             let version = written.iter().find(|(id, _)| *id == change.account_id);
             match (self.0.get_mut(&change.account_id), version) {
