@@ -151,6 +151,28 @@ pub fn of_transaction(
     Ok(rows)
 }
 
+/// Keeps the deposits of a transaction as they are until the caller's write transaction ends. On SQLite a write
+/// transaction does so anyway.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn hold_transaction(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    tx_hash: TxHash,
+) -> Result<(), DbError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        let _held: Vec<i64> = deposits::table
+            .filter(deposits::chain_id.eq(chain_id.0))
+            .filter(deposits::tx_hash.eq(tx_hash.as_bytes()))
+            .order(deposits::ordinal)
+            .select(deposits::id)
+            .for_share()
+            .load(conn)?;
+    }
+    Ok(())
+}
+
 /// A page of an account's deposits, newest first, beginning below the row number `before`.
 ///
 /// # Errors

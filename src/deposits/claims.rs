@@ -58,6 +58,9 @@ pub fn submit(
     transaction::write(conn, |conn| {
         // Those that come at once are counted one after the other.
         accounts::lock(conn, account_id)?;
+        // A watcher that finds whose they are tells the claims that it sees. This one must be among them, or see what the
+        // watcher has found. Before the claim's row, as the watcher does it.
+        hold_deposits(conn, chain_id.0, tx_hash)?;
         if let Some(claim) = standing(conn, account_id, chain_id, tx_hash)? {
             return Ok(Submitted::Kept(claim));
         }
@@ -226,6 +229,19 @@ fn on_other_chains(
     Ok(rows)
 }
 
+/// Keeps the deposits of a hash as they are, on its chain and on all others, until the transaction ends.
+fn hold_deposits(
+    conn: &mut AnyConnection,
+    chain_id: i64,
+    tx_hash: TxHash,
+) -> Result<(), DepositError> {
+    deposits::hold_transaction(conn, ChainId(chain_id), tx_hash)?;
+    for other in other_chains(conn, chain_id)? {
+        deposits::hold_transaction(conn, other, tx_hash)?;
+    }
+    Ok(())
+}
+
 /// Every chain that was ever read, but one.
 fn other_chains(conn: &mut AnyConnection, chain_id: i64) -> Result<Vec<ChainId>, DepositError> {
     let known = chains::all(conn)?.into_iter().map(|chain| chain.chain_id);
@@ -289,9 +305,15 @@ pub fn put_off(
     open_millis: i64,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
+    let settle = |conn: &mut AnyConnection| {
+        if let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) {
+            hold_deposits(conn, claim.chain_id, tx_hash)?;
+        }
+        settle_by_other_chains(conn, claim, now)
+    };
     if awaited == Awaited::Sight
         && !on_other_chains(conn, claim)?.is_empty()
-        && transaction::write(conn, |conn| settle_by_other_chains(conn, claim, now))?
+        && transaction::write(conn, settle)?
     {
         return Ok(());
     }

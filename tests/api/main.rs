@@ -13,6 +13,8 @@ mod bill;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod claim_races;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod closing;
