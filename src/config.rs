@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub use self::abuse::Abuse;
 pub use self::accounts::Accounts;
-pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
+pub use self::chains::{Chain, Feed, Finality, NativeCoin, Tier, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;

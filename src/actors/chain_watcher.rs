@@ -5,6 +5,7 @@
 mod arrivals;
 mod assets;
 mod doubts;
+mod early;
 mod examine;
 mod finds;
 mod lease;
@@ -118,6 +119,8 @@ struct State {
     doubts: doubts::Doubts,
     /// Looks at what arrives at own addresses.
     arrivals: arrivals::Looks,
+    /// Deposits that the tiers did not let through.
+    passed: early::Passed,
     /// When unattributed deposits were last held against the wallets.
     swept_at: Option<UnixMillis>,
     /// Rounds in a row in which reading did not move although it should have.
@@ -187,6 +190,7 @@ impl State {
             claim_budget: parts.deposits.claims_per_block,
             doubts: doubts::Doubts::default(),
             arrivals: arrivals::Looks::default(),
+            passed: early::Passed::default(),
             swept_at: None,
             hitches: 0,
             told: lease::Told::default(),
@@ -224,7 +228,9 @@ impl State {
         let ours = self.ours().await?;
         let before = row.scanned_number;
         self.begin(&view, &mut row).await?;
-        let hitch = match self.rewind(&view, &mut row).await? {
+        let unclear = self.rewind(&view, &mut row).await?;
+        let is_on_chain = unclear.is_none();
+        let hitch = match unclear {
             None => self.scan(&view, &ours, &mut row).await?,
             hitch => hitch,
         };
@@ -232,7 +238,9 @@ impl State {
         self.is_busy |= hitch.is_some() || height(row.scanned_number) < view.head;
         self.earn_look_ups(row.scanned_number.saturating_sub(before));
         self.look_into_candidates(&view, &ours).await?;
-        self.settle(&view, &ours).await?;
+        // Where what was read cannot be held against the chain, nothing is credited that it may have left.
+        let read = (is_on_chain && !self.must_compare).then_some(&row);
+        self.settle(&view, &ours, read).await?;
         self.look_up_claims(&view, &ours, &row).await?;
         self.look_for_arrivals(&view, &ours, &row).await?;
 

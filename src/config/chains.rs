@@ -25,6 +25,8 @@ pub struct Chain {
     pub treasury: Option<EvmAddress>,
     /// When a block cannot be undone any more.
     pub finality: Finality,
+    /// What is credited sooner, at the operator's risk: from few confirmations to more, and from small sums to larger ones.
+    pub tiers: Vec<Tier>,
     /// Providers that must agree.
     pub quorum: usize,
     /// Time between two looks at the head; `None` goes by the chain's blocks and by what waits.
@@ -83,6 +85,21 @@ pub enum Finality {
     Finalized,
     /// So many blocks stand upon it, itself counted: 1 is the head.
     Confirmations(u64),
+}
+
+/// Deposits that are credited before their block is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// Blocks that must stand upon a deposit, its own counted: 1 is the head.
+    #[serde(deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
+    pub confirmations: u64,
+    /// What an account may be credited with in this way within 24 hours, in all tiers up to this one.
+    #[serde(rename = "up_to_usd", deserialize_with = "value::usd")]
+    pub up_to: NanoUsd,
+    /// The same for all accounts together: what the operator may lose in a day.
+    #[serde(rename = "total_usd", deserialize_with = "value::usd")]
+    pub total: NanoUsd,
 }
 
 /// A chain's own coin.
@@ -184,6 +201,8 @@ pub(super) struct ChainEntry {
     _providers: Value,
     #[serde(rename = "native", default)]
     _native: Value,
+    #[serde(rename = "tiers", default)]
+    _tiers: Value,
     #[serde(rename = "tokens", default)]
     _tokens: Value,
 }
@@ -204,9 +223,36 @@ impl ChainEntry {
         }
     }
 
+    /// Rules of the tiers: each waits longer than the one before and lets more through, and none as long as finality.
+    pub(super) fn check_tiers(&self, tiers: &[(KeyPath, Tier)], problems: &mut Problems) {
+        let mut before: Option<&Tier> = None;
+        for (at, tier) in tiers {
+            if before.is_some_and(|before| tier.confirmations <= before.confirmations) {
+                problems.add(&at.key("confirmations"), "must be more than the tier before has");
+            }
+            if self.confirmations.is_some_and(|depth| tier.confirmations >= depth) {
+                let reason = "must be less than the chain's own confirmations: from then on every deposit is credited";
+                problems.add(&at.key("confirmations"), reason);
+            }
+            if tier.confirmations > self.reorg_window_blocks {
+                let reason = "must not be above reorg_window_blocks: deeper blocks are not compared any more";
+                problems.add(&at.key("confirmations"), reason);
+            }
+            if before.is_some_and(|before| tier.up_to <= before.up_to) {
+                problems.add(&at.key("up_to_usd"), "must be more than the tier before has");
+            }
+            if tier.total < tier.up_to || before.is_some_and(|before| tier.total < before.total) {
+                let reason = "must be at least up_to_usd, and at least what the tier before has";
+                problems.add(&at.key("total_usd"), reason);
+            }
+            before = Some(tier);
+        }
+    }
+
     /// The chain with what stands in its tables.
     pub(super) fn into_chain(
         self,
+        tiers: Vec<Tier>,
         native: Option<NativeCoin>,
         tokens: Vec<Token>,
         providers: Vec<RpcProvider>,
@@ -217,6 +263,7 @@ impl ChainEntry {
             chain_id: ChainId(self.chain_id),
             treasury: self.treasury,
             finality: self.confirmations.map_or(Finality::Finalized, Finality::Confirmations),
+            tiers,
             quorum: self.quorum,
             poll: self.poll,
             start_block: self.start_block,

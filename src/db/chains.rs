@@ -90,13 +90,21 @@ pub fn waiting(
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
+    // Credited early, and people are told so until it is final.
+    let provisional = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::early_credit_at.is_not_null()))
+        .filter(deposits::state.eq(DepositState::Credited.as_str()))
+        .filter(deposits::block_number.gt(final_number))
+        .select(deposits::id)
+        .first::<i64>(conn)
+        .optional()?;
     let claim = deposit_claims::table
         .filter(deposit_claims::chain_id.eq(chain_id.0).and(deposit_claims::check_at.is_not_null()))
         .select(deposit_claims::id)
         .first::<i64>(conn)
         .optional()?;
     let is_due = candidate.is_some() || due.is_some();
-    let for_finality = candidate.is_some() || deposit.is_some() || claim.is_some();
+    let for_finality = [candidate, deposit, provisional, claim].iter().any(Option::is_some);
     Ok(Waiting { is_due, for_finality })
 }
 

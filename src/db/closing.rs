@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::credentials_epoch::{self, Kept};
 use super::schema::{
-    accounts, api_keys, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
+    accounts, api_keys, chains, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -135,9 +135,17 @@ fn due_within(
     limit: i64,
 ) -> Result<Vec<AccountId>, DbError> {
     let open = reservations::table.filter(reservations::account_id.eq(accounts::id));
+    // Credited before its block was final, which it is not yet.
+    let not_final = chains::table
+        .filter(chains::chain_id.eq(deposits::chain_id))
+        .filter(chains::final_number.lt(deposits::block_number));
+    let may_be_undone = deposits::state
+        .eq(DepositState::Credited.as_str())
+        .and(deposits::early_credit_at.is_not_null())
+        .and(exists(not_final));
     let unfinal = deposits::table
         .filter(deposits::account_id.eq(accounts::id.nullable()))
-        .filter(deposits::state.eq_any(UNFINAL.map(DepositState::as_str)));
+        .filter(deposits::state.eq_any(UNFINAL.map(DepositState::as_str)).or(may_be_undone));
     let held = deposit_refunds::table
         .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
         .filter(deposits::account_id.eq(accounts::id.nullable()))

@@ -49,7 +49,7 @@ pub fn seen(
     Ok(found.iter().filter_map(|one| TxHash::from_slice(&one.tx_hash)).collect())
 }
 
-/// What confirms in blocks up to the final one: of each account the one that has waited longest, then of each account
+/// What confirms in blocks above `above` up to `up_to`: of each account the one that has waited longest, then of each account
 /// its second, and so on. So an account that pays often and little holds up nobody else. The deposits of a transaction are
 /// looked at together: each transaction has one turn before any has its second, whatever the number of its accounts.
 ///
@@ -58,7 +58,7 @@ pub fn seen(
 pub fn confirming(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-    final_number: i64,
+    (above, up_to): (i64, i64),
     now: UnixMillis,
     limit: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
@@ -66,16 +66,17 @@ pub fn confirming(
     let rows = diesel::sql_query(
         "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount, block_number, block_hash,
                 block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed, price_round, price_answer,
-                credit_number, revision, check_at, created_at, updated_at
+                credit_number, revision, check_at, created_at, updated_at, early_credit_at
          FROM (SELECT of_accounts.*,
                       ROW_NUMBER() OVER (PARTITION BY tx_hash ORDER BY turn, check_at, id) AS tx_turn
                FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn
-                     FROM deposits WHERE chain_id = $1 AND state = 'confirming' AND block_number <= $2
-                                     AND check_at <= $3) AS of_accounts) AS waiting
-         ORDER BY tx_turn, turn, check_at, id LIMIT $4",
+                     FROM deposits WHERE chain_id = $1 AND state = 'confirming' AND block_number > $2
+                                     AND block_number <= $3 AND check_at <= $4) AS of_accounts) AS waiting
+         ORDER BY tx_turn, turn, check_at, id LIMIT $5",
     )
     .bind::<BigInt, _>(chain_id.0)
-    .bind::<BigInt, _>(final_number)
+    .bind::<BigInt, _>(above)
+    .bind::<BigInt, _>(up_to)
     .bind::<BigInt, _>(now.as_millis())
     .bind::<BigInt, _>(limit)
     .load(conn)?;

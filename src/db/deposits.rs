@@ -9,6 +9,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 
 /// A deposit as the table holds it.
 #[derive(
@@ -67,6 +68,8 @@ pub struct DepositRow {
     pub created_at: i64,
     /// When it was last changed.
     pub updated_at: i64,
+    /// When it was last credited before its block was final, in milliseconds since the epoch.
+    pub early_credit_at: Option<i64>,
 }
 
 impl DepositRow {
@@ -266,6 +269,34 @@ pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbErr
         .order((deposits::chain_id, deposits::state))
         .load(conn)?;
     Ok(rows)
+}
+
+/// What was credited on a chain before its block was final, since a moment: all of it, and the account's share. What was
+/// taken back since is among it; the row `but`, which is about to be credited again, is not.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn credited_early(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    account_id: AccountId,
+    but: i64,
+    since: UnixMillis,
+) -> Result<(NanoUsd, NanoUsd), DbError> {
+    let rows: Vec<(Option<i64>, Option<i64>)> = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::early_credit_at.gt(since.as_millis()).and(deposits::id.ne(but)))
+        .select((deposits::account_id, deposits::value_nanousd))
+        .load(conn)?;
+    let (mut all, mut own) = (0_i64, 0_i64);
+    for (owner, value) in rows {
+        let value = value.unwrap_or_default();
+        all = all.saturating_add(value);
+        if owner == Some(account_id.0) {
+            own = own.saturating_add(value);
+        }
+    }
+    Ok((NanoUsd::from_nanos(all), NanoUsd::from_nanos(own)))
 }
 
 /// Deposits in blocks above `ancestor` that a reorganisation concerns.

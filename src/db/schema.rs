@@ -223,6 +223,7 @@ diesel::table! {
         check_at -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
+        early_credit_at -> Nullable<BigInt>,
     }
 }
 

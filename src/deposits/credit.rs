@@ -1,6 +1,7 @@
 //! The moves of a deposit that touch money, each with its row and its ledger entry in one transaction.
 
 use super::{DepositError, notices};
+use crate::config::Tier;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, accounts, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
@@ -9,6 +10,9 @@ use crate::domain::evm::ChainId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
 use crate::ledger::{self, Command, EntryKind, Outcome};
+
+/// Milliseconds of the time in which early credits are added up.
+const DAY: i64 = 86_400_000;
 
 /// Name of a deposit's n-th credit in the books.
 #[must_use]
@@ -29,6 +33,38 @@ pub fn credit(
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
     transaction::write(conn, |conn| credit_within(conn, key, row, mail_above, now))
+}
+
+/// Credits `row` before its block is final, if `tier` has room for it: in what it lets through of the account's within a day,
+/// and of everybody's. What was credited so and taken back since counts too.
+///
+/// # Errors
+/// As [`credit`].
+pub fn credit_early(
+    conn: &mut AnyConnection,
+    key: &TombstoneKey,
+    row: &DepositRow,
+    tier: Tier,
+    mail_above: NanoUsd,
+    now: UnixMillis,
+) -> Result<bool, DepositError> {
+    let unreadable = || DepositError::Unreadable(row.public_id.clone());
+    let account_id = row.account().ok_or_else(unreadable)?;
+    let value = row.value_nanousd.ok_or_else(unreadable)?;
+    transaction::write(conn, |conn| {
+        accounts::lock(conn, account_id)?;
+        let since = now.plus_millis(-DAY);
+        let chain_id = ChainId(row.chain_id);
+        let (all, own) = deposits::credited_early(conn, chain_id, account_id, row.id, since)?;
+        let has_room = |spent: NanoUsd, most: NanoUsd| {
+            spent.as_nanos().saturating_add(value) <= most.as_nanos()
+        };
+        if !has_room(own, tier.up_to) || !has_room(all, tier.total) {
+            return Ok(false);
+        }
+        let early = DepositRow { early_credit_at: Some(now.as_millis()), ..row.clone() };
+        credit_within(conn, key, &early, mail_above, now)
+    })
 }
 
 /// The same within a write transaction of the caller's.

@@ -140,6 +140,7 @@ fn seen(
         check_at: now.as_millis(),
         created_at: now.as_millis(),
         updated_at: now.as_millis(),
+        early_credit_at: None,
     })
 }
 
@@ -165,6 +166,8 @@ fn renewed(row: &DepositRow, seen: DepositRow) -> Option<DepositRow> {
         id: row.id,
         public_id: row.public_id.clone(),
         credit_number: row.credit_number,
+        // It counts for its day, whatever became of it.
+        early_credit_at: row.early_credit_at,
         revision: row.revision,
         created_at: row.created_at,
         ..seen

@@ -84,8 +84,9 @@ pub fn hold(
         if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
             return Ok(Refunded::Already(refund));
         }
-        // Nobody looks at an uncredited one any more while it is held for this.
-        if !is_credited && !is_final(conn, row)? {
+        // Nobody looks at an uncredited one any more while it is held for this, and one that was credited early may yet be
+        // undone.
+        if (!is_credited || row.early_credit_at.is_some()) && !is_final(conn, row)? {
             return Ok(Refunded::NotFinal);
         }
         // A credited row stays as it is, but not its revision: a reversal that came first is noticed, and one that

@@ -74,6 +74,17 @@ impl fmt::Display for Moment {
     }
 }
 
+/// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest is: `up to $5.00 a day
+/// after 1 confirmation; the rest `. Nothing where nothing is.
+pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
+    let one = |(confirmations, up_to): (u64, NanoUsd)| {
+        let plural = if confirmations == 1 { "" } else { "s" };
+        format!("up to {} a day after {confirmations} confirmation{plural}, ", Dollars(up_to))
+    };
+    let all: String = tiers.map(one).collect();
+    if all.is_empty() { all } else { format!("{}; the rest ", all.trim_end_matches(", ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

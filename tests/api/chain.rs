@@ -10,6 +10,7 @@ mod deposit_api;
 mod deposit_mail;
 mod deposit_words;
 mod deposits;
+mod early;
 mod erased;
 mod facts;
 mod faults;

@@ -111,6 +111,7 @@ fn deposit(
         check_at: 0,
         created_at: 0,
         updated_at: 0,
+        early_credit_at: None,
     };
     change(&mut row);
     deposit_rows::insert(conn, &row).unwrap();

@@ -248,6 +248,7 @@ fn row(number: u8) -> DepositRow {
         check_at: NOON.as_millis(),
         created_at: NOON.as_millis(),
         updated_at: NOON.as_millis(),
+        early_credit_at: None,
     }
 }
 
@@ -312,7 +313,7 @@ fn a_deposit_is_the_same_document_alone_and_in_a_list() {
         "payee": "0x7E7E7e7E7E7e7e7E7e7e7E7E7E7E7E7E7E7e7E7E",
         "asset": "USDC", "token": "0xCcCCccCCCCcCccCCCCcccCCCCCCCcCCcCcccCCCc",
         "raw_amount": "1234567", "decimals": 6, "amount": "1.234567", "value": "1.19752999",
-        "credit_number": 0, "block_number": 100, "block_hash": format!("0x{}", "b0".repeat(32)),
+        "credit_number": 0, "early_credit_at": null, "block_number": 100, "block_hash": format!("0x{}", "b0".repeat(32)),
         "block_time": "2026-11-22T12:00:00.000Z", "created_at": "2026-11-22T12:00:00.000Z",
         "updated_at": "2026-11-22T12:00:00.000Z", "refund_state": null, "refunded": null,
     }]);

@@ -38,7 +38,7 @@ const USAGE_COLUMNS: [&str; 24] = [
 ];
 
 /// The columns of a payment: what its chain shows to anybody, whose it is, what it is worth, and how far it is.
-const DEPOSIT_COLUMNS: [&str; 25] = [
+const DEPOSIT_COLUMNS: [&str; 26] = [
     "id",
     "public_id",
     "chain_id",
@@ -64,6 +64,7 @@ const DEPOSIT_COLUMNS: [&str; 25] = [
     "check_at",
     "created_at",
     "updated_at",
+    "early_credit_at",
 ];
 
 /// And of the wallet that it came from.

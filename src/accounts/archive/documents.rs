@@ -200,6 +200,7 @@ pub(super) fn deposit(row: &DepositRow) -> Value {
         "price_round": row.price_round,
         "price_answer": row.price_answer,
         "credit_number": row.credit_number,
+        "early_credit_at": row.early_credit_at.map(moment),
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
     })

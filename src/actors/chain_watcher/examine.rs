@@ -31,8 +31,16 @@ pub(super) struct Look {
     proofs: HashMap<(i64, BlockHash), Option<bool>>,
 }
 
+/// What a deposit turned out to be.
+pub(super) enum Weighed {
+    /// It may be credited: the row with its value, and what its kind must reach.
+    Worth(DepositRow, NanoUsd),
+    /// Not so.
+    Not(Step),
+}
+
 impl State {
-    /// Everything that enters a credit, asked again of all providers.
+    /// Everything that enters a credit, asked again of all providers; and whether it is enough.
     pub(super) async fn examine(
         &self,
         view: &View,
@@ -40,6 +48,42 @@ impl State {
         look: &mut Look,
         read: &Read,
     ) -> Result<Step, Trouble> {
+        let (row, minimum) = match self.weigh(view, ours, look, read).await? {
+            Weighed::Worth(row, minimum) => (row, minimum),
+            Weighed::Not(step) => return Ok(step),
+        };
+        let (small, now) = (row.clone(), self.now());
+        let reached = self
+            .write(move |conn| credit::hold_against_minimum(conn, &small, minimum, now))
+            .await?;
+        Ok(match reached {
+            credit::Reached::Yes => Step::Credit(row),
+            credit::Reached::NotYet | credit::Reached::Changed => Step::Later,
+        })
+    }
+
+    /// The same, but for its minimum. Nothing is written.
+    pub(super) async fn weigh(
+        &self,
+        view: &View,
+        ours: &Ours,
+        look: &mut Look,
+        read: &Read,
+    ) -> Result<Weighed, Trouble> {
+        match self.verify(view, ours, look, read).await? {
+            None => self.appraise(view, look, read).await,
+            Some(step) => Ok(Weighed::Not(step)),
+        }
+    }
+
+    /// Whether the deposit stands on the chain as its row says: then nothing.
+    async fn verify(
+        &self,
+        view: &View,
+        ours: &Ours,
+        look: &mut Look,
+        read: &Read,
+    ) -> Result<Option<Step>, Trouble> {
         let is_coin = read.row.ordinal < 0;
         // Coins at the top of a transaction need no trace; others are found with one only.
         for wants_trace in [false, true] {
@@ -49,22 +93,26 @@ impl State {
             }
             let facts = match sighted {
                 Some(Sighted::Agreed(Sighting::Mined(facts))) => facts,
-                Some(Sighted::Agreed(_)) | None => return self.examine_block(view, read).await,
-                Some(Sighted::Doubt(_) | Sighted::TooLarge) if wants_trace => {
-                    return Ok(self.give_up_in_time(read, DepositReason::Untraceable));
+                Some(Sighted::Agreed(_)) | None => {
+                    return self.examine_block(view, read).await.map(Some);
                 }
-                Some(Sighted::Doubt(why)) => return Ok(Step::Doubt(why.clone())),
-                Some(Sighted::TooLarge) => return Ok(Step::Wait("its transaction is too large")),
+                Some(Sighted::Doubt(_) | Sighted::TooLarge) if wants_trace => {
+                    return Ok(Some(self.give_up_in_time(read, DepositReason::Untraceable)));
+                }
+                Some(Sighted::Doubt(why)) => return Ok(Some(Step::Doubt(why.clone()))),
+                Some(Sighted::TooLarge) => {
+                    return Ok(Some(Step::Wait("its transaction is too large")));
+                }
             };
             let is_there = facts.block_hash == read.block_hash && facts.is_success;
             if is_there && stands(&read.row, facts, ours) {
-                return self.appraise(view, look, read).await;
+                return Ok(None);
             }
             if !is_there || !is_coin || wants_trace {
-                return Ok(Step::Renew(facts.clone()));
+                return Ok(Some(Step::Renew(facts.clone())));
             }
         }
-        Ok(Step::Later)
+        Ok(Some(Step::Later))
     }
 
     /// The transaction is in no block that enough know. If its own block is not on the chain, it is gone: it was seen
@@ -90,12 +138,21 @@ impl State {
         held(reason, read.row.clone())
     }
 
-    async fn appraise(&self, view: &View, look: &mut Look, read: &Read) -> Result<Step, Trouble> {
+    async fn appraise(
+        &self,
+        view: &View,
+        look: &mut Look,
+        read: &Read,
+    ) -> Result<Weighed, Trouble> {
         match self.is_proven_at_block(view, look, read).await? {
             Some(true) => {}
-            Some(false) => return Ok(held(DepositReason::ProofInvalidAtBlock, read.row.clone())),
+            Some(false) => {
+                let step = held(DepositReason::ProofInvalidAtBlock, read.row.clone());
+                return Ok(Weighed::Not(step));
+            }
             None => {
-                return Ok(self.give_up_in_time(read, DepositReason::ProofInvalidAtBlock));
+                let step = self.give_up_in_time(read, DepositReason::ProofInvalidAtBlock);
+                return Ok(Weighed::Not(step));
             }
         }
         let asset = Asset::from_column(read.row.token.as_deref());
@@ -106,8 +163,8 @@ impl State {
         let Appraisal { value, hold, minimum, source } =
             match self.value(view, &mut look.rounds, (asset, raw), read.mined_at).await {
                 Valued::As(appraisal) => appraisal,
-                Valued::Doubt(why) => return Ok(Step::Doubt(why)),
-                Valued::Wait(why) => return Ok(Step::Wait(why)),
+                Valued::Doubt(why) => return Ok(Weighed::Not(Step::Doubt(why))),
+                Valued::Wait(why) => return Ok(Weighed::Not(Step::Wait(why))),
             };
         let (feed, round, answer) = match source {
             Some((feed, round, answer)) => {
@@ -123,20 +180,13 @@ impl State {
             ..read.row.clone()
         };
         if let Some(reason) = hold {
-            return Ok(held(reason, row));
+            return Ok(Weighed::Not(held(reason, row)));
         }
         let is_large = |limit: NanoUsd| value.is_some_and(|value| value > limit);
         if self.parts.deposits.review_above.is_some_and(is_large) {
-            return Ok(held(DepositReason::AboveReviewLimit, row));
+            return Ok(Weighed::Not(held(DepositReason::AboveReviewLimit, row)));
         }
-        let (small, now) = (row.clone(), self.now());
-        let reached = self
-            .write(move |conn| credit::hold_against_minimum(conn, &small, minimum, now))
-            .await?;
-        Ok(match reached {
-            credit::Reached::Yes => Step::Credit(row),
-            credit::Reached::NotYet | credit::Reached::Changed => Step::Later,
-        })
+        Ok(Weighed::Worth(row, minimum))
     }
 
     /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is not known yet.

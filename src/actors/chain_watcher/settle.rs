@@ -11,6 +11,8 @@ use super::examine::Look;
 use super::observe::View;
 use super::{State, Trouble, part_end};
 use crate::chain::facts::TxFacts;
+use crate::config::Tier;
+use crate::db::chains::ChainRow;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_turns, transaction};
 use crate::deposits::ours::Ours;
@@ -65,8 +67,13 @@ pub(super) enum Step {
 }
 
 impl State {
-    /// Moves on what can be.
-    pub(super) async fn settle(&mut self, view: &View, ours: &Ours) -> Result<(), Trouble> {
+    /// Moves on what can be. `read` says how far the chain was read, where that stands on it.
+    pub(super) async fn settle(
+        &mut self,
+        view: &View,
+        ours: &Ours,
+        read: Option<&ChainRow>,
+    ) -> Result<(), Trouble> {
         self.sweep().await?;
         let (chain_id, now) = (self.chain_id(), self.now());
         let seen = move |conn: &mut AnyConnection| deposit_turns::seen(conn, chain_id, now, SEEN);
@@ -80,7 +87,8 @@ impl State {
         // What was just attributed may be final already.
         let (now, final_number) = (self.now(), super::column(view.final_number));
         let due = move |conn: &mut AnyConnection| {
-            let turns = deposit_turns::confirming(conn, chain_id, final_number, now, DEPOSITS)?;
+            let blocks = (i64::MIN, final_number);
+            let turns = deposit_turns::confirming(conn, chain_id, blocks, now, DEPOSITS)?;
             let mut lots = Vec::new();
             for tx_hash in transactions(&turns) {
                 let until = (final_number, now);
@@ -96,7 +104,10 @@ impl State {
             }
             self.settle_some(view, ours, some).await?;
         }
-        Ok(())
+        match read {
+            Some(row) => self.credit_early(view, ours, row, end).await,
+            None => Ok(()),
+        }
     }
 
     /// Finds deposits again whose payer was proven in the moment in which they were found to be nobody's.
@@ -213,7 +224,9 @@ impl State {
                 let row = read.row;
                 self.write(move |conn| Ok(record::orphan(conn, &row, now)?)).await?;
             }
-            Step::Credit(row) => self.credit(row).await?,
+            Step::Credit(row) => {
+                self.credit(row, None).await?;
+            }
             step => return Ok(step),
         }
         Ok(Step::Done)
@@ -240,13 +253,22 @@ impl State {
         Ok(self.write(move |conn| transaction::write(conn, attribute)).await?)
     }
 
-    async fn credit(&self, row: DepositRow) -> Result<(), Trouble> {
+    /// Credits a deposit: one that is final, or one that `tier` may let through before. Whether it was.
+    pub(super) async fn credit(
+        &self,
+        row: DepositRow,
+        tier: Option<Tier>,
+    ) -> Result<bool, Trouble> {
         let (now, public_id) = (self.now(), row.public_id.clone());
         let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
         let key = self.parts.tombstones.clone();
         let kept = row.clone();
         let above = self.parts.deposits.mail_seen_above;
-        let credited = self.write(move |conn| credit::credit(conn, &key, &row, above, now)).await;
+        let credit = move |conn: &mut AnyConnection| match tier {
+            Some(tier) => credit::credit_early(conn, &key, &row, tier, above, now),
+            None => credit::credit(conn, &key, &row, above, now),
+        };
+        let credited = self.write(credit).await;
         let is_credited = match credited {
             Err(DepositError::Buried(_)) => {
                 tracing::error!(deposit = public_id, "a deposit of an erased account came back");
@@ -257,10 +279,11 @@ impl State {
         };
         if is_credited {
             let chain = &self.parts.chain.name;
-            tracing::info!(chain, deposit = public_id, usd = %value, "credited");
+            let confirmations = tier.map(|tier| tier.confirmations);
+            tracing::info!(chain, deposit = public_id, usd = %value, confirmations, "credited");
             self.parts.metrics.chains.count_deposit(chain, value);
         }
-        Ok(())
+        Ok(is_credited)
     }
 
     /// The row's transfer is not where it was: it goes, and whatever is there now is stored.

@@ -21,6 +21,10 @@ use crate::domain::money::NanoUsd;
 /// What is said of a chain in trouble. Why is the operator's business.
 const TROUBLED: &str = "Deposits on this chain wait at the moment, because its nodes do not answer or do not agree. Nothing is lost.";
 
+/// What is added of a credit that came early.
+const PROVISIONAL: &str =
+    " Its block is not final yet: if the chain undoes it, the credit is taken back.";
+
 /// A transfer to one of our addresses.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Deposit {
@@ -65,6 +69,8 @@ pub struct Deposit {
     pub message: Option<String>,
     /// How deep its block is, while that matters.
     pub confirmations: Option<Confirmations>,
+    /// Whether it was credited before its block is final. Until then the credit is taken back if the chain undoes the block.
+    pub is_provisional: bool,
     /// What its payer can do.
     pub next_step: Option<NextStep>,
     /// What it is worth, once that is known.
@@ -254,6 +260,7 @@ impl<'a> Chains<'a> {
         let decimals =
             coin.map(|(_, decimals)| decimals).or(row.token.is_none().then_some(NATIVE_DECIMALS));
         let raw: Option<RawAmount> = row.raw_amount.parse().ok();
+        let is_provisional = self.is_provisional(row);
         Deposit {
             id: row.public_id.clone(),
             chain: self.name(row.chain_id),
@@ -272,8 +279,10 @@ impl<'a> Chains<'a> {
             block_time: Moment::of_millis(row.block_time),
             state: standing::state(row, refund).to_owned(),
             reason: row.reason.clone(),
-            message: standing::sentence(row, refund),
+            message: standing::sentence(row, refund)
+                .map(|words| if is_provisional { words + PROVISIONAL } else { words }),
             confirmations: self.confirmations(chain, row),
+            is_provisional,
             next_step: (state == Some(DepositState::Unattributed)).then(|| NextStep {
                 action: "prove_wallet",
                 chain: self.name(row.chain_id),
@@ -348,6 +357,13 @@ impl<'a> Chains<'a> {
             Finality::Finalized => depth(stand.final_number),
         };
         Some(Confirmations { seen: depth(row.block_number).min(needed), needed })
+    }
+
+    /// Whether a deposit was credited early, and its block was not seen to be final since.
+    fn is_provisional(&self, row: &DepositRow) -> bool {
+        let is_early = row.state() == Some(DepositState::Credited) && row.early_credit_at.is_some();
+        is_early
+            && self.stand(row.chain_id).is_none_or(|stand| row.block_number > stand.final_number)
     }
 
     fn chain(&self, chain_id: i64) -> Option<&'a Chain> {

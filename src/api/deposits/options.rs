@@ -42,6 +42,8 @@ pub struct DepositOption {
     pub chain_status: ChainStatus,
     /// When a deposit is final.
     pub finality: WhenFinal,
+    /// What is credited before, from small sums to larger ones.
+    pub early_credit: Vec<EarlyCredit>,
     /// Whether coins that a contract sends, as some exchanges do to an own address and smart wallets to the common one, are
     /// credited by themselves. Otherwise those at an own address are listed as arrived.
     pub credits_contract_payments: bool,
@@ -64,6 +66,15 @@ pub enum WhenFinal {
         /// So many, its own among them.
         needed: u64,
     },
+}
+
+/// Deposits that are credited before they are final. If the chain undoes one, its credit is taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EarlyCredit {
+    /// Blocks that must stand on it, its own among them.
+    pub confirmations: u64,
+    /// What an account is credited with in this way within 24 hours, and in the ways before this one.
+    pub up_to: Dollars,
 }
 
 /// An address to pay to.
@@ -169,6 +180,14 @@ fn offer(
             Finality::Finalized => WhenFinal::Finalized,
             Finality::Confirmations(needed) => WhenFinal::Confirmations { needed },
         },
+        early_credit: chain
+            .tiers
+            .iter()
+            .map(|tier| EarlyCredit {
+                confirmations: tier.confirmations,
+                up_to: Dollars(tier.up_to),
+            })
+            .collect(),
         may_issue_address: may_issue,
         credits_contract_payments: reads_contracts(chain),
         addresses: addresses.collect(),

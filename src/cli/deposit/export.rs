@@ -29,7 +29,7 @@ pub(in crate::cli) struct ExportArgs {
     to: Option<NaiveDate>,
 }
 
-const HEADER: [&str; 31] = [
+const HEADER: [&str; 32] = [
     "deposit",
     "time",
     "chain",
@@ -53,6 +53,7 @@ const HEADER: [&str; 31] = [
     "reason",
     "account",
     "credit_number",
+    "early_credit_time",
     "refund",
     "refund_state",
     "refund_usd",
@@ -145,7 +146,8 @@ fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Stri
         .words(standing::state(row, refund.as_ref().filter(|one| one.state != "cancelled")))
         .words(row.reason.as_deref().unwrap_or_default())
         .words(row.account_id.and_then(|id| accounts.get(&id)).map_or("", String::as_str))
-        .plain(&row.credit_number.to_string());
+        .plain(&row.credit_number.to_string())
+        .plain(&row.early_credit_at.map(moment).unwrap_or_default());
     let refund = refund.as_ref();
     let paid = refund.and_then(|refund| refund.tx_hash.as_deref());
     line.plain(refund.map_or("", |refund| &refund.public_id))

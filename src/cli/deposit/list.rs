@@ -99,6 +99,7 @@ pub(super) fn document(
         "amount": coins.amount,
         "value": row.value_nanousd.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
         "credit_number": row.credit_number,
+        "early_credit_at": row.early_credit_at.map(moment),
         "block_number": row.block_number,
         "block_hash": to_hex(&row.block_hash),
         "block_time": moment(row.block_time),

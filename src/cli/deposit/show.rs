@@ -198,6 +198,7 @@ fn fields(
         ("last changed", moment(row.updated_at)),
         ("times credited", row.credit_number.to_string()),
     ]);
+    fields.extend(row.early_credit_at.map(|at| ("credited early", moment(at))));
     fields
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::section::read;
-use crate::config::chains::{Chain, ChainEntry, NativeEntry, Token, TokenEntry};
+use crate::config::chains::{Chain, ChainEntry, NativeEntry, Tier, Token, TokenEntry};
 use crate::config::problems::{KeyPath, Problems};
 use crate::config::providers::{ProviderEntry, RpcProvider};
 use crate::config::{Purpose, Sources};
@@ -28,16 +28,19 @@ pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problem
         let entry = read::<ChainEntry>(table.clone(), &at, None, problems);
         let native = native(table, &at, problems);
         let tokens = tokens(table, &at, native.as_ref().map(|coin| &*coin.symbol), problems);
+        let tiers = tiers(table, &at, problems);
         let (written, providers) = providers(table, &at, context, problems);
         let Some(entry) = entry else { continue };
         names.claim(&at, "name", &entry.name, problems);
         ids.claim(&at, "chain_id", &entry.chain_id.to_string(), problems);
         entry.check(&at, context.has_xpub, problems);
+        entry.check_tiers(&tiers, problems);
         if tokens.iter().any(|token| Some(token.address) == entry.treasury) {
             problems.add(&at.key("treasury"), "is a token's contract: what is sent to it is lost");
         }
         check_quorum(entry.quorum, written, &providers, &at, problems);
-        chains.push(entry.into_chain(native, tokens, providers));
+        let tiers = tiers.into_iter().map(|(_, tier)| tier).collect();
+        chains.push(entry.into_chain(tiers, native, tokens, providers));
     }
     chains
 }
@@ -93,6 +96,17 @@ fn tokens(
         tokens.push(token);
     }
     tokens
+}
+
+/// Deposits that are credited early.
+fn tiers(table: &Value, at: &KeyPath, problems: &mut Problems) -> Vec<(KeyPath, Tier)> {
+    let root = at.key("tiers");
+    let written = tables(table.get("tiers"), &root, "[[chains.tiers]]", problems);
+    let read = written.into_iter().filter_map(|(at, table)| {
+        let tier = read::<Tier>(table.clone(), &at, None, problems)?;
+        Some((at, tier))
+    });
+    read.collect()
 }
 
 /// How many providers are written, and those that were wanted and could be read.

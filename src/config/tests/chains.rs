@@ -20,6 +20,9 @@ const CHAIN: &str =
 const PROVIDERS: &str = "[[chains.providers]]\nname = \"a\"\nurl = \"https://a.example/{S}\"\n[[chains.providers]]\nname = \"b\"\nurl_env = \"RPC_B\"\n";
 const TOKEN: &str = "[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{A}\"\ndecimals = 6\n";
 
+/// A tier, and the head of a second one.
+const TIERS: &str = "[[chains.tiers]]\nconfirmations = 3\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n[[chains.tiers]]\n";
+
 const ENV: [(&str, &str); 4] = [
     ("RPC_A", "https://a.example/sk-canary-5f1d"),
     ("RPC_B", "https://b.example/?key=sk-canary-5f1d"),
@@ -28,7 +31,8 @@ const ENV: [(&str, &str); 4] = [
 ];
 
 fn filled(text: &str) -> String {
-    let parts = [("{C}", CHAIN), ("{P}", PROVIDERS), ("{K}", TOKEN), ("{U}", UPSTREAM)];
+    let parts =
+        [("{C}", CHAIN), ("{P}", PROVIDERS), ("{K}", TOKEN), ("{T2}", TIERS), ("{U}", UPSTREAM)];
     let values = [("{T}", TREASURY), ("{O}", OTHER), ("{A}", USDC), ("{S}", SECRET), ("{X}", XPUB)];
     let all = parts.into_iter().chain(values);
     all.fold(text.to_owned(), |text, (mark, value)| text.replace(mark, value))
@@ -78,6 +82,16 @@ fn one_provider_is_enough_on_the_loopback() {
 }
 
 #[test]
+fn tiers_are_read_in_their_order() {
+    let text = "{C}{T2}confirmations = 12\nup_to_usd = \"25\"\ntotal_usd = \"200\"\n{P}{U}";
+    let settings = load_text(&filled(text), &ENV).unwrap();
+    let tiers = &settings.chains[0].tiers;
+    let read: Vec<_> = tiers.iter().map(|one| (one.confirmations, one.up_to.to_string())).collect();
+    assert_eq!(read, [(3, "5.00".to_owned()), (12, "25.00".to_owned())]);
+    assert_eq!(tiers[1].total.to_string(), "200.00");
+}
+
+#[test]
 fn a_key_for_derived_addresses_stands_in_for_the_treasury() {
     let text = "[deposits]\naccount_xpub = \"{X}\"\n[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\n{P}{U}";
     let settings = load_text(&filled(text), &ENV).unwrap();
@@ -120,7 +134,7 @@ fn what_is_shown_of_chains_masks_every_secret() {
 }
 
 /// Mistake, line, key, part of the reason.
-const MISTAKES: [(&str, usize, &str, &str); 36] = [
+const MISTAKES: [(&str, usize, &str, &str); 44] = [
     (
         "{C}{P}[[chains]]\nname = \"base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n{P}{U}",
         13,
@@ -179,6 +193,54 @@ const MISTAKES: [(&str, usize, &str, &str); 36] = [
     ("{C}quorum = 1\n{P}{U}", 6, "chains[0].quorum", "for development"),
     ("{C}quorum = 0\n{P}{U}", 6, "chains[0].quorum", "from 1 to"),
     ("{C}confirmations = 300\n{P}{U}", 6, "chains[0].confirmations", "above reorg_window_blocks"),
+    (
+        "{C}[[chains.tiers]]\nconfirmations = 300\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n{P}{U}",
+        7,
+        "chains[0].tiers[0].confirmations",
+        "above reorg_window_blocks",
+    ),
+    (
+        "{C}confirmations = 6\n[[chains.tiers]]\nconfirmations = 6\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n{P}{U}",
+        8,
+        "chains[0].tiers[0].confirmations",
+        "less than the chain's own",
+    ),
+    (
+        "{C}[[chains.tiers]]\nconfirmations = 3\nup_to_usd = \"0\"\ntotal_usd = \"50\"\n{P}{U}",
+        8,
+        "chains[0].tiers[0].up_to_usd",
+        "above 0",
+    ),
+    (
+        "{C}[[chains.tiers]]\nconfirmations = 3\nup_to_usd = \"5\"\ntotal_usd = \"4\"\n{P}{U}",
+        9,
+        "chains[0].tiers[0].total_usd",
+        "at least up_to_usd",
+    ),
+    (
+        "{C}[[chains.tiers]]\nconfirmations = 3\nup_to_usd = \"5\"\n{P}{U}",
+        6,
+        "chains[0].tiers[0].total_usd",
+        "is missing",
+    ),
+    (
+        "{C}{T2}confirmations = 3\nup_to_usd = \"6\"\ntotal_usd = \"50\"\n{P}{U}",
+        11,
+        "chains[0].tiers[1].confirmations",
+        "more than the tier before",
+    ),
+    (
+        "{C}{T2}confirmations = 4\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n{P}{U}",
+        12,
+        "chains[0].tiers[1].up_to_usd",
+        "more than the tier before",
+    ),
+    (
+        "{C}{T2}confirmations = 4\nup_to_usd = \"6\"\ntotal_usd = \"40\"\n{P}{U}",
+        13,
+        "chains[0].tiers[1].total_usd",
+        "at least what the tier before",
+    ),
     ("{C}finality = \"safe\"\n{P}{U}", 6, "chains[0].finality", "unknown key"),
     ("{C}poll_milis = 5\n{P}{U}", 6, "chains[0].poll_milis", "did you mean \"poll_millis\"?"),
     (

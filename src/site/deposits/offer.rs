@@ -3,7 +3,7 @@
 
 use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
 use crate::site::qr::Qr;
-use crate::site::show::Dollars;
+use crate::site::show::{Dollars, sooner};
 
 /// A chain on which deposits are taken.
 pub(in crate::site) struct Offer {
@@ -15,7 +15,7 @@ pub(in crate::site) struct Offer {
     pub(in crate::site) trouble: Option<&'static str>,
     /// The same in a word.
     pub(in crate::site) badge: Option<&'static str>,
-    pub(in crate::site) when_final: String,
+    pub(in crate::site) when_credited: String,
     /// The address to prefer.
     pub(in crate::site) payee: Option<String>,
     /// The same for any camera.
@@ -103,7 +103,9 @@ impl Offer {
                 "stopped" => Some("Stopped"),
                 _ => Some("Delayed"),
             },
-            when_final: match option.finality {
+            when_credited: sooner(
+                option.early_credit.iter().map(|tier| (tier.confirmations, tier.up_to.0)),
+            ) + &match option.finality {
                 WhenFinal::Finalized => {
                     "as soon as the chain calls its block final, usually within 20 minutes"
                         .to_owned()
@@ -205,6 +207,7 @@ mod tests {
             chain_id: 1,
             chain_status: ChainStatus { status: status.to_owned(), detail, head: None },
             finality: WhenFinal::Finalized,
+            early_credit: Vec::new(),
             may_issue_address: false,
             credits_contract_payments: true,
             addresses: vec![PayTo {

@@ -6,6 +6,7 @@ use askama::Template;
 
 use crate::config::{Chain, Finality};
 use crate::site::layout::Frame;
+use crate::site::show::sooner;
 use crate::site::{Site, visit};
 
 #[derive(Template)]
@@ -43,12 +44,13 @@ impl Way {
             native: chain.native.as_ref().map(|native| native.symbol.clone()),
             is_traced: able >= chain.quorum,
             has_common: chain.treasury.is_some(),
-            when: match chain.finality {
-                Finality::Finalized => {
-                    "when its block is final, usually within 20 minutes".to_owned()
-                }
-                Finality::Confirmations(count) => format!("after {count} confirmations"),
-            },
+            when: sooner(chain.tiers.iter().map(|tier| (tier.confirmations, tier.up_to)))
+                + &match chain.finality {
+                    Finality::Finalized => {
+                        "when its block is final, usually within 20 minutes".to_owned()
+                    }
+                    Finality::Confirmations(count) => format!("after {count} confirmations"),
+                },
         }
     }
 }

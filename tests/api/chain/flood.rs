@@ -310,7 +310,9 @@ fn a_transaction_has_one_turn_before_any_has_its_second_and_what_is_put_off_keep
     insert(2, ids[0], 200);
     insert(3, ids[1], 300);
     let turns = |until: i64, limit| {
-        shop.db(|conn| deposit_turns::confirming(conn, chain_id, until, now, limit).unwrap())
+        shop.db(|conn| {
+            deposit_turns::confirming(conn, chain_id, (i64::MIN, until), now, limit).unwrap()
+        })
     };
     let firsts: Vec<u8> = turns(10, 3).iter().map(|row| row.tx_hash[0]).collect();
     assert_eq!(firsts, [1, 2, 3]);

@@ -92,7 +92,7 @@ fn every_column_is_there_and_exact() {
         assert!(row[column].starts_with(start), "{column}: {}", row[column]);
     }
     assert_eq!(row["refund_time"].len(), "2026-11-22T12:00:00.000Z".len());
-    assert_eq!(row.len(), 31);
+    assert_eq!(row.len(), 32);
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(crate) fn row(account: &Account, number: u8, state: &str, reason: Option<&st
         check_at: 0,
         created_at: NOON,
         updated_at: NOON,
+        early_credit_at: None,
     }
 }
 

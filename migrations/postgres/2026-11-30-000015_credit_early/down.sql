@@ -1,0 +1,2 @@
+DROP INDEX deposits_credited_early;
+ALTER TABLE deposits DROP COLUMN early_credit_at;

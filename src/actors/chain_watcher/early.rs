@@ -1,0 +1,108 @@
+//! Credits what is small before its block is final, as far as the operator's tiers allow. A deposit is looked at as if it
+//! were final; only a credit comes of that look, everything else waits for finality.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::examine::{Look, Weighed};
+use super::observe::View;
+use super::settle::Read;
+use super::{State, Trouble, column, height};
+use crate::config::Tier;
+use crate::db::chains::ChainRow;
+use crate::db::deposit_turns;
+use crate::db::deposits::DepositRow;
+use crate::deposits::ours::Ours;
+use crate::domain::evm::TxHash;
+use crate::domain::money::NanoUsd;
+
+/// Deposits that are considered in one round, in the order of their turns.
+const CONSIDERED: i64 = 500;
+/// Those of them whose transactions are asked about.
+const LOOKS: usize = 50;
+
+/// Deposits that were looked at in vain: by row, the confirmations from which on another look may help.
+#[derive(Debug, Default)]
+pub(super) struct Passed(HashMap<i64, u64>);
+
+impl State {
+    /// Credits what the tiers let through, until `end`.
+    pub(super) async fn credit_early(
+        &mut self,
+        view: &View,
+        ours: &Ours,
+        row: &ChainRow,
+        end: Instant,
+    ) -> Result<(), Trouble> {
+        let Some(first) = self.parts.chain.tiers.first().copied() else { return Ok(()) };
+        // Only in blocks that were read: what was read is held against the chain, so that a credit is taken back with it.
+        let top = view.head.saturating_add(1).saturating_sub(first.confirmations);
+        let top = top.min(height(row.scanned_number));
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let blocks = (column(view.final_number), column(top));
+        let rows = self
+            .parts
+            .database
+            .run(move |conn| deposit_turns::confirming(conn, chain_id, blocks, now, CONSIDERED))
+            .await?;
+        self.passed.0.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        let worth_a_look = rows.into_iter().filter(|row| self.may_be_early(view, row));
+        let mut looks: HashMap<TxHash, Look> = HashMap::new();
+        for row in worth_a_look.take(LOOKS).collect::<Vec<_>>() {
+            if Instant::now() > end {
+                break;
+            }
+            let (id, read) = (row.id, Read::try_from(row)?);
+            let look = looks.entry(read.tx_hash).or_default();
+            if let Some(next) = self.look_early(view, ours, look, &read).await? {
+                self.passed.0.insert(id, next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a look may help, as far as that is known without asking anybody.
+    fn may_be_early(&self, view: &View, row: &DepositRow) -> bool {
+        let chain = &self.parts.chain;
+        let confirmations = confirmations(view, row);
+        let is_passed = self.passed.0.get(&row.id).is_some_and(|from| confirmations < *from);
+        let most = reached(&chain.tiers, confirmations).map_or(NanoUsd::ZERO, |tier| tier.up_to);
+        let value = chain.dollars(row.token.as_deref(), &row.raw_amount);
+        !is_passed && value.is_none_or(|value| value <= most)
+    }
+
+    /// Looks at a deposit, and credits it if a tier lets it through. Otherwise the confirmations from which on it is looked
+    /// at again.
+    async fn look_early(
+        &self,
+        view: &View,
+        ours: &Ours,
+        look: &mut Look,
+        read: &Read,
+    ) -> Result<Option<u64>, Trouble> {
+        let confirmations = confirmations(view, &read.row);
+        let (row, minimum) = match self.weigh(view, ours, look, read).await? {
+            Weighed::Worth(row, minimum) => (row, minimum),
+            // For a moment providers differ near the head.
+            Weighed::Not(_) => return Ok(Some(confirmations.saturating_add(1))),
+        };
+        if row.value_nanousd.unwrap_or_default() < minimum.as_nanos() {
+            return Ok(Some(u64::MAX));
+        }
+        let tiers = &self.parts.chain.tiers;
+        let next = tiers.iter().map(|tier| tier.confirmations).find(|from| *from > confirmations);
+        let Some(tier) = reached(tiers, confirmations) else { return Ok(next) };
+        let is_credited = self.credit(row, Some(tier)).await?;
+        Ok((!is_credited).then(|| next.unwrap_or(u64::MAX)))
+    }
+}
+
+/// Blocks upon a deposit, its own counted.
+fn confirmations(view: &View, row: &DepositRow) -> u64 {
+    view.head.saturating_add(1).saturating_sub(height(row.block_number))
+}
+
+/// The tier that so many confirmations reach.
+fn reached(tiers: &[Tier], confirmations: u64) -> Option<Tier> {
+    tiers.iter().rev().find(|tier| tier.confirmations <= confirmations).copied()
+}
