@@ -83,8 +83,8 @@ impl State {
         let confirmations = confirmations(view, &read.row);
         let (row, minimum) = match self.weigh(view, ours, look, read).await? {
             Weighed::Worth(row, minimum) => (row, minimum),
-            // For a moment providers differ near the head.
-            Weighed::Not(_) => return Ok(Some(confirmations.saturating_add(1))),
+            // For a moment providers differ near the head. What stays so is looked at a few times only until it is final.
+            Weighed::Not(_) => return Ok(Some(confirmations.saturating_mul(2))),
         };
         if row.value_nanousd.unwrap_or_default() < minimum.as_nanos() {
             return Ok(Some(u64::MAX));
