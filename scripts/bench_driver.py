@@ -1,232 +1,61 @@
 """Drives a relay with HTTP load and reads what the relay's process spent. `scripts/bench` runs it.
 
-It only ever talks to addresses it is given, and needs nothing beyond Python 3.9. What it measures is
-explained in docs/performance.md; the requests say in `metadata.user_id` how the sandbox is to answer.
+It only ever talks to addresses it is given, and needs nothing beyond Python. What it measures is
+explained in docs/performance.md; the requests say in `metadata.user_id` how the sandbox is to
+answer.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import re
 import socket
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from driver.figures import percentile, time_to_sync
+from driver.load import Load, ask, closed, opened, opened_out_of_step, time_to_first_byte
+from driver.relay import MIB, Kernel, Relay
+
 SIZES = {
     # rounds of each test; calls and streams of one round; requests one at a time
-    "smoke": dict(rounds=1, calls=64, bursts=4, burst_events=500, paced=10, paced_seconds=1,
-                  held=20, long_mb=2, one_by_one=20),
-    "quick": dict(rounds=6, calls=1000, bursts=8, burst_events=20_000, paced=200, paced_seconds=3,
-                  held=500, long_mb=50, one_by_one=300),
-    "full": dict(rounds=10, calls=5000, bursts=16, burst_events=50_000, paced=200, paced_seconds=10,
-                 held=2000, long_mb=50, one_by_one=5000),
+    "smoke": {
+        "rounds": 1,
+        "calls": 64,
+        "bursts": 4,
+        "burst_events": 500,
+        "paced": 10,
+        "paced_seconds": 1,
+        "held": 20,
+        "long_mb": 2,
+        "one_by_one": 20,
+    },
+    "quick": {
+        "rounds": 6,
+        "calls": 1000,
+        "bursts": 8,
+        "burst_events": 20_000,
+        "paced": 200,
+        "paced_seconds": 3,
+        "held": 500,
+        "long_mb": 50,
+        "one_by_one": 300,
+    },
+    "full": {
+        "rounds": 10,
+        "calls": 5000,
+        "bursts": 16,
+        "burst_events": 50_000,
+        "paced": 200,
+        "paced_seconds": 10,
+        "held": 2000,
+        "long_mb": 50,
+        "one_by_one": 5000,
+    },
 }
 CONCURRENT_CALLS = 32
-MIB = 1 << 20
-
-
-class Relay:
-    """A process that listens at an address, with the children it works with."""
-
-    def __init__(self, name, value):
-        url, pid = value.rsplit(",", 1)
-        self.name = name
-        self.host, port = url.removeprefix("http://").split(":")
-        self.port = int(port)
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        self.pids = [int(pid), *map(int, children)]
-
-    def cpu(self):
-        """Seconds of processor time so far, of all threads, those that ended included."""
-        # The clock that clock_getcpuclockid(3) would name: nanoseconds, where /proc/PID/stat has ticks.
-        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.pids)
-
-    def memory(self):
-        """Bytes resident; what several processes share counts in parts, as far as we may see it."""
-        try:
-            return sum(self._kilobytes(pid, "smaps_rollup", "Pss:") for pid in self.pids)
-        except PermissionError:
-            # A process that forbids dumps shows its mappings to root alone.
-            return sum(self._kilobytes(pid, "status", "VmRSS:") for pid in self.pids)
-
-    def peak(self):
-        """Bytes resident at most since `forget_peak`."""
-        return sum(self._kilobytes(pid, "status", "VmHWM:") for pid in self.pids)
-
-    def forget_peak(self):
-        for pid in self.pids:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-    @staticmethod
-    def _kilobytes(pid, file, field):
-        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-            if line.startswith(field):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError(f"/proc/{pid}/{file} has no {field}")
-
-
-class Kernel:
-    """What the kernel holds for a relay: the memory of its sockets to clients and upstream."""
-
-    def __init__(self, relay, upstream):
-        to_clients, to_upstream = f"sport = :{relay.port}", f"dport = :{upstream.rsplit(':', 1)[1]}"
-        self.clients, self.both = f"( {to_clients} )", f"( {to_clients} or {to_upstream} )"
-
-    def memory(self):
-        """Bytes received and not read, written and not acknowledged, with what their storage costs."""
-        # r: received, f: allotted ahead, w: to be sent, o: options, bl: backlog.
-        fields = re.findall(r"\b(r|f|w|o|bl)(\d+)\b", " ".join(
-            line for line in self._list("-m", self.both) if "skmem:" in line))
-        return sum(int(size) for _, size in fields)
-
-    def open_clients(self):
-        return len(self._list("", self.clients))
-
-    @staticmethod
-    def _list(option, which):
-        command = ["ss", "-tnH", "-O", *filter(None, [option]), "state", "connected", which]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()
-
-
-class Load:
-    """What one test sends, and how much came back."""
-
-    def __init__(self, relay, key, script, prompt="Hello", stream=True, upstream="sandbox"):
-        body = json.dumps({
-            "model": "claude-haiku-4-5", "max_tokens": 1000, "stream": stream,
-            "metadata": {"user_id": f"{upstream}:{script}"},
-            "messages": [{"role": "user", "content": prompt}],
-        }).encode()
-        head = (f"POST /v1/messages HTTP/1.1\r\nhost: {relay.host}:{relay.port}\r\nx-api-key: {key}\r\n"
-                "anthropic-version: 2023-06-01\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\n\r\n")
-        self.relay = relay
-        self.request = head.encode() + body
-        self.events = 0
-
-
-class Answer:
-    """Finds the end of one answer in the bytes of its connection; reads nothing else of it."""
-
-    def __init__(self):
-        self.head = b""
-        self.tail = b""
-        self.left = None
-        self.has_body = False
-        self.is_over = False
-
-    def feed(self, data):
-        if self.tail == b"":
-            self.head += data
-            head, end, data = self.head.partition(b"\r\n\r\n")
-            if not end:
-                return
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"refused: {self.head[:1000].decode(errors='replace')}")
-            for line in head.lower().split(b"\r\n"):
-                if line.startswith(b"content-length:"):
-                    self.left = int(line[15:])
-            self.head = head
-            self.tail = end
-        self.has_body |= bool(data)
-        if self.left is not None:
-            self.left -= len(data)
-            self.is_over = self.left == 0
-        else:
-            # The sandbox ends lines with LF, so that only the last chunk looks like this.
-            self.tail = (self.tail + data)[-5:]
-            self.is_over = self.tail == b"0\r\n\r\n"
-
-
-class Client(asyncio.Protocol):
-    """A connection that makes its load's request as often as it is told, one after another."""
-
-    @classmethod
-    async def connect(cls, load):
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(cls, load.relay.host, load.relay.port)
-        client.load = load
-        return client
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self.answer = self.began = self.ended = None
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self):
-        loop = asyncio.get_running_loop()
-        self.answer, self.began, self.ended = Answer(), loop.create_future(), loop.create_future()
-        self.transport.write(self.load.request)
-
-    def data_received(self, data):
-        self.load.events += data.count(b"event: ")
-        try:
-            self.answer.feed(data)
-        except RuntimeError as error:
-            self.fail(error)
-            return
-        if self.answer.has_body and not self.began.done():
-            self.began.set_result(None)
-        if self.answer.is_over:
-            self.ended.set_result(None)
-
-    def connection_lost(self, error):
-        self.fail(RuntimeError(f"the connection was closed early: {error}"))
-
-    def fail(self, error):
-        for future in (self.began, self.ended):
-            if future and not future.done():
-                future.set_exception(error)
-                future.exception()  # whoever awaits it still sees it
-
-
-async def ask(load, requests, concurrent, rest=0.3):
-    """Makes so many requests over so many connections, and awaits every answer's end."""
-    left = iter(range(requests))
-
-    async def one_connection():
-        client = await Client.connect(load)
-        for _ in left:
-            client.send()
-            await client.ended
-        client.transport.abort()
-
-    await asyncio.gather(*(one_connection() for _ in range(min(concurrent, requests))))
-    # What a relay does after the last byte belongs to the bill too.
-    await asyncio.sleep(rest)
-
-
-async def opened(load, count):
-    """So many streams that have begun; the caller closes them."""
-    clients = []
-    while len(clients) < count:
-        batch = [await Client.connect(load) for _ in range(min(50, count - len(clients)))]
-        for client in batch:
-            client.send()
-        await asyncio.gather(*(client.began for client in batch))
-        clients += batch
-    return clients
-
-
-async def closed(clients):
-    for client in clients:
-        client.transport.abort()
-    await asyncio.sleep(1)
-
-
-async def opened_out_of_step(load, count):
-    """The same, with the events of each stream at another moment than its neighbours'."""
-    clients = [await Client.connect(load) for _ in range(count)]
-    for client in clients:
-        client.send()
-        await asyncio.sleep(0.0021)
-    await asyncio.gather(*(client.began for client in clients))
-    return clients
 
 
 class Bench:
@@ -239,8 +68,8 @@ class Bench:
     async def rounds(self, measure):
         """Medians over rounds. The relays take turns, and turns at being first: A B, B A, A B…
 
-        The ratio is the median of the rounds' own ratios, so that a machine that is slow for a while
-        is slow for both.
+        The ratio is the median of the rounds' own ratios, so that a machine that is slow for a
+        while is slow for both.
         """
         values = {relay.name: [] for relay in self.relays}
         order = list(self.relays)
@@ -249,7 +78,8 @@ class Bench:
                 values[relay.name].append(await measure(relay))
             order.reverse()
         figures = {name: statistics.median(each) for name, each in values.items()}
-        ratios = [sluice / nginx for nginx, sluice in zip(values["nginx"], values["sluice"])]
+        pairs = zip(values["nginx"], values["sluice"], strict=True)
+        ratios = [sluice / nginx for nginx, sluice in pairs]
         return figures | {"ratio": statistics.median(ratios), "rounds": values}
 
     async def warm(self, relay):
@@ -304,8 +134,12 @@ class Bench:
         figures = {}
         for relay in self.relays:
             await self.warm(relay)
-            load = Load(relay, self.key, "text;events=100;bytes=20;output=100;pace_ms=2000",
-                        prompt="x" * prompt_bytes)
+            load = Load(
+                relay,
+                self.key,
+                "text;events=100;bytes=20;output=100;pace_ms=2000",
+                prompt="x" * prompt_bytes,
+            )
             before = relay.memory()
             clients = await opened(load, self.size["held"])
             await asyncio.sleep(3)
@@ -351,8 +185,8 @@ class Bench:
         for _ in range(self.size["one_by_one"]):
             for name, wire, request in wires:
                 # Each request comes after the same pause of the processor.
-                syncs.append(self.time_to_sync(file, len(syncs)) * 1e3)
-                times[name].append(self.time_to_first_byte(wire, request) * 1e3)
+                syncs.append(time_to_sync(file, len(syncs)) * 1e3)
+                times[name].append(time_to_first_byte(wire, request) * 1e3)
         os.close(file)
         figures = {}
         for rank in (50, 99):
@@ -381,11 +215,15 @@ class Bench:
         # Caches fill in the beginning. From the middle on, nothing may grow.
         growth = memory[10] - memory[5]
         if growth > 2 * MIB:
-            raise RuntimeError(f"grew by {growth / MIB:.1f} MiB over the last half of {total} streams")
+            raise RuntimeError(
+                f"grew by {growth / MIB:.1f} MiB over the last half of {total} streams"
+            )
         return {"many_streams_mib": [each / MIB for each in memory]}
 
     async def stalled(self, count, stall_seconds, key):
-        """What clients cost that ask for 100 MB each and read none of it, and what others notice."""
+        """What clients cost that ask for 100 MB each and read none of it, and what others
+        notice.
+        """
         relay, kernel = self.relays[1], self.kernel
         others = Load(relay, self.key, 20, upstream="hose")
         await ask(others, 200, 20)
@@ -418,15 +256,23 @@ class Bench:
             self.expect_cut(wire)
         process, sockets = max(costs, key=sum)
         each = (process + sockets) / count / 1024
-        print(f"{count} clients that do not read cost {each:.0f} KiB each at most: {process / count / 1024:.0f} KiB "
-              f"in the process, {sockets / count / 1024:.0f} KiB in the kernel; all were let go "
-              f"{gone:.1f} s after the last request, of {stall_seconds} s allowed. "
-              f"400 streams of others took {alone:.2f} s before, {filling:.2f} s while they filled up and "
-              f"{steady:.2f} s beside them.")
+        print(
+            f"{count} clients that do not read cost {each:.0f} KiB each at most: "
+            f"{process / count / 1024:.0f} KiB "
+            f"in the process, {sockets / count / 1024:.0f} KiB in the kernel; all were let go "
+            f"{gone:.1f} s after the last request, of {stall_seconds} s allowed. "
+            f"400 streams of others took {alone:.2f} s before, {filling:.2f} s while they "
+            f"filled up and "
+            f"{steady:.2f} s beside them."
+        )
         if each >= 1024:
             raise RuntimeError("a client that does not read costs 1 MiB or more")
-        return {"stalled_kib": each, "stalled_process_kib": process / count / 1024,
-                "stalled_sockets_kib": sockets / count / 1024, "stalled_let_go_s": gone}
+        return {
+            "stalled_kib": each,
+            "stalled_process_kib": process / count / 1024,
+            "stalled_sockets_kib": sockets / count / 1024,
+            "stalled_let_go_s": gone,
+        }
 
     @staticmethod
     async def seconds(work):
@@ -446,32 +292,6 @@ class Bench:
             return
         if tail == b"0\r\n\r\n":
             raise RuntimeError("a client that did not read was told that its answer is whole")
-
-    @staticmethod
-    def time_to_sync(file, pages):
-        """As a database's log grows: a page at the end, made durable."""
-        began = time.perf_counter()
-        os.pwrite(file, b"x" * 4096, pages * 4096)
-        os.fdatasync(file)
-        return time.perf_counter() - began
-
-    @staticmethod
-    def time_to_first_byte(wire, request):
-        answer, first = Answer(), None
-        began = time.perf_counter()
-        wire.sendall(request)
-        while not answer.is_over:
-            data = wire.recv(65536)
-            if not data:
-                raise RuntimeError("the connection was closed early")
-            answer.feed(data)
-            if first is None and answer.has_body:
-                first = time.perf_counter() - began
-        return first
-
-
-def percentile(values, rank):
-    return statistics.quantiles(values, n=100, method="inclusive")[rank - 1]
 
 
 ROWS = [
@@ -500,12 +320,18 @@ def report(figures, size):
             goal = f"≤ {most:g} ×"
         elif name.startswith("memory"):
             goal = "≤ 40 KiB"
-        lines.append(f"| {title.format(**size)} | {nginx:.2f} {unit} | {sluice:.2f} {unit} | {ratio} | {goal} |")
+        lines.append(
+            f"| {title.format(**size)} | {nginx:.2f} {unit} | {sluice:.2f} {unit} "
+            f"| {ratio} | {goal} |"
+        )
     for rank, most in ((50, 1), (99, 5)):
         first = figures[f"first_byte_p{rank}_ms"]
         sync = figures[f"fdatasync_p{rank}_ms"]
-        lines.append(f"| added to first byte, p{rank} (fdatasync {sync:.2f} ms) | | "
-                     f"{first['sluice'] - first['nginx']:.2f} ms | | ≤ {most} ms + fdatasync = {most + sync:.2f} ms |")
+        lines.append(
+            f"| added to first byte, p{rank} (fdatasync {sync:.2f} ms) | | "
+            f"{first['sluice'] - first['nginx']:.2f} ms | "
+            f"| ≤ {most} ms + fdatasync = {most + sync:.2f} ms |"
+        )
     return "\n".join(lines)
 
 
@@ -521,7 +347,9 @@ def main():
     parser.add_argument("--stalled-key", help="API key of the clients that stall")
     parser.add_argument("--upstream", help="URL of what the relays ask")
     parser.add_argument("--size", choices=SIZES, required=True)
-    parser.add_argument("--results", type=Path, required=True, help="JSON file that figures are added to")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="JSON file that figures are added to"
+    )
     parser.add_argument("--key", help="API key for every relay")
     parser.add_argument("--disk", help="folder whose fdatasync is measured")
     parser.add_argument("--nginx", help="URL,PID")
@@ -536,8 +364,10 @@ def main():
     kernel = Kernel(relays[1], options.upstream) if options.test == "stalled" else None
     bench = Bench(relays, options.key, size, options.disk, kernel)
     results["size"] = options.size
-    arguments = {"many_streams": [options.streams],
-                 "stalled": [options.clients, options.stall_seconds, options.stalled_key]}.get(options.test, [])
+    arguments = {
+        "many_streams": [options.streams],
+        "stalled": [options.clients, options.stall_seconds, options.stalled_key],
+    }.get(options.test, [])
     try:
         results |= asyncio.run(getattr(bench, options.test)(*arguments))
     except RuntimeError as error:

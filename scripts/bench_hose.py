@@ -1,7 +1,8 @@
-"""An upstream that sends as much as it is asked for and keeps none of it. `scripts/bench --stalled` runs it.
+"""An upstream that sends as much as it is asked for and keeps none of it. `scripts/bench --stalled`
+runs it.
 
-The sandbox makes an answer before it sends it, and a thousand of 100 MB would not fit. Here a request
-names its number of events as `hose:N` in `metadata.user_id`; each is about a kilobyte.
+The sandbox makes an answer before it sends it, and a thousand of 100 MB would not fit. Here a
+request names its number of events as `hose:N` in `metadata.user_id`; each is about a kilobyte.
 """
 
 import asyncio
@@ -20,13 +21,29 @@ def chunk(data):
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-START = event("message_start", {"message": {
-    "id": "msg_hose", "type": "message", "role": "assistant", "model": "claude-haiku-4-5", "content": [],
-    "usage": {"input_tokens": 10, "output_tokens": 1}}}) + event("content_block_start", {
-        "index": 0, "content_block": {"type": "text", "text": ""}})
-DELTA = event("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "x" * 1000}})
-STOP = event("content_block_stop", {"index": 0}) + event("message_delta", {
-    "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 100}}) + event("message_stop", {})
+START = event(
+    "message_start",
+    {
+        "message": {
+            "id": "msg_hose",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-haiku-4-5",
+            "content": [],
+            "usage": {"input_tokens": 10, "output_tokens": 1},
+        }
+    },
+) + event("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}})
+DELTA = event(
+    "content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "x" * 1000}}
+)
+STOP = (
+    event("content_block_stop", {"index": 0})
+    + event(
+        "message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 100}}
+    )
+    + event("message_stop", {})
+)
 TOGETHER = 50
 
 

@@ -1,5 +1,6 @@
-"""The attack of scripts/hostile: a process of its own with the lowest priority, told what to do by JSON on standard
-input. Prints what became of each kind as JSON. Python's standard library only."""
+"""The attack of scripts/hostile: a process of its own with the lowest priority, told what to do by
+JSON on standard input. Prints what became of each kind as JSON. Python's standard library only.
+"""
 
 import asyncio
 import collections
@@ -31,12 +32,18 @@ def key_of(key):
 
 
 def prompt(text):
-    return {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": text}]}
+    return {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": text}],
+    }
 
 
 def bodies(size):
     """The largest and the deepest that there are, each of about so many bytes."""
-    start = b'{"model":"claude-haiku-4-5","max_tokens":100,"messages":[{"role":"user","content":"x"}]'
+    start = (
+        b'{"model":"claude-haiku-4-5","max_tokens":100,"messages":[{"role":"user","content":"x"}]'
+    )
 
     def filled(opening, piece, closing):
         return start + opening + b",".join([piece] * (size // (len(piece) + 1))) + closing + b"}"
@@ -60,7 +67,8 @@ class Wire:
 
     async def open(self):
         self.reader, self.writer = await asyncio.open_connection(
-            self.plan["host"], self.plan["port"], local_addr=(self.source, 0))
+            self.plan["host"], self.plan["port"], local_addr=(self.source, 0)
+        )
 
     def close(self):
         if self.writer:
@@ -88,13 +96,15 @@ class Wire:
 
     async def send(self, request):
         for at in range(0, len(request), 1 << 18):
-            self.writer.write(request[at:at + (1 << 18)])
+            self.writer.write(request[at : at + (1 << 18)])
             await self.writer.drain()
 
     async def answer(self):
         text = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         status, fields = int(text.split(b" ", 2)[1]), text.split(b"\r\n")
-        length = next((int(field[15:]) for field in fields if field.startswith(b"content-length:")), 0)
+        length = next(
+            (int(field[15:]) for field in fields if field.startswith(b"content-length:")), 0
+        )
         body = b""
         if b"transfer-encoding: chunked" in fields:
             while size := int(await self.reader.readline(), 16):
@@ -141,7 +151,9 @@ class Attack:
         await asyncio.gather(*(one() for _ in range(at_once)))
 
     async def slow(self, name, count, begin, addresses=4):
-        """Connections that send the beginning, and then a byte every two seconds until they are let go."""
+        """Connections that send the beginning, and then a byte every two seconds until they are let
+        go.
+        """
         sources = itertools.cycle(self.sources(addresses))
 
         async def one():
@@ -166,7 +178,9 @@ class Attack:
         await asyncio.gather(*(one() for _ in range(count)))
 
     async def idle(self, name, count, addresses):
-        """Connections, each with a whole request and nothing after it; who was closed comes again."""
+        """Connections, each with a whole request and nothing after it; who was closed comes
+        again.
+        """
         sources, rate = itertools.cycle(self.sources(addresses)), self.plan["idle_rate"]
         request = head("GET", "/v1/none")
         due = asyncio.Semaphore(0)
@@ -199,7 +213,10 @@ class Attack:
     async def large(self, at_once):
         """One body after the other, of each shape, to both endpoints."""
         shapes = list(bodies(self.plan["body_bytes"]).items())
-        keys, paths = itertools.cycle(self.plan["poor"] + self.plan["free"]), ["/v1/messages", "/v1/messages/count_tokens"]
+        keys, paths = (
+            itertools.cycle(self.plan["poor"] + self.plan["free"]),
+            ["/v1/messages", "/v1/messages/count_tokens"],
+        )
         turns = itertools.cycle(itertools.product(shapes, paths))
 
         async def one(source):
@@ -216,7 +233,9 @@ class Attack:
         await asyncio.gather(*(one(source) for source in self.sources(at_once)))
 
     async def follow(self, count):
-        """Claims of transactions that are nowhere, and their event streams, left and opened again."""
+        """Claims of transactions that are nowhere, and their event streams, left and opened
+        again.
+        """
         free = self.plan["free"]
 
         async def one(number, source):
@@ -232,11 +251,19 @@ class Attack:
                     await wire.open()
                     wire.writer.write(head("GET", path, key))
                     line = await wire.reader.readline()
-                    self.seen["event streams"][line.split(b" ")[1].decode() if line else "closed"] += 1
+                    self.seen["event streams"][
+                        line.split(b" ")[1].decode() if line else "closed"
+                    ] += 1
                     await asyncio.wait_for(wire.reader.read(), 5 + 10 * random.random())
                 except TimeoutError:
                     self.seen["event streams"]["left"] += 1
-                except (OSError, EOFError, ValueError, IndexError, asyncio.IncompleteReadError) as error:
+                except (
+                    OSError,
+                    EOFError,
+                    ValueError,
+                    IndexError,
+                    asyncio.IncompleteReadError,
+                ) as error:
                     self.seen["event streams"][type(error).__name__] += 1
                 wire.close()
                 await asyncio.sleep(1)
@@ -244,24 +271,54 @@ class Attack:
         await asyncio.gather(*(one(*each) for each in enumerate(self.sources(count))))
 
     def kinds(self):
-        plan, free, poor = self.plan, itertools.cycle(self.plan["free"]), itertools.cycle(self.plan["poor"])
+        plan, free, poor = (
+            self.plan,
+            itertools.cycle(self.plan["free"]),
+            itertools.cycle(self.plan["poor"]),
+        )
         someone = lambda: f"x{random.getrandbits(64):x}@example.org"  # noqa: E731
         page = json.dumps(prompt("What is it? " * 20_000)).encode()
         unfinished = b"POST /v1/messages HTTP/1.1\r\nhost: hostile\r\nx-slow: "
         form = head("POST", "/api/v1/accounts", (), 1000) + b'{"email":"'
         return [
             self.slow("slow first heads", plan["slow"], lambda: [unfinished]),
-            self.slow("slow later heads", plan["slow"], lambda: [head("GET", "/v1/none"), unfinished]),
-            self.slow("slow bodies", plan["slow"], lambda: [head("POST", "/v1/messages", key_of(next(poor)), 10 * MIB) + b'{"model":"']),
+            self.slow(
+                "slow later heads", plan["slow"], lambda: [head("GET", "/v1/none"), unfinished]
+            ),
+            self.slow(
+                "slow bodies",
+                plan["slow"],
+                lambda: [
+                    head("POST", "/v1/messages", key_of(next(poor)), 10 * MIB) + b'{"model":"'
+                ],
+            ),
             self.slow("slow forms", plan["slow"], lambda: [form]),
             self.flood("sign-ups", lambda: post("/api/v1/accounts", {"email": someone()})),
             self.flood("resets", lambda: post("/api/v1/password-resets", {"email": someone()})),
-            self.flood("log-ins", lambda: post("/api/v1/sessions", {"email": someone(), "password": "wrong horse battery"})),
-            self.flood("wrong keys", lambda: head("GET", "/v1/models", key_of("sk-sluice-" + os.urandom(20).hex()))),
-            self.flood("claims", lambda: post("/api/v1/deposits", {
-                "chain": plan["chain"], "tx_hash": "0x" + os.urandom(32).hex()}, key_of(next(free)))),
-            self.flood("count_tokens", lambda: post("/v1/messages/count_tokens", page, key_of(next(free)))),
-            self.flood("no credit", lambda: post("/v1/messages", prompt("Hello"), key_of(next(free)))),
+            self.flood(
+                "log-ins",
+                lambda: post(
+                    "/api/v1/sessions", {"email": someone(), "password": "wrong horse battery"}
+                ),
+            ),
+            self.flood(
+                "wrong keys",
+                lambda: head("GET", "/v1/models", key_of("sk-sluice-" + os.urandom(20).hex())),
+            ),
+            self.flood(
+                "claims",
+                lambda: post(
+                    "/api/v1/deposits",
+                    {"chain": plan["chain"], "tx_hash": "0x" + os.urandom(32).hex()},
+                    key_of(next(free)),
+                ),
+            ),
+            self.flood(
+                "count_tokens", lambda: post("/v1/messages/count_tokens", page, key_of(next(free)))
+            ),
+            self.flood(
+                "no credit", lambda: post("/v1/messages", prompt("Hello"), key_of(next(free)))
+            ),
             self.follow(plan["streams"]),
             self.large(plan["large"]),
             self.idle("idle, one address", plan["idle"], 1),
@@ -270,7 +327,9 @@ class Attack:
 
     async def run(self):
         kinds = [asyncio.ensure_future(kind) for kind in self.kinds()]
-        done, _ = await asyncio.wait(kinds, timeout=self.plan["seconds"], return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(
+            kinds, timeout=self.plan["seconds"], return_when=asyncio.FIRST_EXCEPTION
+        )
         for kind in done:
             kind.result()
 

@@ -1,5 +1,6 @@
-"""Drives scripts/hostile: streams that are paid for, alone and beside an attack, and the proof at the end.
-Python's standard library only."""
+"""Drives scripts/hostile: streams that are paid for, alone and beside an attack, and the proof at
+the end. Python's standard library only.
+"""
 
 import argparse
 import asyncio
@@ -12,79 +13,112 @@ import sys
 import time
 from pathlib import Path
 
-import bench_driver
-import volume_driver
+from driver.figures import say
+from driver.load import Answer, Load
+from driver.relay import MIB
+from driver.server import Server
 
-MIB = 1 << 20
 # What a pause of a stream may be longer than without the attack.
 GAP_MS = 500
 PACE_MS = 100
 EVENTS = 80
 
 SIZES = {
-    # paying streams; seconds alone and beside the attack; connections and bodies at once of the attack; MiB of memory
-    # and KiB of log at most; settings
-    "small": dict(paying=12, alone=8, seconds=25, idle=600, idle_addresses=12, idle_rate=200, slow=8, streams=4, large=1, large_pause=0.2,
-                  body_mib=4, memory_mib=600, log_kib=256, streams_max=300, idle_max=100, per_address=100,
-                  rates={"sign-ups": 20, "resets": 20, "log-ins": 2, "wrong keys": 30, "claims": 5, "count_tokens": 5,
-                         "no credit": 20}),
-    "full": dict(paying=50, alone=60, seconds=600, idle=5000, idle_addresses=25, idle_rate=200, slow=50, streams=20, large=2, large_pause=1,
-                 body_mib=32, memory_mib=3000, log_kib=4096, streams_max=4000, idle_max=1024, per_address=512,
-                 rates={"sign-ups": 20, "resets": 20, "log-ins": 2, "wrong keys": 50, "claims": 10, "count_tokens": 5,
-                        "no credit": 20}),
+    # paying streams; seconds alone and beside the attack; connections and bodies at once of the
+    # attack; MiB of memory and KiB of log at most; settings
+    "small": {
+        "paying": 12,
+        "alone": 8,
+        "seconds": 25,
+        "idle": 600,
+        "idle_addresses": 12,
+        "idle_rate": 200,
+        "slow": 8,
+        "streams": 4,
+        "large": 1,
+        "large_pause": 0.2,
+        "body_mib": 4,
+        "memory_mib": 600,
+        "log_kib": 256,
+        "streams_max": 300,
+        "idle_max": 100,
+        "per_address": 100,
+        "rates": {
+            "sign-ups": 20,
+            "resets": 20,
+            "log-ins": 2,
+            "wrong keys": 30,
+            "claims": 5,
+            "count_tokens": 5,
+            "no credit": 20,
+        },
+    },
+    "full": {
+        "paying": 50,
+        "alone": 60,
+        "seconds": 600,
+        "idle": 5000,
+        "idle_addresses": 25,
+        "idle_rate": 200,
+        "slow": 50,
+        "streams": 20,
+        "large": 2,
+        "large_pause": 1,
+        "body_mib": 32,
+        "memory_mib": 3000,
+        "log_kib": 4096,
+        "streams_max": 4000,
+        "idle_max": 1024,
+        "per_address": 512,
+        "rates": {
+            "sign-ups": 20,
+            "resets": 20,
+            "log-ins": 2,
+            "wrong keys": 50,
+            "claims": 10,
+            "count_tokens": 5,
+            "no credit": 20,
+        },
+    },
 }
 FREE = 10
 # Streams that go straight to the upstream: what they meet is the machine's doing.
 STRAIGHT = 4
 STREAMS_OF_AN_ACCOUNT = 10
 
-SETTINGS = """
-[server]
-listen = "127.0.0.1:{port}"
-admin_listen = "127.0.0.1:0"
-max_streams = {streams_max}
-idle_connections_max = {idle_max}
-connections_max_per_address = {per_address}
-probe_secs = 1
-[database]
-url = "{database}"
-[mail]
-folder = "{folder}/mail"
-[privacy]
-tombstone_secret = "for-a-throwaway-gateway-of-a-script"
-[[upstreams]]
-name = "sandbox"
-base_url = "{sandbox}"
-auth = "x-api-key"
-credential = "sandbox"
-{chains}
-"""
+
+def settings_of(size):
+    """The defaults, but for numbers of connections."""
+    return {
+        "server": {
+            "max_streams": size["streams_max"],
+            "idle_connections_max": size["idle_max"],
+            "connections_max_per_address": size["per_address"],
+            "probe_secs": 1,
+        },
+        "mail": {"folder": f"{os.getcwd()}/mail"},
+    }
 
 
-class Server(volume_driver.Server):
-    """The program with the settings that it is attacked with, which are the defaults but for numbers of connections."""
+def account(server, name, usd=None):
+    """A new account with some credit; its key."""
+    email = f"{name}@example.org"
+    server.command("account", "create", email, "--json")
+    if usd:
+        server.command("account", "credit", email, usd, "--reference", email, "--json")
+    return server.command("key", "create", email, "--scopes", "inference,read,billing", "--json")[
+        "key"
+    ]
 
-    def __init__(self, arguments, size):
-        super().__init__(arguments)
-        limits = {name: size[name] for name in ("streams_max", "idle_max", "per_address")}
-        Path("torture.toml").write_text(SETTINGS.format(
-            port=self.port, database=arguments.database, sandbox=arguments.sandbox, folder=os.getcwd(),
-            chains=Path(arguments.chains).read_text(), **limits))
 
-    def account(self, name, usd=None):
-        email = f"{name}@example.org"
-        self.command("account", "create", email, "--json")
-        if usd:
-            self.command("account", "credit", email, usd, "--reference", email, "--json")
-        return self.command("key", "create", email, "--scopes", "inference,read,billing", "--json")["key"]
-
-    def is_ready(self):
-        connection = http.client.HTTPConnection(self.admin, timeout=10)
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        words = answer.read().decode().strip()
-        connection.close()
-        return answer.status == 200, words
+def readiness(server):
+    """Whether clients get in, and what is said of it."""
+    connection = http.client.HTTPConnection(server.admin, timeout=10)
+    connection.request("GET", "/readyz")
+    answer = connection.getresponse()
+    words = answer.read().decode().strip()
+    connection.close()
+    return answer.status == 200, words
 
 
 class Stream(asyncio.Protocol):
@@ -98,7 +132,7 @@ class Stream(asyncio.Protocol):
         self.transport = transport
 
     def begin(self):
-        self.answer, self.ended = bench_driver.Answer(), asyncio.get_running_loop().create_future()
+        self.answer, self.ended = Answer(), asyncio.get_running_loop().create_future()
         self.last, self.is_first = time.perf_counter(), True
         self.transport.write(self.load.request)
         return self.ended
@@ -122,11 +156,15 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, error):
         if self.ended and not self.ended.done():
-            self.ended.set_exception(RuntimeError(f"cut after {len(self.answer.head)} bytes of head: {error}"))
+            self.ended.set_exception(
+                RuntimeError(f"cut after {len(self.answer.head)} bytes of head: {error}")
+            )
 
 
 class Paying:
-    """Streams that follow one another: half of them on a connection that is kept, half each on one of its own."""
+    """Streams that follow one another: half of them on a connection that is kept, half each on one
+    of its own.
+    """
 
     def __init__(self, relay, keys, count):
         self.relay, self.keys, self.count = relay, keys, count
@@ -136,12 +174,13 @@ class Paying:
     async def connect(self, load):
         loop, relay = asyncio.get_running_loop(), self.relay
         _, stream = await loop.create_connection(
-            lambda: Stream(load), relay.host, relay.port, local_addr=("127.0.0.1", 0))
+            lambda: Stream(load), relay.host, relay.port, local_addr=("127.0.0.1", 0)
+        )
         return stream
 
     async def one(self, number, until):
         script = f"text;events={EVENTS};bytes=20;output=100;pace_ms={PACE_MS}"
-        load = bench_driver.Load(self.relay, self.keys[number // STREAMS_OF_AN_ACCOUNT], script)
+        load = Load(self.relay, self.keys[number // STREAMS_OF_AN_ACCOUNT], script)
         await asyncio.sleep(number * PACE_MS / 1000 / self.count)
         is_kept, stream = number % 2 == 0, None
         while time.monotonic() < until:
@@ -153,8 +192,16 @@ class Paying:
             except (RuntimeError, OSError) as error:
                 self.faults.append(f"{type(error).__name__} {error}")
             if stream:
-                self.first, self.longest = max(self.first, stream.first), max(self.longest, stream.longest)
-                if not is_kept or stream.transport.is_closing() or not stream.ended.done() or stream.ended.exception():
+                self.first, self.longest = (
+                    max(self.first, stream.first),
+                    max(self.longest, stream.longest),
+                )
+                if (
+                    not is_kept
+                    or stream.transport.is_closing()
+                    or not stream.ended.done()
+                    or stream.ended.exception()
+                ):
                     stream.transport.abort()
                     stream = None
         if stream:
@@ -165,8 +212,12 @@ class Paying:
         await asyncio.gather(*(self.one(number, until) for number in range(self.count)))
 
     def figures(self):
-        return {"streams": self.streams, "first_byte_longest_ms": round(self.first * 1e3),
-                "gap_longest_ms": round(self.longest * 1e3), "faults": len(self.faults)}
+        return {
+            "streams": self.streams,
+            "first_byte_longest_ms": round(self.first * 1e3),
+            "gap_longest_ms": round(self.longest * 1e3),
+            "faults": len(self.faults),
+        }
 
 
 class Watch:
@@ -179,16 +230,12 @@ class Watch:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                is_ready, words = await loop.run_in_executor(None, self.server.is_ready)
+                is_ready, words = await loop.run_in_executor(None, readiness, self.server)
             except OSError as error:
                 is_ready, words = False, type(error).__name__
             if not is_ready:
                 self.words.append(words)
             await asyncio.sleep(0.5)
-
-
-def say(words):
-    print(f"· {words}", file=sys.stderr, flush=True)
 
 
 class Upstream:
@@ -207,7 +254,11 @@ async def load(server, upstream, keys, count, seconds):
 async def attacked(server, upstream, keys, plan, size):
     """The same streams beside the attack; they begin and end within it."""
     attack = await asyncio.create_subprocess_exec(
-        sys.executable, "hostile_attack.py", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+        sys.executable,
+        "hostile_attack.py",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     talk = asyncio.ensure_future(attack.communicate(json.dumps(plan).encode()))
     watch = Watch(server)
     watching = asyncio.ensure_future(watch.run())
@@ -224,21 +275,41 @@ async def attacked(server, upstream, keys, plan, size):
 
 
 def judge(size, calm, beside, told, figures):
-    """Everything that is not as promised, in words. What streams straight to the upstream wait for is not the server's."""
+    """Everything that is not as promised, in words. What streams straight to the upstream wait for
+    is not the server's.
+    """
     (calm, _), (beside, straight) = calm, beside
     found = [f"a paying request: {fault}" for fault in (calm.faults + beside.faults)[:5]]
     if calm.faults or beside.faults:
-        found.append(f"{len(calm.faults)} paying requests failed alone, {len(beside.faults)} beside the attack")
+        found.append(
+            f"{len(calm.faults)} paying requests failed alone, "
+            f"{len(beside.faults)} beside the attack"
+        )
     for name in ("first", "longest"):
         more = (getattr(beside, name) - max(getattr(calm, name), getattr(straight, name))) * 1e3
         if more > GAP_MS:
-            found.append(f"the longest {'time to the first byte' if name == 'first' else 'gap'} grew by {more:.0f} ms")
+            what = "time to the first byte" if name == "first" else "gap"
+            found.append(f"the longest {what} grew by {more:.0f} ms")
     if figures["memory_peak_mib"] > size["memory_mib"]:
         found.append(f"{figures['memory_peak_mib']} MiB of memory, of {size['memory_mib']}")
     if figures["log_kib"] > size["log_kib"]:
         found.append(f"{figures['log_kib']} KiB of log, of {size['log_kib']}")
-    kinds = {"slow first heads", "slow later heads", "slow bodies", "slow forms", "idle, one address", "idle, many addresses", "large", "event streams", *size["rates"]}
-    found += [f"nothing came of the attack's {kind}" for kind in sorted(kinds) if not told["seen"].get(kind)]
+    kinds = {
+        "slow first heads",
+        "slow later heads",
+        "slow bodies",
+        "slow forms",
+        "idle, one address",
+        "idle, many addresses",
+        "large",
+        "event streams",
+        *size["rates"],
+    }
+    found += [
+        f"nothing came of the attack's {kind}"
+        for kind in sorted(kinds)
+        if not told["seen"].get(kind)
+    ]
     return found
 
 
@@ -264,16 +335,39 @@ def main():
     parser.add_argument("--seconds", type=int)
     arguments = parser.parse_args()
     size = SIZES[arguments.size]
-    server = Server(arguments, size)
-    paying = [server.account(f"paying{number}", "1000") for number in range(-(-size["paying"] // STREAMS_OF_AN_ACCOUNT))]
-    free = [server.account(f"free{number}") for number in range(FREE)]
-    # Who has no credit is refused before his body is read; a tenth of a cent buys the right to be read.
-    poor = [server.account(f"poor{number}", "0.001") for number in range(FREE)]
+    chains = Path(arguments.chains).read_text()
+    server = Server(arguments, settings_of(size), chains)
+    paying = [
+        account(server, f"paying{number}", "1000")
+        for number in range(-(-size["paying"] // STREAMS_OF_AN_ACCOUNT))
+    ]
+    free = [account(server, f"free{number}") for number in range(FREE)]
+    # Who has no credit is refused before his body is read; a tenth of a cent buys the right to be
+    # read.
+    poor = [account(server, f"poor{number}", "0.001") for number in range(FREE)]
     server.start()
-    plan = {name: size[name] for name in ("rates", "idle", "idle_addresses", "idle_rate", "slow", "streams", "large", "large_pause")}
-    plan |= {"host": server.relay.host, "port": server.relay.port, "free": free, "poor": poor, "body_bytes": size["body_mib"] * MIB - 4096,
-             "seconds": arguments.seconds or size["seconds"],
-             "chain": re.search(r'^name = "(.*)"', Path(arguments.chains).read_text(), re.M)[1]}
+    plan = {
+        name: size[name]
+        for name in (
+            "rates",
+            "idle",
+            "idle_addresses",
+            "idle_rate",
+            "slow",
+            "streams",
+            "large",
+            "large_pause",
+        )
+    }
+    plan |= {
+        "host": server.relay.host,
+        "port": server.relay.port,
+        "free": free,
+        "poor": poor,
+        "body_bytes": size["body_mib"] * MIB - 4096,
+        "seconds": arguments.seconds or size["seconds"],
+        "chain": re.search(r'^name = "(.*)"', chains, re.M)[1],
+    }
 
     upstream = Upstream(arguments.sandbox)
     say("streams alone")
@@ -282,17 +376,26 @@ def main():
     say(f"{json.dumps(calm[0].figures())}; the attack begins, for {plan['seconds']} s")
     beside, told, unready = asyncio.run(attacked(server, upstream, paying, plan, size))
     figures = {
-        "alone": calm[0].figures(), "beside": beside[0].figures(),
-        "straight_alone": calm[1].figures(), "straight_beside": beside[1].figures(),
-        "memory_alone_mib": memory // MIB, "memory_peak_mib": server.relay.peak() // MIB,
-        "log_kib": (os.path.getsize("sluice.log") - log) // 1024, "unready": sorted(set(unready)),
-        "most_idle": told["most_idle"], "attack": told["seen"],
-        "connections": {name: value for name, value in server.metrics().items() if name.startswith("sluice_connections")},
+        "alone": calm[0].figures(),
+        "beside": beside[0].figures(),
+        "straight_alone": calm[1].figures(),
+        "straight_beside": beside[1].figures(),
+        "memory_alone_mib": memory // MIB,
+        "memory_peak_mib": server.relay.peak() // MIB,
+        "log_kib": (os.path.getsize("sluice.log") - log) // 1024,
+        "unready": sorted(set(unready)),
+        "most_idle": told["most_idle"],
+        "attack": told["seen"],
+        "connections": {
+            name: value
+            for name, value in server.metrics().items()
+            if name.startswith("sluice_connections")
+        },
         "processors": os.cpu_count(),
     }
     found = judge(size, calm, beside, told, figures)
     found += [f"not ready: {words}" for words in figures["unready"]]
-    is_ready, words = server.is_ready()
+    is_ready, words = readiness(server)
     if not is_ready:
         found.append(f"not ready afterwards: {words}")
     close(server, found)

@@ -45,6 +45,12 @@ need_debian() {
 # need_command COMMAND [PACKAGE]: for commands that may have come from elsewhere than Debian.
 need_command() { command -v "$1" >/dev/null || need_debian "${2:-$1}"; }
 
+# need_python: the Python that the drivers are written for.
+need_python() {
+    need_command python3
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Python 3.11 is missing"
+}
+
 # need_python_venv: `python3 -m venv`, which Debian packs apart.
 need_python_venv() {
     need_command python3
@@ -110,11 +116,22 @@ need_coding_cli() {
 
 # need_aiosmtpd: puts a mail server into `tools`, and exports `MAIL_PYTHON`, the Python that has it.
 need_aiosmtpd() {
-    local folder=$tools/mail requirements=tests/mail/requirements.txt
-    export MAIL_PYTHON=$folder/bin/python
-    if [[ -x $MAIL_PYTHON ]] && cmp -s "$requirements" "$folder/.prepared"; then return 0; fi
+    need_packages "$tools/mail" tests/mail/requirements.txt aiosmtpd
+    export MAIL_PYTHON=$tools/mail/bin/python
+}
+
+# need_ruff: puts what checks Python into `tools`, and exports `RUFF`, the path of its program.
+need_ruff() {
+    need_packages "$tools/ruff" scripts/requirements.txt ruff
+    export RUFF=$tools/ruff/bin/ruff
+}
+
+# need_packages FOLDER REQUIREMENTS NAME: a Python in FOLDER with the packages that REQUIREMENTS names.
+need_packages() {
+    local folder=$1 requirements=$2 name=$3
+    if [[ -x $folder/bin/python ]] && cmp -s "$requirements" "$folder/.prepared"; then return 0; fi
     need_python_venv
-    say "installing aiosmtpd"
+    say "installing $name"
     rm -rf "$folder"
     python3 -m venv "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
@@ -173,6 +190,19 @@ stop() {
     while kill -0 "$1" 2>/dev/null && ((tenths-- > 0)); do sleep 0.1; done
     kill -KILL "$1" 2>/dev/null || true
     wait "$1" 2>/dev/null || true
+}
+
+# install_python PATH…: puts files and packages of scripts/ where the unprivileged user can run them, whatever folder
+# the clone is in.
+install_python() {
+    local path
+    for path in "$@"; do
+        if [[ -d $root/scripts/$path ]]; then
+            (cd "$root/scripts" && find "$path" -name '*.py' -exec install -D -m 644 {} "$run_dir/{}" \;)
+        else
+            install -m 644 "$root/scripts/$path" "$run_dir"
+        fi
+    done
 }
 
 # wait_for_file FILE NAME: until what `start` has just started writes FILE, or ends, or a minute is over.
@@ -307,19 +337,10 @@ sluice() {
 }
 
 # json FIELD…: one field of the JSON on standard input, by the path to it.
-json() {
-    python3 -c 'import json, sys
-value = json.load(sys.stdin)
-for step in sys.argv[1:]: value = value[int(step) if isinstance(value, list) else step]
-print(value)' "$@"
-}
+json() { python3 "$root/scripts/lib_json.py" field "$@"; }
 
 # json_object KEY VALUE…: a JSON object of text.
-json_object() {
-    python3 -c 'import json, sys
-words = iter(sys.argv[1:])
-print(json.dumps(dict(zip(words, words))))' "$@"
-}
+json_object() { python3 "$root/scripts/lib_json.py" object "$@"; }
 
 # expect_available USD: whether the account on standard input has just this to spend.
 expect_available() {

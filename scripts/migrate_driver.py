@@ -1,5 +1,6 @@
-"""Drives scripts/soak migrate: a large SQLite database comes over to PostgreSQL with three interruptions.
-Python's standard library only."""
+"""Drives scripts/soak migrate: a large SQLite database comes over to PostgreSQL with three
+interruptions. Python's standard library only.
+"""
 
 import argparse
 import json
@@ -10,9 +11,9 @@ import sys
 import threading
 import time
 
-import volume_driver
+from driver.books import DAY, Books
+from driver.relay import MIB
 
-MIB = 1 << 20
 NOON = 1_795_348_800_000
 
 
@@ -24,7 +25,8 @@ class Copy:
         words = [arguments.program, "--config", "source.toml", "migrate-to", "--url-env", "TARGET"]
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         self.peak = 0
         threading.Thread(target=self.watch, daemon=True).start()
 
@@ -48,9 +50,12 @@ class Copy:
     def until(self, target, table, rows):
         """Waits until so many rows of a table are over there."""
         while self.process.poll() is None:
-            found = target.run("""SELECT COALESCE(MAX(relname), '') FROM pg_class WHERE relname = 'sluice_copy';""")
+            found = target.run(
+                """SELECT COALESCE(MAX(relname), '') FROM pg_class WHERE relname = 'sluice_copy';"""
+            )
             copied = found[0][0] and target.run(
-                f"SELECT COALESCE(MAX(copied), 0) FROM sluice_copy WHERE table_name = '{table}';")
+                f"SELECT COALESCE(MAX(copied), 0) FROM sluice_copy WHERE table_name = '{table}';"
+            )
             if copied and int(copied[0][0]) >= rows:
                 return int(copied[0][0])
             time.sleep(0.02)
@@ -60,12 +65,14 @@ class Copy:
 def fill(books, rows):
     books.fill_accounts(1000)
     accounts = [int(row[0]) for row in books.run("SELECT id FROM accounts ORDER BY id;")]
-    books.fill_usage(rows, NOON - 60 * volume_driver.DAY, NOON, accounts, "migrate")
+    books.fill_usage(rows, NOON - 60 * DAY, NOON, accounts, "migrate")
     books.settle()
 
 
 def interrupt(arguments, target):
-    """Twice by SIGKILL and once by the loss of the connection; how far it was each time, and how long it ran."""
+    """Twice by SIGKILL and once by the loss of the connection; how far it was each time, and how
+    long it ran.
+    """
     places, seconds, peak = [], 0, 0
     for number, share in enumerate((0.1, 0.4, 0.7)):
         copy = Copy(arguments)
@@ -94,7 +101,7 @@ def main():
             file.write(f'[database]\nurl = "{value}"\n')
     sluice = [arguments.program, "--config"]
     subprocess.run([*sluice, "source.toml", "migrate"], check=True, stdout=subprocess.DEVNULL)
-    source, target = volume_driver.Books(url), volume_driver.Books(arguments.target)
+    source, target = Books(url), Books(arguments.target)
     fill(source, arguments.rows)
     places, seconds, peak = interrupt(arguments, target)
     copy, compared = Copy(arguments), None
@@ -106,14 +113,26 @@ def main():
         sys.exit(f"the copy failed: {out}")
     whole = time.monotonic() - copy.began
     for table in ("usage_logs", "ledger_entries", "accounts"):
-        if source.number(f"SELECT COUNT(*) FROM {table};") != target.number(f"SELECT COUNT(*) FROM {table};"):
+        if source.number(f"SELECT COUNT(*) FROM {table};") != target.number(
+            f"SELECT COUNT(*) FROM {table};"
+        ):
             sys.exit(f"{table} has another number of rows")
     for name in ("source", "target"):
         subprocess.run([*sluice, f"{name}.toml", "books", "verify"], check=True, stdout=sys.stderr)
-    print(json.dumps({
-        "rows": arguments.rows, "interrupted_at": places, "copy_s": round(seconds + compared, 1),
-        "compare_s": round(whole - compared, 1), "peak_mib": round(max(peak, copy.peak) / MIB, 1),
-        "source_mib": round(source.size() / MIB), "target_mib": round(target.size() / MIB)}, indent=1))
+    print(
+        json.dumps(
+            {
+                "rows": arguments.rows,
+                "interrupted_at": places,
+                "copy_s": round(seconds + compared, 1),
+                "compare_s": round(whole - compared, 1),
+                "peak_mib": round(max(peak, copy.peak) / MIB, 1),
+                "source_mib": round(source.size() / MIB),
+                "target_mib": round(target.size() / MIB),
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Drives scripts/torture --nodes: a scenario or everything at once, the proof at the end, one summary line each."""
+"""Drives scripts/torture --nodes: a scenario or everything at once, the proof at the end, one
+summary line each.
+"""
 
 import argparse
 import os
@@ -43,9 +45,14 @@ def main():
         parser.add_argument(f"--{name}", type=int, required=True)
     arguments = parser.parse_args()
     arguments.folder = os.getcwd()
-    names = [name for name in scenarios.SCENARIOS if name != "cost"] if arguments.scenario == "each" else arguments.scenario.split(",")
+    names = (
+        [name for name in scenarios.SCENARIOS if name != "cost"]
+        if arguments.scenario == "each"
+        else arguments.scenario.split(",")
+    )
     # One that is not as promised does not keep the others from being played.
-    sys.exit(not all([play(name, arguments) for name in names]))
+    outcomes = [play(name, arguments) for name in names]
+    sys.exit(not all(outcomes))
 
 
 if __name__ == "__main__":

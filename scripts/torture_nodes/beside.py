@@ -1,4 +1,6 @@
-"""What goes on beside the requests: payments on a chain, and notices by mail. Both are proven at the end."""
+"""What goes on beside the requests: payments on a chain, and notices by mail. Both are proven at
+the end.
+"""
 
 import collections
 import http.client
@@ -8,12 +10,20 @@ import threading
 import time
 import tomllib
 import urllib.request
+from pathlib import Path
 
 # Of m/44'/60'/0' of the words that every test chain has: worth nothing.
-XPUB = ("xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP")
-# Accounts that the chain unlocks, of the same words: number 1 has all tokens, for 1,000 dollars. The first eight are the addresses that are
-# paid into, and what comes from those is no deposit, so number 8 pays.
-PURSE, PAYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
+XPUB = (
+    "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2F"
+    "NFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP"
+)
+# Accounts that the chain unlocks, of the same words: number 1 has all tokens, for 1,000 dollars.
+# The first eight are the addresses that are paid into, and what comes from those is no deposit, so
+# number 8 pays.
+PURSE, PAYER = (
+    "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f",
+)
 # Mails that a node sends at once.
 AT_ONCE = 4
 
@@ -31,12 +41,14 @@ per_minute = 6000
 
 def settings(arguments):
     """What a node needs for both."""
-    port = open(arguments.mail, encoding="utf-8").read().strip().rsplit(":", 1)[1]
-    chains = open(arguments.chains, encoding="utf-8").read()
-    # A node begins at the block that is final when it starts. What the purse was given is to lie before it: it is an account's
-    # address too.
+    port = Path(arguments.mail).read_text(encoding="utf-8").strip().rsplit(":", 1)[1]
+    chains = Path(arguments.chains).read_text(encoding="utf-8")
+    # A node begins at the block that is final when it starts. What the purse was given is to lie
+    # before it: it is an account's address too.
     call(one_chain(chains)["providers"][0]["url"], "anvil_mine", "0x20")
-    return f'[deposits]\naccount_xpub = "{XPUB}"\n' + MAIL.format(port=port, at_once=AT_ONCE) + chains
+    return (
+        f'[deposits]\naccount_xpub = "{XPUB}"\n' + MAIL.format(port=port, at_once=AT_ONCE) + chains
+    )
 
 
 def one_chain(toml):
@@ -78,7 +90,9 @@ class Payments(threading.Thread):
 
     def address(self, key):
         connection = http.client.HTTPConnection("127.0.0.1", self.stage.cluster.port, timeout=30)
-        connection.request("POST", "/api/v1/deposits/address", "", {"authorization": f"Bearer {key}"})
+        connection.request(
+            "POST", "/api/v1/deposits/address", "", {"authorization": f"Bearer {key}"}
+        )
         response = connection.getresponse()
         body = response.read()
         connection.close()
@@ -108,7 +122,8 @@ class Payments(threading.Thread):
         primary = self.stage.cluster.primary
         deadline = time.monotonic() + 120
         sql = """SELECT encode(d.tx_hash, 'hex'), a.email, d.value_nanousd, d.state,
-                     (SELECT count(*) FROM ledger_entries e WHERE e.account_id = d.account_id AND e.kind = 'deposit'
+                     (SELECT count(*) FROM ledger_entries e
+                      WHERE e.account_id = d.account_id AND e.kind = 'deposit'
                       AND e.reference LIKE d.public_id || '%')
                  FROM deposits d LEFT JOIN accounts a ON a.id = d.account_id"""
         while True:
@@ -119,11 +134,24 @@ class Payments(threading.Thread):
             time.sleep(1)
         found = []
         seen = collections.Counter(row[0] for row in rows)
-        found += [f"payment {one} of {self.paid[one]}: {seen[one]} deposits" for one in self.paid if seen[one] != 1]
+        found += [
+            f"payment {one} of {self.paid[one]}: {seen[one]} deposits"
+            for one in self.paid
+            if seen[one] != 1
+        ]
         for tx, email, value, state, entries in rows:
-            if (email, int(value or 0)) != self.paid.get(tx) or state != "credited" or entries != "1":
-                found.append(f"deposit {tx}: {email} {value} {state}, {entries} entries; paid: {self.paid.get(tx)}")
-        entries = int(primary.ask("SELECT count(*) FROM ledger_entries WHERE kind = 'deposit'")[0][0])
+            if (
+                (email, int(value or 0)) != self.paid.get(tx)
+                or state != "credited"
+                or entries != "1"
+            ):
+                found.append(
+                    f"deposit {tx}: {email} {value} {state}, {entries} entries; "
+                    f"paid: {self.paid.get(tx)}"
+                )
+        entries = int(
+            primary.ask("SELECT count(*) FROM ledger_entries WHERE kind = 'deposit'")[0][0]
+        )
         if entries != len(self.paid):
             found.append(f"{entries} credits for {len(self.paid)} payments")
         self.stage.facts["payments"] = len(self.paid)
@@ -145,23 +173,30 @@ class Notices:
         self.published += 1
 
     def prove(self, disturbances):
-        """Everybody was told of each change; what was sent twice has one name, and is not more than what was under way
-        when something was killed, stopped or cut off."""
+        """Everybody was told of each change; what was sent twice has one name, and is not more than
+        what was under way when something was killed, stopped or cut off.
+        """
         primary = self.stage.cluster.primary
         deadline = time.monotonic() + 180
         while primary.ask("SELECT count(*) FROM outbox") != [["0"]] and time.monotonic() < deadline:
             time.sleep(1)
         with open(f"{self.stage.arguments.folder}/mail.journal", encoding="utf-8") as file:
             mails = [json.loads(line) for line in file]
-        mails = mails[self.stage.mails_before:]
+        mails = mails[self.stage.mails_before :]
         told, names = collections.Counter(), collections.defaultdict(set)
         for mail in mails:
             if version := re.search(r"/privacy/versions/(\d+)", mail["plain"]):
                 told[mail["to"], int(version[1])] += 1
                 names[mail["to"], int(version[1])].add(mail["message_id"])
-        found = [f"{email} was never told of change {version}" for email in self.known
-                 for version in range(1, self.published + 1) if not told[email, version]]
-        found += [f"{whom}: one notice under several names" for whom, ids in names.items() if len(ids) > 1]
+        found = [
+            f"{email} was never told of change {version}"
+            for email in self.known
+            for version in range(1, self.published + 1)
+            if not told[email, version]
+        ]
+        found += [
+            f"{whom}: one notice under several names" for whom, ids in names.items() if len(ids) > 1
+        ]
         copies = collections.Counter((mail["to"], mail["message_id"]) for mail in mails)
         twice = sum(copies.values()) - len(copies)
         if twice > AT_ONCE * disturbances:

@@ -2,50 +2,18 @@
 
 import glob
 import http.client
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+from driver import settings
+from driver.server import CONFIG, command
 
 from .postgres import PASSWORD, Postgres
 from .processes import free_ports, kill, start, wait_until
-
-SETTINGS = """
-[server]
-listen = "127.0.0.1:{port}"
-admin_listen = "127.0.0.1:{admin_port}"
-node_id = "{name}"
-max_streams_per_account = 1000
-requests_per_minute_per_account = 1000000
-drain_secs = 1
-client_stall_secs = 2
-connections_max_per_address = 4000
-[database]
-url = "{url}"
-[reservation]
-# Where nothing is lent, a balance below zero is a hold that was spent twice.
-shortfall_max_usd = "0.000000001"
-[privacy]
-tombstone_secret = "for-a-throwaway-gateway-of-a-script"
-[stream]
-first_byte_secs = 5
-idle_secs = {idle_secs}
-hold_head_max_secs = 2
-json_head_secs = 5
-settle_wait_secs = 5
-checkpoint_secs = 1
-drain_secs_max = 5
-[log]
-filter = "warn"
-[[upstreams]]
-name = "sandbox"
-base_url = "{sandbox}"
-auth = "x-api-key"
-credential = "sandbox"
-{more}
-"""
 
 BALANCER = """
 global
@@ -76,14 +44,19 @@ class Node:
         self.cluster, self.name = cluster, f"node{number}"
         targets = [server.port for server in cluster.servers]
         self.port, self.admin_port, *listening = free_ports(2 + len(targets))
-        pairs = [f"{listen}:{target}" for listen, target in zip(listening, targets)]
-        self.wire = start([sys.executable, os.path.join(os.path.dirname(__file__), "wire.py"), *pairs], "wire.log",
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pairs = [f"{listen}:{target}" for listen, target in zip(listening, targets, strict=True)]
+        self.wire = start(
+            [sys.executable, os.path.join(os.path.dirname(__file__), "wire.py"), *pairs],
+            "wire.log",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         if self.wire.stdout.readline() != "ready\n":
             raise RuntimeError("the wire did not start")
-        with open(f"{self.name}.toml", "w", encoding="utf-8") as file:
-            file.write(SETTINGS.format(port=self.port, admin_port=self.admin_port, name=self.name,
-                                       url=url_of(listening), **cluster.settings))
+        cluster.write_settings(
+            f"{self.name}.toml", self.name, url_of(listening), self.port, self.admin_port
+        )
         self.process = None
 
     def command(self, *words):
@@ -100,7 +73,11 @@ class Node:
         environment = dict(os.environ)
         if skew_secs:
             (library,) = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
-            environment |= {"LD_PRELOAD": library, "FAKETIME": f"{skew_secs:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            environment |= {
+                "LD_PRELOAD": library,
+                "FAKETIME": f"{skew_secs:+d}s",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         words = [self.cluster.program, "--config", f"{self.name}.toml", "serve"]
         self.process = start(words, f"{self.name}.log", env=environment)
 
@@ -161,31 +138,47 @@ class Cluster:
         self.primary.start()
         if has_standby:
             self.servers[1].follow(self.primary)
-        self.settings = {"sandbox": arguments.sandbox, "idle_secs": idle_secs, "more": more}
+        self.sandbox, self.idle_secs, self.more = arguments.sandbox, idle_secs, more
         # The command line goes to the databases without a wire.
-        with open("torture.toml", "w", encoding="utf-8") as file:
-            file.write(SETTINGS.format(port=0, admin_port=0, name="command", url=self.url(), **self.settings))
+        self.write_settings(CONFIG, "command", self.url())
         self.command("account", "list", "--json")
         self.nodes = [Node(self, number + 1) for number in range(arguments.nodes)]
         for node in self.nodes:
             node.spawn()
         for node in self.nodes:
-            wait_until(f"{node.name} is ready", lambda node=node: node.is_ready() or node.must_live(), 90)
+            wait_until(
+                f"{node.name} is ready", lambda node=node: node.is_ready() or node.must_live(), 90
+            )
         (self.port,) = free_ports(1)
         self.balancer = self.start_balancer()
+
+    def write_settings(self, path, name, url, port=0, admin_port=0):
+        own = {
+            "server": {"node_id": name, "connections_max_per_address": 4000},
+            # Where nothing is lent, a balance below zero is a hold that was spent twice.
+            "reservation": {"shortfall_max_usd": "0"},
+            "stream": {"idle_secs": self.idle_secs},
+        }
+        plain = settings.plain(url, self.sandbox, port, admin_port)
+        settings.write(path, settings.merged(plain, settings.HASTY, own), self.more)
 
     def url(self):
         return url_of([server.port for server in self.servers])
 
     def start_balancer(self):
-        servers = [f"    server {node.name} 127.0.0.1:{node.port} check port {node.admin_port}" for node in self.nodes]
+        servers = [
+            f"    server {node.name} 127.0.0.1:{node.port} check port {node.admin_port}"
+            for node in self.nodes
+        ]
         with open("haproxy.cfg", "w", encoding="utf-8") as file:
             file.write(BALANCER.format(port=self.port, servers="\n".join(servers)))
         process = start(["haproxy", "-db", "-f", "haproxy.cfg"], "haproxy.log")
 
         def listens():
             if process.poll() is not None:
-                raise RuntimeError(f"haproxy: {open('haproxy.log', encoding='utf-8').read()[-2000:]}")
+                raise RuntimeError(
+                    f"haproxy: {Path('haproxy.log').read_text(encoding='utf-8')[-2000:]}"
+                )
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             try:
                 connection.request("GET", "/v1/models")
@@ -199,11 +192,7 @@ class Cluster:
         return process
 
     def command(self, *words):
-        """The program's command line; what it prints, as JSON."""
-        done = subprocess.run([self.program, "--config", "torture.toml", *words], capture_output=True, text=True, check=False)
-        if done.returncode not in (0, 1) or not done.stdout:
-            raise RuntimeError(f"sluice {' '.join(words)}: {done.stderr}")
-        return json.loads(done.stdout)
+        return command(self.program, *words)
 
     def account(self, email, usd, scopes="inference,read,billing"):
         """A new account with some credit; its address and key."""
@@ -223,7 +212,8 @@ class Cluster:
 
     def leases(self):
         """Seconds that each node's newest lease still runs."""
-        rows = self.primary.ask("""SELECT id, lease_expires_at - (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        rows = self.primary.ask("""SELECT id, lease_expires_at
+                                       - (extract(epoch FROM clock_timestamp()) * 1000)::bigint
                                    FROM nodes""")
         left = {}
         for name, millis in rows:

@@ -1,4 +1,6 @@
-"""What a request costs a node and PostgreSQL: the processor's time of each, transactions and bytes of the log."""
+"""What a request costs a node and PostgreSQL: the processor's time of each, transactions and bytes
+of the log.
+"""
 
 import http.client
 import os
@@ -32,13 +34,17 @@ def family(pid):
 
 def books(primary):
     """Transactions and bytes of the log so far."""
-    (row,) = primary.ask("""SELECT pg_stat_get_db_xact_commit(oid), pg_current_wal_lsn() - '0/0'::pg_lsn
+    (row,) = (
+        primary.ask("""SELECT pg_stat_get_db_xact_commit(oid), pg_current_wal_lsn() - '0/0'::pg_lsn
                             FROM pg_database WHERE datname = current_database()""")
+    )
     return int(row[0]), int(float(row[1]))
 
 
 def cost(stage):
-    """One account for each four connections, JSON calls on connections that are kept, on all nodes in turn."""
+    """One account for each four connections, JSON calls on connections that are kept, on all nodes
+    in turn.
+    """
     accounts = [stage.account(f"payer{number}") for number in range(16)]
     for node in stage.nodes:
         stage.ask_until_whole(accounts[0], node)
@@ -53,7 +59,11 @@ def measure(stage, accounts, connections):
     def ask(number):
         account, node = accounts[number % len(accounts)], stage.nodes[number % len(stage.nodes)]
         connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
-        headers = {"x-api-key": account[1], "anthropic-version": "2023-06-01", "content-type": "application/json"}
+        headers = {
+            "x-api-key": account[1],
+            "anthropic-version": "2023-06-01",
+            "content-type": "application/json",
+        }
         while not over.is_set():
             plan = stage.plan(account, Short)
             connection.request("POST", "/v1/messages", plan.body(), headers)
@@ -79,6 +89,14 @@ def measure(stage, accounts, connections):
     time.sleep(1.5)
     after = processor_us(nodes), processor_us(family(database.process.pid)), *books(database)
     names = ("node_us", "postgres_us", "transactions", "wal_bytes")
-    figures = {name: (later - earlier) / len(done) for name, earlier, later in zip(names, before, after)}
-    told = " ".join(f"{name}={figure:.2f}" if figure < 10 else f"{name}={figure:.0f}" for name, figure in figures.items())
-    print(f"connections={connections} requests_per_second={len(done) / secs:.0f} {told}", flush=True)
+    figures = {
+        name: (later - earlier) / len(done)
+        for name, earlier, later in zip(names, before, after, strict=True)
+    }
+    told = " ".join(
+        f"{name}={figure:.2f}" if figure < 10 else f"{name}={figure:.0f}"
+        for name, figure in figures.items()
+    )
+    print(
+        f"connections={connections} requests_per_second={len(done) / secs:.0f} {told}", flush=True
+    )

@@ -1,19 +1,32 @@
-"""Everything at once: nodes, wires and databases are disturbed at random under random clients, payments and mails."""
+"""Everything at once: nodes, wires and databases are disturbed at random under random clients,
+payments and mails.
+"""
 
 import collections
 import heapq
 import itertools
-import os
 import sys
 import time
+from pathlib import Path
 
-import torture_driver
+from driver.clients import Clients
+from driver.plans import Plan
 
 from . import beside
 from .stage import Stage, honest
 
 # Disturbances of a node, and how often each is chosen. What outlasts a lease needs a long run.
-KINDS = {"kill": 4, "stop": 3, "pause": 3, "skew": 2, "cut": 4, "away": 2, "delay": 2, "silence": 1, "reset": 3}
+KINDS = {
+    "kill": 4,
+    "stop": 3,
+    "pause": 3,
+    "skew": 2,
+    "cut": 4,
+    "away": 2,
+    "delay": 2,
+    "silence": 1,
+    "reset": 3,
+}
 OUTLASTING = {"long_pause": 2, "long_away": 2}
 # Shorter than this, nothing lasts longer than a lease.
 LONG_SECS = 120
@@ -21,7 +34,7 @@ LONG_SECS = 120
 STOP_SECS = 60
 
 
-class Tight(torture_driver.Plan):
+class Tight(Plan):
     """A stream of an account that can hardly afford it."""
 
     slack = 40
@@ -31,11 +44,19 @@ class Tight(torture_driver.Plan):
         self.model, self.stream, self.behaviour = "claude-haiku-4-5", True, "read"
         size = dice.randint(5, 40)
         self.output = honest(50 * size)
-        self.set_script(["text", "events=50", f"bytes={size}", f"pace_ms={dice.choice([0, 20, 100])}",
-                         f"input={self.input}", f"output={self.output}"])
+        self.set_script(
+            [
+                "text",
+                "events=50",
+                f"bytes={size}",
+                f"pace_ms={dice.choice([0, 20, 100])}",
+                f"input={self.input}",
+                f"output={self.output}",
+            ]
+        )
 
 
-class Crowd(torture_driver.Clients):
+class Crowd(Clients):
     """Random clients, of which some are short of money."""
 
     def run(self, dice, number):
@@ -56,7 +77,8 @@ class Everything:
         self.end = self.began + stage.arguments.seconds
         self.due, self.numbers = [], itertools.count()
         self.counts = collections.Counter()
-        # Nodes that something is done to; those that must run, with their clocks' errors; those that are being stopped.
+        # Nodes that something is done to; those that must run, with their clocks' errors; those
+        # that are being stopped.
         self.busy, self.skews, self.stopping = set(), {}, {}
         self.ready = set()
         # Until when the database's absence explains what happens.
@@ -183,7 +205,9 @@ class Everything:
         return self.is_down or time.monotonic() < self.away_until
 
     def look_after_nodes(self):
-        """Ends of stops, starts that failed because the database was away, and ends that nobody asked for."""
+        """Ends of stops, starts that failed because the database was away, and ends that nobody
+        asked for.
+        """
         for name, (node, since, skew_secs) in list(self.stopping.items()):
             code, took = node.process.poll(), time.monotonic() - since
             if code is None and took < STOP_SECS:
@@ -191,7 +215,9 @@ class Everything:
             del self.stopping[name]
             self.stage.expect(code is not None, f"{name} did not stop within {STOP_SECS} s")
             is_excused = self.is_excused() or self.away_until > since
-            self.stage.expect(code in (0, None) or is_excused, f"a stop of {name} exited with {code}")
+            self.stage.expect(
+                code in (0, None) or is_excused, f"a stop of {name} exited with {code}"
+            )
             node.kill()
             self.revive(node, skew_secs)
         for node in self.stage.nodes:
@@ -202,7 +228,9 @@ class Everything:
                     self.ready.add(node.name)
             else:
                 was_ready = node.name in self.ready
-                self.stage.expect(not was_ready, f"{node.name} ended by itself with {node.process.returncode}")
+                self.stage.expect(
+                    not was_ready, f"{node.name} ended by itself with {node.process.returncode}"
+                )
                 self.ready.discard(node.name)
                 node.spawn(self.skews[node.name])
 
@@ -212,12 +240,16 @@ def everything(arguments):
     more = beside.settings(arguments) if arguments.mail else ""
     stage = Stage(arguments, has_standby=True, idle_secs=2, more=more)
     accounts = [stage.account(f"client{number}") for number in range(arguments.clients * 3 // 4)]
-    tight = [stage.account(f"tight{number}", "0.05") for number in range(max(1, arguments.clients // 4))]
+    tight = [
+        stage.account(f"tight{number}", "0.05") for number in range(max(1, arguments.clients // 4))
+    ]
     stage.clients = clients = Crowd(stage.cluster, accounts + tight, arguments)
     calendar = Everything(stage)
     if arguments.mail:
-        journal = f"{arguments.folder}/mail.journal"
-        stage.mails_before = len(open(journal, encoding="utf-8").readlines()) if os.path.exists(journal) else 0
+        journal = Path(arguments.folder, "mail.journal")
+        stage.mails_before = 0
+        if journal.exists():
+            stage.mails_before = len(journal.read_text(encoding="utf-8").splitlines())
         payments, notices = beside.Payments(stage, accounts[:8]), beside.Notices(stage)
         payments.start()
         for part in (0.05, 0.4, 0.75):
@@ -225,7 +257,9 @@ def everything(arguments):
     for turn in range(1, arguments.seconds // 5):
         email = tight[turn % len(tight)][0]
         credit = ("account", "credit", email, "0.02", "--reference", f"{email}/{turn}", "--json")
-        calendar.later(turn * 5, lambda credit=credit: attempt(stage, lambda: stage.cluster.command(*credit)))
+        calendar.later(
+            turn * 5, lambda credit=credit: attempt(stage, lambda: stage.cluster.command(*credit))
+        )
     for thread in clients.threads:
         thread.start()
     calendar.run()

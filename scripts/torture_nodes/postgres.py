@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import subprocess
+from pathlib import Path
 
 from .processes import free_ports, kill, run, start, wait_until
 
@@ -28,21 +29,47 @@ class Postgres:
     def make(self):
         with open("postgres.password", "w", encoding="utf-8") as file:
             file.write(PASSWORD)
-        run([self.program("initdb"), f"--pgdata={self.folder}", "--username=sluice", "--pwfile=postgres.password",
-             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
+        run(
+            [
+                self.program("initdb"),
+                f"--pgdata={self.folder}",
+                "--username=sluice",
+                "--pwfile=postgres.password",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ]
+        )
 
     def start(self):
-        words = ["-D", self.folder, "-k", os.getcwd(), "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
-                 "-c", "max_connections=300", "-c", "wal_retrieve_retry_interval=200ms",
-                 # Half an hour of a script, and the standby need not be told what it must keep.
-                 "-c", "wal_keep_size=512MB"]
+        words = [
+            "-D",
+            self.folder,
+            "-k",
+            os.getcwd(),
+            "-p",
+            str(self.port),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "max_connections=300",
+            "-c",
+            "wal_retrieve_retry_interval=200ms",
+            # Half an hour of a script, and the standby need not be told what it must keep.
+            "-c",
+            "wal_keep_size=512MB",
+        ]
         # SIGQUIT ends all of it.
-        self.process = start([self.program("postgres"), *words], f"{self.name}.log", pdeathsig="QUIT")
+        self.process = start(
+            [self.program("postgres"), *words], f"{self.name}.log", pdeathsig="QUIT"
+        )
         ready = [self.program("pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
 
         def is_ready():
             if self.process.poll() is not None:
-                raise RuntimeError(f"postgres: {open(f'{self.name}.log', encoding='utf-8').read()[-2000:]}")
+                raise RuntimeError(
+                    f"postgres: {Path(f'{self.name}.log').read_text(encoding='utf-8')[-2000:]}"
+                )
             return subprocess.run(ready, check=False).returncode == 0
 
         wait_until("PostgreSQL", is_ready, secs=120)
@@ -63,8 +90,16 @@ class Postgres:
 
     def follow(self, primary):
         """Becomes the standby that each commit of the primary waits for."""
-        run([self.program("pg_basebackup"), f"--dbname={primary.url()}", f"--pgdata={self.folder}", "--write-recovery-conf",
-             "--checkpoint=fast", "--wal-method=stream"])
+        run(
+            [
+                self.program("pg_basebackup"),
+                f"--dbname={primary.url()}",
+                f"--pgdata={self.folder}",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--wal-method=stream",
+            ]
+        )
         self.start()
         primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.ask("SELECT pg_reload_conf()")

@@ -13,12 +13,16 @@ started = []
 
 
 def start(words, log, pdeathsig="KILL", **more):
-    """Starts a program in a group of its own, with what it says in a file. Only the main thread may call this: the
-    kernel takes the end of the calling thread for the end of the parent."""
+    """Starts a program in a group of its own, with what it says in a file. Only the main thread may
+    call this: the kernel takes the end of the calling thread for the end of the parent.
+    """
     with open(log, "ab") as file:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", pdeathsig, *words], stderr=file, start_new_session=True,
-            **{"stdin": subprocess.DEVNULL, "stdout": file} | more)
+            ["setpriv", "--pdeathsig", pdeathsig, *words],
+            stderr=file,
+            start_new_session=True,
+            **{"stdin": subprocess.DEVNULL, "stdout": file} | more,
+        )
     started.append(process)
     return process
 

@@ -1,5 +1,6 @@
-"""The scenarios of what goes wrong with time, each by itself. `reviews` of several nodes found the first program to fail in
-each of them."""
+"""The scenarios of what goes wrong with time, each by itself. `reviews` of several nodes found the
+first program to fail in each of them.
+"""
 
 import subprocess
 import time
@@ -15,8 +16,10 @@ HELD_BYTES = 1536 * BYTES_PER_TOKEN
 
 
 def commitlost(stage):
-    """A reservation's commit lands, its answer is lost, and its node is away for longer than its lease. Others settle it; it
-    must not be opened again, and no node may stumble over it, neither that one nor its successor."""
+    """A reservation's commit lands, its answer is lost, and its node is away for longer than its
+    lease. Others settle it; it must not be opened again, and no node may stumble over it, neither
+    that one nor its successor.
+    """
     node, *others = stage.nodes
     mine, other = stage.account("mine"), stage.account("other")
     stage.ask_until_whole(mine, node)
@@ -34,7 +37,9 @@ def commitlost(stage):
     with taking(stage.facts, "back_secs"):
         stage.ask_until_whole(mine, node)
     stage.facts["median_ms"] = round(1000 * stage.median_secs(mine, node))
-    stage.expect(stage.facts["median_ms"] < 1000, f"answers take {stage.facts['median_ms']} ms afterwards")
+    stage.expect(
+        stage.facts["median_ms"] < 1000, f"answers take {stage.facts['median_ms']} ms afterwards"
+    )
     lines = len(node.log().splitlines())
     time.sleep(RENEWAL + 2)
     lines = len(node.log().splitlines()) - lines
@@ -51,8 +56,9 @@ def commitlost(stage):
 
 
 def lockstall(stage):
-    """A node is stopped inside a transaction that has an account's row. Other accounts do not notice, and that one has to
-    wait only until the database ends the idle transaction."""
+    """A node is stopped inside a transaction that has an account's row. Other accounts do not
+    notice, and that one has to wait only until the database ends the idle transaction.
+    """
     node, *others = stage.nodes
     hot, cold = stage.account("hot"), stage.account("cold")
     for one in stage.nodes:
@@ -64,7 +70,11 @@ def lockstall(stage):
     unrelated = [Prober(stage, cold, other.port) for other in others]
     locked = Prober(stage, hot, others[-1].port)
     time.sleep(stage.dice.uniform(20, LEASE - 2))
-    for prober, name, most in [(unrelated[0], "cold_secs", 5), (unrelated[-1], "cold_too_secs", 5), (locked, "hot_secs", 15)]:
+    for prober, name, most in [
+        (unrelated[0], "cold_secs", 5),
+        (unrelated[-1], "cold_too_secs", 5),
+        (locked, "hot_secs", 15),
+    ]:
         stage.facts[name] = round(prober.longest(), 1)
         stage.expect(stage.facts[name] < most, f"{name}: no whole answer for {stage.facts[name]}")
     node.go_on()
@@ -74,14 +84,22 @@ def lockstall(stage):
 
 
 def outage(stage):
-    """PostgreSQL is away for longer than a lease under running streams. Nobody is taken for dead: they run on and end whole,
-    also those that need a larger hold afterwards."""
+    """PostgreSQL is away for longer than a lease under running streams. Nobody is taken for dead:
+    they run on and end whole, also those that need a larger hold afterwards.
+    """
     secs = stage.dice.uniform(LEASE + 5, 2 * LEASE)
     accounts = [stage.account(f"reader{number}") for number in range(5)]
     # The last third of them outgrows what is held at first, but not before the database is back.
     growing = round(HELD_BYTES * 0.7 / (secs + 5) / 10)
-    streams = [stage.begin(accounts[number % 5], stage.nodes[number % len(stage.nodes)], secs=secs + 60,
-                           size=3 if number < 16 else growing) for number in range(25)]
+    streams = [
+        stage.begin(
+            accounts[number % 5],
+            stage.nodes[number % len(stage.nodes)],
+            secs=secs + 60,
+            size=3 if number < 16 else growing,
+        )
+        for number in range(25)
+    ]
     wait_until("all streams run", lambda: stage.cluster.open_reservations() == 25, 30)
     time.sleep(3)
     stage.cluster.primary.stop(stage.dice.random() < 0.5)
@@ -95,7 +113,9 @@ def outage(stage):
 
 
 def frozen(stage):
-    """A node's connections to the database are forgotten without a word; new ones work. It says so, and helps itself."""
+    """A node's connections to the database are forgotten without a word; new ones work. It says so,
+    and helps itself.
+    """
     node = stage.nodes[0]
     direct, balanced = stage.account("direct"), stage.account("balanced")
     stage.ask_until_whole(direct, node)
@@ -118,13 +138,17 @@ def frozen(stage):
     for stream in streams:
         stream.end()
     stage.facts["longest_of_all_secs"] = round(prober.longest(), 1)
-    stage.expect(stage.facts["longest_of_all_secs"] < 60, "no answer by way of the balancer for that long")
+    stage.expect(
+        stage.facts["longest_of_all_secs"] < 60, "no answer by way of the balancer for that long"
+    )
     wait_until("ready again", node.is_ready, 60)
 
 
 def paused(stage):
-    """A node is stopped for longer than its lease under running streams. Its holds are released and spent elsewhere; when it
-    wakes, what can be paid for goes on to its end, and nobody's balance is below zero."""
+    """A node is stopped for longer than its lease under running streams. Its holds are released and
+    spent elsewhere; when it wakes, what can be paid for goes on to its end, and nobody's balance is
+    below zero.
+    """
     node, other = stage.nodes[:2]
     secs = stage.dice.uniform(LEASE + 10, LEASE + 25)
     rich = stage.account("rich")
@@ -141,7 +165,8 @@ def paused(stage):
     began = time.monotonic()
     wait_until("all are settled", lambda: stage.cluster.open_reservations() == 0, 90, pause=0.5)
     stage.facts["settled_secs"] = round(time.monotonic() - began, 1)
-    # Nearly all that was released: by streams that run on, and by some that have ended before the node wakes.
+    # Nearly all that was released: by streams that run on, and by some that have ended before the
+    # node wakes.
     seconds = [stage.begin(account, other, secs=secs, size=40) for account in tight[:2]]
     seconds += [stage.begin(account, other, secs=2, size=900) for account in tight[2:]]
     time.sleep(max(0, began + secs - time.monotonic()))
@@ -158,15 +183,25 @@ def paused(stage):
 
 
 def skew(stage):
-    """A node's clock is wrong by up to 25 s. Nobody notices; one that is wrong by more than a minute does not start."""
+    """A node's clock is wrong by up to 25 s. Nobody notices; one that is wrong by more than a
+    minute does not start.
+    """
     node = stage.nodes[0]
-    off = stage.dice.choice([-25, 25, -10, 10]) if stage.arguments.seed > 2 else 25 * (-1) ** stage.arguments.seed
+    off = (
+        stage.dice.choice([-25, 25, -10, 10])
+        if stage.arguments.seed > 2
+        else 25 * (-1) ** stage.arguments.seed
+    )
     stage.facts["skew_secs"] = off
     stage.expect(node.stop() == 0, "the stop failed")
     node.start(skew_secs=off)
     rich = stage.account("rich")
-    streams = [stage.begin(rich, stage.nodes[number % len(stage.nodes)], secs=45, size=10 if number < 9 else 60)
-               for number in range(12)]
+    streams = [
+        stage.begin(
+            rich, stage.nodes[number % len(stage.nodes)], secs=45, size=10 if number < 9 else 60
+        )
+        for number in range(12)
+    ]
     # Each affords one at a time.
     tight = [stage.account(f"tight{number}", "0.018") for number in range(2)]
     time.sleep(2)
@@ -189,7 +224,9 @@ def skew(stage):
 
 
 def fence(stage):
-    """A node wakes just when others take it for dead, which are slow. Nothing is settled twice or under its feet."""
+    """A node wakes just when others take it for dead, which are slow. Nothing is settled twice or
+    under its feet.
+    """
     node, *others = stage.nodes
     rich = stage.account("rich")
     tight = [stage.account(f"tight{number}", "0.03") for number in range(2)]
@@ -216,15 +253,25 @@ def fence(stage):
 
 
 def held_erasure(stage):
-    """Accounts that are to be erased are locked by somebody for longer than a lease; the leases are renewed all the same."""
+    """Accounts that are to be erased are locked by somebody for longer than a lease; the leases are
+    renewed all the same.
+    """
     for number in range(16):
         email, _ = stage.account(f"leaver{number}", None)
         stage.cluster.command("account", "delete", email, "--json")
     primary = stage.cluster.primary
     which = "email LIKE 'leaver%'"
     primary.ask(f"UPDATE accounts SET closing_at = 1 WHERE {which}")
-    holder = start(["psql", primary.url(), "-qc",
-                    f"BEGIN; SELECT id FROM accounts WHERE {which} FOR UPDATE; SELECT pg_sleep({LEASE + 15})"], "holder.log")
+    holder = start(
+        [
+            "psql",
+            primary.url(),
+            "-qc",
+            f"BEGIN; SELECT id FROM accounts WHERE {which} FOR UPDATE;"
+            f" SELECT pg_sleep({LEASE + 15})",
+        ],
+        "holder.log",
+    )
     while holder.poll() is None:
         stage.leases_run("while erasure is held up", stage.nodes, least=3)
         time.sleep(1)
@@ -233,8 +280,9 @@ def held_erasure(stage):
 
 
 def failover(stage):
-    """The primary is killed under 32 streams a second, its synchronous standby promoted. No settled charge is lost, and
-    service comes back without a restart."""
+    """The primary is killed under 32 streams a second, its synchronous standby promoted. No settled
+    charge is lost, and service comes back without a restart.
+    """
     accounts = [stage.account(f"reader{number}") for number in range(16)]
     secs = stage.arguments.seconds
     long = [stage.begin(account, secs=secs + 10) for account in accounts[:8]]

@@ -1,31 +1,38 @@
-"""What each scenario stands on: a cluster, clients of it, what was found wrong, and the proof at the end."""
+"""What each scenario stands on: a cluster, clients of it, what was found wrong, and the proof at
+the end.
+"""
 
 import collections
 import contextlib
+import itertools
 import math
 import random
 import statistics
 import threading
 import time
 
-import torture_driver
+from driver.clients import Clients
+from driver.plans import Plan
+from driver.proof import violations
 
 from .cluster import Cluster
 from .processes import wait_until
 
-# Until everything that was open is settled: the leases of the dead run out, and whoever could not renew waits for one more.
+# Until everything that was open is settled: the leases of the dead run out, and whoever could not
+# renew waits for one more.
 SETTLED_SECS = 180
 # Of the output of the model that is asked for.
 BYTES_PER_TOKEN = 3.5
 
 
 def honest(size):
-    """The output tokens of so many bytes, a little below what they are estimated at while they pass: whoever reports more
-    makes accounts owe what could not be held."""
+    """The output tokens of so many bytes, a little below what they are estimated at while they
+    pass: whoever reports more makes accounts owe what could not be held.
+    """
     return max(1, math.floor(size / BYTES_PER_TOKEN) - 2)
 
 
-class Long(torture_driver.Plan):
+class Long(Plan):
     """A stream that takes its time and is read to its end."""
 
     patience = 150
@@ -37,8 +44,16 @@ class Long(torture_driver.Plan):
         self.model, self.stream, self.behaviour = "claude-haiku-4-5", True, "read"
         events = max(1, round(secs * 10))
         self.output = honest(events * size)
-        self.set_script(["text", f"events={events}", f"bytes={size}", "pace_ms=100", f"input={self.input}",
-                         f"output={self.output}"])
+        self.set_script(
+            [
+                "text",
+                f"events={events}",
+                f"bytes={size}",
+                "pace_ms=100",
+                f"input={self.input}",
+                f"output={self.output}",
+            ]
+        )
 
 
 class Short(Long):
@@ -49,7 +64,9 @@ class Short(Long):
     def __init__(self, email, number, is_stream=False):
         super().__init__(email, number, 1)
         self.stream = is_stream
-        self.set_script(["text", "events=5", "bytes=10", f"input={self.input}", f"output={self.output}"])
+        self.set_script(
+            ["text", "events=5", "bytes=10", f"input={self.input}", f"output={self.output}"]
+        )
 
 
 class Request(threading.Thread):
@@ -92,7 +109,7 @@ class Prober(threading.Thread):
         self.over.set()
         self.join()
         ends = [*self.whole, time.monotonic()]
-        return max(later - earlier for earlier, later in zip(ends, ends[1:]))
+        return max(later - earlier for earlier, later in itertools.pairwise(ends))
 
 
 class Load(threading.Thread):
@@ -130,7 +147,7 @@ class Stage:
         self.dice = random.Random(arguments.seed)
         self.cluster = Cluster(arguments, **settings)
         self.nodes = self.cluster.nodes
-        self.clients = torture_driver.Clients(self.cluster, [], argparse_of(arguments, clients=0))
+        self.clients = Clients(self.cluster, [], argparse_of(arguments, clients=0))
         self.found = []
         self.facts = collections.Counter()
 
@@ -142,7 +159,9 @@ class Stage:
         return self.cluster.account(f"{name}@example.org", usd)
 
     def plan(self, account, kind, **more):
-        return self.clients.plan(account[0], None, lambda email, number, _: kind(email, number, **more))
+        return self.clients.plan(
+            account[0], None, lambda email, number, _: kind(email, number, **more)
+        )
 
     def begin(self, account, node=None, kind=Long, **more):
         """Begins a request on a node, or through the balancer."""
@@ -167,15 +186,25 @@ class Stage:
 
     def median_secs(self, account, node, count=20):
         taken = [self.ask(account, node) for _ in range(count)]
-        self.expect(all(result == "whole" for result, _ in taken), f"{node.name}: {[one[0] for one in taken]}")
+        self.expect(
+            all(result == "whole" for result, _ in taken),
+            f"{node.name}: {[one[0] for one in taken]}",
+        )
         return statistics.median(secs for _, secs in taken)
 
     def endings(self):
-        return dict(self.cluster.primary.ask("SELECT ending, count(*) FROM usage_logs GROUP BY ending ORDER BY ending"))
+        return dict(
+            self.cluster.primary.ask(
+                "SELECT ending, count(*) FROM usage_logs GROUP BY ending ORDER BY ending"
+            )
+        )
 
     def leases_run(self, what, nodes, least=1):
         leases = self.cluster.leases()
-        self.expect(all(leases.get(node.name, -1) > least for node in nodes), f"{what}: seconds of leases left: {leases}")
+        self.expect(
+            all(leases.get(node.name, -1) > least for node in nodes),
+            f"{what}: seconds of leases left: {leases}",
+        )
 
     def prove(self):
         """The proof of the books, when everything works again."""
@@ -185,16 +214,22 @@ class Stage:
             time.sleep(0.5)
         self.found += self.cluster.end()
         report = self.cluster.command("books", "verify", "--json")
-        found, endings = torture_driver.violations(self.cluster.url(), self.clients, report)
+        found, endings = violations(self.cluster.url(), self.clients, report)
         self.found += found
         return endings
 
     def summary(self, name, endings):
         def told(counts):
-            return " ".join(f"{key.replace(' ', '_')}={count}" for key, count in sorted(counts.items()))
+            return " ".join(
+                f"{key.replace(' ', '_')}={count}" for key, count in sorted(counts.items())
+            )
 
-        return (f"scenario={name} seed={self.arguments.seed} nodes={len(self.nodes)} requests={len(self.clients.plans)} "
-                f"| {told(self.facts)} | {told(endings)} | {told(self.clients.seen)} | violations={len(self.found)}")
+        return (
+            f"scenario={name} seed={self.arguments.seed} nodes={len(self.nodes)} "
+            f"requests={len(self.clients.plans)} "
+            f"| {told(self.facts)} | {told(endings)} | {told(self.clients.seen)} "
+            f"| violations={len(self.found)}"
+        )
 
     def show_logs(self):
         for node in self.nodes:

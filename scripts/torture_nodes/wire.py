@@ -1,19 +1,21 @@
-"""The wire between one node and its databases, as a process of its own that obeys its standard input.
+"""The wire between one node and its databases, as a process of its own that obeys its standard
+input.
 
-It forwards connections from LISTEN ports to TARGET ports of the loopback, and can slow them down, forget them, reset
-them, refuse new ones, and cut or hold the ledger's connection at a commit. Each command is a line; each is answered
-with a line. Python's standard library only.
+It forwards connections from LISTEN ports to TARGET ports of the loopback, and can slow them down,
+forget them, reset them, refuse new ones, and cut or hold the ledger's connection at a commit. Each
+command is a line; each is answered with a line. Python's standard library only.
 
     normal          nothing is done to anybody any more; what is silent or held ends
     delay MS        each piece takes so long, either way
     silence         the connections that there are: bytes are taken and go nowhere. New ones work
     reset           all connections end with RST
     refuse          the same, and new ones too, until `normal`
-    cut             the ledger's next commit reaches the database; its answer is lost, and the connection with it
+    cut             the ledger's next commit reaches the database; its answer is lost, and the
+                    connection with it
     cut-and-refuse  the same, and from then on `refuse`
     hold            the ledger's next commit stays here, and so does everything on that connection
-    gone N          nobody listens on the N-th port any more, as on a machine whose server is dead: libpq goes on to the next
-                    host only where it is not connected to the one before
+    gone N          nobody listens on the N-th port any more, as on a machine whose server is dead:
+                    libpq goes on to the next host only where it is not connected to the one before
     caught          answers how many commits were cut or held so far
 
 usage: wire.py LISTEN:TARGET…
@@ -25,7 +27,8 @@ import socket
 import struct
 import sys
 
-# Only the ledger takes account rows in this way; its usual write is one statement with these words, and commits itself.
+# Only the ledger takes account rows in this way; its usual write is one statement with these words,
+# and commits itself.
 LEDGER = b"FOR NO KEY UPDATE"
 COMMIT = b"COMMIT"
 
@@ -114,7 +117,9 @@ class Pair:
         await self.end(self.there[1])
 
     def is_write(self, piece):
-        """Whether a piece runs a statement that writes; one that prepares it, `P`, a length and its name, is remembered."""
+        """Whether a piece runs a statement that writes; one that prepares it, `P`, a length and its
+        name, is remembered.
+        """
         if piece.startswith(b"P") and LEDGER in piece:
             self.writes.add(piece[5:].split(b"\0", 1)[0])
             return False

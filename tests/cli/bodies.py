@@ -1,8 +1,10 @@
-"""Request bodies in the shape and the sizes of the coding CLI 2.1.332, made by rule and never stored.
+"""Request bodies in the shape and the sizes of the coding CLI 2.1.332, made by rule and never
+stored.
 
-What was seen on the wire: twelve tools of 32 KB without a mark; a system prompt of three blocks, the first of which names the
-client's version, the other two marked; a first message, and behind it a system message of 9 KB; one mark on the last block. In
-later turns that block has lost its mark and become a string; each turn adds an answer and what the tools said.
+What was seen on the wire: twelve tools of 32 KB without a mark; a system prompt of three blocks,
+the first of which names the client's version, the other two marked; a first message, and behind it
+a system message of 9 KB; one mark on the last block. In later turns that block has lost its mark
+and become a string; each turn adds an answer and what the tools said.
 """
 
 import json
@@ -31,10 +33,51 @@ BETAS = (
     "mid-conversation-tool-changes-2026-07-01,thinking-token-count-2026-05-13,advanced-tool-use-2025-11-20,effort-2025-11-24"
 )
 
-WORDS = (
-    "the file is read before it changes and a test says what was broken in this function when its caller returns an error "
-    "because nothing waits for the lock that another worker holds until the connection ends so that every request is counted"
-).split()
+WORDS = [
+    "the",
+    "file",
+    "is",
+    "read",
+    "before",
+    "it",
+    "changes",
+    "and",
+    "a",
+    "test",
+    "says",
+    "what",
+    "was",
+    "broken",
+    "in",
+    "this",
+    "function",
+    "when",
+    "its",
+    "caller",
+    "returns",
+    "an",
+    "error",
+    "because",
+    "nothing",
+    "waits",
+    "for",
+    "the",
+    "lock",
+    "that",
+    "another",
+    "worker",
+    "holds",
+    "until",
+    "the",
+    "connection",
+    "ends",
+    "so",
+    "that",
+    "every",
+    "request",
+    "is",
+    "counted",
+]
 
 # What tools bring home: prose, code, numbers, hashes, and now and then another script.
 KINDS = ("prose", "prose", "code", "code", "numbers", "hash", "script")
@@ -76,13 +119,20 @@ class Writer:
         return f"    let {a}_{b} = self.{c}.get(&{a})?; // {b} of {c}"
 
     def numbers(self):
-        return f"{self.random.randrange(10**6):>7}  {self.random.random():.6f}  2026-11-{self.random.randrange(10, 30)}T12:00:00Z"
+        number, part = self.random.randrange(10**6), self.random.random()
+        return f"{number:>7}  {part:.6f}  2026-11-{self.random.randrange(10, 30)}T12:00:00Z"
 
     def hash(self):
         return f"{self.random.getrandbits(256):064x}  src/{self.random.choice(WORDS)}.rs"
 
     def script(self):
-        return self.random.choice(("шлюз открыт, вода уходит", "水门慢慢打开，船队通过", "Schleusenwärter öffnen große Tore"))
+        return self.random.choice(
+            (
+                "шлюз открыт, вода уходит",
+                "水门慢慢打开，船队通过",
+                "Schleusenwärter öffnen große Tore",
+            )
+        )
 
     def text(self, size, kinds=KINDS):
         """Lines of so many bytes together, as they stand in JSON."""
@@ -107,7 +157,11 @@ class Conversation:
             "messages": None,
             "system": [
                 {"type": "text", "text": CLIENT},
-                {"type": "text", "text": "You are a coding CLI, played by a test of this gateway.......", "cache_control": self.mark},
+                {
+                    "type": "text",
+                    "text": "You are a coding CLI, played by a test of this gateway.......",
+                    "cache_control": self.mark,
+                },
                 {"type": "text", "text": common.text(6900, ("prose",)), "cache_control": self.mark},
             ],
             "tools": [self.tool(common, name, size) for name, size in TOOLS],
@@ -119,13 +173,27 @@ class Conversation:
             "stream": True,
         }
         self.messages = [
-            {"role": "user", "content": [{"type": "text", "text": self.writer.text(570, ("prose",))}, {"type": "text", "text": "hi"}]},
-            {"role": "system", "content": common.text(9060, ("prose", "code")), "output_config": {"effort": "medium"}},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": self.writer.text(570, ("prose",))},
+                    {"type": "text", "text": "hi"},
+                ],
+            },
+            {
+                "role": "system",
+                "content": common.text(9060, ("prose", "code")),
+                "output_config": {"effort": "medium"},
+            },
         ]
 
     @staticmethod
     def tool(writer, name, size):
-        schema = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+        schema = {
+            "type": "object",
+            "properties": {"path": {"type": "string"}},
+            "required": ["path"],
+        }
         tool = {"name": name, "description": "", "input_schema": schema}
         tool["description"] = writer.text(max(size - len(encode(tool)) - 30, 40), ("prose",))
         return tool
@@ -139,10 +207,24 @@ class Conversation:
                 "content": [
                     {"type": "thinking", "thinking": "", "signature": self.writer.hash()},
                     {"type": "text", "text": self.writer.prose()},
-                    {"type": "tool_use", "id": call, "name": "Read", "input": {"path": f"src/{self.writer.random.choice(WORDS)}.rs"}},
+                    {
+                        "type": "tool_use",
+                        "id": call,
+                        "name": "Read",
+                        "input": {"path": f"src/{self.writer.random.choice(WORDS)}.rs"},
+                    },
                 ],
             },
-            {"role": "user", "content": [{"tool_use_id": call, "type": "tool_result", "content": self.writer.text(max(size - 600, 1))}]},
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "tool_use_id": call,
+                        "type": "tool_result",
+                        "content": self.writer.text(max(size - 600, 1)),
+                    }
+                ],
+            },
         ]
 
     def grow_to(self, size):
@@ -150,12 +232,18 @@ class Conversation:
         self.turn(size - len(self.body("")))
 
     def body(self, script):
-        """The bytes of the request. `script` is for the sandbox, where the CLI names device and session."""
+        """The bytes of the request. `script` is for the sandbox, where the CLI names device and
+        session.
+        """
         last = self.messages[-1]
         content = last["content"]
         if isinstance(content, str):
             content = [{"type": "text", "text": content}]
         marked = {**last, "content": [*content[:-1], {**content[-1], "cache_control": self.mark}]}
         user = f"sandbox:{script}"
-        fields = {**self.fields, "messages": [*self.messages[:-1], marked], "metadata": {"user_id": user}}
+        fields = {
+            **self.fields,
+            "messages": [*self.messages[:-1], marked],
+            "metadata": {"user_id": user},
+        }
         return encode(fields)

@@ -23,7 +23,9 @@ def connect(url=BASE_URL):
 
 def sluice(*words):
     """What a command of the operator's prints, as JSON. The first two words are its name."""
-    done = subprocess.run([COMMAND, *words[:2], "--json", *words[2:]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [COMMAND, *words[:2], "--json", *words[2:]], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"sluice {' '.join(words)}: {done.stderr.strip()}")
     return json.loads(done.stdout)
@@ -36,7 +38,9 @@ class Account:
         self.email = f"{name}-{next(_numbers)}@example.org"
         sluice("account", "create", self.email)
         self.credit(Decimal(usd))
-        self.key = sluice("key", "create", self.email, "--name", "cli", "--scopes", "inference,read")["key"]
+        self.key = sluice(
+            "key", "create", self.email, "--name", "cli", "--scopes", "inference,read"
+        )["key"]
 
     def credit(self, usd):
         """Adds dollars, or takes them where the amount is negative."""
@@ -69,7 +73,11 @@ def refusals(status):
     with connect(os.environ["SLUICE_ADMIN_URL"]) as connection:
         connection.request("GET", "/metrics")
         lines = connection.getresponse().read().decode().splitlines()
-    counts = (line.split()[-1] for line in lines if line.startswith("sluice_refusals_total{") and f'status="{status}"' in line)
+    counts = (
+        line.split()[-1]
+        for line in lines
+        if line.startswith("sluice_refusals_total{") and f'status="{status}"' in line
+    )
     return sum(map(int, counts))
 
 

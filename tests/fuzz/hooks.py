@@ -16,8 +16,8 @@ KEY = os.environ.get("SLUICE_FUZZ_KEY")
 PASSWORD = "correct horse 47 battery"
 PERSON, LEAVER = "fuzz@example.org", "leaver@example.org"
 
-# They end sessions, or would lead away from the account: each call gets a session of its own, of somebody who owns
-# nothing that the others need.
+# They end sessions, or would lead away from the account: each call gets a session of its own, of
+# somebody who owns nothing that the others need.
 LEAVING = {"log_out", "log_out_everywhere"}
 
 
@@ -73,9 +73,7 @@ if not KEY:
     use_a_key()
 
 
-@schemathesis.auth(refresh_interval=None).apply_to(
-    func=lambda context: KEY is not None
-)
+@schemathesis.auth(refresh_interval=None).apply_to(func=lambda context: KEY is not None)
 class ByKey:
     def get(self, case, context):
         return KEY

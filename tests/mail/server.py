@@ -1,7 +1,7 @@
 """A mail server that does on command whatever a mail server can do.
 
-The local part of a recipient's address is the command; a number in it counts how often it is obeyed before the mail is
-taken:
+The local part of a recipient's address is the command; a number in it counts how often it is obeyed
+before the mail is taken:
 
     refuse             550 at RCPT
     reject             554 after DATA
@@ -13,7 +13,8 @@ taken:
     linger             takes the mail, and never answers QUIT
     slow               answers RCPT after half a second, and takes the mail
 
-Every mail that was read to its end is a line of JSON in the journal, with what was answered; null where nothing was.
+Every mail that was read to its end is a line of JSON in the journal, with what was answered; null
+where nothing was.
 
 usage: server.py JOURNAL ADDRESS_FILE [CERTIFICATE KEY USER PASSWORD]
 

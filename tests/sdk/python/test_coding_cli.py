@@ -53,14 +53,16 @@ def large_request():
         "required": ["path"],
     }
     tools = [
-        {"name": f"tool_{n}", "description": "Reads \"one\" file.\n" * 200, "input_schema": schema}
+        {"name": f"tool_{n}", "description": 'Reads "one" file.\n' * 200, "input_schema": schema}
         for n in range(20)
     ]
     cached = {"type": "ephemeral", "ttl": "1h"}
     system = [{"type": "text", "text": "You are a CLI. " * 2000, "cache_control": cached}]
     body = {
         "model": MODEL,
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "Fix the build. é 水"}]}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Fix the build. é 水"}]}
+        ],
         "system": system,
         "tools": tools,
         "metadata": {"user_id": "user_0000_account__session_0000"},

@@ -60,5 +60,7 @@ def test_count_tokens_counts_without_an_answer(client):
     request = ask()
     short = client.messages.count_tokens(model=MODEL, messages=request["messages"])
     long = [{"role": "user", "content": "Who are you? " * 100}]
-    assert 0 < short.input_tokens
-    assert short.input_tokens < client.messages.count_tokens(model=MODEL, messages=long).input_tokens
+    assert short.input_tokens > 0
+    assert (
+        short.input_tokens < client.messages.count_tokens(model=MODEL, messages=long).input_tokens
+    )

@@ -64,9 +64,9 @@ def test_text_arrives_while_the_answer_is_being_written(client):
 
 
 def test_an_error_event_raises_what_it_says(client):
-    with pytest.raises(anthropic.APIStatusError) as caught:
-        with client.messages.stream(**ask("error_at=3")) as stream:
-            stream.get_final_message()
+    stream = client.messages.stream(**ask("error_at=3"))
+    with pytest.raises(anthropic.APIStatusError) as caught, stream as events:
+        events.get_final_message()
     assert error_type(caught.value) == "overloaded_error"
     assert client.messages.create(**ask()).content
 

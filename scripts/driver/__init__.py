@@ -1,0 +1,3 @@
+"""What the drivers of scripts/bench, torture, volume and hostile share. Python's standard library
+only.
+"""
