@@ -13,10 +13,20 @@ use crate::support::sse;
 use crate::support::upstream::{Exchange, Upstream, message};
 use crate::support::wait::eventually;
 
+mod checkpoints;
 mod client;
+mod complete;
+mod drained;
+mod errors;
+mod extended;
 mod fault;
 mod gateway;
+mod stalled;
+mod unanswered;
 mod upstream;
+
+/// What an upstream says of its own affairs, which no client may read.
+const CANARY: &str = "org-4711 is out of credit, ask accounting@operator.example";
 
 /// One server, one scripted upstream, one account.
 struct Stage {
@@ -136,4 +146,13 @@ fn expect_end(response: &Response, before: &str, kind: &str) -> String {
     assert_eq!(data["error"]["type"], kind, "{tail}");
     assert_eq!(data["request_id"], response.header("request-id").unwrap());
     data["error"]["message"].as_str().unwrap().to_owned()
+}
+
+fn error_body(kind: &str, message: &str) -> String {
+    json!({
+        "type": "error",
+        "error": { "type": kind, "message": message },
+        "request_id": "req_upstream_0001",
+    })
+    .to_string()
 }

@@ -1,10 +1,8 @@
 //! Whatever arrives at an account's own address is found: coins that contracts send by a balance and a trace, or shown as
 //! arrived; tokens that are not accepted shown as that.
 
-use diesel::prelude::*;
 use ethers_core::types::{Address, Bytes, H256, U256};
 use serde_json::{Value, json};
-use sluice::db::schema::deposit_arrivals;
 use sluice::domain::deposit::{ClaimReason, DepositState};
 
 use super::payers::{XPUB, address_of};
@@ -12,11 +10,11 @@ use crate::support::app::Account;
 use crate::support::chain::CHAIN_ID;
 use crate::support::chain::contract::Contract;
 use crate::support::chain::wallet::{Draft, Wallet};
-use crate::support::deposits::{Mint, Shop, USDC};
+use crate::support::deposits::{Mint, Shop};
 use crate::support::rpc::fault::Fault;
 use crate::support::wait::eventually;
 
-const DOLLAR: i64 = 1_000_000_000;
+pub(super) const DOLLAR: i64 = 1_000_000_000;
 
 /// Twenty dollars.
 pub(super) fn coins() -> U256 {
@@ -24,7 +22,7 @@ pub(super) fn coins() -> U256 {
 }
 
 /// Twenty dollars from a contract to an own address, in a final block.
-fn paid_by_a_contract(shop: &Shop, mine: Address) -> H256 {
+pub(super) fn paid_by_a_contract(shop: &Shop, mine: Address) -> H256 {
     let chain = &shop.mint.chain;
     let payer = chain.deploy("Payer", ());
     let tx = chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
@@ -33,7 +31,7 @@ fn paid_by_a_contract(shop: &Shop, mine: Address) -> H256 {
 }
 
 /// What an account is told first of what arrived.
-fn first_told(shop: &Shop, account: &Account) -> Value {
+pub(super) fn first_told(shop: &Shop, account: &Account) -> Value {
     eventually("what arrived to be told", || {
         look(shop);
         arrivals(shop, account).into_iter().next()
@@ -45,7 +43,7 @@ pub(super) fn shop(has_traces: bool) -> Shop {
     shop_with(has_traces, 6)
 }
 
-fn shop_with(has_traces: bool, lines: u32) -> Shop {
+pub(super) fn shop_with(has_traces: bool, lines: u32) -> Shop {
     shop_of(Mint::open(), has_traces, lines, "")
 }
 
@@ -83,7 +81,7 @@ pub(super) fn arrivals(shop: &Shop, account: &Account) -> Vec<Value> {
 
 /// An exchange's batch, a smart wallet, a key with delegated code by itself and by a relayer, a contract that ends, and one
 /// whose first try is undone.
-fn paid_by_contracts(shop: &Shop, mine: Address) -> Vec<H256> {
+pub(super) fn paid_by_contracts(shop: &Shop, mine: Address) -> Vec<H256> {
     let chain = &shop.mint.chain;
     let from = chain.account(3);
     let payer = chain.deploy("Payer", ());
@@ -216,105 +214,6 @@ fn plain_coins_are_credited_where_no_block_is_scanned() {
 }
 
 #[test]
-fn many_small_coins_make_no_more_lines_than_an_address_may_have_and_none_is_left_out() {
-    let shop = shop_with(false, 2);
-    let account = shop.app.account("0");
-    let mine = address_of(&shop, &account);
-    paid_by_contracts(&shop, mine);
-    let sum = |shop: &Shop| -> u128 {
-        let amount = |one: &Value| one["raw_amount"].as_str().unwrap().parse::<u128>().unwrap();
-        arrivals(shop, &account).iter().map(amount).sum()
-    };
-    let coin = coins().as_u128();
-    shop.finalize();
-    eventually("all of it to be told", || {
-        look(&shop);
-        (sum(&shop) == 6 * coin).then_some(())
-    });
-    assert_eq!(arrivals(&shop, &account).len(), 2);
-    // What comes after them is told with the last of them, since there is no room for its own line.
-    let chain = &shop.mint.chain;
-    let payer = chain.deploy("Payer", ());
-    chain.send_paying(chain.account(3), &payer, "pay", mine, coins());
-    shop.finalize();
-    eventually("the one after them to be told", || {
-        look(&shop);
-        (sum(&shop) == 7 * coin).then_some(())
-    });
-    assert_eq!(arrivals(&shop, &account).len(), 2);
-    // A sweep afterwards hides nothing of it.
-    chain.impersonate(mine);
-    chain.pay(mine, shop.mint.treasury, coins());
-    shop.finalize();
-    look(&shop);
-    look(&shop);
-    assert_eq!((arrivals(&shop, &account).len(), sum(&shop)), (2, 7 * coin));
-}
-
-#[test]
-fn what_waits_for_its_first_look_is_told_so() {
-    let shop = shop(true);
-    let accounts: Vec<Account> = (0..40).map(|_| shop.app.account("0")).collect();
-    let chain = &shop.mint.chain;
-    let mine: Vec<Address> = accounts.iter().map(|account| address_of(&shop, account)).collect();
-    look(&shop);
-    // Four have their turn at a look, and the nodes are slow to say anything about them.
-    for provider in [&shop.mint.alpha, &shop.mint.beta] {
-        provider.on("eth_getBalance", Fault::error(-32000, "missing trie node 00ff"));
-    }
-    let payer = chain.deploy("Payer", ());
-    for address in mine {
-        chain.send_paying(chain.account(3), &payer, "pay", address, coins());
-    }
-    shop.finalize();
-    look(&shop);
-    let told = eventually("all of them to be told", || {
-        look(&shop);
-        let told: Vec<_> = accounts.iter().map(|account| arrivals(&shop, account)).collect();
-        told.iter().all(|one| one.len() == 1).then_some(told)
-    });
-    let (mut waiting, mut tried) = (0, 0);
-    for one in told {
-        let [one] = one.as_slice() else { panic!("nothing is told: {one:?}") };
-        let message = one["message"].as_str().unwrap();
-        assert_eq!(one["amount"], "0.01");
-        waiting += usize::from(message.contains("wait for their turn"));
-        tried += usize::from(message.contains("is being looked for"));
-    }
-    assert!(waiting > 0 && tried > 0 && waiting + tried == 40, "{waiting}, {tried}");
-}
-
-#[test]
-fn what_is_known_the_operators_own_money_and_sweeps_are_no_arrivals() {
-    let shop = shop(true);
-    let account = shop.app.account("0");
-    let mine = address_of(&shop, &account);
-    let chain = &shop.mint.chain;
-    let plain = chain.pay(chain.account(3), mine, coins());
-    chain.pay(Wallet::dev(1).address(), mine, coins() / 10);
-    // Gas money by a contract of the operator's, in whose name it is sent on.
-    let payer = chain.deploy("Payer", ());
-    chain.send_paying(Wallet::dev(1).address(), &payer, "pay", mine, coins() / 10);
-    shop.finalize();
-    shop.credited(plain);
-    look(&shop);
-    look(&shop);
-    assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
-    // Swept, and paid again plainly in between.
-    chain.impersonate(mine);
-    chain.pay(mine, shop.mint.treasury, coins() / 2);
-    let again = chain.pay(chain.account(3), mine, coins());
-    chain.pay(mine, shop.mint.treasury, coins());
-    shop.finalize();
-    shop.credited(again);
-    look(&shop);
-    look(&shop);
-    assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
-    assert_eq!(shop.available(&account), 2 * 20 * DOLLAR);
-    assert_eq!(shop.app.metric("sluice_deposit_arrivals{chain=\"base\"}"), 0);
-}
-
-#[test]
 fn coins_behind_a_sweep_are_found_even_in_its_block() {
     let shop = shop(true);
     let account = shop.app.account("0");
@@ -410,232 +309,6 @@ fn a_claim_ends_what_was_shown_as_arrived() {
     shop.reaches(tx, DepositState::Credited);
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
     assert_eq!(shop.available(&account), 20 * DOLLAR);
-}
-
-/// Leaves out of a block's traces what they moved.
-fn silent(traces: &mut Value) {
-    for trace in traces.as_array_mut().unwrap() {
-        trace["result"]["calls"] = json!([]);
-        trace["result"]["value"] = json!("0x0");
-    }
-}
-
-#[test]
-fn one_provider_that_leaves_a_transaction_out_of_its_traces_does_not_hide_it() {
-    for alpha_is_silent in [true, false] {
-        let shop = shop(true);
-        let account = shop.app.account("0");
-        let mine = address_of(&shop, &account);
-        let other = if alpha_is_silent { &shop.mint.alpha } else { &shop.mint.beta };
-        other.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
-        let tx = paid_by_a_contract(&shop, mine);
-        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
-    }
-}
-
-#[test]
-fn what_one_provider_makes_up_does_not_end_the_look_at_a_block() {
-    /// More than are looked into of what one provider names.
-    const MADE_UP: u64 = 60;
-    let shop = shop(true);
-    let account = shop.app.account("0");
-    let mine = address_of(&shop, &account);
-    look(&shop);
-    let (alpha, chain) = (&shop.mint.alpha, &shop.mint.chain);
-    // It shows each of them as a payment that it has, in the words of another one.
-    let like = chain.pay(chain.account(3), Address::repeat_byte(0x61), coins());
-    let made_up = |tx: &Value| tx.as_str().is_some_and(|tx| tx.starts_with("0x000000000000"));
-    let answers = [
-        ("eth_getTransactionByHash", json!(chain.transaction(like)), "hash"),
-        ("eth_getTransactionReceipt", json!(chain.receipt(like)), "transactionHash"),
-        ("debug_traceTransaction", chain.trace(like), "none"),
-    ];
-    for (method, answer, name) in answers {
-        alpha.when(method, move |params| {
-            let mut answer = made_up(&params[0]).then(|| answer.clone())?;
-            answer[name] = params[0].clone();
-            Some(Fault::Result(answer))
-        });
-    }
-    alpha.on("debug_traceBlockByNumber", Fault::unknown_method());
-    alpha.mutate("trace_block", move |_, frames| {
-        let action = json!({ "callType": "call", "to": mine, "value": "0x1" });
-        let frame = |number| {
-            json!({ "action": action, "transactionHash": H256::from_low_u64_be(number), "type": "call" })
-        };
-        // And leaves out what is there, so that only the other one names it.
-        *frames = (1..=MADE_UP).map(frame).collect();
-    });
-    let tx = paid_by_a_contract(&shop, mine);
-    assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
-    assert_eq!(shop.available(&account), 20 * DOLLAR);
-    let asked = shop.mint.beta.calls("eth_getTransactionReceipt");
-    let asked = asked.iter().filter(|params| made_up(&params[0])).count();
-    assert!((1..=50).contains(&asked), "{asked} of them looked into");
-    assert_eq!(shop.caught_up().status, "ok");
-}
-
-#[test]
-fn what_cannot_be_read_of_a_block_is_no_sign_that_nothing_is_there() {
-    // One trace of a block has no result; single ones are refused from the second on.
-    for is_single in [false, true] {
-        let shop = shop(true);
-        let account = shop.app.account("0");
-        let mine = address_of(&shop, &account);
-        look(&shop);
-        let (payer, from) = (shop.mint.chain.deploy("Payer", ()), shop.mint.chain.account(3));
-        let chain = &shop.mint.chain;
-        chain.set_automine(false);
-        let other = chain.pay(from, Address::repeat_byte(0x61), coins());
-        let tx = chain.send_paying(from, &payer, "pay", mine, coins());
-        chain.mine(1);
-        chain.set_automine(true);
-        for provider in [&shop.mint.alpha, &shop.mint.beta] {
-            if is_single {
-                provider.on("debug_traceBlockByNumber", Fault::unknown_method());
-                provider.on("trace_block", Fault::unknown_method());
-                provider.when("debug_traceTransaction", move |params| {
-                    (params[0] != json!(other)).then(|| Fault::error(-32000, "the node is busy"))
-                });
-            } else {
-                provider.mutate("debug_traceBlockByNumber", move |_, traces| {
-                    let mut traces = traces.as_array_mut().unwrap().iter_mut();
-                    let meant = traces.find(|trace| trace["txHash"] == json!(tx));
-                    let failed = json!({ "txHash": tx, "error": "execution timeout" });
-                    *meant.unwrap_or(&mut Value::Null) = failed;
-                });
-            }
-        }
-        shop.finalize();
-        look(&shop);
-        first_told(&shop, &account);
-        // As after some looks that found nothing, a day and more apart.
-        let again = |tries: i64| {
-            shop.app.db(|conn| {
-                let soon =
-                    (deposit_arrivals::tries.eq(tries), deposit_arrivals::check_at.eq(Some(0_i64)));
-                diesel::update(deposit_arrivals::table).set(soon).execute(conn).unwrap();
-            });
-            look(&shop);
-        };
-        again(6);
-        again(6);
-        let told = arrivals(&shop, &account);
-        assert!(told[0]["message"].as_str().unwrap().contains("is being looked for"), "{told:?}");
-        shop.mint.alpha.heal();
-        shop.mint.beta.heal();
-        again(6);
-        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
-    }
-}
-
-#[test]
-fn failures_are_no_tries_and_what_traces_do_not_hold_is_told_so_in_the_end() {
-    let shop = shop(true);
-    let account = shop.app.account("0");
-    let mine = address_of(&shop, &account);
-    look(&shop);
-    for provider in [&shop.mint.alpha, &shop.mint.beta] {
-        for method in ["debug_traceBlockByNumber", "trace_block", "debug_traceTransaction"] {
-            provider.on(method, Fault::error(-32000, "the node is busy"));
-        }
-    }
-    let tx = paid_by_a_contract(&shop, mine);
-    look(&shop);
-    for _ in 0..11 {
-        shop.app.clock.advance(3_600_000);
-        shop.rounds(3);
-    }
-    let told = arrivals(&shop, &account);
-    assert!(told[0]["message"].as_str().unwrap().contains("is being looked for"), "{told:?}");
-    for provider in [&shop.mint.alpha, &shop.mint.beta] {
-        provider.heal();
-        provider.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
-    }
-    // As after some looks that found nothing, a day and more apart.
-    shop.app.db(|conn| {
-        let soon = (deposit_arrivals::tries.eq(6), deposit_arrivals::check_at.eq(Some(0_i64)));
-        diesel::update(deposit_arrivals::table).set(soon).execute(conn).unwrap();
-    });
-    eventually("traces that hold nothing to be the end", || {
-        look(&shop);
-        let told = arrivals(&shop, &account);
-        told[0]["message"].as_str().unwrap().contains("was not found").then_some(())
-    });
-    assert!(shop.deposits(tx).is_empty());
-}
-
-#[test]
-fn each_form_in_which_nodes_trace_a_block_leads_to_the_coins() {
-    for refused in [&["debug_traceBlockByNumber"][..], &["debug_traceBlockByNumber", "trace_block"]]
-    {
-        let shop = shop(true);
-        let account = shop.app.account("0");
-        let mine = address_of(&shop, &account);
-        for method in refused {
-            shop.mint.alpha.on(method, Fault::unknown_method());
-            shop.mint.beta.on(method, Fault::unknown_method());
-        }
-        let chain = &shop.mint.chain;
-        let payer = chain.deploy("Payer", ());
-        let from = chain.account(3);
-        let paid = [
-            chain.send_paying(from, &payer, "pay", mine, coins()),
-            chain.send_paying(from, &payer, "payBySelfdestruct", mine, coins()),
-        ];
-        shop.finalize();
-        for tx in paid {
-            shop.credited(tx);
-        }
-        assert_eq!(shop.available(&account), 40 * DOLLAR, "without {refused:?}");
-    }
-}
-
-#[test]
-fn a_token_that_is_not_accepted_is_told_by_its_contract_alone_and_spam_is_bounded() {
-    let shop = shop(true);
-    let account = shop.app.account("0");
-    let mine = address_of(&shop, &account);
-    look(&shop);
-    let chain = &shop.mint.chain;
-    let token = |name: &str| {
-        let args = (name.to_owned(), "https://evil.example".to_owned(), 6_u8, 0_u16);
-        let token = chain.deploy("Token", args);
-        chain.send(chain.account(0), &token, "mint", (mine, U256::from(7 * USDC)));
-        token
-    };
-    let bridged = token("USD Coin (bridged)");
-    let usdc = chain.send(chain.account(3), &shop.mint.usdc, "transfer", (mine, U256::from(USDC)));
-    shop.finalize();
-    shop.credited(usdc);
-    let told = eventually("the token to be told", || {
-        shop.app.clock.advance(3_600_000);
-        shop.rounds(3);
-        arrivals(&shop, &account).into_iter().next()
-    });
-    assert_eq!(told["kind"], "unaccepted_token");
-    let sum = ethers_core::utils::to_checksum(&bridged.address, None);
-    assert_eq!((&told["token"], &told["raw_amount"]), (&json!(sum), &json!("7000000")));
-    assert!(told["tx_hash"].is_string() && told["amount"].is_null(), "{told}");
-    let page = shop.app.browser(&account).page("/deposits");
-    assert!(page.contains(&sum) && page.contains("A token that is not accepted"), "{page}");
-    assert!(!page.contains("evil.example") && !page.contains("bridged"), "{page}");
-    // The same once more is the same line, and of many others only the last six are kept.
-    chain.send(chain.account(0), &bridged, "mint", (mine, U256::from(USDC)));
-    let spam: Vec<String> = (0..7)
-        .map(|number| ethers_core::utils::to_checksum(&token(&number.to_string()).address, None))
-        .collect();
-    shop.finalize();
-    shop.caught_up();
-    eventually("the others to be told", || {
-        shop.app.clock.advance(3_600_000);
-        shop.rounds(3);
-        let told = arrivals(&shop, &account);
-        let tokens: Vec<&str> = told.iter().filter_map(|one| one["token"].as_str()).collect();
-        let last: Vec<&str> = spam.iter().rev().take(6).map(String::as_str).collect();
-        (tokens == last).then_some(())
-    });
-    assert_eq!(shop.available(&account), DOLLAR);
 }
 
 /// 2,500 addresses of other accounts, newer than any that there is.

@@ -8,7 +8,8 @@ use std::thread;
 
 use super::super::answering::Answering;
 use super::super::{KINDS, Kind, answer, error_body, send_script};
-use super::{LOW, NAMES, begin_and_fail, hang_in_refusal, refuse, refuse_with_time};
+use super::faults::{begin_and_fail, hang_in_refusal, refuse, refuse_with_time};
+use super::{LOW, NAMES};
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::Response;
 use crate::support::prices::{cost_of, haiku};
