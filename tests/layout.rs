@@ -69,7 +69,8 @@ fn modules_are_named_files_not_mod_rs() -> io::Result<()> {
 #[test]
 fn files_stay_short_and_shallow() -> io::Result<()> {
     let mut faults = Vec::new();
-    for (path, text) in rust_files(&["src", "tests"])? {
+    let python = files_named(&["scripts", "tests"], "py")?;
+    for (path, text) in rust_files(&["src", "tests"])?.into_iter().chain(python) {
         let lines = text.lines().count();
         if lines > LINES_MAX {
             faults.push(format!("{} has {lines} lines, over {LINES_MAX}", path.display()));
@@ -332,12 +333,16 @@ fn names(folder: &Path) -> io::Result<BTreeSet<String>> {
         .collect()
 }
 
-/// Paths are relative to the package, where cargo runs tests.
 fn rust_files(folders: &[&str]) -> io::Result<Vec<(PathBuf, String)>> {
+    files_named(folders, "rs")
+}
+
+/// Paths are relative to the package, where cargo runs tests.
+fn files_named(folders: &[&str], ending: &str) -> io::Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     for folder in folders {
         for path in files(Path::new(folder))? {
-            if path.extension().is_some_and(|extension| extension == "rs") {
+            if path.extension().is_some_and(|extension| extension == ending) {
                 let text = fs::read_to_string(&path)?;
                 found.push((path, text));
             }
