@@ -17,7 +17,7 @@ def field(steps):
 
 def object_of(words):
     words = iter(words)
-    return json.dumps(dict(zip(words, words, strict=True)))
+    return json.dumps({key: next(words) for key in words})
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ test('who declines in the wallet reads so, and has lost nothing @script', async 
   await expect(page.getByRole('main')).toContainText(wallet.wallet.account.address);
 });
 
-test('all wallets of a browser are offered by name @script', async ({ page, person, context }) => {
+test('all wallets of a browser are offered by name @script @once', async ({ page, person, context }) => {
   const { token } = await options(person);
   for (const name of ['Test wallet', 'Second <b>wallet</b>']) {
     await new TestWallet(await purseWith(1, token), name).installIn(context);

@@ -36,7 +36,7 @@ test('a key is shown once, works in the SDK, and is revoked', async ({ page, per
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 });
 
-test('a key is copied by a press @script', async ({ page, person, context }) => {
+test('a key is copied by a press @script @once', async ({ page, person, context }) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const key = await make(page, `of ${person.email}`);
   await page.getByRole('button', { name: 'Copy' }).click();

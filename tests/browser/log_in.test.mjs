@@ -76,7 +76,7 @@ test('after a log-in one is where one wanted to be', async ({ page }) => {
 });
 
 for (const next of ['//example.org/', 'https://example.org/', '/\\example.org', '/%09/example.org']) {
-  test(`a log-in leads to no other site: ${next}`, async ({ page }) => {
+  test(`a log-in leads to no other site: ${next} @once`, async ({ page }) => {
     const person = await signedUp();
     await page.goto(`/log-in?next=${encodeURIComponent(next)}`);
     await page.getByLabel('E-mail address').fill(person.email);

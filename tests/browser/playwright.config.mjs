@@ -12,11 +12,22 @@ const args = [
   ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
 ];
 
-/** What depends on no database is looked at on one of them: `@once`. */
-const once = process.env.SLUICE_DATABASE === 'postgres' ? /@once/ : undefined;
+/**
+ * PostgreSQL is the second database of a run. What depends on no database is not looked at again there: `@once`, and
+ * pages without script, which ask the same of the server.
+ */
+const isSecond = process.env.SLUICE_DATABASE === 'postgres';
+
+const withScript = { name: 'with script' };
+const withoutScript = {
+  name: 'without script',
+  // A wallet is a script, and so is what copies.
+  grepInvert: /@script/,
+  use: { javaScriptEnabled: false },
+};
 
 export default defineConfig({
-  grepInvert: once,
+  grepInvert: isSecond ? /@once/ : undefined,
   testDir: '.',
   testMatch: '*.test.mjs',
   outputDir: 'results',
@@ -42,13 +53,5 @@ export default defineConfig({
     trace: 'off',
     screenshot: 'only-on-failure',
   },
-  projects: [
-    { name: 'with script' },
-    {
-      name: 'without script',
-      // A wallet is a script, and so is what copies.
-      grepInvert: [/@script/, ...(once ? [once] : [])],
-      use: { javaScriptEnabled: false },
-    },
-  ],
+  projects: isSecond ? [withScript] : [withScript, withoutScript],
 });

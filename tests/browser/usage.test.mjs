@@ -96,7 +96,7 @@ test('another account’s request is not there', async ({ page, person }) => {
   await expect(page.getByRole('main').getByRole('link', { name: /home/i })).toBeVisible();
 });
 
-test('times are told in the reader’s zone @script', async ({ page, person }) => {
+test('times are told in the reader’s zone @script @once', async ({ page, person }) => {
   const [newest] = await use(person);
   await page.goto(`/usage/${newest.id}`);
   const time = page.getByRole('main').locator('time').first();
