@@ -107,7 +107,14 @@ class Bench:
         load = Load(relay, self.key, f"text;events={events};bytes=20;output=100")
         before = relay.cpu()
         await ask(load, streams, streams)
+        self.expect_whole(load, streams * events)
         return (relay.cpu() - before) / (streams * events) * 1e6
+
+    @staticmethod
+    def expect_whole(load, events):
+        """What is cut between two reads is not counted, so a few may be missing."""
+        if load.events < 0.9 * events:
+            raise RuntimeError(f"{load.events} events have come, of {events}")
 
     async def paced_event(self, relay):
         return await self.running_event(relay, self.size["paced"], pace_ms=20)
@@ -161,6 +168,7 @@ class Bench:
             before = relay.memory()
             relay.forget_peak()
             await ask(load, 10, 10)
+            self.expect_whole(load, 10 * megabytes * 1000)
             figures[relay.name] = max(0, relay.peak() - before) / MIB
         return figures
 
