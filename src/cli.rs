@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::accounts::AccountError;
 use crate::accounts::keys::KeyError;
@@ -136,6 +136,12 @@ enum CliError {
     Refused(String),
     #[error("input or output failed")]
     Io(#[from] std::io::Error),
+}
+
+/// Every command with its options and their help: `docs/commands.md` is made of it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command of `args` and says how the process ends. `env` is the whole environment.

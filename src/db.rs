@@ -90,7 +90,7 @@ pub enum DbError {
     Migrate(Box<dyn std::error::Error + Send + Sync>),
     /// The schema is older than this program.
     #[error(
-        "the database has the schema of an older version: run `sluice migrate` first (README, Upgrading)"
+        "the database has the schema of an older version: run `sluice migrate` first (docs/operating.md, Upgrading)"
     )]
     Outdated,
     /// The schema lacks what this program needs.

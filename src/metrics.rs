@@ -5,6 +5,7 @@ pub mod chores;
 pub mod connections;
 pub mod mail;
 pub mod policies;
+pub mod registry;
 pub mod rpc;
 pub mod upstreams;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::Collector;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
@@ -22,6 +23,7 @@ use chores::ChoreMetrics;
 use connections::ConnectionMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
+use registry::{Description, Registry};
 use rpc::RpcMetrics;
 use upstreams::UpstreamMetrics;
 
@@ -84,7 +86,7 @@ impl Metrics {
     /// # Errors
     /// Where two metrics have one name.
     pub fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
+        let registry = Registry::default();
         let counter = |name, help| registered(&registry, IntCounter::new(name, help));
         let counters = |name, help, labels: &[&str]| {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
@@ -181,6 +183,12 @@ impl Metrics {
             daily.clear();
         }
         daily.insert((what, about.to_owned()), today) != Some(today)
+    }
+
+    /// What there is to count, by name: `docs/metrics.md` is made of it.
+    #[must_use]
+    pub fn descriptions(&self) -> Vec<Description> {
+        self.registry.descriptions()
     }
 
     /// Prometheus' text format.

@@ -72,7 +72,7 @@ pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -
 
 /// Keeps the account after all.
 ///
-/// Keys have to be made anew, and wallets proven again.
+/// Keys have to be created again, and wallets proven again.
 #[utoipa::path(
     delete, path = "/api/v1/account/closing", operation_id = "keep_account", tag = "account",
     responses(

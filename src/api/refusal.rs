@@ -27,7 +27,7 @@ struct ErrorWords {
     #[schema(example = "not_found")]
     code: &'static str,
     /// A sentence, for people. It may change.
-    #[schema(value_type = String, example = "There is no such thing here.")]
+    #[schema(value_type = String, example = "Not found.")]
     message: Cow<'static, str>,
 }
 
@@ -140,8 +140,8 @@ impl Refusal {
                 format!("The body must be a JSON object with exactly these fields: {fields}."),
             ),
             Self::Query(_) | Self::Key(_) => self.tell_of_wishes(),
-            Self::NotFound => told(404, "not_found", "There is no such thing here."),
-            Self::Method => told(405, "method_not_allowed", "This path takes other methods."),
+            Self::NotFound => told(404, "not_found", "Not found."),
+            Self::Method => told(405, "method_not_allowed", "Method not allowed."),
             Self::UnknownChain => {
                 told(404, "unknown_chain", "There is no chain of that name here.")
             }

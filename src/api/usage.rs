@@ -69,7 +69,7 @@ pub(super) struct UsagePage {
 
 /// Lists requests.
 ///
-/// Newest first. The last one's id as `before` gives the next part; what is asked meanwhile moves nothing. A key of scope
+/// Newest first. The last one's id as `before` gives the next part; new requests do not shift the page. A key of scope
 /// `inference` without `read` sees requests of its own alone, here and in sums, exports and receipts.
 #[utoipa::path(
     get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",

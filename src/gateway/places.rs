@@ -61,7 +61,7 @@ impl Open {
     #[must_use]
     pub fn refusal(&self, who: &Asker) -> Option<ApiError> {
         if self.all >= self.max {
-            let message = "All places are taken. Please try again.";
+            let message = "The server is at capacity. Please retry.";
             return Some(ApiError::new(529, "overloaded_error", message));
         }
         if self.accounts.of(&who.account_id) >= self.share(self.max_per_account) {

@@ -1,8 +1,9 @@
 //! Where chains stand, and what came in on them.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
 use super::registered;
+use super::registry::Registry;
 use crate::domain::money::NanoUsd;
 
 /// See the module.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 
+use super::registry::Registry;
 use crate::domain::clock::UnixMillis;
 
 /// Bounds between which pieces are told apart, in seconds: a piece of a purge aims at five milliseconds.

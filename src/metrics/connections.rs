@@ -1,6 +1,8 @@
 //! Connections of clients: how many there are, which had to go or did not get in, and whether anybody still gets in.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
+
+use super::registry::Registry;
 
 /// Numbers on connections of clients.
 #[derive(Clone, Debug)]

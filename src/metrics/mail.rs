@@ -1,6 +1,8 @@
 //! What becomes of mail, by its kind. Never to whom it went.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Opts};
+
+use super::registry::Registry;
 
 /// Counters of mail.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! Versions of the policy and the terms: whether the pages say what was published, and how far notices are.
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
+
+use super::registry::Registry;
 
 /// Numbers on policies.
 #[derive(Clone, Debug)]

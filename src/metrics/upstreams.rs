@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::registry::Registry;
 use crate::domain::usage_record::UsageRecord;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 
 /// Counters of calls to upstreams.
 #[derive(Clone, Debug)]

@@ -199,7 +199,7 @@ fn sluice(config: &Path, words: &[&str]) {
 fn p8_no_byte_of_an_erased_account_is_left_once_the_database_was_compacted() {
     let mut builder =
         Builder::new().upstream("sandbox", sandbox()).set("accounts.closing_grace_hours", 0);
-    // A cluster that throws its log's segments away, as the README tells operators.
+    // A cluster that throws its log's segments away, as docs/operating.md tells operators.
     let cluster = TestDatabase::in_own_cluster().map(|(database, cluster)| {
         builder.database = Some(database);
         let mut conn =

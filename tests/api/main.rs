@@ -53,6 +53,8 @@ mod ledger;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod migrate_to;
 #[cfg(test)]
 mod money;
