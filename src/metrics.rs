@@ -92,24 +92,31 @@ impl Metrics {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
-        let endings =
-            counters("sluice_exchanges_total", "Exchanges by how they ended.", &["ending"])?;
+        let endings = counters(
+            "sluice_exchanges_total",
+            "Requests by how they ended. What a recovery charged counts here too.",
+            &["ending"],
+        )?;
         let alerts = counters("sluice_alerts_total", "Things that should not happen.", &["what"])?;
         let refusals = counters(
             "sluice_refusals_total",
             "Errors that clients of /v1 were told.",
             &["status", "type"],
         )?;
-        let billed_nanousd = counter("sluice_billed_nanousd_total", "Posted cost.")?;
+        let billed_nanousd =
+            counter("sluice_billed_nanousd_total", "What was charged, in billionths of a dollar.")?;
         let unknown_request_fields = counter(
             "sluice_unknown_request_fields_total",
             "Fields of requests that are not in the table of fields.",
         )?;
-        let body_bytes = gauge("sluice_body_bytes", "Bytes of request bodies in memory.")?;
-        let open_exchanges = gauge("sluice_open_exchanges", "Exchanges that are running.")?;
+        let body_bytes = gauge(
+            "sluice_body_bytes",
+            "Bytes of request bodies in memory, up to `limits.bodies_total_bytes`.",
+        )?;
+        let open_exchanges = gauge("sluice_open_exchanges", "Requests that are running.")?;
         let parked_settlements = gauge(
             "sluice_parked_settlements",
-            "Settlements that the database has refused: see `sluice books verify`.",
+            "Charges that the database has refused: see `sluice books verify`.",
         )?;
         let clock_drift_millis = gauge(
             "sluice_clock_drift_milliseconds",

@@ -55,7 +55,7 @@ impl ChainMetrics {
             deposits: counters("sluice_deposits_credited_total", "Credited deposits.")?,
             deposited_nanousd: counters(
                 "sluice_deposited_nanousd_total",
-                "What was credited for deposits.",
+                "What was credited for deposits, in billionths of a dollar.",
             )?,
         })
     }

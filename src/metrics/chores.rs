@@ -34,13 +34,13 @@ impl ChoreMetrics {
             &["chore"],
         )?;
         let deleted = IntCounterVec::new(
-            Opts::new("sluice_purged_rows_total", "Rows that were over and have gone."),
+            Opts::new("sluice_purged_rows_total", "Expired rows that were deleted."),
             &["table"],
         )?;
         let pieces = HistogramVec::new(
             HistogramOpts::new(
                 "sluice_chore_piece_seconds",
-                "How long the pieces of chores kept others from writing.",
+                "How long each piece of a purge, and each compaction, kept others from writing.",
             )
             .buckets(BOUNDS.to_vec()),
             &["chore"],

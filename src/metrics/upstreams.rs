@@ -27,12 +27,18 @@ impl UpstreamMetrics {
         )?;
         let buckets = vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
         let head_seconds = HistogramVec::new(
-            HistogramOpts::new("sluice_upstream_head_seconds", "Time to the head of an answer.")
-                .buckets(buckets),
+            HistogramOpts::new(
+                "sluice_upstream_head_seconds",
+                "Time to the head of a response or refusal.",
+            )
+            .buckets(buckets),
             &["upstream"],
         )?;
         let resting = IntGaugeVec::new(
-            Opts::new("sluice_upstream_resting", "Whether an upstream is left alone (1)."),
+            Opts::new(
+                "sluice_upstream_resting",
+                "1 while no account's requests go to the upstream.",
+            ),
             &["upstream"],
         )?;
         let prompt_tokens = IntCounterVec::new(

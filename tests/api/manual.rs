@@ -15,6 +15,9 @@ use std::path::Path;
 const MARK: &str =
     "<!-- Everything below is made by: UPDATE_DOCS=1 cargo test --test api manual:: -->\n";
 
+/// Lines that a failure shows.
+const SHOWN_MAX: usize = 12;
+
 /// Compares the lower part of a page with what it should be, or writes it.
 fn hold(page: &str, made: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
@@ -28,8 +31,7 @@ fn hold(page: &str, made: &str) {
         fs::write(&path, format!("{by_hand}{MARK}{made}")).unwrap();
         return;
     }
-    let missing: Vec<&str> = made.lines().filter(|line| !has_line(found, line)).collect();
-    let stale: Vec<&str> = found.lines().filter(|line| !has_line(&made, line)).collect();
+    let (missing, stale) = (lines_beyond(&made, found), lines_beyond(found, &made));
     panic!(
         "docs/{page} does not say what the program does. Run: UPDATE_DOCS=1 cargo test --test api manual::\n\
          missing: {missing:#?}\nno longer true: {stale:#?}"
@@ -41,8 +43,9 @@ fn is_to_be_written() -> bool {
     std::env::var("UPDATE_DOCS").is_ok_and(|word| word == "1")
 }
 
-fn has_line(text: &str, line: &str) -> bool {
-    text.lines().any(|other| other == line)
+/// The first lines of a text that another has not.
+fn lines_beyond<'a>(text: &'a str, other: &str) -> Vec<&'a str> {
+    text.lines().filter(|line| other.lines().all(|known| known != *line)).take(SHOWN_MAX).collect()
 }
 
 /// Text in one line of a table.

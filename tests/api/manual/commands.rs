@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 use super::hold;
 
@@ -48,8 +48,11 @@ fn describe(command: &Command, page: &mut String) {
 
 /// `--help` is everywhere, and options of all commands are said once.
 fn is_own(argument: &Arg, is_program: bool) -> bool {
-    !["help", "version"].contains(&argument.get_id().as_str())
-        && (is_program || !argument.is_global_set())
+    let is_help = matches!(
+        argument.get_action(),
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+    );
+    !is_help && (is_program || !argument.is_global_set())
 }
 
 fn describe_argument(argument: &Arg) -> String {
@@ -57,7 +60,7 @@ fn describe_argument(argument: &Arg) -> String {
     let help = help.expect("every option says what it does").to_string();
     let values: Vec<_> =
         argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-    let usual = if values.is_empty() || !argument.get_action().takes_values() {
+    let usual = if values.concat().is_empty() || !argument.get_action().takes_values() {
         String::new()
     } else {
         format!(" Default: `{}`.", values.join(","))

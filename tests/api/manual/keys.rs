@@ -23,9 +23,13 @@ fn the_page_of_settings_has_every_key_with_default_and_meaning() {
         }
         let values = if section.is_example { "example" } else { "default" };
         writeln!(made, "| key | {values} | |\n|---|---|---|").unwrap();
-        for key in section.keys {
-            writeln!(made, "| `{}` | {} | {} |", key.name, cell(&key.value), cell(&key.comment))
-                .unwrap();
+        // Keys that share a comment share a row.
+        for keys in section.keys.chunk_by(|_, next| next.continues) {
+            let column = |part: fn(&Key) -> &str| {
+                keys.iter().map(|key| cell(part(key))).collect::<Vec<_>>().join("<br>")
+            };
+            let (names, values) = (column(|key| &key.name), column(|key| &key.value));
+            writeln!(made, "| {names} | {values} | {} |", cell(&keys[0].comment)).unwrap();
         }
         made.push('\n');
     }
@@ -44,6 +48,8 @@ struct Key {
     name: String,
     value: String,
     comment: String,
+    /// Whether it shares the comment of the key before it.
+    continues: bool,
 }
 
 /// Sections in the order of the file, each once, up to the price list.
@@ -72,13 +78,11 @@ fn sections(reference: &str) -> Vec<Section> {
                 lines.by_ref().find(|line| line.trim_start_matches(['#', ' ']) == "]");
             }
             let (value, trailing) = value.split_once("  #").unwrap_or((value, ""));
+            let continues = comment.is_used && trailing.is_empty();
             let comment = comment.used(trailing.trim());
             if let Some(section) = sections.last_mut().filter(|_| !is_repeated) {
-                section.keys.push(Key {
-                    name: name.to_owned(),
-                    value: shown(value, is_set),
-                    comment,
-                });
+                let (name, value) = (format!("`{name}`"), shown(value, is_set));
+                section.keys.push(Key { name, value, comment, continues });
             }
         } else if let Some(words) = line.strip_prefix("# ") {
             comment.add(words);
