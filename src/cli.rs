@@ -88,7 +88,7 @@ enum Command {
     /// Look at upstreams.
     #[command(subcommand)]
     Upstream(upstream::UpstreamCommand),
-    /// Delete what is over, as the server does by itself each day.
+    /// Delete expired rows, as the server does by itself each day.
     Purge(purge::PurgeArgs),
     /// Run an upstream emulator for demos and tests; no model and no account behind it.
     Sandbox(SandboxArgs),

@@ -17,7 +17,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 30;
 
-/// Delete what is over: usage rows that are older than `privacy.usage_log_days`, whose cost is carried forward, and
+/// Delete expired rows: usage rows that are older than `privacy.usage_log_days`, whose cost is carried forward, and
 /// sessions, links, challenges and claims whose time is up. The server may run beside it, and it may be broken off.
 #[derive(clap::Args)]
 pub(super) struct PurgeArgs {
