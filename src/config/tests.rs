@@ -2,6 +2,7 @@
 
 mod chains;
 mod mail;
+mod reference;
 
 use std::fs;
 use std::path::PathBuf;
@@ -55,53 +56,6 @@ fn the_reference_alone_is_complete_but_for_an_upstream() {
     assert_eq!(
         errors.to_string(),
         "settings: upstreams: is missing: requests need at least one [[upstreams]] to go to"
-    );
-}
-
-/// The commented-out keys must exist too: the reference with each of them in force.
-#[test]
-fn every_optional_key_of_the_reference_is_known() {
-    let folder = Folder::new();
-    let mut text = String::new();
-    let mut is_entry = false;
-    for line in REFERENCE.lines() {
-        let Some(bare) = line.strip_prefix("# ") else {
-            is_entry = false;
-            continue;
-        };
-        let begins = |starts: &[&str]| starts.iter().any(|start| bare.starts_with(start));
-        is_entry |= begins(&["[[upstreams]]", "[[chains]]", "[models."]);
-        let files = ["credential =", "credential_file =", "ca_file =", "url_env =", "url_file ="];
-        if is_entry && !begins(&files) {
-            text.push_str(bare);
-            text.push('\n');
-        }
-    }
-    let text = text.replace("models.\"ID\"", "models.\"new-model\"");
-    assert!(text.contains("user_agent = ") && text.contains("\nlong_prompt = "), "{text}");
-    let url_file = folder.write("url", "sqlite://elsewhere.db\n");
-    let env = [
-        ("ANTHROPIC_API_KEY", SECRET),
-        ("SLUICE__DEPOSITS__REVIEW_ABOVE", "10000"),
-        ("SLUICE__SERVER__NODE_ID", "node-1"),
-        ("SLUICE__DATABASE__URL_FILE", url_file.to_str().unwrap()),
-        ("SLUICE__SITE__SUPPORT_EMAIL", "support@example.org"),
-        ("SLUICE__SITE__OPERATOR", "Example Ltd"),
-        ("SLUICE__SITE__JURISDICTION", "the law of Exampleland"),
-    ];
-    let settings = load(&folder.sources(&text, &env)).unwrap();
-    assert!(settings.prices.find("new-model").is_some());
-    assert_eq!(settings.upstreams[0].credential.expose_secret(), SECRET);
-    let upstream = &settings.upstreams[0];
-    assert_eq!(upstream.forbidden_accounts, 3);
-    assert_eq!(upstream.forbidden_window, Duration::from_mins(1));
-    assert_eq!(settings.server.node_id.as_deref(), Some("node-1"));
-    let ids: Vec<_> = settings.chains.iter().map(|chain| chain.chain_id.0).collect();
-    assert_eq!(ids, [1, 8453, 42161, 10, 137, 56]);
-    let decimals = |chain: &Chain| chain.tokens.iter().map(|token| token.decimals).max();
-    assert_eq!(
-        settings.chains.iter().filter_map(decimals).collect::<Vec<_>>(),
-        [6, 6, 6, 6, 6, 18]
     );
 }
 

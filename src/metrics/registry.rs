@@ -1,5 +1,5 @@
-//! The registry of a process, and a list of everything in it. Prometheus' own leaves a metric out until it was counted
-//! once; `docs/metrics.md` needs all of them.
+//! The registry of a process, and a list of everything in it. Prometheus' own leaves a metric out
+//! until it was counted once; `docs/metrics.md` needs all of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ pub struct Description {
     pub help: String,
 }
 
-/// See the module.
+/// Metrics, and what each of them is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registry {
     registry: prometheus::Registry,

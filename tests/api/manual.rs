@@ -1,7 +1,8 @@
-//! The manual agrees with the program: pages that a program makes are compared with what it makes now, and the README's
-//! commands are run.
+//! The manual agrees with the program: pages that a program makes are compared with what it makes
+//! now, and the README's commands are run.
 //!
-//! A page is written by hand up to `MARK`, and made from there on. `UPDATE_DOCS=1` writes what is made.
+//! A page is written by hand up to `MARK`, and made from there on. `UPDATE_DOCS=1` writes what is
+//! made.
 
 mod commands;
 mod keys;
@@ -33,7 +34,8 @@ fn hold(page: &str, made: &str) {
     }
     let (missing, stale) = (lines_beyond(&made, found), lines_beyond(found, &made));
     panic!(
-        "docs/{page} does not say what the program does. Run: UPDATE_DOCS=1 cargo test --test api manual::\n\
+        "docs/{page} does not say what the program does. \
+         Run: UPDATE_DOCS=1 cargo test --test api manual::\n\
          missing: {missing:#?}\nno longer true: {stale:#?}"
     );
 }

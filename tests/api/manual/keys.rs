@@ -1,4 +1,5 @@
-//! `docs/configuration.md` has every key of `config/default.toml` with its default and the beginning of its comment.
+//! `docs/configuration.md` has every key of `config/default.toml` with its default and the beginning
+//! of its comment.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

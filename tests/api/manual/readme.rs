@@ -1,4 +1,5 @@
-//! Every command of the README is run, on addresses of the test's own. What is run elsewhere is looked for there.
+//! Every command of the README is run, on addresses of the test's own. What is run elsewhere is
+//! looked for there.
 
 use std::fs::{self, File};
 use std::path::Path;
