@@ -52,30 +52,37 @@ def cost(stage):
         measure(stage, accounts, connections)
 
 
-def measure(stage, accounts, connections):
-    over = threading.Event()
-    done = []
-
-    def ask(number):
-        account, node = accounts[number % len(accounts)], stage.nodes[number % len(stage.nodes)]
-        connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
+def ask_without_end(stage, accounts, number, over, done):
+    """JSON calls on one connection, one after the other, by the accounts in turn."""
+    node = stage.nodes[number % len(stage.nodes)]
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
+    while not over.is_set():
+        account = accounts[number % len(accounts)]
+        number += 1
         headers = {
             "x-api-key": account[1],
             "anthropic-version": "2023-06-01",
             "content-type": "application/json",
         }
-        while not over.is_set():
-            plan = stage.plan(account, Short)
-            connection.request("POST", "/v1/messages", plan.body(), headers)
-            result = stage.clients.judge(plan, connection.getresponse().read())
-            if result == "whole":
-                stage.clients.whole.add(plan.key)
-            stage.clients.seen[result] += 1
-            done.append(result)
+        plan = stage.plan(account, Short)
+        connection.request("POST", "/v1/messages", plan.body(), headers)
+        result = stage.clients.judge(plan, connection.getresponse().read())
+        if result == "whole":
+            stage.clients.whole.add(plan.key)
+        stage.clients.seen[result] += 1
+        done.append(result)
+
+
+def measure(stage, accounts, connections):
+    over = threading.Event()
+    done = []
 
     nodes = [node.process.pid for node in stage.nodes]
     database = stage.cluster.primary
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(connections)]
+    threads = [
+        threading.Thread(target=ask_without_end, args=(stage, accounts, number, over, done))
+        for number in range(connections)
+    ]
     before = processor_us(nodes), processor_us(family(database.process.pid)), *books(database)
     began = time.monotonic()
     for thread in threads:

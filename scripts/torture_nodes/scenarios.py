@@ -5,6 +5,7 @@ first program to fail in each of them.
 import subprocess
 import time
 
+from .contention import contention
 from .cost import cost
 from .processes import start, wait_until
 from .stage import BYTES_PER_TOKEN, Load, Prober, taking
@@ -309,4 +310,5 @@ SCENARIOS = {
     "fence": fence,
     "failover": failover,
     "cost": cost,
+    "contention": contention,
 }
