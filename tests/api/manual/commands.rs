@@ -23,9 +23,11 @@ fn describe(command: &Command, page: &mut String) {
     // What only holds others is a heading of theirs.
     let level = if name.split(' ').count() <= 2 { "##" } else { "###" };
     if !is_program {
-        let positionals: String =
-            command.get_positionals().map(|argument| format!(" {argument}")).collect();
-        writeln!(page, "{level} `{name}{positionals}`\n").unwrap();
+        let mut usage = name.to_owned();
+        for argument in command.get_positionals() {
+            write!(usage, " {argument}").unwrap();
+        }
+        writeln!(page, "{level} `{usage}`\n").unwrap();
         let help = command.get_long_about().or_else(|| command.get_about());
         writeln!(page, "{}.\n", help.expect("every command says what it does")).unwrap();
     }

@@ -139,6 +139,6 @@ impl Comment {
         let ends = text.match_indices(". ").map(|(at, _)| at + 1).chain([text.len()]);
         let ends: Vec<usize> = ends.collect();
         let end = ends.iter().rev().find(|end| **end <= COMMENT_MAX).or(ends.first());
-        text[..*end.unwrap()].to_owned()
+        text.get(..*end.unwrap()).unwrap().to_owned()
     }
 }
