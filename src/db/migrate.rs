@@ -10,7 +10,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{AnyConnection, DbError, compatibility};
+use super::{AnyConnection, DbError, compatibility, transaction};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -73,11 +73,24 @@ pub fn run_pending_within(
     conn: &mut AnyConnection,
     patience: Patience,
 ) -> Result<Vec<String>, DbError> {
+    alone(conn, patience, |conn| run_all(conn, patience))
+}
+
+/// Does something while no other process migrates the database.
+fn alone<T>(
+    conn: &mut AnyConnection,
+    patience: Patience,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    // One transaction around all of it: nobody sees half a schema.
+    if let AnyConnection::Sqlite(_) = conn {
+        return transaction::write(conn, work);
+    }
     let before = lock(conn, patience)?;
-    let ran = run_all(conn, patience);
+    let done = work(conn);
     let unlocked = before.map_or(Ok(()), |before| unlock(conn, &before));
-    let ran = ran?;
-    unlocked.map(|()| ran)
+    let done = done?;
+    unlocked.map(|()| done)
 }
 
 /// Makes the schema of a database that has none. One of another version is left as it is.
@@ -89,7 +102,12 @@ pub fn ensure(conn: &mut AnyConnection) -> Result<(), DbError> {
     if standing.is_empty {
         return run_pending(conn).map(drop);
     }
-    if standing.missing > 0 { Err(DbError::Outdated) } else { Ok(()) }
+    // Perhaps somebody makes it just now.
+    let is_missing = |conn: &mut AnyConnection| Ok(examine(conn)?.missing > 0);
+    if standing.missing > 0 && alone(conn, Patience::default(), is_missing)? {
+        return Err(DbError::Outdated);
+    }
+    Ok(())
 }
 
 /// Migrations that the database has and this program does not know, oldest first.
@@ -223,7 +241,7 @@ struct Setting {
 }
 
 /// Waits until no other node migrates, and says so; then sets the limit on waiting for locks and returns the one before.
-/// SQLite has one writer at a time anyway.
+/// For PostgreSQL.
 fn lock(conn: &mut AnyConnection, patience: Patience) -> Result<Option<String>, DbError> {
     let AnyConnection::Postgres(conn) = conn else { return Ok(None) };
     for tries in 0_u32.. {
