@@ -47,6 +47,9 @@ pub enum DepositError {
     /// The books hold a credit that the deposit does not know of.
     #[error("deposit {0} and the books contradict each other")]
     Contradiction(String),
+    /// Somebody else reads the chain by now.
+    #[error("another node reads this chain now")]
+    Overtaken,
 }
 
 impl From<diesel::result::Error> for DepositError {

@@ -94,10 +94,11 @@ pub struct Tier {
     /// Blocks that must stand upon a deposit, its own counted: 1 is the head.
     #[serde(deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
     pub confirmations: u64,
-    /// What an account may be credited with in this way within 24 hours, in all tiers up to this one.
+    /// What an account may be credited with early on the chain within 24 hours, by all tiers together, for this one to let more
+    /// through.
     #[serde(rename = "up_to_usd", deserialize_with = "value::usd")]
     pub up_to: NanoUsd,
-    /// The same for all accounts together: what the operator may lose in a day.
+    /// The early credits of all accounts that are not final yet, or were undone within 24 hours: what the operator may lose.
     #[serde(rename = "total_usd", deserialize_with = "value::usd")]
     pub total: NanoUsd,
 }

@@ -90,11 +90,10 @@ pub fn waiting(
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
-    // Credited early, and people are told so until it is final.
+    // Credited early: its block is looked at again when it is final.
     let provisional = deposits::table
         .filter(deposits::chain_id.eq(chain_id.0).and(deposits::early_credit_at.is_not_null()))
-        .filter(deposits::state.eq(DepositState::Credited.as_str()))
-        .filter(deposits::block_number.gt(final_number))
+        .filter(deposits::is_provisional.eq(true))
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
@@ -139,6 +138,23 @@ pub fn change(conn: &mut AnyConnection, row: &ChainRow, now: UnixMillis) -> Resu
         ..row.clone()
     };
     Ok(diesel::update(current).set(next).execute(conn)? > 0)
+}
+
+/// Whether a chain's row is still as it was read, and by the same node. On PostgreSQL it stays so until the transaction's
+/// end.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn hold(conn: &mut AnyConnection, row: &ChainRow) -> Result<bool, DbError> {
+    let as_read = chains::table
+        .filter(chains::chain_id.eq(row.chain_id).and(chains::revision.eq(row.revision)))
+        .filter(chains::node_id.eq(&row.node_id))
+        .select(chains::revision);
+    let found: Vec<i64> = match conn {
+        AnyConnection::Sqlite(conn) => as_read.load(conn)?,
+        AnyConnection::Postgres(conn) => as_read.for_no_key_update().load(conn)?,
+    };
+    Ok(!found.is_empty())
 }
 
 /// Notes blocks as they were read; one that was noted before is overwritten.

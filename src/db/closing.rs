@@ -5,8 +5,9 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
 use super::credentials_epoch::{self, Kept};
+use super::deposits::PROVISIONAL_MAX;
 use super::schema::{
-    accounts, api_keys, chains, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
+    accounts, api_keys, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -135,14 +136,10 @@ fn due_within(
     limit: i64,
 ) -> Result<Vec<AccountId>, DbError> {
     let open = reservations::table.filter(reservations::account_id.eq(accounts::id));
-    // Credited before its block was final, which it is not yet.
-    let not_final = chains::table
-        .filter(chains::chain_id.eq(deposits::chain_id))
-        .filter(chains::final_number.lt(deposits::block_number));
-    let may_be_undone = deposits::state
-        .eq(DepositState::Credited.as_str())
-        .and(deposits::early_credit_at.is_not_null())
-        .and(exists(not_final));
+    // Credited before its block was final. On a chain that nobody reads any more that would never be known.
+    let long_ago = before.plus_millis(-PROVISIONAL_MAX);
+    let may_be_undone =
+        deposits::is_provisional.eq(true).and(deposits::early_credit_at.gt(long_ago.as_millis()));
     let unfinal = deposits::table
         .filter(deposits::account_id.eq(accounts::id.nullable()))
         .filter(deposits::state.eq_any(UNFINAL.map(DepositState::as_str)).or(may_be_undone));

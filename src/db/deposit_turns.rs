@@ -66,7 +66,8 @@ pub fn confirming(
     let rows = diesel::sql_query(
         "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount, block_number, block_hash,
                 block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed, price_round, price_answer,
-                credit_number, revision, check_at, created_at, updated_at, early_credit_at
+                credit_number, revision, check_at, created_at, updated_at, early_credit_at,
+                early_value_nanousd, is_provisional
          FROM (SELECT of_accounts.*,
                       ROW_NUMBER() OVER (PARTITION BY tx_hash ORDER BY turn, check_at, id) AS tx_turn
                FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn

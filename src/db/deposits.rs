@@ -11,6 +11,10 @@ use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
+/// How long at most a credit that came early keeps its account from being erased and itself from being paid back, in
+/// milliseconds: a week.
+pub const PROVISIONAL_MAX: i64 = 7 * 86_400_000;
+
 /// A deposit as the table holds it.
 #[derive(
     Clone, Debug, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset,
@@ -68,8 +72,13 @@ pub struct DepositRow {
     pub created_at: i64,
     /// When it was last changed.
     pub updated_at: i64,
-    /// When it was last credited before its block was final, in milliseconds since the epoch.
+    /// When it was credited before its block was final, in milliseconds since the epoch. That happens once, and stays
+    /// written whatever becomes of it.
     pub early_credit_at: Option<i64>,
+    /// With how many nano-dollars.
+    pub early_value_nanousd: Option<i64>,
+    /// Whether it is credited, and it is not known yet that its block has become final.
+    pub is_provisional: bool,
 }
 
 impl DepositRow {
@@ -77,6 +86,13 @@ impl DepositRow {
     #[must_use]
     pub fn state(&self) -> Option<DepositState> {
         DepositState::parse(&self.state)
+    }
+
+    /// Whether its block may yet turn out to be gone, as far as that is waited for.
+    #[must_use]
+    pub fn is_provisional_at(&self, now: UnixMillis) -> bool {
+        let since = now.plus_millis(-PROVISIONAL_MAX).as_millis();
+        self.is_provisional && self.early_credit_at.is_some_and(|at| at > since)
     }
 
     /// Whose it is.
@@ -154,12 +170,12 @@ pub fn of_transaction(
     Ok(rows)
 }
 
-/// Keeps the deposits of a transaction as they are until the caller's write transaction ends. On SQLite a write
-/// transaction does so anyway.
+/// Keeps the deposits of a transaction as they are until the caller's write transaction ends, but for what the caller does:
+/// all in one order, so that no two wait for each other. On SQLite a write transaction does so anyway.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn hold_transaction(
+pub fn lock_transaction(
     conn: &mut AnyConnection,
     chain_id: ChainId,
     tx_hash: TxHash,
@@ -170,7 +186,7 @@ pub fn hold_transaction(
             .filter(deposits::tx_hash.eq(tx_hash.as_bytes()))
             .order(deposits::ordinal)
             .select(deposits::id)
-            .for_share()
+            .for_no_key_update()
             .load(conn)?;
     }
     Ok(())
@@ -271,8 +287,8 @@ pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbErr
     Ok(rows)
 }
 
-/// What was credited on a chain before its block was final, since a moment: all of it, and the account's share. What was
-/// taken back since is among it; the row `but`, which is about to be credited again, is not.
+/// What was credited on a chain before its block was final, since a moment: to an account, whatever became of it; and to all
+/// of them, as far as it may still be lost or was.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -280,23 +296,50 @@ pub fn credited_early(
     conn: &mut AnyConnection,
     chain_id: ChainId,
     account_id: AccountId,
-    but: i64,
     since: UnixMillis,
 ) -> Result<(NanoUsd, NanoUsd), DbError> {
-    let rows: Vec<(Option<i64>, Option<i64>)> = deposits::table
+    let rows: Vec<(Option<i64>, Option<i64>, String, bool)> = deposits::table
         .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::early_credit_at.gt(since.as_millis()).and(deposits::id.ne(but)))
-        .select((deposits::account_id, deposits::value_nanousd))
+        .filter(deposits::early_credit_at.gt(since.as_millis()))
+        .select((
+            deposits::account_id,
+            deposits::early_value_nanousd,
+            deposits::state,
+            deposits::is_provisional,
+        ))
         .load(conn)?;
-    let (mut all, mut own) = (0_i64, 0_i64);
-    for (owner, value) in rows {
+    let (mut own, mut at_risk) = (0_i64, 0_i64);
+    for (owner, value, state, is_provisional) in rows {
         let value = value.unwrap_or_default();
-        all = all.saturating_add(value);
+        if is_provisional || state != DepositState::Credited.as_str() {
+            at_risk = at_risk.saturating_add(value);
+        }
         if owner == Some(account_id.0) {
             own = own.saturating_add(value);
         }
     }
-    Ok((NanoUsd::from_nanos(all), NanoUsd::from_nanos(own)))
+    Ok((NanoUsd::from_nanos(own), NanoUsd::from_nanos(at_risk)))
+}
+
+/// What was credited early in blocks that are final by now, those that have waited longest first.
+///
+/// # Errors
+/// [`DbError::Query`].
+pub fn provisional(
+    conn: &mut AnyConnection,
+    chain_id: ChainId,
+    (final_number, now): (i64, UnixMillis),
+    limit: i64,
+) -> Result<Vec<DepositRow>, DbError> {
+    let rows = deposits::table
+        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::early_credit_at.is_not_null()))
+        .filter(deposits::is_provisional.eq(true).and(deposits::block_number.le(final_number)))
+        .filter(deposits::check_at.le(now.as_millis()))
+        .order((deposits::check_at, deposits::id))
+        .limit(limit)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
 }
 
 /// Deposits in blocks above `ancestor` that a reorganisation concerns.

@@ -98,6 +98,10 @@ fn alone<T>(
 /// # Errors
 /// [`DbError::Outdated`] if migrations are missing from a schema that exists, and those of [`run_pending`].
 pub fn ensure(conn: &mut AnyConnection) -> Result<(), DbError> {
+    // Where nothing was ever migrated, looking makes a table, which only one at a time may do.
+    if !has_history(conn)? {
+        return run_pending(conn).map(drop);
+    }
     let standing = examine(conn)?;
     if standing.is_empty {
         return run_pending(conn).map(drop);
@@ -138,6 +142,20 @@ pub fn prepare(conn: &mut AnyConnection, may: bool) -> Result<(), DbError> {
         );
     }
     Ok(())
+}
+
+/// Whether a database has a list of migrations, be it an empty one.
+fn has_history(conn: &mut AnyConnection) -> Result<bool, DbError> {
+    let sql = match conn {
+        AnyConnection::Sqlite(_) => {
+            "SELECT COUNT(*) > 0 AS is_held FROM sqlite_master WHERE name = '__diesel_schema_migrations'"
+        }
+        AnyConnection::Postgres(_) => {
+            "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS is_held"
+        }
+    };
+    let found: Held = diesel::sql_query(sql).get_result(conn)?;
+    Ok(found.is_held)
 }
 
 /// Compares a database with this binary, and refuses one that is not for it.

@@ -224,6 +224,8 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         early_credit_at -> Nullable<BigInt>,
+        early_value_nanousd -> Nullable<BigInt>,
+        is_provisional -> Bool,
     }
 }
 

@@ -40,6 +40,7 @@ pub fn attribute_all(
     tx_hash: TxHash,
     now: UnixMillis,
 ) -> Result<Vec<DepositRow>, DbError> {
+    deposits::lock_transaction(conn, chain_id, tx_hash)?;
     let mut rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
     rows.retain(|row| row.state() == Some(DepositState::Seen));
     let addresses = |of: fn(&DepositRow) -> &Vec<u8>| -> Vec<&[u8]> {

@@ -235,9 +235,9 @@ fn hold_deposits(
     chain_id: i64,
     tx_hash: TxHash,
 ) -> Result<(), DepositError> {
-    deposits::hold_transaction(conn, ChainId(chain_id), tx_hash)?;
+    deposits::lock_transaction(conn, ChainId(chain_id), tx_hash)?;
     for other in other_chains(conn, chain_id)? {
-        deposits::hold_transaction(conn, other, tx_hash)?;
+        deposits::lock_transaction(conn, other, tx_hash)?;
     }
     Ok(())
 }

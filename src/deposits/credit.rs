@@ -2,6 +2,7 @@
 
 use super::{DepositError, notices};
 use crate::config::Tier;
+use crate::db::chains::{self, ChainRow};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, accounts, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
@@ -36,15 +37,16 @@ pub fn credit(
 }
 
 /// Credits `row` before its block is final, if `tier` has room for it: in what it lets through of the account's within a day,
-/// and of everybody's. What was credited so and taken back since counts too.
+/// and in what may be lost of everybody's. What was taken back counts for its day. `chain` is how far the caller has read
+/// it, and that it is the one who reads it.
 ///
 /// # Errors
-/// As [`credit`].
+/// As [`credit`], and [`DepositError::Overtaken`].
 pub fn credit_early(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
     row: &DepositRow,
-    tier: Tier,
+    (tier, chain): (Tier, &ChainRow),
     mail_above: NanoUsd,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
@@ -52,17 +54,27 @@ pub fn credit_early(
     let account_id = row.account().ok_or_else(unreadable)?;
     let value = row.value_nanousd.ok_or_else(unreadable)?;
     transaction::write(conn, |conn| {
+        // Another node may have gone back below the block; and what is credited meanwhile is in the sums.
+        if !chains::hold(conn, chain)? {
+            return Err(DepositError::Overtaken);
+        }
         accounts::lock(conn, account_id)?;
         let since = now.plus_millis(-DAY);
         let chain_id = ChainId(row.chain_id);
-        let (all, own) = deposits::credited_early(conn, chain_id, account_id, row.id, since)?;
+        let (own, at_risk) = deposits::credited_early(conn, chain_id, account_id, since)?;
         let has_room = |spent: NanoUsd, most: NanoUsd| {
             spent.as_nanos().saturating_add(value) <= most.as_nanos()
         };
-        if !has_room(own, tier.up_to) || !has_room(all, tier.total) {
+        let was_early = row.early_credit_at.is_some();
+        if was_early || !has_room(own, tier.up_to) || !has_room(at_risk, tier.total) {
             return Ok(false);
         }
-        let early = DepositRow { early_credit_at: Some(now.as_millis()), ..row.clone() };
+        let early = DepositRow {
+            early_credit_at: Some(now.as_millis()),
+            early_value_nanousd: Some(value),
+            is_provisional: true,
+            ..row.clone()
+        };
         credit_within(conn, key, &early, mail_above, now)
     })
 }
@@ -121,6 +133,7 @@ pub fn reverse(
     let reversed = DepositRow {
         state: DepositState::Reversed.as_str().to_owned(),
         reason: None,
+        is_provisional: false,
         ..row.clone()
     };
     let command = Command::Credit {

@@ -41,6 +41,7 @@ pub fn record(
     now: UnixMillis,
 ) -> Result<Recorded, DepositError> {
     let mut is_buried = false;
+    deposits::lock_transaction(conn, chain_id, facts.tx_hash)?;
     let known = deposits::of_transaction(conn, chain_id, facts.tx_hash)?;
     let places: HashMap<i64, &DepositRow> = known.iter().map(|row| (row.ordinal, row)).collect();
     let parcels = parcels(facts, ours);
@@ -141,6 +142,8 @@ fn seen(
         created_at: now.as_millis(),
         updated_at: now.as_millis(),
         early_credit_at: None,
+        early_value_nanousd: None,
+        is_provisional: false,
     })
 }
 
@@ -168,6 +171,7 @@ fn renewed(row: &DepositRow, seen: DepositRow) -> Option<DepositRow> {
         credit_number: row.credit_number,
         // It counts for its day, whatever became of it.
         early_credit_at: row.early_credit_at,
+        early_value_nanousd: row.early_value_nanousd,
         revision: row.revision,
         created_at: row.created_at,
         ..seen

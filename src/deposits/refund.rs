@@ -86,7 +86,8 @@ pub fn hold(
         }
         // Nobody looks at an uncredited one any more while it is held for this, and one that was credited early may yet be
         // undone.
-        if (!is_credited || row.early_credit_at.is_some()) && !is_final(conn, row)? {
+        let must_be_final = !is_credited || row.is_provisional_at(now);
+        if must_be_final && !is_final(conn, row)? {
             return Ok(Refunded::NotFinal);
         }
         // A credited row stays as it is, but not its revision: a reversal that came first is noticed, and one that

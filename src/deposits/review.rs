@@ -1,12 +1,13 @@
 //! What an operator may decide about a deposit by hand, each time with a reason that is written down.
 
-use super::DepositError;
 use super::credit::credit_within;
 use super::refund::write_down;
+use super::{DepositError, claims};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
@@ -136,6 +137,9 @@ fn decide(
         // Nothing is in doubt about what a person has decided; what goes on may be doubted anew.
         deposit_cases::forget_deposit(conn, row)?;
         write_down(conn, action, row, reason, now)?;
+        if let (Some(_), Some(tx_hash)) = (row.account_id, TxHash::from_slice(&row.tx_hash)) {
+            claims::refuse_others(conn, ChainId(row.chain_id), tx_hash, now)?;
+        }
         Ok(Decided::Done)
     })
 }

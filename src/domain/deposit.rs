@@ -51,7 +51,7 @@ worded! {
         /// Found in a block; its fields are not agreed yet.
         Seen = "seen", "The transfer is in a block. Its details are being read.";
         /// Agreed and attributed; it waits for finality.
-        Confirming = "confirming", "The transfer is confirming. It is credited once its block is final; there is nothing to do.";
+        Confirming = "confirming", "The transfer is confirming. It is credited by the time its block is final; there is nothing to do.";
         /// In the books.
         Credited = "credited", "Credited to your balance.";
         /// Credited, then undone with its block.

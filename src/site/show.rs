@@ -74,15 +74,18 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest is: `up to $5.00 a day
-/// after 1 confirmation; the rest `. Nothing where nothing is.
+/// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest is: `after 12 confirmations
+/// while it is small (up to $5.00 in 24 hours, if there is room); otherwise `. Nothing where nothing is.
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {
         let plural = if confirmations == 1 { "" } else { "s" };
-        format!("up to {} a day after {confirmations} confirmation{plural}, ", Dollars(up_to))
+        format!("after {confirmations} confirmation{plural} (up to {} in 24 hours)", Dollars(up_to))
     };
-    let all: String = tiers.map(one).collect();
-    if all.is_empty() { all } else { format!("{}; the rest ", all.trim_end_matches(", ")) }
+    let all: Vec<String> = tiers.map(one).collect();
+    match all.as_slice() {
+        [] => String::new(),
+        some => format!("small sums {}, while there is room; otherwise ", some.join(" or ")),
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +108,19 @@ mod tests {
         assert_eq!(Count(999).to_string(), "999");
         assert_eq!(Count(1_000).to_string(), "1,000");
         assert_eq!(Count(-1_234_567).to_string(), "\u{2212}1,234,567");
+    }
+
+    #[test]
+    fn small_sums_come_sooner() {
+        let tier = |confirmations, dollars: i64| {
+            (confirmations, NanoUsd::from_nanos(dollars * 1_000_000_000))
+        };
+        assert_eq!(sooner([].into_iter()), "");
+        assert_eq!(
+            sooner([tier(1, 5), tier(12, 50)].into_iter()),
+            "small sums after 1 confirmation (up to $5.00 in 24 hours) or after 12 confirmations (up to $50.00 in 24 hours), \
+             while there is room; otherwise "
+        );
     }
 
     #[test]

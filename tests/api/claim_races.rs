@@ -9,11 +9,11 @@ use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::wallets::{self, WalletRow};
 use sluice::db::{AnyConnection, deposit_claims, transaction};
-use sluice::deposits::{DepositError, attribution, claims};
+use sluice::deposits::{DepositError, attribution, claims, review};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::{ChainId, TxHash};
 
-use crate::support::app::{Account, Builder, open_account};
+use crate::support::app::{Account, Builder, open_account, tombstones};
 use crate::support::sandbox::sandbox;
 use crate::support::wait::eventually;
 use crate::support::{deposit_rows, wallet_rows};
@@ -160,4 +160,18 @@ fn a_claim_that_comes_while_the_owner_is_found_is_refused_as_well() {
         race.claim(&owner, CHAIN).join().unwrap();
         assert_eq!(race.standing(&owner, CHAIN), Some(matched()));
     }
+}
+
+#[test]
+fn a_claim_is_refused_when_a_person_says_whose_the_deposit_is() {
+    let mut race = Race::open();
+    let (owner, thief) = (race.owner.clone(), race.thief.clone());
+    race.claim(&thief, CHAIN).join().unwrap();
+    let row = deposits::of_transaction(&mut race.conn, CHAIN, TX).unwrap().remove(0);
+    let nobodys = DepositRow { state: "unattributed".to_owned(), ..row };
+    assert!(deposits::change(&mut race.conn, &nobodys, NOW).unwrap());
+    let row = deposits::of_transaction(&mut race.conn, CHAIN, TX).unwrap().remove(0);
+    let key = tombstones(&mut race.conn, &race.builder.settings());
+    review::attribute(&mut race.conn, &key, &row, owner.id, "a test", NOW).unwrap();
+    assert_eq!(race.standing(&thief, CHAIN), Some(refused()));
 }

@@ -112,6 +112,8 @@ fn deposit(
         created_at: 0,
         updated_at: 0,
         early_credit_at: None,
+        early_value_nanousd: None,
+        is_provisional: false,
     };
     change(&mut row);
     deposit_rows::insert(conn, &row).unwrap();

@@ -249,6 +249,8 @@ fn row(number: u8) -> DepositRow {
         created_at: NOON.as_millis(),
         updated_at: NOON.as_millis(),
         early_credit_at: None,
+        early_value_nanousd: None,
+        is_provisional: false,
     }
 }
 

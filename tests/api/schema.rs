@@ -38,7 +38,7 @@ const USAGE_COLUMNS: [&str; 24] = [
 ];
 
 /// The columns of a payment: what its chain shows to anybody, whose it is, what it is worth, and how far it is.
-const DEPOSIT_COLUMNS: [&str; 26] = [
+const DEPOSIT_COLUMNS: [&str; 28] = [
     "id",
     "public_id",
     "chain_id",
@@ -65,6 +65,8 @@ const DEPOSIT_COLUMNS: [&str; 26] = [
     "created_at",
     "updated_at",
     "early_credit_at",
+    "early_value_nanousd",
+    "is_provisional",
 ];
 
 /// And of the wallet that it came from.

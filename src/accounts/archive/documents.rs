@@ -201,6 +201,8 @@ pub(super) fn deposit(row: &DepositRow) -> Value {
         "price_answer": row.price_answer,
         "credit_number": row.credit_number,
         "early_credit_at": row.early_credit_at.map(moment),
+        "early_value": row.early_value_nanousd.map(usd),
+        "is_provisional": row.is_provisional,
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
     })

@@ -1,5 +1,5 @@
 //! Credits what is small before its block is final, as far as the operator's tiers allow. A deposit is looked at as if it
-//! were final; only a credit comes of that look, everything else waits for finality.
+//! were final; only a credit comes of that look, everything else waits for finality. Then its block is looked at again.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -8,22 +8,38 @@ use super::examine::{Look, Weighed};
 use super::observe::View;
 use super::settle::Read;
 use super::{State, Trouble, column, height};
+use crate::chain::quorum::{Agreement, block_ref};
 use crate::config::Tier;
 use crate::db::chains::ChainRow;
-use crate::db::deposit_turns;
-use crate::db::deposits::DepositRow;
+use crate::db::deposits::{self, DepositRow};
+use crate::db::{AnyConnection, deposit_turns};
 use crate::deposits::ours::Ours;
-use crate::domain::evm::TxHash;
+use crate::deposits::{DepositError, credit};
+use crate::domain::clock::UnixMillis;
+use crate::domain::evm::{BlockHash, TxHash};
 use crate::domain::money::NanoUsd;
+use crate::telemetry::Causes;
 
 /// Deposits that are considered in one round, in the order of their turns.
 const CONSIDERED: i64 = 500;
 /// Those of them whose transactions are asked about.
 const LOOKS: usize = 50;
 
+/// Blocks that are compared in one round, once they are final.
+const COMPARED: i64 = 50;
+/// Pause before such a block is asked for again that cannot be told, in milliseconds.
+const PAUSE: i64 = 5_000;
+
 /// Deposits that were looked at in vain: by row, the confirmations from which on another look may help.
 #[derive(Debug, Default)]
 pub(super) struct Passed(HashMap<i64, u64>);
+
+impl Passed {
+    /// The blocks may be others.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
 
 impl State {
     /// Credits what the tiers let through, until `end`.
@@ -31,13 +47,13 @@ impl State {
         &mut self,
         view: &View,
         ours: &Ours,
-        row: &ChainRow,
+        chain: &ChainRow,
         end: Instant,
     ) -> Result<(), Trouble> {
         let Some(first) = self.parts.chain.tiers.first().copied() else { return Ok(()) };
         // Only in blocks that were read: what was read is held against the chain, so that a credit is taken back with it.
         let top = view.head.saturating_add(1).saturating_sub(first.confirmations);
-        let top = top.min(height(row.scanned_number));
+        let top = top.min(height(chain.scanned_number));
         let (chain_id, now) = (self.chain_id(), self.now());
         let blocks = (column(view.final_number), column(top));
         let rows = self
@@ -52,11 +68,70 @@ impl State {
             if Instant::now() > end {
                 break;
             }
-            let (id, read) = (row.id, Read::try_from(row)?);
-            let look = looks.entry(read.tx_hash).or_default();
-            if let Some(next) = self.look_early(view, ours, look, &read).await? {
+            let (id, public_id) = (row.id, row.public_id.clone());
+            let read = Read::try_from(row).map_err(Trouble::from);
+            let next = match read {
+                Ok(read) => {
+                    let look = looks.entry(read.tx_hash).or_default();
+                    self.look_early(view, ours, look, (&read, chain)).await
+                }
+                Err(error) => Err(error),
+            };
+            let next = match next {
+                // Its own trouble is told when it is final, and holds up nobody.
+                Err(Trouble::Deposit(
+                    error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
+                )) => {
+                    tracing::warn!(deposit = public_id, error = %Causes(&error), "not credited early");
+                    Some(u64::MAX)
+                }
+                other => other?,
+            };
+            if let Some(next) = next {
                 self.passed.0.insert(id, next);
             }
+        }
+        Ok(())
+    }
+
+    /// Looks at the blocks of what was credited early, once they are final: what is on the chain stays, what is not is taken
+    /// back. It may have been found in a block that was never read.
+    pub(super) async fn look_at_provisional(&mut self, view: &View) -> Result<(), Trouble> {
+        let (chain_id, now) = (self.chain_id(), self.now());
+        let until = (column(view.final_number), now);
+        let due =
+            move |conn: &mut AnyConnection| deposits::provisional(conn, chain_id, until, COMPARED);
+        let mut blocks: HashMap<i64, Option<BlockHash>> = HashMap::new();
+        for row in self.parts.database.run(due).await? {
+            let number = row.block_number;
+            let block = match blocks.get(&number) {
+                Some(block) => *block,
+                None => {
+                    let verdict = block_ref(&view.providers, view.quorum, height(number)).await;
+                    let block = match verdict.agreement {
+                        Agreement::Agreed(Some(block)) => Some(block.hash),
+                        _ => None,
+                    };
+                    blocks.insert(number, block);
+                    block
+                }
+            };
+            let is_there = block.map(|hash| hash.as_bytes() == row.block_hash.as_slice());
+            self.write(move |conn| {
+                match is_there {
+                    Some(true) => {
+                        let stays = DepositRow { is_provisional: false, ..row };
+                        deposits::change(conn, &stays, now)?;
+                    }
+                    Some(false) => take_back(conn, &row, now)?,
+                    None => {
+                        let check_at = now.plus_millis(PAUSE).as_millis();
+                        deposits::change(conn, &DepositRow { check_at, ..row }, now)?;
+                    }
+                }
+                Ok(())
+            })
+            .await?;
         }
         Ok(())
     }
@@ -68,7 +143,7 @@ impl State {
         let is_passed = self.passed.0.get(&row.id).is_some_and(|from| confirmations < *from);
         let most = reached(&chain.tiers, confirmations).map_or(NanoUsd::ZERO, |tier| tier.up_to);
         let value = chain.dollars(row.token.as_deref(), &row.raw_amount);
-        !is_passed && value.is_none_or(|value| value <= most)
+        row.early_credit_at.is_none() && !is_passed && value.is_none_or(|value| value <= most)
     }
 
     /// Looks at a deposit, and credits it if a tier lets it through. Otherwise the confirmations from which on it is looked
@@ -78,7 +153,7 @@ impl State {
         view: &View,
         ours: &Ours,
         look: &mut Look,
-        read: &Read,
+        (read, chain): (&Read, &ChainRow),
     ) -> Result<Option<u64>, Trouble> {
         let confirmations = confirmations(view, &read.row);
         let (row, minimum) = match self.weigh(view, ours, look, read).await? {
@@ -92,9 +167,19 @@ impl State {
         let tiers = &self.parts.chain.tiers;
         let next = tiers.iter().map(|tier| tier.confirmations).find(|from| *from > confirmations);
         let Some(tier) = reached(tiers, confirmations) else { return Ok(next) };
-        let is_credited = self.credit(row, Some(tier)).await?;
+        let is_credited = self.credit(row, Some((tier, chain.clone()))).await?;
         Ok((!is_credited).then(|| next.unwrap_or(u64::MAX)))
     }
+}
+
+/// Undoes a credit whose block is gone.
+pub(super) fn take_back(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    now: UnixMillis,
+) -> Result<(), DepositError> {
+    tracing::error!(deposit = row.public_id, "a credited deposit was undone by its chain");
+    credit::reverse(conn, row, now).map(drop)
 }
 
 /// Blocks upon a deposit, its own counted.

@@ -1,15 +1,18 @@
 //! Where reading begins, and how it goes back when the chain does: to the newest block that is still there, never by
 //! patching.
 
+use std::collections::{BTreeMap, HashSet};
+
 use super::assets::agreed;
+use super::early::take_back;
 use super::observe::View;
 use super::{State, Trouble, column, height};
 use crate::chain::blocks::blocks;
 use crate::chain::head::BlockRef;
-use crate::chain::quorum::{agree, ask_each, block_ref};
+use crate::chain::quorum::{Agreement, agree, ask_each, block_ref};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, arrivals, deposits, transaction};
-use crate::deposits::{DepositError, credit, record};
+use crate::deposits::{DepositError, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::BlockHash;
 
@@ -98,12 +101,14 @@ impl State {
         self.parts.metrics.count_alert("chain_reorganisation");
         self.looked_into.clear();
         self.doubts.clear();
+        self.passed.clear();
+        let intact = self.intact_credits(view, ancestor).await?;
         row.scanned_number = ancestor;
         row.scanned_hash = hash.as_bytes().to_vec();
         let (chain_id, now, next) = (self.chain_id(), self.now(), row.clone());
         let is_ours = self
             .write(move |conn| {
-                undo_above(conn, chain_id, ancestor, now)?;
+                undo_above(conn, chain_id, (ancestor, &intact), now)?;
                 transaction::write(conn, |conn| {
                     chains::keep_blocks(conn, chain_id, 0, ancestor)?;
                     chains::forget_candidates_above(conn, chain_id, ancestor)?;
@@ -152,6 +157,31 @@ impl State {
         let newest =
             move |conn: &mut AnyConnection| chains::blocks_up_to(conn, chain_id, number, 1);
         Ok(self.parts.database.run(newest).await?.pop())
+    }
+
+    /// The blocks of credited deposits above `ancestor` that are on the chain all the same: where not every block is read, it
+    /// is not known where exactly the chain parted.
+    async fn intact_credits(
+        &self,
+        view: &View,
+        ancestor: i64,
+    ) -> Result<HashSet<Vec<u8>>, Trouble> {
+        let chain_id = self.chain_id();
+        let above = move |conn: &mut AnyConnection| deposits::above(conn, chain_id, ancestor);
+        let credited = self.parts.database.run(above).await?.into_iter();
+        let credited = credited.filter(|row| row.state() == Some(DepositState::Credited));
+        let blocks: BTreeMap<i64, Vec<u8>> =
+            credited.map(|row| (row.block_number, row.block_hash)).collect();
+        let mut intact = HashSet::new();
+        for (number, hash) in blocks {
+            let verdict = block_ref(&view.providers, view.quorum, height(number)).await;
+            if let Agreement::Agreed(Some(block)) = verdict.agreement
+                && block.hash.as_bytes() == hash.as_slice()
+            {
+                intact.insert(hash);
+            }
+        }
+        Ok(intact)
     }
 
     /// The newest block up to `top` that was read and is still on the chain.
@@ -217,13 +247,14 @@ pub(super) fn continue_if(is_ours: bool, row: &mut ChainRow) -> Result<(), Troub
 fn undo_above(
     conn: &mut AnyConnection,
     chain_id: crate::domain::evm::ChainId,
-    ancestor: i64,
+    (ancestor, intact): (i64, &HashSet<Vec<u8>>),
     now: crate::domain::clock::UnixMillis,
 ) -> Result<(), DepositError> {
     for row in deposits::above(conn, chain_id, ancestor)? {
         if row.state() == Some(DepositState::Credited) {
-            tracing::error!(deposit = row.public_id, "a credited deposit was undone by its chain");
-            credit::reverse(conn, &row, now)?;
+            if !intact.contains(&row.block_hash) {
+                take_back(conn, &row, now)?;
+            }
         } else {
             record::orphan(conn, &row, now)?;
         }

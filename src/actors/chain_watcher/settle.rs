@@ -104,6 +104,7 @@ impl State {
             }
             self.settle_some(view, ours, some).await?;
         }
+        self.look_at_provisional(view).await?;
         match read {
             Some(row) => self.credit_early(view, ours, row, end).await,
             None => Ok(()),
@@ -253,23 +254,27 @@ impl State {
         Ok(self.write(move |conn| transaction::write(conn, attribute)).await?)
     }
 
-    /// Credits a deposit: one that is final, or one that `tier` may let through before. Whether it was.
+    /// Credits a deposit: one that is final, or one that a tier may let through before. Whether it was.
     pub(super) async fn credit(
         &self,
         row: DepositRow,
-        tier: Option<Tier>,
+        early: Option<(Tier, ChainRow)>,
     ) -> Result<bool, Trouble> {
         let (now, public_id) = (self.now(), row.public_id.clone());
         let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
         let key = self.parts.tombstones.clone();
         let kept = row.clone();
         let above = self.parts.deposits.mail_seen_above;
-        let credit = move |conn: &mut AnyConnection| match tier {
-            Some(tier) => credit::credit_early(conn, &key, &row, tier, above, now),
+        let confirmations = early.as_ref().map(|(tier, _)| tier.confirmations);
+        let credit = move |conn: &mut AnyConnection| match early {
+            Some((tier, chain)) => {
+                credit::credit_early(conn, &key, &row, (tier, &chain), above, now)
+            }
             None => credit::credit(conn, &key, &row, above, now),
         };
         let credited = self.write(credit).await;
         let is_credited = match credited {
+            Err(DepositError::Overtaken) => return Err(Trouble::Overtaken),
             Err(DepositError::Buried(_)) => {
                 tracing::error!(deposit = public_id, "a deposit of an erased account came back");
                 self.write(move |conn| Ok(record::set_erased(conn, &kept, now)?)).await?;
@@ -279,7 +284,6 @@ impl State {
         };
         if is_credited {
             let chain = &self.parts.chain.name;
-            let confirmations = tier.map(|tier| tier.confirmations);
             tracing::info!(chain, deposit = public_id, usd = %value, confirmations, "credited");
             self.parts.metrics.chains.count_deposit(chain, value);
         }

@@ -260,7 +260,7 @@ impl<'a> Chains<'a> {
         let decimals =
             coin.map(|(_, decimals)| decimals).or(row.token.is_none().then_some(NATIVE_DECIMALS));
         let raw: Option<RawAmount> = row.raw_amount.parse().ok();
-        let is_provisional = self.is_provisional(row);
+        let is_provisional = row.is_provisional;
         Deposit {
             id: row.public_id.clone(),
             chain: self.name(row.chain_id),
@@ -357,13 +357,6 @@ impl<'a> Chains<'a> {
             Finality::Finalized => depth(stand.final_number),
         };
         Some(Confirmations { seen: depth(row.block_number).min(needed), needed })
-    }
-
-    /// Whether a deposit was credited early, and its block was not seen to be final since.
-    fn is_provisional(&self, row: &DepositRow) -> bool {
-        let is_early = row.state() == Some(DepositState::Credited) && row.early_credit_at.is_some();
-        is_early
-            && self.stand(row.chain_id).is_none_or(|stand| row.block_number > stand.final_number)
     }
 
     fn chain(&self, chain_id: i64) -> Option<&'a Chain> {

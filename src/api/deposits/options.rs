@@ -73,7 +73,7 @@ pub enum WhenFinal {
 pub struct EarlyCredit {
     /// Blocks that must stand on it, its own among them.
     pub confirmations: u64,
-    /// What an account is credited with in this way within 24 hours, and in the ways before this one.
+    /// What an account is credited with early on this chain within 24 hours, in all ways together, while there is room for it.
     pub up_to: Dollars,
 }
 

@@ -249,6 +249,7 @@ fn bytes_of(document: &impl Serialize) -> Bytes {
 fn is_final(deposit: &Deposit) -> bool {
     let is_going_back = deposit.refund.as_ref().is_some_and(|refund| refund.state == "held");
     !is_going_back
+        && !deposit.is_provisional
         && matches!(
             DepositState::parse(&deposit.state),
             Some(DepositState::Credited | DepositState::Rejected | DepositState::Refunded)

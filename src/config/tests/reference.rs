@@ -86,6 +86,7 @@ fn every_key_that_is_read_stands_in_the_reference() {
         ("[[chains.providers]]", keys::<ProviderEntry>()),
         ("[chains.native]", keys::<NativeEntry>()),
         ("[[chains.tokens]]", keys::<TokenEntry>()),
+        ("[[chains.tiers]]", keys::<Tier>()),
         ("[accounts]", keys::<Accounts>()),
         ("[abuse]", keys::<Abuse>()),
         ("[mail]", keys::<MailSection>()),

@@ -83,7 +83,8 @@ export function watch(window, element) {
       return false;
     }
     show(element, document);
-    return !SETTLED.includes(document.state) || document.refund?.state === "held";
+    const mayChange = document.is_provisional || document.refund?.state === "held";
+    return mayChange || !SETTLED.includes(document.state);
   };
   const receive = (event) => {
     const goesOn = take(event.data);

@@ -68,7 +68,9 @@ impl Stand {
                 .unwrap_or_default(),
             seen,
             needed: needed.max(1),
-            is_waiting: is_going_back || state.is_none_or(|state| !settled.contains(&state)),
+            is_waiting: is_going_back
+                || deposit.is_provisional
+                || state.is_none_or(|state| !settled.contains(&state)),
             found: String::new(),
             to_prove: deposit.next_step.as_ref().map(|step| step.address.clone()),
         }

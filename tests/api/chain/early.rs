@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use ethers_core::types::{H256, U256};
-use sluice::db::deposits::DepositRow;
+use sluice::config::Tier;
+use sluice::db::chains::ChainRow;
+use sluice::db::deposits::{self, DepositRow};
 use sluice::deposits::refund::{self, Refunded};
+use sluice::deposits::{DepositError, credit};
 use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::ChainId;
+use sluice::domain::money::NanoUsd;
 
-use crate::support::app::Account;
-use crate::support::deposits::{Shop, USDC};
+use crate::support::app::{Account, tombstones};
+use crate::support::chain::CHAIN_ID;
+use crate::support::chain::wallet::{Draft, Wallet};
+use crate::support::deposits::{Mint, Shop, USDC};
 use crate::support::leaving;
 use crate::support::rpc::fault::Fault;
 
@@ -82,6 +89,114 @@ fn an_early_credit_goes_with_its_block_and_comes_again() {
 }
 
 #[test]
+fn a_transfer_that_is_mined_again_waits_for_finality_and_counts_for_its_day() {
+    let shop = shop();
+    let account = shop.holder_of(1);
+    let (chain, wallet) = (&shop.mint.chain, Wallet::dev(1));
+    let draft = Draft {
+        chain_id: CHAIN_ID,
+        nonce: chain.nonce(wallet.address()),
+        to: shop.mint.usdc.address,
+        data: shop.mint.usdc.input("transfer", (shop.mint.treasury, U256::from(2 * USDC))),
+        ..Draft::default()
+    };
+    let raw = wallet.transaction(&draft);
+    let tx = chain.send_raw(&raw);
+    shop.mine(1);
+    shop.credited(tx);
+    shop.caught_up();
+    chain.reorg(2, &[]);
+    shop.mine(1);
+    shop.reaches(tx, DepositState::Reversed);
+    assert_eq!(chain.send_raw(&raw), tx);
+    shop.mine(2);
+    still_waits(&shop, tx);
+    let (row, now) = (shop.deposits(tx).remove(0), shop.app.clock.now());
+    let sums = shop.db(|conn| {
+        let chain_id = ChainId(CHAIN_ID.cast_signed());
+        deposits::credited_early(conn, chain_id, account.id, now.plus_millis(-86_400_000)).unwrap()
+    });
+    let two = NanoUsd::from_nanos(2 * DOLLAR);
+    assert_eq!((sums, row.value_nanousd, row.is_provisional), ((two, two), None, false));
+    shop.finalize();
+    assert_eq!(shop.credited(tx).credit_number, 2);
+    assert_eq!(shop.available(&account), 2 * DOLLAR);
+}
+
+#[test]
+fn a_credit_whose_block_is_not_the_one_that_became_final_is_taken_back() {
+    let shop = shop();
+    let account = shop.holder_of(1);
+    let tx = shop.pay_usdc(1, 2 * USDC);
+    shop.mine(1);
+    let row = shop.credited(tx);
+    // As if it had been found in a block that nobody has read, in a moment in which the providers had that one.
+    let elsewhere = DepositRow { block_hash: vec![0xee; 32], ..row };
+    let now = shop.app.clock.now();
+    assert!(shop.db(|conn| deposits::change(conn, &elsewhere, now).unwrap()));
+    shop.finalize();
+    shop.reaches(tx, DepositState::Reversed);
+    assert_eq!(shop.available(&account), 0);
+}
+
+#[test]
+fn a_fork_above_an_early_credit_leaves_it_alone() {
+    let mint = Mint::open();
+    // So that of many blocks only the last one is compared.
+    let toml =
+        mint.toml(TIERS).replace("symbol = \"ETH\"\n", "symbol = \"ETH\"\nscan_blocks = false\n");
+    let shop = Shop::on(mint, &toml, |builder| builder);
+    let account = shop.holder_of(1);
+    shop.caught_up();
+    for provider in [&shop.mint.alpha, &shop.mint.beta] {
+        provider.when("eth_getBlockByNumber", |_| Some(Fault::Null));
+    }
+    let tx = shop.pay_usdc(1, 2 * USDC);
+    shop.mine(4);
+    for provider in [&shop.mint.alpha, &shop.mint.beta] {
+        provider.heal();
+    }
+    shop.credited(tx);
+    shop.caught_up();
+    shop.mint.chain.reorg(2, &[]);
+    shop.mine(1);
+    shop.caught_up();
+    let row = shop.credited(tx);
+    assert_eq!((row.credit_number, row.is_provisional), (1, true));
+    assert_eq!(shop.app.entries(&account, "reversal"), [] as [i64; 0]);
+    shop.finalize();
+    shop.caught_up();
+    assert!(!shop.credited(tx).is_provisional);
+}
+
+#[test]
+fn whoever_was_overtaken_credits_nothing_early() {
+    let shop = shop();
+    let account = shop.holder_of(1);
+    shop.caught_up();
+    let large = shop.pay_usdc(1, 11 * USDC);
+    shop.mine(1);
+    still_waits(&shop, large);
+    let tier = shop.app.settings.chains[0].tiers[0];
+    let tier = Tier { up_to: NanoUsd::from_nanos(20 * DOLLAR), total: tier.up_to, ..tier };
+    let row = DepositRow { value_nanousd: Some(11 * DOLLAR), ..shop.deposits(large).remove(0) };
+    let now = shop.app.clock.now();
+    let credit = |chain: &ChainRow| {
+        shop.db(|conn| {
+            let key = tombstones(conn, &shop.app.settings);
+            credit::credit_early(conn, &key, &row, (tier, chain), NanoUsd::ZERO, now)
+        })
+    };
+    let read = shop.cursor().unwrap();
+    let earlier = ChainRow { revision: read.revision - 1, ..read.clone() };
+    let others = ChainRow { node_id: "another".to_owned(), ..read };
+    for chain in [earlier, others] {
+        assert!(matches!(credit(&chain), Err(DepositError::Overtaken)));
+    }
+    assert_eq!(shop.available(&account), 0);
+}
+
+#[test]
 fn what_is_above_a_tier_waits_for_the_next_one_or_for_finality() {
     let shop = shop();
     let account = shop.holder_of(1);
@@ -129,12 +244,19 @@ fn all_accounts_together_get_no_more_than_the_total() {
     shop.mine(3);
     shop.credited(first);
     let (over, within) = (shop.pay_usdc(2, 3 * USDC), shop.pay_usdc(2, 2 * USDC));
-    shop.mine(3);
+    shop.mine(1);
     shop.credited(within);
+    shop.mine(1);
     still_waits(&shop, over);
+    assert!(shop.credited(first).is_provisional);
     assert_eq!(accounts.each_ref().map(|one| shop.available(one)), [10 * DOLLAR, 2 * DOLLAR]);
     shop.finalize();
     shop.credited(over);
+    // What is final cannot be lost any more, and makes room.
+    let third = shop.holder_of(3);
+    let small = shop.pay_usdc(3, 2 * USDC);
+    shop.mine(1);
+    assert!(shop.credited(small).is_provisional && shop.available(&third) == 2 * DOLLAR);
 }
 
 #[test]

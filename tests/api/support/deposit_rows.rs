@@ -37,6 +37,8 @@ pub(crate) fn row(account: &Account, number: u8, state: &str, reason: Option<&st
         created_at: NOON,
         updated_at: NOON,
         early_credit_at: None,
+        early_value_nanousd: None,
+        is_provisional: false,
     }
 }
 
