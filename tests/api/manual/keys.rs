@@ -10,12 +10,18 @@ use super::{cell, hold};
 
 /// A comment is taken up to the sentence that reaches so many letters.
 const COMMENT_MAX: usize = 180;
+/// What a key means without a value, or with none: the part that is taken must not lack it.
+const DEFAULTS: [&str; 3] = ["Default: ", " 0 = ", "Empty = "];
 
 #[test]
 fn the_page_of_settings_has_every_key_with_default_and_meaning() {
     let sections = sections(REFERENCE);
     let keys: usize = sections.iter().map(|section| section.keys.len()).sum();
     assert!(sections.len() > 20 && keys > 200, "{} sections, {keys} keys", sections.len());
+    let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
+    for header in headers(REFERENCE) {
+        assert!(names.contains(&header), "{header} is no section of the page: {names:?}");
+    }
     let mut made = String::new();
     for section in sections {
         writeln!(made, "## `{}`\n", section.name).unwrap();
@@ -35,6 +41,16 @@ fn the_page_of_settings_has_every_key_with_default_and_meaning() {
         made.push('\n');
     }
     hold("configuration.md", &made);
+}
+
+/// The headers of tables, in force or commented out, up to the price list. The sections are found in
+/// another way.
+fn headers(reference: &str) -> impl Iterator<Item = &str> {
+    let lines = reference.lines().map(|line| line.trim_start_matches(['#', ' ']));
+    lines.take_while(|line| !line.starts_with("[models.\"claude")).filter_map(|line| {
+        let header = line.split("  #").next().unwrap().trim();
+        (header.starts_with('[') && header.ends_with(']')).then_some(header)
+    })
 }
 
 struct Section {
@@ -139,6 +155,10 @@ impl Comment {
         let ends = text.match_indices(". ").map(|(at, _)| at + 1).chain([text.len()]);
         let ends: Vec<usize> = ends.collect();
         let end = ends.iter().rev().find(|end| **end <= COMMENT_MAX).or(ends.first());
-        text.get(..*end.unwrap()).unwrap().to_owned()
+        let (taken, left) = text.split_at(*end.unwrap());
+        for words in DEFAULTS {
+            assert!(!left.contains(words), "{words:?} must stand earlier, or shorter: {text}");
+        }
+        taken.to_owned()
     }
 }

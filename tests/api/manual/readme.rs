@@ -39,16 +39,14 @@ fn every_command_of_the_readme_does_what_it_is_there_for() {
     assert_eq!(servers.next(), None);
     let (mut sandbox, address) = reader.start(sandbox, "--listen 127.0.0.1:0");
     fs::write(folder.path().join("sluice.toml"), settings.replace(SANDBOX, &address)).unwrap();
+    let begin = lines.iter().position(|line| line == &format!("{serve}{BACKGROUND}")).unwrap();
+    let before = reader.run(&in_the_foreground(&lines[..begin]));
     let (mut gateway, addresses) = reader.start(serve, "");
     let address = addresses.lines().find_map(|line| line.strip_prefix("client="));
     reader.gateway = address.expect("where clients connect").to_owned();
 
     // In one shell, as whoever reads has one.
-    let is_left = |line: &&String| {
-        !line.ends_with(BACKGROUND) && line.as_str() != STOP && !is_elsewhere(line)
-    };
-    let rest: Vec<&str> = lines.iter().filter(is_left).map(String::as_str).collect();
-    let said = reader.run(&rest.join("\n"));
+    let said = before + &reader.run(&in_the_foreground(&lines[begin..]));
     for words in
         ["sluice.toml: in order", "event: message_stop", "claude-haiku-4-5", "the books balance"]
     {
@@ -104,6 +102,14 @@ fn settings() -> (String, Vec<String>) {
 
 fn without_comment(line: &str) -> &str {
     line.split("  #").next().unwrap().trim_end()
+}
+
+/// What is run one after the other, as one script.
+fn in_the_foreground(lines: &[String]) -> String {
+    let is_left = |line: &&String| {
+        !line.ends_with(BACKGROUND) && line.as_str() != STOP && !is_elsewhere(line)
+    };
+    lines.iter().filter(is_left).map(String::as_str).collect::<Vec<_>>().join("\n")
 }
 
 fn is_elsewhere(line: &str) -> bool {
