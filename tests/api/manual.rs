@@ -4,6 +4,7 @@
 //! A page is written by hand up to `MARK`, and made from there on. `UPDATE_DOCS=1` writes what is
 //! made.
 
+mod alerts;
 mod commands;
 mod keys;
 mod metrics;
