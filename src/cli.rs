@@ -41,7 +41,7 @@ use output::Output;
 #[derive(Parser)]
 #[command(name = "sluice", version, about, after_help = AFTER_HELP)]
 struct Cli {
-    /// The operator's settings; without it, the defaults and the environment count.
+    /// Settings file. Without it, Sluice uses the defaults and the environment.
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -55,42 +55,42 @@ Exit codes: 0 done, 1 failed, 2 wrong settings or arguments.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve clients until a signal says stop.
+    /// Run the server until it receives SIGTERM or SIGINT.
     Serve(serve::ServeArgs),
-    /// Bring the database to this version's schema.
+    /// Migrate the database to this version's schema.
     Migrate,
     /// Copy an SQLite database into an empty PostgreSQL.
     MigrateTo(migrate_to::MigrateToArgs),
-    /// Look at settings.
+    /// Check or print settings.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at the books.
+    /// Verify the books, and settle charges that the database refused.
     #[command(subcommand)]
     Books(books::BooksCommand),
-    /// Open, list, show and credit accounts.
+    /// Create, list, show, credit, suspend and delete accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Issue, list, limit and revoke API keys.
+    /// Create, list, limit and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Look at deposits, decide about them, pay them back.
+    /// List, review and refund deposits.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
-    /// Look at the nodes that serve from this database.
+    /// List the nodes that serve from this database.
     #[command(subcommand)]
     Node(node::NodeCommand),
-    /// Publish versions of the privacy policy and the terms, and look at them.
+    /// Publish and show versions of the privacy policy and the terms.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Print the price list, or compare it with another.
     #[command(subcommand)]
     Prices(prices::PricesCommand),
-    /// Look at upstreams.
+    /// List upstreams and check that they answer.
     #[command(subcommand)]
     Upstream(upstream::UpstreamCommand),
     /// Delete expired rows, as the server does by itself each day.
     Purge(purge::PurgeArgs),
-    /// Run an upstream emulator for demos and tests; no model and no account behind it.
+    /// Run an upstream emulator for demos and tests. It needs no model and no account.
     Sandbox(SandboxArgs),
 }
 
@@ -98,7 +98,7 @@ enum Command {
 enum ConfigCommand {
     /// Check a file as `serve` would, secrets included.
     Check {
-        /// The file.
+        /// The settings file.
         file: PathBuf,
     },
     /// Print the settings in force, secrets masked.

@@ -29,7 +29,7 @@ const REASON_BYTES: usize = 500;
 
 #[derive(Subcommand)]
 pub(super) enum AccountCommand {
-    /// Open an account.
+    /// Create an account. Its owner sets a password by "Forgot your password?" on the website.
     Create {
         /// Its e-mail address.
         email: String,
@@ -54,54 +54,54 @@ pub(super) enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Add to a balance by hand, or take from it with a negative amount.
+    /// Add to a balance, or subtract from it with a negative amount.
     Credit {
         /// Its id or e-mail address.
         account: String,
         /// Dollars, such as 12.50.
         #[arg(allow_negative_numbers = true)]
         amount: NanoUsd,
-        /// What for. Unique: the same reference never counts twice.
+        /// What it is for. Unique: the same reference is never booked twice.
         #[arg(long)]
         reference: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Let an account do nothing but look, until it is resumed. What it has running goes on to its end. Its owner is told.
+    /// Suspend an account: read-only until resumed. Running requests finish. Its owner is notified.
     Suspend {
         /// Its id or e-mail address.
         account: String,
-        /// Why, for the audit log. It names no person.
+        /// Reason, for the audit log. Do not name a person.
         #[arg(long, default_value = "")]
         reason: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Let a suspended account work again. Its owner is told.
+    /// Resume a suspended account. Its owner is notified.
     Resume {
         /// Its id or e-mail address.
         account: String,
-        /// Why, for the audit log. It names no person.
+        /// Reason, for the audit log. Do not name a person.
         #[arg(long, default_value = "")]
         reason: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Begin to delete an account, as its owner could. It is erased when its grace is over.
+    /// Start the deletion of an account, as its owner could. It is erased when the grace period ends.
     Delete {
         /// Its id or e-mail address.
         account: String,
-        /// Erase it with whatever is left on it.
+        /// Erase it even if it still has a balance.
         #[arg(long)]
         waive_balance: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Keep an account after all that is about to be deleted. Its keys and wallets do not come back.
+    /// Cancel the deletion of an account. Its keys and wallets are not restored.
     Keep {
         /// Its id or e-mail address.
         account: String,

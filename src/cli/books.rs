@@ -16,29 +16,28 @@ use crate::ledger::{self, Report};
 
 #[derive(Subcommand)]
 pub(super) enum BooksCommand {
-    /// Prove that the books balance, in one snapshot of a live database. Exits 1 if they do not.
+    /// Verify that the books balance, in one snapshot of the live database. Exits 1 if they do not.
     Verify {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Settle requests whose charge the database has refused, as `books verify` lists them. Exits 1 if one is refused
-    /// again.
+    /// Settle requests whose charge the database refused; `books verify` lists them. Exits 1 if one is refused again.
     Settle(SettleArgs),
 }
 
 #[derive(Args)]
 pub(super) struct SettleArgs {
-    /// The requests' ids, `req_…`.
+    /// Request ids, `req_…`.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     requests: Vec<String>,
-    /// All that wait.
+    /// All requests that wait.
     #[arg(long)]
     all: bool,
-    /// Charge nothing for them, and give back what is held.
+    /// Charge nothing, and release what is held.
     #[arg(long)]
     waive: bool,
-    /// Why, in 1 to 500 characters.
+    /// Reason, in 1 to 500 characters.
     #[arg(long, value_parser = reason)]
     reason: String,
 }

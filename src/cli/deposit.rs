@@ -41,7 +41,7 @@ const TRIES: u32 = 3;
 pub(super) enum DepositCommand {
     /// List deposits, oldest first.
     List(list::ListArgs),
-    /// Show everything that is known of a deposit: transfer, price, entries, refunds, decisions.
+    /// Show all details of a deposit: transfer, price, entries, refunds, decisions.
     Show {
         /// Its id, `dep_…`.
         deposit: String,
@@ -49,7 +49,7 @@ pub(super) enum DepositCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show how far each chain has been read, whether it is well, and what waits on it.
+    /// Show how far each chain has been read, its health, and what waits on it.
     Chains {
         /// Print JSON.
         #[arg(long)]
@@ -57,54 +57,54 @@ pub(super) enum DepositCommand {
     },
     /// List the transaction hashes that accounts have submitted, oldest first.
     Claims {
-        /// Of this account only: its id or e-mail address.
+        /// Only this account: its id or e-mail address.
         #[arg(long)]
         account: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// List what arrived at accounts' own addresses and is no deposit: coins that no known transaction explains, and tokens
-    /// that are not accepted.
+    /// List what arrived without becoming a deposit: coins that no known transaction explains, and tokens that are not
+    /// accepted.
     Arrivals {
-        /// At the address of this account only: its id or e-mail address.
+        /// Only this account: its id or e-mail address.
         #[arg(long)]
         account: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Credit a deposit that is held for review. To refuse it instead: `deposit reject`.
+    /// Credit a deposit that is held for review. Use `deposit reject` to refuse it.
     Review(decide::ReviewArgs),
-    /// Say whose a deposit is that no account has proven. It is then credited like any other.
+    /// Assign an unattributed deposit to an account. It is then credited like any other.
     Attribute(decide::AttributeArgs),
-    /// Refuse a deposit for good. It is not paid back by this: see `deposit refund`.
+    /// Reject a deposit permanently. This does not pay it back: see `deposit refund`.
     Reject(decide::RejectArgs),
-    /// Pay a deposit back, in two steps: hold the amount, send the coins from your own wallet, note the transaction.
+    /// Refund a deposit: hold the amount, send the coins from your own wallet, then record the transaction.
     #[command(after_help = refund::STEPS)]
     Refund(refund::RefundArgs),
     /// Print deposits as CSV, oldest first.
     Export(export::ExportArgs),
-    /// Go on after the secret of tombstones was lost for good. Deposits of accounts that were erased before can then be
-    /// credited again: whoever proves their wallet anew gets them.
+    /// Accept a new tombstone secret after the old one was lost for good. Deposits of accounts that were erased before can
+    /// then be credited again, to whoever proves the wallet.
     ForgetTombstones {
-        /// Why, in 1 to 500 characters.
+        /// Reason, in 1 to 500 characters.
         #[arg(long, value_parser = reason)]
         reason: String,
     },
-    /// Let a wallet be linked again that an account had linked which was erased with a debt. For when it was paid.
+    /// Allow a wallet to be linked again after an erased account's debt is paid.
     SettleDebt {
         /// The wallet's address, `0x…`.
         #[arg(value_parser = EvmAddress::parse_written)]
         wallet: EvmAddress,
-        /// Why, in 1 to 500 characters. It names no person.
+        /// Reason, in 1 to 500 characters. Do not name a person.
         #[arg(long, value_parser = reason)]
         reason: String,
     },
-    /// Decide about what providers cannot read or do not agree on.
+    /// Review cases: transactions that providers cannot read or do not agree on.
     #[command(subcommand)]
     Cases(cases::CasesCommand),
-    /// Look after the addresses that are derived for accounts.
+    /// Manage the addresses that are derived for accounts.
     #[command(subcommand)]
     Addresses(addresses::AddressesCommand),
 }

@@ -23,11 +23,11 @@ use crate::domain::money::NanoUsd;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
-    /// Issue a key. It is shown this once and cannot be shown again.
+    /// Create a key. It is printed once and cannot be shown again.
     Create {
         /// The account's id or e-mail address.
         account: String,
-        /// What to call the key.
+        /// Name of the key.
         #[arg(long, default_value = "default")]
         name: String,
         #[command(flatten)]
@@ -44,7 +44,7 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Change what a key may do. What is not named stays as it is; "none" takes a limit away.
+    /// Change what a key may do. Options that you leave out stay as they are; "none" removes a limit.
     Limit {
         /// The key's id, `key_…`.
         key: String,
@@ -54,7 +54,7 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a key for good. It fails on its next request, on every node.
+    /// Revoke a key permanently. Its next request fails, on every node.
     Revoke(RevokeArgs),
 }
 
@@ -63,11 +63,11 @@ pub(super) struct RevokeArgs {
     /// The key's id, `key_…`.
     #[arg(required_unless_present = "leaked", conflicts_with = "leaked")]
     key: Option<String>,
-    /// Instead: a file that others can read, or could, such as a scanner's report, a log or a diff; `-` reads standard
-    /// input. Every key of ours in it is revoked, and its owner told by mail. No key is printed.
+    /// Instead of a key: a file with leaked keys, such as a scanner's report, a log or a diff; `-` reads standard input.
+    /// Every Sluice key in it is revoked, and its owner notified by mail. No key is printed.
     #[arg(long, value_name = "FILE")]
     leaked: Option<PathBuf>,
-    /// With --leaked: only say which keys that would be.
+    /// With --leaked: only list the keys that would be revoked.
     #[arg(long, requires = "leaked", conflicts_with = "key")]
     dry_run: bool,
     /// With --leaked: print JSON.
@@ -78,26 +78,26 @@ pub(super) struct RevokeArgs {
 /// What a key may do.
 #[derive(Args, Clone)]
 pub(super) struct LimitArgs {
-    /// What it may be used for, with commas between them: inference (it asks models, and reads its own usage and limits),
-    /// read (it reads what is the account's), billing (it pays in). A new key is for inference alone unless you say more.
+    /// What it may be used for, comma-separated: inference (ask models, and read its own usage and limits), read (read the
+    /// account's data), billing (make deposits). Default for a new key: inference.
     #[arg(long, value_name = "SCOPES")]
     scopes: Option<ScopeList>,
-    /// Models that it may ask for, with commas between them, or "none" for no such limit.
+    /// Models that it may use, comma-separated, or "none" for no such limit.
     #[arg(long, value_name = "MODELS")]
     models: Option<Setting<Models>>,
-    /// Dollars that it may cost in a calendar month (UTC), or "none".
+    /// Most that it may cost in a calendar month (UTC), in dollars, or "none".
     #[arg(long, value_name = "USD")]
     monthly_budget: Option<Setting<NanoUsd>>,
-    /// Dollars that it may cost in its life, or "none".
+    /// Most that it may cost in total, in dollars, or "none".
     #[arg(long, value_name = "USD")]
     total_budget: Option<Setting<NanoUsd>>,
-    /// Requests in a minute, or "none" for no limit but the account's.
+    /// Requests per minute, or "none" for the account's limit only.
     #[arg(long, value_name = "COUNT")]
     requests_per_minute: Option<Setting<u32>>,
-    /// Requests open at once, or "none" for no limit but the account's.
+    /// Requests open at once, or "none" for the account's limit only.
     #[arg(long, value_name = "COUNT")]
     max_streams: Option<Setting<u32>>,
-    /// When it ends: a day such as 2027-01-31, whose beginning in UTC counts, or an RFC 3339 time, or "none".
+    /// When it expires: at the start of a day (UTC) such as 2027-01-31, at an RFC 3339 time, or "none".
     #[arg(long, value_name = "WHEN")]
     expires_at: Option<Setting<Moment>>,
 }

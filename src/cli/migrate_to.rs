@@ -18,7 +18,7 @@ use crate::ledger;
 /// every row is compared.
 #[derive(Args)]
 pub(super) struct MigrateToArgs {
-    /// `postgres://USER:PASSWORD@HOST/NAME`. A password here stands in the list of processes: give a file or a variable.
+    /// `postgres://USER:PASSWORD@HOST/NAME`. A password given here is visible in the process list: use a file or a variable instead.
     #[arg(required_unless_present_any = ["url_file", "url_env"])]
     url: Option<SecretString>,
     /// File that holds the URL.
@@ -27,7 +27,7 @@ pub(super) struct MigrateToArgs {
     /// Environment variable that holds the URL.
     #[arg(long, value_name = "NAME", conflicts_with = "url")]
     url_env: Option<String>,
-    /// Rows that are copied in one transaction, at most.
+    /// Most rows to copy in one transaction.
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = batch_rows)]
     batch_rows: usize,
 }

@@ -19,35 +19,35 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Publish a version: the page as these settings make it, with your words on what changes. Run it with the settings that
-    /// the servers will run with from that day on. The same words for the same text change nothing a second time.
+    /// Publish a version: the page as these settings make it, with your summary of what changes. Run it with the settings that
+    /// the servers will have from that day on. Publishing the same text with the same summary again changes nothing.
     Publish {
-        /// Your words on what changes, as plain text in UTF-8: people read them in the mail and beside the text.
+        /// Your summary of what changes, as plain text in UTF-8: people read it in the mail and beside the text.
         file: PathBuf,
         /// Which text: privacy or terms.
         #[arg(long, default_value = "privacy")]
         kind: PolicyKind,
-        /// The day in UTC from which it is in force. Default: today; if it is significant, after
+        /// First day (UTC) on which it is in force. Default: today; with `--significant`, after
         /// `privacy.policy_notice_days`.
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
         in_force: Option<UtcDay>,
-        /// Everybody who has an account now is told by mail, whatever they want to be told. A running server sends it.
+        /// Notify everybody who has an account now by mail, whatever their preferences. A running server sends it.
         #[arg(long)]
         significant: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// List versions, the newest first.
+    /// List versions, newest first.
     List {
-        /// Only of this text: privacy or terms.
+        /// Only this text: privacy or terms.
         #[arg(long)]
         kind: Option<PolicyKind>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Show a version with its words and its whole text.
+    /// Show a version with its summary and its whole text.
     Show {
         /// Its name, such as privacy/2.
         version: PolicyVersion,

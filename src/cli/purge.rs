@@ -21,13 +21,13 @@ const TRIES: u32 = 30;
 /// sessions, links, challenges and claims whose time is up. The server may run beside it, and it may be broken off.
 #[derive(clap::Args)]
 pub(super) struct PurgeArgs {
-    /// Only say what would go.
+    /// Only print what would be deleted.
     #[arg(long)]
     dry_run: bool,
-    /// Delete only what was over at the beginning of this day, in UTC.
+    /// Delete only rows that had expired before this day (UTC).
     #[arg(long, value_name = "YYYY-MM-DD")]
     as_of: Option<NaiveDate>,
-    /// Then write the database anew, so that nothing of what went is left in its files. Whoever writes waits meanwhile.
+    /// Then rewrite the database, so that its files keep nothing of the deleted rows. Writers wait until it finishes.
     #[arg(long, conflicts_with = "dry_run")]
     compact: bool,
     /// Print JSON.

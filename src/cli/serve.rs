@@ -21,7 +21,7 @@ use crate::telemetry;
 /// them at once; both settle what was delivered.
 #[derive(clap::Args)]
 pub(super) struct ServeArgs {
-    /// File that receives the bound addresses once the server listens, for scripts that use port 0.
+    /// File to write the bound addresses to once the server listens, for scripts that use port 0.
     #[arg(long, value_name = "PATH")]
     address_file: Option<PathBuf>,
 }

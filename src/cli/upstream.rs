@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Subcommand)]
 pub(super) enum UpstreamCommand {
-    /// List upstreams in the order of the file. Each is asked for its list of models, from
-    /// here and now; what a running server makes of it is in its metrics.
+    /// List upstreams in the order of the file, and ask each for its list of models, from this
+    /// machine. Whether a running server can use them is in its metrics.
     List {
         /// Print JSON.
         #[arg(long)]

@@ -31,7 +31,7 @@ impl ConnectionMetrics {
         )?;
         let get_in = IntGauge::new(
             "sluice_clients_get_in",
-            "Whether clients get in (1) or not (0), as the last probes found.",
+            "1 if clients can connect, by the latest probes; 0 otherwise.",
         )?;
         let failed_probes =
             IntCounter::new("sluice_failed_probes_total", "Probes that did not get in.")?;

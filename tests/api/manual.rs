@@ -1,5 +1,5 @@
 //! The manual agrees with the program: pages that a program makes are compared with what it makes
-//! now, and the README's commands are run.
+//! now, the README's commands are run, and words of a page are held against the program.
 //!
 //! A page is written by hand up to `MARK`, and made from there on. `UPDATE_DOCS=1` writes what is
 //! made.
@@ -9,6 +9,7 @@ mod commands;
 mod keys;
 mod metrics;
 mod readme;
+mod service;
 
 use std::fs;
 use std::path::Path;

@@ -13,13 +13,13 @@ const FAR: i64 = 100_000;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum AddressesCommand {
-    /// Go on at a later index. After a restore: addresses issued since the backup must not be issued again, to somebody
-    /// else. The counter never goes back.
+    /// Continue at a later index. After a restore, addresses that were issued since the backup must not be issued again to
+    /// somebody else. The counter never goes back.
     Advance {
-        /// The next index to be issued.
+        /// Next index to issue.
         #[arg(value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
         index: u32,
-        /// Go further than 100000 indexes at once.
+        /// Allow a step of more than 100000 indexes.
         #[arg(long)]
         far: bool,
         /// Print JSON.

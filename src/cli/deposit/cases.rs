@@ -25,17 +25,17 @@ const HEADER: [&str; 7] =
 pub(in crate::cli) enum CasesCommand {
     /// List cases, oldest first.
     List {
-        /// In this state: `open` waits for you; `doubted` may still settle by itself; `dismissed` is not looked at.
+        /// Only cases in this state: `open` waits for you; `doubted` may still resolve by itself; `dismissed` is ignored.
         #[arg(long, default_value = "open", value_parser = states())]
         state: CaseState,
-        /// On this chain only: its name, or the number of one that is no longer configured.
+        /// Only this chain: its name, or the number of one that is no longer configured.
         #[arg(long, value_name = "NAME")]
         chain: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Show a case: what was said last, the deposit or claims that it is about, decisions.
+    /// Show a case with its latest reason, the deposit or claims concerned, and decisions.
     Show {
         /// Its id, `case_…`.
         case: String,
@@ -43,23 +43,23 @@ pub(in crate::cli) enum CasesCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Let a case go. Its transaction is not looked at any more, unless it is included in another block. A deposit is held
-    /// then: `deposit review`, `reject` or `refund`.
+    /// Dismiss a case. Its transaction is ignored, unless another block includes it. A deposit is then held: use
+    /// `deposit review`, `reject` or `refund`.
     Dismiss {
         /// Its id, `case_…`.
         case: String,
-        /// Why, in 1 to 500 characters.
+        /// Reason, in 1 to 500 characters.
         #[arg(long, value_parser = reason)]
         reason: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Have a case looked at again as if it were new, also one that was dismissed.
+    /// Examine a case again as if it were new, even if it was dismissed.
     Retry {
         /// Its id, `case_…`.
         case: String,
-        /// Why, in 1 to 500 characters.
+        /// Reason, in 1 to 500 characters.
         #[arg(long, value_parser = reason)]
         reason: String,
         /// Print JSON.

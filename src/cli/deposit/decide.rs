@@ -19,10 +19,10 @@ pub(in crate::cli) struct ReviewArgs {
     /// Credit it.
     #[arg(long, required = true)]
     approve: bool,
-    /// What it counts, in dollars such as 12.50. Default: the value that `deposit show` tells.
+    /// Value to credit, in dollars such as 12.50. Default: the value that `deposit show` prints.
     #[arg(long, value_name = "USD", value_parser = positive)]
     value: Option<NanoUsd>,
-    /// Why, in 1 to 500 characters.
+    /// Reason, in 1 to 500 characters.
     #[arg(long, value_parser = reason)]
     reason: String,
     /// Print JSON.
@@ -36,7 +36,7 @@ pub(in crate::cli) struct AttributeArgs {
     deposit: String,
     /// The account's id or e-mail address.
     account: String,
-    /// Why, in 1 to 500 characters.
+    /// Reason, in 1 to 500 characters.
     #[arg(long, value_parser = reason)]
     reason: String,
     /// Print JSON.
@@ -48,7 +48,7 @@ pub(in crate::cli) struct AttributeArgs {
 pub(in crate::cli) struct RejectArgs {
     /// The deposit's id, `dep_…`.
     deposit: String,
-    /// Why, in 1 to 500 characters.
+    /// Reason, in 1 to 500 characters.
     #[arg(long, value_parser = reason)]
     reason: String,
     /// Print JSON.

@@ -21,10 +21,10 @@ use crate::domain::money::NanoUsd;
 
 #[derive(Args)]
 pub(in crate::cli) struct ExportArgs {
-    /// First day on which they were mined, such as 2026-11-01, UTC. Default: the beginning.
+    /// First day, by the time of the block, such as 2026-11-01, UTC. Default: the beginning.
     #[arg(long, value_name = "DATE", value_parser = day)]
     from: Option<NaiveDate>,
-    /// Last day on which they were mined, itself included, UTC. Default: now.
+    /// Last day, inclusive, UTC. Default: now.
     #[arg(long, value_name = "DATE", value_parser = day)]
     to: Option<NaiveDate>,
 }

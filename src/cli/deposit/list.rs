@@ -20,13 +20,13 @@ use crate::domain::money::NanoUsd;
 
 #[derive(Args)]
 pub(in crate::cli) struct ListArgs {
-    /// In this state only.
+    /// Only deposits in this state.
     #[arg(long, value_parser = states())]
     state: Option<DepositState>,
-    /// Of this account only: its id or e-mail address.
+    /// Only this account: its id or e-mail address.
     #[arg(long)]
     account: Option<String>,
-    /// On this chain only: its name, or the number of one that is no longer configured.
+    /// Only this chain: its name, or the number of one that is no longer configured.
     #[arg(long, value_name = "NAME")]
     chain: Option<String>,
     /// Print JSON.

@@ -30,16 +30,16 @@ Ask the depositor where to send the coins. The payer of an exchange's withdrawal
 pub(in crate::cli) struct RefundArgs {
     /// The deposit's id, `dep_…`.
     deposit: String,
-    /// How much of a credited deposit to hold, in dollars such as 12.50. Default: all of its credit.
+    /// Amount of a credited deposit to hold, in dollars such as 12.50. Default: all of it.
     #[arg(long, value_name = "USD", value_parser = positive)]
     amount: Option<NanoUsd>,
-    /// Note this transaction as what paid the refund that is held.
+    /// Record this transaction as the payment of the held refund.
     #[arg(long, value_name = "HASH", conflicts_with_all = ["amount", "cancel", "reason"])]
     tx: Option<TxHash>,
-    /// Release the refund that is held.
+    /// Cancel the held refund.
     #[arg(long, conflicts_with = "amount")]
     cancel: bool,
-    /// Why, in 1 to 500 characters.
+    /// Reason, in 1 to 500 characters.
     #[arg(long, value_parser = reason, required_unless_present = "tx")]
     reason: Option<String>,
     /// Print JSON.

@@ -38,9 +38,9 @@ fn describe(command: &Command, page: &mut String) {
     if !lines.is_empty() {
         writeln!(page, "{lines}").unwrap();
     }
-    for text in
-        [command.get_after_long_help(), command.get_after_help()].into_iter().flatten().take(1)
-    {
+    // The program's own text stands above, in more words.
+    let texts = [command.get_after_long_help(), command.get_after_help()];
+    for text in texts.into_iter().flatten().filter(|_| !is_program).take(1) {
         writeln!(page, "```text\n{text}\n```\n").unwrap();
     }
     for command in below {
