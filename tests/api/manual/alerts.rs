@@ -53,7 +53,8 @@ fn labels_of(source: &str, path: &Path) -> Vec<String> {
     }
     labels.extend(source.split(FACTOR).skip(1).filter_map(|rest| literals(rest).next()));
     for (at, call) in CALLS.iter().flat_map(|call| source.match_indices(call)) {
-        let (before, after) = (&source[..at], source[at + call.len()..].trim_start());
+        let (before, rest) = source.split_at(at);
+        let after = rest.strip_prefix(call).unwrap().trim_start();
         let argument = after.split([',', ')']).next().unwrap();
         let is_constant = argument.chars().all(|one| one.is_ascii_uppercase() || one == '_');
         if after.starts_with('"') {
