@@ -2,33 +2,17 @@
 
 pub mod archive;
 pub mod closing;
-mod email_change;
-pub mod email_tokens;
 pub mod erasure;
 pub mod export;
-mod guesses;
+pub mod identity;
 mod key_ring;
 pub mod keys;
 pub mod leaked_keys;
-pub mod log_in;
-pub mod password;
-pub mod people;
-mod people_error;
-pub mod preferences;
-mod reset;
-pub mod sessions;
-mod shared_attempts;
-mod sign_up;
 pub mod spending;
 pub mod statement;
 pub mod suspension;
-pub mod throttle;
 pub mod tombstones;
-pub mod totp;
-pub mod totp_key;
-pub mod unsubscribe;
 pub mod usage;
-mod wrong_codes;
 
 use crate::db::accounts::AccountRow;
 use crate::db::{AnyConnection, DbError, accounts, credentials, email_tokens as links};
@@ -37,8 +21,6 @@ use crate::domain::email_address;
 use crate::domain::ids::{NoRandomness, public_id};
 
 pub use key_ring::KeyRing;
-pub use people::People;
-pub use people_error::PeopleError;
 
 /// Characters that are repeated of what is no address.
 const EMAIL_SHOWN: usize = 254;

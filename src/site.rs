@@ -40,8 +40,8 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 
-use crate::accounts::email_tokens::Purpose;
-use crate::accounts::{People, PeopleError};
+use crate::accounts::identity::email_tokens::Purpose;
+use crate::accounts::identity::{People, PeopleError};
 use crate::api::{Api, ApiParts};
 use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;

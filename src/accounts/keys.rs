@@ -3,8 +3,8 @@
 //!
 //! After a change, the node's [`KeyRing`](super::KeyRing) has to forget the key, so that it counts at once.
 
-use super::PeopleError;
-use super::sessions::LiveSession;
+use super::identity::PeopleError;
+use super::identity::sessions::LiveSession;
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::api_key::PlainApiKey;

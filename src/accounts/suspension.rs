@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::people;
+use super::identity::people;
 use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

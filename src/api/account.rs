@@ -18,7 +18,7 @@ use super::caller::Credential;
 use super::preferences::Preferences;
 use super::refusal::Error;
 use super::values::{Dollars, Moment, secret_text, word_of};
-use crate::accounts::people::Profile;
+use crate::accounts::identity::people::Profile;
 
 /// A password, and the one that comes in its place.
 #[derive(Deserialize, ToSchema)]

@@ -17,7 +17,7 @@ use super::caller::{self, Credential, Principal};
 use super::deposits::events::Events;
 use super::endpoints::Offer;
 use super::refusal::Refusal;
-use crate::accounts::throttle::ClientAddress;
+use crate::accounts::identity::throttle::ClientAddress;
 use crate::db::AnyConnection;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::Api;
 use super::endpoints::{Access, Offer};
 use super::refusal::Refusal;
-use crate::accounts::sessions::LiveSession;
+use crate::accounts::identity::sessions::LiveSession;
 use crate::config::Site;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_scopes::{Scope, Scopes};

@@ -9,7 +9,7 @@ use super::Api;
 use super::answer::{Answer, Body, answer};
 use super::refusal::Error;
 use super::values::Dollars;
-use crate::accounts::preferences;
+use crate::accounts::identity::preferences;
 
 /// What people want to be told.
 #[derive(Deserialize, Serialize, ToSchema)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::accounts::PeopleError;
+use crate::accounts::identity::PeopleError;
 use crate::accounts::keys::KeyError;
 use crate::db::DbError;
 use crate::deposits::DepositError;

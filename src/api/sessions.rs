@@ -10,7 +10,7 @@ use super::Api;
 use super::answer::{Answer, Body, answer, answer_whatever_standing, anyone};
 use super::refusal::Error;
 use super::values::{List, Moment, secret_text};
-use crate::accounts::sessions::OpenedSession;
+use crate::accounts::identity::sessions::OpenedSession;
 use crate::db::sessions::SessionRow;
 use crate::domain::unprintable::unprintable;
 

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::networks::Networks;
-use crate::accounts::throttle::ClientAddress;
+use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Server;
 use crate::domain::unprintable::unprintable;
 use crate::metrics::connections::ConnectionMetrics;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 
-use crate::accounts::throttle::ClientAddress;
+use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Server;
 
 /// The peer; behind a proxy of ours, the address that it has put behind all others in `X-Forwarded-For`. What stands

@@ -13,9 +13,9 @@ use askama::Template;
 use super::layout::Frame;
 use super::show::{Count, Dollars, Moment};
 use super::{Site, visit};
-use crate::accounts::PeopleError;
-use crate::accounts::people::{Holdings, Profile};
-use crate::accounts::preferences::Preferences;
+use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::people::{Holdings, Profile};
+use crate::accounts::identity::preferences::Preferences;
 use crate::domain::clock::UnixMillis;
 
 #[derive(Template)]

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::layout::Frame;
-use crate::accounts::PeopleError;
+use crate::accounts::identity::PeopleError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::domain::api_error::ApiError;

@@ -9,8 +9,8 @@ use super::fault::{Fault, Refusal};
 use super::layout::Frame;
 use super::visit::Visit;
 use super::{Site, next, visit};
-use crate::accounts::PeopleError;
-use crate::accounts::log_in::FirstStep;
+use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::log_in::FirstStep;
 
 #[derive(Template)]
 #[template(path = "log_in.html")]

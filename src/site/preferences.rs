@@ -8,7 +8,7 @@ use super::fault::Refusal;
 use super::layout::Frame;
 use super::note::Note;
 use super::{Site, visit};
-use crate::accounts::preferences::Preferences;
+use crate::accounts::identity::preferences::Preferences;
 use crate::domain::money::NanoUsd;
 
 #[derive(Template)]

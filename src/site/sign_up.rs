@@ -10,7 +10,7 @@ use super::fault::Refusal;
 use super::layout::Frame;
 use super::note::Note;
 use super::{Site, next, visit};
-use crate::accounts::email_tokens::Purpose;
+use crate::accounts::identity::email_tokens::Purpose;
 
 #[derive(Template)]
 #[template(path = "sign_up.html")]

@@ -8,7 +8,7 @@ use askama::Template;
 use super::fault::{Fault, Refusal};
 use super::layout::Frame;
 use super::{Site, visit};
-use crate::accounts::PeopleError;
+use crate::accounts::identity::PeopleError;
 
 #[derive(Template)]
 #[template(path = "unsubscribe.html")]

@@ -66,8 +66,9 @@ impl Person {
 
 fn log_in(app: &TestApp, account: &Account) -> String {
     let (settings, now) = (&app.settings.accounts, app.clock.now());
-    let opened =
-        app.db(|conn| sluice::accounts::sessions::open(conn, account.id, settings, now).unwrap());
+    let opened = app.db(|conn| {
+        sluice::accounts::identity::sessions::open(conn, account.id, settings, now).unwrap()
+    });
     opened.token.reveal().to_owned()
 }
 

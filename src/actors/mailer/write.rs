@@ -4,8 +4,8 @@
 use lettre::Message;
 use serde::de::DeserializeOwned;
 
-use crate::accounts::email_tokens::{self, Holder, Purpose};
-use crate::accounts::unsubscribe;
+use crate::accounts::identity::email_tokens::{self, Holder, Purpose};
+use crate::accounts::identity::unsubscribe;
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{AnyConnection, DbError, credentials, credentials_epoch, policies};

@@ -1,7 +1,7 @@
 //! How many connections come from an address: an IPv4 address, or the networks around an IPv6 address, of which one
 //! client may have many. Wider networks may have more.
 
-use crate::accounts::throttle::ClientAddress;
+use crate::accounts::identity::throttle::ClientAddress;
 use crate::domain::unprintable::unprintable;
 use crate::places::shares::Tally;
 

@@ -6,8 +6,8 @@ use askama::Template;
 use secrecy::SecretString;
 
 use super::is_of_code;
-use crate::accounts::PeopleError;
-use crate::accounts::sessions::LiveSession;
+use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::sessions::LiveSession;
 use crate::domain::money::NanoUsd;
 use crate::site::fault::{Fault, Refusal};
 use crate::site::layout::Frame;

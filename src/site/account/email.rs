@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use crate::accounts::email_tokens::Purpose;
+use crate::accounts::identity::email_tokens::Purpose;
 use crate::site::fault::Refusal;
 use crate::site::layout::Frame;
 use crate::site::note::Note;

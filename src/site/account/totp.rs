@@ -6,9 +6,9 @@ use askama::Template;
 use secrecy::SecretString;
 
 use super::is_of_code;
-use crate::accounts::PeopleError;
-use crate::accounts::sessions::LiveSession;
-use crate::accounts::totp::TotpSetup;
+use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::sessions::LiveSession;
+use crate::accounts::identity::totp::TotpSetup;
 use crate::site::fault::{Fault, Refusal};
 use crate::site::layout::Frame;
 use crate::site::note::Note;

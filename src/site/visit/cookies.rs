@@ -5,7 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
-use crate::accounts::sessions::OpenedSession;
+use crate::accounts::identity::sessions::OpenedSession;
 use crate::api::caller::session_cookie;
 use crate::config::Site;
 use crate::domain::clock::UnixMillis;

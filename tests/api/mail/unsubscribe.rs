@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::json;
-use sluice::accounts::unsubscribe;
+use sluice::accounts::identity::unsubscribe;
 use sluice::db::credentials_epoch::{self, Kept};
 use sluice::db::schema::{accounts, unsubscribe_tokens};
 use sluice::domain::mail::MailKind;

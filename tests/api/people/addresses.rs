@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 use serde_json::json;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 use sluice::db::schema::accounts;
 use sluice::domain::mail::MailKind;
 

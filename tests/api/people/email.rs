@@ -1,7 +1,7 @@
 //! A new address for an account.
 
 use serde_json::json;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::Response;

@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::accounts;
-use sluice::accounts::email_tokens::{self, Holder, Purpose};
+use sluice::accounts::identity::email_tokens::{self, Holder, Purpose};
 use sluice::db::schema::{outbox as outbox_table, sessions};
 use sluice::db::{DbError, credentials_epoch, outbox, transaction};
 use sluice::domain::ids::AccountId;

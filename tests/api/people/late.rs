@@ -3,9 +3,9 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::accounts::PeopleError;
+use sluice::accounts::identity::PeopleError;
+use sluice::accounts::identity::sessions::{self, LiveSession};
 use sluice::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
-use sluice::accounts::sessions::{self, LiveSession};
 use sluice::db::accounts;
 use sluice::db::api_keys::ApiKeyRow;
 use sluice::db::sessions as session_rows;

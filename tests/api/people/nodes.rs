@@ -2,7 +2,7 @@
 //! is started after the other, and what the first has counted still counts.
 
 use serde_json::{Value, json};
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 use sluice::db::schema::{accounts, attempts};
 
 use crate::support::app::{Builder, TestApp};

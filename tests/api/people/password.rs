@@ -1,7 +1,7 @@
 //! New passwords: by a mailed link, and with the old one.
 
 use serde_json::json;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 use sluice::db::credentials;
 
 use crate::support::app::{Builder, TestApp};

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 use sluice::domain::secret_token::{SecretToken, TokenKind};
 
 use crate::support::app::{Builder, TestApp};

@@ -1,7 +1,7 @@
 //! Opening an account by a mailed link.
 
 use serde_json::json;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::people::PASSWORD;

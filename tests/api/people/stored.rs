@@ -126,7 +126,11 @@ fn p2_neither_a_password_nor_anything_else_that_opens_an_account_is_stored_or_lo
 #[test]
 fn p2_a_password_is_kept_as_bcrypt_at_the_cost_in_force() {
     let app = Builder::new().upstream("primary", Upstream::nowhere()).start();
-    let link = app.link(sluice::accounts::email_tokens::Purpose::SignUp, None, "new@example.org");
+    let link = app.link(
+        sluice::accounts::identity::email_tokens::Purpose::SignUp,
+        None,
+        "new@example.org",
+    );
     let body = json!({ "token": link, "password": FIRST });
     app.post("/api/v1/accounts/confirm", &body).session();
     let known = app

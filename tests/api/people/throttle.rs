@@ -1,7 +1,7 @@
 //! P7: how often something may be tried, by account and by client.
 
 use serde_json::json;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::{Request, Response};

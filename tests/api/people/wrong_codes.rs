@@ -1,8 +1,8 @@
 //! P7: wrong codes of the second factor are counted in the database, whichever way and to whichever node they come.
 
 use serde_json::json;
-use sluice::accounts::PeopleError;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::PeopleError;
+use sluice::accounts::identity::email_tokens::Purpose;
 use sluice::domain::secret_token::SecretToken;
 use totp_rs::Totp;
 

@@ -1,6 +1,6 @@
 //! The way to an account: signing up and logging in by forms, where one goes from there, and what others may plant.
 
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 
 use super::{app, builder};
 use crate::support::forms::{Browser, form_to};

@@ -159,7 +159,7 @@ fn the_one_form_that_anybody_may_send_counts_for_its_link_and_for_nothing_else()
     let now = app.clock.now();
     let token = app.db(|conn| {
         let day = std::time::Duration::from_hours(24);
-        sluice::accounts::unsubscribe::issue(conn, other.id, day, now).unwrap()
+        sluice::accounts::identity::unsubscribe::issue(conn, other.id, day, now).unwrap()
     });
     let page = format!("/unsubscribe?token={}", token.reveal());
     // Whoever is logged in, and whatever site has them send it.

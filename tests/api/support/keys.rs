@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::Value;
-use sluice::accounts::sessions;
+use sluice::accounts::identity::sessions;
 use sluice::db::api_keys::{self, ApiKeyRow};
 use sluice::db::schema::accounts;
 

@@ -3,8 +3,9 @@
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use sluice::accounts::email_tokens::{self, Holder, Purpose};
-use sluice::accounts::{self, sessions};
+use sluice::accounts;
+use sluice::accounts::identity::email_tokens::{self, Holder, Purpose};
+use sluice::accounts::identity::sessions;
 use sluice::db::credentials_epoch::Kept;
 use sluice::db::{credentials, credentials_epoch};
 use sluice::domain::ids::{AccountId, public_id};

@@ -2,7 +2,7 @@
 //! owner has got the account back.
 
 use serde_json::json;
-use sluice::accounts::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::Purpose;
 
 use super::{HOUR_MILLIS, builder};
 use crate::support::mail::MailServer;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use sluice::accounts::unsubscribe;
+use sluice::accounts::identity::unsubscribe;
 use sluice::domain::clock::Clock;
 use sluice::domain::policy::PolicyKind;
 use sluice::policies::{Draft, publish};

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sluice::accounts::sessions;
+use sluice::accounts::identity::sessions;
 use sluice::config::Settings;
 use sluice::db::usage_logs;
 use sluice::domain::clock::Clock;

@@ -4,13 +4,14 @@
 use secrecy::SecretString;
 use serde_json::json;
 
+use super::PeopleError;
 use super::email_tokens::{self, Purpose, Redeemed};
 use super::password::Asker;
 use super::people::{self, People};
 use super::sessions::{self, OpenedSession};
 use super::shared_attempts::SharedAttempts;
 use super::throttle::{Attempt, ClientAddress};
-use super::{PeopleError, open, parse_email};
+use crate::accounts::{open, parse_email};
 use crate::db::credentials;
 use crate::db::credentials_epoch::Kept;
 use crate::domain::mail::MailKind;

@@ -1,6 +1,6 @@
 //! Who may stand in line to have a password checked: no client and no account fills the line by itself.
 
-use crate::accounts::throttle::ClientAddress;
+use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Accounts;
 use crate::domain::ids::AccountId;
 use crate::domain::unprintable::unprintable;

@@ -1,9 +1,9 @@
 //! Why somebody's wish about an account is refused: a word that stays, and a sentence for the person. Pages and JSON say
 //! the same.
 
-use super::AccountError;
 use super::password::{PasswordError, PasswordRule};
 use super::throttle::TooMany;
+use crate::accounts::AccountError;
 use crate::db::DbError;
 use crate::domain::ids::NoRandomness;
 use crate::domain::money::NanoUsd;

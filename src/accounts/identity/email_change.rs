@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde_json::json;
 
+use super::PeopleError;
 use super::email_tokens::{self, Purpose};
 use super::log_in::unchanged;
 use super::people::{self, People, present};
@@ -10,7 +11,7 @@ use super::sessions::LiveSession;
 use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
 use super::throttle::{Attempt, ClientAddress};
-use super::{PeopleError, parse_email};
+use crate::accounts::parse_email;
 use crate::db::{AnyConnection, credentials, email_tokens as rows, unsubscribe_tokens};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;

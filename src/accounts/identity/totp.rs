@@ -205,7 +205,7 @@ impl People {
 ///
 /// # Errors
 /// [`PeopleError`]; a wrong code is refused inside, with [`PeopleError::WrongCode`] or [`PeopleError::TooManyCodes`].
-pub(super) fn use_code(
+pub(in crate::accounts) fn use_code(
     conn: &mut AnyConnection,
     sealing: &SealingKey,
     known: &Credentials,

@@ -9,7 +9,7 @@ use crate::domain::unprintable::unprintable;
 
 /// A guess that was counted on this node. Whoever has it says what came of it.
 #[derive(Clone, Copy)]
-pub(super) struct Guess<'a> {
+pub(in crate::accounts) struct Guess<'a> {
     counted: Counted<'a>,
     shared: SharedAttempts,
 }
@@ -21,7 +21,7 @@ impl People {
     ///
     /// # Errors
     /// [`PeopleError::TooManyAttempts`]; then it was not counted, and may not be made.
-    pub(super) async fn begin_guess<'a>(
+    pub(in crate::accounts) async fn begin_guess<'a>(
         &self,
         address: &'a str,
         client: ClientAddress,
@@ -48,7 +48,7 @@ impl People {
     }
 
     /// A success starts the count of failures anew; what was no failure does not count.
-    pub(super) async fn settle_guess<T>(
+    pub(in crate::accounts) async fn settle_guess<T>(
         &self,
         guess: Guess<'_>,
         done: Result<T, PeopleError>,

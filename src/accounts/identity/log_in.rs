@@ -197,7 +197,7 @@ impl People {
 
 /// The credentials as they stand, held for this transaction: if they were changed since the password was checked, the
 /// check is worth nothing.
-pub(super) fn unchanged(
+pub(in crate::accounts) fn unchanged(
     conn: &mut AnyConnection,
     checked: &Credentials,
 ) -> Result<Credentials, PeopleError> {

@@ -22,7 +22,7 @@ use crate::domain::tombstone::TombstoneKey;
 /// What the verbs work with.
 pub struct People {
     pub(super) database: Database,
-    pub(super) settings: Accounts,
+    pub(in crate::accounts) settings: Accounts,
     /// The service's name, as authenticator apps show it.
     pub(super) site_name: String,
     pub(super) clock: Clock,
@@ -103,16 +103,16 @@ impl People {
         })
     }
 
-    pub(super) fn sealing(&self) -> SealingKey {
+    pub(in crate::accounts) fn sealing(&self) -> SealingKey {
         self.secret.sealing().clone()
     }
 
-    pub(super) fn now(&self) -> UnixMillis {
+    pub(in crate::accounts) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
     /// Something with the database, on a thread that may block.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::accounts) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, PeopleError> + Send + 'static,
     ) -> Result<T, PeopleError> {
@@ -120,7 +120,7 @@ impl People {
     }
 
     /// The same in one transaction.
-    pub(super) async fn write<T: Send + 'static>(
+    pub(in crate::accounts) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, PeopleError> + Send + 'static,
     ) -> Result<T, PeopleError> {
@@ -134,7 +134,7 @@ impl People {
     }
 
     /// Makes sure that whoever holds the session also knows the password. Wrong ones count like failed log-ins.
-    pub(super) async fn prove(
+    pub(in crate::accounts) async fn prove(
         &self,
         session: &LiveSession,
         password: SecretString,
@@ -163,7 +163,7 @@ pub(super) fn present(conn: &mut AnyConnection, id: AccountId) -> Result<Credent
 }
 
 /// Puts a mail into the outbox that nothing else has caused.
-pub(super) fn send(
+pub(in crate::accounts) fn send(
     conn: &mut AnyConnection,
     kind: MailKind,
     (account_id, recipient): (Option<AccountId>, &str),

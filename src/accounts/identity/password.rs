@@ -280,7 +280,7 @@ fn is_readable(text: &SecretString) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::throttle::ClientAddress;
+    use crate::accounts::identity::throttle::ClientAddress;
 
     fn passwords() -> Passwords {
         let settings = crate::config::load_for(

@@ -1,0 +1,23 @@
+//! Who somebody is, and what he does with his account by himself, behind pages and JSON alike: one file for each verb
+//! ([`log_in`], [`sessions`], [`totp`] and their neighbours), with the limits on guessing.
+
+mod email_change;
+pub mod email_tokens;
+mod guesses;
+pub mod log_in;
+pub mod password;
+pub mod people;
+mod people_error;
+pub mod preferences;
+mod reset;
+pub mod sessions;
+mod shared_attempts;
+mod sign_up;
+pub mod throttle;
+pub mod totp;
+pub mod totp_key;
+pub mod unsubscribe;
+mod wrong_codes;
+
+pub use people::People;
+pub use people_error::PeopleError;
