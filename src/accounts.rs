@@ -5,9 +5,7 @@ pub mod closing;
 pub mod erasure;
 pub mod export;
 pub mod identity;
-mod key_ring;
 pub mod keys;
-pub mod leaked_keys;
 pub mod spending;
 pub mod statement;
 pub mod suspension;
@@ -19,8 +17,6 @@ use crate::db::{AnyConnection, DbError, accounts, credentials, email_tokens as l
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;
 use crate::domain::ids::{NoRandomness, public_id};
-
-pub use key_ring::KeyRing;
 
 /// Characters that are repeated of what is no address.
 const EMAIL_SHOWN: usize = 254;

@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::accounts::KeyRing;
 use crate::accounts::identity::People;
+use crate::accounts::keys::KeyRing;
 use crate::actors::stream::Shared;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};

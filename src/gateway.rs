@@ -22,7 +22,7 @@ pub mod unknown_fields;
 
 use std::sync::Arc;
 
-use crate::accounts::KeyRing;
+use crate::accounts::keys::KeyRing;
 use crate::actors::stream::Shared;
 use crate::config::Settings;
 use crate::domain::clock::Clock;

@@ -1,7 +1,10 @@
 //! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one account for its life, and
 //! whoever else names it is told that there is no such key.
 //!
-//! After a change, the node's [`KeyRing`](super::KeyRing) has to forget the key, so that it counts at once.
+//! After a change, the node's [`KeyRing`] has to forget the key, so that it counts at once.
+
+mod key_ring;
+pub mod leaked_keys;
 
 use super::identity::PeopleError;
 use super::identity::sessions::LiveSession;
@@ -15,6 +18,7 @@ use crate::domain::key_scopes::{NoScope, Scopes};
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::is_plain;
 use crate::domain::price_list::PriceList;
+pub use key_ring::KeyRing;
 
 /// Longest name of a key.
 pub const NAME_MAX: usize = 64;

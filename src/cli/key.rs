@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::account::wanted;
 use super::{CliError, Desk, Output};
+use crate::accounts::keys::leaked_keys::{self, LeakedKey};
 use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
-use crate::accounts::leaked_keys::{self, LeakedKey};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, accounts, transaction};

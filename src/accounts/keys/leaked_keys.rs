@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use memchr::memmem;
 use serde_json::json;
 
-use super::identity::people;
+use crate::accounts::identity::people;
 use crate::db::api_keys::{self, KeyOwner};
 use crate::db::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
