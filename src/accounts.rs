@@ -3,11 +3,9 @@
 pub mod archive;
 pub mod closing;
 pub mod erasure;
-pub mod export;
 pub mod identity;
 pub mod keys;
 pub mod spending;
-pub mod statement;
 pub mod suspension;
 pub mod tombstones;
 pub mod usage;

@@ -1,6 +1,8 @@
 //! An account's usage: pages of it, single exchanges with what their cost is made of, and sums by day.
 
 mod document;
+pub mod export;
+pub mod statement;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use super::answer::answer_whatever_standing;
 use super::download::{Source, send};
 use super::refusal::{Error, Refusal};
 use crate::accounts::archive::Archive;
-use crate::accounts::export::ExportError;
+use crate::accounts::usage::export::ExportError;
 use crate::db::AnyConnection;
 use crate::domain::ids::AccountId;
 

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::Api;
 use super::answer::{Answer, File};
 use super::refusal::Refusal;
-use crate::accounts::export::{Export, ExportError};
+use crate::accounts::usage::export::{Export, ExportError};
 use crate::db::{AnyConnection, Database, DbError};
 use crate::telemetry::Causes;
 

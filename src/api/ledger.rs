@@ -12,8 +12,8 @@ use super::download::download;
 use super::query::{self, format_words};
 use super::refusal::{Error, Refusal};
 use super::values::word_of;
-use crate::accounts::export::Export;
-use crate::accounts::statement::{self, EntryDocument};
+use crate::accounts::usage::export::Export;
+use crate::accounts::usage::statement::{self, EntryDocument};
 use crate::ledger::EntryKind;
 
 const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a number) and before (an \

@@ -4,7 +4,7 @@ use utoipa::openapi::schema::Object;
 
 use super::refusal::Refusal;
 use super::values::word_of;
-use crate::accounts::export::Format;
+use crate::accounts::usage::export::Format;
 use crate::domain::clock::{UnixMillis, UtcDay};
 
 /// Rows on a page, if no number was asked for.

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::layout::Frame;
 use super::show::{Dollars, Moment};
 use super::{Site, visit};
-use crate::accounts::statement::{self, EntryDocument};
+use crate::accounts::usage::statement::{self, EntryDocument};
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
+use super::UsageDocument;
 use super::statement::{self, EntryDocument};
-use super::usage::UsageDocument;
 use crate::db::usage_logs::{self, UsageFilter, UsagePlace};
 use crate::db::{AnyConnection, DbError, ledger_entries};
 use crate::domain::ids::AccountId;
