@@ -1,13 +1,10 @@
 //! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
 
-pub mod archive;
-pub mod closing;
-pub mod erasure;
+pub mod deletion;
 pub mod identity;
 pub mod keys;
 pub mod spending;
 pub mod suspension;
-pub mod tombstones;
 pub mod usage;
 
 use crate::db::accounts::AccountRow;

@@ -22,8 +22,8 @@ use actix_web::{App, HttpServer};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::identity::totp_key;
-use crate::accounts::tombstones::{self, TombstoneError};
 use crate::actors::ledger::{LedgerHandle, LedgerThreads};
 use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, NodeParts};

@@ -22,8 +22,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::accounts::AccountError;
+use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::keys::KeyError;
-use crate::accounts::tombstones::{self, TombstoneError};
 use crate::app::StartError;
 use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
 use crate::db::copying::CopyError;

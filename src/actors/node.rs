@@ -11,7 +11,7 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 
 use super::ledger::LedgerHandle;
-use crate::accounts::erasure;
+use crate::accounts::deletion::erasure;
 use crate::db::nodes::{self, Renewed, Word};
 use crate::db::{AnyConnection, Database, DbError, compatibility, parked};
 use crate::domain::clock::{Clock, UnixMillis};

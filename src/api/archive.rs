@@ -10,7 +10,7 @@ use super::Api;
 use super::answer::answer_whatever_standing;
 use super::download::{Source, send};
 use super::refusal::{Error, Refusal};
-use crate::accounts::archive::Archive;
+use crate::accounts::deletion::archive::Archive;
 use crate::accounts::usage::export::ExportError;
 use crate::db::AnyConnection;
 use crate::domain::ids::AccountId;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{CliError, Desk, Output};
 use crate::accounts;
-use crate::accounts::closing::{self, Closed};
+use crate::accounts::deletion::closing::{self, Closed};
 use crate::accounts::suspension::{self, Standing};
 use crate::db::accounts::{AccountRow, find, get, page};
 use crate::db::audit::{self, Decision};

@@ -20,7 +20,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::account::wanted as wanted_account;
 use super::{CliError, Desk, Output};
-use crate::accounts::tombstones;
+use crate::accounts::deletion::tombstones;
 use crate::db::AnyConnection;
 use crate::db::deposit_refunds::RefundRow;
 use crate::db::deposits::{self, DepositRow};

@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde_json::Value;
-use sluice::accounts::archive::parts::Part;
+use sluice::accounts::deletion::archive::parts::Part;
 use sluice::db::AnyConnection;
 
 pub(crate) use filled::fill;

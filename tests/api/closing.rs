@@ -6,7 +6,7 @@ mod stuck;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
-use sluice::accounts::closing::Closed;
+use sluice::accounts::deletion::closing::Closed;
 use sluice::db::audit::{self, Decision};
 use sluice::db::credentials_epoch::Kept;
 use sluice::db::deposits::{self as deposit_rows, DepositRow};

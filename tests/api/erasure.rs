@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde_json::json;
+use sluice::accounts;
+use sluice::accounts::deletion::tombstones;
 use sluice::accounts::identity::sessions;
 use sluice::accounts::keys::{self, NewKey};
-use sluice::accounts::{self, tombstones};
 use sluice::config::Settings;
 use sluice::db::schema::{
     accounts as accounts_table, api_keys, recovery_codes, sessions as sessions_table, usage_logs,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use sluice::accounts::tombstones::{self, TombstoneError};
+use sluice::accounts::deletion::tombstones::{self, TombstoneError};
 use sluice::app::{StartError, StopWords};
 use sluice::config::{self, Sources};
 use sluice::db::schema::{deposit_tombstones, deposits};

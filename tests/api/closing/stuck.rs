@@ -1,7 +1,7 @@
 //! An account that would be erased but for what came in after the wish: its operator hears of it.
 
-use sluice::accounts::closing::Closed;
-use sluice::accounts::erasure;
+use sluice::accounts::deletion::closing::Closed;
+use sluice::accounts::deletion::erasure;
 
 use super::{GRACE_HOURS, HOUR_MILLIS, close, is_there};
 use crate::support::app::{TestApp, credit};

@@ -1,7 +1,7 @@
 //! The keys of second factors are worth nothing without the secret outside the database.
 
 use diesel::prelude::*;
-use sluice::accounts::tombstones::TombstoneError;
+use sluice::accounts::deletion::tombstones::TombstoneError;
 use sluice::app::{StartError, StopWords};
 use sluice::db::schema::accounts;
 use sluice::db::{AnyConnection, credentials};

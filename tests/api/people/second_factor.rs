@@ -2,11 +2,11 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
+use sluice::accounts::deletion::tombstones;
 use sluice::accounts::identity::log_in::FirstStep;
 use sluice::accounts::identity::people::People;
 use sluice::accounts::identity::throttle::ClientAddress;
 use sluice::accounts::identity::{PeopleError, sessions};
-use sluice::accounts::tombstones;
 use sluice::db::Database;
 use sluice::db::schema::log_in_steps;
 use sluice::domain::secret_token::SecretToken;

@@ -323,7 +323,7 @@ pub(crate) const TOMBSTONE_SECRET: &str = "the-secret-of-tombstones-in-tests";
 
 /// What the server hashes with that was started with these settings.
 pub(crate) fn tombstones(conn: &mut AnyConnection, settings: &Settings) -> TombstoneKey {
-    accounts::tombstones::unlock(conn, &settings.privacy).unwrap()
+    sluice::accounts::deletion::tombstones::unlock(conn, &settings.privacy).unwrap()
 }
 
 /// Adds nano-dollars to an account, or takes them.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sluice::accounts::closing::{self, Closed};
-use sluice::accounts::erasure;
+use sluice::accounts::deletion::closing::{self, Closed};
+use sluice::accounts::deletion::erasure;
 use sluice::db::transaction;
 
 use super::app::{Account, TestApp, tombstones};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use sluice::accounts::closing;
+use sluice::accounts::deletion::closing;
 use sluice::db::accounts;
 use sluice::db::schema::{audit_log, deposit_tombstones};
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::identity::PeopleError;
-use super::identity::log_in::unchanged;
-use super::identity::people::{self, People};
-use super::identity::sessions::LiveSession;
-use super::identity::throttle::ClientAddress;
-use super::identity::totp::use_code;
+use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::log_in::unchanged;
+use crate::accounts::identity::people::{self, People};
+use crate::accounts::identity::sessions::LiveSession;
+use crate::accounts::identity::throttle::ClientAddress;
+use crate::accounts::identity::totp::use_code;
 use crate::db::closing::{self, ClosingRow};
 use crate::db::{AnyConnection, DbError, accounts};
 use crate::domain::clock::UnixMillis;

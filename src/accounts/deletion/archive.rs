@@ -15,7 +15,7 @@ use zip::ZipWriter;
 use zip::write::{SimpleFileOptions, StreamWriter};
 
 use self::parts::Part;
-use super::usage::export::{Export, ExportError, Format};
+use crate::accounts::usage::export::{Export, ExportError, Format};
 use crate::db::usage_logs::UsageFilter;
 use crate::db::{
     AnyConnection, DbError, accounts, archive, arrivals, credentials, deposit_addresses,
