@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`ledger::Ledger`] | the only path of money writes inside a node; commits in groups |
 //! | [`stream::StreamActor`] | one upstream answer, its meter, its reservation, its deadlines |
-//! | [`rpc::RpcActor`] | one JSON-RPC provider: its pace, its batches, its breaker |
+//! | [`crate::chain::provider::RpcActor`] | one JSON-RPC provider: its pace, its batches, its breaker |
 //! | [`scheduler::Scheduler`] | what is due now and then, done in pieces |
 //! | [`mailer::Mailer`] | mail that waits: sending it, trying again, giving up |
 //! | [`node::Node`] | this node's lease, and the recovery of what dead nodes left open |
@@ -13,6 +13,5 @@ pub mod chain_watcher;
 pub mod ledger;
 pub mod mailer;
 pub mod node;
-pub mod rpc;
 pub mod scheduler;
 pub mod stream;

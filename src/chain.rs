@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`endpoint`] | one provider as it is reached, its address a secret |
-//! | [`rpc`] | calls, answers and errors of JSON-RPC, and the [`rpc::Provider`] that is asked |
+//! | [`provider`] | the actor of one provider; calls, answers and errors of JSON-RPC, and the [`Provider`] that is asked |
 //! | [`wire`] | the structs that answers are read into, of which only what is needed must be there |
 //! | [`head`], [`blocks`], [`logs`] | scanning: cheap, on one provider's word, never enough for a credit |
 //! | [`balances`], [`block_trace`] | reasons to look for coins that contracts have sent, and where |
@@ -14,7 +14,7 @@
 //! | [`feed`] | the price round in force at a moment |
 //! | [`types`] | hashes, signatures, ABI: the one place that names the Ethereum crate |
 //!
-//! Nothing here decides about a deposit, holds state, or trusts a provider: every answer is read strictly where it
+//! Nothing here decides about a deposit or trusts a provider, and only [`provider`] holds state: every answer is read strictly where it
 //! matters and tolerantly elsewhere, and no answer whatever may panic.
 
 pub mod balances;
@@ -26,8 +26,8 @@ pub mod facts;
 pub mod feed;
 pub mod head;
 pub mod logs;
+pub mod provider;
 pub mod quorum;
-pub mod rpc;
 pub mod trace;
 pub mod types;
 mod undeployed;
@@ -37,4 +37,4 @@ pub mod wire;
 mod fixture;
 
 pub use endpoint::Endpoint;
-pub use rpc::{Priority, Provider, ProviderError};
+pub use provider::{Priority, Provider, ProviderError};

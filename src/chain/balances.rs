@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
+use super::provider::{BlockId, Call, Provider, ProviderError, quantity, read};
 use super::quorum::{Verdict, agree, ask_each};
-use super::rpc::{BlockId, Call, Provider, ProviderError, quantity, read};
 use super::wire::Hex;
 use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::rpc::{BlockId, Call, Provider, ProviderError, quantity, read};
+use super::provider::{BlockId, Call, Provider, ProviderError, quantity, read};
 use super::trace;
 use super::wire::{BlockBody, FrameBody, Hex};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};

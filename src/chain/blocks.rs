@@ -1,7 +1,7 @@
 //! Whole blocks, for the plain transfers of the chain's own coin in them. What is found here is only a reason to look
 //! closer: whether a transaction succeeded is not in its block.
 
-use super::rpc::{BlockId, Call, Provider, ProviderError, read};
+use super::provider::{BlockId, Call, Provider, ProviderError, read};
 use super::wire::{BlockBody, BlockRef, Hex, TxBody};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 

@@ -1,8 +1,8 @@
 //! Questions to contracts that enough providers must answer alike: whose signature it is, what a token or a feed says
 //! of itself, whether there is a contract at all.
 
+use super::provider::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
 use super::quorum::{Verdict, agree, ask_each};
-use super::rpc::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
 use super::wire::{BlockBody, Hex};
 use super::{types, undeployed};
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::rpc::Standing;
+use super::provider::standing::Standing;
 use crate::domain::evm::ChainId;
 
 /// One JSON-RPC provider of one chain, and how much may be asked of it.

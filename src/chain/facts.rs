@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::logs::transfer_of;
-use super::rpc::{BlockId, Call, Provider, ProviderError, read};
+use super::provider::{BlockId, Call, Provider, ProviderError, read};
 use super::trace;
 use super::wire::{BlockBody, LogBody, ReceiptBody, ReceiptLog, TxBody, Word};
 use crate::domain::clock::UnixMillis;

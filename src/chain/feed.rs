@@ -5,8 +5,8 @@
 //! rounds count up by one, and their times with them.
 
 use super::contract::outcome;
+use super::provider::{BlockId, Call, Provider, ProviderError};
 use super::quorum::{Verdict, agree, ask_each};
-use super::rpc::{BlockId, Call, Provider, ProviderError};
 use super::types::{self, RoundData};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::FeedPrice;

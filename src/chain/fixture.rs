@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use super::endpoint::{Endpoint, RpcUrl};
-use super::rpc::{Answers, Batch, Call, CallError, Provider, ProviderError};
+use super::provider::{Answers, Batch, Call, CallError, Provider, ProviderError};
 use crate::domain::evm::ChainId;
 
 /// What a scripted provider does with a call.

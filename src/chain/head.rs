@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::blocks::{Block, block};
-use super::rpc::{BlockId, Call, Provider, ProviderError, read};
+use super::provider::{BlockId, Call, Provider, ProviderError, read};
 use super::wire::{BlockBody, Hex};
 
 pub use super::wire::BlockRef;

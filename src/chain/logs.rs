@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::rpc::{Call, CallErrorKind, Provider, ProviderError, quantity, read};
+use super::provider::{Call, CallErrorKind, Provider, ProviderError, quantity, read};
 use super::types::TRANSFER_TOPIC;
 use super::wire::{Hex, LogBody};
 use crate::domain::evm::{EvmAddress, TxHash, to_hex};

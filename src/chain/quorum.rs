@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::blocks;
 use super::facts::{Sighting, TxFacts, sight};
-use super::rpc::{Provider, ProviderError};
+use super::provider::{Provider, ProviderError};
 use super::wire::BlockRef;
 use crate::domain::evm::TxHash;
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::facts::{TRANSFERS_MAX, Transfer};
-use super::rpc::{Call, CallError, ProviderError, read};
+use super::provider::{Call, CallError, ProviderError, read};
 use super::wire::{FrameBody, Hex, TxBody};
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};

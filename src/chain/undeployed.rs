@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::contract::{ask_at, outcome};
+use super::provider::{BlockId, Call, Provider, quantity};
 use super::quorum::{Verdict, agree, ask_each};
-use super::rpc::{BlockId, Call, Provider, quantity};
 use super::types::{MAGIC_WORD, Wrapped, is_valid_signature_call};
 use crate::domain::evm::{EvmAddress, to_hex};
 

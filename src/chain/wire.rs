@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::rpc::ProviderError;
+use super::provider::ProviderError;
 use super::types::TRANSFER_TOPIC;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{

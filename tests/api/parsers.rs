@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use sluice::chain::rpc::answer;
-use sluice::chain::rpc::error::CallError;
+use sluice::chain::provider::answer;
+use sluice::chain::provider::error::CallError;
 use sluice::chain::wire::{BlockBody, FrameBody, LogBody, ReceiptBody, TxBody};
 use sluice::config::{self, Purpose, Settings, Sources};
 use sluice::deposits::siwe::Message;

@@ -18,7 +18,7 @@ use super::{State, Trouble, column, height, millis, part_end};
 use crate::chain::balances::{ADDRESSES_MAX, balances, standing};
 use crate::chain::block_trace::{self, Paying};
 use crate::chain::facts::Sighting;
-use crate::chain::rpc::BlockId;
+use crate::chain::provider::BlockId;
 use crate::chain::{Priority, Provider};
 use crate::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
 use crate::db::chains::ChainRow;

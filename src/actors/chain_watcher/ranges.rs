@@ -12,7 +12,7 @@ use super::part_end;
 use crate::chain::logs::{
     LogsError, PAYEES_MAX, TransferLog, Wanted, Way, logs_by_receipts, transfer_logs,
 };
-use crate::chain::rpc::limit::Limit;
+use crate::chain::provider::limit::Limit;
 use crate::chain::{Provider, ProviderError};
 
 /// Pauses in a row that a provider may ask for before it is asked for less as well.

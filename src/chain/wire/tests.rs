@@ -10,7 +10,7 @@ use crate::chain::facts::{Sighting, sight};
 use crate::chain::fixture::{Reply, provider};
 use crate::chain::head::{Further, further, newest};
 use crate::chain::logs::{Wanted, Way, transfer_logs};
-use crate::chain::rpc::Call;
+use crate::chain::provider::Call;
 
 const HASH: TxHash = TxHash([7; 32]);
 
@@ -155,7 +155,7 @@ fn a_trace_that_is_nested_too_deep_is_refused_and_not_followed() {
     let nested = |depth: usize| {
         let (open, close) = (r#"{"type":"CALL","calls":["#, "]}");
         let text = open.repeat(depth) + &close.repeat(depth);
-        crate::chain::rpc::read::<FrameBody>(Ok(RawValue::from_string(text).unwrap()))
+        crate::chain::provider::read::<FrameBody>(Ok(RawValue::from_string(text).unwrap()))
     };
     assert!(nested(60).is_ok());
     for depth in [65, 1024, 100_000] {

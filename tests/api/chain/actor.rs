@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use sluice::chain::rpc::{Call, CallErrorKind};
+use sluice::chain::provider::{Call, CallErrorKind};
 use sluice::chain::{Endpoint, Priority, ProviderError};
 
 use crate::support::chain::TestChain;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sluice::chain::ProviderError;
 use sluice::chain::blocks::{Block, blocks};
 use sluice::chain::logs::{LogsError, TransferLog, Wanted, Way, transfer_logs};
-use sluice::chain::rpc::{CallError, CallErrorKind};
+use sluice::chain::provider::{CallError, CallErrorKind};
 use sluice::domain::evm::EvmAddress;
 
 use crate::support::chain::asking::ask;

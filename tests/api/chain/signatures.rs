@@ -2,8 +2,8 @@
 
 use ethers_core::types::{Address, Bytes, U256};
 use sluice::chain::contract::{balance, code, is_valid_signature};
+use sluice::chain::provider::BlockId;
 use sluice::chain::quorum::Agreement;
-use sluice::chain::rpc::BlockId;
 use sluice::chain::types::{SignatureError, personal_message_hash, recover};
 use sluice::domain::evm::{BlockHash, EvmAddress};
 

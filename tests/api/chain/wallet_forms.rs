@@ -5,7 +5,7 @@ use ethers_core::types::{Address, Bytes, H256, U256};
 use ethers_core::utils::{get_create2_address_from_hash, keccak256};
 use serde_json::{Value, json};
 use sluice::chain::contract::is_valid_signature;
-use sluice::chain::rpc::BlockId;
+use sluice::chain::provider::BlockId;
 use sluice::chain::types::personal_message_hash;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{BlockHash, EvmAddress};

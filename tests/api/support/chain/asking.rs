@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix::{Arbiter, System};
 use secrecy::SecretString;
-use sluice::actors::rpc::RpcActor;
 use sluice::chain::endpoint::{Endpoint, RpcUrl};
+use sluice::chain::provider::RpcActor;
 use sluice::domain::evm::ChainId;
 use sluice::metrics::Metrics;
 use sluice::upstream::client::tls_config;

@@ -1,13 +1,6 @@
 //! JSON-RPC as the chain's functions use it: calls go out in batches through a [`Provider`], answers come back in
 //! the order of the calls. Who sends them is the `RpcActor`, behind the [`Batch`] message.
 
-pub mod answer;
-pub mod breaker;
-pub mod error;
-pub mod limit;
-pub mod pace;
-pub mod standing;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::endpoint::Endpoint;
+use super::error::{CallError, ProviderError};
+use super::standing::Standing;
+use crate::chain::endpoint::Endpoint;
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, to_hex};
-pub use error::{CallError, CallErrorKind, ProviderError};
-pub use standing::Standing;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,8 +15,8 @@ use awc::{Client, Connector};
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
+use super::ProviderError;
 use crate::chain::endpoint::Endpoint;
-use crate::chain::rpc::ProviderError;
 
 /// Idle connections are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);

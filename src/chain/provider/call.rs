@@ -5,10 +5,11 @@ use std::cell::{Cell, RefCell};
 use actix_web::http::StatusCode;
 use serde_json::value::RawValue;
 
+use super::answer::{Parsed, encode, parse};
+use super::limit::Limit;
+use super::standing::Standing;
 use super::transport::{HttpAnswer, Transport};
-use crate::chain::rpc::answer::{Parsed, encode, parse};
-use crate::chain::rpc::limit::Limit;
-use crate::chain::rpc::{Answers, Call, CallError, CallErrorKind, ProviderError, Standing};
+use super::{Answers, Call, CallError, CallErrorKind, ProviderError};
 
 /// The wire to one provider, and what was learned of it.
 pub(super) struct Exchange {

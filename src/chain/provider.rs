@@ -3,7 +3,14 @@
 //!
 //! Its address is a secret: no log, error or metric shows more than the provider's name.
 
-mod exchange;
+pub mod answer;
+pub mod breaker;
+mod call;
+pub mod error;
+pub mod handle;
+pub mod limit;
+pub mod pace;
+pub mod standing;
 mod transport;
 
 use std::collections::VecDeque;
@@ -14,15 +21,15 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::chain::endpoint::Endpoint;
-use crate::chain::rpc::breaker::{Breaker, Gate};
-use crate::chain::rpc::pace::Pace;
-use crate::chain::rpc::{
-    Answers, Batch, Call, CallErrorKind, Priority, Provider, ProviderError, Standing,
-};
+use super::endpoint::Endpoint;
 use crate::domain::ids::random_bytes;
 use crate::metrics::Metrics;
-use exchange::Exchange;
+use breaker::{Breaker, Gate};
+use call::Exchange;
+pub use error::{CallError, CallErrorKind, ProviderError};
+pub use handle::{Answers, Batch, BlockId, Call, Priority, Provider, quantity, read};
+use pace::Pace;
+use standing::Standing;
 use transport::Transport;
 
 /// Batches in the mailbox before senders have to wait themselves.
