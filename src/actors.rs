@@ -2,7 +2,7 @@
 //!
 //! | actor | owns |
 //! |---|---|
-//! | [`ledger::Ledger`] | the only path of money writes inside a node; commits in groups |
+//! | [`crate::ledger::actor::Ledger`] | the only path of money writes inside a node; commits in groups |
 //! | [`stream::StreamActor`] | one upstream answer, its meter, its reservation, its deadlines |
 //! | [`crate::chain::provider::RpcActor`] | one JSON-RPC provider: its pace, its batches, its breaker |
 //! | [`scheduler::Scheduler`] | what is due now and then, done in pieces |
@@ -10,7 +10,6 @@
 //! | [`node::Node`] | this node's lease, and the recovery of what dead nodes left open |
 
 pub mod chain_watcher;
-pub mod ledger;
 pub mod mailer;
 pub mod node;
 pub mod scheduler;

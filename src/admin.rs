@@ -8,11 +8,11 @@ use actix_web::http::Method;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 
-use crate::actors::ledger::LedgerHandle;
 use crate::config::Chain;
 use crate::db::chains::{self, ChainRow};
 use crate::db::{Database, DbError};
 use crate::gateway::table::{Served, Table};
+use crate::ledger::actor::LedgerHandle;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
 

@@ -7,6 +7,7 @@
 //! that an unknown commit is resolved by asking again.
 
 mod account;
+pub mod actor;
 mod apply;
 mod command;
 mod group;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::join_all;
 
-use super::ledger::LedgerHandle;
 use crate::accounts::deletion::erasure;
 use crate::db::nodes::{self, Renewed, Word};
 use crate::db::{AnyConnection, Database, DbError, compatibility, parked};
@@ -19,6 +18,7 @@ use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
 use crate::domain::usage_record::Ending;
+use crate::ledger::actor::LedgerHandle;
 use crate::ledger::{Command, Outcome};
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;

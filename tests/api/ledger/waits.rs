@@ -7,9 +7,9 @@ use std::time::Duration;
 use actix::System;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use sluice::actors::ledger::{LedgerHandle, LedgerThreads, Unavailable};
 use sluice::db::Database;
 use sluice::domain::clock::Clock;
+use sluice::ledger::actor::{LedgerHandle, LedgerThreads, Unavailable};
 use sluice::ledger::{Command, EntryKind, Outcome};
 use sluice::metrics::Metrics;
 

@@ -3,7 +3,6 @@
 use super::*;
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
-use crate::actors::ledger::LedgerHandle;
 use crate::config::{Purpose, Sources, load_for};
 use crate::db::{Database, api_keys, migrate, usage_logs};
 use crate::domain::clock::Clock;
@@ -12,6 +11,7 @@ use crate::domain::price_list::tests::day;
 use crate::domain::quote::tests::{CHEAP, quote, usage};
 use crate::holds::Holds;
 use crate::ledger::EntryKind;
+use crate::ledger::actor::LedgerHandle;
 use crate::places::Places;
 use crate::places::shares::Shares;
 

@@ -21,10 +21,11 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::{Busy, Command, LedgerError, Outcome, parked};
 use crate::db::Database;
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Ending;
-use crate::ledger::{self, Busy, Command, LedgerError, Outcome, parked};
+use crate::ledger;
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use aside::Aside;
