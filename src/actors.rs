@@ -6,11 +6,10 @@
 //! | [`stream::StreamActor`] | one upstream answer, its meter, its reservation, its deadlines |
 //! | [`crate::chain::provider::RpcActor`] | one JSON-RPC provider: its pace, its batches, its breaker |
 //! | [`scheduler::Scheduler`] | what is due now and then, done in pieces |
-//! | [`mailer::Mailer`] | mail that waits: sending it, trying again, giving up |
+//! | [`crate::mail::mailer::Mailer`] | mail that waits: sending it, trying again, giving up |
 //! | [`node::Node`] | this node's lease, and the recovery of what dead nodes left open |
 
 pub mod chain_watcher;
-pub mod mailer;
 pub mod node;
 pub mod scheduler;
 pub mod stream;

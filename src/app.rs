@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::identity::totp_key;
-use crate::actors::mailer::{MailBell, Mailer, MailerParts};
 use crate::actors::node::{self, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::actors::stream::Shared;
@@ -36,6 +35,7 @@ use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
 use crate::ledger::actor::{LedgerHandle, LedgerThreads};
+use crate::mail::mailer::{MailBell, Mailer, MailerParts};
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
 use crate::places::Places;

@@ -6,6 +6,7 @@
 pub mod domain;
 
 pub mod config;
+
 pub mod metrics;
 pub mod places;
 pub mod telemetry;
@@ -13,14 +14,16 @@ pub mod tracker;
 
 pub mod chain;
 pub mod db;
-pub mod mail;
 pub mod upstream;
 
 pub mod holds;
 pub mod ledger;
 
 pub mod accounts;
+
 pub mod deposits;
+pub mod mail;
+
 pub mod retention;
 
 pub mod policies;

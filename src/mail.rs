@@ -1,8 +1,11 @@
 //! Mail: what it says ([`letter`]), how it is put together ([`message`]), and how it leaves ([`transport`]). When it is
-//! sent, and what becomes of it if it cannot be, is `actors::mailer`'s business.
+//! sent, and what becomes of it if it cannot be, is [`mailer`]'s business.
 
+mod compose;
 pub mod letter;
+pub mod mailer;
 pub mod message;
+mod send_queue;
 pub mod transport;
 
 use lettre::message::Mailbox;

@@ -42,7 +42,7 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
         standing: Arc::default(),
         drains: Places::new(Shares::new(1, 1)),
         metrics,
-        mail: crate::actors::mailer::MailBell::default(),
+        mail: crate::mail::mailer::MailBell::default(),
     };
     (Arc::new(shared), database, account_id, holder.api_key_id)
 }

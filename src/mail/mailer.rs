@@ -5,9 +5,6 @@
 //! twice only where nobody knows what became of it the first time, and then both have one Message-ID. What nobody
 //! waits for, and what goes to everybody, have lanes of their own behind what somebody waits for.
 
-mod lanes;
-mod write;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,18 +12,18 @@ use actix::prelude::*;
 use futures_util::stream;
 use tokio::sync::Notify;
 
+use super::Letterhead;
+use super::compose::Draft;
+use super::send_queue::{Lane, Pace, Place};
+use super::transport::{SendError, Transport};
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{Database, DbError};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::mail::MailLine;
-use crate::mail::Letterhead;
-use crate::mail::transport::{SendError, Transport};
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
-use lanes::{Lane, Pace, Place};
-use write::Draft;
 
 /// How often it looks by itself: other nodes and the ledger put mail in without a word.
 const LOOK: Duration = Duration::from_secs(1);
@@ -233,7 +230,7 @@ impl Round {
         let draft = self
             .parts
             .database
-            .run(move |conn| write::draft(conn, &head, &settings, &taken, now))
+            .run(move |conn| super::compose::draft(conn, &head, &settings, &taken, now))
             .await?;
         let message = match draft {
             Draft::Message(message) => message,

@@ -4,6 +4,9 @@
 use lettre::Message;
 use serde::de::DeserializeOwned;
 
+use super::Letterhead;
+use super::letter::{DepositLetter, Letter, PolicyNotice};
+use super::message::compose;
 use crate::accounts::identity::email_tokens::{self, Holder, Purpose};
 use crate::accounts::identity::unsubscribe;
 use crate::config::Settings;
@@ -14,9 +17,6 @@ use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, PolicyChanged};
 use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
-use crate::mail::Letterhead;
-use crate::mail::letter::{DepositLetter, Letter, PolicyNotice};
-use crate::mail::message::compose;
 use crate::telemetry::Causes;
 
 /// What a row comes to.
