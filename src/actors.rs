@@ -9,7 +9,6 @@
 //! | [`crate::mail::mailer::Mailer`] | mail that waits: sending it, trying again, giving up |
 //! | [`node::Node`] | this node's lease, and the recovery of what dead nodes left open |
 
-pub mod chain_watcher;
 pub mod node;
 pub mod scheduler;
 pub mod stream;

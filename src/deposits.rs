@@ -1,5 +1,5 @@
 //! Whose a transfer is, what it is worth, and what becomes of it. Decides from rows and from facts that providers have
-//! agreed on; asks no provider itself.
+//! agreed on; only [`watcher`] asks providers.
 
 pub mod addresses;
 pub mod arrivals;
@@ -21,6 +21,7 @@ pub mod siwe;
 pub mod standing;
 pub mod valuation;
 pub mod wallets;
+pub mod watcher;
 
 use crate::db::DbError;
 use crate::domain::ids::NoRandomness;

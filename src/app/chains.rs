@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::actors::chain_watcher::{ChainWatcher, WatcherParts};
 use crate::actors::stream::Shared;
 use crate::chain::endpoint::{NotAnRpcUrl, RpcUrl};
 use crate::chain::provider::RpcActor;
 use crate::chain::{Endpoint, Provider};
 use crate::config::{Chain, RpcProvider};
 use crate::db::Database;
+use crate::deposits::watcher::{ChainWatcher, WatcherParts};
 use crate::domain::evm::ChainId;
 use crate::domain::tombstone::TombstoneKey;
 

@@ -1,8 +1,6 @@
 //! Narrows a difference over many blocks down to the blocks in which coins came in, by halves: balance and nonce of the
 //! address in the middle tell in which half something is not explained.
 
-use super::super::observe::View;
-use super::super::{State, Trouble, column, height};
 use super::at_claim_priority;
 use crate::chain::ProviderError;
 use crate::chain::balances::{Standing, standing};
@@ -12,6 +10,8 @@ use crate::db::arrivals::{self as rows, ArrivalRow, Known};
 use crate::db::{AnyConnection, chains, transaction};
 use crate::deposits::arrivals::{of_coins, sum};
 use crate::deposits::ours::Ours;
+use crate::deposits::watcher::observe::View;
+use crate::deposits::watcher::{State, Trouble, column, height};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// Blocks at which an address is looked at in one search. What is left is searched at the next look.

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::advance::{Read, Step};
 use super::lookup::Sighted;
 use super::observe::View;
-use super::settle::{Read, Step};
-use super::value::{Appraisal, Rounds, Valued};
+use super::price::{Appraisal, Rounds, Valued};
 use super::{State, Trouble, height, millis};
 use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::facts::Sighting;

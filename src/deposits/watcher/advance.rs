@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::examine::Look;
 use super::observe::View;
+use super::verify::Look;
 use super::{State, Trouble, part_end};
 use crate::chain::facts::TxFacts;
 use crate::config::Tier;

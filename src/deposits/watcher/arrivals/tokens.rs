@@ -2,13 +2,13 @@
 //! the words of one provider, since nothing is credited by them. Names and symbols are not asked for: senders of such
 //! tokens write what they like into them.
 
-use super::super::observe::View;
-use super::super::{State, Trouble, column, height};
 use super::at_claim_priority;
 use crate::chain::logs::{TokenLog, any_token_logs};
 use crate::db::arrivals::{self as rows, ArrivalRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::ours::Ours;
+use crate::deposits::watcher::observe::View;
+use crate::deposits::watcher::{State, Trouble, column, height};
 use crate::domain::evm::{EvmAddress, RawAmount};
 
 /// Milliseconds between two looks.

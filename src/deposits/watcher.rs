@@ -2,22 +2,22 @@
 //! owns is in the database: a cursor with the rows that it found, so that another node, or the next start, goes on
 //! where it stopped. It takes no single provider's word.
 
+mod advance;
 mod arrivals;
 mod assets;
-mod doubts;
+mod candidates;
+mod disagreements;
 mod early;
-mod examine;
-mod finds;
 mod lease;
 mod lookup;
 mod observe;
+mod price;
 mod pulse;
 mod ranges;
 mod rewind;
 mod scan;
-mod settle;
 mod usage;
-mod value;
+mod verify;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::DepositError;
+use super::ours::Ours;
 use crate::chain::Provider;
 use crate::config::{self, Chain};
 use crate::db::{AnyConnection, Database, DbError, chains, deposit_addresses};
-use crate::deposits::DepositError;
-use crate::deposits::ours::Ours;
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};
 use crate::domain::tombstone::TombstoneKey;
@@ -116,7 +116,7 @@ struct State {
     /// Look-ups of claims that may still be made for the blocks that came.
     claim_budget: u32,
     /// What providers do not agree on.
-    doubts: doubts::Doubts,
+    doubts: disagreements::Doubts,
     /// Looks at what arrives at own addresses.
     arrivals: arrivals::Looks,
     /// Deposits that the tiers did not let through.
@@ -188,7 +188,7 @@ impl State {
             derived: None,
             looked_into: BTreeMap::new(),
             claim_budget: parts.deposits.claims_per_block,
-            doubts: doubts::Doubts::default(),
+            doubts: disagreements::Doubts::default(),
             arrivals: arrivals::Looks::default(),
             passed: early::Passed::default(),
             swept_at: None,

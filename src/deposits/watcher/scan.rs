@@ -4,7 +4,7 @@
 
 use futures_util::future::join_all;
 
-use super::finds::Finds;
+use super::candidates::Finds;
 use super::observe::{Tip, View};
 use super::ranges::Span;
 use super::rewind::continue_if;

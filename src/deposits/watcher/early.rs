@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::examine::{Look, Weighed};
+use super::advance::Read;
 use super::observe::View;
-use super::settle::Read;
+use super::verify::{Look, Weighed};
 use super::{State, Trouble, column, height};
 use crate::chain::quorum::{Agreement, block_ref};
 use crate::config::Tier;
