@@ -32,9 +32,9 @@ use actix_web::web::ServiceConfig;
 
 use crate::accounts::identity::People;
 use crate::accounts::keys::KeyRing;
-use crate::actors::stream::Shared;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
+use crate::context::AppContext;
 use crate::db::{AnyConnection, Database, DbError};
 use crate::deposits::challenge::Origin;
 use crate::domain::api_error::ApiError;
@@ -57,7 +57,7 @@ const BODY_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct ApiParts {
     /// What exchanges share.
-    pub shared: Arc<Shared>,
+    pub context: Arc<AppContext>,
     /// Storage.
     pub database: Database,
     /// Who is asking.
@@ -114,7 +114,7 @@ impl Api {
     /// From its parts.
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
-        let settings = &parts.shared.settings;
+        let settings = &parts.context.settings;
         let body = settings.limits.of_small_body(BODY_BYTES);
         let document = Document::new(&settings.site, endpoints());
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
@@ -131,15 +131,15 @@ impl Api {
     }
 
     fn now(&self) -> UnixMillis {
-        self.parts.shared.clock.now()
+        self.parts.context.clock.now()
     }
 
     fn deposits(&self) -> &Deposits {
-        &self.parts.shared.settings.deposits
+        &self.parts.context.settings.deposits
     }
 
     fn chains(&self) -> &[Chain] {
-        &self.parts.shared.settings.chains
+        &self.parts.context.settings.chains
     }
 
     fn chain(&self, name: &str) -> Result<&Chain, Refusal> {

@@ -26,9 +26,9 @@ use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::identity::totp_key;
 use crate::actors::node::{self, NodeParts};
 use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
-use crate::actors::stream::Shared;
 use crate::admin::{self, Admin, Entrance};
 use crate::config::{self, Settings};
+use crate::context::AppContext;
 use crate::db::{AnyConnection, Database, DbError, file, migrate, nodes};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
@@ -134,7 +134,7 @@ pub struct Application {
     /// Where plaintext is sent over to TLS, if anywhere.
     pub redirect_address: Option<SocketAddr>,
     redirect: Option<Server>,
-    shared: Arc<Shared>,
+    context: Arc<AppContext>,
     database: Database,
     gateway: Server,
     admin: Server,
@@ -166,7 +166,7 @@ impl Application {
         let name = settings.server.node_id.as_deref().unwrap_or("node");
         let node_id = public_id(&format!("{name}_"))?;
         let stream = &settings.stream;
-        let shared = Arc::new(Shared {
+        let context = Arc::new(AppContext {
             ledger,
             clock: clock.clone(),
             tracker: tracker.clone(),
@@ -178,40 +178,40 @@ impl Application {
             mail: MailBell::default(),
             settings,
         });
-        recover(&shared, &database, &tombstones, is_alone).await?;
+        recover(&context, &database, &tombstones, is_alone).await?;
 
         let scheduler = Scheduler::start(SchedulerParts {
             database: database.clone(),
             clock: clock.clone(),
-            settings: shared.settings.privacy.clone(),
-            abuse: shared.settings.abuse.clone(),
-            shown: site::policies::shown(&shared.settings)?,
+            settings: context.settings.privacy.clone(),
+            abuse: context.settings.abuse.clone(),
+            shown: site::policies::shown(&context.settings)?,
             tracker: tracker.clone(),
             metrics: Arc::clone(&metrics),
         });
-        let alarm = Alarm::set(&scheduler, &shared.settings.privacy).await?;
+        let alarm = Alarm::set(&scheduler, &context.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
-        let chains = Chains::start(&shared, &database, &tombstones, &tls)?;
+        let chains = Chains::start(&context, &database, &tombstones, &tls)?;
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
-        let (door, gateway) = clients::serve(&shared, &database, &tls, (&chains, &tombstones))?;
+        let (door, gateway) = clients::serve(&context, &database, &tls, (&chains, &tombstones))?;
         let client_address = door.address;
         let entrance = Entrance::default();
-        let (admin_address, admin) = serve_operator(&shared, &database, &entrance)?;
-        let redirect = shared.settings.server.redirect_listen;
+        let (admin_address, admin) = serve_operator(&context, &database, &entrance)?;
+        let redirect = context.settings.server.redirect_listen;
         let redirect =
-            redirect.map(|address| plaintext::serve(&shared.settings, address)).transpose()?;
+            redirect.map(|address| plaintext::serve(&context.settings, address)).transpose()?;
         let (redirect_address, redirect) = redirect.unzip();
         // Last: where a listener cannot be had, no actor is left behind that has not begun.
-        send_mail(&shared, &database)?;
-        forget_in_time(&shared);
-        let probe = probe::start(&shared, door, &entrance)?;
+        send_mail(&context, &database)?;
+        forget_in_time(&context);
+        let probe = probe::start(&context, door, &entrance)?;
         Ok(Self {
             client_address,
             admin_address,
             redirect_address,
             redirect,
-            shared,
+            context,
             database,
             gateway,
             admin,
@@ -233,7 +233,7 @@ impl Application {
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
-        let Self { shared, gateway, admin, redirect, .. } = self;
+        let Self { context, gateway, admin, redirect, .. } = self;
         let Self { ledger_threads, chains, database, lock, alarm, probe, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
         let handles = servers.iter().map(Server::handle).collect();
@@ -244,15 +244,15 @@ impl Application {
                 tracing::debug!("the servers ended behind the stop");
             }
         });
-        let was_alive = watch(&shared, &chains, &stop.in_order).await;
-        let is_settled = stop_in_order(&shared, &stop.at_once, handles).await;
+        let was_alive = watch(&context, &chains, &stop.in_order).await;
+        let is_settled = stop_in_order(&context, &stop.at_once, handles).await;
         drop(all_ended.await);
         alarm.stop().await;
         chains.stop();
         if probe.is_some_and(|arbiter| !arbiter.stop()) {
             tracing::error!("the probe's thread has panicked");
         }
-        if let Err(error) = give_lease_back(&database, &shared.node_id) {
+        if let Err(error) = give_lease_back(&database, &context.node_id) {
             tracing::warn!(error = %Causes(&error), "the lease could not be given back; it will run out");
         }
         // Its connections must be closed before the process ends.
@@ -273,17 +273,17 @@ fn shared_spawn(servers: impl std::future::Future<Output = ()> + 'static) {
 }
 
 /// Waits for the word to stop, or for the ledger's end: without it nothing can be served.
-async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bool {
+async fn watch(context: &AppContext, chains: &Chains, stop: &CancellationToken) -> bool {
     loop {
         tokio::select! {
             () = stop.cancelled() => return true,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
-        if !shared.ledger.is_alive() {
+        if !context.ledger.is_alive() {
             tracing::error!("the ledger has ended; stopping");
             return false;
         }
-        if shared.standing.is_superseded() {
+        if context.standing.is_superseded() {
             tracing::error!("the database is not for this program any more; stopping");
             return false;
         }
@@ -297,14 +297,14 @@ async fn watch(shared: &Shared, chains: &Chains, stop: &CancellationToken) -> bo
 /// 1. Nothing new. 2. Running exchanges may finish. 3. Then they end (E11). 4. Settlements land.
 /// 5. Only then the listeners and workers go: a worker's tasks die with it.
 async fn stop_in_order(
-    shared: &Shared,
+    context: &AppContext,
     at_once: &CancellationToken,
     handles: Vec<ServerHandle>,
 ) -> bool {
-    let tracker = &shared.tracker;
+    let tracker = &context.tracker;
     tracing::info!(running = tracker.running(), "stopping: no new work");
     tracker.drain();
-    let deadline = tokio::time::Instant::now() + shared.settings.server.drain;
+    let deadline = tokio::time::Instant::now() + context.settings.server.drain;
     loop {
         let is_over = tokio::select! {
             is_done = tracker.wait(PROGRESS) => is_done,
@@ -317,7 +317,7 @@ async fn stop_in_order(
         tracing::info!(running = tracker.running(), "waiting for running exchanges");
     }
     tracker.cut();
-    let is_settled = tracker.wait(shared.settings.stream.settle_wait + SETTLE).await;
+    let is_settled = tracker.wait(context.settings.stream.settle_wait + SETTLE).await;
     if !is_settled {
         let running = tracker.running();
         tracing::error!(running, "exchanges are left unsettled; the next start recovers them");
@@ -345,39 +345,39 @@ fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey
 
 /// Settles what an earlier run left open, and takes the lease.
 async fn recover(
-    shared: &Arc<Shared>,
+    context: &Arc<AppContext>,
     database: &Database,
     tombstones: &TombstoneKey,
     is_alone: bool,
 ) -> Result<(), StartError> {
     let parts = NodeParts {
-        node_id: Arc::clone(&shared.node_id),
-        closing_grace: shared.settings.accounts.closing_grace,
-        debt_forgiven: shared.settings.deposits.debt_forgiven,
+        node_id: Arc::clone(&context.node_id),
+        closing_grace: context.settings.accounts.closing_grace,
+        debt_forgiven: context.settings.deposits.debt_forgiven,
         tombstones: tombstones.clone(),
         database: database.clone(),
-        ledger: shared.ledger.clone(),
-        max_streams: shared.settings.server.max_streams,
-        standing: Arc::clone(&shared.standing),
-        clock: shared.clock.clone(),
-        tracker: shared.tracker.clone(),
-        metrics: Arc::clone(&shared.metrics),
+        ledger: context.ledger.clone(),
+        max_streams: context.settings.server.max_streams,
+        standing: Arc::clone(&context.standing),
+        clock: context.clock.clone(),
+        tracker: context.tracker.clone(),
+        metrics: Arc::clone(&context.metrics),
     };
     node::begin(parts, is_alone).await.map_err(StartError::Recovery)
 }
 
 fn serve_operator(
-    shared: &Shared,
+    context: &AppContext,
     database: &Database,
     entrance: &Entrance,
 ) -> Result<(SocketAddr, Server), StartError> {
-    let address = shared.settings.server.admin_listen;
+    let address = context.settings.server.admin_listen;
     let data = Data::new(Admin {
         database: database.clone(),
-        ledger: shared.ledger.clone(),
-        tracker: shared.tracker.clone(),
-        metrics: Arc::clone(&shared.metrics),
-        chains: shared.settings.chains.as_slice().into(),
+        ledger: context.ledger.clone(),
+        tracker: context.tracker.clone(),
+        metrics: Arc::clone(&context.metrics),
+        chains: context.settings.chains.as_slice().into(),
         entrance: entrance.clone(),
     });
     let factory = move || App::new().app_data(data.clone()).configure(admin::configure);
@@ -416,12 +416,12 @@ fn raise_descriptor_limit(settings: &config::Server) -> Result<(), StartError> {
 }
 
 /// What is known of prompts lives as long as the upstream's caches, whether or not anybody sends more.
-fn forget_in_time(shared: &Arc<Shared>) {
-    if shared.settings.reservation.known_prefixes_max == 0 {
+fn forget_in_time(context: &Arc<AppContext>) {
+    if context.settings.reservation.known_prefixes_max == 0 {
         return;
     }
-    let kept = Arc::clone(shared);
-    shared.tracker.spawn(async move {
+    let kept = Arc::clone(context);
+    context.tracker.spawn(async move {
         loop {
             tokio::select! {
                 () = kept.tracker.draining() => return,
@@ -432,15 +432,15 @@ fn forget_in_time(shared: &Arc<Shared>) {
 }
 
 /// Starts the mailer, which then looks for mail by itself.
-fn send_mail(shared: &Shared, database: &Database) -> Result<(), StartError> {
+fn send_mail(context: &AppContext, database: &Database) -> Result<(), StartError> {
     let parts = MailerParts {
-        transport: Transport::new(&shared.settings.mail).map_err(StartError::Mail)?,
-        settings: Arc::clone(&shared.settings),
-        bell: shared.mail.clone(),
+        transport: Transport::new(&context.settings.mail).map_err(StartError::Mail)?,
+        settings: Arc::clone(&context.settings),
+        bell: context.mail.clone(),
         database: database.clone(),
-        clock: shared.clock.clone(),
-        tracker: shared.tracker.clone(),
-        metrics: Arc::clone(&shared.metrics),
+        clock: context.clock.clone(),
+        tracker: context.tracker.clone(),
+        metrics: Arc::clone(&context.metrics),
     };
     drop(Mailer::start(parts));
     Ok(())

@@ -23,8 +23,8 @@ pub mod unknown_fields;
 use std::sync::Arc;
 
 use crate::accounts::keys::KeyRing;
-use crate::actors::stream::Shared;
 use crate::config::Settings;
+use crate::context::AppContext;
 use crate::domain::clock::Clock;
 use crate::domain::ids::RequestId;
 use crate::upstream::client::UpstreamClient;
@@ -35,7 +35,7 @@ use unknown_fields::UnknownFields;
 /// What handlers work with. One for each worker, since its clients belong to the worker's thread.
 pub struct Gateway {
     /// What exchanges share.
-    pub shared: Arc<Shared>,
+    pub context: Arc<AppContext>,
     /// Who is asking.
     pub keys: Arc<KeyRing>,
     /// How much each account may ask at once.
@@ -50,7 +50,7 @@ pub struct Gateway {
 
 impl Gateway {
     fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.context.settings
     }
 }
 

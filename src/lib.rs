@@ -28,6 +28,8 @@ pub mod retention;
 
 pub mod policies;
 
+pub mod context;
+
 pub mod actors;
 
 pub mod gateway;

@@ -75,7 +75,7 @@ impl Site {
     /// From its parts.
     #[must_use]
     pub fn new(parts: SiteParts) -> Self {
-        let settings = &parts.api.shared.settings;
+        let settings = &parts.api.context.settings;
         let form = settings.limits.of_small_body(FORM_BYTES);
         let layout = Arc::new(Layout::new(&settings.site, &settings.accounts));
         let reference = Reference::of(parts.interface.document());
@@ -83,7 +83,7 @@ impl Site {
     }
 
     fn now(&self) -> UnixMillis {
-        self.parts.api.shared.clock.now()
+        self.parts.api.context.clock.now()
     }
 
     fn people(&self) -> &People {
@@ -100,7 +100,7 @@ impl Site {
     }
 
     fn settings(&self) -> &Settings {
-        &self.parts.api.shared.settings
+        &self.parts.api.context.settings
     }
 
     /// Does something with the database, on a thread that may block. The outer error is storage's; what the verb itself

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 17] = [
+const STOREYS: [&[&str]; 18] = [
     &["domain"],
     &["config"],
     &["metrics", "places", "telemetry", "tracker"],
@@ -25,6 +25,7 @@ const STOREYS: [&[&str]; 17] = [
     &["deposits", "mail"],
     &["retention"],
     &["policies"],
+    &["context"],
     &["actors"],
     &["gateway"],
     &["api"],

@@ -1,8 +1,6 @@
 //! The `Node` actor: keeps this node's lease, settles what dead nodes left open (E12), and erases accounts whose time
 //! has come.
 
-mod standing;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,6 +9,8 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 
 use crate::accounts::deletion::erasure;
+use crate::context::Standing;
+use crate::context::standing::{LEASE, RENEWAL};
 use crate::db::nodes::{self, Renewed, Word};
 use crate::db::{AnyConnection, Database, DbError, compatibility, parked};
 use crate::domain::clock::{Clock, UnixMillis};
@@ -24,12 +24,6 @@ use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
-pub use standing::Standing;
-
-/// How long a node counts as alive after its last word.
-const LEASE: Duration = Duration::from_secs(30);
-/// How often it says so, and looks for others that do not.
-const RENEWAL: Duration = Duration::from_secs(10);
 /// How long a start waits for recovery.
 const RECOVERY_AT_START: Duration = Duration::from_secs(20);
 /// For how long a dead node of which nothing is open is remembered.
@@ -323,10 +317,6 @@ async fn erase(parts: &NodeParts, told: &LastTold) -> Result<(), DbError> {
         );
     }
     Ok(())
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ mod reservation;
 
 use actix::prelude::*;
 
-pub use exchange::{Exchange, ExchangeParts, Permit, Reply, Shared, passing_headers};
+pub use exchange::{Exchange, ExchangeParts, Permit, Reply, passing_headers};
 pub use outlet::{AnswerStream, Piece, Stall};
 
 /// See the module.

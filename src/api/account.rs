@@ -146,7 +146,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) ->
             preferences: Some(held.preferences.into()),
             sessions: Some(held.sessions),
             wallets: Some(held.wallets),
-            usage_log_days: Some(call.api.parts.shared.settings.privacy.usage_log_days),
+            usage_log_days: Some(call.api.parts.context.settings.privacy.usage_log_days),
             ..document(&profile, true)
         })
     })

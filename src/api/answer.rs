@@ -43,7 +43,7 @@ pub(super) trait Body: DeserializeOwned {
 impl Call<'_> {
     /// Whom attempts are counted against.
     pub(super) fn client(&self) -> ClientAddress {
-        client_address(self.http, &self.api.parts.shared.settings.server)
+        client_address(self.http, &self.api.parts.context.settings.server)
     }
 
     /// See [`ApiParts::run_long`](super::ApiParts::run_long).
@@ -79,7 +79,7 @@ pub(super) struct Visit<'a> {
 impl Visit<'_> {
     /// Whom attempts are counted against.
     pub(super) fn client(&self) -> ClientAddress {
-        client_address(self.http, &self.api.parts.shared.settings.server)
+        client_address(self.http, &self.api.parts.context.settings.server)
     }
 
     /// The request's body.
@@ -170,7 +170,7 @@ pub(super) async fn answer_whatever_standing(
     api: &Api,
     work: impl AsyncFnOnce(&mut Call<'_>) -> Result<Answer, Refusal>,
 ) -> HttpResponse {
-    let tracker = &api.parts.shared.tracker;
+    let tracker = &api.parts.context.tracker;
     // Held until the answer is made, so that a stop waits for what was begun.
     let token = tracker.token();
     let answered = async {
@@ -198,7 +198,7 @@ pub(super) async fn anyone(
     api: &Api,
     work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Answer, Refusal>,
 ) -> HttpResponse {
-    let tracker = &api.parts.shared.tracker;
+    let tracker = &api.parts.context.tracker;
     let token = tracker.token();
     let answered = if tracker.is_draining() {
         Err(Refusal::Shared(ApiError::unavailable()))

@@ -119,7 +119,7 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
     }
     let carries_key =
         http.headers().contains_key("x-api-key") || http.headers().contains_key(AUTHORIZATION);
-    if !carries_key && let Some(token) = cookie_token(http, &api.parts.shared.settings.site) {
+    if !carries_key && let Some(token) = cookie_token(http, &api.parts.context.settings.site) {
         if is_change(http.method()) && !carries_form_word(http.headers(), &token) {
             return Err(Refusal::FormWord);
         }

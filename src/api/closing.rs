@@ -64,7 +64,7 @@ pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -
         let people = &call.api.parts.people;
         let erased_at =
             people.close_account(&session, password, code, waive_balance, call.client()).await?;
-        call.api.parts.shared.mail.ring();
+        call.api.parts.context.mail.ring();
         Answer::accepted(&Closing { erased_at: Moment(erased_at) })
     })
     .await

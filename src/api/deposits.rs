@@ -137,7 +137,7 @@ pub(super) async fn list(
         }
         let before = query::name(before).map_err(|_| Refusal::NotFound)?;
         let account_id = call.principal.account_id;
-        let configured = call.api.parts.shared.settings.chains.clone();
+        let configured = call.api.parts.context.settings.chains.clone();
         let read = call.api.run(move |conn| {
             let below = match before {
                 None => i64::MAX,
@@ -200,7 +200,7 @@ pub(super) async fn show(
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let (account_id, id) = (call.principal.account_id, id.into_inner());
-        let chains = call.api.parts.shared.settings.chains.clone();
+        let chains = call.api.parts.context.settings.chains.clone();
         let found = call.api.run(move |conn| find(conn, &chains, account_id, &id));
         Answer::of(&found.await?.ok_or(Refusal::NotFound)?)
     })
@@ -270,7 +270,7 @@ fn is_shown(
 }
 
 async fn claim_document(api: &Api, claim: ClaimRow) -> Result<Claim, Refusal> {
-    let chains = api.parts.shared.settings.chains.clone();
+    let chains = api.parts.context.settings.chains.clone();
     api.run(move |conn| with_deposits(conn, &chains, &claim)).await
 }
 

@@ -212,7 +212,7 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
         let by = By::Person(call.principal.session()?.clone());
         let new = call.body::<WantedKey>().await?.read().map_err(KeyError::from)?;
         let now = call.api.now();
-        let settings = Arc::clone(&call.api.parts.shared.settings);
+        let settings = Arc::clone(&call.api.parts.context.settings);
         let made = call.api.run(move |conn| {
             let rules = (settings.prices.as_ref(), settings.accounts.keys_max_per_account);
             keys::issue(conn, &by, &new, rules, now)
@@ -277,7 +277,7 @@ pub(super) async fn change(
         let by = By::Person(call.principal.session()?.clone());
         let change = call.body::<ChangedKey>().await?.read().map_err(KeyError::from)?;
         let now = call.api.now();
-        let prices = Arc::clone(&call.api.parts.shared.settings.prices);
+        let prices = Arc::clone(&call.api.parts.context.settings.prices);
         let changed =
             call.api.run(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
         call.api.parts.keys.forget(ApiKeyId(changed.id));

@@ -100,7 +100,7 @@ pub struct LongPromptPrices {
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     anyone(http, payload, &api, async |visit| {
-        Answer::of(&in_force(&visit.api.parts.shared.settings, visit.api.now()))
+        Answer::of(&in_force(&visit.api.parts.context.settings, visit.api.now()))
     })
     .await
 }

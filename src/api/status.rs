@@ -100,7 +100,7 @@ pub async fn standing(api: &Api) -> Result<Status, DbError> {
 fn messages(api: &Api) -> MessagesStatus {
     let now = api.now();
     let has_upstream = api.parts.upstreams.iter().any(|one| one.health.is_asked_at(now));
-    if has_upstream && api.parts.shared.ledger.is_alive() {
+    if has_upstream && api.parts.context.ledger.is_alive() {
         return MessagesStatus { status: "ok", detail: None };
     }
     MessagesStatus {

@@ -124,7 +124,7 @@ pub(super) async fn show(
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let (account_id, sees) = (call.principal.account_id, call.principal.sees());
-        let prices = Arc::clone(&call.api.parts.shared.settings.prices);
+        let prices = Arc::clone(&call.api.parts.context.settings.prices);
         let found = call.api.run(move |conn| usage::explained(conn, account_id, &id, &prices));
         let found = found.await?.filter(|(row, _)| sees.key(ApiKeyId(row.row.api_key_id)));
         let (row, explanation) = found.ok_or(Refusal::NotFound)?;
@@ -259,7 +259,7 @@ impl Asked {
         let (model, key) = (query::name(model)?, query::name(key)?);
         // What is asked from now on is not in it: otherwise an export might never end.
         let to = to.min(api.now().plus_millis(1));
-        let prices = &api.parts.shared.settings.prices;
+        let prices = &api.parts.context.settings.prices;
         let model = model.map(|name| match prices.find(&name) {
             Some(model) => model.id.as_str().to_owned(),
             None => name,

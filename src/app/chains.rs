@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::actors::stream::Shared;
 use crate::chain::endpoint::{NotAnRpcUrl, RpcUrl};
 use crate::chain::provider::RpcActor;
 use crate::chain::{Endpoint, Provider};
 use crate::config::{Chain, RpcProvider};
+use crate::context::AppContext;
 use crate::db::Database;
 use crate::deposits::watcher::{ChainWatcher, WatcherParts};
 use crate::domain::evm::ChainId;
@@ -26,12 +26,12 @@ pub(super) struct Chains {
 impl Chains {
     /// Starts an actor for each provider and one for each chain.
     pub(super) fn start(
-        shared: &Shared,
+        context: &AppContext,
         database: &Database,
         tombstones: &TombstoneKey,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, NotAnRpcUrl> {
-        let settings = &shared.settings;
+        let settings = &context.settings;
         if settings.chains.is_empty() {
             return Ok(Self { arbiter: None, watchers: Vec::new(), providers: Arc::default() });
         }
@@ -41,7 +41,7 @@ impl Chains {
         for chain in &settings.chains {
             let asked = chain.providers.iter().map(|provider| {
                 let endpoint = endpoint(chain, provider)?;
-                let metrics = Arc::clone(&shared.metrics);
+                let metrics = Arc::clone(&context.metrics);
                 Ok(RpcActor::start(&arbiter.handle(), endpoint, Arc::clone(tls), metrics))
             });
             let asked = asked.collect::<Result<Vec<Provider>, NotAnRpcUrl>>()?;
@@ -49,12 +49,12 @@ impl Chains {
                 chain: Arc::new(chain.clone()),
                 deposits: Arc::new(settings.deposits.clone()),
                 providers: asked.clone(),
-                node_id: Arc::clone(&shared.node_id),
+                node_id: Arc::clone(&context.node_id),
                 database: database.clone(),
                 tombstones: tombstones.clone(),
-                clock: shared.clock.clone(),
-                tracker: shared.tracker.clone(),
-                metrics: Arc::clone(&shared.metrics),
+                clock: context.clock.clone(),
+                tracker: context.tracker.clone(),
+                metrics: Arc::clone(&context.metrics),
             };
             watchers.push(ChainWatcher::start_in(&arbiter.handle(), parts));
             providers.insert(chain.chain_id, asked);

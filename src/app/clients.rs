@@ -26,9 +26,9 @@ use super::registry::{self, Entry, Registry};
 use super::{StartError, listener, tls};
 use crate::accounts::identity::People;
 use crate::accounts::keys::KeyRing;
-use crate::actors::stream::Shared;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
+use crate::context::AppContext;
 use crate::db::Database;
 use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::intake::Intake;
@@ -47,7 +47,7 @@ const IN_TRANSIT: usize = 256;
 /// What the handlers of every worker share.
 #[derive(Clone)]
 struct Handlers {
-    shared: Arc<Shared>,
+    context: Arc<AppContext>,
     keys: Arc<KeyRing>,
     limits: Arc<AccountLimits>,
     intake: Arc<Intake>,
@@ -59,25 +59,25 @@ struct Handlers {
 
 impl Handlers {
     fn new(
-        shared: &Arc<Shared>,
+        context: &Arc<AppContext>,
         database: &Database,
         upstream_tls: &Arc<rustls::ClientConfig>,
         (chains, tombstones): (&Chains, &TombstoneKey),
     ) -> Result<Self, StartError> {
-        let settings = &shared.settings;
+        let settings = &context.settings;
         let keys = Arc::new(KeyRing::new(database.clone()));
-        let limits = AccountLimits::new(settings, &shared.standing, Arc::clone(&shared.metrics));
+        let limits = AccountLimits::new(settings, &context.standing, Arc::clone(&context.metrics));
         let people =
-            People::new(database.clone(), settings, tombstones.clone(), shared.clock.clone())?;
+            People::new(database.clone(), settings, tombstones.clone(), context.clock.clone())?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;
-        let node = shared.node();
+        let node = context.node();
         for upstream in &upstreams {
             credential::watch(upstream, &node);
         }
         let parts = ApiParts {
-            shared: Arc::clone(shared),
+            context: Arc::clone(context),
             database: database.clone(),
             keys: Arc::clone(&keys),
             people: Arc::new(people),
@@ -89,10 +89,10 @@ impl Handlers {
         let api = Data::new(Api::new(parts.clone()));
         let site = Site::new(SiteParts { api: parts, interface: api.clone() });
         Ok(Self {
-            shared: Arc::clone(shared),
+            context: Arc::clone(context),
             keys,
             limits,
-            intake: Intake::new(settings, &shared.metrics),
+            intake: Intake::new(settings, &context.metrics),
             unknown_fields: Arc::default(),
             upstreams,
             api,
@@ -105,7 +105,7 @@ impl Handlers {
         let clients = self.upstreams.iter();
         let clients = clients.map(|one| UpstreamClient::new(Arc::clone(one)));
         Gateway {
-            shared: Arc::clone(&self.shared),
+            context: Arc::clone(&self.context),
             keys: Arc::clone(&self.keys),
             limits: Arc::clone(&self.limits),
             intake: Arc::clone(&self.intake),
@@ -132,15 +132,15 @@ pub(super) const fn descriptors(settings: &config::Server) -> usize {
 
 /// Binds the clients' address and begins to serve.
 pub(super) fn serve(
-    shared: &Arc<Shared>,
+    context: &Arc<AppContext>,
     database: &Database,
     upstream_tls: &Arc<rustls::ClientConfig>,
     of_chains: (&Chains, &TombstoneKey),
 ) -> Result<(Door, Server), StartError> {
-    let settings = &shared.settings;
-    let handlers = Handlers::new(shared, database, upstream_tls, of_chains)?;
+    let settings = &context.settings;
+    let handlers = Handlers::new(context, database, upstream_tls, of_chains)?;
     let app = move || {
-        let settings = &handlers.shared.settings;
+        let settings = &handlers.context.settings;
         App::new()
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
             .wrap(from_fn(decline_upgrade))
@@ -166,9 +166,9 @@ pub(super) fn serve(
     // What actix-web's `HttpServer` does, over connections of ours.
     let (head, keep_alive) = (settings.server.head, settings.server.keep_alive);
     let stall = settings.server.client_stall;
-    let acceptor = settings.server.tls().map(|files| tls::acceptor(shared, &files)).transpose()?;
+    let acceptor = settings.server.tls().map(|files| tls::acceptor(context, &files)).transpose()?;
     let has_tls = acceptor.is_some();
-    let registry = Registry::new(&settings.server, shared.metrics.connections.clone());
+    let registry = Registry::new(&settings.server, context.metrics.connections.clone());
     let door = Door { address: bound, registry: Arc::clone(&registry), has_tls, workers };
     let service = move || {
         let stopping = stopping.clone();

@@ -21,8 +21,8 @@ use tokio_rustls::TlsConnector;
 use super::StartError;
 use super::clients::Door;
 use super::registry::Registry;
-use crate::actors::stream::Shared;
 use crate::admin::Entrance;
+use crate::context::AppContext;
 use crate::metrics::connections::ConnectionMetrics;
 
 /// A file that is built into the program, so that it asks no database and is no refusal.
@@ -46,11 +46,11 @@ struct Probe {
 /// # Errors
 /// [`StartError::Tls`].
 pub(super) fn start(
-    shared: &Shared,
+    context: &AppContext,
     door: Door,
     entrance: &Entrance,
 ) -> Result<Option<Arbiter>, StartError> {
-    let settings = &shared.settings.server;
+    let settings = &context.settings.server;
     let interval = settings.probe;
     if interval.is_zero() {
         return Ok(None);
@@ -63,7 +63,7 @@ pub(super) fn start(
         timeout: settings.probe_timeout,
         failures_max: settings.probe_failures_max,
     };
-    let (tracker, metrics) = (shared.tracker.clone(), shared.metrics.connections.clone());
+    let (tracker, metrics) = (context.tracker.clone(), context.metrics.connections.clone());
     let entrance = entrance.clone();
     let arbiter = Arbiter::new();
     arbiter.spawn_fn(move || {

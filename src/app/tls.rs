@@ -15,8 +15,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 use tokio_rustls::TlsAcceptor;
 
-use crate::actors::stream::Shared;
 use crate::config::TlsFiles;
+use crate::context::AppContext;
 use crate::telemetry::Causes;
 
 /// How often the files are looked at.
@@ -80,7 +80,10 @@ impl ResolvesServerCert for Certificate {
 ///
 /// # Errors
 /// [`CertificateError`].
-pub(super) fn acceptor(shared: &Shared, files: &TlsFiles) -> Result<TlsAcceptor, CertificateError> {
+pub(super) fn acceptor(
+    context: &AppContext,
+    files: &TlsFiles,
+) -> Result<TlsAcceptor, CertificateError> {
     let provider = Arc::new(ring::default_provider());
     let before = stamp(files);
     let first = read(files, &provider)?;
@@ -93,8 +96,8 @@ pub(super) fn acceptor(shared: &Shared, files: &TlsFiles) -> Result<TlsAcceptor,
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let files = files.clone();
-    let tracker = shared.tracker.clone();
-    shared.tracker.spawn(async move {
+    let tracker = context.tracker.clone();
+    context.tracker.spawn(async move {
         // A stop takes no new connections, and so needs no new certificate.
         tokio::select! {
             () = tracker.draining() => {}

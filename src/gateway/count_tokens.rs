@@ -26,7 +26,7 @@ pub(super) async fn create(
     mut payload: Payload,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id(&gateway.shared.clock) {
+    let id = match request_id(&gateway.context.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
@@ -42,7 +42,7 @@ async fn count(
     gateway: &Gateway,
     id: &RequestId,
 ) -> Result<Reply, ApiError> {
-    let now = gateway.shared.clock.now();
+    let now = gateway.context.clock.now();
     let holder = auth::identify_payer(&gateway.keys, http, auth::ALONE, now).await?;
     refuse_while_draining(gateway)?;
     gateway.limits.count_of_key(&holder)?;
@@ -71,12 +71,12 @@ async fn count(
     let upstreams = upstreams_for(gateway, &quote, asker, now)?;
     let request = upstream_request(http, COUNT_TOKENS, body, &request, &quote);
     // A stop either refuses it or waits for it.
-    let token = gateway.shared.tracker.token();
+    let token = gateway.context.tracker.token();
     refuse_while_draining(gateway)?;
     let limit = longest_head(&upstreams, &gateway.settings().stream, true);
     let call = Call {
         request_id: id.clone(),
-        node: gateway.shared.node(),
+        node: gateway.context.node(),
         account: holder.account_id,
         model_id: request.model_id.clone(),
         is_noted: false,

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::bodies::Bodies;
 use super::unknown_fields::UnknownFields;
 use super::{Gateway, admission, auth, conversation};
-use crate::actors::stream::Shared;
 use crate::config::{self, Settings};
+use crate::context::AppContext;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
@@ -48,7 +48,7 @@ pub(super) struct Admitted {
 
 /// What reading a body takes, on whichever thread.
 struct Reading {
-    shared: Arc<Shared>,
+    context: Arc<AppContext>,
     unknown_fields: Arc<UnknownFields>,
     holder: KeyHolder,
     body: Bytes,
@@ -117,7 +117,7 @@ pub(super) async fn admit(
     body: &Bytes,
 ) -> Result<Admitted, ApiError> {
     let reading = Reading {
-        shared: Arc::clone(&gateway.shared),
+        context: Arc::clone(&gateway.context),
         unknown_fields: Arc::clone(&gateway.unknown_fields),
         holder: holder.clone(),
         body: body.clone(),
@@ -143,11 +143,11 @@ pub(super) async fn admit(
 
 impl Reading {
     fn run(self) -> Result<Admitted, ApiError> {
-        let settings = &self.shared.settings;
-        let now = self.shared.clock.now();
+        let settings = &self.context.settings;
+        let now = self.context.clock.now();
         let request = messages_request::parse(&self.body, &settings.requests.bounds())
             .map_err(|error| ApiError::invalid_request(error.to_string()))?;
-        self.unknown_fields.count(&request.fields, &self.shared.metrics, now.day());
+        self.unknown_fields.count(&request.fields, &self.context.metrics, now.day());
         if !self.is_count && request.max_tokens.is_none() {
             return Err(ApiError::invalid_request("max_tokens: Field required"));
         }
@@ -158,7 +158,7 @@ impl Reading {
             check_fallbacks(&self.holder, &request)?;
             let whose = (self.holder.account_id, quote.model.id.as_str());
             let rules = &settings.reservation;
-            let estimate = self.shared.holds.estimate(whose, &request, &self.body, rules, now);
+            let estimate = self.context.holds.estimate(whose, &request, &self.body, rules, now);
             admission::set_prompt(&mut quote, estimate.0);
             lesson = estimate.1;
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::places::{Asker, Open};
-use crate::actors::node::Standing;
 use crate::config;
+use crate::context::Standing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};

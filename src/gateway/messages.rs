@@ -40,7 +40,7 @@ pub(super) async fn create(
     mut payload: Payload,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id(&gateway.shared.clock) {
+    let id = match request_id(&gateway.context.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
@@ -51,7 +51,7 @@ pub(super) async fn create(
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
     };
     if let Some(allowance) = allowance {
-        add_allowance(&mut response, allowance, gateway.shared.clock.now());
+        add_allowance(&mut response, allowance, gateway.context.clock.now());
     }
     response
 }
@@ -62,7 +62,7 @@ async fn begin(
     gateway: &Gateway,
     (id, allowance): (&RequestId, &mut Option<Allowance>),
 ) -> Result<Reply, ApiError> {
-    let now = gateway.shared.clock.now();
+    let now = gateway.context.clock.now();
     let holder = auth::identify_payer(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     refuse_while_draining(gateway)?;
     let counted = gateway.limits.count_of_key(&holder);
@@ -85,7 +85,7 @@ async fn begin(
     let record = draft(id, &holder, &request, &quote, now);
     let wants_stream = request.is_stream;
     let request = upstream_request(http, MESSAGES, body, &request, &quote);
-    let token = gateway.shared.tracker.token();
+    let token = gateway.context.tracker.token();
     refuse_while_draining(gateway)?;
     let (reply, answered) = oneshot::channel();
     let permit = Box::new(permit);
@@ -103,7 +103,7 @@ async fn begin(
         permit,
         wait,
     };
-    StreamActor::start(Exchange::new(Arc::clone(&gateway.shared), parts, token));
+    StreamActor::start(Exchange::new(Arc::clone(&gateway.context), parts, token));
     // An exchange that ends without a word has panicked; its reservation settles itself.
     let panicked = || ApiError::new(500, "api_error", "Internal server error");
     answered.await.map_err(|_| panicked())
@@ -117,13 +117,13 @@ pub(super) async fn place(
 ) -> Result<Permit, ApiError> {
     tokio::select! {
         permit = gateway.limits.place(holder, until) => permit,
-        () = gateway.shared.tracker.draining() => Err(ApiError::unavailable()),
+        () = gateway.context.tracker.draining() => Err(ApiError::unavailable()),
     }
 }
 
 /// While the server stops, nothing new begins.
 pub(super) fn refuse_while_draining(gateway: &Gateway) -> Result<(), ApiError> {
-    if gateway.shared.tracker.is_draining() { Err(ApiError::unavailable()) } else { Ok(()) }
+    if gateway.context.tracker.is_draining() { Err(ApiError::unavailable()) } else { Ok(()) }
 }
 
 /// The operator's deny-list; every other beta passes.

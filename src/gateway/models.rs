@@ -30,11 +30,11 @@ pub(super) async fn list(
     query: Result<Query<Page>, actix_web::Error>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id(&gateway.shared.clock) {
+    let id = match request_id(&gateway.context.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    let now = gateway.shared.clock.now();
+    let now = gateway.context.clock.now();
     let document = match auth::identify(&gateway.keys, &http, auth::ALONE, now).await {
         Ok(holder) => query
             .map_err(|_| ApiError::invalid_request("limit: Input should be a valid integer"))
@@ -54,11 +54,11 @@ pub(super) async fn show(
     name: Path<String>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    let id = match request_id(&gateway.shared.clock) {
+    let id = match request_id(&gateway.context.clock) {
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    let now = gateway.shared.clock.now();
+    let now = gateway.context.clock.now();
     let holder = match auth::identify(&gateway.keys, &http, auth::ALONE, now).await {
         Ok(holder) => holder,
         Err(error) => return respond::unread(respond::error(&http, &id, &error), payload),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::actors::node::Standing;
+use crate::context::Standing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};

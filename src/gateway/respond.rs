@@ -29,7 +29,7 @@ const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messag
 /// 404 for whatever is not offered.
 #[must_use]
 pub fn not_found(http: &HttpRequest, payload: Payload, gateway: &Gateway) -> HttpResponse {
-    match request_id(&gateway.shared.clock) {
+    match request_id(&gateway.context.clock) {
         Ok(id) => unread(error(http, &id, &ApiError::not_found(OFFERED)), payload),
         Err(no_name) => no_name.into(),
     }
@@ -41,7 +41,7 @@ pub(super) async fn method_not_allowed(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
-    match request_id(&gateway.shared.clock) {
+    match request_id(&gateway.context.clock) {
         Ok(id) => {
             let refusal = ApiError::new(405, "invalid_request_error", "Method not allowed here.");
             unread(error(&http, &id, &refusal), payload)
@@ -68,7 +68,7 @@ fn error_with(
             // An upstream's word: there may be any number of those.
             Cow::Owned(_) => "relayed",
         };
-        gateway.shared.metrics.count_refusal(error.status, kind);
+        gateway.context.metrics.count_refusal(error.status, kind);
     }
     let has = |name: &HeaderName| headers.iter().any(|(given, _)| given == name);
     // What the upstream says of its own refusal comes first.

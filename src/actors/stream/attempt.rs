@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::doubt::Doubt;
-use super::exchange::{NoAnswer, Permit, Reply, Shared};
+use super::exchange::{NoAnswer, Permit, Reply};
 use super::gather::Gather;
 use super::outlet::Stall;
 use super::relay::Relay;
 use super::reservation::Reservation;
+use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
@@ -40,7 +41,7 @@ const AFTER_PING: Duration = Duration::from_secs(1);
 
 /// An exchange that holds money and has no answer yet.
 pub(super) struct Attempt {
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<AppContext>,
     pub(super) request: UpstreamRequest,
     pub(super) wants_stream: bool,
     pub(super) upstreams: Vec<UpstreamClient>,
@@ -72,7 +73,7 @@ enum Given {
 
 /// What an exchange asks with; its client's end of it goes as soon as the client has been told.
 struct Asking {
-    shared: Arc<Shared>,
+    context: Arc<AppContext>,
     call: Call,
     /// Until nobody else would have to be asked: a prompt is not kept for as long as an answer takes.
     request: Option<UpstreamRequest>,
@@ -85,7 +86,7 @@ struct Asking {
 
 unprintable!(Attempt, Opened, Given, Asking);
 
-impl Shared {
+impl AppContext {
     /// What a call to an upstream sees of this node.
     #[must_use]
     pub fn node(&self) -> Node {
@@ -99,13 +100,13 @@ impl Shared {
 
 impl Attempt {
     pub(super) async fn run(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
-        let Self { shared, request, wants_stream, upstreams, account_id, stall, permit, wait } =
+        let Self { context, request, wants_stream, upstreams, account_id, stall, permit, wait } =
             self;
-        let stream = &shared.settings.stream;
+        let stream = &context.settings.stream;
         let patience = longest_head(&upstreams, stream, wants_stream);
         let call = Call {
             request_id: reservation.record.id.clone(),
-            node: shared.node(),
+            node: context.node(),
             account: account_id,
             model_id: request.model_id.clone(),
             is_noted: true,
@@ -113,7 +114,7 @@ impl Attempt {
             wait,
         };
         let mut asking = Asking {
-            shared: Arc::clone(&shared),
+            context: Arc::clone(&context),
             call: call.clone(),
             request: Some(request),
             wants_stream,
@@ -128,17 +129,17 @@ impl Attempt {
         match given {
             Ok(Given::Stream(opened)) => {
                 let client = (stall, permit);
-                Relay::begin(shared, *opened, reservation, reply, client).run().await;
+                Relay::begin(context, *opened, reservation, reply, client).run().await;
             }
             Ok(Given::Json(body, headers)) => {
-                Gather::new(shared, headers, reservation, reply).run(body).await;
+                Gather::new(context, headers, reservation, reply).run(body).await;
                 drop(permit);
             }
             Err(failure) => {
                 let ending = ending_of(&failure);
                 let Failure { way, error, headers, .. } = failure;
                 if matches!(way, Way::Cut | Way::Silent | Way::TooLong) && !wants_stream {
-                    let gather = Gather::new(shared, HeaderMap::new(), reservation, reply);
+                    let gather = Gather::new(context, HeaderMap::new(), reservation, reply);
                     gather.fail(ending, error).await;
                 } else {
                     NoAnswer { ending, error, headers }.finish(reservation, reply).await;
@@ -157,7 +158,7 @@ impl Asking {
         }
         if turn.has_waited {
             // The time of the line is not the upstream's.
-            let own = turn.client.upstream.settings.head(&self.shared.settings.stream, true);
+            let own = turn.client.upstream.settings.head(&self.context.settings.stream, true);
             self.latest = self.latest.max(Instant::now() + own);
         }
         self.reservation.set_upstream(&turn.client.upstream.settings);
@@ -182,7 +183,7 @@ impl Asking {
     async fn ask_for_stream(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
         let client = turn.client;
-        let own = client.upstream.settings.head(&self.shared.settings.stream, true);
+        let own = client.upstream.settings.head(&self.context.settings.stream, true);
         let deadline = share(self.latest, turn.left).min(Instant::now() + own);
         let answer = self.call.head(turn, request, true, deadline, || None).await?;
         self.peek(client, answer, deadline).await
@@ -191,7 +192,7 @@ impl Asking {
     async fn ask_for_json(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
         let (client, left) = (turn.client, turn.left);
-        let (stream, own) = (&self.shared.settings.stream, &client.upstream.settings);
+        let (stream, own) = (&self.context.settings.stream, &client.upstream.settings);
         let head = own.head(stream, false);
         let deadline = Instant::now() + head;
         let extension = stream.max_duration.max(head);
@@ -208,7 +209,7 @@ impl Asking {
             self.request = None;
         }
         let limits = BodyLimits {
-            bytes: self.shared.settings.limits.json_answer_max_bytes,
+            bytes: self.context.settings.limits.json_answer_max_bytes,
             idle: own.idle(stream),
             whole: stream.max_duration,
         };
@@ -238,7 +239,7 @@ impl Asking {
         answer: Answer,
         deadline: Instant,
     ) -> Result<Given, Failure> {
-        let settings = &self.shared.settings;
+        let settings = &self.context.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let own = &client.upstream.settings;
         let limits = (own.idle(&settings.stream), own.head(&settings.stream, true));
@@ -248,7 +249,7 @@ impl Asking {
         loop {
             let piece = tokio::select! {
                 piece = timeout_at(patience, opened.answer.body.next()) => piece,
-                () = self.shared.tracker.cut_token().cancelled() => return Err(Failure::stopped()),
+                () = self.context.tracker.cut_token().cancelled() => return Err(Failure::stopped()),
             };
             match piece {
                 Ok(Some(Ok(piece))) => {

@@ -25,15 +25,15 @@ impl Relay {
     /// Sets the record to the bill that this ending has in the contract.
     fn bill(&mut self, ending: Ending) -> Ending {
         for anomaly in self.meter.anomalies() {
-            self.shared.alert(anomaly.as_str());
+            self.context.alert(anomaly.as_str());
         }
         if self.meter.error().is_some_and(refusal::is_operators) {
             let upstream = self.reservation.record.upstream.as_deref().unwrap_or_default();
-            self.shared.node().alert_daily("upstream refuses our credential", upstream);
+            self.context.node().alert_daily("upstream refuses our credential", upstream);
         }
         let is_whole = self.meter.is_stopped() || self.meter.has_stop_reason();
         if is_whole && !self.meter.has_usage() {
-            self.shared.alert("an answer came without usage");
+            self.context.alert("an answer came without usage");
             let (usage, content) = (self.meter.reported(), self.meter.delivered_deltas());
             self.reservation.set_unreported_usage(usage, &content);
         } else {
@@ -111,7 +111,7 @@ impl Relay {
         }
         let held = self.held();
         let Self {
-            shared,
+            context,
             reservation,
             outlet,
             meter,
@@ -146,11 +146,11 @@ impl Relay {
                 }
             };
             let stop = async {
-                shared.tracker.cut_token().cancelled().await;
+                context.tracker.cut_token().cancelled().await;
                 tokio::time::sleep(LAST_WORDS).await;
             };
             // A slow client may take its end for as long as it may take the rest.
-            let until = clock.latest.max(Instant::now() + shared.settings.server.client_stall);
+            let until = clock.latest.max(Instant::now() + context.settings.server.client_stall);
             let is_taken = tokio::select! {
                 taken = timeout_at(until, last) => matches!(taken, Ok(Ok(()))),
                 () = stop => false,

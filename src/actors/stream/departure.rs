@@ -57,7 +57,7 @@ impl Relay {
         let has_prompt = self.meter.has_prompt();
         let is_hidden = self.meter.has_hidden_work();
         let is_closed = self.meter.has_closed_blocks();
-        let stream = &self.shared.settings.stream;
+        let stream = &self.context.settings.stream;
         let (policy, grace) = (stream.client_gone, stream.client_gone_grace);
         let gone = self.gone.as_ref()?;
         let wants_drain = policy == ClientGone::Drain || (policy == ClientGone::Auto && is_hidden);
@@ -96,14 +96,14 @@ impl Relay {
     /// Reads to the end, where a place is free for that.
     fn drain(&mut self) -> Option<Ending> {
         let account_id = self.reservation.record.account_id;
-        let Some(place) = self.shared.drains.take(&account_id) else {
+        let Some(place) = self.context.drains.take(&account_id) else {
             let is_hidden = self.meter.has_hidden_work();
             let gone = self.gone.as_mut()?;
             gone.is_undrained = is_hidden;
             return Some(gone.ending);
         };
         self.note_departure_usage();
-        let until = Instant::now() + self.shared.settings.stream.drain_max;
+        let until = Instant::now() + self.context.settings.stream.drain_max;
         self.stay((until, Stage::Drain { _place: place }));
         None
     }

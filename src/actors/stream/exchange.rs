@@ -12,57 +12,19 @@ use super::attempt::Attempt;
 use super::opening::Opening;
 use super::outlet::{AnswerStream, Stall};
 use super::reservation::Reservation;
-use crate::actors::node::Standing;
-use crate::config::Settings;
+
+use crate::context::AppContext;
+
 use crate::domain::api_error::ApiError;
-use crate::domain::clock::Clock;
+
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::quote::Quote;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::{Ending, UsageRecord};
-use crate::holds::{Holds, Lesson};
-use crate::ledger::actor::LedgerHandle;
-use crate::mail::mailer::MailBell;
-use crate::metrics::Metrics;
-use crate::places::shares::SharedPlaces;
-use crate::tracker::Tracker;
+use crate::holds::Lesson;
+
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
-
-/// What all exchanges of this node share.
-pub struct Shared {
-    /// Everything that can be set.
-    pub settings: Arc<Settings>,
-    /// The only path of money.
-    pub ledger: LedgerHandle,
-    /// Time.
-    pub clock: Clock,
-    /// What a stop waits for.
-    pub tracker: Tracker,
-    /// This node's name.
-    pub node_id: Arc<str>,
-    /// How this node stands among the others.
-    pub standing: Arc<Standing>,
-    /// Streams that may be drained at once.
-    pub drains: Arc<SharedPlaces>,
-    /// What is known for holds.
-    pub holds: Holds,
-    /// What the operator sees.
-    pub metrics: Arc<Metrics>,
-    /// To be rung after mail was put into the outbox.
-    pub mail: MailBell,
-}
-
-impl Shared {
-    /// Tells the operator of something that should not happen: each time in the metrics, once a
-    /// day in the log.
-    pub fn alert(&self, what: &'static str) {
-        self.metrics.count_alert(what);
-        if self.metrics.is_first_today(what, "", self.clock.now()) {
-            tracing::warn!(what, "alert; it is counted, and not logged again today");
-        }
-    }
-}
 
 /// What the handler gets: a whole answer, or the beginning of one.
 pub enum Reply {
@@ -120,7 +82,7 @@ pub type Permit = Box<dyn std::any::Any>;
 
 /// One exchange; see the actor.
 pub struct Exchange {
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<AppContext>,
     parts: ExchangeParts,
     token: TaskTrackerToken,
 }
@@ -129,13 +91,13 @@ impl Exchange {
     /// An exchange that has not begun. The token is from before the last look at whether the
     /// server is stopping, so that a stop either refuses it or waits for it.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, parts: ExchangeParts, token: TaskTrackerToken) -> Self {
-        Self { shared, parts, token }
+    pub fn new(context: Arc<AppContext>, parts: ExchangeParts, token: TaskTrackerToken) -> Self {
+        Self { context, parts, token }
     }
 
     /// Runs it to its settlement.
     pub(super) async fn run(self) {
-        let Self { shared, parts, token } = self;
+        let Self { context, parts, token } = self;
         let ExchangeParts {
             request,
             wants_stream,
@@ -151,7 +113,7 @@ impl Exchange {
         } = parts;
         let account_id = record.account_id;
         let opening = Opening {
-            shared: &shared,
+            context: &context,
             record,
             quote,
             lesson,
@@ -163,9 +125,9 @@ impl Exchange {
         };
         match opening.open(&mut reply).await {
             Ok(opened) => {
-                let reservation = Reservation::new(opened, Arc::clone(&shared));
+                let reservation = Reservation::new(opened, Arc::clone(&context));
                 let attempt = Attempt {
-                    shared,
+                    context,
                     request,
                     wants_stream,
                     upstreams,

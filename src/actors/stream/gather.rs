@@ -7,8 +7,9 @@ use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::exchange::{Reply, Shared, passing_headers};
+use super::exchange::{Reply, passing_headers};
 use super::reservation::Reservation;
+use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::{JsonAnswer, read_json_answer};
 use crate::domain::unprintable::unprintable;
@@ -19,7 +20,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// See the module.
 pub(super) struct Gather {
-    shared: Arc<Shared>,
+    context: Arc<AppContext>,
     headers: HeaderMap,
     reservation: Reservation,
     /// `None` if the client has been told of a timeout (E3j).
@@ -30,12 +31,12 @@ unprintable!(Gather);
 
 impl Gather {
     pub(super) const fn new(
-        shared: Arc<Shared>,
+        context: Arc<AppContext>,
         headers: HeaderMap,
         reservation: Reservation,
         reply: Option<oneshot::Sender<Reply>>,
     ) -> Self {
-        Self { shared, headers, reservation, reply }
+        Self { context, headers, reservation, reply }
     }
 
     /// Posts a whole answer and sends it.
@@ -59,7 +60,7 @@ impl Gather {
 
     async fn deliver(mut self, body: Bytes, counted: &JsonAnswer) {
         for anomaly in &counted.anomalies {
-            self.shared.alert(anomaly.as_str());
+            self.context.alert(anomaly.as_str());
         }
         let is_client_there = self.reply.as_ref().is_some_and(|reply| !reply.is_closed());
         let mut ending = match (&self.reply, is_client_there) {
@@ -75,7 +76,7 @@ impl Gather {
             }
             self.reservation.learn(&counted.usage);
         } else {
-            self.shared.alert("an answer came without usage");
+            self.context.alert("an answer came without usage");
             self.reservation.set_unreported_usage(counted.usage.clone(), &counted.content);
             if ending == Ending::E1 {
                 ending = Ending::E10;

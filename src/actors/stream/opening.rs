@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::exchange::{Reply, Shared, budget_name};
+use super::exchange::{Reply, budget_name};
+use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::Exhausted;
@@ -33,7 +34,7 @@ const COUNT_SLACK_TOKENS: u64 = 32;
 
 /// A hold to be made.
 pub(super) struct Opening<'a> {
-    pub(super) shared: &'a Arc<Shared>,
+    pub(super) context: &'a Arc<AppContext>,
     pub(super) record: UsageRecord,
     pub(super) quote: Quote,
     pub(super) lesson: Lesson,
@@ -72,7 +73,7 @@ impl Opening<'_> {
         mut self,
         reply: &mut oneshot::Sender<Reply>,
     ) -> Result<Opened, ApiError> {
-        let lines = &self.shared.holds.lines;
+        let lines = &self.context.holds.lines;
         // Whoever waits already comes first.
         if lines.is_empty(self.record.account_id) {
             let tried = self.try_once().await?;
@@ -97,7 +98,7 @@ impl Opening<'_> {
 
     /// The hold that this request asks for.
     fn hold(&self) -> Result<Hold, MoneyError> {
-        let rules = &self.shared.settings.reservation;
+        let rules = &self.context.settings.reservation;
         let (quote, wanted) = (&self.quote, self.quote.reserved_output);
         let amount = quote.likely_cost(wanted)?;
         Ok(Hold {
@@ -105,21 +106,21 @@ impl Opening<'_> {
             least: quote.likely_cost(self.least_output())?,
             risk: quote.worst_cost(wanted)?.minus(amount)?,
             shortfall_max: rules.shortfall_max,
-            charged_before: charged_before(self.shared),
+            charged_before: charged_before(self.context),
         })
     }
 
     /// The output with which the request may begin.
     fn least_output(&self) -> u64 {
         let wanted = self.quote.reserved_output;
-        let least = self.shared.settings.reservation.least_output_tokens;
+        let least = self.context.settings.reservation.least_output_tokens;
         if self.wants_stream { wanted.min(least) } else { wanted }
     }
 
     async fn try_once(&self) -> Result<Tried, ApiError> {
         let hold = self.hold().map_err(|_| too_dear())?;
-        let (record, node_id) = (self.record.clone(), Arc::clone(&self.shared.node_id));
-        match self.shared.ledger.apply(Command::Reserve { record, hold, node_id }).await {
+        let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
+        match self.context.ledger.apply(Command::Reserve { record, hold, node_id }).await {
             Ok(Outcome::Reserved { amount }) => Ok(Tried::Held(amount)),
             Ok(Outcome::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
             Ok(Outcome::KeyBudget(exhausted)) => Ok(Tried::OverBudget(exhausted)),
@@ -153,7 +154,7 @@ impl Opening<'_> {
 
     /// The upstream's own count of the prompt, if it gives one in time.
     async fn count(&self) -> Option<u64> {
-        let limit = self.shared.settings.reservation.count_tokens_wait;
+        let limit = self.context.settings.reservation.count_tokens_wait;
         if limit.is_zero() {
             return None;
         }
@@ -165,7 +166,7 @@ impl Opening<'_> {
         };
         let call = Call {
             request_id: self.record.id.clone(),
-            node: self.shared.node(),
+            node: self.context.node(),
             account: self.record.account_id,
             model_id: request.model_id.clone(),
             is_noted: false,
@@ -181,13 +182,13 @@ impl Opening<'_> {
         &mut self,
         reply: &mut oneshot::Sender<Reply>,
     ) -> Result<NanoUsd, ApiError> {
-        let shared = Arc::clone(self.shared);
-        let deadline = Instant::now() + shared.settings.reservation.wait;
-        let place = shared.holds.lines.join(self.record.account_id);
+        let context = Arc::clone(self.context);
+        let deadline = Instant::now() + context.settings.reservation.wait;
+        let place = context.holds.lines.join(self.record.account_id);
         let turn = tokio::select! {
             turn = timeout_at(deadline, place.turn()) => turn.ok(),
             () = reply.closed() => return Err(ApiError::unavailable()),
-            () = shared.tracker.draining() => return Err(ApiError::unavailable()),
+            () = context.tracker.draining() => return Err(ApiError::unavailable()),
         };
         loop {
             let tried = self.try_once().await?;
@@ -211,7 +212,7 @@ impl Opening<'_> {
             tokio::select! {
                 _ = timeout_at(look_again, turn.freed()) => {}
                 () = reply.closed() => return Err(ApiError::unavailable()),
-                () = shared.tracker.draining() => return Err(ApiError::unavailable()),
+                () = context.tracker.draining() => return Err(ApiError::unavailable()),
             }
         }
     }
@@ -245,7 +246,7 @@ impl Opening<'_> {
             String::new()
         };
         let advice = self.advice(spendable);
-        let site = self.shared.settings.site.base_url.as_str();
+        let site = self.context.settings.site.base_url.as_str();
         let message = format!(
             "Your credit{of_balance} does not cover what this request may cost: {missing} USD are missing.{running}{advice} Add credit at {site}/deposits"
         );
@@ -274,9 +275,9 @@ impl Opening<'_> {
 }
 
 /// Who was charged by then may fall short.
-pub(super) fn charged_before(shared: &Shared) -> UnixMillis {
-    let after = shared.settings.reservation.shortfall_after.as_millis();
-    shared.clock.now().plus_millis(i64::try_from(after).unwrap_or(i64::MAX).saturating_neg())
+pub(super) fn charged_before(context: &AppContext) -> UnixMillis {
+    let after = context.settings.reservation.shortfall_after.as_millis();
+    context.clock.now().plus_millis(i64::try_from(after).unwrap_or(i64::MAX).saturating_neg())
 }
 
 /// The request is beyond any sum of money.

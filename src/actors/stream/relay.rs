@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use super::attempt::Opened;
 use super::departure::Departure;
 use super::doubt::Doubt;
-use super::exchange::{Permit, Reply, Shared, passing_headers};
+use super::exchange::{Permit, Reply, passing_headers};
 use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
 use super::relay_clock::RelayClock;
 use super::reservation::{Extension, Reservation};
+use crate::context::AppContext;
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage::Usage;
@@ -30,7 +31,7 @@ const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
 /// See the module.
 pub(super) struct Relay {
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<AppContext>,
     pub(super) answer: Answer,
     pub(super) meter: Meter,
     pub(super) reservation: Reservation,
@@ -68,7 +69,7 @@ unprintable!(Relay, Step);
 impl Relay {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.
     pub(super) fn begin(
-        shared: Arc<Shared>,
+        context: Arc<AppContext>,
         opened: Opened,
         mut reservation: Reservation,
         reply: Option<oneshot::Sender<Reply>>,
@@ -77,16 +78,16 @@ impl Relay {
         let Opened { answer, meter, seen, limits, doubt } = opened;
         reservation.note_first_byte();
         let (outlet, body) =
-            channel(shared.settings.stream.channel_chunks, reservation.record.id.clone());
+            channel(context.settings.stream.channel_chunks, reservation.record.id.clone());
         let headers = passing_headers(&answer.headers);
         if let Some(reply) = reply {
             // A client that has left is noticed by its channel.
             drop(reply.send(Reply::Stream { body, headers }));
         }
         let queue_bytes = seen.iter().map(Bytes::len).sum();
-        let clock = RelayClock::new(&shared, limits);
+        let clock = RelayClock::new(&context, limits);
         Self {
-            shared,
+            context,
             answer,
             meter,
             reservation,
@@ -159,7 +160,7 @@ impl Relay {
             },
             () = client_gone => Step::ClientGone,
             () = self.clock.timer.as_mut() => Step::Timer,
-            () = self.shared.tracker.cut_token().cancelled() => Step::Stopped,
+            () = self.context.tracker.cut_token().cancelled() => Step::Stopped,
         }
     }
 
@@ -197,7 +198,7 @@ impl Relay {
     fn take(&mut self, piece: Bytes) -> Option<Ending> {
         let now = Instant::now();
         // Such a piece is neither sent nor charged.
-        if self.shared.tracker.cut_token().is_cancelled() {
+        if self.context.tracker.cut_token().is_cancelled() {
             return Some(Ending::E11);
         }
         if now >= self.clock.latest {
@@ -221,9 +222,9 @@ impl Relay {
                 return Some(ending);
             }
         }
-        let is_too_long = self.queue_bytes > self.shared.settings.limits.held_bytes;
+        let is_too_long = self.queue_bytes > self.context.settings.limits.held_bytes;
         if is_too_long && self.meter.is_end_held() {
-            self.shared.alert("the end of a stream is longer than limits.held_bytes");
+            self.context.alert("the end of a stream is longer than limits.held_bytes");
             return Some(Ending::E6);
         }
         None
@@ -271,7 +272,7 @@ impl Relay {
                 let sent = tokio::select! {
                     sent = outlet.send(piece) => sent,
                     () = tokio::time::sleep_until(self.clock.latest) => return Some(Ending::E17),
-                    () = self.shared.tracker.cut_token().cancelled() => return Some(Ending::E11),
+                    () = self.context.tracker.cut_token().cancelled() => return Some(Ending::E11),
                 };
                 // The upstream's silence counts only while we are ready to read.
                 self.clock.last_read = Instant::now();
@@ -281,7 +282,7 @@ impl Relay {
         match sent {
             Ok(()) => {
                 self.is_mid_line = is_mid_line;
-                self.clock.next_ping = self.shared.next_ping(self.clock.last_read);
+                self.clock.next_ping = self.context.next_ping(self.clock.last_read);
                 None
             }
             Err(ClientLeft) => self.lose(),
@@ -291,7 +292,7 @@ impl Relay {
     /// Proxies and clients end a connection on which they hear nothing for long. A ping stands
     /// between two events only; a client that has not read all yet needs none.
     fn ping(&mut self, now: Instant) -> Option<Ending> {
-        self.clock.next_ping = self.shared.next_ping(now);
+        self.clock.next_ping = self.context.next_ping(now);
         let outlet = self.outlet.as_ref()?;
         if !self.meter.is_between_events(self.queue_start) {
             return None;
@@ -305,7 +306,7 @@ impl Relay {
     /// The prompt is counted. The hold is set to that when the exchange lasts: one that ends at once needs no write.
     fn note_first_usage(&mut self) {
         self.reservation.learn(&self.meter.reported());
-        let first = Instant::now() + self.shared.settings.stream.checkpoint_first;
+        let first = Instant::now() + self.context.settings.stream.checkpoint_first;
         self.clock.next_checkpoint = self.clock.next_checkpoint.min(first);
         self.arm();
     }
@@ -360,7 +361,7 @@ impl Relay {
             .clock
             .hiding_since
             .get_or_insert_with(|| (Instant::now(), self.meter.output_so_far(&figures)));
-        let rate = self.shared.settings.reservation.hidden_tokens_per_sec;
+        let rate = self.context.settings.reservation.hidden_tokens_per_sec;
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         before.saturating_add(millis.saturating_mul(rate) / 1_000)
     }
@@ -368,7 +369,7 @@ impl Relay {
     /// The timer has fired: which deadline was it?
     fn due(&mut self) -> Option<Ending> {
         let now = Instant::now();
-        let checkpoint = self.shared.settings.stream.checkpoint;
+        let checkpoint = self.context.settings.stream.checkpoint;
         if now >= self.clock.latest {
             return Some(Ending::E17);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::exchange::Shared;
+use crate::context::AppContext;
 use crate::domain::unprintable::unprintable;
 
 /// How often is looked at an answer whose output does not show.
@@ -29,7 +29,7 @@ pub(super) struct RelayClock {
 
 unprintable!(RelayClock);
 
-impl Shared {
+impl AppContext {
     /// When a client that heard something at that time is sent a ping.
     pub(super) fn next_ping(&self, heard: Instant) -> Option<Instant> {
         self.settings.stream.ping.map(|ping| heard + ping)
@@ -37,9 +37,9 @@ impl Shared {
 }
 
 impl RelayClock {
-    pub(super) fn new(shared: &Shared, (idle, head): (Duration, Duration)) -> Self {
+    pub(super) fn new(context: &AppContext, (idle, head): (Duration, Duration)) -> Self {
         let now = Instant::now();
-        let stream = &shared.settings.stream;
+        let stream = &context.settings.stream;
         let mut clock = Self {
             timer: Box::pin(tokio::time::sleep_until(now)),
             last_read: now,
@@ -47,7 +47,7 @@ impl RelayClock {
             head,
             latest: now + stream.max_duration,
             next_checkpoint: now + stream.checkpoint,
-            next_ping: shared.next_ping(now),
+            next_ping: context.next_ping(now),
             hiding_since: None,
         };
         clock.arm(None, false);

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::exchange::{Shared, budget_name};
+use super::exchange::budget_name;
 use super::opening::{Opened, charged_before};
 use crate::config;
+use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::byte_counts::{ByteCounts, TokenFigures};
 use crate::domain::mail::BudgetPeriod;
@@ -42,7 +43,7 @@ pub(super) struct Reservation {
     alerts: Vec<&'static str>,
     /// The key's budget that did not let it hold more.
     budget_spent: Option<BudgetPeriod>,
-    shared: Arc<Shared>,
+    context: Arc<AppContext>,
     is_closed: bool,
     /// Lapses of this node's lease when the reservation was last known to be open.
     lapses_known: u64,
@@ -63,10 +64,10 @@ pub(super) enum Extension {
 
 impl Reservation {
     /// The reservation that an opening has made durable.
-    pub(super) fn new(opened: Opened, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(opened: Opened, context: Arc<AppContext>) -> Self {
         let Opened { record, quote, lesson, held } = opened;
         let extend_from = near(quote.reserved_output);
-        let lapses_known = shared.standing.lapses();
+        let lapses_known = context.standing.lapses();
         Self {
             record,
             quote,
@@ -77,7 +78,7 @@ impl Reservation {
             renamed: Vec::new(),
             alerts: Vec::new(),
             budget_spent: None,
-            shared,
+            context,
             is_closed: false,
             lapses_known,
         }
@@ -147,8 +148,8 @@ impl Reservation {
     /// Learns how the upstream counts such a prompt, once.
     pub(super) fn learn(&mut self, usage: &Usage) {
         let Some(lesson) = self.lesson.take() else { return };
-        let (now, rules) = (self.shared.clock.now(), &self.shared.settings.reservation);
-        self.shared.holds.learn(&lesson, usage, now, rules);
+        let (now, rules) = (self.context.clock.now(), &self.context.settings.reservation);
+        self.context.holds.learn(&lesson, usage, now, rules);
     }
 
     /// Notes the upstream's first content.
@@ -157,7 +158,7 @@ impl Reservation {
     }
 
     fn elapsed(&self) -> i64 {
-        self.shared.clock.now().millis_since(self.record.created_at)
+        self.context.clock.now().millis_since(self.record.created_at)
     }
 
     /// Keeps the record as it is now for the case that this node dies; does not wait. In the same write the hold is set
@@ -166,9 +167,9 @@ impl Reservation {
         self.record.latency_ms = self.elapsed();
         let amount = self.set_counted(usage);
         let record = self.record.clone();
-        self.shared.ledger.submit(Command::Checkpoint { record, amount });
+        self.context.ledger.submit(Command::Checkpoint { record, amount });
         if amount.is_some() {
-            self.shared.holds.lines.free(self.record.account_id);
+            self.context.holds.lines.free(self.record.account_id);
         }
     }
 
@@ -180,7 +181,7 @@ impl Reservation {
         }
         let usage = self.with_our_names(usage).into_owned();
         // Most answers are short: from here on the slice grows with the output.
-        let slice = self.shared.settings.reservation.counted_output_tokens;
+        let slice = self.context.settings.reservation.counted_output_tokens;
         let written = self.record.output_tokens.unsigned_abs().saturating_mul(2);
         let output = slice.max(written).min(self.quote.reserved_output);
         let amount = self.quote.counted_cost(&usage, output).ok()?;
@@ -213,12 +214,12 @@ impl Reservation {
 
     /// Whether another node may have taken this one for dead, and settled the exchange.
     fn may_be_lost(&self) -> bool {
-        self.shared.standing.lapses() != self.lapses_known
+        self.context.standing.lapses() != self.lapses_known
     }
 
     /// Whether so much output is more than the request allows, by any estimate.
     pub(super) fn is_beyond(&self, output_tokens: u64) -> bool {
-        let factor = self.shared.settings.stream.output_factor_max;
+        let factor = self.context.settings.stream.output_factor_max;
         let most = self.quote.max_output.saturating_mul(factor);
         output_tokens > most.saturating_add(BEYOND_TOKENS)
     }
@@ -231,7 +232,7 @@ impl Reservation {
         if !self.is_near(output_tokens) {
             return Extension::Held;
         }
-        let rules = &self.shared.settings.reservation;
+        let rules = &self.context.settings.reservation;
         let (step, shortfall_max) = (rules.extend_output_tokens, rules.shortfall_max);
         let held_tokens = self.quote.reserved_output;
         let wanted = held_tokens
@@ -246,10 +247,10 @@ impl Reservation {
             least: before,
             risk: NanoUsd::ZERO,
             shortfall_max,
-            charged_before: charged_before(&self.shared),
+            charged_before: charged_before(&self.context),
         };
         let (id, account_id) = (self.record.id.clone(), self.record.account_id);
-        match self.shared.ledger.apply(Command::Extend { id, account_id, hold }).await {
+        match self.context.ledger.apply(Command::Extend { id, account_id, hold }).await {
             Ok(Outcome::Extended { amount: granted }) => {
                 let part = part_of(wanted.saturating_sub(held_tokens), before, granted, amount);
                 self.held = granted;
@@ -274,7 +275,7 @@ impl Reservation {
     /// Has the exchange opened again, if it was settled as if this node had died: with what was held for it, or with what
     /// is to be had of that, but no less than it has cost so far.
     async fn resume(&mut self, output_tokens: u64) -> Extension {
-        let lapses = self.shared.standing.lapses();
+        let lapses = self.context.standing.lapses();
         let wanted = self.quote.reserved_output.max(output_tokens);
         let (Some(amount), Some(least)) = (self.amount(wanted), self.amount(output_tokens)) else {
             return Extension::Refused;
@@ -283,12 +284,12 @@ impl Reservation {
             amount,
             least,
             risk: NanoUsd::ZERO,
-            shortfall_max: self.shared.settings.reservation.shortfall_max,
-            charged_before: charged_before(&self.shared),
+            shortfall_max: self.context.settings.reservation.shortfall_max,
+            charged_before: charged_before(&self.context),
         };
         self.record.latency_ms = self.elapsed();
-        let (record, node_id) = (self.record.clone(), Arc::clone(&self.shared.node_id));
-        match self.shared.ledger.apply(Command::Resume { record, hold, node_id }).await {
+        let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
+        match self.context.ledger.apply(Command::Resume { record, hold, node_id }).await {
             Ok(Outcome::Resumed { amount: granted }) => {
                 let more = wanted.saturating_sub(output_tokens);
                 let part = part_of(more, least, granted, amount);
@@ -315,8 +316,8 @@ impl Reservation {
             return true;
         }
         let hold = Hold::exactly(self.record.cost);
-        let (record, node_id) = (self.record.clone(), Arc::clone(&self.shared.node_id));
-        let resumed = self.shared.ledger.apply(Command::Resume { record, hold, node_id }).await;
+        let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
+        let resumed = self.context.ledger.apply(Command::Resume { record, hold, node_id }).await;
         !matches!(resumed, Ok(Outcome::Insufficient(_) | Outcome::KeyBudget(_)))
     }
 
@@ -348,42 +349,42 @@ impl Reservation {
         self.record.http_status = i32::from(http_status);
         self.record.latency_ms = self.elapsed();
         self.is_closed = true;
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         let record = self.record.clone();
         for what in self.alerts.drain(..) {
-            shared.alert(what);
+            context.alert(what);
         }
         let (done, answered) = oneshot::channel();
         // Not a future of the actor's context: those die with it.
-        let ledger = shared.ledger.clone();
+        let ledger = context.ledger.clone();
         let posted = record.clone();
-        shared.tracker.spawn(async move {
+        context.tracker.spawn(async move {
             let outcome = ledger.apply(Command::Post { record: posted }).await;
             if done.send(outcome).is_err() {
                 tracing::trace!("a post landed after its exchange had given up waiting");
             }
         });
-        let answer = tokio::time::timeout(shared.settings.stream.settle_wait, answered).await;
-        shared.holds.lines.free(record.account_id);
+        let answer = tokio::time::timeout(context.settings.stream.settle_wait, answered).await;
+        context.holds.lines.free(record.account_id);
         match answer {
             Ok(Ok(Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Replaced))) => {
-                shared.metrics.count_ending(record.ending, record.cost);
-                shared.metrics.upstreams.count_prompt(&record);
+                context.metrics.count_ending(record.ending, record.cost);
+                context.metrics.upstreams.count_prompt(&record);
                 true
             }
             // The ledger has told the operator.
             Ok(Ok(Ok(Outcome::Parked))) => {
-                shared.metrics.count_ending(Ending::E16, NanoUsd::ZERO);
+                context.metrics.count_ending(Ending::E16, NanoUsd::ZERO);
                 false
             }
             Ok(_) => {
-                shared.alert("a post was refused: its reservation was not open");
+                context.alert("a post was refused: its reservation was not open");
                 false
             }
             Err(_) => {
                 let record = record.unheard();
-                shared.metrics.count_ending(record.ending, record.cost);
-                shared.ledger.submit(Command::Post { record });
+                context.metrics.count_ending(record.ending, record.cost);
+                context.ledger.submit(Command::Post { record });
                 false
             }
         }
@@ -415,11 +416,11 @@ fn part_of(tokens: u64, before: NanoUsd, granted: NanoUsd, wanted: NanoUsd) -> u
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.shared.metrics.count_ending(Ending::E14, NanoUsd::ZERO);
-            self.shared.alert("an exchange ended without settling; taking its last checkpoint");
+            self.context.metrics.count_ending(Ending::E14, NanoUsd::ZERO);
+            self.context.alert("an exchange ended without settling; taking its last checkpoint");
             let (id, account_id) = (self.record.id.clone(), self.record.account_id);
             let command = Command::Recover { id, account_id, ending: Ending::E14, judged_at: None };
-            self.shared.ledger.submit(command);
+            self.context.ledger.submit(command);
         }
     }
 }

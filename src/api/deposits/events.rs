@@ -141,7 +141,7 @@ pub(in crate::api) async fn follow_all(
 
 /// Opens a stream of what the account may see; none for a reader that `has_last`, what is still the last.
 async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, Refusal> {
-    let chains = api.parts.shared.settings.chains.clone();
+    let chains = api.parts.context.settings.chains.clone();
     let (account_id, id) = name.clone();
     let event = if id.is_some() { "deposit" } else { "deposits" };
     let look = move |conn: &mut AnyConnection| match id {
@@ -149,7 +149,7 @@ async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, R
         None => has_deposits(conn, account_id),
     };
     let is_paid = api.run(look).await?;
-    let tracker = &api.parts.shared.tracker;
+    let tracker = &api.parts.context.tracker;
     // Before the first look, so that no change falls between it and the stream.
     let watcher =
         api.watchers.join(tracker, (name.clone(), is_paid)).map_err(|crowded| match crowded {

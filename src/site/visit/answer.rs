@@ -31,7 +31,7 @@ pub(in crate::site) async fn answer(
     site: &Site,
     work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<HttpResponse, Fault>,
 ) -> HttpResponse {
-    let tracker = &site.parts.api.shared.tracker;
+    let tracker = &site.parts.api.context.tracker;
     // Held until the answer is made, so that a stop waits for what was begun.
     let token = tracker.token();
     let mut visit = Visit {

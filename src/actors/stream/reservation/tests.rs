@@ -16,7 +16,7 @@ use crate::places::Places;
 use crate::places::shares::Shares;
 
 /// A ledger with an account that has a dollar, and who it is.
-fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyId) {
+fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, ApiKeyId) {
     let url = format!("sqlite://{}", folder.join("books.db").display());
     let env = vec![("SLUICE__DATABASE__URL".to_owned(), url)];
     let settings = load_for(&Sources { file: None, env }, Purpose::Command).unwrap();
@@ -32,7 +32,7 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
     let holder = api_keys::holder(&mut conn, &issued.key.hash()).unwrap().unwrap();
     let clock = Clock::manual(now.as_millis());
     let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
-    let shared = Shared {
+    let context = AppContext {
         holds: Holds::new(&settings.reservation),
         ledger: LedgerHandle::start(&database, &clock, &metrics).0,
         settings: Arc::new(settings),
@@ -44,33 +44,33 @@ fn books(folder: &std::path::Path) -> (Arc<Shared>, Database, AccountId, ApiKeyI
         metrics,
         mail: crate::mail::mailer::MailBell::default(),
     };
-    (Arc::new(shared), database, account_id, holder.api_key_id)
+    (Arc::new(context), database, account_id, holder.api_key_id)
 }
 
 /// Waits until the ledger has taken all that was submitted before.
-async fn credited(shared: &Shared, account_id: AccountId, reference: &str) {
+async fn credited(context: &AppContext, account_id: AccountId, reference: &str) {
     let amount = NanoUsd::from_nanos(1_000_000_000);
     let (kind, reference) = (EntryKind::Adjustment, reference.to_owned());
     let credit = Command::Credit { account_id, kind, reference, amount };
-    assert_eq!(shared.ledger.apply(credit).await.ok(), Some(Outcome::Credited));
+    assert_eq!(context.ledger.apply(credit).await.ok(), Some(Outcome::Credited));
 }
 
 #[test]
 fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted_is_not() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
-        let (shared, database, account_id, api_key_id) = books(folder.path());
-        credited(&shared, account_id, "before").await;
+        let (context, database, account_id, api_key_id) = books(folder.path());
+        credited(&context, account_id, "before").await;
         let open = async |id: &str| {
             let id = RequestId::from_stored(id.to_owned());
-            let record = UsageRecord::blank(id, account_id, api_key_id, shared.clock.now());
+            let record = UsageRecord::blank(id, account_id, api_key_id, context.clock.now());
             let (held, node_id) = (NanoUsd::from_nanos(1_500_000), "n".into());
             let asked = Hold::exactly(held);
             let reserve = Command::Reserve { record: record.clone(), hold: asked, node_id };
-            let reserved = shared.ledger.apply(reserve).await;
+            let reserved = context.ledger.apply(reserve).await;
             assert_eq!(reserved, Ok(Outcome::Reserved { amount: held }));
             let (quote, lesson) = (quote(&[CHEAP]), Lesson::default());
-            Reservation::new(Opened { record, quote, lesson, held }, Arc::clone(&shared))
+            Reservation::new(Opened { record, quote, lesson, held }, Arc::clone(&context))
         };
         let mut posted = open("req_posted").await;
         posted.set_usage(&usage(20, 1), false);
@@ -78,19 +78,19 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
         let mut voided = open("req_voided").await;
         voided.set_usage(&usage(30, 1), false);
         assert!(voided.void(Ending::E2, 400).await);
-        assert!(!shared.metrics.render().contains("taking its last checkpoint"));
+        assert!(!context.metrics.render().contains("taking its last checkpoint"));
         let mut dropped = open("req_dropped").await;
         dropped.set_usage(&usage(10, 1), false);
         dropped.checkpoint(&usage(10, 1));
         dropped.set_usage(&usage(10, 50), false);
         drop(dropped);
-        credited(&shared, account_id, "behind").await;
+        credited(&context, account_id, "behind").await;
         let mut rows =
             usage_logs::latest(&mut database.connect().unwrap(), account_id, 10).unwrap();
         rows.sort_by(|one, other| one.id.cmp(&other.id));
         let found: Vec<_> =
             rows.iter().map(|row| (row.ending.as_str(), row.cost_nanousd)).collect();
         assert_eq!(found, [("E14", 15_000), ("E1", 25_000), ("E2", 0)]);
-        assert!(shared.metrics.render().contains("taking its last checkpoint"));
+        assert!(context.metrics.render().contains("taking its last checkpoint"));
     });
 }

@@ -2,11 +2,15 @@
 //! itself.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{LEASE, RENEWAL};
 use crate::db::nodes::Renewed;
 use crate::domain::clock::UnixMillis;
+
+/// How long a node counts as alive after its last word.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// How often it says so, and looks for others that do not.
+pub(crate) const RENEWAL: Duration = Duration::from_secs(10);
 
 /// See the module. Times are those of the clock that leases are kept by.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl Standing {
     }
 
     /// Notes that a renewal is tried.
-    pub(super) fn note_try(&self) {
+    pub(crate) fn note_try(&self) {
         self.note_try_at(self.millis());
     }
 
@@ -86,12 +90,12 @@ impl Standing {
         self.is_superseded.load(Ordering::Acquire)
     }
 
-    pub(super) fn supersede(&self) {
+    pub(crate) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::Release);
     }
 
     /// When the first lease was taken, if it was.
-    pub(super) fn started_at(&self) -> Option<UnixMillis> {
+    pub(crate) fn started_at(&self) -> Option<UnixMillis> {
         let at = self.started_at.load(Ordering::Acquire);
         (at != i64::MIN).then_some(UnixMillis::from_millis(at))
     }
@@ -99,7 +103,7 @@ impl Standing {
     /// Notes that the lease was renewed; whether it had run out before. Where that came late, or where some lease has run out
     /// when a node starts, the database may have been away from all: then everybody has one whole lease to come back
     /// before anybody is called dead.
-    pub(super) fn note(&self, renewed: &Renewed) -> bool {
+    pub(crate) fn note(&self, renewed: &Renewed) -> bool {
         let now = renewed.now.as_millis();
         self.living.store(renewed.living, Ordering::Relaxed);
         let before = self.renewed_at.swap(now, Ordering::AcqRel);
@@ -107,7 +111,7 @@ impl Standing {
         if is_first {
             self.started_at.store(now, Ordering::Release);
         }
-        let is_late = !is_first && now > before.saturating_add(super::millis(RENEWAL) * 2);
+        let is_late = !is_first && now > before.saturating_add(millis(RENEWAL) * 2);
         if is_late || (is_first && renewed.is_another_silent) {
             let from = renewed.now.plus(LEASE).as_millis();
             self.judges_from.store(from, Ordering::Release);
@@ -115,7 +119,7 @@ impl Standing {
             self.judges_from.store(now, Ordering::Release);
         }
         // An earlier renewal may have come to the database though its answer did not come back.
-        let has_lapsed = !is_first && now > before.saturating_add(super::millis(LEASE));
+        let has_lapsed = !is_first && now > before.saturating_add(millis(LEASE));
         if renewed.has_lapsed || has_lapsed {
             self.lapses.fetch_add(1, Ordering::AcqRel);
             return true;
@@ -124,11 +128,15 @@ impl Standing {
     }
 
     /// By which time others may be called dead now; `None` while they may not.
-    pub(super) fn judges_at(&self) -> Option<UnixMillis> {
+    pub(crate) fn judges_at(&self) -> Option<UnixMillis> {
         let now = self.renewed_at.load(Ordering::Acquire);
         let may = now >= self.judges_from.load(Ordering::Acquire) && now != i64::MIN;
         may.then_some(UnixMillis::from_millis(now))
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,0 +1,50 @@
+//! What everything that a server of this node runs has in common.
+
+pub mod standing;
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::domain::clock::Clock;
+use crate::holds::Holds;
+use crate::ledger::actor::LedgerHandle;
+use crate::mail::mailer::MailBell;
+use crate::metrics::Metrics;
+use crate::places::shares::SharedPlaces;
+use crate::tracker::Tracker;
+pub use standing::Standing;
+
+/// What all exchanges of this node share.
+pub struct AppContext {
+    /// Everything that can be set.
+    pub settings: Arc<Settings>,
+    /// The only path of money.
+    pub ledger: LedgerHandle,
+    /// Time.
+    pub clock: Clock,
+    /// What a stop waits for.
+    pub tracker: Tracker,
+    /// This node's name.
+    pub node_id: Arc<str>,
+    /// How this node stands among the others.
+    pub standing: Arc<Standing>,
+    /// Streams that may be drained at once.
+    pub drains: Arc<SharedPlaces>,
+    /// What is known for holds.
+    pub holds: Holds,
+    /// What the operator sees.
+    pub metrics: Arc<Metrics>,
+    /// To be rung after mail was put into the outbox.
+    pub mail: MailBell,
+}
+
+impl AppContext {
+    /// Tells the operator of something that should not happen: each time in the metrics, once a
+    /// day in the log.
+    pub fn alert(&self, what: &'static str) {
+        self.metrics.count_alert(what);
+        if self.metrics.is_first_today(what, "", self.clock.now()) {
+            tracing::warn!(what, "alert; it is counted, and not logged again today");
+        }
+    }
+}
