@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, Responder};
 use crate::config::Chain;
 use crate::db::chains::{self, ChainRow};
 use crate::db::{Database, DbError};
-use crate::gateway::table::{Served, Table};
+use crate::http::table::{Served, Table};
 use crate::ledger::actor::LedgerHandle;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;

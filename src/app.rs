@@ -1,15 +1,9 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
 
 mod chains;
-mod client_io;
 mod clients;
-mod connection;
-mod heads;
-mod listener;
 mod plaintext;
 mod probe;
-mod registry;
-pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,7 +86,7 @@ pub enum StartError {
     Tls(#[source] rustls::Error),
     /// The certificate for clients.
     #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
-    Certificate(#[from] tls::CertificateError),
+    Certificate(#[from] crate::http::tls::CertificateError),
     /// The way to the mail server.
     #[error("the way to the mail server cannot be set up")]
     Mail(#[source] lettre::transport::smtp::Error),

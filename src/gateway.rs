@@ -1,13 +1,9 @@
-//! `/v1`: the wire of the Messages API. A request goes through [`auth`], [`body`], [`admission`]
+//! `/v1`: the wire of the Messages API. A request goes through [`auth`], [`body`](crate::http::body), [`admission`]
 //! and then becomes an exchange of the `StreamActor`; what comes back is sent by [`respond`].
 
 pub mod admission;
 pub mod auth;
-pub mod bodies;
-pub mod body;
-pub mod client_address;
 mod conversation;
-mod cors;
 mod count_tokens;
 pub mod intake;
 pub mod limits;
@@ -16,8 +12,6 @@ mod models;
 pub mod places;
 pub mod respond;
 pub mod routes;
-pub mod standing;
-pub mod table;
 pub mod unknown_fields;
 
 use std::sync::Arc;

@@ -30,6 +30,8 @@ pub mod policies;
 
 pub mod context;
 
+pub mod http;
+
 pub mod actors;
 
 pub mod gateway;

@@ -26,7 +26,7 @@ mod reservation;
 use actix::prelude::*;
 
 pub use exchange::{Exchange, ExchangeParts, Permit, Reply, passing_headers};
-pub use outlet::{AnswerStream, Piece, Stall};
+pub use outlet::{AnswerStream, Piece};
 
 /// See the module.
 pub struct StreamActor {

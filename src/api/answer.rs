@@ -21,9 +21,9 @@ use crate::accounts::identity::throttle::ClientAddress;
 use crate::db::AnyConnection;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
-use crate::gateway::body;
-use crate::gateway::client_address::client_address;
 use crate::gateway::respond::{fit_version, unread};
+use crate::http::body;
+use crate::http::client_address::client_address;
 use crate::telemetry::Causes;
 
 /// An authenticated request.

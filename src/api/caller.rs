@@ -18,7 +18,7 @@ use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_scopes::{Scope, Scopes};
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::auth;
-use crate::gateway::standing::{self, Standing};
+use crate::http::standing::{self, Standing};
 
 /// Header with the word of [`SecretToken::form_word`].
 const FORM_WORD_HEADER: &str = "x-csrf-token";

@@ -20,9 +20,9 @@ use tokio_rustls::TlsConnector;
 
 use super::StartError;
 use super::clients::Door;
-use super::registry::Registry;
 use crate::admin::Entrance;
 use crate::context::AppContext;
+use crate::http::registry::Registry;
 use crate::metrics::connections::ConnectionMetrics;
 
 /// A file that is built into the program, so that it asks no database and is no refusal.

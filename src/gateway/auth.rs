@@ -5,7 +5,6 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
-use super::standing::{self, Standing};
 use crate::accounts::keys::KeyRing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
@@ -13,6 +12,7 @@ use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_scopes::Scope;
 use crate::domain::money::NanoUsd;
+use crate::http::standing::{self, Standing};
 use crate::telemetry::Causes;
 
 /// How old the word of the database may be where a reservation asks it again anyway: for whatever decides about money. The

@@ -11,10 +11,11 @@ use super::intake::{self, Admitted};
 use super::messages::{
     COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
 };
-use super::{Gateway, auth, body, request_id, respond};
+use super::{Gateway, auth, request_id, respond};
 use crate::actors::stream::{Reply, passing_headers};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
+use crate::http::body;
 use crate::upstream::call::Call;
 use crate::upstream::client::longest_head;
 use crate::upstream::count as upstream_count;

@@ -9,7 +9,6 @@ use actix_web::HttpRequest;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::bodies::Bodies;
 use super::unknown_fields::UnknownFields;
 use super::{Gateway, admission, auth, conversation};
 use crate::config::{self, Settings};
@@ -21,6 +20,7 @@ use crate::domain::messages_request::{self, Fallbacks, LARGE_BYTES, MessagesRequ
 use crate::domain::money::NanoUsd;
 use crate::domain::quote::Quote;
 use crate::holds::Lesson;
+use crate::http::bodies::Bodies;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::places::shares::{SharedPlaces, Shares};

@@ -4,8 +4,8 @@
 use actix_web::http::Method;
 use actix_web::web::ServiceConfig;
 
-use super::table::{Served, Table};
 use super::{count_tokens, messages, models, respond};
+use crate::http::table::{Served, Table};
 
 /// Adds the routes, for scripts of pages from these origins too.
 pub fn configure(config: &mut ServiceConfig, origins: &[String]) {

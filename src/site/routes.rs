@@ -10,8 +10,8 @@ use super::{
     Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
     policies, preferences, receipt, reset, sign_up, status, unsubscribe, usage, visit, wallets,
 };
-use crate::gateway::table::{Served, Table};
 use crate::gateway::{Gateway, respond};
+use crate::http::table::{Served, Table};
 
 /// Adds the routes. The last of all tables: it has the answer to unknown paths.
 pub fn configure(config: &mut ServiceConfig) {

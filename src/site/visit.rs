@@ -28,9 +28,9 @@ use crate::accounts::identity::throttle::ClientAddress;
 use crate::api::caller::cookie_token;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::domain::unprintable::unprintable;
-use crate::gateway::body;
-use crate::gateway::client_address::client_address;
-use crate::gateway::standing::{self, Standing};
+use crate::http::body;
+use crate::http::client_address::client_address;
+use crate::http::standing::{self, Standing};
 
 pub(super) use answer::{answer, bare};
 

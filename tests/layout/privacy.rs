@@ -12,6 +12,7 @@ const NEAR_CONTENT: [&str; 9] = [
     "src/app",
     "src/domain",
     "src/gateway",
+    "src/http",
     "src/mail",
     "src/site",
     "src/upstream",

@@ -10,8 +10,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::Attempt;
 use super::opening::Opening;
-use super::outlet::{AnswerStream, Stall};
+use super::outlet::AnswerStream;
 use super::reservation::Reservation;
+use crate::http::connection::Stall;
 
 use crate::context::AppContext;
 

@@ -44,22 +44,6 @@ struct Ends {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone;
 
-/// Whether a connection was cut because its client has stopped reading: noted there, and asked for
-/// where an exchange finds its client gone.
-#[derive(Clone, Debug, Default)]
-pub struct Stall(Arc<AtomicBool>);
-
-impl Stall {
-    /// The client has stalled, and its connection ends now.
-    pub fn note(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_noted(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// The connection is to be cut: an orderly end would tell the client that it has everything.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was cut off")]

@@ -13,7 +13,7 @@ use super::attempt::Opened;
 use super::departure::Departure;
 use super::doubt::Doubt;
 use super::exchange::{Permit, Reply, passing_headers};
-use super::outlet::{Gone as ClientLeft, Outlet, Stall, channel, is_mid_line};
+use super::outlet::{Gone as ClientLeft, Outlet, channel, is_mid_line};
 use super::relay_clock::RelayClock;
 use super::reservation::{Extension, Reservation};
 use crate::context::AppContext;
@@ -21,6 +21,7 @@ use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage::Usage;
 use crate::domain::usage_record::Ending;
+use crate::http::connection::Stall;
 use crate::upstream::client::Answer;
 
 /// Pieces that are there at the same time are joined up to about this size.

@@ -15,10 +15,10 @@ use tokio_rustls::server::TlsStream;
 use super::connection::Connection;
 use super::heads::Heads;
 use super::registry::{Entry, Member};
-use crate::gateway::standing::Listener;
+use super::standing::Listener;
 
 /// See the module.
-pub(super) struct ClientIo {
+pub(crate) struct ClientIo {
     way: Way,
     heads: Heads,
     is_writing: bool,
@@ -35,7 +35,7 @@ enum Way {
 
 impl ClientIo {
     /// Shakes hands where TLS is spoken; whoever takes longer than `limit` is let go, and who is asked to go as well.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         (connection, member): (Connection, Member),
         acceptor: Option<TlsAcceptor>,
         (limit, heads): (Duration, Heads),
@@ -56,7 +56,7 @@ impl ClientIo {
     }
 
     /// See [`Connection::introduce`]; and handlers tell which requests are being answered.
-    pub(super) fn introduce(&self, data: &mut Extensions) {
+    pub(crate) fn introduce(&self, data: &mut Extensions) {
         let entry = self.member.entry();
         data.insert(entry.clone());
         data.insert(Listener::new(entry.clone()));

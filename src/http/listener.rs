@@ -14,7 +14,7 @@ const BACKLOG: i32 = 1024;
 ///
 /// # Errors
 /// The system's.
-pub(super) fn bind(settings: &Server) -> io::Result<TcpListener> {
+pub(crate) fn bind(settings: &Server) -> io::Result<TcpListener> {
     let socket =
         Socket::new(Domain::for_address(settings.listen), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -18,7 +18,7 @@ enum Between {
 }
 
 /// See the module.
-pub(super) struct Heads {
+pub(crate) struct Heads {
     head: Duration,
     keep_alive: Duration,
     /// After so many requests.
@@ -28,7 +28,7 @@ pub(super) struct Heads {
 
 impl Heads {
     /// For a connection that may be idle for `keep_alive`, and has so long for a `head`.
-    pub(super) const fn new(head: Duration, keep_alive: Duration) -> Self {
+    pub(crate) const fn new(head: Duration, keep_alive: Duration) -> Self {
         Self { head, keep_alive, between: None, timer: None }
     }
 

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,10 +16,24 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::actors::stream::Stall;
+/// Whether a connection was cut because its client has stopped reading: noted there, and asked for
+/// where an exchange finds its client gone.
+#[derive(Clone, Debug, Default)]
+pub struct Stall(Arc<AtomicBool>);
+
+impl Stall {
+    /// The client has stalled, and its connection ends now.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// See the module.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     io: TcpStream,
     limit: Duration,
     stall: Stall,
@@ -28,7 +44,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes over an accepted connection; a write may wait so long for the client to read.
-    pub(super) fn new(io: TcpStream, limit: Duration) -> Self {
+    pub(crate) fn new(io: TcpStream, limit: Duration) -> Self {
         if let Err(error) = io.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }

@@ -4,7 +4,7 @@ use futures_util::future::poll_fn;
 use futures_util::task::noop_waker;
 
 use super::*;
-use crate::gateway::standing::{Listen, Standing};
+use crate::http::standing::{Listen, Standing};
 use crate::metrics::Metrics;
 
 fn registry(max: usize, max_per_address: usize) -> Arc<Registry> {

@@ -17,10 +17,10 @@ use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Server;
 use crate::domain::unprintable::unprintable;
 use crate::metrics::connections::ConnectionMetrics;
-pub(super) use entry::Entry;
+pub(crate) use entry::Entry;
 
 /// Connections that were asked to go and have not gone yet, at most.
-pub(super) const LEAVING_MAX: usize = 256;
+pub(crate) const LEAVING_MAX: usize = 256;
 
 /// What a connection does while nobody waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Lull {
 }
 
 /// See the module.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     max: usize,
     state: Mutex<State>,
     metrics: ConnectionMetrics,
@@ -73,10 +73,10 @@ struct Known {
 }
 
 /// A connection that is in; it has gone when this is dropped.
-pub(super) struct Member(Entry);
+pub(crate) struct Member(Entry);
 
 /// A connection of our own that is let in whoever shares its address, until this is dropped.
-pub(super) struct Pass {
+pub(crate) struct Pass {
     registry: Arc<Registry>,
     from: SocketAddr,
 }
@@ -84,12 +84,12 @@ pub(super) struct Pass {
 unprintable!(Registry, State, Known, Member, Pass);
 
 /// Connections of clients at most.
-pub(super) const fn connections_max(settings: &Server) -> usize {
+pub(crate) const fn connections_max(settings: &Server) -> usize {
     settings.max_streams.saturating_add(settings.idle_connections_max)
 }
 
 impl Registry {
-    pub(super) fn new(settings: &Server, metrics: ConnectionMetrics) -> Arc<Self> {
+    pub(crate) fn new(settings: &Server, metrics: ConnectionMetrics) -> Arc<Self> {
         let by_address = !settings.behind_tls_proxy;
         let networks = by_address.then(|| Networks::new(settings.connections_max_per_address));
         let state = State {
@@ -109,7 +109,7 @@ impl Registry {
 
     /// Lets a new connection in, if its address has not too many. Where there is no room, another one is asked to go;
     /// nothing if there is nobody whom one could ask.
-    pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<Member> {
+    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<Member> {
         let mut state = self.lock();
         let network =
             if state.passes.contains(&peer) { None } else { Some(ClientAddress::new(peer.ip())) };
@@ -188,7 +188,7 @@ impl Registry {
     }
 
     /// Lets the connection in that will come from there, however many others its address has.
-    pub(super) fn pass(self: &Arc<Self>, from: SocketAddr) -> Pass {
+    pub(crate) fn pass(self: &Arc<Self>, from: SocketAddr) -> Pass {
         self.lock().passes.insert(from);
         Pass { registry: Arc::clone(self), from }
     }
@@ -217,7 +217,7 @@ impl State {
 
 impl Member {
     /// What the connection does, as it tells itself.
-    pub(super) const fn entry(&self) -> &Entry {
+    pub(crate) const fn entry(&self) -> &Entry {
         &self.0
     }
 }

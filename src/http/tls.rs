@@ -80,7 +80,7 @@ impl ResolvesServerCert for Certificate {
 ///
 /// # Errors
 /// [`CertificateError`].
-pub(super) fn acceptor(
+pub(crate) fn acceptor(
     context: &AppContext,
     files: &TlsFiles,
 ) -> Result<TlsAcceptor, CertificateError> {

@@ -8,11 +8,11 @@ use futures_util::task::AtomicWaker;
 
 use super::{Lull, Registry};
 use crate::domain::unprintable::unprintable;
-use crate::gateway::standing::{Listen, Standing};
+use crate::http::standing::{Listen, Standing};
 
 /// See the module.
 #[derive(Clone)]
-pub(in crate::app) struct Entry(Arc<Inner>);
+pub(crate) struct Entry(Arc<Inner>);
 
 struct Inner {
     id: u64,
@@ -42,7 +42,7 @@ struct Conduct {
 }
 
 /// A request that is being answered, until this is dropped.
-pub(in crate::app) struct Running(Entry);
+pub(crate) struct Running(Entry);
 
 unprintable!(Entry, Running);
 
@@ -83,7 +83,7 @@ impl Entry {
     }
 
     /// Notes that the head of a request was whole, and whether a body is to come.
-    pub(in crate::app) fn begin(&self, has_body: bool) -> Running {
+    pub(crate) fn begin(&self, has_body: bool) -> Running {
         self.note(|conduct| {
             conduct.begun = conduct.begun.saturating_add(1);
             conduct.has_head = false;
@@ -95,12 +95,12 @@ impl Entry {
     }
 
     /// Notes that bytes have come.
-    pub(in crate::app) fn note_bytes(&self) {
+    pub(in crate::http) fn note_bytes(&self) {
         self.note(|conduct| conduct.has_head |= !conduct.is_answering());
     }
 
     /// Notes whether something waits for the client to read.
-    pub(in crate::app) fn note_writing(&self, is_writing: bool) {
+    pub(in crate::http) fn note_writing(&self, is_writing: bool) {
         self.note(|conduct| {
             conduct.is_writing = is_writing;
             conduct.has_waited |= is_writing;
@@ -108,19 +108,19 @@ impl Entry {
     }
 
     /// How many requests there were, where there was one and all have been answered.
-    pub(in crate::app) fn answered(&self) -> Option<u64> {
+    pub(in crate::http) fn answered(&self) -> Option<u64> {
         let conduct = self.conduct();
         (conduct.ended > 0 && !conduct.is_answering()).then_some(conduct.ended)
     }
 
     /// Whether the connection has to go; if it has not, its task is woken when it has.
-    pub(in crate::app) fn is_asked(&self, cx: &Context<'_>) -> bool {
+    pub(in crate::http) fn is_asked(&self, cx: &Context<'_>) -> bool {
         self.0.waker.register(cx.waker());
         self.0.is_asked.load(Ordering::Acquire)
     }
 
     /// Stays where a request came before the word, or its payer or the rest of its body; whether it does.
-    pub(in crate::app) fn stays(&self) -> bool {
+    pub(in crate::http) fn stays(&self) -> bool {
         let is_busy = self.conduct().lull().is_none();
         if is_busy && self.0.is_asked.swap(false, Ordering::AcqRel) {
             self.0.registry.stay(self.0.id);
