@@ -3,7 +3,7 @@
 //! | actor | owns |
 //! |---|---|
 //! | [`crate::ledger::actor::Ledger`] | the only path of money writes inside a node; commits in groups |
-//! | [`stream::StreamActor`] | one upstream answer, its meter, its reservation, its deadlines |
+//! | [`crate::gateway::exchange::StreamActor`] | one upstream answer, its meter, its reservation, its deadlines |
 //! | [`crate::chain::provider::RpcActor`] | one JSON-RPC provider: its pace, its batches, its breaker |
 //! | [`scheduler::Scheduler`] | what is due now and then, done in pieces |
 //! | [`crate::mail::mailer::Mailer`] | mail that waits: sending it, trying again, giving up |
@@ -11,4 +11,3 @@
 
 pub mod node;
 pub mod scheduler;
-pub mod stream;

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod auth;
 mod conversation;
 mod count_tokens;
+pub mod exchange;
 pub mod intake;
 pub mod limits;
 mod messages;

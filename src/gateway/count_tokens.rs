@@ -7,12 +7,12 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
 
+use super::exchange::{Reply, passing_headers};
 use super::intake::{self, Admitted};
 use super::messages::{
     COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
 };
 use super::{Gateway, auth, request_id, respond};
-use crate::actors::stream::{Reply, passing_headers};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::http::body;

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::exchange::{Exchange, ExchangeParts, Reply, StreamActor};
 use super::intake::{self, Admitted};
 use super::limits::{Allowance, Permit};
 use super::{Gateway, auth, request_id, respond};
-use crate::actors::stream::{Exchange, ExchangeParts, Reply, StreamActor};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;

@@ -14,8 +14,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use bytes::Bytes;
 
+use super::exchange::Reply;
 use super::{Gateway, request_id};
-use crate::actors::stream::Reply;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::domain::unprintable::unprintable;

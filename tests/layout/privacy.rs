@@ -7,7 +7,6 @@ use super::{report, rust_files, without_comments_and_tests};
 /// Where requests, answers, forms and what they hold are at hand.
 const NEAR_CONTENT: [&str; 9] = [
     "src/accounts",
-    "src/actors/stream",
     "src/api",
     "src/app",
     "src/domain",

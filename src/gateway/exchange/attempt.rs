@@ -12,11 +12,11 @@ use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::buffered::Gather;
 use super::doubt::Doubt;
-use super::exchange::{NoAnswer, Permit, Reply};
-use super::gather::Gather;
-use super::relay::Relay;
 use super::reservation::Reservation;
+use super::run::{NoAnswer, Permit, Reply};
+use super::stream::Relay;
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;

@@ -10,8 +10,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::Attempt;
 use super::opening::Opening;
-use super::outlet::AnswerStream;
 use super::reservation::Reservation;
+use super::response_body::AnswerStream;
 use crate::http::connection::Stall;
 
 use crate::context::AppContext;

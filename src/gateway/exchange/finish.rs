@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::outlet::{end_event, is_mid_line};
-use super::relay::Relay;
+use super::response_body::{end_event, is_mid_line};
+use super::stream::Relay;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::Meter;
 use crate::domain::usage::Usage;

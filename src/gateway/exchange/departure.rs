@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::relay::Relay;
+use super::stream::Relay;
 use crate::config::ClientGone;
 use crate::domain::usage_record::Ending;
 use crate::places::shares::SharedPlace;

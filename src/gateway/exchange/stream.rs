@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::attempt::Opened;
+use super::deadlines::RelayClock;
 use super::departure::Departure;
 use super::doubt::Doubt;
-use super::exchange::{Permit, Reply, passing_headers};
-use super::outlet::{Gone as ClientLeft, Outlet, channel, is_mid_line};
-use super::relay_clock::RelayClock;
 use super::reservation::{Extension, Reservation};
+use super::response_body::{Gone as ClientLeft, Outlet, channel, is_mid_line};
+use super::run::{Permit, Reply, passing_headers};
 use crate::context::AppContext;
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;

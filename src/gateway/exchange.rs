@@ -6,27 +6,27 @@
 //! stops the upstream, not our memory), and posts before the end of an answer is let go. Should it
 //! panic, its reservation's `Drop` settles at the last checkpoint (E14).
 //!
-//! The files in the order of an exchange: [`exchange`] the parts, [`opening`] the way to a hold, [`attempt`] the
-//! way to a head, [`relay`] the stream, [`departure`] what follows
-//! a client that leaves it, [`closing`] its end,
-//! [`gather`] the JSON answer, [`reservation`] the money and its post.
+//! The files in the order of an exchange: [`run`] the parts, [`opening`] the way to a hold, [`attempt`] the
+//! way to a head, [`stream`] the stream, [`departure`] what follows
+//! a client that leaves it, [`finish`] its end,
+//! [`buffered`] the JSON answer, [`reservation`] the money and its post.
 
 mod attempt;
-mod closing;
+mod buffered;
+mod deadlines;
 mod departure;
 mod doubt;
-mod exchange;
-mod gather;
+mod finish;
 mod opening;
-mod outlet;
-mod relay;
-mod relay_clock;
 mod reservation;
+mod response_body;
+mod run;
+mod stream;
 
 use actix::prelude::*;
 
-pub use exchange::{Exchange, ExchangeParts, Permit, Reply, passing_headers};
-pub use outlet::{AnswerStream, Piece};
+pub use response_body::{AnswerStream, Piece};
+pub use run::{Exchange, ExchangeParts, Permit, Reply, passing_headers};
 
 /// See the module.
 pub struct StreamActor {
