@@ -18,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::identity::totp_key;
-use crate::actors::node::{self, NodeParts};
-use crate::actors::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::admin::{self, Admin, Entrance};
 use crate::config::{self, Settings};
 use crate::context::AppContext;
@@ -28,6 +26,8 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
+use crate::jobs::node::{self, NodeParts};
+use crate::jobs::scheduler::{Alarm, Scheduler, SchedulerParts};
 use crate::ledger::actor::{LedgerHandle, LedgerThreads};
 use crate::mail::mailer::{MailBell, Mailer, MailerParts};
 use crate::mail::transport::Transport;

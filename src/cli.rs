@@ -31,9 +31,9 @@ use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
 use crate::domain::tombstone::TombstoneKey;
+use crate::jobs::retention::RetentionError;
 use crate::ledger::LedgerError;
 use crate::policies::PolicyError;
-use crate::retention::RetentionError;
 use crate::sandbox::{self, SandboxArgs};
 use output::Output;
 

@@ -24,15 +24,13 @@ pub mod accounts;
 pub mod deposits;
 pub mod mail;
 
-pub mod retention;
-
 pub mod policies;
 
 pub mod context;
 
-pub mod http;
+pub mod jobs;
 
-pub mod actors;
+pub mod http;
 
 pub mod gateway;
 

@@ -1,7 +1,6 @@
 //! Versions of the policy and the terms: published by the operator with words on what they change, kept with the whole
 //! text, and told to everybody where they matter. How a text comes about is the website's business.
 
-mod notices;
 mod publish;
 
 use sha2::{Digest, Sha256};
@@ -11,7 +10,6 @@ use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::policy::{PolicyKind, PolicyVersion};
 
-pub use notices::{Notices, Put};
 pub use publish::{Draft, Published, WORDS_CHARS_MAX, publish};
 
 /// Why nothing was published.

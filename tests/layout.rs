@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 19] = [
+const STOREYS: [&[&str]; 18] = [
     &["domain"],
     &["config"],
     &["metrics", "places", "telemetry", "tracker"],
@@ -23,11 +23,10 @@ const STOREYS: [&[&str]; 19] = [
     &["holds", "ledger"],
     &["accounts"],
     &["deposits", "mail"],
-    &["retention"],
     &["policies"],
     &["context"],
+    &["jobs"],
     &["http"],
-    &["actors"],
     &["gateway"],
     &["api"],
     &["site"],

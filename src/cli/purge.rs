@@ -9,7 +9,9 @@ use serde_json::json;
 use super::{CliError, Desk, Output};
 use crate::db::chores;
 use crate::domain::clock::UnixMillis;
-use crate::retention::{self, Compaction, Limits, Purge};
+use crate::jobs::compaction::{self, Compaction};
+use crate::jobs::purge::Purge;
+use crate::jobs::retention::{self, Limits};
 
 /// How often a long purge says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -93,7 +95,7 @@ fn purge(
 
 fn compact(desk: &Desk) -> Result<(), CliError> {
     for _ in 0..TRIES {
-        if desk.with(retention::compact)? == Compaction::Done {
+        if desk.with(compaction::compact)? == Compaction::Done {
             return Ok(());
         }
         std::thread::park_timeout(AGAIN);

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use sluice::actors::scheduler::{Chore, Due};
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
 use sluice::domain::clock::UnixMillis;
-use sluice::retention::{Limits, Purge};
+use sluice::jobs::purge::Purge;
+use sluice::jobs::retention::Limits;
+use sluice::jobs::scheduler::{Chore, Due};
 
 use crate::support::app::{Builder, TestApp, verify_books};
 use crate::support::process;

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use sluice::db::{AnyConnection, Database};
-use sluice::retention;
+use sluice::jobs::compaction;
 
 use crate::support::app::Builder;
 use crate::support::database::TestDatabase;
@@ -55,7 +55,7 @@ fn a_statement_of_a_request_is_ended_in_time_and_a_compaction_is_not() {
 
     holder.batch_execute("BEGIN; LOCK TABLE usage_logs IN ACCESS SHARE MODE").unwrap();
     let compaction = std::thread::spawn(move || {
-        let done = retention::compact(&mut conn);
+        let done = compaction::compact(&mut conn);
         (done, limit(&mut conn))
     });
     let waits = "SELECT COUNT(*) AS count FROM pg_stat_activity WHERE wait_event_type = 'Lock'

@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use diesel::prelude::*;
 use sluice::accounts;
 use sluice::accounts::keys::{self, NewKey};
-use sluice::actors::scheduler::Scheduler;
 use sluice::app::{Application, StartError, StopWords};
 use sluice::config::Settings;
 use sluice::db::books::UsageRow;
@@ -25,6 +24,7 @@ use sluice::domain::key_scopes::Scopes;
 use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
 use sluice::domain::tombstone::TombstoneKey;
+use sluice::jobs::scheduler::Scheduler;
 use sluice::ledger::{self, Command, EntryKind, Outcome};
 use tempfile::TempDir;
 

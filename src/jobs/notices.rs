@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::purge::{next_size, rest_after};
 use crate::db::outbox::{self, NewMail};
 use crate::db::policies::{self as rows, PolicyRow};
 use crate::db::{AnyConnection, DbError, transaction};
@@ -12,7 +13,6 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, PolicyChanged};
 use crate::domain::policy::PolicyKind;
-use crate::retention::{next_size, rest_after};
 
 /// Accounts in the first piece.
 const FIRST_SIZE: i64 = 32;

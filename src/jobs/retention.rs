@@ -1,17 +1,11 @@
 //! What is over, and how it goes: in pieces, each a transaction of its own, so that a purge may be stopped anywhere and
 //! goes on where it was, beside traffic and beside other nodes.
 
-mod compaction;
-mod purge;
-
 use crate::config::Privacy;
 use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::MoneyError;
-
-pub use compaction::{Compaction, compact};
-pub use purge::{Piece, Purge, next_size, rest_after};
 
 /// Why a piece did not go. Nothing of it did.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +43,7 @@ impl Limits {
         Self { usage_before: before, now, claims_before: before }
     }
 
-    const fn of(&self, kind: Leftover) -> UnixMillis {
+    pub(super) const fn of(&self, kind: Leftover) -> UnixMillis {
         match kind {
             Leftover::Sessions
             | Leftover::EmailTokens

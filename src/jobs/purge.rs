@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Limits, RetentionError};
+use super::retention::{Limits, RetentionError};
 use crate::db::books::Busy;
 use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError, books, transaction};

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use super::compaction::{self, Compaction};
+use super::notices::Notices;
+use super::purge::{Piece, Purge};
+use super::retention::{Limits, RetentionError};
 use crate::accounts::spending;
 use crate::config::{Abuse, Privacy, TimeOfDay};
 use crate::db::{AnyConnection, Database, DbError, chores, policies};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
-use crate::policies::{Comparison, Difference, Notices, Shown, Validity};
-use crate::retention::{self, Compaction, Limits, Piece, Purge, RetentionError};
+use crate::policies::{Comparison, Difference, Shown, Validity};
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
@@ -352,7 +355,7 @@ fn compact(
     let last = chores::finished_at(conn, Chore::Compact.as_str())?;
     let every = Duration::from_hours(24 * u64::from(settings.compact_every_days));
     let is_due = last.is_none_or(|last| last.plus(every).minus(GRACE) <= now);
-    let compaction = if is_due { retention::compact(conn)? } else { Compaction::Done };
+    let compaction = if is_due { compaction::compact(conn)? } else { Compaction::Done };
     let is_last = compaction == Compaction::Done;
     Ok(Piece { gone: Vec::new(), held: began.elapsed(), rest: AGAIN, is_last })
 }
