@@ -1,6 +1,6 @@
-//! Settings: read from three layers, checked as a whole, and typed so that nothing inside checks them again.
-//! The only module that knows how a setting is written; it reads files and secrets, but never the process's
-//! environment by itself.
+//! Settings: read from three layers, checked as a whole, and typed so that nothing inside checks
+//! them again. The only module that knows how a setting is written; it reads files and secrets, but
+//! never the process's environment by itself.
 
 mod abuse;
 mod accounts;
@@ -26,6 +26,7 @@ mod site;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tiers;
 mod upstream;
 mod value;
 
@@ -36,7 +37,7 @@ use std::sync::Arc;
 
 pub use self::abuse::Abuse;
 pub use self::accounts::Accounts;
-pub use self::chains::{Chain, Feed, Finality, NativeCoin, Tier, Token};
+pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
@@ -49,6 +50,7 @@ pub use self::reservation::Reservation;
 pub use self::server::{Server, TlsFiles};
 pub use self::site::{DARK_GROUND, LIGHT_GROUND, Log, LogFormat, Site};
 pub use self::stream::{ClientGone, Stream};
+pub use self::tiers::Tier;
 pub use self::upstream::{
     BaseUrl, CREDENTIAL_PHRASES, EgressProxy, ModelPattern, Rename, Upstream, UpstreamAuth,
     read_credential,
@@ -91,8 +93,9 @@ pub fn secret_in_env(
 pub enum Purpose {
     /// To serve, or to check that serving would work: upstreams must be there, and every secret.
     Serve,
-    /// For a command that only needs the database: upstreams and providers are checked as written, their secrets
-    /// are not fetched, and [`Settings::upstreams`] and [`Chain::providers`] stay empty.
+    /// For a command that only needs the database: upstreams and providers are checked as written,
+    /// their secrets are not fetched, and [`Settings::upstreams`] and [`Chain::providers`] stay
+    /// empty.
     Command,
 }
 

@@ -11,7 +11,8 @@ use crate::domain::money::NanoUsd;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Abuse {
-    /// How many times its busiest hour so far an account spends within an hour before that is unusual. 0: never.
+    /// How many times its busiest hour so far an account spends within an hour before that is
+    /// unusual. 0: never.
     #[serde(deserialize_with = "value::whole::<0, 1_000, _, _>")]
     pub spend_notice_factor: u32,
     /// What an account has to spend within an hour at least for that to be unusual.

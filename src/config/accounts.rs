@@ -32,7 +32,8 @@ pub struct Accounts {
     /// Time for which a link in mail works.
     #[serde(rename = "mail_link_secs", deserialize_with = "value::secs::<300, 604_800, _>")]
     pub mail_link: Duration,
-    /// Failed log-ins of one client address to one account within a window, after which more are refused unseen.
+    /// Failed log-ins of one client address to one account within a window, after which more are
+    /// refused unseen.
     #[serde(deserialize_with = "value::whole::<3, 1_000, _, _>")]
     pub failed_logins_max: u32,
     /// The same of all client addresses together.

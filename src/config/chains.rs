@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::problems::{KeyPath, Problems};
 use super::providers::RpcProvider;
+use super::tiers::Tier;
 use super::value;
 use crate::domain::deposit::{Asset, FeedPrice, NATIVE_DECIMALS, value_of};
 use crate::domain::evm::{ChainId, EvmAddress};
@@ -25,7 +26,8 @@ pub struct Chain {
     pub treasury: Option<EvmAddress>,
     /// When a block cannot be undone any more.
     pub finality: Finality,
-    /// What is credited sooner, at the operator's risk: from few confirmations to more, and from small sums to larger ones.
+    /// What is credited sooner, at the operator's risk: from few confirmations to more, and from
+    /// small sums to larger ones.
     pub tiers: Vec<Tier>,
     /// Providers that must agree.
     pub quorum: usize,
@@ -58,7 +60,8 @@ impl Chain {
         self.native.as_ref().is_some_and(|native| native.scan_blocks)
     }
 
-    /// Symbol and decimals of a coin by its contract as a column has it; `None` for a token that is not listed.
+    /// Symbol and decimals of a coin by its contract as a column has it; `None` for a token that is
+    /// not listed.
     #[must_use]
     pub fn coin(&self, token: Option<&[u8]>) -> Option<(&str, u8)> {
         match Asset::from_column(token)? {
@@ -87,22 +90,6 @@ pub enum Finality {
     Confirmations(u64),
 }
 
-/// Deposits that are credited before their block is final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tier {
-    /// Blocks that must stand upon a deposit, its own counted: 1 is the head.
-    #[serde(deserialize_with = "value::whole::<1, 1_000_000, _, _>")]
-    pub confirmations: u64,
-    /// What an account may be credited with early on the chain within 24 hours, by all tiers together, for this one to let more
-    /// through.
-    #[serde(rename = "up_to_usd", deserialize_with = "value::usd")]
-    pub up_to: NanoUsd,
-    /// The early credits of all accounts that are not final yet, or were undone within 24 hours: what the operator may lose.
-    #[serde(rename = "total_usd", deserialize_with = "value::usd")]
-    pub total: NanoUsd,
-}
-
 /// A chain's own coin.
 #[derive(Clone, Debug)]
 pub struct NativeCoin {
@@ -112,7 +99,8 @@ pub struct NativeCoin {
     pub minimum: NanoUsd,
     /// What it is worth.
     pub feed: Feed,
-    /// Whether every block is read to find transfers of it. Without, they are found by balances, or by their hash.
+    /// Whether every block is read to find transfers of it. Without, they are found by balances, or
+    /// by their hash.
     pub scan_blocks: bool,
 }
 
@@ -221,32 +209,6 @@ impl ChainEntry {
             let reason =
                 "must not be above reorg_window_blocks: deeper blocks are not compared any more";
             problems.add(&at.key("confirmations"), reason);
-        }
-    }
-
-    /// Rules of the tiers: each waits longer than the one before and lets more through, and none as long as finality.
-    pub(super) fn check_tiers(&self, tiers: &[(KeyPath, Tier)], problems: &mut Problems) {
-        let mut before: Option<&Tier> = None;
-        for (at, tier) in tiers {
-            if before.is_some_and(|before| tier.confirmations <= before.confirmations) {
-                problems.add(&at.key("confirmations"), "must be more than the tier before has");
-            }
-            if self.confirmations.is_some_and(|depth| tier.confirmations >= depth) {
-                let reason = "must be less than the chain's own confirmations: from then on every deposit is credited";
-                problems.add(&at.key("confirmations"), reason);
-            }
-            if tier.confirmations > self.reorg_window_blocks {
-                let reason = "must not be above reorg_window_blocks: deeper blocks are not compared any more";
-                problems.add(&at.key("confirmations"), reason);
-            }
-            if before.is_some_and(|before| tier.up_to <= before.up_to) {
-                problems.add(&at.key("up_to_usd"), "must be more than the tier before has");
-            }
-            if tier.total < tier.up_to || before.is_some_and(|before| tier.total < before.total) {
-                let reason = "must be at least up_to_usd, and at least what the tier before has";
-                problems.add(&at.key("total_usd"), reason);
-            }
-            before = Some(tier);
         }
     }
 

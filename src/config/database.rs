@@ -22,7 +22,8 @@ pub struct Database {
     pub acquire: Duration,
     /// Time that a statement waits for a lock.
     pub lock_timeout: Duration,
-    /// Time within which a server of PostgreSQL must be connected to, take what is sent, and answer the ledger.
+    /// Time within which a server of PostgreSQL must be connected to, take what is sent, and answer
+    /// the ledger.
     pub answer: Duration,
     /// Time that a statement of a request may take on PostgreSQL.
     pub statement: Duration,
@@ -53,7 +54,8 @@ pub enum DatabaseUrlError {
     /// A server elsewhere, without a checked certificate.
     #[error("must end in ?sslmode=verify-full, as PostgreSQL is on another host")]
     Plaintext,
-    /// Characters in the user's name or password that have a meaning in a URL: libpq would repeat parts of it in its refusal.
+    /// Characters in the user's name or password that have a meaning in a URL: libpq would repeat
+    /// parts of it in its refusal.
     #[error(
         "has a user name or password that is not percent-encoded: write % as %25, / as %2F, @ as %40, ? as %3F and # as %23"
     )]
@@ -64,8 +66,8 @@ impl DatabaseUrl {
     /// Reads a URL.
     ///
     /// # Errors
-    /// [`DatabaseUrlError`] for an unknown scheme, a path that is not one file, or a way to another host
-    /// that is not protected.
+    /// [`DatabaseUrlError`] for an unknown scheme, a path that is not one file, or a way to another
+    /// host that is not protected.
     pub fn parse(url: &SecretString) -> Result<Self, DatabaseUrlError> {
         let text = url.expose_secret();
         if let Some(path) = text.strip_prefix("sqlite://") {
@@ -89,8 +91,8 @@ impl DatabaseUrl {
     }
 }
 
-/// Whether the part before the hosts can be read without doubt. An `@` behind the first `/`, `?` or `#` means that one of these
-/// stands in a password.
+/// Whether the part before the hosts can be read without doubt. An `@` behind the first `/`, `?` or
+/// `#` means that one of these stands in a password.
 fn is_encoded(rest: &str) -> bool {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
@@ -106,7 +108,8 @@ fn is_encoded(rest: &str) -> bool {
     user.split('%').skip(1).all(is_octet)
 }
 
-/// Whether every host is this one, or TLS with a checked name is demanded. `rest` is `USER@HOST,…/NAME?OPTIONS`.
+/// Whether every host is this one, or TLS with a checked name is demanded. `rest` is
+/// `USER@HOST,…/NAME?OPTIONS`.
 fn is_protected(rest: &str) -> bool {
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     let authority = location.split('/').next().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `[deposits]`: whose transfers are credited, what an account may ask for, and when a person looks first.
+//! `[deposits]`: whose transfers are credited, what an account may ask for, and when a person looks
+//! first.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub struct Deposits {
     /// What each account's own address is derived from; `None` offers none.
     #[serde(default, deserialize_with = "account_xpub")]
     pub account_xpub: Option<Xpub>,
-    /// Addresses of the operator beside treasuries and derived ones. What comes from any of them is no deposit.
+    /// Addresses of the operator beside treasuries and derived ones. What comes from any of them is
+    /// no deposit.
     #[serde(deserialize_with = "value::addresses")]
     pub own_addresses: Vec<EvmAddress>,
     /// Claims that one account may have open.
@@ -45,7 +47,8 @@ pub struct Deposits {
     /// Time between two looks at the balances of accounts' own addresses.
     #[serde(rename = "balance_check_secs", deserialize_with = "value::secs::<10, 86_400, _>")]
     pub balance_check: Duration,
-    /// Lines of what arrived at an own address and is no deposit: so many of coins, and so many of tokens.
+    /// Lines of what arrived at an own address and is no deposit: so many of coins, and so many of
+    /// tokens.
     #[serde(deserialize_with = "value::whole::<1, 200, _, _>")]
     pub arrivals_max_per_address: u32,
     /// Event streams of deposits that may be open on this node.
@@ -57,8 +60,8 @@ pub struct Deposits {
     /// An account may be erased with a debt of so much, and its wallets be linked again.
     #[serde(rename = "debt_forgiven_usd", deserialize_with = "value::usd")]
     pub debt_forgiven: NanoUsd,
-    /// What a payer sends to one address in one transaction and token makes no deposit below this, and transfers below
-    /// it are added up within their transaction.
+    /// What a payer sends to one address in one transaction and token makes no deposit below this,
+    /// and transfers below it are added up within their transaction.
     #[serde(rename = "dust_usd", deserialize_with = "value::usd")]
     pub dust: NanoUsd,
     /// Deposits worth as much are mailed about one by one, and when they are first seen too.

@@ -1,4 +1,5 @@
-//! The three layers laid over each other by the `config` crate: reference, operator's file, environment.
+//! The three layers laid over each other by the `config` crate: reference, operator's file,
+//! environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +52,8 @@ pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     let read = |config: Result<Config, config::ConfigError>| {
         config.and_then(Config::try_deserialize::<Value>)
     };
-    // The file parsed above, so this should not happen; the crate's own text could quote the file, secrets and all.
+    // The file parsed above, so this should not happen; the crate's own text could quote the file,
+    // secrets and all.
     let tree = read(builder.build()).map_err(|_| match file {
         Some(path) => broken_file(path, "the file cannot be laid over the reference".to_owned()),
         None => broken_variable(PREFIX, "cannot be laid over the reference"),

@@ -45,7 +45,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Of a body that has so few bytes that it comes in one piece, as of a form: whoever has no account may send one.
+    /// Of a body that has so few bytes that it comes in one piece, as of a form: whoever has no
+    /// account may send one.
     #[must_use]
     pub fn of_small_body(&self, bytes: usize) -> Self {
         let body_total = self.body_total.min(self.body_idle);

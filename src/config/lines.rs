@@ -52,7 +52,8 @@ impl Index<'_> {
         } else if let Some(array) = item.as_array() {
             self.array(array, at);
         } else if let Some(table) = item.as_table_like() {
-            // The key may have been seen on the way to a table below; the header is the better place.
+            // The key may have been seen on the way to a table below; the header is the better
+            // place.
             self.note(at, item.as_table().and_then(toml_edit::Table::span));
             self.table(table, at);
         }

@@ -199,7 +199,8 @@ impl MailSection {
         }
     }
 
-    /// Nothing on the outside is a mistake, nothing on the inside is a server that asks for no name.
+    /// Nothing on the outside is a mistake, nothing on the inside is a server that asks for no
+    /// name.
     #[expect(clippy::option_option, reason = "a mistake, no credentials, and credentials")]
     fn credentials(
         &self,

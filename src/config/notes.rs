@@ -1,9 +1,10 @@
-//! What settings that are in order still cannot do, for `config check` to say. None of it is a mistake.
+//! What settings that are in order still cannot do, for `config check` to say. None of it is a
+//! mistake.
 
 use super::{Chain, Settings};
 
-/// Chains with several blocks a second, by their numbers, with what reading each block asks of a provider a day: the
-/// figures of `docs/deposits.md`.
+/// Chains with several blocks a second, by their numbers, with what reading each block asks of a
+/// provider a day: the figures of `docs/deposits.md`.
 const FAST: [(i64, &str); 2] = [(56, "200,000"), (42_161, "370,000")];
 
 impl Settings {

@@ -220,7 +220,8 @@ fn optional_date<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Nai
     value::date(from).map(Some)
 }
 
-/// Decimal dollars in nano-dollars; at most a million dollars, which leaves room for every multiplication.
+/// Decimal dollars in nano-dollars; at most a million dollars, which leaves room for every
+/// multiplication.
 fn nano_usd<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
     let text = value::decimal_text(from)?;
     let refusal = || {

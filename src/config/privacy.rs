@@ -36,7 +36,8 @@ pub struct Privacy {
     /// Days for which the operator keeps backups.
     #[serde(deserialize_with = "value::whole::<0, 3_650, _, _>")]
     pub backup_days: u32,
-    /// Days between the announcement of a significant change of policy and its coming into force, unless others are named.
+    /// Days between the announcement of a significant change of policy and its coming into force,
+    /// unless others are named.
     #[serde(deserialize_with = "value::whole::<1, 365, _, _>")]
     pub policy_notice_days: u32,
     #[serde(default, deserialize_with = "value::optional_secret")]
@@ -109,8 +110,9 @@ impl Privacy {
         Duration::from_hours(u64::from(self.usage_log_days).saturating_mul(24))
     }
 
-    /// Days after which nothing of what was over is in the database's files any more: a day until the purge, and the
-    /// time until the next compaction. Backups outlive that by their own days, as does what PostgreSQL's log reuses.
+    /// Days after which nothing of what was over is in the database's files any more: a day until
+    /// the purge, and the time until the next compaction. Backups outlive that by their own days,
+    /// as does what PostgreSQL's log reuses.
     #[must_use]
     pub const fn gone_after_days(&self) -> u32 {
         self.compact_every_days.saturating_add(1)

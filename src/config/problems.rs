@@ -175,8 +175,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The nearest place: the key itself, otherwise what contains it. The environment wins, as it does for values; a
-    /// variable below the key has made a table of it.
+    /// The nearest place: the key itself, otherwise what contains it. The environment wins, as it
+    /// does for values; a variable below the key has made a table of it.
     fn of(&self, at: &KeyPath) -> Place {
         let has_line = self.lines.contains_key(at);
         let variable = self

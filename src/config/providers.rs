@@ -1,4 +1,5 @@
-//! `[[chains.providers]]`: who is asked about a chain. An address often carries its key, so the whole of it is a secret.
+//! `[[chains.providers]]`: who is asked about a chain. An address often carries its key, so the
+//! whole of it is a secret.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! From the merged tree to typed sections. A value that cannot be read is noted and set back to its default, so
-//! that one pass finds every mistake.
+//! From the merged tree to typed sections. A value that cannot be read is noted and set back to its
+//! default, so that one pass finds every mistake.
 
 mod chains;
 mod section;

@@ -11,8 +11,8 @@ use crate::domain::money::NanoUsd;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
-    /// By how much an account may fall below zero by requests of its own that cost more than was likely. An account
-    /// that has not paid for an exchange never does; with 0 none does.
+    /// By how much an account may fall below zero by requests of its own that cost more than was
+    /// likely. An account that has not paid for an exchange never does; with 0 none does.
     #[serde(rename = "shortfall_max_usd", deserialize_with = "value::usd_or_none")]
     pub shortfall_max: NanoUsd,
     /// How long after its first charge that counts for an account.

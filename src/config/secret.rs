@@ -1,4 +1,5 @@
-//! Where a secret is written: in place, in a file, or in an environment variable; in exactly one of them.
+//! Where a secret is written: in place, in a file, or in an environment variable; in exactly one of
+//! them.
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ pub(super) struct SecretKeys<'a> {
 }
 
 impl SecretKeys<'_> {
-    /// The secret and the key that led to it, or nothing and a problem that names where it should be.
+    /// The secret and the key that led to it, or nothing and a problem that names where it should
+    /// be.
     pub(super) fn fetch(
         &self,
         at: &KeyPath,
@@ -59,7 +61,8 @@ impl SecretKeys<'_> {
     }
 }
 
-/// What stands in a file that holds nothing but a secret. The reason names the file, never its content.
+/// What stands in a file that holds nothing but a secret. The reason names the file, never its
+/// content.
 pub(super) fn read(path: &Path) -> Result<SecretString, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)

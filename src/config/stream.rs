@@ -38,7 +38,8 @@ pub struct Stream {
     /// Time between two checkpoints of the meter.
     #[serde(rename = "checkpoint_secs", deserialize_with = "value::secs::<1, 600, _>")]
     pub checkpoint: Duration,
-    /// Time from the first usage to the first checkpoint; an exchange that is over by then needs none.
+    /// Time from the first usage to the first checkpoint; an exchange that is over by then needs
+    /// none.
     #[serde(rename = "checkpoint_first_ms", deserialize_with = "value::millis::<0, 60_000, _>")]
     pub checkpoint_first: Duration,
     /// An answer is ended that is estimated to be so many times as long as its request allows.
@@ -64,7 +65,8 @@ pub struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientGone {
-    /// Drain once hidden output was seen, else read on for the grace, and to the end once every block has closed.
+    /// Drain once hidden output was seen, else read on for the grace, and to the end once every
+    /// block has closed.
     Auto,
     /// Close, and charge what was delivered.
     Abort,

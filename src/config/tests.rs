@@ -1,4 +1,5 @@
-//! Promises of the settings: complete defaults, every mistake with its place, no secret in any text.
+//! Promises of the settings: complete defaults, every mistake with its place, no secret in any
+//! text.
 
 mod chains;
 mod mail;

@@ -1,5 +1,5 @@
-//! How single values are read, with reasons that a person can act upon. Numbers, flags and lists may also come as
-//! text, because the environment has nothing else.
+//! How single values are read, with reasons that a person can act upon. Numbers, flags and lists
+//! may also come as text, because the environment has nothing else.
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;

@@ -1,13 +1,15 @@
-//! `[[chains]]` from the merged tree: table by table, so that a mistake in one hides none in another.
+//! `[[chains]]` from the merged tree: table by table, so that a mistake in one hides none in
+//! another.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::section::read;
-use crate::config::chains::{Chain, ChainEntry, NativeEntry, Tier, Token, TokenEntry};
+use crate::config::chains::{Chain, ChainEntry, NativeEntry, Token, TokenEntry};
 use crate::config::problems::{KeyPath, Problems};
 use crate::config::providers::{ProviderEntry, RpcProvider};
+use crate::config::tiers::{self, Tier};
 use crate::config::{Purpose, Sources};
 
 /// What the reading of a chain depends on beside its own table.
@@ -28,19 +30,21 @@ pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problem
         let entry = read::<ChainEntry>(table.clone(), &at, None, problems);
         let native = native(table, &at, problems);
         let tokens = tokens(table, &at, native.as_ref().map(|coin| &*coin.symbol), problems);
-        let tiers = tiers(table, &at, problems);
+        let tiers = early(table, &at, problems);
         let (written, providers) = providers(table, &at, context, problems);
         let Some(entry) = entry else { continue };
         names.claim(&at, "name", &entry.name, problems);
         ids.claim(&at, "chain_id", &entry.chain_id.to_string(), problems);
         entry.check(&at, context.has_xpub, problems);
-        entry.check_tiers(&tiers, problems);
         if tokens.iter().any(|token| Some(token.address) == entry.treasury) {
             problems.add(&at.key("treasury"), "is a token's contract: what is sent to it is lost");
         }
         check_quorum(entry.quorum, written, &providers, &at, problems);
-        let tiers = tiers.into_iter().map(|(_, tier)| tier).collect();
-        chains.push(entry.into_chain(tiers, native, tokens, providers));
+        let written = tiers;
+        let tiers = written.iter().map(|(_, tier)| *tier).collect();
+        let chain = entry.into_chain(tiers, native, tokens, providers);
+        tiers::check(&written, (chain.finality, chain.reorg_window_blocks), problems);
+        chains.push(chain);
     }
     chains
 }
@@ -99,7 +103,7 @@ fn tokens(
 }
 
 /// Deposits that are credited early.
-fn tiers(table: &Value, at: &KeyPath, problems: &mut Problems) -> Vec<(KeyPath, Tier)> {
+fn early(table: &Value, at: &KeyPath, problems: &mut Problems) -> Vec<(KeyPath, Tier)> {
     let root = at.key("tiers");
     let written = tables(table.get("tiers"), &root, "[[chains.tiers]]", problems);
     let read = written.into_iter().filter_map(|(at, table)| {

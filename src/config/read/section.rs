@@ -11,8 +11,8 @@ use crate::config::problems::{KeyPath, Problems, Step};
 /// Mistakes that are looked for in one table before giving up on it.
 const MISTAKES_MAX: usize = 100;
 
-/// Reads `value` and notes every mistake in it; each is set back to what `reference` says, or taken out.
-/// Nothing comes back where a key is missing or the table is none.
+/// Reads `value` and notes every mistake in it; each is set back to what `reference` says, or taken
+/// out. Nothing comes back where a key is missing or the table is none.
 pub(super) fn read<T: DeserializeOwned>(
     mut value: Value,
     root: &KeyPath,
@@ -52,8 +52,8 @@ pub(super) fn unknown_key(hint: Option<&str>) -> String {
     }
 }
 
-/// The known name that `name` was probably meant to be: one that it begins, such as without its unit, or one that
-/// differs by few letters.
+/// The known name that `name` was probably meant to be: one that it begins, such as without its
+/// unit, or one that differs by few letters.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = name.chars().count().div_ceil(3);
     let is_begun = |other: &str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));

@@ -160,7 +160,8 @@ impl UpstreamEntry {
         &self.name
     }
 
-    /// The entry with its secret in hand, or nothing and a problem that names where the secret should be.
+    /// The entry with its secret in hand, or nothing and a problem that names where the secret
+    /// should be.
     pub(in crate::config) fn resolve(
         self,
         at: &KeyPath,

@@ -1,7 +1,9 @@
-//! Credits what is small before its block is final, as far as the operator's tiers allow. A deposit is looked at as if it
-//! were final; only a credit comes of that look, everything else waits for finality. Then its block is looked at again.
+//! Credits what is small before its block is final, as far as the operator's tiers allow. A deposit
+//! is looked at as if it were final; only a credit comes of that look, everything else waits for
+//! finality. Then its block is looked at again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use super::advance::Read;
@@ -30,7 +32,8 @@ const COMPARED: i64 = 50;
 /// Pause before such a block is asked for again that cannot be told, in milliseconds.
 const PAUSE: i64 = 5_000;
 
-/// Deposits that were looked at in vain: by row, the confirmations from which on another look may help.
+/// Deposits that were looked at in vain: by row, the confirmations from which on another look may
+/// help.
 #[derive(Debug, Default)]
 pub(super) struct Passed(HashMap<i64, u64>);
 
@@ -51,7 +54,8 @@ impl State {
         end: Instant,
     ) -> Result<(), Trouble> {
         let Some(first) = self.parts.chain.tiers.first().copied() else { return Ok(()) };
-        // Only in blocks that were read: what was read is held against the chain, so that a credit is taken back with it.
+        // Only in blocks that were read: what was read is held against the chain, so that a credit
+        // is taken back with it.
         let top = view.head.saturating_add(1).saturating_sub(first.confirmations);
         let top = top.min(height(chain.scanned_number));
         let (chain_id, now) = (self.chain_id(), self.now());
@@ -94,8 +98,8 @@ impl State {
         Ok(())
     }
 
-    /// Looks at the blocks of what was credited early, once they are final: what is on the chain stays, what is not is taken
-    /// back. It may have been found in a block that was never read.
+    /// Looks at the blocks of what was credited early, once they are final: what is on the chain
+    /// stays, what is not is taken back. It may have been found in a block that was never read.
     pub(super) async fn look_at_provisional(&mut self, view: &View) -> Result<(), Trouble> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let until = (column(view.final_number), now);
@@ -104,18 +108,14 @@ impl State {
         let mut blocks: HashMap<i64, Option<BlockHash>> = HashMap::new();
         for row in self.parts.database.run(due).await? {
             let number = row.block_number;
-            let block = match blocks.get(&number) {
-                Some(block) => *block,
-                None => {
-                    let verdict = block_ref(&view.providers, view.quorum, height(number)).await;
-                    let block = match verdict.agreement {
-                        Agreement::Agreed(Some(block)) => Some(block.hash),
-                        _ => None,
-                    };
-                    blocks.insert(number, block);
-                    block
-                }
-            };
+            if let Entry::Vacant(unknown) = blocks.entry(number) {
+                let verdict = block_ref(&view.providers, view.quorum, height(number)).await;
+                unknown.insert(match verdict.agreement {
+                    Agreement::Agreed(Some(block)) => Some(block.hash),
+                    _ => None,
+                });
+            }
+            let block = blocks.get(&number).copied().flatten();
             let is_there = block.map(|hash| hash.as_bytes() == row.block_hash.as_slice());
             self.write(move |conn| {
                 match is_there {
@@ -146,8 +146,8 @@ impl State {
         row.early_credit_at.is_none() && !is_passed && value.is_none_or(|value| value <= most)
     }
 
-    /// Looks at a deposit, and credits it if a tier lets it through. Otherwise the confirmations from which on it is looked
-    /// at again.
+    /// Looks at a deposit, and credits it if a tier lets it through. Otherwise the confirmations
+    /// from which on it is looked at again.
     async fn look_early(
         &self,
         view: &View,
@@ -158,7 +158,8 @@ impl State {
         let confirmations = confirmations(view, &read.row);
         let (row, minimum) = match self.weigh(view, ours, look, read).await? {
             Weighed::Worth(row, minimum) => (row, minimum),
-            // For a moment providers differ near the head. What stays so is looked at a few times only until it is final.
+            // For a moment providers differ near the head. What stays so is looked at a few times
+            // only until it is final.
             Weighed::Not(_) => return Ok(Some(confirmations.saturating_mul(2))),
         };
         if row.value_nanousd.unwrap_or_default() < minimum.as_nanos() {

@@ -1,4 +1,5 @@
-//! Small sums that are credited before their block is final: within the tiers, once, and taken back with their block.
+//! Small sums that are credited before their block is final: within the tiers, once, and taken back
+//! with their block.
 
 use std::time::Duration;
 
@@ -130,7 +131,8 @@ fn a_credit_whose_block_is_not_the_one_that_became_final_is_taken_back() {
     let tx = shop.pay_usdc(1, 2 * USDC);
     shop.mine(1);
     let row = shop.credited(tx);
-    // As if it had been found in a block that nobody has read, in a moment in which the providers had that one.
+    // As if it had been found in a block that nobody has read, in a moment in which the providers
+    // had that one.
     let elsewhere = DepositRow { block_hash: vec![0xee; 32], ..row };
     let now = shop.app.clock.now();
     assert!(shop.db(|conn| deposits::change(conn, &elsewhere, now).unwrap()));
@@ -163,7 +165,7 @@ fn a_fork_above_an_early_credit_leaves_it_alone() {
     shop.caught_up();
     let row = shop.credited(tx);
     assert_eq!((row.credit_number, row.is_provisional), (1, true));
-    assert_eq!(shop.app.entries(&account, "reversal"), [] as [i64; 0]);
+    assert!(shop.app.entries(&account, "reversal").is_empty());
     shop.finalize();
     shop.caught_up();
     assert!(!shop.credited(tx).is_provisional);
