@@ -1,4 +1,5 @@
-//! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is asking.
+//! Accounts and what is theirs: opening them, keys, usage, the ledger; and recognising who is
+//! asking.
 
 pub mod deletion;
 pub mod identity;

@@ -36,7 +36,8 @@ pub struct Admin {
     pub entrance: Entrance,
 }
 
-/// Whether clients get in, as somebody has found out who tried. It is open until it is said to be shut.
+/// Whether clients get in, as somebody has found out who tried. It is open until it is said to be
+/// shut.
 #[derive(Clone, Debug, Default)]
 pub struct Entrance(Arc<AtomicBool>);
 

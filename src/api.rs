@@ -1,6 +1,6 @@
-//! `/api/v1`: what people do with their account, as JSON. Who asks is found out by the same keys as at `/v1`, but the
-//! answers have a shape of their own: amounts are decimal text in dollars, times are RFC 3339, and an error is
-//! `{"error": {"code", "message"}}` with a word that stays.
+//! `/api/v1`: what people do with their account, as JSON. Who asks is found out by the same keys as
+//! at `/v1`, but the answers have a shape of their own: amounts are decimal text in dollars, times
+//! are RFC 3339, and an error is `{"error": {"code", "message"}}` with a word that stays.
 
 pub mod account;
 pub mod accounts;
@@ -75,7 +75,8 @@ pub struct ApiParts {
 }
 
 impl ApiParts {
-    /// Reads over all that an account has used: in its turn, so that others are not kept from the database.
+    /// Reads over all that an account has used: in its turn, so that others are not kept from the
+    /// database.
     ///
     /// # Errors
     /// 429 where the account has too many such reads, storage's, or those of `work`.

@@ -218,7 +218,8 @@ impl Application {
         })
     }
 
-    /// Within which a stop ends, whatever the database says: exchanges, settlements, and then what holds a connection.
+    /// Within which a stop ends, whatever the database says: exchanges, settlements, and then what
+    /// holds a connection.
     #[must_use]
     pub fn stop_max(settings: &Settings) -> Duration {
         let exchanges = settings.server.drain + settings.stream.settle_wait + SETTLE;
@@ -409,7 +410,8 @@ fn raise_descriptor_limit(settings: &config::Server) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What is known of prompts lives as long as the upstream's caches, whether or not anybody sends more.
+/// What is known of prompts lives as long as the upstream's caches, whether or not anybody sends
+/// more.
 fn forget_in_time(context: &Arc<AppContext>) {
     if context.settings.reservation.known_prefixes_max == 0 {
         return;

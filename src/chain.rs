@@ -14,8 +14,9 @@
 //! | [`feed`] | the price round in force at a moment |
 //! | [`types`] | hashes, signatures, ABI: the one place that names the Ethereum crate |
 //!
-//! Nothing here decides about a deposit or trusts a provider, and only [`provider`] holds state: every answer is read strictly where it
-//! matters and tolerantly elsewhere, and no answer whatever may panic.
+//! Nothing here decides about a deposit or trusts a provider, and only [`provider`] holds state:
+//! every answer is read strictly where it matters and tolerantly elsewhere, and no answer whatever
+//! may panic.
 
 pub mod balances;
 pub mod block_trace;

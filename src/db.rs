@@ -1,8 +1,8 @@
 //! Storage: the pool, the connection over both databases, and each table's rows and queries.
 //! What a balance means is the ledger's business; nothing in here decides.
 
-/// Runs one statement on whichever connection it is: diesel offers conflict clauses on each database, but not on the
-/// type over both.
+/// Runs one statement on whichever connection it is: diesel offers conflict clauses on each
+/// database, but not on the type over both.
 macro_rules! on_either {
     ($conn:ident => $statement:expr) => {
         match $conn {
@@ -183,8 +183,9 @@ impl DbError {
         }
     }
 
-    /// Whether the database refuses what it was given, so that asking again is no use. There are refusals that this
-    /// does not know: diesel passes on no code of PostgreSQL's, and its words are in the server's language.
+    /// Whether the database refuses what it was given, so that asking again is no use. There are
+    /// refusals that this does not know: diesel passes on no code of PostgreSQL's, and its words
+    /// are in the server's language.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -298,7 +299,8 @@ impl Database {
     /// Runs `work` on a thread that may block.
     ///
     /// # Errors
-    /// What `work` returns, what [`Database::connection`] does, or [`DbError::Task`] if it panicked.
+    /// What `work` returns, what [`Database::connection`] does, or [`DbError::Task`] if it
+    /// panicked.
     pub async fn run<T, F>(&self, work: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -308,7 +310,8 @@ impl Database {
         blocking(move || work(&mut *database.connection()?)).await
     }
 
-    /// The same on a connection apart from the pool, so that no crowd of readers holds it up: for what the node lives by.
+    /// The same on a connection apart from the pool, so that no crowd of readers holds it up: for
+    /// what the node lives by.
     ///
     /// # Errors
     /// What `work` returns, what [`Database::connect`] does, or [`DbError::Task`] if it panicked.

@@ -1,5 +1,6 @@
-//! `/v1`: the wire of the Messages API. A request goes through [`auth`], [`body`](crate::http::body), [`admission`]
-//! and then becomes an exchange of the `StreamActor`; what comes back is sent by [`respond`].
+//! `/v1`: the wire of the Messages API. A request goes through [`auth`],
+//! [`body`](crate::http::body), [`admission`] and then becomes an exchange of the `StreamActor`;
+//! what comes back is sent by [`respond`].
 
 pub mod admission;
 pub mod auth;

@@ -1,10 +1,11 @@
 //! What is held for a request, and why each number is what it is.
 //!
-//! A hold is what an exchange will likely cost, not the worst that could be imagined: whoever has credit is served. What
-//! it may cost beyond that is put at risk, and the ledger admits a request only where all that an account has at risk
-//! is covered by what it has, but for `reservation.shortfall_max_usd`. An account that has only begun to pay for
-//! exchanges (`reservation.shortfall_after_secs`) has no such shortfall. So a wrong guess here costs nobody money; it
-//! only makes a hold larger or smaller.
+//! A hold is what an exchange will likely cost, not the worst that could be imagined: whoever has
+//! credit is served. What it may cost beyond that is put at risk, and the ledger admits a request
+//! only where all that an account has at risk is covered by what it has, but for
+//! `reservation.shortfall_max_usd`. An account that has only begun to pay for exchanges
+//! (`reservation.shortfall_after_secs`) has no such shortfall. So a wrong guess here costs nobody
+//! money; it only makes a hold larger or smaller.
 //!
 //! | part | likely | at most |
 //! |---|---|---|
@@ -14,8 +15,8 @@
 //! | server tools | as configured, for each use | the same |
 //! | output | of a stream a first slice, extended before it is used up; of a JSON call `max_tokens` | the same |
 //!
-//! The prompt is never more than the context of the largest model named. Once the upstream has counted it, the hold is
-//! set to its exact price and nothing is at risk any more.
+//! The prompt is never more than the context of the largest model named. Once the upstream has
+//! counted it, the hold is set to its exact price and nothing is at risk any more.
 //!
 //! Only counts and keyed hashes are kept, in memory, for as long as the upstream's cache lives.
 
@@ -119,7 +120,8 @@ impl Holds {
         let media = if media == 0 { 0 } else { share(media, rest_bytes, counts.total()) };
         let rest = if encoded == 0 { rest } else { rest.without_encoded(rest.dense) };
         let likely = self.calibrations.tokens(model_id, &rest, &safe).saturating_add(media);
-        // The same bytes are the same tokens, cached or not. A share of a longer count is no bound, nor is a guess at images.
+        // The same bytes are the same tokens, cached or not. A share of a longer count is no bound,
+        // nor is a guess at images.
         let is_bound = known.is_exact && encoded == 0 && media == 0;
         let beside = if is_bound { rest.tokens(&safe) } else { most };
         let most = most.min(known.tokens.saturating_add(beside));

@@ -1,5 +1,5 @@
-//! HTTP beneath `/v1`, the interface and the website: connections and their certificates, bodies, who sends what, and
-//! routes as tables. Nothing here knows what a request is about.
+//! HTTP beneath `/v1`, the interface and the website: connections and their certificates, bodies,
+//! who sends what, and routes as tables. Nothing here knows what a request is about.
 
 pub mod bodies;
 pub mod body;

@@ -1,5 +1,6 @@
-//! Mail: what it says ([`letter`]), how it is put together ([`message`]), and how it leaves ([`transport`]). When it is
-//! sent, and what becomes of it if it cannot be, is [`mailer`]'s business.
+//! Mail: what it says ([`letter`]), how it is put together ([`message`]), and how it leaves
+//! ([`transport`]). When it is sent, and what becomes of it if it cannot be, is [`mailer`]'s
+//! business.
 
 mod compose;
 pub mod letter;

@@ -172,8 +172,8 @@ impl Metrics {
         self.refusals.with_label_values(&[status.to_string().as_str(), kind]).inc();
     }
 
-    /// Counts something that should not happen once a day for each `about`, a name that the operator
-    /// has given. Whether it was counted now.
+    /// Counts something that should not happen once a day for each `about`, a name that the
+    /// operator has given. Whether it was counted now.
     pub fn alert_daily(&self, what: &'static str, about: &str, now: UnixMillis) -> bool {
         let is_new = self.is_first_today(what, about, now);
         if is_new {

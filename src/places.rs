@@ -81,7 +81,8 @@ impl<R: Rules> Places<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the rules. It must make nobody a place: that is for those who give one back.
+    /// Does something with the rules. It must make nobody a place: that is for those who give one
+    /// back.
     pub fn with<T>(&self, work: impl FnOnce(&mut R) -> T) -> T {
         work(&mut self.lock().rules)
     }

@@ -1,5 +1,6 @@
-//! Versions of the policy and the terms: published by the operator with words on what they change, kept with the whole
-//! text, and told to everybody where they matter. How a text comes about is the website's business.
+//! Versions of the policy and the terms: published by the operator with words on what they change,
+//! kept with the whole text, and told to everybody where they matter. How a text comes about is the
+//! website's business.
 
 mod publish;
 
@@ -152,8 +153,8 @@ impl Shown {
         Self(texts.into_iter().map(|(kind, text)| (kind, hash_of(text))).collect())
     }
 
-    /// Holds what is shown against what was published, unless that was done since anything has changed. Of what no version
-    /// is in force, nothing can be said.
+    /// Holds what is shown against what was published, unless that was done since anything has
+    /// changed. Of what no version is in force, nothing can be said.
     ///
     /// # Errors
     /// [`DbError`].

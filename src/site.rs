@@ -1,8 +1,8 @@
-//! The website: pages made on the server, and forms that work without a script. Whatever it does, it does by the same
-//! verbs as `/api/v1`.
+//! The website: pages made on the server, and forms that work without a script. Whatever it does,
+//! it does by the same verbs as `/api/v1`.
 //!
-//! A page is a file: it reads its form, calls a verb, and fills in its template. Who asks, where forms come from, and the
-//! headers of every answer are the business of [`visit`] alone.
+//! A page is a file: it reads its form, calls a verb, and fills in its template. Who asks, where
+//! forms come from, and the headers of every answer are the business of [`visit`] alone.
 
 mod account;
 mod assets;
@@ -103,8 +103,8 @@ impl Site {
         &self.parts.api.context.settings
     }
 
-    /// Does something with the database, on a thread that may block. The outer error is storage's; what the verb itself
-    /// refuses is left to the page, which knows the form to show it on.
+    /// Does something with the database, on a thread that may block. The outer error is storage's;
+    /// what the verb itself refuses is left to the page, which knows the form to show it on.
     async fn attempt<T, E, F>(&self, work: F) -> Result<Result<T, E>, Fault>
     where
         T: Send + 'static,

@@ -120,7 +120,8 @@ fn every_module_has_its_storey() -> io::Result<()> {
     Ok(())
 }
 
-/// Where routes are made of tables: whoever walks all of them can then be sure that there is none beside.
+/// Where routes are made of tables: whoever walks all of them can then be sure that there is none
+/// beside.
 const ROUTES: [&str; 2] = ["src/api/endpoints.rs", "src/http/table.rs"];
 
 #[test]

@@ -1,5 +1,6 @@
-//! Who somebody is, and what he does with his account by himself, behind pages and JSON alike: one file for each verb
-//! ([`log_in`], [`sessions`], [`totp`] and their neighbours), with the limits on guessing.
+//! Who somebody is, and what he does with his account by himself, behind pages and JSON alike: one
+//! file for each verb ([`log_in`], [`sessions`], [`totp`] and their neighbours), with the limits on
+//! guessing.
 
 mod email_change;
 pub mod email_tokens;

@@ -1,5 +1,5 @@
-//! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one account for its life, and
-//! whoever else names it is told that there is no such key.
+//! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one
+//! account for its life, and whoever else names it is told that there is no such key.
 //!
 //! After a change, the node's [`KeyRing`] has to forget the key, so that it counts at once.
 

@@ -1,4 +1,5 @@
-//! Accounts that spend far more than they used to: somebody else may have their key. Found by the usage log alone.
+//! Accounts that spend far more than they used to: somebody else may have their key. Found by the
+//! usage log alone.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ const SPAN: Duration = Duration::from_hours(1);
 /// Nobody is told more often.
 const QUIET: Duration = Duration::from_hours(24);
 
-/// Tells the owners of accounts whose last hour is unusual, each once a day, whichever node looks; says whom, by public id.
+/// Tells the owners of accounts whose last hour is unusual, each once a day, whichever node looks;
+/// says whom, by public id.
 ///
 /// # Errors
 /// [`DbError`]; whoever has been told so far stays so.

@@ -1,5 +1,6 @@
-//! The operator's word that an account may do nothing for a while: its keys are refused wherever money would be held, on
-//! every node, and it may look but change nothing. What is running goes on to its end.
+//! The operator's word that an account may do nothing for a while: its keys are refused wherever
+//! money would be held, on every node, and it may look but change nothing. What is running goes on
+//! to its end.
 
 use serde_json::json;
 
@@ -27,8 +28,8 @@ impl Standing {
     }
 }
 
-/// Suspends an account or resumes it, and tells its owner; `false` if it stands so already. Must run in a write
-/// transaction.
+/// Suspends an account or resumes it, and tells its owner; `false` if it stands so already. Must
+/// run in a write transaction.
 ///
 /// # Errors
 /// [`DbError`].

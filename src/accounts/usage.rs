@@ -1,4 +1,5 @@
-//! An account's usage: pages of it, single exchanges with what their cost is made of, and sums by day.
+//! An account's usage: pages of it, single exchanges with what their cost is made of, and sums by
+//! day.
 
 mod document;
 pub mod export;
@@ -33,8 +34,8 @@ pub struct UsagePage {
     pub has_more: bool,
 }
 
-/// A page of at most `limit` rows, newest first, behind the exchange named `before`; `None` if the account has no such
-/// exchange.
+/// A page of at most `limit` rows, newest first, behind the exchange named `before`; `None` if the
+/// account has no such exchange.
 ///
 /// # Errors
 /// [`DbError`].
@@ -72,7 +73,8 @@ pub enum Explanation {
     Refused,
     /// The prices of then are not known any more.
     PricesGone,
-    /// The sum over the counts is not what was charged: a row from before the passes of an answer were kept.
+    /// The sum over the counts is not what was charged: a row from before the passes of an answer
+    /// were kept.
     NotByCounts,
 }
 
@@ -124,8 +126,8 @@ pub fn explained(
     Ok(Some((found, explanation)))
 }
 
-/// Explains what an exchange has cost by the prices that were in force when it was admitted. `passes` is empty for one
-/// ordinary answer.
+/// Explains what an exchange has cost by the prices that were in force when it was admitted.
+/// `passes` is empty for one ordinary answer.
 #[must_use]
 pub fn explain(row: &UsageRow, passes: &[Pass], prices: &PriceList) -> Explanation {
     let is_waived = !passes.is_empty() && passes.iter().all(|pass| pass.waiver.is_some());
@@ -246,7 +248,8 @@ pub struct Series {
     pub lines: Vec<SeriesLine>,
 }
 
-/// The series of an account, or of one key of it, from one day to another, both included; `None` where that is no time, or longer than [`DAYS_MAX`] days.
+/// The series of an account, or of one key of it, from one day to another, both included; `None`
+/// where that is no time, or longer than [`DAYS_MAX`] days.
 ///
 /// # Errors
 /// [`DbError`].

@@ -28,7 +28,8 @@ pub(super) struct PasswordChange {
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// The password from now on: ten characters at least, unless the operator asks for more, and 72 bytes at most.
+    /// The password from now on: ten characters at least, unless the operator asks for more, and 72
+    /// bytes at most.
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     new_password: SecretString,
@@ -81,13 +82,16 @@ pub(super) struct Account {
     status: &'static str,
     /// What can be spent. Below zero only after an overrun, a reversal or an adjustment.
     available_usd: Dollars,
-    /// What requests that are running hold: what they will likely cost. What is not used comes back.
+    /// What requests that are running hold: what they will likely cost. What is not used comes
+    /// back.
     reserved_usd: Dollars,
-    /// What they may cost beyond that. The balance covers it as well, so it cannot be held for another request.
+    /// What they may cost beyond that. The balance covers it as well, so it cannot be held for
+    /// another request.
     at_risk_usd: Dollars,
     /// When it was opened.
     created_at: Moment,
-    /// The address that it logs in with, and that mail goes to; told to sessions only, as is what follows.
+    /// The address that it logs in with, and that mail goes to; told to sessions only, as is what
+    /// follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     email: Option<String>,
@@ -128,8 +132,8 @@ fn standings() -> Object {
 
 /// Shows the account.
 ///
-/// An API key is told the balance; the address, what belongs to logging in and what else is held only a session. Every row
-/// of it is in the archive.
+/// An API key is told the balance; the address, what belongs to logging in and what else is held
+/// only a session. Every row of it is in the archive.
 #[utoipa::path(
     get, path = "/api/v1/account", operation_id = "get_account", tag = "account",
     responses((status = 200, body = Account, description = "As it stands now.")),
@@ -186,8 +190,8 @@ pub(super) async fn change_password(
 
 /// Asks for another address.
 ///
-/// A mail goes to the new address, and its link makes the change. The answer is the same for an address that has an
-/// account.
+/// A mail goes to the new address, and its link makes the change. The answer is the same for an
+/// address that has an account.
 #[utoipa::path(
     post, path = "/api/v1/account/email", operation_id = "ask_for_email_change", tag = "account",
     request_body = EmailChange,

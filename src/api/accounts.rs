@@ -1,5 +1,5 @@
-//! `/api/v1/accounts` and `/api/v1/password-resets`: what somebody does who is not logged in and may have no account. None
-//! of it tells whether an address has one.
+//! `/api/v1/accounts` and `/api/v1/password-resets`: what somebody does who is not logged in and
+//! may have no account. None of it tells whether an address has one.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -34,7 +34,8 @@ pub(super) struct FirstPassword {
     /// The word from the link.
     #[schema(example = "mail_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk")]
     token: String,
-    /// The password from now on: ten characters at least, unless the operator asks for more, and 72 bytes at most.
+    /// The password from now on: ten characters at least, unless the operator asks for more, and 72
+    /// bytes at most.
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
@@ -62,8 +63,8 @@ impl Asked {
 
 /// Asks for an account.
 ///
-/// A mail goes to the address, and its link leads to the account. The answer is the same for an address that has an
-/// account; the mail then says so.
+/// A mail goes to the address, and its link leads to the account. The answer is the same for an
+/// address that has an account; the mail then says so.
 #[utoipa::path(
     post, path = "/api/v1/accounts", operation_id = "sign_up", tag = "accounts",
     request_body = Address,
@@ -133,7 +134,8 @@ pub(super) async fn ask_to_reset(
 
 /// Sets a new password.
 ///
-/// Takes the word from the mailed link. All sessions end; logging in is next, with the second factor where there is one.
+/// Takes the word from the mailed link. All sessions end; logging in is next, with the second
+/// factor where there is one.
 #[utoipa::path(
     post, path = "/api/v1/password-resets/confirm", operation_id = "reset_password", tag = "accounts",
     request_body = FirstPassword,

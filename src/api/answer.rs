@@ -1,4 +1,5 @@
-//! From a request to its handler and back: who asks, what is in the body, and the shape of every answer.
+//! From a request to its handler and back: who asks, what is in the body, and the shape of every
+//! answer.
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -56,7 +57,8 @@ impl Call<'_> {
         self.api.parts.run_long(self.principal.account_id, work).await
     }
 
-    /// The request's body. Its sender decides how long it takes; so who asks is looked at once more when it is there.
+    /// The request's body. Its sender decides how long it takes; so who asks is looked at once more
+    /// when it is there.
     ///
     /// # Errors
     /// [`Refusal::Body`], the refusals of reading, or those of a caller who may not any more.
@@ -142,8 +144,8 @@ fn to_value<T: Serialize>(document: &T) -> Result<Value, Refusal> {
     })
 }
 
-/// Finds out who asks, a key or a session, and answers with what `work` makes of the request. A suspended account may
-/// only look, and one that is being deleted not even that.
+/// Finds out who asks, a key or a session, and answers with what `work` makes of the request. A
+/// suspended account may only look, and one that is being deleted not even that.
 pub(super) async fn answer(
     http: HttpRequest,
     payload: Payload,

@@ -1,4 +1,5 @@
-//! `/api/v1/account/archive`: everything that is held on an account, as one file. One at a time for each account.
+//! `/api/v1/account/archive`: everything that is held on an account, as one file. One at a time for
+//! each account.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,10 +58,11 @@ impl Source for Held {
 
 /// Downloads everything.
 ///
-/// All that is held on the account, as one ZIP: its own data, preferences, sessions, keys, wallets with their proofs,
-/// deposits, claims, refunds, addresses, ledger, usage log, mail that waits, and what the operator decided. Hashes and
-/// secrets are left out. `manifest.json`, which stands last, says what each file is, and has its rows, bytes and
-/// SHA-256. It may be had whatever the account's standing.
+/// All that is held on the account, as one ZIP: its own data, preferences, sessions, keys, wallets
+/// with their proofs, deposits, claims, refunds, addresses, ledger, usage log, mail that waits, and
+/// what the operator decided. Hashes and secrets are left out. `manifest.json`, which stands last,
+/// says what each file is, and has its rows, bytes and SHA-256. It may be had whatever the
+/// account's standing.
 #[utoipa::path(
     get, path = "/api/v1/account/archive", operation_id = "get_account_archive", tag = "account",
     responses(

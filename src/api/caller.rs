@@ -1,7 +1,8 @@
 //! Who asks, and whether he may: the table of operations names the scopes that a key needs.
 //!
-//! Somebody is known by an API key, a session's token, or a browser's cookie. A cookie comes by itself with whatever another site
-//! makes a browser send, so with a cookie whatever changes something must carry the word that only our pages know.
+//! Somebody is known by an API key, a session's token, or a browser's cookie. A cookie comes by
+//! itself with whatever another site makes a browser send, so with a cookie whatever changes
+//! something must carry the word that only our pages know.
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
@@ -95,8 +96,8 @@ impl Sees {
     }
 }
 
-/// The name of the cookie that carries a session's token. The prefix makes browsers refuse it from anywhere but this
-/// host itself, by TLS.
+/// The name of the cookie that carries a session's token. The prefix makes browsers refuse it from
+/// anywhere but this host itself, by TLS.
 #[must_use]
 pub fn session_cookie(site: &Site) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_session" } else { "sluice_session" }
@@ -109,7 +110,8 @@ pub fn cookie_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
     SecretToken::parse(TokenKind::Session, cookie.value())
 }
 
-/// Finds out who asks, and whether he may ask for this: the one place where the table's line is looked at.
+/// Finds out who asks, and whether he may ask for this: the one place where the table's line is
+/// looked at.
 ///
 /// # Errors
 /// [`Refusal`].

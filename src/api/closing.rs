@@ -38,14 +38,15 @@ impl Body for Wish {
 /// An account that is about to be deleted.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Closing {
-    /// Until when it can be kept after all. Then it is erased, as soon as nothing of it is under way.
+    /// Until when it can be kept after all. Then it is erased, as soon as nothing of it is under
+    /// way.
     erased_at: Moment,
 }
 
 /// Deletes the account.
 ///
-/// Its keys, sessions and wallets end at once, this session too. Whoever logs in before `erased_at` can keep it; then it
-/// is erased.
+/// Its keys, sessions and wallets end at once, this session too. Whoever logs in before `erased_at`
+/// can keep it; then it is erased.
 #[utoipa::path(
     post, path = "/api/v1/account/closing", operation_id = "close_account", tag = "account",
     request_body = Wish,

@@ -1,5 +1,5 @@
-//! `/api/v1/deposits`: where to pay, what became of it, and claims of transaction hashes. A claim speeds up and
-//! explains; whose a deposit is, it does not say.
+//! `/api/v1/deposits`: where to pay, what became of it, and claims of transaction hashes. A claim
+//! speeds up and explains; whose a deposit is, it does not say.
 
 pub mod arrivals;
 pub mod document;
@@ -42,7 +42,8 @@ pub(super) struct Claimed {
     /// The chain's name.
     #[schema(example = "base")]
     chain: String,
-    /// 64 hexadecimal digits, with or without `0x`, or a text that has them once, such as an explorer's link.
+    /// 64 hexadecimal digits, with or without `0x`, or a text that has them once, such as an
+    /// explorer's link.
     #[schema(example = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060")]
     tx_hash: String,
 }
@@ -72,14 +73,15 @@ pub(super) struct DepositPage {
     has_more: bool,
     /// The latest claims, newest first; on the first page only.
     claims: Vec<Claim>,
-    /// What arrived at the account's own address and is no deposit, newest first; on the first page only.
+    /// What arrived at the account's own address and is no deposit, newest first; on the first page
+    /// only.
     arrivals: Vec<Arrival>,
 }
 
 /// Claims a transaction.
 ///
-/// Has a transaction looked up at once, and tells what is found in it. A claim speeds up and explains; whose a deposit is,
-/// it does not say.
+/// Has a transaction looked up at once, and tells what is found in it. A claim speeds up and
+/// explains; whose a deposit is, it does not say.
 #[utoipa::path(
     post, path = "/api/v1/deposits", operation_id = "claim_deposit", tag = "deposits",
     request_body = Claimed,
@@ -113,7 +115,8 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
 
 /// Lists deposits.
 ///
-/// The account's deposits, newest first, and on the first page its latest claims and what else arrived at its own address.
+/// The account's deposits, newest first, and on the first page its latest claims and what else
+/// arrived at its own address.
 #[utoipa::path(
     get, path = "/api/v1/deposits", operation_id = "list_deposits", tag = "deposits",
     params(Page),
@@ -236,8 +239,8 @@ fn has_deposits(conn: &mut AnyConnection, account_id: AccountId) -> Result<bool,
     Ok(!rows::of_account(conn, account_id, i64::MAX, 1)?.is_empty())
 }
 
-/// Whether what goes by this name is a deposit of the account's, or a claim with one. A transaction that is nobody's so far
-/// is no reason: anybody may claim it.
+/// Whether what goes by this name is a deposit of the account's, or a claim with one. A transaction
+/// that is nobody's so far is no reason: anybody may claim it.
 fn is_paid(
     conn: &mut AnyConnection,
     account_id: AccountId,

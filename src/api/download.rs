@@ -1,5 +1,5 @@
-//! Exports as files: a page at a time as the client takes them, so that neither their length nor a slow client costs
-//! memory or holds a transaction open.
+//! Exports as files: a page at a time as the client takes them, so that neither their length nor a
+//! slow client costs memory or holds a transaction open.
 
 use std::pin::Pin;
 

@@ -1,6 +1,6 @@
-//! The table of what is offered: one line makes a route of a handler and an operation of the OpenAPI document, both from
-//! what the handler's attribute says. So nothing is served that is not described, and nothing described that is not
-//! served; and who may ask stands in the table.
+//! The table of what is offered: one line makes a route of a handler and an operation of the
+//! OpenAPI document, both from what the handler's attribute says. So nothing is served that is not
+//! described, and nothing described that is not served; and who may ask stands in the table.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,8 @@ impl<T: utoipa::Path + SchemaReferences + Tags<'static>> Described for T {}
 pub(super) struct Endpoints(pub(super) Vec<Endpoint>);
 
 impl Endpoints {
-    /// An operation for anybody: its handler, and `__path_` of it, which `utoipa::path` has put beside it.
+    /// An operation for anybody: its handler, and `__path_` of it, which `utoipa::path` has put
+    /// beside it.
     pub(super) fn anyone<D, F, Args>(self, handler: F, described: D) -> Self
     where
         D: Described,
@@ -105,7 +106,8 @@ impl Endpoints {
         self
     }
 
-    /// Serves them. A path that is offered refuses all other methods with 405, and names those that it takes.
+    /// Serves them. A path that is offered refuses all other methods with 405, and names those that
+    /// it takes.
     pub(super) fn serve(self, config: &mut ServiceConfig) {
         // In the order of text `{` comes behind letters: `/deposits/options` is no id.
         let mut paths: BTreeMap<String, Vec<(Method, Access, Route)>> = BTreeMap::new();

@@ -1,5 +1,6 @@
-//! `/api/v1/keys`: an account's keys. Keys read what is known of them, one of scope `inference` of itself alone; only a person
-//! makes and changes them. A key is in clear in one answer, the one that made it.
+//! `/api/v1/keys`: an account's keys. Keys read what is known of them, one of scope `inference` of
+//! itself alone; only a person makes and changes them. A key is in clear in one answer, the one
+//! that made it.
 
 use std::sync::Arc;
 
@@ -179,7 +180,8 @@ fn budgets() -> Object {
 
 /// Lists keys.
 ///
-/// All keys of the account, oldest first, revoked ones too. A key of scope `inference` without `read` sees itself alone.
+/// All keys of the account, oldest first, revoked ones too. A key of scope `inference` without
+/// `read` sees itself alone.
 #[utoipa::path(
     get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, body = List<Key>, description = "The keys.")),
@@ -254,8 +256,9 @@ pub(super) async fn show(
 
 /// Changes a key.
 ///
-/// Its name, scopes and limits; what has been spent stays spent. A change counts for the next request: at once on the server that
-/// answers this, within seconds on all others, and budgets and the end of a key at once everywhere.
+/// Its name, scopes and limits; what has been spent stays spent. A change counts for the next
+/// request: at once on the server that answers this, within seconds on all others, and budgets and
+/// the end of a key at once everywhere.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{id}", operation_id = "change_key", tag = "keys",
     params(("id" = String, Path, description = "A key (`key_…`).")),

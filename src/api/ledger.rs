@@ -50,8 +50,8 @@ pub(super) struct LedgerPage {
 
 /// Lists ledger entries.
 ///
-/// Every change of the account's balance, newest first, each with what the account came to by it. Their sum is what is
-/// available plus what is reserved.
+/// Every change of the account's balance, newest first, each with what the account came to by it.
+/// Their sum is what is available plus what is reserved.
 #[utoipa::path(
     get, path = "/api/v1/ledger", operation_id = "list_ledger_entries", tag = "ledger",
     params(Part),

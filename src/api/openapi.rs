@@ -1,5 +1,6 @@
-//! `GET /openapi.json`: what the interface offers, for programs. It is made of the table of endpoints; what holds for all of
-//! them, refusals, headers and who may ask, is added here, so that a handler's attribute has only what is its own.
+//! `GET /openapi.json`: what the interface offers, for programs. It is made of the table of
+//! endpoints; what holds for all of them, refusals, headers and who may ask, is added here, so that
+//! a handler's attribute has only what is its own.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -227,7 +228,8 @@ fn complete(endpoint: Endpoint) -> Operation {
     operation
 }
 
-/// Each of these is enough. What a key must have stands in its list, as OpenAPI 3.1 has it for schemes without OAuth.
+/// Each of these is enough. What a key must have stands in its list, as OpenAPI 3.1 has it for
+/// schemes without OAuth.
 fn requirements(access: Access) -> Vec<SecurityRequirement> {
     let none: [&str; 0] = [];
     let by_session =

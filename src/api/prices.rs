@@ -1,4 +1,5 @@
-//! `GET /api/v1/prices`: what each model costs now, the operator's factor included, as exact decimals.
+//! `GET /api/v1/prices`: what each model costs now, the operator's factor included, as exact
+//! decimals.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,8 @@ pub struct ModelPrices {
     pub display_name: String,
     /// Its day of release.
     pub released_at: Moment,
-    /// The last day on which it is sold, in UTC; null where none is known. From then on a request for it is refused.
+    /// The last day on which it is sold, in UTC; null where none is known. From then on a request
+    /// for it is refused.
     #[schema(format = Date, example = "2026-11-30")]
     pub retires_at: Option<String>,
     /// The id of the model to use instead; null where none is named.
@@ -53,8 +55,8 @@ pub struct ModelPrices {
     /// Dollars for 1,000 web searches.
     #[schema(example = "10.00")]
     pub per_thousand_web_searches: String,
-    /// Factors on tokens by the answer's `inference_geo`. One that is not named costs what is written above, or is not
-    /// offered.
+    /// Factors on tokens by the answer's `inference_geo`. One that is not named costs what is
+    /// written above, or is not offered.
     #[schema(example = json!({ "us": "1.1" }))]
     pub geo_factors: BTreeMap<String, String>,
     /// Factors on tokens by the answer's `speed`.
@@ -92,8 +94,9 @@ pub struct LongPromptPrices {
 
 /// Shows the prices.
 ///
-/// What each model costs now. Prices are exact: with the operator's factor they may have more decimals than amounts have.
-/// What a request costs is summed exactly and rounded up once, to a billionth of a dollar.
+/// What each model costs now. Prices are exact: with the operator's factor they may have more
+/// decimals than amounts have. What a request costs is summed exactly and rounded up once, to a
+/// billionth of a dollar.
 #[utoipa::path(
     get, path = "/api/v1/prices", operation_id = "get_prices", tag = "service",
     responses((status = 200, body = Prices, description = "The prices in force.")),
@@ -154,7 +157,8 @@ fn classes(prices: &TokenPrices, markup: Markup) -> ClassPrices {
     }
 }
 
-/// A price in nano-dollars times the operator's factor in millionths, as dollars with two decimals at least.
+/// A price in nano-dollars times the operator's factor in millionths, as dollars with two decimals
+/// at least.
 fn price(nanos: i64, markup: Markup) -> String {
     let units = u128::from(nanos.unsigned_abs()).saturating_mul(u128::from(markup.as_millionths()));
     decimal(units, DECIMALS, 2)

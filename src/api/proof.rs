@@ -22,8 +22,9 @@ const SIGNATURE_BYTES: RangeInclusive<usize> = 64..=8192;
 /// How long someone waits for a chain's answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Reads a signature. The empty one is that of a contract whose owners have approved the message on its chain. Shorter
-/// ones than a key's are a part of one that was copied, and refused before anything is used up.
+/// Reads a signature. The empty one is that of a contract whose owners have approved the message on
+/// its chain. Shorter ones than a key's are a part of one that was copied, and refused before
+/// anything is used up.
 pub(super) fn signature(text: &str) -> Result<Vec<u8>, ProofError> {
     let text = clipboard::signature(text);
     let bytes = parse_bytes(&text).map_err(|_| ProofError::SignatureForm)?;
@@ -33,13 +34,15 @@ pub(super) fn signature(text: &str) -> Result<Vec<u8>, ProofError> {
 
 /// How the wallet that the message names has proven itself by the signature of `text`.
 ///
-/// A key pair comes first, so that one with delegated code (EIP-7702) counts on every chain, as its key does. Only then
-/// is the chain asked whether there is a contract, and that, whether the signature is its own (EIP-1271). A wallet that is
-/// not deployed is proven for its chain by a signature that deploys it (ERC-6492); that is kept and asked about again at the
-/// block of each deposit, where the wallet either stands or is deployed by it once more. The nonce is used up before the
-/// chain is asked, so that nobody asks providers more often than there are challenges.
+/// A key pair comes first, so that one with delegated code (EIP-7702) counts on every chain, as its
+/// key does. Only then is the chain asked whether there is a contract, and that, whether the
+/// signature is its own (EIP-1271). A wallet that is not deployed is proven for its chain by a
+/// signature that deploys it (ERC-6492); that is kept and asked about again at the block of each
+/// deposit, where the wallet either stands or is deployed by it once more. The nonce is used up
+/// before the chain is asked, so that nobody asks providers more often than there are challenges.
 ///
-/// `written` is the message as it came: whoever pasted it into a wallet may have signed the clipboard's additions as well.
+/// `written` is the message as it came: whoever pasted it into a wallet may have signed the
+/// clipboard's additions as well.
 pub(super) async fn prove(
     api: &Api,
     chain: &Chain,

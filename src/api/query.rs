@@ -48,7 +48,8 @@ impl Span {
     }
 }
 
-/// A name or an id to look for. No database has one with a control character, and not each takes it.
+/// A name or an id to look for. No database has one with a control character, and not each takes
+/// it.
 ///
 /// # Errors
 /// [`Refusal::Query`].

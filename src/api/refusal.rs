@@ -1,4 +1,5 @@
-//! Why a request to `/api/v1` is refused: the one place where a refusal becomes a status, a word and a sentence.
+//! Why a request to `/api/v1` is refused: the one place where a refusal becomes a status, a word
+//! and a sentence.
 
 use std::borrow::Cow;
 
@@ -336,8 +337,8 @@ const fn shared_code(status: u16) -> &'static str {
     }
 }
 
-/// 400 for what is not even of the right form, 403 for what somebody else signed or for, 409 for what was used, 422 for
-/// what is well-formed and does not fit.
+/// 400 for what is not even of the right form, 403 for what somebody else signed or for, 409 for
+/// what was used, 422 for what is well-formed and does not fit.
 const fn proof_status(error: ProofError) -> u16 {
     match error {
         ProofError::TooLong

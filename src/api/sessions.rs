@@ -25,7 +25,8 @@ pub(super) struct LogIn {
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// Six digits of the authenticator app, or a recovery code; needed where the account has a second factor.
+    /// Six digits of the authenticator app, or a recovery code; needed where the account has a
+    /// second factor.
     #[serde(default)]
     code: Option<String>,
 }
@@ -77,7 +78,8 @@ pub(super) struct Session {
 
 /// Logs in.
 ///
-/// With a second factor, a call without `code` is answered with 401 `code_required` if the password is right.
+/// With a second factor, a call without `code` is answered with 401 `code_required` if the password
+/// is right.
 #[utoipa::path(
     post, path = "/api/v1/sessions", operation_id = "log_in", tag = "sessions",
     request_body = LogIn,

@@ -1,5 +1,5 @@
-//! `GET /api/v1/status`: whether messages are served, and how each chain stands. Which upstreams and providers there are,
-//! and what ails them, is the operator's business.
+//! `GET /api/v1/status`: whether messages are served, and how each chain stands. Which upstreams
+//! and providers there are, and what ails them, is the operator's business.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

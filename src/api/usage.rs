@@ -1,5 +1,5 @@
-//! `/api/v1/usage`: what an account's requests came to, page by page, by day, one by one with what each cost is made of,
-//! and all of it as a file.
+//! `/api/v1/usage`: what an account's requests came to, page by page, by day, one by one with what
+//! each cost is made of, and all of it as a file.
 
 mod document;
 
@@ -41,7 +41,8 @@ const SERIES_DAYS: i64 = 30;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
-    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the beginning.
+    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the
+    /// beginning.
     #[param(example = "2026-11-01")]
     from: Option<String>,
     /// The end: a moment, itself not included, or a day, included. Without it, now.
@@ -69,8 +70,9 @@ pub(super) struct UsagePage {
 
 /// Lists requests.
 ///
-/// Newest first. The last one's id as `before` gives the next part; new requests do not shift the page. A key of scope
-/// `inference` without `read` sees requests of its own alone, here and in sums, exports and receipts.
+/// Newest first. The last one's id as `before` gives the next part; new requests do not shift the
+/// page. A key of scope `inference` without `read` sees requests of its own alone, here and in
+/// sums, exports and receipts.
 #[utoipa::path(
     get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",
     params(Part),
@@ -106,8 +108,8 @@ pub(super) async fn list(
 
 /// Shows a request.
 ///
-/// With what its cost is made of: each class of tokens, its price and the factors on it. Lines and rounding together are
-/// what was charged, to the nano-dollar.
+/// With what its cost is made of: each class of tokens, its price and the factors on it. Lines and
+/// rounding together are what was charged, to the nano-dollar.
 #[utoipa::path(
     get, path = "/api/v1/usage/{id}", operation_id = "get_usage", tag = "usage",
     params(("id" = String, Path, description = "The `request-id` of an answer.")),
@@ -151,8 +153,8 @@ pub(super) struct Days {
 
 /// Sums by day.
 ///
-/// Cost, tokens and requests by day in UTC, 400 days at most. Of models or keys, the twelve that cost most have lines of
-/// their own, and the rest one together.
+/// Cost, tokens and requests by day in UTC, 400 days at most. Of models or keys, the twelve that
+/// cost most have lines of their own, and the rest one together.
 #[utoipa::path(
     get, path = "/api/v1/usage/series", operation_id = "get_usage_series", tag = "usage",
     params(Days),
@@ -197,7 +199,8 @@ pub(super) struct Wanted {
     /// `csv` or `jsonl`.
     #[param(schema_with = format_words)]
     format: Option<String>,
-    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the beginning.
+    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the
+    /// beginning.
     from: Option<String>,
     /// The end: a moment, itself not included, or a day, included. Without it, now.
     to: Option<String>,
@@ -209,8 +212,9 @@ pub(super) struct Wanted {
 
 /// Exports requests.
 ///
-/// All of them, or of a time, oldest first, as a file of any length: comma-separated values with a line of names, or a JSON
-/// object on each line. An export that cannot be finished ends with its connection, never as if it were whole.
+/// All of them, or of a time, oldest first, as a file of any length: comma-separated values with a
+/// line of names, or a JSON object on each line. An export that cannot be finished ends with its
+/// connection, never as if it were whole.
 #[utoipa::path(
     get, path = "/api/v1/usage/export", operation_id = "export_usage", tag = "usage",
     params(Wanted),

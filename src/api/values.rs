@@ -80,7 +80,8 @@ impl PartialSchema for Moment {
 
 impl ToSchema for Moment {}
 
-/// A word out of a list that may grow: the list of today, and the word that counts where none is given.
+/// A word out of a list that may grow: the list of today, and the word that counts where none is
+/// given.
 pub(super) fn word_of(
     words: impl IntoIterator<Item = &'static str>,
     default: Option<&'static str>,

@@ -44,9 +44,10 @@ impl Body for Wanted {
 pub(super) struct Signed {
     /// As it was signed. Line ends and blanks around it may be those of a clipboard.
     message: String,
-    /// `0x` and hexadecimal digits: a key's signature, in its compact form as well (ERC-2098), or whatever a contract wallet
-    /// takes for one; of a wallet that is not deployed yet together with its deployment (ERC-6492); `0x` alone for a contract
-    /// that has approved the message on its chain.
+    /// `0x` and hexadecimal digits: a key's signature, in its compact form as well (ERC-2098), or
+    /// whatever a contract wallet takes for one; of a wallet that is not deployed yet together with
+    /// its deployment (ERC-6492); `0x` alone for a contract that has approved the message on its
+    /// chain.
     #[schema(pattern = "^0[xX]([0-9a-fA-F]{2}){0,8192}$")]
     signature: String,
 }
@@ -134,8 +135,8 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
 
 /// Links a wallet.
 ///
-/// Whatever the wallet pays to a common address from now on is this account's, and what it has paid before and is nobody's
-/// yet. A wallet that another account had proven moves to this one.
+/// Whatever the wallet pays to a common address from now on is this account's, and what it has paid
+/// before and is nobody's yet. A wallet that another account had proven moves to this one.
 #[utoipa::path(
     post, path = "/api/v1/wallets", operation_id = "link_wallet", tag = "wallets",
     request_body = Signed,
@@ -236,7 +237,8 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 
 /// Unlinks a wallet.
 ///
-/// What the wallet pays from now on is nobody's until it is proven again; so a person unlinks it, no key.
+/// What the wallet pays from now on is nobody's until it is proven again; so a person unlinks it,
+/// no key.
 #[utoipa::path(
     delete, path = "/api/v1/wallets/{id}", operation_id = "unlink_wallet", tag = "wallets",
     params(("id" = String, Path, description = "A wallet (`wal_…`).")),

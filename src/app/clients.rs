@@ -42,7 +42,8 @@ use crate::upstream::{Upstream, credential};
 
 /// A connection that is being closed gets this long to write what it has; actix-web's default.
 const DISCONNECT: Duration = Duration::from_secs(1);
-/// Connections that have been accepted and are not in yet, or were not let in and have not gone yet.
+/// Connections that have been accepted and are not in yet, or were not let in and have not gone
+/// yet.
 const IN_TRANSIT: usize = 256;
 
 /// What the handlers of every worker share.
@@ -159,7 +160,8 @@ pub(super) fn serve(
     let workers = workers(&settings.server);
     let server = Server::build()
         .disable_signals()
-        // The registry decides first: at this number nobody is accepted any more. actix counts for each worker.
+        // The registry decides first: at this number nobody is accepted any more. actix counts for
+        // each worker.
         .max_concurrent_connections(descriptors(&settings.server).div_ceil(workers))
         .workers(workers)
         .shutdown_timeout(5);
@@ -226,8 +228,8 @@ async fn mark_running<B: MessageBody + 'static>(
     })
 }
 
-/// Who offers another protocol, as h2c, is served in this one. actix would say `connection: upgrade`
-/// in its answer and end the connection; so that is said instead.
+/// Who offers another protocol, as h2c, is served in this one. actix would say
+/// `connection: upgrade` in its answer and end the connection; so that is said instead.
 async fn decline_upgrade<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

@@ -40,8 +40,8 @@ pub(super) fn serve(
     Ok((bound, server.run()))
 }
 
-/// A page is asked for again by TLS. Anything else has already sent what it carries, so that it is told instead of
-/// being sent on in silence: a key that came this way is no secret any more.
+/// A page is asked for again by TLS. Anything else has already sent what it carries, so that it is
+/// told instead of being sent on in silence: a key that came this way is no secret any more.
 async fn send_over(http: HttpRequest, settings: Data<Settings>) -> HttpResponse {
     if !matches!(*http.method(), Method::GET | Method::HEAD) {
         return HttpResponse::Forbidden().force_close().json(serde_json::json!({

@@ -1,5 +1,5 @@
-//! Whether clients get in: now and then this node asks itself for a few bytes, as a client from outside would, on a thread of
-//! its own. Nothing that holds the workers up holds it up.
+//! Whether clients get in: now and then this node asks itself for a few bytes, as a client from
+//! outside would, on a thread of its own. Nothing that holds the workers up holds it up.
 //!
 //! One connection for each worker, since connections are handed to them in turns.
 
@@ -156,7 +156,8 @@ async fn speak(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()
     Ok(())
 }
 
-/// A client that takes whatever certificate there is: it asks whether somebody answers, and tells nothing.
+/// A client that takes whatever certificate there is: it asks whether somebody answers, and tells
+/// nothing.
 fn connector() -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -1,5 +1,5 @@
-//! Balances of coins: of many addresses in one call, and of one address with its nonce. A balance credits nothing; it
-//! is a reason to look closer.
+//! Balances of coins: of many addresses in one call, and of one address with its nonce. A balance
+//! credits nothing; it is a reason to look closer.
 
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use super::quorum::{Verdict, agree, ask_each};
 use super::wire::Hex;
 use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
 
-/// Addresses in one call at most. With these the code has 20 kB and its answer 16 kB, below the limits of EIP-3860 and
-/// EIP-170.
+/// Addresses in one call at most. With these the code has 20 kB and its answer 16 kB, below the
+/// limits of EIP-3860 and EIP-170.
 pub const ADDRESSES_MAX: usize = 1_000;
 
 /// Gas for one call; 1,000 cold balances take some 7 million with the price of the answer.
@@ -18,8 +18,8 @@ const GAS: u64 = 16_000_000;
 /// Bytes of one balance in the answer.
 const BALANCE_BYTES: usize = 16;
 
-/// Code that is run as a contract's creation, so that no contract has to stand on the chain. The addresses follow it,
-/// 20 bytes each; it returns their balances, 16 bytes each.
+/// Code that is run as a contract's creation, so that no contract has to stand on the chain. The
+/// addresses follow it, 20 bytes each; it returns their balances, 16 bytes each.
 ///
 /// ```text
 /// 00  PUSH1 2a  PUSH1 00                         the place in the code, and in the answer

@@ -1,5 +1,6 @@
-//! Which transactions of a block may have moved coins to an address from within. A hint from one provider in whatever
-//! form it has: what a transaction really moved is read again, and agreed on, by [`super::facts`] and [`super::trace`].
+//! Which transactions of a block may have moved coins to an address from within. A hint from one
+//! provider in whatever form it has: what a transaction really moved is read again, and agreed on,
+//! by [`super::facts`] and [`super::trace`].
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 /// Transactions of a block that are traced one by one, where the block as a whole is not.
 const SINGLE_MAX: usize = 400;
 
-/// One transaction of `debug_traceBlockByNumber`. Older nodes leave the hash out: then its place says which it is.
+/// One transaction of `debug_traceBlockByNumber`. Older nodes leave the hash out: then its place
+/// says which it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Traced {
@@ -58,7 +60,8 @@ pub struct Paying {
 /// The transactions of a block that show the address as a receiver of coins somewhere inside.
 ///
 /// # Errors
-/// [`ProviderError`] of the last of three ways to ask: the block's traces in two forms, then those of its transactions.
+/// [`ProviderError`] of the last of three ways to ask: the block's traces in two forms, then those
+/// of its transactions.
 pub async fn paying(
     provider: &Provider,
     number: u64,

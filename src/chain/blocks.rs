@@ -1,5 +1,5 @@
-//! Whole blocks, for the plain transfers of the chain's own coin in them. What is found here is only a reason to look
-//! closer: whether a transaction succeeded is not in its block.
+//! Whole blocks, for the plain transfers of the chain's own coin in them. What is found here is
+//! only a reason to look closer: whether a transaction succeeded is not in its block.
 
 use super::provider::{BlockId, Call, Provider, ProviderError, read};
 use super::wire::{BlockBody, BlockRef, Hex, TxBody};

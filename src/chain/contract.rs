@@ -1,5 +1,5 @@
-//! Questions to contracts that enough providers must answer alike: whose signature it is, what a token or a feed says
-//! of itself, whether there is a contract at all.
+//! Questions to contracts that enough providers must answer alike: whose signature it is, what a
+//! token or a feed says of itself, whether there is a contract at all.
 
 use super::provider::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
 use super::quorum::{Verdict, agree, ask_each};
@@ -7,11 +7,12 @@ use super::wire::{BlockBody, Hex};
 use super::{types, undeployed};
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount};
 
-/// Gas for questions to contracts that the operator chose. Those that users choose get what the caller allows.
+/// Gas for questions to contracts that the operator chose. Those that users choose get what the
+/// caller allows.
 const GAS: u64 = 1_000_000;
 
-/// What a wallet's contract may use up to look at a signature. The same at the proof as at each deposit's block, so
-/// that the one does not succeed where the other must fail.
+/// What a wallet's contract may use up to look at a signature. The same at the proof as at each
+/// deposit's block, so that the one does not succeed where the other must fail.
 pub const SIGNATURE_GAS: u64 = 3_000_000;
 
 /// What a contract answered.
@@ -69,7 +70,8 @@ pub fn outcome(
 
 type Answer = Result<Box<serde_json::value::RawValue>, CallError>;
 
-/// Asks about the state at a block. A node that takes no block's hash there (EIP-1898) is asked by the block's number.
+/// Asks about the state at a block. A node that takes no block's hash there (EIP-1898) is asked by
+/// the block's number.
 pub(super) async fn ask_at<T>(
     provider: &Provider,
     at: BlockId,
@@ -95,7 +97,8 @@ pub(super) async fn ask_at<T>(
     let block: Option<BlockBody> =
         provider.ask_one(Call::block(BlockId::Hash(hash), false)).await?;
     let number = block.ok_or(refusal)?.block_ref()?.number;
-    // A number names the block that is there at the moment, so it has to be the same one before and after.
+    // A number names the block that is there at the moment, so it has to be the same one before and
+    // after.
     expect_block(provider, number, hash).await?;
     let [answer] = provider.ask_all([call(BlockId::Number(number))]).await?;
     let answer = read(answer)?;
@@ -130,8 +133,8 @@ pub async fn call(providers: &[Provider], quorum: usize, question: &Question) ->
     agree(ask_each(providers, ask).await, quorum, |_, _| "answer of the contract")
 }
 
-/// The code at an address; empty for a plain account. A delegated account (EIP-7702) has 23 bytes that begin with
-/// `0xef0100`.
+/// The code at an address; empty for a plain account. A delegated account (EIP-7702) has 23 bytes
+/// that begin with `0xef0100`.
 pub async fn code(
     providers: &[Provider],
     quorum: usize,
@@ -148,10 +151,10 @@ pub async fn code(
     agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
 }
 
-/// Asks a contract whether a signature (`signed`: hash, signature) is its own (EIP-1271). An address without code, a
-/// revert, and any other answer than the magic value mean no. The gas is bounded, since the contract is the user's
-/// choice. A signature that brings the wallet's deployment along (ERC-6492) is asked about after that, if the wallet has
-/// no code at that block.
+/// Asks a contract whether a signature (`signed`: hash, signature) is its own (EIP-1271). An
+/// address without code, a revert, and any other answer than the magic value mean no. The gas is
+/// bounded, since the contract is the user's choice. A signature that brings the wallet's
+/// deployment along (ERC-6492) is asked about after that, if the wallet has no code at that block.
 pub async fn is_valid_signature(
     providers: &[Provider],
     quorum: usize,

@@ -1,4 +1,5 @@
-//! One provider as it is reached. Its address is a secret, for most providers put the operator's key into it.
+//! One provider as it is reached. Its address is a secret, for most providers put the operator's
+//! key into it.
 
 use std::fmt;
 use std::time::Duration;
@@ -72,7 +73,8 @@ impl Endpoint {
     }
 }
 
-/// A provider's address with whatever keys are in it: host, path, query and user name are all secret.
+/// A provider's address with whatever keys are in it: host, path, query and user name are all
+/// secret.
 #[derive(Clone)]
 pub struct RpcUrl {
     /// Without a user name.

@@ -1,5 +1,5 @@
-//! Everything about one transaction that enters a credit, read afresh from one provider and held against itself. A
-//! credit needs several providers to say the same: see [`super::quorum`].
+//! Everything about one transaction that enters a credit, read afresh from one provider and held
+//! against itself. A credit needs several providers to say the same: see [`super::quorum`].
 
 use serde_json::json;
 
@@ -16,7 +16,8 @@ pub const TRANSFERS_MAX: usize = 10_000;
 
 /// Arbitrum's own bookkeeping, which moves nothing of anybody's.
 const ARBITRUM_INTERNAL: u64 = 0x6a;
-/// Senders of transactions that a chain makes by itself: Polygon's state sync, the OP stack, Arbitrum.
+/// Senders of transactions that a chain makes by itself: Polygon's state sync, the OP stack,
+/// Arbitrum.
 const SYSTEM_SENDERS: [EvmAddress; 3] = [
     EvmAddress::ZERO,
     EvmAddress([
@@ -50,8 +51,9 @@ pub struct TxFacts {
     pub sender: EvmAddress,
     /// Whether it succeeded; a failed one moves nothing.
     pub is_success: bool,
-    /// Whether its status was told. It succeeded without that if it has logs, which the word of another provider that
-    /// tells the status must confirm: see [`super::quorum::agree_on_sightings`].
+    /// Whether its status was told. It succeeded without that if it has logs, which the word of
+    /// another provider that tells the status must confirm: see
+    /// [`super::quorum::agree_on_sightings`].
     pub is_status_told: bool,
     /// The height of its block.
     pub block_number: u64,
@@ -59,10 +61,11 @@ pub struct TxFacts {
     pub block_hash: BlockHash,
     /// The time of that block.
     pub block_time: UnixMillis,
-    /// What it moved: tokens by their logs, then coins. Tokens of any contract, among them forged ones.
+    /// What it moved: tokens by their logs, then coins. Tokens of any contract, among them forged
+    /// ones.
     pub transfers: Vec<Transfer>,
-    /// Contracts of which there are logs that cannot be read. One of a token that counts makes all of it unreadable:
-    /// whoever knows the tokens looks, before answers are compared.
+    /// Contracts of which there are logs that cannot be read. One of a token that counts makes all
+    /// of it unreadable: whoever knows the tokens looks, before answers are compared.
     pub unread_logs_of: Vec<EvmAddress>,
     /// Whether coins moved by contracts inside are among the transfers.
     pub is_traced: bool,
@@ -73,14 +76,14 @@ pub struct TxFacts {
 /// One movement of coins or tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
-    /// For a token the place of its log within the receipt, from 0. For coins −1 − k, with k the place of the frame
-    /// among those that carried coins, depth first. Both stay the same when the transaction is mined again elsewhere,
-    /// unlike `logIndex`, which counts within the block.
+    /// For a token the place of its log within the receipt, from 0. For coins −1 − k, with k the
+    /// place of the frame among those that carried coins, depth first. Both stay the same when the
+    /// transaction is mined again elsewhere, unlike `logIndex`, which counts within the block.
     pub ordinal: i32,
     /// What.
     pub asset: Asset,
-    /// Whose it was: for a token topic 1, for coins the sender; inside a transaction the calling contract, unless it
-    /// passes on what the sender had sent along.
+    /// Whose it was: for a token topic 1, for coins the sender; inside a transaction the calling
+    /// contract, unless it passes on what the sender had sent along.
     pub from: EvmAddress,
     /// Whose it is.
     pub to: EvmAddress,
@@ -109,10 +112,11 @@ impl TxFacts {
     }
 }
 
-/// Asks one provider for a transaction; with `wants_trace` also for what contracts moved inside it, which only a
-/// provider that has traces can answer.
+/// Asks one provider for a transaction; with `wants_trace` also for what contracts moved inside it,
+/// which only a provider that has traces can answer.
 ///
-/// A receipt that is not there says nothing: nodes behind a balancer lag. It is never taken for a failure.
+/// A receipt that is not there says nothing: nodes behind a balancer lag. It is never taken for a
+/// failure.
 ///
 /// # Errors
 /// [`ProviderError`], also where its answers contradict one another, or where it lacks a status.
@@ -182,8 +186,9 @@ pub async fn sight(
     }))
 }
 
-/// Holds the two answers against the question and one another. What the transaction says of its chain is not among
-/// it: nodes write 0, nothing, or another chain's number there. A chain is told by `eth_chainId` and by its blocks.
+/// Holds the two answers against the question and one another. What the transaction says of its
+/// chain is not among it: nodes write 0, nothing, or another chain's number there. A chain is told
+/// by `eth_chainId` and by its blocks.
 fn check(tx_hash: TxHash, tx: &TxBody, receipt: &ReceiptBody) -> Result<(), ProviderError> {
     if tx.hash.0 != tx_hash || receipt.transaction_hash.0 != tx_hash {
         return Err(ProviderError::BadAnswer("another transaction than was asked for"));
@@ -221,7 +226,8 @@ const fn status_of(
     }
 }
 
-/// The logs. A receipt may be without any list of them only where there can be none: else a transfer would be missed.
+/// The logs. A receipt may be without any list of them only where there can be none: else a
+/// transfer would be missed.
 fn logs_of<'a>(tx: &TxBody, receipt: &'a ReceiptBody) -> Result<&'a [ReceiptLog], ProviderError> {
     match &receipt.logs {
         Some(logs) => Ok(logs),
@@ -231,8 +237,8 @@ fn logs_of<'a>(tx: &TxBody, receipt: &'a ReceiptBody) -> Result<&'a [ReceiptLog]
     }
 }
 
-/// The coins that a transaction carries. One that does not say how many may carry none where it moves tokens; else
-/// they may be the whole payment.
+/// The coins that a transaction carries. One that does not say how many may carry none where it
+/// moves tokens; else they may be the whole payment.
 fn top_level(tx: &TxBody, has_tokens: bool) -> Result<Option<Transfer>, ProviderError> {
     if tx.value.is_none() && has_tokens {
         return Ok(None);

@@ -1,8 +1,9 @@
-//! The price round of a feed that was in force at a moment. Rounds are kept by the feed's contract for good, so that no
-//! archive node is needed. Each provider looks for itself, and enough of them must find the same round.
+//! The price round of a feed that was in force at a moment. Rounds are kept by the feed's contract
+//! for good, so that no archive node is needed. Each provider looks for itself, and enough of them
+//! must find the same round.
 //!
-//! A round's id has the phase of the feed, which changes with the contract behind it, in its upper bits; within a phase
-//! rounds count up by one, and their times with them.
+//! A round's id has the phase of the feed, which changes with the contract behind it, in its upper
+//! bits; within a phase rounds count up by one, and their times with them.
 
 use super::contract::outcome;
 use super::provider::{BlockId, Call, Provider, ProviderError};
@@ -16,7 +17,8 @@ use crate::domain::evm::EvmAddress;
 const GAS: u64 = 1_000_000;
 /// How far a feed's clock may be ahead of ours.
 const AHEAD_MAX_MILLIS: i64 = 5 * 60 * 1000;
-/// Rounds before the latest that are asked for first, as deposits are seldom older than a few rounds.
+/// Rounds before the latest that are asked for first, as deposits are seldom older than a few
+/// rounds.
 const NEAR: u64 = 8;
 /// Phases that are looked into, the latest among them.
 const PHASES_MAX: u128 = 3;
@@ -52,8 +54,9 @@ impl PriceRound {
     }
 }
 
-/// The round in force at `at`: the last one not after it. `None` if there is none among the feed's last phases, or if
-/// its price is not positive. Ask once `at` is well past, or the round may not have been written yet.
+/// The round in force at `at`: the last one not after it. `None` if there is none among the feed's
+/// last phases, or if its price is not positive. Ask once `at` is well past, or the round may not
+/// have been written yet.
 pub async fn price_at(
     providers: &[Provider],
     quorum: usize,
@@ -177,7 +180,8 @@ impl Search<'_> {
         Ok(low)
     }
 
-    /// The highest of the ascending probes that is not after the moment, and the probe above it, or `high`.
+    /// The highest of the ascending probes that is not after the moment, and the probe above it, or
+    /// `high`.
     async fn narrow(
         &self,
         probes: &[u64],

@@ -8,7 +8,8 @@ use super::wire::{BlockBody, Hex};
 
 pub use super::wire::BlockRef;
 
-/// Asks for the newest block, with its transfers if they are wanted: whoever reads every block has it at once.
+/// Asks for the newest block, with its transfers if they are wanted: whoever reads every block has
+/// it at once.
 ///
 /// # Errors
 /// [`ProviderError`].
@@ -26,8 +27,8 @@ pub struct Further {
     pub finalized: bool,
 }
 
-/// Asks for that. The newest final block is `None` where the provider does not tell; that the tag `finalized` is
-/// refused is no error.
+/// Asks for that. The newest final block is `None` where the provider does not tell; that the tag
+/// `finalized` is refused is no error.
 ///
 /// # Errors
 /// [`ProviderError`], among them [`ProviderError::WrongChain`].

@@ -1,5 +1,5 @@
-//! Token transfers to our addresses in a range of blocks. Providers limit the range in ways of their own, so the
-//! caller halves it; what is found is only a reason to look closer.
+//! Token transfers to our addresses in a range of blocks. Providers limit the range in ways of
+//! their own, so the caller halves it; what is found is only a reason to look closer.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,14 +14,16 @@ use crate::domain::evm::{EvmAddress, TxHash, to_hex};
 /// Payees in one call at most.
 pub const PAYEES_MAX: u64 = 500;
 
-/// Numbers of logs at which providers are known, or likely, to cut their answers off without a word.
+/// Numbers of logs at which providers are known, or likely, to cut their answers off without a
+/// word.
 const CAPS: [usize; 14] =
     [25, 50, 100, 200, 250, 500, 1_000, 2_000, 2_500, 5_000, 10_000, 20_000, 50_000, 100_000];
 
 /// A transaction with a transfer of one of the tokens to one of the payees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TransferLog {
-    /// The height of its block; where the provider does not tell, of the last one that was asked for.
+    /// The height of its block; where the provider does not tell, of the last one that was asked
+    /// for.
     pub block_number: u64,
     /// The transaction.
     pub tx_hash: TxHash,
@@ -91,8 +93,8 @@ impl Wanted {
         self.tokens.is_empty() || self.payees.is_empty()
     }
 
-    /// The transfer of a log, if it is one of these. One that does not tell its transaction makes the whole answer bad:
-    /// it would be missed.
+    /// The transfer of a log, if it is one of these. One that does not tell its transaction makes
+    /// the whole answer bad: it would be missed.
     fn transfer(
         &self,
         log: &LogBody,
@@ -124,8 +126,8 @@ impl Wanted {
     }
 }
 
-/// Finds the transactions in the blocks `from..=to` that make one of the wanted transfers. The filter is checked again
-/// here.
+/// Finds the transactions in the blocks `from..=to` that make one of the wanted transfers. The
+/// filter is checked again here.
 ///
 /// # Errors
 /// [`LogsError`].
@@ -163,7 +165,8 @@ pub async fn transfer_logs(
     Ok(logs)
 }
 
-/// The same of one block by its receipts, which nobody cuts off; `None` where the provider does not have it.
+/// The same of one block by its receipts, which nobody cuts off; `None` where the provider does not
+/// have it.
 ///
 /// # Errors
 /// [`ProviderError`], also of providers that give no receipts of whole blocks.
@@ -203,7 +206,8 @@ fn filter(from: u64, to: u64, tokens: &[EvmAddress], payees: Option<&[EvmAddress
     Call::new(Call::LOGS, json!([filter]))
 }
 
-/// Payer, payee and amount of a log that has the shape of an ERC-20 transfer. Any contract can write one.
+/// Payer, payee and amount of a log that has the shape of an ERC-20 transfer. Any contract can
+/// write one.
 #[must_use]
 pub fn transfer_of(log: &LogBody) -> Option<(EvmAddress, EvmAddress, [u8; 32])> {
     let [Hex(TRANSFER_TOPIC), Hex(from), Hex(to)] = log.topics.as_slice() else { return None };
@@ -244,7 +248,8 @@ pub struct TokenLog {
     pub tx_hash: TxHash,
 }
 
-/// Finds transfers of tokens of any contract to at most [`PAYEES_MAX`] payees in the blocks `from..=to`.
+/// Finds transfers of tokens of any contract to at most [`PAYEES_MAX`] payees in the blocks
+/// `from..=to`.
 ///
 /// # Errors
 /// [`ProviderError`], whatever it is that the provider does not like.

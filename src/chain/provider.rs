@@ -1,5 +1,6 @@
-//! The `RpcActor`: one JSON-RPC provider of one chain. It keeps to the provider's pace, sends what enters a credit before
-//! what users ask about, leaves a provider alone that fails, and decides nothing.
+//! The `RpcActor`: one JSON-RPC provider of one chain. It keeps to the provider's pace, sends what
+//! enters a credit before what users ask about, leaves a provider alone that fails, and decides
+//! nothing.
 //!
 //! Its address is a secret: no log, error or metric shows more than the provider's name.
 
@@ -62,8 +63,8 @@ struct Waiting {
 }
 
 impl RpcActor {
-    /// Starts the actor for a provider on an arbiter, and answers the handle to ask it by. It ends with the last of the
-    /// handles.
+    /// Starts the actor for a provider on an arbiter, and answers the handle to ask it by. It ends
+    /// with the last of the handles.
     #[must_use]
     pub fn start(
         arbiter: &ArbiterHandle,
@@ -234,7 +235,8 @@ impl RpcActor {
         reply(answer, result);
     }
 
-    /// Notes how the provider stands. Who asks for logs notes what is refused of them, with the number of blocks.
+    /// Notes how the provider stands. Who asks for logs notes what is refused of them, with the
+    /// number of blocks.
     fn note(&self, calls: &[Call], result: &Answer) {
         self.standing.set_limits(self.exchange.batch_calls(), self.pace.calls_per_second());
         let others = calls.iter().enumerate().filter(|(_, call)| call.method != Call::LOGS);

@@ -1,5 +1,5 @@
-//! What enough providers agree on. One provider's word is never enough, and enough of them that say nothing are not
-//! replaced by one that says something.
+//! What enough providers agree on. One provider's word is never enough, and enough of them that say
+//! nothing are not replaced by one that says something.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::domain::evm::TxHash;
 pub struct Verdict<T> {
     /// Whether enough agree.
     pub agreement: Agreement<T>,
-    /// Providers that said something else than what was agreed on. An alert, even where the others were enough.
+    /// Providers that said something else than what was agreed on. An alert, even where the others
+    /// were enough.
     pub dissenting: Vec<Arc<str>>,
     /// Providers that gave no answer, and why.
     pub silent: Vec<(Arc<str>, ProviderError)>,
@@ -123,9 +124,9 @@ pub fn agree<T: PartialEq>(
     Verdict { agreement, dissenting, silent }
 }
 
-/// Counts what providers know of a transaction. It is mined if enough say so in the same words; it is unknown only if
-/// all who answer, and enough of them, do not know it; between the two it is pending. A provider that lags behind is
-/// no dissenter.
+/// Counts what providers know of a transaction. It is mined if enough say so in the same words; it
+/// is unknown only if all who answer, and enough of them, do not know it; between the two it is
+/// pending. A provider that lags behind is no dissenter.
 #[must_use]
 pub fn agree_on_sightings(said: Vec<Said<Sighting>>, quorum: usize) -> Verdict<Sighting> {
     let quorum = quorum.max(1);
@@ -163,8 +164,8 @@ pub fn agree_on_sightings(said: Vec<Said<Sighting>>, quorum: usize) -> Verdict<S
     Verdict { agreement, dissenting, silent }
 }
 
-/// Lets those that tell no status say what the others do, if all else is the same. Where nobody tells it, logs are no
-/// word of it: a status enters a credit, and is not guessed.
+/// Lets those that tell no status say what the others do, if all else is the same. Where nobody
+/// tells it, logs are no word of it: a status enters a credit, and is not guessed.
 fn confirm_statuses(mined: &mut [Said<TxFacts>]) {
     let told: Vec<TxFacts> = mined
         .iter()
@@ -182,7 +183,8 @@ fn confirm_statuses(mined: &mut [Said<TxFacts>]) {
     }
 }
 
-/// What providers agree to know of a transaction. With `wants_trace` only those are asked that have traces.
+/// What providers agree to know of a transaction. With `wants_trace` only those are asked that have
+/// traces.
 pub async fn facts(
     providers: &[Provider],
     quorum: usize,

@@ -1,5 +1,5 @@
-//! Coins that a transaction moved, at its top and inside. A frame counts only if neither it nor any frame above it
-//! failed: a node reports no error for a call whose caller was undone after it.
+//! Coins that a transaction moved, at its top and inside. A frame counts only if neither it nor any
+//! frame above it failed: a node reports no error for a call whose caller was undone after it.
 
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -28,7 +28,8 @@ pub fn top_level(tx: &TxBody) -> Result<Option<Transfer>, ProviderError> {
     Ok(tx.to.filter(|_| !raw.is_zero()).map(transfer))
 }
 
-/// Reads a trace into the transfers of coins that took effect, and holds its top against the transaction.
+/// Reads a trace into the transfers of coins that took effect, and holds its top against the
+/// transaction.
 ///
 /// # Errors
 /// [`ProviderError`].
@@ -58,9 +59,9 @@ fn transfers(top: &FrameBody) -> Result<Vec<Transfer>, ProviderError> {
     Ok(found)
 }
 
-/// The transfers below a frame. `funder` is whoever sent the coins that contracts pass on in it; where they pay from
-/// what they held before, each pays for itself. (So a signer who pays through a contract is the payer, and one who
-/// only sets off the payment of somebody else's wallet is not.)
+/// The transfers below a frame. `funder` is whoever sent the coins that contracts pass on in it;
+/// where they pay from what they held before, each pays for itself. (So a signer who pays through a
+/// contract is the payer, and one who only sets off the payment of somebody else's wallet is not.)
 fn walk(
     frame: &FrameBody,
     funder_above: Option<Hex<EvmAddress>>,
@@ -102,7 +103,8 @@ fn take(
     Ok(())
 }
 
-/// `funder_above` if the frame passes on no more than it was sent, so that the coins are still theirs.
+/// `funder_above` if the frame passes on no more than it was sent, so that the coins are still
+/// theirs.
 fn funder(frame: &FrameBody, funder_above: Option<Hex<EvmAddress>>) -> Option<Hex<EvmAddress>> {
     let received = amount(frame).to_u128();
     funder_above.filter(
@@ -131,7 +133,8 @@ fn effective(frame: &FrameBody) -> impl Iterator<Item = &FrameBody> {
 enum Kind {
     /// Its value goes from its caller to its callee.
     Moves,
-    /// Foreign code that runs as its caller: the value that it shows is its caller's, or goes nowhere.
+    /// Foreign code that runs as its caller: the value that it shows is its caller's, or goes
+    /// nowhere.
     ForCaller,
     /// Moves nothing.
     Other,

@@ -1,7 +1,9 @@
-//! Hashes, signatures and the ABI, spoken by the Ethereum crate. Only this file names it, so that it can be replaced.
+//! Hashes, signatures and the ABI, spoken by the Ethereum crate. Only this file names it, so that
+//! it can be replaced.
 //!
-//! Its traps are dealt with here: it accepts a signature's twin with a high s, its integers panic on overflow, and
-//! its JSON reads a decimal string as hexadecimal. So nothing of it leaves this file.
+//! Its traps are dealt with here: it accepts a signature's twin with a high s, its integers panic
+//! on overflow, and its JSON reads a decimal string as hexadecimal. So nothing of it leaves this
+//! file.
 
 use ethers_core::abi::{ParamType, Token, decode, encode};
 use ethers_core::types::{H256, Signature};
@@ -11,7 +13,8 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, RawAmount};
 use crate::domain::plain_text::is_plain;
 
-/// `keccak256("Transfer(address,address,uint256)")`, topic 0 of ERC-20 and, with a fourth topic, of ERC-721.
+/// `keccak256("Transfer(address,address,uint256)")`, topic 0 of ERC-20 and, with a fourth topic, of
+/// ERC-721.
 pub const TRANSFER_TOPIC: [u8; 32] = [
     0xdd, 0xf2, 0x52, 0xad, 0x1b, 0xe2, 0xc8, 0x9b, 0x69, 0xc2, 0xb0, 0x68, 0xfc, 0x37, 0x8d, 0xaa,
     0x95, 0x2b, 0xa7, 0xf1, 0x63, 0xc4, 0xa1, 0x16, 0x28, 0xf5, 0x5a, 0x4d, 0xf5, 0x23, 0xb3, 0xef,
@@ -74,13 +77,15 @@ pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
     utils::keccak256(bytes)
 }
 
-/// What a wallet signs of a message: `\x19Ethereum Signed Message:\n`, its length in bytes, itself (EIP-191).
+/// What a wallet signs of a message: `\x19Ethereum Signed Message:\n`, its length in bytes, itself
+/// (EIP-191).
 #[must_use]
 pub fn personal_message_hash(message: &[u8]) -> [u8; 32] {
     utils::hash_message(message).0
 }
 
-/// Whose key signed the hash. Never use a signature as a unique key: two may be valid for one message.
+/// Whose key signed the hash. Never use a signature as a unique key: two may be valid for one
+/// message.
 ///
 /// # Errors
 /// [`SignatureError`].
@@ -107,7 +112,8 @@ pub fn recover(hash: &[u8; 32], signature: &[u8]) -> Result<EvmAddress, Signatur
     Ok(EvmAddress(signer.0))
 }
 
-/// The compact form of a key's signature as the usual one: its last byte stands in the highest bit of s (ERC-2098).
+/// The compact form of a key's signature as the usual one: its last byte stands in the highest bit
+/// of s (ERC-2098).
 fn expanded(signature: &[u8]) -> Option<[u8; 65]> {
     let (r, s) = signature.split_first_chunk::<32>()?;
     let mut s: [u8; 32] = s.try_into().ok()?;
@@ -208,8 +214,8 @@ pub fn read_u8(answer: &[u8]) -> Option<u8> {
     read_amount(answer)?.to_u128()?.try_into().ok()
 }
 
-/// Reads a text: a string, or one word filled up with zeros, as the first tokens answered. `None` for texts that are
-/// too long, not UTF-8, or hold characters that are not seen.
+/// Reads a text: a string, or one word filled up with zeros, as the first tokens answered. `None`
+/// for texts that are too long, not UTF-8, or hold characters that are not seen.
 #[must_use]
 pub fn read_text(answer: &[u8]) -> Option<String> {
     let bytes = if answer.len() == 32 {

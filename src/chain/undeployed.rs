@@ -1,6 +1,6 @@
-//! Signatures of wallets that may not be deployed yet (ERC-6492): who deploys the wallet, and how, comes with the
-//! signature. One call without a contract deploys it for the moment, if there is none at its address, and asks it as
-//! EIP-1271 says; nothing of that stays.
+//! Signatures of wallets that may not be deployed yet (ERC-6492): who deploys the wallet, and how,
+//! comes with the signature. One call without a contract deploys it for the moment, if there is
+//! none at its address, and asks it as EIP-1271 says; nothing of that stays.
 
 use serde_json::json;
 
@@ -17,8 +17,8 @@ const DEPLOYMENT_GAS: u64 = 8_000_000;
 const SECOND: u8 = 0x56;
 const DATA: usize = 0xba;
 
-/// Asks a wallet, deployed for the moment if need be, whether a signature is its own. Any answer but the magic word, and
-/// a deployment that fails, mean no.
+/// Asks a wallet, deployed for the moment if need be, whether a signature is its own. Any answer
+/// but the magic word, and a deployment that fails, mean no.
 pub(super) async fn is_valid_signature(
     providers: &[Provider],
     quorum: usize,
@@ -44,7 +44,8 @@ pub(super) async fn is_valid_signature(
     agree(ask_each(providers, ask).await, quorum, |_, _| "validity of the signature")
 }
 
-/// The code: it returns one word, 1 if the wallet accepts the signature, else 0. The data of both calls follows it.
+/// The code: it returns one word, 1 if the wallet accepts the signature, else 0. The data of both
+/// calls follows it.
 fn code(wallet: EvmAddress, wrapped: &Wrapped, question: &[u8], gas: u64) -> Option<Vec<u8>> {
     let gas = u32::try_from(gas).ok()?;
     let question_at = DATA.checked_add(wrapped.data.len())?;
@@ -74,7 +75,8 @@ fn code(wallet: EvmAddress, wrapped: &Wrapped, question: &[u8], gas: u64) -> Opt
     ];
     let mut code = parts.concat();
     code.extend(gas.to_be_bytes());
-    // STATICCALL; RETURNDATASIZE PUSH1 32 EQ AND; PUSH1 0 MLOAD PUSH32 magic EQ AND; that is returned.
+    // STATICCALL; RETURNDATASIZE PUSH1 32 EQ AND; PUSH1 0 MLOAD PUSH32 magic EQ AND; that is
+    // returned.
     code.extend([0xfa, 0x3d, 0x60, 0x20, 0x14, 0x16, 0x60, 0x00, 0x51, 0x7f]);
     code.extend(MAGIC_WORD);
     code.extend([0x14, 0x16, 0x60, 0x00, 0x52, 0x60, 0x20, 0x60, 0x00, 0xf3]);

@@ -1,5 +1,6 @@
-//! The structs that answers are read into. What a deposit depends on must be there and be hexadecimal with `0x`;
-//! everything else may be missing, new, or of any shape, for every chain has transactions and fields of its own.
+//! The structs that answers are read into. What a deposit depends on must be there and be
+//! hexadecimal with `0x`; everything else may be missing, new, or of any shape, for every chain has
+//! transactions and fields of its own.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -76,7 +77,8 @@ impl<'de, T: ReadHex> Deserialize<'de> for Hex<T> {
     }
 }
 
-/// A number that says which of a few things something is. Nodes write it as a JSON number too, or as true and false.
+/// A number that says which of a few things something is. Nodes write it as a JSON number too, or
+/// as true and false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word(pub u64);
 
@@ -206,7 +208,8 @@ impl ReceiptBody {
     }
 }
 
-/// A log of a receipt. One that cannot be the transfer of a token may have any shape, but keeps its place.
+/// A log of a receipt. One that cannot be the transfer of a token may have any shape, but keeps its
+/// place.
 #[derive(Debug)]
 pub enum ReceiptLog {
     /// It reads as a log.

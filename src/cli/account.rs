@@ -90,7 +90,8 @@ pub(super) enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Start the deletion of an account, as its owner could. It is erased when the grace period ends.
+    /// Start the deletion of an account, as its owner could. It is erased when the grace period
+    /// ends.
     Delete {
         /// Its id or e-mail address.
         account: String,
@@ -365,7 +366,8 @@ fn document(account: &AccountRow) -> Value {
     })
 }
 
-/// Whether the hold for a running request is an estimate, or what its prompt costs for certain and a slice of output.
+/// Whether the hold for a running request is an estimate, or what its prompt costs for certain and
+/// a slice of output.
 fn prompt_is(row: &ReservationRow) -> (&'static str, String) {
     let record: Option<UsageRecord> = serde_json::from_str(&row.record).ok();
     let is_counted =

@@ -22,7 +22,8 @@ pub(super) enum BooksCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Settle requests whose charge the database refused; `books verify` lists them. Exits 1 if one is refused again.
+    /// Settle requests whose charge the database refused; `books verify` lists them. Exits 1 if one
+    /// is refused again.
     Settle(SettleArgs),
 }
 

@@ -1,5 +1,5 @@
-//! `sluice deposit …`: the operator's side of deposits. Reads rows and hands decisions to `deposits`; what may be
-//! decided is said there.
+//! `sluice deposit …`: the operator's side of deposits. Reads rows and hands decisions to
+//! `deposits`; what may be decided is said there.
 
 mod addresses;
 mod arrivals;
@@ -64,8 +64,8 @@ pub(super) enum DepositCommand {
         #[arg(long)]
         json: bool,
     },
-    /// List what arrived without becoming a deposit: coins that no known transaction explains, and tokens that are not
-    /// accepted.
+    /// List what arrived without becoming a deposit: coins that no known transaction explains, and
+    /// tokens that are not accepted.
     Arrivals {
         /// Only this account: its id or e-mail address.
         #[arg(long)]
@@ -80,13 +80,14 @@ pub(super) enum DepositCommand {
     Attribute(decide::AttributeArgs),
     /// Reject a deposit permanently. This does not pay it back: see `deposit refund`.
     Reject(decide::RejectArgs),
-    /// Refund a deposit: hold the amount, send the coins from your own wallet, then record the transaction.
+    /// Refund a deposit: hold the amount, send the coins from your own wallet, then record the
+    /// transaction.
     #[command(after_help = refund::STEPS)]
     Refund(refund::RefundArgs),
     /// Print deposits as CSV, oldest first.
     Export(export::ExportArgs),
-    /// Accept a new tombstone secret after the old one was lost for good. Deposits of accounts that were erased before can
-    /// then be credited again, to whoever proves the wallet.
+    /// Accept a new tombstone secret after the old one was lost for good. Deposits of accounts that
+    /// were erased before can then be credited again, to whoever proves the wallet.
     ForgetTombstones {
         /// Reason, in 1 to 500 characters.
         #[arg(long, value_parser = reason)]

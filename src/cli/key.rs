@@ -44,7 +44,8 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Change what a key may do. Options that you leave out stay as they are; "none" removes a limit.
+    /// Change what a key may do. Options that you leave out stay as they are; "none" removes a
+    /// limit.
     Limit {
         /// The key's id, `key_…`.
         key: String,
@@ -63,8 +64,9 @@ pub(super) struct RevokeArgs {
     /// The key's id, `key_…`.
     #[arg(required_unless_present = "leaked", conflicts_with = "leaked")]
     key: Option<String>,
-    /// Instead of a key: a file with leaked keys, such as a scanner's report, a log or a diff; `-` reads standard input.
-    /// Every Sluice key in it is revoked, and its owner notified by mail. No key is printed.
+    /// Instead of a key: a file with leaked keys, such as a scanner's report, a log or a diff; `-`
+    /// reads standard input. Every Sluice key in it is revoked, and its owner notified by mail. No
+    /// key is printed.
     #[arg(long, value_name = "FILE")]
     leaked: Option<PathBuf>,
     /// With --leaked: only list the keys that would be revoked.
@@ -78,8 +80,9 @@ pub(super) struct RevokeArgs {
 /// What a key may do.
 #[derive(Args, Clone)]
 pub(super) struct LimitArgs {
-    /// What it may be used for, comma-separated: inference (ask models, and read its own usage and limits), read (read the
-    /// account's data), billing (make deposits). Default for a new key: inference.
+    /// What it may be used for, comma-separated: inference (ask models, and read its own usage and
+    /// limits), read (read the account's data), billing (make deposits). Default for a new key:
+    /// inference.
     #[arg(long, value_name = "SCOPES")]
     scopes: Option<ScopeList>,
     /// Models that it may use, comma-separated, or "none" for no such limit.
@@ -97,7 +100,8 @@ pub(super) struct LimitArgs {
     /// Requests open at once, or "none" for the account's limit only.
     #[arg(long, value_name = "COUNT")]
     max_streams: Option<Setting<u32>>,
-    /// When it expires: at the start of a day (UTC) such as 2027-01-31, at an RFC 3339 time, or "none".
+    /// When it expires: at the start of a day (UTC) such as 2027-01-31, at an RFC 3339 time, or
+    /// "none".
     #[arg(long, value_name = "WHEN")]
     expires_at: Option<Setting<Moment>>,
 }
@@ -277,7 +281,8 @@ fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), Cli
     Ok(())
 }
 
-/// Revokes a key and writes that down; as [`api_keys::revoke`] says. Must run in a write transaction.
+/// Revokes a key and writes that down; as [`api_keys::revoke`] says. Must run in a write
+/// transaction.
 fn revoke_one(
     conn: &mut AnyConnection,
     key: &str,

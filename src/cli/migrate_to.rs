@@ -13,12 +13,13 @@ use crate::db::{self, AnyConnection, Manager};
 use crate::domain::money::NanoUsd;
 use crate::ledger;
 
-/// Copies the SQLite database of the settings into an empty PostgreSQL, with the server stopped. The source is not changed.
-/// An interrupted copy goes on where it was when the same is run again. The books are proven before and after, and in the end
-/// every row is compared.
+/// Copies the SQLite database of the settings into an empty PostgreSQL, with the server stopped.
+/// The source is not changed. An interrupted copy goes on where it was when the same is run again.
+/// The books are proven before and after, and in the end every row is compared.
 #[derive(Args)]
 pub(super) struct MigrateToArgs {
-    /// `postgres://USER:PASSWORD@HOST/NAME`. A password given here is visible in the process list: use a file or a variable instead.
+    /// `postgres://USER:PASSWORD@HOST/NAME`. A password given here is visible in the process list:
+    /// use a file or a variable instead.
     #[arg(required_unless_present_any = ["url_file", "url_env"])]
     url: Option<SecretString>,
     /// File that holds the URL.

@@ -12,8 +12,8 @@ use crate::domain::clock::UnixMillis;
 
 #[derive(Subcommand)]
 pub(super) enum NodeCommand {
-    /// List the processes that serve from this database, and those that died. A running server removes a dead one an hour
-    /// after its lease has expired, once none of its requests is open.
+    /// List the processes that serve from this database, and those that died. A running server
+    /// removes a dead one an hour after its lease has expired, once none of its requests is open.
     List {
         /// Print JSON.
         #[arg(long)]

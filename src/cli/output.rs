@@ -49,7 +49,8 @@ impl Output {
         self.results.write_all(text.as_bytes())
     }
 
-    /// A list that is printed page by page, however long it is: tables below one another, or one JSON array.
+    /// A list that is printed page by page, however long it is: tables below one another, or one
+    /// JSON array.
     pub(super) const fn listing<'a>(
         &'a mut self,
         header: &'a [&'a str],

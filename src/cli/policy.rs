@@ -19,10 +19,12 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Publish a version: the page as these settings make it, with your summary of what changes. Run it with the settings that
-    /// the servers will have from that day on. Publishing the same text with the same summary again changes nothing.
+    /// Publish a version: the page as these settings make it, with your summary of what changes.
+    /// Run it with the settings that the servers will have from that day on. Publishing the same
+    /// text with the same summary again changes nothing.
     Publish {
-        /// Your summary of what changes, as plain text in UTF-8: people read it in the mail and beside the text.
+        /// Your summary of what changes, as plain text in UTF-8: people read it in the mail and
+        /// beside the text.
         file: PathBuf,
         /// Which text: privacy or terms.
         #[arg(long, default_value = "privacy")]
@@ -31,7 +33,8 @@ pub(super) enum PolicyCommand {
         /// `privacy.policy_notice_days`.
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
         in_force: Option<UtcDay>,
-        /// Notify everybody who has an account now by mail, whatever their preferences. A running server sends it.
+        /// Notify everybody who has an account now by mail, whatever their preferences. A running
+        /// server sends it.
         #[arg(long)]
         significant: bool,
         /// Print JSON.

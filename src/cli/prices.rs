@@ -25,8 +25,8 @@ pub(super) enum PricesCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Compare the list in force with that of a settings file, of which only
-    /// `[models."ID"]` is read. Exits 0 if they are the same, 1 if not, 2 if the file cannot be read.
+    /// Compare the list in force with that of a settings file, of which only `[models."ID"]` is
+    /// read. Exits 0 if they are the same, 1 if not, 2 if the file cannot be read.
     Diff {
         /// The file. Keys that a model leaves out are as in the reference.
         file: PathBuf,

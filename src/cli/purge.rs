@@ -19,8 +19,9 @@ const PROGRESS: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 30;
 
-/// Delete expired rows: usage rows that are older than `privacy.usage_log_days`, whose cost is carried forward, and
-/// sessions, links, challenges and claims whose time is up. The server may run beside it, and it may be broken off.
+/// Delete expired rows: usage rows that are older than `privacy.usage_log_days`, whose cost is
+/// carried forward, and sessions, links, challenges and claims whose time is up. The server may run
+/// beside it, and it may be broken off.
 #[derive(clap::Args)]
 pub(super) struct PurgeArgs {
     /// Only print what would be deleted.
@@ -29,7 +30,8 @@ pub(super) struct PurgeArgs {
     /// Delete only rows that had expired before this day (UTC).
     #[arg(long, value_name = "YYYY-MM-DD")]
     as_of: Option<NaiveDate>,
-    /// Then rewrite the database, so that its files keep nothing of the deleted rows. Writers wait until it finishes.
+    /// Then rewrite the database, so that its files keep nothing of the deleted rows. Writers wait
+    /// until it finishes.
     #[arg(long, conflicts_with = "dry_run")]
     compact: bool,
     /// Print JSON.

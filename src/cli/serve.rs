@@ -45,8 +45,8 @@ pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliE
     })
 }
 
-/// Ends the process where its stop does not: a call into a database that says nothing comes back when it likes. What is left open
-/// is recovered by another node, or by the next start.
+/// Ends the process where its stop does not: a call into a database that says nothing comes back
+/// when it likes. What is left open is recovered by another node, or by the next start.
 #[expect(clippy::disallowed_methods, reason = "nothing of the runtime may be needed for it")]
 fn end_in_time(stop: &StopWords, after: Duration) {
     let told = stop.in_order.clone();

@@ -1,5 +1,5 @@
-//! How a node stands among the others: since when it may call another one dead, and how often it may have been called that
-//! itself.
+//! How a node stands among the others: since when it may call another one dead, and how often it
+//! may have been called that itself.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,8 @@ pub struct Standing {
     renewed_at: AtomicI64,
     judges_from: AtomicI64,
     lapses: AtomicU64,
-    /// When a renewal was last tried, in milliseconds since `began`: by a clock that goes on while the process is stopped.
+    /// When a renewal was last tried, in milliseconds since `began`: by a clock that goes on while
+    /// the process is stopped.
     tried_at: AtomicU64,
     began: Instant,
     living: AtomicU32,
@@ -42,8 +43,9 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// How often the node's lease had run out before it could be renewed. Whoever began an exchange before that asks whether
-    /// it is still open. A process that was stopped for a lease knows it before it has asked anybody.
+    /// How often the node's lease had run out before it could be renewed. Whoever began an exchange
+    /// before that asks whether it is still open. A process that was stopped for a lease knows it
+    /// before it has asked anybody.
     #[must_use]
     pub fn lapses(&self) -> u64 {
         self.lapses_at(self.millis())
@@ -66,7 +68,8 @@ impl Standing {
         self.tried_at.store(now, Ordering::Release);
     }
 
-    /// Whether no renewal was even tried for a lease: nothing of this process ran, the timer of the lease least of all.
+    /// Whether no renewal was even tried for a lease: nothing of this process ran, the timer of the
+    /// lease least of all.
     fn was_stopped(&self, now: u64) -> bool {
         let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         self.started_at().is_some()
@@ -77,8 +80,8 @@ impl Standing {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// This node's part of what an account or a key may have on all nodes together, whole numbers rounded up: so nodes give
-    /// at most one each beyond it. Known from the last renewal.
+    /// This node's part of what an account or a key may have on all nodes together, whole numbers
+    /// rounded up: so nodes give at most one each beyond it. Known from the last renewal.
     #[must_use]
     pub fn share(&self, whole: u32) -> u32 {
         whole.div_ceil(self.living.load(Ordering::Relaxed).max(1))
@@ -100,9 +103,9 @@ impl Standing {
         (at != i64::MIN).then_some(UnixMillis::from_millis(at))
     }
 
-    /// Notes that the lease was renewed; whether it had run out before. Where that came late, or where some lease has run out
-    /// when a node starts, the database may have been away from all: then everybody has one whole lease to come back
-    /// before anybody is called dead.
+    /// Notes that the lease was renewed; whether it had run out before. Where that came late, or
+    /// where some lease has run out when a node starts, the database may have been away from all:
+    /// then everybody has one whole lease to come back before anybody is called dead.
     pub(crate) fn note(&self, renewed: &Renewed) -> bool {
         let now = renewed.now.as_millis();
         self.living.store(renewed.living, Ordering::Relaxed);

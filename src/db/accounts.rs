@@ -105,7 +105,8 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>
     Ok(accounts::table.find(id.0).select(AccountRow::as_select()).first(conn).optional()?)
 }
 
-/// Writes how an account stands, `active` or `suspended`; `false` if it stands so already, or is not there.
+/// Writes how an account stands, `active` or `suspended`; `false` if it stands so already, or is
+/// not there.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -114,7 +115,8 @@ pub fn set_status(conn: &mut AnyConnection, id: AccountId, status: &str) -> Resu
     Ok(diesel::update(other).set(accounts::status.eq(status)).execute(conn)? > 0)
 }
 
-/// Notes that an account's owner is told of unusual spending; `false` if that was done since `before`, by whichever node.
+/// Notes that an account's owner is told of unusual spending; `false` if that was done since
+/// `before`, by whichever node.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -128,7 +130,8 @@ pub fn notify_of_spending(
     Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
 }
 
-/// Notes that an account's owner is told that credit runs low; `false` if that was done since `before`.
+/// Notes that an account's owner is told that credit runs low; `false` if that was done since
+/// `before`.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -178,9 +181,9 @@ pub fn notify_of_deposit(
     Ok(told > 0)
 }
 
-/// Keeps other transactions that lock the account waiting until this one ends, and leaves a new version of its row: whoever
-/// has read the account before, and decided something, finds that it is out of date. On SQLite a write transaction keeps them
-/// waiting anyway.
+/// Keeps other transactions that lock the account waiting until this one ends, and leaves a new
+/// version of its row: whoever has read the account before, and decided something, finds that it is
+/// out of date. On SQLite a write transaction keeps them waiting anyway.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,4 +1,5 @@
-//! API keys: rows and queries. Only the SHA-256 of a key is ever here. What a key has cost is written with the books.
+//! API keys: rows and queries. Only the SHA-256 of a key is ever here. What a key has cost is
+//! written with the books.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::domain::key_scopes::Scopes;
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown_name;
 
-/// The name of a key as it is read: names from before hidden characters were refused are shown without them, wherever
-/// they are shown.
+/// The name of a key as it is read: names from before hidden characters were refused are shown
+/// without them, wherever they are shown.
 pub struct ShownName(String);
 
 impl From<ShownName> for String {
@@ -220,8 +221,8 @@ pub struct KeyHolder {
     pub limits: Arc<KeyLimits>,
 }
 
-/// Key, account, when it was revoked, the account's standing and since when it is closing, what it has and what is held of
-/// that, limits.
+/// Key, account, when it was revoked, the account's standing and since when it is closing, what it
+/// has and what is held of that, limits.
 type HolderRow = (i64, i64, Option<i64>, (String, Option<i64>), (i64, i64), LimitColumns);
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
@@ -344,8 +345,8 @@ pub fn change(
     Ok(())
 }
 
-/// Notes that a key's owner is told that a budget has stopped it; `false` if that was done since `before`, whatever has
-/// become of the budget.
+/// Notes that a key's owner is told that a budget has stopped it; `false` if that was done since
+/// `before`, whatever has become of the budget.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,4 +1,5 @@
-//! An account's rows, page by page, for the archive of everything that is held on it: the queries that nothing else asks.
+//! An account's rows, page by page, for the archive of everything that is held on it: the queries
+//! that nothing else asks.
 
 use diesel::prelude::*;
 
@@ -195,8 +196,8 @@ pub fn challenges_of(
     Ok(rows)
 }
 
-/// Links in mail that still work or were not purged yet, by their hashes, which go no further: what for, where to, when
-/// made and when over. Those of a sign-up are their address's.
+/// Links in mail that still work or were not purged yet, by their hashes, which go no further: what
+/// for, where to, when made and when over. Those of a sign-up are their address's.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -227,7 +228,8 @@ pub fn links_of(
     Ok(rows)
 }
 
-/// Log-ins whose second factor is still to come, by their hashes, which go no further: when they are over, and the wrong codes so far.
+/// Log-ins whose second factor is still to come, by their hashes, which go no further: when they
+/// are over, and the wrong codes so far.
 ///
 /// # Errors
 /// [`DbError::Query`].

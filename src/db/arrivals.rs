@@ -1,5 +1,5 @@
-//! What arrived at accounts' own addresses, and at treasuries, and is no deposit; and the balances by which coins are
-//! noticed: rows and queries.
+//! What arrived at accounts' own addresses, and at treasuries, and is no deposit; and the balances
+//! by which coins are noticed: rows and queries.
 
 mod tokens;
 
@@ -47,12 +47,13 @@ pub struct ArrivalRow {
     pub after_number: i64,
     /// and in this one at the latest.
     pub block_number: i64,
-    /// All that came in between the two, in the smallest unit; of coins also what is known of it. 0 where the address
-    /// has sent something, so that nobody knows before the blocks were looked at.
+    /// All that came in between the two, in the smallest unit; of coins also what is known of it. 0
+    /// where the address has sent something, so that nobody knows before the blocks were looked at.
     pub raw_amount: String,
     /// Of a token: the transaction.
     pub tx_hash: Option<Vec<u8>>,
-    /// How often it was looked into with traces that held nothing; at least 1 once anything was tried.
+    /// How often it was looked into with traces that held nothing; at least 1 once anything was
+    /// tried.
     pub tries: i64,
     /// When it is looked into again; `None` once that is over.
     pub check_at: Option<i64>,
@@ -63,7 +64,8 @@ pub struct ArrivalRow {
 }
 
 impl ArrivalRow {
-    /// Whether there is something to say of it: it was looked into, or others had their turn before it.
+    /// Whether there is something to say of it: it was looked into, or others had their turn before
+    /// it.
     #[must_use]
     pub const fn is_told(&self) -> bool {
         self.tries > 0 || self.updated_at > self.created_at
@@ -76,8 +78,8 @@ const DUE_MAX: i64 = 2_000;
 /// A known transfer of coins to an address: block, transaction, and amount in the smallest unit.
 pub type Known = (i64, Vec<u8>, String);
 
-/// The addresses that most likely receive something: those of the last deposits, and the newest ones. Those of erased
-/// accounts are left out, since they credit nobody.
+/// The addresses that most likely receive something: those of the last deposits, and the newest
+/// ones. Those of erased accounts are left out, since they credit nobody.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -142,8 +144,9 @@ pub fn balances(
     Ok(rows)
 }
 
-/// Whether rows about an address may be kept: those about an erased account's would never go. On PostgreSQL it stays so
-/// until the transaction's end. A treasury is no derived address, and may always have some.
+/// Whether rows about an address may be kept: those about an erased account's would never go. On
+/// PostgreSQL it stays so until the transaction's end. A treasury is no derived address, and may
+/// always have some.
 fn may_be_kept(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError> {
     let own = deposit_addresses::table
         .filter(deposit_addresses::address.eq(address))
@@ -193,8 +196,8 @@ pub fn known(
     Ok(rows)
 }
 
-/// Notes that something arrived, unless it is noted already, or the address is an erased account's. Must run in a write
-/// transaction.
+/// Notes that something arrived, unless it is noted already, or the address is an erased account's.
+/// Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -209,8 +212,8 @@ pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The coins that are to be looked into now, those first that were looked into least. Addresses take turns, so that one
-/// with many of them keeps no other waiting.
+/// The coins that are to be looked into now, those first that were looked into least. Addresses
+/// take turns, so that one with many of them keeps no other waiting.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -355,7 +358,8 @@ pub fn replace(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError
     Ok(())
 }
 
-/// The coins on a chain that were looked into and are not explained, and those that still wait for that.
+/// The coins on a chain that were looked into and are not explained, and those that still wait for
+/// that.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -370,8 +374,8 @@ pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError
     Ok(rows.count().get_result(conn)?)
 }
 
-/// A page of all that arrived and is no deposit, of one account or of all, with the account unless it arrived at a
-/// treasury, beginning above the row number `after`.
+/// A page of all that arrived and is no deposit, of one account or of all, with the account unless
+/// it arrived at a treasury, beginning above the row number `after`.
 ///
 /// # Errors
 /// [`DbError::Query`].

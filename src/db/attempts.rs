@@ -1,4 +1,5 @@
-//! Attempts that count on all nodes together, until their window is over: rows and queries. Whose they are is a keyed hash.
+//! Attempts that count on all nodes together, until their window is over: rows and queries. Whose
+//! they are is a keyed hash.
 
 use diesel::prelude::*;
 
@@ -30,8 +31,8 @@ pub fn open_window(
     Ok(row.map(window))
 }
 
-/// Counts once, in the window that is open or in a new one. Must run in a write transaction: whoever counts for the same
-/// hash waits for its end.
+/// Counts once, in the window that is open or in a new one. Must run in a write transaction:
+/// whoever counts for the same hash waits for its end.
 ///
 /// # Errors
 /// [`DbError::Query`].

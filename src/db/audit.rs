@@ -1,5 +1,6 @@
-//! What operators decided: rows and queries. Of whose account it was about, the row has its number alone, which goes with
-//! the account, as do the words: a public id in `subject` would outlive both.
+//! What operators decided: rows and queries. Of whose account it was about, the row has its number
+//! alone, which goes with the account, as do the words: a public id in `subject` would outlive
+//! both.
 
 use diesel::prelude::*;
 

@@ -1,9 +1,9 @@
 //! The rows of the books: balances, reservations, usage rows and entries, read and written for a
 //! whole group of commands at once.
 //!
-//! PostgreSQL pays for each round trip, so there all that a group reads is one statement, and all that it usually
-//! writes another. SQLite pays for parsing, so there it is one cached statement for each row. `postgres` and `sqlite`
-//! are the only places where the two differ.
+//! PostgreSQL pays for each round trip, so there all that a group reads is one statement, and all
+//! that it usually writes another. SQLite pays for parsing, so there it is one cached statement for
+//! each row. `postgres` and `sqlite` are the only places where the two differ.
 
 mod balances;
 pub mod keys;
@@ -40,7 +40,8 @@ pub(crate) struct Want<'a> {
     pub(crate) is_key_of_exchange: bool,
     /// Whether it wants more held, which counts against a budget.
     pub(crate) is_hold: bool,
-    /// Whether its exchange begins with it. Where the answer to an earlier try was lost, nothing is remembered any more.
+    /// Whether its exchange begins with it. Where the answer to an earlier try was lost, nothing is
+    /// remembered any more.
     pub(crate) is_new: bool,
 }
 
@@ -71,8 +72,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) seen: Vec<SeenKey>,
 }
 
-/// Makes a connection ready for the books alone. Everything here is looked up by its key; a plan that was made while tables were
-/// small must not read them whole once they have grown.
+/// Makes a connection ready for the books alone. Everything here is looked up by its key; a plan
+/// that was made while tables were small must not read them whole once they have grown.
 pub(crate) fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
     match conn {
         AnyConnection::Postgres(conn) => postgres::prepare(conn),
@@ -88,8 +89,9 @@ pub(crate) fn read(conn: &mut AnyConnection, wants: &[Want<'_>]) -> QueryResult<
     }
 }
 
-/// Writes what a group changes, account by account: of one that is not as it was read, it or a key of it, or that another
-/// transaction holds, nothing. Gives those that were written, with their versions.
+/// Writes what a group changes, account by account: of one that is not as it was read, it or a key
+/// of it, or that another transaction holds, nothing. Gives those that were written, with their
+/// versions.
 pub(crate) fn write(
     conn: &mut AnyConnection,
     changes: &Changes<'_>,
@@ -124,8 +126,8 @@ pub(crate) fn entry_exists(
     Ok(count > 0)
 }
 
-/// The entries that carry one of these references, oldest first; those of usage and of what was carried forward are not
-/// looked through, which are nearly all.
+/// The entries that carry one of these references, oldest first; those of usage and of what was
+/// carried forward are not looked through, which are nearly all.
 ///
 /// # Errors
 /// The database's.

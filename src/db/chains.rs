@@ -1,4 +1,5 @@
-//! How far each chain has been read: cursors, recent blocks, candidates. One node reads a chain at a time.
+//! How far each chain has been read: cursors, recent blocks, candidates. One node reads a chain at
+//! a time.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -53,14 +54,15 @@ pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainR
 /// What waits on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Something that can be looked at now: transactions, deposits without an owner, or some that may be final.
+    /// Something that can be looked at now: transactions, deposits without an owner, or some that
+    /// may be final.
     pub is_due: bool,
     /// Something that goes on once its block is final.
     pub for_finality: bool,
 }
 
-/// Whether anything waits on a chain whose blocks up to `final_number` are final. What is put off does not count until
-/// it is due: a case for a person may stay open for long.
+/// Whether anything waits on a chain whose blocks up to `final_number` are final. What is put off
+/// does not count until it is due: a case for a person may stay open for long.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -124,8 +126,9 @@ pub fn create(conn: &mut AnyConnection, row: &ChainRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Writes `row` over the one of the same revision, which is then one higher. Whether there was one: `false` says
-/// that another node has taken over, and that nothing may be written on what was read before.
+/// Writes `row` over the one of the same revision, which is then one higher. Whether there was one:
+/// `false` says that another node has taken over, and that nothing may be written on what was read
+/// before.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -140,8 +143,8 @@ pub fn change(conn: &mut AnyConnection, row: &ChainRow, now: UnixMillis) -> Resu
     Ok(diesel::update(current).set(next).execute(conn)? > 0)
 }
 
-/// Whether a chain's row is still as it was read, and by the same node. On PostgreSQL it stays so until the transaction's
-/// end.
+/// Whether a chain's row is still as it was read, and by the same node. On PostgreSQL it stays so
+/// until the transaction's end.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -217,8 +220,8 @@ pub fn keep_blocks(
     Ok(())
 }
 
-/// Notes transactions that are to be looked into, with their blocks; but for those that a person has dismissed as they
-/// stand there.
+/// Notes transactions that are to be looked into, with their blocks; but for those that a person
+/// has dismissed as they stand there.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -264,8 +267,8 @@ pub struct CandidateRow {
     pub tries: i64,
 }
 
-/// The candidates that are due. New ones and those that were looked at in vain take turns, and so do blocks: neither a
-/// block that is full of them nor many that cannot be read hold up the rest.
+/// The candidates that are due. New ones and those that were looked at in vain take turns, and so
+/// do blocks: neither a block that is full of them nor many that cannot be read hold up the rest.
 ///
 /// # Errors
 /// [`DbError::Query`].

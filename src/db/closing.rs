@@ -1,5 +1,5 @@
-//! Accounts that are about to be deleted: what stops at once, and which may be erased. Across tables, since that is
-//! what closing is.
+//! Accounts that are about to be deleted: what stops at once, and which may be erased. Across
+//! tables, since that is what closing is.
 
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
@@ -44,8 +44,8 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<ClosingRow>
     Ok(accounts::table.find(id.0).select(ClosingRow::as_select()).first(conn).optional()?)
 }
 
-/// Marks an account, and ends all that could still be done for it: keys, wallets, sessions and links in mail, those too that
-/// still wait to be sent. Must run in a write transaction.
+/// Marks an account, and ends all that could still be done for it: keys, wallets, sessions and
+/// links in mail, those too that still wait to be sent. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -84,8 +84,8 @@ pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
     Ok(kept > 0)
 }
 
-/// The accounts that may be erased: their wish is not younger than `before`, nothing of theirs is under way, and nothing
-/// is left on them that they have not waived.
+/// The accounts that may be erased: their wish is not younger than `before`, nothing of theirs is
+/// under way, and nothing is left on them that they have not waived.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -97,8 +97,8 @@ pub fn due(
     due_within(conn, before, (0, i64::MAX), limit)
 }
 
-/// The accounts whose wish is not younger than `before`, and which stay because something is left on them that they
-/// have not waived: their public ids, the oldest wish first.
+/// The accounts whose wish is not younger than `before`, and which stay because something is left
+/// on them that they have not waived: their public ids, the oldest wish first.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -136,7 +136,8 @@ fn due_within(
     limit: i64,
 ) -> Result<Vec<AccountId>, DbError> {
     let open = reservations::table.filter(reservations::account_id.eq(accounts::id));
-    // Credited before its block was final. On a chain that nobody reads any more that would never be known.
+    // Credited before its block was final. On a chain that nobody reads any more that would never
+    // be known.
     let long_ago = before.plus_millis(-PROVISIONAL_MAX);
     let may_be_undone =
         deposits::is_provisional.eq(true).and(deposits::early_credit_at.gt(long_ago.as_millis()));

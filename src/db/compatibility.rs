@@ -1,16 +1,19 @@
-//! Which programs may serve a schema. A schema names the oldest generation of programs that it is for; a program knows its
-//! own. So an older program refuses a schema that lacks what it needs, and serves one that only has more.
+//! Which programs may serve a schema. A schema names the oldest generation of programs that it is
+//! for; a program knows its own. So an older program refuses a schema that lacks what it needs, and
+//! serves one that only has more.
 
 use diesel::prelude::*;
 
 use super::schema::schema_compatibility as compatibility;
 use super::{AnyConnection, DbError};
 
-/// This program's generation. The release that ceases to use a table or column raises it; the migration of a later release
-/// that removes that writes it into the schema (`migrations/README.md`).
+/// This program's generation. The release that ceases to use a table or column raises it; the
+/// migration of a later release that removes that writes it into the schema
+/// (`migrations/README.md`).
 pub const GENERATION: i64 = 1;
 
-/// The generation of a schema whose rows are not all there yet (`db::copying`): no program may serve it.
+/// The generation of a schema whose rows are not all there yet (`db::copying`): no program may
+/// serve it.
 pub const UNFINISHED: i64 = i64::MAX;
 
 /// This program's version.

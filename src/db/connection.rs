@@ -137,11 +137,13 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// A URL with limits for everything that a connection waits for, unless it has its own: libpq takes the last of two that
-/// say different (<https://www.postgresql.org/docs/current/libpq-connect.html>).
+/// A URL with limits for everything that a connection waits for, unless it has its own: libpq takes
+/// the last of two that say different
+/// (<https://www.postgresql.org/docs/current/libpq-connect.html>).
 fn limited(url: &str, answer: Duration) -> SecretString {
     let (secs, millis) = (answer.as_secs(), answer.as_millis());
-    // For each host and address by itself: one that swallows everything must leave time for the next.
+    // For each host and address by itself: one that swallows everything must leave time for the
+    // next.
     let connect_secs = CONNECT_SECS.min(secs);
     let ours = format!(
         "connect_timeout={connect_secs}&tcp_user_timeout={millis}&keepalives_idle={secs}\
@@ -161,9 +163,10 @@ fn open_postgres(
 ) -> Result<AnyConnection, ConnectError> {
     let url = limited(url.expose_secret(), answer);
     let mut conn = PgConnection::establish(url.expose_secret()).map_err(ConnectError::Establish)?;
-    // A node that hangs inside a transaction must not hold its account rows for ever, nor a machine that is gone the locks of
-    // its session: the system's own keepalives would find that out after hours. And no query of ours reads so much
-    // that compiling it, which takes milliseconds, would be worth it, whatever the planner reckons without samples.
+    // A node that hangs inside a transaction must not hold its account rows for ever, nor a machine
+    // that is gone the locks of its session: the system's own keepalives would find that out after
+    // hours. And no query of ours reads so much that compiling it, which takes milliseconds, would
+    // be worth it, whatever the planner reckons without samples.
     let answer_secs = answer.as_secs();
     let settings = format!(
         "SET lock_timeout = {lock_timeout_ms};

@@ -1,6 +1,7 @@
-//! Copies an SQLite database that no server uses into an empty PostgreSQL, table by table, and proves that both hold the same.
-//! How far it is stands in the target, in the transactions that copy: an interrupted one is gone on with. Until it is whole
-//! nobody can serve from the target. The source is only read.
+//! Copies an SQLite database that no server uses into an empty PostgreSQL, table by table, and
+//! proves that both hold the same. How far it is stands in the target, in the transactions that
+//! copy: an interrupted one is gone on with. Until it is whole nobody can serve from the target.
+//! The source is only read.
 
 mod tables;
 mod tally;
@@ -196,8 +197,8 @@ impl Source {
     /// Opens a file; `connect` makes connections to it.
     ///
     /// # Errors
-    /// [`CopyError::InUse`] while a server has it, [`DbError::Outdated`] and [`CopyError::NewerSource`] if its schema is not
-    /// this program's.
+    /// [`CopyError::InUse`] while a server has it, [`DbError::Outdated`] and
+    /// [`CopyError::NewerSource`] if its schema is not this program's.
     pub fn open(
         path: &Path,
         connect: impl Fn() -> Result<AnyConnection, DbError>,
@@ -209,7 +210,8 @@ impl Source {
         })?;
         let (mut conn, mut writer) = (connect()?, connect()?);
         refuse_newer(&mut conn)?;
-        // What was written so far is then in the file itself, whose time says whether anything came after.
+        // What was written so far is then in the file itself, whose time says whether anything came
+        // after.
         conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?;
         writer.batch_execute("BEGIN IMMEDIATE")?;
         let oldest_generation = schema_compatibility::table
@@ -234,7 +236,8 @@ impl Source {
     }
 }
 
-/// An older program may serve a schema that only has more, but would leave behind what it does not know.
+/// An older program may serve a schema that only has more, but would leave behind what it does not
+/// know.
 fn refuse_newer(conn: &mut AnyConnection) -> Result<(), CopyError> {
     let newer = migrate::newer(conn)?;
     if newer.is_empty() {

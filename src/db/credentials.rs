@@ -1,5 +1,6 @@
-//! What accounts log in with: password, second factor, and the address that proves them. Columns of `accounts` that
-//! nothing but logging in reads. Whatever changes them begins a new epoch, in the same transaction.
+//! What accounts log in with: password, second factor, and the address that proves them. Columns of
+//! `accounts` that nothing but logging in reads. Whatever changes them begins a new epoch, in the
+//! same transaction.
 
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
@@ -99,8 +100,9 @@ pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result
     Ok(())
 }
 
-/// Changes the address. Another account that has it is a violation of the table's rules. The sessions go on: the change is
-/// made by a link, which knows of none. Must run in a write transaction.
+/// Changes the address. Another account that has it is a violation of the table's rules. The
+/// sessions go on: the change is made by a link, which knows of none. Must run in a write
+/// transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -120,7 +122,8 @@ pub fn begin_totp(conn: &mut AnyConnection, session: i64, sealed: &[u8]) -> Resu
     Ok(())
 }
 
-/// The sealed key of the second factor that is being set up in a session; `None` if there is none, or the session has ended.
+/// The sealed key of the second factor that is being set up in a session; `None` if there is none,
+/// or the session has ended.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -135,8 +138,8 @@ pub fn pending_totp(conn: &mut AnyConnection, session: i64) -> Result<Option<Vec
     Ok(sealed.flatten())
 }
 
-/// From now on the second factor of this sealed key is asked for, and not the code of `step` again. Must run in a write
-/// transaction.
+/// From now on the second factor of this sealed key is asked for, and not the code of `step` again.
+/// Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -186,8 +189,8 @@ pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result
     Ok(())
 }
 
-/// Keys of second factors that an earlier version has left unsealed, at most so many. They are known by the one length that
-/// a key has, and a sealed one has not.
+/// Keys of second factors that an earlier version has left unsealed, at most so many. They are
+/// known by the one length that a key has, and a sealed one has not.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -228,8 +231,8 @@ pub fn are_any_sealed(conn: &mut AnyConnection) -> Result<bool, DbError> {
     Ok(diesel::select(exists(sealed.select(accounts::id))).get_result(conn)?)
 }
 
-/// Drops the keys of all second factors, since nobody can open them any more. A code is asked for as before: a recovery
-/// code is one. Gives the number of accounts that this is about.
+/// Drops the keys of all second factors, since nobody can open them any more. A code is asked for
+/// as before: a recovery code is one. Gives the number of accounts that this is about.
 ///
 /// # Errors
 /// [`DbError::Query`].

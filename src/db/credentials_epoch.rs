@@ -1,5 +1,6 @@
-//! How often the credentials of an account have changed. Links, waiting mail, sessions and log-ins that are half done
-//! remember the count under which they were asked for; under another one they open nothing.
+//! How often the credentials of an account have changed. Links, waiting mail, sessions and log-ins
+//! that are half done remember the count under which they were asked for; under another one they
+//! open nothing.
 
 use diesel::prelude::*;
 
@@ -38,9 +39,9 @@ pub fn of_email(conn: &mut AnyConnection, email: &str) -> Result<Option<i64>, Db
     Ok(account.map(|account| account.credentials_epoch))
 }
 
-/// Begins a new epoch: ends what was asked for before it, but for the sessions that are `kept`. Belongs into the transaction that
-/// changes the credentials, before the change of an address. What somebody else puts in at this moment, under the
-/// earlier count, opens nothing either.
+/// Begins a new epoch: ends what was asked for before it, but for the sessions that are `kept`.
+/// Belongs into the transaction that changes the credentials, before the change of an address. What
+/// somebody else puts in at this moment, under the earlier count, opens nothing either.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,4 +1,5 @@
-//! Addresses that are derived for one account each, and the counter that never issues an index twice.
+//! Addresses that are derived for one account each, and the counter that never issues an index
+//! twice.
 
 use diesel::prelude::*;
 
@@ -103,7 +104,8 @@ pub fn counter(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i64, 
     Ok(next.unwrap_or(0))
 }
 
-/// Moves the counter up to `index`, so that what lies below is never issued again; where it stands then.
+/// Moves the counter up to `index`, so that what lies below is never issued again; where it stands
+/// then.
 ///
 /// # Errors
 /// [`DbError::Query`].

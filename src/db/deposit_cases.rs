@@ -1,4 +1,5 @@
-//! What enough providers could not read or agree on: rows and queries. One that lasts is a case for a person.
+//! What enough providers could not read or agree on: rows and queries. One that lasts is a case for
+//! a person.
 
 use diesel::prelude::*;
 
@@ -64,7 +65,8 @@ pub fn insert(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Writes a row over the one of the same number, if that is still in the state `from`. Whether it was.
+/// Writes a row over the one of the same number, if that is still in the state `from`. Whether it
+/// was.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -197,7 +199,8 @@ pub fn count_of_claimant(conn: &mut AnyConnection, id: AccountId) -> Result<i64,
     Ok(count)
 }
 
-/// Forgets what is about transactions of an account that is erased. Must run before its deposits and claims go.
+/// Forgets what is about transactions of an account that is erased. Must run before its deposits
+/// and claims go.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,4 +1,5 @@
-//! Claims of transaction hashes: rows and queries. Which claims are looked up next is fair between accounts.
+//! Claims of transaction hashes: rows and queries. Which claims are looked up next is fair between
+//! accounts.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -110,7 +111,8 @@ pub fn of_account(
     Ok(rows)
 }
 
-/// A page of the claims of one account or of all, oldest first, beginning above the row number `after`.
+/// A page of the claims of one account or of all, oldest first, beginning above the row number
+/// `after`.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -179,9 +181,10 @@ pub fn counts(
     Ok((open, recent))
 }
 
-/// The claims to look up next: of each account the one that was tried least, then of each account its second, and so
-/// on; accounts in the order in which they had their last turn, see [`stand_back`]. So neither many claims of one
-/// account nor old ones that lead nowhere hold up somebody's new one for longer than one turn of each other account.
+/// The claims to look up next: of each account the one that was tried least, then of each account
+/// its second, and so on; accounts in the order in which they had their last turn, see
+/// [`stand_back`]. So neither many claims of one account nor old ones that lead nowhere hold up
+/// somebody's new one for longer than one turn of each other account.
 ///
 /// # Errors
 /// [`DbError::Query`].

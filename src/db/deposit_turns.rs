@@ -1,5 +1,5 @@
-//! Whose turn it is: deposits that are to be moved on, in an order that is fair between those who pay; and what a whole
-//! transaction's deposits need to get their owners at once.
+//! Whose turn it is: deposits that are to be moved on, in an order that is fair between those who
+//! pay; and what a whole transaction's deposits need to get their owners at once.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
@@ -21,8 +21,9 @@ struct Transaction {
     tx_hash: Vec<u8>,
 }
 
-/// Transactions with deposits that have no owner yet: of each payer the one that has waited longest, then of each payer
-/// its second, and so on. So neither who pays often nor who pays in many pieces holds up anybody else.
+/// Transactions with deposits that have no owner yet: of each payer the one that has waited
+/// longest, then of each payer its second, and so on. So neither who pays often nor who pays in
+/// many pieces holds up anybody else.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -49,9 +50,10 @@ pub fn seen(
     Ok(found.iter().filter_map(|one| TxHash::from_slice(&one.tx_hash)).collect())
 }
 
-/// What confirms in blocks above `above` up to `up_to`: of each account the one that has waited longest, then of each account
-/// its second, and so on. So an account that pays often and little holds up nobody else. The deposits of a transaction are
-/// looked at together: each transaction has one turn before any has its second, whatever the number of its accounts.
+/// What confirms in blocks above `above` up to `up_to`: of each account the one that has waited
+/// longest, then of each account its second, and so on. So an account that pays often and little
+/// holds up nobody else. The deposits of a transaction are looked at together: each transaction has
+/// one turn before any has its second, whatever the number of its accounts.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -84,7 +86,8 @@ pub fn confirming(
     Ok(rows)
 }
 
-/// Deposits of one transaction that confirm and are due, in the order of their ordinals: they are looked at together.
+/// Deposits of one transaction that confirm and are due, in the order of their ordinals: they are
+/// looked at together.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -137,7 +140,8 @@ pub fn overlooked(
 /// An address with the account that it was derived for.
 pub type Derived = (Vec<u8>, Option<i64>);
 
-/// Of these addresses the ones that were derived for accounts, with whose each is; `None` for one that is gone.
+/// Of these addresses the ones that were derived for accounts, with whose each is; `None` for one
+/// that is gone.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -191,7 +195,8 @@ pub struct Owner {
     pub wallet_id: Option<i64>,
 }
 
-/// Gives an owner to deposits that were seen and still are, of the revision in which they were read. Whether all were.
+/// Gives an owner to deposits that were seen and still are, of the revision in which they were
+/// read. Whether all were.
 ///
 /// # Errors
 /// [`DbError::Query`].

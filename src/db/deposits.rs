@@ -1,5 +1,5 @@
-//! Deposits: rows and queries. A row changes only from the revision that was read, so that two who decide at once
-//! cannot both be right.
+//! Deposits: rows and queries. A row changes only from the revision that was read, so that two who
+//! decide at once cannot both be right.
 
 use diesel::prelude::*;
 
@@ -11,8 +11,8 @@ use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
-/// How long at most a credit that came early keeps its account from being erased and itself from being paid back, in
-/// milliseconds: a week.
+/// How long at most a credit that came early keeps its account from being erased and itself from
+/// being paid back, in milliseconds: a week.
 pub const PROVISIONAL_MAX: i64 = 7 * 86_400_000;
 
 /// A deposit as the table holds it.
@@ -72,8 +72,8 @@ pub struct DepositRow {
     pub created_at: i64,
     /// When it was last changed.
     pub updated_at: i64,
-    /// When it was credited before its block was final, in milliseconds since the epoch. That happens once, and stays
-    /// written whatever becomes of it.
+    /// When it was credited before its block was final, in milliseconds since the epoch. That
+    /// happens once, and stays written whatever becomes of it.
     pub early_credit_at: Option<i64>,
     /// With how many nano-dollars.
     pub early_value_nanousd: Option<i64>,
@@ -111,7 +111,8 @@ pub fn insert(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), DbError>
     Ok(())
 }
 
-/// Writes `row` over the one of the same id and revision, which is then one higher. Whether there was one.
+/// Writes `row` over the one of the same id and revision, which is then one higher. Whether there
+/// was one.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -170,8 +171,9 @@ pub fn of_transaction(
     Ok(rows)
 }
 
-/// Keeps the deposits of a transaction as they are until the caller's write transaction ends, but for what the caller does:
-/// all in one order, so that no two wait for each other. On SQLite a write transaction does so anyway.
+/// Keeps the deposits of a transaction as they are until the caller's write transaction ends, but
+/// for what the caller does: all in one order, so that no two wait for each other. On SQLite a
+/// write transaction does so anyway.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -215,7 +217,8 @@ pub fn of_account(
 /// Which deposits are wanted; what is `None` is not asked about.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
-    /// In this state, as people are told it: what was credited and paid back whole counts as refunded.
+    /// In this state, as people are told it: what was credited and paid back whole counts as
+    /// refunded.
     pub state: Option<DepositState>,
     /// Of this account.
     pub account_id: Option<AccountId>,
@@ -287,8 +290,8 @@ pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbErr
     Ok(rows)
 }
 
-/// What was credited on a chain before its block was final, since a moment: to an account, whatever became of it; and to all
-/// of them, as far as it may still be lost or was.
+/// What was credited on a chain before its block was final, since a moment: to an account, whatever
+/// became of it; and to all of them, as far as it may still be lost or was.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -19,7 +19,8 @@ pub struct EmailTokenRow {
     pub email: String,
     /// Milliseconds since the epoch.
     pub expires_at: i64,
-    /// Of its account, when it was asked for: see [`super::credentials_epoch`]. `None` before there is an account.
+    /// Of its account, when it was asked for: see [`super::credentials_epoch`]. `None` before there
+    /// is an account.
     pub credentials_epoch: Option<i64>,
 }
 
@@ -86,9 +87,9 @@ pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, 
     Ok(diesel::delete(token).execute(conn)? > 0)
 }
 
-/// Keeps others who use a link that was sent to the same address, which has no account that could be locked, waiting until
-/// this transaction ends. They all take the rows in one order, so that no two wait for each other. On SQLite a write
-/// transaction does so anyway.
+/// Keeps others who use a link that was sent to the same address, which has no account that could
+/// be locked, waiting until this transaction ends. They all take the rows in one order, so that no
+/// two wait for each other. On SQLite a write transaction does so anyway.
 ///
 /// # Errors
 /// [`DbError::Query`].

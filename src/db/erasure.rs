@@ -1,6 +1,6 @@
-//! The end of an account's rows, table by table. What stays says nothing of anybody: of a deposit a keyed hash of its
-//! place on the chain, so that it cannot be credited again; of a derived address that it was issued; of an operator's
-//! decision that it was made.
+//! The end of an account's rows, table by table. What stays says nothing of anybody: of a deposit a
+//! keyed hash of its place on the chain, so that it cannot be credited again; of a derived address
+//! that it was issued; of an operator's decision that it was made.
 
 use diesel::prelude::*;
 
@@ -15,8 +15,8 @@ use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::tombstone::TombstoneKey;
 
-/// Erases an account and all that is its own. Must run in a write transaction that has found it due: what still refers
-/// to it makes this fail as a whole.
+/// Erases an account and all that is its own. Must run in a write transaction that has found it
+/// due: what still refers to it makes this fail as a whole.
 ///
 /// # Errors
 /// [`DbError::Query`], [`DbError::OtherSecret`].

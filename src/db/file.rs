@@ -77,7 +77,8 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Has a SQLite file for this process alone, by a file beside it; so do servers, not commands. It ends with what is returned.
+/// Has a SQLite file for this process alone, by a file beside it; so do servers, not commands. It
+/// ends with what is returned.
 ///
 /// # Errors
 /// [`TryLockError::WouldBlock`] if another process has it.

@@ -1,5 +1,5 @@
-//! People who have given their password and are asked for the second factor: rows and queries. Only the SHA-256 of
-//! what they hold is ever here.
+//! People who have given their password and are asked for the second factor: rows and queries. Only
+//! the SHA-256 of what they hold is ever here.
 
 use diesel::prelude::*;
 
@@ -33,7 +33,8 @@ pub fn create(
     Ok(())
 }
 
-/// Whose step it is, if its time is not up and the credentials are still those under which it was begun.
+/// Whose step it is, if its time is not up and the credentials are still those under which it was
+/// begun.
 ///
 /// # Errors
 /// [`DbError::Query`].

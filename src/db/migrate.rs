@@ -27,8 +27,8 @@ const TOLD_EVERY: u32 = 10;
 /// So many limits on waiting for a lock are longer than a wait.
 const LONG: u32 = 5;
 
-/// How long a migration waits for the tables that it changes. Whoever wants such a table meanwhile stands behind it, so
-/// that it waits briefly, and again.
+/// How long a migration waits for the tables that it changes. Whoever wants such a table meanwhile
+/// stands behind it, so that it waits briefly, and again.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// For each lock.
@@ -59,8 +59,8 @@ struct Standing {
 ///
 /// # Errors
 /// [`DbError::Superseded`] and [`DbError::Unfamiliar`] for a database that is not for this program,
-/// [`DbError::Migrate`] with the name of the migration that failed, [`DbError::MigrationWaits`] with that of one
-/// that could not have its locks.
+/// [`DbError::Migrate`] with the name of the migration that failed, [`DbError::MigrationWaits`]
+/// with that of one that could not have its locks.
 pub fn run_pending(conn: &mut AnyConnection) -> Result<Vec<String>, DbError> {
     run_pending_within(conn, Patience::default())
 }
@@ -96,7 +96,8 @@ fn alone<T>(
 /// Makes the schema of a database that has none. One of another version is left as it is.
 ///
 /// # Errors
-/// [`DbError::Outdated`] if migrations are missing from a schema that exists, and those of [`run_pending`].
+/// [`DbError::Outdated`] if migrations are missing from a schema that exists, and those of
+/// [`run_pending`].
 pub fn ensure(conn: &mut AnyConnection) -> Result<(), DbError> {
     // Where nothing was ever migrated, looking makes a table, which only one at a time may do.
     if !has_history(conn)? {
@@ -123,8 +124,8 @@ pub fn newer(conn: &mut AnyConnection) -> Result<Vec<String>, DbError> {
     if standing.missing > 0 { Err(DbError::Outdated) } else { Ok(standing.unknown) }
 }
 
-/// Makes a database ready to be served: runs what is missing, if that `may` be done here. Says so if it has more than this
-/// program knows.
+/// Makes a database ready to be served: runs what is missing, if that `may` be done here. Says so
+/// if it has more than this program knows.
 ///
 /// # Errors
 /// Those of [`run_pending`], or of [`ensure`].
@@ -227,9 +228,9 @@ fn run_patiently(
         // It borrows the connection.
         let error = error.to_string();
         let took = began.elapsed();
-        // diesel passes on no code, and the words are in the server's language. What failed sooner waited for no lock to
-        // the end, and what failed far later has worked: either is tried once more, for it may have been a deadlock, or a
-        // lock that was wanted late.
+        // diesel passes on no code, and the words are in the server's language. What failed sooner
+        // waited for no lock to the end, and what failed far later has worked: either is tried once
+        // more, for it may have been a deadlock, or a lock that was wanted late.
         let waited = took >= patience.lock && took < patience.lock.saturating_mul(LONG);
         others = others.saturating_add(u32::from(!waited));
         if took < patience.lock && others > 1 {
@@ -258,8 +259,8 @@ struct Setting {
     lock_timeout: String,
 }
 
-/// Waits until no other node migrates, and says so; then sets the limit on waiting for locks and returns the one before.
-/// For PostgreSQL.
+/// Waits until no other node migrates, and says so; then sets the limit on waiting for locks and
+/// returns the one before. For PostgreSQL.
 fn lock(conn: &mut AnyConnection, patience: Patience) -> Result<Option<String>, DbError> {
     let AnyConnection::Postgres(conn) = conn else { return Ok(None) };
     for tries in 0_u32.. {

@@ -15,7 +15,8 @@ use crate::domain::clock::{Clock, UnixMillis};
 pub struct Renewed {
     /// By the clock that leases are kept by.
     pub now: UnixMillis,
-    /// Its own lease had run out, or was gone: others may have taken it for dead. Never so the first time.
+    /// Its own lease had run out, or was gone: others may have taken it for dead. Never so the
+    /// first time.
     pub has_lapsed: bool,
     /// Another node's lease has run out: it died, or it could not be renewed.
     pub is_another_silent: bool,
@@ -36,8 +37,9 @@ pub struct Word {
     pub max_streams: i64,
 }
 
-/// Takes or renews the lease of `node_id` for a span, the first time if `word` has no start. Gives what it finds, and by how
-/// many milliseconds the node's clock is ahead of the database's, below zero where it is behind.
+/// Takes or renews the lease of `node_id` for a span, the first time if `word` has no start. Gives
+/// what it finds, and by how many milliseconds the node's clock is ahead of the database's, below
+/// zero where it is behind.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -108,7 +110,8 @@ pub struct NodeRow {
     pub max_streams: Option<i64>,
 }
 
-/// All nodes by name, each with how many reservations of its are open; those among them of which only these are left.
+/// All nodes by name, each with how many reservations of its are open; those among them of which
+/// only these are left.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -160,9 +163,9 @@ pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Until when the leases of these nodes run, as (id, milliseconds); whoever wants to renew one of them waits for the end of
-/// the transaction. One that somebody else holds is renewed at this moment, or looked at by another node: it counts as
-/// running for ever.
+/// Until when the leases of these nodes run, as (id, milliseconds); whoever wants to renew one of
+/// them waits for the end of the transaction. One that somebody else holds is renewed at this
+/// moment, or looked at by another node: it counts as running for ever.
 pub(crate) fn hold_leases(
     conn: &mut AnyConnection,
     node_ids: &[String],
@@ -185,7 +188,8 @@ pub(crate) fn hold_leases(
     }
 }
 
-/// The oldest reservations of nodes without a running lease, as (id, account). What is parked waits for an operator.
+/// The oldest reservations of nodes without a running lease, as (id, account). What is parked waits
+/// for an operator.
 ///
 /// # Errors
 /// [`DbError::Query`].

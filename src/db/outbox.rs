@@ -1,5 +1,6 @@
-//! Mail that has to go: rows and queries. A row is put in with what it reports, in one transaction, and goes when its
-//! mail has gone. Whoever takes rows holds them for a while, so that no two nodes send the same one at once.
+//! Mail that has to go: rows and queries. A row is put in with what it reports, in one transaction,
+//! and goes when its mail has gone. Whoever takes rows holds them for a while, so that no two nodes
+//! send the same one at once.
 
 use diesel::prelude::*;
 
@@ -14,7 +15,8 @@ use crate::domain::unprintable::unprintable;
 pub struct NewMail<'a> {
     /// The occasion.
     pub kind: MailKind,
-    /// What makes the occasion the only one of its kind: a second mail of the same reference is not put in.
+    /// What makes the occasion the only one of its kind: a second mail of the same reference is not
+    /// put in.
     pub reference: String,
     /// Whose account it is about, if it is about one.
     pub account_id: Option<AccountId>,
@@ -48,8 +50,8 @@ pub struct OutboxRow {
     pub due_at: i64,
     /// When it was put in.
     pub created_at: i64,
-    /// Of the account that its link is for, when it was put in: see [`credentials_epoch`]. `None` if there was none, or
-    /// it has no such link.
+    /// Of the account that its link is for, when it was put in: see [`credentials_epoch`]. `None`
+    /// if there was none, or it has no such link.
     pub credentials_epoch: Option<i64>,
 }
 
@@ -72,8 +74,8 @@ struct NewRow<'a> {
     is_notice: bool,
 }
 
-/// Puts a mail in; `false` if its kind and reference are there already. Looking for the account costs the same whether or not
-/// there is one.
+/// Puts a mail in; `false` if its kind and reference are there already. Looking for the account
+/// costs the same whether or not there is one.
 ///
 /// # Errors
 /// [`DbError`].
@@ -108,8 +110,8 @@ pub fn enqueue(
     Ok(put > 0)
 }
 
-/// Takes the mails of a line that are due longest, and holds them until `held_until`; what has not been finished by then
-/// is due again.
+/// Takes the mails of a line that are due longest, and holds them until `held_until`; what has not
+/// been finished by then is due again.
 ///
 /// # Errors
 /// [`DbError`].

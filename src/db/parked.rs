@@ -1,5 +1,5 @@
-//! Settlements that the database has refused: open reservations that are marked, with the record that should be posted.
-//! What becomes of them is the ledger's business.
+//! Settlements that the database has refused: open reservations that are marked, with the record
+//! that should be posted. What becomes of them is the ledger's business.
 
 use diesel::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Versions of the policy and the terms, and whom of the accounts their notices have come to: rows and queries.
+//! Versions of the policy and the terms, and whom of the accounts their notices have come to: rows
+//! and queries.
 
 use diesel::prelude::*;
 
@@ -102,7 +103,8 @@ pub fn all(conn: &mut AnyConnection, kind: PolicyKind) -> Result<Vec<PolicyRow>,
     Ok(rows)
 }
 
-/// How many versions there are. They are neither changed nor taken back, so that it says whether there is another one.
+/// How many versions there are. They are neither changed nor taken back, so that it says whether
+/// there is another one.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -132,8 +134,8 @@ pub fn body(conn: &mut AnyConnection, id: i64) -> Result<String, DbError> {
     Ok(policy_versions::table.find(id).select(policy_versions::body).first(conn)?)
 }
 
-/// The version whose notices are to be put into the outbox next. Belongs into a write transaction: on PostgreSQL the row
-/// stays locked until its end.
+/// The version whose notices are to be put into the outbox next. Belongs into a write transaction:
+/// on PostgreSQL the row stays locked until its end.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -155,8 +157,8 @@ pub fn next_to_notice(conn: &mut AnyConnection) -> Result<Option<PolicyRow>, DbE
     Ok(row)
 }
 
-/// How many accounts the notices of all versions have still to come to, those that get none among them. `None` if
-/// there is nothing to be done.
+/// How many accounts the notices of all versions have still to come to, those that get none among
+/// them. `None` if there is nothing to be done.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -174,7 +176,8 @@ pub fn left_to_notice(conn: &mut AnyConnection) -> Result<Option<i64>, DbError> 
     Ok((!open.is_empty()).then_some(left))
 }
 
-/// The next accounts of a version's notices: row number, address, and when their deletion was asked for.
+/// The next accounts of a version's notices: row number, address, and when their deletion was asked
+/// for.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -193,7 +196,8 @@ pub fn accounts_to_notice(
     Ok(found)
 }
 
-/// Notes how far a version's notices are. Belongs into the transaction that has put them into the outbox.
+/// Notes how far a version's notices are. Belongs into the transaction that has put them into the
+/// outbox.
 ///
 /// # Errors
 /// [`DbError::Query`].

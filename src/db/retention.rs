@@ -43,8 +43,8 @@ pub fn old_usage(
         .select((usage_logs::id, usage_logs::account_id, usage_logs::created_at));
     let rows = match conn {
         AnyConnection::Sqlite(conn) => old.load(conn)?,
-        // A plan for these very values begins with a look at the index's end, past the places of all that have gone and
-        // were not vacuumed yet. One plan for any values does not.
+        // A plan for these very values begins with a look at the index's end, past the places of
+        // all that have gone and were not vacuumed yet. One plan for any values does not.
         AnyConnection::Postgres(conn) => {
             conn.batch_execute("SET plan_cache_mode = force_generic_plan")?;
             let rows = old.load(conn);
@@ -81,8 +81,9 @@ pub(crate) fn delete_usage_entries(
     ids: &[String],
 ) -> QueryResult<Vec<(i64, i64)>> {
     match conn {
-        // The planner has no samples of the column, which would be copies of what is erased, and takes a list of names for
-        // half of the table. Names of one time lie close together, in the database's own order.
+        // The planner has no samples of the column, which would be copies of what is erased, and
+        // takes a list of names for half of the table. Names of one time lie close together, in the
+        // database's own order.
         AnyConnection::Postgres(conn) => {
             let lines: Vec<Line> = diesel::sql_query(
                 "DELETE FROM ledger_entries
@@ -113,7 +114,8 @@ struct Line {
     amount_nanousd: i64,
 }
 
-/// Adds (account, nano-dollars) to the accounts' carry-forwards, which begin with the first addition.
+/// Adds (account, nano-dollars) to the accounts' carry-forwards, which begin with the first
+/// addition.
 ///
 /// # Errors
 /// The database's.

@@ -1,4 +1,5 @@
-//! Sessions of people who are logged in: rows and queries. Only the SHA-256 of a token is ever here.
+//! Sessions of people who are logged in: rows and queries. Only the SHA-256 of a token is ever
+//! here.
 
 use diesel::prelude::*;
 
@@ -73,8 +74,8 @@ pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), D
     Ok(())
 }
 
-/// The session of a token, whether or not its time is up, its account's status, and since when that is closing. `None` if
-/// the account's credentials have changed since.
+/// The session of a token, whether or not its time is up, its account's status, and since when that
+/// is closing. `None` if the account's credentials have changed since.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -92,8 +93,8 @@ pub fn by_hash(
     Ok(found)
 }
 
-/// How the account of a session stands: its status, and since when it is closing. `None` if the session has ended, or the
-/// account's credentials have changed since.
+/// How the account of a session stands: its status, and since when it is closing. `None` if the
+/// session has ended, or the account's credentials have changed since.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,5 +1,5 @@
-//! The time that nodes have in common: the database's. Leases are written and judged by it, whatever a node's own clock
-//! says.
+//! The time that nodes have in common: the database's. Leases are written and judged by it,
+//! whatever a node's own clock says.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -13,7 +13,8 @@ struct Now {
     millis: i64,
 }
 
-/// The time by the database. `SQLite` has none but its only node's, and where a test sets a clock, that is the time.
+/// The time by the database. `SQLite` has none but its only node's, and where a test sets a clock,
+/// that is the time.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,5 +1,5 @@
-//! What is left of erased accounts' deposits and of debtors' wallets, and what the secret is known again by: rows and
-//! queries.
+//! What is left of erased accounts' deposits and of debtors' wallets, and what the secret is known
+//! again by: rows and queries.
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -42,10 +42,12 @@ pub fn are_any(conn: &mut AnyConnection) -> Result<bool, DbError> {
         .get_result(conn)?)
 }
 
-/// Keeps tombstones of deposits that are on the chain and whose rows are about to go. Must run in the transaction in which they do.
+/// Keeps tombstones of deposits that are on the chain and whose rows are about to go. Must run in
+/// the transaction in which they do.
 ///
 /// # Errors
-/// [`DbError::OtherSecret`] where the database knows another secret: then nothing may be hashed with this one.
+/// [`DbError::OtherSecret`] where the database knows another secret: then nothing may be hashed
+/// with this one.
 pub fn bury(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
@@ -60,8 +62,8 @@ pub fn bury(
     keep(conn, key, stones)
 }
 
-/// Keeps tombstones of the wallets that an account has ever linked, since it is erased with a debt. Must run in the
-/// transaction in which the rows go.
+/// Keeps tombstones of the wallets that an account has ever linked, since it is erased with a debt.
+/// Must run in the transaction in which the rows go.
 ///
 /// # Errors
 /// As [`bury`].
@@ -92,8 +94,8 @@ pub fn exhume_wallet(
     Ok(diesel::delete(deposit_tombstones::table.find(&stone[..])).execute(conn)? > 0)
 }
 
-/// Whether a wallet has a debt: an account that had linked it was erased with one, or has one of more than `most` and is
-/// about to be.
+/// Whether a wallet has a debt: an account that had linked it was erased with one, or has one of
+/// more than `most` and is about to be.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -128,8 +130,8 @@ fn keep(
     Ok(())
 }
 
-/// Deposits that an earlier version has emptied instead of burying them: those that were erased, and those that had
-/// left the chain before.
+/// Deposits that an earlier version has emptied instead of burying them: those that were erased,
+/// and those that had left the chain before.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -168,7 +170,8 @@ pub fn check_value(conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, DbError>
     Ok(stored.first(conn).optional()?)
 }
 
-/// Makes sure that the database knows this secret: with another one nothing may be hashed or sealed.
+/// Makes sure that the database knows this secret: with another one nothing may be hashed or
+/// sealed.
 ///
 /// # Errors
 /// [`DbError::OtherSecret`].

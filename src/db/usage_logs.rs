@@ -1,4 +1,5 @@
-//! The usage log, read: pages by the time of admission, one row, and sums by day. Its rows are written with the books.
+//! The usage log, read: pages by the time of admission, one row, and sums by day. Its rows are
+//! written with the books.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -101,7 +102,8 @@ pub fn page(
     before: Option<&UsagePlace>,
     limit: i64,
 ) -> Result<Vec<UsageOfKey>, DbError> {
-    // SQLite searches the index by one upper bound: with two it would read all newer rows again for every page.
+    // SQLite searches the index by one upper bound: with two it would read all newer rows again for
+    // every page.
     let newest = before.map_or(i64::MAX, |place| place.created_at);
     let to = filter.to.as_millis().min(newest.saturating_add(1));
     let mut query = usage_logs::table
@@ -196,7 +198,8 @@ pub struct DaySums {
     /// Days since the epoch.
     #[diesel(sql_type = BigInt)]
     pub day: i64,
-    /// The model's id, the key's row number, or nothing for a total; `None` for what is not among the largest.
+    /// The model's id, the key's row number, or nothing for a total; `None` for what is not among
+    /// the largest.
     #[diesel(sql_type = Nullable<Text>)]
     pub name: Option<String>,
     /// Nano-dollars.
@@ -219,8 +222,8 @@ pub struct DaySums {
     pub requests: i64,
 }
 
-/// The sums by day of an account, or of one key of it, from `from` until before `to`, told apart by the `most` names that cost most, and the others
-/// together.
+/// The sums by day of an account, or of one key of it, from `from` until before `to`, told apart by
+/// the `most` names that cost most, and the others together.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -236,7 +239,8 @@ pub fn sums_by_day(
         SumsBy::Model => "requested_model",
         SumsBy::Key => "CAST(api_key_id AS TEXT)",
     };
-    // Both databases take `$1`, if the numbers come in their order, and divide whole numbers without a rest.
+    // Both databases take `$1`, if the numbers come in their order, and divide whole numbers
+    // without a rest.
     let query = format!(
         "WITH spent AS (
              SELECT created_at / 86400000 AS day, {name} AS name, cost_nanousd, input_tokens, output_tokens,
@@ -297,7 +301,8 @@ pub fn spenders(
     Ok(spenders)
 }
 
-/// What the dearest hour of an account has cost from `from` until before `to`, counted in whole hours back from `to`.
+/// What the dearest hour of an account has cost from `from` until before `to`, counted in whole
+/// hours back from `to`.
 ///
 /// # Errors
 /// [`DbError::Query`].

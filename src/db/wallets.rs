@@ -65,7 +65,8 @@ pub fn find(
     Ok(row)
 }
 
-/// The link in force of a wallet, as it is told apart: a key pair by its address, a contract by chain and address.
+/// The link in force of a wallet, as it is told apart: a key pair by its address, a contract by
+/// chain and address.
 ///
 /// # Errors
 /// [`DbError::Query`].

@@ -1,5 +1,5 @@
-//! Wrong codes of the second factor, counted for each account: columns of `accounts`. Whoever reads them in order to write
-//! them holds the account's lock.
+//! Wrong codes of the second factor, counted for each account: columns of `accounts`. Whoever reads
+//! them in order to write them holds the account's lock.
 
 use diesel::prelude::*;
 

@@ -1,5 +1,5 @@
-//! An address for one account alone, derived from the operator's watch-only key. An index is issued once, whatever
-//! happens to its account.
+//! An address for one account alone, derived from the operator's watch-only key. An index is issued
+//! once, whatever happens to its account.
 
 use super::{DepositError, arrivals};
 use crate::db::audit::{self, Decision};
@@ -72,8 +72,8 @@ pub enum Advanced {
     Not(i64),
 }
 
-/// Moves the counter of a key past a gap: after a restore, indexes that were issued since the backup must not be
-/// issued again. It cannot be taken back.
+/// Moves the counter of a key past a gap: after a restore, indexes that were issued since the
+/// backup must not be issued again. It cannot be taken back.
 ///
 /// # Errors
 /// [`DepositError`].

@@ -1,11 +1,13 @@
-//! What arrived at an account's own address and is no deposit: coins that no known transaction explains, and tokens that
-//! are not accepted. It is told to the account, and credits nothing. Coins at a treasury are told to the operator alone.
+//! What arrived at an account's own address and is no deposit: coins that no known transaction
+//! explains, and tokens that are not accepted. It is told to the account, and credits nothing.
+//! Coins at a treasury are told to the operator alone.
 //!
-//! The rule for coins: between two looks at a final block, what an address has may change by the transfers that are known,
-//! and by nothing else. If it has more, something arrived that the scan could not see. If it has less, the address has
-//! sent something, and what arrived meanwhile may be hidden behind that. Both are looked for block by block: a block in
-//! which the address has sent nothing tells exactly what came in by it, beside the block's own plain transfers. (In a
-//! block in which it has sent something, only a trace tells.)
+//! The rule for coins: between two looks at a final block, what an address has may change by the
+//! transfers that are known, and by nothing else. If it has more, something arrived that the scan
+//! could not see. If it has less, the address has sent something, and what arrived meanwhile may be
+//! hidden behind that. Both are looked for block by block: a block in which the address has sent
+//! nothing tells exactly what came in by it, beside the block's own plain transfers. (In a block in
+//! which it has sent something, only a trace tells.)
 
 use super::DepositError;
 use crate::db::arrivals::{self, ArrivalRow, BalanceRow, Known};
@@ -31,8 +33,9 @@ pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
     amounts.fold(0, u128::saturating_add)
 }
 
-/// What one look at the balance of an address says. `since` is the block up to which it was seen unchanged and whether it
-/// is known to have sent something after that: then the same balance is no sign that nothing came in.
+/// What one look at the balance of an address says. `since` is the block up to which it was seen
+/// unchanged and whether it is known to have sent something after that: then the same balance is no
+/// sign that nothing came in.
 ///
 /// # Errors
 /// [`DbError`].
@@ -128,7 +131,8 @@ pub fn unexplained(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<u128, D
     Ok(all.unwrap_or(0).saturating_sub(sum(&known, range)))
 }
 
-/// Forgets the coins at these addresses that have become deposits. Must run in the write transaction that stored them.
+/// Forgets the coins at these addresses that have become deposits. Must run in the write
+/// transaction that stored them.
 ///
 /// # Errors
 /// [`DbError`].
@@ -179,8 +183,8 @@ pub fn of_account(
     Ok(told)
 }
 
-/// Notes that an address which is issued now has nothing yet, as of what is final on each chain: whatever it gets from
-/// now on is noticed. Must run in the transaction that issues it.
+/// Notes that an address which is issued now has nothing yet, as of what is final on each chain:
+/// whatever it gets from now on is noticed. Must run in the transaction that issues it.
 ///
 /// # Errors
 /// [`DbError`].

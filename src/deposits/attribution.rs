@@ -1,5 +1,5 @@
-//! Whose a transfer is: its address is one account's own, or its payer is a wallet that an account has proven. Fixed
-//! at inclusion by the link then in force, else by the first proof after it.
+//! Whose a transfer is: its address is one account's own, or its payer is a wallet that an account
+//! has proven. Fixed at inclusion by the link then in force, else by the first proof after it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,9 +28,10 @@ pub enum Attribution {
     ErasedAccount,
 }
 
-/// Gives the deposits of a transaction that were seen their owners, all of them in as many statements as there are
-/// owners. Those that there were, as they stand now but for their revision. Must run in a write transaction: a wallet that is proven meanwhile either is seen here
-/// or sees the deposits.
+/// Gives the deposits of a transaction that were seen their owners, all of them in as many
+/// statements as there are owners. Those that there were, as they stand now but for their revision.
+/// Must run in a write transaction: a wallet that is proven meanwhile either is seen here or sees
+/// the deposits.
 ///
 /// # Errors
 /// [`DbError`].
@@ -69,7 +70,8 @@ pub fn attribute_all(
     }
     for ((owner, revision), ids) in owners {
         if !deposit_turns::hand_over(conn, (&ids, revision), owner, now)? {
-            // Another node has moved some of them: which, does not matter, since it has told of them.
+            // Another node has moved some of them: which, does not matter, since it has told of
+            // them.
             rows.retain(|row| !ids.contains(&row.id));
         }
     }
@@ -109,9 +111,9 @@ const fn owner(whose: Attribution) -> Owner {
     Owner { state, reason, account_id, wallet_id }
 }
 
-/// The link in force at `at`, else the first that was made after it. `links` are in the order of their proofs. Where a
-/// key and the code that it has delegated to (EIP-7702) speak for two accounts at once, the key does: the code may
-/// accept anybody's signature.
+/// The link in force at `at`, else the first that was made after it. `links` are in the order of
+/// their proofs. Where a key and the code that it has delegated to (EIP-7702) speak for two
+/// accounts at once, the key does: the code may accept anybody's signature.
 fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
     let at = at.as_millis();
     let in_force = |link: &&WalletRow| {
@@ -124,8 +126,8 @@ fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
     by_key.or_else(|| current().next()).or_else(|| links.iter().find(after))
 }
 
-/// Sends on what waits for a proof of `payer`, now that there is one: on its chain, or on all. The watcher finds out
-/// whose each of them is.
+/// Sends on what waits for a proof of `payer`, now that there is one: on its chain, or on all. The
+/// watcher finds out whose each of them is.
 ///
 /// # Errors
 /// [`DbError`].

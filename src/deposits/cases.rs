@@ -1,4 +1,5 @@
-//! What providers cannot read or agree on: how a doubt becomes a case, and what a person decides about one.
+//! What providers cannot read or agree on: how a doubt becomes a case, and what a person decides
+//! about one.
 
 use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};
@@ -16,7 +17,8 @@ use crate::domain::money::NanoUsd;
 /// Open cases that may come of one account's claims: what people ask about may be anything.
 const OF_A_CLAIMANT: i64 = 10;
 
-/// Writes down that something is in doubt, or still is; how that stands now. After `patience_millis` it is a case.
+/// Writes down that something is in doubt, or still is; how that stands now. After
+/// `patience_millis` it is a case.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -95,7 +97,8 @@ pub fn open(
     })
 }
 
-/// Makes a case of a claim that could not be read for as long as claims are kept open. Must run in a write transaction.
+/// Makes a case of a claim that could not be read for as long as claims are kept open. Must run in
+/// a write transaction.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -131,8 +134,8 @@ pub enum Decided {
     NotNow,
 }
 
-/// Lets a case go: it is not looked at any more, unless it is included in a block anew. A deposit is held then, for
-/// `review`, `reject` or `refund`.
+/// Lets a case go: it is not looked at any more, unless it is included in a block anew. A deposit
+/// is held then, for `review`, `reject` or `refund`.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -219,7 +222,8 @@ pub fn retry(
     })
 }
 
-/// Locks the transaction that a case is about before the case itself, as whoever reads that transaction does it.
+/// Locks the transaction that a case is about before the case itself, as whoever reads that
+/// transaction does it.
 fn lock_candidate(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DepositError> {
     if let Some((tx_hash, CaseKind::Transaction, _)) = row.subject() {
         chains::lock_candidate(conn, ChainId(row.chain_id), tx_hash)?;

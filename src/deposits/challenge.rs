@@ -1,5 +1,5 @@
-//! What an account signs to prove a wallet, and whether what comes back is that. Who signed it, and whether its nonce
-//! is fresh, others find out.
+//! What an account signs to prove a wallet, and whether what comes back is that. Who signed it, and
+//! whether its nonce is fresh, others find out.
 
 use std::time::Duration;
 
@@ -110,8 +110,8 @@ impl Origin {
         ensure(message.expires_at.is_none_or(|until| now < until), ProofError::Expired)
     }
 
-    /// What the signer reads and agrees to. The whole of it is compared, so that nobody signs for an account that
-    /// was not named.
+    /// What the signer reads and agrees to. The whole of it is compared, so that nobody signs for
+    /// an account that was not named.
     fn statement(&self, account: &str) -> String {
         format!("Link this wallet to account {account} of {}. No transaction is sent.", self.name)
     }

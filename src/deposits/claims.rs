@@ -26,8 +26,8 @@ pub enum Submitted {
     TooManyRecent,
 }
 
-/// Keeps a claim of an account. One that was made before is answered as it stands; one that was refused is looked up
-/// again.
+/// Keeps a claim of an account. One that was made before is answered as it stands; one that was
+/// refused is looked up again.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -58,8 +58,8 @@ pub fn submit(
     transaction::write(conn, |conn| {
         // Those that come at once are counted one after the other.
         accounts::lock(conn, account_id)?;
-        // A watcher that finds whose they are tells the claims that it sees. This one must be among them, or see what the
-        // watcher has found. Before the claim's row, as the watcher does it.
+        // A watcher that finds whose they are tells the claims that it sees. This one must be among
+        // them, or see what the watcher has found. Before the claim's row, as the watcher does it.
         hold_deposits(conn, chain_id.0, tx_hash)?;
         if let Some(claim) = standing(conn, account_id, chain_id, tx_hash)? {
             return Ok(Submitted::Kept(claim));
@@ -119,8 +119,9 @@ pub fn deposits_of(
     Ok(visible)
 }
 
-/// Whether an account that claims a deposit's transaction may see the deposit: it is its own, or nobody's so far.
-/// What was paid to somebody's own address is nobody else's, whether that account is still there or not.
+/// Whether an account that claims a deposit's transaction may see the deposit: it is its own, or
+/// nobody's so far. What was paid to somebody's own address is nobody else's, whether that account
+/// is still there or not.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -168,8 +169,8 @@ pub fn settle_by_rows(
     Ok(true)
 }
 
-/// Ends a claim whose transaction holds deposits on another chain than it names, and makes it there instead; whether there
-/// are any that the account may see.
+/// Ends a claim whose transaction holds deposits on another chain than it names, and makes it there
+/// instead; whether there are any that the account may see.
 fn settle_by_other_chains(
     conn: &mut AnyConnection,
     claim: &ClaimRow,
@@ -196,7 +197,8 @@ fn settle_by_other_chains(
     Ok(false)
 }
 
-/// Tells every claim of a transaction that deposits were found in it, on whichever chain it was looked for.
+/// Tells every claim of a transaction that deposits were found in it, on whichever chain it was
+/// looked for.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -229,7 +231,8 @@ fn on_other_chains(
     Ok(rows)
 }
 
-/// Keeps the deposits of a hash as they are, on its chain and on all others, until the transaction ends.
+/// Keeps the deposits of a hash as they are, on its chain and on all others, until the transaction
+/// ends.
 fn hold_deposits(
     conn: &mut AnyConnection,
     chain_id: i64,
@@ -293,8 +296,9 @@ pub enum Awaited {
     Agreement,
 }
 
-/// Looks a claim up again later, or gives it up once it was open for `open_millis`. One of a transaction that nobody knows
-/// here is held against the other chains' deposits before: the wrong chain is chosen easily.
+/// Looks a claim up again later, or gives it up once it was open for `open_millis`. One of a
+/// transaction that nobody knows here is held against the other chains' deposits before: the wrong
+/// chain is chosen easily.
 ///
 /// # Errors
 /// [`DepositError`].

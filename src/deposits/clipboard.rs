@@ -1,10 +1,11 @@
-//! What people paste: the clipboard's own additions are taken away, and nothing else. Line ends, blanks around a text and
-//! characters that are not seen are no part of an address or a signature, and a message of ours begins and ends with none.
+//! What people paste: the clipboard's own additions are taken away, and nothing else. Line ends,
+//! blanks around a text and characters that are not seen are no part of an address or a signature,
+//! and a message of ours begins and ends with none.
 
 use std::borrow::Cow;
 
-/// Characters that a clipboard adds without anybody's seeing them: white space of all kinds, the mark of a byte order, and
-/// spaces without width.
+/// Characters that a clipboard adds without anybody's seeing them: white space of all kinds, the
+/// mark of a byte order, and spaces without width.
 const fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
 }
@@ -16,15 +17,16 @@ pub fn message(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
 }
 
-/// A signature in hexadecimal: without blanks, also those where a long line was broken, and without quotation marks.
+/// A signature in hexadecimal: without blanks, also those where a long line was broken, and without
+/// quotation marks.
 #[must_use]
 pub fn signature(text: &str) -> String {
     let digits: String = text.chars().filter(|c| !is_blank(*c)).collect();
     with_prefix(digits.trim_matches(['"', '\'', '`']))
 }
 
-/// An address: without blanks around it, and without a chain's short name in front of it (ERC-3770), as Safe copies it:
-/// `base:0x…`.
+/// An address: without blanks around it, and without a chain's short name in front of it
+/// (ERC-3770), as Safe copies it: `base:0x…`.
 #[must_use]
 pub fn address(text: &str) -> String {
     let text = text.trim_matches(is_blank);

@@ -1,4 +1,5 @@
-//! The moves of a deposit that touch money, each with its row and its ledger entry in one transaction.
+//! The moves of a deposit that touch money, each with its row and its ledger entry in one
+//! transaction.
 
 use super::{DepositError, notices};
 use crate::config::Tier;
@@ -21,11 +22,13 @@ pub fn reference(row: &DepositRow) -> String {
     format!("{}:{}", row.public_id, row.credit_number)
 }
 
-/// Credits `row` with its value, from the revision that was read, and tells its owner, of what is worth less than
-/// `mail_above` at most once an hour. `false` if somebody has changed it since: then nothing was credited.
+/// Credits `row` with its value, from the revision that was read, and tells its owner, of what is
+/// worth less than `mail_above` at most once an hour. `false` if somebody has changed it since:
+/// then nothing was credited.
 ///
 /// # Errors
-/// [`DepositError`]; nothing was credited, unless the commit's outcome is unknown, and then the row tells.
+/// [`DepositError`]; nothing was credited, unless the commit's outcome is unknown, and then the row
+/// tells.
 pub fn credit(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
@@ -36,9 +39,9 @@ pub fn credit(
     transaction::write(conn, |conn| credit_within(conn, key, row, mail_above, now))
 }
 
-/// Credits `row` before its block is final, if `tier` has room for it: in what it lets through of the account's within a day,
-/// and in what may be lost of everybody's. What was taken back counts for its day. `chain` is how far the caller has read
-/// it, and that it is the one who reads it.
+/// Credits `row` before its block is final, if `tier` has room for it: in what it lets through of
+/// the account's within a day, and in what may be lost of everybody's. What was taken back counts
+/// for its day. `chain` is how far the caller has read it, and that it is the one who reads it.
 ///
 /// # Errors
 /// As [`credit`], and [`DepositError::Overtaken`].
@@ -54,7 +57,8 @@ pub fn credit_early(
     let account_id = row.account().ok_or_else(unreadable)?;
     let value = row.value_nanousd.ok_or_else(unreadable)?;
     transaction::write(conn, |conn| {
-        // Another node may have gone back below the block; and what is credited meanwhile is in the sums.
+        // Another node may have gone back below the block; and what is credited meanwhile is in the
+        // sums.
         if !chains::hold(conn, chain)? {
             return Err(DepositError::Overtaken);
         }
@@ -179,8 +183,8 @@ pub enum Reached {
     Changed,
 }
 
-/// Holds a valued deposit against the minimum of its coin, together with those of the account that were too small so
-/// far. If they reach it together, the others are sent on as well.
+/// Holds a valued deposit against the minimum of its coin, together with those of the account that
+/// were too small so far. If they reach it together, the others are sent on as well.
 ///
 /// # Errors
 /// [`DepositError`].

@@ -1,6 +1,7 @@
-//! What an account's owner is told of deposits by mail, put in by the transaction that makes it true: so it is told once,
-//! and only of what has happened. Whoever is sent dust gets no flood of mail: what is not large is told at most once an
-//! hour, what was credited apart from what went wrong.
+//! What an account's owner is told of deposits by mail, put in by the transaction that makes it
+//! true: so it is told once, and only of what has happened. Whoever is sent dust gets no flood of
+//! mail: what is not large is told at most once an hour, what was credited apart from what went
+//! wrong.
 
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ use crate::domain::money::NanoUsd;
 /// Who was told within this is not told again of what is not large.
 const QUIET: Duration = Duration::from_hours(1);
 
-/// A deposit has its owner, and waits for finality: told if it is worth `value`, which is large. Only of one that was
-/// never moved before, so that a chain that goes to and fro tells once.
+/// A deposit has its owner, and waits for finality: told if it is worth `value`, which is large.
+/// Only of one that was never moved before, so that a chain that goes to and fro tells once.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -53,8 +54,8 @@ pub fn credited(
     tell(conn, MailKind::DepositCredited, row, (value(row), pace), now)
 }
 
-/// Writes a row as a look at the deposit has left it, and tells if a person has to look now. Whether there was one of its
-/// revision.
+/// Writes a row as a look at the deposit has left it, and tells if a person has to look now.
+/// Whether there was one of its revision.
 ///
 /// # Errors
 /// [`DepositError`].

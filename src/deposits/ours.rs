@@ -9,7 +9,8 @@ use crate::domain::deposit::{Asset, FeedPrice, value_of};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
 
-/// The addresses that are paid to, the ones that never pay in, and the coins that count on one chain.
+/// The addresses that are paid to, the ones that never pay in, and the coins that count on one
+/// chain.
 #[derive(Clone, Debug, Default)]
 pub struct Ours {
     treasury: Option<EvmAddress>,
@@ -63,7 +64,8 @@ impl Ours {
         }
     }
 
-    /// Whether a transfer of a token is too little for a deposit of its own: at one dollar a piece, as they count at most.
+    /// Whether a transfer of a token is too little for a deposit of its own: at one dollar a piece,
+    /// as they count at most.
     #[must_use]
     pub fn is_dust(&self, transfer: &Transfer) -> bool {
         let Asset::Token(token) = transfer.asset else { return false };
@@ -95,8 +97,8 @@ impl Ours {
         self.treasury.iter().chain(&*self.derived).copied().collect()
     }
 
-    /// Whether a transaction is nothing but a payment of a listed token by who has signed it. Such a token calls nobody, so
-    /// no coins can have moved inside.
+    /// Whether a transaction is nothing but a payment of a listed token by who has signed it. Such
+    /// a token calls nobody, so no coins can have moved inside.
     #[must_use]
     pub fn is_plain_payment(&self, facts: &TxFacts) -> bool {
         let [transfer] = facts.transfers.as_slice() else { return false };

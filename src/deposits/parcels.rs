@@ -1,5 +1,6 @@
-//! Which rows a transaction's transfers make. A transaction may hold thousands of transfers of next to nothing: those
-//! of one payer to one payee in one coin count as one, their sum, and a sum that is dust makes no row at all.
+//! Which rows a transaction's transfers make. A transaction may hold thousands of transfers of next
+//! to nothing: those of one payer to one payee in one coin count as one, their sum, and a sum that
+//! is dust makes no row at all.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,8 @@ use crate::domain::evm::{EvmAddress, RawAmount};
 /// The ordinal of what a transaction carries at its top, if it carries anything.
 pub const TOP: i64 = -1;
 
-/// So many coins that contracts move from one payer to one payee inside a transaction stand each for itself.
+/// So many coins that contracts move from one payer to one payee inside a transaction stand each
+/// for itself.
 const PIECES: usize = 16;
 
 /// What becomes one row.
@@ -29,9 +31,9 @@ type Way = (EvmAddress, EvmAddress, Asset);
 
 /// The parcels of what pays us, in the order of their ordinals' first appearance.
 ///
-/// Transfers of a token are summed where each of them is below the limit of dust. What coins are worth is not known
-/// here: those that contracts move inside are summed where there are many. The coin at the top of a transaction stands
-/// for itself, since it is found without a trace as well.
+/// Transfers of a token are summed where each of them is below the limit of dust. What coins are
+/// worth is not known here: those that contracts move inside are summed where there are many. The
+/// coin at the top of a transaction stands for itself, since it is found without a trace as well.
 #[must_use]
 pub fn parcels(facts: &TxFacts, ours: &Ours) -> Vec<Parcel> {
     let mut parcels: Vec<Parcel> = Vec::new();

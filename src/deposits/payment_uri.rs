@@ -1,11 +1,13 @@
-//! Payment requests that wallets read from a link or a picture (EIP-681). The chain is always named, for without it a
-//! wallet would pay on whichever it is on. A token's request names an amount too: it is one of the two arguments by
-//! which a wallet finds the function, and some refuse a request that has only one.
+//! Payment requests that wallets read from a link or a picture (EIP-681). The chain is always
+//! named, for without it a wallet would pay on whichever it is on. A token's request names an
+//! amount too: it is one of the two arguments by which a wallet finds the function, and some refuse
+//! a request that has only one.
 
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
 
-/// The request to pay `raw` of `asset` to `payee`; without an amount, people choose it in the wallet.
+/// The request to pay `raw` of `asset` to `payee`; without an amount, people choose it in the
+/// wallet.
 #[must_use]
 pub fn payment_uri(
     chain_id: ChainId,

@@ -1,4 +1,5 @@
-//! Why a signed message does not prove a wallet. Each reason has a fixed word for programs and a sentence for people.
+//! Why a signed message does not prove a wallet. Each reason has a fixed word for programs and a
+//! sentence for people.
 
 /// Why a proof is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! From agreed facts to rows. All fields are read afresh at every inclusion: after a reorganisation another transfer
-//! may stand at the same place of the same transaction.
+//! From agreed facts to rows. All fields are read afresh at every inclusion: after a reorganisation
+//! another transfer may stand at the same place of the same transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,8 +27,8 @@ pub struct Recorded {
     pub is_buried: bool,
 }
 
-/// Stores what of a transaction pays us, but for what was credited to accounts that are erased. Must run in a write
-/// transaction.
+/// Stores what of a transaction pays us, but for what was credited to accounts that are erased.
+/// Must run in a write transaction.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -55,7 +55,8 @@ pub fn record(
             None if *is_dust => {}
             None => {
                 let seen = seen(chain_id, facts, transfer, now)?;
-                // Asked about after the rows were read: an erasure in between has taken the row and left this.
+                // Asked about after the rows were read: an erasure in between has taken the row and
+                // left this.
                 if tombstones::is_buried(conn, &tombstones::of(key, &seen))? {
                     is_buried = true;
                 } else {
@@ -64,7 +65,8 @@ pub fn record(
             }
             Some(&row) => {
                 if let Some(renewed) = renewed(row, seen(chain_id, facts, transfer, now)?) {
-                    // The row was read in this transaction, or another has decided since: then that stands.
+                    // The row was read in this transaction, or another has decided since: then that
+                    // stands.
                     deposits::change(conn, &renewed, now)?;
                 }
             }
@@ -74,8 +76,9 @@ pub fn record(
     Ok(Recorded { rows, is_buried })
 }
 
-/// Of which payer, payee and coin what stands already was added up in another way: by an earlier version, or under
-/// another limit of dust. That stays as it is: the same money must not make a second row.
+/// Of which payer, payee and coin what stands already was added up in another way: by an earlier
+/// version, or under another limit of dust. That stays as it is: the same money must not make a
+/// second row.
 fn laid_out_otherwise<'a>(
     known: &'a [DepositRow],
     facts: &TxFacts,
@@ -178,8 +181,8 @@ fn renewed(row: &DepositRow, seen: DepositRow) -> Option<DepositRow> {
     })
 }
 
-/// Takes a deposit off the chain: its block is gone. A credit is undone by [`super::credit::reverse`] instead.
-/// Whether the row changed.
+/// Takes a deposit off the chain: its block is gone. A credit is undone by
+/// [`super::credit::reverse`] instead. Whether the row changed.
 ///
 /// # Errors
 /// [`DbError`].
@@ -217,8 +220,8 @@ pub fn orphan(
     Ok(is_gone)
 }
 
-/// Takes a row out of the way whose transfer was credited to an account that is erased: the next start buries it. Whether
-/// the row changed.
+/// Takes a row out of the way whose transfer was credited to an account that is erased: the next
+/// start buries it. Whether the row changed.
 ///
 /// # Errors
 /// [`DbError`].

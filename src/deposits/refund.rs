@@ -1,5 +1,6 @@
-//! Money on its way back. The amount is held first, guarded against what is spent meanwhile; then the transaction
-//! that paid it is noted, or the hold is released. The payment itself is the operator's wallet's business.
+//! Money on its way back. The amount is held first, guarded against what is spent meanwhile; then
+//! the transaction that paid it is noted, or the hold is released. The payment itself is the
+//! operator's wallet's business.
 
 use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};
@@ -35,8 +36,8 @@ pub enum Refunded {
     NotFinal,
 }
 
-/// Holds a refund: of a credited deposit `amount` (all of it by default) leaves the balance; an uncredited one can no
-/// longer be credited.
+/// Holds a refund: of a credited deposit `amount` (all of it by default) leaves the balance; an
+/// uncredited one can no longer be credited.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -84,14 +85,14 @@ pub fn hold(
         if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
             return Ok(Refunded::Already(refund));
         }
-        // Nobody looks at an uncredited one any more while it is held for this, and one that was credited early may yet be
-        // undone.
+        // Nobody looks at an uncredited one any more while it is held for this, and one that was
+        // credited early may yet be undone.
         let must_be_final = !is_credited || row.is_provisional_at(now);
         if must_be_final && !is_final(conn, row)? {
             return Ok(Refunded::NotFinal);
         }
-        // A credited row stays as it is, but not its revision: a reversal that came first is noticed, and one that
-        // comes now waits.
+        // A credited row stays as it is, but not its revision: a reversal that came first is
+        // noticed, and one that comes now waits.
         if !deposits::change(conn, &next, now)? {
             return Ok(Refunded::NotNow);
         }
@@ -155,7 +156,8 @@ pub fn post(
         let Some(refund) = close(conn, row, "posted", Some(tx_hash), now)? else {
             return Ok(Refunded::NoneHeld);
         };
-        // One that was credited goes on by itself: its money was taken from the balance, whatever its chain does.
+        // One that was credited goes on by itself: its money was taken from the balance, whatever
+        // its chain does.
         if refund.amount_nanousd == 0 {
             end_pending(conn, row, DepositState::Refunded, None, now)?;
         }
@@ -205,7 +207,8 @@ pub fn cancel(
     })
 }
 
-/// From whose balance a refund was taken. After a reorganisation the deposit itself may be another's.
+/// From whose balance a refund was taken. After a reorganisation the deposit itself may be
+/// another's.
 fn whose(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -217,7 +220,8 @@ fn whose(
     taken.map(|entry| AccountId(entry.account_id)).ok_or_else(contradiction)
 }
 
-/// Ends the refund that is held, if it still is; how it stands then. Who ends it first has ended it.
+/// Ends the refund that is held, if it still is; how it stands then. Who ends it first has ended
+/// it.
 fn close(
     conn: &mut AnyConnection,
     row: &DepositRow,

@@ -1,4 +1,5 @@
-//! What an operator may decide about a deposit by hand, each time with a reason that is written down.
+//! What an operator may decide about a deposit by hand, each time with a reason that is written
+//! down.
 
 use super::credit::credit_within;
 use super::refund::write_down;
@@ -60,7 +61,8 @@ pub fn approve(
     })
 }
 
-/// Says whose a deposit is that nobody has proven, or that was paid to an address of an account that is gone.
+/// Says whose a deposit is that nobody has proven, or that was paid to an address of an account
+/// that is gone.
 ///
 /// # Errors
 /// [`DepositError`]; [`DepositError::Buried`] among them.

@@ -1,5 +1,5 @@
-//! A message of EIP-4361, "Sign-In with Ethereum": its fields and its one text. Pure; whether a message is the one
-//! that was asked for is [`super::challenge`]'s business.
+//! A message of EIP-4361, "Sign-In with Ethereum": its fields and its one text. Pure; whether a
+//! message is the one that was asked for is [`super::challenge`]'s business.
 
 mod parse;
 #[cfg(test)]

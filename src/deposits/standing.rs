@@ -1,5 +1,6 @@
-//! How a deposit stands for people, its refund included. A deposit that was credited keeps that state in its row when it is
-//! paid back, for the books hold credit and refund against each other; people are told what became of the money.
+//! How a deposit stands for people, its refund included. A deposit that was credited keeps that
+//! state in its row when it is paid back, for the books hold credit and refund against each other;
+//! people are told what became of the money.
 
 use crate::db::deposit_refunds::RefundRow;
 use crate::db::deposits::DepositRow;
@@ -24,7 +25,8 @@ pub fn share(row: &DepositRow, refund: &RefundRow) -> Option<Share> {
     Some(if refund.amount_nanousd >= value { Share::Whole } else { Share::Part })
 }
 
-/// The word of the state: `refunded` too where a credit was paid back whole. `refund` is the one that is held or posted.
+/// The word of the state: `refunded` too where a credit was paid back whole. `refund` is the one
+/// that is held or posted.
 #[must_use]
 pub fn state<'a>(row: &'a DepositRow, refund: Option<&RefundRow>) -> &'a str {
     let is_back =

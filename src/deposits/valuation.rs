@@ -38,7 +38,8 @@ pub enum Valuation {
     Held(DepositReason, Option<NanoUsd>),
 }
 
-/// Values `raw` of a coin, mined at `mined_at`. `round` is `None` where the coin has no feed or the feed no round.
+/// Values `raw` of a coin, mined at `mined_at`. `round` is `None` where the coin has no feed or the
+/// feed no round.
 #[must_use]
 pub fn value(
     coin: Coin<'_>,

@@ -1,5 +1,5 @@
-//! Wallets and their accounts: a challenge to sign, a link when it was signed, and its end. A wallet belongs to whoever
-//! has proven it last; what it paid before stays where it went.
+//! Wallets and their accounts: a challenge to sign, a link when it was signed, and its end. A
+//! wallet belongs to whoever has proven it last; what it paid before stays where it went.
 
 use std::time::Duration;
 
@@ -15,11 +15,13 @@ use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::{AccountId, nonce, public_id};
 use crate::domain::tombstone::TombstoneKey;
 
-/// Challenges that an account gets within an hour. Each lets it ask the providers about one contract.
+/// Challenges that an account gets within an hour. Each lets it ask the providers about one
+/// contract.
 const CHALLENGES_PER_HOUR: i64 = 60;
 /// Milliseconds of that hour.
 const HOUR: i64 = 3_600_000;
-/// Milliseconds for which a challenge that ran out is remembered, so that it is called expired rather than unknown.
+/// Milliseconds for which a challenge that ran out is remembered, so that it is called expired
+/// rather than unknown.
 const REMEMBERED: i64 = 24 * HOUR;
 
 /// How a wallet has proven itself.
@@ -51,7 +53,8 @@ pub enum Linked {
     InDebt,
 }
 
-/// Makes a challenge and remembers its nonce. `None` if the account has had as many within the hour as it may have.
+/// Makes a challenge and remembers its nonce. `None` if the account has had as many within the hour
+/// as it may have.
 ///
 /// # Errors
 /// [`DepositError`].
@@ -124,8 +127,9 @@ pub fn use_up(
     Ok(wallets::use_up(conn, nonce, now)?)
 }
 
-/// Links a wallet that has proven itself. A key's nonce is used up here; a contract's was, before the contract was
-/// asked. A link to another account ends as moved, and whatever waited for a proof is sent on.
+/// Links a wallet that has proven itself. A key's nonce is used up here; a contract's was, before
+/// the contract was asked. A link to another account ends as moved, and whatever waited for a proof
+/// is sent on.
 ///
 /// # Errors
 /// [`DepositError`].

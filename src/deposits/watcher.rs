@@ -1,6 +1,6 @@
-//! The `ChainWatcher` actor: reads one chain forward, finds what pays us, and credits it once it is final. What it
-//! owns is in the database: a cursor with the rows that it found, so that another node, or the next start, goes on
-//! where it stopped. It takes no single provider's word.
+//! The `ChainWatcher` actor: reads one chain forward, finds what pays us, and credits it once it is
+//! final. What it owns is in the database: a cursor with the rows that it found, so that another
+//! node, or the next start, goes on where it stopped. It takes no single provider's word.
 
 mod advance;
 mod arrivals;
@@ -37,9 +37,11 @@ use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 
-/// How long each part of a round may go on with what is due: the others want their turn, and the lease runs.
+/// How long each part of a round may go on with what is due: the others want their turn, and the
+/// lease runs.
 const PART: Duration = Duration::from_secs(10);
-/// Rounds in which reading may fail to move before it is said: near the head providers differ for a moment.
+/// Rounds in which reading may fail to move before it is said: near the head providers differ for a
+/// moment.
 const HITCHES_MAX: u32 = 3;
 
 /// What a watcher works with.
@@ -105,7 +107,8 @@ struct State {
     pulse: pulse::Pulse,
     /// Whether something waits to be looked into, or is in the way.
     is_busy: bool,
-    /// Whether the last block that was read has to be held against the chain before the next one is.
+    /// Whether the last block that was read has to be held against the chain before the next one
+    /// is.
     must_compare: bool,
     /// The coins as they were last held against the chain.
     coins: assets::Coins,
@@ -238,7 +241,8 @@ impl State {
         self.is_busy |= hitch.is_some() || height(row.scanned_number) < view.head;
         self.earn_look_ups(row.scanned_number.saturating_sub(before));
         self.look_into_candidates(&view, &ours).await?;
-        // Where what was read cannot be held against the chain, nothing is credited that it may have left.
+        // Where what was read cannot be held against the chain, nothing is credited that it may
+        // have left.
         let read = (is_on_chain && !self.must_compare).then_some(&row);
         self.settle(&view, &ours, read).await?;
         self.look_up_claims(&view, &ours, &row).await?;

@@ -1,11 +1,12 @@
-//! Text by classes of bytes. How many tokens a text makes depends more on what it is than on how long it is: English
-//! has four to six bytes in a token, JSON two, base64 and digits hardly more than one, an emoji's four bytes two tokens.
-//! Counted in one pass; nothing of the text is kept.
+//! Text by classes of bytes. How many tokens a text makes depends more on what it is than on how
+//! long it is: English has four to six bytes in a token, JSON two, base64 and digits hardly more
+//! than one, an emoji's four bytes two tokens. Counted in one pass; nothing of the text is kept.
 
 use serde::{Deserialize, Serialize};
 
-/// A run of letters and digits is no word from here on, nor a stretch without a blank prose: the longest words and most
-/// identifiers are shorter, while base64, hexadecimal and JSON without spaces are longer.
+/// A run of letters and digits is no word from here on, nor a stretch without a blank prose: the
+/// longest words and most identifiers are shorter, while base64, hexadecimal and JSON without
+/// spaces are longer.
 const LONG_BYTES: u64 = 48;
 
 /// How many classes there are.
@@ -50,7 +51,8 @@ pub struct TokenFigures {
 }
 
 impl TokenFigures {
-    /// What a hold may rely on whatever the text: no byte makes more than a token, and letters of words half of one.
+    /// What a hold may rely on whatever the text: no byte makes more than a token, and letters of
+    /// words half of one.
     pub const SAFE: Self = Self {
         words: 2_000,
         marks: 1_000,
@@ -61,7 +63,8 @@ impl TokenFigures {
         other: 1_000,
     };
 
-    /// What an answer's text has on average, with so many thousandths of a byte in a token of prose.
+    /// What an answer's text has on average, with so many thousandths of a byte in a token of
+    /// prose.
     #[must_use]
     pub const fn typical(words: u64) -> Self {
         Self {
@@ -115,7 +118,8 @@ impl ByteCounts {
         }
     }
 
-    /// Bytes that are no prose and no JSON: what they make, no count of somebody else's is trusted to lower.
+    /// Bytes that are no prose and no JSON: what they make, no count of somebody else's is trusted
+    /// to lower.
     #[must_use]
     pub const fn unusual(&self) -> u64 {
         self.symbols.saturating_add(self.runs).saturating_add(self.dense).saturating_add(self.other)
@@ -183,7 +187,8 @@ pub struct ByteCounter {
     /// The run that the last byte belongs to: its words and symbols.
     run_words: u64,
     run_symbols: u64,
-    /// The stretch without a blank that it belongs to: bytes before the run, and letters of words among them.
+    /// The stretch without a blank that it belongs to: bytes before the run, and letters of words
+    /// among them.
     stretch: u64,
     stretch_words: u64,
     stretch_symbols: u64,

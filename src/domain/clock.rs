@@ -78,8 +78,8 @@ impl UnixMillis {
         self.millis_ahead_of(earlier).max(0)
     }
 
-    /// Milliseconds from `other` to here, below zero where this is the earlier one: for two clocks, and for one that may
-    /// have been set back.
+    /// Milliseconds from `other` to here, below zero where this is the earlier one: for two clocks,
+    /// and for one that may have been set back.
     #[must_use]
     pub const fn millis_ahead_of(self, other: Self) -> i64 {
         self.0.saturating_sub(other.0)

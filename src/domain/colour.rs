@@ -23,7 +23,8 @@ impl Colour {
         Self { red, green, blue }
     }
 
-    /// Whether text of one of the two is easy enough to read upon the other: a contrast of 4.5 to 1 or more.
+    /// Whether text of one of the two is easy enough to read upon the other: a contrast of 4.5 to 1
+    /// or more.
     #[must_use]
     pub fn is_legible_on(self, other: Self) -> bool {
         let (one, two) = (self.luminance(), other.luminance());

@@ -9,8 +9,8 @@ use super::money::{MoneyError, NanoUsd};
 use super::price_list::{Multiplier, Rates, TokenPrices};
 use super::usage::{Pass, Usage};
 
-/// Everything is summed in this fraction of a nano-dollar: a millionth for the price per million tokens, a
-/// thousandth for each of geo, speed and tier, a millionth for the markup.
+/// Everything is summed in this fraction of a nano-dollar: a millionth for the price per million
+/// tokens, a thousandth for each of geo, speed and tier, a millionth for the markup.
 pub(super) const UNITS_PER_NANO: i128 = 1_000_000 * 1_000 * 1_000 * 1_000 * 1_000_000;
 
 /// Units in one nano-dollar times one millionth of markup, divided among 1,000 searches.
@@ -21,8 +21,8 @@ pub(super) const UNITS_PER_SEARCH: i128 = UNITS_PER_NANO / 1_000 / 1_000_000;
 pub struct Cost {
     /// Rounded up to a whole nano-dollar.
     pub amount: NanoUsd,
-    /// Parts of the usage that had no price and were taken at factor 1, for an alert: `inference_geo`, `speed`,
-    /// `service_tier`.
+    /// Parts of the usage that had no price and were taken at factor 1, for an alert:
+    /// `inference_geo`, `speed`, `service_tier`.
     pub unpriced: Vec<&'static str>,
 }
 
@@ -77,8 +77,8 @@ pub fn cost(rates: &Rates, usage: &Usage, passes: &[RatedPass]) -> Result<Cost, 
     Ok(Cost { amount: rounded_up(units)?, unpriced })
 }
 
-/// The price of each class of a pass's tokens, in nano-USD per million: by the tier of its own prompt, and where a
-/// fallback credit was redeemed, cache writes at the price of reads.
+/// The price of each class of a pass's tokens, in nano-USD per million: by the tier of its own
+/// prompt, and where a fallback credit was redeemed, cache writes at the price of reads.
 #[must_use]
 pub fn prices_of(rates: &Rates, pass: &Pass) -> TokenPrices {
     let prices = *rates.prices_for(pass.tokens.prompt());
@@ -91,8 +91,9 @@ pub fn prices_of(rates: &Rates, pass: &Pass) -> TokenPrices {
 }
 
 impl Rates {
-    /// What a request within these bounds costs at most: the dearer tier where the prompt may reach the long one, every
-    /// prompt token in its dearest class, rounded up. A geo or speed without a price counts as 1, so refuse it first.
+    /// What a request within these bounds costs at most: the dearer tier where the prompt may reach
+    /// the long one, every prompt token in its dearest class, rounded up. A geo or speed without a
+    /// price counts as 1, so refuse it first.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`] where the bounds are beyond any sum of money.
@@ -105,8 +106,8 @@ impl Rates {
         rounded_up(units.ok_or(MoneyError::Overflow)?)
     }
 
-    /// The most output tokens with which a request within these bounds stays payable by `funds`; `None` where its
-    /// prompt alone is too dear. [`Bounds::output_tokens`] is ignored.
+    /// The most output tokens with which a request within these bounds stays payable by `funds`;
+    /// `None` where its prompt alone is too dear. [`Bounds::output_tokens`] is ignored.
     #[must_use]
     pub fn affordable_output(&self, bounds: &Bounds<'_>, funds: NanoUsd) -> Option<u64> {
         let funds = i128::from(funds.as_nanos()).checked_mul(UNITS_PER_NANO)?;
@@ -118,7 +119,8 @@ impl Rates {
         Some(tokens.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or(u64::MAX))
     }
 
-    /// Nano-USD per million tokens of the dearest class that a prompt within these bounds can use, before factors.
+    /// Nano-USD per million tokens of the dearest class that a prompt within these bounds can use,
+    /// before factors.
     #[must_use]
     pub fn dearest_input_price(&self, bounds: &Bounds<'_>) -> i64 {
         let dearest = |prices: &TokenPrices| {
@@ -137,7 +139,8 @@ impl Rates {
         dearest(&self.base).max(dearest(self.prices_for(bounds.prompt())))
     }
 
-    /// Nano-USD per million tokens of output at the dearer tier that these bounds can reach, before factors.
+    /// Nano-USD per million tokens of output at the dearer tier that these bounds can reach, before
+    /// factors.
     #[must_use]
     pub fn dearest_output_price(&self, bounds: &Bounds<'_>) -> i64 {
         self.base.output.max(self.prices_for(bounds.prompt()).output)

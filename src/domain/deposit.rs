@@ -1,5 +1,5 @@
-//! What a deposit is, the states it goes through, and what it is worth. Each state and reason has a sentence for
-//! the person who waits.
+//! What a deposit is, the states it goes through, and what it is worth. Each state and reason has a
+//! sentence for the person who waits.
 
 use super::evm::{EvmAddress, RawAmount};
 use super::money::{NANOUSD_PER_USD, NanoUsd};
@@ -68,7 +68,8 @@ worded! {
         Rejected = "rejected", "The transfer was looked at and not credited. Write to support if you think that this is wrong.";
         /// Paid back instead of credited.
         Refunded = "refunded", "The transfer was paid back.";
-        /// Its account is gone. Rows in this state are buried with the next start: a keyed hash is all that is left.
+        /// Its account is gone. Rows in this state are buried with the next start: a keyed hash is
+        /// all that is left.
         Erased = "erased", "The account that this transfer belonged to was deleted. It cannot be credited any more.";
     }
 }
@@ -203,8 +204,8 @@ impl FeedPrice {
     }
 }
 
-/// What an amount is worth: `raw × price × 10⁹ / 10^(decimals + feed decimals)` nano-dollars, rounded down once.
-/// `None` where it does not fit, which no plausible amount does not.
+/// What an amount is worth: `raw × price × 10⁹ / 10^(decimals + feed decimals)` nano-dollars,
+/// rounded down once. `None` where it does not fit, which no plausible amount does not.
 #[must_use]
 pub fn value_of(raw: RawAmount, decimals: u8, price: FeedPrice) -> Option<NanoUsd> {
     let scale = u32::from(decimals).checked_add(price.decimals.into())?;
@@ -217,8 +218,8 @@ pub fn value_of(raw: RawAmount, decimals: u8, price: FeedPrice) -> Option<NanoUs
     i64::try_from(nanos).ok().map(NanoUsd::from_nanos)
 }
 
-/// What so many dollars are of a coin that counts one dollar a piece, in its smallest unit and rounded up; `None` where
-/// it does not fit.
+/// What so many dollars are of a coin that counts one dollar a piece, in its smallest unit and
+/// rounded up; `None` where it does not fit.
 #[must_use]
 pub fn raw_of_dollars(amount: NanoUsd, decimals: u8) -> Option<RawAmount> {
     let nanos = u128::try_from(amount.as_nanos()).ok()?;

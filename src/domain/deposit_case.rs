@@ -32,7 +32,8 @@ impl CaseKind {
 /// Where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CaseState {
-    /// It is not for a person yet: it may settle by itself, and its chain counts as degraded until it does.
+    /// It is not for a person yet: it may settle by itself, and its chain counts as degraded until
+    /// it does.
     Doubted,
     /// A person decides. It is still looked at now and then, and goes by itself if it can be read.
     Open,

@@ -1,5 +1,5 @@
-//! E-mail addresses in one spelling for each mailbox, so that one mailbox has one account and one limit; and the spellings
-//! that earlier versions took, under which accounts may still stand.
+//! E-mail addresses in one spelling for each mailbox, so that one mailbox has one account and one
+//! limit; and the spellings that earlier versions took, under which accounts may still stand.
 
 use icu_normalizer::uts46::Uts46MapperBorrowed;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
@@ -7,11 +7,12 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 /// Longest e-mail address (RFC 5321 §4.5.3.1.3).
 const EMAIL_MAX: usize = 254;
 
-/// An e-mail address in the form in which mailboxes are told apart, or nothing if it is none: no white space around it, the
-/// host in ASCII by IDNA (UTS 46), the local part in lower case and with what UTS 46 makes of its characters: full-width
-/// letters and those in circles become plain, soft hyphens and other signs that nobody sees go. A sigma at the end of a
-/// word is one like any other, since in capitals they are the same. Quoted local parts and addresses of machines in
-/// brackets have too many spellings to be any.
+/// An e-mail address in the form in which mailboxes are told apart, or nothing if it is none: no
+/// white space around it, the host in ASCII by IDNA (UTS 46), the local part in lower case and with
+/// what UTS 46 makes of its characters: full-width letters and those in circles become plain, soft
+/// hyphens and other signs that nobody sees go. A sigma at the end of a word is one like any other,
+/// since in capitals they are the same. Quoted local parts and addresses of machines in brackets
+/// have too many spellings to be any.
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     let text = text.trim();
@@ -37,8 +38,9 @@ fn canonical_local(local: &str) -> Option<String> {
     (!mapped.is_empty() && mapped.chars().all(is_plain)).then_some(mapped)
 }
 
-/// What may stand in a local part without quotes (RFC 5322 §3.2.3, RFC 6532), once it is mapped. The mapping leaves a sign
-/// of replacement where a character should not be, and the two joiners, which nobody sees.
+/// What may stand in a local part without quotes (RFC 5322 §3.2.3, RFC 6532), once it is mapped.
+/// The mapping leaves a sign of replacement where a character should not be, and the two joiners,
+/// which nobody sees.
 fn is_plain(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c)
@@ -67,19 +69,21 @@ pub fn mailbox(text: &str) -> String {
     canonical(text).unwrap_or_else(|| as_typed(text))
 }
 
-/// In lower case and nothing else, each character by itself: two capitals that are the same stay so.
+/// In lower case and nothing else, each character by itself: two capitals that are the same stay
+/// so.
 fn as_typed(text: &str) -> String {
     text.trim().chars().flat_map(char::to_lowercase).collect()
 }
 
-/// In lower case as earlier versions had it, which told accounts apart by that: a capital sigma became another letter at the
-/// end of a word.
+/// In lower case as earlier versions had it, which told accounts apart by that: a capital sigma
+/// became another letter at the end of a word.
 fn as_before(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// The spellings under which an address may have an account, in the order in which they count; none of what is no address.
-/// What an earlier version made of capitals comes last: it may be somebody else's.
+/// The spellings under which an address may have an account, in the order in which they count; none
+/// of what is no address. What an earlier version made of capitals comes last: it may be somebody
+/// else's.
 #[must_use]
 pub fn spellings(text: &str) -> Vec<String> {
     let (typed, before) = (as_typed(text), as_before(text));
@@ -191,11 +195,13 @@ mod tests {
             assert_eq!(canonical(spelling).unwrap(), "ασ@x.example", "{spelling}");
             assert_eq!(mailbox(spelling), "ασ@x.example", "{spelling}");
         }
-        // Who has an account under the one that an earlier version took keeps it, and is not taken for the other.
+        // Who has an account under the one that an earlier version took keeps it, and is not taken
+        // for the other.
         assert_eq!(spellings("ΑΣ@x.example"), ["ασ@x.example", "ας@x.example"]);
         assert_eq!(spellings("ας@x.example"), ["ας@x.example", "ασ@x.example"]);
         assert_eq!(spellings("ασ@x.example"), ["ασ@x.example"]);
-        // Of hosts they are two letters, and the capital is the one that is not at the end, as in DNS.
+        // Of hosts they are two letters, and the capital is the one that is not at the end, as in
+        // DNS.
         let host = |host: &str| canonical(&format!("a@{host}.example")).unwrap();
         assert_eq!(host("ΑΣ"), host("ασ"));
         assert_ne!(host("ΑΣ"), host("ας"));

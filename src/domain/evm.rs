@@ -1,5 +1,6 @@
-//! The nouns of an EVM chain: addresses, hashes, amounts as 256-bit words. Parsing is strict where chains speak
-//! (`0x` always), and nothing in here can overflow: arithmetic on a word begins with [`RawAmount::to_u128`].
+//! The nouns of an EVM chain: addresses, hashes, amounts as 256-bit words. Parsing is strict where
+//! chains speak (`0x` always), and nothing in here can overflow: arithmetic on a word begins with
+//! [`RawAmount::to_u128`].
 
 mod written_hash;
 
@@ -13,7 +14,8 @@ pub use self::written_hash::WrittenHashError;
 /// A text is not the hexadecimal that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HexError {
-    /// It does not begin with `0x`. Without it `100` would be read as 256 by some and as 100 by others.
+    /// It does not begin with `0x`. Without it `100` would be read as 256 by some and as 100 by
+    /// others.
     #[error("must begin with 0x")]
     NoPrefix,
     /// It has another number of digits.
@@ -50,8 +52,8 @@ pub fn parse_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     pairs.iter().map(|[high, low]| Ok((nibble(*high)? << 4) | nibble(*low)?)).collect()
 }
 
-/// Reads a JSON-RPC quantity, `0x` and up to 64 digits, as a big-endian word. Leading zeros are tolerated, as
-/// some nodes send them.
+/// Reads a JSON-RPC quantity, `0x` and up to 64 digits, as a big-endian word. Leading zeros are
+/// tolerated, as some nodes send them.
 ///
 /// # Errors
 /// [`HexError`].
@@ -63,7 +65,8 @@ pub fn parse_word(text: &str) -> Result<[u8; 32], HexError> {
     parse_fixed(&format!("0x{digits:0>64}"))
 }
 
-/// Reads a JSON-RPC quantity that must fit 63 bits, as every number, time and index of a chain does.
+/// Reads a JSON-RPC quantity that must fit 63 bits, as every number, time and index of a chain
+/// does.
 ///
 /// # Errors
 /// [`HexError`].
@@ -91,7 +94,8 @@ fn nibble(digit: u8) -> Result<u8, HexError> {
     u8::try_from(value).map_err(|_| HexError::Digit)
 }
 
-/// A fixed number of bytes with a name of its own, so that a block's hash never passes for a transaction's.
+/// A fixed number of bytes with a name of its own, so that a block's hash never passes for a
+/// transaction's.
 macro_rules! fixed_bytes {
     ($(#[$doc:meta])* $name:ident, $length:literal) => {
         $(#[$doc])*
@@ -135,7 +139,8 @@ macro_rules! fixed_bytes {
 }
 
 fixed_bytes! {
-    /// An account or a contract. Displayed in lower case; people are shown the checksummed form of EIP-55.
+    /// An account or a contract. Displayed in lower case; people are shown the checksummed form of
+    /// EIP-55.
     EvmAddress, 20
 }
 fixed_bytes! {
@@ -163,7 +168,8 @@ impl EvmAddress {
         "0x".chars().chain(cased).collect()
     }
 
-    /// Reads what a person wrote: letters of both cases must carry the right checksum, letters of one case carry none.
+    /// Reads what a person wrote: letters of both cases must carry the right checksum, letters of
+    /// one case carry none.
     ///
     /// # Errors
     /// [`AddressError`].
@@ -200,7 +206,8 @@ impl fmt::Display for ChainId {
     }
 }
 
-/// An amount in the smallest unit of its coin or token, as the chain has it: any 256-bit number, big-endian.
+/// An amount in the smallest unit of its coin or token, as the chain has it: any 256-bit number,
+/// big-endian.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RawAmount(pub [u8; 32]);
 
@@ -248,7 +255,8 @@ impl From<u128> for RawAmount {
     }
 }
 
-/// Decimal, as the database stores it: long division by ten, for a word is wider than any integer of the language.
+/// Decimal, as the database stores it: long division by ten, for a word is wider than any integer
+/// of the language.
 impl fmt::Display for RawAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut word = self.0;

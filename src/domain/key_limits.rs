@@ -75,7 +75,8 @@ pub struct Exhausted {
 }
 
 impl KeySpending {
-    /// What it has cost in the month of `now`, or in the later one that another node's clock has seen begin.
+    /// What it has cost in the month of `now`, or in the later one that another node's clock has
+    /// seen begin.
     #[must_use]
     pub fn month_spent_at(&self, now: UnixMillis) -> NanoUsd {
         if now.month() > self.month { NanoUsd::ZERO } else { self.month_spent }
@@ -101,8 +102,8 @@ impl KeySpending {
         Ok(())
     }
 
-    /// The budget that does not cover `amount` beside what open reservations hold; the total one first, since it
-    /// does not come back.
+    /// The budget that does not cover `amount` beside what open reservations hold; the total one
+    /// first, since it does not come back.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].

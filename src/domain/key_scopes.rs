@@ -14,7 +14,8 @@ pub enum Scope {
     Billing,
 }
 
-/// The uses of a key. The default, of a key that was made without a word about it, is [`Scope::Inference`] alone.
+/// The uses of a key. The default, of a key that was made without a word about it, is
+/// [`Scope::Inference`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scopes(u8);
 

@@ -1,4 +1,5 @@
-//! What is written to people, and what has to be known to write it. How it reads is `mail`'s business.
+//! What is written to people, and what has to be known to write it. How it reads is `mail`'s
+//! business.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,8 @@ use super::policy::PolicyKind;
 /// An occasion to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MailKind {
-    /// Somebody wants an account: a link that proves the address. Who has one already is told so instead.
+    /// Somebody wants an account: a link that proves the address. Who has one already is told so
+    /// instead.
     SignUp,
     /// A link to a new password. Goes nowhere if the address has no account.
     ResetPassword,
@@ -88,7 +90,8 @@ impl MailKind {
         KINDS.iter().map(|(kind, _)| *kind)
     }
 
-    /// Whether it goes out although its account wants no notices: what was asked for, and what concerns security or policy.
+    /// Whether it goes out although its account wants no notices: what was asked for, and what
+    /// concerns security or policy.
     #[must_use]
     pub const fn is_essential(self) -> bool {
         !matches!(self, Self::LowBalance | Self::KeyPaused) && !self.is_of_deposits()
@@ -107,15 +110,16 @@ impl MailKind {
         )
     }
 
-    /// Whether it is about nothing that has happened to the address it was put in for, so that it goes to the one that the
-    /// account has when it is written. Notices have a link that turns them off, which is the account's.
+    /// Whether it is about nothing that has happened to the address it was put in for, so that it
+    /// goes to the one that the account has when it is written. Notices have a link that turns them
+    /// off, which is the account's.
     #[must_use]
     pub const fn goes_to_its_reader(self) -> bool {
         !self.is_essential() || self.is_bulk()
     }
 
-    /// Whether its link changes what an account logs in with. Such a mail goes out, and its link works, only as long as
-    /// nothing of that has changed since it was asked for.
+    /// Whether its link changes what an account logs in with. Such a mail goes out, and its link
+    /// works, only as long as nothing of that has changed since it was asked for.
     #[must_use]
     pub const fn opens_an_account(self) -> bool {
         matches!(self, Self::ResetPassword | Self::ChangeEmail)
@@ -147,7 +151,8 @@ impl MailKind {
 pub enum MailLine {
     /// What somebody waits for, and what is about the security of an account.
     Awaited,
-    /// What an account is told of its own use: nobody waits for it, and one account can bring about much of it.
+    /// What an account is told of its own use: nobody waits for it, and one account can bring about
+    /// much of it.
     Notices,
     /// What goes to everybody at once.
     Bulk,
@@ -246,8 +251,8 @@ pub struct WrongCodes {
     pub window_secs: u64,
 }
 
-/// Parameters of mail about a deposit: as the deposit was when it came to stand so. What its coin and its chain are
-/// called is looked up when the mail is written.
+/// Parameters of mail about a deposit: as the deposit was when it came to stand so. What its coin
+/// and its chain are called is looked up when the mail is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DepositNews {
     /// Its public name.
@@ -258,8 +263,8 @@ pub struct DepositNews {
     pub token: Option<String>,
     /// Decimal, in the smallest unit.
     pub raw_amount: String,
-    /// What it is about in dollars as people read them: what was credited, refunded or taken back; `None` where nothing
-    /// is known or nothing was moved.
+    /// What it is about in dollars as people read them: what was credited, refunded or taken back;
+    /// `None` where nothing is known or nothing was moved.
     pub value_usd: Option<String>,
     /// Why a person has to look, as it is stored.
     pub reason: Option<String>,

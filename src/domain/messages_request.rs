@@ -21,8 +21,8 @@ use blocks::{Blocks, Text};
 pub use fields::TopField;
 pub use tools::{Fallback, Fallbacks, ToolUse, is_version_of};
 
-/// Bytes of a body up to which it is read on an event loop: that takes a millisecond or two, less than handing it to a
-/// thread costs.
+/// Bytes of a body up to which it is read on an event loop: that takes a millisecond or two, less
+/// than handing it to a thread costs.
 pub const LARGE_BYTES: usize = 262_144;
 
 /// How much a request may have of what is read one by one.

@@ -1,9 +1,9 @@
 //! The meter: watches a stream's bytes go by and knows what the upstream has counted so far, what
 //! has been delivered, and which bytes may be let go before the exchange is posted.
 //!
-//! Each usage object is a snapshot: a later one replaces the prompt as a whole, a missing part keeps its count, no total
-//! falls, and cumulative counts are never added. Only the answer's own `usage` counts: a model can
-//! write the word into its text.
+//! Each usage object is a snapshot: a later one replaces the prompt as a whole, a missing part
+//! keeps its count, no total falls, and cumulative counts are never added. Only the answer's own
+//! `usage` counts: a model can write the word into its text.
 
 use super::unprintable::unprintable;
 
@@ -262,8 +262,8 @@ impl Meter {
         self.has_closed_blocks && self.open_blocks == 0
     }
 
-    /// What has been delivered: the reported usage, or if that is less, the output that all deltas that went out so far
-    /// make by these figures. The flag says whether the estimate was used.
+    /// What has been delivered: the reported usage, or if that is less, the output that all deltas
+    /// that went out so far make by these figures. The flag says whether the estimate was used.
     #[must_use]
     pub fn delivered(&self, figures: &TokenFigures) -> (Usage, bool) {
         let mut usage = self.reported();
@@ -293,8 +293,8 @@ impl Meter {
         self.deltas.plus(&unfinished).tokens(figures).max(self.usage.output())
     }
 
-    /// Content of all deltas that went out, the one that is under way included: its event may be as long as the whole
-    /// answer.
+    /// Content of all deltas that went out, the one that is under way included: its event may be as
+    /// long as the whole answer.
     #[must_use]
     pub fn delivered_deltas(&self) -> ByteCounts {
         let went_out = |partial: Partial<'_>| partial.start < self.forwarded;

@@ -96,7 +96,8 @@ impl NanoUsd {
     }
 }
 
-/// Dollars with every nano-dollar and no trailing zeros beyond the cents: `0.00`, `1.50`, `0.000012345`.
+/// Dollars with every nano-dollar and no trailing zeros beyond the cents: `0.00`, `1.50`,
+/// `0.000012345`.
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };

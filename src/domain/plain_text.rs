@@ -1,10 +1,12 @@
-//! Text that reads as it is stored. Unicode has characters that are not seen, and some that turn what stands beside them
-//! around, so that two names look alike or one reads as another (UTR #36, "Unicode Security Considerations").
+//! Text that reads as it is stored. Unicode has characters that are not seen, and some that turn
+//! what stands beside them around, so that two names look alike or one reads as another (UTR #36,
+//! "Unicode Security Considerations").
 
 use std::borrow::Cow;
 
-/// The format characters, general category Cf of Unicode 17: what joins, separates and turns letters, and tags. The
-/// standard adds a few in some years; one that is missing here is invisible at worst.
+/// The format characters, general category Cf of Unicode 17: what joins, separates and turns
+/// letters, and tags. The standard adds a few in some years; one that is missing here is invisible
+/// at worst.
 const FORMAT: [(char, char); 21] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{600}', '\u{605}'),
@@ -36,8 +38,8 @@ const PRIVATE: [(char, char); 3] =
 /// The separators of lines and paragraphs, Zl and Zp.
 const SEPARATORS: [(char, char); 1] = [('\u{2028}', '\u{2029}')];
 
-/// Whether a character has no look of its own, or changes that of others: general categories Cc, Cf, Co, Zl and Zp. Of the
-/// remaining one like them, Cs, no text of Rust's has any.
+/// Whether a character has no look of its own, or changes that of others: general categories Cc,
+/// Cf, Co, Zl and Zp. Of the remaining one like them, Cs, no text of Rust's has any.
 #[must_use]
 pub fn is_hidden(letter: char) -> bool {
     let is_among = |ranges: &[(char, char)]| {
@@ -53,7 +55,8 @@ pub fn is_plain(text: &str) -> bool {
     !text.contains(is_hidden)
 }
 
-/// The text without what is hidden, but with its line ends and tabs: for text that was stored before it was refused.
+/// The text without what is hidden, but with its line ends and tabs: for text that was stored
+/// before it was refused.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     let is_dropped = |letter| is_hidden(letter) && !matches!(letter, '\n' | '\r' | '\t');

@@ -1,5 +1,5 @@
-//! What each model costs and by which names it goes. Immutable once made: a change of prices is a new list, and a
-//! request keeps the list it was admitted under.
+//! What each model costs and by which names it goes. Immutable once made: a change of prices is a
+//! new list, and a request keeps the list it was admitted under.
 
 mod rates;
 #[cfg(test)]

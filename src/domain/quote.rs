@@ -1,5 +1,5 @@
-//! What a request was admitted under: the prices in force, what it is expected to cost and what it may cost at most,
-//! and what an answer to it comes to.
+//! What a request was admitted under: the prices in force, what it is expected to cost and what it
+//! may cost at most, and what an answer to it comes to.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,10 +21,11 @@ pub struct PromptEstimate {
     pub likely: u64,
     /// Of a beginning that is known to be cached: likely charged as reads.
     pub cached: u64,
-    /// Tokens that no count is trusted to lower: bytes that are neither prose nor JSON, each taken for one. A count is
-    /// somebody else's word, and for such text estimates differ most.
+    /// Tokens that no count is trusted to lower: bytes that are neither prose nor JSON, each taken
+    /// for one. A count is somebody else's word, and for such text estimates differ most.
     pub unusual: u64,
-    /// No count holds, not even the upstream's own: the prompt is fetched from elsewhere when it runs.
+    /// No count holds, not even the upstream's own: the prompt is fetched from elsewhere when it
+    /// runs.
     pub is_open: bool,
 }
 
@@ -73,7 +74,8 @@ pub struct Quote {
     pub tool_tokens: u64,
     /// Searches that are reserved.
     pub web_searches: u64,
-    /// Times that the prompt may be read again, by searches, fetches and an advisor: each is charged by itself.
+    /// Times that the prompt may be read again, by searches, fetches and an advisor: each is
+    /// charged by itself.
     pub more_passes: u64,
     /// It may write the 5-minute cache.
     pub uses_5m_cache: bool,
@@ -93,7 +95,8 @@ pub struct Quote {
 pub struct Priced {
     /// The charge.
     pub amount: NanoUsd,
-    /// The passes that it is made of, each with the priced id of its model, as far as model and request allow them.
+    /// The passes that it is made of, each with the priced id of its model, as far as model and
+    /// request allow them.
     pub passes: Vec<Pass>,
     /// Searches that are charged.
     pub web_searches: u64,
@@ -162,8 +165,8 @@ impl Quote {
         once.plus(self.dearest(&again)?.times(self.more_passes)?)
     }
 
-    /// The output that a hold of `funds` covers beside the likely prompt, at most what the request allows; 0 where the
-    /// prompt alone is dearer.
+    /// The output that a hold of `funds` covers beside the likely prompt, at most what the request
+    /// allows; 0 where the prompt alone is dearer.
     #[must_use]
     pub fn covered_output(&self, funds: NanoUsd) -> u64 {
         self.least_affordable(&self.likely_bounds(0), funds).unwrap_or(0).min(self.max_output)
@@ -180,8 +183,8 @@ impl Quote {
         affordable.min().flatten()
     }
 
-    /// What is to be held once the upstream has counted the prompt: its price by class, what server tools may add, and
-    /// so much output.
+    /// What is to be held once the upstream has counted the prompt: its price by class, what server
+    /// tools may add, and so much output.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`] where the counts are beyond any sum of money.
@@ -215,7 +218,8 @@ impl Quote {
         }
         let of_searches = serving.rates_at(self.at).unwrap_or(&self.rates);
         let counted = Usage { web_searches, ..usage.clone() };
-        // Within the ceilings no sum is beyond money; where one were, nothing is charged and the operator told.
+        // Within the ceilings no sum is beyond money; where one were, nothing is charged and the
+        // operator told.
         let amount = if let Ok(priced) = cost(of_searches, &counted, &rated) {
             alerts.extend(priced.unpriced);
             priced.amount

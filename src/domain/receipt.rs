@@ -1,6 +1,6 @@
-//! What a cost is made of, exactly: each class of tokens at its price, the factors on them, and what the rounding at the
-//! end has added. A receipt is made from a usage row and the rates that were in force, and is shown only if it comes to
-//! the very amount that was charged.
+//! What a cost is made of, exactly: each class of tokens at its price, the factors on them, and
+//! what the rounding at the end has added. A receipt is made from a usage row and the rates that
+//! were in force, and is shown only if it comes to the very amount that was charged.
 
 #[cfg(test)]
 mod tests;
@@ -149,8 +149,8 @@ impl Receipt {
     }
 }
 
-/// The receipt of an answer by the rates of the models that ran its passes, searches at `rates`, if these explain
-/// `charged`.
+/// The receipt of an answer by the rates of the models that ran its passes, searches at `rates`, if
+/// these explain `charged`.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`] where the counts are beyond any sum of money.

@@ -1,5 +1,6 @@
-//! Secrets that have to be read again, as the database keeps them: encrypted and authenticated under a key that is
-//! derived from the secret outside it, each bound to its account, so that no row is worth anything in another's place.
+//! Secrets that have to be read again, as the database keeps them: encrypted and authenticated
+//! under a key that is derived from the secret outside it, each bound to its account, so that no
+//! row is worth anything in another's place.
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
@@ -19,15 +20,16 @@ pub struct SealingKey(LessSafeKey);
 unprintable!(SealingKey);
 
 impl SealingKey {
-    /// Derives it: HKDF-SHA-256 (RFC 5869). `None` is what the library says to lengths that it does not know.
+    /// Derives it: HKDF-SHA-256 (RFC 5869). `None` is what the library says to lengths that it does
+    /// not know.
     pub(super) fn derive(secret: &[u8]) -> Option<Self> {
         let random = Salt::new(HKDF_SHA256, b"").extract(secret);
         let key = random.expand(&[LABEL], &CHACHA20_POLY1305).ok()?;
         Some(Self(LessSafeKey::new(UnboundKey::from(key))))
     }
 
-    /// The form byte, a random nonce of 12 bytes, then ChaCha20-Poly1305 (RFC 8439) with its tag. The associated data are
-    /// the account's number in eight bytes.
+    /// The form byte, a random nonce of 12 bytes, then ChaCha20-Poly1305 (RFC 8439) with its tag.
+    /// The associated data are the account's number in eight bytes.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -95,7 +97,8 @@ mod tests {
     #[test]
     fn another_program_opens_it_too() {
         // Python's cryptography: HKDF(SHA256(), 32, salt=b"", info=LABEL).derive(b"a" * 32), then
-        // ChaCha20Poly1305(key).encrypt(b"\0" * 12, b"12345678901234567890", (1).to_bytes(8, "big")).
+        // ChaCha20Poly1305(key).encrypt(b"\0" * 12, b"12345678901234567890", (1).to_bytes(8,
+        // "big")).
         let sealed = SEALED
             .as_bytes()
             .chunks(2)

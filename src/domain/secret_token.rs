@@ -1,5 +1,5 @@
-//! Random words that open something: a session, or a link in mail. 260 random bits behind a prefix, kept as a
-//! SHA-256 only.
+//! Random words that open something: a session, or a link in mail. 260 random bits behind a prefix,
+//! kept as a SHA-256 only.
 
 use std::fmt::Write;
 
@@ -68,8 +68,8 @@ impl SecretToken {
         TokenHash(Sha256::digest(self.0.expose_secret().as_bytes()).into())
     }
 
-    /// A word that only pages made for the holder of this token can carry: forms send it along, so that another
-    /// site cannot have them sent.
+    /// A word that only pages made for the holder of this token can carry: forms send it along, so
+    /// that another site cannot have them sent.
     #[must_use]
     pub fn form_word(&self) -> String {
         let digest = Sha256::new_with_prefix(b"form\0").chain_update(self.0.expose_secret());

@@ -1,5 +1,5 @@
-//! Text that somebody may open in a spreadsheet: what would be taken for a formula is preceded by an apostrophe (OWASP,
-//! "CSV Injection").
+//! Text that somebody may open in a spreadsheet: what would be taken for a formula is preceded by
+//! an apostrophe (OWASP, "CSV Injection").
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ pub fn defused(text: &str) -> Cow<'_, str> {
     if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
-/// What spreadsheets take for a formula, the wide forms of East Asian keyboards included. White space before it is no
-/// protection, and a hidden character at the front is one of its tricks.
+/// What spreadsheets take for a formula, the wide forms of East Asian keyboards included. White
+/// space before it is no protection, and a hidden character at the front is one of its tricks.
 fn is_formula(text: &str) -> bool {
     let is_trick = text.starts_with(is_hidden);
     let signs = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];

@@ -1,6 +1,6 @@
-//! What is left of a deposit whose account was erased: a keyed hash of its place on the chain. It tells whoever has
-//! the secret that this transfer was credited, and nobody else anything. A wallet of an account that was erased with a
-//! debt leaves one too.
+//! What is left of a deposit whose account was erased: a keyed hash of its place on the chain. It
+//! tells whoever has the secret that this transfer was credited, and nobody else anything. A wallet
+//! of an account that was erased with a debt leaves one too.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,10 +12,12 @@ use super::sealing::SealingKey;
 /// Characters of the secret at least.
 const SECRET_MIN: usize = 32;
 
-/// HMAC-SHA-256 of a chain, a transaction's hash and a transfer's ordinal in it; or of a wallet's address.
+/// HMAC-SHA-256 of a chain, a transaction's hash and a transfer's ordinal in it; or of a wallet's
+/// address.
 pub type Tombstone = [u8; 32];
 
-/// The secret, ready to hash with, and the key that is derived from it for what is sealed. Never prints.
+/// The secret, ready to hash with, and the key that is derived from it for what is sealed. Never
+/// prints.
 #[derive(Clone)]
 pub struct TombstoneKey {
     mac: Hmac<Sha256>,
@@ -48,7 +50,8 @@ impl TombstoneKey {
         &self.sealing
     }
 
-    /// The tombstone of a transfer. Each part has a fixed length, so that no two transfers have the same.
+    /// The tombstone of a transfer. Each part has a fixed length, so that no two transfers have the
+    /// same.
     #[must_use]
     pub fn tombstone(&self, chain_id: ChainId, tx_hash: &[u8], ordinal: i64) -> Tombstone {
         let parts = [&chain_id.0.to_be_bytes()[..], tx_hash, &ordinal.to_be_bytes()[..]];
@@ -118,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_tombstone_is_what_other_programs_make_of_the_same_words() {
-        // Python: hmac.new(b"a" * 32, b"deposit\0" + (1).to_bytes(8) + b"\7" * 32 + (0).to_bytes(8), "sha256")
+        // Python: hmac.new(b"a" * 32, b"deposit\0" + (1).to_bytes(8) + b"\7" * 32 +
+        // (0).to_bytes(8), "sha256")
         let hex = to_hex(&key("a").tombstone(ChainId(1), &[7; 32], 0));
         assert_eq!(hex, "0xad485601f9ad60003965edcc35b1ae6de1deb20ba9539676386486665c72438d");
     }

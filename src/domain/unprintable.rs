@@ -1,8 +1,9 @@
-//! What holds a piece of a request or of an answer, or a secret, cannot be printed: it has no `Debug`, no `Display` and
-//! no `Serialize`, so that no log line and no error can take it along. The compiler refuses the program otherwise.
+//! What holds a piece of a request or of an answer, or a secret, cannot be printed: it has no
+//! `Debug`, no `Display` and no `Serialize`, so that no log line and no error can take it along.
+//! The compiler refuses the program otherwise.
 
-/// Does not compile for types that can be printed or serialised: the call is ambiguous as soon as there is a second
-/// trait that has it.
+/// Does not compile for types that can be printed or serialised: the call is ambiguous as soon as
+/// there is a second trait that has it.
 macro_rules! unprintable {
     ($($held:ty),+ $(,)?) => {
         $(const _: fn() = || {

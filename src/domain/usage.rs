@@ -1,5 +1,5 @@
-//! What an answer used, as the upstream counted it: the raw report, and the passes that it stands for. The meter fills
-//! it, [`passes`] reads it, the price list turns it into money.
+//! What an answer used, as the upstream counted it: the raw report, and the passes that it stands
+//! for. The meter fills it, [`passes`] reads it, the price list turns it into money.
 
 mod passes;
 #[cfg(test)]
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use passes::{Ceilings, Pass, PassKind, Waiver};
 
-/// Token counts of one pass over one model. A token is in one class only: input excludes what was read from or written
-/// to the cache.
+/// Token counts of one pass over one model. A token is in one class only: input excludes what was
+/// read from or written to the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenCounts {
     /// Uncached input tokens.
@@ -47,8 +47,8 @@ impl TokenCounts {
         }
     }
 
-    /// At most so many tokens of prompt and of output. The cheapest classes are cut first, so that what is left is the
-    /// dearest reading of the report within the limits.
+    /// At most so many tokens of prompt and of output. The cheapest classes are cut first, so that
+    /// what is left is the dearest reading of the report within the limits.
     #[must_use]
     pub fn within(&self, prompt: u64, output: u64) -> Self {
         let mut room = prompt;
@@ -109,7 +109,8 @@ pub struct Usage {
     pub inference_geo: Option<String>,
     /// `speed` as reported (`standard`, `fast`).
     pub speed: Option<String>,
-    /// The model refused before it wrote anything (`stop_reason` `refusal`): the upstream charges nothing for it.
+    /// The model refused before it wrote anything (`stop_reason` `refusal`): the upstream charges
+    /// nothing for it.
     pub is_refused: bool,
     /// A fallback credit was redeemed: the upstream charges cache writes at the price of reads.
     pub is_credit_redeemed: bool,

@@ -163,8 +163,8 @@ pub struct UsageRecord {
     pub ending: Ending,
     /// Whether a count was estimated from bytes, or bounded by what model and request allow.
     pub is_estimated: bool,
-    /// The passes that the counts are the sum of, with the priced id of each one's model. Empty where there is one, as
-    /// an ordinary answer has.
+    /// The passes that the counts are the sum of, with the priced id of each one's model. Empty
+    /// where there is one, as an ordinary answer has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passes: Vec<Pass>,
 }
@@ -219,7 +219,8 @@ impl UsageRecord {
         Self { ending: Ending::E16, http_status, ..self.clone() }
     }
 
-    /// The row without the names that an upstream has given; `None` if it has none. Counts and cost are the same.
+    /// The row without the names that an upstream has given; `None` if it has none. Counts and cost
+    /// are the same.
     #[must_use]
     pub fn without_names(&self) -> Option<Self> {
         let bare = Self {

@@ -1,5 +1,5 @@
-//! Addresses derived from the operator's watch-only key (BIP 32, BIP 44). No key that could spend comes near this
-//! program, and one that is offered is refused.
+//! Addresses derived from the operator's watch-only key (BIP 32, BIP 44). No key that could spend
+//! comes near this program, and one that is offered is refused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,8 @@ use super::evm::{EvmAddress, to_hex};
 
 /// Depth of an account, `m/44'/60'/0'`: addresses stand at `0/i` below it.
 const ACCOUNT_DEPTH: u8 = 3;
-/// Depth of an account's branch of receiving addresses, `m/44'/60'/0'/0`: addresses stand at `i` below it.
+/// Depth of an account's branch of receiving addresses, `m/44'/60'/0'/0`: addresses stand at `i`
+/// below it.
 const RECEIVING_DEPTH: u8 = 4;
 
 /// An extended public key at whose branch of receiving addresses deposits arrive.

@@ -15,8 +15,9 @@ use crate::domain::money::NanoUsd;
 use crate::http::standing::{self, Standing};
 use crate::telemetry::Causes;
 
-/// How old the word of the database may be where a reservation asks it again anyway: for whatever decides about money. The
-/// models and rates of a key that was limited on another node are as old as this at most.
+/// How old the word of the database may be where a reservation asks it again anyway: for whatever
+/// decides about money. The models and rates of a key that was limited on another node are as old
+/// as this at most.
 pub const BEFORE_RESERVATION: Duration = Duration::from_secs(5);
 /// And where nothing does.
 pub const ALONE: Duration = Duration::from_secs(1);

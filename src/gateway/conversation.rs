@@ -49,7 +49,8 @@ pub(super) struct Names {
 
 unprintable!(Names);
 
-/// The names in a request's head; `None` where nobody asks, since no two upstreams stand in one tier.
+/// The names in a request's head; `None` where nobody asks, since no two upstreams stand in one
+/// tier.
 pub(super) fn named(http: &HttpRequest, upstreams: &[UpstreamClient]) -> Option<Names> {
     if !has_shared_tier(upstreams) {
         return None;

@@ -6,10 +6,10 @@
 //! stops the upstream, not our memory), and posts before the end of an answer is let go. Should it
 //! panic, its reservation's `Drop` settles at the last checkpoint (E14).
 //!
-//! The files in the order of an exchange: [`run`] the parts, [`opening`] the way to a hold, [`attempt`] the
-//! way to a head, [`stream`] the stream, [`departure`] what follows
-//! a client that leaves it, [`finish`] its end,
-//! [`buffered`] the JSON answer, [`reservation`] the money and its post.
+//! The files in the order of an exchange: [`run`] the parts, [`opening`] the way to a hold,
+//! [`attempt`] the way to a head, [`stream`] the stream, [`departure`] what follows a client that
+//! leaves it, [`finish`] its end, [`buffered`] the JSON answer, [`reservation`] the money and its
+//! post.
 
 mod attempt;
 mod buffered;

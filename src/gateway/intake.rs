@@ -1,5 +1,6 @@
-//! From a body to a request that is admitted: everything that takes longer the longer the body is. What is large is read
-//! on a thread that may take its time, so that the streams of this worker go on; a few at once, shared fairly.
+//! From a body to a request that is admitted: everything that takes longer the longer the body is.
+//! What is large is read on a thread that may take its time, so that the streams of this worker go
+//! on; a few at once, shared fairly.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -77,7 +78,8 @@ pub(super) fn refuse_without_credit(gateway: &Gateway, holder: &KeyHolder) -> Re
     if has_credit(gateway, holder) { Ok(()) } else { Err(no_credit(gateway, holder, "")) }
 }
 
-/// The limits of a request for a count of tokens by somebody without credit, and what he hears beyond them.
+/// The limits of a request for a count of tokens by somebody without credit, and what he hears
+/// beyond them.
 pub(super) fn limit_without_credit(
     gateway: &Gateway,
     holder: &KeyHolder,
@@ -91,7 +93,8 @@ pub(super) fn limit_without_credit(
     Some((limits, no_credit(gateway, holder, &beyond)))
 }
 
-/// Whether something may be left of an account's funds. Where something is sold for nothing, nothing may do.
+/// Whether something may be left of an account's funds. Where something is sold for nothing,
+/// nothing may do.
 fn has_credit(gateway: &Gateway, holder: &KeyHolder) -> bool {
     let is_zero = holder.funds == NanoUsd::ZERO;
     holder.funds > NanoUsd::ZERO || (is_zero && gateway.settings().prices.has_free())

@@ -1,5 +1,6 @@
-//! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept in memory: each node has
-//! its share of what all nodes together may give. A place that is taken is waited for.
+//! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept
+//! in memory: each node has its share of what all nodes together may give. A place that is taken is
+//! waited for.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -38,7 +39,8 @@ pub struct AccountLimits {
     places: Arc<Places<Open>>,
     /// Requests of accounts without credit, which take no place from those with.
     unpaid: Arc<SharedPlaces>,
-    /// Reads over all that an account has used, which take a connection to the database for a while.
+    /// Reads over all that an account has used, which take a connection to the database for a
+    /// while.
     reads: Arc<SharedPlaces>,
     state: Mutex<State>,
 }
@@ -114,8 +116,8 @@ impl AccountLimits {
         Ok(account.take(per_minute))
     }
 
-    /// Counts a request against the minute of a key, if it has a limit of its own, and of its account. What one of them
-    /// refuses is not counted against the other.
+    /// Counts a request against the minute of a key, if it has a limit of its own, and of its
+    /// account. What one of them refuses is not counted against the other.
     ///
     /// # Errors
     /// 429 with the seconds until the next may come.
@@ -175,7 +177,8 @@ impl AccountLimits {
         self.reads.wait(&account_id, Instant::now() + READ_WAIT).await.ok_or_else(busy)
     }
 
-    /// A place for an exchange, waited for until then. Of one account as many wait as it may have open.
+    /// A place for an exchange, waited for until then. Of one account as many wait as it may have
+    /// open.
     ///
     /// # Errors
     /// 429 for the limit of the key or its account, 529 for the node's.
@@ -223,7 +226,8 @@ impl Use {
             return Ok(());
         }
         let missing = MICRO.saturating_sub(self.tokens_micro);
-        // Micro-tokens come at `per_minute` in 60 microseconds, that is `per_minute` millions in 60 seconds.
+        // Micro-tokens come at `per_minute` in 60 microseconds, that is `per_minute` millions in 60
+        // seconds.
         let wait = missing.saturating_mul(60).checked_div(full(per_minute)).unwrap_or(59);
         Err(ApiError::rate_limit(message, wait.saturating_add(1)))
     }

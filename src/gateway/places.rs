@@ -1,5 +1,5 @@
-//! The exchanges that may be open at once: on this node, for an account, and for a key with a limit of
-//! its own. Kept in memory: what an account or a key may have on all nodes is shared among them.
+//! The exchanges that may be open at once: on this node, for an account, and for a key with a limit
+//! of its own. Kept in memory: what an account or a key may have on all nodes is shared among them.
 
 use std::sync::Arc;
 

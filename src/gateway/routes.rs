@@ -1,5 +1,5 @@
-//! The URL table of `/v1`, and nothing else. Unknown paths are answered by the site, with our 404 for whoever is no
-//! browser.
+//! The URL table of `/v1`, and nothing else. Unknown paths are answered by the site, with our 404
+//! for whoever is no browser.
 
 use actix_web::http::Method;
 use actix_web::web::ServiceConfig;

@@ -1,6 +1,6 @@
-//! Fields of requests that the table of fields does not know: they pass, are counted, and their names
-//! are noted in the log, each once a day, so that an operator learns what clients have begun to
-//! send. A name is a stranger's text: what does not look like a name is not noted.
+//! Fields of requests that the table of fields does not know: they pass, are counted, and their
+//! names are noted in the log, each once a day, so that an operator learns what clients have begun
+//! to send. A name is a stranger's text: what does not look like a name is not noted.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,9 @@
-//! How many tokens the text of a model's prompts really makes, learned from the counts of the last answers.
+//! How many tokens the text of a model's prompts really makes, learned from the counts of the last
+//! answers.
 //!
-//! One ratio for each class of bytes: counted tokens beside the safe estimate. A sample counts for a class by the share
-//! that the class has in it, and the last fifty or so decide. Until enough is known, the safe figure counts.
+//! One ratio for each class of bytes: counted tokens beside the safe estimate. A sample counts for
+//! a class by the share that the class has in it, and the last fifty or so decide. Until enough is
+//! known, the safe figure counts.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,8 +12,8 @@ use crate::domain::byte_counts::{ByteCounts, CLASSES, TokenFigures};
 
 /// Sums fade by this much with each sample, in thousandths.
 const FADE_MILLI: u64 = 980;
-/// Samples that a class must have before its ratio counts, in thousandths: a tenth of the bytes of five prompts is half a
-/// sample. What is held is all that hangs on it.
+/// Samples that a class must have before its ratio counts, in thousandths: a tenth of the bytes of
+/// five prompts is half a sample. What is held is all that hangs on it.
 const ENOUGH_MILLI: u64 = 500;
 /// Likely is a little above the average, in thousandths.
 const MARGIN_MILLI: u64 = 1_100;
@@ -111,7 +113,8 @@ mod tests {
         let prompt = text(8_000, 1_000);
         assert_eq!(known.tokens("m", &prompt, &SAFE), 5_000);
         known.learn("m", &prompt, 2_500, &SAFE);
-        // One sample is enough for the letters, which are four fifths of it, and not for the symbols.
+        // One sample is enough for the letters, which are four fifths of it, and not for the
+        // symbols.
         assert_eq!(known.tokens("m", &prompt, &SAFE), 3_200);
         for _ in 0..20 {
             known.learn("m", &prompt, 2_500, &SAFE);

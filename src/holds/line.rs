@@ -1,5 +1,5 @@
-//! The line in which the requests of one account wait for each other's holds, first come, first served. Accounts do not
-//! wait for each other.
+//! The line in which the requests of one account wait for each other's holds, first come, first
+//! served. Accounts do not wait for each other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,7 +71,8 @@ impl Place<'_> {
 }
 
 impl Turn {
-    /// Waits until some of the account's money has come free on this node. What came free since the last time counts.
+    /// Waits until some of the account's money has come free on this node. What came free since the
+    /// last time counts.
     pub async fn freed(&self) {
         self.line.freed.notified().await;
     }

@@ -1,7 +1,9 @@
-//! Beginnings of prompts that an upstream was asked to cache, as keyed hashes with the number of their tokens.
+//! Beginnings of prompts that an upstream was asked to cache, as keyed hashes with the number of
+//! their tokens.
 //!
-//! In memory only, under a key that is made at each start, for as long as the upstream's cache lives. The account is
-//! part of each hash: what one account sends is never compared with what another does.
+//! In memory only, under a key that is made at each start, for as long as the upstream's cache
+//! lives. The account is part of each hash: what one account sends is never compared with what
+//! another does.
 
 use std::collections::HashMap;
 use std::hash::RandomState;

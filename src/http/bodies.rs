@@ -1,5 +1,5 @@
-//! How many bytes of request bodies are in memory: on this node, and of each account. They are counted as they arrive
-//! and until the last of a body is let go, which is when its answer begins.
+//! How many bytes of request bodies are in memory: on this node, and of each account. They are
+//! counted as they arrive and until the last of a body is let go, which is when its answer begins.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

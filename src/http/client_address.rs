@@ -7,8 +7,8 @@ use actix_web::HttpRequest;
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Server;
 
-/// The peer; behind a proxy of ours, the address that it has put behind all others in `X-Forwarded-For`. What stands
-/// before that one the client can have written itself.
+/// The peer; behind a proxy of ours, the address that it has put behind all others in
+/// `X-Forwarded-For`. What stands before that one the client can have written itself.
 #[must_use]
 pub fn client_address(http: &HttpRequest, settings: &Server) -> ClientAddress {
     let forwarded = settings.behind_tls_proxy.then(|| forwarded_by_proxy(http)).flatten();

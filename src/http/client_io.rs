@@ -34,7 +34,8 @@ enum Way {
 }
 
 impl ClientIo {
-    /// Shakes hands where TLS is spoken; whoever takes longer than `limit` is let go, and who is asked to go as well.
+    /// Shakes hands where TLS is spoken; whoever takes longer than `limit` is let go, and who is
+    /// asked to go as well.
     pub(crate) async fn open(
         (connection, member): (Connection, Member),
         acceptor: Option<TlsAcceptor>,
@@ -66,7 +67,8 @@ impl ClientIo {
         }
     }
 
-    /// Looks at a read: an error if the connection has to go, for it has no request that it may keep, and none has come meanwhile.
+    /// Looks at a read: an error if the connection has to go, for it has no request that it may
+    /// keep, and none has come meanwhile.
     fn watch(&mut self, cx: &mut Context<'_>, is_pending: bool, has_bytes: bool) -> io::Result<()> {
         let entry = self.member.entry();
         if has_bytes {
@@ -84,8 +86,9 @@ impl ClientIo {
         self.heads.watch(cx, entry, (is_pending, has_bytes))
     }
 
-    /// Looks at a write: while it waits, the client has not got its answer yet. An error if the connection has to go,
-    /// for actix does not read while much of a body or of other requests waits.
+    /// Looks at a write: while it waits, the client has not got its answer yet. An error if the
+    /// connection has to go, for actix does not read while much of a body or of other requests
+    /// waits.
     fn note<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,7 +1,7 @@
 //! A client's connection, with what actix lacks: a limit on how long a write may wait.
 //!
-//! The kernel's own limit, `TCP_USER_TIMEOUT`, would not do: it counts against a peer whose window is
-//! too small for the segment that waits, however steadily that peer reads.
+//! The kernel's own limit, `TCP_USER_TIMEOUT`, would not do: it counts against a peer whose window
+//! is too small for the segment that waits, however steadily that peer reads.
 
 use std::io;
 use std::pin::Pin;

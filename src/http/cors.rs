@@ -1,10 +1,11 @@
-//! Which pages of other sites may call `/v1` from their scripts. Nothing else is for them: a page that may send a key's
-//! requests is no reason to let it read accounts.
+//! Which pages of other sites may call `/v1` from their scripts. Nothing else is for them: a page
+//! that may send a key's requests is no reason to let it read accounts.
 
 use actix_cors::Cors;
 use actix_web::middleware::Condition;
 
-/// What answers browsers that ask first, and names the origins on answers; nothing where there are none.
+/// What answers browsers that ask first, and names the origins on answers; nothing where there are
+/// none.
 pub(super) fn cors(origins: &[String]) -> Condition<Cors> {
     Condition::new(!origins.is_empty(), of(origins))
 }

@@ -32,8 +32,8 @@ impl Heads {
         Self { head, keep_alive, between: None, timer: None }
     }
 
-    /// Looks at a read from the connection, of which `entry` knows whether its requests are answered; an error once a
-    /// head has taken too long.
+    /// Looks at a read from the connection, of which `entry` knows whether its requests are
+    /// answered; an error once a head has taken too long.
     pub(super) fn watch(
         &mut self,
         cx: &mut Context<'_>,

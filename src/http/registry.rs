@@ -1,7 +1,8 @@
-//! Every connection of clients: how many there are, of whom, and what each is doing. Where there is no room for a new
-//! one, one is asked to go that nobody waits for: the longest idle first, then who has sent a part of a head for the longest
-//! time, or as a stranger a part of a body, then a request of an account without credit that waits for its client. Any
-//! other request is never asked.
+//! Every connection of clients: how many there are, of whom, and what each is doing. Where there is
+//! no room for a new one, one is asked to go that nobody waits for: the longest idle first, then
+//! who has sent a part of a head for the longest time, or as a stranger a part of a body, then a
+//! request of an account without credit that waits for its client. Any other request is never
+//! asked.
 //!
 //! Addresses are here in memory, for as long as their connections are open, and nowhere else.
 
@@ -29,15 +30,17 @@ enum Lull {
     Idle,
     /// Its client has not sent the whole of a head yet.
     Head,
-    /// Its client, of whom nobody knows who it is, has not sent the whole of a body, or does not read its answer.
+    /// Its client, of whom nobody knows who it is, has not sent the whole of a body, or does not
+    /// read its answer.
     Stranger,
     /// The same of one who is known. Everybody may have an account.
     Account,
 }
 
 impl Lull {
-    /// The order in which they go; of one rank the oldest first. Whoever has just come has no more than a head: were that a
-    /// rank of its own, he would go for those behind him before strangers who have been here for long.
+    /// The order in which they go; of one rank the oldest first. Whoever has just come has no more
+    /// than a head: were that a rank of its own, he would go for those behind him before strangers
+    /// who have been here for long.
     const fn rank(self) -> u8 {
         match self {
             Self::Idle => 0,
@@ -107,8 +110,8 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a new connection in, if its address has not too many. Where there is no room, another one is asked to go;
-    /// nothing if there is nobody whom one could ask.
+    /// Lets a new connection in, if its address has not too many. Where there is no room, another
+    /// one is asked to go; nothing if there is nobody whom one could ask.
     pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<Member> {
         let mut state = self.lock();
         let network =

@@ -1,5 +1,5 @@
-//! Who sends a request, as far as its handler has found out. Its connection hears of it: where there is no room for a new
-//! one, a request goes for which nobody pays.
+//! Who sends a request, as far as its handler has found out. Its connection hears of it: where
+//! there is no room for a new one, a request goes for which nobody pays.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A table of routes as data: servers are made of it, and whoever wants to know what is served reads it. It knows nothing
-//! of what the handlers do.
+//! A table of routes as data: servers are made of it, and whoever wants to know what is served
+//! reads it. It knows nothing of what the handlers do.
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};

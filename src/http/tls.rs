@@ -1,5 +1,5 @@
-//! TLS for clients: the certificate in force, read again when its files change, so that a renewed one is served
-//! without a restart and without touching a connection that is open.
+//! TLS for clients: the certificate in force, read again when its files change, so that a renewed
+//! one is served without a restart and without touching a connection that is open.
 
 use std::fmt;
 use std::io;
@@ -75,8 +75,8 @@ impl ResolvesServerCert for Certificate {
 
 /// Reads the certificate, and begins to watch its files.
 ///
-/// TLS 1.3 and, of 1.2, the suites with forward secrecy and authenticated encryption: rustls has no others. HTTP/1.1
-/// only is offered.
+/// TLS 1.3 and, of 1.2, the suites with forward secrecy and authenticated encryption: rustls has no
+/// others. HTTP/1.1 only is offered.
 ///
 /// # Errors
 /// [`CertificateError`].
@@ -107,8 +107,8 @@ pub(crate) fn acceptor(
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Looks at the files now and then. What cannot be read is said once, and the certificate before it stays: a renewal
-/// writes two files, one after the other.
+/// Looks at the files now and then. What cannot be read is said once, and the certificate before it
+/// stays: a renewal writes two files, one after the other.
 async fn watch(
     files: &TlsFiles,
     certificate: &Certificate,

@@ -1,5 +1,6 @@
-//! Compaction: what was deleted is overwritten where it stood, but copies of it may lie in pages that were split, merged
-//! or freed, and in the write-ahead log. Writing everything anew is what makes them go.
+//! Compaction: what was deleted is overwritten where it stood, but copies of it may lie in pages
+//! that were split, merged or freed, and in the write-ahead log. Writing everything anew is what
+//! makes them go.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -37,7 +38,8 @@ const TABLES: [&str; 21] = [
 pub enum Compaction {
     /// Everything was written anew, and nothing of before is left in the files.
     Done,
-    /// Everything was written anew, but a reader kept the write-ahead log from being emptied: try again soon.
+    /// Everything was written anew, but a reader kept the write-ahead log from being emptied: try
+    /// again soon.
     LogInUse,
 }
 
@@ -53,7 +55,8 @@ struct Limit {
     limit_before: String,
 }
 
-/// Writes the database anew. On SQLite whoever writes waits meanwhile; on PostgreSQL whoever uses the table in question.
+/// Writes the database anew. On SQLite whoever writes waits meanwhile; on PostgreSQL whoever uses
+/// the table in question.
 ///
 /// # Errors
 /// [`DbError::Query`].
@@ -74,7 +77,8 @@ pub fn compact(conn: &mut AnyConnection) -> Result<Compaction, DbError> {
             let written = TABLES.into_iter().try_for_each(vacuum);
             conn.batch_execute(&format!("SET statement_timeout = '{limit_before}'"))?;
             written?;
-            // So that the log's segments of before become free to be reused, or go where `wal_recycle` is off.
+            // So that the log's segments of before become free to be reused, or go where
+            // `wal_recycle` is off.
             for command in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
                 match conn.batch_execute(command) {
                     Ok(()) => {}

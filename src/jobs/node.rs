@@ -1,5 +1,5 @@
-//! The `Node` actor: keeps this node's lease, settles what dead nodes left open (E12), and erases accounts whose time
-//! has come.
+//! The `Node` actor: keeps this node's lease, settles what dead nodes left open (E12), and erases
+//! accounts whose time has come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -32,8 +32,8 @@ const FORGOTTEN: Duration = Duration::from_hours(1);
 const DRIFT_TOLD: u64 = 2_000;
 /// And beyond which a node does not start.
 const DRIFT_MAX: u64 = 60_000;
-/// How long one try to renew may take, how many there are within a beat, and what lies between them. A lease outlives two
-/// beats in which all of them fail.
+/// How long one try to renew may take, how many there are within a beat, and what lies between
+/// them. A lease outlives two beats in which all of them fail.
 const TRY: Duration = Duration::from_secs(4);
 const TRIES: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -115,7 +115,8 @@ impl Actor for Node {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // The lease has a timer of its own: whatever holds up the rest does not keep it from being renewed.
+        // The lease has a timer of its own: whatever holds up the rest does not keep it from being
+        // renewed.
         ctx.run_interval(RENEWAL, |node, _| {
             let parts = node.parts.clone();
             unless_running(&node.is_renewing, &node.parts, async move {
@@ -194,8 +195,8 @@ async fn renew_once(parts: &NodeParts) -> Result<(Renewed, i64), DbError> {
     tokio::time::timeout(TRY, renewal).await.map_err(|_| DbError::Silent)?
 }
 
-/// Takes the lease, settles what dead nodes left open, and goes on renewing and recovering. `is_alone` says that no other
-/// process can have this database.
+/// Takes the lease, settles what dead nodes left open, and goes on renewing and recovering.
+/// `is_alone` says that no other process can have this database.
 ///
 /// # Errors
 /// [`DbError`], [`DbError::Adrift`] among them.
@@ -238,7 +239,8 @@ async fn check_schema(parts: &NodeParts) -> Result<(), DbError> {
     }
 }
 
-/// Settles what dead nodes left open, forgets nodes that are dead for long, and counts what is parked.
+/// Settles what dead nodes left open, forgets nodes that are dead for long, and counts what is
+/// parked.
 ///
 /// # Errors
 /// [`DbError`]; the next beat tries again.
@@ -290,8 +292,8 @@ pub async fn recover(parts: &NodeParts, judged_at: UnixMillis) -> Result<(), DbE
     }
 }
 
-/// Erases the accounts whose owners wanted it, once nothing of theirs is under way, and tells the operator of those that
-/// stay because of their balance.
+/// Erases the accounts whose owners wanted it, once nothing of theirs is under way, and tells the
+/// operator of those that stay because of their balance.
 ///
 /// # Errors
 /// [`DbError`]; the next beat tries again.

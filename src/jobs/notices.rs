@@ -1,5 +1,6 @@
-//! Notices of a significant version, to everybody who had an account when it was published: put into the outbox in
-//! pieces. How far they are is committed with the mails of each piece, so that it goes on there after whatever end.
+//! Notices of a significant version, to everybody who had an account when it was published: put
+//! into the outbox in pieces. How far they are is committed with the mails of each piece, so that
+//! it goes on there after whatever end.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! A purge: usage rows first, then leftovers, piece by piece. How large a piece may be is found out on the way.
+//! A purge: usage rows first, then leftovers, piece by piece. How large a piece may be is found out
+//! on the way.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use crate::domain::money::NanoUsd;
 
 /// Writer's time that one piece may take, beside its commit.
 const PIECE: Duration = Duration::from_millis(5);
-/// Rests are as many times as long as the piece before them: so a purge takes at most a fifth of SQLite's one writer, and
-/// half of the time on PostgreSQL, where only those wait whose accounts are in the piece.
+/// Rests are as many times as long as the piece before them: so a purge takes at most a fifth of
+/// SQLite's one writer, and half of the time on PostgreSQL, where only those wait whose accounts
+/// are in the piece.
 const REST_FACTORS: (u32, u32) = (4, 1);
 /// And no shorter than this.
 const REST_MIN: Duration = Duration::from_millis(1);
@@ -29,8 +31,9 @@ pub struct Purge {
     limits: Limits,
     size: i64,
     stage: Stage,
-    /// When the last usage row that went was made, in milliseconds since the epoch: the next ones are looked for from there
-    /// on, and not among the places of those that have gone, which PostgreSQL's index keeps until it is vacuumed.
+    /// When the last usage row that went was made, in milliseconds since the epoch: the next ones
+    /// are looked for from there on, and not among the places of those that have gone, which
+    /// PostgreSQL's index keeps until it is vacuumed.
     from: Option<i64>,
 }
 
@@ -108,15 +111,16 @@ struct Deleted {
     rows: usize,
     /// When the last of them was made.
     last: Option<i64>,
-    /// How long others could not write, without the commit, which takes as long for few rows as for many: on a disk that
-    /// is slow to sync no size would ever be small enough.
+    /// How long others could not write, without the commit, which takes as long for few rows as for
+    /// many: on a disk that is slow to sync no size would ever be small enough.
     worked: Duration,
     /// The same with the commit. Neither the search nor the wait for one's turn is in it.
     held: Duration,
 }
 
-/// Deletes one piece of old usage rows, at most `size`, with their ledger lines, whose sum becomes part of each account's
-/// one carry-forward. Balances are not touched, and the books balance before and after.
+/// Deletes one piece of old usage rows, at most `size`, with their ledger lines, whose sum becomes
+/// part of each account's one carry-forward. Balances are not touched, and the books balance before
+/// and after.
 ///
 /// # Errors
 /// [`RetentionError`].
@@ -153,7 +157,8 @@ fn usage(
     Ok(Deleted { found: ids.len(), rows, last, worked, held: since.elapsed() })
 }
 
-/// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are left.
+/// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are
+/// left.
 ///
 /// # Errors
 /// [`DbError`].
@@ -179,7 +184,8 @@ pub fn rest_after(conn: &AnyConnection, took: Duration) -> Duration {
     took.saturating_mul(factor).max(REST_MIN)
 }
 
-/// How many rows the next piece has. Half as many where a piece took too long, a quarter more where it took little.
+/// How many rows the next piece has. Half as many where a piece took too long, a quarter more where
+/// it took little.
 #[must_use]
 pub fn next_size(size: i64, took: Duration) -> i64 {
     let next = if took > PIECE {

@@ -1,5 +1,6 @@
-//! The `Scheduler` actor: what is due now and then. A chore is done in pieces, one at a time, and between two pieces the
-//! database is left to others; it may be broken off anywhere and goes on with its next turn. cron only says when.
+//! The `Scheduler` actor: what is due now and then. A chore is done in pieces, one at a time, and
+//! between two pieces the database is left to others; it may be broken off anywhere and goes on
+//! with its next turn. cron only says when.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -217,8 +218,8 @@ impl Scheduler {
         });
     }
 
-    /// Looks at something beside the chores, unless it is still being looked at or the server is stopping; then does what
-    /// follows from it.
+    /// Looks at something beside the chores, unless it is still being looked at or the server is
+    /// stopping; then does what follows from it.
     fn look<T: Send + 'static>(
         &mut self,
         what: Look,

@@ -44,8 +44,8 @@ impl From<BalanceRow> for Account {
 }
 
 impl Account {
-    /// The most that a new hold may take that puts so much at risk: what is available now, and after the worst of all
-    /// that is at risk, no less than the account may owe.
+    /// The most that a new hold may take that puts so much at risk: what is available now, and
+    /// after the worst of all that is at risk, no less than the account may owe.
     pub(super) fn spendable(&self, risk: NanoUsd, hold: &Hold) -> Result<NanoUsd, LedgerError> {
         self.spendable_of(self.available, self.at_risk.plus(risk)?, hold)
     }

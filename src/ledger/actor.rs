@@ -1,12 +1,12 @@
 //! The `Ledger` actors: the only path of money writes inside a node.
 //!
-//! Each has a thread and a connection of its own and may block there, and some of the accounts: all of them where the
-//! database is one file. Commands that arrive while a commit is in
-//! flight wait in the mailbox; the `Flush` that ends up behind them commits them together, and
-//! each is answered after the commit. A settlement outlives a database that is away: it is tried
-//! again until it lands. Everything else is answered at once, so that nothing is dispatched on
-//! money that is not held. A settlement that the database refuses, though it is there and takes
-//! others, is tried alone a few times and then parked: it holds up nobody else.
+//! Each has a thread and a connection of its own and may block there, and some of the accounts: all
+//! of them where the database is one file. Commands that arrive while a commit is in flight wait in
+//! the mailbox; the `Flush` that ends up behind them commits them together, and each is answered
+//! after the commit. A settlement outlives a database that is away: it is tried again until it
+//! lands. Everything else is answered at once, so that nothing is dispatched on money that is not
+//! held. A settlement that the database refuses, though it is there and takes others, is tried
+//! alone a few times and then parked: it holds up nobody else.
 
 mod aside;
 mod away;
@@ -39,8 +39,8 @@ const GROUP_MAX: usize = 256;
 const MAILBOX: usize = 4096;
 /// Pause before settlements are tried again.
 const RETRY: Duration = Duration::from_millis(250);
-/// How often a settlement is tried that fails alone, with pauses that double, before it is parked. In all that is
-/// shorter than a client waits for its answer's end.
+/// How often a settlement is tried that fails alone, with pauses that double, before it is parked.
+/// In all that is shorter than a client waits for its answer's end.
 const TRIES_MAX: u32 = 5;
 /// Pause before a settlement is tried again that can be neither stored nor parked.
 const STUCK: Duration = Duration::from_secs(30);
@@ -171,7 +171,8 @@ impl Ledger {
         }
     }
 
-    /// Waits a moment for an account that was busy for long: one that many are after is never met by asking alone.
+    /// Waits a moment for an account that was busy for long: one that many are after is never met
+    /// by asking alone.
     fn wait_for_one(&mut self, ctx: &mut Context<Self>) {
         let group = self.aside.take_longest(Instant::now());
         if group.is_empty() {
@@ -251,8 +252,9 @@ impl Ledger {
         }
     }
 
-    /// Applies a group. Where its connection has not outlived a failure, it was a stale one, or the commit is unknown:
-    /// asking again is safe and usually enough. So it is where a single command met with another transaction.
+    /// Applies a group. Where its connection has not outlived a failure, it was a stale one, or the
+    /// commit is unknown: asking again is safe and usually enough. So it is where a single command
+    /// met with another transaction.
     fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Outcome>, LedgerError> {
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
         self.apply(commands.clone(), Busy::Skip).or_else(|first| {

@@ -1,9 +1,10 @@
-//! How a group of commands comes into the books: what it needs is read, it is decided in memory, and the difference is
-//! written.
+//! How a group of commands comes into the books: what it needs is read, it is decided in memory,
+//! and the difference is written.
 //!
-//! A server on PostgreSQL does that without a transaction around it. The decision is then made on what was read, and an
-//! account is written only if it is still as it was then. So nothing is held while a node thinks, or stops thinking.
-//! All else, and whatever writes more than a group usually does, holds its accounts in a transaction.
+//! A server on PostgreSQL does that without a transaction around it. The decision is then made on
+//! what was read, and an account is written only if it is still as it was then. So nothing is held
+//! while a node thinks, or stops thinking. All else, and whatever writes more than a group usually
+//! does, holds its accounts in a transaction.
 
 use std::collections::HashSet;
 
@@ -14,7 +15,8 @@ use crate::db::books::{self, Busy, Memory, Want};
 use crate::db::{AnyConnection, DbError, nodes, transaction};
 use crate::domain::clock::UnixMillis;
 
-/// How often commands are decided whose account was not as it was remembered or read, before they stand aside.
+/// How often commands are decided whose account was not as it was remembered or read, before they
+/// stand aside.
 const ROUNDS: usize = 3;
 
 /// Makes a server's connection ready for [`apply_unless`].
@@ -37,13 +39,15 @@ pub fn apply(
     apply_held(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now, &|| false)
 }
 
-/// The same for a server: with what its connection remembers, with accounts that another transaction holds dealt with as
-/// `busy` says, and unless `is_given_up` says before the commit that nobody wants it any more. The commands of an account
-/// that is skipped are answered with [`Outcome::AccountBusy`].
+/// The same for a server: with what its connection remembers, with accounts that another
+/// transaction holds dealt with as `busy` says, and unless `is_given_up` says before the commit
+/// that nobody wants it any more. The commands of an account that is skipped are answered with
+/// [`Outcome::AccountBusy`].
 ///
 /// # Errors
-/// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing more is done; accounts that were written
-/// before others had to be decided again stay so. The memory is to be cleared.
+/// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing more is done;
+/// accounts that were written before others had to be decided again stay so. The memory is to be
+/// cleared.
 pub fn apply_unless(
     (conn, memory): (&mut AnyConnection, &mut Memory),
     commands: &[Command],
@@ -84,7 +88,8 @@ fn apply_held(
     })
 }
 
-/// Without a transaction around it. Accounts that are held, or change while they are decided on, are answered as busy.
+/// Without a transaction around it. Accounts that are held, or change while they are decided on,
+/// are answered as busy.
 fn apply_unheld<'a>(
     (conn, memory): (&mut AnyConnection, &mut Memory),
     commands: Vec<&'a Command>,
@@ -208,8 +213,8 @@ fn want(command: &Command) -> Want<'_> {
     }
 }
 
-/// The leases of the nodes that are said to be dead, held until the group is committed: one that has renewed its own
-/// meanwhile is not.
+/// The leases of the nodes that are said to be dead, held until the group is committed: one that
+/// has renewed its own meanwhile is not.
 fn load_leases(
     conn: &mut AnyConnection,
     group: &mut Group,

@@ -63,10 +63,11 @@ pub struct Hold {
     pub amount: NanoUsd,
     /// What will do, in all. The account's funds decide what is between the two.
     pub least: NanoUsd,
-    /// What it may cost beyond what is held. All that is at risk must be covered by what is available, but for
-    /// `shortfall_max`.
+    /// What it may cost beyond what is held. All that is at risk must be covered by what is
+    /// available, but for `shortfall_max`.
     pub risk: NanoUsd,
-    /// By how much an account may fall below zero in the worst case, if it was charged for an exchange early enough.
+    /// By how much an account may fall below zero in the worst case, if it was charged for an
+    /// exchange early enough.
     pub shortfall_max: NanoUsd,
     /// At this moment or before.
     pub charged_before: UnixMillis,
@@ -107,8 +108,9 @@ pub enum Command {
         /// The new total to hold.
         hold: Hold,
     },
-    /// Hold money again for an exchange that is still running although it was settled as if its node had died. What it
-    /// was charged then comes back, so that it is as if nothing had happened.
+    /// Hold money again for an exchange that is still running although it was settled as if its
+    /// node had died. What it was charged then comes back, so that it is as if nothing had
+    /// happened.
     Resume {
         /// The usage row as it would be now.
         record: UsageRecord,
@@ -121,8 +123,8 @@ pub enum Command {
     Checkpoint {
         /// The usage row as it would be now.
         record: UsageRecord,
-        /// What is to be held from now on, up or down, with nothing at risk: what was estimated is known. `None`: as
-        /// before.
+        /// What is to be held from now on, up or down, with nothing at risk: what was estimated is
+        /// known. `None`: as before.
         amount: Option<NanoUsd>,
     },
     /// Charge what the record says, return the rest of the reservation, close it. A record with
@@ -139,8 +141,9 @@ pub enum Command {
         account_id: AccountId,
         /// How it ended: E12 or E14.
         ending: Ending,
-        /// When its node was found to be dead, by the time that leases are kept by; `None` where the node itself gives
-        /// the exchange up. A node that has renewed its lease since keeps its exchanges.
+        /// When its node was found to be dead, by the time that leases are kept by; `None` where
+        /// the node itself gives the exchange up. A node that has renewed its lease since keeps its
+        /// exchanges.
         judged_at: Option<UnixMillis>,
     },
     /// Append an entry that is not usage, and change what is available by it.
@@ -172,7 +175,8 @@ pub enum Command {
 pub struct Shortage {
     /// What is not held.
     pub available: NanoUsd,
-    /// What could be held of it with the risk that was asked for; below zero where not even the risk is covered.
+    /// What could be held of it with the risk that was asked for; below zero where not even the
+    /// risk is covered.
     pub spendable: NanoUsd,
     /// The same once everything has come back that other exchanges hold or put at risk.
     pub attainable: NanoUsd,
@@ -224,8 +228,8 @@ pub enum Outcome {
     AccountBusy,
     /// The node of the exchange is not dead.
     OwnerAlive,
-    /// The database refuses this settlement alone. The exchange stays open, with its final record, until an operator
-    /// settles it.
+    /// The database refuses this settlement alone. The exchange stays open, with its final record,
+    /// until an operator settles it.
     Parked,
     /// The entry is in the books.
     Credited,
@@ -282,8 +286,9 @@ impl Command {
         }
     }
 
-    /// Whether the command may change the books of the key that its exchange's reservation names. What a checkpoint holds
-    /// counts only beside commands that hold more, which bring the key along.
+    /// Whether the command may change the books of the key that its exchange's reservation names.
+    /// What a checkpoint holds counts only beside commands that hold more, which bring the key
+    /// along.
     pub(super) const fn has_key_of_exchange(&self) -> bool {
         matches!(self, Self::Extend { .. } | Self::Recover { .. })
     }

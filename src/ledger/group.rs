@@ -189,8 +189,8 @@ impl Group {
         self.reservations.get(id).and_then(|slot| slot.current.as_ref())
     }
 
-    /// What to write of it, but for what [`Self::is_unusual`] is about. A reservation that is opened and closed within the group
-    /// leaves nothing.
+    /// What to write of it, but for what [`Self::is_unusual`] is about. A reservation that is
+    /// opened and closed within the group leaves nothing.
     pub(super) fn changes(&self) -> Changes<'_> {
         let mut changes = Changes {
             balances: Vec::new(),

@@ -1,4 +1,5 @@
-//! The keys of a group: what each may still cost, decided in memory with everything else that the group decides.
+//! The keys of a group: what each may still cost, decided in memory with everything else that the
+//! group decides.
 
 use std::collections::BTreeMap;
 
@@ -77,8 +78,8 @@ impl Keys {
         }
     }
 
-    /// The budget of a key that does not cover `more` beside what it has spent and holds. `whole` is what the exchange
-    /// would hold in all.
+    /// The budget of a key that does not cover `more` beside what it has spent and holds. `whole`
+    /// is what the exchange would hold in all.
     pub(super) fn exhausted(
         &mut self,
         id: i64,
@@ -89,7 +90,8 @@ impl Keys {
         let Some(key) = self.0.get_mut(&id) else { return Ok(None) };
         let exhausted = key.spending.exhausted(&key.limits, key.held, more, now)?;
         if let Some(exhausted) = exhausted {
-            // What others hold comes back, and a first request that is too large has used nothing up.
+            // What others hold comes back, and a first request that is too large has used nothing
+            // up.
             let spent = key.spending.spent_in(exhausted.period, now);
             if spent > NanoUsd::ZERO && spent.plus(whole)? > exhausted.budget {
                 key.pause(exhausted.period, now);
@@ -98,7 +100,8 @@ impl Keys {
         Ok(exhausted)
     }
 
-    /// What all budgets of a key leave beside what it has spent and holds; `None` where it has no budget.
+    /// What all budgets of a key leave beside what it has spent and holds; `None` where it has no
+    /// budget.
     pub(super) fn left(&self, id: i64, now: UnixMillis) -> Result<Option<NanoUsd>, LedgerError> {
         let Some(key) = self.0.get(&id) else { return Ok(None) };
         let mut least: Option<NanoUsd> = None;
@@ -143,8 +146,8 @@ impl Keys {
         Ok(())
     }
 
-    /// Gives back what an exchange was charged that began at `since`. A month that may have begun after the charge keeps it,
-    /// so that its budget is not spent twice.
+    /// Gives back what an exchange was charged that began at `since`. A month that may have begun
+    /// after the charge keeps it, so that its budget is not spent twice.
     pub(super) fn give_back(
         &mut self,
         id: i64,

@@ -1,5 +1,6 @@
-//! What an account's owner is told of by mail, written with the very change that it is about: so it is told once, and
-//! only of what has happened. Of the same key or account he is told once within a while, however often it happens.
+//! What an account's owner is told of by mail, written with the very change that it is about: so it
+//! is told once, and only of what has happened. Of the same key or account he is told once within a
+//! while, however often it happens.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown_name;
 
-/// Who was told within this is not told again: thresholds and budgets can be moved as often as one likes.
+/// Who was told within this is not told again: thresholds and budgets can be moved as often as one
+/// likes.
 const QUIET: Duration = Duration::from_hours(1);
 
 /// An account that has come below the threshold that its owner has set.

@@ -1,5 +1,5 @@
-//! Settlements that the database refuses, though it takes others: what is tried, how they are parked, and how an
-//! operator settles them.
+//! Settlements that the database refuses, though it takes others: what is tried, how they are
+//! parked, and how an operator settles them.
 
 use super::{Command, LedgerError, Outcome, apply, apply_within, rows};
 use crate::db::audit::{self, Decision};
@@ -21,8 +21,9 @@ pub enum Repair {
     Waive,
 }
 
-/// Settles an exchange whose settlement alone was refused: without the upstream's names where that does it, otherwise
-/// its reservation is marked with the final record and the reason, and stays open.
+/// Settles an exchange whose settlement alone was refused: without the upstream's names where that
+/// does it, otherwise its reservation is marked with the final record and the reason, and stays
+/// open.
 ///
 /// # Errors
 /// [`LedgerError`]; then nothing has changed.
@@ -40,7 +41,8 @@ pub fn settle_or_park(
             Err(_) => {}
         }
     }
-    // Of an exchange that ran, the client has not heard the end; what recovery settles says so already.
+    // Of an exchange that ran, the client has not heard the end; what recovery settles says so
+    // already.
     let record = if matches!(command, Command::Post { .. }) { record.unheard() } else { record };
     let (id, text) = (record.id.as_str(), rows::to_json(&record)?);
     let reason: String = refusal.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
@@ -51,7 +53,8 @@ pub fn settle_or_park(
     Ok(if marked { Outcome::Parked } else { Outcome::NotOpen })
 }
 
-/// Settles a parked exchange, and writes down that an operator has done so; `None` if it was settled meanwhile.
+/// Settles a parked exchange, and writes down that an operator has done so; `None` if it was
+/// settled meanwhile.
 ///
 /// # Errors
 /// [`LedgerError`]; then nothing has changed.

@@ -22,8 +22,8 @@ fn blank_record(row: &ReservationRow) -> UsageRecord {
     }
 }
 
-/// What a reservation is settled at without its exchange: its last checkpoint. A record of another version must not keep
-/// the money held: without it the charge is 0.
+/// What a reservation is settled at without its exchange: its last checkpoint. A record of another
+/// version must not keep the money held: without it the charge is 0.
 pub(super) fn recovered(row: &ReservationRow, ending: Ending) -> UsageRecord {
     let record = serde_json::from_str(&row.record).unwrap_or_else(|_| blank_record(row));
     UsageRecord { ending, ..record }

@@ -44,7 +44,8 @@ impl Books {
         books
     }
 
-    /// What the account's key has cost: in its life, in this month; and how often its owner was told of its end.
+    /// What the account's key has cost: in its life, in this month; and how often its owner was
+    /// told of its end.
     fn key(&mut self, account: usize) -> (i64, i64, i64) {
         let key_id = self.holders[account].1.0;
         let (name, spent, month_spent): (String, i64, i64) = api_keys_table::table

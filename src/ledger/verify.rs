@@ -86,7 +86,8 @@ const RULES: [&str; 10] = [
      JOIN (SELECT api_key_id, SUM(cost_nanousd) AS total
            FROM usage_logs GROUP BY api_key_id) u ON u.api_key_id = k.id
      WHERE k.spent_nanousd < u.total",
-    // A deposit that stands credited has its entry; one that was credited and stands otherwise has that undone.
+    // A deposit that stands credited has its entry; one that was credited and stands otherwise has
+    // that undone.
     "SELECT 'credited deposit = deposit entry' AS rule, d.public_id AS subject,
             CASE WHEN d.state = 'credited' THEN d.value_nanousd ELSE 0 END AS expected,
             COALESCE(e.amount_nanousd, 0) + COALESCE(r.amount_nanousd, 0) AS found
@@ -102,7 +103,8 @@ const RULES: [&str; 10] = [
      FROM (SELECT COALESCE(SUM(credit_number), 0) AS credits FROM deposits) d,
           (SELECT COUNT(*) AS entries FROM ledger_entries WHERE kind = 'deposit') e
      WHERE credits <> entries",
-    // A refund takes its amount from one account, and gives it back to the same one if it is cancelled.
+    // A refund takes its amount from one account, and gives it back to the same one if it is
+    // cancelled.
     "SELECT 'refund = refund entry' AS rule, f.public_id AS subject,
             CASE WHEN f.state = 'cancelled' THEN 0 ELSE -f.amount_nanousd END AS expected,
             COALESCE(e.amount_nanousd, 0) + COALESCE(r.amount_nanousd, 0) AS found

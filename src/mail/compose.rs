@@ -1,5 +1,5 @@
-//! From a row to a message, at the moment of sending: only then is it looked up who has an account, and only then is a
-//! link's token made, so that nothing in the database opens anything.
+//! From a row to a message, at the moment of sending: only then is it looked up who has an account,
+//! and only then is a link's token made, so that nothing in the database opens anything.
 
 use lettre::Message;
 use serde::de::DeserializeOwned;
@@ -111,8 +111,9 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// Whose credentials the link would change; `None` if these have changed since somebody asked for it. The token
-    /// remembers the epoch of the row, not that of this moment, in which another transaction may be changing them.
+    /// Whose credentials the link would change; `None` if these have changed since somebody asked
+    /// for it. The token remembers the epoch of the row, not that of this moment, in which another
+    /// transaction may be changing them.
     fn holder(
         &self,
         conn: &mut AnyConnection,

@@ -1,5 +1,6 @@
-//! What each mail says: one template in plain text for each occasion, whose first line is the subject and whose
-//! paragraphs make both forms of the mail. A paragraph that is nothing but one of our own links becomes a link.
+//! What each mail says: one template in plain text for each occasion, whose first line is the
+//! subject and whose paragraphs make both forms of the mail. A paragraph that is nothing but one of
+//! our own links becomes a link.
 
 mod deposit;
 mod text;

@@ -1,9 +1,11 @@
-//! The `Mailer` actor: sends the mail that waits in the outbox, tries again what could not be sent, and gives up at
-//! last. It works beside everything else: nobody waits for a mail, and a mail waits for nobody.
+//! The `Mailer` actor: sends the mail that waits in the outbox, tries again what could not be sent,
+//! and gives up at last. It works beside everything else: nobody waits for a mail, and a mail waits
+//! for nobody.
 //!
-//! Each node has one; a row that one of them has taken is held for as long as sending it may take. A mail may go out
-//! twice only where nobody knows what became of it the first time, and then both have one Message-ID. What nobody
-//! waits for, and what goes to everybody, have lanes of their own behind what somebody waits for.
+//! Each node has one; a row that one of them has taken is held for as long as sending it may take.
+//! A mail may go out twice only where nobody knows what became of it the first time, and then both
+//! have one Message-ID. What nobody waits for, and what goes to everybody, have lanes of their own
+//! behind what somebody waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,8 +147,8 @@ enum Attempt {
 }
 
 impl Round {
-    /// Begins to send whatever of a lane is due, as places get free and the pace allows it. A mail that is held up keeps
-    /// its place and nothing else.
+    /// Begins to send whatever of a lane is due, as places get free and the pace allows it. A mail
+    /// that is held up keeps its place and nothing else.
     async fn begin_all(round: &Arc<Self>, lane: &Lane) -> Result<(), DbError> {
         let tracker = &round.parts.tracker;
         let draining = tracker.draining();

@@ -25,8 +25,8 @@ pub enum ComposeError {
     Message(#[source] lettre::error::Error),
 }
 
-/// Puts a mail together. `unsubscribe` is a link that turns such mail off: it stands in the text, and in headers by which mail
-/// programs offer it as a button (RFC 2369, RFC 8058).
+/// Puts a mail together. `unsubscribe` is a link that turns such mail off: it stands in the text,
+/// and in headers by which mail programs offer it as a button (RFC 2369, RFC 8058).
 ///
 /// # Errors
 /// [`ComposeError`].
@@ -61,7 +61,8 @@ pub fn compose(
 
 /// RFC 8058 wants https for what is posted without a look; elsewhere the link alone is named.
 fn one_click(link: &str) -> Vec<HeaderValue> {
-    // An address takes no spaces, no line ends and nothing beyond ASCII, so that there is nothing to encode or to fold.
+    // An address takes no spaces, no line ends and nothing beyond ASCII, so that there is nothing
+    // to encode or to fold.
     if !link.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte)) {
         return Vec::new();
     }

@@ -1,5 +1,6 @@
-//! Three lanes out of the outbox: for what somebody waits for, for notices of an account's own use, and for what goes to
-//! everybody. They share the pace and the places, of which the latter two together leave some to the first.
+//! Three lanes out of the outbox: for what somebody waits for, for notices of an account's own use,
+//! and for what goes to everybody. They share the pace and the places, of which the latter two
+//! together leave some to the first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,7 +57,8 @@ impl Lane {
             at_once,
             taken: taken.clone(),
         };
-        // What nobody waits for never spends more than a second of the pace before somebody's own mail may go.
+        // What nobody waits for never spends more than a second of the pace before somebody's own
+        // mail may go.
         let in_a_second = usize::try_from(settings.per_minute / 60).unwrap_or(usize::MAX);
         let later = at_once.saturating_sub(at_once.div_ceil(4)).max(1);
         let later_at_once = later.min(in_a_second).max(1);

@@ -1,5 +1,5 @@
-//! How mail leaves: into a folder, or to a mail server. What a server says in words is not kept, since it likes to
-//! repeat the recipient's address; its code is.
+//! How mail leaves: into a folder, or to a mail server. What a server says in words is not kept,
+//! since it likes to repeat the recipient's address; its code is.
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -141,7 +141,8 @@ impl Transport {
         })))
     }
 
-    /// Sends a mail. In a folder it has the name `file`, so that a second copy takes the place of the first.
+    /// Sends a mail. In a folder it has the name `file`, so that a second copy takes the place of
+    /// the first.
     ///
     /// # Errors
     /// [`SendError`].
@@ -157,7 +158,8 @@ impl Transport {
                     .map_err(SendError::Folder)
             }
             Self::Server(server) => {
-                // lettre's own timeout ends with the connection's beginning, so all of it is timed here.
+                // lettre's own timeout ends with the connection's beginning, so all of it is timed
+                // here.
                 let sent = tokio::time::timeout(server.timeout, server.hand_over(message)).await;
                 let mut connection = sent.unwrap_or(Err(SendError::TimedOut))?;
                 // What becomes of the goodbye no longer matters to the mail.

@@ -7,7 +7,8 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 use super::registry::Registry;
 use crate::domain::clock::UnixMillis;
 
-/// Bounds between which pieces are told apart, in seconds: a piece of a purge aims at five milliseconds.
+/// Bounds between which pieces are told apart, in seconds: a piece of a purge aims at five
+/// milliseconds.
 const BOUNDS: [f64; 14] =
     [0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
 

@@ -1,4 +1,5 @@
-//! Connections of clients: how many there are, which had to go or did not get in, and whether anybody still gets in.
+//! Connections of clients: how many there are, which had to go or did not get in, and whether
+//! anybody still gets in.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 

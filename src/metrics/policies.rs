@@ -1,4 +1,5 @@
-//! Versions of the policy and the terms: whether the pages say what was published, and how far notices are.
+//! Versions of the policy and the terms: whether the pages say what was published, and how far
+//! notices are.
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 

@@ -1,4 +1,5 @@
-//! What is asked of the chains' providers. A provider is known by the operator's name for it, never by its address.
+//! What is asked of the chains' providers. A provider is known by the operator's name for it, never
+//! by its address.
 
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ impl RpcMetrics {
         Ok(Self { calls, seconds })
     }
 
-    /// Counts a call. The outcome is `ok`, `refused`, or the word of the error; a call that was never sent counts with
-    /// the reason.
+    /// Counts a call. The outcome is `ok`, `refused`, or the word of the error; a call that was
+    /// never sent counts with the reason.
     pub fn count_call(&self, chain: &str, provider: &str, method: &str, outcome: &str) {
         self.calls.with_label_values(&[chain, provider, method, outcome]).inc();
     }

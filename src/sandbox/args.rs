@@ -20,8 +20,8 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
 
-    /// Keep prompt caches in memory as upstream does: marked prefixes are written, read again within
-    /// their lifetime, and reported so, unless a script says what to report.
+    /// Keep prompt caches in memory as upstream does: marked prefixes are written, read again
+    /// within their lifetime, and reported so, unless a script says what to report.
     #[arg(long)]
     pub caches: bool,
 

@@ -38,8 +38,8 @@ impl Caches {
 
     /// How an answer to this prompt reports its tokens, and what is cached from now on.
     ///
-    /// Up to the longest known prefix the prompt is read; from there to the last mark of an hour it is
-    /// written for an hour, then to the last mark for five minutes; what follows is plain input.
+    /// Up to the longest known prefix the prompt is read; from there to the last mark of an hour it
+    /// is written for an hour, then to the last mark for five minutes; what follows is plain input.
     pub(super) fn answer(&self, prompt: &Prompt) -> Split {
         let now = self.clock.now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);

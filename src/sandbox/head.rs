@@ -1,5 +1,5 @@
-//! The headers that upstream puts on every answer: those that a gateway passes on, and those that are
-//! the operator's own and that it must keep back.
+//! The headers that upstream puts on every answer: those that a gateway passes on, and those that
+//! are the operator's own and that it must keep back.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};

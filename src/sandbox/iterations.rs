@@ -39,8 +39,8 @@ pub(super) fn declines(scenario: Scenario, script: &Script) -> u64 {
 
 /// The passes of an answer, where scenario or script make it more than one plain pass.
 ///
-/// A compaction comes first and on top of the top level, then the attempts that were declined, which
-/// are no part of it either, then the passes that add up to it.
+/// A compaction comes first and on top of the top level, then the attempts that were declined,
+/// which are no part of it either, then the passes that add up to it.
 pub(super) fn iterations(
     scenario: Scenario,
     script: &Script,

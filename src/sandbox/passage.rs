@@ -1,4 +1,5 @@
-//! The words of the sandbox. Each first says what is speaking, so that no answer passes for a model's.
+//! The words of the sandbox. Each first says what is speaking, so that no answer passes for a
+//! model's.
 
 use std::rc::Rc;
 

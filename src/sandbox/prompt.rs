@@ -1,5 +1,5 @@
-//! A prompt as prompt caches see it: blocks in the order tools, system, messages, each with the hash of
-//! all up to it and the mark that it may carry.
+//! A prompt as prompt caches see it: blocks in the order tools, system, messages, each with the
+//! hash of all up to it and the mark that it may carry.
 //!
 //! Two spellings of one prompt are one prompt: a string and its only block of text, members in any
 //! order, marks that came or went.

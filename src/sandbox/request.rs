@@ -1,4 +1,5 @@
-//! A request's body, read as far as the sandbox needs it, and refused where upstream would refuse it.
+//! A request's body, read as far as the sandbox needs it, and refused where upstream would refuse
+//! it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -112,8 +113,8 @@ impl MessageRequest {
 }
 
 /// Tokens of a body that asks only for their count: as many as `message_start` would report in all
-/// classes together, or none where the script says so. `input` is what the prompt holds where that is
-/// counted in another way.
+/// classes together, or none where the script says so. `input` is what the prompt holds where that
+/// is counted in another way.
 ///
 /// # Errors
 /// A 400 that says what is wrong.
@@ -218,8 +219,8 @@ impl Body<'_> {
     }
 }
 
-/// A script as a person types it: the first line of the last text of the last message of the user's,
-/// if that begins with `sandbox:`. This place also reaches `count_tokens`.
+/// A script as a person types it: the first line of the last text of the last message of the
+/// user's, if that begins with `sandbox:`. This place also reaches `count_tokens`.
 fn typed_script(messages: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     struct Message {

@@ -1,6 +1,7 @@
 //! The stage directions of one answer: `scenario;key=value;flag`. Parsed here, obeyed elsewhere.
 //!
-//! The tables below are the only list of what exists: the parser, the refusals and `--help` read them.
+//! The tables below are the only list of what exists: the parser, the refusals and `--help` read
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;

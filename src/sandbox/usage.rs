@@ -1,4 +1,5 @@
-//! The counts that an answer reports. They follow from the request and the script, never from chance.
+//! The counts that an answer reports. They follow from the request and the script, never from
+//! chance.
 
 use serde::Serialize;
 
@@ -129,8 +130,8 @@ impl Counts {
         }
     }
 
-    /// The usage of `message_delta`: cumulative, with the input where the script asks for it or where
-    /// it is another than `message_start` has said.
+    /// The usage of `message_delta`: cumulative, with the input where the script asks for it or
+    /// where it is another than `message_start` has said.
     pub(super) fn delta_usage(&self, script: &Script, last: LastWord) -> DeltaUsage {
         let prompt = self.whole_prompt();
         let repeats = script.has(Flag::DeltaInput) || prompt != self.announced_prompt(script);

@@ -1,5 +1,5 @@
-//! Our own style, scripts and pictures: built into the program, and named after their content, so that browsers may keep
-//! them for good.
+//! Our own style, scripts and pictures: built into the program, and named after their content, so
+//! that browsers may keep them for good.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
     let Some((asset, is_this)) = found else {
         return visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await;
     };
-    // During an upgrade another node's page may ask for its own content: ours is near enough, but not for good.
+    // During an upgrade another node's page may ask for its own content: ours is near enough, but
+    // not for good.
     let caching = if is_this { "public, max-age=31536000, immutable" } else { "no-store" };
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, asset.content_type));

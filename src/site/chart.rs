@@ -1,5 +1,6 @@
-//! Bar charts of days, drawn here as SVG: where each bar lies, what stands at the axes, and the same figures as a table.
-//! Whole numbers only; colours and sizes of letters are the style sheet's, by classes.
+//! Bar charts of days, drawn here as SVG: where each bar lies, what stands at the axes, and the
+//! same figures as a table. Whole numbers only; colours and sizes of letters are the style sheet's,
+//! by classes.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use super::show::{Count, Dollars};
 use crate::domain::clock::UtcDay;
 use crate::domain::money::NanoUsd;
 
-/// Tenths of a unit of the picture, so that bars of ninety days have a width without fractions of binary numbers.
+/// Tenths of a unit of the picture, so that bars of ninety days have a width without fractions of
+/// binary numbers.
 type Tenths = i64;
 
 /// The area of the bars within the picture of 640 by 224.
@@ -44,8 +46,8 @@ impl Unit {
         }
     }
 
-    /// A figure at the axis, where all are multiples of `step`: exact too, since thousands and millions are only
-    /// abbreviated where the step is a multiple of them.
+    /// A figure at the axis, where all are multiples of `step`: exact too, since thousands and
+    /// millions are only abbreviated where the step is a multiple of them.
     fn tick(self, value: i64, step: i64) -> String {
         match self {
             Self::Usd => self.exact(value),
@@ -202,8 +204,8 @@ impl Chart {
     }
 }
 
-/// Every day, with a value for each series, in the order in which these are given: a name that is in two charts has the
-/// same colour in both.
+/// Every day, with a value for each series, in the order in which these are given: a name that is
+/// in two charts has the same colour in both.
 struct Table {
     names: Vec<String>,
     days: Vec<(UtcDay, Vec<i64>)>,

@@ -9,8 +9,8 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Options from their values and texts. One that is chosen and not among them is added, so that a form that is sent
-    /// again unchanged says the same.
+    /// Options from their values and texts. One that is chosen and not among them is added, so that
+    /// a form that is sent again unchanged says the same.
     pub(super) fn list(
         options: impl IntoIterator<Item = (String, String)>,
         chosen: &str,

@@ -1,4 +1,5 @@
-//! `/docs`: how to begin, and `/docs/api`: every operation of the interface, out of the document that programs read.
+//! `/docs`: how to begin, and `/docs/api`: every operation of the interface, out of the document
+//! that programs read.
 
 pub(super) mod paying;
 pub(super) mod reference;

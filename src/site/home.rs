@@ -44,7 +44,8 @@ fn tokens(count: u64) -> Count {
     Count(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-/// The model that examples name: of those that stay the one with the cheapest input, as far as its price tells.
+/// The model that examples name: of those that stay the one with the cheapest input, as far as its
+/// price tells.
 pub(super) fn example(prices: &Prices) -> String {
     let staying = prices.models.iter().filter(|model| model.retires_at.is_none());
     let cheapest = staying.min_by_key(|model| {

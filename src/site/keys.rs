@@ -1,4 +1,5 @@
-//! `/keys`: API keys as their owner handles them. A new one is shown on the answer to its form, and never again.
+//! `/keys`: API keys as their owner handles them. A new one is shown on the answer to its form, and
+//! never again.
 
 mod form;
 

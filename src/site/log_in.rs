@@ -1,4 +1,5 @@
-//! `/log-in`: address and password, then the second factor where there is one, then the page that one came from.
+//! `/log-in`: address and password, then the second factor where there is one, then the page that
+//! one came from.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

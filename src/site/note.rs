@@ -1,5 +1,5 @@
-//! What a page says once after something was done: one of these sentences, named in a cookie that the next page takes
-//! away. No text of anybody's travels in it.
+//! What a page says once after something was done: one of these sentences, named in a cookie that
+//! the next page takes away. No text of anybody's travels in it.
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! `/privacy` and `/terms`: texts that follow from the settings in force, so that they do not say what the program does
-//! not do. What was published of them before is on the pages of `versions`.
+//! `/privacy` and `/terms`: texts that follow from the settings in force, so that they do not say
+//! what the program does not do. What was published of them before is on the pages of `versions`.
 
 pub(super) mod versions;
 
@@ -67,7 +67,8 @@ struct Facts {
     /// Days after which nothing of what was over is in the database's files.
     gone_after_days: u32,
     backup_days: u32,
-    /// The setting by which the database's write-ahead log reuses its segments with their old bytes, if it has one.
+    /// The setting by which the database's write-ahead log reuses its segments with their old
+    /// bytes, if it has one.
     log_reuse: Option<&'static str>,
     /// The debt with which an account goes without a trace.
     debt_forgiven: Dollars,

@@ -1,5 +1,5 @@
-//! Pictures of payment requests, for the camera of a wallet on a phone. Dark on light in every colour scheme, since
-//! cameras expect that.
+//! Pictures of payment requests, for the camera of a wallet on a phone. Dark on light in every
+//! colour scheme, since cameras expect that.
 
 use std::fmt::Write;
 

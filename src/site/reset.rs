@@ -1,5 +1,5 @@
-//! `/reset`: a new password for whoever reads the account's mail. What is said is the same whether or not the address has
-//! an account.
+//! `/reset`: a new password for whoever reads the account's mail. What is said is the same whether
+//! or not the address has an account.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

@@ -51,7 +51,8 @@ impl fmt::Display for WithCommas<'_> {
     }
 }
 
-/// A moment as a `<time>` element: UTC to the minute, which a script of ours turns into the reader's zone.
+/// A moment as a `<time>` element: UTC to the minute, which a script of ours turns into the
+/// reader's zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) UnixMillis);
 
@@ -74,8 +75,10 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest is: `after 12 confirmations
-/// while it is small (up to $5.00 in 24 hours, if there is room); otherwise `. Nothing where nothing is.
+/// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest
+/// is:
+/// `after 12 confirmations while it is small (up to $5.00 in 24 hours, if there is room); otherwise `.
+/// Nothing where nothing is.
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {
         let plural = if confirmations == 1 { "" } else { "s" };

@@ -1,5 +1,5 @@
-//! `/sign-up`: an address first, and behind the link that is mailed to it a password. What is said is the same whether or
-//! not the address has an account.
+//! `/sign-up`: an address first, and behind the link that is mailed to it a password. What is said
+//! is the same whether or not the address has an account.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -77,7 +77,8 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
     .await
 }
 
-/// `GET /sign-up/confirm?token=…`. Looking at it uses nothing up: programs that read mail open links.
+/// `GET /sign-up/confirm?token=…`. Looking at it uses nothing up: programs that read mail open
+/// links.
 pub(super) async fn choose(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
         let token = visit.query().word("token").to_owned();

@@ -1,5 +1,5 @@
-//! The part of the style that follows the settings: shades of the accent colour for both schemes, each legible where it is
-//! used.
+//! The part of the style that follows the settings: shades of the accent colour for both schemes,
+//! each legible where it is used.
 
 use crate::config::{DARK_GROUND, LIGHT_GROUND};
 use crate::domain::colour::Colour;

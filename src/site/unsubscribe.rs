@@ -1,5 +1,5 @@
-//! `/unsubscribe`: turns notices off by a link in mail, without a log-in. A page with one button for people; what the button
-//! sends, mail programs send on their own behalf (RFC 8058).
+//! `/unsubscribe`: turns notices off by a link in mail, without a log-in. A page with one button
+//! for people; what the button sends, mail programs send on their own behalf (RFC 8058).
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,8 +1,9 @@
-//! One request of a browser: who looks, whether a form is one of ours, and what every answer carries.
+//! One request of a browser: who looks, whether a form is one of ours, and what every answer
+//! carries.
 //!
-//! A visitor is a person, by the session in a cookie, or nobody in particular. Forms of both send along a word that follows
-//! from a cookie which other sites can neither read nor, on https, set: of the session's token, or of a token that is
-//! nothing else than that.
+//! A visitor is a person, by the session in a cookie, or nobody in particular. Forms of both send
+//! along a word that follows from a cookie which other sites can neither read nor, on https, set:
+//! of the session's token, or of a token that is nothing else than that.
 
 mod answer;
 mod cookies;
@@ -82,8 +83,8 @@ impl Visit<'_> {
     /// Who is logged in.
     ///
     /// # Errors
-    /// [`Fault::LogIn`], which leads to the log-in and back; [`Fault::Closing`], which leads to where an account that is
-    /// being deleted can be kept.
+    /// [`Fault::LogIn`], which leads to the log-in and back; [`Fault::Closing`], which leads to
+    /// where an account that is being deleted can be kept.
     pub(super) fn person(&self) -> Result<LiveSession, Fault> {
         let session = self.whoever()?;
         if session.closing_at.is_some() { Err(Fault::Closing) } else { Ok(session) }
@@ -158,11 +159,12 @@ impl Visit<'_> {
         if part.contains(char::is_control) { "" } else { part }
     }
 
-    /// The form that was sent, once it is certain that a page of ours made the browser send it. The sender decides how long it
-    /// takes; so who looks is found out once more when it is there.
+    /// The form that was sent, once it is certain that a page of ours made the browser send it. The
+    /// sender decides how long it takes; so who looks is found out once more when it is there.
     ///
     /// # Errors
-    /// [`Fault::Origin`], [`Fault::LogIn`] and others of somebody who may not any more, or why it could not be read.
+    /// [`Fault::Origin`], [`Fault::LogIn`] and others of somebody who may not any more, or why it
+    /// could not be read.
     pub(super) async fn form(&mut self) -> Result<Fields, Fault> {
         if !origin::is_ours(self.http, &self.site.settings().site) {
             return Err(Fault::Origin);
@@ -184,11 +186,12 @@ impl Visit<'_> {
         if is_ours { Ok(fields) } else { Err(Fault::Origin) }
     }
 
-    /// Makes sure that a body says `List-Unsubscribe=One-Click`, which RFC 8058 has mail programs post, as a form of either kind.
+    /// Makes sure that a body says `List-Unsubscribe=One-Click`, which RFC 8058 has mail programs
+    /// post, as a form of either kind.
     ///
-    /// It is the one form that is taken from anybody, without a word and without a cookie. Nothing is done by who the
-    /// visitor is: the token in the address is all that counts, which no other site knows, and all that it can do is turn
-    /// notices off.
+    /// It is the one form that is taken from anybody, without a word and without a cookie. Nothing
+    /// is done by who the visitor is: the token in the address is all that counts, which no other
+    /// site knows, and all that it can do is turn notices off.
     ///
     /// # Errors
     /// [`Fault::Form`] if it says something else, or why it could not be read.

@@ -1,5 +1,5 @@
-//! `/wallets`: the wallets of an account, and two ways to prove one: by the script with a wallet of the browser, or by
-//! hand with whatever signs elsewhere.
+//! `/wallets`: the wallets of an account, and two ways to prove one: by the script with a wallet of
+//! the browser, or by hand with whatever signs elsewhere.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -194,8 +194,8 @@ pub(super) async fn link(
     .await
 }
 
-/// Another message for the same wallet, since the one before may be used up; `None` if it is not known which, or there were
-/// too many.
+/// Another message for the same wallet, since the one before may be used up; `None` if it is not
+/// known which, or there were too many.
 async fn again(
     site: &Site,
     account_id: AccountId,

@@ -1,5 +1,5 @@
-//! A credential that stands in a file is read again when the file changes, and at once where the one
-//! in force is refused, so that it can be exchanged while requests run.
+//! A credential that stands in a file is read again when the file changes, and at once where the
+//! one in force is refused, so that it can be exchanged while requests run.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -192,7 +192,8 @@ impl Health {
     }
 
     /// Whether a request may be sent now. After a rest the first one is the try that others wait
-    /// for, at most for `patience` or half a minute: an answer that is long is no reason to keep them out.
+    /// for, at most for `patience` or half a minute: an answer that is long is no reason to keep
+    /// them out.
     #[must_use]
     pub fn admit(&self, account: AccountId, now: UnixMillis, patience: Duration) -> bool {
         self.with(|state| {

@@ -1,5 +1,5 @@
-//! P7: what an operator does about abuse, and what people are told when something is unusual; all without knowing where
-//! anybody is.
+//! P7: what an operator does about abuse, and what people are told when something is unusual; all
+//! without knowing where anybody is.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;

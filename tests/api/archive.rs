@@ -1,4 +1,5 @@
-//! P14: everything that is held on a person, in one archive that other programs can read. No table is forgotten in it.
+//! P14: everything that is held on a person, in one archive that other programs can read. No table
+//! is forgotten in it.
 
 mod filled;
 
@@ -23,8 +24,8 @@ use crate::support::wait::eventually;
 
 const PATH: &str = "/api/v1/account/archive";
 
-/// Opens an archive as anybody would, checks its sums, and prints it as JSON: what the manifest says, and the rows of
-/// each file, of CSV without the line of names.
+/// Opens an archive as anybody would, checks its sums, and prints it as JSON: what the manifest
+/// says, and the rows of each file, of CSV without the line of names.
 const READER: &str = r#"
 import csv, hashlib, io, json, sys, zipfile
 archive = zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read()))
@@ -229,8 +230,8 @@ const RENAMED: [(&str, &str, &str); 6] = [
     ("usage_logs", "api_key_id", "key_id"),
 ];
 
-/// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a public id are not there
-/// either.
+/// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a
+/// public id are not there either.
 const COLUMNS_LEFT_OUT: [(&str, &str, &str); 27] = [
     ("deposit_arrivals", "id", "the order, in which they stand"),
     ("deposit_arrivals", "tries", "how often a node has looked"),

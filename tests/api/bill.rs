@@ -1,5 +1,6 @@
-//! The bill of an answer that is more than one plain pass, on the running program: each case with its source, streamed
-//! and as JSON, with the row, the charge, and the receipt that explains it to the nano-dollar.
+//! The bill of an answer that is more than one plain pass, on the running program: each case with
+//! its source, streamed and as JSON, with the row, the charge, and the receipt that explains it to
+//! the nano-dollar.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Claims that meet the moment in which their deposit gets its owner: whichever is first, the claim of somebody else is
-//! refused in the end.
+//! Claims that meet the moment in which their deposit gets its owner: whichever is first, the claim
+//! of somebody else is refused in the end.
 
 use std::thread::JoinHandle;
 
@@ -154,7 +154,8 @@ fn a_claim_that_comes_while_the_owner_is_found_is_refused_as_well() {
             claiming = Some(thread);
         });
         claiming.unwrap().join().unwrap();
-        // From another chain than the deposit's there is nothing to see, and so no claim on its own.
+        // From another chain than the deposit's there is nothing to see, and so no claim on its
+        // own.
         let refused = (chain_id == CHAIN).then(refused);
         assert_eq!(race.standing(&thief, CHAIN), refused, "on chain {}", chain_id.0);
         race.claim(&owner, CHAIN).join().unwrap();

@@ -1,5 +1,5 @@
-//! P8: an account goes when its owner wants it to: what it could do ends at once, and everything that says whose it was
-//! ends once its grace is over and nothing of it is under way.
+//! P8: an account goes when its owner wants it to: what it could do ends at once, and everything
+//! that says whose it was ends once its grace is over and nothing of it is under way.
 
 mod stuck;
 
@@ -121,8 +121,8 @@ fn deposit(
     deposit_rows::find(conn, &row.public_id).unwrap().unwrap()
 }
 
-/// A wallet, a credited deposit of it that was paid back in part, a small one, one that the chain undid, and an
-/// operator's word about it.
+/// A wallet, a credited deposit of it that was paid back in part, a small one, one that the chain
+/// undid, and an operator's word about it.
 fn make_deposits(app: &TestApp, account: &Account) {
     let now = app.clock.now();
     app.db(|conn| {

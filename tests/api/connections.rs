@@ -1,5 +1,5 @@
-//! S2: one address cannot have all connections, the longest idle make room where there is none, and `/readyz` knows
-//! whether clients get in.
+//! S2: one address cannot have all connections, the longest idle make room where there is none, and
+//! `/readyz` knows whether clients get in.
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,7 +28,8 @@ fn count(of: usize) -> u64 {
     u64::try_from(of).unwrap()
 }
 
-/// Whether the server has not closed it. The kernel's table, asked by ports alone, would take one address for another.
+/// Whether the server has not closed it. The kernel's table, asked by ports alone, would take one
+/// address for another.
 fn is_open(connection: &Connection) -> bool {
     let stream = connection.writer();
     stream.set_nonblocking(true).unwrap();

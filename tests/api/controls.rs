@@ -1,5 +1,5 @@
-//! S3: names and ids with control characters, which PostgreSQL partly does not take: nothing is called so, and neither
-//! database is asked.
+//! S3: names and ids with control characters, which PostgreSQL partly does not take: nothing is
+//! called so, and neither database is asked.
 
 use crate::support::app::TestApp;
 use crate::support::client::Request;

@@ -1,4 +1,5 @@
-//! The pages of an account: what they say is what the interface says, and what they change is theirs alone.
+//! The pages of an account: what they say is what the interface says, and what they change is
+//! theirs alone.
 
 mod deposits;
 mod guards;

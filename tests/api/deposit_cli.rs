@@ -189,7 +189,8 @@ impl Desk {
         self.run(&[args, &["--json"]].concat()).json()
     }
 
-    /// A refusal: exit 1, nothing printed, and a reason that has these words. The books still balance.
+    /// A refusal: exit 1, nothing printed, and a reason that has these words. The books still
+    /// balance.
     fn refused(&mut self, args: &[&str], words: &[&str]) {
         let ran = self.run(args);
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?}: {}", ran.err);

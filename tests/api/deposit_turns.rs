@@ -1,5 +1,5 @@
-//! Whose turn it is, on both databases: nobody waits for somebody else's many, and a transaction's deposits get their
-//! owners together.
+//! Whose turn it is, on both databases: nobody waits for somebody else's many, and a transaction's
+//! deposits get their owners together.
 
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::{AnyConnection, chains, deposit_turns, transaction};

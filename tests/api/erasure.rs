@@ -1,5 +1,6 @@
-//! P8: after an account was erased, and the database written anew by the command that operators run, no byte of what
-//! says whose it was is left in the database's files, while the server goes on.
+//! P8: after an account was erased, and the database written anew by the command that operators
+//! run, no byte of what says whose it was is left in the database's files, while the server goes
+//! on.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! What is held: that who has credit is served, that requests of one account wait for each other, and that no trick takes
-//! an account further than it may go.
+//! What is held: that who has credit is served, that requests of one account wait for each other,
+//! and that no trick takes an account further than it may go.
 
 use std::time::Duration;
 
@@ -148,7 +148,8 @@ fn a_beginning_that_is_known_to_be_cached_is_held_at_the_price_of_reads_of_its_o
     assert!(warm > likely && warm < likely + 500 * 1_250, "{warm}");
     let strange = ask(&other, &[&long, "yes", "go on"], &written);
     assert!(strange > 60_000 * 1_250, "{strange}");
-    // Once the cache is gone, it may be written again; how many tokens it has is known all the same.
+    // Once the cache is gone, it may be written again; how many tokens it has is known all the
+    // same.
     app.clock.advance(299_000);
     let late = ask(&account, &[&long, "yes", "go on", "and"], &read);
     assert!(late > 60_000 * 1_250 && late < 61_000 * 1_250 + 4096 * 5_000, "{late}");
@@ -292,8 +293,8 @@ fn paid(app: &TestApp, account: &Account) {
     app.settled(account, before + 1);
 }
 
-/// The tricks of security S10, with what the upstream is told to count for each: dense text, a document by URL, a
-/// prompt that was cached and is cold, each of them many at once.
+/// The tricks of security S10, with what the upstream is told to count for each: dense text, a
+/// document by URL, a prompt that was cached and is cold, each of them many at once.
 fn tricks() -> Vec<(&'static str, Vec<String>)> {
     let body = |script: &str, content: Value, count: usize| {
         let more =
@@ -378,7 +379,8 @@ fn hidden_output_is_covered_by_the_time_that_it_takes() {
     exchange
         .stream_head()
         .chunk([sse::message_start(MODEL, &usage), sse::block_start("thinking")].concat());
-    // Nothing shows, and nothing is said: what it may have written is held, until that is not covered.
+    // Nothing shows, and nothing is said: what it may have written is held, until that is not
+    // covered.
     let response = connection.answer(false).finish();
     assert!(response.text().contains("does not cover more of this answer"), "{}", response.text());
     exchange.wait_until_left();

@@ -1,5 +1,6 @@
-//! Whose things are whose: the interface's own document is walked with two accounts. One of them asks for everything of
-//! the other's by its real name, with every kind of credential, and finds nothing and changes nothing.
+//! Whose things are whose: the interface's own document is walked with two accounts. One of them
+//! asks for everything of the other's by its real name, with every kind of credential, and finds
+//! nothing and changes nothing.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! S4: bodies are bounded in memory, over the node and for an account; who has no credit is refused before his is read;
-//! and a large one is read beside the event loop.
+//! S4: bodies are bounded in memory, over the node and for an account; who has no credit is refused
+//! before his is read; and a large one is read beside the event loop.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! The interface describes itself: what `/openapi.json` says is what is served, by paths, methods, and who may ask.
+//! The interface describes itself: what `/openapi.json` says is what is served, by paths, methods,
+//! and who may ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 

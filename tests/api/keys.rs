@@ -1,4 +1,5 @@
-//! Keys: what their owner may make of them, and that each does no more than it may, whoever asks and how many at once.
+//! Keys: what their owner may make of them, and that each does no more than it may, whoever asks
+//! and how many at once.
 
 mod budgets;
 mod limits;

@@ -1,5 +1,5 @@
-//! Mail: what goes out and to whom, what does not, and what becomes of it where a server refuses, drops or hangs. What
-//! is below `server` needs aiosmtpd, which `scripts/test api` installs.
+//! Mail: what goes out and to whom, what does not, and what becomes of it where a server refuses,
+//! drops or hangs. What is below `server` needs aiosmtpd, which `scripts/test api` installs.
 
 mod server;
 mod unsubscribe;

@@ -1,8 +1,8 @@
 //! The promises of the contract, tested against the real server: `sluice::app::Application` on port
 //! 0, with an upstream that does on command whatever an upstream can do, on SQLite or, where
-//! `TEST_DATABASE_URL` names an administrator's PostgreSQL, on a database made for each test. What is
-//! below `chain` also needs anvil, which `scripts/test chain` installs; what is below `mail::server` needs aiosmtpd, what is
-//! below `proxy` nginx.
+//! `TEST_DATABASE_URL` names an administrator's PostgreSQL, on a database made for each test. What
+//! is below `chain` also needs anvil, which `scripts/test chain` installs; what is below
+//! `mail::server` needs aiosmtpd, what is below `proxy` nginx.
 
 #[cfg(test)]
 mod abuse;

@@ -1,4 +1,5 @@
-//! `sluice migrate-to`: from SQLite to PostgreSQL, interrupted on the way, with nothing lost and nothing doubled.
+//! `sluice migrate-to`: from SQLite to PostgreSQL, interrupted on the way, with nothing lost and
+//! nothing doubled.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -73,7 +74,8 @@ impl Source {
         source
     }
 
-    /// Usage without costs, a reservation that a killed server left, and an account whose id must not come again.
+    /// Usage without costs, a reservation that a killed server left, and an account whose id must
+    /// not come again.
     fn fill(&self, conn: &mut AnyConnection) {
         let id = self.account.id.0;
         conn.batch_execute(&format!(

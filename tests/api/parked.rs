@@ -1,5 +1,6 @@
-//! S3: a settlement that the database refuses while it takes others. It is parked with its final record, holds up
-//! nobody, is told to the operator, outlives the process, and is settled by a command.
+//! S3: a settlement that the database refuses while it takes others. It is parked with its final
+//! record, holds up nobody, is told to the operator, outlives the process, and is settled by a
+//! command.
 
 use std::time::{Duration, Instant};
 

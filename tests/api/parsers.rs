@@ -1,6 +1,6 @@
-//! Whatever strangers, upstreams and providers send: parsers are given what is nearly right, by changing the inputs of
-//! `tests/corpus` a little, over and over. Nothing panics, and twice as much takes about twice as long. An input that
-//! is found to do harm goes into the corpus.
+//! Whatever strangers, upstreams and providers send: parsers are given what is nearly right, by
+//! changing the inputs of `tests/corpus` a little, over and over. Nothing panics, and twice as much
+//! takes about twice as long. An input that is found to do harm goes into the corpus.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,6 +1,6 @@
-//! What people do with their account by themselves, over `/api/v1`: signing up, logging in and out, passwords,
-//! addresses, the second factor, and what mail they want. Passwords are checked at the cost that is in force, so
-//! sessions that a test only needs are put into the database.
+//! What people do with their account by themselves, over `/api/v1`: signing up, logging in and out,
+//! passwords, addresses, the second factor, and what mail they want. Passwords are checked at the
+//! cost that is in force, so sessions that a test only needs are put into the database.
 
 mod addresses;
 mod email;

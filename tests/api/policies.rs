@@ -1,4 +1,5 @@
-//! P16: what the policy and the terms said can be proven for every day, and a change of theirs is told.
+//! P16: what the policy and the terms said can be proven for every day, and a change of theirs is
+//! told.
 
 use sluice::domain::policy::PolicyKind::{Privacy, Terms};
 use sluice::policies::{PolicyError, hash_of, hex};

@@ -1,4 +1,5 @@
-//! nginx in front, as `config/nginx.conf` has it: what clients get through it is what they get without.
+//! nginx in front, as `config/nginx.conf` has it: what clients get through it is what they get
+//! without.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! P9: what is over goes by itself, day by day, whatever is killed on the way; the books balance throughout, and no
-//! balance changes.
+//! P9: what is over goes by itself, day by day, whatever is killed on the way; the books balance
+//! throughout, and no balance changes.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -144,7 +144,8 @@ pub(crate) fn purge(app: &TestApp) {
 #[test]
 fn p9_two_hundred_days_go_day_by_day_and_the_books_balance_after_each() {
     let upstream = Upstream::start();
-    // Long enough ago that a command that asks the system for the time may be told to act as of any of these days.
+    // Long enough ago that a command that asks the system for the time may be told to act as of any
+    // of these days.
     let start = 1_795_348_800_000 - 400 * DAY;
     let builder = Builder::new().upstream("primary", upstream.address);
     let config = builder.write();
@@ -177,8 +178,9 @@ fn p9_two_hundred_days_go_day_by_day_and_the_books_balance_after_each() {
     assert_eq!(dry.json()["usage_logs"], 0);
 }
 
-/// Without samples of whose a row is, PostgreSQL takes a list of names for half of a table and reads all of it. And until a
-/// vacuum, its index has a place for each row that has gone, which whoever looks from the start passes each time.
+/// Without samples of whose a row is, PostgreSQL takes a list of names for half of a table and
+/// reads all of it. And until a vacuum, its index has a place for each row that has gone, which
+/// whoever looks from the start passes each time.
 #[test]
 fn p9_on_postgres_a_purge_reads_what_goes_and_no_more() {
     const ROWS: i64 = 10_000;

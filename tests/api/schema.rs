@@ -1,5 +1,5 @@
-//! The tables: the usage log holds what the contract lists and nothing more, no table holds what `docs/stored.md` does
-//! not know, and both databases have what the code thinks they have.
+//! The tables: the usage log holds what the contract lists and nothing more, no table holds what
+//! `docs/stored.md` does not know, and both databases have what the code thinks they have.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,8 @@ const USAGE_COLUMNS: [&str; 24] = [
     "is_estimated",
 ];
 
-/// The columns of a payment: what its chain shows to anybody, whose it is, what it is worth, and how far it is.
+/// The columns of a payment: what its chain shows to anybody, whose it is, what it is worth, and
+/// how far it is.
 const DEPOSIT_COLUMNS: [&str; 28] = [
     "id",
     "public_id",

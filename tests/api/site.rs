@@ -1,5 +1,5 @@
-//! The website as a browser without scripts sees it: every page found by its links, what stands in it, and what its
-//! forms do when somebody else sends them.
+//! The website as a browser without scripts sees it: every page found by its links, what stands in
+//! it, and what its forms do when somebody else sends them.
 
 mod guests;
 mod people;

@@ -1,4 +1,5 @@
-//! P10: TLS in its strong versions only, taken up anew when the certificate is renewed, and no plaintext beside it.
+//! P10: TLS in its strong versions only, taken up anew when the certificate is renewed, and no
+//! plaintext beside it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

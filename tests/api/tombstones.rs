@@ -1,5 +1,5 @@
-//! P8: what is left of an erased account's deposits, and the secret without which it is worth nothing. A secret that is
-//! lost is noticed, and what an earlier version left is buried.
+//! P8: what is left of an erased account's deposits, and the secret without which it is worth
+//! nothing. A secret that is lost is noticed, and what an earlier version left is buried.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -51,7 +51,8 @@ fn key(builder: &Builder, conn: &mut AnyConnection) -> TombstoneKey {
     tombstones::unlock(conn, &builder.settings().privacy).unwrap()
 }
 
-/// A deposit that was credited to somebody, as a row that an earlier version has emptied, or as it was before.
+/// A deposit that was credited to somebody, as a row that an earlier version has emptied, or as it
+/// was before.
 fn insert(conn: &mut AnyConnection, account: &Account, number: u8, state: &str, is_empty: bool) {
     let mut row = row(account, number, state, None);
     if is_empty {

@@ -1,4 +1,5 @@
-//! Programs and schemas of different versions: who serves what, who migrates, and what a refusal says.
+//! Programs and schemas of different versions: who serves what, who migrates, and what a refusal
+//! says.
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Usage as its account sees it: pages that stand still, receipts that add up, sums that are those of the rows, exports
-//! that are all of them, and nothing of anybody else.
+//! Usage as its account sees it: pages that stand still, receipts that add up, sums that are those
+//! of the rows, exports that are all of them, and nothing of anybody else.
 
 mod export;
 mod receipts;
@@ -97,7 +97,8 @@ fn pages_stand_still_while_rows_come_in_and_rows_of_one_millisecond_are_told_apa
     for turn in 0.. {
         let page = get(&app, &account, &path);
         seen.extend(ids(&page).into_iter().map(str::to_owned));
-        // Newer ones, and one that was admitted in the very millisecond of the middle, come in behind.
+        // Newer ones, and one that was admitted in the very millisecond of the middle, come in
+        // behind.
         insert(&app, &[row(&app, &account, 100 + turn, NOON - 50_000, "m")]);
         if !page["has_more"].as_bool().unwrap() {
             break;

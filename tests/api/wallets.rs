@@ -1,4 +1,5 @@
-//! Proving a wallet over `/api/v1`: who may link what, and what is said to everyone else. The providers are scripted.
+//! Proving a wallet over `/api/v1`: who may link what, and what is said to everyone else. The
+//! providers are scripted.
 
 mod debt;
 
@@ -185,7 +186,8 @@ fn a_signature_of_somebody_else_and_its_twin_prove_nothing() {
     let message = desk.app.challenge(&account, wallet.address());
     let foreign = Wallet::dev(1).sign_message(&message);
     desk.app.prove(&account, &message, &foreign).expect_refusal(403, "signature_wrong");
-    // The chain was asked, so the nonce is gone: providers are asked as often as there are challenges.
+    // The chain was asked, so the nonce is gone: providers are asked as often as there are
+    // challenges.
     let own = wallet.sign_message(&message);
     desk.app.prove(&account, &message, &own).expect_refusal(409, "nonce_used");
     assert_eq!((desk.alpha.count("eth_getCode"), desk.beta.count("eth_getCode")), (1, 1));

@@ -1,5 +1,5 @@
-//! `docs/promises.md` against the tree: each promise has an entry, whatever an entry names is there, and every test that
-//! is named after a promise stands in its entry.
+//! `docs/promises.md` against the tree: each promise has an entry, whatever an entry names is
+//! there, and every test that is named after a promise stands in its entry.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,6 @@
-//! Everything that is held on an account, as one ZIP in constant memory: a page at a time, each in a short read of its
-//! own, compressed as it comes. The manifest stands last, for it has the sum of each file.
+//! Everything that is held on an account, as one ZIP in constant memory: a page at a time, each in
+//! a short read of its own, compressed as it comes. The manifest stands last, for it has the sum of
+//! each file.
 
 mod documents;
 pub mod parts;
@@ -118,7 +119,8 @@ impl Archive {
         })
     }
 
-    /// The next piece; `None` once all has been read. It may be empty: then what was read is still being compressed.
+    /// The next piece; `None` once all has been read. It may be empty: then what was read is still
+    /// being compressed.
     ///
     /// # Errors
     /// [`ExportError`]; the archive has to be given up then.

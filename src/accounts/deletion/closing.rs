@@ -1,5 +1,6 @@
-//! The wish to have an account deleted, and second thoughts. Keys, sessions and wallets end at once; the account itself
-//! stays for a while, in which its owner may log in and keep it. What becomes of it then is `erasure`'s business.
+//! The wish to have an account deleted, and second thoughts. Keys, sessions and wallets end at
+//! once; the account itself stays for a while, in which its owner may log in and keep it. What
+//! becomes of it then is `erasure`'s business.
 
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ pub enum Closed {
     NoAccount,
 }
 
-/// Begins to delete an account, on behalf of whoever may ask for it. An account that is closing already stays as it is,
-/// but for what is waived. Must run in a write transaction.
+/// Begins to delete an account, on behalf of whoever may ask for it. An account that is closing
+/// already stays as it is, but for what is waived. Must run in a write transaction.
 ///
 /// # Errors
 /// [`DbError`].
@@ -82,10 +83,12 @@ fn tell(
 }
 
 impl People {
-    /// Begins to delete the account of whoever is logged in, and gives the time until when it can be kept after all.
+    /// Begins to delete the account of whoever is logged in, and gives the time until when it can
+    /// be kept after all.
     ///
     /// # Errors
-    /// [`PeopleError::BalanceLeft`], [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
+    /// [`PeopleError::BalanceLeft`], [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and
+    /// others.
     pub async fn close_account(
         &self,
         session: &LiveSession,

@@ -1,5 +1,5 @@
-//! The end of an account: once its grace is over and nothing of it is under way, everything that says whose it was goes
-//! in one transaction.
+//! The end of an account: once its grace is over and nothing of it is under way, everything that
+//! says whose it was goes in one transaction.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const BATCH: i64 = 16;
 /// Accounts that stay which are counted at most.
 const STUCK_MAX: i64 = 1_000;
 
-/// Erases what is due; how many accounts that were. One that cannot be erased now does not hold up the others. Of one
-/// with a debt of more than `debt_forgiven` the wallets are remembered.
+/// Erases what is due; how many accounts that were. One that cannot be erased now does not hold up
+/// the others. Of one with a debt of more than `debt_forgiven` the wallets are remembered.
 ///
 /// # Errors
 /// [`DbError`] if what is due cannot be found out.
@@ -39,8 +39,8 @@ pub fn erase_due(
     Ok(erased)
 }
 
-/// The accounts that would be erased by now if nothing were left on them, by public id: what came in late was not waived,
-/// and somebody has to pay it back or hear that it is.
+/// The accounts that would be erased by now if nothing were left on them, by public id: what came
+/// in late was not waived, and somebody has to pay it back or hear that it is.
 ///
 /// # Errors
 /// [`DbError`].

@@ -1,5 +1,5 @@
-//! The secret of tombstones, which second factors are sealed under too: where it is read, how it is known again, and
-//! what an earlier version has left to hash with it.
+//! The secret of tombstones, which second factors are sealed under too: where it is read, how it is
+//! known again, and what an earlier version has left to hash with it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -81,7 +81,8 @@ pub fn unlock(
     if is_known(conn, &key)? {
         return Ok(key);
     }
-    // Where nothing was hashed so far, a file may be made anew. Nodes that share a database might not notice.
+    // Where nothing was hashed so far, a file may be made anew. Nodes that share a database might
+    // not notice.
     let is_file = matches!(settings.tombstones, TombstoneSecret::Beside(_));
     transaction::write(conn, |conn| {
         let may_be_new = match tombstones::check_value(conn)? {
@@ -106,8 +107,8 @@ fn is_known(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<bool, DbErro
     Ok(tombstones::check_value(conn)?.as_deref() == Some(&key.check_value()[..]))
 }
 
-/// Buries what an earlier version has only marked as erased; how many deposits that were. May be broken off and
-/// repeated at any time.
+/// Buries what an earlier version has only marked as erased; how many deposits that were. May be
+/// broken off and repeated at any time.
 ///
 /// # Errors
 /// [`DbError`].
@@ -136,7 +137,8 @@ pub struct Forgotten {
     pub second_factors: usize,
 }
 
-/// Gives up what was hashed or sealed with a secret that is lost, and writes down that somebody did.
+/// Gives up what was hashed or sealed with a secret that is lost, and writes down that somebody
+/// did.
 ///
 /// # Errors
 /// [`DbError`].
@@ -156,8 +158,8 @@ pub fn forget(
     })
 }
 
-/// Forgets that a wallet was linked by an account that was erased with a debt, and writes down that somebody did; `false`
-/// if that is not known of it.
+/// Forgets that a wallet was linked by an account that was erased with a debt, and writes down that
+/// somebody did; `false` if that is not known of it.
 ///
 /// # Errors
 /// [`DbError`].

@@ -1,4 +1,5 @@
-//! A new address for an account: asked for with the password, proven by a link sent to it, and told to the old one.
+//! A new address for an account: asked for with the password, proven by a link sent to it, and told
+//! to the old one.
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -18,7 +19,8 @@ use crate::domain::mail::MailKind;
 use crate::domain::secret_token::TokenHash;
 
 impl People {
-    /// Has a mail sent to the new address. Whether that has an account already is only told to who reads its mail.
+    /// Has a mail sent to the new address. Whether that has an account already is only told to who
+    /// reads its mail.
     ///
     /// # Errors
     /// [`PeopleError`].
@@ -85,7 +87,8 @@ fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Resul
     rows::lock_sign_ups(conn, &redeemed.email)?;
     credentials::set_email(conn, id, &redeemed.email).map_err(taken)?;
     rows::remove_sign_ups(conn, &redeemed.email)?;
-    // Links to the old address must not open anything any more; the new epoch sees to those that log in.
+    // Links to the old address must not open anything any more; the new epoch sees to those that
+    // log in.
     unsubscribe_tokens::remove_of_account(conn, id)?;
     let params = json!({});
     Ok(people::send(conn, MailKind::EmailChanged, (Some(id), &known.email), params, now)?)

@@ -1,5 +1,5 @@
-//! Links in mail: made when a mail is written, good for one purpose, once, for a while. They are used by a POST only:
-//! programs that look through mail open links.
+//! Links in mail: made when a mail is written, good for one purpose, once, for a while. They are
+//! used by a POST only: programs that look through mail open links.
 
 use std::time::Duration;
 
@@ -73,8 +73,8 @@ pub fn issue(
     Ok(token)
 }
 
-/// What a token opens, if it is in force for this purpose and the credentials that it is for are still those of the time
-/// when somebody asked for it. It stays so.
+/// What a token opens, if it is in force for this purpose and the credentials that it is for are
+/// still those of the time when somebody asked for it. It stays so.
 ///
 /// # Errors
 /// [`DbError`].

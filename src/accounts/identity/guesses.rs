@@ -1,5 +1,5 @@
-//! A guess at a password or code: counted on this node before it is made, so that many at once are counted too, and on all
-//! nodes once it was wrong.
+//! A guess at a password or code: counted on this node before it is made, so that many at once are
+//! counted too, and on all nodes once it was wrong.
 
 use super::PeopleError;
 use super::people::People;

@@ -1,5 +1,5 @@
-//! Logging in: password, then the second factor where there is one, then a session. An address without an account costs
-//! the same check as one with, and gets the same answer.
+//! Logging in: password, then the second factor where there is one, then a session. An address
+//! without an account costs the same check as one with, and gets the same answer.
 
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ impl People {
     /// Logs in at once, with a code where the account asks for one.
     ///
     /// # Errors
-    /// [`PeopleError::WrongCredentials`], [`PeopleError::CodeRequired`], [`PeopleError::WrongCode`] and others.
+    /// [`PeopleError::WrongCredentials`], [`PeopleError::CodeRequired`], [`PeopleError::WrongCode`]
+    /// and others.
     pub async fn log_in(
         &self,
         email: &str,
@@ -134,7 +135,8 @@ impl People {
         self.settle_guess(guess, opened).await
     }
 
-    /// The credentials of an address, if that is its password. Counts an attempt that the caller has to settle.
+    /// The credentials of an address, if that is its password. Counts an attempt that the caller
+    /// has to settle.
     async fn check_password<'a>(
         &self,
         address: &'a str,
@@ -173,8 +175,9 @@ impl People {
         Ok(known)
     }
 
-    /// The cost was set anew: the time of a check must not tell old accounts from those that are not there. Or the password
-    /// was hashed as it was typed: from now on it counts in any spelling.
+    /// The cost was set anew: the time of a check must not tell old accounts from those that are
+    /// not there. Or the password was hashed as it was typed: from now on it counts in any
+    /// spelling.
     async fn renew_hash(
         &self,
         known: &mut Credentials,
@@ -195,8 +198,8 @@ impl People {
     }
 }
 
-/// The credentials as they stand, held for this transaction: if they were changed since the password was checked, the
-/// check is worth nothing.
+/// The credentials as they stand, held for this transaction: if they were changed since the
+/// password was checked, the check is worth nothing.
 pub(in crate::accounts) fn unchanged(
     conn: &mut AnyConnection,
     checked: &Credentials,

@@ -1,5 +1,6 @@
-//! Passwords: which ones are taken, in which spelling they are read, and bcrypt away from the event loop. Each check costs the same, whether or not there
-//! is anything to check against, so that its time tells nobody who has an account.
+//! Passwords: which ones are taken, in which spelling they are read, and bcrypt away from the event
+//! loop. Each check costs the same, whether or not there is anything to check against, so that its
+//! time tells nobody who has an account.
 
 mod guessable;
 mod line;
@@ -24,9 +25,11 @@ use crate::places::Places;
 const BYTES_MAX: usize = 72;
 /// Bytes beyond which nothing is any account's password, in whatever spelling: it is not respelled.
 const GIVEN_BYTES_MAX: usize = 1024;
-/// Checks that may wait for each one that runs. With some four of them a second, that is what people wait for.
+/// Checks that may wait for each one that runs. With some four of them a second, that is what
+/// people wait for.
 const WAITING_PER_RUNNING: usize = 32;
-/// Time for which somebody waits to get into that line, who has as many places in it as one may have.
+/// Time for which somebody waits to get into that line, who has as many places in it as one may
+/// have.
 const OUTSIDE_MAX: Duration = Duration::from_secs(5);
 
 /// Why a password is not taken.
@@ -178,7 +181,8 @@ impl Passwords {
         Ok(NewPassword(spelled))
     }
 
-    /// A password that an account has already, whatever it is like, to be hashed anew; `None` if bcrypt would not read it.
+    /// A password that an account has already, whatever it is like, to be hashed anew; `None` if
+    /// bcrypt would not read it.
     #[must_use]
     pub fn accept_known(&self, text: &SecretString) -> Option<NewPassword> {
         let spelled = respelled(text);
@@ -201,8 +205,9 @@ impl Passwords {
         hashed.map(PasswordHash).map_err(|_| PasswordError::Failed)
     }
 
-    /// Whether a password is the one of `stored`. Without anything stored it takes as long, and is not. A second spelling is
-    /// tried where the password as it was typed is not in the first one, which depends on nothing that is stored.
+    /// Whether a password is the one of `stored`. Without anything stored it takes as long, and is
+    /// not. A second spelling is tried where the password as it was typed is not in the first one,
+    /// which depends on nothing that is stored.
     ///
     /// # Errors
     /// [`PasswordError`].
@@ -243,7 +248,8 @@ impl Passwords {
         let place = self.line.wait(&asker, until).await.ok_or(PasswordError::Busy)?;
         let turn = Arc::clone(&self.running).acquire_owned().await;
         let turn = turn.map_err(|_| PasswordError::Failed)?;
-        // A client that leaves ends the future, but not the thread: turn and place are the thread's.
+        // A client that leaves ends the future, but not the thread: turn and place are the
+        // thread's.
         let ran = tokio::task::spawn_blocking(move || {
             let done = work();
             drop((turn, place));

@@ -1,5 +1,6 @@
-//! What people do with their account by themselves, whether by a page or as JSON: the one place behind both. Each verb
-//! has its file beside this one; passwords are hashed away from the event loop, between two short transactions.
+//! What people do with their account by themselves, whether by a page or as JSON: the one place
+//! behind both. Each verb has its file beside this one; passwords are hashed away from the event
+//! loop, between two short transactions.
 
 use secrecy::SecretString;
 
@@ -133,7 +134,8 @@ impl People {
         Ok(())
     }
 
-    /// Makes sure that whoever holds the session also knows the password. Wrong ones count like failed log-ins.
+    /// Makes sure that whoever holds the session also knows the password. Wrong ones count like
+    /// failed log-ins.
     pub(in crate::accounts) async fn prove(
         &self,
         session: &LiveSession,

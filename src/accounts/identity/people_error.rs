@@ -1,5 +1,5 @@
-//! Why somebody's wish about an account is refused: a word that stays, and a sentence for the person. Pages and JSON say
-//! the same.
+//! Why somebody's wish about an account is refused: a word that stays, and a sentence for the
+//! person. Pages and JSON say the same.
 
 use super::password::{PasswordError, PasswordRule};
 use super::throttle::TooMany;

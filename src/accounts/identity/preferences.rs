@@ -1,4 +1,5 @@
-//! What people want to be told: below which balance, and whether anything at all that is not about security or policy.
+//! What people want to be told: below which balance, and whether anything at all that is not about
+//! security or policy.
 
 use super::PeopleError;
 use super::people::People;

@@ -1,5 +1,5 @@
-//! A new password: by a link in mail for who has lost the old one, or with the old one for who is logged in. Either way
-//! the other sessions end, and a mail says so.
+//! A new password: by a link in mail for who has lost the old one, or with the old one for who is
+//! logged in. Either way the other sessions end, and a mail says so.
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -33,7 +33,8 @@ impl People {
         self.ask_for_mail(MailKind::ResetPassword, email, client).await
     }
 
-    /// Sets a new password by a link, and ends all sessions. Logs nobody in: a second factor is still asked for.
+    /// Sets a new password by a link, and ends all sessions. Logs nobody in: a second factor is
+    /// still asked for.
     ///
     /// # Errors
     /// [`PeopleError`].

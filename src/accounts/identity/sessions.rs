@@ -1,5 +1,5 @@
-//! Being logged in: a session begins with a random token of its own, is recognised by that token's hash, and ends
-//! with its time, with silence, or by a person's wish.
+//! Being logged in: a session begins with a random token of its own, is recognised by that token's
+//! hash, and ends with its time, with silence, or by a person's wish.
 
 use super::PeopleError;
 use super::people::People;
@@ -11,7 +11,8 @@ use crate::domain::ids::{AccountId, public_id};
 use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
 use crate::domain::unprintable::unprintable;
 
-/// How old the note of a session's last use may become before it is written anew: not each page is worth a write.
+/// How old the note of a session's last use may become before it is written anew: not each page is
+/// worth a write.
 const NOTED_EVERY_MILLIS: i64 = 10 * 60 * 1000;
 
 /// A session that has just begun: the only time that its token is known in clear.
@@ -61,7 +62,8 @@ impl LiveSession {
         if self.is_suspended { Err(PeopleError::Suspended) } else { Ok(()) }
     }
 
-    /// The same once more for one that was recognised again: what it might change before, it may still.
+    /// The same once more for one that was recognised again: what it might change before, it may
+    /// still.
     ///
     /// # Errors
     /// As [`LiveSession::may_change`].
@@ -69,8 +71,9 @@ impl LiveSession {
         if before.may_change().is_ok() { self.may_change() } else { Ok(()) }
     }
 
-    /// Makes sure that it is still in force and may change what is the account's, and holds the account. Belongs into the
-    /// transaction that makes the change: between recognition and that, a request may take long.
+    /// Makes sure that it is still in force and may change what is the account's, and holds the
+    /// account. Belongs into the transaction that makes the change: between recognition and that, a
+    /// request may take long.
     ///
     /// # Errors
     /// [`PeopleError::SessionEnded`], and as [`LiveSession::may_change`].

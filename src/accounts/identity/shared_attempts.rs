@@ -1,7 +1,8 @@
-//! What may be tried so often on all nodes together, and after a restart: guesses at the password of a mailbox, and mails
-//! to one. It is counted in the database under a keyed hash, in the transaction that tells a guess to be wrong or writes
-//! the mail, so that there are no more rows than there were checks of passwords and mails. Who tries is not stored: what
-//! counts against a client counts on each node (see `throttle`).
+//! What may be tried so often on all nodes together, and after a restart: guesses at the password
+//! of a mailbox, and mails to one. It is counted in the database under a keyed hash, in the
+//! transaction that tells a guess to be wrong or writes the mail, so that there are no more rows
+//! than there were checks of passwords and mails. Who tries is not stored: what counts against a
+//! client counts on each node (see `throttle`).
 
 use std::time::Duration;
 

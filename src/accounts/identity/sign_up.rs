@@ -1,5 +1,6 @@
-//! Opening an account: a mail proves the address, and its link brings the first password. Asking for the mail does the
-//! same whether or not the address has an account; which mail goes out is decided when it is written.
+//! Opening an account: a mail proves the address, and its link brings the first password. Asking
+//! for the mail does the same whether or not the address has an account; which mail goes out is
+//! decided when it is written.
 
 use secrecy::SecretString;
 use serde_json::json;

@@ -1,7 +1,9 @@
-//! How often something may be tried. Whom it is counted against is known by a keyed hash only, in memory, under a key
-//! that lasts as long as the process: nothing here is stored, logged, or can be read back into an address.
+//! How often something may be tried. Whom it is counted against is known by a keyed hash only, in
+//! memory, under a key that lasts as long as the process: nothing here is stored, logged, or can be
+//! read back into an address.
 //!
-//! The memory is bounded, and nothing that is counted is forgotten before its time to keep it so: see `counts`.
+//! The memory is bounded, and nothing that is counted is forgotten before its time to keep it so:
+//! see `counts`.
 
 mod counts;
 mod sketch;
@@ -23,8 +25,8 @@ type Key = [u8; 32];
 /// A key, and what may be counted under it.
 type Limit = (Key, u32);
 
-/// Where a client is: an IPv4 address, or the network of an IPv6 address (its first 64 bits, which one client has to
-/// itself). Has no `Debug`, so that it gets into no log.
+/// Where a client is: an IPv4 address, or the network of an IPv6 address (its first 64 bits, which
+/// one client has to itself). Has no `Debug`, so that it gets into no log.
 #[derive(Clone, Copy)]
 pub struct ClientAddress(Place);
 
@@ -57,8 +59,8 @@ impl ClientAddress {
 /// What is counted, and against whom.
 #[derive(Clone, Copy)]
 pub(super) enum Attempt<'a> {
-    /// Guessing the password or code of an account, by its address, whether or not there is such an account; and who
-    /// guesses. It counts against both together, and against the account alone.
+    /// Guessing the password or code of an account, by its address, whether or not there is such an
+    /// account; and who guesses. It counts against both together, and against the account alone.
     Guess(&'a str, ClientAddress),
     /// Anything that somebody does who is not logged in.
     Client(ClientAddress),
@@ -81,8 +83,8 @@ pub(super) struct TooMany {
     pub(super) retry_after_secs: u64,
 }
 
-/// See the module. What counts against clients, accounts and mailboxes is kept apart, so that who has many addresses
-/// takes room from other clients only.
+/// See the module. What counts against clients, accounts and mailboxes is kept apart, so that who
+/// has many addresses takes room from other clients only.
 pub(super) struct Throttle {
     secret: [u8; 32],
     clock: Clock,
@@ -106,8 +108,8 @@ impl Throttle {
         Ok(Self { secret, clock, settings, clients, guesses, mails })
     }
 
-    /// Counts an attempt before it is made, so that many at once are counted too: under all keys that it belongs to, or,
-    /// where one of them has come to its limit, under none.
+    /// Counts an attempt before it is made, so that many at once are counted too: under all keys
+    /// that it belongs to, or, where one of them has come to its limit, under none.
     ///
     /// # Errors
     /// [`TooMany`]; then it was not counted.
@@ -126,15 +128,16 @@ impl Throttle {
         Ok(Counted { attempt, at })
     }
 
-    /// Takes one count back: the attempt was none. It stays counted if there was no room to count it exactly.
+    /// Takes one count back: the attempt was none. It stays counted if there was no room to count
+    /// it exactly.
     pub(super) fn take_back(&self, Counted { attempt, at }: Counted<'_>) {
         let ((own, _), shared) = self.limits(attempt);
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
         counts.take_back(&own, &keys(&shared), at);
     }
 
-    /// Starts anew after a success: what others have tried stays counted. Gives how often the same client had failed
-    /// before.
+    /// Starts anew after a success: what others have tried stays counted. Gives how often the same
+    /// client had failed before.
     pub(super) fn forget(&self, Counted { attempt, .. }: Counted<'_>) -> u32 {
         let ((own, _), shared) = self.limits(attempt);
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +190,8 @@ impl Throttle {
         }
     }
 
-    /// A client counts by itself, and with its neighbours: who has a whole network has many addresses.
+    /// A client counts by itself, and with its neighbours: who has a whole network has many
+    /// addresses.
     fn networks(&self, hash: &Sha256, client: ClientAddress, most: u32) -> (Limit, Vec<Limit>) {
         let limit = |(bits, number): (u8, u64)| {
             let hash = hash.clone().chain_update([0, bits]).chain_update(number.to_be_bytes());

@@ -1,5 +1,5 @@
-//! The second factor: codes of an authenticator app (RFC 6238: SHA-1, six digits, thirty seconds, one step of skew),
-//! each step once, and ten recovery codes for the day when the app is gone.
+//! The second factor: codes of an authenticator app (RFC 6238: SHA-1, six digits, thirty seconds,
+//! one step of skew), each step once, and ten recovery codes for the day when the app is gone.
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -37,8 +37,8 @@ pub struct TotpSetup {
 unprintable!(TotpSetup);
 
 impl People {
-    /// Makes a key for an authenticator app. It counts when a code of it was shown, in the same session. Who only holds a
-    /// session cannot lock out whoever knows the password.
+    /// Makes a key for an authenticator app. It counts when a code of it was shown, in the same
+    /// session. Who only holds a session cannot lock out whoever knows the password.
     ///
     /// # Errors
     /// [`PeopleError::WrongPassword`], [`PeopleError::TotpEnabled`] and others.
@@ -68,8 +68,9 @@ impl People {
         self.describe(&email, &secret)
     }
 
-    /// The key that is being set up in this session, for a page that is looked at again; `None` if there is none. Nobody is
-    /// shown a key that was made in another session: whoever did that knows it.
+    /// The key that is being set up in this session, for a page that is looked at again; `None` if
+    /// there is none. Nobody is shown a key that was made in another session: whoever did that
+    /// knows it.
     ///
     /// # Errors
     /// [`PeopleError`].
@@ -87,8 +88,8 @@ impl People {
         Ok(Some(self.describe(&known.email, &secret)?))
     }
 
-    /// From now on a code is asked for. Ends the other sessions, which were begun without one. Gives the recovery codes, the
-    /// only time that they are known in clear.
+    /// From now on a code is asked for. Ends the other sessions, which were begun without one.
+    /// Gives the recovery codes, the only time that they are known in clear.
     ///
     /// # Errors
     /// [`PeopleError::WrongCode`] and others.
@@ -200,11 +201,13 @@ impl People {
     }
 }
 
-/// Uses a code up: of the app, or a recovery code. A wrong one is counted, and a right one begins the count anew. After too
-/// many, only recovery codes are looked at: nobody guesses those, and they let the owner in whoever has guessed.
+/// Uses a code up: of the app, or a recovery code. A wrong one is counted, and a right one begins
+/// the count anew. After too many, only recovery codes are looked at: nobody guesses those, and
+/// they let the owner in whoever has guessed.
 ///
 /// # Errors
-/// [`PeopleError`]; a wrong code is refused inside, with [`PeopleError::WrongCode`] or [`PeopleError::TooManyCodes`].
+/// [`PeopleError`]; a wrong code is refused inside, with [`PeopleError::WrongCode`] or
+/// [`PeopleError::TooManyCodes`].
 pub(in crate::accounts) fn use_code(
     conn: &mut AnyConnection,
     sealing: &SealingKey,

@@ -1,5 +1,5 @@
-//! The keys of second factors as they are kept: sealed under the secret outside the database. Whoever only reads the
-//! database, or a backup of it, can make no code.
+//! The keys of second factors as they are kept: sealed under the secret outside the database.
+//! Whoever only reads the database, or a backup of it, can make no code.
 
 use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, DbError, tombstones, transaction};
@@ -12,7 +12,8 @@ pub(super) const BYTES: usize = 20;
 /// Keys that are sealed in one transaction.
 const BATCH: i64 = 100;
 
-/// The key of an account's second factor; `None` if it has none, or one that was lost together with the secret outside.
+/// The key of an account's second factor; `None` if it has none, or one that was lost together with
+/// the secret outside.
 ///
 /// # Errors
 /// [`DbError::Unreadable`] if the secret outside does not open it.
@@ -21,8 +22,8 @@ pub(super) fn of(key: &SealingKey, known: &Credentials) -> Result<Option<Vec<u8>
     open(key, stored, known.account_id()).map(Some)
 }
 
-/// Opens what is stored. A node of an earlier version, which runs beside this one while they are replaced, stores plain
-/// keys; the next start seals them.
+/// Opens what is stored. A node of an earlier version, which runs beside this one while they are
+/// replaced, stores plain keys; the next start seals them.
 ///
 /// # Errors
 /// [`DbError::Unreadable`].
@@ -37,7 +38,8 @@ pub(super) const fn unreadable() -> DbError {
     DbError::Unreadable { what: "second factor" }
 }
 
-/// Seals what an earlier version has stored plain; how many keys that were. May be broken off and repeated at any time.
+/// Seals what an earlier version has stored plain; how many keys that were. May be broken off and
+/// repeated at any time.
 ///
 /// # Errors
 /// [`DbError`].

@@ -1,5 +1,6 @@
-//! Links in mail that turn notices off, without a log-in: for people, and for mail programs that do it on their behalf
-//! (RFC 8058). Such a link says no more than that: it shows nothing of the account, and works again and again.
+//! Links in mail that turn notices off, without a log-in: for people, and for mail programs that do
+//! it on their behalf (RFC 8058). Such a link says no more than that: it shows nothing of the
+//! account, and works again and again.
 
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ impl People {
         self.run(move |conn| Ok(rows::account_of(conn, &token, now)?.is_some())).await
     }
 
-    /// Turns the notices of a link's account off, whatever else the account may do at the time. What a link has done
-    /// counts as no attempt: mail programs come from a few addresses, for everybody.
+    /// Turns the notices of a link's account off, whatever else the account may do at the time.
+    /// What a link has done counts as no attempt: mail programs come from a few addresses, for
+    /// everybody.
     ///
     /// # Errors
     /// [`PeopleError::BadLink`] and others.

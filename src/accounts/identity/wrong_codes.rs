@@ -1,5 +1,5 @@
-//! Wrong codes of the second factor, counted in the database: on all nodes together, and whichever way they come. Each is
-//! given by somebody who knows the password, so its owner is told
+//! Wrong codes of the second factor, counted in the database: on all nodes together, and whichever
+//! way they come. Each is given by somebody who knows the password, so its owner is told
 //! ([decision 24](../../docs/decisions/024-wrong-codes-are-counted-in-the-database.md)).
 
 use serde_json::json;
@@ -12,7 +12,8 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, WrongCodes};
 
-/// What a transaction comes to that counts: a refusal inside is committed with what was counted, one outside rolls it back.
+/// What a transaction comes to that counts: a refusal inside is committed with what was counted,
+/// one outside rolls it back.
 pub(super) type Committed<T> = Result<Result<T, PeopleError>, PeopleError>;
 
 /// How many wrong codes an account has had. Must be read under its lock.
@@ -49,7 +50,8 @@ impl Tries {
         !self.is_full
     }
 
-    /// Counts a wrong code, tells the owner of the account at some number of them, and says how it is refused.
+    /// Counts a wrong code, tells the owner of the account at some number of them, and says how it
+    /// is refused.
     pub(super) fn count(
         self,
         conn: &mut AnyConnection,
@@ -75,7 +77,8 @@ impl Tries {
     }
 }
 
-/// A new password begins the count anew, since whoever has guessed did so with the old one; but once in a window.
+/// A new password begins the count anew, since whoever has guessed did so with the old one; but
+/// once in a window.
 pub(super) fn pardon(
     conn: &mut AnyConnection,
     id: AccountId,

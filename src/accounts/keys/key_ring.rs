@@ -68,7 +68,8 @@ impl KeyRing {
         Ok(found)
     }
 
-    /// Forgets a key, whose limits have changed or which has been revoked: on this node that counts at once.
+    /// Forgets a key, whose limits have changed or which has been revoked: on this node that counts
+    /// at once.
     pub fn forget(&self, id: ApiKeyId) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.forgotten = memory.forgotten.wrapping_add(1);

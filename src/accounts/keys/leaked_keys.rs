@@ -1,5 +1,6 @@
-//! Keys of ours in what others can read: a scanner's report, a log, a diff. Every key that is found there is revoked, and
-//! its owner told. What is read is neither stored nor shown, and of a key only its public id is.
+//! Keys of ours in what others can read: a scanner's report, a log, a diff. Every key that is found
+//! there is revoked, and its owner told. What is read is neither stored nor shown, and of a key
+//! only its public id is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -37,7 +38,8 @@ pub enum ReadError {
     TooMany,
 }
 
-/// What is in our form and has the right checksum, whatever stands around it: the hashes, each once.
+/// What is in our form and has the right checksum, whatever stands around it: the hashes, each
+/// once.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -99,7 +101,8 @@ fn owners(conn: &mut AnyConnection, hashes: &[ApiKeyHash]) -> Result<Vec<KeyOwne
     found.collect()
 }
 
-/// Revokes those that are in force, tells each owner by one mail, and writes it down. Repeating it does no harm.
+/// Revokes those that are in force, tells each owner by one mail, and writes it down. Repeating it
+/// does no harm.
 ///
 /// # Errors
 /// [`DbError`]; what was revoked so far stays so.

@@ -1,5 +1,5 @@
-//! A usage row as it leaves the house, in answers and in exports: what is kept of an exchange. The operator's
-//! name of the upstream is not in it: that is for the operator's eyes.
+//! A usage row as it leaves the house, in answers and in exports: what is kept of an exchange. The
+//! operator's name of the upstream is not in it: that is for the operator's eyes.
 
 use serde::Serialize;
 use utoipa::ToSchema;

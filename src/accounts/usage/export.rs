@@ -1,5 +1,5 @@
-//! Exports of any length in constant memory: a page at a time, each in a short read of its own, oldest first. What is
-//! admitted after an export has begun is not in it.
+//! Exports of any length in constant memory: a page at a time, each in a short read of its own,
+//! oldest first. What is admitted after an export has begun is not in it.
 
 use serde::Serialize;
 
@@ -116,8 +116,8 @@ impl Export {
         self.rows
     }
 
-    /// The next piece; `None` once all has been read. The first piece of CSV has the names of the columns, even if no
-    /// row follows.
+    /// The next piece; `None` once all has been read. The first piece of CSV has the names of the
+    /// columns, even if no row follows.
     ///
     /// # Errors
     /// [`ExportError`]; the export has to be given up then.

@@ -1,4 +1,5 @@
-//! An account's statement: its ledger entries, each with what it is about and what the account came to by it.
+//! An account's statement: its ledger entries, each with what it is about and what the account came
+//! to by it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,7 +30,8 @@ pub struct EntryDocument {
     pub about: Option<String>,
     /// Dollars; a charge is negative.
     pub amount: String,
-    /// What the account came to by it, reserved money included, in dollars. Not there in a list of one kind.
+    /// What the account came to by it, reserved money included, in dollars. Not there in a list of
+    /// one kind.
     pub balance: Option<String>,
 }
 
@@ -122,7 +124,8 @@ const fn meaning(kind: EntryKind, amount_nanousd: i64) -> &'static str {
     }
 }
 
-/// A reference of the books is the id of what it is about, some with the number of the credit behind it.
+/// A reference of the books is the id of what it is about, some with the number of the credit
+/// behind it.
 fn about(kind: EntryKind, reference: &str) -> Option<String> {
     match kind {
         EntryKind::Usage | EntryKind::Deposit | EntryKind::Refund | EntryKind::Reversal => {

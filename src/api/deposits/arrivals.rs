@@ -1,5 +1,6 @@
-//! What arrived at an account's own address and is no deposit, as JSON and as the page tells it. Of a token only the
-//! address of its contract: whoever sends one unasked writes what he likes into its name.
+//! What arrived at an account's own address and is no deposit, as JSON and as the page tells it. Of
+//! a token only the address of its contract: whoever sends one unasked writes what he likes into
+//! its name.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,7 +15,8 @@ use crate::domain::evm::{EvmAddress, to_hex};
 /// Something that arrived at the account's own address and is no deposit.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Arrival {
-    /// `coins`: no transaction that is known explains them, so a contract has sent them; `unaccepted_token`.
+    /// `coins`: no transaction that is known explains them, so a contract has sent them;
+    /// `unaccepted_token`.
     #[schema(schema_with = kinds)]
     pub kind: &'static str,
     /// The chain's name; of a chain that is not offered any more its number.

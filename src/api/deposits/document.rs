@@ -1,4 +1,5 @@
-//! Deposits and claims as JSON: every field that a person may hold against the chain, and what each of them waits for.
+//! Deposits and claims as JSON: every field that a person may hold against the chain, and what each
+//! of them waits for.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -69,7 +70,8 @@ pub struct Deposit {
     pub message: Option<String>,
     /// How deep its block is, while that matters.
     pub confirmations: Option<Confirmations>,
-    /// Whether it was credited before its block is final. Until then the credit is taken back if the chain undoes the block.
+    /// Whether it was credited before its block is final. Until then the credit is taken back if
+    /// the chain undoes the block.
     pub is_provisional: bool,
     /// What its payer can do.
     pub next_step: Option<NextStep>,
@@ -90,7 +92,8 @@ pub struct Deposit {
 /// How a chain stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChainStatus {
-    /// `ok`; `degraded`: its nodes do not answer or do not agree; `stopped`: it waits for the operator.
+    /// `ok`; `degraded`: its nodes do not answer or do not agree; `stopped`: it waits for the
+    /// operator.
     #[schema(schema_with = chain_states)]
     pub status: String,
     /// What that means for deposits, where it is not `ok`.
@@ -347,7 +350,8 @@ impl<'a> Chains<'a> {
         Ok(Claim { deposits: Some(deposits), ..document })
     }
 
-    /// How deep a deposit's block is, and how deep it has to be: as configured, or as the chain's finality lags now.
+    /// How deep a deposit's block is, and how deep it has to be: as configured, or as the chain's
+    /// finality lags now.
     fn confirmations(&self, chain: Option<&Chain>, row: &DepositRow) -> Option<Confirmations> {
         let waits = matches!(row.state()?, DepositState::Seen | DepositState::Confirming);
         let stand = self.stand(row.chain_id).filter(|_| waits)?;

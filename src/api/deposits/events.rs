@@ -1,5 +1,5 @@
-//! `GET /api/v1/deposits/{id}/events` and `GET /api/v1/deposits/events`: a deposit, and the list of them, as they change, as
-//! server-sent events.
+//! `GET /api/v1/deposits/{id}/events` and `GET /api/v1/deposits/events`: a deposit, and the list of
+//! them, as they change, as server-sent events.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,9 +22,11 @@ use crate::api::refusal::{Error, Refusal};
 use crate::db::AnyConnection;
 use crate::tracker::Tracker;
 
-/// A comment is sent after so long without an event, so that nothing on the way takes the stream for dead.
+/// A comment is sent after so long without an event, so that nothing on the way takes the stream
+/// for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A stream ends after so long, and its reader comes again: who may see the deposit is then looked at anew.
+/// A stream ends after so long, and its reader comes again: who may see the deposit is then looked
+/// at anew.
 const LONGEST: Duration = Duration::from_mins(10);
 /// What readers wait before they come again, in milliseconds, as the stream's first line.
 const RETRY: &str = "retry: 3000\n\n";
@@ -61,9 +63,10 @@ pub(in crate::api) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_w
 
 /// Follows a deposit or a claim.
 ///
-/// Server-sent events: `deposit` with the whole document at first and after each change, and comments in between. The stream
-/// ends when nothing more is expected, or after ten minutes; a reader that comes again is told the document again. If that
-/// reader had the last one already, it gets 204, which makes an `EventSource` stop asking.
+/// Server-sent events: `deposit` with the whole document at first and after each change, and
+/// comments in between. The stream ends when nothing more is expected, or after ten minutes; a
+/// reader that comes again is told the document again. If that reader had the last one already, it
+/// gets 204, which makes an `EventSource` stop asking.
 #[utoipa::path(
     get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit", tag = "deposits",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
@@ -115,8 +118,9 @@ impl ToSchema for DepositsEvent {}
 
 /// Follows the list of deposits.
 ///
-/// Server-sent events: `deposits` with the twenty newest deposits and claims at first and after each change, a new deposit
-/// among them, and comments in between. The stream ends after ten minutes; a reader that comes again is told the list again.
+/// Server-sent events: `deposits` with the twenty newest deposits and claims at first and after
+/// each change, a new deposit among them, and comments in between. The stream ends after ten
+/// minutes; a reader that comes again is told the list again.
 #[utoipa::path(
     get, path = "/api/v1/deposits/events", operation_id = "follow_deposits", tag = "deposits",
     responses(
@@ -139,7 +143,8 @@ pub(in crate::api) async fn follow_all(
     .await
 }
 
-/// Opens a stream of what the account may see; none for a reader that `has_last`, what is still the last.
+/// Opens a stream of what the account may see; none for a reader that `has_last`, what is still the
+/// last.
 async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, Refusal> {
     let chains = api.parts.context.settings.chains.clone();
     let (account_id, id) = name.clone();

@@ -25,7 +25,8 @@ use crate::domain::money::NanoUsd;
 pub struct DepositOptions {
     /// Chains in the operator's order.
     pub data: Vec<DepositOption>,
-    /// Whether the account is suspended: then do not pay in before it works again. What arrives is credited all the same.
+    /// Whether the account is suspended: then do not pay in before it works again. What arrives is
+    /// credited all the same.
     pub is_suspended: bool,
 }
 
@@ -44,8 +45,9 @@ pub struct DepositOption {
     pub finality: WhenFinal,
     /// What is credited before, from small sums to larger ones.
     pub early_credit: Vec<EarlyCredit>,
-    /// Whether coins that a contract sends, as some exchanges do to an own address and smart wallets to the common one, are
-    /// credited by themselves. Otherwise those at an own address are listed as arrived.
+    /// Whether coins that a contract sends, as some exchanges do to an own address and smart
+    /// wallets to the common one, are credited by themselves. Otherwise those at an own address are
+    /// listed as arrived.
     pub credits_contract_payments: bool,
     /// Whether the account may have an address of its own issued, and has none yet.
     pub may_issue_address: bool,
@@ -68,12 +70,14 @@ pub enum WhenFinal {
     },
 }
 
-/// Deposits that are credited before they are final. If the chain undoes one, its credit is taken back.
+/// Deposits that are credited before they are final. If the chain undoes one, its credit is taken
+/// back.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EarlyCredit {
     /// Blocks that must stand on it, its own among them.
     pub confirmations: u64,
-    /// What an account is credited with early on this chain within 24 hours, in all ways together, while there is room for it.
+    /// What an account is credited with early on this chain within 24 hours, in all ways together,
+    /// while there is room for it.
     pub up_to: Dollars,
 }
 
@@ -101,11 +105,12 @@ pub struct PayWith {
     pub decimals: u8,
     /// A deposit of less waits for more.
     pub minimum: Dollars,
-    /// Address, coin and amount as a link for wallets (EIP-681). Its target is the token's contract: only for wallets that
-    /// read such links. A picture for all wallets has the plain address.
+    /// Address, coin and amount as a link for wallets (EIP-681). Its target is the token's
+    /// contract: only for wallets that read such links. A picture for all wallets has the plain
+    /// address.
     pub payment_uri: Option<String>,
-    /// How many whole coins that link asks for, decimal: the least that is credited at once. Null where the coin has no fixed
-    /// price; then the link asks for no amount.
+    /// How many whole coins that link asks for, decimal: the least that is credited at once. Null
+    /// where the coin has no fixed price; then the link asks for no amount.
     pub payment_amount: Option<String>,
 }
 
@@ -115,8 +120,8 @@ fn kinds() -> Object {
 
 /// Lists where to pay, and with what.
 ///
-/// Every chain and coin that is taken, and the addresses to pay to. Where the operator gives each account an address of its
-/// own, it is issued on request (`issue_deposit_address`).
+/// Every chain and coin that is taken, and the addresses to pay to. Where the operator gives each
+/// account an address of its own, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
     get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
     responses((status = 200, body = DepositOptions, description = "Chains in the operator's order.")),
@@ -142,8 +147,8 @@ pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> Htt
     .await
 }
 
-/// What is offered, with the account's own address if it has one. Links ask for `amount`, where it is more than the
-/// minimum.
+/// What is offered, with the account's own address if it has one. Links ask for `amount`, where it
+/// is more than the minimum.
 #[must_use]
 pub fn offers(
     configured: &[Chain],

@@ -1,5 +1,5 @@
-//! `POST /api/v1/deposits/address`: an address of the account's own, issued because somebody asks for it. Each is watched
-//! for ever, so a look at where to pay makes none.
+//! `POST /api/v1/deposits/address`: an address of the account's own, issued because somebody asks
+//! for it. Each is watched for ever, so a look at where to pay makes none.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -21,8 +21,8 @@ pub(in crate::api) struct OwnAddress {
 
 /// Issues an address of the account's own.
 ///
-/// Whatever arrives there is the account's, on every chain that is offered, and no wallet needs to be proven. An account has
-/// one address; asked for again, it is the same.
+/// Whatever arrives there is the account's, on every chain that is offered, and no wallet needs to
+/// be proven. An account has one address; asked for again, it is the same.
 #[utoipa::path(
     post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address", tag = "deposits",
     responses(

@@ -1,5 +1,5 @@
-//! Who watches which deposit. However many streams are open, one task reads the database, once for each deposit that is
-//! watched, and wakes those whose document has changed.
+//! Who watches which deposit. However many streams are open, one task reads the database, once for
+//! each deposit that is watched, and wakes those whose document has changed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,8 +52,8 @@ pub struct Watchers {
     max_per_account: usize,
     /// For all who watch.
     places: Arc<Places<Shares>>,
-    /// Those of them that may be taken to watch what the account has not been paid yet. Anybody can submit a hash at no
-    /// cost: half of the places stay for who waits for money of his own.
+    /// Those of them that may be taken to watch what the account has not been paid yet. Anybody can
+    /// submit a hash at no cost: half of the places stay for who waits for money of his own.
     unpaid: Arc<Places<Shares>>,
     state: Mutex<State>,
 }
@@ -95,8 +95,8 @@ impl Watchers {
         })
     }
 
-    /// Watches a deposit, a claim or the list, `is_paid` if a deposit of the account's is among what it is about. Nothing is
-    /// told of it until it is looked at for the first time.
+    /// Watches a deposit, a claim or the list, `is_paid` if a deposit of the account's is among
+    /// what it is about. Nothing is told of it until it is looked at for the first time.
     pub(super) fn join(
         self: &Arc<Self>,
         tracker: &Tracker,
@@ -211,8 +211,8 @@ impl Told {
         Ok(Some(Self::of_list(list)))
     }
 
-    /// Of a list there is no last word: another deposit may come. That a chain has one more block is not told with it: twenty
-    /// deposits that wait for nothing would be sent with each.
+    /// Of a list there is no last word: another deposit may come. That a chain has one more block
+    /// is not told with it: twenty deposits that wait for nothing would be sent with each.
     fn of_list(mut list: DepositPage) -> Self {
         let document = bytes_of(&list);
         for status in list.data.iter_mut().map(|one| &mut one.chain_status) {
@@ -245,7 +245,8 @@ fn bytes_of(document: &impl Serialize) -> Bytes {
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-/// Whether nothing more is expected. A credit may still be reversed with its block; who watches is told until then.
+/// Whether nothing more is expected. A credit may still be reversed with its block; who watches is
+/// told until then.
 fn is_final(deposit: &Deposit) -> bool {
     let is_going_back = deposit.refund.as_ref().is_some_and(|refund| refund.state == "held");
     !is_going_back

@@ -16,21 +16,23 @@ use crate::domain::usage::Waiver;
 pub(super) struct ReceiptDocument {
     #[serde(flatten)]
     usage: UsageDocument,
-    /// `itemised`: the lines below. Otherwise there are none, and `message` says why. `refused`: the model refused before
-    /// it wrote anything, which is free.
+    /// `itemised`: the lines below. Otherwise there are none, and `message` says why. `refused`:
+    /// the model refused before it wrote anything, which is free.
     #[schema(schema_with = explanations)]
     explanation: &'static str,
     /// Why there are no lines.
     message: Option<&'static str>,
     /// Whether the prices of long prompts counted.
     is_long_prompt: Option<bool>,
-    /// The runs of a model that the answer took: one, but for server-side loops, fallbacks, compactions and advice.
+    /// The runs of a model that the answer took: one, but for server-side loops, fallbacks,
+    /// compactions and advice.
     passes: Vec<ReceiptPass>,
     /// What was used, each at its price.
     lines: Vec<ReceiptLine>,
     /// Factors on lines of tokens; none where all are 1.
     factors: Vec<ReceiptFactor>,
-    /// Dollars that rounding up to a whole nano-dollar has added: lines and rounding together are the cost.
+    /// Dollars that rounding up to a whole nano-dollar has added: lines and rounding together are
+    /// the cost.
     rounding: Option<String>,
 }
 

@@ -17,7 +17,8 @@ pub enum Parsed {
     RateLimited,
 }
 
-/// The body of a request. One call goes out as it is, several as a batch; ids count up from `first_id`.
+/// The body of a request. One call goes out as it is, several as a batch; ids count up from
+/// `first_id`.
 #[must_use]
 pub fn encode(calls: &[Call], first_id: u64) -> Vec<u8> {
     let mut requests: Vec<Value> = (first_id..)
@@ -96,7 +97,8 @@ pub fn parse(body: &[u8], first_id: u64, count: usize) -> Result<Parsed, Provide
     Ok(if has_limit { Parsed::RateLimited } else { Parsed::Answers(answers) })
 }
 
-/// Which call it answers. A refusal of the only call may lack its id, as the request may not have been read.
+/// Which call it answers. A refusal of the only call may lack its id, as the request may not have
+/// been read.
 fn place_of(reply: &Reply<'_>, first_id: u64, count: usize) -> Option<usize> {
     let Some(id) = reply.id else { return (count == 1 && reply.error.is_some()).then_some(0) };
     let id: u64 = id.get().parse().ok()?;

@@ -66,8 +66,8 @@ impl Breaker {
         self.is_trying = false;
     }
 
-    /// A request failed. `jitter` of 0 to 255 lengthens the pause by up to a half, so that nodes do not come back all
-    /// at once. Answers whether this opened it.
+    /// A request failed. `jitter` of 0 to 255 lengthens the pause by up to a half, so that nodes do
+    /// not come back all at once. Answers whether this opened it.
     pub fn failed(&mut self, now: Instant, jitter: u8) -> bool {
         self.failures = self.failures.saturating_add(1);
         let was_trying = std::mem::replace(&mut self.is_trying, false);

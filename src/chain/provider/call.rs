@@ -1,4 +1,5 @@
-//! Exchanges with a provider: calls in batches as large as it takes them, one by one where it takes none.
+//! Exchanges with a provider: calls in batches as large as it takes them, one by one where it takes
+//! none.
 
 use std::cell::{Cell, RefCell};
 
@@ -31,9 +32,9 @@ impl Exchange {
         self.batch.borrow().now()
     }
 
-    /// Sends the calls and reads their answers. A batch that is refused as such is sent again at once in smaller ones; one
-    /// that fails in another way may have been too large, so that the next one is smaller. A pause without a length is one
-    /// of no time.
+    /// Sends the calls and reads their answers. A batch that is refused as such is sent again at
+    /// once in smaller ones; one that fails in another way may have been too large, so that the
+    /// next one is smaller. A pause without a length is one of no time.
     pub(super) async fn ask(
         &self,
         calls: &[Call],
@@ -91,7 +92,8 @@ impl Exchange {
         let parsed = read(&answer, first_id, calls.len());
         match parsed {
             Err(ProviderError::WrongId) => self.transport.forget_connections(),
-            // A limit that is not named is one of results where logs were asked for, and one of calls elsewhere.
+            // A limit that is not named is one of results where logs were asked for, and one of
+            // calls elsewhere.
             Ok(Parsed::Answers(answers)) if is_over_limit(calls, &answers) => {
                 return Ok(Parsed::RateLimited);
             }
@@ -108,7 +110,8 @@ fn is_over_limit(calls: &[Call], answers: &[Result<Box<RawValue>, CallError>]) -
     })
 }
 
-/// What an answer says, of whatever status: many providers send their refusals of calls with one of 4xx.
+/// What an answer says, of whatever status: many providers send their refusals of calls with one of
+/// 4xx.
 fn read(answer: &HttpAnswer, first_id: u64, count: usize) -> Result<Parsed, ProviderError> {
     let HttpAnswer { status, retry_after, body } = answer;
     let asks_for_pause = *status == StatusCode::TOO_MANY_REQUESTS

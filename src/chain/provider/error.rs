@@ -1,5 +1,5 @@
-//! Why a provider gave no answer, and why it refused a call. A provider's own words may repeat the operator's key, so
-//! they are sorted into kinds where they arrive and go no further.
+//! Why a provider gave no answer, and why it refused a call. A provider's own words may repeat the
+//! operator's key, so they are sorted into kinds where they arrive and go no further.
 
 use std::time::Duration;
 
@@ -137,7 +137,8 @@ impl CallError {
     pub fn sort(code: i64, message: &str, data: Option<&str>) -> Self {
         let words = message.to_ascii_lowercase();
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-        // Code 3 is a revert with data. Providers use -32005 and -32016 both for too many results and too many calls.
+        // Code 3 is a revert with data. Providers use -32005 and -32016 both for too many results
+        // and too many calls.
         let kind = if code == 3 || has(REVERTED) {
             CallErrorKind::Reverted
         } else if has(BATCH) {
@@ -235,7 +236,8 @@ const NO_BLOCK: &[&str] = &[
     "outofrange",
 ];
 
-/// The range in `… this block range should work: [0x1, 0x2]` or `… try with this block range [0x1, 0x2].`
+/// The range in `… this block range should work: [0x1, 0x2]` or
+/// `… try with this block range [0x1, 0x2].`
 fn suggested_range(words: &str) -> Option<(u64, u64)> {
     let (_, rest) = words.split_once('[')?;
     let (inside, _) = rest.split_once(']')?;

@@ -1,5 +1,6 @@
-//! JSON-RPC as the chain's functions use it: calls go out in batches through a [`Provider`], answers come back in
-//! the order of the calls. Who sends them is the `RpcActor`, behind the [`Batch`] message.
+//! JSON-RPC as the chain's functions use it: calls go out in batches through a [`Provider`],
+//! answers come back in the order of the calls. Who sends them is the `RpcActor`, behind the
+//! [`Batch`] message.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! How much a provider takes at once, as far as it has shown: blocks of a query, calls of a request. What is refused is
-//! halved, whatever the words; after a while a little more is tried again.
+//! How much a provider takes at once, as far as it has shown: blocks of a query, calls of a
+//! request. What is refused is halved, whatever the words; after a while a little more is tried
+//! again.
 
 /// Successes at a provider's supposed limit after which a little more is tried.
 const TRY_MORE_AFTER: u32 = 64;
@@ -44,8 +45,8 @@ impl Limit {
         self.now > self.taken && self.refused != u64::MAX
     }
 
-    /// So much was refused, or not answered; the provider may have proposed less. Then half is tried, or what was taken
-    /// before, if that is more.
+    /// So much was refused, or not answered; the provider may have proposed less. Then half is
+    /// tried, or what was taken before, if that is more.
     pub fn refuse(&mut self, size: u64, proposed: Option<u64>) {
         self.refused = size;
         self.successes = 0;
@@ -56,7 +57,8 @@ impl Limit {
         self.now = less.clamp(1, size.saturating_sub(1).max(1));
     }
 
-    /// Not even one was answered, so that size was not the reason. Larger ones are tried again once one is.
+    /// Not even one was answered, so that size was not the reason. Larger ones are tried again once
+    /// one is.
     pub const fn fail_alone(&mut self) {
         self.refused = u64::MAX;
         self.successes = 0;

@@ -1,13 +1,16 @@
-//! How fast a provider may be asked: a bucket of calls that fills with time, and the pauses that it asks for.
+//! How fast a provider may be asked: a bucket of calls that fills with time, and the pauses that it
+//! asks for.
 
 use std::time::{Duration, Instant};
 
 /// The longest pause that a provider may ask for.
 pub const PAUSE_MAX: Duration = Duration::from_mins(5);
-/// The first pause where it asks for one without saying how long; doubles with each that follows at once.
+/// The first pause where it asks for one without saying how long; doubles with each that follows at
+/// once.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
-/// Seconds' worth of calls that are answered before a provider that asked for a pause is asked a little faster again.
+/// Seconds' worth of calls that are answered before a provider that asked for a pause is asked a
+/// little faster again.
 const FASTER_AFTER_SECS: u64 = 30;
 
 /// A bucket that holds one second's calls, and a pause.
@@ -15,7 +18,8 @@ const FASTER_AFTER_SECS: u64 = 30;
 pub struct Pace {
     /// What the settings allow.
     most_per_second: u32,
-    /// What the provider bears, as far as it has shown: half of it after each pause that it asks for.
+    /// What the provider bears, as far as it has shown: half of it after each pause that it asks
+    /// for.
     calls_per_second: u32,
     /// Calls that were answered since the last change of the rate.
     answered: u64,
@@ -41,8 +45,8 @@ impl Pace {
         }
     }
 
-    /// Takes `calls` out, or says how long to wait. More than a second's worth may go once the bucket is full, so that
-    /// a large batch is slow and not impossible.
+    /// Takes `calls` out, or says how long to wait. More than a second's worth may go once the
+    /// bucket is full, so that a large batch is slow and not impossible.
     ///
     /// # Errors
     /// The time to wait.
@@ -75,7 +79,8 @@ impl Pace {
         self.calls_per_second
     }
 
-    /// The provider asked for a pause; answers how long it is. Requests that were under way in a pause say nothing new.
+    /// The provider asked for a pause; answers how long it is. Requests that were under way in a
+    /// pause say nothing new.
     pub fn pause(&mut self, asked: Option<Duration>, now: Instant) -> Duration {
         let assumed = PAUSE_FIRST.saturating_mul(1 << self.pauses_in_row.min(8));
         self.pauses_in_row = self.pauses_in_row.saturating_add(1);

@@ -1,5 +1,6 @@
-//! How a provider stands: how much it was asked, what it takes at once, and what it last refused, in a sentence of ours.
-//! Who asks it writes, and the operator's list reads. Kept while the process runs.
+//! How a provider stands: how much it was asked, what it takes at once, and what it last refused,
+//! in a sentence of ours. Who asks it writes, and the operator's list reads. Kept while the process
+//! runs.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,7 +55,8 @@ impl Standing {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Whether it refuses questions about the state at a block's hash (EIP-1898), as far as is known.
+    /// Whether it refuses questions about the state at a block's hash (EIP-1898), as far as is
+    /// known.
     #[must_use]
     pub fn takes_no_hashes(&self) -> bool {
         self.takes_no_hashes.load(Ordering::Relaxed)
@@ -89,7 +91,8 @@ impl Standing {
         self.lock().refusal = Some((sentence, Instant::now()));
     }
 
-    /// What came of asking it for `what`. The provider's own words are in none of these: they may have its address.
+    /// What came of asking it for `what`. The provider's own words are in none of these: they may
+    /// have its address.
     #[must_use]
     pub fn sentence(&self, what: &str, error: ProviderError) -> String {
         match error {

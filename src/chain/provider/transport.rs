@@ -1,4 +1,5 @@
-//! Bytes to one provider and back, over awc. Nothing of its errors is passed on, for they may name the address.
+//! Bytes to one provider and back, over awc. Nothing of its errors is passed on, for they may name
+//! the address.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -48,8 +49,8 @@ impl Transport {
         Self { endpoint, tls: Arc::clone(tls), pooled, fresh }
     }
 
-    /// Sends a body and waits for the whole answer; once more on a fresh connection if a pooled one turned out to be
-    /// closed. A question may be asked twice.
+    /// Sends a body and waits for the whole answer; once more on a fresh connection if a pooled one
+    /// turned out to be closed. A question may be asked twice.
     pub(super) async fn post(&self, body: Vec<u8>) -> Result<HttpAnswer, ProviderError> {
         let body = Bytes::from(body);
         let exchange = async {
@@ -67,7 +68,8 @@ impl Transport {
         }
     }
 
-    /// Uses none of the pooled connections again: what came over one was not the answer to its request.
+    /// Uses none of the pooled connections again: what came over one was not the answer to its
+    /// request.
     pub(super) fn forget_connections(&self) {
         self.pooled.replace(client(&self.endpoint, &self.tls, KEEP_ALIVE));
     }

@@ -8,13 +8,14 @@ use crate::db::deposit_addresses;
 use crate::deposits::addresses::{self, Advanced};
 use crate::domain::evm::to_hex;
 
-/// Indexes that may be left out at once without `--far`: what is left out is lost, and a typing error would be too.
+/// Indexes that may be left out at once without `--far`: what is left out is lost, and a typing
+/// error would be too.
 const FAR: i64 = 100_000;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum AddressesCommand {
-    /// Continue at a later index. After a restore, addresses that were issued since the backup must not be issued again to
-    /// somebody else. The counter never goes back.
+    /// Continue at a later index. After a restore, addresses that were issued since the backup must
+    /// not be issued again to somebody else. The counter never goes back.
     Advance {
         /// Next index to issue.
         #[arg(value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]

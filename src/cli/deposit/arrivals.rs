@@ -1,4 +1,5 @@
-//! `sluice deposit arrivals`: what arrived at accounts' own addresses, and at treasuries, and is no deposit.
+//! `sluice deposit arrivals`: what arrived at accounts' own addresses, and at treasuries, and is no
+//! deposit.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! `sluice deposit cases`: what providers could not read or agree on for so long that a person decides.
+//! `sluice deposit cases`: what providers could not read or agree on for so long that a person
+//! decides.
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -25,7 +26,8 @@ const HEADER: [&str; 7] =
 pub(in crate::cli) enum CasesCommand {
     /// List cases, oldest first.
     List {
-        /// Only cases in this state: `open` waits for you; `doubted` may still resolve by itself; `dismissed` is ignored.
+        /// Only cases in this state: `open` waits for you; `doubted` may still resolve by itself;
+        /// `dismissed` is ignored.
         #[arg(long, default_value = "open", value_parser = states())]
         state: CaseState,
         /// Only this chain: its name, or the number of one that is no longer configured.
@@ -43,8 +45,8 @@ pub(in crate::cli) enum CasesCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Dismiss a case. Its transaction is ignored, unless another block includes it. A deposit is then held: use
-    /// `deposit review`, `reject` or `refund`.
+    /// Dismiss a case. Its transaction is ignored, unless another block includes it. A deposit is
+    /// then held: use `deposit review`, `reject` or `refund`.
     Dismiss {
         /// Its id, `case_…`.
         case: String,

@@ -1,5 +1,5 @@
-//! Rows of CSV as RFC 4180 writes them, safe to open in a spreadsheet: a text that would be taken for a formula is
-//! defused.
+//! Rows of CSV as RFC 4180 writes them, safe to open in a spreadsheet: a text that would be taken
+//! for a formula is defused.
 
 use crate::domain::spreadsheet::defused;
 

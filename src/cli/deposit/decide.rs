@@ -1,4 +1,5 @@
-//! `sluice deposit review`, `attribute` and `reject`: decisions by hand, each with a reason that is written down.
+//! `sluice deposit review`, `attribute` and `reject`: decisions by hand, each with a reason that is
+//! written down.
 
 use clap::Args;
 
@@ -96,7 +97,8 @@ pub(super) fn reject(args: &RejectArgs, desk: &Desk, output: &mut Output) -> Res
     afterwards(&args.deposit, &said, desk, args.json, output)
 }
 
-/// Decides about a deposit as it is now. The server may be moving it on at the same time: then it is read again.
+/// Decides about a deposit as it is now. The server may be moving it on at the same time: then it
+/// is read again.
 fn decide(
     desk: &Desk,
     name: &str,

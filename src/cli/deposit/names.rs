@@ -1,5 +1,5 @@
-//! What people call the chains and coins of rows. The config says so; what it no longer has is shown by number and
-//! address.
+//! What people call the chains and coins of rows. The config says so; what it no longer has is
+//! shown by number and address.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,8 @@ impl<'a> Names<'a> {
         chain.map_or_else(|| chain_id.to_string(), |chain| chain.name.clone())
     }
 
-    /// The chain that a person named, or gave the number of: rows may be of one that is no longer configured.
+    /// The chain that a person named, or gave the number of: rows may be of one that is no longer
+    /// configured.
     pub(super) fn chain_id(&self, name: &str) -> Result<ChainId, CliError> {
         if let Some(chain) = self.chains.iter().find(|chain| chain.name == name) {
             return Ok(chain.chain_id);

@@ -1,5 +1,5 @@
-//! `sluice deposit refund`: holds what is paid back, notes what paid it, or releases it. The coins themselves are sent
-//! from the operator's own wallet.
+//! `sluice deposit refund`: holds what is paid back, notes what paid it, or releases it. The coins
+//! themselves are sent from the operator's own wallet.
 
 use clap::Args;
 

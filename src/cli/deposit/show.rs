@@ -51,7 +51,8 @@ pub(super) fn run(
     print_history(&around, &accounts, output)
 }
 
-/// Prints how a deposit stands after something was done to it: a sentence, or the document of `show`.
+/// Prints how a deposit stands after something was done to it: a sentence, or the document of
+/// `show`.
 pub(super) fn afterwards(
     public_id: &str,
     said: &str,

@@ -8,8 +8,8 @@ use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 
-/// Notes a token that arrived; of each address and token the first time. Beyond `most` tokens of an address the oldest
-/// go, so that nobody fills it up by sending many.
+/// Notes a token that arrived; of each address and token the first time. Beyond `most` tokens of an
+/// address the oldest go, so that nobody fills it up by sending many.
 ///
 /// # Errors
 /// [`DbError::Query`].

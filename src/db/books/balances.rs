@@ -9,7 +9,8 @@ use crate::db::schema::accounts;
 /// For how long an account is waited for that has kept its commands waiting for longer.
 const SHORT_WAIT: &str = "SET LOCAL lock_timeout = 200";
 
-/// What is done about accounts that another transaction holds. On `SQLite` nobody holds one: a writer has the whole file.
+/// What is done about accounts that another transaction holds. On `SQLite` nobody holds one: a
+/// writer has the whole file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Busy {
     /// They are waited for, as long as a statement may wait for a lock.
@@ -40,8 +41,8 @@ pub struct BalanceRow {
     pub first_charged_at: Option<i64>,
     /// Since when it is about to be deleted.
     pub closing_at: Option<i64>,
-    /// Another one after each transaction that has held the account to change anything of it. Always 0 on `SQLite`, where
-    /// a writer has the whole file.
+    /// Another one after each transaction that has held the account to change anything of it.
+    /// Always 0 on `SQLite`, where a writer has the whole file.
     pub version: i64,
 }
 
@@ -74,14 +75,15 @@ impl BalanceRow {
 }
 
 impl BalanceChange {
-    /// Whether any of the account's sums changes. Whoever pays for the first time has a change of balance as well.
+    /// Whether any of the account's sums changes. Whoever pays for the first time has a change of
+    /// balance as well.
     pub(super) fn is_any(&self) -> bool {
         [self.available_nanousd, self.reserved_nanousd, self.at_risk_nanousd] != [0; 3]
     }
 }
 
-/// Locks the accounts' rows in the order of their ids and gives those that there are. Those that are busy and are to be skipped
-/// are left out.
+/// Locks the accounts' rows in the order of their ids and gives those that there are. Those that
+/// are busy and are to be skipped are left out.
 pub(crate) fn lock(conn: &mut AnyConnection, ids: &[i64], busy: Busy) -> QueryResult<Vec<i64>> {
     let rows =
         accounts::table.filter(accounts::id.eq_any(ids)).order(accounts::id).select(accounts::id);

@@ -1,4 +1,5 @@
-//! What keys have cost. The lock on the account's row covers its keys: whoever writes these columns holds it.
+//! What keys have cost. The lock on the account's row covers its keys: whoever writes these columns
+//! holds it.
 
 use diesel::prelude::*;
 

@@ -1,7 +1,9 @@
-//! What a connection remembers of accounts that it was the last to write, so that it need not read them again.
+//! What a connection remembers of accounts that it was the last to write, so that it need not read
+//! them again.
 //!
-//! It may be out of date at any time. That costs a statement and nothing else: [`super::write`] changes an account only in
-//! the version that is remembered, and what would change nothing is read before it is believed.
+//! It may be out of date at any time. That costs a statement and nothing else: [`super::write`]
+//! changes an account only in the version that is remembered, and what would change nothing is read
+//! before it is believed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -35,7 +37,8 @@ impl Memory {
         }
     }
 
-    /// What is remembered for some commands; and the commands that have to be read for, all of their accounts together.
+    /// What is remembered for some commands; and the commands that have to be read for, all of
+    /// their accounts together.
     pub(crate) fn find<'a>(&self, wants: &[Want<'a>]) -> (Found, Vec<Want<'a>>) {
         let mut found = Found::default();
         let mut by_account: BTreeMap<i64, Vec<Want<'a>>> = BTreeMap::new();
@@ -115,7 +118,8 @@ impl Known {
         self.open.extend(other.open);
     }
 
-    /// Whether a command finds everything here. Of a key with a budget, what all its exchanges hold is not.
+    /// Whether a command finds everything here. Of a key with a budget, what all its exchanges hold
+    /// is not.
     fn has(&self, want: &Want<'_>) -> bool {
         let open = want.exchange_id.and_then(|id| self.open.get(id));
         if open.is_none() && want.exchange_id.is_some() && !want.is_new {

@@ -1,4 +1,5 @@
-//! The passes of answers that took several, or one that is no ordinary one. They come with a usage row and go with it.
+//! The passes of answers that took several, or one that is no ordinary one. They come with a usage
+//! row and go with it.
 
 use diesel::dsl::{delete, insert_into};
 use diesel::prelude::*;

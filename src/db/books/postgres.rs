@@ -1,9 +1,9 @@
 //! The books in PostgreSQL: one statement reads for a whole group, another writes for it.
 //!
-//! The write needs no transaction around it and holds an account's row for its own length only. What was read may be out
-//! of date by then; so it changes an account only if its row is still in the version that was read. Whoever changes
-//! anything of an account leaves a new version of its row, if need be without a difference: its `xmin`, the transaction that
-//! wrote it.
+//! The write needs no transaction around it and holds an account's row for its own length only.
+//! What was read may be out of date by then; so it changes an account only if its row is still in
+//! the version that was read. Whoever changes anything of an account leaves a new version of its
+//! row, if need be without a difference: its `xmin`, the transaction that wrote it.
 
 mod columns;
 mod read;

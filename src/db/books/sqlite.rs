@@ -1,4 +1,5 @@
-//! The books in an `SQLite` file: one cached statement for each row, within a write transaction that has the whole file.
+//! The books in an `SQLite` file: one cached statement for each row, within a write transaction
+//! that has the whole file.
 
 use std::collections::BTreeSet;
 

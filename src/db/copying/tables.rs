@@ -60,8 +60,8 @@ pub(super) struct Column {
     key: i64,
 }
 
-/// A table and how its rows are written down: as JSON, with bytes in hexadecimal digits, which PostgreSQL reads by the types
-/// of its own columns.
+/// A table and how its rows are written down: as JSON, with bytes in hexadecimal digits, which
+/// PostgreSQL reads by the types of its own columns.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) name: &'static str,
@@ -94,7 +94,8 @@ impl Layout {
         key.into_iter().map(|column| column.name.as_str()).collect()
     }
 
-    /// Rows behind a place in the order of the primary key, each with its own place, as SQLite's literals.
+    /// Rows behind a place in the order of the primary key, each with its own place, as SQLite's
+    /// literals.
     pub(super) fn read_sqlite(&self, behind: Option<&str>, limit: usize) -> String {
         let fields = self.columns.iter().map(|Column { name, kind, .. }| match kind.as_str() {
             "BLOB" => format!(

@@ -1,5 +1,6 @@
-//! What a table holds, so that both sides can be compared: rows, sums of money, and a digest of every row's content. The
-//! databases order rows differently, so that the digest does not depend on their order.
+//! What a table holds, so that both sides can be compared: rows, sums of money, and a digest of
+//! every row's content. The databases order rows differently, so that the digest does not depend on
+//! their order.
 
 use std::collections::BTreeMap;
 

@@ -68,8 +68,8 @@ struct SourceRow {
     stamp: String,
 }
 
-/// Has the database for this copy alone, and makes it ready: an empty one gets its schema, and an unfinished copy of the same
-/// source is gone on with. Whether it is one.
+/// Has the database for this copy alone, and makes it ready: an empty one gets its schema, and an
+/// unfinished copy of the same source is gone on with. Whether it is one.
 pub(super) fn prepare(target: &mut AnyConnection, source: &Source) -> Result<bool, CopyError> {
     let conn = postgres(target)?;
     lock(conn)?;
@@ -235,7 +235,8 @@ pub(super) fn note(conn: &mut PgConnection, table: &str, place: &Place) -> Query
     Ok(())
 }
 
-/// From here on it can be served, by the programs that the source's schema is for. A comment tells of which source it is.
+/// From here on it can be served, by the programs that the source's schema is for. A comment tells
+/// of which source it is.
 pub(super) fn finish(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
     for table in TABLES {
         conn.batch_execute(&format!("ANALYZE {table}"))?;

@@ -1,4 +1,5 @@
-//! The grammar of EIP-4361, line by line. Lines end with LF and with nothing else; nothing follows the last one.
+//! The grammar of EIP-4361, line by line. Lines end with LF and with nothing else; nothing follows
+//! the last one.
 
 use std::iter::Peekable;
 use std::str::Split;
@@ -104,8 +105,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// A statement and the empty line after it; or that line alone. An empty statement is one too: then two empty
-    /// lines follow each other.
+    /// A statement and the empty line after it; or that line alone. An empty statement is one too:
+    /// then two empty lines follow each other.
     fn statement(&mut self) -> Result<Option<&'a str>, ProofError> {
         let first = self.next()?;
         self.ensure(first.chars().all(is_statement_char))?;
@@ -141,7 +142,8 @@ fn chain_number(text: &str) -> Option<ChainId> {
     text.parse().ok().filter(|_| is_digits).map(ChainId)
 }
 
-/// A date-time of RFC 3339, to the millisecond. chrono takes a space for the `T` as well, which the grammar does not.
+/// A date-time of RFC 3339, to the millisecond. chrono takes a space for the `T` as well, which the
+/// grammar does not.
 fn moment(text: &str) -> Option<UnixMillis> {
     let has_t = text.as_bytes().get(10).is_some_and(|byte| byte.eq_ignore_ascii_case(&b'T'));
     let moment = DateTime::parse_from_rfc3339(text).ok().filter(|_| has_t)?;

@@ -152,7 +152,8 @@ proptest! {
         let text = message.to_string();
         let (before, after) = text.split_at(at.index(text.len()));
         let damaged = format!("{before}{with}{}", after.split_at(1).1);
-        // What still parses is another message of the same grammar: it has one text, which parses to it again.
+        // What still parses is another message of the same grammar: it has one text, which parses
+        // to it again.
         if let Ok(other) = Message::parse(&damaged) {
             prop_assert_eq!(Message::parse(&other.to_string()), Ok(other));
         }

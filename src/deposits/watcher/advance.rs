@@ -1,5 +1,6 @@
-//! Moves deposits on: attributes what was seen, and credits what is final, each field of it read afresh and agreed on.
-//! Accounts and payers take turns, and a transaction is looked at once for all that is due of it.
+//! Moves deposits on: attributes what was seen, and credits what is final, each field of it read
+//! afresh and agreed on. Accounts and payers take turns, and a transaction is looked at once for
+//! all that is due of it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -111,7 +112,8 @@ impl State {
         }
     }
 
-    /// Finds deposits again whose payer was proven in the moment in which they were found to be nobody's.
+    /// Finds deposits again whose payer was proven in the moment in which they were found to be
+    /// nobody's.
     async fn sweep(&mut self) -> Result<(), Trouble> {
         let (chain_id, now) = (self.chain_id(), self.now());
         if self.swept_at.is_some_and(|at| now.millis_since(at) < SWEEP) {
@@ -233,8 +235,8 @@ impl State {
         Ok(Step::Done)
     }
 
-    /// Whose the deposits of a transaction are, by what was known at its inclusion or is known by now. Who is sent a large
-    /// one is told.
+    /// Whose the deposits of a transaction are, by what was known at its inclusion or is known by
+    /// now. Who is sent a large one is told.
     async fn attribute(&self, tx_hash: TxHash) -> Result<(), Trouble> {
         let (chain_id, now, chain) = (self.chain_id(), self.now(), Arc::clone(&self.parts.chain));
         let above = self.parts.deposits.mail_seen_above;
@@ -254,7 +256,8 @@ impl State {
         Ok(self.write(move |conn| transaction::write(conn, attribute)).await?)
     }
 
-    /// Credits a deposit: one that is final, or one that a tier may let through before. Whether it was.
+    /// Credits a deposit: one that is final, or one that a tier may let through before. Whether it
+    /// was.
     pub(super) async fn credit(
         &self,
         row: DepositRow,
@@ -320,7 +323,8 @@ fn transactions(rows: &[DepositRow]) -> Vec<TxHash> {
 /// Accounts, and the transactions that hold deposits of theirs.
 type Wave = (HashSet<Option<i64>>, Vec<Vec<DepositRow>>);
 
-/// Transactions whose deposits may be moved on at once: of an account one at a time, for its small ones are added up.
+/// Transactions whose deposits may be moved on at once: of an account one at a time, for its small
+/// ones are added up.
 fn waves(due: Vec<Vec<DepositRow>>) -> Vec<Vec<Vec<DepositRow>>> {
     let mut waves: Vec<Wave> = Vec::new();
     for rows in due {

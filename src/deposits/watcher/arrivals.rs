@@ -1,7 +1,7 @@
-//! Notices what arrives at accounts' own addresses and at the treasury and is no deposit. Every few minutes the balances
-//! of many addresses are read in one call; where one differs from what is known, blocks and traces are looked into. What
-//! is found there becomes a deposit as a claim's would; the rest is noted, and its account is told. Trouble here troubles
-//! nothing else.
+//! Notices what arrives at accounts' own addresses and at the treasury and is no deposit. Every few
+//! minutes the balances of many addresses are read in one call; where one differs from what is
+//! known, blocks and traces are looked into. What is found there becomes a deposit as a claim's
+//! would; the rest is noted, and its account is told. Trouble here troubles nothing else.
 
 mod search;
 mod tokens;
@@ -31,15 +31,17 @@ use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// Differences that are looked into at one look, over all addresses.
 const ROWS: i64 = 4;
-/// Transactions of one block that are looked into for one address, of those that each provider names.
+/// Transactions of one block that are looked into for one address, of those that each provider
+/// names.
 const HITS: usize = 50;
-/// Looks with traces after which nothing more can be expected: what comes without a transaction, as a block's reward
-/// does, is in no trace.
+/// Looks with traces after which nothing more can be expected: what comes without a transaction, as
+/// a block's reward does, is in no trace.
 const TRIES: i64 = 6;
 /// Pause before the second look, in milliseconds; it doubles up to a day.
 const PAUSE: i64 = 300_000;
 const PAUSE_MAX: i64 = 86_400_000;
-/// For so many milliseconds failures do not end the search for what a sweep may hide, of which there is nothing to tell.
+/// For so many milliseconds failures do not end the search for what a sweep may hide, of which
+/// there is nothing to tell.
 const HIDDEN_MAX: i64 = 7 * PAUSE_MAX;
 
 /// What is remembered between two looks. All of it can be found out again.
@@ -97,8 +99,8 @@ impl State {
         Ok(())
     }
 
-    /// What the treasury has at a block, and how many transactions it has sent; `None` where that cannot be had, or nobody
-    /// pays coins to one.
+    /// What the treasury has at a block, and how many transactions it has sent; `None` where that
+    /// cannot be had, or nobody pays coins to one.
     pub(super) async fn treasury_at(&self, view: &View, number: u64) -> Option<(BalanceRow, u64)> {
         let chain = &self.parts.chain;
         let treasury = chain.treasury.filter(|_| chain.native.is_some())?;
@@ -118,8 +120,8 @@ impl State {
         Some((balance, stands.nonce))
     }
 
-    /// Holds the treasury's balance against what is known; whether it could be had. It is noted each time: so the blocks to
-    /// search are few, and all that is missing after a restart.
+    /// Holds the treasury's balance against what is known; whether it could be had. It is noted
+    /// each time: so the blocks to search are few, and all that is missing after a restart.
     async fn look_at_treasury(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
         if self.parts.chain.treasury.is_none() {
             return Ok(true);
@@ -283,7 +285,8 @@ impl State {
             let facts = match self.sight_by(&providers, view.quorum, tx_hash, true).await.sighted {
                 Sighted::Agreed(Sighting::Mined(facts)) if facts.is_success => facts,
                 Sighted::Agreed(_) => continue,
-                // One provider may have made it up: the others' transactions are looked into all the same.
+                // One provider may have made it up: the others' transactions are looked into all
+                // the same.
                 Sighted::Doubt(_) | Sighted::TooLarge => {
                     is_read = false;
                     continue;
@@ -311,7 +314,8 @@ impl State {
         Ok(self.parts.database.run(move |conn| rows::forget(conn, id)).await?)
     }
 
-    /// Traces were read and held nothing: looks again later, each time after twice as long; in the end not any more.
+    /// Traces were read and held nothing: looks again later, each time after twice as long; in the
+    /// end not any more.
     async fn count_try(&self, row: ArrivalRow) -> Result<(), Trouble> {
         let doublings = u32::try_from(row.tries.clamp(0, 16)).unwrap_or(16);
         let pause = PAUSE.saturating_mul(2_i64.saturating_pow(doublings)).min(PAUSE_MAX);
@@ -319,7 +323,8 @@ impl State {
         self.put_off(row.id, row.tries.saturating_add(1), until).await
     }
 
-    /// Something failed, which is no try: looks again after as long as it has waited, at most a day, until it succeeds.
+    /// Something failed, which is no try: looks again after as long as it has waited, at most a
+    /// day, until it succeeds.
     async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), Trouble> {
         let age = self.now().as_millis().saturating_sub(row.created_at);
         if row.raw_amount == "0" && age > HIDDEN_MAX {
@@ -329,7 +334,8 @@ impl State {
         self.put_off(row.id, row.tries.max(1), Some(until)).await
     }
 
-    /// Looks again in a day. Where nothing is known to have come in, only traces would tell, and it is forgotten.
+    /// Looks again in a day. Where nothing is known to have come in, only traces would tell, and it
+    /// is forgotten.
     async fn leave_for_traces(&self, row: ArrivalRow) -> Result<(), Trouble> {
         if row.raw_amount == "0" {
             return self.forget_arrival(row.id).await;
@@ -348,8 +354,9 @@ fn at_claim_priority(providers: &[Provider]) -> Vec<Provider> {
     providers.iter().map(|provider| provider.at(Priority::Claim)).collect()
 }
 
-/// The transactions that providers name for a block, those first that most of them name, then each provider's first ones;
-/// and whether that is all there is. One that names many keeps the others' from nothing.
+/// The transactions that providers name for a block, those first that most of them name, then each
+/// provider's first ones; and whether that is all there is. One that names many keeps the others'
+/// from nothing.
 fn hits(said: Vec<Option<Paying>>) -> (Vec<TxHash>, bool) {
     let is_whole = |one: &Option<Paying>| {
         one.as_ref().is_some_and(|one| one.is_whole && one.named.len() <= HITS)

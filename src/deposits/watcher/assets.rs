@@ -1,6 +1,7 @@
-//! Holds the coins of the settings against the chain: a wrong address or number of decimals would credit a multiple. A
-//! coin's mistake stops that coin alone: its deposits are found and wait, and all others go on. A token's name is
-//! anybody's choice, so that another one than expected is said and stops nothing.
+//! Holds the coins of the settings against the chain: a wrong address or number of decimals would
+//! credit a multiple. A coin's mistake stops that coin alone: its deposits are found and wait, and
+//! all others go on. A token's name is anybody's choice, so that another one than expected is said
+//! and stops nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crate::config::{Feed, Token};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
 
-/// When coins are looked at again, in milliseconds: where all is well, where one is wrong, where one could not be read.
+/// When coins are looked at again, in milliseconds: where all is well, where one is wrong, where
+/// one could not be read.
 const AGAIN: i64 = 3_600_000;
 const AGAIN_WRONG: i64 = 60_000;
 const AGAIN_UNREAD: i64 = 5_000;

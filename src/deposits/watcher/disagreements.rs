@@ -1,5 +1,6 @@
-//! What providers do not agree on at the moment. A doubt lasts from the round in which it came up until it is
-//! settled, also through the rounds in which nobody asks: so the chain's state does not flicker.
+//! What providers do not agree on at the moment. A doubt lasts from the round in which it came up
+//! until it is settled, also through the rounds in which nobody asks: so the chain's state does not
+//! flicker.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,8 +11,8 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::deposit_case::{CaseKind, CaseState};
 use crate::domain::evm::TxHash;
 
-/// How long a doubt outlasts the moment when it should have been looked at again, in milliseconds. Then it concerns
-/// something that is gone.
+/// How long a doubt outlasts the moment when it should have been looked at again, in milliseconds.
+/// Then it concerns something that is gone.
 const GRACE: i64 = 60_000;
 /// Pause between two looks at what is a case already, in milliseconds.
 const CASE_PAUSE: i64 = 600_000;
@@ -53,7 +54,8 @@ impl Doubts {
         self.current.clear();
     }
 
-    /// One of them, as long as there are any the same one; and how many there are. Cases for a person are none.
+    /// One of them, as long as there are any the same one; and how many there are. Cases for a
+    /// person are none.
     pub(super) fn first(&mut self, now: UnixMillis) -> Option<String> {
         self.current.retain(|_, doubt| doubt.until >= now);
         let mut all = self.current.values().filter(|doubt| doubt.is_the_chains);
@@ -66,8 +68,9 @@ impl Doubts {
 }
 
 impl State {
-    /// Notes a doubt that would be looked at again at `check_at`, and answers when it is: what lasts is a case, which is
-    /// looked at seldom. `is_the_chains` says whether the chain is in trouble for it until then.
+    /// Notes a doubt that would be looked at again at `check_at`, and answers when it is: what
+    /// lasts is a case, which is looked at seldom. `is_the_chains` says whether the chain is in
+    /// trouble for it until then.
     pub(super) async fn doubt(
         &mut self,
         about: About,

@@ -1,5 +1,5 @@
-//! Which node reads a chain, and how the chain is. The row is written only where something has changed: it is looked
-//! at in every round.
+//! Which node reads a chain, and how the chain is. The row is written only where something has
+//! changed: it is looked at in every round.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Looks into transactions: those that the scan has found, and those that accounts claim. The claims' share is a
-//! constant number for each block, whatever their number.
+//! Looks into transactions: those that the scan has found, and those that accounts claim. The
+//! claims' share is a constant number for each block, whatever their number.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -26,7 +26,8 @@ use crate::domain::evm::TxHash;
 const CANDIDATES: i64 = 50;
 /// Those of them that are asked about at once.
 const AT_ONCE: usize = 8;
-/// Looks at a candidate after which, half a minute later at least, it counts that enough do not know it.
+/// Looks at a candidate after which, half a minute later at least, it counts that enough do not
+/// know it.
 const TRIES: i64 = 5;
 /// Pauses between two looks at a candidate double up to this many times, from a second on.
 const DOUBLINGS: u32 = 6;
@@ -227,8 +228,8 @@ impl State {
         tokens.iter().any(|token| facts.unread_logs_of.contains(&token.address))
     }
 
-    /// Looks up as many claims as the budget allows, fairly between accounts. What users ask about says nothing of
-    /// the chain's state: it may be anything.
+    /// Looks up as many claims as the budget allows, fairly between accounts. What users ask about
+    /// says nothing of the chain's state: it may be anything.
     pub(super) async fn look_up_claims(
         &mut self,
         view: &View,

@@ -1,5 +1,5 @@
-//! Which providers make sense at the moment, and where they agree that the chain stands. While the newest block is the
-//! one that was seen before, nothing else is asked.
+//! Which providers make sense at the moment, and where they agree that the chain stands. While the
+//! newest block is the one that was seen before, nothing else is asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::domain::clock::UnixMillis;
 
 /// A block's time may be ahead of our clock by this much.
 const AHEAD: Duration = Duration::from_mins(2);
-/// How long it counts that a provider speaks for its chain, in milliseconds. After a failure it is asked again at once:
-/// it may be another one behind the same address.
+/// How long it counts that a provider speaks for its chain, in milliseconds. After a failure it is
+/// asked again at once: it may be another one behind the same address.
 const CHAIN_ID_HOLDS: i64 = 300_000;
 /// How old the final block may be while nothing waits for it, in milliseconds.
 const FINAL_HOLDS: i64 = 120_000;
@@ -57,12 +57,14 @@ struct Said {
     finalized_at: Option<UnixMillis>,
     /// Its newest block when it was asked for the final one.
     finalized_of: Option<BlockRef>,
-    /// Its newest block is asked for without transactions for a while, since it did not come with them.
+    /// Its newest block is asked for without transactions for a while, since it did not come with
+    /// them.
     is_light: bool,
 }
 
 impl View {
-    /// The block at the head that enough providers show in the same words, where that is known without asking.
+    /// The block at the head that enough providers show in the same words, where that is known
+    /// without asking.
     pub(super) fn agreed_head(&self) -> Option<BlockRef> {
         let at_head = || {
             let blocks = self.tips.iter().map(|tip| tip.block.at);
@@ -76,8 +78,8 @@ impl View {
 }
 
 impl State {
-    /// Asks every provider where the chain stands, and leaves out those whose answer makes no sense. `wants_final` is
-    /// whether something waits for the final block.
+    /// Asks every provider where the chain stands, and leaves out those whose answer makes no
+    /// sense. `wants_final` is whether something waits for the final block.
     pub(super) async fn observe(&mut self, wants_final: bool) -> Result<View, Trouble> {
         let now = self.now();
         let mut complaints = Vec::new();
@@ -120,7 +122,8 @@ impl State {
         tips
     }
 
-    /// Asks those for more whose newest block has moved: the final block, and now and then which chain it is.
+    /// Asks those for more whose newest block has moved: the final block, and now and then which
+    /// chain it is.
     async fn ask_further(
         &mut self,
         told: Vec<(Provider, Tip)>,
@@ -167,7 +170,8 @@ impl State {
         let heights = |sane: &[(Provider, Tip)]| -> Vec<Option<u64>> {
             sane.iter().map(|(_, tip)| Some(tip.block.at.number)).collect()
         };
-        // Held against what enough have reached: one that tells of a height beyond it throws nobody else out.
+        // Held against what enough have reached: one that tells of a height beyond it throws nobody
+        // else out.
         let reached = final_height(&heights(&sane), quorum);
         sane.retain(|(provider, tip)| {
             let Some(reached) = reached else { return true };

@@ -12,7 +12,8 @@ use crate::domain::deposit::{Asset, DepositReason, FeedPrice};
 use crate::domain::evm::{EvmAddress, RawAmount};
 use crate::domain::money::NanoUsd;
 
-/// What feeds said of a moment, so that they are asked once for all deposits of a block that are looked at together.
+/// What feeds said of a moment, so that they are asked once for all deposits of a block that are
+/// looked at together.
 pub(super) type Rounds = HashMap<(EvmAddress, UnixMillis), Agreement<Option<PriceRound>>>;
 
 /// What was found out about a deposit's worth.

@@ -1,4 +1,5 @@
-//! When it is worth looking at a chain again: often while something waits, and otherwise when a new block is likely.
+//! When it is worth looking at a chain again: often while something waits, and otherwise when a new
+//! block is likely.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
-//! Queries for logs, in pieces that each provider takes: one that takes short ranges only does not slow the others, and
-//! none is asked for more than it takes. Whatever the words of a refusal, and where no answer comes at all, half as
-//! many blocks are asked for; at one block it is the provider's trouble, and its reason is kept.
+//! Queries for logs, in pieces that each provider takes: one that takes short ranges only does not
+//! slow the others, and none is asked for more than it takes. Whatever the words of a refusal, and
+//! where no answer comes at all, half as many blocks are asked for; at one block it is the
+//! provider's trouble, and its reason is kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ struct Reach {
     pauses: u32,
 }
 
-/// A range of blocks to read, and those before it that are read once more for providers that index late.
+/// A range of blocks to read, and those before it that are read once more for providers that index
+/// late.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     /// First block, and the last.
@@ -67,7 +69,8 @@ impl LogRanges {
         least.map_or(self.most, |least| least.saturating_mul(10).min(self.most))
     }
 
-    /// Asks every provider for the wanted transfers; in place of them, why there are none, in a sentence.
+    /// Asks every provider for the wanted transfers; in place of them, why there are none, in a
+    /// sentence.
     pub(super) async fn ask(
         &mut self,
         providers: &[Provider],
@@ -150,7 +153,8 @@ impl Pieces<'_> {
         let all = to.saturating_sub(before).saturating_add(1);
         let way = self.reach.way(all, self.wanted.payees());
         let fits = self.reach.limit(way).now() >= all;
-        // Transfers to everybody are many: blocks are read once more with each query only where they are few.
+        // Transfers to everybody are many: blocks are read once more with each query only where
+        // they are few.
         let are_few =
             way != Way::Everybody || rescan <= all.saturating_sub(rescan).saturating_mul(2);
         let is_one_call = fits && are_few;
@@ -167,7 +171,8 @@ impl Pieces<'_> {
 
     async fn ask(&mut self, from: u64, to: u64) -> Result<Vec<TransferLog>, String> {
         let (mut at, mut found) = (from, Vec::new());
-        // Up to there an answer may have been cut off: asked again in pieces of at most so many blocks.
+        // Up to there an answer may have been cut off: asked again in pieces of at most so many
+        // blocks.
         let mut doubted = (0, u64::MAX);
         while at <= to {
             let left = to.saturating_sub(at).saturating_add(1);
@@ -277,8 +282,9 @@ impl Pieces<'_> {
     }
 }
 
-/// The blocks that are read once more with a range: with each multiple of `rescan` those from twice as far back on, up to
-/// `rescan` before it. So each has its turn once, however long the ranges are.
+/// The blocks that are read once more with a range: with each multiple of `rescan` those from twice
+/// as far back on, up to `rescan` before it. So each has its turn once, however long the ranges
+/// are.
 fn once_more((from, to): (u64, u64), rescan: u64) -> Option<(u64, u64)> {
     let multiple = |turns: u64| turns.saturating_mul(rescan);
     let newest = multiple(to.checked_div(rescan)?);

@@ -1,5 +1,5 @@
-//! Where reading begins, and how it goes back when the chain does: to the newest block that is still there, never by
-//! patching.
+//! Where reading begins, and how it goes back when the chain does: to the newest block that is
+//! still there, never by patching.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,8 +16,8 @@ use crate::deposits::{DepositError, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::BlockHash;
 
-/// How old the final block may be where reading begins at it, in milliseconds: a chain that says nothing of finality would
-/// be read from its first block on.
+/// How old the final block may be where reading begins at it, in milliseconds: a chain that says
+/// nothing of finality would be read from its first block on.
 const FINAL_AGE_MAX: i64 = 86_400_000;
 /// Blocks that are compared at once.
 const STEP: usize = 20;
@@ -62,9 +62,9 @@ impl State {
         continue_if(is_ours, row)
     }
 
-    /// Goes back if what was read is not on the chain any more. Providers that are behind it say nothing against it:
-    /// then the last block is compared that they can know. Answers why it cannot be told, if it cannot: near the head
-    /// providers differ for a moment.
+    /// Goes back if what was read is not on the chain any more. Providers that are behind it say
+    /// nothing against it: then the last block is compared that they can know. Answers why it
+    /// cannot be told, if it cannot: near the head providers differ for a moment.
     pub(super) async fn rewind(
         &mut self,
         view: &View,
@@ -159,8 +159,8 @@ impl State {
         Ok(self.parts.database.run(newest).await?.pop())
     }
 
-    /// The blocks of credited deposits above `ancestor` that are on the chain all the same: where not every block is read, it
-    /// is not known where exactly the chain parted.
+    /// The blocks of credited deposits above `ancestor` that are on the chain all the same: where
+    /// not every block is read, it is not known where exactly the chain parted.
     async fn intact_credits(
         &self,
         view: &View,
@@ -220,8 +220,8 @@ impl State {
     }
 }
 
-/// Whether the last block that was read is the newest that enough providers have, and none of them shows another one in
-/// its place: some may be ahead for a moment.
+/// Whether the last block that was read is the newest that enough providers have, and none of them
+/// shows another one in its place: some may be ahead for a moment.
 fn stands_at_head(view: &View, row: &ChainRow) -> bool {
     let next = row.scanned_number.saturating_add(1);
     let contradicts = |block: BlockRef| {
@@ -242,8 +242,8 @@ pub(super) fn continue_if(is_ours: bool, row: &mut ChainRow) -> Result<(), Troub
     Ok(())
 }
 
-/// Undoes everything above a block. Each deposit by itself: a crash in between leaves the rest to the next round,
-/// which finds the cursor where it was.
+/// Undoes everything above a block. Each deposit by itself: a crash in between leaves the rest to
+/// the next round, which finds the cursor where it was.
 fn undo_above(
     conn: &mut AnyConnection,
     chain_id: crate::domain::evm::ChainId,

@@ -1,6 +1,7 @@
-//! Reads blocks forward and notes every transaction in them that may pay us. Where the chain's coin is taken, block by
-//! block, each linked to the one before; where only tokens are, in ranges as large as providers allow. Each provider is
-//! asked, so that one that leaves something out hides nothing.
+//! Reads blocks forward and notes every transaction in them that may pay us. Where the chain's coin
+//! is taken, block by block, each linked to the one before; where only tokens are, in ranges as
+//! large as providers allow. Each provider is asked, so that one that leaves something out hides
+//! nothing.
 
 use futures_util::future::join_all;
 
@@ -22,8 +23,8 @@ use crate::domain::evm::{BlockHash, TxHash};
 pub(super) const PIECE: u64 = 20;
 /// Pieces in one round; then what was found is looked into.
 const PIECES: usize = 10;
-/// Of what only a minority shows in one piece, where others are enough to agree, so much is looked into: a liar must
-/// not keep everybody busy.
+/// Of what only a minority shows in one piece, where others are enough to agree, so much is looked
+/// into: a liar must not keep everybody busy.
 const LONE_MAX: usize = 8;
 /// Beyond this, where every provider is needed, nothing is noted: one of them is out of its mind.
 const LONE_BEYOND: usize = 1_000;
@@ -39,7 +40,8 @@ enum Step {
 }
 
 impl State {
-    /// Reads up to the head, at most some pieces. Answers why it stopped short of that, if something was in the way.
+    /// Reads up to the head, at most some pieces. Answers why it stopped short of that, if
+    /// something was in the way.
     pub(super) async fn scan(
         &mut self,
         view: &View,
@@ -216,8 +218,8 @@ enum Unread {
     Because(String),
 }
 
-/// Reads blocks from every provider: the ones that enough agree on, from the first on and without a gap, and all
-/// their plain transfers to us that any provider shows.
+/// Reads blocks from every provider: the ones that enough agree on, from the first on and without a
+/// gap, and all their plain transfers to us that any provider shows.
 async fn read_blocks(
     view: &View,
     ours: &Ours,

@@ -1,4 +1,5 @@
-//! What each provider is asked and takes, written down for the operator's list (`sluice deposit chains`).
+//! What each provider is asked and takes, written down for the operator's list
+//! (`sluice deposit chains`).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Looks at a final deposit: everything that enters a credit is asked again, and its value is found out.
+//! Looks at a final deposit: everything that enters a credit is asked again, and its value is found
+//! out.
 
 use std::collections::HashMap;
 
@@ -115,8 +116,8 @@ impl State {
         Ok(Some(Step::Later))
     }
 
-    /// The transaction is in no block that enough know. If its own block is not on the chain, it is gone: it was seen
-    /// at the head, before the block was read and left again.
+    /// The transaction is in no block that enough know. If its own block is not on the chain, it is
+    /// gone: it was seen at the head, before the block was read and left again.
     async fn examine_block(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
         let number = height(read.row.block_number);
         let verdict = block_ref(&view.providers, view.quorum, number).await;
@@ -189,7 +190,8 @@ impl State {
         Ok(Weighed::Worth(row, minimum))
     }
 
-    /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is not known yet.
+    /// A contract's proof holds only where its own chain said so at the deposit's block. `None` is
+    /// not known yet.
     async fn is_proven_at_block(
         &self,
         view: &View,

@@ -1,4 +1,5 @@
-//! Costs against sums made by hand in another way: whole dollars per million, in 128 bits without a sign.
+//! Costs against sums made by hand in another way: whole dollars per million, in 128 bits without a
+//! sign.
 
 use proptest::prelude::*;
 

@@ -4,8 +4,8 @@ use super::{TxHash, parse_fixed};
 use crate::domain::plain_text::is_hidden;
 
 impl TxHash {
-    /// Reads what a person pasted: the one hash in it, with or without `0x`, be it in an explorer's link, behind a chain's
-    /// name (CAIP), or broken by characters that nobody sees.
+    /// Reads what a person pasted: the one hash in it, with or without `0x`, be it in an explorer's
+    /// link, behind a chain's name (CAIP), or broken by characters that nobody sees.
     ///
     /// # Errors
     /// [`WrittenHashError`].

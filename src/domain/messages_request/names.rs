@@ -9,8 +9,8 @@ use super::RequestError;
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// What a lenient parser may make of a name: compatibility forms are composed (NFKC), case is
-/// folded (by way of capitals, so that `ı` becomes `i` and `ſ` becomes `s`), a NUL ends it, and what is
-/// neither letter nor digit is left out, so that `maxTokens` and `max_tokens` are the same.
+/// folded (by way of capitals, so that `ı` becomes `i` and `ſ` becomes `s`), a NUL ends it, and
+/// what is neither letter nor digit is left out, so that `maxTokens` and `max_tokens` are the same.
 /// Go's `encoding/json` folds case, protobuf's JSON takes camel case, C ends at a NUL.
 #[must_use]
 pub fn folded(name: &str) -> String {

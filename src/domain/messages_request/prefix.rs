@@ -1,7 +1,9 @@
-//! Where a prompt may be cached: keyed hashes of its beginning up to the end of each block, in the order in which an
-//! upstream caches (tools, system, messages), and the marks that ask for it. Nothing of the prompt is kept.
+//! Where a prompt may be cached: keyed hashes of its beginning up to the end of each block, in the
+//! order in which an upstream caches (tools, system, messages), and the marks that ask for it.
+//! Nothing of the prompt is kept.
 //!
-//! A mark is not part of what is cached: the next request of a conversation carries it further down.
+//! A mark is not part of what is cached: the next request of a conversation carries it further
+//! down.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -20,7 +22,8 @@ const BLOCKS_MAX: usize = 16_384;
 const HEADER_BLOCK_MAX: usize = 512;
 /// Blocks before a mark in which an upstream looks for what it has cached.
 const LOOK_BACK: usize = 20;
-/// The first block of the coding CLI's system prompt, which the upstream strips and which differs in each request.
+/// The first block of the coding CLI's system prompt, which the upstream strips and which differs
+/// in each request.
 const BILLING_HEADER: &str = "\"x-anthropic-billing-header";
 
 /// The type of a block that is nothing but text, as JSON.
@@ -84,8 +87,8 @@ struct Sections<'a> {
 
 unprintable!(Sections<'static>);
 
-/// The beginnings of a request's prompt; none where it cannot be read. `whose` goes into every hash, so that nothing is
-/// ever compared between accounts or models.
+/// The beginnings of a request's prompt; none where it cannot be read. `whose` goes into every
+/// hash, so that nothing is ever compared between accounts or models.
 pub fn beginnings(body: &[u8], keys: &impl BuildHasher, whose: impl Hash) -> PromptPrefix {
     let Ok(request) = serde_json::from_slice::<Sections<'_>>(body) else {
         return PromptPrefix::default();
@@ -215,7 +218,8 @@ fn mark_secs(value: &RawValue) -> Option<u64> {
     Some(if is_long { LONG_SECS } else { SHORT_SECS })
 }
 
-/// Calls `work` with each entry of a list until it says no; whether it never did and the list can be read.
+/// Calls `work` with each entry of a list until it says no; whether it never did and the list can
+/// be read.
 fn each(list: &RawValue, work: &mut dyn FnMut(&RawValue) -> bool) -> bool {
     struct Each<'w>(&'w mut dyn FnMut(&RawValue) -> bool);
     impl<'de> Visitor<'de> for Each<'_> {

@@ -20,8 +20,8 @@ pub struct ToolUse {
     pub model: Option<String>,
 }
 
-/// Whether a type is `prefix` with a date: `bash_20250124` of `bash_`. What has other words behind a
-/// known one is another tool, with a price of its own.
+/// Whether a type is `prefix` with a date: `bash_20250124` of `bash_`. What has other words behind
+/// a known one is another tool, with a price of its own.
 #[must_use]
 pub fn is_version_of(kind: &str, prefix: &str) -> bool {
     let date = kind.strip_prefix(prefix);

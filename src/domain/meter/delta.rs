@@ -1,5 +1,6 @@
-//! How much of an answer a delta event carries, complete or not: the bytes of every string in its `delta` but the
-//! type, unescaped and by class. Hand-made, since it runs for every event and needs no tree.
+//! How much of an answer a delta event carries, complete or not: the bytes of every string in its
+//! `delta` but the type, unescaped and by class. Hand-made, since it runs for every event and needs
+//! no tree.
 
 use std::sync::LazyLock;
 
@@ -20,8 +21,8 @@ pub(super) fn delivered_so_far(data: &[u8]) -> ByteCounts {
     count(data, true)
 }
 
-/// Whether data that has not come to its end, of an event without a name, is a delta's: by its type,
-/// or where that is still to come, by what it has.
+/// Whether data that has not come to its end, of an event without a name, is a delta's: by its
+/// type, or where that is still to come, by what it has.
 pub(super) fn is_delta(data: &[u8]) -> bool {
     let Some(head) = DELTA.find(data).and_then(|at| data.get(..at)) else { return false };
     let has = |word: &[u8]| memchr::memmem::find(head, word).is_some();

@@ -9,7 +9,8 @@ use crate::domain::usage::{Iteration, IterationKind, TokenCounts, Usage};
 
 /// Longest name that is kept, in characters.
 const NAME_CHARS_MAX: usize = 128;
-/// An answer that was refused before it began reports no more than the one token that every answer begins with.
+/// An answer that was refused before it began reports no more than the one token that every answer
+/// begins with.
 const NO_OUTPUT_MAX: u64 = 1;
 /// Counts above this are no counts: JSON numbers are exact up to 2⁵³.
 const COUNT_MAX: u64 = 1 << 53;
@@ -41,8 +42,8 @@ struct Refusal {
     has_content: bool,
 }
 
-/// The prompt of one usage object. Its parts belong together: a later report replaces it as a whole, so that no token
-/// is counted in two classes. `None` where a part never came.
+/// The prompt of one usage object. Its parts belong together: a later report replaces it as a
+/// whole, so that no token is counted in two classes. `None` where a part never came.
 #[derive(Clone, Default)]
 struct Prompt {
     input: Option<u64>,
@@ -122,7 +123,8 @@ impl UsageMerge {
         self.anomalies = anomalies;
     }
 
-    /// Cumulative like everything else: the newest list replaces the one before, unless it counts less.
+    /// Cumulative like everything else: the newest list replaces the one before, unless it counts
+    /// less.
     fn merge_iterations(&mut self, entries: &[Value], anomalies: &mut Vec<Anomaly>) {
         let entries = entries.iter().take(ITERATIONS_MAX).filter_map(Value::as_object);
         let newest: Vec<Iteration> =
@@ -165,7 +167,8 @@ impl UsageMerge {
 }
 
 impl Meter {
-    /// Whether the upstream's last word on the output was no count. Then what was delivered is all that is known.
+    /// Whether the upstream's last word on the output was no count. Then what was delivered is all
+    /// that is known.
     #[must_use]
     pub const fn has_unread_output(&self) -> bool {
         self.usage.has_unread_output()
@@ -173,8 +176,8 @@ impl Meter {
 }
 
 impl Prompt {
-    /// A later report of the prompt replaces this one as a whole, unless its total is smaller: a relay that answers
-    /// zeros. A part that it leaves out keeps its count.
+    /// A later report of the prompt replaces this one as a whole, unless its total is smaller: a
+    /// relay that answers zeros. A part that it leaves out keeps its count.
     fn merge(&mut self, usage: &Map<String, Value>, anomalies: &mut Vec<Anomaly>) {
         let mut later = self.clone();
         let mut is_carried = false;
@@ -214,8 +217,8 @@ impl Prompt {
         *self = later;
     }
 
-    /// The prompt by class. The split never exceeds its total: what does is cut from the cheaper class. What the split
-    /// leaves open was written for five minutes, as is the wire's default.
+    /// The prompt by class. The split never exceeds its total: what does is cut from the cheaper
+    /// class. What the split leaves open was written for five minutes, as is the wire's default.
     fn tokens(&self) -> TokenCounts {
         let (short, long) = self.split.unwrap_or((0, 0));
         let total = self.cache_write.unwrap_or_else(|| short.saturating_add(long));
@@ -283,8 +286,8 @@ fn merge_text(slot: &mut Option<String>, value: Option<&Value>) {
     }
 }
 
-/// Names from the wire end up in a row, and people see them: longer ones than any real name are cut, and what is not seen is
-/// left out; no database takes every control character.
+/// Names from the wire end up in a row, and people see them: longer ones than any real name are
+/// cut, and what is not seen is left out; no database takes every control character.
 fn bounded(text: String) -> String {
     if text.len() <= NAME_CHARS_MAX && is_plain(&text) {
         return text;

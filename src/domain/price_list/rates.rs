@@ -1,5 +1,5 @@
-//! The prices of one model in one period of time. Absolute for every class of tokens, because the ratios between
-//! classes differ by model and change.
+//! The prices of one model in one period of time. Absolute for every class of tokens, because the
+//! ratios between classes differ by model and change.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -42,8 +42,8 @@ pub struct LongPrompt {
     pub prices: TokenPrices,
 }
 
-/// A factor on token prices in thousandths, above 0 and at most 1,000. Thousandths leave room for three factors
-/// and the markup in exact 128-bit arithmetic.
+/// A factor on token prices in thousandths, above 0 and at most 1,000. Thousandths leave room for
+/// three factors and the markup in exact 128-bit arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Multiplier(pub(super) u32);
 
@@ -109,8 +109,8 @@ fn factor(text: &str, decimals: u32) -> Option<u32> {
 /// All that is needed to price an answer of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// Stable name of these rates: the first day and eight hex digits over everything below, so that a usage row
-    /// says what it was priced by.
+    /// Stable name of these rates: the first day and eight hex digits over everything below, so
+    /// that a usage row says what it was priced by.
     pub version: String,
     /// Prices of a prompt of ordinary length.
     pub base: TokenPrices,

@@ -1,5 +1,5 @@
-//! What a quote makes of funds and of usage: each case of a bill with where it comes from and what is right, and that
-//! no report costs more than the dearest consistent reading of it.
+//! What a quote makes of funds and of usage: each case of a bill with where it comes from and what
+//! is right, and that no report costs more than the dearest consistent reading of it.
 
 mod cases;
 

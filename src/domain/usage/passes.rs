@@ -1,8 +1,10 @@
-//! An answer as passes: each run of one model over one prompt, billed by that model and by the tier of that prompt.
+//! An answer as passes: each run of one model over one prompt, billed by that model and by the tier
+//! of that prompt.
 //!
-//! `usage.iterations[]` is the record of passes. Turns of a server-side loop replace the top level where they add up to
-//! it. Of a chain of fallbacks each attempt is a pass of its own and the top level is the last attempt only. Compactions
-//! and advisors come on top. What none of this explains is billed by the plain reading of the top level.
+//! `usage.iterations[]` is the record of passes. Turns of a server-side loop replace the top level
+//! where they add up to it. Of a chain of fallbacks each attempt is a pass of its own and the top
+//! level is the last attempt only. Compactions and advisors come on top. What none of this explains
+//! is billed by the plain reading of the top level.
 
 use serde::{Deserialize, Serialize};
 
@@ -82,8 +84,8 @@ impl Waiver {
 pub struct Pass {
     /// What it was.
     pub kind: PassKind,
-    /// The model that ran it, where it is named. Without a name an attempt ran the model that was asked for, everything
-    /// else the one that served.
+    /// The model that ran it, where it is named. Without a name an attempt ran the model that was
+    /// asked for, everything else the one that served.
     pub model: Option<String>,
     /// What it counted.
     pub tokens: TokenCounts,
@@ -211,7 +213,8 @@ const fn written(tokens: &TokenCounts) -> u64 {
     tokens.cache_write_5m.saturating_add(tokens.cache_write_1h)
 }
 
-/// What model and request allow an answer to use. What is reported beyond it is charged as this much.
+/// What model and request allow an answer to use. What is reported beyond it is charged as this
+/// much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceilings {
     /// Tokens of prompt in one pass: the largest context of the models named.

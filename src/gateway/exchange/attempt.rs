@@ -75,7 +75,8 @@ enum Given {
 struct Asking {
     context: Arc<AppContext>,
     call: Call,
-    /// Until nobody else would have to be asked: a prompt is not kept for as long as an answer takes.
+    /// Until nobody else would have to be asked: a prompt is not kept for as long as an answer
+    /// takes.
     request: Option<UpstreamRequest>,
     wants_stream: bool,
     /// Time by which the head of a stream must be there, whoever sends it.
@@ -230,9 +231,10 @@ impl Asking {
         Ok(Given::Json(body, answer.headers))
     }
 
-    /// Reads until the first event that says whether there is an answer. The head is held no
-    /// longer than the configured time, hardly behind a ping, and for no more bytes of comments, pings or an event that
-    /// does not end than the configured number: then the stream begins, whatever comes.
+    /// Reads until the first event that says whether there is an answer. The head is held no longer
+    /// than the configured time, hardly behind a ping, and for no more bytes of comments, pings or
+    /// an event that does not end than the configured number: then the stream begins, whatever
+    /// comes.
     async fn peek(
         &self,
         client: &UpstreamClient,

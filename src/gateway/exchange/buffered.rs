@@ -1,5 +1,5 @@
-//! A JSON answer that has come whole: posted, and only then sent. Each of its endings is a status code. A
-//! client that leaves changes nothing: the upstream makes and bills the answer anyway (E9).
+//! A JSON answer that has come whole: posted, and only then sent. Each of its endings is a status
+//! code. A client that leaves changes nothing: the upstream makes and bills the answer anyway (E9).
 
 use std::sync::Arc;
 

@@ -17,7 +17,8 @@ pub(super) struct RelayClock {
     pub(super) last_read: Instant,
     /// Silence after which the upstream counts as gone.
     pub(super) idle: Duration,
-    /// Time that the upstream has for a head, and for the first usage behind it once the client has left.
+    /// Time that the upstream has for a head, and for the first usage behind it once the client has
+    /// left.
     pub(super) head: Duration,
     pub(super) latest: Instant,
     pub(super) next_checkpoint: Instant,

@@ -1,8 +1,10 @@
-//! A client that has left a stream, or has stopped reading it: how long the upstream is read on, and what for.
+//! A client that has left a stream, or has stopped reading it: how long the upstream is read on,
+//! and what for.
 //!
-//! Never closed before the first usage, or leaving early would make a request free. Then a short grace, in which many
-//! answers end; to the end where every block has closed; and where work is hidden in it, as a drain. A client that
-//! left gives its place back at once, and its exchange holds only what is counted.
+//! Never closed before the first usage, or leaving early would make a request free. Then a short
+//! grace, in which many answers end; to the end where every block has closed; and where work is
+//! hidden in it, as a drain. A client that left gives its place back at once, and its exchange
+//! holds only what is counted.
 
 use std::time::Duration;
 
@@ -78,7 +80,8 @@ impl Relay {
         None
     }
 
-    /// The ending of a departure whose time is over. What a drain did not see the end of stays hidden.
+    /// The ending of a departure whose time is over. What a drain did not see the end of stays
+    /// hidden.
     pub(super) fn is_departure_over(&mut self, now: Instant) -> Option<Ending> {
         let is_hidden = self.meter.has_hidden_work();
         let gone = self.gone.as_mut().filter(|gone| now >= gone.until)?;

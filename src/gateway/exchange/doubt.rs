@@ -1,5 +1,5 @@
-//! An upstream that has sent pings and comments so far: whether it answers is known by what follows,
-//! and is noted then.
+//! An upstream that has sent pings and comments so far: whether it answers is known by what
+//! follows, and is noted then.
 
 use std::time::Instant;
 

@@ -78,14 +78,16 @@ impl Relay {
         (usage, is_estimated)
     }
 
-    /// Work that nobody has seen and nobody will count is charged by what was held for it, never by the visible bytes.
+    /// Work that nobody has seen and nobody will count is charged by what was held for it, never by
+    /// the visible bytes.
     fn has_uncounted_work(&self, ending: Ending) -> bool {
         let is_undrained = self.gone.as_ref().is_some_and(|gone| gone.is_undrained);
         is_undrained || (ending == Ending::E18 && self.meter.is_hiding() && !self.is_too_long)
     }
 
-    /// The held bytes that may follow a post: all of a whole answer, or those before an error event,
-    /// which is replaced by ours, or before an event that was cut, which ours must not continue.
+    /// The held bytes that may follow a post: all of a whole answer, or those before an error
+    /// event, which is replaced by ours, or before an event that was cut, which ours must not
+    /// continue.
     fn held(&mut self) -> VecDeque<Bytes> {
         let mut held = std::mem::take(&mut self.queue);
         if self.meter.is_stopped() {

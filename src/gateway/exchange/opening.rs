@@ -1,5 +1,6 @@
-//! How an exchange comes to its hold: by the estimate; where that is not covered, by the upstream's own free count of the
-//! prompt; where other requests of the account stand in the way, by waiting for them in line; and only then is it refused.
+//! How an exchange comes to its hold: by the estimate; where that is not covered, by the upstream's
+//! own free count of the prompt; where other requests of the account stand in the way, by waiting
+//! for them in line; and only then is it refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,8 @@ use crate::upstream::count::{count_tokens, counting};
 
 /// Another node's holds come free without a word.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// No prompt has fewer tokens than bytes divided by this: where even that is not covered, no count can help.
+/// No prompt has fewer tokens than bytes divided by this: where even that is not covered, no count
+/// can help.
 const BYTES_PER_TOKEN_MAX: u64 = 12;
 /// What a count may be off by, in percent and in tokens: the upstream calls it an estimate.
 const COUNT_SLACK_PERCENT: u64 = 2;
@@ -176,8 +178,8 @@ impl Opening<'_> {
         count_tokens(&call, self.upstreams, &request, limit).await
     }
 
-    /// Waits until enough has come free, first come, first served. Whoever is first has the prompt counted, so that one
-    /// account has one count under way.
+    /// Waits until enough has come free, first come, first served. Whoever is first has the prompt
+    /// counted, so that one account has one count under way.
     async fn wait_in_line(
         &mut self,
         reply: &mut oneshot::Sender<Reply>,
@@ -232,8 +234,8 @@ impl Opening<'_> {
         }
     }
 
-    /// 402, with what is missing, the `max_tokens` that would be covered, and where to add credit. What there is and what
-    /// is held hears who may.
+    /// 402, with what is missing, the `max_tokens` that would be covered, and where to add credit.
+    /// What there is and what is held hears who may.
     fn uncovered(&self, shortage: &Shortage) -> ApiError {
         let Shortage { available, spendable, held, .. } = *shortage;
         let least = self.hold().map_or(NanoUsd::ZERO, |hold| hold.least);
@@ -263,7 +265,8 @@ impl Opening<'_> {
         ))
     }
 
-    /// A sentence on the largest `max_tokens` that `funds` cover, where it is less than what was asked for.
+    /// A sentence on the largest `max_tokens` that `funds` cover, where it is less than what was
+    /// asked for.
     fn advice(&self, funds: NanoUsd) -> String {
         let affordable = self.quote.affordable_output(funds);
         affordable

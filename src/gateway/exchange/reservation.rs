@@ -1,4 +1,5 @@
-//! The money that one exchange holds: a reservation that is closed by exactly one post, whatever happens.
+//! The money that one exchange holds: a reservation that is closed by exactly one post, whatever
+//! happens.
 
 #[cfg(test)]
 mod tests;
@@ -127,13 +128,15 @@ impl Reservation {
         usage
     }
 
-    /// Estimates what an answer used that came without usage (E10): its content by bytes, and the input that is likely.
+    /// Estimates what an answer used that came without usage (E10): its content by bytes, and the
+    /// input that is likely.
     pub(super) fn set_unreported_usage(&mut self, mut usage: Usage, content: &ByteCounts) {
         usage.tokens.input = self.quote.prompt.likely_total();
         self.set_unread_output(usage, content);
     }
 
-    /// Estimates the output of an answer by its content, where the upstream reported it by something that is no count.
+    /// Estimates the output of an answer by its content, where the upstream reported it by
+    /// something that is no count.
     pub(super) fn set_unread_output(&mut self, mut usage: Usage, content: &ByteCounts) {
         let made = content.whole_tokens(&self.figures()).min(self.quote.max_output);
         usage.tokens.output = usage.tokens.output.max(made);
@@ -161,8 +164,8 @@ impl Reservation {
         self.context.clock.now().millis_since(self.record.created_at)
     }
 
-    /// Keeps the record as it is now for the case that this node dies; does not wait. In the same write the hold is set
-    /// to what `usage` says of the prompt, if it was not before.
+    /// Keeps the record as it is now for the case that this node dies; does not wait. In the same
+    /// write the hold is set to what `usage` says of the prompt, if it was not before.
     pub(super) fn checkpoint(&mut self, usage: &Usage) {
         self.record.latency_ms = self.elapsed();
         let amount = self.set_counted(usage);
@@ -173,7 +176,8 @@ impl Reservation {
         }
     }
 
-    /// Sets the hold to the prompt's exact price and the slice of output that is held; `None` where it was before.
+    /// Sets the hold to the prompt's exact price and the slice of output that is held; `None` where
+    /// it was before.
     fn set_counted(&mut self, usage: &Usage) -> Option<NanoUsd> {
         // A first run of several says nothing of the others.
         if self.counted.is_some() || usage.tokens.prompt() == 0 || self.quote.more_passes > 0 {
@@ -205,7 +209,8 @@ impl Reservation {
         }
     }
 
-    /// Whether so much output comes near to what is held, and more may be; or whether nothing may be held any more.
+    /// Whether so much output comes near to what is held, and more may be; or whether nothing may
+    /// be held any more.
     pub(super) fn is_near(&self, output_tokens: u64) -> bool {
         let is_near =
             output_tokens >= self.extend_from && self.quote.reserved_output < self.quote.max_output;
@@ -224,7 +229,8 @@ impl Reservation {
         output_tokens > most.saturating_add(BEYOND_TOKENS)
     }
 
-    /// Holds more, where the output comes near to what is held: twice the output, so that slices grow with the answer.
+    /// Holds more, where the output comes near to what is held: twice the output, so that slices
+    /// grow with the answer.
     pub(super) async fn extend(&mut self, output_tokens: u64) -> Extension {
         if self.may_be_lost() {
             return self.resume(output_tokens).await;
@@ -272,8 +278,8 @@ impl Reservation {
         }
     }
 
-    /// Has the exchange opened again, if it was settled as if this node had died: with what was held for it, or with what
-    /// is to be had of that, but no less than it has cost so far.
+    /// Has the exchange opened again, if it was settled as if this node had died: with what was
+    /// held for it, or with what is to be had of that, but no less than it has cost so far.
     async fn resume(&mut self, output_tokens: u64) -> Extension {
         let lapses = self.context.standing.lapses();
         let wanted = self.quote.reserved_output.max(output_tokens);
@@ -309,8 +315,8 @@ impl Reservation {
         }
     }
 
-    /// Before a whole answer is posted: where its hold may have been let go, and spent elsewhere, it is held again. Whether the
-    /// answer may be paid.
+    /// Before a whole answer is posted: where its hold may have been let go, and spent elsewhere,
+    /// it is held again. Whether the answer may be paid.
     pub(super) async fn is_covered(&mut self) -> bool {
         if !self.may_be_lost() {
             return true;
@@ -402,7 +408,8 @@ const fn near(reserved: u64) -> u64 {
     reserved.saturating_sub(reserved / 4)
 }
 
-/// The part of `tokens` that came with a hold of `granted` where `wanted` was asked for, `before` being held.
+/// The part of `tokens` that came with a hold of `granted` where `wanted` was asked for, `before`
+/// being held.
 fn part_of(tokens: u64, before: NanoUsd, granted: NanoUsd, wanted: NanoUsd) -> u64 {
     if granted >= wanted {
         return tokens;

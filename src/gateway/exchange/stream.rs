@@ -304,7 +304,8 @@ impl Relay {
         }
     }
 
-    /// The prompt is counted. The hold is set to that when the exchange lasts: one that ends at once needs no write.
+    /// The prompt is counted. The hold is set to that when the exchange lasts: one that ends at
+    /// once needs no write.
     fn note_first_usage(&mut self) {
         self.reservation.learn(&self.meter.reported());
         let first = Instant::now() + self.context.settings.stream.checkpoint_first;
@@ -351,7 +352,8 @@ impl Relay {
         }
     }
 
-    /// Output that may have been made in a block that does not show it, by the time that it takes; 0 outside of one.
+    /// Output that may have been made in a block that does not show it, by the time that it takes;
+    /// 0 outside of one.
     pub(super) fn hidden_output(&mut self) -> u64 {
         if !self.meter.is_hiding() {
             self.clock.hiding_since = None;

@@ -1,4 +1,5 @@
-//! What one connection does, as its handlers and its own reads and writes tell; and the word that it has to go.
+//! What one connection does, as its handlers and its own reads and writes tell; and the word that
+//! it has to go.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -119,7 +120,8 @@ impl Entry {
         self.0.is_asked.load(Ordering::Acquire)
     }
 
-    /// Stays where a request came before the word, or its payer or the rest of its body; whether it does.
+    /// Stays where a request came before the word, or its payer or the rest of its body; whether it
+    /// does.
     pub(in crate::http) fn stays(&self) -> bool {
         let is_busy = self.conduct().lull().is_none();
         if is_busy && self.0.is_asked.swap(false, Ordering::AcqRel) {

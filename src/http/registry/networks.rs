@@ -1,5 +1,5 @@
-//! How many connections come from an address: an IPv4 address, or the networks around an IPv6 address, of which one
-//! client may have many. Wider networks may have more.
+//! How many connections come from an address: an IPv4 address, or the networks around an IPv6
+//! address, of which one client may have many. Wider networks may have more.
 
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::domain::unprintable::unprintable;
@@ -39,8 +39,8 @@ impl Networks {
     }
 }
 
-/// How many times the limit of one address a network of so many bits may have. A home has a /64 or a /56, a customer of
-/// a hoster often a /48.
+/// How many times the limit of one address a network of so many bits may have. A home has a /64 or
+/// a /56, a customer of a hoster often a /48.
 const fn times(bits: u8) -> usize {
     match bits {
         56 => 2,
@@ -70,7 +70,8 @@ mod tests {
         assert_eq!(fill(&mut networks, "192.0.2.1"), 10);
         assert_eq!(fill(&mut networks, "::ffff:192.0.2.1"), 0, "the same in another spelling");
         assert_eq!(fill(&mut networks, "192.0.2.2"), 10);
-        // Three of one /56, which has room for two; three more of another, where the /48 is the limit.
+        // Three of one /56, which has room for two; three more of another, where the /48 is the
+        // limit.
         let counts =
             ["1::1", "1:0:0:1::1", "1:0:0:2::1", "1:0:0:100::1", "1:0:0:101::1", "1:0:0:200::1"]
                 .map(|address| fill(&mut networks, address));

@@ -1,4 +1,5 @@
-//! Commands whose account another transaction holds: they stand aside, so that it holds up nobody else.
+//! Commands whose account another transaction holds: they stand aside, so that it holds up nobody
+//! else.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use crate::domain::ids::AccountId;
 
 /// When those that stand aside are looked at again.
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
-/// From when on an account is waited for instead of being asked for. Whoever only asks finds a busy one busy each time.
+/// From when on an account is waited for instead of being asked for. Whoever only asks finds a busy
+/// one busy each time.
 const WAITED_FOR: Duration = Duration::from_millis(200);
 /// How often one account is waited for: all others wait then too.
 const WAITS_EVERY: Duration = Duration::from_secs(1);
@@ -43,7 +45,8 @@ impl Aside {
         std::mem::take(&mut self.waiting)
     }
 
-    /// The commands of one account that has kept them for long, in order, if it is time to wait for one.
+    /// The commands of one account that has kept them for long, in order, if it is time to wait for
+    /// one.
     pub(super) fn take_longest(&mut self, now: Instant) -> Vec<Submit> {
         if self.waited_at.is_some_and(|at| now.duration_since(at) < WAITS_EVERY) {
             return Vec::new();

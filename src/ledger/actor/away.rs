@@ -1,4 +1,5 @@
-//! Since when the database is away, and when the log was last told: at first, and then once a minute.
+//! Since when the database is away, and when the log was last told: at first, and then once a
+//! minute.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The way to the ledger: a handle that knows which of its actors has an account, and the threads that they run on.
+//! The way to the ledger: a handle that knows which of its actors has an account, and the threads
+//! that they run on.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! The ledger's connection to the database, and how long it may be silent.
 //!
-//! PostgreSQL is asked on a thread of its own: a call that never comes back, because something between the two has forgotten
-//! the connection, is left to itself, and the next group has another connection. What it was about may be applied or not;
-//! asking again finds out. An `SQLite` file answers or fails, so it is asked directly.
+//! PostgreSQL is asked on a thread of its own: a call that never comes back, because something
+//! between the two has forgotten the connection, is left to itself, and the next group has another
+//! connection. What it was about may be applied or not; asking again finds out. An `SQLite` file
+//! answers or fails, so it is asked directly.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -199,7 +200,8 @@ fn open(database: Database) -> Result<Serving, DbError> {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // The connection is closed before the process ends. One that was given up is not waited for: it may never come back.
+        // The connection is closed before the process ends. One that was given up is not waited
+        // for: it may never come back.
         if let End::There(serving) = &mut self.end
             && let Some(Serving { jobs, thread }) = serving.take()
         {

@@ -21,7 +21,8 @@ impl Group {
         if let Some(row) = self.open(id) {
             return Ok(Outcome::Reserved { amount: NanoUsd::from_nanos(row.amount_nanousd) });
         }
-        // The answer to an earlier try was lost, and another node has taken this one for dead since.
+        // The answer to an earlier try was lost, and another node has taken this one for dead
+        // since.
         if self.usage.contains_key(id) {
             return Ok(Outcome::NotOpen);
         }
@@ -81,8 +82,8 @@ impl Group {
         Ok(())
     }
 
-    /// Opens an exchange again that was settled as if its node had died. It is covered like an extension; neither a key
-    /// nor an account that was stopped meanwhile stops what runs.
+    /// Opens an exchange again that was settled as if its node had died. It is covered like an
+    /// extension; neither a key nor an account that was stopped meanwhile stops what runs.
     pub(super) fn resume(
         &mut self,
         record: &UsageRecord,
@@ -191,7 +192,8 @@ impl Group {
             let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
                 return Ok(Outcome::NoAccount);
             };
-            // Also where more is held than is available: the prompt has been read, and its price is due.
+            // Also where more is held than is available: the prompt has been read, and its price is
+            // due.
             let held = NanoUsd::from_nanos(row.amount_nanousd);
             let risk = NanoUsd::from_nanos(row.risk_nanousd);
             account.hold(amount.minus(held)?)?;

@@ -19,8 +19,8 @@ impl Group {
     ) -> Result<Outcome, LedgerError> {
         let Some(row) = self.open(id) else {
             if judged_at.is_none() {
-                // Its own node gives it up. A write that was sent to open it, and has not arrived yet, must find the account
-                // changed.
+                // Its own node gives it up. A write that was sent to open it, and has not arrived
+                // yet, must find the account changed.
                 self.given_up.insert(account_id.0);
             }
             return Ok(Outcome::NotOpen);
@@ -64,10 +64,11 @@ impl Group {
         Ok(Outcome::Posted)
     }
 
-    /// A post whose reservation is closed: a repetition, one that comes behind its recovery, or the word that the client
-    /// was not told in time (E16). What an upstream has counted is the truth, whichever way it changes what was charged
-    /// in its place; an estimate counts only if it is more. An answer that did not get to its end, because what was let go of
-    /// its hold was spent elsewhere (E18), takes no more than there is.
+    /// A post whose reservation is closed: a repetition, one that comes behind its recovery, or the
+    /// word that the client was not told in time (E16). What an upstream has counted is the truth,
+    /// whichever way it changes what was charged in its place; an estimate counts only if it is
+    /// more. An answer that did not get to its end, because what was let go of its hold was spent
+    /// elsewhere (E18), takes no more than there is.
     fn post_again(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
         let Some(settled) = self.usage.get_mut(record.id.as_str()) else {
             return Ok(Outcome::NotOpen);

@@ -1,5 +1,5 @@
-//! The ledger against a small model: any order of commands, in groups of any size, each perhaps sent twice, leaves what
-//! the model has and books that balance.
+//! The ledger against a small model: any order of commands, in groups of any size, each perhaps
+//! sent twice, leaves what the model has and books that balance.
 
 use std::collections::{BTreeMap, BTreeSet};
 

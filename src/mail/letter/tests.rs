@@ -1,4 +1,5 @@
-//! Promises of the texts: nothing of a user's becomes markup, a header or a link, and nothing is loaded.
+//! Promises of the texts: nothing of a user's becomes markup, a header or a link, and nothing is
+//! loaded.
 
 use super::*;
 use crate::domain::mail::DepositNews;

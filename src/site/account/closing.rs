@@ -1,4 +1,5 @@
-//! `/account/closing`: having the account deleted, with what is left on it in view, and second thoughts about it.
+//! `/account/closing`: having the account deleted, with what is left on it in view, and second
+//! thoughts about it.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

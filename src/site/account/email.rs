@@ -1,4 +1,5 @@
-//! `/account/email` and `/email/confirm`: another address, once a link has been followed that was mailed to it.
+//! `/account/email` and `/email/confirm`: another address, once a link has been followed that was
+//! mailed to it.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

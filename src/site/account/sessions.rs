@@ -1,4 +1,5 @@
-//! `/account/sessions`: where one is logged in, and the end of it. Where those browsers are is not known here.
+//! `/account/sessions`: where one is logged in, and the end of it. Where those browsers are is not
+//! known here.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

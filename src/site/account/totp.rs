@@ -1,4 +1,5 @@
-//! `/account/totp`: a second factor, set up with a picture or by typing, and its recovery codes, which are shown once.
+//! `/account/totp`: a second factor, set up with a picture or by typing, and its recovery codes,
+//! which are shown once.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -141,7 +142,8 @@ pub(in crate::site) async fn renew(
     .await
 }
 
-/// Codes are in the answer to the form itself: they are nowhere else, and no other page could show them.
+/// Codes are in the answer to the form itself: they are nowhere else, and no other page could show
+/// them.
 async fn codes_or_again(
     visit: &Visit<'_>,
     session: &LiveSession,

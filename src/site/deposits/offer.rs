@@ -1,5 +1,6 @@
-//! Where to pay and with what, as the page of deposits shows it. The code that is shown first has the plain address: a
-//! reader that takes the first address out of a payment link would pay the token's contract.
+//! Where to pay and with what, as the page of deposits shows it. The code that is shown first has
+//! the plain address: a reader that takes the first address out of a payment link would pay the
+//! token's contract.
 
 use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
 use crate::site::qr::Qr;
@@ -60,7 +61,8 @@ pub(in crate::site) struct PayOption {
 }
 
 impl PayOption {
-    /// All of them: first what counts as dollars on chains that are well, last what is on chains in trouble.
+    /// All of them: first what counts as dollars on chains that are well, last what is on chains in
+    /// trouble.
     pub(super) fn of(offers: &[Offer]) -> Vec<Self> {
         let options = offers.iter().flat_map(|offer| {
             let payee = offer.payee.as_ref();

@@ -1,4 +1,5 @@
-//! How a deposit or a claim stands, in the words of its page and of the script that keeps the page up to date.
+//! How a deposit or a claim stands, in the words of its page and of the script that keeps the page
+//! up to date.
 
 use crate::api::deposits::document::{Claim, Deposit};
 use crate::config::Chain;
@@ -27,7 +28,8 @@ pub(in crate::site) struct Stand {
     pub(in crate::site) needed: i64,
     /// Whether it can be expected to change by itself.
     pub(in crate::site) is_waiting: bool,
-    /// What was found in a claimed transaction, as the script writes it: it notices when there is more.
+    /// What was found in a claimed transaction, as the script writes it: it notices when there is
+    /// more.
     pub(in crate::site) found: String,
     /// The wallet that somebody has to prove.
     pub(in crate::site) to_prove: Option<String>,

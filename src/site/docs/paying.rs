@@ -1,4 +1,5 @@
-//! `/docs/deposits`: how to pay from an exchange and from each kind of wallet, by what this gateway's settings offer.
+//! `/docs/deposits`: how to pay from an exchange and from each kind of wallet, by what this
+//! gateway's settings offer.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,5 +1,5 @@
-//! The OpenAPI document as a page has it: operations in their groups, and the shapes that they name. It is read as JSON,
-//! as any reader of the document would.
+//! The OpenAPI document as a page has it: operations in their groups, and the shapes that they
+//! name. It is read as JSON, as any reader of the document would.
 
 use serde_json::{Map, Value};
 

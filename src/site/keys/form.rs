@@ -87,8 +87,8 @@ impl KeyForm {
         })
     }
 
-    /// What is to change of a key whose form was `before`. A field that says the same as before changes nothing, be it
-    /// that the form cannot say all that is stored.
+    /// What is to change of a key whose form was `before`. A field that says the same as before
+    /// changes nothing, be it that the form cannot say all that is stored.
     ///
     /// # Errors
     /// As [`KeyForm::limits`].

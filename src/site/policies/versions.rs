@@ -1,4 +1,5 @@
-//! `/privacy/versions` and `/terms/versions`: every version that was published, with its whole text as it was.
+//! `/privacy/versions` and `/terms/versions`: every version that was published, with its whole text
+//! as it was.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};

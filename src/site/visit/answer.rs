@@ -11,11 +11,13 @@ use crate::gateway::respond::unread;
 use crate::site::fault::{Fault, FaultPage};
 use crate::site::{Site, next};
 
-/// Nothing is loaded, sent or framed but from and to this site, and nothing runs that stands in a page.
+/// Nothing is loaded, sent or framed but from and to this site, and nothing runs that stands in a
+/// page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
-/// With every answer. Addresses of this site may hold a token, so that no other site is told of them.
+/// With every answer. Addresses of this site may hold a token, so that no other site is told of
+/// them.
 const SECURITY: [(&str, &str); 5] = [
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),

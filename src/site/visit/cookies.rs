@@ -1,5 +1,6 @@
-//! The cookies of this site, and there are four: a session, what a stranger's forms follow from, a log-in that waits for
-//! its second factor, and a note for the next page. None of them is for scripts, for other sites, or for telling people apart who are not logged in.
+//! The cookies of this site, and there are four: a session, what a stranger's forms follow from, a
+//! log-in that waits for its second factor, and a note for the next page. None of them is for
+//! scripts, for other sites, or for telling people apart who are not logged in.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;

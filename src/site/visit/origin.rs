@@ -1,12 +1,13 @@
-//! Whether a browser says that a form comes from a page of ours. It is a second lock beside the word in the form.
+//! Whether a browser says that a form comes from a page of ours. It is a second lock beside the
+//! word in the form.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
 
 use crate::config::Site;
 
-/// `Origin: null` is what browsers send from pages without a referrer, as ours are; there, and where an old browser says
-/// nothing, the word in the form decides alone.
+/// `Origin: null` is what browsers send from pages without a referrer, as ours are; there, and
+/// where an old browser says nothing, the word in the form decides alone.
 pub(super) fn is_ours(http: &HttpRequest, site: &Site) -> bool {
     let headers = http.headers();
     let is_same_site = text(headers, "sec-fetch-site").is_none_or(|said| said == "same-origin");

@@ -1,4 +1,5 @@
-//! How a provider is asked: in batches or not, at its pace, not while it fails, and never by its name in public.
+//! How a provider is asked: in batches or not, at its pace, not while it fails, and never by its
+//! name in public.
 
 use std::time::{Duration, Instant};
 

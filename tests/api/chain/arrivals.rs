@@ -1,5 +1,5 @@
-//! Whatever arrives at an account's own address is found: coins that contracts send by a balance and a trace, or shown as
-//! arrived; tokens that are not accepted shown as that.
+//! Whatever arrives at an account's own address is found: coins that contracts send by a balance
+//! and a trace, or shown as arrived; tokens that are not accepted shown as that.
 
 use ethers_core::types::{Address, Bytes, H256, U256};
 use serde_json::{Value, json};
@@ -79,8 +79,8 @@ pub(super) fn arrivals(shop: &Shop, account: &Account) -> Vec<Value> {
     told.json()["arrivals"].as_array().unwrap().clone()
 }
 
-/// An exchange's batch, a smart wallet, a key with delegated code by itself and by a relayer, a contract that ends, and one
-/// whose first try is undone.
+/// An exchange's batch, a smart wallet, a key with delegated code by itself and by a relayer, a
+/// contract that ends, and one whose first try is undone.
 pub(super) fn paid_by_contracts(shop: &Shop, mine: Address) -> Vec<H256> {
     let chain = &shop.mint.chain;
     let from = chain.account(3);

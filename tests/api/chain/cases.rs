@@ -1,4 +1,5 @@
-//! What providers cannot read or agree on for too long is a person's: the chain goes on, and nothing is lost.
+//! What providers cannot read or agree on for too long is a person's: the chain goes on, and
+//! nothing is lost.
 
 use std::time::Duration;
 

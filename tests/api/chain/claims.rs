@@ -1,4 +1,5 @@
-//! Hashes that accounts submit: each gets an answer, none says whose a deposit is, and no number of them slows anybody.
+//! Hashes that accounts submit: each gets an answer, none says whose a deposit is, and no number of
+//! them slows anybody.
 
 use diesel::RunQueryDsl;
 use ethers_core::types::{Address, H256, U256};

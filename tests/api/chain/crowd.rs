@@ -1,5 +1,5 @@
-//! Ten thousand open claims, most of them bogus: what providers are asked for a block stays the same, and nobody's
-//! deposit waits for anybody else's claims.
+//! Ten thousand open claims, most of them bogus: what providers are asked for a block stays the
+//! same, and nobody's deposit waits for anybody else's claims.
 
 use diesel::prelude::*;
 use ethers_core::types::{H256, U256};
@@ -120,7 +120,8 @@ fn ten_thousand_claims_cost_what_a_hundred_cost_and_slow_nobody() {
     shop.credited(tx);
     assert!(shop.mint.chain.head() <= blocks + 8);
 
-    // A claim that only a look-up can answer is answered after one look-up of each other account at most.
+    // A claim that only a look-up can answer is answered after one look-up of each other account at
+    // most.
     let refused = shop.mint.chain.pay(shop.mint.chain.account(2), shop.mint.chain.account(3), 1);
     shop.finalize();
     shop.claim(&honest, refused);

@@ -1,4 +1,5 @@
-//! `/api/v1/deposits` as people see it: where to pay, what became of a payment, and what nobody else is told.
+//! `/api/v1/deposits` as people see it: where to pay, what became of a payment, and what nobody
+//! else is told.
 
 use std::collections::HashSet;
 

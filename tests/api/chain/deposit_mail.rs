@@ -78,7 +78,8 @@ fn a_flood_of_small_deposits_is_one_mail_an_hour() {
     let first = mails(&shop, &account, 1).remove(0);
     assert_eq!(first.header("Subject").unwrap().split(" to ").next(), Some("$2.00 were credited"));
     assert!(first.body.contains("within the next hour get no mail"), "{}", first.body);
-    // Somebody else's flood is no reason to be told less, and neither is one's own for what is large.
+    // Somebody else's flood is no reason to be told less, and neither is one's own for what is
+    // large.
     mails(&shop, &other, 1);
     let large = shop.pay_usdc(1, 100 * USDC);
     shop.finalize();

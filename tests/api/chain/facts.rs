@@ -1,4 +1,5 @@
-//! What is read of a transaction: each fault of the mock contracts gives the facts that are true of it.
+//! What is read of a transaction: each fault of the mock contracts gives the facts that are true of
+//! it.
 
 use ethers_core::types::{Address, Bytes, H256, U256};
 use ethers_core::utils::keccak256;

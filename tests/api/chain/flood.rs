@@ -1,5 +1,6 @@
-//! Thousands of transfers of next to nothing in one transaction, several of them in a row: nobody else's deposit waits
-//! for them, they leave few rows or none, and what adds up to something is credited to the last unit.
+//! Thousands of transfers of next to nothing in one transaction, several of them in a row: nobody
+//! else's deposit waits for them, they leave few rows or none, and what adds up to something is
+//! credited to the last unit.
 
 use std::time::Instant;
 
@@ -263,7 +264,8 @@ fn many_payers_of_real_money_are_looked_at_together() {
     let rows = shop.reaches(tx, DepositState::Unattributed);
     assert_eq!(rows.len(), 60);
     assert_eq!(looks(&shop, tx), [1, 1]);
-    // All of them are proven: the transaction is read once more for all, as long as they are due together.
+    // All of them are proven: the transaction is read once more for all, as long as they are due
+    // together.
     for payer in 1..=60 {
         shop.link(&account, Address::from_low_u64_be(payer), now);
     }

@@ -1,4 +1,5 @@
-//! What a gateway asks of its providers while nobody pays. The chain is a made one, so that blocks come when they should.
+//! What a gateway asks of its providers while nobody pays. The chain is a made one, so that blocks
+//! come when they should.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,7 +149,8 @@ impl Made {
             self.age.fetch_add(blocks * self.block_millis, Ordering::SeqCst);
             self.at_rest(app);
         }
-        // Where all transfers are asked for, blocks are read once more now and then, and not with every move.
+        // Where all transfers are asked for, blocks are read once more now and then, and not with
+        // every move.
         (asked() - before + MOVES / 2) / MOVES
     }
 }

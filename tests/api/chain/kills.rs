@@ -1,6 +1,7 @@
-//! The server is killed at random moments while deposits are found, confirmed and credited: each of them is credited
-//! once in the end, and the books balance. In one of two forms they come in every way there is: by contracts, to an own
-//! address and to the treasury, in many small transfers, beside dust, and with providers that do not agree for a while.
+//! The server is killed at random moments while deposits are found, confirmed and credited: each of
+//! them is credited once in the end, and the books balance. In one of two forms they come in every
+//! way there is: by contracts, to an own address and to the treasury, in many small transfers,
+//! beside dust, and with providers that do not agree for a while.
 
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ struct Course {
 
 /// What a wallet sends by itself.
 const PLAIN: Course = Course { ways: 4, life_max: 150 };
-/// Everything. What arrives by contracts is found at the end of a round, so that the server lives somewhat longer.
+/// Everything. What arrives by contracts is found at the end of a round, so that the server lives
+/// somewhat longer.
 const WILD: Course = Course { ways: 10, life_max: 900 };
 
 /// Transfers of half a cent each, which are one deposit of a dollar.

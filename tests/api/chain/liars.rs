@@ -1,5 +1,5 @@
-//! Three providers of which two must agree, and one that lies: crediting goes on, the chain is well, and the operator
-//! hears of it.
+//! Three providers of which two must agree, and one that lies: crediting goes on, the chain is
+//! well, and the operator hears of it.
 
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Whose a transfer is: wallets that are contracts, links that come and go, and addresses of one account alone.
+//! Whose a transfer is: wallets that are contracts, links that come and go, and addresses of one
+//! account alone.
 
 use ethers_core::types::{Address, Bytes, H256, U256};
 use serde_json::json;

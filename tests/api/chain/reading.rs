@@ -1,4 +1,5 @@
-//! How a chain is read: from where, in how large pieces, and only if it is the chain that the settings describe.
+//! How a chain is read: from where, in how large pieces, and only if it is the chain that the
+//! settings describe.
 
 use ethers_core::types::U256;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! What nodes really write into transactions and receipts, at both providers: what concerns no money may have any
-//! shape, and what enters a credit may not.
+//! What nodes really write into transactions and receipts, at both providers: what concerns no
+//! money may have any shape, and what enters a credit may not.
 
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};

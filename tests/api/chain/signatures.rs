@@ -111,7 +111,8 @@ fn only_an_honest_yes_is_a_yes() {
     let provider = Provider::before(chain.node);
     let stranger = Wallet::numbered(3);
     let wallet = chain.deploy("Wallet1271", (ALICE,));
-    // Always yes, reverts, burns all gas, too short, too long, and something behind the magic value.
+    // Always yes, reverts, burns all gas, too short, too long, and something behind the magic
+    // value.
     let expected = [true, false, false, false, false, false];
     for (answer, expected) in (1_u8..).zip(expected) {
         chain.send(chain.account(0), &wallet, "setAnswer", (answer,));

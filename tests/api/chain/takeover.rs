@@ -1,5 +1,5 @@
-//! Two servers on one database: one reads the chain, the other takes over when it is gone, and no deposit is credited
-//! by both.
+//! Two servers on one database: one reads the chain, the other takes over when it is gone, and no
+//! deposit is credited by both.
 
 use sluice::domain::deposit::DepositState;
 
@@ -11,7 +11,8 @@ use crate::support::wait::eventually;
 
 const DOLLAR: i64 = 1_000_000_000;
 
-/// A second server, which reads the same chain through providers of its own; its clock may be ahead.
+/// A second server, which reads the same chain through providers of its own; its clock may be
+/// ahead.
 fn second(shop: &Shop, ahead_millis: i64) -> (TestApp, Provider, Provider) {
     let Mint { chain, alpha, beta, .. } = &shop.mint;
     let (gamma, delta) = (Provider::before(chain.node), Provider::before(chain.node));

@@ -1,5 +1,5 @@
-//! Whose a payment is, in every order of events: a hash is public, so whoever watches the chain may claim it first, and
-//! must never get it.
+//! Whose a payment is, in every order of events: a hash is public, so whoever watches the chain may
+//! claim it first, and must never get it.
 
 use std::collections::HashMap;
 use std::time::Duration;

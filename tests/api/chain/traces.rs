@@ -1,5 +1,5 @@
-//! Coins that contracts send, as traces of blocks show them: what providers leave out, make up, cannot tell, and in how
-//! many forms they tell it.
+//! Coins that contracts send, as traces of blocks show them: what providers leave out, make up,
+//! cannot tell, and in how many forms they tell it.
 
 use diesel::prelude::*;
 use ethers_core::types::{Address, H256};

@@ -1,5 +1,6 @@
-//! Coins at the common address that no scan shows: those that contracts send, and plain ones where no block is read, are
-//! found by its balance as at accounts' own addresses. What has no owner there is told to the operator alone.
+//! Coins at the common address that no scan shows: those that contracts send, and plain ones where
+//! no block is read, are found by its balance as at accounts' own addresses. What has no owner
+//! there is told to the operator alone.
 
 use ethers_core::types::{Address, Bytes, H256};
 use serde_json::{Value, json};
@@ -37,7 +38,8 @@ pub(super) fn delegate(chain: &TestChain, index: usize) -> Contract {
     Contract::at("Wallet1271", user.address())
 }
 
-/// Coins by a proven key with delegated code, in a batch of its own, and by a contract that nobody has proven.
+/// Coins by a proven key with delegated code, in a batch of its own, and by a contract that nobody
+/// has proven.
 fn paid_from_within(shop: &Shop) -> [H256; 2] {
     let (chain, treasury) = (&shop.mint.chain, shop.mint.treasury);
     let code = delegate(chain, 2);
@@ -163,7 +165,8 @@ fn what_comes_to_the_treasury_before_the_first_look_at_it_is_found() {
     chain.set_balance(treasury, coins());
     chain.mine(1);
     let first = chain.head() + 1;
-    // Paid, and final, before the server runs for the first time: the first look is at a block behind it.
+    // Paid, and final, before the server runs for the first time: the first look is at a block
+    // behind it.
     let tx = chain.pay(chain.account(2), treasury, coins());
     chain.finalize();
     let toml = mint.toml("").replace("start_block = 1\n", &format!("start_block = {first}\n"));

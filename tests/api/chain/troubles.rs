@@ -1,5 +1,5 @@
-//! Two providers, and one that misbehaves: nothing is credited without the other's agreement, everybody can read why,
-//! and nothing is lost once it is well again.
+//! Two providers, and one that misbehaves: nothing is credited without the other's agreement,
+//! everybody can read why, and nothing is lost once it is well again.
 
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};

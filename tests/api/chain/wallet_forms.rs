@@ -1,4 +1,5 @@
-//! Wallets prove themselves in the forms that exist: approved on chain, not deployed yet, compact, and pasted by hand.
+//! Wallets prove themselves in the forms that exist: approved on chain, not deployed yet, compact,
+//! and pasted by hand.
 
 use ethers_core::abi::{Token, encode};
 use ethers_core::types::{Address, Bytes, H256, U256};
@@ -23,7 +24,8 @@ use crate::support::rpc::fault::Fault;
 
 const DOLLAR: i64 = 1_000_000_000;
 
-/// What deploys by CREATE2 whatever it is sent, at this address on every chain; anvil has it from the start.
+/// What deploys by CREATE2 whatever it is sent, at this address on every chain; anvil has it from
+/// the start.
 const FACTORY: &str = "0x4e59b44847b379578588920ca78fbf26c0b4956c";
 
 /// A wallet that is a contract and is not deployed yet.
@@ -218,7 +220,8 @@ fn a_compact_signature_proves_a_key_and_its_twin_does_not() {
     shop.app.prove(&account, &message, &twin).expect_refusal(403, "signature_wrong");
 }
 
-/// What is around the address, the message and the signature; and whether the addition was signed as well.
+/// What is around the address, the message and the signature; and whether the addition was signed
+/// as well.
 type Paste = (&'static str, fn(&str) -> String, fn(&str) -> String, bool);
 
 #[test]

@@ -71,7 +71,8 @@ fn a_contract_that_answers_oddly_proves_nothing() {
     let chain = &shop.mint.chain;
     let (account, owner) = (shop.app.account("0"), Wallet::numbered(1));
     let wallet = chain.deploy("Wallet1271", (owner.address(),));
-    // Reverts, runs for ever, and answers that are too short, too long, or more than the magic value.
+    // Reverts, runs for ever, and answers that are too short, too long, or more than the magic
+    // value.
     for answer in 2..=6_u8 {
         chain.send(chain.account(0), &wallet, "setAnswer", answer);
         let message = shop.app.challenge(&account, wallet.address);

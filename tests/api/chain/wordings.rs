@@ -1,5 +1,5 @@
-//! Providers that refuse logs of more than ten blocks, each in words of its own, or in none: no chain stands still over
-//! words. All of them are chains of one server, before one node.
+//! Providers that refuse logs of more than ten blocks, each in words of its own, or in none: no
+//! chain stands still over words. All of them are chains of one server, before one node.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,8 @@ use crate::support::wait::{eventually, within};
 /// Blocks that each of them takes at once.
 const BLOCKS_MAX: u64 = 10;
 
-/// Software, code and words, as issues of these projects and the providers' pages have them, in part shortened.
+/// Software, code and words, as issues of these projects and the providers' pages have them, in
+/// part shortened.
 const WORDS: &[(&str, i64, &str)] = &[
     ("geth", -32000, "exceed maximum block range: 10"),
     ("geth, slow", -32002, "request timed out"),
@@ -105,8 +106,8 @@ fn others() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// A provider that speaks for a chain of that number, and does this where it is asked for the logs of more blocks than
-/// it takes.
+/// A provider that speaks for a chain of that number, and does this where it is asked for the logs
+/// of more blocks than it takes.
 fn provider(mint: &Mint, chain_id: u64, fault: Fault) -> Provider {
     let provider = Provider::before(mint.chain.node);
     provider.on("eth_chainId", Fault::Result(json!(hex(chain_id))));

@@ -22,7 +22,8 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
     let page = browser.page("/deposits");
     assert!(page.contains(&format!(">{TREASURY}</code>")), "{page}");
     assert!(page.contains("class=\"qr\"") && page.contains("role=\"img\""), "{page}");
-    // The first picture has the plain address: a reader of such would take a payment link's token for the recipient.
+    // The first picture has the plain address: a reader of such would take a payment link's token
+    // for the recipient.
     let pictures: Vec<&str> = page.split("role=\"img\" aria-label=\"").skip(1).collect();
     assert!(pictures[0].starts_with(&format!("Code to scan: the address {TREASURY}.")), "{page}");
     assert!(pictures[0].contains("Send USDC (from $1.00) on Base to this address."), "{page}");

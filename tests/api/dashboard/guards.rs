@@ -1,4 +1,5 @@
-//! Who may see and do what: nobody without a session, nothing of others, no form but ours, and no text as markup.
+//! Who may see and do what: nobody without a session, nothing of others, no form but ours, and no
+//! text as markup.
 
 use serde_json::json;
 use sluice::db::deposits;

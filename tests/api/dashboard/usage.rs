@@ -1,4 +1,5 @@
-//! Balance, usage, receipts and the ledger: the figures on pages are those of the interface, to the last digit.
+//! Balance, usage, receipts and the ledger: the figures on pages are those of the interface, to the
+//! last digit.
 
 use serde_json::{Value, json};
 use sluice::domain::money::NanoUsd;

@@ -65,7 +65,8 @@ fn cases_are_listed_shown_dismissed_and_looked_at_again() {
     assert!(desk.candidates().is_empty());
     assert_eq!(desk.json(&["cases", "list"]), json!([]));
     desk.refused(&["cases", "dismiss", id, "--reason", "again"], &[id, "dismissed already"]);
-    // A look that was under way changes nothing, and the scan that finds it where it was leaves it alone.
+    // A look that was under way changes nothing, and the scan that finds it where it was leaves it
+    // alone.
     assert_eq!(desk.case(CaseKind::Transaction, 1, 1).state, "dismissed");
     chains::note_candidates(&mut desk.conn, ChainId(BASE), &noted, NOON).unwrap();
     assert!(desk.candidates().is_empty());

@@ -262,7 +262,8 @@ fn a_reversed_deposit_keeps_its_refund_and_may_be_credited_again() {
     assert_eq!(desk.entries(&["dep_1:1", "dep_1:2"]).len(), 3);
     desk.verify();
 
-    // A refund that was paid does not end a deposit that was credited: the chain may still bring it back.
+    // A refund that was paid does not end a deposit that was credited: the chain may still bring it
+    // back.
     desk.ok(&hold("dep_1", &[]));
     let row = desk.read(&row.public_id);
     assert!(credit::reverse(&mut desk.conn, &row, NOON).unwrap());

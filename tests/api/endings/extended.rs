@@ -131,8 +131,8 @@ fn e18_an_extension_comes_where_a_quarter_is_left_and_not_before() {
         let reserved = stage.app.balance(&stage.account).reserved;
         (reserved == haiku(1000, 100)).then_some(reserved)
     });
-    // Seven bytes are two tokens. Once a ping behind them is there, they have been looked at. From three quarters of what
-    // is held on, twice the output is.
+    // Seven bytes are two tokens. Once a ping behind them is there, they have been looked at. From
+    // three quarters of what is held on, twice the output is.
     for (bytes, words, held) in [
         (259, "seventyfour", 100),
         (4, "more", 150),

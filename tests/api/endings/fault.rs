@@ -1,5 +1,6 @@
-//! E14: our own code panics. The server has no hook for that, so the tests use what is theirs: a limit
-//! that no file could set, whose deadline lies beyond the end of time, and a log that fails to write.
+//! E14: our own code panics. The server has no hook for that, so the tests use what is theirs: a
+//! limit that no file could set, whose deadline lies beyond the end of time, and a log that fails
+//! to write.
 
 use std::fmt::Write;
 use std::sync::{Mutex, OnceLock};

@@ -272,7 +272,8 @@ fn compactions_come_on_top_and_advisors_are_priced_by_their_own_model() {
     let row = stage.row("E1");
     assert_eq!((row.input_tokens, row.output_tokens), (1307, 245));
     let expected = haiku(1000, 200) + haiku(300, 40);
-    // Of a model that the request did not name, a pass costs what it would have of the one that served.
+    // Of a model that the request did not name, a pass costs what it would have of the one that
+    // served.
     assert_eq!(row.cost_nanousd, expected + haiku(7, 5));
     let stage = Stage::new();
     let advisor = json!({ "tools": [{ "type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5-5" }] });

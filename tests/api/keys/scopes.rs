@@ -1,4 +1,5 @@
-//! What a key may be used for: each operation says which scopes it takes, and a key without any of them is told so.
+//! What a key may be used for: each operation says which scopes it takes, and a key without any of
+//! them is told so.
 
 use std::collections::BTreeMap;
 

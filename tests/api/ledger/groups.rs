@@ -1,5 +1,6 @@
-//! Groups as a server on PostgreSQL applies them: without a transaction, and from memory where that is true. Held against
-//! the same commands in transactions on SQLite; beside other nodes; and counted.
+//! Groups as a server on PostgreSQL applies them: without a transaction, and from memory where that
+//! is true. Held against the same commands in transactions on SQLite; beside other nodes; and
+//! counted.
 
 use std::time::{Duration, Instant};
 
@@ -123,7 +124,8 @@ fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
             assert_eq!(shared.balance(account), file.balance(other), "round {round}");
         }
     }
-    // Reserved, Extended, Resumed, Checkpointed, Posted, Replaced, Already…, Insufficient, KeyBudget, NotOpen, Credited.
+    // Reserved, Extended, Resumed, Checkpointed, Posted, Replaced, Already…, Insufficient,
+    // KeyBudget, NotOpen, Credited.
     assert!(kinds.len() >= 10, "{kinds:?}");
 }
 
@@ -242,7 +244,8 @@ fn a_request_alone_is_few_statements() {
         ask();
     }
     let statements = calls() - before;
-    // To hold and to charge, each a statement and a transaction of its own; and what the node does beside it.
+    // To hold and to charge, each a statement and a transaction of its own; and what the node does
+    // beside it.
     assert!((2 * REQUESTS..=3 * REQUESTS).contains(&statements), "{statements}");
 }
 
@@ -274,6 +277,7 @@ fn a_request_alone_waits_for_the_database_twice() {
     wire.delay(WAY);
     let gained = median().saturating_sub(near);
     let trips = gained.as_secs_f64() / (2 * WAY).as_secs_f64();
-    // Once to hold and once to charge: half a millisecond to the database makes a millisecond, and less than three.
+    // Once to hold and once to charge: half a millisecond to the database makes a millisecond, and
+    // less than three.
     assert!((1.9..3.0).contains(&trips), "{trips}");
 }

@@ -1,5 +1,5 @@
-//! What the ledger waits for, and for how long: accounts that something else holds, and a database that says nothing.
-//! Where there is one file, nobody holds a part of it.
+//! What the ledger waits for, and for how long: accounts that something else holds, and a database
+//! that says nothing. Where there is one file, nobody holds a part of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,7 +184,8 @@ fn e12_a_commit_whose_answer_is_lost_opens_nothing_twice() {
 fn what_was_given_up_and_arrives_late_holds_nothing() {
     System::new().block_on(async {
         let Some(mut alone) = Alone::start() else { return };
-        // From now on the account is remembered, so that the first word of a reservation is its write.
+        // From now on the account is remembered, so that the first word of a reservation is its
+        // write.
         let first = alone.desk.record("req_1", &alone.account);
         assert_eq!(alone.ledger.apply(reserve(&first, 500)).await, Ok(reserved(500)));
         let late = alone.desk.record("req_2", &alone.account);

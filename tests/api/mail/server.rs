@@ -93,7 +93,8 @@ fn what_a_server_puts_off_is_tried_again_under_the_same_name() {
         app.all_mail_is_gone();
     }
     let journal = server.journal();
-    // What was put off at RCPT was never sent; what was put off after DATA was sent twice, as one mail.
+    // What was put off at RCPT was never sent; what was put off after DATA was sent twice, as one
+    // mail.
     let ids = ids(&journal);
     assert_eq!(ids.len(), 3, "{journal:#?}");
     assert!(ids[0] != ids[1] && ids[1] == ids[2], "{ids:?}");

@@ -1,5 +1,5 @@
-//! `docs/configuration.md` has every key of `config/default.toml` with its default and the beginning
-//! of its comment.
+//! `docs/configuration.md` has every key of `config/default.toml` with its default and the
+//! beginning of its comment.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -43,8 +43,8 @@ fn the_page_of_settings_has_every_key_with_default_and_meaning() {
     hold("configuration.md", &made);
 }
 
-/// The headers of tables, in force or commented out, up to the price list. The sections are found in
-/// another way.
+/// The headers of tables, in force or commented out, up to the price list. The sections are found
+/// in another way.
 fn headers(reference: &str) -> impl Iterator<Item = &str> {
     let lines = reference.lines().map(|line| line.trim_start_matches(['#', ' ']));
     lines.take_while(|line| !line.starts_with("[models.\"claude")).filter_map(|line| {

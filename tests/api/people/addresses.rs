@@ -1,5 +1,5 @@
-//! One mailbox is one account with one limit, however its address is spelled; and who has an account under a spelling that
-//! earlier versions took keeps it.
+//! One mailbox is one account with one limit, however its address is spelled; and who has an
+//! account under a spelling that earlier versions took keeps it.
 
 use diesel::prelude::*;
 use serde_json::json;

@@ -1,5 +1,6 @@
-//! A change of what an account logs in with ends what was asked for before it: links, mail that waits, sessions, log-ins
-//! that are half done. What is put in at that very moment, under the earlier epoch, opens nothing either.
+//! A change of what an account logs in with ends what was asked for before it: links, mail that
+//! waits, sessions, log-ins that are half done. What is put in at that very moment, under the
+//! earlier epoch, opens nothing either.
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
@@ -295,7 +296,8 @@ fn a_second_factor_that_an_intruder_begins_to_set_up_is_never_the_owners() {
     let code = begin_totp(&app, &intruder, PASSWORD);
     let finish =
         |token: &str, code: &str| app.by_with(token, "PUT", TOTP, &json!({ "code": code }));
-    // It belongs to the intruder's session: the owner is not shown the key, and cannot confirm it unawares.
+    // It belongs to the intruder's session: the owner is not shown the key, and cannot confirm it
+    // unawares.
     finish(&owner.token, &code).expect_refusal(409, "totp_missing");
     // And it ends with that session.
     change_password(&app, &owner);

@@ -1,4 +1,5 @@
-//! P7 under attack: who fills what counts first, and guesses then. The sizes are those at which it once worked.
+//! P7 under attack: who fills what counts first, and guesses then. The sizes are those at which it
+//! once worked.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -119,7 +120,8 @@ fn p7_who_fills_what_counts_from_everywhere_guesses_no_more_often_then() {
     log_in(&app, "198.51.100.1", &person.email).session();
 }
 
-/// Log-ins at once, as many as once filled the line on two cores; each with a password that is tried in two spellings.
+/// Log-ins at once, as many as once filled the line on two cores; each with a password that is
+/// tried in two spellings.
 const AT_ONCE: usize = 66;
 
 #[test]

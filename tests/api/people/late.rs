@@ -1,5 +1,6 @@
-//! A session that ends while the body of its request is under way changes nothing: the sender decides how long a body takes,
-//! so a request that was recognised is recognised once more, and what makes or changes a key looks again where it writes.
+//! A session that ends while the body of its request is under way changes nothing: the sender
+//! decides how long a body takes, so a request that was recognised is recognised once more, and
+//! what makes or changes a key looks again where it writes.
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
@@ -126,7 +127,8 @@ fn form(token: &str, path: &str, fields: &str) -> Request {
     request.header("cookie", &format!("sluice_session={token}"))
 }
 
-/// How the end of a request is answered behind an `end` of the session that has begun it; nothing has changed.
+/// How the end of a request is answered behind an `end` of the session that has begun it; nothing
+/// has changed.
 fn answer_behind(app: &TestApp, end: End, request: impl FnOnce(&str, &str) -> Request) -> Response {
     let (person, key) = person_with_key(app);
     let intruder = app.session_of(person.id);

@@ -75,8 +75,8 @@ fn the_time_of_a_refusal_does_not_tell_who_has_an_account() {
         ("no address", "wrong password"),
         ("nobody@example.org", long.as_str()),
     ];
-    // Each beside one to an account that there is, so that whatever else this machine does meets both; and the middle
-    // one of several, so that it does not matter when it meets only one.
+    // Each beside one to an account that there is, so that whatever else this machine does meets
+    // both; and the middle one of several, so that it does not matter when it meets only one.
     let mut ratios = [const { Vec::new() }; 4];
     for _ in 0..9 {
         let known = time(&person.email, "wrong password");

@@ -1,5 +1,5 @@
-//! P7: what is tried counts on all nodes together. Where two servers may share a database there are two; with SQLite one
-//! is started after the other, and what the first has counted still counts.
+//! P7: what is tried counts on all nodes together. Where two servers may share a database there are
+//! two; with SQLite one is started after the other, and what the first has counted still counts.
 
 use serde_json::{Value, json};
 use sluice::accounts::identity::email_tokens::Purpose;

@@ -1,4 +1,5 @@
-//! P7: wrong codes of the second factor are counted in the database, whichever way and to whichever node they come.
+//! P7: wrong codes of the second factor are counted in the database, whichever way and to whichever
+//! node they come.
 
 use serde_json::json;
 use sluice::accounts::identity::PeopleError;

@@ -95,7 +95,8 @@ impl Canaries {
     }
 }
 
-/// As it is, in hexadecimal, as a list of numbers, and in the three ways in which base64 may have it.
+/// As it is, in hexadecimal, as a list of numbers, and in the three ways in which base64 may have
+/// it.
 fn forms(lowered: &[u8], exact: &[u8]) -> Vec<Vec<u8>> {
     let numbers: Vec<String> = exact.iter().map(u8::to_string).collect();
     let mut forms =

@@ -1,10 +1,11 @@
-//! Words that must not be found again, sent through every route of a running server, by everything that a request has:
-//! path, query, headers, cookies, bodies of every kind, with and without credentials, whole and broken off.
+//! Words that must not be found again, sent through every route of a running server, by everything
+//! that a request has: path, query, headers, cookies, bodies of every kind, with and without
+//! credentials, whole and broken off.
 //!
-//! Which routes there are is read from what the server is made of: `/openapi.json` for the interface, the tables for
-//! website, `/v1` and the operator's listener. Each of them must have been gone through with success (`by_api`,
-//! `by_site`), so that a new one fails here until somebody has found a way through it; `flood` sends all that it may
-//! refuse to whatever there is.
+//! Which routes there are is read from what the server is made of: `/openapi.json` for the
+//! interface, the tables for website, `/v1` and the operator's listener. Each of them must have
+//! been gone through with success (`by_api`, `by_site`), so that a new one fails here until
+//! somebody has found a way through it; `flood` sends all that it may refuse to whatever there is.
 
 mod by_api;
 mod by_site;
@@ -39,7 +40,8 @@ fn p3_and_p5_what_goes_through_any_route_stays_nowhere() {
     ]);
 }
 
-/// What another account, and somebody without one, is answered at every route, and in every kind of refusal.
+/// What another account, and somebody without one, is answered at every route, and in every kind of
+/// refusal.
 fn told_to_others(stage: &Stage, routes: &[routes::Route]) -> Vec<String> {
     let (key, token) = stage.somebody_else();
     let mut faults = Vec::new();

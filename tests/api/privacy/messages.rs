@@ -1,4 +1,5 @@
-//! Single exchanges, from answers that succeed to processes that are killed: nothing of what was said is left.
+//! Single exchanges, from answers that succeed to processes that are killed: nothing of what was
+//! said is left.
 
 use serde_json::json;
 

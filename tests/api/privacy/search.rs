@@ -16,7 +16,8 @@ const OPERATORS: [&str; 2] = ["sluice.toml", "addresses"];
 /// What its standard error goes into.
 const LOG: &str = "stderr.log";
 
-/// Looks for the canaries wherever a server leaves something. What is found where it must not be, in words.
+/// Looks for the canaries wherever a server leaves something. What is found where it must not be,
+/// in words.
 pub(super) fn search(process: &Process, canaries: &Canaries) -> Vec<String> {
     let log = process.log();
     assert!(log.contains("TRACE") && log.contains("actix"), "the log is at its finest: {log:.300}");

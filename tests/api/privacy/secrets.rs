@@ -1,4 +1,5 @@
-//! Secrets that the program works with: an upstream's credential does not print, and of a key there is a hash.
+//! Secrets that the program works with: an upstream's credential does not print, and of a key there
+//! is a hash.
 
 use diesel::prelude::*;
 use serde_json::json;

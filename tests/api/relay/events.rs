@@ -1,4 +1,5 @@
-//! Events on their way down: none is kept waiting, pings fill a silence, and the end is held until it is paid for.
+//! Events on their way down: none is kept waiting, pings fill a silence, and the end is held until
+//! it is paid for.
 
 use sluice::domain::money::NanoUsd;
 

@@ -1,4 +1,5 @@
-//! The way to an account: signing up and logging in by forms, where one goes from there, and what others may plant.
+//! The way to an account: signing up and logging in by forms, where one goes from there, and what
+//! others may plant.
 
 use sluice::accounts::identity::email_tokens::Purpose;
 

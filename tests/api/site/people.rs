@@ -1,4 +1,5 @@
-//! What somebody does with an account who is logged in, by forms; and that no text of anybody's becomes a part of a page.
+//! What somebody does with an account who is logged in, by forms; and that no text of anybody's
+//! becomes a part of a page.
 
 use std::collections::BTreeSet;
 

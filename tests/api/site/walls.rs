@@ -1,5 +1,5 @@
-//! What holds of every page: the way home, whom to write to, nothing of anybody else's, nothing that runs in the page;
-//! and of every form that it is sent from a page of ours.
+//! What holds of every page: the way home, whom to write to, nothing of anybody else's, nothing
+//! that runs in the page; and of every form that it is sent from a page of ours.
 
 use super::{SUPPORT, all_pages, app, builder};
 use crate::support::app::TestApp;

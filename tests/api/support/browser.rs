@@ -1,4 +1,5 @@
-//! The website as a browser asks it: with a session's cookie, and forms with the word that our pages put into them.
+//! The website as a browser asks it: with a session's cookie, and forms with the word that our
+//! pages put into them.
 
 use sluice::domain::secret_token::{SecretToken, TokenKind};
 

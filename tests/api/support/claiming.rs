@@ -1,4 +1,5 @@
-//! Claims of transaction hashes, as an account makes them, and proofs of wallets that are contracts.
+//! Claims of transaction hashes, as an account makes them, and proofs of wallets that are
+//! contracts.
 
 use ethers_core::types::{Address, H256};
 use sluice::db::deposit_claims::{self, ClaimRow};

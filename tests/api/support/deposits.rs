@@ -1,4 +1,5 @@
-//! A server that takes deposits on a chain of the test's own, through two providers that the test may trouble.
+//! A server that takes deposits on a chain of the test's own, through two providers that the test
+//! may trouble.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -192,7 +193,8 @@ impl Shop {
         self.keep_time();
     }
 
-    /// Moves the gateway's clock to the newest block's time, if it is behind, so that what waits a while is due.
+    /// Moves the gateway's clock to the newest block's time, if it is behind, so that what waits a
+    /// while is due.
     pub(crate) fn keep_time(&self) {
         let newest = node::number(&self.mint.chain.block("latest")["timestamp"]);
         let newest = i64::try_from(newest).unwrap() * 1000;
@@ -204,7 +206,8 @@ impl Shop {
         self.db(|conn| chains::find(conn, ChainId(CHAIN_ID.cast_signed())).unwrap())
     }
 
-    /// Waits until everything up to the chain's head was read, and what followed from it was done as well.
+    /// Waits until everything up to the chain's head was read, and what followed from it was done
+    /// as well.
     pub(crate) fn caught_up(&self) -> ChainRow {
         self.keep_time();
         eventually("the watcher to catch up", || {
@@ -256,8 +259,8 @@ impl Shop {
         self.db(|conn| deposits::page(conn, &Filter::default(), 0, 10_000).unwrap())
     }
 
-    /// Waits until every deposit of a transaction, and at least one, is in a state. They are put back into line on
-    /// the way, as time does.
+    /// Waits until every deposit of a transaction, and at least one, is in a state. They are put
+    /// back into line on the way, as time does.
     pub(crate) fn reaches(&self, tx: H256, state: DepositState) -> Vec<DepositRow> {
         let mut last = Vec::new();
         let found = super::wait::within(super::wait::PATIENCE, || {

@@ -1,4 +1,5 @@
-//! The command line as an operator has it: a folder with settings, and commands that work on their database.
+//! The command line as an operator has it: a folder with settings, and commands that work on their
+//! database.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! A browser as far as forms and cookies go: it keeps cookies, reads pages as tags with attributes, and sends the forms
-//! that stand in them.
+//! A browser as far as forms and cookies go: it keeps cookies, reads pages as tags with attributes,
+//! and sends the forms that stand in them.
 
 use std::collections::BTreeMap;
 
@@ -110,7 +110,8 @@ pub(crate) fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// The tags of a page, closing ones aside. It reads what our own templates write: attributes in double quotes.
+/// The tags of a page, closing ones aside. It reads what our own templates write: attributes in
+/// double quotes.
 pub(crate) fn tags(page: &str) -> Vec<Tag> {
     let mut found = Vec::new();
     let mut rest = page;

@@ -1,5 +1,5 @@
-//! Mail from the test's side: a folder that it is written into, and a real mail server with a will of its own
-//! (`tests/mail/server.py`).
+//! Mail from the test's side: a folder that it is written into, and a real mail server with a will
+//! of its own (`tests/mail/server.py`).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

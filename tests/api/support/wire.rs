@@ -1,4 +1,5 @@
-//! A wire between a server and its PostgreSQL that a test can make slow or silent, or cut just before an answer.
+//! A wire between a server and its PostgreSQL that a test can make slow or silent, or cut just
+//! before an answer.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -19,12 +20,14 @@ type Loses = Box<dyn FnMut() -> bool + Send>;
 
 #[derive(Default)]
 struct State {
-    /// Connections that were made before this many are silent: their bytes are taken and go nowhere.
+    /// Connections that were made before this many are silent: their bytes are taken and go
+    /// nowhere.
     silent_below: AtomicUsize,
     made: AtomicUsize,
     /// How long each piece is on its way, in microseconds.
     delay: AtomicU64,
-    /// What clients have sent on silent connections since [`Wire::keep`], with the way to the server.
+    /// What clients have sent on silent connections since [`Wire::keep`], with the way to the
+    /// server.
     kept: Mutex<Option<Vec<Kept>>>,
     /// Says of the next answer whether it is to be lost.
     loses: Mutex<Option<Loses>>,
@@ -99,7 +102,8 @@ impl Wire {
         }
     }
 
-    /// The first answer of the database at which this is so does not come back, and its connection ends.
+    /// The first answer of the database at which this is so does not come back, and its connection
+    /// ends.
     pub(crate) fn lose_answer(&self, is_so: impl FnMut() -> bool + Send + 'static) {
         *self.state.loses.lock().unwrap() = Some(Box::new(is_so));
     }

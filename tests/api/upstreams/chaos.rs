@@ -1,6 +1,6 @@
 //! Three upstreams, of which one fails in each of the ways that there are: clients see only what
-//! they must, each answer is paid for once, nothing is sent to one upstream twice, and what rests is
-//! asked again in its time.
+//! they must, each answer is paid for once, nothing is sent to one upstream twice, and what rests
+//! is asked again in its time.
 
 mod faults;
 mod mixed;

@@ -1,5 +1,5 @@
-//! Conversations stay where their prompt cache is: many of them, over three upstreams of one tier, on
-//! one node and on two. The scripted upstreams act a prompt cache, so that the metrics show it.
+//! Conversations stay where their prompt cache is: many of them, over three upstreams of one tier,
+//! on one node and on two. The scripted upstreams act a prompt cache, so that the metrics show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,8 +140,8 @@ impl Fleet {
         }
     }
 
-    /// Asserts how many requests have found their prompt in a cache and how many have not, by what a
-    /// node has counted.
+    /// Asserts how many requests have found their prompt in a cache and how many have not, by what
+    /// a node has counted.
     fn expect_cached(&self, node: &TestApp, found: usize, missed: usize) {
         let tokens = |class: &str| -> u64 {
             let of = |member: &Member| {

@@ -1,4 +1,5 @@
-//! P8: a debt outlives its account as keyed hashes of the wallets that had been linked, and nothing else does.
+//! P8: a debt outlives its account as keyed hashes of the wallets that had been linked, and nothing
+//! else does.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! An account's rows as JSON: every column but row numbers, hashes and secrets. Amounts are dollars as decimal text,
-//! moments RFC 3339 in UTC, bytes hexadecimal.
+//! An account's rows as JSON: every column but row numbers, hashes and secrets. Amounts are dollars
+//! as decimal text, moments RFC 3339 in UTC, bytes hexadecimal.
 
 use serde_json::{Value, json};
 

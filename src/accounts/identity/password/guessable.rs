@@ -1,9 +1,10 @@
 //! Passwords that whoever guesses tries first.
 
-/// The passwords of eight characters and more that most people were found to have, in lower case and in order: one of
-/// ten or more that is in either list, and the first 2,000 of eight or nine. From the lists of Django 5.2
-/// (`common-passwords.txt`, collected by Royce Williams, BSD-3-Clause) and of zxcvbn 4.5 (`passwords`, collected by Mark
-/// Burnett, MIT), without those that [`is_simple`] knows anyway.
+/// The passwords of eight characters and more that most people were found to have, in lower case
+/// and in order: one of ten or more that is in either list, and the first 2,000 of eight or nine.
+/// From the lists of Django 5.2 (`common-passwords.txt`, collected by Royce Williams, BSD-3-Clause)
+/// and of zxcvbn 4.5 (`passwords`, collected by Mark Burnett, MIT), without those that
+/// [`is_simple`] knows anyway.
 const COMMON: &str = include_str!("common.txt");
 
 /// What people run along: the alphabet, the digits, and the rows of keyboards.

@@ -1,4 +1,5 @@
-//! Who may stand in line to have a password checked: no client and no account fills the line by itself.
+//! Who may stand in line to have a password checked: no client and no account fills the line by
+//! itself.
 
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Accounts;
@@ -22,8 +23,8 @@ enum Holder {
     Account(AccountId),
 }
 
-/// Places in the line. While less than half of them are taken, one client has a few; then it has one, so that it takes many
-/// clients to fill the rest.
+/// Places in the line. While less than half of them are taken, one client has a few; then it has
+/// one, so that it takes many clients to fill the rest.
 pub(super) struct Line {
     max: usize,
     max_each: usize,
@@ -150,7 +151,8 @@ mod tests {
         let line = line();
         let own = all(&line, &guest("2001:db8:1:1::1"));
         assert_eq!((own.len(), all(&line, &guest("2001:db8:1:1::2")).len()), (4, 0));
-        // Past the half a network of 56 bits has two, and one of 48 bits has four: it has got four already.
+        // Past the half a network of 56 bits has two, and one of 48 bits has four: it has got four
+        // already.
         let other = all(&line, &guest("192.0.2.1"));
         assert_eq!((other.len(), all(&line, &guest("2001:db8:1:100::1")).len()), (4, 0));
         assert_eq!(all(&line, &guest("2001:db8:2::1")).len(), 1);

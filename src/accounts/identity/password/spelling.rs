@@ -2,9 +2,10 @@
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// The profile `OpaqueString` of RFC 8265, section 4.2, as far as it maps: every space becomes U+0020, and letters are
-/// composed (NFC), with which macOS and others differ. Case stays. Of what the profile forbids only control characters
-/// are refused, where a password is set: joined emoji are somebody's password too.
+/// The profile `OpaqueString` of RFC 8265, section 4.2, as far as it maps: every space becomes
+/// U+0020, and letters are composed (NFC), with which macOS and others differ. Case stays. Of what
+/// the profile forbids only control characters are refused, where a password is set: joined emoji
+/// are somebody's password too.
 pub(super) fn normalised(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if is_space(c) { ' ' } else { c }).collect();
     ComposingNormalizerBorrowed::new_nfc().normalize(&spaced).into_owned()

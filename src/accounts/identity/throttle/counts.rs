@@ -1,5 +1,6 @@
-//! What was counted of each key: in windows of its own while there is room for them, and beyond that in a sketch. Nothing
-//! that is open is ever dropped to make room, so that nobody's count is washed away by those of others.
+//! What was counted of each key: in windows of its own while there is room for them, and beyond
+//! that in a sketch. Nothing that is open is ever dropped to make room, so that nobody's count is
+//! washed away by those of others.
 
 use std::collections::HashMap;
 use std::time::Duration;

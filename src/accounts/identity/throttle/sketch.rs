@@ -1,5 +1,6 @@
-//! Counts of more keys than there is room for: a count-min sketch, which knows no key, has a fixed size, and never says less
-//! than was counted. What it says too much comes from others, and grows with all that is counted in it.
+//! Counts of more keys than there is room for: a count-min sketch, which knows no key, has a fixed
+//! size, and never says less than was counted. What it says too much comes from others, and grows
+//! with all that is counted in it.
 
 use std::mem::take;
 use std::time::Duration;
@@ -12,8 +13,8 @@ const COUNTERS: usize = 1 << 18;
 /// Rows, each with eight bytes of a key of its own.
 const ROWS: usize = 4;
 
-/// Two sketches: what is counted now, and what was counted in the span before. Together they have at least all that was
-/// counted within the last span.
+/// Two sketches: what is counted now, and what was counted in the span before. Together they have
+/// at least all that was counted within the last span.
 pub(super) struct Sketch {
     began: UnixMillis,
     now: Rows,
@@ -36,8 +37,8 @@ impl Rows {
         Self::places(key).filter_map(|place| self.0.get(place).copied()).min().unwrap_or(0)
     }
 
-    /// Raises no counter beyond what the key needs: that keeps down what others get of it. It is also why nothing can be
-    /// taken out again.
+    /// Raises no counter beyond what the key needs: that keeps down what others get of it. It is
+    /// also why nothing can be taken out again.
     fn add(&mut self, key: &Key) {
         self.0.resize(ROWS * COUNTERS, 0);
         let count = self.of(key).saturating_add(1);

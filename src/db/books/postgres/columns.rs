@@ -1,4 +1,5 @@
-//! Rows as arrays, a column each: a statement then has the same text and plan however many rows there are.
+//! Rows as arrays, a column each: a statement then has the same text and plan however many rows
+//! there are.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;

@@ -1,4 +1,5 @@
-//! Everything that a group usually changes, in one statement. It changes all of an account or nothing.
+//! Everything that a group usually changes, in one statement. It changes all of an account or
+//! nothing.
 
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
@@ -20,8 +21,9 @@ pub(super) struct Write<'a> {
     keys: Unnested<'a>,
 }
 
-/// Takes the accounts that are in the version that was read, and their keys, without waiting for any, and changes them. One
-/// for which an exchange is to be opened that is settled is not: what is remembered does not say so.
+/// Takes the accounts that are in the version that was read, and their keys, without waiting for
+/// any, and changes them. One for which an exchange is to be opened that is settled is not: what is
+/// remembered does not say so.
 const ACCOUNTS: &str = "),
 held AS MATERIALIZED (
     SELECT accounts.id FROM accounts JOIN change ON change.account_id = accounts.id

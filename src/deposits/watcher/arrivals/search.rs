@@ -1,5 +1,5 @@
-//! Narrows a difference over many blocks down to the blocks in which coins came in, by halves: balance and nonce of the
-//! address in the middle tell in which half something is not explained.
+//! Narrows a difference over many blocks down to the blocks in which coins came in, by halves:
+//! balance and nonce of the address in the middle tell in which half something is not explained.
 
 use super::at_claim_priority;
 use crate::chain::ProviderError;
@@ -14,7 +14,8 @@ use crate::deposits::watcher::observe::View;
 use crate::deposits::watcher::{State, Trouble, column, height};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
-/// Blocks at which an address is looked at in one search. What is left is searched at the next look.
+/// Blocks at which an address is looked at in one search. What is left is searched at the next
+/// look.
 const PROBES: usize = 40;
 
 /// A range of blocks, with how the address stood before its first and after its last.
@@ -23,8 +24,8 @@ type Range = ((u64, Standing), (u64, Standing));
 /// Coins that came in within a range of blocks.
 type Row = ((i64, i64), u128);
 
-/// What a search came to: the rows that take the place of the one that was searched, and plain transfers that no scan
-/// finds.
+/// What a search came to: the rows that take the place of the one that was searched, and plain
+/// transfers that no scan finds.
 #[derive(Default)]
 struct Found {
     rows: Vec<Row>,
@@ -32,7 +33,8 @@ struct Found {
 }
 
 impl State {
-    /// Searches the blocks of a row. Where the state of a block cannot be had, it stays as it is and is told so.
+    /// Searches the blocks of a row. Where the state of a block cannot be had, it stays as it is
+    /// and is told so.
     pub(super) async fn search(
         &self,
         view: &View,
@@ -111,8 +113,9 @@ impl State {
         Some(found)
     }
 
-    /// Finds the row of a single block, if something came in that is not explained, or may have: all that came in beside what
-    /// the operator has sent plainly. `None` where the block cannot be had.
+    /// Finds the row of a single block, if something came in that is not explained, or may have:
+    /// all that came in beside what the operator has sent plainly. `None` where the block cannot be
+    /// had.
     async fn came_in(
         &self,
         view: &View,
@@ -172,7 +175,8 @@ impl State {
         Ok(self.write(note).await?)
     }
 
-    /// Has the plain transfers of a single block looked into, if no scan reads blocks. `false` where it cannot be had.
+    /// Has the plain transfers of a single block looked into, if no scan reads blocks. `false`
+    /// where it cannot be had.
     pub(super) async fn look_for_plain(
         &self,
         view: &View,
@@ -189,8 +193,8 @@ impl State {
     }
 }
 
-/// Which half is searched first, another one at each try: what somebody puts in the way of a search does not keep the same blocks
-/// out of it each time.
+/// Which half is searched first, another one at each try: what somebody puts in the way of a search
+/// does not keep the same blocks out of it each time.
 fn is_late_first(tries: i64, probes: usize) -> bool {
     let turns = u32::try_from(probes % 64).unwrap_or(0);
     let mixed = tries.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -212,7 +216,8 @@ fn within(mut found: Vec<Row>, room: usize, known: &[Known]) -> Vec<Row> {
     found
 }
 
-/// The plain transfers of a block to an address, as a quorum has them: one alone could hide what arrived.
+/// The plain transfers of a block to an address, as a quorum has them: one alone could hide what
+/// arrived.
 async fn plain_transfers(
     view: &View,
     number: u64,

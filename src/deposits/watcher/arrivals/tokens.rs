@@ -1,6 +1,6 @@
-//! Tokens that are not accepted and arrive at accounts' own addresses: looked for once an hour by logs of any contract, in
-//! the words of one provider, since nothing is credited by them. Names and symbols are not asked for: senders of such
-//! tokens write what they like into them.
+//! Tokens that are not accepted and arrive at accounts' own addresses: looked for once an hour by
+//! logs of any contract, in the words of one provider, since nothing is credited by them. Names and
+//! symbols are not asked for: senders of such tokens write what they like into them.
 
 use super::at_claim_priority;
 use crate::chain::logs::{TokenLog, any_token_logs};
@@ -15,8 +15,8 @@ use crate::domain::evm::{EvmAddress, RawAmount};
 const HOUR: i64 = 3_600_000;
 /// Addresses whose tokens are looked for: those that were issued or paid to last.
 const ADDRESSES: i64 = 500;
-/// Questions at one look. Where they do not reach over the whole hour, for a provider gives few blocks at once, they are
-/// about its last part.
+/// Questions at one look. Where they do not reach over the whole hour, for a provider gives few
+/// blocks at once, they are about its last part.
 const QUESTIONS: u64 = 24;
 
 impl State {

@@ -12,8 +12,8 @@ pub(super) const fn plain(models: &'static [&'static str]) -> Asked {
     Asked { models, max_output: 10_000, turns: 1, searches: 0 }
 }
 
-/// A case: where it comes from, what was asked, the usage objects in their order, why it stopped and whether it wrote
-/// anything, and the right bill in nano-dollars.
+/// A case: where it comes from, what was asked, the usage objects in their order, why it stopped
+/// and whether it wrote anything, and the right bill in nano-dollars.
 pub(super) struct Case {
     pub(super) source: &'static str,
     pub(super) asked: Asked,

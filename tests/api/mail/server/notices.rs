@@ -1,5 +1,6 @@
-//! P16: a significant change of policy is told to everybody who has an account, whatever the mail server does and whenever
-//! the program is killed; twice only where nobody knows what became of the first mail.
+//! P16: a significant change of policy is told to everybody who has an account, whatever the mail
+//! server does and whenever the program is killed; twice only where nobody knows what became of the
+//! first mail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -62,7 +63,8 @@ struct Report {
     killed: usize,
 }
 
-/// Everybody has the notice, each under one name, and a second one only where the outcome of the first was unknown.
+/// Everybody has the notice, each under one name, and a second one only where the outcome of the
+/// first was unknown.
 fn prove(journal: &[Value], addresses: &[String]) -> Report {
     let mut all: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for mail in journal {
@@ -229,7 +231,8 @@ impl Stage {
         });
     }
 
-    /// Waits until everything is sent, or all that is left waits for its next attempt; whether the former.
+    /// Waits until everything is sent, or all that is left waits for its next attempt; whether the
+    /// former.
     fn rest(&self) -> bool {
         let mut conn = self.process.database.connect();
         let left = within(Duration::from_mins(20), || {
@@ -240,7 +243,8 @@ impl Stage {
         left.unwrap_or_else(|| panic!("it does not come to rest\n{}", self.process.log())) == 0
     }
 
-    /// Kills it while it puts notices in and while it sends them, and then whenever all that is left waits.
+    /// Kills it while it puts notices in and while it sends them, and then whenever all that is
+    /// left waits.
     fn go_through(&mut self, kills: usize) -> Report {
         self.publish();
         let step = self.addresses.len() / (kills + 1);
@@ -268,7 +272,8 @@ fn p16_killed_in_the_middle_everybody_is_told_and_hardly_anybody_twice() {
     assert!(report.killed <= stage.kills * AT_ONCE, "{report:?} by {} kills", stage.kills);
 }
 
-/// `scripts/soak notices`: NOTICES accounts, 10,000 unless it says otherwise, on the database that the environment names.
+/// `scripts/soak notices`: NOTICES accounts, 10,000 unless it says otherwise, on the database that
+/// the environment names.
 #[test]
 #[ignore = "takes minutes"]
 fn p16_ten_thousand_are_told_through_faults_and_kills() {

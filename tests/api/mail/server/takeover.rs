@@ -1,5 +1,5 @@
-//! A mail server that puts mail off keeps nobody's way in open: what an intruder has asked for does not go out after the
-//! owner has got the account back.
+//! A mail server that puts mail off keeps nobody's way in open: what an intruder has asked for does
+//! not go out after the owner has got the account back.
 
 use serde_json::json;
 use sluice::accounts::identity::email_tokens::Purpose;

@@ -190,7 +190,8 @@ impl<'a> Person<'a> {
         self.page(&link(&self.page("/deposits"), "/deposits/"));
     }
 
-    /// Every page whose path has no name in it; those that mail leads to stay as they are without a token.
+    /// Every page whose path has no name in it; those that mail leads to stay as they are without a
+    /// token.
     fn look(&self) {
         let routes = site::routes::table().routes();
         let pages = routes.iter().filter(|(method, path)| method == "GET" && !path.contains('{'));

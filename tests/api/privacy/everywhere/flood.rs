@@ -1,5 +1,6 @@
-//! Whatever a route may refuse, with words that must not be found in all of it: every credential, every kind of body,
-//! every field that the interface's document or a form knows, other methods, and connections that stall or go away.
+//! Whatever a route may refuse, with words that must not be found in all of it: every credential,
+//! every kind of body, every field that the interface's document or a form knows, other methods,
+//! and connections that stall or go away.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -14,7 +15,8 @@ use crate::support::app::open_account;
 use crate::support::client::{Connection, Request};
 use crate::support::sse;
 
-/// Threads that ask at once. They mostly wait: a connection with a body that nobody wants is closed only after a while.
+/// Threads that ask at once. They mostly wait: a connection with a body that nobody wants is closed
+/// only after a while.
 const AT_ONCE: usize = 24;
 /// Methods that hardly any route takes.
 const METHODS: [&str; 3] = ["DELETE", "OPTIONS", "CANARY"];
@@ -128,7 +130,8 @@ impl Flood<'_> {
         assert_eq!(broken.answer(false).finish().status, 400);
     }
 
-    /// Upstreams that say nothing, refuse, fail, or stop; and clients that do not wait for an answer.
+    /// Upstreams that say nothing, refuse, fail, or stop; and clients that do not wait for an
+    /// answer.
     fn upstreams(&self) {
         for is_stream in [true, false] {
             let body = json!({
@@ -234,7 +237,8 @@ impl Flood<'_> {
         }
     }
 
-    /// Nothing, and all that may go for a proof, good and bad; an account for each route, since some routes end it all.
+    /// Nothing, and all that may go for a proof, good and bad; an account for each route, since
+    /// some routes end it all.
     fn credentials(&self) -> Vec<Credential> {
         let account = open_account(&mut self.stage.process.database.connect(), "5.00");
         let token = self.stage.session_of(account.id);
@@ -269,7 +273,8 @@ struct Body {
     bytes: Vec<u8>,
 }
 
-/// What somebody asks with, and a form with all fields that there are and the word that goes with it.
+/// What somebody asks with, and a form with all fields that there are and the word that goes with
+/// it.
 struct Credential {
     headers: Vec<(String, String)>,
     form: Body,

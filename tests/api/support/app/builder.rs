@@ -45,7 +45,8 @@ impl Builder {
         .set("server.max_streams_per_account", 1000)
         .set("server.requests_per_minute_per_account", 100_000)
         .set("server.drain_secs", 5)
-        // What is not covered is refused at once, and the upstream counts messages alone; tests of the line say otherwise.
+        // What is not covered is refused at once, and the upstream counts messages alone; tests of
+        // the line say otherwise.
         .set("reservation.wait_secs", 0)
         .set("limits.wait_secs", 0)
         .set("reservation.count_tokens_secs", 0)
