@@ -21,7 +21,7 @@ mod verify;
 
 pub use crate::db::books::{Busy, Memory};
 pub use apply::{apply, apply_unless, apply_within, prepare};
-pub use command::{Command, EntryKind, Hold, Outcome, Shortage};
+pub use command::{Command, Effect, EntryKind, Hold, Shortage};
 pub use verify::{Discrepancy, Report, verify};
 
 use crate::db::DbError;

@@ -17,7 +17,7 @@ use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder
 
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use chains::ChainMetrics;
 use chores::ChoreMetrics;
 use connections::ConnectionMetrics;
@@ -156,8 +156,8 @@ impl Metrics {
     }
 
     /// Counts an exchange that has ended.
-    pub fn count_ending(&self, ending: Ending, cost: NanoUsd) {
-        self.endings.with_label_values(&[ending.as_str()]).inc();
+    pub fn count_ending(&self, ending: Outcome, cost: NanoUsd) {
+        self.endings.with_label_values(&[ending.code()]).inc();
         self.billed_nanousd.inc_by(u64::try_from(cost.as_nanos()).unwrap_or(0));
     }
 

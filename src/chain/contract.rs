@@ -17,14 +17,14 @@ pub const SIGNATURE_GAS: u64 = 3_000_000;
 
 /// What a contract answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Execution {
     /// These bytes; none at all where there is no contract.
     Returned(Vec<u8>),
     /// It failed, which is an answer too.
     Reverted,
 }
 
-impl Outcome {
+impl Execution {
     /// The bytes of a call that did not fail.
     #[must_use]
     pub fn returned(&self) -> Option<&[u8]> {
@@ -49,7 +49,7 @@ pub struct Question {
 }
 
 impl Question {
-    async fn put_to(&self, provider: &Provider) -> Result<Outcome, ProviderError> {
+    async fn put_to(&self, provider: &Provider) -> Result<Execution, ProviderError> {
         let call = |at| Call::contract(self.to, &self.data, self.gas, at);
         ask_at(provider, self.at, call, outcome).await
     }
@@ -61,10 +61,10 @@ impl Question {
 /// [`ProviderError`] where it is the provider that refused, not the contract.
 pub fn outcome(
     answer: Result<Box<serde_json::value::RawValue>, CallError>,
-) -> Result<Outcome, ProviderError> {
+) -> Result<Execution, ProviderError> {
     match answer {
-        Err(CallError { kind: CallErrorKind::Reverted, .. }) => Ok(Outcome::Reverted),
-        answer => read(answer).map(|Hex(bytes)| Outcome::Returned(bytes)),
+        Err(CallError { kind: CallErrorKind::Reverted, .. }) => Ok(Execution::Reverted),
+        answer => read(answer).map(|Hex(bytes)| Execution::Returned(bytes)),
     }
 }
 
@@ -125,7 +125,11 @@ async fn expect_block(
 }
 
 /// Asks a contract.
-pub async fn call(providers: &[Provider], quorum: usize, question: &Question) -> Verdict<Outcome> {
+pub async fn call(
+    providers: &[Provider],
+    quorum: usize,
+    question: &Question,
+) -> Verdict<Execution> {
     let ask = |provider: &'_ Provider| {
         let provider = provider.clone();
         async move { question.put_to(&provider).await }
@@ -218,7 +222,7 @@ pub async fn token_decimals(
     let (data, at) = (types::DECIMALS.to_vec(), BlockId::Latest);
     let question = Question { to: token, data, gas: GAS, at };
     let Verdict { agreement, dissenting, silent } = call(providers, quorum, &question).await;
-    let decimals = |outcome: Outcome| outcome.returned().and_then(types::read_u8);
+    let decimals = |outcome: Execution| outcome.returned().and_then(types::read_u8);
     Verdict { agreement: agreement.map(decimals), dissenting, silent }
 }
 
@@ -246,7 +250,7 @@ pub async fn balance(
 ) -> Verdict<Option<RawAmount>> {
     let question = Question { to: token, data: types::balance_call(holder), gas: GAS, at };
     let Verdict { agreement, dissenting, silent } = call(providers, quorum, &question).await;
-    let amount = |outcome: Outcome| outcome.returned().and_then(types::read_amount);
+    let amount = |outcome: Execution| outcome.returned().and_then(types::read_amount);
     Verdict { agreement: agreement.map(amount), dissenting, silent }
 }
 

@@ -18,7 +18,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::{is_plain, shown};
 use crate::domain::usage_record::UsageRecord;
-use crate::ledger::{self, Command, EntryKind, LedgerError, Outcome};
+use crate::ledger::{self, Command, Effect, EntryKind, LedgerError};
 
 /// Accounts read at once for a list.
 const PAGE: i64 = 500;
@@ -207,15 +207,15 @@ fn credit(
     let sum = format!("{amount} USD");
     let credit = |conn: &mut AnyConnection| {
         let outcomes = ledger::apply_within(conn, &[command], now)?;
-        if outcomes.first() == Some(&Outcome::Credited) {
+        if outcomes.first() == Some(&Effect::Credited) {
             audit::write(conn, &Decision::of_account("account_credited", id, &sum), now)?;
         }
         Ok::<_, LedgerError>(outcomes)
     };
     let outcomes = desk.with(|conn| transaction::write(conn, credit))?;
     match outcomes.first() {
-        Some(Outcome::Credited) => Ok(()),
-        Some(Outcome::AlreadyCredited) => Err(CliError::Refused(format!(
+        Some(Effect::Credited) => Ok(()),
+        Some(Effect::AlreadyCredited) => Err(CliError::Refused(format!(
             "the reference \"{reference}\" has been used before; nothing was changed"
         ))),
         _ => Err(CliError::Refused("the account is gone".to_owned())),

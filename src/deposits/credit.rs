@@ -11,7 +11,7 @@ use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::ChainId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
-use crate::ledger::{self, Command, EntryKind, Outcome};
+use crate::ledger::{self, Command, Effect, EntryKind};
 
 /// Milliseconds of the time in which early credits are added up.
 const DAY: i64 = 86_400_000;
@@ -166,7 +166,7 @@ fn move_with_entry(
         return Ok(false);
     }
     match ledger::apply_within(conn, &[command], now)?.as_slice() {
-        [Outcome::Credited] => Ok(true),
+        [Effect::Credited] => Ok(true),
         // The row said that this entry was not made; the transaction is given up.
         _ => Err(DepositError::Contradiction(row.public_id.clone())),
     }

@@ -12,7 +12,7 @@ use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::money::NanoUsd;
-use crate::ledger::{self, Command, EntryKind, Outcome};
+use crate::ledger::{self, Command, Effect, EntryKind};
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,8 +136,8 @@ fn withdraw(
         amount: NanoUsd::from_nanos(refund.amount_nanousd),
     };
     match ledger::apply_within(conn, &[command], now)?.as_slice() {
-        [Outcome::Credited] => Ok(None),
-        [Outcome::Insufficient(shortage)] => Ok(Some(shortage.available)),
+        [Effect::Credited] => Ok(None),
+        [Effect::Insufficient(shortage)] => Ok(Some(shortage.available)),
         _ => Err(DepositError::Contradiction(row.public_id.clone())),
     }
 }
@@ -189,7 +189,7 @@ pub fn cancel(
                 reference: refund.public_id.clone(),
                 amount,
             };
-            if ledger::apply_within(conn, &[command], now)? != [Outcome::Credited] {
+            if ledger::apply_within(conn, &[command], now)? != [Effect::Credited] {
                 return Err(DepositError::Contradiction(row.public_id.clone()));
             }
         } else {

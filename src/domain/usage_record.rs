@@ -7,86 +7,106 @@ use super::ids::{AccountId, ApiKeyId, RequestId};
 use super::money::NanoUsd;
 use super::usage::{Pass, TokenCounts, Usage};
 
-/// How an exchange ended; the contract's table of endings, by its numbers.
+/// How an exchange ended. `code` is its number in the table of endings (`docs/endings.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Ending {
+pub enum Outcome {
     /// Complete.
-    E1,
+    #[serde(rename = "E1")]
+    Complete,
     /// The upstream refused.
-    E2,
+    #[serde(rename = "E2")]
+    Refused,
     /// Unreachable, or no head in time.
-    E3,
+    #[serde(rename = "E3")]
+    Unreachable,
     /// No head in time for a JSON call; it was read to its end without its client.
-    E3j,
+    #[serde(rename = "E3j")]
+    LateJson,
     /// A head that no answer can follow: redirect, wrong type, unframed body.
-    E3x,
+    #[serde(rename = "E3x")]
+    UnacceptableHead,
     /// The first event was an error.
-    E4,
+    #[serde(rename = "E4")]
+    ErrorAtOnce,
     /// An error event after the answer began.
-    E5,
+    #[serde(rename = "E5")]
+    ErrorEvent,
     /// Cut before its terminal event.
-    E6,
+    #[serde(rename = "E6")]
+    CutOff,
     /// Upstream silent beyond the limit.
-    E7,
+    #[serde(rename = "E7")]
+    Silent,
     /// The client left a stream.
-    E8,
+    #[serde(rename = "E8")]
+    ClientLeft,
     /// The client left a JSON call.
-    E9,
+    #[serde(rename = "E9")]
+    ClientLeftJson,
     /// Complete, but without usage.
-    E10,
+    #[serde(rename = "E10")]
+    NoUsage,
     /// Graceful stop.
-    E11,
+    #[serde(rename = "E11")]
+    Stopped,
     /// The process was killed; recovered at the last checkpoint.
-    E12,
+    #[serde(rename = "E12")]
+    Killed,
     /// The operator's credential was refused upstream.
-    E13,
+    #[serde(rename = "E13")]
+    CredentialRefused,
     /// A handler panicked.
-    E14,
+    #[serde(rename = "E14")]
+    Panicked,
     /// The client stopped reading.
-    E15,
+    #[serde(rename = "E15")]
+    ClientStalled,
     /// The post was not durable in time.
-    E16,
+    #[serde(rename = "E16")]
+    NotDurable,
     /// Longest duration reached.
-    E17,
+    #[serde(rename = "E17")]
+    MaxDuration,
     /// The reservation could not be extended.
-    E18,
+    #[serde(rename = "E18")]
+    NotExtended,
 }
 
-/// Each ending with the name that the database, JSON and pages show.
-const ENDINGS: [(Ending, &str); 20] = [
-    (Ending::E1, "E1"),
-    (Ending::E2, "E2"),
-    (Ending::E3, "E3"),
-    (Ending::E3j, "E3j"),
-    (Ending::E3x, "E3x"),
-    (Ending::E4, "E4"),
-    (Ending::E5, "E5"),
-    (Ending::E6, "E6"),
-    (Ending::E7, "E7"),
-    (Ending::E8, "E8"),
-    (Ending::E9, "E9"),
-    (Ending::E10, "E10"),
-    (Ending::E11, "E11"),
-    (Ending::E12, "E12"),
-    (Ending::E13, "E13"),
-    (Ending::E14, "E14"),
-    (Ending::E15, "E15"),
-    (Ending::E16, "E16"),
-    (Ending::E17, "E17"),
-    (Ending::E18, "E18"),
+/// Each outcome with the code that the database, JSON and pages show.
+const CODES: [(Outcome, &str); 20] = [
+    (Outcome::Complete, "E1"),
+    (Outcome::Refused, "E2"),
+    (Outcome::Unreachable, "E3"),
+    (Outcome::LateJson, "E3j"),
+    (Outcome::UnacceptableHead, "E3x"),
+    (Outcome::ErrorAtOnce, "E4"),
+    (Outcome::ErrorEvent, "E5"),
+    (Outcome::CutOff, "E6"),
+    (Outcome::Silent, "E7"),
+    (Outcome::ClientLeft, "E8"),
+    (Outcome::ClientLeftJson, "E9"),
+    (Outcome::NoUsage, "E10"),
+    (Outcome::Stopped, "E11"),
+    (Outcome::Killed, "E12"),
+    (Outcome::CredentialRefused, "E13"),
+    (Outcome::Panicked, "E14"),
+    (Outcome::ClientStalled, "E15"),
+    (Outcome::NotDurable, "E16"),
+    (Outcome::MaxDuration, "E17"),
+    (Outcome::NotExtended, "E18"),
 ];
 
-impl Ending {
-    /// The stored name, such as `E3x`.
+impl Outcome {
+    /// The stored code, such as `E3x`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        ENDINGS.iter().find(|(ending, _)| *ending == self).map_or("E14", |(_, name)| name)
+    pub fn code(self) -> &'static str {
+        CODES.iter().find(|(outcome, _)| *outcome == self).map_or("E14", |(_, code)| code)
     }
 
-    /// The ending of that name.
+    /// The outcome of that code.
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        ENDINGS.iter().find(|(_, known)| *known == name).map(|(ending, _)| *ending)
+    pub fn parse(code: &str) -> Option<Self> {
+        CODES.iter().find(|(_, known)| *known == code).map(|(outcome, _)| *outcome)
     }
 }
 
@@ -160,7 +180,7 @@ pub struct UsageRecord {
     /// What the client got.
     pub http_status: i32,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: Outcome,
     /// Whether a count was estimated from bytes, or bounded by what model and request allow.
     pub is_estimated: bool,
     /// The passes that the counts are the sum of, with the priced id of each one's model. Empty
@@ -202,7 +222,7 @@ impl UsageRecord {
             first_byte_ms: None,
             latency_ms: 0,
             http_status: 0,
-            ending: Ending::E12,
+            ending: Outcome::Killed,
             is_estimated: false,
             passes: Vec::new(),
         }
@@ -216,7 +236,7 @@ impl UsageRecord {
             Endpoint::Messages => 503,
             Endpoint::MessagesStream => self.http_status,
         };
-        Self { ending: Ending::E16, http_status, ..self.clone() }
+        Self { ending: Outcome::NotDurable, http_status, ..self.clone() }
     }
 
     /// The row without the names that an upstream has given; `None` if it has none. Counts and cost
@@ -267,13 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn every_ending_is_stored_under_its_own_name_and_read_back() {
-        for (ending, name) in ENDINGS {
-            assert_eq!(ending.as_str(), name);
-            assert_eq!(format!("{ending:?}"), name);
-            assert_eq!(Ending::parse(name), Some(ending));
+    fn every_outcome_is_stored_under_its_own_code_and_read_back() {
+        for (outcome, code) in CODES {
+            assert_eq!(outcome.code(), code);
+            // As open reservations keep it.
+            assert_eq!(serde_json::to_value(outcome).unwrap(), code);
+            assert_eq!(Outcome::parse(code), Some(outcome));
         }
-        assert_eq!(Ending::parse("E99"), None);
+        assert_eq!(Outcome::parse("E99"), None);
         assert_eq!(Endpoint::Messages.as_str(), "messages");
         assert_eq!(Endpoint::MessagesStream.as_str(), "messages_stream");
     }
@@ -283,7 +304,7 @@ mod tests {
         let record = record();
         assert_eq!((record.account_id, record.api_key_id), (AccountId(2), ApiKeyId(3)));
         assert_eq!((record.id.as_str(), record.created_at.as_millis()), ("req_1", 4));
-        assert_eq!((record.cost, record.ending), (NanoUsd::ZERO, Ending::E12));
+        assert_eq!((record.cost, record.ending), (NanoUsd::ZERO, Outcome::Killed));
     }
 
     #[test]

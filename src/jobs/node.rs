@@ -17,9 +17,9 @@ use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::ledger::actor::LedgerHandle;
-use crate::ledger::{Command, Outcome};
+use crate::ledger::{Command, Effect};
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
@@ -271,17 +271,17 @@ pub async fn recover(parts: &NodeParts, judged_at: UnixMillis) -> Result<(), DbE
         // Together, so that the ledger commits them in groups.
         let settled = join_all(orphans.into_iter().map(|(id, account_id)| {
             let (id, account_id) = (RequestId::from_stored(id), AccountId(account_id));
-            let (ending, judged_at) = (Ending::E12, Some(judged_at));
+            let (ending, judged_at) = (Outcome::Killed, Some(judged_at));
             parts.ledger.apply(Command::Recover { id, account_id, ending, judged_at })
         }));
         let mut is_progress = false;
         for outcome in settled.await {
             match outcome {
-                Ok(Outcome::Posted) => {
-                    parts.metrics.count_ending(Ending::E12, NanoUsd::ZERO);
+                Ok(Effect::Posted) => {
+                    parts.metrics.count_ending(Outcome::Killed, NanoUsd::ZERO);
                     is_progress = true;
                 }
-                Ok(outcome) => is_progress |= matches!(outcome, Outcome::Parked),
+                Ok(outcome) => is_progress |= matches!(outcome, Effect::Parked),
                 Err(_) => return Err(DbError::Task),
             }
         }

@@ -21,10 +21,10 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Busy, Command, LedgerError, Outcome, parked};
+use super::{Busy, Command, Effect, LedgerError, parked};
 use crate::db::Database;
 use crate::domain::clock::Clock;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::ledger;
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
@@ -50,7 +50,7 @@ const STUCK: Duration = Duration::from_secs(30);
 #[error("the ledger is not available")]
 pub struct Unavailable;
 
-type Answer = Result<Outcome, Unavailable>;
+type Answer = Result<Effect, Unavailable>;
 
 /// See the module.
 pub struct Ledger {
@@ -193,10 +193,10 @@ impl Ledger {
         }
     }
 
-    fn conclude(&mut self, group: Vec<Submit>, outcomes: Vec<Outcome>) {
+    fn conclude(&mut self, group: Vec<Submit>, outcomes: Vec<Effect>) {
         for (submit, outcome) in group.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::AccountBusy => self.put_aside(submit),
+                Effect::AccountBusy => self.put_aside(submit),
                 outcome => submit.reply(Ok(outcome)),
             }
         }
@@ -255,7 +255,7 @@ impl Ledger {
     /// Applies a group. Where its connection has not outlived a failure, it was a stale one, or the
     /// commit is unknown: asking again is safe and usually enough. So it is where a single command
     /// met with another transaction.
-    fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Outcome>, LedgerError> {
+    fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Effect>, LedgerError> {
         let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
         self.apply(commands.clone(), Busy::Skip).or_else(|first| {
             let is_split = commands.len() > 1 && self.line.is_sound() && !first.is_away();
@@ -267,7 +267,7 @@ impl Ledger {
         })
     }
 
-    fn apply(&mut self, commands: Vec<Command>, busy: Busy) -> Result<Vec<Outcome>, LedgerError> {
+    fn apply(&mut self, commands: Vec<Command>, busy: Busy) -> Result<Vec<Effect>, LedgerError> {
         let now = self.clock.now();
         let outcomes = self.line.run(move |session, given_up| {
             let session = (&mut session.conn, &mut session.memory);
@@ -297,7 +297,8 @@ impl Ledger {
     fn refuse(&mut self, submit: Submit) {
         if let Command::Reserve { record, .. } = &submit.command {
             let (id, account_id) = (record.id.clone(), record.account_id);
-            let command = Command::Recover { id, account_id, ending: Ending::E12, judged_at: None };
+            let command =
+                Command::Recover { id, account_id, ending: Outcome::Killed, judged_at: None };
             self.backlog.push_back(Submit::new(command, None));
         }
         submit.reply(Err(Unavailable));
@@ -343,10 +344,10 @@ impl Ledger {
         match settled {
             Ok(outcome) => {
                 let what = match outcome {
-                    Outcome::Parked => {
+                    Effect::Parked => {
                         "a settlement cannot be stored, and is parked: see `sluice books verify`"
                     }
-                    Outcome::NotOpen => {
+                    Effect::NotOpen => {
                         "a late settlement cannot be stored: its exchange stays as it was recovered"
                     }
                     _ => "a settlement could only be stored without the names in it",

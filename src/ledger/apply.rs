@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::command::{Command, Outcome};
+use super::command::{Command, Effect};
 use super::group::Group;
 use super::{LedgerError, notices};
 use crate::db::books::{self, Busy, Memory, Want};
@@ -35,14 +35,14 @@ pub fn apply(
     conn: &mut AnyConnection,
     commands: &[Command],
     now: UnixMillis,
-) -> Result<Vec<Outcome>, LedgerError> {
+) -> Result<Vec<Effect>, LedgerError> {
     apply_held(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now, &|| false)
 }
 
 /// The same for a server: with what its connection remembers, with accounts that another
 /// transaction holds dealt with as `busy` says, and unless `is_given_up` says before the commit
 /// that nobody wants it any more. The commands of an account that is skipped are answered with
-/// [`Outcome::AccountBusy`].
+/// [`Effect::AccountBusy`].
 ///
 /// # Errors
 /// [`LedgerError`], [`DbError::Silent`] among them: then it was given up, and nothing more is done;
@@ -54,7 +54,7 @@ pub fn apply_unless(
     busy: Busy,
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
-) -> Result<Vec<Outcome>, LedgerError> {
+) -> Result<Vec<Effect>, LedgerError> {
     let is_usual = busy == Busy::Skip && commands.iter().all(Command::is_of_an_exchange);
     let commands: Vec<&Command> = commands.iter().collect();
     if is_usual && matches!(conn, AnyConnection::Postgres(_)) {
@@ -71,7 +71,7 @@ pub fn apply_within(
     conn: &mut AnyConnection,
     commands: &[Command],
     now: UnixMillis,
-) -> Result<Vec<Outcome>, LedgerError> {
+) -> Result<Vec<Effect>, LedgerError> {
     decide(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now)
 }
 
@@ -81,7 +81,7 @@ fn apply_held(
     busy: Busy,
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
-) -> Result<Vec<Outcome>, LedgerError> {
+) -> Result<Vec<Effect>, LedgerError> {
     transaction::write(conn, |conn| {
         let outcomes = decide(conn, commands, busy, now)?;
         if is_given_up() { Err(DbError::Silent.into()) } else { Ok(outcomes) }
@@ -95,8 +95,8 @@ fn apply_unheld<'a>(
     commands: Vec<&'a Command>,
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
-) -> Result<Vec<Outcome>, LedgerError> {
-    let mut outcomes = vec![Outcome::AccountBusy; commands.len()];
+) -> Result<Vec<Effect>, LedgerError> {
+    let mut outcomes = vec![Effect::AccountBusy; commands.len()];
     let mut left: Vec<(usize, &'a Command)> = commands.into_iter().enumerate().collect();
     for _ in 0..ROUNDS {
         let (places, these): (Vec<usize>, Vec<&Command>) = left.iter().copied().unzip();
@@ -125,7 +125,7 @@ fn apply_unheld<'a>(
 /// What came of deciding commands once.
 enum Attempt {
     /// It is written, but for the accounts of those without an outcome.
-    Written(Vec<Option<Outcome>>),
+    Written(Vec<Option<Effect>>),
     /// More is to be written than can be without a transaction.
     Unusual,
 }
@@ -176,7 +176,7 @@ fn decide(
     commands: &[&Command],
     busy: Busy,
     now: UnixMillis,
-) -> Result<Vec<Outcome>, LedgerError> {
+) -> Result<Vec<Effect>, LedgerError> {
     let mut group = Group::new(now);
     let mut account_ids: Vec<i64> = commands.iter().map(|command| command.account_id().0).collect();
     account_ids.sort_unstable();

@@ -6,7 +6,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, RequestId};
 use crate::domain::key_limits::Exhausted;
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Outcome, UsageRecord};
 
 /// The kinds of ledger entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,7 +140,7 @@ pub enum Command {
         /// Whose.
         account_id: AccountId,
         /// How it ended: E12 or E14.
-        ending: Ending,
+        ending: Outcome,
         /// When its node was found to be dead, by the time that leases are kept by; `None` where
         /// the node itself gives the exchange up. A node that has renewed its lease since keeps its
         /// exchanges.
@@ -186,7 +186,7 @@ pub struct Shortage {
 
 /// What became of a command. A refusal is an answer, never a database error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Effect {
     /// The money is held, durably.
     Reserved {
         /// How much.

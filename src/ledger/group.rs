@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::LedgerError;
 use super::account::{Account, difference};
-use super::command::{Command, EntryKind, Hold, Outcome};
+use super::command::{Command, Effect, EntryKind, Hold};
 use super::keys::{Keys, PausedKey};
 use super::notices::Crossing;
 use crate::db::books::{
@@ -16,7 +16,7 @@ use crate::db::books::{
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 
 /// The state that a group of commands reads and changes.
 pub(super) struct Group {
@@ -88,7 +88,7 @@ impl Group {
         self.keys.set(found.keys);
         self.keys.set_held(found.held)?;
         self.usage.extend(found.usage.into_iter().map(|(id, cost, ending)| {
-            let is_recovered = Ending::parse(&ending).is_some_and(is_recovery);
+            let is_recovered = Outcome::parse(&ending).is_some_and(is_recovery);
             (id, Settled { cost: NanoUsd::from_nanos(cost), is_recovered })
         }));
         Ok(())
@@ -113,17 +113,14 @@ impl Group {
     }
 
     /// Decides the commands in order.
-    pub(super) fn decide_all(
-        &mut self,
-        commands: &[&Command],
-    ) -> Result<Vec<Outcome>, LedgerError> {
+    pub(super) fn decide_all(&mut self, commands: &[&Command]) -> Result<Vec<Effect>, LedgerError> {
         commands.iter().map(|command| self.decide(command)).collect()
     }
 
     /// Decides one command against the state that the commands before it left.
-    fn decide(&mut self, command: &Command) -> Result<Outcome, LedgerError> {
+    fn decide(&mut self, command: &Command) -> Result<Effect, LedgerError> {
         if self.busy.contains(&command.account_id().0) {
-            return Ok(Outcome::AccountBusy);
+            return Ok(Effect::AccountBusy);
         }
         match command {
             Command::Reserve { record, hold, node_id } => self.reserve(record, hold, node_id),
@@ -149,12 +146,12 @@ impl Group {
         kind: EntryKind,
         reference: &str,
         amount: NanoUsd,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Effect, LedgerError> {
         let Some(account) = self.accounts.get_mut(&account_id.0) else {
-            return Ok(Outcome::NoAccount);
+            return Ok(Effect::NoAccount);
         };
         if !self.entries.insert((kind, reference.to_owned())) {
-            return Ok(Outcome::AlreadyCredited);
+            return Ok(Effect::AlreadyCredited);
         }
         account.available = account.available.plus(amount)?;
         self.new_entries.push(EntryRow {
@@ -164,7 +161,7 @@ impl Group {
             amount_nanousd: amount.as_nanos(),
             created_at: self.now.as_millis(),
         });
-        Ok(Outcome::Credited)
+        Ok(Effect::Credited)
     }
 
     fn withdraw(
@@ -173,13 +170,13 @@ impl Group {
         kind: EntryKind,
         reference: &str,
         amount: NanoUsd,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Effect, LedgerError> {
         let is_new = !self.entries.contains(&(kind, reference.to_owned()));
         if let Some(account) = self.accounts.get(&account_id.0).filter(|_| is_new) {
             // What is at risk is no more to be had than what is held.
             let hold = Hold::exactly(amount);
             if account.available.minus(account.at_risk)? < amount {
-                return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, &hold)?));
+                return Ok(Effect::Insufficient(account.shortage(NanoUsd::ZERO, &hold)?));
             }
         }
         self.credit(account_id, kind, reference, amount.negated()?)
@@ -279,6 +276,6 @@ impl Group {
 }
 
 /// Whether an exchange was settled at its checkpoint, so that its own post may still replace it.
-const fn is_recovery(ending: Ending) -> bool {
-    matches!(ending, Ending::E12 | Ending::E14)
+const fn is_recovery(ending: Outcome) -> bool {
+    matches!(ending, Outcome::Killed | Outcome::Panicked)
 }

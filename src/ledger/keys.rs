@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::LedgerError;
-use super::command::Outcome;
+use super::command::Effect;
 use crate::db::books::keys::{KeyBookRow, KeySpent, SeenKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::{Exhausted, KeyLimits, KeySpending, pause_end};
@@ -69,12 +69,12 @@ impl Keys {
     }
 
     /// Why a key may ask for nothing at all.
-    pub(super) fn refusal(&self, id: i64, now: UnixMillis) -> Option<Outcome> {
+    pub(super) fn refusal(&self, id: i64, now: UnixMillis) -> Option<Effect> {
         match self.0.get(&id) {
-            Some(key) if key.is_revoked => Some(Outcome::KeyRevoked),
-            Some(key) if key.limits.is_expired(now) => Some(Outcome::KeyExpired),
+            Some(key) if key.is_revoked => Some(Effect::KeyRevoked),
+            Some(key) if key.limits.is_expired(now) => Some(Effect::KeyExpired),
             Some(_) => None,
-            None => Some(Outcome::KeyRevoked),
+            None => Some(Effect::KeyRevoked),
         }
     }
 

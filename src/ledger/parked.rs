@@ -1,7 +1,7 @@
 //! Settlements that the database refuses, though it takes others: what is tried, how they are
 //! parked, and how an operator settles them.
 
-use super::{Command, LedgerError, Outcome, apply, apply_within, rows};
+use super::{Command, Effect, LedgerError, apply, apply_within, rows};
 use crate::db::audit::{self, Decision};
 use crate::db::parked::{self, ParkedRow};
 use crate::db::{AnyConnection, DbError, accounts, books, transaction};
@@ -32,11 +32,11 @@ pub fn settle_or_park(
     command: &Command,
     refusal: &str,
     now: UnixMillis,
-) -> Result<Outcome, LedgerError> {
-    let Some(record) = record_of(conn, command)? else { return Ok(Outcome::NotOpen) };
+) -> Result<Effect, LedgerError> {
+    let Some(record) = record_of(conn, command)? else { return Ok(Effect::NotOpen) };
     if let Some(bare) = record.without_names() {
         match apply(conn, &[Command::Post { record: bare }], now) {
-            Ok(outcomes) => return Ok(outcomes.into_iter().next().unwrap_or(Outcome::NotOpen)),
+            Ok(outcomes) => return Ok(outcomes.into_iter().next().unwrap_or(Effect::NotOpen)),
             Err(LedgerError::Db(error)) if error.is_away() => return Err(error.into()),
             Err(_) => {}
         }
@@ -50,7 +50,7 @@ pub fn settle_or_park(
         accounts::lock(conn, record.account_id)?;
         Ok::<_, LedgerError>(parked::park(conn, id, &text, (&reason, now))?)
     })?;
-    Ok(if marked { Outcome::Parked } else { Outcome::NotOpen })
+    Ok(if marked { Effect::Parked } else { Effect::NotOpen })
 }
 
 /// Settles a parked exchange, and writes down that an operator has done so; `None` if it was
@@ -72,7 +72,7 @@ pub fn repair(
     let write = |conn: &mut AnyConnection, record: &UsageRecord| {
         transaction::write(conn, |conn| {
             let outcomes = apply_within(conn, &[Command::Post { record: record.clone() }], now)?;
-            if !matches!(outcomes.as_slice(), [Outcome::Posted]) {
+            if !matches!(outcomes.as_slice(), [Effect::Posted]) {
                 // Somebody has settled it meanwhile.
                 return Ok(false);
             }

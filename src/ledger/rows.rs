@@ -5,7 +5,7 @@ use super::command::EntryKind;
 use crate::db::books::{EntryRow, ReservationRow};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Outcome, UsageRecord};
 
 /// What can be said of an exchange whose own record cannot be read.
 fn blank_record(row: &ReservationRow) -> UsageRecord {
@@ -24,7 +24,7 @@ fn blank_record(row: &ReservationRow) -> UsageRecord {
 
 /// What a reservation is settled at without its exchange: its last checkpoint. A record of another
 /// version must not keep the money held: without it the charge is 0.
-pub(super) fn recovered(row: &ReservationRow, ending: Ending) -> UsageRecord {
+pub(super) fn recovered(row: &ReservationRow, ending: Outcome) -> UsageRecord {
     let record = serde_json::from_str(&row.record).unwrap_or_else(|_| blank_record(row));
     UsageRecord { ending, ..record }
 }

@@ -6,7 +6,7 @@ mod risk;
 
 use diesel::prelude::*;
 
-use super::{Command, EntryKind, Hold, Outcome, Shortage, apply, verify};
+use super::{Command, Effect, EntryKind, Hold, Shortage, apply, verify};
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
 use crate::db::schema::{api_keys as api_keys_table, outbox, usage_logs};
@@ -15,7 +15,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::{Markup, PriceList};
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Outcome, UsageRecord};
 
 const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
 
@@ -65,7 +65,7 @@ impl Books {
         (spent, month_spent, told)
     }
 
-    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
+    fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {
         apply(&mut self.conn, commands, NOW).unwrap()
     }
 
@@ -81,7 +81,7 @@ impl Books {
         let id = RequestId::from_stored(format!("req_{account}_{exchange}"));
         UsageRecord {
             cost: NanoUsd::from_nanos(cost),
-            ending: Ending::E1,
+            ending: Outcome::Complete,
             ..UsageRecord::blank(id, account_id, api_key_id, NOW)
         }
     }
@@ -218,7 +218,7 @@ fn command(books: &Books, act: Act) -> Command {
         Act::Recover { account, exchange } => Command::Recover {
             id: id(account, exchange),
             account_id: account_id(account),
-            ending: Ending::E12,
+            ending: Outcome::Killed,
             judged_at: None,
         },
         Act::Resume { account, exchange, least, amount } => Command::Resume {
@@ -235,12 +235,12 @@ fn command(books: &Books, act: Act) -> Command {
     }
 }
 
-fn reserved(nanos: i64) -> Outcome {
-    Outcome::Reserved { amount: NanoUsd::from_nanos(nanos) }
+fn reserved(nanos: i64) -> Effect {
+    Effect::Reserved { amount: NanoUsd::from_nanos(nanos) }
 }
 
-fn extended(nanos: i64) -> Outcome {
-    Outcome::Extended { amount: NanoUsd::from_nanos(nanos) }
+fn extended(nanos: i64) -> Effect {
+    Effect::Extended { amount: NanoUsd::from_nanos(nanos) }
 }
 
 #[test]
@@ -252,15 +252,15 @@ fn e16_a_post_that_was_not_heard_in_time_changes_the_row_and_not_the_money() {
     let post = Command::Post { record: books.record(0, 0, 70) };
     books.apply(&act(credit));
     books.apply(&act(reserve));
-    assert_eq!(books.apply(&act(post.clone())), [Outcome::Posted]);
-    let unheard = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 70) };
+    assert_eq!(books.apply(&act(post.clone())), [Effect::Posted]);
+    let unheard = UsageRecord { ending: Outcome::NotDurable, ..books.record(0, 0, 70) };
     let raised = books.apply(&act(Command::Post { record: unheard }));
-    assert_eq!(raised, [Outcome::Replaced]);
+    assert_eq!(raised, [Effect::Replaced]);
     assert_eq!(books.balance(0), (930, 0));
-    let dearer = UsageRecord { ending: Ending::E16, ..books.record(0, 0, 71) };
+    let dearer = UsageRecord { ending: Outcome::NotDurable, ..books.record(0, 0, 71) };
     let refused = books.apply(&act(Command::Post { record: dearer }));
-    assert_eq!(refused, [Outcome::AlreadyPosted]);
-    assert_eq!(books.apply(&act(post)), [Outcome::AlreadyPosted]);
+    assert_eq!(refused, [Effect::AlreadyPosted]);
+    assert_eq!(books.apply(&act(post)), [Effect::AlreadyPosted]);
     assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
 }
 
@@ -282,10 +282,10 @@ fn a_revoked_key_a_suspended_or_closing_account_and_a_negative_balance_reserve_n
         let command = command(&books, act);
         books.apply(&[command]).remove(0)
     };
-    assert_eq!(reserve(0), Outcome::KeyRevoked);
-    assert_eq!(reserve(1), Outcome::AccountSuspended);
-    assert_eq!(reserve(3), Outcome::KeyRevoked);
-    let Outcome::Insufficient(shortage) = reserve(2) else { panic!("it reserves") };
+    assert_eq!(reserve(0), Effect::KeyRevoked);
+    assert_eq!(reserve(1), Effect::AccountSuspended);
+    assert_eq!(reserve(3), Effect::KeyRevoked);
+    let Effect::Insufficient(shortage) = reserve(2) else { panic!("it reserves") };
     assert_eq!(shortage.available, NanoUsd::from_nanos(-1));
 }
 
@@ -321,7 +321,7 @@ fn a_cost_of_all_that_was_held_leaves_what_is_available_as_it_is() {
     let reserve = command(&books, Act::Reserve { account: 0, exchange: 0, amount: 40 });
     books.apply(&[credit, reserve]);
     let post = command(&books, Act::Post { account: 0, exchange: 0, cost: 40 });
-    assert_eq!(books.apply(&[post]), [Outcome::Posted]);
+    assert_eq!(books.apply(&[post]), [Effect::Posted]);
     assert_eq!(books.balance(0), (60, 0));
 }
 
@@ -335,16 +335,16 @@ fn commands_are_answered_by_what_became_of_them() {
     let insufficient = |available, held| {
         let (available, held) = (NanoUsd::from_nanos(available), NanoUsd::from_nanos(held));
         let attainable = available.plus(held).unwrap();
-        Outcome::Insufficient(Shortage { available, spendable: available, attainable, held })
+        Effect::Insufficient(Shortage { available, spendable: available, attainable, held })
     };
     for (act, outcome) in [
-        (extend(5), Outcome::NotOpen),
-        (checkpoint, Outcome::NotOpen),
-        (Act::Recover { account, exchange }, Outcome::NotOpen),
-        (Act::Post { account, exchange, cost: 5 }, Outcome::NotOpen),
+        (extend(5), Effect::NotOpen),
+        (checkpoint, Effect::NotOpen),
+        (Act::Recover { account, exchange }, Effect::NotOpen),
+        (Act::Post { account, exchange, cost: 5 }, Effect::NotOpen),
         (Act::Reserve { account, exchange, amount: 1 }, insufficient(0, 0)),
-        (credit, Outcome::Credited),
-        (credit, Outcome::AlreadyCredited),
+        (credit, Effect::Credited),
+        (credit, Effect::AlreadyCredited),
         (Act::Reserve { account, exchange, amount: 101 }, insufficient(100, 0)),
         (Act::Reserve { account, exchange, amount: 40 }, reserved(40)),
         (Act::Reserve { account, exchange, amount: 40 }, reserved(40)),
@@ -352,13 +352,13 @@ fn commands_are_answered_by_what_became_of_them() {
         (extend(100), extended(100)),
         (extend(100), extended(100)),
         (extend(40), extended(100)),
-        (checkpoint, Outcome::Checkpointed),
-        (Act::Recover { account, exchange }, Outcome::Posted),
-        (Act::Recover { account, exchange }, Outcome::NotOpen),
+        (checkpoint, Effect::Checkpointed),
+        (Act::Recover { account, exchange }, Effect::Posted),
+        (Act::Recover { account, exchange }, Effect::NotOpen),
         // What the upstream has counted is the truth, also where it is less.
-        (Act::Post { account, exchange, cost: 29 }, Outcome::Replaced),
-        (Act::Post { account, exchange, cost: 29 }, Outcome::AlreadyPosted),
-        (Act::Post { account, exchange, cost: 32 }, Outcome::AlreadyPosted),
+        (Act::Post { account, exchange, cost: 29 }, Effect::Replaced),
+        (Act::Post { account, exchange, cost: 29 }, Effect::AlreadyPosted),
+        (Act::Post { account, exchange, cost: 32 }, Effect::AlreadyPosted),
     ] {
         let command = command(&books, act);
         assert_eq!(books.apply(&[command]), [outcome], "{act:?}");
@@ -375,7 +375,7 @@ fn e12_a_record_of_another_version_costs_nothing_and_lets_the_money_go() {
     books.apply(&[credit, reserve]);
     books.conn.batch_execute_for_test("UPDATE reservations SET record = '{}'");
     let recover = command(&books, Act::Recover { account: 0, exchange: 0 });
-    assert_eq!(books.apply(&[recover]), [Outcome::Posted]);
+    assert_eq!(books.apply(&[recover]), [Effect::Posted]);
     assert_eq!(books.balance(0), (100, 0));
     let report = verify(&mut books.conn).unwrap();
     assert!(report.discrepancies.is_empty() && report.usage_rows == 1);

@@ -16,7 +16,7 @@ use crate::db::books::UsageRow;
 use crate::db::usage_logs::UsageOfKey;
 use crate::domain::receipt::{self, Factor, Item, PassReceipt, Receipt};
 use crate::domain::usage::{PassKind, Waiver};
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 
 #[derive(Template)]
 #[template(path = "receipt.html")]
@@ -90,7 +90,7 @@ fn page(frame: Frame, found: &UsageOfKey, explanation: Explanation) -> ReceiptPa
         request: Request::from(found),
         served_model: row.served_model.clone().unwrap_or_else(|| "not reported".to_owned()),
         kind: if is_stream { "Stream" } else { "One document" },
-        ending: Ending::parse(&row.ending).map_or("", words),
+        ending: Outcome::parse(&row.ending).map_or("", words),
         first_byte: row.first_byte_ms.map_or_else(|| "no content".to_owned(), millis),
         latency: millis(row.latency_ms),
         price_version: row.price_version.clone(),
@@ -198,29 +198,37 @@ fn millis(millis: i64) -> String {
 }
 
 /// How an exchange ended, for the person who pays for it.
-const fn words(ending: Ending) -> &'static str {
+const fn words(ending: Outcome) -> &'static str {
     match ending {
-        Ending::E1 => "Complete.",
-        Ending::E2 => "The upstream refused it.",
-        Ending::E3 => "The upstream could not be reached, or did not begin to answer in time.",
-        Ending::E3j => "The answer did not begin in time, and was read to its end without you.",
-        Ending::E3x => "The upstream's answer could not be read.",
-        Ending::E4 => "The upstream began with an error.",
-        Ending::E5 => "The upstream ended it with an error. What was delivered before is charged.",
-        Ending::E6 => "The upstream cut it short. What was delivered before is charged.",
-        Ending::E7 => "The upstream fell silent. What was delivered before is charged.",
-        Ending::E8 => "Your program left. What was delivered before is charged.",
-        Ending::E9 => {
+        Outcome::Complete => "Complete.",
+        Outcome::Refused => "The upstream refused it.",
+        Outcome::Unreachable => {
+            "The upstream could not be reached, or did not begin to answer in time."
+        }
+        Outcome::LateJson => {
+            "The answer did not begin in time, and was read to its end without you."
+        }
+        Outcome::UnacceptableHead => "The upstream's answer could not be read.",
+        Outcome::ErrorAtOnce => "The upstream began with an error.",
+        Outcome::ErrorEvent => {
+            "The upstream ended it with an error. What was delivered before is charged."
+        }
+        Outcome::CutOff => "The upstream cut it short. What was delivered before is charged.",
+        Outcome::Silent => "The upstream fell silent. What was delivered before is charged.",
+        Outcome::ClientLeft => "Your program left. What was delivered before is charged.",
+        Outcome::ClientLeftJson => {
             "Your program left before the answer came, which the upstream charges all the same."
         }
-        Ending::E10 => "Complete, but the upstream did not report what it used.",
-        Ending::E11 => "The service was stopped. What was delivered before is charged.",
-        Ending::E12 => "The service failed. What was known to be delivered before is charged.",
-        Ending::E13 => "The upstream refused the operator's credential.",
-        Ending::E14 => "The service failed in between.",
-        Ending::E15 => "Your program stopped reading. What was delivered before is charged.",
-        Ending::E16 => "It could not be put on record in time, so the end was held back.",
-        Ending::E17 => "It took longer than requests may.",
-        Ending::E18 => "Your balance or the key's budget ran out while it ran.",
+        Outcome::NoUsage => "Complete, but the upstream did not report what it used.",
+        Outcome::Stopped => "The service was stopped. What was delivered before is charged.",
+        Outcome::Killed => "The service failed. What was known to be delivered before is charged.",
+        Outcome::CredentialRefused => "The upstream refused the operator's credential.",
+        Outcome::Panicked => "The service failed in between.",
+        Outcome::ClientStalled => {
+            "Your program stopped reading. What was delivered before is charged."
+        }
+        Outcome::NotDurable => "It could not be put on record in time, so the end was held back.",
+        Outcome::MaxDuration => "It took longer than requests may.",
+        Outcome::NotExtended => "Your balance or the key's budget ran out while it ran.",
     }
 }

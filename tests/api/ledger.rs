@@ -13,8 +13,8 @@ use sluice::db::schema::{accounts, api_keys};
 use sluice::domain::clock::{Clock, UnixMillis};
 use sluice::domain::ids::{AccountId, ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
-use sluice::domain::usage_record::{Ending, Endpoint, UsageRecord};
-use sluice::ledger::{self, Command, EntryKind, Hold, Outcome, Shortage};
+use sluice::domain::usage_record::{Endpoint, Outcome, UsageRecord};
+use sluice::ledger::{self, Command, Effect, EntryKind, Hold, Shortage};
 use tempfile::TempDir;
 
 use crate::support::app::{Account, Builder, TestApp, open_account, serve, verify_books};
@@ -56,11 +56,11 @@ impl Desk {
         open_account(&mut self.conn, dollars)
     }
 
-    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
+    fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {
         apply(&mut self.conn, commands)
     }
 
-    fn one(&mut self, command: &Command) -> Outcome {
+    fn one(&mut self, command: &Command) -> Effect {
         self.apply(std::slice::from_ref(command)).remove(0)
     }
 
@@ -95,7 +95,7 @@ impl Drop for Desk {
     }
 }
 
-fn apply(conn: &mut AnyConnection, commands: &[Command]) -> Vec<Outcome> {
+fn apply(conn: &mut AnyConnection, commands: &[Command]) -> Vec<Effect> {
     ledger::apply(conn, commands, NOW).unwrap()
 }
 
@@ -123,7 +123,7 @@ fn record(id: &str, account: &Account, api_key_id: ApiKeyId) -> UsageRecord {
         first_byte_ms: None,
         latency_ms: 0,
         http_status: 200,
-        ending: Ending::E1,
+        ending: Outcome::Complete,
         is_estimated: false,
         passes: Vec::new(),
     }
@@ -133,12 +133,12 @@ fn nanos(count: i64) -> NanoUsd {
     NanoUsd::from_nanos(count)
 }
 
-fn reserved(amount: i64) -> Outcome {
-    Outcome::Reserved { amount: nanos(amount) }
+fn reserved(amount: i64) -> Effect {
+    Effect::Reserved { amount: nanos(amount) }
 }
 
-fn extended(amount: i64) -> Outcome {
-    Outcome::Extended { amount: nanos(amount) }
+fn extended(amount: i64) -> Effect {
+    Effect::Extended { amount: nanos(amount) }
 }
 
 fn reserve(record: &UsageRecord, amount: i64) -> Command {
@@ -165,7 +165,7 @@ fn checkpoint(record: &UsageRecord, cost: i64) -> Command {
 
 fn recover(record: &UsageRecord) -> Command {
     let (id, account_id) = (record.id.clone(), record.account_id);
-    Command::Recover { id, account_id, ending: Ending::E12, judged_at: None }
+    Command::Recover { id, account_id, ending: Outcome::Killed, judged_at: None }
 }
 
 #[test]
@@ -180,15 +180,15 @@ fn every_command_may_be_repeated_without_harm() {
         amount: nanos(500),
     };
     let steps = [
-        (deposit, Outcome::Credited, Outcome::AlreadyCredited, (1_000_000_500, 0)),
+        (deposit, Effect::Credited, Effect::AlreadyCredited, (1_000_000_500, 0)),
         (reserve(&record, 1000), reserved(1000), reserved(1000), (999_999_500, 1000)),
         (extend(&record, 3000), extended(3000), extended(3000), (999_997_500, 3000)),
         (extend(&record, 2000), extended(3000), extended(3000), (999_997_500, 3000)),
-        (checkpoint(&record, 7), Outcome::Checkpointed, Outcome::Checkpointed, (999_997_500, 3000)),
-        (post(&record, 700), Outcome::Posted, Outcome::AlreadyPosted, (999_999_800, 0)),
-        (recover(&record), Outcome::NotOpen, Outcome::NotOpen, (999_999_800, 0)),
-        (extend(&record, 9000), Outcome::NotOpen, Outcome::NotOpen, (999_999_800, 0)),
-        (checkpoint(&record, 9), Outcome::NotOpen, Outcome::NotOpen, (999_999_800, 0)),
+        (checkpoint(&record, 7), Effect::Checkpointed, Effect::Checkpointed, (999_997_500, 3000)),
+        (post(&record, 700), Effect::Posted, Effect::AlreadyPosted, (999_999_800, 0)),
+        (recover(&record), Effect::NotOpen, Effect::NotOpen, (999_999_800, 0)),
+        (extend(&record, 9000), Effect::NotOpen, Effect::NotOpen, (999_999_800, 0)),
+        (checkpoint(&record, 9), Effect::NotOpen, Effect::NotOpen, (999_999_800, 0)),
     ];
     for (command, first, again, balance) in steps {
         assert_eq!(desk.one(&command), first, "{command:?}");
@@ -217,8 +217,7 @@ fn a_reference_counts_once_within_its_kind() {
         credit(EntryKind::CarryForward, -10),
     ];
     let outcomes = desk.apply(&group);
-    let expected =
-        [Outcome::Credited, Outcome::AlreadyCredited, Outcome::Credited, Outcome::Credited];
+    let expected = [Effect::Credited, Effect::AlreadyCredited, Effect::Credited, Effect::Credited];
     assert_eq!(outcomes, expected);
     assert_eq!(desk.balance(&account), (60, 0));
 }
@@ -243,17 +242,17 @@ fn a_group_is_decided_in_order_and_one_refusal_harms_no_other() {
     ]);
     let expected = [
         reserved(600),
-        Outcome::Insufficient(Shortage {
+        Effect::Insufficient(Shortage {
             available: nanos(400),
             spendable: nanos(400),
             attainable: nanos(1000),
             held: nanos(600),
         }),
         reserved(600),
-        Outcome::Posted,
+        Effect::Posted,
         reserved(600),
-        Outcome::NoAccount,
-        Outcome::Posted,
+        Effect::NoAccount,
+        Effect::Posted,
     ];
     assert_eq!(outcomes, expected);
     assert_eq!(desk.balance(&rich), (1_000_000_000, 0));
@@ -272,11 +271,11 @@ fn a_revoked_key_and_a_suspended_account_reserve_nothing() {
             .unwrap();
     };
     set(&mut desk, "suspended");
-    assert_eq!(desk.one(&reserve(&record, 1)), Outcome::AccountSuspended);
+    assert_eq!(desk.one(&reserve(&record, 1)), Effect::AccountSuspended);
     set(&mut desk, "active");
     let now = UnixMillis::from_millis(1_795_348_000_001);
     sluice::db::api_keys::revoke(&mut desk.conn, &account.key_id, now).unwrap();
-    assert_eq!(desk.one(&reserve(&record, 1)), Outcome::KeyRevoked);
+    assert_eq!(desk.one(&reserve(&record, 1)), Effect::KeyRevoked);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
 }
 
@@ -285,7 +284,7 @@ fn a_post_without_a_reservation_is_not_taken() {
     let mut desk = Desk::new();
     let account = desk.account("1.00");
     let record = desk.record("req_never", &account);
-    assert_eq!(desk.one(&post(&record, 5)), Outcome::NotOpen);
+    assert_eq!(desk.one(&post(&record, 5)), Effect::NotOpen);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
 }
 
@@ -311,7 +310,7 @@ fn connections_that_write_at_once_lose_nothing() {
                         })
                         .collect();
                     let outcomes = apply(&mut conn, &group);
-                    assert_eq!(outcomes.iter().filter(|one| **one == Outcome::Posted).count(), 3);
+                    assert_eq!(outcomes.iter().filter(|one| **one == Effect::Posted).count(), 3);
                 }
             })
         })

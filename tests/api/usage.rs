@@ -12,7 +12,7 @@ use sluice::db::schema::usage_logs;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::{ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
-use sluice::domain::usage_record::{Ending, UsageRecord};
+use sluice::domain::usage_record::{Outcome, UsageRecord};
 
 use crate::support::app::{Account, TestApp, open_account};
 
@@ -45,7 +45,7 @@ fn row_of(
         cost: NanoUsd::from_nanos(1000 + number),
         price_version: "2020-01-01-00000000".to_owned(),
         http_status: 200,
-        ending: Ending::E1,
+        ending: Outcome::Complete,
         ..UsageRecord::blank(id, account.id, ApiKeyId(api_key_id), at)
     })
 }

@@ -99,7 +99,7 @@ impl From<&UsageRecord> for UsageRow {
             first_byte_ms: record.first_byte_ms,
             latency_ms: record.latency_ms,
             http_status: record.http_status,
-            ending: record.ending.as_str().to_owned(),
+            ending: record.ending.code().to_owned(),
             is_estimated: record.is_estimated,
         }
     }

@@ -22,7 +22,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::http::connection::Stall;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
@@ -290,16 +290,16 @@ impl Asking {
 }
 
 /// The ending of an exchange that nobody has answered.
-fn ending_of(failure: &Failure) -> Ending {
+fn ending_of(failure: &Failure) -> Outcome {
     match failure.way {
-        _ if failure.fault == Some(Fault::Credential) => Ending::E13,
-        Way::Refused => Ending::E2,
-        Way::FirstEvent => Ending::E4,
-        Way::Unreachable | Way::NoHead | Way::Resting | Way::Full => Ending::E3,
-        Way::BadAnswer => Ending::E3x,
-        Way::Cut => Ending::E6,
-        Way::Silent => Ending::E7,
-        Way::TooLong => Ending::E17,
-        Way::Stopped => Ending::E11,
+        _ if failure.fault == Some(Fault::Credential) => Outcome::CredentialRefused,
+        Way::Refused => Outcome::Refused,
+        Way::FirstEvent => Outcome::ErrorAtOnce,
+        Way::Unreachable | Way::NoHead | Way::Resting | Way::Full => Outcome::Unreachable,
+        Way::BadAnswer => Outcome::UnacceptableHead,
+        Way::Cut => Outcome::CutOff,
+        Way::Silent => Outcome::Silent,
+        Way::TooLong => Outcome::MaxDuration,
+        Way::Stopped => Outcome::Stopped,
     }
 }

@@ -13,7 +13,7 @@ use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::{JsonAnswer, read_json_answer};
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 
 /// What nginx and others log for a client that left before its answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -43,14 +43,14 @@ impl Gather {
     pub(super) async fn run(self, body: Bytes) {
         match read_json_answer(&body) {
             Some(counted) => self.deliver(body, &counted).await,
-            None => self.fail(Ending::E6, ApiError::bad_gateway()).await,
+            None => self.fail(Outcome::CutOff, ApiError::bad_gateway()).await,
         }
     }
 
     /// The end of an answer that did not come whole.
-    pub(super) async fn fail(self, ending: Ending, error: ApiError) {
+    pub(super) async fn fail(self, ending: Outcome, error: ApiError) {
         // Nothing was reported, since a JSON answer reports at its end.
-        let ending = if self.reply.is_none() { Ending::E3j } else { ending };
+        let ending = if self.reply.is_none() { Outcome::LateJson } else { ending };
         let status = self.status(error.status);
         self.reservation.void(ending, status).await;
         if let Some(reply) = self.reply {
@@ -64,9 +64,9 @@ impl Gather {
         }
         let is_client_there = self.reply.as_ref().is_some_and(|reply| !reply.is_closed());
         let mut ending = match (&self.reply, is_client_there) {
-            (None, _) => Ending::E3j,
-            (Some(_), false) => Ending::E9,
-            (Some(_), true) => Ending::E1,
+            (None, _) => Outcome::LateJson,
+            (Some(_), false) => Outcome::ClientLeftJson,
+            (Some(_), true) => Outcome::Complete,
         };
         if counted.has_usage {
             if counted.has_unread_output {
@@ -78,14 +78,16 @@ impl Gather {
         } else {
             self.context.alert("an answer came without usage");
             self.reservation.set_unreported_usage(counted.usage.clone(), &counted.content);
-            if ending == Ending::E1 {
-                ending = Ending::E10;
+            if ending == Outcome::Complete {
+                ending = Outcome::NoUsage;
             }
         }
         let (mut status, mut refusal) = (self.status(200), None);
-        if matches!(ending, Ending::E1 | Ending::E10) && !self.reservation.is_covered().await {
+        if matches!(ending, Outcome::Complete | Outcome::NoUsage)
+            && !self.reservation.is_covered().await
+        {
             let error = self.reservation.not_covered();
-            (ending, status) = (Ending::E18, error.status);
+            (ending, status) = (Outcome::NotExtended, error.status);
             refusal = Some(error);
         }
         let headers = passing_headers(&self.headers);

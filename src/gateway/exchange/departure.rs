@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::stream::Relay;
 use crate::config::ClientGone;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::places::shares::SharedPlace;
 
 /// Once every block has closed, the end of an answer comes at once or not at all.
@@ -21,7 +21,7 @@ const END_WAIT: Duration = Duration::from_secs(30);
 /// A departure.
 pub(super) struct Departure {
     /// E8 or E15.
-    pub(super) ending: Ending,
+    pub(super) ending: Outcome,
     /// Until then the upstream is read.
     pub(super) until: Instant,
     stage: Stage,
@@ -43,10 +43,11 @@ enum Stage {
 
 impl Relay {
     /// The client is gone. An ending, if the upstream is not read on.
-    pub(super) fn lose(&mut self) -> Option<Ending> {
+    pub(super) fn lose(&mut self) -> Option<Outcome> {
         self.outlet = None;
         self.permit = None;
-        let ending = if self.stall.is_noted() { Ending::E15 } else { Ending::E8 };
+        let ending =
+            if self.stall.is_noted() { Outcome::ClientStalled } else { Outcome::ClientLeft };
         let until = Instant::now() + self.clock.head;
         self.gone = Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
         self.arm();
@@ -54,7 +55,7 @@ impl Relay {
     }
 
     /// What a departure has come to. An ending, if the upstream is not read on.
-    pub(super) fn look_at_departure(&mut self) -> Option<Ending> {
+    pub(super) fn look_at_departure(&mut self) -> Option<Outcome> {
         let now = Instant::now();
         let has_prompt = self.meter.has_prompt();
         let is_hidden = self.meter.has_hidden_work();
@@ -82,7 +83,7 @@ impl Relay {
 
     /// The ending of a departure whose time is over. What a drain did not see the end of stays
     /// hidden.
-    pub(super) fn is_departure_over(&mut self, now: Instant) -> Option<Ending> {
+    pub(super) fn is_departure_over(&mut self, now: Instant) -> Option<Outcome> {
         let is_hidden = self.meter.has_hidden_work();
         let gone = self.gone.as_mut().filter(|gone| now >= gone.until)?;
         gone.is_undrained |= is_hidden && matches!(gone.stage, Stage::Drain { .. });
@@ -97,7 +98,7 @@ impl Relay {
     }
 
     /// Reads to the end, where a place is free for that.
-    fn drain(&mut self) -> Option<Ending> {
+    fn drain(&mut self) -> Option<Outcome> {
         let account_id = self.reservation.record.account_id;
         let Some(place) = self.context.drains.take(&account_id) else {
             let is_hidden = self.meter.has_hidden_work();

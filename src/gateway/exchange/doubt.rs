@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::upstream::call::Call;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::fault::{Failure, Way};
@@ -35,15 +35,15 @@ impl Doubt {
     }
 
     /// The stream has ended without an answer.
-    pub(super) fn end(self, ending: Ending, meter: &Meter) {
+    pub(super) fn end(self, ending: Outcome, meter: &Meter) {
         let Self { call, client, since } = self;
         let failure = match ending {
-            Ending::E5 => {
+            Outcome::ErrorEvent => {
                 let data = meter.error().unwrap_or_default();
                 call.refused(&client, Way::FirstEvent, refusal::status_of(data), data, None)
             }
-            Ending::E6 => Failure::cut(),
-            Ending::E7 => Failure::silent(),
+            Outcome::CutOff => Failure::cut(),
+            Outcome::Silent => Failure::silent(),
             // Ended by its client or by us: it says nothing of the upstream.
             _ => return,
         };

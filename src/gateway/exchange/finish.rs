@@ -12,7 +12,7 @@ use super::stream::Relay;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::Meter;
 use crate::domain::usage::Usage;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::upstream::refusal;
 
 /// After the terminal event the upstream gets this long to end its body, so that its connection
@@ -23,7 +23,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Relay {
     /// Sets the record to the bill that this ending has in the contract.
-    fn bill(&mut self, ending: Ending) -> Ending {
+    fn bill(&mut self, ending: Outcome) -> Outcome {
         for anomaly in self.meter.anomalies() {
             self.context.alert(anomaly.as_str());
         }
@@ -43,15 +43,15 @@ impl Relay {
         match &self.gone {
             // What a drained stream came to is told by its bill; that its client left, by the row.
             Some(gone) => gone.ending,
-            None if ending == Ending::E1 && !self.meter.has_usage() => Ending::E10,
+            None if ending == Outcome::Complete && !self.meter.has_usage() => Outcome::NoUsage,
             None => ending,
         }
     }
 
     /// What an answer that ended so is charged for, and whether that is an estimate.
-    fn usage_at(&self, ending: Ending, is_whole: bool) -> (Usage, bool) {
-        let has_ended = matches!(ending, Ending::E1 | Ending::E5 | Ending::E6);
-        let is_silent = ending == Ending::E7 && self.gone.is_none();
+    fn usage_at(&self, ending: Outcome, is_whole: bool) -> (Usage, bool) {
+        let has_ended = matches!(ending, Outcome::Complete | Outcome::ErrorEvent | Outcome::CutOff);
+        let is_silent = ending == Outcome::Silent && self.gone.is_none();
         let reported = self.meter.reported();
         let (delivered, is_behind) = self.delivered();
         // The last count is there, whoever has heard of it.
@@ -80,9 +80,10 @@ impl Relay {
 
     /// Work that nobody has seen and nobody will count is charged by what was held for it, never by
     /// the visible bytes.
-    fn has_uncounted_work(&self, ending: Ending) -> bool {
+    fn has_uncounted_work(&self, ending: Outcome) -> bool {
         let is_undrained = self.gone.as_ref().is_some_and(|gone| gone.is_undrained);
-        is_undrained || (ending == Ending::E18 && self.meter.is_hiding() && !self.is_too_long)
+        is_undrained
+            || (ending == Outcome::NotExtended && self.meter.is_hiding() && !self.is_too_long)
     }
 
     /// The held bytes that may follow a post: all of a whole answer, or those before an error
@@ -103,13 +104,15 @@ impl Relay {
         held
     }
 
-    pub(super) async fn finish(mut self, ending: Ending) {
+    pub(super) async fn finish(mut self, ending: Outcome) {
         if let Some(doubt) = self.doubt.take() {
             (*doubt).end(ending, &self.meter);
         }
         let mut ending = self.bill(ending);
-        if matches!(ending, Ending::E1 | Ending::E10) && !self.reservation.is_covered().await {
-            ending = Ending::E18;
+        if matches!(ending, Outcome::Complete | Outcome::NoUsage)
+            && !self.reservation.is_covered().await
+        {
+            ending = Outcome::NotExtended;
         }
         let held = self.held();
         let Self {
@@ -132,7 +135,7 @@ impl Relay {
         let is_durable = reservation.post(ending, 200).await;
         let error = end_error(ending, is_durable, &meter, not_covered);
         if let Some(outlet) = outlet {
-            let is_paid = ending != Ending::E18 || !meter.is_stopped();
+            let is_paid = ending != Outcome::NotExtended || !meter.is_stopped();
             let is_held_sent =
                 is_durable && is_paid && (error.is_none() || meter.has_stop_reason());
             let held = if is_held_sent { held } else { VecDeque::new() };
@@ -168,7 +171,7 @@ impl Relay {
 
 /// The event that a stream ends with, where it does not end as the upstream ended it.
 fn end_error(
-    ending: Ending,
+    ending: Outcome,
     is_durable: bool,
     meter: &Meter,
     not_covered: ApiError,
@@ -177,22 +180,24 @@ fn end_error(
         return Some(ApiError::new(500, "api_error", "The answer could not be accounted for."));
     }
     match ending {
-        Ending::E5 => {
+        Outcome::ErrorEvent => {
             let relayed = meter.error().and_then(relayed);
             Some(relayed.unwrap_or(ApiError::new(500, "api_error", "The upstream failed.")))
         }
-        Ending::E6 => {
+        Outcome::CutOff => {
             Some(ApiError::new(500, "api_error", "The upstream ended before its answer was whole."))
         }
-        Ending::E7 => Some(ApiError::new(504, "timeout_error", "The upstream has gone silent.")),
-        Ending::E11 => Some(ApiError::new(500, "api_error", "The service is restarting.")),
-        Ending::E14 => Some(ApiError::new(500, "api_error", "Internal server error")),
-        Ending::E17 => Some(ApiError::new(
+        Outcome::Silent => {
+            Some(ApiError::new(504, "timeout_error", "The upstream has gone silent."))
+        }
+        Outcome::Stopped => Some(ApiError::new(500, "api_error", "The service is restarting.")),
+        Outcome::Panicked => Some(ApiError::new(500, "api_error", "Internal server error")),
+        Outcome::MaxDuration => Some(ApiError::new(
             504,
             "timeout_error",
             "The longest duration of a stream is reached.",
         )),
-        Ending::E18 => Some(not_covered),
+        Outcome::NotExtended => Some(not_covered),
         _ => None,
     }
 }

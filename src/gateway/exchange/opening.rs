@@ -19,7 +19,7 @@ use crate::domain::quote::{PromptEstimate, Quote};
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::UsageRecord;
 use crate::holds::Lesson;
-use crate::ledger::{Command, Hold, Outcome, Shortage};
+use crate::ledger::{Command, Effect, Hold, Shortage};
 use crate::upstream::UpstreamRequest;
 use crate::upstream::call::Call;
 use crate::upstream::client::UpstreamClient;
@@ -123,14 +123,14 @@ impl Opening<'_> {
         let hold = self.hold().map_err(|_| too_dear())?;
         let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
         match self.context.ledger.apply(Command::Reserve { record, hold, node_id }).await {
-            Ok(Outcome::Reserved { amount }) => Ok(Tried::Held(amount)),
-            Ok(Outcome::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
-            Ok(Outcome::KeyBudget(exhausted)) => Ok(Tried::OverBudget(exhausted)),
-            Ok(Outcome::KeyExpired) => Err(ApiError::authentication("This API key has expired.")),
-            Ok(Outcome::KeyRevoked) => {
+            Ok(Effect::Reserved { amount }) => Ok(Tried::Held(amount)),
+            Ok(Effect::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
+            Ok(Effect::KeyBudget(exhausted)) => Ok(Tried::OverBudget(exhausted)),
+            Ok(Effect::KeyExpired) => Err(ApiError::authentication("This API key has expired.")),
+            Ok(Effect::KeyRevoked) => {
                 Err(ApiError::authentication("This API key has been revoked."))
             }
-            Ok(Outcome::AccountSuspended | Outcome::NoAccount) => {
+            Ok(Effect::AccountSuspended | Effect::NoAccount) => {
                 Err(ApiError::new(403, "permission_error", "This account is suspended."))
             }
             _ => Err(ApiError::unavailable()),

@@ -19,9 +19,9 @@ use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 use crate::domain::quote::Quote;
 use crate::domain::usage::Usage;
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Outcome, UsageRecord};
 use crate::holds::Lesson;
-use crate::ledger::{Command, Hold, Outcome};
+use crate::ledger::{Command, Effect, Hold};
 
 /// Tokens of output that are never too many: of a short answer, the estimate is rough.
 const BEYOND_TOKENS: u64 = 1_024;
@@ -257,7 +257,7 @@ impl Reservation {
         };
         let (id, account_id) = (self.record.id.clone(), self.record.account_id);
         match self.context.ledger.apply(Command::Extend { id, account_id, hold }).await {
-            Ok(Outcome::Extended { amount: granted }) => {
+            Ok(Effect::Extended { amount: granted }) => {
                 let part = part_of(wanted.saturating_sub(held_tokens), before, granted, amount);
                 self.held = granted;
                 self.quote.reserved_output = held_tokens.saturating_add(part);
@@ -268,8 +268,8 @@ impl Reservation {
                 }
                 Extension::Held
             }
-            Ok(Outcome::Insufficient(_)) => self.not_extended(output_tokens),
-            Ok(Outcome::KeyBudget(exhausted)) => {
+            Ok(Effect::Insufficient(_)) => self.not_extended(output_tokens),
+            Ok(Effect::KeyBudget(exhausted)) => {
                 self.budget_spent = Some(exhausted.period);
                 self.not_extended(output_tokens)
             }
@@ -296,7 +296,7 @@ impl Reservation {
         self.record.latency_ms = self.elapsed();
         let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
         match self.context.ledger.apply(Command::Resume { record, hold, node_id }).await {
-            Ok(Outcome::Resumed { amount: granted }) => {
+            Ok(Effect::Resumed { amount: granted }) => {
                 let more = wanted.saturating_sub(output_tokens);
                 let part = part_of(more, least, granted, amount);
                 self.held = granted;
@@ -305,8 +305,8 @@ impl Reservation {
                 self.lapses_known = lapses;
                 Extension::Held
             }
-            Ok(Outcome::Insufficient(_)) => Extension::Refused,
-            Ok(Outcome::KeyBudget(exhausted)) => {
+            Ok(Effect::Insufficient(_)) => Extension::Refused,
+            Ok(Effect::KeyBudget(exhausted)) => {
                 self.budget_spent = Some(exhausted.period);
                 Extension::Refused
             }
@@ -324,7 +324,7 @@ impl Reservation {
         let hold = Hold::exactly(self.record.cost);
         let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
         let resumed = self.context.ledger.apply(Command::Resume { record, hold, node_id }).await;
-        !matches!(resumed, Ok(Outcome::Insufficient(_) | Outcome::KeyBudget(_)))
+        !matches!(resumed, Ok(Effect::Insufficient(_) | Effect::KeyBudget(_)))
     }
 
     /// What is held may be used up; until then it is tried again from time to time.
@@ -350,7 +350,7 @@ impl Reservation {
 
     /// Closes the reservation at the record's cost. Resolves to whether that was durable within
     /// `settle_wait`; if not it lands later, and the row says E16.
-    pub(super) async fn post(mut self, ending: Ending, http_status: u16) -> bool {
+    pub(super) async fn post(mut self, ending: Outcome, http_status: u16) -> bool {
         self.record.ending = ending;
         self.record.http_status = i32::from(http_status);
         self.record.latency_ms = self.elapsed();
@@ -373,14 +373,14 @@ impl Reservation {
         let answer = tokio::time::timeout(context.settings.stream.settle_wait, answered).await;
         context.holds.lines.free(record.account_id);
         match answer {
-            Ok(Ok(Ok(Outcome::Posted | Outcome::AlreadyPosted | Outcome::Replaced))) => {
+            Ok(Ok(Ok(Effect::Posted | Effect::AlreadyPosted | Effect::Replaced))) => {
                 context.metrics.count_ending(record.ending, record.cost);
                 context.metrics.upstreams.count_prompt(&record);
                 true
             }
             // The ledger has told the operator.
-            Ok(Ok(Ok(Outcome::Parked))) => {
-                context.metrics.count_ending(Ending::E16, NanoUsd::ZERO);
+            Ok(Ok(Ok(Effect::Parked))) => {
+                context.metrics.count_ending(Outcome::NotDurable, NanoUsd::ZERO);
                 false
             }
             Ok(_) => {
@@ -397,7 +397,7 @@ impl Reservation {
     }
 
     /// Closes the reservation without a charge.
-    pub(super) async fn void(mut self, ending: Ending, http_status: u16) -> bool {
+    pub(super) async fn void(mut self, ending: Outcome, http_status: u16) -> bool {
         self.record.cost = NanoUsd::ZERO;
         self.post(ending, http_status).await
     }
@@ -423,10 +423,11 @@ fn part_of(tokens: u64, before: NanoUsd, granted: NanoUsd, wanted: NanoUsd) -> u
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.context.metrics.count_ending(Ending::E14, NanoUsd::ZERO);
+            self.context.metrics.count_ending(Outcome::Panicked, NanoUsd::ZERO);
             self.context.alert("an exchange ended without settling; taking its last checkpoint");
             let (id, account_id) = (self.record.id.clone(), self.record.account_id);
-            let command = Command::Recover { id, account_id, ending: Ending::E14, judged_at: None };
+            let command =
+                Command::Recover { id, account_id, ending: Outcome::Panicked, judged_at: None };
             self.context.ledger.submit(command);
         }
     }

@@ -21,7 +21,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::quote::Quote;
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Outcome, UsageRecord};
 use crate::holds::Lesson;
 
 use crate::upstream::UpstreamRequest;
@@ -178,7 +178,7 @@ pub fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 
 /// The end of an attempt that gave no answer, for every kind of call.
 pub(super) struct NoAnswer {
-    pub(super) ending: Ending,
+    pub(super) ending: Outcome,
     pub(super) error: ApiError,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -193,7 +193,7 @@ impl NoAnswer {
         reply: Option<oneshot::Sender<Reply>>,
     ) {
         let Some(reply) = reply else {
-            reservation.void(Ending::E3j, ApiError::timeout().status).await;
+            reservation.void(Outcome::LateJson, ApiError::timeout().status).await;
             return;
         };
         reservation.void(self.ending, self.error.status).await;

@@ -20,7 +20,7 @@ use crate::context::AppContext;
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage::Usage;
-use crate::domain::usage_record::Ending;
+use crate::domain::usage_record::Outcome;
 use crate::http::connection::Stall;
 use crate::upstream::client::Answer;
 
@@ -117,7 +117,7 @@ impl Relay {
             }
             let seen = self.look().await;
             // What is not covered does not go out.
-            if seen != Some(Ending::E18)
+            if seen != Some(Outcome::NotExtended)
                 && let Some(ending) = self.forward().await
             {
                 return self.finish(ending).await;
@@ -126,7 +126,7 @@ impl Relay {
                 return self.finish(ending).await;
             }
             if self.has_ended {
-                return self.finish(Ending::E6).await;
+                return self.finish(Outcome::CutOff).await;
             }
             let ending = match self.step().await {
                 Step::Piece(piece) => self.take_all(piece),
@@ -135,7 +135,7 @@ impl Relay {
                     self.meter.end();
                     None
                 }
-                Step::Stopped => Some(Ending::E11),
+                Step::Stopped => Some(Outcome::Stopped),
                 Step::ClientGone => self.lose(),
                 Step::Timer => self.due(),
             };
@@ -167,7 +167,7 @@ impl Relay {
 
     /// Reads a piece and, without waiting, those that are there already: what came together goes on
     /// together.
-    fn take_all(&mut self, piece: Bytes) -> Option<Ending> {
+    fn take_all(&mut self, piece: Bytes) -> Option<Outcome> {
         let mut next = Some(piece);
         while let Some(piece) = next {
             if let Some(ending) = self.take(piece) {
@@ -196,14 +196,14 @@ impl Relay {
 
     /// Reads a piece. An upstream that always has one must not starve the deadlines, which are
     /// therefore looked at here as well.
-    fn take(&mut self, piece: Bytes) -> Option<Ending> {
+    fn take(&mut self, piece: Bytes) -> Option<Outcome> {
         let now = Instant::now();
         // Such a piece is neither sent nor charged.
         if self.context.tracker.cut_token().is_cancelled() {
-            return Some(Ending::E11);
+            return Some(Outcome::Stopped);
         }
         if now >= self.clock.latest {
-            return Some(Ending::E17);
+            return Some(Outcome::MaxDuration);
         }
         if let Some(ending) = self.is_departure_over(now) {
             return Some(ending);
@@ -216,7 +216,7 @@ impl Relay {
     }
 
     /// Sends what may go. An ending, if that ends the exchange.
-    async fn forward(&mut self) -> Option<Ending> {
+    async fn forward(&mut self) -> Option<Outcome> {
         while let Some(piece) = self.releasable() {
             self.meter.note_forwarded(self.queue_start);
             if let Some(ending) = self.send(piece).await {
@@ -226,7 +226,7 @@ impl Relay {
         let is_too_long = self.queue_bytes > self.context.settings.limits.held_bytes;
         if is_too_long && self.meter.is_end_held() {
             self.context.alert("the end of a stream is longer than limits.held_bytes");
-            return Some(Ending::E6);
+            return Some(Outcome::CutOff);
         }
         None
     }
@@ -263,7 +263,7 @@ impl Relay {
     }
 
     /// Sends a piece, however slowly the client reads: one that has stopped loses its connection.
-    async fn send(&mut self, piece: Bytes) -> Option<Ending> {
+    async fn send(&mut self, piece: Bytes) -> Option<Outcome> {
         let outlet = self.outlet.as_ref()?;
         let is_mid_line = is_mid_line(&piece);
         let sent = match outlet.try_send(piece) {
@@ -272,8 +272,8 @@ impl Relay {
             Ok(Some(piece)) => {
                 let sent = tokio::select! {
                     sent = outlet.send(piece) => sent,
-                    () = tokio::time::sleep_until(self.clock.latest) => return Some(Ending::E17),
-                    () = self.context.tracker.cut_token().cancelled() => return Some(Ending::E11),
+                    () = tokio::time::sleep_until(self.clock.latest) => return Some(Outcome::MaxDuration),
+                    () = self.context.tracker.cut_token().cancelled() => return Some(Outcome::Stopped),
                 };
                 // The upstream's silence counts only while we are ready to read.
                 self.clock.last_read = Instant::now();
@@ -292,7 +292,7 @@ impl Relay {
 
     /// Proxies and clients end a connection on which they hear nothing for long. A ping stands
     /// between two events only; a client that has not read all yet needs none.
-    fn ping(&mut self, now: Instant) -> Option<Ending> {
+    fn ping(&mut self, now: Instant) -> Option<Outcome> {
         self.clock.next_ping = self.context.next_ping(now);
         let outlet = self.outlet.as_ref()?;
         if !self.meter.is_between_events(self.queue_start) {
@@ -314,12 +314,12 @@ impl Relay {
     }
 
     /// What the meter's state asks for: the end, a decision on a client that left, more money.
-    async fn look(&mut self) -> Option<Ending> {
+    async fn look(&mut self) -> Option<Outcome> {
         if self.meter.error().is_some() {
-            return Some(Ending::E5);
+            return Some(Outcome::ErrorEvent);
         }
         if self.meter.is_stopped() {
-            return Some(Ending::E1);
+            return Some(Outcome::Complete);
         }
         if self.gone.is_some()
             && let Some(ending) = self.look_at_departure()
@@ -336,7 +336,7 @@ impl Relay {
         let output = self.meter.output_so_far(&figures);
         if self.reservation.is_beyond(output) {
             self.is_too_long = true;
-            return Some(Ending::E18);
+            return Some(Outcome::NotExtended);
         }
         let output = output.max(self.hidden_output());
         if is_near && !self.reservation.is_counted() && self.meter.has_prompt() {
@@ -347,8 +347,8 @@ impl Relay {
         match self.reservation.extend(output).await {
             Extension::Held => None,
             Extension::Unknown if output < self.reservation.quote.reserved_output => None,
-            Extension::Unknown | Extension::Refused => Some(Ending::E18),
-            Extension::Lost => Some(Ending::E14),
+            Extension::Unknown | Extension::Refused => Some(Outcome::NotExtended),
+            Extension::Lost => Some(Outcome::Panicked),
         }
     }
 
@@ -370,14 +370,14 @@ impl Relay {
     }
 
     /// The timer has fired: which deadline was it?
-    fn due(&mut self) -> Option<Ending> {
+    fn due(&mut self) -> Option<Outcome> {
         let now = Instant::now();
         let checkpoint = self.context.settings.stream.checkpoint;
         if now >= self.clock.latest {
-            return Some(Ending::E17);
+            return Some(Outcome::MaxDuration);
         }
         if now >= self.clock.last_read + self.clock.idle {
-            return Some(Ending::E7);
+            return Some(Outcome::Silent);
         }
         if let Some(ending) = self.is_departure_over(now) {
             return Some(ending);

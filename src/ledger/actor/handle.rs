@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::{Ledger, Probe, Submit, Unavailable};
 use crate::db::Database;
 use crate::domain::clock::Clock;
-use crate::ledger::{Command, Outcome};
+use crate::ledger::{Command, Effect};
 use crate::metrics::Metrics;
 
 /// A handle on the ledger; cheap to clone.
@@ -59,7 +59,7 @@ impl LedgerHandle {
     ///
     /// # Errors
     /// [`Unavailable`] if the database did not take it. A settlement does not fail: it waits.
-    pub async fn apply(&self, command: Command) -> Result<Outcome, Unavailable> {
+    pub async fn apply(&self, command: Command) -> Result<Effect, Unavailable> {
         let (answer, answered) = oneshot::channel();
         let address = self.address_for(&command).ok_or(Unavailable)?;
         let submit = Submit::new(command, Some(answer));

@@ -6,7 +6,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;
 use crate::ledger::LedgerError;
-use crate::ledger::command::{Hold, Outcome};
+use crate::ledger::command::{Effect, Hold};
 use crate::ledger::rows::to_json;
 use std::collections::BTreeMap;
 
@@ -16,38 +16,38 @@ impl Group {
         record: &UsageRecord,
         hold: &Hold,
         node_id: &str,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Effect, LedgerError> {
         let id = record.id.as_str();
         if let Some(row) = self.open(id) {
-            return Ok(Outcome::Reserved { amount: NanoUsd::from_nanos(row.amount_nanousd) });
+            return Ok(Effect::Reserved { amount: NanoUsd::from_nanos(row.amount_nanousd) });
         }
         // The answer to an earlier try was lost, and another node has taken this one for dead
         // since.
         if self.usage.contains_key(id) {
-            return Ok(Outcome::NotOpen);
+            return Ok(Effect::NotOpen);
         }
         let key_id = record.api_key_id.0;
         if let Some(refusal) = self.keys.refusal(key_id, self.now) {
             return Ok(refusal);
         }
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
-            return Ok(Outcome::NoAccount);
+            return Ok(Effect::NoAccount);
         };
         if account.is_closing {
-            return Ok(Outcome::KeyRevoked);
+            return Ok(Effect::KeyRevoked);
         }
         if !account.is_active {
-            return Ok(Outcome::AccountSuspended);
+            return Ok(Effect::AccountSuspended);
         }
         let spendable = account.spendable(hold.risk, hold)?;
         if spendable < hold.least || account.available.is_negative() {
-            return Ok(Outcome::Insufficient(account.shortage(hold.risk, hold)?));
+            return Ok(Effect::Insufficient(account.shortage(hold.risk, hold)?));
         }
         let mut amount = hold.amount.min(spendable);
         // A key's budget counts what the exchange may cost at most.
         let least = hold.least.plus(hold.risk)?;
         if let Some(exhausted) = self.keys.exhausted(key_id, least, hold.least, self.now)? {
-            return Ok(Outcome::KeyBudget(exhausted));
+            return Ok(Effect::KeyBudget(exhausted));
         }
         if let Some(left) = self.keys.left(key_id, self.now)? {
             amount = amount.min(left.minus(hold.risk)?);
@@ -57,7 +57,7 @@ impl Group {
         account.at_risk = account.at_risk.plus(hold.risk)?;
         self.keys.hold(key_id, most)?;
         self.open_for(record, (amount, hold.risk), node_id)?;
-        Ok(Outcome::Reserved { amount })
+        Ok(Effect::Reserved { amount })
     }
 
     /// Puts a reservation among the open ones.
@@ -89,24 +89,24 @@ impl Group {
         record: &UsageRecord,
         hold: &Hold,
         node_id: &str,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Effect, LedgerError> {
         let id = record.id.as_str();
         if let Some(row) = self.open(id) {
-            return Ok(Outcome::Resumed { amount: NanoUsd::from_nanos(row.amount_nanousd) });
+            return Ok(Effect::Resumed { amount: NanoUsd::from_nanos(row.amount_nanousd) });
         }
         let settled = self.usage.get(id).filter(|settled| settled.is_recovered);
         let Some(charged) = settled.map(|settled| settled.cost) else {
-            return Ok(Outcome::NotOpen);
+            return Ok(Effect::NotOpen);
         };
         let key_id = record.api_key_id.0;
         let Some(account) = self.accounts.get(&record.account_id.0) else {
-            return Ok(Outcome::NoAccount);
+            return Ok(Effect::NoAccount);
         };
         // What it was charged comes back first.
         let funds = account.available.plus(charged)?;
         let spendable = account.spendable_of(funds, account.at_risk, hold)?;
         if spendable < hold.least {
-            return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
+            return Ok(Effect::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
         }
         let mut amount = hold.amount.min(spendable);
         let times = (record.created_at, self.now);
@@ -118,7 +118,7 @@ impl Group {
             let exhausted = self.keys.exhausted(key_id, hold.least, hold.least, self.now)?;
             // It stays as it was settled.
             self.keys.take_again(key_id, charged, times)?;
-            return Ok(exhausted.map_or(Outcome::NotOpen, Outcome::KeyBudget));
+            return Ok(exhausted.map_or(Effect::NotOpen, Effect::KeyBudget));
         }
         if let Some(account) = self.accounts.get_mut(&record.account_id.0) {
             account.available = funds;
@@ -127,7 +127,7 @@ impl Group {
         self.keys.hold(key_id, amount)?;
         self.undo_settlement(id);
         self.open_for(record, (amount, NanoUsd::ZERO), node_id)?;
-        Ok(Outcome::Resumed { amount })
+        Ok(Effect::Resumed { amount })
     }
 
     /// Forgets what was written of an exchange when it was settled.
@@ -145,21 +145,21 @@ impl Group {
         id: &str,
         account_id: AccountId,
         hold: &Hold,
-    ) -> Result<Outcome, LedgerError> {
-        let Some(row) = current(&mut self.reservations, id) else { return Ok(Outcome::NotOpen) };
+    ) -> Result<Effect, LedgerError> {
+        let Some(row) = current(&mut self.reservations, id) else { return Ok(Effect::NotOpen) };
         let before = NanoUsd::from_nanos(row.amount_nanousd);
         let wanted = hold.amount.minus(before)?;
         if wanted <= NanoUsd::ZERO {
-            return Ok(Outcome::Extended { amount: before });
+            return Ok(Effect::Extended { amount: before });
         }
         let Some(account) = self.accounts.get_mut(&account_id.0) else {
-            return Ok(Outcome::NoAccount);
+            return Ok(Effect::NoAccount);
         };
         // What the exchange itself puts at risk is counted already.
         let spendable = account.spendable(NanoUsd::ZERO, hold)?;
         let least = hold.least.minus(before)?;
         if spendable < least || spendable <= NanoUsd::ZERO {
-            return Ok(Outcome::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
+            return Ok(Effect::Insufficient(account.shortage(NanoUsd::ZERO, hold)?));
         }
         let mut more = wanted.min(spendable);
         let key_id = row.api_key_id;
@@ -167,7 +167,7 @@ impl Group {
         let least = least.max(NanoUsd::from_nanos(1));
         let whole = before.plus(least)?;
         if let Some(exhausted) = self.keys.exhausted(key_id, least, whole, self.now)? {
-            return Ok(Outcome::KeyBudget(exhausted));
+            return Ok(Effect::KeyBudget(exhausted));
         }
         if let Some(left) = self.keys.left(key_id, self.now)? {
             more = more.min(left);
@@ -176,21 +176,21 @@ impl Group {
         self.keys.hold(key_id, more)?;
         let amount = before.plus(more)?;
         row.amount_nanousd = amount.as_nanos();
-        Ok(Outcome::Extended { amount })
+        Ok(Effect::Extended { amount })
     }
 
     pub(super) fn checkpoint(
         &mut self,
         record: &UsageRecord,
         amount: Option<NanoUsd>,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Effect, LedgerError> {
         let Some(row) = current(&mut self.reservations, record.id.as_str()) else {
-            return Ok(Outcome::NotOpen);
+            return Ok(Effect::NotOpen);
         };
         row.record = to_json(record)?;
         if let Some(amount) = amount {
             let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
-                return Ok(Outcome::NoAccount);
+                return Ok(Effect::NoAccount);
             };
             // Also where more is held than is available: the prompt has been read, and its price is
             // due.
@@ -203,7 +203,7 @@ impl Group {
             row.amount_nanousd = amount.as_nanos();
             row.risk_nanousd = 0;
         }
-        Ok(Outcome::Checkpointed)
+        Ok(Effect::Checkpointed)
     }
 }
 

@@ -5,45 +5,45 @@ use crate::db::books::{PassRow, UsageRow};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::{Ending, UsageRecord};
+use crate::domain::usage_record::{Outcome, UsageRecord};
 use crate::ledger::LedgerError;
-use crate::ledger::command::Outcome;
+use crate::ledger::command::Effect;
 use crate::ledger::rows::{recovered, usage_entry};
 
 impl Group {
     pub(super) fn recover(
         &mut self,
         (id, account_id): (&str, AccountId),
-        ending: Ending,
+        ending: Outcome,
         judged_at: Option<UnixMillis>,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Effect, LedgerError> {
         let Some(row) = self.open(id) else {
             if judged_at.is_none() {
                 // Its own node gives it up. A write that was sent to open it, and has not arrived
                 // yet, must find the account changed.
                 self.given_up.insert(account_id.0);
             }
-            return Ok(Outcome::NotOpen);
+            return Ok(Effect::NotOpen);
         };
         let lease = self.leases.get(&row.node_id);
         if let (Some(until), Some(judged_at)) = (lease, judged_at)
             && *until >= judged_at
         {
-            return Ok(Outcome::OwnerAlive);
+            return Ok(Effect::OwnerAlive);
         }
         let record = recovered(row, ending);
         self.post(&record)
     }
 
-    pub(super) fn post(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
+    pub(super) fn post(&mut self, record: &UsageRecord) -> Result<Effect, LedgerError> {
         let id = record.id.as_str();
         let Some(slot) = self.reservations.get_mut(id).filter(|slot| slot.current.is_some()) else {
             return self.post_again(record);
         };
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
-            return Ok(Outcome::NoAccount);
+            return Ok(Effect::NoAccount);
         };
-        let Some(row) = slot.current.take() else { return Ok(Outcome::NotOpen) };
+        let Some(row) = slot.current.take() else { return Ok(Effect::NotOpen) };
         let (held, risk) =
             (NanoUsd::from_nanos(row.amount_nanousd), NanoUsd::from_nanos(row.risk_nanousd));
         account.release(held)?;
@@ -61,7 +61,7 @@ impl Group {
         self.new_passes.extend(PassRow::of(record));
         let is_recovered = is_recovery(record.ending);
         self.usage.insert(id.to_owned(), Settled { cost: record.cost, is_recovered });
-        Ok(Outcome::Posted)
+        Ok(Effect::Posted)
     }
 
     /// A post whose reservation is closed: a repetition, one that comes behind its recovery, or the
@@ -69,21 +69,21 @@ impl Group {
     /// whichever way it changes what was charged in its place; an estimate counts only if it is
     /// more. An answer that did not get to its end, because what was let go of its hold was spent
     /// elsewhere (E18), takes no more than there is.
-    fn post_again(&mut self, record: &UsageRecord) -> Result<Outcome, LedgerError> {
+    fn post_again(&mut self, record: &UsageRecord) -> Result<Effect, LedgerError> {
         let Some(settled) = self.usage.get_mut(record.id.as_str()) else {
-            return Ok(Outcome::NotOpen);
+            return Ok(Effect::NotOpen);
         };
         let is_counted = !record.is_estimated && !is_recovery(record.ending);
         let is_late = settled.is_recovered && (is_counted || record.cost > settled.cost);
-        let is_unheard = record.ending == Ending::E16 && record.cost == settled.cost;
+        let is_unheard = record.ending == Outcome::NotDurable && record.cost == settled.cost;
         if !is_late && !is_unheard {
-            return Ok(Outcome::AlreadyPosted);
+            return Ok(Effect::AlreadyPosted);
         }
         let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
-            return Ok(Outcome::NoAccount);
+            return Ok(Effect::NoAccount);
         };
         let mut more = record.cost.minus(settled.cost)?;
-        if record.ending == Ending::E18 && more > NanoUsd::ZERO {
+        if record.ending == Outcome::NotExtended && more > NanoUsd::ZERO {
             more = more.min(account.available.minus(account.at_risk)?.max(NanoUsd::ZERO));
         }
         let record = &UsageRecord { cost: settled.cost.plus(more)?, ..record.clone() };
@@ -99,6 +99,6 @@ impl Group {
         let entry = usage_entry(record, self.now)?;
         let passes = PassRow::of(record);
         self.replaced.push(Replaced { usage: UsageRow::from(record), passes, entry });
-        Ok(Outcome::Replaced)
+        Ok(Effect::Replaced)
     }
 }

@@ -26,30 +26,30 @@ fn a_budget_counts_what_is_spent_and_held_in_one_group_as_in_many() {
             reserve(4, 0),
         ];
         let commands: Vec<Command> = acts.into_iter().map(|act| command(&books, act)).collect();
-        let outcomes: Vec<Outcome> = if is_one_group {
+        let outcomes: Vec<Effect> = if is_one_group {
             books.apply(&commands)
         } else {
             commands.iter().flat_map(|command| books.apply(std::slice::from_ref(command))).collect()
         };
         let over = |left| {
-            Outcome::KeyBudget(Exhausted {
+            Effect::KeyBudget(Exhausted {
                 period: BudgetPeriod::Month,
                 budget: NanoUsd::from_nanos(700),
                 left: NanoUsd::from_nanos(left),
             })
         };
         let expected = [
-            Outcome::Credited,
+            Effect::Credited,
             reserved(400),
             over(300),
             reserved(300),
             over(0),
-            Outcome::Posted,
+            Effect::Posted,
             extended(600),
             over(0),
-            Outcome::Posted,
+            Effect::Posted,
             reserved(600),
-            Outcome::Posted,
+            Effect::Posted,
             over(0),
         ];
         assert_eq!(outcomes, expected);
@@ -71,8 +71,8 @@ fn an_expired_key_reserves_nothing_and_settles_what_it_has() {
     let expire = format!("UPDATE api_keys SET expires_at = {}", NOW.as_millis());
     books.conn.batch_execute_for_test(&expire);
     let second = command(&books, reserve(1));
-    assert_eq!(books.apply(&[second]), [Outcome::KeyExpired]);
+    assert_eq!(books.apply(&[second]), [Effect::KeyExpired]);
     let post = command(&books, Act::Post { account: 0, exchange: 0, cost: 7 });
-    assert_eq!(books.apply(&[post]), [Outcome::Posted]);
+    assert_eq!(books.apply(&[post]), [Effect::Posted]);
     assert_eq!((books.balance(0), books.key(0)), ((93, 0), (7, 7, 0)));
 }

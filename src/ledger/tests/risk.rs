@@ -16,7 +16,7 @@ fn what_is_at_risk_must_be_covered_but_for_the_shortfall_of_whoever_has_paid() {
     apply(Act::Credit { account, reference: 0, amount: 100 });
     // Nothing has been paid for yet: hold and risk together are no more than there is.
     assert_eq!(apply(lean(0, 30, 60)), reserved(30));
-    let Outcome::Insufficient(shortage) = apply(lean(1, 30, 60)) else { panic!("it holds") };
+    let Effect::Insufficient(shortage) = apply(lean(1, 30, 60)) else { panic!("it holds") };
     let nanos = NanoUsd::from_nanos;
     let (available, held) = (nanos(70), nanos(30));
     let expected = Shortage { available, spendable: nanos(-50), attainable: nanos(40), held };
@@ -25,7 +25,7 @@ fn what_is_at_risk_must_be_covered_but_for_the_shortfall_of_whoever_has_paid() {
     assert_eq!(apply(lean(1, 30, 0)), reserved(10));
     assert_eq!(
         apply(Act::Extend { account, exchange: 1, amount: 11 }),
-        Outcome::Insufficient(Shortage {
+        Effect::Insufficient(Shortage {
             available: nanos(60),
             spendable: nanos(0),
             attainable: nanos(100),
@@ -34,9 +34,9 @@ fn what_is_at_risk_must_be_covered_but_for_the_shortfall_of_whoever_has_paid() {
     );
     // The prompt is counted: nothing is at risk any more, and what it costs is held.
     let count = Act::Count { account, exchange: 0, cost: 5, amount: 20 };
-    assert_eq!(apply(count), Outcome::Checkpointed);
+    assert_eq!(apply(count), Effect::Checkpointed);
     assert_eq!(apply(lean(2, 50, 20)), reserved(50));
-    assert_eq!(apply(Act::Post { account, exchange: 0, cost: 5 }), Outcome::Posted);
+    assert_eq!(apply(Act::Post { account, exchange: 0, cost: 5 }), Effect::Posted);
     // Now 35 are available, 20 at risk, and 50 may be owed.
     assert_eq!(apply(lean(3, 35, 50)), reserved(35 - 20 - 50 + 50));
 }
@@ -57,7 +57,7 @@ fn a_counted_prompt_is_held_even_where_that_is_more_than_is_available() {
     assert_eq!(books.balance(0), (-20, 120));
     assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
     let recover = command(&books, Act::Recover { account, exchange });
-    assert_eq!(books.apply(&[recover]), [Outcome::Posted]);
+    assert_eq!(books.apply(&[recover]), [Effect::Posted]);
     assert_eq!(books.balance(0), (-20, 0));
     assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
 }
@@ -73,7 +73,7 @@ fn a_budget_counts_what_is_at_risk_until_the_prompt_is_counted() {
     let lean = |exchange, amount, risk| Act::Lean { account, exchange, least: 10, amount, risk };
     apply(Act::Credit { account, reference: 0, amount: 10_000 });
     assert_eq!(apply(lean(0, 60, 50)), reserved(50), "as much as the budget leaves");
-    assert!(matches!(apply(lean(1, 10, 0)), Outcome::KeyBudget(_)));
+    assert!(matches!(apply(lean(1, 10, 0)), Effect::KeyBudget(_)));
     apply(Act::Count { account, exchange: 0, cost: 1, amount: 60 });
     assert_eq!(apply(lean(1, 100, 0)), reserved(40));
 }
@@ -107,7 +107,7 @@ fn the_passes_of_an_answer_come_and_go_with_its_row() {
         cost: NanoUsd::from_nanos(9),
         ..record
     };
-    assert_eq!(books.apply(&[Command::Post { record: late }]), [Outcome::Replaced]);
+    assert_eq!(books.apply(&[Command::Post { record: late }]), [Effect::Replaced]);
     assert_eq!(stored(&mut books), [pass(PassKind::Answer, 9)]);
     books.conn.batch_execute_for_test("PRAGMA foreign_keys = ON; DELETE FROM usage_logs");
     assert_eq!(stored(&mut books), []);

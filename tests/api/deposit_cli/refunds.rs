@@ -11,7 +11,7 @@ use sluice::domain::evm::{ChainId, TxHash};
 use sluice::domain::ids::{ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
 use sluice::domain::usage_record::UsageRecord;
-use sluice::ledger::{self, Command, Hold, Outcome};
+use sluice::ledger::{self, Command, Effect, Hold};
 
 use super::{BASE, Desk, NOON};
 use crate::support::app::Account;
@@ -288,7 +288,7 @@ fn reserve(conn: &mut sluice::db::AnyConnection, account: &Account, dollars: i64
             node_id: "node_a".into(),
         };
         let amount = NanoUsd::from_nanos(DOLLAR);
-        ledger::apply(conn, &[command], NOON).unwrap() == [Outcome::Reserved { amount }]
+        ledger::apply(conn, &[command], NOON).unwrap() == [Effect::Reserved { amount }]
     });
     i64::try_from(granted.count()).unwrap()
 }

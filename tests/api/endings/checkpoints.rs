@@ -7,8 +7,8 @@ use sluice::db::schema::reservations;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::{ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
-use sluice::domain::usage_record::{Ending, Endpoint, UsageRecord};
-use sluice::ledger::{self, Command, Hold, Outcome};
+use sluice::domain::usage_record::{Endpoint, Outcome, UsageRecord};
+use sluice::ledger::{self, Command, Effect, Hold};
 
 use super::Stage;
 use crate::support::app::{Account, Builder, open_account};
@@ -42,7 +42,7 @@ fn record(id: &str, account: &Account, key: i64) -> UsageRecord {
         first_byte_ms: None,
         latency_ms: 0,
         http_status: 0,
-        ending: Ending::E12,
+        ending: Outcome::Killed,
         is_estimated: false,
         passes: Vec::new(),
     }
@@ -73,7 +73,7 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
     let outcomes = ledger::apply(&mut conn, &commands, now).unwrap();
     assert_eq!(
         outcomes,
-        [Outcome::Reserved { amount }, Outcome::Reserved { amount }, Outcome::Checkpointed]
+        [Effect::Reserved { amount }, Effect::Reserved { amount }, Effect::Checkpointed]
     );
     drop(conn);
 
@@ -89,14 +89,14 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
     // A node that was only thought dead comes with its post: the row is raised, once.
     let mut late = record("req_checkpointed", &account, 1);
     (late.input_tokens, late.output_tokens, late.http_status) = (1000, 200, 200);
-    late.ending = Ending::E1;
+    late.ending = Outcome::Complete;
     late.cost = NanoUsd::from_nanos(haiku(1000, 200));
     let post = Command::Post { record: late };
     let apply = |command: &Command| {
         app.db(|conn| ledger::apply(conn, std::slice::from_ref(command), now).unwrap())
     };
-    assert_eq!(apply(&post), [Outcome::Replaced]);
-    assert_eq!(apply(&post), [Outcome::AlreadyPosted]);
+    assert_eq!(apply(&post), [Effect::Replaced]);
+    assert_eq!(apply(&post), [Effect::AlreadyPosted]);
     assert_eq!(app.balance(&account).available, 5_000_000_000 - haiku(1000, 200));
     assert_eq!(app.settled(&account, 2).len(), 2);
 }

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, usage_logs};
 use sluice::domain::ids::ApiKeyId;
-use sluice::ledger::{self, Busy, Command, EntryKind, Hold, Memory, Outcome};
+use sluice::ledger::{self, Busy, Command, Effect, EntryKind, Hold, Memory};
 
 use super::{
     Desk, NOW, apply, checkpoint, extend, nanos, post, record, recover, reserve, reserved,
@@ -34,14 +34,14 @@ impl Node {
         Self { conn, memory: Memory::default() }
     }
 
-    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
+    fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {
         let session = (&mut self.conn, &mut self.memory);
         ledger::apply_unless(session, commands, Busy::Skip, NOW, &|| false).unwrap()
     }
 
-    fn until_free(&mut self, command: &Command) -> Outcome {
+    fn until_free(&mut self, command: &Command) -> Effect {
         std::iter::repeat_with(|| self.apply(std::slice::from_ref(command)).remove(0))
-            .find(|outcome| *outcome != Outcome::AccountBusy)
+            .find(|outcome| *outcome != Effect::AccountBusy)
             .unwrap()
     }
 }
@@ -149,7 +149,7 @@ fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
                 let (account, key) = &accounts[round % 2];
                 let record = record(&format!("req_{number}_{round}"), account, *key);
                 if node.until_free(&reserve(&record, 100)) == reserved(100) {
-                    assert_eq!(node.until_free(&post(&record, 90)), Outcome::Posted);
+                    assert_eq!(node.until_free(&post(&record, 90)), Effect::Posted);
                     posted += 1;
                 }
             }
@@ -183,22 +183,22 @@ fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
     };
     assert_eq!(ask(&mut desk, 600), reserved(600));
     // It remembers 400, and refuses on what is there now.
-    assert!(matches!(ask(&mut desk, 500), Outcome::Insufficient(_)));
+    assert!(matches!(ask(&mut desk, 500), Effect::Insufficient(_)));
     crate::support::app::credit(&mut desk.conn, account.id, 1_000);
     assert_eq!(ask(&mut desk, 500), reserved(500));
     let set = |desk: &mut Desk, sql: &str| desk.conn.batch_execute(sql).unwrap();
     set(&mut desk, "UPDATE accounts SET status = 'suspended'");
-    assert_eq!(ask(&mut desk, 1), Outcome::AccountSuspended);
+    assert_eq!(ask(&mut desk, 1), Effect::AccountSuspended);
     set(&mut desk, "UPDATE accounts SET status = 'active'");
     assert_eq!(ask(&mut desk, 1), reserved(1));
     set(&mut desk, "UPDATE api_keys SET revoked_at = 1");
-    assert_eq!(ask(&mut desk, 1), Outcome::KeyRevoked);
+    assert_eq!(ask(&mut desk, 1), Effect::KeyRevoked);
     set(&mut desk, "UPDATE api_keys SET revoked_at = NULL, total_budget_nanousd = 1200");
-    assert!(matches!(ask(&mut desk, 500), Outcome::KeyBudget(_)));
+    assert!(matches!(ask(&mut desk, 500), Effect::KeyBudget(_)));
     assert_eq!(ask(&mut desk, 99), reserved(99));
     // Whoever holds the account meanwhile, or held it and changed what hangs on it, comes first.
     let lock = desk.database.lock();
-    assert_eq!(ask(&mut desk, 0), Outcome::AccountBusy);
+    assert_eq!(ask(&mut desk, 0), Effect::AccountBusy);
     drop(lock);
     assert_eq!(ask(&mut desk, 0), reserved(0));
     let reserved_nanousd: i64 =

@@ -7,8 +7,8 @@ use sluice::db::AnyConnection;
 use sluice::db::schema::{nodes, usage_logs};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::ApiKeyId;
-use sluice::domain::usage_record::{Ending, UsageRecord};
-use sluice::ledger::{Command, Hold, Outcome};
+use sluice::domain::usage_record::{Outcome, UsageRecord};
+use sluice::ledger::{Command, Effect, Hold};
 
 use super::{Desk, apply, checkpoint, nanos, post, record, recover, reserve, reserved};
 use crate::support::app::{Builder, open_account, verify_books};
@@ -78,15 +78,15 @@ fn a_node_that_has_renewed_its_lease_keeps_its_exchanges() {
     let judged = |record: &UsageRecord| Command::Recover {
         id: record.id.clone(),
         account_id: record.account_id,
-        ending: Ending::E12,
+        ending: Outcome::Killed,
         judged_at: Some(UnixMillis::from_millis(1_000)),
     };
     let commands =
         ["req_late", "req_dead", "req_gone"].map(|id| judged(&desk.record(id, &account)));
-    assert_eq!(desk.apply(&commands), [Outcome::OwnerAlive, Outcome::Posted, Outcome::Posted]);
+    assert_eq!(desk.apply(&commands), [Effect::OwnerAlive, Effect::Posted, Effect::Posted]);
     assert_eq!(desk.balance(&account), (999_999_500, 500));
     let late = desk.record("req_late", &account);
-    assert_eq!(desk.one(&post(&late, 7)), Outcome::Posted);
+    assert_eq!(desk.one(&post(&late, 7)), Effect::Posted);
     verify_books(&mut desk.conn);
 }
 
@@ -98,8 +98,8 @@ fn e12_an_id_that_was_settled_is_not_held_for_again() {
     let reserve = reserve(&record, 500);
     assert_eq!(desk.one(&reserve), reserved(500));
     // The answer is lost on the way, and another node takes this one for dead before it asks again.
-    assert_eq!(desk.one(&recover(&record)), Outcome::Posted);
-    assert_eq!(desk.one(&reserve), Outcome::NotOpen);
+    assert_eq!(desk.one(&recover(&record)), Effect::Posted);
+    assert_eq!(desk.one(&reserve), Effect::NotOpen);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
     verify_books(&mut desk.conn);
 }
@@ -111,17 +111,17 @@ fn e12_what_still_runs_is_opened_again_as_if_it_had_never_been_settled() {
     let record = desk.record("req_paused", &account);
     desk.apply(&[reserve(&record, 500), checkpoint(&record, 300), recover(&record)]);
     assert_eq!(desk.balance(&account), (999_999_700, 0));
-    let resumed = |amount| Outcome::Resumed { amount: nanos(amount) };
+    let resumed = |amount| Effect::Resumed { amount: nanos(amount) };
     assert_eq!(desk.one(&resume(&record, 600)), resumed(600));
     assert_eq!(desk.balance(&account), (999_999_400, 600));
     let rows = usage_logs::table.count().get_result::<i64>(&mut desk.conn).unwrap();
     assert_eq!(rows, 0, "nothing is left of the settlement");
     // Again, as after an answer that was lost.
     assert_eq!(desk.one(&resume(&record, 700)), resumed(600));
-    assert_eq!(desk.one(&post(&record, 450)), Outcome::Posted);
+    assert_eq!(desk.one(&post(&record, 450)), Effect::Posted);
     assert_eq!(desk.balance(&account), (999_999_550, 0));
     // What has ended is not opened again.
-    assert_eq!(desk.one(&resume(&record, 600)), Outcome::NotOpen);
+    assert_eq!(desk.one(&resume(&record, 600)), Effect::NotOpen);
     verify_books(&mut desk.conn);
 }
 
@@ -135,11 +135,11 @@ fn e18_what_was_spent_meanwhile_is_not_held_for_an_exchange_that_still_runs() {
     let other = desk.record("req_other", &account);
     assert_eq!(desk.one(&reserve(&other, 600)), reserved(600));
     let refused = desk.one(&resume(&record, 500));
-    assert!(matches!(refused, Outcome::Insufficient(_)), "{refused:?}");
+    assert!(matches!(refused, Effect::Insufficient(_)), "{refused:?}");
     assert_eq!(desk.balance(&account), (100, 600), "it stays settled at its checkpoint");
     // Its end takes no more than there is, though it has cost more.
-    let cut = UsageRecord { ending: Ending::E18, cost: nanos(900), ..record.clone() };
-    assert_eq!(desk.one(&Command::Post { record: cut }), Outcome::Replaced);
+    let cut = UsageRecord { ending: Outcome::NotExtended, cost: nanos(900), ..record.clone() };
+    assert_eq!(desk.one(&Command::Post { record: cut }), Effect::Replaced);
     assert_eq!(desk.balance(&account), (0, 600));
     desk.apply(&[post(&other, 600)]);
     assert_eq!(desk.balance(&account), (0, 0));
@@ -154,7 +154,7 @@ fn e12_what_is_left_of_what_was_let_go_is_held_again() {
     desk.apply(&[reserve(&record, 1000), checkpoint(&record, 300), recover(&record)]);
     let other = desk.record("req_other", &account);
     assert_eq!(desk.one(&reserve(&other, 600)), reserved(600));
-    assert_eq!(desk.one(&resume(&record, 400)), Outcome::Resumed { amount: nanos(400) });
+    assert_eq!(desk.one(&resume(&record, 400)), Effect::Resumed { amount: nanos(400) });
     assert_eq!(desk.balance(&account), (0, 1000));
     desk.apply(&[post(&record, 400), post(&other, 600)]);
     assert_eq!(desk.balance(&account), (0, 0));
@@ -177,9 +177,9 @@ fn e12_a_late_post_is_the_truth_up_or_down_and_an_estimate_only_if_it_is_more() 
         let record = UsageRecord { is_estimated, ..desk.record(id, &account) };
         desk.apply(&[reserve(&record, 500), checkpoint(&record, 300), recover(&record)]);
         let is_kept = id == "req_guess";
-        let expected = if is_kept { Outcome::AlreadyPosted } else { Outcome::Replaced };
+        let expected = if is_kept { Effect::AlreadyPosted } else { Effect::Replaced };
         assert_eq!(desk.one(&post(&record, cost)), expected, "{id}");
-        assert_eq!(desk.one(&post(&record, cost)), Outcome::AlreadyPosted, "{id}");
+        assert_eq!(desk.one(&post(&record, cost)), Effect::AlreadyPosted, "{id}");
         let (ending, cost): (String, i64) = usage_logs::table
             .find(id)
             .select((usage_logs::ending, usage_logs::cost_nanousd))

@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use sluice::db::Database;
 use sluice::domain::clock::Clock;
 use sluice::ledger::actor::{LedgerHandle, LedgerThreads, Unavailable};
-use sluice::ledger::{Command, EntryKind, Outcome};
+use sluice::ledger::{Command, Effect, EntryKind};
 use sluice::metrics::Metrics;
 
 use super::{Desk, NOW, checkpoint, nanos, post, recover, reserve, reserved};
@@ -146,14 +146,14 @@ fn a_connection_that_falls_silent_is_given_up_and_nothing_that_was_settled_is_lo
         assert_eq!(alone.ledger.apply(reserve(&record, 500)).await, Ok(reserved(500)));
         alone.wire.silence();
         // A settlement waits for as long as it takes.
-        assert_eq!(alone.ledger.apply(post(&record, 300)).await, Ok(Outcome::Posted));
+        assert_eq!(alone.ledger.apply(post(&record, 300)).await, Ok(Effect::Posted));
         assert_eq!(alone.ledger.probe().await, Ok(()));
         alone.wire.silence();
         // All else is refused in time, and asked again it is done.
         let probe = tokio::time::timeout(Duration::from_secs(10), alone.ledger.probe()).await;
         assert!(probe.expect("it does not wait for ever").is_err());
         let credited = alone.ledger.apply(alone.credit("a")).await;
-        assert_eq!(credited, Ok(Outcome::Credited));
+        assert_eq!(credited, Ok(Effect::Credited));
         assert_eq!(alone.desk.balance(&alone.account), (999_999_710, 0));
         alone.end();
     });
@@ -173,8 +173,8 @@ fn e12_a_commit_whose_answer_is_lost_opens_nothing_twice() {
         alone.desk.one(&checkpoint(&record, 100));
         // The same for its settlement, while another node takes this one for dead.
         alone.lose_answer("SELECT count(*) = 1 AS is_so FROM usage_logs");
-        assert_eq!(alone.ledger.apply(post(&record, 300)).await, Ok(Outcome::AlreadyPosted));
-        assert_eq!(alone.desk.one(&recover(&record)), Outcome::NotOpen);
+        assert_eq!(alone.ledger.apply(post(&record, 300)).await, Ok(Effect::AlreadyPosted));
+        assert_eq!(alone.desk.one(&recover(&record)), Effect::NotOpen);
         assert_eq!(alone.desk.balance(&alone.account), (999_999_700, 0));
         alone.end();
     });
@@ -205,7 +205,7 @@ fn what_was_given_up_and_arrives_late_holds_nothing() {
             arrived.is_so.then_some(())
         });
         assert_eq!(alone.desk.balance(&alone.account), (999_999_500, 500));
-        assert_eq!(alone.ledger.apply(post(&first, 500)).await, Ok(Outcome::Posted));
+        assert_eq!(alone.ledger.apply(post(&first, 500)).await, Ok(Effect::Posted));
         alone.end();
     });
 }

@@ -25,7 +25,7 @@ use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
 use sluice::domain::tombstone::TombstoneKey;
 use sluice::jobs::scheduler::Scheduler;
-use sluice::ledger::{self, Command, EntryKind, Outcome};
+use sluice::ledger::{self, Command, Effect, EntryKind};
 use tempfile::TempDir;
 
 pub(crate) use builder::Builder;
@@ -335,7 +335,7 @@ pub(crate) fn credit(conn: &mut AnyConnection, account_id: AccountId, nanos: i64
         amount: NanoUsd::from_nanos(nanos),
     };
     let outcomes = ledger::apply(conn, &[command], UnixMillis::from_millis(NOON)).unwrap();
-    assert_eq!(outcomes, [Outcome::Credited]);
+    assert_eq!(outcomes, [Effect::Credited]);
 }
 
 fn messages(account: &Account, body: &str) -> Request {

@@ -52,7 +52,7 @@ async fn credited(context: &AppContext, account_id: AccountId, reference: &str) 
     let amount = NanoUsd::from_nanos(1_000_000_000);
     let (kind, reference) = (EntryKind::Adjustment, reference.to_owned());
     let credit = Command::Credit { account_id, kind, reference, amount };
-    assert_eq!(context.ledger.apply(credit).await.ok(), Some(Outcome::Credited));
+    assert_eq!(context.ledger.apply(credit).await.ok(), Some(Effect::Credited));
 }
 
 #[test]
@@ -68,16 +68,16 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
             let asked = Hold::exactly(held);
             let reserve = Command::Reserve { record: record.clone(), hold: asked, node_id };
             let reserved = context.ledger.apply(reserve).await;
-            assert_eq!(reserved, Ok(Outcome::Reserved { amount: held }));
+            assert_eq!(reserved, Ok(Effect::Reserved { amount: held }));
             let (quote, lesson) = (quote(&[CHEAP]), Lesson::default());
             Reservation::new(Opened { record, quote, lesson, held }, Arc::clone(&context))
         };
         let mut posted = open("req_posted").await;
         posted.set_usage(&usage(20, 1), false);
-        assert!(posted.post(Ending::E1, 200).await);
+        assert!(posted.post(Outcome::Complete, 200).await);
         let mut voided = open("req_voided").await;
         voided.set_usage(&usage(30, 1), false);
-        assert!(voided.void(Ending::E2, 400).await);
+        assert!(voided.void(Outcome::Refused, 400).await);
         assert!(!context.metrics.render().contains("taking its last checkpoint"));
         let mut dropped = open("req_dropped").await;
         dropped.set_usage(&usage(10, 1), false);
