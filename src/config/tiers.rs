@@ -1,4 +1,5 @@
-//! `[[chains.tiers]]`: which deposits are credited before their block is final, at the operator's risk.
+//! `[[chains.tiers]]`: which deposits are credited before their block is final, at the operator's
+//! risk.
 
 use serde::Deserialize;
 

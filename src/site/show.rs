@@ -76,8 +76,8 @@ impl fmt::Display for Moment {
 }
 
 /// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest
-/// is:
-/// `after 12 confirmations while it is small (up to $5.00 in 24 hours, if there is room); otherwise `.
+/// is: `small sums after 12 confirmations (up to $5.00 in 24 hours), while there is room;
+/// otherwise `.
 /// Nothing where nothing is.
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {

@@ -42,7 +42,8 @@ fn an_account_that_something_holds_keeps_nobody_else_waiting() {
     for _ in 0..20 {
         ask(app.address, &free).answer(false).finish().expect_ok();
     }
-    // None of the twenty has waited for the lock's time, which would have ended the first one with 503.
+    // None of the twenty has waited for the lock's time, which would have ended the first one with
+    // 503.
     holder.batch_execute("ROLLBACK").unwrap();
     waiting.answer(false).finish().expect_ok();
     app.settled(&held, 1);
