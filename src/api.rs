@@ -13,6 +13,7 @@ mod download;
 mod endpoints;
 pub mod keys;
 pub mod ledger;
+mod offer;
 pub mod openapi;
 pub mod preferences;
 pub mod prices;

@@ -44,6 +44,7 @@ pub mod nodes;
 pub mod outbox;
 pub mod parked;
 pub mod policies;
+mod pool;
 pub mod recovery_codes;
 pub mod retention;
 pub mod schema;
@@ -63,8 +64,11 @@ use std::time::Duration;
 use diesel::r2d2::{Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error};
 
-pub use connection::{AnyConnection, ConnectError, Manager};
-use file::{DatabaseFile, Moved};
+pub use connection::{AnyConnection, ConnectError};
+pub use pool::Manager;
+
+use connection::Moved;
+use file::DatabaseFile;
 
 use crate::config;
 use crate::config::DatabaseUrl;

@@ -9,6 +9,7 @@ pub mod count;
 pub mod credential;
 pub mod fault;
 pub mod health;
+pub mod node;
 pub mod order;
 pub mod probe;
 pub mod refusal;

@@ -2,6 +2,8 @@
 //!
 //! It reads sources as text and knows nothing else of the program.
 
+#[path = "layout/circles.rs"]
+mod circles;
 #[path = "layout/links.rs"]
 mod links;
 #[path = "layout/privacy.rs"]

@@ -2,6 +2,7 @@
 //! file for each verb ([`log_in`], [`sessions`], [`totp`] and their neighbours), with the limits on
 //! guessing.
 
+pub(in crate::accounts) mod credentials;
 mod email_change;
 pub mod email_tokens;
 mod guesses;
@@ -11,6 +12,7 @@ pub mod people;
 mod people_error;
 pub mod preferences;
 mod reset;
+mod session;
 pub mod sessions;
 mod shared_attempts;
 mod sign_up;

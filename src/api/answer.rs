@@ -1,22 +1,24 @@
 //! From a request to its handler and back: who asks, what is in the body, and the shape of every
 //! answer.
 
+use std::pin::Pin;
+
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Api;
 use super::caller::{self, Credential, Principal};
-use super::deposits::events::Events;
-use super::endpoints::Offer;
+use super::offer::Offer;
 use super::refusal::Refusal;
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::db::AnyConnection;
@@ -96,6 +98,9 @@ impl Visit<'_> {
 fn parse<T: Body>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|_| Refusal::Body(T::FIELDS))
 }
+
+/// The body of an answer that goes on.
+pub(super) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>;
 
 /// What a handler answers.
 pub(super) enum Answer {

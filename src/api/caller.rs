@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use subtle::ConstantTimeEq;
 
 use super::Api;
-use super::endpoints::{Access, Offer};
+use super::offer::{Access, Offer};
 use super::refusal::Refusal;
 use crate::accounts::identity::sessions::LiveSession;
 use crate::config::Site;

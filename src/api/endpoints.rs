@@ -12,21 +12,11 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::answer;
+use super::offer::{Access, Offer};
 use crate::domain::key_scopes::Scope;
 
 /// Where all paths but the document's own begin.
 const ROOT: &str = "/api/v1";
-
-/// Who may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Anybody.
-    Anyone,
-    /// Who sends an API key with any of these scopes, or a session.
-    Key(&'static [Scope]),
-    /// Who is logged in.
-    Session,
-}
 
 /// One operation.
 pub(super) struct Endpoint {
@@ -125,23 +115,6 @@ impl Endpoints {
             }
         }
         config.service(scope.default_service(web::route().to(answer::not_found)));
-    }
-}
-
-/// The methods of a path, with who may ask for each.
-pub(super) struct Offer(Vec<(Method, Access)>);
-
-impl Offer {
-    /// Who may ask for this method; `None` if it is not offered.
-    pub(super) fn access(&self, method: &Method) -> Option<Access> {
-        self.0.iter().find(|(offered, _)| offered == method).map(|(_, access)| *access)
-    }
-
-    /// The methods by name, as `allow` lists them.
-    pub(super) fn methods(&self) -> String {
-        let mut methods: Vec<&str> = self.0.iter().map(|(method, _)| method.as_str()).collect();
-        methods.sort_unstable();
-        methods.join(", ")
     }
 }
 

@@ -22,7 +22,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Api;
 use super::caller::session_cookie;
-use super::endpoints::{Access, Endpoint, Endpoints};
+use super::endpoints::{Endpoint, Endpoints};
+use super::offer::Access;
 use super::refusal::Error;
 use crate::config::Site;
 use crate::domain::evm::to_hex;

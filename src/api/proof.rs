@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 use super::{Api, Chain};
-use crate::chain::contract::{SIGNATURE_GAS, code, is_valid_signature};
+use crate::chain::contract::code;
 use crate::chain::provider::{BlockId, Priority};
 use crate::chain::quorum::Verdict;
+use crate::chain::signature::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::types::{SignatureError, personal_message_hash, recover, unwrapped};
 use crate::chain::{Provider, quorum::Agreement};
 use crate::deposits::clipboard;

@@ -1,19 +1,15 @@
-//! Questions to contracts that enough providers must answer alike: whose signature it is, what a
-//! token or a feed says of itself, whether there is a contract at all.
+//! Questions to contracts that enough providers must answer alike: what a token or a feed says of
+//! itself, whether there is a contract at all.
 
 use super::provider::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
 use super::quorum::{Verdict, agree, ask_each};
+use super::types;
 use super::wire::{BlockBody, Hex};
-use super::{types, undeployed};
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount};
 
 /// Gas for questions to contracts that the operator chose. Those that users choose get what the
 /// caller allows.
 const GAS: u64 = 1_000_000;
-
-/// What a wallet's contract may use up to look at a signature. The same at the proof as at each
-/// deposit's block, so that the one does not succeed where the other must fail.
-pub const SIGNATURE_GAS: u64 = 3_000_000;
 
 /// What a contract answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +45,7 @@ pub struct Question {
 }
 
 impl Question {
-    async fn put_to(&self, provider: &Provider) -> Result<Execution, ProviderError> {
+    pub(super) async fn put_to(&self, provider: &Provider) -> Result<Execution, ProviderError> {
         let call = |at| Call::contract(self.to, &self.data, self.gas, at);
         ask_at(provider, self.at, call, outcome).await
     }
@@ -153,31 +149,6 @@ pub async fn code(
         }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
-}
-
-/// Asks a contract whether a signature (`signed`: hash, signature) is its own (EIP-1271). An
-/// address without code, a revert, and any other answer than the magic value mean no. The gas is
-/// bounded, since the contract is the user's choice. A signature that brings the wallet's
-/// deployment along (ERC-6492) is asked about after that, if the wallet has no code at that block.
-pub async fn is_valid_signature(
-    providers: &[Provider],
-    quorum: usize,
-    contract: EvmAddress,
-    signed: (&[u8; 32], &[u8]),
-    (gas, at): (u64, BlockId),
-) -> Verdict<bool> {
-    let (hash, signature) = signed;
-    if let Some(wrapped) = types::unwrapped(signature) {
-        let asked = (hash, &wrapped);
-        return undeployed::is_valid_signature(providers, quorum, contract, asked, (gas, at)).await;
-    }
-    let data = types::is_valid_signature_call(*hash, signature);
-    let question = Question { to: contract, data, gas, at };
-    let ask = |provider: &'_ Provider| {
-        let (provider, question) = (provider.clone(), &question);
-        async move { Ok(question.put_to(&provider).await?.returned().is_some_and(types::is_magic)) }
-    };
-    agree(ask_each(providers, ask).await, quorum, |_, _| "validity of the signature")
 }
 
 /// What a token says of itself.

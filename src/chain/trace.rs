@@ -4,8 +4,8 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::facts::{TRANSFERS_MAX, Transfer};
 use super::provider::{Call, CallError, ProviderError, read};
+use super::transfer::{TRANSFERS_MAX, Transfer};
 use super::wire::{FrameBody, Hex, TxBody};
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};

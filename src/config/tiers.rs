@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use super::chains::Finality;
 use super::problems::{KeyPath, Problems};
 use super::value;
 use crate::domain::money::NanoUsd;
@@ -25,11 +24,12 @@ pub struct Tier {
     pub total: NanoUsd,
 }
 
-/// Rules of the tiers: each waits longer than the one before and lets more through, and none as
+/// Rules of the tiers of a chain whose blocks are final at `depth`, where it says so, and are
+/// compared in a `window`: each waits longer than the one before and lets more through, and none as
 /// long as finality.
 pub(super) fn check(
     tiers: &[(KeyPath, Tier)],
-    (finality, window): (Finality, u64),
+    (depth, window): (Option<u64>, u64),
     problems: &mut Problems,
 ) {
     let mut before: Option<&Tier> = None;
@@ -37,7 +37,7 @@ pub(super) fn check(
         if before.is_some_and(|before| tier.confirmations <= before.confirmations) {
             problems.add(&at.key("confirmations"), "must be more than the tier before has");
         }
-        if matches!(finality, Finality::Confirmations(depth) if tier.confirmations >= depth) {
+        if depth.is_some_and(|depth| tier.confirmations >= depth) {
             let reason = "must be less than the chain's own confirmations: from then on every deposit is credited";
             problems.add(&at.key("confirmations"), reason);
         }

@@ -8,11 +8,11 @@ use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::books::keys::KeySpent;
+use super::books::keys::SpendingColumns;
 use super::schema::{accounts, api_keys};
 use super::{AnyConnection, DbError};
 use crate::domain::api_key::ApiKeyHash;
-use crate::domain::clock::{CalendarMonth, UnixMillis};
+use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_limits::{KeyLimits, KeySpending, KeyState};
 use crate::domain::key_scopes::Scopes;
@@ -82,16 +82,6 @@ pub struct LimitColumns {
     expires_at: Option<i64>,
 }
 
-/// What a key has cost, as it is stored.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = api_keys)]
-pub struct SpendingColumns {
-    spent_nanousd: i64,
-    month: i64,
-    month_spent_nanousd: i64,
-    paused_until: Option<i64>,
-}
-
 impl ApiKeyRow {
     /// What it may do.
     #[must_use]
@@ -139,31 +129,6 @@ impl LimitColumns {
             requests_per_minute: count(self.requests_per_minute),
             max_streams: count(self.max_streams),
             expires_at: self.expires_at.map(UnixMillis::from_millis),
-        }
-    }
-}
-
-impl SpendingColumns {
-    /// Has them as they are after a group of the books.
-    pub(super) const fn set(&mut self, spent: &KeySpent) {
-        self.spent_nanousd = spent.spent_nanousd;
-        self.month = spent.month;
-        self.month_spent_nanousd = spent.month_spent_nanousd;
-        self.paused_until = spent.paused_until;
-    }
-
-    /// As the rest of the crate carries it.
-    #[must_use]
-    pub const fn read(&self) -> KeySpending {
-        let paused_until = match self.paused_until {
-            Some(millis) => Some(UnixMillis::from_millis(millis)),
-            None => None,
-        };
-        KeySpending {
-            spent: NanoUsd::from_nanos(self.spent_nanousd),
-            month: CalendarMonth::from_number(self.month),
-            month_spent: NanoUsd::from_nanos(self.month_spent_nanousd),
-            paused_until,
         }
     }
 }

@@ -5,7 +5,7 @@
 use diesel::prelude::*;
 
 use super::schema::{accounts, email_tokens, log_in_steps, outbox, sessions};
-use super::{AnyConnection, DbError, credentials};
+use super::{AnyConnection, DbError};
 use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::MailKind;
@@ -28,15 +28,6 @@ pub enum Kept {
 pub fn current(conn: &mut AnyConnection, id: AccountId) -> Result<Option<i64>, DbError> {
     let count = accounts::table.find(id.0).select(accounts::credentials_epoch).first(conn);
     Ok(count.optional()?)
-}
-
-/// The count of the account of an address, however it is spelled; `None` if it has none.
-///
-/// # Errors
-/// [`DbError::Query`].
-pub fn of_email(conn: &mut AnyConnection, email: &str) -> Result<Option<i64>, DbError> {
-    let account = credentials::of_address(conn, email)?;
-    Ok(account.map(|account| account.credentials_epoch))
 }
 
 /// Begins a new epoch: ends what was asked for before it, but for the sessions that are `kept`.

@@ -12,14 +12,7 @@ use std::sync::Mutex;
 
 use diesel::connection::SimpleConnection;
 
-use super::{AnyConnection, ConnectError};
-
-/// The path names another file than the one that is open, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the database file was moved, deleted or replaced; service resumes when it is back in its place"
-)]
-pub struct Moved;
+use super::connection::{AnyConnection, ConnectError, Moved};
 
 /// Which files were opened, by device and inode.
 pub struct DatabaseFile {

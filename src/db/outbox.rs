@@ -5,7 +5,7 @@
 use diesel::prelude::*;
 
 use super::schema::{accounts, outbox};
-use super::{AnyConnection, DbError, credentials_epoch, transaction};
+use super::{AnyConnection, DbError, credentials, credentials_epoch, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::mail::{MailKind, MailLine};
@@ -87,7 +87,9 @@ pub fn enqueue(
     let credentials_epoch = match (mail.kind.opens_an_account(), mail.account_id) {
         (false, _) => None,
         (true, Some(id)) => credentials_epoch::current(conn, id)?,
-        (true, None) => credentials_epoch::of_email(conn, mail.recipient)?,
+        (true, None) => {
+            credentials::of_address(conn, mail.recipient)?.map(|account| account.credentials_epoch)
+        }
     };
     let (is_bulk, is_notice) = mail.kind.line().stored();
     let row = NewRow {

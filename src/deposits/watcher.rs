@@ -16,6 +16,7 @@ mod pulse;
 mod ranges;
 mod rewind;
 mod scan;
+mod step;
 mod usage;
 mod verify;
 

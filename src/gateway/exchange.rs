@@ -7,17 +7,17 @@
 //! panic, its reservation's `Drop` settles at the last checkpoint (E14).
 //!
 //! The files in the order of an exchange: [`run`] the parts, [`opening`] the way to a hold,
-//! [`attempt`] the way to a head, [`stream`] the stream, [`departure`] what follows a client that
+//! [`attempt`] the way to a head, [`stream`] the stream and what follows a client that
 //! leaves it, [`finish`] its end, [`buffered`] the JSON answer, [`reservation`] the money and its
 //! post.
 
 mod attempt;
 mod buffered;
 mod deadlines;
-mod departure;
 mod doubt;
 mod finish;
 mod opening;
+mod reply;
 mod reservation;
 mod response_body;
 mod run;
@@ -25,8 +25,9 @@ mod stream;
 
 use actix::prelude::*;
 
+pub use reply::{Permit, Reply, passing_headers};
 pub use response_body::{AnswerStream, Piece};
-pub use run::{Exchange, ExchangeParts, Permit, Reply, passing_headers};
+pub use run::{Exchange, ExchangeParts};
 
 /// See the module.
 pub struct StreamActor {

@@ -9,7 +9,6 @@ use super::LedgerError;
 use super::account::{Account, difference};
 use super::command::{Command, Effect, EntryKind, Hold};
 use super::keys::{Keys, PausedKey};
-use super::notices::Crossing;
 use crate::db::books::{
     BalanceChange, Changes, EntryRow, Found, PassRow, ReservationRow, UsageRow,
 };
@@ -17,6 +16,15 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
+
+/// An account that has come below the threshold that its owner has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crossing {
+    pub(super) account_id: AccountId,
+    /// What is left, reserved money included.
+    pub(super) balance: NanoUsd,
+    pub(super) threshold: NanoUsd,
+}
 
 /// The state that a group of commands reads and changes.
 pub(super) struct Group {

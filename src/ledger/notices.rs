@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use super::LedgerError;
-use super::group::Group;
+use super::group::{Crossing, Group};
 use super::keys::PausedKey;
 use crate::db::outbox::{self, NewMail};
 use crate::db::schema::{accounts, api_keys};
@@ -16,21 +16,11 @@ use crate::db::{AnyConnection, accounts as account_rows, api_keys as key_rows};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
-use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown_name;
 
 /// Who was told within this is not told again: thresholds and budgets can be moved as often as one
 /// likes.
 const QUIET: Duration = Duration::from_hours(1);
-
-/// An account that has come below the threshold that its owner has set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Crossing {
-    pub(super) account_id: AccountId,
-    /// What is left, reserved money included.
-    pub(super) balance: NanoUsd,
-    pub(super) threshold: NanoUsd,
-}
 
 /// Puts the mails of a group in.
 pub(super) fn write(

@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::content::{Block, Citation, Content, Delta, Hop, SearchResult, Trigger};
-use super::iterations::{Iteration, declines, iterations};
+use super::iterations::{declines, iterations};
 use super::passage;
 use super::request::{MessageRequest, Tool};
 use super::script::{Flag, Number, Scenario, Script};
+use super::usage::Iteration;
 use super::usage::{
     BYTES_PER_TOKEN, Counts, DeltaUsage, FallbackCredit, LastWord, MessageUsage, Selectors,
 };

@@ -1,36 +1,7 @@
 //! `usage.iterations`: what an answer consists of where it is more than one pass of one model.
 
-use serde::Serialize;
-
 use super::script::{Number, Scenario, Script};
-use super::usage::{CacheCreation, Counts, Split, share};
-
-/// One pass as the wire reports it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Iteration {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<String>,
-    input_tokens: u64,
-    cache_creation_input_tokens: u64,
-    cache_read_input_tokens: u64,
-    cache_creation: CacheCreation,
-    output_tokens: u64,
-}
-
-impl Iteration {
-    fn new(r#type: &'static str, model: Option<&str>, prompt: Split, output_tokens: u64) -> Self {
-        Self {
-            r#type,
-            model: model.map(str::to_owned),
-            input_tokens: prompt.input,
-            cache_creation_input_tokens: prompt.cache_5m.saturating_add(prompt.cache_1h),
-            cache_read_input_tokens: prompt.cache_read,
-            cache_creation: prompt.creation(),
-            output_tokens,
-        }
-    }
-}
+use super::usage::{Counts, Iteration, Split, share};
 
 /// How many models decline before the one that answers.
 pub(super) fn declines(scenario: Scenario, script: &Script) -> u64 {

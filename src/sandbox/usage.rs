@@ -3,11 +3,42 @@
 
 use serde::Serialize;
 
-use super::iterations::Iteration;
 use super::script::{CacheTtl, Flag, Number, Scenario, Script};
 
 /// Bytes that count as one token.
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
+
+/// One pass as the wire reports it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Iteration {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    input_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation: CacheCreation,
+    output_tokens: u64,
+}
+
+impl Iteration {
+    pub(super) fn new(
+        r#type: &'static str,
+        model: Option<&str>,
+        prompt: Split,
+        output_tokens: u64,
+    ) -> Self {
+        Self {
+            r#type,
+            model: model.map(str::to_owned),
+            input_tokens: prompt.input,
+            cache_creation_input_tokens: prompt.cache_5m.saturating_add(prompt.cache_1h),
+            cache_read_input_tokens: prompt.cache_read,
+            cache_creation: prompt.creation(),
+            output_tokens,
+        }
+    }
+}
 
 /// The tokens of one prompt, each in one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,16 +1,16 @@
 //! Our own style, scripts and pictures: built into the program, and named after their content, so
 //! that browsers may keep them for good.
 
+mod serve;
+
 use std::collections::BTreeMap;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::fault::Fault;
-use super::{Site, theme, visit};
+pub(super) use serve::show;
+
+use super::theme;
 use crate::domain::colour::Colour;
 
 const CSS: &str = "text/css; charset=utf-8";
@@ -71,20 +71,4 @@ impl Asset {
             content: Bytes::copy_from_slice(content),
         }
     }
-}
-
-/// `GET /assets/{name}`
-pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    let name = http.match_info().query("name");
-    let found = site.layout.assets.find(name);
-    let Some((asset, is_this)) = found else {
-        return visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await;
-    };
-    // During an upgrade another node's page may ask for its own content: ours is near enough, but
-    // not for good.
-    let caching = if is_this { "public, max-age=31536000, immutable" } else { "no-store" };
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, asset.content_type));
-    response.insert_header((CACHE_CONTROL, caching));
-    visit::bare(response.body(asset.content.clone()), payload)
 }

@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::call::Node;
 use super::client::Answer;
 use super::fault::Failure;
+use super::node::Node;
 
 /// How much may be read, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,10 @@ pub struct BodyLimits {
     /// Time for all of it.
     pub whole: Duration,
 }
+
+/// How much of a refusal is read, and for how long.
+pub(super) const REFUSAL: BodyLimits =
+    BodyLimits { bytes: 65_536, idle: Duration::from_secs(10), whole: Duration::from_secs(10) };
 
 /// Reads a body that must come whole.
 ///

@@ -3,7 +3,6 @@
 //!
 //! It knows nothing of money, and nothing of how an answer goes on to its client.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -11,31 +10,14 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use futures_util::future::select_ok;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::{BodyLimits, read_short};
+use super::body::{BodyLimits, REFUSAL, read_short};
 use super::client::{Answer, SendError, UpstreamClient};
 use super::fault::{Failure, Fault, Way};
 use super::health::{Change, Met, Standing};
+pub use super::node::Node;
 use super::{Upstream, UpstreamRequest, credential, probe, refusal};
-use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, RequestId};
-use crate::metrics::Metrics;
 use crate::places::shares::SharedPlace;
-use crate::tracker::Tracker;
-
-/// How much of a refusal is read, and for how long.
-pub(super) const REFUSAL: BodyLimits =
-    BodyLimits { bytes: 65_536, idle: Duration::from_secs(10), whole: Duration::from_secs(10) };
-
-/// What a call sees of the node that it runs on.
-#[derive(Clone)]
-pub struct Node {
-    /// What the operator sees.
-    pub metrics: Arc<Metrics>,
-    /// What a stop waits for.
-    pub tracker: Tracker,
-    /// Time.
-    pub clock: Clock,
-}
 
 /// A request that is to be answered, whoever does.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Upstream;
-use super::call::Node;
+use super::node::Node;
 use crate::config;
 use crate::domain::unprintable::unprintable;
 

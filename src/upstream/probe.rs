@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::body::read_short;
-use super::call::{Node, REFUSAL};
+use super::body::{REFUSAL, read_short};
 use super::client::UpstreamClient;
 use super::fault::Fault;
 use super::health::Probed;
+use super::node::Node;
 use super::{credential, refusal};
 
 /// A list that every upstream of this wire has, as short as it can be.

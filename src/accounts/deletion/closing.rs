@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::accounts::identity::PeopleError;
-use crate::accounts::identity::log_in::unchanged;
+use crate::accounts::identity::credentials::unchanged;
 use crate::accounts::identity::people::{self, People};
 use crate::accounts::identity::sessions::LiveSession;
 use crate::accounts::identity::throttle::ClientAddress;

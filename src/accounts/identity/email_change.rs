@@ -5,9 +5,9 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::PeopleError;
+use super::credentials::{present, unchanged};
 use super::email_tokens::{self, Purpose};
-use super::log_in::unchanged;
-use super::people::{self, People, present};
+use super::people::{self, People};
 use super::sessions::LiveSession;
 use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;

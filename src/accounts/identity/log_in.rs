@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::credentials::{present, unchanged};
 use super::guesses::Guess;
 use super::password::{Asker, Verdict};
-use super::people::{People, present};
+use super::people::People;
 use super::sessions::{self, OpenedSession};
 use super::throttle::ClientAddress;
 use super::wrong_codes::Committed;
 use super::{PeopleError, totp};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, accounts, log_in_steps};
+use crate::db::{AnyConnection, log_in_steps};
 use crate::domain::clock::UnixMillis;
 use crate::domain::sealing::SealingKey;
 use crate::domain::secret_token::{SecretToken, TokenKind};
@@ -196,19 +197,6 @@ impl People {
         known.password_hash = Some(hash.as_str().to_owned());
         Ok(())
     }
-}
-
-/// The credentials as they stand, held for this transaction: if they were changed since the
-/// password was checked, the check is worth nothing.
-pub(in crate::accounts) fn unchanged(
-    conn: &mut AnyConnection,
-    checked: &Credentials,
-) -> Result<Credentials, PeopleError> {
-    accounts::lock(conn, checked.account_id())?;
-    let known = present(conn, checked.account_id())?;
-    let is_same = known.password_hash == checked.password_hash
-        && known.credentials_epoch == checked.credentials_epoch;
-    if is_same { Ok(known) } else { Err(PeopleError::WrongCredentials) }
 }
 
 /// Asks for the second factor where there is one, and begins a session.

@@ -5,18 +5,19 @@
 use secrecy::SecretString;
 
 use super::PeopleError;
+use super::credentials::present;
 use super::password::{Asker, Passwords, Verdict};
-use super::preferences::Preferences;
-use super::sessions::LiveSession;
+use super::session::LiveSession;
 use super::throttle::{Attempt, ClientAddress, Throttle};
 use crate::config::{Accounts, Settings};
 use crate::db::accounts::{self, AccountRow};
-use crate::db::credentials::{self, Credentials};
+use crate::db::credentials::Credentials;
 use crate::db::outbox::{self, NewMail};
 use crate::db::{AnyConnection, Database, DbError, recovery_codes, transaction, wallets};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::{AccountId, NoRandomness, nonce};
 use crate::domain::mail::MailKind;
+use crate::domain::money::NanoUsd;
 use crate::domain::sealing::SealingKey;
 use crate::domain::tombstone::TombstoneKey;
 
@@ -43,6 +44,15 @@ pub struct Profile {
     pub recovery_codes_left: i64,
     /// Since when the account is about to be deleted.
     pub closing_at: Option<UnixMillis>,
+}
+
+/// What somebody wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// A mail goes out when what is available and reserved falls below; `None` is never.
+    pub low_balance: Option<NanoUsd>,
+    /// Whether mail goes out that is not about security or policy.
+    pub wants_notices: bool,
 }
 
 /// What else belongs to an account, as far as it fits into a line each.
@@ -155,13 +165,6 @@ impl People {
         }
         if verified?.is_right() { Ok(known) } else { Err(PeopleError::WrongPassword) }
     }
-}
-
-/// The credentials of an account that must be there.
-pub(super) fn present(conn: &mut AnyConnection, id: AccountId) -> Result<Credentials, PeopleError> {
-    let found = credentials::get(conn, id)?;
-    // It can only have been erased a moment ago.
-    found.ok_or(PeopleError::WrongCredentials)
 }
 
 /// Puts a mail into the outbox that nothing else has caused.

@@ -3,18 +3,10 @@
 
 use super::PeopleError;
 use super::people::People;
-use super::sessions::LiveSession;
+pub use super::people::Preferences;
+use super::session::LiveSession;
 use crate::db::accounts::{self, PreferencesRow};
 use crate::domain::money::NanoUsd;
-
-/// See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Preferences {
-    /// A mail goes out when what is available and reserved falls below; `None` is never.
-    pub low_balance: Option<NanoUsd>,
-    /// Whether mail goes out that is not about security or policy.
-    pub wants_notices: bool,
-}
 
 impl People {
     /// The preferences of whoever is logged in.

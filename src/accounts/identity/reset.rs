@@ -5,10 +5,10 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::PeopleError;
+use super::credentials::{present, unchanged};
 use super::email_tokens::{self, Purpose};
-use super::log_in::unchanged;
 use super::password::{Asker, PasswordHash};
-use super::people::{self, People, present};
+use super::people::{self, People};
 use super::sessions::LiveSession;
 use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;

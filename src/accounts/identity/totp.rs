@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use totp_rs::{Builder, Totp};
 
 use super::PeopleError;
-use super::log_in::unchanged;
-use super::people::{self, People, present};
+use super::credentials::{present, unchanged};
+use super::people::{self, People};
 use super::sessions::LiveSession;
 use super::throttle::ClientAddress;
 use super::totp_key;

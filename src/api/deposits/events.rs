@@ -1,12 +1,10 @@
 //! `GET /api/v1/deposits/{id}/events` and `GET /api/v1/deposits/events`: a deposit, and the list of
 //! them, as they change, as server-sent events.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -17,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::watch::{Crowded, Name, Told, Watcher};
 use super::{has_deposits, is_paid};
 use crate::api::Api;
-use crate::api::answer::{Answer, answer};
+use crate::api::answer::{Answer, Events, answer};
 use crate::api::refusal::{Error, Refusal};
 use crate::db::AnyConnection;
 use crate::tracker::Tracker;
@@ -57,9 +55,6 @@ impl PartialSchema for DepositEvent {
 }
 
 impl ToSchema for DepositEvent {}
-
-/// The body of such an answer.
-pub(in crate::api) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>;
 
 /// Follows a deposit or a claim.
 ///

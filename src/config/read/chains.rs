@@ -10,7 +10,7 @@ use crate::config::chains::{Chain, ChainEntry, NativeEntry, Token, TokenEntry};
 use crate::config::problems::{KeyPath, Problems};
 use crate::config::providers::{ProviderEntry, RpcProvider};
 use crate::config::tiers::{self, Tier};
-use crate::config::{Purpose, Sources};
+use crate::config::{Finality, Purpose, Sources};
 
 /// What the reading of a chain depends on beside its own table.
 pub(super) struct Context<'a> {
@@ -43,7 +43,11 @@ pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problem
         let written = tiers;
         let tiers = written.iter().map(|(_, tier)| *tier).collect();
         let chain = entry.into_chain(tiers, native, tokens, providers);
-        tiers::check(&written, (chain.finality, chain.reorg_window_blocks), problems);
+        let depth = match chain.finality {
+            Finality::Confirmations(depth) => Some(depth),
+            Finality::Finalized => None,
+        };
+        tiers::check(&written, (depth, chain.reorg_window_blocks), problems);
         chains.push(chain);
     }
     chains

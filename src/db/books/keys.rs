@@ -3,7 +3,45 @@
 
 use diesel::prelude::*;
 
-use crate::db::api_keys::SpendingColumns;
+use crate::db::schema::api_keys;
+use crate::domain::clock::{CalendarMonth, UnixMillis};
+use crate::domain::key_limits::KeySpending;
+use crate::domain::money::NanoUsd;
+
+/// What a key has cost, as it is stored.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = api_keys)]
+pub struct SpendingColumns {
+    spent_nanousd: i64,
+    month: i64,
+    month_spent_nanousd: i64,
+    paused_until: Option<i64>,
+}
+
+impl SpendingColumns {
+    /// Has them as they are after a group of the books.
+    pub(super) const fn set(&mut self, spent: &KeySpent) {
+        self.spent_nanousd = spent.spent_nanousd;
+        self.month = spent.month;
+        self.month_spent_nanousd = spent.month_spent_nanousd;
+        self.paused_until = spent.paused_until;
+    }
+
+    /// As the rest of the crate carries it.
+    #[must_use]
+    pub const fn read(&self) -> KeySpending {
+        let paused_until = match self.paused_until {
+            Some(millis) => Some(UnixMillis::from_millis(millis)),
+            None => None,
+        };
+        KeySpending {
+            spent: NanoUsd::from_nanos(self.spent_nanousd),
+            month: CalendarMonth::from_number(self.month),
+            month_spent: NanoUsd::from_nanos(self.month_spent_nanousd),
+            paused_until,
+        }
+    }
+}
 
 /// A key as the ledger sees it.
 #[derive(Clone, Debug, Queryable)]

@@ -8,9 +8,8 @@ use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::keys::{KeyBookRow, KeySpent};
+use super::keys::{KeyBookRow, KeySpent, SpendingColumns};
 use super::{BalanceChange, BalanceRow, Changes, Found, ReservationRow, Want};
-use crate::db::api_keys::SpendingColumns;
 use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
 
 /// See [`super::read`].

@@ -9,6 +9,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::observe::View;
+use super::step::{Read, Step};
 use super::verify::Look;
 use super::{State, Trouble, part_end};
 use crate::chain::facts::TxFacts;
@@ -18,9 +19,8 @@ use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_turns, transaction};
 use crate::deposits::ours::Ours;
 use crate::deposits::{DepositError, attribution, claims, credit, notices, record};
-use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
-use crate::domain::evm::{BlockHash, EvmAddress, TxHash};
+use crate::domain::evm::TxHash;
 use crate::domain::money::NanoUsd;
 
 /// Deposits that have their turn in one round.
@@ -37,35 +37,6 @@ const PAUSE: i64 = 5_000;
 const LONG_PAUSE: i64 = 60_000;
 /// How often unattributed deposits are held against the wallets once more, in milliseconds.
 const SWEEP: i64 = 60_000;
-
-/// A deposit's row, read into what its columns mean.
-pub(super) struct Read {
-    pub(super) row: DepositRow,
-    pub(super) tx_hash: TxHash,
-    pub(super) payer: EvmAddress,
-    pub(super) block_hash: BlockHash,
-    pub(super) mined_at: UnixMillis,
-}
-
-/// What a look at a deposit says.
-pub(super) enum Step {
-    /// The row as it should be now.
-    Change(DepositRow),
-    /// Its facts have changed: they are stored anew.
-    Renew(TxFacts),
-    /// Its block is not on the chain.
-    Gone,
-    /// Its value is known; it may be credited.
-    Credit(DepositRow),
-    /// It has moved on.
-    Done,
-    /// Somebody has changed it, or it goes on by itself.
-    Later,
-    /// Providers do not agree on it, and the chain is in trouble until they do.
-    Doubt(String),
-    /// It waits for something that says nothing about the chain's state.
-    Wait(&'static str),
-}
 
 impl State {
     /// Moves on what can be. `read` says how far the chain was read, where that stands on it.
@@ -338,19 +309,4 @@ fn waves(due: Vec<Vec<DepositRow>>) -> Vec<Vec<Vec<DepositRow>>> {
         }
     }
     waves.into_iter().map(|(_, wave)| wave).collect()
-}
-
-impl TryFrom<DepositRow> for Read {
-    type Error = DepositError;
-
-    fn try_from(row: DepositRow) -> Result<Self, DepositError> {
-        let unreadable = || DepositError::Unreadable(row.public_id.clone());
-        Ok(Self {
-            tx_hash: TxHash::from_slice(&row.tx_hash).ok_or_else(unreadable)?,
-            payer: EvmAddress::from_slice(&row.payer).ok_or_else(unreadable)?,
-            block_hash: BlockHash::from_slice(&row.block_hash).ok_or_else(unreadable)?,
-            mined_at: UnixMillis::from_millis(row.block_time),
-            row,
-        })
-    }
 }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
-use super::advance::Read;
 use super::observe::View;
+use super::step::Read;
 use super::verify::{Look, Weighed};
 use super::{State, Trouble, column, height};
 use crate::chain::quorum::{Agreement, block_ref};

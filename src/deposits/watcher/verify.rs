@@ -3,15 +3,15 @@
 
 use std::collections::HashMap;
 
-use super::advance::{Read, Step};
 use super::lookup::Sighted;
 use super::observe::View;
 use super::price::{Appraisal, Rounds, Valued};
+use super::step::{Read, Step};
 use super::{State, Trouble, height, millis};
-use crate::chain::contract::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::facts::Sighting;
 use crate::chain::provider::BlockId;
 use crate::chain::quorum::{Agreement, block_ref};
+use crate::chain::signature::{SIGNATURE_GAS, is_valid_signature};
 use crate::db::deposits::DepositRow;
 use crate::db::wallets;
 use crate::deposits::ours::Ours;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::de::IgnoredAny;
@@ -14,9 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::buffered::Gather;
 use super::doubt::Doubt;
+use super::reply::{Permit, Reply};
 use super::reservation::Reservation;
-use super::run::{NoAnswer, Permit, Reply};
-use super::stream::Relay;
+use super::stream::{Begun, Relay};
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::AccountId;
@@ -52,21 +52,10 @@ pub(super) struct Attempt {
     pub(super) wait: Duration,
 }
 
-/// A stream that has begun: what its meter has seen, and the bytes that the client has not.
-pub(super) struct Opened {
-    pub(super) answer: Answer,
-    pub(super) meter: Meter,
-    pub(super) seen: Vec<Bytes>,
-    /// The upstream's own limits: for silence, and for a head.
-    pub(super) limits: (Duration, Duration),
-    /// Whether there is an answer is not known yet.
-    pub(super) doubt: Option<Box<Doubt>>,
-}
-
 /// What an upstream gave.
 enum Given {
     /// A stream's beginning.
-    Stream(Box<Opened>),
+    Stream(Box<Begun>),
     /// A JSON answer.
     Json(Bytes, HeaderMap),
 }
@@ -85,7 +74,30 @@ struct Asking {
     reply: Option<oneshot::Sender<Reply>>,
 }
 
-unprintable!(Attempt, Opened, Given, Asking);
+/// The end of an attempt that gave no answer, for every kind of call.
+pub(super) struct NoAnswer {
+    pub(super) ending: Outcome,
+    pub(super) error: ApiError,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+unprintable!(Attempt, Given, Asking, NoAnswer);
+
+impl NoAnswer {
+    /// Voids the reservation and tells the client, unless it has been told already (E3j).
+    pub(super) async fn finish(
+        self,
+        reservation: Reservation,
+        reply: Option<oneshot::Sender<Reply>>,
+    ) {
+        let Some(reply) = reply else {
+            reservation.void(Outcome::LateJson, ApiError::timeout().status).await;
+            return;
+        };
+        reservation.void(self.ending, self.error.status).await;
+        drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
+    }
+}
 
 impl AppContext {
     /// What a call to an upstream sees of this node.
@@ -245,7 +257,7 @@ impl Asking {
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let own = &client.upstream.settings;
         let limits = (own.idle(&settings.stream), own.head(&settings.stream, true));
-        let mut opened = Opened { answer, meter, seen: Vec::new(), limits, doubt: None };
+        let mut opened = Begun { answer, meter, seen: Vec::new(), limits, doubt: None };
         let mut held_bytes = 0_usize;
         let mut patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
@@ -282,10 +294,10 @@ impl Asking {
     }
 
     /// A stream that goes on to its client, whether or not it has an answer in it yet.
-    fn begun(&self, client: &UpstreamClient, opened: Opened) -> Given {
+    fn begun(&self, client: &UpstreamClient, opened: Begun) -> Given {
         let is_answer = opened.meter.first_event() == Some(FirstEvent::Content);
         let doubt = (!is_answer).then(|| Box::new(Doubt::new(self.call.clone(), client.clone())));
-        Given::Stream(Box::new(Opened { doubt, ..opened }))
+        Given::Stream(Box::new(Begun { doubt, ..opened }))
     }
 }
 

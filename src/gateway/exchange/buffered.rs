@@ -7,8 +7,8 @@ use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::reply::{Reply, passing_headers};
 use super::reservation::Reservation;
-use super::run::{Reply, passing_headers};
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::{JsonAnswer, read_json_answer};

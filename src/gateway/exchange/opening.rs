@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::run::{Reply, budget_name};
+use super::reply::{Reply, budget_name};
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;

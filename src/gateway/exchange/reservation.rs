@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::opening::{Opened, charged_before};
-use super::run::budget_name;
+use super::reply::budget_name;
 use crate::config;
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;

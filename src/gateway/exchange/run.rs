@@ -3,54 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::Attempt;
 use super::opening::Opening;
+use super::reply::{Permit, Reply};
 use super::reservation::Reservation;
-use super::response_body::AnswerStream;
-use crate::http::connection::Stall;
-
 use crate::context::AppContext;
-
-use crate::domain::api_error::ApiError;
-
-use crate::domain::mail::BudgetPeriod;
 use crate::domain::quote::Quote;
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::{Outcome, UsageRecord};
+use crate::domain::usage_record::UsageRecord;
 use crate::holds::Lesson;
-
+use crate::http::connection::Stall;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
-
-/// What the handler gets: a whole answer, or the beginning of one.
-pub enum Reply {
-    /// A refusal of ours or, in the wire's shape, the upstream's.
-    Error {
-        /// What went wrong.
-        error: ApiError,
-        /// Headers of the upstream's that pass.
-        headers: Vec<(HeaderName, HeaderValue)>,
-    },
-    /// A JSON answer, posted.
-    Json {
-        /// The upstream's bytes.
-        body: Bytes,
-        /// Headers of the upstream's that pass.
-        headers: Vec<(HeaderName, HeaderValue)>,
-    },
-    /// A stream that has begun.
-    Stream {
-        /// The body to come.
-        body: AnswerStream,
-        /// Headers of the upstream's that pass.
-        headers: Vec<(HeaderName, HeaderValue)>,
-    },
-}
 
 /// What an exchange is made of.
 pub struct ExchangeParts {
@@ -77,9 +44,6 @@ pub struct ExchangeParts {
     /// Time that is left to wait for a place at an upstream.
     pub wait: Duration,
 }
-
-/// Counts against limits until it is dropped.
-pub type Permit = Box<dyn std::any::Any>;
 
 /// One exchange; see the actor.
 pub struct Exchange {
@@ -148,55 +112,4 @@ impl Exchange {
     }
 }
 
-impl Reply {
-    /// A refusal in our own words.
-    #[must_use]
-    pub const fn refused(error: ApiError) -> Self {
-        Self::Error { error, headers: Vec::new() }
-    }
-}
-
-/// How a budget is called in a refusal.
-pub(super) const fn budget_name(period: BudgetPeriod) -> &'static str {
-    match period {
-        BudgetPeriod::Month => "monthly budget",
-        BudgetPeriod::Total => "total budget",
-    }
-}
-
-/// The upstream's headers that a client may see; never the operator's organisation or limits.
-#[must_use]
-pub fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    const PASSING: [&str; 3] = ["content-type", "retry-after", "x-should-retry"];
-    PASSING
-        .iter()
-        .filter_map(|name| {
-            from.get(*name).map(|value| (HeaderName::from_static(name), value.clone()))
-        })
-        .collect()
-}
-
-/// The end of an attempt that gave no answer, for every kind of call.
-pub(super) struct NoAnswer {
-    pub(super) ending: Outcome,
-    pub(super) error: ApiError,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-unprintable!(Reply, ExchangeParts, Exchange, NoAnswer);
-
-impl NoAnswer {
-    /// Voids the reservation and tells the client, unless it has been told already (E3j).
-    pub(super) async fn finish(
-        self,
-        reservation: Reservation,
-        reply: Option<oneshot::Sender<Reply>>,
-    ) {
-        let Some(reply) = reply else {
-            reservation.void(Outcome::LateJson, ApiError::timeout().status).await;
-            return;
-        };
-        reservation.void(self.ending, self.error.status).await;
-        drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
-    }
-}
+unprintable!(ExchangeParts, Exchange);

@@ -1,21 +1,24 @@
 //! The stream: upstream's bytes down unchanged, a meter on a tee, and the end held until it is
 //! paid for.
 
+mod departure;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attempt::Opened;
+use departure::Departure;
+
 use super::deadlines::RelayClock;
-use super::departure::Departure;
 use super::doubt::Doubt;
+use super::reply::{Permit, Reply, passing_headers};
 use super::reservation::{Extension, Reservation};
 use super::response_body::{Gone as ClientLeft, Outlet, channel, is_mid_line};
-use super::run::{Permit, Reply, passing_headers};
 use crate::context::AppContext;
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
@@ -29,6 +32,17 @@ const TOGETHER_BYTES: usize = 16_384;
 
 /// What a client hears while its upstream is silent.
 const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
+/// A stream that has begun: what its meter has seen, and the bytes that the client has not.
+pub(super) struct Begun {
+    pub(super) answer: Answer,
+    pub(super) meter: Meter,
+    pub(super) seen: Vec<Bytes>,
+    /// The upstream's own limits: for silence, and for a head.
+    pub(super) limits: (Duration, Duration),
+    /// Whether there is an answer is not known yet.
+    pub(super) doubt: Option<Box<Doubt>>,
+}
 
 /// See the module.
 pub(super) struct Relay {
@@ -65,18 +79,18 @@ enum Step {
     Timer,
 }
 
-unprintable!(Relay, Step);
+unprintable!(Begun, Relay, Step);
 
 impl Relay {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.
     pub(super) fn begin(
         context: Arc<AppContext>,
-        opened: Opened,
+        opened: Begun,
         mut reservation: Reservation,
         reply: Option<oneshot::Sender<Reply>>,
         (stall, permit): (Stall, Permit),
     ) -> Self {
-        let Opened { answer, meter, seen, limits, doubt } = opened;
+        let Begun { answer, meter, seen, limits, doubt } = opened;
         reservation.note_first_byte();
         let (outlet, body) =
             channel(context.settings.stream.channel_chunks, reservation.record.id.clone());

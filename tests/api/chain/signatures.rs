@@ -1,9 +1,10 @@
 //! Signatures of plain accounts, of contracts, and of accounts that are both.
 
 use ethers_core::types::{Address, Bytes, U256};
-use sluice::chain::contract::{balance, code, is_valid_signature};
+use sluice::chain::contract::{balance, code};
 use sluice::chain::provider::BlockId;
 use sluice::chain::quorum::Agreement;
+use sluice::chain::signature::is_valid_signature;
 use sluice::chain::types::{SignatureError, personal_message_hash, recover};
 use sluice::domain::evm::{BlockHash, EvmAddress};
 

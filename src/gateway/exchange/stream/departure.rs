@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stream::Relay;
+use super::Relay;
 use crate::config::ClientGone;
 use crate::domain::usage_record::Outcome;
 use crate::places::shares::SharedPlace;
@@ -19,14 +19,14 @@ use crate::places::shares::SharedPlace;
 const END_WAIT: Duration = Duration::from_secs(30);
 
 /// A departure.
-pub(super) struct Departure {
+pub(in crate::gateway::exchange) struct Departure {
     /// E8 or E15.
-    pub(super) ending: Outcome,
+    pub(in crate::gateway::exchange) ending: Outcome,
     /// Until then the upstream is read.
-    pub(super) until: Instant,
+    pub(in crate::gateway::exchange) until: Instant,
     stage: Stage,
     /// Work was hidden, and it was not read to its end: no place was free, or the time was over.
-    pub(super) is_undrained: bool,
+    pub(in crate::gateway::exchange) is_undrained: bool,
 }
 
 /// What the upstream is read on for.
@@ -43,7 +43,7 @@ enum Stage {
 
 impl Relay {
     /// The client is gone. An ending, if the upstream is not read on.
-    pub(super) fn lose(&mut self) -> Option<Outcome> {
+    pub(in crate::gateway::exchange) fn lose(&mut self) -> Option<Outcome> {
         self.outlet = None;
         self.permit = None;
         let ending =
@@ -55,7 +55,7 @@ impl Relay {
     }
 
     /// What a departure has come to. An ending, if the upstream is not read on.
-    pub(super) fn look_at_departure(&mut self) -> Option<Outcome> {
+    pub(in crate::gateway::exchange) fn look_at_departure(&mut self) -> Option<Outcome> {
         let now = Instant::now();
         let has_prompt = self.meter.has_prompt();
         let is_hidden = self.meter.has_hidden_work();
@@ -83,7 +83,10 @@ impl Relay {
 
     /// The ending of a departure whose time is over. What a drain did not see the end of stays
     /// hidden.
-    pub(super) fn is_departure_over(&mut self, now: Instant) -> Option<Outcome> {
+    pub(in crate::gateway::exchange) fn is_departure_over(
+        &mut self,
+        now: Instant,
+    ) -> Option<Outcome> {
         let is_hidden = self.meter.has_hidden_work();
         let gone = self.gone.as_mut().filter(|gone| now >= gone.until)?;
         gone.is_undrained |= is_hidden && matches!(gone.stage, Stage::Drain { .. });

@@ -1,0 +1,67 @@
+//! What the handler is told, and what of an upstream's head it may pass on.
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+
+use super::response_body::AnswerStream;
+use crate::domain::api_error::ApiError;
+use crate::domain::mail::BudgetPeriod;
+use crate::domain::unprintable::unprintable;
+
+/// What the handler gets: a whole answer, or the beginning of one.
+pub enum Reply {
+    /// A refusal of ours or, in the wire's shape, the upstream's.
+    Error {
+        /// What went wrong.
+        error: ApiError,
+        /// Headers of the upstream's that pass.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+    /// A JSON answer, posted.
+    Json {
+        /// The upstream's bytes.
+        body: Bytes,
+        /// Headers of the upstream's that pass.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+    /// A stream that has begun.
+    Stream {
+        /// The body to come.
+        body: AnswerStream,
+        /// Headers of the upstream's that pass.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+}
+
+/// Counts against limits until it is dropped.
+pub type Permit = Box<dyn std::any::Any>;
+
+unprintable!(Reply);
+
+impl Reply {
+    /// A refusal in our own words.
+    #[must_use]
+    pub const fn refused(error: ApiError) -> Self {
+        Self::Error { error, headers: Vec::new() }
+    }
+}
+
+/// How a budget is called in a refusal.
+pub(super) const fn budget_name(period: BudgetPeriod) -> &'static str {
+    match period {
+        BudgetPeriod::Month => "monthly budget",
+        BudgetPeriod::Total => "total budget",
+    }
+}
+
+/// The upstream's headers that a client may see; never the operator's organisation or limits.
+#[must_use]
+pub fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    const PASSING: [&str; 3] = ["content-type", "retry-after", "x-should-retry"];
+    PASSING
+        .iter()
+        .filter_map(|name| {
+            from.get(*name).map(|value| (HeaderName::from_static(name), value.clone()))
+        })
+        .collect()
+}
