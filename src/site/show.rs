@@ -76,18 +76,20 @@ impl fmt::Display for Moment {
 }
 
 /// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest
-/// is: `small sums after 12 confirmations (up to $5.00 in 24 hours), while there is room;
-/// otherwise `.
-/// Nothing where nothing is.
+/// is: `after 12 confirmations for small sums (up to $5.00 in 24 hours), while there is room;
+/// otherwise `. Nothing where nothing is.
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {
         let plural = if confirmations == 1 { "" } else { "s" };
-        format!("after {confirmations} confirmation{plural} (up to {} in 24 hours)", Dollars(up_to))
+        let most = Dollars(up_to);
+        format!(
+            "after {confirmations} confirmation{plural} for small sums (up to {most} in 24 hours)"
+        )
     };
     let all: Vec<String> = tiers.map(one).collect();
     match all.as_slice() {
         [] => String::new(),
-        some => format!("small sums {}, while there is room; otherwise ", some.join(" or ")),
+        some => format!("{}, while there is room; otherwise ", some.join(" or ")),
     }
 }
 
@@ -121,7 +123,8 @@ mod tests {
         assert_eq!(sooner([].into_iter()), "");
         assert_eq!(
             sooner([tier(1, 5), tier(12, 50)].into_iter()),
-            "small sums after 1 confirmation (up to $5.00 in 24 hours) or after 12 confirmations (up to $50.00 in 24 hours), \
+            "after 1 confirmation for small sums (up to $5.00 in 24 hours) or \
+             after 12 confirmations for small sums (up to $50.00 in 24 hours), \
              while there is room; otherwise "
         );
     }
