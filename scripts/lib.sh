@@ -241,7 +241,7 @@ start_postgres() {
     }
     start postgres "$bin/postgres" -D "$data" -k "$run_dir" -p "$port" \
         -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync="${postgres_fsync:-on}" \
-        -c shared_preload_libraries=pg_stat_statements
+        -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track=none
     postgres_pid=$pid
     wait_for_file "$data/postmaster.pid" postgres
     local tenths=300
