@@ -96,8 +96,11 @@ fn whoever_opens_5200_connections_from_one_address_keeps_nobody_else_out() {
         let open = app.metric("sluice_connections ");
         (open <= most + 8).then_some(())
     });
-    let refused = app.metric("sluice_connections_refused_total{why=\"address\"}");
-    assert!(refused >= count(ATTACK) - most, "{refused}");
+    // The last of them may still wait to be accepted.
+    eventually("the others to be refused", || {
+        let refused = app.metric("sluice_connections_refused_total{why=\"address\"}");
+        (refused >= count(ATTACK) - most).then_some(())
+    });
     assert_eq!(app.metric("sluice_connections_closed_total"), 0);
     expect_service(&app, address(2));
     end_stream(stream);
