@@ -10,7 +10,6 @@ use super::observe::View;
 use super::step::Read;
 use super::verify::{Look, Weighed};
 use super::{State, Trouble, column, height};
-use crate::chain::quorum::{Agreement, block_ref};
 use crate::config::Tier;
 use crate::db::chains::ChainRow;
 use crate::db::deposits::{self, DepositRow};
@@ -18,7 +17,7 @@ use crate::db::{AnyConnection, deposit_turns};
 use crate::deposits::ours::Ours;
 use crate::deposits::{DepositError, credit};
 use crate::domain::clock::UnixMillis;
-use crate::domain::evm::{BlockHash, TxHash};
+use crate::domain::evm::TxHash;
 use crate::domain::money::NanoUsd;
 use crate::telemetry::Causes;
 
@@ -105,18 +104,14 @@ impl State {
         let until = (column(view.final_number), now);
         let due =
             move |conn: &mut AnyConnection| deposits::provisional(conn, chain_id, until, COMPARED);
-        let mut blocks: HashMap<i64, Option<BlockHash>> = HashMap::new();
+        let mut blocks: HashMap<(i64, Vec<u8>), Option<bool>> = HashMap::new();
         for row in self.parts.database.run(due).await? {
-            let number = row.block_number;
-            if let Entry::Vacant(unknown) = blocks.entry(number) {
-                let verdict = block_ref(&view.providers, view.quorum, height(number)).await;
-                unknown.insert(match verdict.agreement {
-                    Agreement::Agreed(Some(block)) => Some(block.hash),
-                    _ => None,
-                });
-            }
-            let block = blocks.get(&number).copied().flatten();
-            let is_there = block.map(|hash| hash.as_bytes() == row.block_hash.as_slice());
+            let is_there = match blocks.entry((row.block_number, row.block_hash.clone())) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => {
+                    *unknown.insert(view.has_block(row.block_number, &row.block_hash).await)
+                }
+            };
             self.write(move |conn| {
                 match is_there {
                     Some(true) => {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{State, Trouble, millis};
+use super::{State, Trouble, height, millis};
 use crate::chain::blocks::Block;
 use crate::chain::head::{BlockRef, Further, further, newest};
-use crate::chain::quorum::final_height;
+use crate::chain::quorum::{Agreement, block_ref, final_height};
 use crate::chain::{Provider, ProviderError};
 use crate::config::Finality;
 use crate::domain::clock::UnixMillis;
@@ -63,6 +63,15 @@ struct Said {
 }
 
 impl View {
+    /// Whether the block of that height is this one; nothing where enough providers do not say.
+    pub(super) async fn has_block(&self, number: i64, hash: &[u8]) -> Option<bool> {
+        let verdict = block_ref(&self.providers, self.quorum, height(number)).await;
+        match verdict.agreement {
+            Agreement::Agreed(Some(block)) => Some(block.hash.as_bytes() == hash),
+            _ => None,
+        }
+    }
+
     /// The block at the head that enough providers show in the same words, where that is known
     /// without asking.
     pub(super) fn agreed_head(&self) -> Option<BlockRef> {

@@ -9,7 +9,7 @@ use super::observe::View;
 use super::{State, Trouble, column, height};
 use crate::chain::blocks::blocks;
 use crate::chain::head::BlockRef;
-use crate::chain::quorum::{Agreement, agree, ask_each, block_ref};
+use crate::chain::quorum::{agree, ask_each, block_ref};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, arrivals, deposits, transaction};
 use crate::deposits::{DepositError, record};
@@ -174,10 +174,7 @@ impl State {
             credited.map(|row| (row.block_number, row.block_hash)).collect();
         let mut intact = HashSet::new();
         for (number, hash) in blocks {
-            let verdict = block_ref(&view.providers, view.quorum, height(number)).await;
-            if let Agreement::Agreed(Some(block)) = verdict.agreement
-                && block.hash.as_bytes() == hash.as_slice()
-            {
+            if view.has_block(number, &hash).await == Some(true) {
                 intact.insert(hash);
             }
         }

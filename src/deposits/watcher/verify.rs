@@ -7,10 +7,10 @@ use super::lookup::Sighted;
 use super::observe::View;
 use super::price::{Appraisal, Rounds, Valued};
 use super::step::{Read, Step};
-use super::{State, Trouble, height, millis};
+use super::{State, Trouble, millis};
 use crate::chain::facts::Sighting;
 use crate::chain::provider::BlockId;
-use crate::chain::quorum::{Agreement, block_ref};
+use crate::chain::quorum::Agreement;
 use crate::chain::signature::{SIGNATURE_GAS, is_valid_signature};
 use crate::db::deposits::DepositRow;
 use crate::db::wallets;
@@ -119,14 +119,14 @@ impl State {
     /// The transaction is in no block that enough know. If its own block is not on the chain, it is
     /// gone: it was seen at the head, before the block was read and left again.
     async fn examine_block(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        let number = height(read.row.block_number);
-        let verdict = block_ref(&view.providers, view.quorum, number).await;
-        Ok(match verdict.agreement {
-            Agreement::Agreed(Some(block)) if block.hash != read.block_hash => Step::Gone,
-            _ => Step::Doubt(format!(
+        let is_there = view.has_block(read.row.block_number, read.block_hash.as_bytes()).await;
+        Ok(if is_there == Some(false) {
+            Step::Gone
+        } else {
+            Step::Doubt(format!(
                 "too few providers show the transaction {} in its block",
                 read.tx_hash
-            )),
+            ))
         })
     }
 
