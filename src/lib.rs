@@ -1,7 +1,7 @@
 //! Sluice: a prepaid, metered, streaming gateway for LLM APIs.
 //!
 //! The modules stand in the order of dependency: each may use those above it and none below.
-//! `ARCHITECTURE.md` is the map; it follows one request from the client's key to the ledger entry.
+//! `docs/architecture.md` is the map; it follows a request, a deposit and a purge file by file.
 
 pub mod domain;
 
