@@ -1,4 +1,5 @@
-//! The composition root: `Application::build` wires everything, `run` owns the order of the stop.
+//! The composition root: `Application::build` wires everything, `run` owns the order of a graceful
+//! shutdown.
 
 mod chains;
 mod clients;

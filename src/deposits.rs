@@ -1,5 +1,5 @@
-//! Whose a transfer is, what it is worth, and what becomes of it. Decides from rows and from facts
-//! that providers have agreed on; only [`watcher`] asks providers.
+//! Attributes, values, credits and refunds transfers. Decides from rows and from facts that a
+//! quorum of providers agrees on; only [`watcher`] asks providers.
 
 pub mod addresses;
 pub mod arrivals;

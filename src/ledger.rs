@@ -3,8 +3,8 @@
 //! Two phases: `reserve`, then `post` or `void`. For every account the sum of its entries equals
 //! what is available plus what is reserved, always. Commands come in groups: [`apply`] locks the
 //! accounts, decides the commands in order in memory, and writes each account once, all in one
-//! transaction. Every command carries an id made beforehand and may be repeated without harm, so
-//! that an unknown commit is resolved by asking again.
+//! transaction. Every command is idempotent: it carries an id made beforehand and may be repeated
+//! without harm, so that an unknown commit is resolved by asking again.
 
 mod account;
 pub mod actor;

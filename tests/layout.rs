@@ -10,6 +10,8 @@ mod links;
 mod privacy;
 #[path = "layout/promises.rs"]
 mod promises;
+#[path = "layout/walks.rs"]
+mod walks;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
-//! Money on its way back. The amount is held first, guarded against what is spent meanwhile; then
-//! the transaction that paid it is noted, or the hold is released. The payment itself is the
-//! operator's wallet's business.
+//! Refunds and their states. The amount is held first, so that it cannot be spent meanwhile; then
+//! the transaction that paid it is noted, or the hold is released. The operator pays from a wallet
+//! of his own.
 
 use super::{DepositError, notices};
 use crate::db::audit::{self, Decision};

@@ -1,4 +1,4 @@
-//! From usage to money: exact in 128 bits over one common denominator, rounded up once at the end.
+//! The cost of a usage: exact in 128 bits over one common denominator, rounded up once at the end.
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 //! What a deposit is, the states it goes through, and what it is worth. Each state and reason has a
-//! sentence for the person who waits.
+//! sentence for the person who waits. The state of a refund is decided in `deposits::refund`.
 
 use super::evm::{EvmAddress, RawAmount};
 use super::money::{NANOUSD_PER_USD, NanoUsd};

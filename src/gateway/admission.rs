@@ -1,5 +1,5 @@
-//! Whether a request may go up, and what it may cost at most. What has no price is refused here,
-//! before anything is dispatched.
+//! Admission: whether a request may go up, and what it may cost at most. What has no price is
+//! refused here, before anything is dispatched.
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
-//! How much each account and each key may ask: exchanges open at once, requests in a minute. Kept
-//! in memory: each node has its share of what all nodes together may give. A place that is taken is
-//! waited for.
+//! Rate limits: how many requests of an account and of a key may be open at once, and come in a
+//! minute. Kept in memory: each node has its share of what all nodes together may give. A place
+//! that is taken is waited for.
 
 use std::collections::HashMap;
 use std::hash::Hash;

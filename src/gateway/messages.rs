@@ -27,7 +27,7 @@ use crate::upstream::client::UpstreamClient;
 use crate::upstream::fault::Failure;
 use crate::upstream::order::{Conversation, order};
 
-/// Headers of a client that go up unchanged.
+/// The allow-list of a client's headers that go up unchanged.
 const PASSING: [&str; 3] = ["anthropic-version", BETA, "accept"];
 const BETA: &str = "anthropic-beta";
 /// Paths upstream: always these, however the client has written its own.

@@ -1,4 +1,5 @@
-//! Where a request comes from, for throttles: nothing else may ask, and the answer has no `Debug`.
+//! The client's IP address, for throttles: that of the connection or, behind a trusted proxy, of
+//! `X-Forwarded-For`. Nothing else may ask for it, and the type has no `Debug`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! The `Node` actor: keeps this node's lease, settles what dead nodes left open (E12), and erases
-//! accounts whose time has come.
+//! The `Node` actor: keeps this node's lease, recovers exchanges that dead nodes left open (E12),
+//! and erases accounts whose time has come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

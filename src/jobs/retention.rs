@@ -1,5 +1,5 @@
-//! What is over, and how it goes: in pieces, each a transaction of its own, so that a purge may be
-//! stopped anywhere and goes on where it was, beside traffic and beside other nodes.
+//! Retention: which rows have expired. They are deleted in batches, each a transaction, so that a
+//! purge may stop anywhere and go on later, beside traffic and beside other nodes.
 
 use crate::config::Privacy;
 use crate::db::retention::{self as rows, Leftover};

@@ -1,4 +1,5 @@
-//! The `Ledger` actors: the only path of money writes inside a node.
+//! The `Ledger` actors: the way of every exchange to the books. What changes a balance together
+//! with another row, as a deposit's credit does, is applied in that row's transaction instead.
 //!
 //! Each has a thread and a connection of its own and may block there, and some of the accounts: all
 //! of them where the database is one file. Commands that arrive while a commit is in flight wait in

@@ -1,5 +1,5 @@
-//! The keys of a group: what each may still cost, decided in memory with everything else that the
-//! group decides.
+//! The keys of a group: what each may still cost within its budgets, decided in memory with
+//! everything else that the group decides.
 
 use std::collections::BTreeMap;
 

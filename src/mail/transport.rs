@@ -1,4 +1,4 @@
-//! How mail leaves: into a folder, or to a mail server. What a server says in words is not kept,
+//! How mail leaves: into a folder, or by SMTP to a server. What a server says in words is not kept,
 //! since it likes to repeat the recipient's address; its code is.
 
 use std::io::{self, Write};

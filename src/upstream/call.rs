@@ -1,5 +1,5 @@
 //! A call to an upstream, the one way for messages, counts and our own requests: whom to ask, the
-//! head, a refusal read within limits, the next upstream, and what is noted of all that.
+//! head, a refusal read within limits, failover to the next upstream, and what is noted of it.
 //!
 //! It knows nothing of money, and nothing of how an answer goes on to its client.
 

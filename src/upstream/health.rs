@@ -1,4 +1,5 @@
-//! What is known of an upstream on this node: whether it is asked, asked last, or left alone.
+//! The circuit breaker of an upstream, on this node: whether it is asked, asked last, or left
+//! alone.
 //!
 //! Nothing that one account alone brings about keeps others from an upstream. What one account has
 //! met makes this upstream the last that is asked **for that account**. It rests for everybody only

@@ -1,5 +1,5 @@
-//! The second factor: codes of an authenticator app (RFC 6238: SHA-1, six digits, thirty seconds,
-//! one step of skew), each step once, and ten recovery codes for the day when the app is gone.
+//! The second factor (2FA): codes of an authenticator app (TOTP, RFC 6238: SHA-1, six digits,
+//! thirty seconds, one step of skew), each step once, and ten recovery codes for a lost app.
 
 use secrecy::SecretString;
 use serde_json::json;

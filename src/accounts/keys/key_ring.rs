@@ -1,6 +1,6 @@
-//! Who a key speaks for, remembered. The binding of a key to its account never changes; whether
-//! it still counts does, so callers say how old that answer may be. A memory only ever refuses
-//! faster: the reservation asks the database again.
+//! A cache of which account an API key belongs to. That never changes; whether the key still counts
+//! does, so callers say how old the answer may be. The cache only ever refuses faster: the
+//! reservation asks the database again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

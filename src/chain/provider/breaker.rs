@@ -1,4 +1,5 @@
-//! The breaker: a provider that keeps failing is left alone, then tried with one request.
+//! The circuit breaker of a provider: one that keeps failing is left alone, then tried with one
+//! request.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Transactions that may pay us, as the scan comes upon them, with who shows them.
+//! Candidates: transactions that may pay us, as the scan finds them, with the providers that show
+//! them.
 
 use std::collections::BTreeMap;
 

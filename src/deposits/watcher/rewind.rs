@@ -1,5 +1,5 @@
-//! Where reading begins, and how it goes back when the chain does: to the newest block that is
-//! still there, never by patching.
+//! Where reading begins, and how it goes back after a reorganisation of the chain: to the newest
+//! block that is still there, never by patching.
 
 use std::collections::{BTreeMap, HashSet};
 

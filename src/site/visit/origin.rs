@@ -1,5 +1,5 @@
-//! Whether a browser says that a form comes from a page of ours. It is a second lock beside the
-//! word in the form.
+//! Whether a browser says that a form comes from a page of ours: a second protection against CSRF,
+//! beside the token in the form.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
