@@ -1,5 +1,5 @@
-//! Whose a transfer is: its address is one account's own, or its payer is a wallet that an account
-//! has proven. Fixed at inclusion by the link then in force, else by the first proof after it.
+//! Attribution: the account of a transfer is the one whose own address was paid, or the one that
+//! has proven the paying wallet, by the link in force at inclusion or else by the first later one.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -52,7 +52,7 @@ impl ApiError {
         Self::new(401, "authentication_error", message)
     }
 
-    /// 402.
+    /// 402: the credit or a budget does not cover the request.
     #[must_use]
     pub fn billing(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(402, "billing_error", message)

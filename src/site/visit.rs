@@ -2,8 +2,8 @@
 //! carries.
 //!
 //! A visitor is a person, by the session in a cookie, or nobody in particular. Forms of both send
-//! along a word that follows from a cookie which other sites can neither read nor, on https, set:
-//! of the session's token, or of a token that is nothing else than that.
+//! along a CSRF token: a word that follows from a cookie which other sites can neither read nor, on
+//! https, set. The cookie is the session's, or a stranger's that serves for nothing else.
 
 mod answer;
 mod cookies;

@@ -1,5 +1,5 @@
-//! Which node reads a chain, and how the chain is. The row is written only where something has
-//! changed: it is looked at in every round.
+//! The lease of the node that reads a chain, and the chain's status. The row is read in every round
+//! and written only where something has changed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
