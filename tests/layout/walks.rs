@@ -1,12 +1,13 @@
 //! `docs/architecture.md` against the tree: its rooms are those of `src/lib.rs`, the files and
-//! functions of its walks exist, no walk goes back to a file that it has left, and each term of
-//! the glossary occurs in the file that the glossary names.
+//! functions of its walks exist, no walk goes back to a file that it has left, each term of the
+//! glossary occurs in the file that the glossary names, and every file and type on the page exists.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::Path;
 
-use super::{report, without_comments_and_tests};
+use super::{report, rust_files, without_comments_and_tests};
 
 const PAGE: &str = "docs/architecture.md";
 /// The walks, and how many different files each may name.
@@ -90,6 +91,32 @@ fn the_rooms_are_those_of_the_program_in_their_order() -> io::Result<()> {
 }
 
 #[test]
+fn every_file_and_type_on_the_page_exists() -> io::Result<()> {
+    let page = fs::read_to_string(PAGE)?;
+    let sources: Vec<String> = rust_files(&["src"])?.into_iter().map(|(_, text)| text).collect();
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for quoted in page.lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
+        let is_path = ["src/", "tests/", "docs/", "config/", "migrations/", "scripts/"]
+            .iter()
+            .any(|root| quoted.starts_with(root));
+        let file = quoted.split(": ").next().unwrap_or_default();
+        if is_path && !Path::new(file).exists() {
+            faults.push(format!("there is no file {file}"));
+        }
+        for name in quoted.split("::").filter(|name| is_type(name)) {
+            count += 1;
+            if !sources.iter().any(|text| has_word(text, name)) {
+                faults.push(format!("`{quoted}`: src has no {name}"));
+            }
+        }
+    }
+    assert!(count > 20, "only {count} types were found");
+    report(&faults);
+    Ok(())
+}
+
+#[test]
 fn a_walk_that_is_wrong_is_found() {
     let right = "Words.\n\n1. `src/main.rs: main` – begins\n2. `src/cli.rs: run` – goes on\n";
     assert_eq!(faults_of(right, 2, 2), Vec::<String>::new());
@@ -118,6 +145,8 @@ fn a_walk_that_is_wrong_is_found() {
     assert_eq!(section(page, "### B").map(str::trim), Some("second"));
     assert_eq!(section(page, "## A").map(str::len), Some("\nfirst\n\n### B\n\nsecond\n".len()));
     assert_eq!(section(page, "## B"), None);
+    assert!(is_type("NanoUsd") && is_type("Drop") && !is_type("E12") && !is_type("clock"));
+    assert!(has_word("(Clock)", "Clock") && !has_word("Clocks MyClock", "Clock"));
 }
 
 /// What a page says below a heading, up to the next one of its level or above.
@@ -175,6 +204,24 @@ fn faults_of(walk: &str, files_max: usize, steps_min: usize) -> Vec<String> {
         faults.push(format!("names {} files, over {files_max}", left.len()));
     }
     faults
+}
+
+/// Whether a word is written as a type: `NanoUsd`, not `E12` or `POST /v1/messages`.
+fn is_type(word: &str) -> bool {
+    let mut letters = word.chars();
+    letters.next().is_some_and(|first| first.is_ascii_uppercase())
+        && word.chars().all(|letter| letter.is_ascii_alphabetic())
+        && letters.any(|letter| letter.is_ascii_lowercase())
+}
+
+/// Whether a text has the word, and not as a part of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let (before, rest) = text.split_at(at);
+        let ends = rest.strip_prefix(word).is_some_and(|after| !after.starts_with(is_part));
+        ends && !before.ends_with(is_part)
+    })
 }
 
 /// `12. text` as 12 and the text.
