@@ -7,7 +7,7 @@ import { command } from './gateway.mjs';
 import { readQr } from './qr.mjs';
 import { TestWallet, pay, purseWith } from './wallet.mjs';
 
-test('a wallet is found, proves itself, pays, and the credit is seen to come @script', async ({
+test('a wallet is found, proves itself, pays, and the credit is seen to come @script @both', async ({
   page,
   person,
   context,
@@ -63,7 +63,7 @@ test('who declines in the wallet reads so, and has lost nothing @script', async 
   await expect(page.getByRole('main')).toContainText(wallet.wallet.account.address);
 });
 
-test('all wallets of a browser are offered by name @script @once', async ({ page, person, context }) => {
+test('all wallets of a browser are offered by name @script', async ({ page, person, context }) => {
   const { token } = await options(person);
   for (const name of ['Test wallet', 'Second <b>wallet</b>']) {
     await new TestWallet(await purseWith(1, token), name).installIn(context);
@@ -117,7 +117,7 @@ test('a suspended owner is told so before the wallet sends anything @script', as
   await expect(page.getByRole('button', { name: 'Pay with Test wallet' })).toHaveCount(0);
 });
 
-test('a payment is claimed by its hash, and says what it waits for', async ({ page, person }) => {
+test('a payment is claimed by its hash, and says what it waits for @both', async ({ page, person }) => {
   const { payee, token } = await options(person);
   const purse = await purseWith(7, token);
   await withChain(async () => {
@@ -146,7 +146,7 @@ test('a payment is claimed by its hash, and says what it waits for', async ({ pa
   });
 });
 
-test('a wallet is proven by hand', async ({ page, person }) => {
+test('a wallet is proven by hand @both', async ({ page, person }) => {
   const { token } = await options(person);
   const { account } = await purseWith(1, token);
   await page.goto('/wallets');

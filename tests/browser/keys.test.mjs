@@ -16,7 +16,7 @@ async function make(page, name, fill = async () => {}) {
   return secret;
 }
 
-test('a key is shown once, works in the SDK, and is revoked', async ({ page, person }) => {
+test('a key is shown once, works in the SDK, and is revoked @both', async ({ page, person }) => {
   await person.credit(5);
   const key = await make(page, 'laptop');
   await page.getByRole('link', { name: 'I have copied it' }).click();
@@ -36,7 +36,7 @@ test('a key is shown once, works in the SDK, and is revoked', async ({ page, per
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 });
 
-test('a key is copied by a press @script @once', async ({ page, person, context }) => {
+test('a key is copied by a press @script', async ({ page, person, context }) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const key = await make(page, `of ${person.email}`);
   await page.getByRole('button', { name: 'Copy' }).click();
@@ -69,7 +69,7 @@ test('a key is for inference unless more boxes are ticked, and only for what is 
   expect((await say(key)).data.type).toBe('message');
 });
 
-test('a key stops at its budget, and goes on when that is raised', async ({ page, person }) => {
+test('a key stops at its budget, and goes on when that is raised @both', async ({ page, person }) => {
   await person.credit(5);
   const budget = page.getByLabel('Dollars in all');
   const key = await make(page, 'small budget', () => budget.fill('0.000001'));

@@ -4,7 +4,7 @@ import { ask } from './gateway.mjs';
 import { expect, isTold, logIn, test } from './person.mjs';
 import { refusal } from './sdk.mjs';
 
-test('preferences are kept', async ({ page, person }) => {
+test('preferences are kept @both', async ({ page, person }) => {
   await page.goto('/preferences');
   await page.getByLabel(/balance falls below/).fill('2.50');
   const notices = page.getByLabel(/^Notices/);
@@ -25,7 +25,7 @@ async function close(page, { password }) {
   await page.getByRole('button', { name: 'Delete the account' }).click();
 }
 
-test('an account is closed, kept by its owner, and closed', async ({ page, person }) => {
+test('an account is closed, kept by its owner, and closed @both', async ({ page, person }) => {
   const { key } = await person.key();
   await close(page, person);
   await isTold(page, 'Your account is closed');

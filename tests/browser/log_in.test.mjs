@@ -30,7 +30,7 @@ test('who keeps guessing is stopped, also at the right password', async ({ page 
   expect(await sessionOf(page.context())).toBeUndefined();
 });
 
-test('a log-in makes a new session in a cookie that scripts cannot read', async ({ page }) => {
+test('a log-in makes a new session in a cookie that scripts cannot read @both', async ({ page }) => {
   const person = await signedUp();
   const planted = (await signedUp()).session;
   await page.context().addCookies([{ name: 'sluice_session', value: planted, url: baseUrl }]);
@@ -55,7 +55,7 @@ test('who logs out is out, here and with a copy of the cookie', async ({ page })
   await ask(200, 'GET', '/api/v1/account', { bearer: person.session });
 });
 
-test('who logs out everywhere is out everywhere', async ({ page }) => {
+test('who logs out everywhere is out everywhere @both', async ({ page }) => {
   const person = await signedUp();
   await logIn(page, person);
   await expect(page).toHaveURL('/dashboard');
@@ -76,7 +76,7 @@ test('after a log-in one is where one wanted to be', async ({ page }) => {
 });
 
 for (const next of ['//example.org/', 'https://example.org/', '/\\example.org', '/%09/example.org']) {
-  test(`a log-in leads to no other site: ${next} @once`, async ({ page }) => {
+  test(`a log-in leads to no other site: ${next}`, async ({ page }) => {
     const person = await signedUp();
     await page.goto(`/log-in?next=${encodeURIComponent(next)}`);
     await page.getByLabel('E-mail address').fill(person.email);

@@ -94,7 +94,7 @@ async function walkAll(page, context, somebody, look) {
 }
 
 for (const [screen, viewport] of Object.entries(SCREENS)) {
-  test(`every page can be read by everybody, on a ${screen} @script @once`, async ({ page, context, somebody }) => {
+  test(`every page can be read by everybody, on a ${screen} @script`, async ({ page, context, somebody }) => {
     test.setTimeout(240_000);
     await page.setViewportSize(viewport);
     const faults = [];
@@ -148,7 +148,7 @@ async function habits(page, title, answer) {
   return faults;
 }
 
-test('every page is used by the keyboard alone @script @once', async ({ page, context, somebody }) => {
+test('every page is used by the keyboard alone @script', async ({ page, context, somebody }) => {
   test.setTimeout(120_000);
   const faults = [];
   await walkAll(page, context, somebody, async (title) => {
@@ -214,7 +214,7 @@ function focused() {
   };
 }
 
-test('no page asks another host, with and without script', async ({ page, context, somebody, watch }) => {
+test('no page asks another host, with and without script @both', async ({ page, context, somebody, watch }) => {
   test.setTimeout(60_000);
   const seen = await walkAll(page, context, somebody, async () => {});
   expect(seen.size).toBeGreaterThan(20);

@@ -13,8 +13,8 @@ const args = [
 ];
 
 /**
- * PostgreSQL is the second database of a run. What depends on no database is not looked at again there: `@once`, and
- * pages without script, which ask the same of the server.
+ * PostgreSQL is the second database of a run. There the journeys that write or add up much are walked again, `@both`;
+ * pages without script ask the same of the server.
  */
 const isSecond = process.env.SLUICE_DATABASE === 'postgres';
 
@@ -27,7 +27,7 @@ const withoutScript = {
 };
 
 export default defineConfig({
-  grepInvert: isSecond ? /@once/ : undefined,
+  grep: isSecond ? /@both/ : undefined,
   testDir: '.',
   testMatch: '*.test.mjs',
   outputDir: 'results',

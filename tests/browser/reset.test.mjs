@@ -13,7 +13,7 @@ async function askFor(page, email) {
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Look into your mail');
 }
 
-test('a forgotten password is replaced by mail, and all sessions end', async ({ page }) => {
+test('a forgotten password is replaced by mail, and all sessions end @both', async ({ page }) => {
   const person = await signedUp();
   await askFor(page, person.email);
   await page.goto(await mailedLink(person.email, '/reset/confirm'));
@@ -56,7 +56,7 @@ test('a changed password ends the other sessions and not this one', async ({ pag
   await expect(page).toHaveURL('/dashboard');
 });
 
-test('a new address counts when its owner says so', async ({ page, person }) => {
+test('a new address counts when its owner says so @both', async ({ page, person }) => {
   const { email } = stranger();
   await page.goto('/account/email');
   await page.getByLabel('New e-mail address').fill(email);

@@ -25,7 +25,7 @@ async function enter(page, code) {
   await page.getByRole('button', { name: 'Log in' }).click();
 }
 
-test('after the password a code is asked for, and each code counts once', async ({ page, person }) => {
+test('after the password a code is asked for, and each code counts once @both', async ({ page, person }) => {
   const { authenticator, codes, secret, uri } = await setUp(page, person);
   expect(new URL(uri).searchParams.get('secret')).toBe(secret);
   expect(new Set(codes).size).toBe(10);
@@ -49,7 +49,7 @@ test('after the password a code is asked for, and each code counts once', async 
   await expect(page).not.toHaveURL('/dashboard');
 });
 
-test('a recovery code replaces the authenticator, once', async ({ page, person }) => {
+test('a recovery code replaces the authenticator, once @both', async ({ page, person }) => {
   const { codes } = await setUp(page, person);
   await page.context().clearCookies();
   await logIn(page, person);

@@ -16,7 +16,7 @@ async function choosePassword(page, link, password) {
   await page.getByRole('button', { name: 'Open the account' }).click();
 }
 
-test('somebody finds the form on the home page, and is in by the mailed link', async ({ page }) => {
+test('somebody finds the form on the home page, and is in by the mailed link @both', async ({ page }) => {
   const { email, password } = stranger();
   await page.goto('/');
   await page.getByRole('link', { name: 'Sign up' }).first().click();
@@ -42,7 +42,7 @@ test('a mailed link survives the scanners that open it, and counts once', async 
   await ask(400, 'POST', '/api/v1/accounts/confirm', { body });
 });
 
-test('a known address is told by mail alone', async ({ page }) => {
+test('a known address is told by mail alone @both', async ({ page }) => {
   const [known, unknown] = [await signedUp(), stranger()];
   const answers = [];
   for (const { email } of [known, unknown]) {

@@ -41,7 +41,7 @@ function exact(usd) {
 
 const sum = (rows) => rows.reduce((total, { cost }) => total + nanos(cost), 0n);
 
-test('charts and balance show the calls that were just made', async ({ page, person }) => {
+test('charts and balance show the calls that were just made @both', async ({ page, person }) => {
   const rows = await use(person);
   await page.goto('/dashboard');
   const main = page.getByRole('main');
@@ -59,7 +59,7 @@ test('charts and balance show the calls that were just made', async ({ page, per
   await expect(figures.locator('figcaption')).toContainText(tokens.toLocaleString('en-US'));
 });
 
-test('a request has a receipt whose lines add up to what was charged', async ({ page, person }) => {
+test('a request has a receipt whose lines add up to what was charged @both', async ({ page, person }) => {
   const [newest] = await use(person);
   await page.goto('/usage');
   await page.getByRole('link', { name: `Receipt of ${newest.id}` }).click();
@@ -73,7 +73,7 @@ test('a request has a receipt whose lines add up to what was charged', async ({ 
   expect(amounts.reduce((total, amount) => total + exact(amount), 0n)).toBe(exact(charged));
 });
 
-test('requests are filtered by model and by key', async ({ page, person }) => {
+test('requests are filtered by model and by key @both', async ({ page, person }) => {
   await use(person);
   await page.goto('/usage');
   const rows = page.getByRole('region', { name: 'Requests' }).locator('tbody tr');
@@ -87,7 +87,7 @@ test('requests are filtered by model and by key', async ({ page, person }) => {
   await expect(rows).toHaveCount(2);
 });
 
-test('another account’s request is not there', async ({ page, person }) => {
+test('another account’s request is not there @both', async ({ page, person }) => {
   const other = await signedUp();
   const [theirs] = await use(other);
   const [own] = await use(person);
@@ -96,7 +96,7 @@ test('another account’s request is not there', async ({ page, person }) => {
   await expect(page.getByRole('main').getByRole('link', { name: /home/i })).toBeVisible();
 });
 
-test('times are told in the reader’s zone @script @once', async ({ page, person }) => {
+test('times are told in the reader’s zone @script', async ({ page, person }) => {
   const [newest] = await use(person);
   await page.goto(`/usage/${newest.id}`);
   const time = page.getByRole('main').locator('time').first();
@@ -111,7 +111,7 @@ test('times are told in the reader’s zone @script @once', async ({ page, perso
 });
 
 for (const format of ['CSV', 'JSON Lines']) {
-  test(`an export as ${format} has each call and what it cost`, async ({ page, person }) => {
+  test(`an export as ${format} has each call and what it cost @both`, async ({ page, person }) => {
     const rows = await use(person);
     await page.goto('/usage');
     const arrives = page.waitForEvent('download');

@@ -4,7 +4,7 @@ import { baseUrl } from './gateway.mjs';
 import { expect, test } from './person.mjs';
 import { Watch } from './watch.mjs';
 
-test('a request to another host, an inline script, and an error are noticed @script @once', async ({ browser }) => {
+test('a request to another host, an inline script, and an error are noticed @script', async ({ browser }) => {
   const context = await browser.newContext();
   const watch = new Watch(context);
   const page = await context.newPage();
