@@ -66,8 +66,8 @@ pub struct PolicyNotice {
     pub words: String,
 }
 
-/// What stands above the link that turns a mail off.
-const UNSUBSCRIBE: &str = "Here you turn off all mail of this kind, without logging in:";
+/// The line above the unsubscribe link.
+const UNSUBSCRIBE: &str = "Unsubscribe from these emails, without logging in:";
 
 /// Both forms of a mail.
 pub struct Written {

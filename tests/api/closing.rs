@@ -237,7 +237,7 @@ fn whoever_deletes_an_account_shows_the_password_and_says_what_becomes_of_the_re
     let erased_at = app.clock.now().plus_millis(GRACE_HOURS * HOUR_MILLIS).to_string();
     assert_eq!(begun.json(), json!({ "erased_at": erased_at }));
     let mail = app.mails_to(&person.email, 1).remove(0);
-    assert!(mail.header("Subject").unwrap().contains("deleted"), "{}", mail.headers);
+    assert!(mail.header("Subject").unwrap().contains("deletion"), "{}", mail.headers);
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn headers_take_no_lines_from_anywhere() {
 fn p16_a_notice_says_when_and_what_changes_in_the_operators_words() {
     let hostile = "More than 3 < 5 days.\n\n<script>alert(1)</script>\n\nhttps://evil.example";
     let written = Letter::PolicyChanged(policy(hostile)).write(&head(), None).unwrap();
-    assert_eq!(written.subject, "The privacy policy of Light & Power: a change on 2026-12-31");
+    assert_eq!(written.subject, "Light & Power: changes to our privacy policy on 2026-12-31");
     assert!(written.plain.contains("\n\nMore than 3 < 5 days.\n\n"), "{}", written.plain);
     assert!(written.plain.contains("\n\nhttps://example.org/privacy/versions/3\n\n"));
     assert!(!written.html.contains("<script") && !written.html.contains("href=\"https://evil"));

@@ -229,7 +229,7 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
     let held = shop.reaches(tx, DepositState::Held).remove(0);
     assert_eq!(held.reason.as_deref(), Some(DepositReason::Unreadable.as_str()));
     shop.app.all_mail_is_gone();
-    let told = Some("Your deposit of 5 USDC on Base is being looked at");
+    let told = Some("Your deposit of 5 USDC on Base is under review");
     assert!(shop.app.mails().iter().any(|mail| mail.header("Subject") == told));
     retry(&shop, &found);
     shop.reaches(tx, DepositState::Confirming);

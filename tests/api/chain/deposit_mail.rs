@@ -46,18 +46,18 @@ fn a_large_deposit_is_told_when_it_is_seen_credited_and_undone_and_seen_once_onl
     assert!(seen.header("List-Unsubscribe").is_some(), "it can be turned off");
     shop.finalize();
     shop.credited(tx);
-    with_subject(mails(&shop, &account, 2), "$150.00 were credited to your ");
+    with_subject(mails(&shop, &account, 2), "$150.00 was credited to your ");
     // A chain that undoes it, and the same transfer once more.
     shop.mint.chain.reorg(10, &[]);
     shop.mine(1);
     shop.reaches(tx, DepositState::Reversed);
-    let undone = with_subject(mails(&shop, &account, 3), "$150.00 were taken off");
-    assert!(undone.body.contains("credited again by itself"), "{}", undone.body);
+    let undone = with_subject(mails(&shop, &account, 3), "$150.00 was removed");
+    assert!(undone.body.contains("credit it again automatically"), "{}", undone.body);
     let again = shop.pay_usdc(1, 150 * USDC);
     shop.finalize();
     let row = shop.credited(again);
     let all = subjects(&mails(&shop, &account, if again == tx { 4 } else { 5 }));
-    let credits = all.iter().filter(|subject| subject.starts_with("$150.00 were credited"));
+    let credits = all.iter().filter(|subject| subject.starts_with("$150.00 was credited"));
     assert_eq!(credits.count(), 2, "{all:?}");
     assert_eq!(row.credit_number, if again == tx { 2 } else { 1 });
 }
@@ -76,8 +76,8 @@ fn a_flood_of_small_deposits_is_one_mail_an_hour() {
     shop.credited(theirs);
     shop.credited(last);
     let first = mails(&shop, &account, 1).remove(0);
-    assert_eq!(first.header("Subject").unwrap().split(" to ").next(), Some("$2.00 were credited"));
-    assert!(first.body.contains("within the next hour get no mail"), "{}", first.body);
+    assert_eq!(first.header("Subject").unwrap().split(" to ").next(), Some("$2.00 was credited"));
+    assert!(first.body.contains("get no separate email"), "{}", first.body);
     // Somebody else's flood is no reason to be told less, and neither is one's own for what is
     // large.
     mails(&shop, &other, 1);
@@ -85,12 +85,12 @@ fn a_flood_of_small_deposits_is_one_mail_an_hour() {
     shop.finalize();
     shop.credited(large);
     let all = subjects(&mails(&shop, &account, 3));
-    assert!(all.iter().any(|subject| subject.starts_with("$100.00 were credited")), "{all:?}");
+    assert!(all.iter().any(|subject| subject.starts_with("$100.00 was credited")), "{all:?}");
     shop.pass(3_601);
     let later = shop.pay_usdc(1, 4 * USDC);
     shop.finalize();
     shop.credited(later);
-    with_subject(mails(&shop, &account, 4), "$4.00 were credited");
+    with_subject(mails(&shop, &account, 4), "$4.00 was credited");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_is_held_approved_and_paid_back_is_told() {
     shop.finalize();
     let row = shop.reaches(tx, DepositState::Held).remove(0);
     let held = mails(&shop, &account, 1).remove(0);
-    assert_eq!(held.header("Subject"), Some("Your deposit of 1 ETH on Base is being looked at"));
+    assert_eq!(held.header("Subject"), Some("Your deposit of 1 ETH on Base is under review"));
     assert!(held.body.contains("of this size"), "{}", held.body);
     let key = TombstoneKey::of(&TOMBSTONE_SECRET.into()).unwrap();
     // Mails of the same moment have no order.
@@ -112,7 +112,7 @@ fn what_is_held_approved_and_paid_back_is_told() {
     let now = shop.app.clock.now();
     let decided = shop.db(|conn| review::approve(conn, &key, &row, None, "a test", now).unwrap());
     assert_eq!(decided, review::Decided::Done);
-    with_subject(mails(&shop, &account, 2), "$2000.00 were credited");
+    with_subject(mails(&shop, &account, 2), "$2000.00 was credited");
     let row = shop.deposits(tx).remove(0);
     shop.db(|conn| refund::hold(conn, &row, None, "asked for", now).unwrap());
     mails(&shop, &account, 2);
@@ -125,7 +125,7 @@ fn what_is_held_approved_and_paid_back_is_told() {
     }
     let subject = "Your deposit of 1 ETH on Base was refunded";
     let refunded = with_subject(mails(&shop, &account, 3), subject);
-    assert!(refunded.body.contains("$2000.00 were paid back"), "{}", refunded.body);
+    assert!(refunded.body.contains("We refunded $2000.00"), "{}", refunded.body);
     assert!(refunded.body.contains(&paid.to_string()), "{}", refunded.body);
 }
 
