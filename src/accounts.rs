@@ -21,7 +21,7 @@ const EMAIL_SHOWN: usize = 254;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// Not an address.
-    #[error("\"{0}\" is not an e-mail address")]
+    #[error("\"{0}\" is not an email address")]
     BadEmail(String),
     /// The address has an account.
     #[error("{0} has an account already")]

@@ -31,7 +31,7 @@ const REASON_BYTES: usize = 500;
 pub(super) enum AccountCommand {
     /// Create an account. Its owner sets a password by "Forgot your password?" on the website.
     Create {
-        /// Its e-mail address.
+        /// Its email address.
         email: String,
         /// Print JSON.
         #[arg(long)]
@@ -45,7 +45,7 @@ pub(super) enum AccountCommand {
     },
     /// Show an account with its balance and latest usage.
     Show {
-        /// Its id or e-mail address.
+        /// Its id or email address.
         account: String,
         /// Usage rows to show.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=1000))]
@@ -56,7 +56,7 @@ pub(super) enum AccountCommand {
     },
     /// Add to a balance, or subtract from it with a negative amount.
     Credit {
-        /// Its id or e-mail address.
+        /// Its id or email address.
         account: String,
         /// Dollars, such as 12.50.
         #[arg(allow_negative_numbers = true)]
@@ -70,7 +70,7 @@ pub(super) enum AccountCommand {
     },
     /// Suspend an account: read-only until resumed. Running requests finish. Its owner is notified.
     Suspend {
-        /// Its id or e-mail address.
+        /// Its id or email address.
         account: String,
         /// Reason, for the audit log. Do not name a person.
         #[arg(long, default_value = "")]
@@ -81,7 +81,7 @@ pub(super) enum AccountCommand {
     },
     /// Resume a suspended account. Its owner is notified.
     Resume {
-        /// Its id or e-mail address.
+        /// Its id or email address.
         account: String,
         /// Reason, for the audit log. Do not name a person.
         #[arg(long, default_value = "")]
@@ -93,7 +93,7 @@ pub(super) enum AccountCommand {
     /// Start the deletion of an account, as its owner could. It is erased when the grace period
     /// ends.
     Delete {
-        /// Its id or e-mail address.
+        /// Its id or email address.
         account: String,
         /// Erase it even if it still has a balance.
         #[arg(long)]
@@ -104,7 +104,7 @@ pub(super) enum AccountCommand {
     },
     /// Cancel the deletion of an account. Its keys and wallets are not restored.
     Keep {
-        /// Its id or e-mail address.
+        /// Its id or email address.
         account: String,
     },
 }
@@ -313,7 +313,7 @@ fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {
             one.reserved().to_string(),
         ]
     });
-    output.table(&["account", "e-mail", "status", "available USD", "reserved USD"], rows)?;
+    output.table(&["account", "email", "status", "available USD", "reserved USD"], rows)?;
     Ok(())
 }
 
@@ -336,7 +336,7 @@ fn show(
     let (available, reserved) = (account.available(), account.reserved());
     let fields = [
         ("account", public_id.clone()),
-        ("e-mail", email.clone()),
+        ("email", email.clone()),
         ("status", status.clone()),
         ("available", format!("{available} USD")),
         ("reserved", format!("{reserved} USD")),

@@ -57,7 +57,7 @@ pub(super) enum DepositCommand {
     },
     /// List the transaction hashes that accounts have submitted, oldest first.
     Claims {
-        /// Only this account: its id or e-mail address.
+        /// Only this account: its id or email address.
         #[arg(long)]
         account: Option<String>,
         /// Print JSON.
@@ -67,7 +67,7 @@ pub(super) enum DepositCommand {
     /// List what arrived without becoming a deposit: coins that no known transaction explains, and
     /// tokens that are not accepted.
     Arrivals {
-        /// Only this account: its id or e-mail address.
+        /// Only this account: its id or email address.
         #[arg(long)]
         account: Option<String>,
         /// Print JSON.

@@ -25,7 +25,7 @@ use crate::domain::money::NanoUsd;
 pub(super) enum KeyCommand {
     /// Create a key. It is printed once and cannot be shown again.
     Create {
-        /// The account's id or e-mail address.
+        /// The account's id or email address.
         account: String,
         /// Name of the key.
         #[arg(long, default_value = "default")]
@@ -38,7 +38,7 @@ pub(super) enum KeyCommand {
     },
     /// List an account's keys.
     List {
-        /// The account's id or e-mail address.
+        /// The account's id or email address.
         account: String,
         /// Print JSON.
         #[arg(long)]

@@ -90,7 +90,7 @@ fn email<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D:
     });
     if !is_address {
         return Err(serde::de::Error::custom(
-            "must be an e-mail address, such as \"support@example.org\"",
+            "must be an email address, such as \"support@example.org\"",
         ));
     }
     Ok(Some(address))

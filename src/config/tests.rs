@@ -146,7 +146,7 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
         "above first_byte_secs",
     ),
     ("[log]\nfilter = \"sluice=loud\"\n{U}", 2, "log.filter", "must be a level"),
-    ("[site]\nsupport_email = \"nobody\"\n{U}", 2, "site.support_email", "e-mail address"),
+    ("[site]\nsupport_email = \"nobody\"\n{U}", 2, "site.support_email", "email address"),
     ("[site]\nbase_url = \"https://a.example\"\n{U}", 1, "site.support_email", "is missing"),
     ("[site]\naccent = \"green\"\n{U}", 2, "site.accent", "such as \"#0d5c75\""),
     ("[site]\naccent = \"#7fd4c1\"\n{U}", 2, "site.accent", "too light"),

@@ -57,7 +57,7 @@ fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
             Share::Part => format!("Credited to your balance. Refunded ${amount} of it{paid}."),
         }),
         (DepositState::Credited, "held") => Some(format!(
-            "Credited to your balance. ${amount} of it were taken off again, to be paid back to you."
+            "Credited to your balance. ${amount} of it was removed again for a refund to you."
         )),
         (DepositState::Refunded, "posted") => Some(match row.value_nanousd {
             Some(value) => {

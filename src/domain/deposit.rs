@@ -51,26 +51,44 @@ worded! {
         /// Found in a block; its fields are not agreed yet.
         Seen = "seen", "The transfer is in a block. Its details are being read.";
         /// Agreed and attributed; it waits for finality.
-        Confirming = "confirming", "The transfer is confirming. It is credited by the time its block is final; there is nothing to do.";
+        Confirming = "confirming",
+            "The transfer is confirming. It will be credited once its block is final, at the \
+             latest. There is nothing to do.";
         /// In the books.
         Credited = "credited", "Credited to your balance.";
         /// Credited, then undone with its block.
-        Reversed = "reversed", "The chain undid this transfer after it was credited, so the credit was taken back. If the transfer is mined again, it is credited again.";
+        Reversed = "reversed",
+            "The chain reversed this transfer after it was credited, so the credit was removed. \
+             If the transfer is mined again, it is credited again.";
         /// Its block left the chain before it was credited.
-        Orphaned = "orphaned", "The block of this transfer left the chain. If the transfer is mined again, it goes on by itself; otherwise send it again.";
+        Orphaned = "orphaned",
+            "The block of this transfer left the chain. If the transfer is mined again, it \
+             continues automatically. Otherwise send it again.";
         /// A person decides.
-        Held = "held", "The transfer arrived, but has to be looked at by a person before it is credited. Write to support if this takes long.";
+        Held = "held",
+            "The transfer arrived. It needs a manual review before it is credited. Write to \
+             support if this takes long.";
         /// Nobody has proven the payer.
-        Unattributed = "unattributed", "The transfer arrived from a wallet that no account has proven. If it is your own wallet, prove it, and the transfer is credited. If an exchange or another service has paid, its wallet cannot be proven: write to support with the hash of the transaction, the amount, and what shows that it was you, such as the withdrawal in your account there.";
+        Unattributed = "unattributed",
+            "The transfer arrived from a wallet that is linked to no account. If it is your own \
+             wallet, link it, and the transfer is credited. If you paid from an exchange or \
+             another service, its wallet cannot be linked. Write to support with the transaction \
+             hash, the amount and proof that it was you: for example, the withdrawal in your \
+             account there.";
         /// Final, but too small; adds up.
-        BelowMinimum = "below_minimum", "The transfer is below the minimum. It is kept and credited together with later ones of the same kind, once they reach the minimum.";
+        BelowMinimum = "below_minimum",
+            "The transfer is below the minimum. It will be credited together with later ones of \
+             the same kind, once they reach the minimum.";
         /// Refused by a person.
-        Rejected = "rejected", "The transfer was looked at and not credited. Write to support if you think that this is wrong.";
+        Rejected = "rejected",
+            "The transfer was reviewed and not credited. Write to support if you think that this \
+             is wrong.";
         /// Paid back instead of credited.
-        Refunded = "refunded", "The transfer was paid back.";
+        Refunded = "refunded", "The transfer was refunded.";
         /// Its account is gone. Rows in this state are buried with the next start: a keyed hash is
         /// all that is left.
-        Erased = "erased", "The account that this transfer belonged to was deleted. It cannot be credited any more.";
+        Erased = "erased",
+            "The account of this transfer was deleted. It can no longer be credited.";
     }
 }
 
@@ -80,23 +98,27 @@ worded! {
         /// The stablecoin is outside its band.
         Depegged = "depegged", "The token was not worth one dollar when the transfer was mined.";
         /// No price round that is fresh enough.
-        StalePrice = "stale_price", "There was no fresh price of the coin when the transfer was mined.";
+        StalePrice = "stale_price",
+            "There was no fresh price of the coin when the transfer was mined.";
         /// The amount is beyond anything real.
         ImplausibleAmount = "implausible_amount", "The amount of the transfer is implausible.";
         /// Above the operator's limit for automatic credit.
-        AboveReviewLimit = "above_review_limit", "Transfers of this size are looked at by a person.";
+        AboveReviewLimit = "above_review_limit", "Transfers of this size are reviewed manually.";
         /// The address belonged to an account that is gone.
         ErasedAccount = "erased_account", "The address belonged to an account that was deleted.";
         /// A contract wallet's proof does not hold at the deposit's block.
-        ProofInvalidAtBlock = "proof_invalid_at_block", "The paying contract did not accept its proof when the transfer was mined.";
+        ProofInvalidAtBlock = "proof_invalid_at_block",
+            "The paying contract did not accept its proof when the transfer was mined.";
         /// What was seen inside a transaction cannot be traced again.
-        Untraceable = "untraceable", "When the transfer was final, nodes could no longer show how it was made.";
+        Untraceable = "untraceable", "Nodes could no longer trace the transfer once it was final.";
         /// Providers could not be brought to agree on it, and a person has let the case go.
-        Unreadable = "unreadable", "Nodes did not agree about the transfer, so that it could not be credited by itself.";
+        Unreadable = "unreadable",
+            "Nodes did not agree about the transfer, so it could not be credited automatically.";
         /// Small deposits have reached the minimum together.
-        MinimumReached = "minimum_reached", "Together with others of the same kind the transfer reaches the minimum.";
+        MinimumReached = "minimum_reached",
+            "Together with others of the same kind, the transfer reaches the minimum.";
         /// A refund is under way.
-        RefundPending = "refund_pending", "The transfer is being paid back.";
+        RefundPending = "refund_pending", "The transfer is being refunded.";
         /// An operator's decision; the audit log has the reason.
         OperatorDecision = "operator_decision", "An operator decided this.";
     }
@@ -108,9 +130,14 @@ worded! {
         /// Not looked up yet.
         Submitted = "submitted", "The transaction is being looked up.";
         /// Deposits were found in it.
-        Matched = "matched", "Deposits were found in this transaction; each is listed with what it waits for.";
+        Matched = "matched",
+            "We found deposits in this transaction. Each is listed with its status.";
         /// No provider knows the transaction yet.
-        NotFound = "not_found", "No node of this chain knows this transaction yet. It is looked up again for a while. It may be on another chain: then submit it with that one. If you replaced it in your wallet, submit the new hash. A userOpHash or a safeTxHash is no transaction's hash: take that from the explorer's page about it.";
+        NotFound = "not_found",
+            "No node of this chain knows this transaction yet. We keep looking for a while. If it \
+             is on another chain, submit it for that chain. If you replaced it in your wallet, \
+             submit the new hash. A userOpHash or a safeTxHash is not a transaction hash: its \
+             page in the block explorer shows the right one.";
         /// It cannot lead to a credit.
         Rejected = "rejected", "This transaction cannot be credited.";
     }
@@ -120,27 +147,45 @@ worded! {
     /// Why a claim was rejected.
     ClaimReason {
         /// The transaction failed.
-        TransactionFailed = "transaction_failed", "The transaction failed on the chain, so nothing was transferred.";
+        TransactionFailed = "transaction_failed",
+            "The transaction failed on the chain, so nothing was transferred.";
         /// Nothing in it pays an address of ours.
-        NotOurAddress = "not_our_address", "No transfer in this transaction pays one of our addresses in a coin that is accepted. Compare the recipient in your wallet with the address on the page of deposits.";
+        NotOurAddress = "not_our_address",
+            "No transfer in this transaction pays one of our addresses in an accepted coin. \
+             Compare the recipient in your wallet with the address on the deposits page.";
         /// Less than makes a deposit.
-        TooSmall = "too_small", "The transfers of this transaction are too small to be kept as deposits. What is paid in one transaction must be more.";
+        TooSmall = "too_small",
+            "The transfers of this transaction are too small to count as deposits. Send a larger \
+             amount in one transaction.";
         /// A token that is not on the list.
-        UnsupportedToken = "unsupported_token", "The transaction pays our address in a token that is not accepted, so it cannot be credited by itself. Write to support with the hash.";
+        UnsupportedToken = "unsupported_token",
+            "The transaction pays our address in a token that is not accepted, so it cannot be \
+             credited automatically. Write to support with the hash.";
         /// Coins moved by a contract, and no provider can trace them.
-        InternalNotSupported = "internal_not_supported", "No transfer that can be seen in this transaction pays one of our addresses. Perhaps a contract moved coins inside it, as exchanges and smart wallets do; that cannot be traced on this chain. Compare the recipient with the address on the page of deposits; if it is right, write to support with the hash.";
+        InternalNotSupported = "internal_not_supported",
+            "No visible transfer in this transaction pays one of our addresses. Exchanges and \
+             smart wallets often move coins inside a contract, which cannot be traced on this \
+             chain. Compare the recipient with the address on the deposits page. If it is right, \
+             write to support with the hash.";
         /// It moves money between the operator's own addresses.
         OwnTransfer = "own_transfer", "The transaction moves funds between our own addresses.";
         /// Its deposits are on another chain than the one that was chosen.
-        OtherChain = "other_chain", "The transaction is on another chain than the one that was chosen. Its deposits are listed there; there is nothing to do.";
+        OtherChain = "other_chain",
+            "The transaction is on a different chain than the chosen one. Its deposits are listed \
+             there. There is nothing to do.";
         /// Somebody else's deposit.
-        OtherAccount = "other_account", "The deposits of this transaction belong to another account.";
+        OtherAccount = "other_account",
+            "The deposits of this transaction belong to another account.";
         /// Its block is older than what is watched.
-        TooOld = "too_old", "The transaction is older than what is accepted on this chain. Write to support.";
+        TooOld = "too_old",
+            "The transaction is too old to be accepted on this chain. Write to support.";
         /// Too large, or not agreed upon for as long as claims are kept open.
-        Unreadable = "unreadable", "The transaction could not be read: it is too large, or nodes do not agree about it. Write to support.";
+        Unreadable = "unreadable",
+            "The transaction could not be read: it is too large, or nodes disagree about it. \
+             Write to support.";
         /// Not mined for as long as claims are kept open.
-        Expired = "expired", "The transaction was not mined for as long as claims are kept open. Submit it again if it is mined after all.";
+        Expired = "expired",
+            "The transaction was not mined in time. Submit it again once it is mined.";
     }
 }
 

@@ -42,12 +42,13 @@ impl Scope {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Inference => "asks models, and reads its own usage and limits",
+            Self::Inference => "sends requests to models, and reads its own usage and limits",
             Self::Read => {
                 "reads the account's balance, usage, ledger, keys, deposits and wallets, and changes nothing"
             }
             Self::Billing => {
-                "pays in: learns where to pay, submits transactions and links wallets, and reads what became of them"
+                "makes deposits: reads where to pay, submits transactions, links wallets, and \
+                 follows deposits"
             }
         }
     }

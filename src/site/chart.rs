@@ -186,7 +186,8 @@ impl Chart {
             id,
             title: title.to_owned(),
             description: format!(
-                "{title}: {total} from {first} to {last}, as bars of days. The table below has every figure."
+                "Bar chart by day, {first} to {last}: {title}, {total} in total. The table below \
+                 has every figure."
             ),
             legend: legend.collect(),
             ticks: ticks.collect(),

@@ -173,7 +173,7 @@ fn dollars(written: &str) -> Result<Option<NanoUsd>, &'static str> {
     };
     let amount: Option<NanoUsd> = digits.parse().ok();
     let amount = amount.filter(|amount| *amount > NanoUsd::ZERO && *amount <= AMOUNT_MAX);
-    amount.map(Some).ok_or("Write an amount in dollars such as 25 or 12.50.")
+    amount.map(Some).ok_or("Enter an amount in dollars, for example 25 or 12.50.")
 }
 
 /// `None` where `before` is no deposit of this account.
@@ -245,12 +245,12 @@ async fn submit(
 ) -> Result<Result<String, String>, Fault> {
     let settings = site.settings();
     let Some(chain) = settings.chains.iter().find(|known| known.name == chain) else {
-        return Ok(Err("Choose one of the chains.".to_owned()));
+        return Ok(Err("Choose a chain from the list.".to_owned()));
     };
     let tx_hash = match TxHash::parse_written(tx_hash) {
         Ok(tx_hash) => tx_hash,
         Err(error) => {
-            return Ok(Err(format!("This is not the hash of a transaction: it {error}.")));
+            return Ok(Err(format!("This is not a transaction hash: it {error}.")));
         }
     };
     let (chain_id, limits, now) = (chain.chain_id, settings.deposits.clone(), site.now());
@@ -260,11 +260,11 @@ async fn submit(
     };
     Ok(match site.run(submit).await? {
         Submitted::Kept(claim) => Ok(claim.public_id),
-        Submitted::TooManyOpen => Err(format!(
-            "You have {open} hashes that are still being looked up. Wait for one of them."
-        )),
+        Submitted::TooManyOpen => {
+            Err(format!("{open} of your hashes are still being looked up. Wait for one of them."))
+        }
         Submitted::TooManyRecent => {
-            Err(format!("You have submitted {recent} hashes within the hour. Wait a while."))
+            Err(format!("You have submitted {recent} hashes within the hour. Try again later."))
         }
     })
 }

@@ -103,34 +103,32 @@ impl Fault {
             Self::Form => {
                 ("That form could not be read", "Go back, reload the page and send it again.")
             }
-            Self::LogIn => ("Please log in", "This page is for people with an account."),
-            Self::Closing => {
-                ("This account is being deleted", "It can only be kept, or left to go.")
-            }
+            Self::LogIn => ("Please log in", "You need an account to see this page."),
+            Self::Closing => ("This account is being deleted", "You can only cancel the deletion."),
             Self::Suspended => (
                 "This account is suspended",
-                "You can look at everything, but nothing can be changed. Write to the support address below.",
+                "You can view everything but change nothing. Write to the support address below.",
             ),
             Self::Origin => (
                 "This form has expired",
                 "Nothing was changed. Go back, reload the page and send it again. If it happens \
-                 again, check that your browser keeps cookies of this site.",
+                 again, check that your browser accepts cookies from this site.",
             ),
-            Self::NotFound => (
-                "There is nothing here",
-                "The address may be mistyped, or what it names may be gone.",
-            ),
-            Self::Method => ("That does not work here", "Go back and use the buttons of the page."),
+            Self::NotFound => {
+                ("Page not found", "Check the address. The page may also have been deleted.")
+            }
+            Self::Method => ("Method not allowed", "Go back and use the buttons on the page."),
             Self::Slow => ("That took too long", "The form did not arrive in time. Send it again."),
-            Self::TooLarge => ("That is too much", "The form was larger than any of ours."),
+            Self::TooLarge => ("Too large", "The form exceeds the maximum size."),
             Self::TooMany { .. } => ("Too many requests", "Wait a minute and try again."),
             Self::Internal => (
-                "Something is broken",
-                "It is our fault, and it is noted. If it stays, write to the support address below.",
+                "Something went wrong",
+                "The error is ours, and we have logged it. If it persists, write to the support \
+                 address below.",
             ),
             Self::Unavailable => (
                 "Not available right now",
-                "Please try again in a minute. Nothing that was paid or used is lost.",
+                "Please try again in a minute. No payment or usage is lost.",
             ),
         }
     }

@@ -101,16 +101,17 @@ impl Key {
 /// Title and meaning of a state.
 const fn words(state: KeyState) -> (&'static str, &'static str) {
     match state {
-        KeyState::Active => ("Active", "It may ask."),
+        KeyState::Active => ("Active", "Requests are accepted."),
         KeyState::Paused(BudgetPeriod::Month) => (
             "Paused",
-            "Its monthly budget is used up. It goes on by itself when the next month begins (UTC), or once you raise the budget.",
+            "Monthly budget reached. The key resumes when the next month begins (UTC), or once you \
+             raise the budget.",
         ),
         KeyState::Paused(BudgetPeriod::Total) => {
-            ("Paused", "Its total budget is used up. It goes on once you raise the budget.")
+            ("Paused", "Total budget reached. Raise it to resume.")
         }
-        KeyState::Expired => ("Expired", "Its time is over. Give it a later end to use it again."),
-        KeyState::Revoked => ("Revoked", "It is refused for good."),
+        KeyState::Expired => ("Expired", "It has expired. Set a later expiry to use it again."),
+        KeyState::Revoked => ("Revoked", "Permanently refused."),
     }
 }
 
@@ -225,7 +226,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
         if !fields.has("sure") {
             let form = KeyForm::of(&row, &site.settings().prices);
             let mut page = key_page(&site, visit, &row, form, None);
-            page.revoke_refusal = Some("Tick the box if you are sure: this cannot be undone.");
+            page.revoke_refusal = Some("Tick the box to confirm. This cannot be undone.");
             return visit.page_again(&page);
         }
         let (id, now) = (row.public_id, site.now());

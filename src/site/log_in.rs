@@ -83,7 +83,7 @@ pub(super) async fn ask_code(
         if visit.step().is_none() {
             return visit.see_other(&format!("/log-in?next={}", next::as_value(next)), None);
         }
-        let frame = visit.form_frame("Second factor")?;
+        let frame = visit.form_frame("Two-factor authentication")?;
         visit.page(&CodePage { frame, next: next.to_owned(), refusal: None })
     })
     .await
@@ -116,7 +116,7 @@ pub(super) async fn send_code(
             Err(error) => {
                 let refusal = Refusal::of(error)?;
                 let page = CodePage {
-                    frame: visit.form_frame("Second factor")?,
+                    frame: visit.form_frame("Two-factor authentication")?,
                     next: next.to_owned(),
                     refusal: Some(refusal.words.clone()),
                 };

@@ -73,6 +73,6 @@ fn threshold(typed: &str) -> Result<Option<NanoUsd>, Refusal> {
     if digits.is_empty() {
         return Ok(None);
     }
-    let refusal = |_| Refusal::new("Write the amount in dollars with a point, such as 5 or 2.50.");
+    let refusal = |_| Refusal::new("Enter an amount in dollars, for example 5 or 2.50.");
     digits.parse().map(Some).map_err(refusal)
 }

@@ -89,7 +89,7 @@ fn page(frame: Frame, found: &UsageOfKey, explanation: Explanation) -> ReceiptPa
         frame,
         request: Request::from(found),
         served_model: row.served_model.clone().unwrap_or_else(|| "not reported".to_owned()),
-        kind: if is_stream { "Stream" } else { "One document" },
+        kind: if is_stream { "Stream" } else { "JSON" },
         ending: Outcome::parse(&row.ending).map_or("", words),
         first_byte: row.first_byte_ms.map_or_else(|| "no content".to_owned(), millis),
         latency: millis(row.latency_ms),
@@ -109,8 +109,8 @@ fn itemised(receipt: &Receipt) -> Itemised {
     let passes = receipt.passes.iter().map(|of| Part {
         title: has_titles.then(|| title(of)),
         free: of.pass.waiver.map(|waiver| match waiver {
-            Waiver::Refused => "Free: the model refused before it wrote anything.",
-            Waiver::Declined => "Free: the model declined before it wrote anything.",
+            Waiver::Refused => "Free: the model refused before producing output.",
+            Waiver::Declined => "Free: the model declined before producing output.",
         }),
         lines: of.lines.iter().map(line).collect(),
     });
@@ -144,11 +144,11 @@ fn line(line: &receipt::Line) -> Line {
 
 fn title(of: &PassReceipt) -> String {
     let what = match of.pass.kind {
-        PassKind::Answer => "The answer",
-        PassKind::Turn => "A turn",
-        PassKind::Attempt => "An attempt of a model that declined",
-        PassKind::Compaction => "A summary of the conversation so far",
-        PassKind::Advisor => "Advice of another model",
+        PassKind::Answer => "Response",
+        PassKind::Turn => "Turn",
+        PassKind::Attempt => "Declined attempt",
+        PassKind::Compaction => "Conversation summary",
+        PassKind::Advisor => "Advisor model",
     };
     match &of.pass.model {
         Some(model) => format!("{what}: {model}"),
@@ -158,7 +158,7 @@ fn title(of: &PassReceipt) -> String {
 
 fn why(factor: &Factor) -> String {
     let what = match factor.of {
-        "inference_geo" => "place of inference",
+        "inference_geo" => "inference region",
         "speed" => "speed",
         "service_tier" => "service tier",
         other => other,
@@ -201,34 +201,30 @@ fn millis(millis: i64) -> String {
 const fn words(ending: Outcome) -> &'static str {
     match ending {
         Outcome::Complete => "Complete.",
-        Outcome::Refused => "The upstream refused it.",
+        Outcome::Refused => "The upstream refused the request.",
         Outcome::Unreachable => {
-            "The upstream could not be reached, or did not begin to answer in time."
+            "The upstream was unreachable or did not start its response in time."
         }
         Outcome::LateJson => {
-            "The answer did not begin in time, and was read to its end without you."
+            "The response came too late. It was read to its end after you got an error."
         }
-        Outcome::UnacceptableHead => "The upstream's answer could not be read.",
-        Outcome::ErrorAtOnce => "The upstream began with an error.",
-        Outcome::ErrorEvent => {
-            "The upstream ended it with an error. What was delivered before is charged."
-        }
-        Outcome::CutOff => "The upstream cut it short. What was delivered before is charged.",
-        Outcome::Silent => "The upstream fell silent. What was delivered before is charged.",
-        Outcome::ClientLeft => "Your program left. What was delivered before is charged.",
+        Outcome::UnacceptableHead => "The upstream's response could not be read.",
+        Outcome::ErrorAtOnce => "The upstream started with an error.",
+        Outcome::ErrorEvent => "The upstream ended with an error. You pay for what was delivered.",
+        Outcome::CutOff => "The upstream broke off. You pay for what was delivered.",
+        Outcome::Silent => "The upstream stopped sending. You pay for what was delivered.",
+        Outcome::ClientLeft => "Your client disconnected. You pay for what was delivered.",
         Outcome::ClientLeftJson => {
-            "Your program left before the answer came, which the upstream charges all the same."
+            "Your client disconnected before the response, which the upstream charges anyway."
         }
-        Outcome::NoUsage => "Complete, but the upstream did not report what it used.",
-        Outcome::Stopped => "The service was stopped. What was delivered before is charged.",
-        Outcome::Killed => "The service failed. What was known to be delivered before is charged.",
+        Outcome::NoUsage => "Complete, but the upstream did not report its usage.",
+        Outcome::Stopped => "The service was stopped. You pay for what was delivered.",
+        Outcome::Killed => "The service failed. You pay for what was known to be delivered.",
         Outcome::CredentialRefused => "The upstream refused the operator's credential.",
-        Outcome::Panicked => "The service failed in between.",
-        Outcome::ClientStalled => {
-            "Your program stopped reading. What was delivered before is charged."
-        }
-        Outcome::NotDurable => "It could not be put on record in time, so the end was held back.",
-        Outcome::MaxDuration => "It took longer than requests may.",
-        Outcome::NotExtended => "Your balance or the key's budget ran out while it ran.",
+        Outcome::Panicked => "The service failed during the request.",
+        Outcome::ClientStalled => "Your client stopped reading. You pay for what was delivered.",
+        Outcome::NotDurable => "The charge could not be saved in time, so the end was withheld.",
+        Outcome::MaxDuration => "The request exceeded the maximum duration.",
+        Outcome::NotExtended => "Your balance or the key's budget ran out during the request.",
     }
 }

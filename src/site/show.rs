@@ -76,20 +76,21 @@ impl fmt::Display for Moment {
 }
 
 /// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest
-/// is: `after 12 confirmations for small sums (up to $5.00 in 24 hours), while there is room;
+/// is: `after 12 confirmations for small amounts (up to $5.00 in 24 hours), while there is room;
 /// otherwise `. Nothing where nothing is.
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {
         let plural = if confirmations == 1 { "" } else { "s" };
         let most = Dollars(up_to);
         format!(
-            "after {confirmations} confirmation{plural} for small sums (up to {most} in 24 hours)"
+            "after {confirmations} confirmation{plural} for small amounts (up to {most} in 24 \
+             hours)"
         )
     };
     let all: Vec<String> = tiers.map(one).collect();
     match all.as_slice() {
         [] => String::new(),
-        some => format!("{}, while there is room; otherwise ", some.join(" or ")),
+        some => format!("{}, while capacity lasts; otherwise ", some.join(" or ")),
     }
 }
 
@@ -123,8 +124,8 @@ mod tests {
         assert_eq!(sooner([].into_iter()), "");
         assert_eq!(
             sooner([tier(1, 5), tier(12, 50)].into_iter()),
-            "after 1 confirmation for small sums (up to $5.00 in 24 hours) or \
-             after 12 confirmations for small sums (up to $50.00 in 24 hours), \
+            "after 1 confirmation for small amounts (up to $5.00 in 24 hours) or \
+             after 12 confirmations for small amounts (up to $50.00 in 24 hours), \
              while there is room; otherwise "
         );
     }

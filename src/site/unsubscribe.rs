@@ -35,7 +35,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let token = visit.query().word("token").to_owned();
         let works = visit.site.people().may_unsubscribe(&token).await?;
         let stand = if works { Stand::Asking } else { Stand::Dead };
-        visit.page(&UnsubscribePage { frame: visit.frame("Notices by mail"), token, stand })
+        visit.page(&UnsubscribePage { frame: visit.frame("Email notices"), token, stand })
     })
     .await
 }
@@ -46,7 +46,7 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
         visit.one_click().await?;
         let token = visit.query().word("token").to_owned();
         let done = visit.site.people().unsubscribe(&token, visit.client()).await;
-        let frame = visit.frame("Notices by mail");
+        let frame = visit.frame("Email notices");
         match done {
             Ok(()) => visit.page(&UnsubscribePage { frame, token, stand: Stand::Done }),
             Err(error @ PeopleError::BadLink) => {

@@ -108,14 +108,14 @@ impl Wanted {
             text => UtcDay::parse(text).map(Some),
         };
         let (Some(first), Some(last)) = (day("from"), day("to")) else {
-            return (wanted, Some("Write days as 2026-11-22.".to_owned()));
+            return (wanted, Some("Enter days in the form 2026-11-22.".to_owned()));
         };
         let last = last.unwrap_or(today);
         let first = first.unwrap_or(last.plus(1_i64.saturating_sub(DAYS)));
         let days = last.days_since(first).saturating_add(1);
         if !(1..=DAYS_MAX).contains(&days) {
             let words =
-                format!("Choose a first day before the last one, and {DAYS_MAX} days at most.");
+                format!("Choose at most {DAYS_MAX} days, with the first day before the last.");
             return (wanted, Some(words));
         }
         (wanted.first, wanted.last) = (first, last);
@@ -245,7 +245,7 @@ fn page(
     let priced = site.settings().prices.models().map(|model| model.id.as_str().to_owned());
     let models = Choice::list(priced.map(|id| (id.clone(), id)), &wanted.model);
     let keys = found.keys.iter().map(|key| (key.public_id.clone(), key.name.clone()));
-    let series = [("model", "Model"), ("key", "Key"), ("total", "Nothing: the sum")];
+    let series = [("model", "Model"), ("key", "Key"), ("total", "Total")];
     let series = series.map(|(value, text)| (value.to_owned(), text.to_owned()));
     let span = (wanted.first, wanted.length());
     UsagePage {

@@ -85,8 +85,8 @@ async fn page(site: &Site, visit: &Visit<'_>, written: Written) -> Result<Wallet
             id: document.id,
             address: document.address.unwrap_or_default(),
             kind: match document.chain {
-                None => "A key, which counts on every chain".to_owned(),
-                Some(chain) => format!("A contract on {chain}"),
+                None => "Regular wallet, valid on every chain".to_owned(),
+                Some(chain) => format!("Contract wallet on {chain}"),
             },
             proven_at: Moment(document.proven_at.0),
             moved_at: document.ended_at.map(|at| Moment(at.0)),
@@ -121,19 +121,19 @@ pub(super) async fn challenge(
         let (chain_id, wallet) = match (chain_id, wallet) {
             (Some(chain_id), Ok(wallet)) => (chain_id, wallet),
             (None, _) => {
-                let refusal = Some("Choose one of the chains.".to_owned());
+                let refusal = Some("Choose a chain from the list.".to_owned());
                 let page = page(&site, visit, Written { chain, address, refusal }).await?;
                 return visit.page_again(&page);
             }
             (_, Err(error)) => {
-                let refusal = Some(format!("This is not the address of a wallet: it {error}."));
+                let refusal = Some(format!("This is not a wallet address: it {error}."));
                 let page = page(&site, visit, Written { chain, address, refusal }).await?;
                 return visit.page_again(&page);
             }
         };
         let Some(message) = ask_for(&site, account_id, (wallet, chain_id)).await? else {
             let refusal =
-                Some("You have asked for many messages within the hour. Wait a while.".to_owned());
+                Some("Too many messages requested within the hour. Try again later.".to_owned());
             let page = page(&site, visit, Written { chain, address, refusal }).await?;
             return visit.page_again(&page);
         };
@@ -210,7 +210,7 @@ async fn again(
         return Ok(None);
     };
     if let Some(words) = refusal {
-        words.push_str(" Here is a new message to sign.");
+        words.push_str(" Sign this new message instead.");
     }
     Ok(Some(Challenge {
         address,

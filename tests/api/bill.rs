@@ -217,6 +217,6 @@ fn the_page_of_a_receipt_shows_its_passes_and_that_a_refusal_is_free() {
     let refused = page("bill A 03");
     assert!(refused.contains("Such a refusal is free."), "{refused}");
     let chain = page("bill A 04");
-    assert!(chain.contains("An attempt of a model that declined: claude-fable-5-2"), "{chain}");
-    assert!(chain.contains("The answer: claude-opus-5-5"), "{chain}");
+    assert!(chain.contains("Declined attempt: claude-fable-5-2"), "{chain}");
+    assert!(chain.contains("Response: claude-opus-5-5"), "{chain}");
 }

@@ -36,7 +36,7 @@ const MISTAKES: [(&str, usize, &str, &str); 13] = [
     ("[limits]\nbody_bytes = \"big\"\n", 2, "limits.body_bytes", "whole number"),
     ("[pricing]\nmarkup = 1.5\n", 2, "pricing.markup", "in quotes"),
     ("[log]\nfilter = \"sluice=loud\"\n", 2, "log.filter", "must be a level"),
-    ("[site]\nsupport_email = \"nobody\"\n", 2, "site.support_email", "e-mail"),
+    ("[site]\nsupport_email = \"nobody\"\n", 2, "site.support_email", "email"),
 ];
 
 #[test]

@@ -41,7 +41,7 @@ fn p16_a_page_is_in_force_since_its_newest_version_and_announces_the_next() {
     let next = ("Logs are kept for 30 days.", "<p>Thirty days.</p>");
     app.publish_text(Privacy, next, Some("2026-12-01"), true).unwrap();
     let now = page(&app, "/privacy");
-    assert!(now.contains("From <time datetime=\"2026-12-01\">"), "{now}");
+    assert!(now.contains("takes effect on <time datetime=\"2026-12-01\">"), "{now}");
     assert!(now.contains("href=\"/privacy/versions/2\"") && !now.contains("Thirty days"), "{now}");
     assert!(since(&app, "/privacy", "2026-11-22"));
     app.clock.advance(9 * DAY);
@@ -148,11 +148,14 @@ fn the_pages_are_compared_once_for_each_change_of_what_counts() {
 fn p9_the_policy_says_where_old_bytes_may_stay_beyond_the_longest_delay() {
     let app = app();
     let text = page(&app, "/privacy");
-    let delay = "may remain in free pages of our database for up to 8 days more.";
+    let delay = "may remain in free pages of our database for up to 8 more days.";
     let (_, rest) = text.split_once(delay).expect("the longest delay");
     let sentence = rest.split("</li>").next().unwrap();
     assert_eq!(sentence.contains("wal_recycle"), app.database().is_postgres(), "{sentence}");
-    assert!(sentence.trim_start().starts_with("After that it is not in its files"), "{sentence}");
+    assert!(
+        sentence.trim_start().starts_with("After that it is no longer in the database files"),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn p16_an_operator_publishes_lists_and_shows_versions() {
     assert_eq!(desk.json(&["policy", "list"]).as_array().unwrap().len(), 3);
     let shown = desk.json(&["policy", "show", "privacy/2"]);
     let text = shown["text"].as_str().unwrap();
-    assert!(text.contains("for 30 days one line for each request"), "{text}");
+    assert!(text.contains("one log line per request for 30 days"), "{text}");
     assert_eq!(shown["sha256"], hex(&hash_of(text)));
     let shown = desk.run(&["policy", "show", "privacy/1"]);
     assert!(shown.out.contains("Logs are kept for 90 days.") && shown.out.contains("<h2>"));

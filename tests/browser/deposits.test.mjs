@@ -25,7 +25,7 @@ test('a wallet is found, proves itself, pays, and the credit is seen to come @sc
   await withChain(async () => {
     await page.goto('/deposits');
     await page.getByLabel('Coin', { exact: true }).selectOption({ label: 'USDC on Local chain' });
-    await page.getByLabel('Amount in coins').fill('12.5');
+    await page.getByLabel('Amount', { exact: true }).fill('12.5');
     await page.getByRole('button', { name: 'Pay with Test wallet' }).click();
     await expect(page).toHaveURL(/\/deposits\/\w+/);
     expect(wallet.calls.filter((method) => method === 'eth_sendTransaction')).toHaveLength(1);
@@ -78,14 +78,14 @@ test('the address is there in full with its checksum, and as a code', async ({ p
   await page.goto('/deposits');
   await expect(page.getByRole('main')).toContainText(payee);
   // What is seen first is what every camera reads: the address and nothing else, with the rest in words.
-  const plain = page.getByRole('img', { name: /^Code to scan: the address/ });
+  const plain = page.getByRole('img', { name: /^QR code of the address/ });
   await expect(plain).toBeVisible();
   expect(await readQr(plain)).toBe(payee);
   await expect(page.getByRole('img', { name: /payment link/ })).toHaveCount(0);
   await page.getByLabel(/^Amount in US dollars/).fill('25');
   await page.getByRole('button', { name: 'Show what to send' }).click();
   await expect(page.getByRole('main')).toContainText('Send 25 USDC');
-  await page.getByText('For wallets that read payment links').click();
+  await page.getByText('For wallets that support payment links').click();
   await page.getByText(/^USDC, from/).click();
   const code = await readQr(page.getByRole('img', { name: /payment link: Pay 25 USDC/ }));
   // EIP-681: a call of the token's contract on this very chain, with both of its arguments.
@@ -105,8 +105,8 @@ test('a suspended owner is told so before the wallet sends anything @script', as
   await page.goto('/deposits');
   // Dollars by default, and no number that anybody would take over.
   await expect(page.getByLabel('Coin', { exact: true })).toContainText(/^\s*USDC on Local chain/);
-  await expect(page.getByLabel('Amount in coins')).toHaveValue('');
-  await page.getByLabel('Amount in coins').fill('5');
+  await expect(page.getByLabel('Amount', { exact: true })).toHaveValue('');
+  await page.getByLabel('Amount', { exact: true }).fill('5');
   await expect(page.getByRole('main')).toContainText('5 USDC count as $5.00.');
   await command('account', 'suspend', person.email, '--reason', 'a test');
   await page.getByRole('button', { name: 'Pay with Test wallet' }).click();
@@ -124,7 +124,7 @@ test('a payment is claimed by its hash, and says what it waits for @both', async
     const hash = await pay(purse, token, payee, 7);
     await page.goto('/deposits');
     await page.getByLabel('Transaction hash').fill(hash);
-    await page.getByRole('button', { name: 'Follow it' }).click();
+    await page.getByRole('button', { name: 'Track' }).click();
     await expect(page).toHaveURL(/\/deposits\/\w+/);
     const id = new URL(page.url()).pathname.split('/').pop();
     await finalize();
@@ -137,8 +137,8 @@ test('a payment is claimed by its hash, and says what it waits for @both', async
     await page.reload();
     const main = page.getByRole('main');
     await expect(main).toContainText(purse.account.address);
-    await main.getByRole('link', { name: `Prove the wallet ${purse.account.address}` }).click();
-    await expect(page.getByLabel('Address of the wallet')).toHaveValue(purse.account.address);
+    await main.getByRole('link', { name: `Link the wallet ${purse.account.address}` }).click();
+    await expect(page.getByLabel('Wallet address')).toHaveValue(purse.account.address);
     await proveByHand(page, purse.account);
     await expect(main).toContainText(purse.account.address);
     const balance = async () => Number((await person.ask(200, 'GET', '/api/v1/account')).available_usd);
@@ -150,7 +150,7 @@ test('a wallet is proven by hand @both', async ({ page, person }) => {
   const { token } = await options(person);
   const { account } = await purseWith(1, token);
   await page.goto('/wallets');
-  await page.getByLabel('Address of the wallet').fill(account.address);
+  await page.getByLabel('Wallet address').fill(account.address);
   await proveByHand(page, account);
   const { data } = await person.ask(200, 'GET', '/api/v1/wallets');
   expect(data.map(({ address }) => address)).toEqual([account.address]);
@@ -160,10 +160,10 @@ test('a wallet is proven by hand @both', async ({ page, person }) => {
 
 /** Gets the message for the address that is filled in, signs it elsewhere, and brings the signature. */
 async function proveByHand(page, account) {
-  await page.getByRole('button', { name: 'Get the message' }).click();
+  await page.getByRole('button', { name: 'Create message' }).click();
   const message = await page.getByLabel('Message').inputValue();
   await page.getByLabel(/^Signature/).fill(await account.signMessage({ message }));
-  await page.getByRole('button', { name: 'Link the wallet' }).click();
+  await page.getByRole('button', { name: 'Link wallet', exact: true }).click();
   await expect(page).toHaveURL('/wallets');
 }
 

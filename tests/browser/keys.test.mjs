@@ -10,7 +10,7 @@ async function make(page, name, fill = async () => {}) {
   await page.goto('/keys');
   await page.getByLabel('Name').fill(name);
   await fill();
-  await page.getByRole('button', { name: 'Make the key' }).click();
+  await page.getByRole('button', { name: 'Create key' }).click();
   const secret = (await page.locator('#secret').innerText()).trim();
   expect(secret).toMatch(KEY);
   return secret;
@@ -30,8 +30,8 @@ test('a key is shown once, works in the SDK, and is revoked @both', async ({ pag
   await expect(lastUsed.locator('time')).toBeVisible();
   expect(await page.content()).not.toContain(key);
   await page.getByText('Revoke this key').click();
-  await page.getByLabel(/Nothing needs/).check();
-  await page.getByRole('button', { name: 'Revoke it for good' }).click();
+  await page.getByLabel(/I no longer need/).check();
+  await page.getByRole('button', { name: 'Revoke key permanently' }).click();
   await expect(page.getByRole('main')).toContainText('Revoked');
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 });
@@ -71,7 +71,7 @@ test('a key is for inference unless more boxes are ticked, and only for what is 
 
 test('a key stops at its budget, and goes on when that is raised @both', async ({ page, person }) => {
   await person.credit(5);
-  const budget = page.getByLabel('Dollars in all');
+  const budget = page.getByLabel('Total budget in dollars');
   const key = await make(page, 'small budget', () => budget.fill('0.000001'));
   expect(await refusal(key)).toEqual([402, 'billing_error']);
   await page.goto('/keys');
@@ -87,11 +87,11 @@ test('a key stops at its budget, and goes on when that is raised @both', async (
 test('a limit that is none is refused, and what was typed is kept', async ({ page, person }) => {
   await page.goto('/keys');
   await page.getByLabel('Name').fill(`of ${person.email}`);
-  await page.getByLabel('Dollars in all').fill('much');
-  await page.getByRole('button', { name: 'Make the key' }).click();
+  await page.getByLabel('Total budget in dollars').fill('much');
+  await page.getByRole('button', { name: 'Create key' }).click();
   await expect(page.getByRole('alert')).toBeVisible();
   await expect(page.getByLabel('Name')).toHaveValue(`of ${person.email}`);
-  await expect(page.getByLabel('Dollars in all')).toHaveValue('much');
+  await expect(page.getByLabel('Total budget in dollars')).toHaveValue('much');
   const { data } = await person.ask(200, 'GET', '/api/v1/keys');
   expect(data).toEqual([]);
 });
@@ -101,8 +101,8 @@ test('a key without credit answers nothing, and the dashboard says what to do', 
   person,
 }) => {
   await page.goto('/dashboard');
-  const steps = page.getByRole('region', { name: 'What to do next' });
-  await expect(steps.getByRole('link', { name: 'Pay in' })).toBeVisible();
+  const steps = page.getByRole('region', { name: 'Get started' });
+  await expect(steps.getByRole('link', { name: 'Add credit' })).toBeVisible();
   const key = await make(page, `of ${person.email}`);
   expect(await refusal(key)).toEqual([402, 'billing_error']);
 });

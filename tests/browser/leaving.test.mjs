@@ -6,7 +6,7 @@ import { refusal } from './sdk.mjs';
 
 test('preferences are kept @both', async ({ page, person }) => {
   await page.goto('/preferences');
-  await page.getByLabel(/balance falls below/).fill('2.50');
+  await page.getByLabel(/balance drops below/).fill('2.50');
   const notices = page.getByLabel(/^Notices/);
   const wanted = !(await notices.isChecked());
   await notices.setChecked(wanted);
@@ -15,14 +15,14 @@ test('preferences are kept @both', async ({ page, person }) => {
   const kept = await person.ask(200, 'GET', '/api/v1/preferences');
   expect([Number(kept.low_balance_usd), kept.wants_notices]).toEqual([2.5, wanted]);
   await page.goto('/preferences');
-  await expect(page.getByLabel(/balance falls below/)).toHaveValue(/^2\.50*$/);
+  await expect(page.getByLabel(/balance drops below/)).toHaveValue(/^2\.50*$/);
   await expect(notices).toBeChecked({ checked: wanted });
 });
 
 async function close(page, { password }) {
   await page.goto('/account/closing');
   await page.getByLabel('Your password').fill(password);
-  await page.getByRole('button', { name: 'Delete the account' }).click();
+  await page.getByRole('button', { name: 'Delete account' }).click();
 }
 
 test('an account is closed, kept by its owner, and closed @both', async ({ page, person }) => {
@@ -34,8 +34,8 @@ test('an account is closed, kept by its owner, and closed @both', async ({ page,
 
   await logIn(page, person);
   await page.goto('/account/closing');
-  await page.getByRole('button', { name: 'Keep the account' }).click();
-  await isTold(page, 'stays open');
+  await page.getByRole('button', { name: 'Cancel the deletion' }).click();
+  await isTold(page, 'deletion is cancelled');
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/dashboard');
   // What was revoked stays revoked.
@@ -50,11 +50,11 @@ test('money that is left on an account is not lost by mistake', async ({ page, p
   await person.credit(3);
   await close(page, person);
   await expect(page.getByRole('alert')).toBeVisible();
-  await expect(page.getByRole('main')).toContainText('$3.00 is left');
+  await expect(page.getByRole('main')).toContainText('still has $3.00');
   await ask(200, 'GET', '/api/v1/account', { bearer: person.session });
-  await page.getByLabel('I waive what is left').check();
+  await page.getByLabel('I give up the remaining balance').check();
   await page.getByLabel('Your password').fill(person.password);
-  await page.getByRole('button', { name: 'Delete the account' }).click();
+  await page.getByRole('button', { name: 'Delete account' }).click();
   await isTold(page, 'Your account is closed');
 });
 

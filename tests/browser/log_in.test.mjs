@@ -69,7 +69,7 @@ test('after a log-in one is where one wanted to be', async ({ page }) => {
   const person = await signedUp();
   await page.goto('/keys');
   await expect(page).toHaveURL(/\/log-in/);
-  await page.getByLabel('E-mail address').fill(person.email);
+  await page.getByLabel('Email address').fill(person.email);
   await page.getByLabel('Password', { exact: true }).fill(person.password);
   await page.getByRole('button', { name: 'Log in' }).click();
   await expect(page).toHaveURL('/keys');
@@ -79,7 +79,7 @@ for (const next of ['//example.org/', 'https://example.org/', '/\\example.org', 
   test(`a log-in leads to no other site: ${next}`, async ({ page }) => {
     const person = await signedUp();
     await page.goto(`/log-in?next=${encodeURIComponent(next)}`);
-    await page.getByLabel('E-mail address').fill(person.email);
+    await page.getByLabel('Email address').fill(person.email);
     await page.getByLabel('Password', { exact: true }).fill(person.password);
     await page.getByRole('button', { name: 'Log in' }).click();
     await expect(page).toHaveURL('/dashboard');

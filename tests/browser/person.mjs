@@ -80,7 +80,7 @@ export async function isTold(page, words) {
 /** Fills in the form to log in, and sends it. */
 export async function logIn(page, { email, password }) {
   await page.goto('/log-in');
-  await page.getByLabel('E-mail address').fill(email);
+  await page.getByLabel('Email address').fill(email);
   await page.getByLabel('Password', { exact: true }).fill(password);
   await page.getByRole('button', { name: 'Log in' }).click();
 }

@@ -8,9 +8,9 @@ const NEW = 'a much better password';
 async function askFor(page, email) {
   await page.goto('/log-in');
   await page.getByRole('link', { name: /forgot/i }).click();
-  await page.getByLabel('E-mail address').fill(email);
-  await page.getByRole('button', { name: 'Send me a link' }).click();
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Look into your mail');
+  await page.getByLabel('Email address').fill(email);
+  await page.getByRole('button', { name: 'Send link' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Check your inbox');
 }
 
 test('a forgotten password is replaced by mail, and all sessions end @both', async ({ page }) => {
@@ -18,8 +18,8 @@ test('a forgotten password is replaced by mail, and all sessions end @both', asy
   await askFor(page, person.email);
   await page.goto(await mailedLink(person.email, '/reset/confirm'));
   await page.getByLabel('New password').fill(NEW);
-  await page.getByRole('button', { name: 'Set the password' }).click();
-  await isTold(page, 'Your password is changed');
+  await page.getByRole('button', { name: 'Set password' }).click();
+  await isTold(page, 'Your password has changed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   await page.context().clearCookies();
   await logIn(page, person);
@@ -47,10 +47,10 @@ test('a changed password ends the other sessions and not this one', async ({ pag
   await logIn(page, person);
   await expect(page).toHaveURL('/dashboard');
   await page.goto('/account/password');
-  await page.getByLabel('Password so far').fill(person.password);
+  await page.getByLabel('Current password').fill(person.password);
   await page.getByLabel('New password').fill(NEW);
-  await page.getByRole('button', { name: 'Change it' }).click();
-  await isTold(page, 'Your password is changed');
+  await page.getByRole('button', { name: 'Change password' }).click();
+  await isTold(page, 'Your password has changed');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   await page.goto('/dashboard');
   await expect(page).toHaveURL('/dashboard');
@@ -59,10 +59,10 @@ test('a changed password ends the other sessions and not this one', async ({ pag
 test('a new address counts when its owner says so @both', async ({ page, person }) => {
   const { email } = stranger();
   await page.goto('/account/email');
-  await page.getByLabel('New e-mail address').fill(email);
+  await page.getByLabel('New email address').fill(email);
   await page.getByLabel('Your password').fill(person.password);
-  await page.getByRole('button', { name: 'Send the link' }).click();
-  await isTold(page, 'on its way');
+  await page.getByRole('button', { name: 'Send link' }).click();
+  await isTold(page, 'sent a link to the new address');
   const before = await person.ask(200, 'GET', '/api/v1/account');
   expect(before.email).toBe(person.email);
   await page.goto(await mailedLink(email, '/email/confirm'));

@@ -8,13 +8,13 @@ import { Authenticator } from './totp.mjs';
 async function setUp(page, person) {
   await page.goto('/account/totp');
   await page.getByLabel('Your password').fill(person.password);
-  await page.getByRole('button', { name: 'Set it up' }).click();
+  await page.getByRole('button', { name: 'Set up' }).click();
   // In groups of four, for people.
   const secret = (await page.locator('#secret').innerText()).replaceAll(' ', '');
   const uri = await readQr(page.locator('svg.qr'));
   const authenticator = new Authenticator(secret);
-  await page.getByLabel('Code that the app shows').fill(await authenticator.next());
-  await page.getByRole('button', { name: 'Turn it on' }).click();
+  await page.getByLabel('Code shown by the app').fill(await authenticator.next());
+  await page.getByRole('button', { name: 'Turn on' }).click();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Your recovery codes');
   const codes = await page.locator('#codes li').allInnerTexts();
   return { authenticator, codes, secret, uri };
@@ -66,10 +66,10 @@ test('a recovery code replaces the authenticator, once @both', async ({ page, pe
 test('it is turned off by password and code', async ({ page, person }) => {
   const { authenticator } = await setUp(page, person);
   await page.goto('/account/totp');
-  const off = page.getByRole('button', { name: 'Turn the second factor off' });
+  const off = page.getByRole('button', { name: 'Turn off two-factor authentication' });
   const form = page.locator('form', { has: off });
   await form.getByLabel('Your password').fill(person.password);
-  await form.getByLabel(/^Code of the app/).fill(await authenticator.next());
+  await form.getByLabel(/^Code from your app/).fill(await authenticator.next());
   await off.click();
   await isTold(page, 'off');
   await page.context().clearCookies();

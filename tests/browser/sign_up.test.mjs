@@ -5,23 +5,23 @@ import { expect, logIn, signedUp, stranger, test } from './person.mjs';
 
 async function signUp(page, email) {
   await page.goto('/sign-up');
-  await page.getByLabel('E-mail address').fill(email);
-  await page.getByRole('button', { name: 'Send me a link' }).click();
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Look into your mail');
+  await page.getByLabel('Email address').fill(email);
+  await page.getByRole('button', { name: 'Send link' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Check your inbox');
 }
 
 async function choosePassword(page, link, password) {
   await page.goto(link);
   await page.getByLabel('Password', { exact: true }).fill(password);
-  await page.getByRole('button', { name: 'Open the account' }).click();
+  await page.getByRole('button', { name: 'Create account' }).click();
 }
 
 test('somebody finds the form on the home page, and is in by the mailed link @both', async ({ page }) => {
   const { email, password } = stranger();
   await page.goto('/');
   await page.getByRole('link', { name: 'Sign up' }).first().click();
-  await page.getByLabel('E-mail address').fill(email);
-  await page.getByRole('button', { name: 'Send me a link' }).click();
+  await page.getByLabel('Email address').fill(email);
+  await page.getByRole('button', { name: 'Send link' }).click();
   await choosePassword(page, await mailedLink(email, '/sign-up/confirm'), password);
   await expect(page).toHaveURL('/dashboard');
   await expect(page.getByRole('main')).toContainText('$0.00');
@@ -36,7 +36,7 @@ test('a mailed link survives the scanners that open it, and counts once', async 
   await expect(page).toHaveURL('/dashboard');
   await page.context().clearCookies();
   await page.goto(link);
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText(/does not work any more/);
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(/no longer works/);
   const token = new URL(link).searchParams.get('token');
   const body = { token, password: 'another password' };
   await ask(400, 'POST', '/api/v1/accounts/confirm', { body });
@@ -65,10 +65,10 @@ test('a password that is too short is refused, and the link still counts', async
   // The browser's own check would stop it before the server does.
   await field.evaluate((input) => input.removeAttribute('minlength'));
   await field.fill('too short');
-  await page.getByRole('button', { name: 'Open the account' }).click();
+  await page.getByRole('button', { name: 'Create account' }).click();
   await expect(page.getByRole('alert')).toContainText('10');
   await page.getByLabel('Password', { exact: true }).fill(password);
-  await page.getByRole('button', { name: 'Open the account' }).click();
+  await page.getByRole('button', { name: 'Create account' }).click();
   await expect(page).toHaveURL('/dashboard');
 });
 

@@ -79,11 +79,11 @@ test('requests are filtered by model and by key @both', async ({ page, person })
   const rows = page.getByRole('region', { name: 'Requests' }).locator('tbody tr');
   await expect(rows).toHaveCount(3);
   await page.getByLabel('Model', { exact: true }).selectOption(OTHER_MODEL);
-  await page.getByRole('button', { name: 'Show' }).click();
+  await page.getByRole('button', { name: 'Apply' }).click();
   await expect(rows).toHaveCount(1);
   await page.goto('/usage');
   await page.getByLabel('Key', { exact: true }).selectOption({ label: 'laptop' });
-  await page.getByRole('button', { name: 'Show' }).click();
+  await page.getByRole('button', { name: 'Apply' }).click();
   await expect(rows).toHaveCount(2);
 });
 

@@ -85,7 +85,7 @@ test("a document is written where the page says", () => {
   assert.deepEqual(one.bar, { max: 12, value: 7, hidden: false });
   assert.equal(one.dataset.state, "confirming");
 
-  const detail = "Deposits wait.";
+  const detail = "Deposits are delayed.";
   source.tell(deposit({ chain_status: { detail } }));
   assert.equal(one.fields.chain.textContent, detail);
   source.tell(deposit({ chain_status: { detail }, state: "credited", confirmations: null, value: "3.00", message: "Credited." }));

@@ -84,8 +84,8 @@ test("what is no amount is refused and never rounded", () => {
   for (const text of ["", ".5", "1.", "1,", "1,000", "1,500.5", "1,5,5", "1e3", "0x10", "-1", "+1", "1 000", "١", "NaN", "1.5.2"]) {
     assert.throws(() => wallet.parseAmount(text, 6), wallet.Refusal, text);
   }
-  assert.throws(() => wallet.parseAmount("0.0000001", 6), /at most 6 digits/);
-  assert.throws(() => wallet.parseAmount("0.00", 6), /more than nothing/);
+  assert.throws(() => wallet.parseAmount("0.0000001", 6), /at most 6 decimal places/);
+  assert.throws(() => wallet.parseAmount("0.00", 6), /more than 0/);
   assert.throws(() => wallet.parseAmount("9".repeat(60), 18), /too large/);
 });
 
@@ -131,7 +131,7 @@ test("wallets are asked to announce themselves and are listed once, early or lat
 });
 
 test("a wallet from before announcements is offered where none announces itself", () => {
-  for (const [ethereum, wanted] of [[undefined, []], [{}, []], [new FakeWallet({}), ["Wallet of this browser"]]]) {
+  for (const [ethereum, wanted] of [[undefined, []], [{}, []], [new FakeWallet({}), ["Browser wallet"]]]) {
     const window = openWindow(ethereum);
     const found = [];
     wallet.discover(window, (one) => found.push(one.name));
@@ -201,7 +201,7 @@ test("a wallet on a chain that is not offered links by the first one", async () 
   await wallet.link({ provider, chains: wallet.chainsOf("base:8453"), ask, say: () => {} });
   assert.equal(asked[0].chain, "base");
   const nothing = wallet.link({ provider, chains: [], ask, say: () => {} });
-  await assert.rejects(nothing, /No chain is offered/);
+  await assert.rejects(nothing, /No chain accepts deposits/);
 });
 
 test("nothing is sent to the server of a wallet that does not sign", async () => {
@@ -254,14 +254,14 @@ test("whoever has not linked the wallet is told so before paying a shared addres
 
 test("no wallet is asked anything for an amount that cannot be paid", async () => {
   const bad = await pay({}, { written: "1,500" });
-  assert.match(bad.words, /digits and a point/);
+  assert.match(bad.words, /Enter an amount/);
   assert.deepEqual(bad.provider.methods(), []);
 });
 
 test("an account that cannot use the money pays nothing", async () => {
   const cases = [
     ["suspended", /suspended, so nothing was sent/],
-    ["closing", /about to be deleted, so nothing was sent/],
+    ["closing", /being deleted, so nothing was sent/],
     ["", /nothing was sent/],
     [new wallet.Refusal("The server cannot be reached."), /cannot be reached/],
   ];
@@ -278,7 +278,7 @@ test("an amount says what it counts, where that is known", () => {
   assert.equal(wallet.worth(usdc(), "1.999999"), "1.999999 USDC count as $1.99.");
   assert.equal(wallet.worth(usdc({ decimals: 0 }), "7"), "7 USDC count as $7.00.");
   assert.equal(wallet.worth(usdc(), "  "), "");
-  assert.match(wallet.worth(usdc(), "ten"), /digits and a point/);
+  assert.match(wallet.worth(usdc(), "ten"), /Enter an amount/);
   for (const written of ["", "10"]) {
     assert.match(wallet.worth(usdc({ token: null, symbol: "ETH" }), written), /^An amount of ETH, not of dollars/);
   }
@@ -331,20 +331,20 @@ test("each refusal of a wallet has a sentence", async () => {
     [walletError(4001, "User rejected the request."), /^You declined/],
     [walletError("ACTION_REJECTED"), /^You declined/],
     [walletError(4100), /Allow it in the wallet/],
-    [walletError(4200), /cannot do that/],
-    [walletError(4900), /no connection/],
-    [walletError(-32002), /waiting for an answer/],
+    [walletError(4200), /does not support that/],
+    [walletError(4900), /not connected/],
+    [walletError(-32002), /already has an open request/],
     [walletError(-32000, "insufficient\n funds"), /^The wallet says: insufficient funds$/],
     [walletError(-32000, "x".repeat(5000)), /^The wallet says: x{200}$/],
-    [null, /without a reason/],
-    [{ message: 5 }, /without a reason/],
+    [null, /gave no reason/],
+    [{ message: 5 }, /gave no reason/],
   ];
   for (const [error, words] of cases) assert.match(wallet.reason(error), words);
   const declined = await pay({ eth_sendTransaction: walletError(4001) });
   assert.match(declined.words, /^You declined/);
   assert.deepEqual([declined.hashes, declined.asked], [[], []]);
   const locked = await pay({ eth_requestAccounts: [] });
-  assert.match(locked.words, /gave no account/);
+  assert.match(locked.words, /returned no account/);
   const strange = await pay({ eth_sendTransaction: "0x12" });
   assert.match(strange.words, /no transaction hash/);
 });
@@ -374,8 +374,8 @@ test("our server is asked with the word of our pages, and its sentence is what i
   assert.deepEqual([look.method, look.body, look.headers["x-csrf-token"]], ["GET", undefined, undefined]);
   const told = wallet.post(server(409, "{\"error\":{\"message\":\"Too many wallets.\"}}"), "", "/", {});
   await assert.rejects(told, { message: "Too many wallets." });
-  await assert.rejects(wallet.post(server(401, "{}"), "", "/", {}), /not logged in/);
-  await assert.rejects(wallet.post(server(502, "<html>"), "", "/", {}), /answered with 502/);
+  await assert.rejects(wallet.post(server(401, "{}"), "", "/", {}), /no longer logged in/);
+  await assert.rejects(wallet.post(server(502, "<html>"), "", "/", {}), /returned status 502/);
   const offline = async () => {
     throw new TypeError("fetch failed");
   };

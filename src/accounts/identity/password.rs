@@ -57,7 +57,7 @@ pub enum PasswordRule {
     Simple,
     /// It is what everybody knows of its owner, or of this place.
     #[error(
-        "The password is too close to your e-mail address or to the name of this service. Please take another one."
+        "The password is too close to your email address or to the name of this service. Please take another one."
     )]
     Personal,
 }

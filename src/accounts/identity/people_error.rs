@@ -38,7 +38,7 @@ pub enum PeopleError {
     #[error("The password is wrong.")]
     WrongPassword,
     /// Not an address.
-    #[error("That is not an e-mail address.")]
+    #[error("That is not an email address.")]
     BadEmail,
     /// A password that is not taken.
     #[error(transparent)]

@@ -35,7 +35,7 @@ pub(in crate::cli) struct ReviewArgs {
 pub(in crate::cli) struct AttributeArgs {
     /// The deposit's id, `dep_…`.
     deposit: String,
-    /// The account's id or e-mail address.
+    /// The account's id or email address.
     account: String,
     /// Reason, in 1 to 500 characters.
     #[arg(long, value_parser = reason)]

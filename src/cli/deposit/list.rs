@@ -23,7 +23,7 @@ pub(in crate::cli) struct ListArgs {
     /// Only deposits in this state.
     #[arg(long, value_parser = states())]
     state: Option<DepositState>,
-    /// Only this account: its id or e-mail address.
+    /// Only this account: its id or email address.
     #[arg(long)]
     account: Option<String>,
     /// Only this chain: its name, or the number of one that is no longer configured.

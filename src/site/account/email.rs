@@ -38,7 +38,7 @@ pub(in crate::site) async fn show(
 ) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
         visit.person()?;
-        let frame = visit.frame("Change your e-mail address");
+        let frame = visit.frame("Change your email address");
         visit.page(&EmailPage { frame, email: String::new(), refusal: None })
     })
     .await
@@ -64,7 +64,7 @@ pub(in crate::site) async fn send(
             Err(refusal) => {
                 let refusal = refusal?;
                 let page = EmailPage {
-                    frame: visit.frame("Change your e-mail address"),
+                    frame: visit.frame("Change your email address"),
                     email: email.to_owned(),
                     refusal: Some(refusal.words.clone()),
                 };
@@ -84,7 +84,7 @@ pub(in crate::site) async fn look(
     visit::answer(http, payload, &site, async |visit| {
         let token = visit.query().word("token").to_owned();
         let works = visit.site.link_works(Purpose::Change, &token).await?;
-        let frame = visit.form_frame("Confirm your e-mail address")?;
+        let frame = visit.form_frame("Confirm your email address")?;
         visit.page(&ConfirmPage { frame, token, works, refusal: None })
     })
     .await
@@ -108,7 +108,7 @@ pub(in crate::site) async fn confirm(
             Err(refusal) => {
                 let refusal = refusal?;
                 let page = ConfirmPage {
-                    frame: visit.form_frame("Confirm your e-mail address")?,
+                    frame: visit.form_frame("Confirm your email address")?,
                     token: token.to_owned(),
                     works: true,
                     refusal: Some(refusal.words.clone()),

@@ -48,7 +48,7 @@ impl Setup {
     fn of(setup: &TotpSetup) -> Self {
         let letters: Vec<char> = setup.secret.chars().collect();
         let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
-        let label = "The key of this account, for the camera of an authenticator app";
+        let label = "QR code with the key of this account, for an authenticator app";
         Self { secret: groups.join(" "), qr: Qr::new(&setup.uri, label.to_owned()) }
     }
 }
@@ -175,7 +175,7 @@ async fn totp_page(
     let profile = people.profile(session.account_id()).await?;
     let setup = people.pending_totp(session).await?;
     Ok(TotpPage {
-        frame: visit.frame("Second factor"),
+        frame: visit.frame("Two-factor authentication"),
         is_on: profile.has_totp,
         recovery_codes_left: profile.recovery_codes_left,
         setup: setup.as_ref().map(Setup::of),

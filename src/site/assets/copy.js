@@ -20,7 +20,7 @@
         button.textContent = "Copied";
         said.textContent = "Copied to the clipboard";
       } catch {
-        button.textContent = "Select and copy by hand";
+        button.textContent = "Select and copy it manually";
       }
       setTimeout(() => { button.textContent = words; said.textContent = ""; }, 2000);
     });

@@ -113,7 +113,7 @@ export function watch(window, element) {
       return;
     }
     const note = element.querySelector("[data-field=live]");
-    if (note) note.textContent = "Live progress has ended. Reload the page to see how it stands.";
+    if (note) note.textContent = "Live updates have stopped. Reload the page to see the current state.";
   }
   return source;
 }
@@ -180,7 +180,7 @@ export function watchList(window, element) {
       return;
     }
     const note = element.querySelector("[data-live-note]");
-    if (note) note.textContent = "The list is not kept up to date any more. Reload the page.";
+    if (note) note.textContent = "Live updates of this list have stopped. Reload the page.";
   }
   return source;
 }

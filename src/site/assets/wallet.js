@@ -28,15 +28,15 @@ export function parseAmount(text, decimals) {
   const written = text.trim().replace(/^([0-9]+),([0-9]{1,2})$/, "$1.$2");
   const parts = /^([0-9]{1,60})(?:\.([0-9]{1,60}))?$/.exec(written);
   if (!parts) {
-    throw new Refusal("Write the amount with digits and a point, such as 12.50.");
+    throw new Refusal("Enter an amount, for example 12.50.");
   }
   const fraction = (parts[2] ?? "").replace(/0+$/, "");
   if (fraction.length > decimals) {
-    throw new Refusal(`This coin has at most ${decimals} digits behind the point.`);
+    throw new Refusal(`This coin has at most ${decimals} decimal places.`);
   }
   const amount = BigInt(parts[1] + fraction.padEnd(decimals, "0"));
   if (amount === 0n) {
-    throw new Refusal("The amount must be more than nothing.");
+    throw new Refusal("The amount must be more than 0.");
   }
   if (amount >= 1n << 256n) {
     throw new Refusal("The amount is too large.");
@@ -47,7 +47,7 @@ export function parseAmount(text, decimals) {
 /** What an amount of a coin is worth, in words; nothing where that cannot be said yet. */
 export function worth(offer, written) {
   if (!offer.token) {
-    return `An amount of ${offer.symbol}, not of dollars. It counts by the price of the time at which it arrives.`;
+    return `An amount of ${offer.symbol}, not of dollars. It counts at the price when it arrives.`;
   }
   if (!written.trim()) return "";
   let amount;
@@ -70,7 +70,7 @@ export function quantity(number) {
 /** The call of a token's contract that moves `amount` to `payee`. */
 export function transferCalldata(payee, amount) {
   if (!ADDRESS.test(payee)) {
-    throw new Refusal("The address to pay to is not an address.");
+    throw new Refusal("The recipient address is not valid.");
   }
   const word = (digits) => digits.padStart(64, "0");
   return `0x${TRANSFER}${word(payee.slice(2).toLowerCase())}${word(amount.toString(16))}`;
@@ -115,7 +115,7 @@ export function discover(window, found) {
   window.dispatchEvent(new window.Event("eip6963:requestProvider"));
   window.setTimeout(() => {
     if (known.size === 0) {
-      const info = { uuid: "legacy", name: "Wallet of this browser" };
+      const info = { uuid: "legacy", name: "Browser wallet" };
       add(described({ info, provider: window.ethereum }));
     }
   }, LEGACY_WAIT_MS);
@@ -127,21 +127,21 @@ export function reason(error) {
   switch (codeOf(error)) {
     case 4001:
     case "ACTION_REJECTED":
-      return "You declined in the wallet. Nothing was done.";
+      return "You declined in the wallet. Nothing happened.";
     case 4100:
-      return "The wallet does not let this page use that account. Allow it in the wallet and try again.";
+      return "The wallet has not authorised this page to use that account. Allow it in the wallet and try again.";
     case 4200:
     case -32601:
-      return "This wallet cannot do that. Try another one, or do it by hand below.";
+      return "This wallet does not support that. Try another one, or use the manual way below.";
     case 4900:
     case 4901:
-      return "The wallet has no connection to its chain. Try again once it has.";
+      return "The wallet is not connected to its chain. Reconnect it and try again.";
     case -32002:
-      return "The wallet is waiting for an answer already. Open it and answer there.";
+      return "The wallet already has an open request. Open the wallet and answer it there.";
     default: {
       const words = typeof error?.message === "string" ? error.message : "";
       const clipped = words.replace(/\s+/g, " ").trim().slice(0, WORDS_CHARS_MAX);
-      return clipped ? `The wallet says: ${clipped}` : "The wallet refused without a reason.";
+      return clipped ? `The wallet says: ${clipped}` : "The wallet refused and gave no reason.";
     }
   }
 }
@@ -154,7 +154,7 @@ async function chooseAccount(provider) {
   const accounts = await provider.request({ method: "eth_requestAccounts" });
   const account = Array.isArray(accounts) ? accounts[0] : undefined;
   if (typeof account !== "string" || !ADDRESS.test(account)) {
-    throw new Refusal("The wallet gave no account.");
+    throw new Refusal("The wallet returned no account.");
   }
   return account;
 }
@@ -204,28 +204,28 @@ export async function post(fetch, csrf, path, body) {
   const document = await response.json().catch(() => null);
   if (response.ok && document) return document;
   if (response.status === 401) {
-    throw new Refusal("You are not logged in any more. Log in again.");
+    throw new Refusal("You are no longer logged in. Log in again.");
   }
-  throw new Refusal(document?.error?.message ?? `The server answered with ${response.status}.`);
+  throw new Refusal(document?.error?.message ?? `The server returned status ${response.status}.`);
 }
 
 /** Links a wallet: it signs our message, and the server looks at the signature. `chains` has names by their numbers. */
 export async function link({ provider, chains, ask, say }) {
-  say("Answer in your wallet: choose an account.");
+  say("Choose an account in your wallet.");
   const address = await chooseAccount(provider);
   const current = await chainOf(provider);
   // It matters to contracts only, and those live where the wallet is.
   const chain = chains.find((known) => BigInt(known.id) === current) ?? chains[0];
-  if (!chain) throw new Refusal("No chain is offered at the moment.");
+  if (!chain) throw new Refusal("No chain accepts deposits at the moment.");
   const { message } = await ask("/api/v1/wallets/challenge", { chain: chain.name, address });
-  say("Read the message in your wallet and sign it. No transaction is sent, and it costs nothing.");
+  say("Read and sign the message in your wallet. This is free and sends no transaction.");
   const bytes = new TextEncoder().encode(message);
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   const signature = await provider.request({ method: "personal_sign", params: [`0x${hex}`, address] });
   if (typeof signature !== "string" || !HEX.test(signature)) {
-    throw new Refusal("The wallet gave no signature.");
+    throw new Refusal("The wallet returned no signature.");
   }
-  say("The signature is being checked.");
+  say("Checking the signature.");
   return ask("/api/v1/wallets", { message, signature });
 }
 
@@ -233,30 +233,30 @@ export async function link({ provider, chains, ask, say }) {
 async function mayPay(ask) {
   const { status } = await ask("/api/v1/account");
   if (status === "active") return;
-  const words = status === "suspended" ? "Your account is suspended" : "Your account is about to be deleted";
-  throw new Refusal(`${words}, so nothing was sent. Do not pay before it works again.`);
+  const words = status === "suspended" ? "Your account is suspended" : "Your account is being deleted";
+  throw new Refusal(`${words}, so nothing was sent. Do not pay until it is active again.`);
 }
 
 /** Pays: sends the transaction and submits its hash. `sent` is called with the hash as soon as there is one. */
 export async function pay({ provider, offer, written, ask, say, sent }) {
   const amount = parseAmount(written, offer.decimals);
   await mayPay(ask);
-  say("Answer in your wallet: choose the account that pays.");
+  say("Choose the account to pay from in your wallet.");
   const from = await chooseAccount(provider);
   const isProven = offer.proven.some((address) => address.toLowerCase() === from.toLowerCase());
   if (offer.needsProof && !isProven) {
-    const words = `${from} is not linked to your account, so its payment could not be told to be yours.`;
-    throw new Refusal(`${words} Link it on the page of wallets first.`, { cause: LINK });
+    const words = `${from} is not linked to your account, so we could not match its payment to you.`;
+    throw new Refusal(`${words} Link it on the Wallets page first.`, { cause: LINK });
   }
   await switchChain(provider, offer);
   say(`Confirm the payment of ${written.trim()} ${offer.symbol} in your wallet.`);
   const params = [transaction(offer, from, amount)];
   const hash = await provider.request({ method: "eth_sendTransaction", params });
   if (typeof hash !== "string" || !TX_HASH.test(hash)) {
-    throw new Refusal("The wallet gave no transaction hash. If it has sent the payment, submit the hash below.");
+    throw new Refusal("The wallet returned no transaction hash. If it sent the payment, submit the hash below.");
   }
   sent(hash);
-  say("The payment was sent. It is being submitted.");
+  say("Payment sent. Submitting its hash.");
   try {
     return await ask("/api/v1/deposits", { chain: offer.chain, tx_hash: hash });
   } catch (error) {
@@ -305,8 +305,8 @@ class Panel {
     element.hidden = false;
     if (element.dataset.wallet === "pay" && element.querySelector("option")) this.followChoice();
     if (this.list.children.length === 0) {
-      this.say("Looking for wallets in this browser.");
-      const none = "No wallet was found in this browser. Pay to the address below, or link a wallet by hand.";
+      this.say("Looking for browser wallets.");
+      const none = "No browser wallet found. Pay to the address below, or link a wallet manually.";
       window.setTimeout(() => this.list.children.length === 0 && this.say(none), LEGACY_WAIT_MS * 2);
     }
   }

@@ -93,7 +93,7 @@ impl Offer {
         let reads_contracts = option.credits_contract_payments;
         let title = option.display_name;
         let asked = asked(&option.assets, &title, is_chosen);
-        let label = |payee: &String| format!("Code to scan: the address {payee}. {asked}");
+        let label = |payee: &String| format!("QR code of the address {payee}. {asked}");
         let qr = payee.as_ref().and_then(|payee| Qr::new(payee, label(payee)));
         let coin = |coin| Coin::of(coin, &title, payee.as_deref());
         Self {
@@ -109,8 +109,7 @@ impl Offer {
                 option.early_credit.iter().map(|tier| (tier.confirmations, tier.up_to.0)),
             ) + &match option.finality {
                 WhenFinal::Finalized => {
-                    "as soon as the chain calls its block final, usually within 20 minutes"
-                        .to_owned()
+                    "once its block is final on the chain, usually within 20 minutes".to_owned()
                 }
                 WhenFinal::Confirmations { needed } => format!("after {needed} confirmations"),
             },
@@ -134,7 +133,7 @@ fn asked(coins: &[PayWith], chain: &str, is_chosen: bool) -> String {
     let amount = |coin: &PayWith| match &coin.payment_amount {
         Some(amount) if is_chosen => format!("{amount} {}", coin.symbol),
         Some(_) => format!("{} (from {})", coin.symbol, Dollars(coin.minimum.0)),
-        None if is_chosen => format!("{} of the same worth", coin.symbol),
+        None if is_chosen => format!("{} of the same value", coin.symbol),
         None => format!("{} (worth {} or more)", coin.symbol, Dollars(coin.minimum.0)),
     };
     let amounts: Vec<String> = coins.iter().map(amount).collect();
@@ -151,11 +150,14 @@ impl Address {
         Self {
             text: address.address.clone(),
             words: if address.needs_wallet_proof {
-                "The common address. Pay to it from a wallet that you have linked, and not from an exchange."
+                "The shared address. Pay to it from a wallet you have linked, not from an exchange."
             } else if reads_contracts {
-                "Your own address: whatever arrives here in a coin listed below is credited to you, from an exchange too."
+                "Your own deposit address. Any coin listed below is credited to you when it arrives \
+                 here, even from an exchange."
             } else {
-                "Your own address: whatever arrives here is yours, from an exchange too. Tokens are credited by themselves. The chain's own coin is, unless a contract sends it, as some exchanges do: then it is listed below as arrived."
+                "Your own deposit address. Every payment to it counts as yours, even from an \
+                 exchange. Tokens are credited automatically. So are native coins, unless a contract sends \
+                 them, as some exchanges do. Those are listed below as arrived."
             },
         }
     }
@@ -166,9 +168,9 @@ impl Coin {
         let payee = payee.unwrap_or_default();
         let asked = match &coin.payment_amount {
             Some(amount) => format!("Pay {amount} {} on {chain} to {payee}", coin.symbol),
-            None => format!("Pay {} on {chain} to {payee}, as much as you like", coin.symbol),
+            None => format!("Pay any amount of {} on {chain} to {payee}", coin.symbol),
         };
-        let label = || format!("Code with a payment link: {asked}");
+        let label = || format!("QR code with a payment link: {asked}");
         Self {
             qr: coin.payment_uri.as_deref().and_then(|uri| Qr::new(uri, label())),
             uri: coin.payment_uri,
@@ -202,7 +204,7 @@ mod tests {
     }
 
     fn option(chain: &str, status: &str, coins: Vec<PayWith>) -> DepositOption {
-        let detail = (status != "ok").then_some("Deposits wait.");
+        let detail = (status != "ok").then_some("Deposits are delayed.");
         DepositOption {
             chain: chain.to_owned(),
             display_name: chain.to_uppercase(),
@@ -227,7 +229,7 @@ mod tests {
         let offer = Offer::of(option("base", "ok", coins), true);
         let plain = Qr::new(PAYEE, String::new()).unwrap();
         assert_eq!(offer.qr.map(|qr| qr.path), Some(plain.path));
-        assert_eq!(offer.asked, "Send 25 USDC or ETH of the same worth on BASE to this address.");
+        assert_eq!(offer.asked, "Send 25 USDC or ETH of the same value on BASE to this address.");
         let nothing = DepositOption { addresses: Vec::new(), ..option("base", "ok", Vec::new()) };
         assert!(Offer::of(nothing, false).qr.is_none());
     }

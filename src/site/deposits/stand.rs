@@ -111,24 +111,24 @@ pub(super) fn facts_of_deposit(deposit: &Deposit) -> Vec<Fact> {
     let mut facts = vec![
         ("Chain", format!("{} ({})", deposit.chain, deposit.chain_id)),
         ("Transaction", deposit.tx_hash.clone()),
-        ("Transfer within it", deposit.ordinal.to_string()),
-        ("Paid by", deposit.payer.clone()),
-        ("Paid to", deposit.payee.clone()),
-        ("Amount in the smallest unit", deposit.raw_amount.clone()),
+        ("Transfer index", deposit.ordinal.to_string()),
+        ("From", deposit.payer.clone()),
+        ("To", deposit.payee.clone()),
+        ("Raw amount", deposit.raw_amount.clone()),
         ("Block", deposit.block_number.to_string()),
-        ("Hash of the block", deposit.block_hash.clone()),
+        ("Block hash", deposit.block_hash.clone()),
     ];
     if let Some(token) = &deposit.token {
-        facts.push(("Contract of the token", token.clone()));
+        facts.push(("Token contract", token.clone()));
     }
     if let Some(price) = &deposit.price {
         facts.push(("Price feed", price.feed.clone()));
-        let said = [("Round of the price", &price.round), ("Answer of the price", &price.answer)];
+        let said = [("Price feed round", &price.round), ("Price feed answer", &price.answer)];
         facts.extend(said.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
     }
     if let Some(refund) = &deposit.refund {
         facts.push(("Refund", refund.id.clone()));
-        facts.extend(refund.tx_hash.clone().map(|hash| ("Transaction of the refund", hash)));
+        facts.extend(refund.tx_hash.clone().map(|hash| ("Refund transaction", hash)));
     }
     facts.into_iter().map(|(name, text)| Fact { name, text }).collect()
 }

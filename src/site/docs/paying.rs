@@ -48,7 +48,7 @@ impl Way {
             when: sooner(chain.tiers.iter().map(|tier| (tier.confirmations, tier.up_to)))
                 + &match chain.finality {
                     Finality::Finalized => {
-                        "when its block is final, usually within 20 minutes".to_owned()
+                        "once its block is final, usually within 20 minutes".to_owned()
                     }
                     Finality::Confirmations(count) => format!("after {count} confirmations"),
                 },
@@ -84,7 +84,7 @@ pub(in crate::site) async fn show(
     visit::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
         let has_own = settings.deposits.account_xpub.is_some();
-        visit.page(&GuidePage::of(visit.frame("How to pay in"), &settings.chains, has_own))
+        visit.page(&GuidePage::of(visit.frame("How to add credit"), &settings.chains, has_own))
     })
     .await
 }

@@ -14,7 +14,7 @@ use crate::site::fields::Fields;
 
 /// As browsers write a moment without its zone.
 const MOMENT: &str = "%Y-%m-%dT%H:%M";
-const NO_SCOPE: &str = "Tick what the key is for: one box at least.";
+const NO_SCOPE: &str = "Choose at least one scope.";
 
 /// See the module. An empty field is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,16 +141,14 @@ fn dollars(text: &str) -> Result<Option<NanoUsd>, &'static str> {
         return Ok(None);
     }
     let amount = text.strip_prefix('$').unwrap_or(text).parse();
-    amount
-        .map(Some)
-        .map_err(|_| "Write a budget in dollars with digits and a point, such as 12.50.")
+    amount.map(Some).map_err(|_| "Enter a budget in dollars, for example 12.50.")
 }
 
 fn number(text: &str) -> Result<Option<u32>, &'static str> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| "Write limits of requests as whole numbers.")
+    text.parse().map(Some).map_err(|_| "Enter request limits as whole numbers.")
 }
 
 fn moment(text: &str) -> Result<Option<UnixMillis>, &'static str> {
@@ -160,7 +158,7 @@ fn moment(text: &str) -> Result<Option<UnixMillis>, &'static str> {
     let read = [MOMENT, "%Y-%m-%dT%H:%M:%S"]
         .into_iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    let moment = read.ok_or("Write the end of a key as 2026-12-31T23:59.")?;
+    let moment = read.ok_or("Enter the expiry in the form 2026-12-31T23:59.")?;
     Ok(Some(UnixMillis::from_millis(moment.and_utc().timestamp_millis())))
 }
 

@@ -131,7 +131,10 @@ fn coins_that_contracts_send_are_found_without_a_claim_where_there_are_traces() 
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
     assert_eq!(shop.caught_up().status, "ok");
     let page = shop.app.browser(&account).page("/deposits");
-    assert!(page.contains("whatever arrives here in a coin listed below is credited"), "{page}");
+    assert!(
+        page.contains("Any coin listed below is credited to you when it arrives here"),
+        "{page}"
+    );
     // Nothing is counted twice, however often the balances are looked at.
     look(&shop);
     look(&shop);
@@ -171,7 +174,7 @@ fn coins_that_contracts_send_are_shown_as_arrived_where_there_are_no_traces() {
     assert_eq!((shop.available(&account), shop.all_deposits().len()), (0, 0));
     assert_eq!(arrivals(&shop, &other), Vec::<Value>::new());
     let page = shop.app.browser(&account).page("/deposits");
-    for words in ["0.01 ETH", "Arrived, and not credited", "then it is listed below as arrived"] {
+    for words in ["0.01 ETH", "Arrived, but not credited", "listed below as arrived"] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert_eq!(shop.app.metric("sluice_deposit_arrivals{chain=\"base\"}"), 6);

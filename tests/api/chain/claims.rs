@@ -86,7 +86,7 @@ fn without_traces_a_plain_token_payment_to_somebody_else_is_told_as_that() {
         shop.is_refused(&account, tx, reason);
     }
     // What it says is true of all of them: nothing that can be seen pays us.
-    for words in ["No transfer that can be seen", "write to support with the hash"] {
+    for words in ["No visible transfer", "write to support with the hash"] {
         assert!(ClaimReason::InternalNotSupported.sentence().contains(words));
     }
 }
@@ -152,7 +152,7 @@ fn a_claim_on_the_wrong_chain_is_closed_with_the_right_ones_name() {
     assert_eq!(told(&other, ten)["deposits"][0]["id"], "dep_10");
     assert_eq!(shop.app.api_get(&other, "/api/v1/deposits/dep_10").status, 200);
     let words = told(&other, ten)["deposits"][0]["message"].to_string();
-    assert!(words.contains("If an exchange or another service has paid"), "{words}");
+    assert!(words.contains("If you paid from an exchange or another service"), "{words}");
     shop.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
 }
 

@@ -25,11 +25,11 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
     // The first picture has the plain address: a reader of such would take a payment link's token
     // for the recipient.
     let pictures: Vec<&str> = page.split("role=\"img\" aria-label=\"").skip(1).collect();
-    assert!(pictures[0].starts_with(&format!("Code to scan: the address {TREASURY}.")), "{page}");
+    assert!(pictures[0].starts_with(&format!("QR code of the address {TREASURY}.")), "{page}");
     assert!(pictures[0].contains("Send USDC (from $1.00) on Base to this address."), "{page}");
     let link =
-        pictures.iter().position(|one| one.starts_with("Code with a payment link: Pay 1 USDC"));
-    let behind = page.find("For wallets that read payment links").unwrap();
+        pictures.iter().position(|one| one.starts_with("QR code with a payment link: Pay 1 USDC"));
+    let behind = page.find("For wallets that support payment links").unwrap();
     assert_eq!(link, Some(1), "{page}");
     let uri = format!("ethereum:{USDC}@8453/transfer?address={TREASURY}&#38;uint256=1000000");
     assert!(page.find(&format!("href=\"{uri}\"")).is_some_and(|at| at > behind), "{page}");
@@ -44,8 +44,8 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
     ] {
         assert!(page.contains(&said), "{said}: {page}");
     }
-    assert!(page.contains("<a href=\"/wallets\">Link the wallet</a>"), "{page}");
-    assert!(page.contains("Exchanges cannot be used here"), "{page}");
+    assert!(page.contains("<a href=\"/wallets\">Link your wallet</a>"), "{page}");
+    assert!(page.contains("Do not pay directly from an exchange"), "{page}");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
     let page = app.browser(&one).page("/deposits");
     assert!(page.contains(&format!("data-payee=\"{}\"", own(&one))), "{page}");
     assert!(page.contains("data-needs-proof=\"false\""), "{page}");
-    assert!(!page.contains("Exchanges cannot be used here"), "{page}");
+    assert!(!page.contains("Do not pay directly from an exchange"), "{page}");
     assert!(!page.contains(&own(&two)) && page.contains(TREASURY), "{page}");
 }
 
@@ -96,7 +96,7 @@ fn an_amount_in_dollars_is_said_in_coins() {
     assert!(browser.page("/deposits?amount=0.10").contains("uint256=1000000\""));
     for written in ["ten", "-5", "0", "99999999"] {
         let page = browser.page(&format!("/deposits?amount={written}"));
-        assert!(page.contains("Write an amount in dollars"), "{written}: {page}");
+        assert!(page.contains("Enter an amount in dollars"), "{written}: {page}");
         assert!(
             page.contains("Send USDC (from $1.00) on Base") && page.contains("data-dollars=\"\"")
         );
@@ -142,12 +142,12 @@ fn a_suspended_owner_is_told_so_before_paying() {
     for path in ["/deposits", "/dashboard", "/wallets", "/account"] {
         let page = browser.page(path);
         assert_eq!(page.matches("This account is suspended").count(), 1, "{path}: {page}");
-        assert!(page.contains("Do not pay in before it works again"), "{path}: {page}");
+        assert!(page.contains("Do not send deposits until it is active again"), "{path}: {page}");
     }
     let page = browser.page("/deposits");
     assert!(!page.contains("data-wallet=\"pay\"") && !page.contains(TREASURY), "{page}");
     assert!(!page.contains("class=\"qr\"") && page.contains("Your deposits"), "{page}");
-    assert!(!browser.page("/dashboard").contains("<a href=\"/deposits\">Pay in</a>"));
+    assert!(!browser.page("/dashboard").contains("<a href=\"/deposits\">Add credit</a>"));
     app.db(|conn| accounts::set_status(conn, account.id, "active").unwrap());
     assert!(browser.page("/deposits").contains(TREASURY));
 }
@@ -215,7 +215,7 @@ fn a_refunded_deposit_says_so_everywhere() {
     let expected = [
         (1, "refunded", format!("Refunded $5.50{by}.")),
         (2, "credited", format!("Credited to your balance. Refunded $1.00 of it{by}.")),
-        (3, "credited", "$5.50 of it were taken off again, to be paid back to you.".to_owned()),
+        (3, "credited", "$5.50 of it was removed again for a refund to you.".to_owned()),
         (4, "refunded", format!("Refunded{by}, instead of crediting $5.50.")),
     ];
     let list = browser.page("/deposits");
@@ -236,7 +236,7 @@ fn a_refunded_deposit_says_so_everywhere() {
         assert!(page.contains(&format!("<span class=\"state state-{state}\"")), "{page}");
         // What is on its way back is followed until it is there.
         assert_eq!(page.contains("data-progress"), *number == 3, "{page}");
-        assert_eq!(page.contains("Transaction of the refund"), *number != 3, "{page}");
+        assert_eq!(page.contains("Refund transaction"), *number != 3, "{page}");
     }
     app.db(|conn| diesel::delete(deposit_refunds_table::table).execute(conn).unwrap());
     app.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
@@ -248,21 +248,27 @@ fn the_guide_says_what_works_by_these_settings() {
     let browser = common.browser(&common.account("0"));
     let guide = browser.page("/docs/deposits");
     assert!(guide.contains("Do not withdraw from an exchange to the address here."), "{guide}");
-    assert!(guide.contains("<em>pay a token first</em>"), "{guide}");
-    assert!(guide.contains("link it by hand: enter the Safe's address"), "{guide}");
+    assert!(guide.contains("<em>pay a small token amount first</em>"), "{guide}");
+    assert!(guide.contains("link it manually: enter the Safe's address"), "{guide}");
     // This chain takes no coin of its own, so nothing is said of such.
-    assert!(!guide.contains("Own coin") && !guide.contains("cannot be read"), "{guide}");
+    assert!(!guide.contains("Native coin") && !guide.contains("cannot detect"), "{guide}");
     assert!(browser.page("/deposits").contains("href=\"/docs/deposits\""));
     assert!(browser.page("/docs").contains("href=\"/docs/deposits\""));
 
     let own = with_chain(|builder| builder.set("deposits.account_xpub", format!("\"{XPUB}\"")));
     let guide = own.browser(&own.account("0")).page("/docs/deposits");
     assert!(guide.contains("copy <em>your own address</em>"), "{guide}");
-    assert!(!guide.contains("Do not withdraw") && !guide.contains("pay a token first"), "{guide}");
+    assert!(
+        !guide.contains("Do not withdraw") && !guide.contains("pay a small token amount"),
+        "{guide}"
+    );
 
     let none = crate::support::app::TestApp::sandboxed();
     let guide = none.browser(&none.account("0")).page("/docs/deposits");
-    assert!(guide.contains("not taken on any chain") && !guide.contains("From a Safe"), "{guide}");
+    assert!(
+        guide.contains("No chain accepts deposits") && !guide.contains("From a Safe"),
+        "{guide}"
+    );
 }
 
 #[test]
@@ -291,7 +297,7 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
         ("base", "0x12", "64 hexadecimal digits"),
         ("base", "", "64 hexadecimal digits"),
         ("base", TREASURY, "40 are an address"),
-        ("nowhere", hash.as_str(), "one of the chains"),
+        ("nowhere", hash.as_str(), "a chain from the list"),
     ] {
         let refused = browser.send("/deposits", &[("chain", chain), ("tx_hash", written)]);
         assert_eq!(refused.status, 422, "{}", refused.text());
@@ -328,5 +334,5 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
     let other = format!("0x{}", "cd".repeat(32));
     let refused = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &other)]);
     assert_eq!(refused.status, 422);
-    assert!(refused.text().contains("1 hashes that are still"), "{}", refused.text());
+    assert!(refused.text().contains("1 of your hashes are still"), "{}", refused.text());
 }

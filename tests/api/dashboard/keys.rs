@@ -104,7 +104,7 @@ fn what_cannot_be_read_is_said_on_the_form_with_what_was_written() {
     let browser = app.browser(&account);
     let own = format!("/keys/{}", account.key_id);
     let cases = [
-        (("monthly_budget", "1,5"), "digits and a point"),
+        (("monthly_budget", "1,5"), "budget in dollars"),
         (("total_budget", "-1"), "not below zero"),
         (("requests_per_minute", "many"), "whole numbers"),
         (("max_streams", "0"), "at least 1"),
@@ -127,7 +127,7 @@ fn what_cannot_be_read_is_said_on_the_form_with_what_was_written() {
     for path in ["/keys", own.as_str()] {
         let refused = browser.send(path, &[("name", "for nothing")]);
         assert_eq!(refused.status, 422);
-        assert!(refused.text().contains("one box at least"), "{}", refused.text());
+        assert!(refused.text().contains("at least one scope"), "{}", refused.text());
     }
     assert_eq!(keys(&app, &account).len(), 1);
     assert_eq!(keys(&app, &account)[0]["name"], "default");
@@ -143,5 +143,5 @@ fn a_key_that_a_budget_has_paused_says_so() {
         .send(&path, &[("name", "default"), ("scopes", "read"), ("total_budget", "0")])
         .sends_to();
     let page = browser.page(&path);
-    assert!(page.contains("Paused") && page.contains("total budget is used up"), "{page}");
+    assert!(page.contains("Paused") && page.contains("Total budget reached"), "{page}");
 }

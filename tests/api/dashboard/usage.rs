@@ -60,7 +60,7 @@ fn the_dashboard_says_what_the_interface_says() {
         let (model, cost) = (text(&line["name"]), text(&line["total"]["cost"]));
         assert!(page.contains(&format!("<title>2026-11-22, {model}: ${cost}</title>")), "{page}");
     }
-    assert!(!page.contains("What to do next"), "{page}");
+    assert!(!page.contains("Get started"), "{page}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn what_was_paid_back_is_not_told_as_credited() {
     assert_eq!(states(&desk, &["--state", "refunded"]), "", "it is not paid yet");
     assert!(desk.ok(&["list"]).contains("credited (refund of 5.00 held)"));
     let shown = desk.ok(&["show", "dep_1"]);
-    assert!(shown.contains("$5.00 of it were taken off again, to be paid back"), "{shown}");
+    assert!(shown.contains("$5.00 of it was removed again for a refund"), "{shown}");
     desk.ok(&["refund", "dep_1", "--tx", &paid_by()]);
     desk.ok(&hold("dep_2", &["--amount", "4.25"]));
     desk.ok(&["refund", "dep_2", "--tx", &paid_by()]);

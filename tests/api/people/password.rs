@@ -176,8 +176,8 @@ fn what_is_guessed_first_is_refused_as_a_new_password_with_its_reason() {
         ("zzzzzzzzzzzz", "too simple"),
         ("BASKETBALL1", "Many people"),
         ("Sluice sluice", "name of this service"),
-        (person.email.as_str(), "e-mail address"),
-        (own.as_str(), "e-mail address"),
+        (person.email.as_str(), "email address"),
+        (own.as_str(), "email address"),
     ] {
         let link = app.link(Purpose::Reset, Some(person.id), &person.email);
         let by_link = app.post(CONFIRM, &json!({ "token": link, "password": guessed }));

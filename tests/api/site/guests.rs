@@ -30,12 +30,15 @@ fn somebody_signs_up_by_the_link_in_the_mail() {
     let opened = browser.send(&form.clone().with("password", PASSWORD));
     assert_eq!((opened.status, opened.header("location")), (303, Some("/dashboard")));
     let welcome = browser.get("/dashboard");
-    assert!(welcome.text().contains("Your account is open."), "{}", welcome.text());
-    assert!(!browser.get("/dashboard").text().contains("Your account is open."), "it is said once");
+    assert!(welcome.text().contains("Your account is ready."), "{}", welcome.text());
+    assert!(
+        !browser.get("/dashboard").text().contains("Your account is ready."),
+        "it is said once"
+    );
     let mut other = Browser::new(&app);
     let form = other.form("/log-in", "/log-in");
     assert_eq!(other.get(&confirm).status, 200);
-    assert!(other.get(&confirm).text().contains("does not work any more"));
+    assert!(other.get(&confirm).text().contains("no longer works"));
     let in_again = other.send(&form.with("email", "ada@example.org").with("password", PASSWORD));
     assert_eq!(in_again.header("location"), Some("/dashboard"), "{}", in_again.text());
 }
@@ -165,5 +168,5 @@ fn where_sign_up_is_closed_no_page_offers_it() {
     let app = builder().set("accounts.sign_up_open", false).start();
     let mut browser = Browser::new(&app);
     assert!(!browser.get("/").text().contains("href=\"/sign-up\""));
-    assert!(browser.get("/sign-up").text().contains("not opened here"));
+    assert!(browser.get("/sign-up").text().contains("Sign-up is closed"));
 }

@@ -55,7 +55,7 @@ fn p13_the_interface_tells_what_the_account_page_shows() {
         (&json!(2), &json!(1), &json!(90))
     );
     let page = browser(&app, &person).get("/account").text();
-    for shown in ["2 in force", "1 linked", "Mail below $2.50", "notices off", "for 90 days"] {
+    for shown in ["2 active", "1 linked", "Email below $2.50", "notices off", "for 90 days"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     // And it is described as it is told.
@@ -125,12 +125,12 @@ fn a_second_factor_is_set_up_shown_once_and_turned_off() {
     assert_eq!(codes.status, 200, "{}", codes.text());
     assert_eq!(codes.text().matches("<li>").count(), 10);
     let page = browser.get("/account/totp").text();
-    assert!(page.contains("10 recovery codes are left") && !page.contains("id=\"secret\""));
+    assert!(page.contains("10 recovery codes left") && !page.contains("id=\"secret\""));
     let recovery = codes.text().split("<li>").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let off = browser.form("/account/totp", "/account/totp/off");
     let off = off.with("password", PASSWORD).with("code", &recovery);
     assert_eq!(browser.send(&off).header("location"), Some("/account"));
-    assert!(browser.get("/account/totp").text().contains("Set it up"));
+    assert!(browser.get("/account/totp").text().contains("Set up"));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn p8_an_account_is_deleted_with_its_balance_in_view_and_kept_after_all() {
     app.db(|conn| crate::support::app::credit(conn, person.id, 1_500_000_001));
     let mut browser = browser(&app, &person);
     let page = browser.get("/account/closing").text();
-    assert!(page.contains("$1.500000001 is left"), "{page}");
+    assert!(page.contains("still has $1.500000001"), "{page}");
     let form = browser.form("/account/closing", "/account/closing").with("password", PASSWORD);
     assert_eq!(browser.send(&form).status, 409, "nothing was waived");
     assert_eq!(browser.send(&form.clone().with("password", "wrong")).status, 403);

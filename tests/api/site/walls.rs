@@ -204,7 +204,7 @@ fn paths_that_nobody_serves_are_told_to_people_and_programs_each_in_their_way() 
     let mut browser = Browser::new(&app);
     let page = browser.get("/no-such-page");
     assert_eq!(page.status, 404);
-    assert!(page.text().contains("There is nothing here") && page.text().contains("href=\"/\""));
+    assert!(page.text().contains("Page not found") && page.text().contains("href=\"/\""));
     app.ask(&Request::get("/no-such-page")).expect_error(404, "not_found_error");
     browser.get("/v1/no-such-page").expect_error(404, "not_found_error");
     browser.get("/api/v1/no-such-page").expect_refusal(404, "not_found");
