@@ -1,5 +1,5 @@
 //! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one
-//! account for its life, and whoever else names it is told that there is no such key.
+//! account for its life, and whoever else names it is told that no such key.
 //!
 //! After a change, the node's [`KeyRing`] has to forget the key, so that it counts at once.
 
@@ -32,32 +32,33 @@ const ECHO_MAX: usize = 100;
 pub enum KeyError {
     /// The name is empty, long, or has characters that are not seen.
     #[error(
-        "a key's name has 1 to {NAME_MAX} printable characters, none of which is invisible or turns others around"
+        "a key's name must have 1 to {NAME_MAX} visible characters, without control or direction \
+         characters"
     )]
     Name,
     /// No scope, or a word that is none.
     #[error(transparent)]
     Scopes(#[from] NoScope),
     /// A list of models that is empty or too long.
-    #[error("a key is limited to 1 to {MODELS_MAX} models, or to none in particular")]
+    #[error("a key can be limited to 1 to {MODELS_MAX} models, or allow all")]
     Models,
     /// A model that is not sold here.
     #[error("there is no model \"{0}\" here")]
     UnknownModel(String),
     /// A budget below zero.
-    #[error("a budget is not below zero")]
+    #[error("a budget must not be below zero")]
     Budget,
     /// A rate or a number of streams that is zero.
-    #[error("a limit of requests or streams is at least 1")]
+    #[error("a limit of requests or streams must be at least 1")]
     Zero,
     /// A moment that has passed.
-    #[error("a key's end must be in the future")]
+    #[error("the expiry of a key must be in the future")]
     Past,
     /// The account has as many keys as it may have.
-    #[error("an account may have {0} keys; revoke one first")]
+    #[error("an account can have at most {0} keys; revoke one first")]
     TooMany(u32),
     /// The account has no such key.
-    #[error("there is no such key")]
+    #[error("no such key")]
     NotFound,
     /// It has been revoked, and that is for good.
     #[error("the key has been revoked")]

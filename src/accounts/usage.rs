@@ -98,13 +98,15 @@ impl Explanation {
             Self::Itemised(_) => None,
             Self::Free => Some("Nothing was charged for this request."),
             Self::Refused => Some(
-                "The model refused this request before it wrote anything. Such a refusal is free.",
+                "The model refused this request before producing output. Such a refusal is free.",
             ),
             Self::PricesGone => Some(
-                "The price list of that time is not in force any more, so that only the counts and the total are shown.",
+                "The price list of that time is no longer available, so only the counts and the \
+                 total are shown.",
             ),
             Self::NotByCounts => Some(
-                "The counts alone do not explain this charge, so that only they and the total are shown.",
+                "The counts alone do not explain this charge, so only the counts and the total \
+                 are shown.",
             ),
         }
     }

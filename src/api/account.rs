@@ -20,16 +20,16 @@ use super::refusal::Error;
 use super::values::{Dollars, Moment, secret_text, word_of};
 use crate::accounts::identity::people::Profile;
 
-/// A password, and the one that comes in its place.
+/// The current and the new password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasswordChange {
-    /// The password so far.
+    /// The current password.
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// The password from now on: ten characters at least, unless the operator asks for more, and 72
-    /// bytes at most.
+    /// The new password: at least ten characters (the operator may require more) and at most 72
+    /// bytes.
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     new_password: SecretString,
@@ -39,11 +39,11 @@ impl Body for PasswordChange {
     const FIELDS: &'static str = "password, new_password (both text)";
 }
 
-/// A new address, and the password.
+/// A new email address, and the password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmailChange {
-    /// The address that is to be the account's.
+    /// The new email address.
     #[schema(format = "email", max_length = 254, example = "someone@example.org")]
     email: String,
     /// The account's password.
@@ -58,11 +58,11 @@ impl Body for EmailChange {
     const FIELDS: &'static str = "email, password (both text)";
 }
 
-/// What a mailed link brings.
+/// The token of an emailed link.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Link {
-    /// The word from the link.
+    /// The token from the link.
     #[schema(example = "mail_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk")]
     token: String,
 }
@@ -71,56 +71,55 @@ impl Body for Link {
     const FIELDS: &'static str = "token (text)";
 }
 
-/// How an account stands.
+/// An account.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Account {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "acct_0123456789abcdefghjkmnpq")]
     id: String,
-    /// `active`, `suspended` (it may look), or `closing` (it may be kept after all).
+    /// `active`, `suspended` (read-only), or `closing` (its deletion can be cancelled).
     #[schema(schema_with = standings)]
     status: &'static str,
-    /// What can be spent. Below zero only after an overrun, a reversal or an adjustment.
+    /// The amount that can be spent. Below zero only after an overrun, a reversal or an adjustment.
     available_usd: Dollars,
-    /// What requests that are running hold: what they will likely cost. What is not used comes
-    /// back.
+    /// The amount on hold for requests in progress, at their likely cost. Anything unused is
+    /// returned.
     reserved_usd: Dollars,
-    /// What they may cost beyond that. The balance covers it as well, so it cannot be held for
-    /// another request.
+    /// What those requests may cost beyond that. The balance must cover it too, so it cannot be
+    /// held for another request.
     at_risk_usd: Dollars,
-    /// When it was opened.
+    /// When it was created.
     created_at: Moment,
-    /// The address that it logs in with, and that mail goes to; told to sessions only, as is what
-    /// follows.
+    /// The email address of the account. Only sessions see this and the following fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     email: Option<String>,
-    /// Whether logging in asks for a second factor.
+    /// Whether two-factor authentication is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     has_totp: Option<bool>,
-    /// Recovery codes that have not been used.
+    /// Number of unused recovery codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     recovery_codes_left: Option<i64>,
-    /// When its deletion was asked for; null if it was not.
+    /// When its deletion was requested; null if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Moment>)]
     #[expect(clippy::option_option, reason = "a key is not told; a session is told null")]
     closing_at: Option<Option<Moment>>,
-    /// What mail is wanted.
+    /// The email preferences.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Preferences, required = false)]
     preferences: Option<Preferences>,
-    /// Sessions in force, this one among them.
+    /// Number of active sessions, including this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     sessions: Option<i64>,
-    /// Wallets that are linked.
+    /// Number of linked wallets.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     wallets: Option<i64>,
-    /// Days for which a line of the usage log is kept.
+    /// Retention of the usage log in days.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     usage_log_days: Option<u32>,
@@ -132,11 +131,11 @@ fn standings() -> Object {
 
 /// Shows the account.
 ///
-/// An API key is told the balance; the address, what belongs to logging in and what else is held
-/// only a session. Every row of it is in the archive.
+/// API keys see only the balance. Sessions also see the email address, the login settings and the
+/// other data. The archive has every row.
 #[utoipa::path(
     get, path = "/api/v1/account", operation_id = "get_account", tag = "account",
-    responses((status = 200, body = Account, description = "As it stands now.")),
+    responses((status = 200, body = Account, description = "The account.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer_whatever_standing(http, payload, &api, async |call| {
@@ -159,14 +158,14 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 
 /// Changes the password.
 ///
-/// All other sessions end, and a mail says so.
+/// Ends all other sessions. We confirm it by email.
 #[utoipa::path(
     put, path = "/api/v1/account/password", operation_id = "change_password", tag = "account",
     request_body = PasswordChange,
     responses(
         (status = 204, description = "Changed."),
         (status = 400, body = Error, description = "`invalid_password`: the new one is too short or too long."),
-        (status = 403, body = Error, description = "`wrong_password`: that is not the old one."),
+        (status = 403, body = Error, description = "`wrong_password`: not the current password."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -188,18 +187,18 @@ pub(super) async fn change_password(
     .await
 }
 
-/// Asks for another address.
+/// Requests a change of the email address.
 ///
-/// A mail goes to the new address, and its link makes the change. The answer is the same for an
-/// address that has an account.
+/// We email a link to the new address; opening it makes the change. The response is the same if the
+/// address already has an account.
 #[utoipa::path(
     post, path = "/api/v1/account/email", operation_id = "ask_for_email_change", tag = "account",
     request_body = EmailChange,
     responses(
-        (status = 202, body = Asked, description = "A mail is on its way to the new address."),
+        (status = 202, body = Asked, description = "A link was emailed to the new address."),
         (status = 400, body = Error, description = "`invalid_email`."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`same_email`: it is the account's address already."),
+        (status = 409, body = Error, description = "`same_email`: the account already has this address."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -216,22 +215,22 @@ pub(super) async fn ask_for_email(
             .people
             .ask_to_change_email(&session, &email, password, call.client())
             .await?;
-        Answer::accepted(&Asked::to("A mail with a link is on its way to the new address."))
+        Answer::accepted(&Asked::to("We sent a link to the new address."))
     })
     .await
 }
 
-/// Changes the address.
+/// Confirms the new email address.
 ///
-/// Takes the word from the mailed link. A mail to the old address says so.
+/// Takes the token from the emailed link. We notify the old address by email.
 #[utoipa::path(
     post, path = "/api/v1/account/email/confirm", operation_id = "confirm_email_change", tag = "account",
     request_body = Link,
     responses(
         (status = 204, description = "The account has the new address."),
-        (status = 400, body = Error, description = "`invalid_token`: used, too old, or never made."),
+        (status = 400, body = Error, description = "`invalid_token`: used, expired or unknown."),
         (status = 403, body = Error, description = "`account_suspended`, `account_closing`."),
-        (status = 409, body = Error, description = "`email_taken`: the address has an account."),
+        (status = 409, body = Error, description = "`email_taken`: the address already has an account."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]

@@ -14,11 +14,11 @@ use super::sessions::NewSession;
 use super::values::secret_text;
 use crate::domain::unprintable::unprintable;
 
-/// Where a mail is to go.
+/// The recipient of an email.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Address {
-    /// An e-mail address.
+    /// An email address.
     #[schema(format = "email", max_length = 254, example = "someone@example.org")]
     email: String,
 }
@@ -27,15 +27,15 @@ impl Body for Address {
     const FIELDS: &'static str = "email (text)";
 }
 
-/// What a mailed link brings, and a password.
+/// The token of an emailed link, and a password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FirstPassword {
-    /// The word from the link.
+    /// The token from the link.
     #[schema(example = "mail_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk")]
     token: String,
-    /// The password from now on: ten characters at least, unless the operator asks for more, and 72
-    /// bytes at most.
+    /// The new password: at least ten characters (the operator may require more) and at most 72
+    /// bytes.
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
@@ -47,10 +47,10 @@ impl Body for FirstPassword {
     const FIELDS: &'static str = "token, password (both text)";
 }
 
-/// A mail was asked for.
+/// The response to a request for an email.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Asked {
-    /// What happens now, for people.
+    /// What happens next, in words.
     message: &'static str,
 }
 
@@ -61,17 +61,17 @@ impl Asked {
     }
 }
 
-/// Asks for an account.
+/// Signs up.
 ///
-/// A mail goes to the address, and its link leads to the account. The answer is the same for an
-/// address that has an account; the mail then says so.
+/// We email a link to create the account. The response is the same if the address already has an
+/// account; the email then says so.
 #[utoipa::path(
     post, path = "/api/v1/accounts", operation_id = "sign_up", tag = "accounts",
     request_body = Address,
     responses(
-        (status = 202, body = Asked, description = "A mail is on its way."),
+        (status = 202, body = Asked, description = "The email was sent."),
         (status = 400, body = Error, description = "`invalid_email`."),
-        (status = 403, body = Error, description = "`sign_up_closed`: only the operator opens accounts."),
+        (status = 403, body = Error, description = "`sign_up_closed`: only the operator creates accounts."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -79,22 +79,22 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
     anyone(http, payload, &api, async |visit| {
         let Address { email } = visit.body().await?;
         visit.api.parts.people.ask_to_sign_up(&email, visit.client()).await?;
-        Answer::accepted(&Asked::to("A mail with a link is on its way to this address."))
+        Answer::accepted(&Asked::to("We sent a link to this address."))
     })
     .await
 }
 
-/// Opens an account.
+/// Creates an account.
 ///
-/// Takes the word from the mailed link and a password, and logs in. The link works once.
+/// Takes the token from the emailed link and a password, and logs in. The link works once.
 #[utoipa::path(
     post, path = "/api/v1/accounts/confirm", operation_id = "confirm_sign_up", tag = "accounts",
     request_body = FirstPassword,
     responses(
-        (status = 201, body = NewSession, description = "The account is open; this is its first session."),
-        (status = 400, body = Error, description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
+        (status = 201, body = NewSession, description = "The account was created; this is its first session."),
+        (status = 400, body = Error, description = "`invalid_token`: used, expired or unknown. `invalid_password`."),
         (status = 403, body = Error, description = "`sign_up_closed`."),
-        (status = 409, body = Error, description = "`email_taken`: the address has got an account meanwhile."),
+        (status = 409, body = Error, description = "`email_taken`: the address already has an account."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -107,14 +107,14 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, api: Data<Api>)
     .await
 }
 
-/// Asks for a new password.
+/// Requests a password reset.
 ///
-/// A mail goes to the address if it has an account. The answer is the same if it has none.
+/// We email the address if it has an account. The response is the same if it has none.
 #[utoipa::path(
     post, path = "/api/v1/password-resets", operation_id = "ask_for_password_reset", tag = "accounts",
     request_body = Address,
     responses(
-        (status = 202, body = Asked, description = "If the address has an account, a mail is on its way."),
+        (status = 202, body = Asked, description = "If the address has an account, an email was sent."),
         (status = 400, body = Error, description = "`invalid_email`."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
@@ -127,21 +127,21 @@ pub(super) async fn ask_to_reset(
     anyone(http, payload, &api, async |visit| {
         let Address { email } = visit.body().await?;
         visit.api.parts.people.ask_to_reset(&email, visit.client()).await?;
-        Answer::accepted(&Asked::to("If the address has an account, a mail is on its way to it."))
+        Answer::accepted(&Asked::to("If the address has an account, we sent an email to it."))
     })
     .await
 }
 
 /// Sets a new password.
 ///
-/// Takes the word from the mailed link. All sessions end; logging in is next, with the second
-/// factor where there is one.
+/// Takes the token from the emailed link. All sessions end. Then log in, with a code if two-factor
+/// authentication is on.
 #[utoipa::path(
     post, path = "/api/v1/password-resets/confirm", operation_id = "reset_password", tag = "accounts",
     request_body = FirstPassword,
     responses(
         (status = 204, description = "The password is set, and all sessions have ended."),
-        (status = 400, body = Error, description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
+        (status = 400, body = Error, description = "`invalid_token`: used, expired or unknown. `invalid_password`."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]

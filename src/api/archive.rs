@@ -56,18 +56,18 @@ impl Source for Held {
     }
 }
 
-/// Downloads everything.
+/// Downloads all data of the account.
 ///
-/// All that is held on the account, as one ZIP: its own data, preferences, sessions, keys, wallets
-/// with their proofs, deposits, claims, refunds, addresses, ledger, usage log, mail that waits, and
-/// what the operator decided. Hashes and secrets are left out. `manifest.json`, which stands last,
-/// says what each file is, and has its rows, bytes and SHA-256. It may be had whatever the
-/// account's standing.
+/// Everything we hold about the account, as one ZIP: profile, preferences, sessions, keys, wallets
+/// with their proofs, deposits, claims, refunds, addresses, ledger, usage log, queued emails and
+/// decisions of the operator. Hashes and secrets are left out. `manifest.json`, the last file,
+/// describes each file with its rows, bytes and SHA-256. Suspended accounts and accounts being
+/// deleted can download it too.
 #[utoipa::path(
     get, path = "/api/v1/account/archive", operation_id = "get_account_archive", tag = "account",
     responses(
         (status = 200, description = "The file.", content_type = "application/zip", body = Vec<u8>),
-        (status = 429, body = Error, description = "`archive_running`: one is being read already."),
+        (status = 429, body = Error, description = "`archive_running`: an archive is already being downloaded."),
     ),
 )]
 pub(super) async fn download(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {

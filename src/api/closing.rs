@@ -12,7 +12,7 @@ use super::refusal::Error;
 use super::values::{Moment, secret_text};
 use crate::domain::unprintable::unprintable;
 
-/// The wish, and what proves that it is the owner's.
+/// A request to delete the account.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
@@ -20,10 +20,10 @@ pub(super) struct Wish {
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// A code of the authenticator app, or a recovery code, where the account has a second factor.
+    /// A code from the authenticator app, or a recovery code, if two-factor authentication is on.
     #[serde(default)]
     code: Option<String>,
-    /// Whether the account may be erased with whatever is left on it.
+    /// Whether to give up the remaining balance.
     #[serde(default)]
     waive_balance: bool,
 }
@@ -31,30 +31,30 @@ pub(super) struct Wish {
 unprintable!(Wish);
 
 impl Body for Wish {
-    const FIELDS: &'static str =
-        "password (text), code (text, if there is a second factor), waive_balance (true or false)";
+    const FIELDS: &'static str = "password (text), code (text, with two-factor authentication), \
+                                  waive_balance (true or false)";
 }
 
-/// An account that is about to be deleted.
+/// An account being deleted.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Closing {
-    /// Until when it can be kept after all. Then it is erased, as soon as nothing of it is under
-    /// way.
+    /// Until then the deletion can be cancelled. After that the account is erased, once its
+    /// requests and deposits have finished.
     erased_at: Moment,
 }
 
 /// Deletes the account.
 ///
-/// Its keys, sessions and wallets end at once, this session too. Whoever logs in before `erased_at`
-/// can keep it; then it is erased.
+/// Its keys, sessions and wallet links end at once, including this session. You can log in and
+/// cancel the deletion before `erased_at`; then the account is erased.
 #[utoipa::path(
     post, path = "/api/v1/account/closing", operation_id = "close_account", tag = "account",
     request_body = Wish,
     responses(
-        (status = 202, body = Closing, description = "It is about to be deleted, and a mail says so."),
+        (status = 202, body = Closing, description = "The deletion is scheduled and confirmed by email."),
         (status = 401, body = Error, description = "`code_required` or `wrong_code`."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`balance_left`: have it paid back, or waive it."),
+        (status = 409, body = Error, description = "`balance_left`: ask for a refund, or give it up with `waive_balance`."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -71,14 +71,14 @@ pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -
     .await
 }
 
-/// Keeps the account after all.
+/// Cancels the deletion.
 ///
-/// Keys have to be created again, and wallets proven again.
+/// You need to create new keys and link your wallets again.
 #[utoipa::path(
     delete, path = "/api/v1/account/closing", operation_id = "keep_account", tag = "account",
     responses(
-        (status = 204, description = "It is kept."),
-        (status = 409, body = Error, description = "`not_closing`: it was not about to be deleted."),
+        (status = 204, description = "The deletion is cancelled."),
+        (status = 409, body = Error, description = "`not_closing`: the account was not being deleted."),
     ),
 )]
 pub(super) async fn undo(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {

@@ -35,15 +35,15 @@ const PAGE: i64 = 50;
 /// And at most.
 const PAGE_MAX: i64 = 200;
 
-/// What is claimed.
+/// A transaction to submit.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Claimed {
-    /// The chain's name.
+    /// The name of the chain.
     #[schema(example = "base")]
     chain: String,
-    /// 64 hexadecimal digits, with or without `0x`, or a text that has them once, such as an
-    /// explorer's link.
+    /// 64 hexadecimal digits, with or without `0x`, or a text that contains them once, for example
+    /// a block explorer link.
     #[schema(example = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060")]
     tx_hash: String,
 }
@@ -52,44 +52,44 @@ impl Body for Claimed {
     const FIELDS: &'static str = "chain, tx_hash (both text)";
 }
 
-/// Which part of a list.
+/// The page to return.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
-    /// The id of a deposit: older ones follow.
+    /// The id of a deposit: return older ones.
     before: Option<String>,
-    /// How many.
+    /// Number of deposits.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
 }
 
-/// A part of an account's deposits.
+/// A page of the account's deposits.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DepositPage {
     /// Newest first.
     data: Vec<Deposit>,
-    /// Whether older ones follow.
+    /// Whether there are older ones.
     has_more: bool,
     /// The latest claims, newest first; on the first page only.
     claims: Vec<Claim>,
-    /// What arrived at the account's own address and is no deposit, newest first; on the first page
+    /// Arrivals at the account's own address that are not deposits, newest first; on the first page
     /// only.
     arrivals: Vec<Arrival>,
 }
 
-/// Claims a transaction.
+/// Submits a transaction.
 ///
-/// Has a transaction looked up at once, and tells what is found in it. A claim speeds up and
-/// explains; whose a deposit is, it does not say.
+/// Looks up a transaction at once and reports the deposits in it. A claim makes a deposit visible
+/// sooner, but does not decide which account gets it.
 #[utoipa::path(
     post, path = "/api/v1/deposits", operation_id = "claim_deposit", tag = "deposits",
     request_body = Claimed,
     responses(
-        (status = 202, body = Claim, description = "The claim as it stands."),
-        (status = 400, body = Error, description = "`invalid_tx_hash`: not the hash of a transaction."),
-        (status = 404, body = Error, description = "`unknown_chain`: there is no chain of that name here."),
-        (status = 429, body = Error, description = "`too_many_open_claims`, `too_many_claims`: wait for those that are open."),
+        (status = 202, body = Claim, description = "The claim."),
+        (status = 400, body = Error, description = "`invalid_tx_hash`: not a transaction hash."),
+        (status = 404, body = Error, description = "`unknown_chain`: no chain with this name."),
+        (status = 429, body = Error, description = "`too_many_open_claims`, `too_many_claims`: wait for the open ones."),
     ),
 )]
 pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -115,15 +115,15 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
 
 /// Lists deposits.
 ///
-/// The account's deposits, newest first, and on the first page its latest claims and what else
-/// arrived at its own address.
+/// The account's deposits, newest first. The first page also has its latest claims and other
+/// arrivals at its own address.
 #[utoipa::path(
     get, path = "/api/v1/deposits", operation_id = "list_deposits", tag = "deposits",
     params(Page),
     responses(
-        (status = 200, body = DepositPage, description = "A part of the list."),
-        (status = 400, body = Error, description = "`invalid_page`: not a part of this list."),
-        (status = 404, body = Error, description = "`not_found`: `before` is no deposit of this account."),
+        (status = 200, body = DepositPage, description = "A page of the list."),
+        (status = 400, body = Error, description = "`invalid_page`: invalid parameters."),
+        (status = 404, body = Error, description = "`not_found`: `before` is not a deposit of this account."),
     ),
 )]
 pub(super) async fn list(
@@ -186,12 +186,12 @@ fn page_of(
 
 /// Shows a deposit or a claim.
 ///
-/// A deposit or a claim of the account, or a deposit that a claim of it lists.
+/// A deposit or a claim of the account, or a deposit listed by one of its claims.
 #[utoipa::path(
     get, path = "/api/v1/deposits/{id}", operation_id = "get_deposit", tag = "deposits",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = DepositOrClaim, description = "As it stands."),
+        (status = 200, body = DepositOrClaim, description = "The deposit or claim."),
         (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
     ),
 )]

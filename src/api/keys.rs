@@ -23,83 +23,83 @@ use crate::domain::key_limits::{FOR_GOOD, KeyLimits, KeyState, pause_end};
 use crate::domain::key_scopes::{NoScope, Scope, Scopes};
 use crate::domain::mail::BudgetPeriod;
 
-/// A key, as its owner sees it.
+/// An API key.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Key {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "key_0123456789abcdefghjkmnpq")]
     pub id: String,
-    /// What its owner calls it.
+    /// Its name.
     pub name: String,
-    /// `paused`: a budget has stopped it. `expired` and `revoked` keys are refused.
+    /// `paused`: it has reached a budget. `expired` and `revoked` keys are refused.
     #[schema(schema_with = states)]
     pub state: &'static str,
-    /// The budget that has stopped it.
+    /// The budget it has reached.
     #[schema(schema_with = budgets)]
     pub paused_by: Option<&'static str>,
-    /// When a paused key goes on by itself; null if only other limits help.
+    /// When a paused key resumes automatically; null if it needs a higher budget.
     pub resumes_at: Option<Moment>,
-    /// What it may be used for.
+    /// Its scopes.
     #[schema(schema_with = scopes)]
     pub scopes: Vec<&'static str>,
-    /// The models that it may ask for; null for all.
+    /// The models it may use; null for all.
     pub models: Option<Vec<String>>,
-    /// What it may cost in a calendar month, UTC; null for no such limit.
+    /// Budget in dollars per calendar month, UTC; null for no limit.
     pub monthly_budget: Option<Dollars>,
-    /// What it may cost in its life.
+    /// Total budget in dollars.
     pub total_budget: Option<Dollars>,
-    /// Requests in a minute, beside the account's limit.
+    /// Requests per minute, in addition to the account's limit.
     pub requests_per_minute: Option<u32>,
-    /// Requests open at once, beside the account's limit.
+    /// Concurrent requests, in addition to the account's limit.
     pub max_streams: Option<u32>,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires_at: Option<Moment>,
-    /// What it has cost this month.
+    /// Dollars spent this month.
     pub month_spent: Dollars,
-    /// What it has cost in its life.
+    /// Dollars spent in total.
     pub spent: Dollars,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Moment,
-    /// When a request of it was last settled.
+    /// When its latest request was settled.
     pub last_used_at: Option<Moment>,
     /// When it was revoked.
     pub revoked_at: Option<Moment>,
 }
 
-/// A key that was just made.
+/// A new key.
 #[derive(Serialize, ToSchema)]
 pub(super) struct MadeKey {
-    /// The key itself. It is shown this once: it is not stored and cannot be shown again.
+    /// The key itself. It is shown only once: it is not stored and cannot be shown again.
     #[schema(example = "sluice_…")]
     key: String,
     #[serde(flatten)]
     shown: Key,
 }
 
-/// A key to be made. What is left out or null is no limit.
+/// A key to create. A missing or null limit means no limit.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedKey {
-    /// What to call it.
+    /// Its name.
     #[schema(min_length = 1, max_length = 64)]
     name: String,
-    /// What it may be used for; without it, `inference` alone.
+    /// Its scopes; default: only `inference`.
     #[schema(schema_with = scopes)]
     scopes: Option<Vec<String>>,
-    /// The models that it may ask for, by any name of theirs.
+    /// The models it may use, by any of their names.
     #[schema(min_items = 1, max_items = 100)]
     models: Option<Vec<String>>,
-    /// Dollars in a calendar month, UTC.
+    /// Budget in dollars per calendar month, UTC.
     monthly_budget: Option<Dollars>,
-    /// Dollars in its life.
+    /// Total budget in dollars.
     total_budget: Option<Dollars>,
-    /// Requests in a minute.
+    /// Requests per minute.
     #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
     requests_per_minute: Option<u32>,
-    /// Requests open at once.
+    /// Concurrent requests.
     #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
     max_streams: Option<u32>,
-    /// From when on it is refused; in the future.
+    /// When it expires; must be in the future.
     expires_at: Option<Moment>,
 }
 
@@ -108,38 +108,38 @@ impl Body for WantedKey {
          (dollars as text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339)";
 }
 
-/// What is to change of a key. What is left out stays as it is; null takes the limit away.
+/// Changes to a key. Missing fields stay unchanged; null removes a limit.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "left out, null and there are three things")]
 pub(super) struct ChangedKey {
-    /// What to call it.
+    /// Its name.
     #[schema(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// What it may be used for; null leaves it as it is.
+    /// Its scopes; null leaves them unchanged.
     #[schema(schema_with = scopes)]
     scopes: Option<Vec<String>>,
-    /// The models that it may ask for, by any name of theirs.
+    /// The models it may use, by any of their names.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Vec<String>>)]
     models: Option<Option<Vec<String>>>,
-    /// Dollars in a calendar month, UTC.
+    /// Budget in dollars per calendar month, UTC.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Dollars>)]
     monthly_budget: Option<Option<Dollars>>,
-    /// Dollars in its life.
+    /// Total budget in dollars.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Dollars>)]
     total_budget: Option<Option<Dollars>>,
-    /// Requests in a minute.
+    /// Requests per minute.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32)]
     requests_per_minute: Option<Option<u32>>,
-    /// Requests open at once.
+    /// Concurrent requests.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32)]
     max_streams: Option<Option<u32>>,
-    /// From when on it is refused; in the future.
+    /// When it expires; must be in the future.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Moment>)]
     expires_at: Option<Option<Moment>>,
@@ -180,8 +180,8 @@ fn budgets() -> Object {
 
 /// Lists keys.
 ///
-/// All keys of the account, oldest first, revoked ones too. A key of scope `inference` without
-/// `read` sees itself alone.
+/// All keys of the account, oldest first, including revoked ones. A key with scope `inference` but
+/// not `read` sees only itself.
 #[utoipa::path(
     get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, body = List<Key>, description = "The keys.")),
@@ -197,14 +197,14 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     .await
 }
 
-/// Makes a key.
+/// Creates a key.
 ///
-/// The answer has the key itself, this once.
+/// Only this response contains the key itself.
 #[utoipa::path(
     post, path = "/api/v1/keys", operation_id = "create_key", tag = "keys",
     request_body = WantedKey,
     responses(
-        (status = 201, body = MadeKey, description = "Made."),
+        (status = 201, body = MadeKey, description = "The new key."),
         (status = 409, body = Error, description = "`too_many_keys`: revoke one first."),
         (status = 422, body = Error, description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
@@ -228,12 +228,12 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
 
 /// Shows a key.
 ///
-/// A key of scope `inference` without `read` is shown itself alone.
+/// A key with scope `inference` but not `read` can see only itself.
 #[utoipa::path(
     get, path = "/api/v1/keys/{id}", operation_id = "get_key", tag = "keys",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     responses(
-        (status = 200, body = Key, description = "As it stands."),
+        (status = 200, body = Key, description = "The key."),
         (status = 404, body = Error, description = "`not_found`: no key of this account."),
     ),
 )]
@@ -256,17 +256,17 @@ pub(super) async fn show(
 
 /// Changes a key.
 ///
-/// Its name, scopes and limits; what has been spent stays spent. A change counts for the next
-/// request: at once on the server that answers this, within seconds on all others, and budgets and
-/// the end of a key at once everywhere.
+/// Changes name, scopes and limits, but not the amounts spent. Changes apply at once on the server
+/// that handles this call, and within seconds on all others. Budgets and expiry apply at once
+/// everywhere.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{id}", operation_id = "change_key", tag = "keys",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     request_body = ChangedKey,
     responses(
-        (status = 200, body = Key, description = "Changed."),
+        (status = 200, body = Key, description = "The changed key."),
         (status = 404, body = Error, description = "`not_found`: no key of this account."),
-        (status = 409, body = Error, description = "`key_revoked`: a revoked key stays as it was."),
+        (status = 409, body = Error, description = "`key_revoked`: a revoked key cannot be changed."),
         (status = 422, body = Error, description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
@@ -291,12 +291,12 @@ pub(super) async fn change(
 
 /// Revokes a key.
 ///
-/// For good. Requests that run go on to their end.
+/// This cannot be undone. Requests in progress still finish.
 #[utoipa::path(
     delete, path = "/api/v1/keys/{id}", operation_id = "revoke_key", tag = "keys",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     responses(
-        (status = 204, description = "Revoked, now or before."),
+        (status = 204, description = "The key is revoked."),
         (status = 404, body = Error, description = "`not_found`: no key of this account."),
     ),
 )]

@@ -19,18 +19,18 @@ use crate::ledger::EntryKind;
 const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a number) and before (an \
      entry's id).";
 
-/// Which part of the ledger.
+/// Filters for the ledger.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
-    /// Entries of one kind, which then have no `balance`.
+    /// Only entries of this kind; they then have no `balance`.
     #[param(schema_with = kinds)]
     kind: Option<String>,
-    /// How many.
+    /// Number of entries.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<usize>,
-    /// The id of an entry: older ones follow.
+    /// The id of an entry: return older ones.
     before: Option<i64>,
 }
 
@@ -39,25 +39,25 @@ fn kinds() -> Object {
     word_of(kinds, None)
 }
 
-/// A part of the ledger.
+/// A page of the ledger.
 #[derive(Serialize, ToSchema)]
 pub(super) struct LedgerPage {
     /// Newest first.
     data: Vec<EntryDocument>,
-    /// Whether older ones follow.
+    /// Whether there are older ones.
     has_more: bool,
 }
 
 /// Lists ledger entries.
 ///
-/// Every change of the account's balance, newest first, each with what the account came to by it.
-/// Their sum is what is available plus what is reserved.
+/// Every change of the account's balance, newest first, each with the resulting balance. Their sum
+/// is the available plus the reserved amount.
 #[utoipa::path(
     get, path = "/api/v1/ledger", operation_id = "list_ledger_entries", tag = "ledger",
     params(Part),
     responses(
-        (status = 200, body = LedgerPage, description = "A part of the ledger."),
-        (status = 400, body = Error, description = "`invalid_query`: not a part of it."),
+        (status = 200, body = LedgerPage, description = "A page of the ledger."),
+        (status = 400, body = Error, description = "`invalid_query`: invalid filters."),
     ),
 )]
 pub(super) async fn list(
@@ -83,7 +83,7 @@ pub(super) async fn list(
     .await
 }
 
-/// How to export.
+/// Export options.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -95,13 +95,13 @@ pub(super) struct Wanted {
 
 /// Exports the ledger.
 ///
-/// All entries up to now, oldest first, as a file of any length.
+/// All entries up to now, oldest first, as one file.
 #[utoipa::path(
     get, path = "/api/v1/ledger/export", operation_id = "export_ledger", tag = "ledger",
     params(Wanted),
     responses(
         (status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl"))),
-        (status = 400, body = Error, description = "`invalid_query`: no such format."),
+        (status = 400, body = Error, description = "`invalid_query`: unknown format."),
     ),
 )]
 pub(super) async fn export(
@@ -112,7 +112,7 @@ pub(super) async fn export(
 ) -> HttpResponse {
     answer(http, payload, &api, async |call| {
         let Query(Wanted { format }) =
-            wanted.map_err(|_| Refusal::Query("`format` is csv or jsonl."))?;
+            wanted.map_err(|_| Refusal::Query("`format` must be csv or jsonl."))?;
         let format = query::format(format.as_deref())?;
         let account_id = call.principal.account_id;
         let export = call.run_long(move |conn| Export::of_ledger(conn, account_id, format)).await?;

@@ -32,57 +32,58 @@ use crate::telemetry::Causes;
 
 /// What is said of the interface as a whole.
 const DESCRIPTION: &str = "\
-The account's interface: balance and usage, keys, wallets and deposits. Messages themselves go to `/v1`, in the wire format of \
-their SDKs.
+The account API: balance and usage, keys, wallets and deposits. Send messages to `/v1`, in the \
+wire format of their SDKs.
 
-Amounts are decimal text in dollars, never rounded. Times are RFC 3339 in UTC. A refusal is \
-`{\"error\": {\"code\", \"message\"}}`: the code is a word that stays, the message a sentence for people. Every answer has a \
-`request-id`; quote it when you ask for help.
+Amounts are decimal strings in US dollars, never rounded. Times are RFC 3339 in UTC. A refusal is \
+`{\"error\": {\"code\", \"message\"}}`: the code is stable, the message is a sentence for people. \
+Every response has a `request-id`; quote it when you ask for help.
 
-An API key does what its scopes say. `inference` calls `/v1`, and reads the usage and the limits of that key; `read` reads what is \
-the account's; `billing` pays in. Each operation names the scopes of which a key needs one; a key that has none of them gets 403 \
-`insufficient_scope`. A session may do everything; its token comes from logging in. With a \
-session's cookie, what changes something needs the header `x-csrf-token` too. A path that is offered with other methods \
-answers 405 and names them in `allow`; one that is not offered answers 404.";
+The scopes of an API key decide what it may do. `inference` calls `/v1`, and reads the usage and \
+the limits of that key. `read` reads the data of the account. `billing` makes deposits. Each \
+operation names its scopes, of which a key needs one; a key with none of them gets 403 \
+`insufficient_scope`. A session may do everything; you get its token by logging in. With a \
+session cookie, changes also need the header `x-csrf-token`. A wrong method on a known path gets \
+405 with the valid methods in `allow`; an unknown path gets 404.";
 
 /// Groups of operations, in the order in which a reader wants them.
 const TAGS: [(&str, &str); 9] = [
-    ("accounts", "Signing up, and setting a forgotten password anew."),
+    ("accounts", "Sign-up and password reset."),
     ("sessions", "Logging in and out."),
-    ("account", "The account, and what it logs in with."),
-    ("keys", "Keys, with what each may do and cost."),
-    ("usage", "What requests came to."),
-    ("ledger", "Every change of the balance."),
-    ("deposits", "Where to pay, and what became of it."),
-    ("wallets", "The wallets that the account has proven."),
-    ("service", "The service itself."),
+    ("account", "The account and its credentials."),
+    ("keys", "API keys with their scopes and limits."),
+    ("usage", "The cost of requests."),
+    ("ledger", "All balance changes."),
+    ("deposits", "Where to pay, and the status of deposits."),
+    ("wallets", "The linked wallets of the account."),
+    ("service", "The service as a whole."),
 ];
 
 /// Refusals that many operations share: name, status, and what it says.
 const SHARED: [(&str, &str, &str); 8] = [
-    ("Malformed", "400", "`invalid_body`: not a JSON object of these fields. `invalid_request`."),
-    ("Unauthenticated", "401", "`unauthenticated`: no API key or session in force."),
+    ("Malformed", "400", "`invalid_body`: not a JSON object with these fields. `invalid_request`."),
+    ("Unauthenticated", "401", "`unauthenticated`: no valid API key or session."),
     (
         "Forbidden",
         "403",
-        "`insufficient_scope`: the API key has none of the scopes that the operation names. `account_suspended`. `csrf_token`: a \
-         session's cookie without its `x-csrf-token`.",
+        "`insufficient_scope`: the API key has none of the scopes of the operation. \
+         `account_suspended`. `csrf_token`: a session cookie without its `x-csrf-token`.",
     ),
     (
         "SessionRequired",
         "403",
-        "`session_required`: an API key may not do this. `account_suspended`. `csrf_token`: a session's cookie without its \
-         `x-csrf-token`.",
+        "`session_required`: API keys cannot do this. `account_suspended`. `csrf_token`: a session \
+         cookie without its `x-csrf-token`.",
     ),
     ("BodyLate", "408", "`request_timeout`: the body did not arrive in time."),
     ("BodyTooLarge", "413", "`body_too_large`: more than 64 KiB."),
-    ("BodyEncoded", "415", "`body_encoding`: send the body as it is, not compressed."),
-    ("RateLimited", "429", "`rate_limited`: too many requests of this account."),
+    ("BodyEncoded", "415", "`body_encoding`: send the body uncompressed."),
+    ("RateLimited", "429", "`rate_limited`: too many requests from this account."),
 ];
 
 /// Of everything, when something of ours fails.
 const UNAVAILABLE: (&str, &str, &str) =
-    ("Unavailable", "503", "`unavailable`: try again. Nothing was done.");
+    ("Unavailable", "503", "`unavailable`: try again. Nothing was changed.");
 
 /// The document, ready to be sent.
 pub struct Document {
@@ -110,15 +111,15 @@ impl Document {
     }
 }
 
-/// Describes this interface.
+/// Describes this API.
 ///
-/// This document (OpenAPI 3.1). It changes with releases and settings only.
+/// This document (OpenAPI 3.1). It changes only with releases and settings.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "get_openapi", tag = "service",
     responses(
         (status = 200, body = Object, description = "The document.",
             headers(("etag" = String, description = "Names this version of the document."))),
-        (status = 304, description = "It is still what `if-none-match` names."),
+        (status = 304, description = "Unchanged since the version in `if-none-match`."),
     ),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -181,13 +182,13 @@ fn schemes(site: &Site) -> [(&'static str, SecurityScheme); 4] {
                 "An API key of the account.",
             ))),
         ),
-        ("api_key_bearer", SecurityScheme::Http(bearer("An API key, as some clients send it."))),
-        ("session", SecurityScheme::Http(bearer("A session's token, from logging in."))),
+        ("api_key_bearer", SecurityScheme::Http(bearer("An API key, sent as a bearer token."))),
+        ("session", SecurityScheme::Http(bearer("A session token, from logging in."))),
         (
             "session_cookie",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 session_cookie(site),
-                "A browser's session. What changes something needs `x-csrf-token` too.",
+                "A browser session. Changes also need `x-csrf-token`.",
             ))),
         ),
     ]
@@ -266,10 +267,10 @@ fn add_headers(status: &str, response: &mut Response) {
         let schema = ObjectBuilder::new().schema_type(kind).build();
         RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(text)).build())
     };
-    let named = header(Type::String, "Names this answer. Quote it when you ask for help.");
+    let named = header(Type::String, "Identifies this response. Quote it when you ask for help.");
     response.headers.insert("request-id".to_owned(), named);
     if matches!(status, "429" | "503") {
-        let wait = header(Type::Integer, "Seconds until it is worth trying again, where known.");
+        let wait = header(Type::Integer, "Seconds to wait before trying again, if known.");
         response.headers.insert("retry-after".to_owned(), wait);
     }
 }

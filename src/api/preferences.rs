@@ -11,16 +11,16 @@ use super::refusal::Error;
 use super::values::Dollars;
 use crate::accounts::identity::preferences;
 
-/// What people want to be told.
+/// Which emails the account gets.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Preferences {
-    /// A mail goes out when the balance falls below; null is never.
+    /// Send an email when the balance drops below this; null for never.
     // Without this, a field that is missing would pass for null.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required = true)]
     low_balance_usd: Option<Dollars>,
-    /// Whether mail goes out that is not about security or policy.
+    /// Whether to send email about anything but security and policy.
     wants_notices: bool,
 }
 
@@ -35,10 +35,10 @@ impl Body for Preferences {
         "low_balance_usd (decimal text or null), wants_notices (true or false)";
 }
 
-/// Shows what mail is wanted.
+/// Shows the preferences.
 #[utoipa::path(
     get, path = "/api/v1/preferences", operation_id = "get_preferences", tag = "account",
-    responses((status = 200, body = Preferences, description = "As they stand.")),
+    responses((status = 200, body = Preferences, description = "The preferences.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
@@ -49,12 +49,12 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     .await
 }
 
-/// Says what mail is wanted.
+/// Updates the preferences.
 #[utoipa::path(
     put, path = "/api/v1/preferences", operation_id = "set_preferences", tag = "account",
     request_body = Preferences,
     responses(
-        (status = 200, body = Preferences, description = "As they stand from now on."),
+        (status = 200, body = Preferences, description = "The new preferences."),
         (status = 400, body = Error, description = "`invalid_threshold`: not more than 0 dollars."),
     ),
 )]

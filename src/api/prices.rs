@@ -18,56 +18,56 @@ use crate::domain::price_list::{Markup, Model, Multiplier, Rates, TokenPrices};
 /// Decimals of a dollar in a price: nine of a nano-dollar, six of the operator's factor.
 const DECIMALS: usize = 15;
 
-/// What everything costs.
+/// The price list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Prices {
     /// Always `USD`.
     pub currency: &'static str,
-    /// Models on sale, newest first.
+    /// Available models, newest first.
     pub models: Vec<ModelPrices>,
 }
 
-/// What a model costs.
+/// The prices of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ModelPrices {
-    /// Its id, as requests name it.
+    /// Its id, as used in requests.
     pub id: String,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: String,
-    /// Its day of release.
+    /// Its release date.
     pub released_at: Moment,
-    /// The last day on which it is sold, in UTC; null where none is known. From then on a request
-    /// for it is refused.
+    /// The last day on which it is available, UTC; null if unknown. Later requests for it are
+    /// refused.
     #[schema(format = Date, example = "2026-11-30")]
     pub retires_at: Option<String>,
-    /// The id of the model to use instead; null where none is named.
+    /// The id of the model to use instead; null if there is none.
     pub successor: Option<String>,
-    /// The most tokens of prompt and answer together.
+    /// Maximum tokens of prompt and response together.
     pub context_tokens: u64,
-    /// The most tokens of an answer.
+    /// Maximum tokens of a response.
     pub max_output_tokens: u64,
-    /// Names these prices. Each usage row says by which it was priced.
+    /// Version of these prices. Each usage row names the version that applied.
     pub version: String,
     /// Dollars per million tokens.
     pub per_million_tokens: ClassPrices,
-    /// Other prices of a longer prompt; null where length does not matter.
+    /// Prices for long prompts; null if length does not matter.
     pub long_prompt: Option<LongPromptPrices>,
     /// Dollars for 1,000 web searches.
     #[schema(example = "10.00")]
     pub per_thousand_web_searches: String,
-    /// Factors on tokens by the answer's `inference_geo`. One that is not named costs what is
-    /// written above, or is not offered.
+    /// Multipliers on tokens by the response's `inference_geo`. Values not listed cost the normal
+    /// price or are not available.
     #[schema(example = json!({ "us": "1.1" }))]
     pub geo_factors: BTreeMap<String, String>,
-    /// Factors on tokens by the answer's `speed`.
+    /// Multipliers on tokens by the response's `speed`.
     #[schema(example = json!({ "fast": "2" }))]
     pub speed_factors: BTreeMap<String, String>,
-    /// Factor on tokens of the service tier `batch`.
+    /// Multiplier on tokens in the service tier `batch`.
     #[schema(example = "0.5")]
     pub batch_factor: String,
 }
 
-/// Dollars per million tokens of each class.
+/// Dollars per million tokens of each type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ClassPrices {
     /// Uncached input.
@@ -83,23 +83,23 @@ pub struct ClassPrices {
     pub cache_read: String,
 }
 
-/// What all tokens of a request cost once its prompt is longer.
+/// Prices of all tokens of a request with a long prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LongPromptPrices {
-    /// The longest prompt at ordinary prices, in tokens, cached parts included.
+    /// The longest prompt at normal prices in tokens, including cached parts.
     pub above_tokens: u64,
-    /// Dollars per million tokens of a longer one.
+    /// Dollars per million tokens for longer prompts.
     pub per_million_tokens: ClassPrices,
 }
 
 /// Shows the prices.
 ///
-/// What each model costs now. Prices are exact: with the operator's factor they may have more
-/// decimals than amounts have. What a request costs is summed exactly and rounded up once, to a
+/// The current prices of each model. Prices are exact: with the operator's multiplier they may have
+/// more decimals than amounts. The cost of a request is summed exactly and rounded up once, to a
 /// billionth of a dollar.
 #[utoipa::path(
     get, path = "/api/v1/prices", operation_id = "get_prices", tag = "service",
-    responses((status = 200, body = Prices, description = "The prices in force.")),
+    responses((status = 200, body = Prices, description = "The current prices.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     anyone(http, payload, &api, async |visit| {

@@ -13,7 +13,9 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 500;
 
 /// What is said of a time that is none.
-const BAD_TIME: &str = "`from` and `to` are days (2026-11-22) or times (2026-11-22T12:00:00Z), `from` not behind `to`.";
+const BAD_TIME: &str = "\
+    `from` and `to` must be days (2026-11-22) or times (2026-11-22T12:00:00Z), with `from` not \
+    after `to`.";
 
 /// From when until when, as it was asked for: RFC 3339 or days.
 pub(super) struct Span {
@@ -56,7 +58,7 @@ impl Span {
 pub(super) fn name(asked: Option<String>) -> Result<Option<String>, Refusal> {
     match asked {
         Some(name) if name.contains(char::is_control) => {
-            Err(Refusal::Query("A name or an id has no control characters."))
+            Err(Refusal::Query("A name or an id must not contain control characters."))
         }
         asked => Ok(asked),
     }
@@ -71,7 +73,7 @@ pub(super) fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     if (1..=LIMIT_MAX).contains(&limit) {
         Ok(limit)
     } else {
-        Err(Refusal::Query("`limit` is a number from 1 to 500."))
+        Err(Refusal::Query("`limit` must be a number from 1 to 500."))
     }
 }
 
@@ -86,5 +88,5 @@ pub(super) fn format_words() -> Object {
 /// [`Refusal::Query`].
 pub(super) fn format(asked: Option<&str>) -> Result<Format, Refusal> {
     let format = Format::parse(asked.unwrap_or("csv"));
-    format.ok_or(Refusal::Query("`format` is csv or jsonl."))
+    format.ok_or(Refusal::Query("`format` must be csv or jsonl."))
 }

@@ -15,7 +15,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::evm::{AddressError, WrittenHashError};
 use crate::domain::key_scopes::Scope;
 
-/// Why a request is refused, as it is sent.
+/// A refusal as it is sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Error {
     error: ErrorWords,
@@ -24,10 +24,10 @@ pub(super) struct Error {
 /// What is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorWords {
-    /// A word that stays, for programs.
+    /// A stable code for programs.
     #[schema(example = "not_found")]
     code: &'static str,
-    /// A sentence, for people. It may change.
+    /// A sentence for people. Its wording may change.
     #[schema(value_type = String, example = "Not found.")]
     message: Cow<'static, str>,
 }
@@ -143,12 +143,12 @@ impl Refusal {
             Self::Query(_) | Self::Key(_) => self.tell_of_wishes(),
             Self::NotFound => told(404, "not_found", "Not found."),
             Self::Method => told(405, "method_not_allowed", "Method not allowed."),
-            Self::UnknownChain => {
-                told(404, "unknown_chain", "There is no chain of that name here.")
-            }
-            Self::NoOwnAddresses => {
-                told(404, "no_own_addresses", "This service gives out no addresses of one's own.")
-            }
+            Self::UnknownChain => told(404, "unknown_chain", "Unknown chain."),
+            Self::NoOwnAddresses => told(
+                404,
+                "no_own_addresses",
+                "This service does not issue deposit addresses to accounts.",
+            ),
             Self::Address(error) => made(400, "invalid_address", format!("The address {error}.")),
             Self::Proof(error) => made(proof_status(error), error.code(), error.to_string()),
             Self::TooManyWallets(_) | Self::WalletInDebt | Self::TooManyChallenges => {
@@ -162,14 +162,19 @@ impl Refusal {
             | Self::Page(_) => self.tell_of_deposits(),
             Self::ArchiveRunning => Told {
                 retry_after_secs: Some(10),
-                ..told(429, "archive_running", "An archive of this account is being read already.")
+                ..told(
+                    429,
+                    "archive_running",
+                    "An archive of this account is already being downloaded.",
+                )
             },
             Self::ChainUnavailable => Told {
                 retry_after_secs: Some(30),
                 ..told(
                     503,
                     "chain_unavailable",
-                    "The chain cannot be asked about this wallet now. Ask for a new message in a while.",
+                    "The chain is unavailable, so this wallet cannot be checked now. Request a new \
+                     message later.",
                 )
             },
             Self::Unavailable => told(
@@ -190,16 +195,19 @@ impl Refusal {
         };
         match self {
             Self::TooManyWallets(most) => {
-                let message = format!("An account may have {most} wallets. Unlink one first.");
+                let message =
+                    format!("An account can have at most {most} wallets. Unlink one first.");
                 told(409, "too_many_wallets", message.into(), None)
             }
             Self::WalletInDebt => {
-                let message = "An account that had linked this wallet was deleted with a debt. It can be linked again \
-                               once the debt is paid: please write to the operator.";
+                let message = "\
+                    An account that had linked this wallet was deleted with a debt. Once the debt \
+                    is paid, it can be linked again. Contact the operator.";
                 told(409, "wallet_in_debt", message.into(), None)
             }
             Self::TooManyChallenges => {
-                let message = "The account has asked for too many messages to sign. Wait a while.";
+                let message =
+                    "This account has requested too many messages to sign. Try again later.";
                 told(429, "too_many_challenges", message.into(), Some(60))
             }
             other => other.tell(),
@@ -218,12 +226,12 @@ impl Refusal {
             Self::Unauthenticated => told(
                 401,
                 "unauthenticated",
-                "Log in, or send an API key of yours in `x-api-key` or `Authorization: Bearer`.",
+                "Log in, or send an API key in `x-api-key` or `Authorization: Bearer`.",
             ),
             Self::SessionRequired => told(
                 403,
                 "session_required",
-                "An API key may not do this. Log in and send the session's token.",
+                "API keys cannot do this. Log in and send the session token.",
             ),
             Self::InsufficientScope(needed) => {
                 let names: Vec<String> =
@@ -237,7 +245,7 @@ impl Refusal {
             Self::FormWord => told(
                 403,
                 "csrf_token",
-                "The request carries a session's cookie, but not its `x-csrf-token`. Load the page again.",
+                "The request has a session cookie but no matching `x-csrf-token`. Reload the page.",
             ),
             other => other.tell(),
         }
@@ -266,31 +274,33 @@ impl Refusal {
         };
         match self {
             Self::TxHash(error) => {
-                let message = format!("The transaction's hash {error}.");
+                let message = format!("The transaction hash {error}.");
                 told(400, "invalid_tx_hash", message, None)
             }
             Self::TooManyOpenClaims(most) => {
                 let message = format!(
-                    "An account may have {most} transactions looked up at once. Wait for some of them."
+                    "An account can have at most {most} open claims. Wait for some of them."
                 );
                 told(429, "too_many_open_claims", message, Some(600))
             }
             Self::TooManyClaims(most) => {
-                let message = format!("An account may submit {most} transactions within an hour.");
+                let message =
+                    format!("An account can submit at most {most} transactions per hour.");
                 told(429, "too_many_claims", message, Some(3600))
             }
             Self::TooManyStreams(most) => {
-                let message = format!("An account may have {most} event streams open. Close one.");
+                let message =
+                    format!("An account can have at most {most} open event streams. Close one.");
                 told(429, "too_many_streams", message, Some(10))
             }
             Self::StreamsFull => {
-                let message =
-                    "All places for event streams are taken. Ask for the document itself.";
+                let message = "No more event streams are available. Poll the document instead.";
                 told(503, "streams_full", message.to_owned(), Some(30))
             }
             Self::Page(most) => {
                 let message = format!(
-                    "`limit` must be a number from 1 to {most}, `before` the id of a deposit; nothing else is taken."
+                    "Only `limit` (a number from 1 to {most}) and `before` (the id of a deposit) \
+                     are allowed."
                 );
                 told(400, "invalid_page", message, None)
             }

@@ -14,19 +14,19 @@ use crate::accounts::identity::sessions::OpenedSession;
 use crate::db::sessions::SessionRow;
 use crate::domain::unprintable::unprintable;
 
-/// What somebody logs in with.
+/// Credentials to log in with.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogIn {
-    /// The account's e-mail address.
+    /// The account's email address.
     #[schema(format = "email", max_length = 254, example = "someone@example.org")]
     email: String,
     /// Its password.
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// Six digits of the authenticator app, or a recovery code; needed where the account has a
-    /// second factor.
+    /// Six digits from the authenticator app, or a recovery code; required if two-factor
+    /// authentication is on.
     #[serde(default)]
     code: Option<String>,
 }
@@ -37,15 +37,15 @@ impl Body for LogIn {
     const FIELDS: &'static str = "email, password, and code if the account asks for one (all text)";
 }
 
-/// A session that has just begun.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 pub(super) struct NewSession {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "session_0123456789abcdefghjkmnpq")]
     id: String,
-    /// Send it as `Authorization: Bearer`. It is shown this once.
+    /// Send it as `Authorization: Bearer`. It is shown only once.
     token: String,
-    /// When the session ends at the latest; without a request it ends before.
+    /// The latest end of the session; without requests it ends earlier.
     expires_at: Moment,
 }
 
@@ -60,33 +60,33 @@ impl NewSession {
     }
 }
 
-/// A session in force.
+/// An active session.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Session {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "session_0123456789abcdefghjkmnpq")]
     id: String,
-    /// When it began.
+    /// Start of the session.
     created_at: Moment,
-    /// When it was last used, to some minutes.
+    /// Time of last use, accurate to some minutes.
     last_seen_at: Moment,
-    /// When it ends at the latest.
+    /// The latest end of the session.
     expires_at: Moment,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     is_current: bool,
 }
 
 /// Logs in.
 ///
-/// With a second factor, a call without `code` is answered with 401 `code_required` if the password
+/// With two-factor authentication, a call without `code` gets 401 `code_required` if the password
 /// is right.
 #[utoipa::path(
     post, path = "/api/v1/sessions", operation_id = "log_in", tag = "sessions",
     request_body = LogIn,
     responses(
         (status = 201, body = NewSession, description = "Logged in."),
-        (status = 401, body = Error, description = "`wrong_credentials`: no such account, or not its password. `code_required`, `wrong_code`: the second factor."),
-        (status = 429, body = Error, description = "`too_many_attempts`: on this account or from this address."),
+        (status = 401, body = Error, description = "`wrong_credentials`: unknown account or wrong password. `code_required`, `wrong_code`: two-factor authentication."),
+        (status = 429, body = Error, description = "`too_many_attempts`: for this account or from this address."),
     ),
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -101,10 +101,10 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
 
 /// Lists sessions.
 ///
-/// Those in force, newest first. Where they are is not known here.
+/// Active sessions, newest first. We do not record location or device.
 #[utoipa::path(
     get, path = "/api/v1/sessions", operation_id = "list_sessions", tag = "sessions",
-    responses((status = 200, body = List<Session>, description = "The whole list.")),
+    responses((status = 200, body = List<Session>, description = "The complete list.")),
 )]
 pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
@@ -118,7 +118,7 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 
 /// Logs out everywhere.
 ///
-/// Ends all sessions of the account, the one that asks too.
+/// Ends all sessions of the account, including this one.
 #[utoipa::path(
     delete, path = "/api/v1/sessions", operation_id = "log_out_everywhere", tag = "sessions",
     responses((status = 204, description = "All sessions have ended.")),
@@ -139,10 +139,10 @@ pub(super) async fn delete_all(
 /// Ends a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", operation_id = "log_out", tag = "sessions",
-    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the one that asks.")),
+    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the session of this request.")),
     responses(
-        (status = 204, description = "It has ended."),
-        (status = 404, body = Error, description = "`not_found`: no session of this account in force."),
+        (status = 204, description = "The session has ended."),
+        (status = 404, body = Error, description = "`not_found`: no active session of this account."),
     ),
 )]
 pub(super) async fn delete(

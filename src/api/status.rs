@@ -21,12 +21,12 @@ use crate::db::{DbError, chains};
 /// How old an answer may be. Anybody may ask, so the database is not asked each time.
 const AGE: Duration = Duration::from_secs(1);
 
-/// How the service stands.
+/// The status of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Status {
-    /// Requests for messages.
+    /// Status of requests for messages.
     pub messages: MessagesStatus,
-    /// The chains on which deposits are taken, in the operator's order.
+    /// The chains that accept deposits, in the operator's order.
     pub chains: Vec<ChainStanding>,
 }
 
@@ -36,20 +36,20 @@ pub struct MessagesStatus {
     /// `ok`; `unavailable`: requests are refused at the moment.
     #[schema(schema_with = words)]
     pub status: &'static str,
-    /// What that means, where it is not `ok`.
+    /// The meaning, if not `ok`.
     pub detail: Option<&'static str>,
 }
 
-/// How deposits on a chain stand.
+/// The status of deposits on a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChainStanding {
-    /// Its name in this interface.
+    /// Its name in this API.
     pub chain: String,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: String,
     /// Its EIP-155 number.
     pub chain_id: i64,
-    /// How it stands.
+    /// Its status.
     pub chain_status: ChainStatus,
 }
 
@@ -61,12 +61,12 @@ fn words() -> Object {
     word_of(["ok", "unavailable"], None)
 }
 
-/// Shows how the service stands.
+/// Shows the status of the service.
 ///
-/// Whether messages are served, and how each chain stands. An answer may be a second old.
+/// Whether messages are served, and the status of each chain. A response may be a second old.
 #[utoipa::path(
     get, path = "/api/v1/status", operation_id = "get_status", tag = "service",
-    responses((status = 200, body = Status, description = "As it stands.")),
+    responses((status = 200, body = Status, description = "The status.")),
 )]
 pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     anyone(http, payload, &api, async |visit| {
@@ -105,7 +105,9 @@ fn messages(api: &Api) -> MessagesStatus {
     }
     MessagesStatus {
         status: "unavailable",
-        detail: Some("Requests for messages are refused at the moment. They cost nothing."),
+        detail: Some(
+            "Requests for messages are refused at the moment. Refused requests cost nothing.",
+        ),
     }
 }
 

@@ -28,58 +28,57 @@ use crate::domain::ids::{AccountId, ApiKeyId};
 use document::{ReceiptDocument, SeriesDocument};
 
 const BAD_QUERY: &str =
-    "Taken are from, to, model, key, limit (a number) and before (a request's id).";
+    "Allowed are from, to, model, key, limit (a number) and before (the id of a request).";
 const BAD_SERIES: &str =
-    "`from` and `to` are days (2026-11-22), 400 at most, and `by` is total, model or key.";
-const BAD_EXPORT: &str = "Taken are format (csv or jsonl), from, to, model and key.";
+    "`from` and `to` must be days (2026-11-22), 400 at most; `by` must be total, model or key.";
+const BAD_EXPORT: &str = "Allowed are format (csv or jsonl), from, to, model and key.";
 
 /// Days of a series, if none were asked for.
 const SERIES_DAYS: i64 = 30;
 
-/// Which part of an account's usage.
+/// Filters for the usage.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
-    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the
-    /// beginning.
+    /// Start time (included): RFC 3339, or a day, from midnight UTC. Default: no limit.
     #[param(example = "2026-11-01")]
     from: Option<String>,
-    /// The end: a moment, itself not included, or a day, included. Without it, now.
+    /// End: a time (excluded) or a day (included). Default: now.
     #[param(example = "2026-11-22")]
     to: Option<String>,
-    /// A model that was asked for, by any name of its.
+    /// A requested model, by any of its names.
     model: Option<String>,
-    /// A key of the account, `key_…`.
+    /// The id of a key, `key_…`.
     key: Option<String>,
-    /// How many.
+    /// Number of requests.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<usize>,
-    /// The id of a request: older ones follow.
+    /// The id of a request: return older ones.
     before: Option<String>,
 }
 
-/// A part of an account's usage.
+/// A page of the usage.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UsagePage {
     /// Newest first.
     data: Vec<UsageDocument>,
-    /// Whether older ones follow.
+    /// Whether there are older ones.
     has_more: bool,
 }
 
 /// Lists requests.
 ///
-/// Newest first. The last one's id as `before` gives the next part; new requests do not shift the
-/// page. A key of scope `inference` without `read` sees requests of its own alone, here and in
+/// Newest first. Pass the id of the last one as `before` to get the next page; new requests do not
+/// shift it. A key with scope `inference` but not `read` sees only its own requests, here and in
 /// sums, exports and receipts.
 #[utoipa::path(
     get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",
     params(Part),
     responses(
-        (status = 200, body = UsagePage, description = "A part of the list."),
-        (status = 400, body = Error, description = "`invalid_query`: not a part of this list."),
-        (status = 404, body = Error, description = "`not_found`: `before` is no request, or `key` no key, of this account."),
+        (status = 200, body = UsagePage, description = "A page of the list."),
+        (status = 400, body = Error, description = "`invalid_query`: invalid filters."),
+        (status = 404, body = Error, description = "`not_found`: no such request (`before`) or key (`key`) in this account."),
     ),
 )]
 pub(super) async fn list(
@@ -108,14 +107,14 @@ pub(super) async fn list(
 
 /// Shows a request.
 ///
-/// With what its cost is made of: each class of tokens, its price and the factors on it. Lines and
-/// rounding together are what was charged, to the nano-dollar.
+/// With its itemised cost: each type of token, its price and its multipliers. Lines plus rounding
+/// equal the charge, to the nano-dollar.
 #[utoipa::path(
     get, path = "/api/v1/usage/{id}", operation_id = "get_usage", tag = "usage",
-    params(("id" = String, Path, description = "The `request-id` of an answer.")),
+    params(("id" = String, Path, description = "The `request-id` of a response.")),
     responses(
         (status = 200, body = ReceiptDocument, description = "The request."),
-        (status = 404, body = Error, description = "`not_found`: no request of this account, or one that is not settled yet."),
+        (status = 404, body = Error, description = "`not_found`: no request of this account, or not settled yet."),
     ),
 )]
 pub(super) async fn show(
@@ -135,15 +134,15 @@ pub(super) async fn show(
     .await
 }
 
-/// Which days of an account's usage, and told apart by what.
+/// Days and grouping of a usage series.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Days {
-    /// The first day, UTC. Without it, 30 days with the last one.
+    /// The first day, UTC. Default: 30 days up to the last one.
     #[param(example = "2026-11-01")]
     from: Option<String>,
-    /// The last day, included. Without it, today.
+    /// The last day, included. Default: today.
     #[param(example = "2026-11-22")]
     to: Option<String>,
     /// `total`, `model` or `key`.
@@ -153,14 +152,14 @@ pub(super) struct Days {
 
 /// Sums by day.
 ///
-/// Cost, tokens and requests by day in UTC, 400 days at most. Of models or keys, the twelve that
-/// cost most have lines of their own, and the rest one together.
+/// Cost, tokens and requests by day in UTC, for 400 days at most. The twelve most expensive models
+/// or keys have their own series; the rest share one.
 #[utoipa::path(
     get, path = "/api/v1/usage/series", operation_id = "get_usage_series", tag = "usage",
     params(Days),
     responses(
         (status = 200, body = SeriesDocument, description = "The sums."),
-        (status = 400, body = Error, description = "`invalid_query`: no such days."),
+        (status = 400, body = Error, description = "`invalid_query`: invalid days or grouping."),
     ),
 )]
 pub(super) async fn series(
@@ -191,7 +190,7 @@ pub(super) async fn series(
     .await
 }
 
-/// Which usage to export, and how.
+/// Export options.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -199,29 +198,28 @@ pub(super) struct Wanted {
     /// `csv` or `jsonl`.
     #[param(schema_with = format_words)]
     format: Option<String>,
-    /// The first moment: RFC 3339, or a day, which begins at midnight in UTC. Without it, the
-    /// beginning.
+    /// Start time (included): RFC 3339, or a day, from midnight UTC. Default: no limit.
     from: Option<String>,
-    /// The end: a moment, itself not included, or a day, included. Without it, now.
+    /// End: a time (excluded) or a day (included). Default: now.
     to: Option<String>,
-    /// A model that was asked for.
+    /// A requested model.
     model: Option<String>,
-    /// A key of the account, `key_…`.
+    /// The id of a key, `key_…`.
     key: Option<String>,
 }
 
 /// Exports requests.
 ///
-/// All of them, or of a time, oldest first, as a file of any length: comma-separated values with a
-/// line of names, or a JSON object on each line. An export that cannot be finished ends with its
-/// connection, never as if it were whole.
+/// All requests or those of a period, oldest first, as one file: CSV with a header line, or one
+/// JSON object per line. If an export fails midway, the connection is cut, so that it never looks
+/// complete.
 #[utoipa::path(
     get, path = "/api/v1/usage/export", operation_id = "export_usage", tag = "usage",
     params(Wanted),
     responses(
         (status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl"))),
-        (status = 400, body = Error, description = "`invalid_query`: no such format or time."),
-        (status = 404, body = Error, description = "`not_found`: `key` is no key of this account."),
+        (status = 400, body = Error, description = "`invalid_query`: unknown format or invalid time."),
+        (status = 404, body = Error, description = "`not_found`: no such key in this account."),
     ),
 )]
 pub(super) async fn export(

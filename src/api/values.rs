@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 
-/// An amount of dollars: decimal text with two decimals at least, nine at most, never rounded.
+/// An amount of dollars: a decimal string with two to nine decimals, never rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dollars(pub NanoUsd);
 
@@ -41,7 +41,7 @@ impl PartialSchema for Dollars {
 
 impl ToSchema for Dollars {}
 
-/// A moment: RFC 3339 in UTC with milliseconds.
+/// A time: RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub UnixMillis);
 
@@ -102,10 +102,10 @@ pub(super) fn word_or_null(words: impl IntoIterator<Item = &'static str>) -> Obj
         .build()
 }
 
-/// `{"data": […]}`: a list that comes whole.
+/// `{"data": […]}`: a complete list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
-    /// In the order that the operation names.
+    /// In the order stated by the operation.
     pub data: Vec<T>,
 }
 

@@ -22,14 +22,14 @@ use crate::deposits::wallets::{self, Linked};
 use crate::domain::evm::EvmAddress;
 use crate::domain::ids::AccountId;
 
-/// What a message to sign is asked with.
+/// A request for a message to sign.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// Where the wallet is asked, should it be a contract: a chain's name.
+    /// The chain of the wallet, if it is a contract: a chain name.
     #[schema(example = "base")]
     chain: String,
-    /// The wallet; with mixed letters its checksum (EIP-55) must fit.
+    /// The wallet address; if it has mixed case, its checksum (EIP-55) must be valid.
     #[schema(pattern = "^0x[0-9a-fA-F]{40}$")]
     address: String,
 }
@@ -38,16 +38,15 @@ impl Body for Wanted {
     const FIELDS: &'static str = "chain, address (both text)";
 }
 
-/// A message, signed.
+/// A signed message.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Signed {
-    /// As it was signed. Line ends and blanks around it may be those of a clipboard.
+    /// The message exactly as signed. Line endings and surrounding blanks may differ.
     message: String,
-    /// `0x` and hexadecimal digits: a key's signature, in its compact form as well (ERC-2098), or
-    /// whatever a contract wallet takes for one; of a wallet that is not deployed yet together with
-    /// its deployment (ERC-6492); `0x` alone for a contract that has approved the message on its
-    /// chain.
+    /// `0x` and hexadecimal digits: the signature of a key (also compact, ERC-2098) or of a
+    /// contract wallet. An undeployed wallet adds its deployment (ERC-6492). A contract that has
+    /// approved the message on its chain sends just `0x`.
     #[schema(pattern = "^0[xX]([0-9a-fA-F]{2}){0,8192}$")]
     signature: String,
 }
@@ -56,36 +55,36 @@ impl Body for Signed {
     const FIELDS: &'static str = "message, signature (both text)";
 }
 
-/// A message to sign, and how long it may be used.
+/// A message to sign, and its expiry.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Challenge {
-    /// To be signed as it is (ERC-4361).
+    /// The text to sign unchanged (ERC-4361).
     message: String,
-    /// The word for one use that stands in it.
+    /// The single-use nonce in it.
     nonce: String,
-    /// When it ends.
+    /// When it expires.
     #[schema(value_type = Option<Moment>)]
     expires_at: Option<String>,
 }
 
-/// A wallet that an account has proven.
+/// A linked wallet.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Wallet {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "wal_0123456789abcdefghjkmnpq")]
     pub id: String,
-    /// With its checksum (EIP-55).
+    /// The address with its checksum (EIP-55).
     pub address: Option<String>,
-    /// `eoa`: a key, good on every chain; `contract`: a contract on one chain.
+    /// `eoa`: a key pair, valid on every chain; `contract`: a contract on one chain.
     #[schema(schema_with = kinds)]
     pub kind: String,
     /// The contract's chain; null for a key.
     pub chain: Option<String>,
-    /// When it was proven.
+    /// When it was linked.
     pub proven_at: Moment,
-    /// Since when it is this account's no more.
+    /// When the link ended.
     pub ended_at: Option<Moment>,
-    /// `moved`: another account has proven it since.
+    /// `moved`: another account has linked it.
     #[schema(schema_with = end_reasons)]
     pub end_reason: Option<String>,
 }
@@ -98,16 +97,16 @@ fn end_reasons() -> Object {
     word_or_null(["moved"])
 }
 
-/// Makes a message to sign.
+/// Creates a message to sign.
 ///
-/// A wallet is proven by its signature of a message of ours (ERC-4361). Nothing is transferred.
+/// A wallet is linked by signing this message (ERC-4361). Nothing is transferred.
 #[utoipa::path(
     post, path = "/api/v1/wallets/challenge", operation_id = "create_wallet_challenge", tag = "wallets",
     request_body = Wanted,
     responses(
         (status = 200, body = Challenge, description = "The message."),
-        (status = 400, body = Error, description = "`invalid_address`: not an address, or mistyped."),
-        (status = 404, body = Error, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 400, body = Error, description = "`invalid_address`: not a valid address."),
+        (status = 404, body = Error, description = "`unknown_chain`: no chain with this name."),
         (status = 429, body = Error, description = "`too_many_challenges`."),
     ),
 )]
@@ -135,20 +134,21 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
 
 /// Links a wallet.
 ///
-/// Whatever the wallet pays to a common address from now on is this account's, and what it has paid
-/// before and is nobody's yet. A wallet that another account had proven moves to this one.
+/// Payments of the wallet to a shared address are credited to this account: all later ones, and
+/// earlier ones that belong to no account yet. A wallet linked to another account moves to this
+/// one.
 #[utoipa::path(
     post, path = "/api/v1/wallets", operation_id = "link_wallet", tag = "wallets",
     request_body = Signed,
     responses(
         (status = 201, body = Wallet, description = "Linked."),
-        (status = 200, body = Wallet, description = "Was linked to this account before."),
+        (status = 200, body = Wallet, description = "Already linked to this account."),
         (status = 400, body = Error, description = "`message_too_long`, `message_malformed`, `message_version`, `signature_malformed`."),
-        (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, `contract_refused`, `deployment_refused`: the signature is not the wallet's, or for another account."),
+        (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, `contract_refused`, `deployment_refused`: the signature is not from this wallet, or is for another account."),
         (status = 404, body = Error, description = "`unknown_chain`."),
-        (status = 409, body = Error, description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one first. `wallet_in_debt`: an account that had linked it was deleted with a debt."),
-        (status = 422, body = Error, description = "No message of ours in force: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
-        (status = 503, body = Error, description = "`chain_unavailable`: the chain cannot be asked about a contract wallet."),
+        (status = 409, body = Error, description = "`nonce_used`: request a new message. `too_many_wallets`: unlink one first. `wallet_in_debt`: it was linked to an account that was deleted with a debt."),
+        (status = 422, body = Error, description = "Not a valid message of this service: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
+        (status = 503, body = Error, description = "`chain_unavailable`: a contract wallet cannot be checked on its chain now."),
     ),
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -219,10 +219,10 @@ async fn linked(
 
 /// Lists wallets.
 ///
-/// Those in force, and those that have moved to another account, newest first.
+/// Linked wallets, and wallets that moved to another account, newest first.
 #[utoipa::path(
     get, path = "/api/v1/wallets", operation_id = "list_wallets", tag = "wallets",
-    responses((status = 200, body = List<Wallet>, description = "The whole list.")),
+    responses((status = 200, body = List<Wallet>, description = "The complete list.")),
 )]
 pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {
@@ -237,14 +237,14 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 
 /// Unlinks a wallet.
 ///
-/// What the wallet pays from now on is nobody's until it is proven again; so a person unlinks it,
-/// no key.
+/// Later payments of the wallet belong to nobody until it is linked again. Therefore this requires
+/// a session, not a key.
 #[utoipa::path(
     delete, path = "/api/v1/wallets/{id}", operation_id = "unlink_wallet", tag = "wallets",
     params(("id" = String, Path, description = "A wallet (`wal_…`).")),
     responses(
         (status = 204, description = "Unlinked."),
-        (status = 404, body = Error, description = "`not_found`: no wallet of this account in force."),
+        (status = 404, body = Error, description = "`not_found`: no linked wallet of this account."),
     ),
 )]
 pub(super) async fn delete(

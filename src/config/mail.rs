@@ -233,7 +233,8 @@ impl MailSection {
 fn mailbox<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Mailbox, D::Error> {
     let refusal = || {
         serde::de::Error::custom(
-            "must be an email address, with a name or without, such as \"Sluice <mail@example.org>\"",
+            "must be an email address, with a name or without, such as \"Sluice \
+             <mail@example.org>\"",
         )
     };
     let text = value::text(from)?;

@@ -9,7 +9,8 @@ pub enum ProofError {
     TooLong,
     /// It is not of the form of EIP-4361.
     #[error(
-        "Line {line} of the message is not as EIP-4361 has it. Sign the message exactly as it was given."
+        "Line {line} of the message does not follow EIP-4361. Sign the message exactly as it was \
+         given."
     )]
     Malformed {
         /// Counted from 1.
@@ -20,51 +21,57 @@ pub enum ProofError {
     Version,
     /// It was made for another site.
     #[error(
-        "The message names another site. If you signed it there, be careful: that site asked for access to this one."
+        "The message names a different site. If you signed it there, be careful: that site tried \
+         to get access to this one."
     )]
     ForeignDomain,
     /// It was made for another place.
     #[error("The message names an address outside this site.")]
     ForeignUri,
     /// It is about another wallet than was asked for.
-    #[error("The message names another wallet than its nonce was made for. Ask for a new message.")]
+    #[error("The message names a different wallet than its nonce. Request a new message.")]
     WrongAddress,
     /// It is for another chain than was asked for.
-    #[error("The message names another chain than its nonce was made for. Ask for a new message.")]
+    #[error("The message names a different chain than its nonce. Request a new message.")]
     WrongChain,
     /// It links the wallet to somebody else, or says nothing of whom.
     #[error(
-        "The message does not link the wallet to this account. Ask for a new message while you use this account."
+        "The message does not link the wallet to this account. Request a new message from this \
+         account."
     )]
     OtherAccount,
     /// We did not give out its nonce, or have forgotten it.
-    #[error("The nonce of the message is not known, or ran out long ago. Ask for a new message.")]
+    #[error("The nonce of the message is unknown or expired long ago. Request a new message.")]
     UnknownNonce,
     /// It has been used.
-    #[error("The message has been used already. Ask for a new one.")]
+    #[error("The message was already used. Request a new one.")]
     NonceUsed,
     /// It was signed too late.
-    #[error("The message has expired. Ask for a new one.")]
+    #[error("The message has expired. Request a new one.")]
     Expired,
     /// It begins to count later.
     #[error("The message is not valid yet.")]
     NotYetValid,
     /// It claims to be from later than now.
-    #[error("The message claims to have been issued in the future.")]
+    #[error("The message has an issue time in the future.")]
     IssuedInFuture,
     /// The signature is no hexadecimal of a sensible length.
     #[error(
-        "The signature must be 0x and hexadecimal digits, for 64 to 8192 bytes: perhaps it was not copied as a whole. Only a contract that has approved the message on its chain signs with 0x alone."
+        "The signature must be 0x and hexadecimal digits for 64 to 8192 bytes. Check that you \
+         copied all of it. Only contracts that approved the message on their chain use just 0x."
     )]
     SignatureForm,
     /// Another key made the signature, or signed something else, and no contract stands there.
     #[error(
-        "The signature is not of the wallet that the message names: another key made it, or signed other words. Sign the message as it is, with the wallet that it names."
+        "The signature does not match the wallet in the message: the key or the text differs. Sign \
+         the unchanged message with the wallet it names."
     )]
     SignatureWrong,
     /// It is not a key's signature, and no contract stands there that could be asked.
     #[error(
-        "No key makes such a signature, and on this chain there is no contract at the wallet's address that could be asked. If the wallet is a contract, choose its chain. If it is not deployed yet, send its signature together with its deployment (ERC-6492), or let it pay something first, which deploys it."
+        "This is not the signature of a key, and this chain has no contract at the wallet's \
+         address. If the wallet is a contract, choose its chain. If it is not deployed yet, send \
+         its signature with its deployment (ERC-6492), or make a first payment, which deploys it."
     )]
     NotDeployed,
     /// The contract does not accept the signature.
@@ -72,7 +79,8 @@ pub enum ProofError {
     ContractRefused,
     /// The contract does not accept the signature, deployed as the signature says.
     #[error(
-        "The contract at this address does not accept the signature, or is not deployed by what comes with it (ERC-6492)."
+        "The contract at this address does not accept the signature, or the attached deployment \
+         does not create it (ERC-6492)."
     )]
     DeploymentRefused,
 }

@@ -80,31 +80,31 @@ impl ApiError {
     /// 502: what came from upstream cannot be relayed.
     #[must_use]
     pub fn bad_gateway() -> Self {
-        Self::new(502, "api_error", "The upstream could not be reached or did not answer properly.")
+        Self::new(502, "api_error", "The upstream was unreachable or sent an invalid response.")
     }
 
     /// 504.
     #[must_use]
     pub fn timeout() -> Self {
-        Self::new(504, "timeout_error", "The upstream did not answer in time.")
+        Self::new(504, "timeout_error", "The upstream did not respond in time.")
     }
 
     /// The type that the wire has for a status, for refusals told in our own words.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         let (kind, message) = match status {
-            400 => ("invalid_request_error", "The upstream refused the request as invalid."),
+            400 => ("invalid_request_error", "The upstream rejected the request as invalid."),
             403 => ("permission_error", "The upstream does not permit this request."),
-            404 => ("not_found_error", "The upstream does not have what was asked for."),
-            408 | 504 => ("timeout_error", "The upstream ran out of time."),
+            404 => ("not_found_error", "The upstream did not find the requested resource."),
+            408 | 504 => ("timeout_error", "The upstream timed out."),
             409 => ("conflict_error", "The upstream reports a conflict."),
             413 => ("request_too_large", "The request is too large for the upstream."),
-            429 => ("rate_limit_error", "The upstream's rate limit is reached. Please try again."),
+            429 => ("rate_limit_error", "The upstream's rate limit was reached. Please try again."),
             529 => ("overloaded_error", "The upstream is overloaded. Please try again."),
             401 | 402 | 405..=407 | 410..=412 | 414..=428 | 430..=499 => {
-                ("invalid_request_error", "The upstream refused the request.")
+                ("invalid_request_error", "The upstream rejected the request.")
             }
-            _ => ("api_error", "The upstream failed to answer. Please try again."),
+            _ => ("api_error", "The upstream failed to respond. Please try again."),
         };
         Self::new(status, kind, message)
     }

@@ -91,7 +91,7 @@ pub enum RequestError {
     #[error("The request body must be a JSON object.")]
     NotAnObject,
     /// A name stands twice at the top.
-    #[error("The request body has a top-level field twice; which one counts would be a guess.")]
+    #[error("The request body repeats a top-level field.")]
     RepeatedField,
     /// Too many of something.
     #[error("{0}: There should be at most {1}")]
@@ -100,13 +100,10 @@ pub enum RequestError {
     #[error("{0}: A field's name is longer than 256 bytes")]
     LongName(&'static str),
     /// A field's name is a known one but for its spelling.
-    #[error(
-        "{0}: A field is named like \"{1}\" but for case, punctuation or Unicode form; some would \
-         read it as that"
-    )]
+    #[error("{0}: A field's name differs from \"{1}\" only in case, punctuation or Unicode form")]
     Twin(&'static str, &'static str),
     /// A field stands where it would not be priced.
-    #[error("{0}: The field \"{1}\" is not offered within an entry")]
+    #[error("{0}: The field \"{1}\" is not supported within an entry")]
     Within(&'static str, &'static str),
     /// A field is missing.
     #[error("{0}: Field required")]

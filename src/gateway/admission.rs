@@ -132,18 +132,18 @@ fn count<T>(items: impl Iterator<Item = T>) -> u64 {
 
 fn check_fields(request: &MessagesRequest, settings: &Settings) -> Result<(), ApiError> {
     if let Some(field) = fields::refused_by_table(&request.fields) {
-        let message = format!("{}: not offered here: {}", field.name, field.reason);
+        let message = format!("{}: not supported here: {}", field.name, field.reason);
         let mut error = ApiError::invalid_request(message);
         error.details = field.error_code.map(|code| json!({ "error_code": code }));
         return Err(error);
     }
     let refused = &settings.requests.refused_fields;
     if let Some(name) = fields::refused_by_list(&request.fields, refused) {
-        return Err(ApiError::invalid_request(format!("{}: not offered here", echo(name))));
+        return Err(ApiError::invalid_request(format!("{}: not supported here", echo(name))));
     }
     if request.uses_stored_file {
         return Err(ApiError::invalid_request(
-            "messages: files held upstream are not offered here; send the content itself",
+            "messages: files stored upstream are not supported here; send the content itself",
         ));
     }
     Ok(())
@@ -192,7 +192,7 @@ pub(super) fn retired(model: &Model) -> String {
     let last = model.retires_at.map_or_else(String::new, |day| format!("; its last day was {day}"));
     let instead = model.successor.as_deref();
     let instead = instead.map_or_else(String::new, |id| format!(". Use {id} instead"));
-    format!("model: {id} is no longer offered{last}{instead}")
+    format!("model: {id} is no longer available{last}{instead}")
 }
 
 /// A multiplier that is not known would be billed as 1. There are as many candidates as models at
@@ -201,10 +201,10 @@ fn check_multipliers(request: &MessagesRequest, candidates: &[Arc<Rates>]) -> Re
     let speeds: BTreeSet<&str> = speeds(request).collect();
     for rates in candidates {
         if rates.geo_multiplier(request.inference_geo.as_deref()).is_none() {
-            return Err(ApiError::invalid_request("inference_geo: not offered for this model"));
+            return Err(ApiError::invalid_request("inference_geo: not available for this model"));
         }
         if speeds.iter().any(|speed| rates.speed_multiplier(Some(speed)).is_none()) {
-            return Err(ApiError::invalid_request("speed: not offered for this model"));
+            return Err(ApiError::invalid_request("speed: not available for this model"));
         }
     }
     Ok(())
@@ -262,7 +262,7 @@ fn tool_ceilings(request: &MessagesRequest, settings: &Settings) -> Result<ToolC
             0
         } else {
             let message =
-                format!("tools: {} is not offered here, as it has no price", echo(&tool.kind));
+                format!("tools: {} is not supported here: it has no price", echo(&tool.kind));
             return Err(ApiError::invalid_request(message));
         };
         ceilings.input_tokens = ceilings.input_tokens.saturating_add(tokens);

@@ -89,7 +89,7 @@ pub(super) fn limit_without_credit(
     }
     let mut limits = gateway.settings().limits.clone();
     limits.body_bytes = limits.body_bytes_without_credit.min(limits.body_bytes);
-    let beyond = format!(" but counts of tokens of up to {} bytes", limits.body_bytes);
+    let beyond = format!(" except token counts of up to {} bytes", limits.body_bytes);
     Some((limits, no_credit(gateway, holder, &beyond)))
 }
 
@@ -133,7 +133,11 @@ pub(super) async fn admit(
     let until = Instant::now() + PATIENCE;
     let place = gateway.intake.large.wait(&holder.account_id, until).await;
     let place = place.ok_or_else(|| {
-        ApiError::new(529, "overloaded_error", "Too many large requests wait. Please try again.")
+        ApiError::new(
+            529,
+            "overloaded_error",
+            "Too many large requests are waiting. Please try again.",
+        )
     })?;
     let read = tokio::task::spawn_blocking(move || {
         let admitted = reading.run();
@@ -173,8 +177,9 @@ impl Reading {
 /// A model that the upstream picks itself cannot be checked against a key's list.
 fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), ApiError> {
     if request.fallbacks == Fallbacks::Default && holder.limits.models.is_some() {
-        let message = "fallbacks: This API key may use some models only, and \"default\" leaves the \
-                       choice to the upstream; name the models";
+        let message = "\
+            fallbacks: This API key may only use certain models, but \"default\" lets the upstream \
+            choose; name the models";
         return Err(ApiError::new(403, "permission_error", message));
     }
     Ok(())

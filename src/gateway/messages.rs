@@ -136,7 +136,7 @@ pub(super) fn check_betas(http: &HttpRequest, gateway: &Gateway) -> Result<(), A
         ApiError::invalid_request("anthropic-beta: The header should be visible ASCII")
     })?;
     if lists.iter().any(|list| names_any(list, denied)) {
-        return Err(ApiError::invalid_request("anthropic-beta: a flag that is not offered here"));
+        return Err(ApiError::invalid_request("anthropic-beta: a flag that is not supported here"));
     }
     Ok(())
 }

@@ -69,13 +69,13 @@ impl Bodies {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.accounts.of(&account_id).saturating_add(bytes) > self.max_each {
             return Err(ApiError::rate_limit(
-                "This account has too many bytes of requests on their way at once.",
+                "This account is sending too many request bytes at once.",
                 1,
             ));
         }
         let all = taken.all.saturating_add(bytes);
         if all > self.max {
-            let message = "Too many bytes of requests are on their way. Please try again.";
+            let message = "The server is receiving too many request bytes. Please try again.";
             return Err(ApiError::new(529, "overloaded_error", message));
         }
         taken.all = all;

@@ -105,7 +105,7 @@ fn check_encoding(http: &HttpRequest) -> Result<(), ApiError> {
     if encoding.is_none_or(|encoding| encoding == "identity") {
         return Ok(());
     }
-    let message = "Encoded request bodies are not supported: send the body as it is.";
+    let message = "Encoded request bodies are not supported: send the body uncompressed.";
     let mut error = ApiError::new(415, "invalid_request_error", message);
     error.details = Some(serde_json::json!({ "error_code": "request_body_encoding_unsupported" }));
     Err(error)

@@ -76,7 +76,7 @@ impl fmt::Display for Moment {
 }
 
 /// What is credited before a chain's finality, by confirmations and amounts, ahead of when the rest
-/// is: `after 12 confirmations for small amounts (up to $5.00 in 24 hours), while there is room;
+/// is: `after 12 confirmations for small amounts (up to $5.00 in 24 hours), while capacity lasts;
 /// otherwise `. Nothing where nothing is.
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {
@@ -126,7 +126,7 @@ mod tests {
             sooner([tier(1, 5), tier(12, 50)].into_iter()),
             "after 1 confirmation for small amounts (up to $5.00 in 24 hours) or \
              after 12 confirmations for small amounts (up to $50.00 in 24 hours), \
-             while there is room; otherwise "
+             while capacity lasts; otherwise "
         );
     }
 

@@ -38,8 +38,8 @@ enum Outcome {
 use Outcome::{Refused, Up};
 
 const WORKSPACE: Outcome = Refused("operator's workspace");
-const PAYS: Outcome = Refused("who pays");
-const TWIN: Outcome = Refused("but for case, punctuation or Unicode form");
+const PAYS: Outcome = Refused("upstream payer");
+const TWIN: Outcome = Refused("only in case, punctuation or Unicode form");
 
 fn fields() -> Vec<(Source, Value, Outcome)> {
     let tool = |tool: Value| json!({ "tools": [tool] });

@@ -193,8 +193,8 @@ fn who_waits_in_vain_is_told_what_is_missing_what_is_held_and_where_to_add_credi
     let exchange = upstream.next();
     let refused = app.messages(&account, &stream(&text(210_000)));
     let message = refused.expect_error(402, "billing_error");
-    assert!(message.contains("USD are missing."), "{message}");
-    assert!(message.contains("USD are held for requests that are still running."), "{message}");
+    assert!(message.contains("USD is missing."), "{message}");
+    assert!(message.contains("USD is on hold for requests in progress."), "{message}");
     assert!(message.ends_with("Add credit at http://127.0.0.1:9999/deposits"), "{message}");
     // What no wait could cover is refused at once.
     let never = app.messages(&account, &stream(&text(2_100_000)));
@@ -358,7 +358,7 @@ fn a_json_call_holds_all_that_it_may_write_and_a_stream_is_cut_where_it_is_not_c
     let long = "text;events=2000;bytes=64";
     let cut = body_with(MODEL, true, long, &json!({ "max_tokens": 60_000 }));
     let response = app.messages(&account, &cut);
-    assert!(response.text().contains("does not cover more of this answer"));
+    assert!(response.text().contains("does not cover more of this response"));
     let rows = app.settled(&account, 2);
     assert_eq!(rows.iter().filter(|row| row.ending == "E18").count(), 1);
     assert!(app.balance(&account).available >= 0);
@@ -382,7 +382,11 @@ fn hidden_output_is_covered_by_the_time_that_it_takes() {
     // Nothing shows, and nothing is said: what it may have written is held, until that is not
     // covered.
     let response = connection.answer(false).finish();
-    assert!(response.text().contains("does not cover more of this answer"), "{}", response.text());
+    assert!(
+        response.text().contains("does not cover more of this response"),
+        "{}",
+        response.text()
+    );
     exchange.wait_until_left();
     let row = app.only_row(&account);
     assert_eq!((row.ending.as_str(), row.is_estimated), ("E18", true));

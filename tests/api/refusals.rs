@@ -47,7 +47,7 @@ fn unpriced() -> Vec<(u16, &'static str, Value)> {
     let file = json!({ "type": "file", "file_id": "file_1" });
     let advisor = |model: &str| json!({ "type": "advisor_20260101", "name": "a", "model": model });
     let named = |kind: &str| tool(&json!({ "type": kind, "name": "c" }));
-    let stored = "files held upstream";
+    let stored = "files stored upstream";
     vec![
         (404, "model: claude-9", json!({ "model": "claude-9" })),
         (404, "model: x", json!({ "fallbacks": [{ "model": "x" }] })),

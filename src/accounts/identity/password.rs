@@ -39,25 +39,24 @@ pub enum PasswordRule {
     #[error("The password must have at least {0} characters.")]
     TooShort(usize),
     /// bcrypt would not read all of it.
-    #[error("The password must have at most 72 bytes, which is as far as it would be read.")]
+    #[error("The password must have at most 72 bytes.")]
     TooLong,
     /// Nobody types them on purpose, and bcrypt would stop reading at NUL.
     #[error("The password must not contain control characters, such as tabs or line breaks.")]
     Control,
     /// It is one of those that are tried first.
-    #[error(
-        "Many people have this password, so that it is guessed first. Please take another one."
-    )]
+    #[error("This password is too common. Please choose another one.")]
     Common,
     /// It repeats itself, or is a run of characters.
     #[error(
-        "The password is too simple: a few characters again and again, or a run of digits, letters or keys. \
-         Please take another one."
+        "The password is too simple: it repeats characters or follows a run of digits, letters or \
+         keys. Please choose another one."
     )]
     Simple,
     /// It is what everybody knows of its owner, or of this place.
     #[error(
-        "The password is too close to your email address or to the name of this service. Please take another one."
+        "The password is too close to your email address or to the name of this service. Please \
+         choose another one."
     )]
     Personal,
 }

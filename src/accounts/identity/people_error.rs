@@ -12,71 +12,70 @@ use crate::domain::money::NanoUsd;
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
     /// Too many attempts.
-    #[error("Too many attempts. Please wait a while.")]
+    #[error("Too many attempts. Please try again later.")]
     TooManyAttempts {
         /// Seconds until the next may be made.
         retry_after_secs: u64,
     },
     /// Too many wrong codes of the second factor.
     #[error(
-        "Too many wrong codes. For now only recovery codes work, or the app's once you have set a new password by mail."
+        "Too many wrong codes. For now, only recovery codes work. To use the app again, reset your \
+         password by email."
     )]
     TooManyCodes {
         /// Seconds until the next is looked at.
         retry_after_secs: u64,
     },
     /// The address has no account, or that is not its password.
-    #[error("The address or the password is wrong.")]
+    #[error("Wrong email address or password.")]
     WrongCredentials,
     /// The password was right; the account asks for a second factor.
-    #[error("This account asks for a code from its authenticator app, or a recovery code.")]
+    #[error("This account requires a code from its authenticator app, or a recovery code.")]
     CodeRequired,
     /// That is no code of the second factor, or it was used before.
-    #[error("The code is wrong, or was used before.")]
+    #[error("The code is wrong or was already used.")]
     WrongCode,
     /// Whoever is logged in does not know the password.
     #[error("The password is wrong.")]
     WrongPassword,
     /// Not an address.
-    #[error("That is not an email address.")]
+    #[error("This is not a valid email address.")]
     BadEmail,
     /// A password that is not taken.
     #[error(transparent)]
     Password(#[from] PasswordRule),
     /// A link that was used, has expired, or was never made.
-    #[error("This link does not work any more: it was used, or its time is up. Ask for a new one.")]
+    #[error("This link no longer works: it was used or has expired. Request a new one.")]
     BadLink,
     /// Only the operator opens accounts.
-    #[error("New accounts are not opened here at the moment.")]
+    #[error("Sign-up is closed at the moment.")]
     SignUpClosed,
     /// The address that was proven has an account.
-    #[error("This address has an account already.")]
+    #[error("This address already has an account.")]
     EmailTaken,
     /// The address is the account's own.
-    #[error("The account has this address already.")]
+    #[error("The account already has this address.")]
     SameEmail,
     /// The account may look, and nothing else.
     #[error("This account is suspended.")]
     Suspended,
     /// The account is about to be deleted, and can only be kept after all.
-    #[error("This account is being deleted. Keep it to use it again.")]
+    #[error("This account is being deleted. Cancel the deletion to use it again.")]
     Closing,
     /// There is money on it that was not waived.
-    #[error(
-        "There are {0} dollars left on this account. Have them paid back first, or say that you waive them."
-    )]
+    #[error("This account still has {0} dollars. Ask for a refund first, or give up the balance.")]
     BalanceLeft(NanoUsd),
     /// Nobody wanted it deleted.
     #[error("This account is not being deleted.")]
     NotClosing,
     /// There is a second factor.
-    #[error("The account has a second factor already.")]
+    #[error("Two-factor authentication is already on.")]
     TotpEnabled,
     /// There is none, or none is being set up.
-    #[error("The account has no second factor.")]
+    #[error("Two-factor authentication is not set up.")]
     TotpMissing,
     /// No such session of this account.
-    #[error("There is no such session.")]
+    #[error("No such session.")]
     NoSession,
     /// The session that asks has ended since it was recognised.
     #[error("This session has ended. Log in again.")]
@@ -85,7 +84,7 @@ pub enum PeopleError {
     #[error("The threshold must be more than 0 dollars.")]
     BadThreshold,
     /// Too many log-ins at once.
-    #[error("Too many people are logging in at this moment. Please try again.")]
+    #[error("Too many people are logging in at the moment. Please try again.")]
     Busy,
     /// Ours to mend.
     #[error("The service is temporarily unavailable. Please try again.")]

@@ -31,10 +31,10 @@ pub enum ReadError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It is too long.
-    #[error("it has more than {BYTES_MAX} bytes: cut it into pieces")]
+    #[error("it has more than {BYTES_MAX} bytes: split it")]
     TooLong,
     /// It has too many keys.
-    #[error("it has more than {KEYS_MAX} keys: cut it into pieces")]
+    #[error("it has more than {KEYS_MAX} keys: split it")]
     TooMany,
 }
 

@@ -111,16 +111,16 @@ impl EntryDocument {
 
 const fn meaning(kind: EntryKind, amount_nanousd: i64) -> &'static str {
     match kind {
-        EntryKind::Deposit => "A payment was credited.",
-        EntryKind::Usage => "A request was charged.",
-        EntryKind::Adjustment if amount_nanousd < 0 => "The operator took this amount.",
-        EntryKind::Adjustment => "The operator added this amount.",
-        EntryKind::Refund => "A payment was paid back.",
+        EntryKind::Deposit => "Deposit credited.",
+        EntryKind::Usage => "Request charged.",
+        EntryKind::Adjustment if amount_nanousd < 0 => "Debit by the operator.",
+        EntryKind::Adjustment => "Credit by the operator.",
+        EntryKind::Refund => "Deposit refunded.",
         EntryKind::Reversal if amount_nanousd < 0 => {
-            "A credited payment was undone, because its chain was rewritten."
+            "A credited deposit was reversed by its chain."
         }
-        EntryKind::Reversal => "A refund was called off.",
-        EntryKind::CarryForward => "Older entries were summed up.",
+        EntryKind::Reversal => "Refund cancelled.",
+        EntryKind::CarryForward => "Sum of older entries.",
     }
 }
 

@@ -26,11 +26,11 @@ impl Body for Password {
     const FIELDS: &'static str = "password (text)";
 }
 
-/// A code.
+/// A code from the authenticator app.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Code {
-    /// Six digits of the authenticator app.
+    /// Six digits from the authenticator app.
     #[schema(example = "123456")]
     code: String,
 }
@@ -39,7 +39,7 @@ impl Body for Code {
     const FIELDS: &'static str = "code (text)";
 }
 
-/// Both factors.
+/// Password and code.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct BothFactors {
@@ -47,7 +47,7 @@ pub(in crate::api) struct BothFactors {
     #[serde(deserialize_with = "secret_text")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// Six digits of the authenticator app, or a recovery code.
+    /// Six digits from the authenticator app, or a recovery code.
     code: String,
 }
 
@@ -57,35 +57,35 @@ impl Body for BothFactors {
     const FIELDS: &'static str = "password, code (both text)";
 }
 
-/// A second factor that is being set up.
+/// A started two-factor setup.
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct Setup {
-    /// The key, for typing: base 32.
+    /// The key as base 32, for manual entry.
     secret: String,
-    /// The same for apps.
+    /// The key as a link for authenticator apps.
     #[schema(
         example = "otpauth://totp/Sluice:someone%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sluice"
     )]
     uri: String,
 }
 
-/// Codes that log in instead of the second factor, once each. They are shown this once.
+/// Recovery codes: each logs in once, instead of a code from the app. They are shown only once.
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct RecoveryCodes {
     /// Ten of them.
     recovery_codes: Vec<String>,
 }
 
-/// Begins to set up a second factor.
+/// Starts two-factor setup.
 ///
-/// Nothing is asked for before `PUT` was called with a code of it. Asking again makes a new key.
+/// It takes effect only after `PUT` with a code. Calling this again creates a new key.
 #[utoipa::path(
     post, path = "/api/v1/account/totp", operation_id = "set_up_totp", tag = "account",
     request_body = Password,
     responses(
-        (status = 201, body = Setup, description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, thirty seconds)."),
+        (status = 201, body = Setup, description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, 30 seconds)."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`totp_enabled`: there is a second factor."),
+        (status = 409, body = Error, description = "`totp_enabled`: it is already on."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -103,14 +103,14 @@ pub(in crate::api) async fn create(
     .await
 }
 
-/// Asks for the second factor from now on.
+/// Turns two-factor authentication on.
 #[utoipa::path(
     put, path = "/api/v1/account/totp", operation_id = "enable_totp", tag = "account",
     request_body = Code,
     responses(
-        (status = 200, body = RecoveryCodes, description = "Logging in asks for a code from now on."),
+        (status = 200, body = RecoveryCodes, description = "Logging in now requires a code."),
         (status = 401, body = Error, description = "`wrong_code`."),
-        (status = 409, body = Error, description = "`totp_enabled`: it is asked for already. `totp_missing`: none is being set up."),
+        (status = 409, body = Error, description = "`totp_enabled`: it is already on. `totp_missing`: setup was not started."),
     ),
 )]
 pub(in crate::api) async fn enable(
@@ -127,15 +127,15 @@ pub(in crate::api) async fn enable(
     .await
 }
 
-/// Removes the second factor.
+/// Turns two-factor authentication off.
 #[utoipa::path(
     delete, path = "/api/v1/account/totp", operation_id = "disable_totp", tag = "account",
     request_body = BothFactors,
     responses(
-        (status = 204, description = "Logging in asks for the password alone."),
+        (status = 204, description = "Logging in now requires only the password."),
         (status = 401, body = Error, description = "`wrong_code`."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`totp_missing`: there is none."),
+        (status = 409, body = Error, description = "`totp_missing`: it is not on."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -153,17 +153,17 @@ pub(in crate::api) async fn disable(
     .await
 }
 
-/// Makes new recovery codes.
+/// Creates new recovery codes.
 ///
-/// The old ones do not work any more.
+/// The old codes stop working.
 #[utoipa::path(
     post, path = "/api/v1/account/recovery-codes", operation_id = "renew_recovery_codes", tag = "account",
     request_body = BothFactors,
     responses(
-        (status = 201, body = RecoveryCodes, description = "In the place of all old ones."),
+        (status = 201, body = RecoveryCodes, description = "The new codes; all old ones stop working."),
         (status = 401, body = Error, description = "`wrong_code`."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`totp_missing`: there is no second factor."),
+        (status = 409, body = Error, description = "`totp_missing`: it is not on."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]

@@ -12,30 +12,29 @@ use crate::deposits::arrivals;
 use crate::domain::deposit::NATIVE_DECIMALS;
 use crate::domain::evm::{EvmAddress, to_hex};
 
-/// Something that arrived at the account's own address and is no deposit.
+/// An arrival at the account's own deposit address that is not a deposit.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Arrival {
-    /// `coins`: no transaction that is known explains them, so a contract has sent them;
-    /// `unaccepted_token`.
+    /// `coins`: native coins sent by a contract, without a known transaction; `unaccepted_token`.
     #[schema(schema_with = kinds)]
     pub kind: &'static str,
-    /// The chain's name; of a chain that is not offered any more its number.
+    /// The name of the chain, or its number if it is no longer configured.
     pub chain: String,
-    /// Symbol of the chain's own coin; null for a token, whose name anybody can choose.
+    /// Symbol of the native coin; null for a token, as anyone can choose its name.
     pub asset: Option<String>,
-    /// Contract of the token; null for coins.
+    /// Token contract; null for native coins.
     pub token: Option<String>,
     /// Amount in whole coins, decimal and exact; null for a token.
     pub amount: Option<String>,
     /// The same in the smallest unit, decimal.
     pub raw_amount: String,
-    /// Hash of the transaction; null for coins, of which only the blocks are known.
+    /// Hash of the transaction; null for native coins, of which only the blocks are known.
     pub tx_hash: Option<String>,
-    /// The first block in which they may have arrived.
+    /// The first possible block of the arrival.
     pub from_block: i64,
-    /// And the last one.
+    /// The last possible block.
     pub to_block: i64,
-    /// What it means, and what to do.
+    /// The meaning, and the next step.
     pub message: &'static str,
     /// When it was noticed.
     pub created_at: Moment,
@@ -45,11 +44,21 @@ fn kinds() -> Object {
     word_of(["coins", "unaccepted_token"], None)
 }
 
-const WAITING: &str = "Coins arrived that no known transaction explains. They wait for their turn to be looked into; with the hash of their transaction they are found at once, so submit that if you have it.";
-const UNREAD: &str = "Coins arrived that a contract has sent. Their transaction is being looked for; with its hash it is found at once, so submit that if you have it.";
-const UNFOUND: &str = "Coins arrived, and their transaction was not found. They are not lost: submit the hash of the transaction, or write to support if you do not have it.";
-const UNREADABLE: &str = "Coins arrived that a contract has sent, and this service cannot read such transactions on this chain. They are not lost: submit the hash of the transaction, and write to support with it.";
-const UNACCEPTED: &str = "A token arrived that is not accepted here, so it is not credited. If you have sent it, write to support with the hash of its transaction; if not, it is advertising, so do not follow its name anywhere.";
+const WAITING: &str = "\
+    Coins arrived without a known transaction. They are queued for a search. Submit the hash of \
+    their transaction to find them at once.";
+const UNREAD: &str = "\
+    Coins arrived from a contract. We are looking for their transaction. Submit its hash to find \
+    it at once.";
+const UNFOUND: &str = "\
+    Coins arrived, but we did not find their transaction. They are not lost: submit the hash of \
+    the transaction, or write to support if you do not have it.";
+const UNREADABLE: &str = "\
+    Coins arrived from a contract, and this service cannot read such transactions on this chain. \
+    They are not lost: submit the hash of the transaction, and send it to support.";
+const UNACCEPTED: &str = "\
+    A token arrived that is not accepted here, so it is not credited. If you sent it, write to \
+    support with the transaction hash. If not, it is advertising: do not follow its name anywhere.";
 
 /// Whether coins that contracts send on this chain are read: enough of its providers have traces.
 #[must_use]

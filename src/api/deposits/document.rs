@@ -20,68 +20,69 @@ use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
 use crate::domain::money::NanoUsd;
 
 /// What is said of a chain in trouble. Why is the operator's business.
-const TROUBLED: &str = "Deposits on this chain wait at the moment, because its nodes do not answer or do not agree. Nothing is lost.";
+const TROUBLED: &str =
+    "Deposits on this chain are delayed: its nodes do not respond or disagree. Nothing is lost.";
 
 /// What is added of a credit that came early.
 const PROVISIONAL: &str =
-    " Its block is not final yet: if the chain undoes it, the credit is taken back.";
+    " Its block is not final yet: if the chain reverses it, the credit is removed.";
 
 /// A transfer to one of our addresses.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Deposit {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "dep_0123456789abcdefghjkmnpq")]
     pub id: String,
-    /// The chain's name; of a chain that is not offered any more its number.
+    /// The name of the chain, or its number if it is no longer configured.
     pub chain: String,
     /// The chain's EIP-155 number.
     pub chain_id: i64,
-    /// How the chain stands.
+    /// Status of the chain.
     pub chain_status: ChainStatus,
     /// Hash of the transaction.
     pub tx_hash: String,
-    /// Which transfer of its transaction it is.
+    /// Index of the transfer in its transaction.
     pub ordinal: i64,
-    /// Symbol of the coin, if it is offered.
+    /// Symbol of the coin, if it is configured.
     pub asset: Option<String>,
-    /// Contract of the token; null for the chain's own coin.
+    /// Token contract; null for the native coin.
     pub token: Option<String>,
     /// Amount in the smallest unit of the coin, decimal.
     pub raw_amount: String,
     /// Amount in whole coins, decimal and exact.
     pub amount: Option<String>,
-    /// Who paid.
+    /// The paying address.
     pub payer: String,
-    /// Which of our addresses was paid.
+    /// The paid address of this service.
     pub payee: String,
     /// Number of the block.
     pub block_number: i64,
     /// Hash of the block.
     pub block_hash: String,
-    /// Time of the block, as the block says.
+    /// Block time, as stated in the block.
     pub block_time: Moment,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = deposit_states)]
     pub state: String,
-    /// Why it stands there, where that needs a reason.
+    /// The reason for the state, if there is one.
     #[schema(schema_with = deposit_reasons)]
     pub reason: Option<String>,
-    /// The same for people, with what to do next.
+    /// The state in words, with the next step.
     pub message: Option<String>,
-    /// How deep its block is, while that matters.
+    /// Confirmations, while they matter.
     pub confirmations: Option<Confirmations>,
-    /// Whether it was credited before its block is final. Until then the credit is taken back if
-    /// the chain undoes the block.
+    /// Whether it was credited before its block is final. Until then the credit is removed if the
+    /// chain reverses the block.
     pub is_provisional: bool,
-    /// What its payer can do.
+    /// The next step for the payer.
     pub next_step: Option<NextStep>,
-    /// What it is worth, once that is known.
+    /// Its value in dollars, once known.
     pub value: Option<Dollars>,
-    /// The price that it was valued by; null for a coin that counts as dollars.
+    /// The price used to value it; null for a coin that counts as dollars.
     pub price: Option<Price>,
-    /// What was paid back of it, or is going to be.
+    /// Its refund, paid or pending.
     pub refund: Option<Refund>,
-    /// How often it was credited. More than once only after a reversal.
+    /// Number of credits. More than one only after a reversal.
     pub credits: i64,
     /// When it was found.
     pub created_at: Moment,
@@ -89,88 +90,87 @@ pub struct Deposit {
     pub updated_at: Moment,
 }
 
-/// How a chain stands.
+/// The status of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChainStatus {
-    /// `ok`; `degraded`: its nodes do not answer or do not agree; `stopped`: it waits for the
-    /// operator.
+    /// `ok`; `degraded`: its nodes do not respond or disagree; `stopped`: it needs the operator.
     #[schema(schema_with = chain_states)]
     pub status: String,
-    /// What that means for deposits, where it is not `ok`.
+    /// Effect on deposits, if not `ok`.
     pub detail: Option<&'static str>,
-    /// Number of its latest block that was seen; null before the first.
+    /// Number of the latest block seen; null before the first.
     pub head: Option<i64>,
 }
 
-/// How deep a block is.
+/// Confirmations of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Confirmations {
-    /// Blocks from the deposit's to the latest, at most `needed`.
+    /// Blocks from that of the deposit to the latest, at most `needed`.
     pub seen: i64,
-    /// Blocks until it is credited.
+    /// Blocks needed for the credit.
     pub needed: i64,
 }
 
-/// What somebody can do about a deposit.
+/// A step that moves a deposit on.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NextStep {
-    /// `prove_wallet`: whoever proves the paying wallet gets the deposit.
+    /// `prove_wallet`: the account that links the paying wallet gets the deposit.
     pub action: &'static str,
-    /// Where.
+    /// The chain of the wallet.
     pub chain: String,
-    /// Which wallet.
+    /// The wallet.
     pub address: String,
 }
 
-/// Money on its way back to who has paid.
+/// A refund to the payer.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Refund {
-    /// Its name here, as the ledger has it.
+    /// Its id, as in the ledger.
     #[schema(example = "ref_0123456789abcdefghjkmnpq")]
     pub id: String,
-    /// `held`: it is going to be paid; `posted`: it was paid.
+    /// `held`: pending; `posted`: paid.
     #[schema(schema_with = refund_states)]
     pub state: String,
-    /// What left the balance for it; 0 for a deposit that was never credited.
+    /// The amount removed from the balance for it; 0 for a deposit that was never credited.
     pub amount: Dollars,
-    /// The transaction that paid it.
+    /// The transaction of the payment.
     pub tx_hash: Option<String>,
-    /// When it came to stand so.
+    /// When it reached this state.
     pub updated_at: Moment,
 }
 
-/// The price that a deposit was valued by.
+/// The price used to value a deposit.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Price {
     /// Contract of the price feed.
     pub feed: String,
-    /// Its round.
+    /// Round of the price feed.
     pub round: Option<String>,
-    /// The answer of that round, in the feed's own decimals.
+    /// The price of that round, in the decimals of the feed.
     pub answer: Option<String>,
 }
 
-/// A transaction that an account asked to be looked up.
+/// A transaction submitted by an account.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Claim {
-    /// Its name here.
+    /// Its id.
     #[schema(example = "claim_0123456789abcdefghjkmnpq")]
     pub id: String,
-    /// The chain's name.
+    /// The name of the chain.
     pub chain: String,
-    /// How the chain stands.
+    /// Status of the chain.
     pub chain_status: ChainStatus,
     /// Hash of the transaction.
     pub tx_hash: String,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = claim_states)]
     pub state: String,
-    /// Why it stands there, where that needs a reason.
+    /// The reason for the state, if there is one.
     #[schema(schema_with = claim_reasons)]
     pub reason: Option<String>,
-    /// The same for people, with what to do next.
+    /// The state in words, with the next step.
     pub message: Option<String>,
-    /// What was found in the transaction and concerns the account. Not in lists.
+    /// Deposits of the account found in the transaction. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub deposits: Option<Vec<Deposit>>,
@@ -344,7 +344,8 @@ impl<'a> Chains<'a> {
         if let Some(elsewhere) = found.first().filter(|row| row.chain_id != claim.chain_id) {
             let (right, wrong) = (self.title(elsewhere.chain_id), self.title(claim.chain_id));
             document.message = Some(format!(
-                "The transaction is on {right}, not on {wrong}. Its deposits are listed here; there is nothing to do."
+                "The transaction is on {right}, not on {wrong}. Its deposits are listed here. \
+                 There is nothing to do."
             ));
         }
         Ok(Claim { deposits: Some(deposits), ..document })

@@ -45,7 +45,10 @@ impl PartialSchema for DepositEvent {
         let data = "What `GET /api/v1/deposits/{id}` answers, as JSON.";
         ObjectBuilder::new()
             .property("event", text("Always `deposit`.").enum_values(Some(["deposit"])))
-            .property("id", text("Whether more may follow.").enum_values(Some([GOES_ON, LAST])))
+            .property(
+                "id",
+                text("Whether more events may follow.").enum_values(Some([GOES_ON, LAST])),
+            )
             .property("data", text(data).content_media_type("application/json"))
             .required("event")
             .required("id")
@@ -58,19 +61,19 @@ impl ToSchema for DepositEvent {}
 
 /// Follows a deposit or a claim.
 ///
-/// Server-sent events: `deposit` with the whole document at first and after each change, and
-/// comments in between. The stream ends when nothing more is expected, or after ten minutes; a
-/// reader that comes again is told the document again. If that reader had the last one already, it
-/// gets 204, which makes an `EventSource` stop asking.
+/// Server-sent events: `deposit` with the whole document at the start and after each change, and
+/// comments in between. The stream ends when no more changes are expected, or after ten minutes. A
+/// reconnecting client gets the document again. If it already has the last one, it gets 204, so
+/// that an `EventSource` stops reconnecting.
 #[utoipa::path(
     get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit", tag = "deposits",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = DepositEvent, content_type = "text/event-stream", description = "The stream; this is one event of it."),
-        (status = 204, description = "Nothing follows what `last-event-id` names."),
+        (status = 200, body = DepositEvent, content_type = "text/event-stream", description = "The stream; the schema describes one event."),
+        (status = 204, description = "No events after `last-event-id`."),
         (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
-        (status = 429, body = Error, description = "`too_many_streams`: close one of those that are open."),
-        (status = 503, body = Error, description = "`streams_full`: ask for the document itself, every `retry-after` seconds. Half of the places are kept for deposits that are an account's already."),
+        (status = 429, body = Error, description = "`too_many_streams`: close an open one."),
+        (status = 503, body = Error, description = "`streams_full`: poll the document every `retry-after` seconds. Half of the capacity is reserved for deposits that already belong to an account."),
     ),
 )]
 pub(in crate::api) async fn follow(
@@ -100,7 +103,7 @@ impl PartialSchema for DepositsEvent {
         let data = "What `GET /api/v1/deposits?limit=20` answers, as JSON.";
         ObjectBuilder::new()
             .property("event", text("Always `deposits`.").enum_values(Some(["deposits"])))
-            .property("id", text("More may always follow.").enum_values(Some([GOES_ON])))
+            .property("id", text("More events may always follow.").enum_values(Some([GOES_ON])))
             .property("data", text(data).content_media_type("application/json"))
             .required("event")
             .required("id")
@@ -113,15 +116,15 @@ impl ToSchema for DepositsEvent {}
 
 /// Follows the list of deposits.
 ///
-/// Server-sent events: `deposits` with the twenty newest deposits and claims at first and after
-/// each change, a new deposit among them, and comments in between. The stream ends after ten
-/// minutes; a reader that comes again is told the list again.
+/// Server-sent events: `deposits` with the twenty newest deposits and claims at the start and after
+/// each change or new deposit, and comments in between. The stream ends after ten minutes. A
+/// reconnecting client gets the list again.
 #[utoipa::path(
     get, path = "/api/v1/deposits/events", operation_id = "follow_deposits", tag = "deposits",
     responses(
-        (status = 200, body = DepositsEvent, content_type = "text/event-stream", description = "The stream; this is one event of it."),
-        (status = 429, body = Error, description = "`too_many_streams`: close one of those that are open."),
-        (status = 503, body = Error, description = "`streams_full`: ask for the list itself, every `retry-after` seconds. Half of the places are kept for accounts that have deposits already."),
+        (status = 200, body = DepositsEvent, content_type = "text/event-stream", description = "The stream; the schema describes one event."),
+        (status = 429, body = Error, description = "`too_many_streams`: close an open one."),
+        (status = 503, body = Error, description = "`streams_full`: poll the list every `retry-after` seconds. Half of the capacity is reserved for accounts with deposits."),
     ),
 )]
 pub(in crate::api) async fn follow_all(

@@ -20,36 +20,35 @@ use crate::domain::deposit::{Asset, NATIVE_DECIMALS, raw_of_dollars};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
 
-/// Every way to pay in.
+/// All ways to add credit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DepositOptions {
     /// Chains in the operator's order.
     pub data: Vec<DepositOption>,
-    /// Whether the account is suspended: then do not pay in before it works again. What arrives is
-    /// credited all the same.
+    /// Whether the account is suspended. If so, do not send deposits until it is active again.
+    /// Deposits that arrive are still credited.
     pub is_suspended: bool,
 }
 
-/// A chain on which deposits are taken.
+/// A chain that accepts deposits.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DepositOption {
-    /// Its name in this interface.
+    /// Its name in this API.
     pub chain: String,
-    /// Its name for people.
+    /// Its display name.
     pub display_name: String,
     /// Its EIP-155 number.
     pub chain_id: i64,
-    /// How it stands.
+    /// Its status.
     pub chain_status: ChainStatus,
     /// When a deposit is final.
     pub finality: WhenFinal,
-    /// What is credited before, from small sums to larger ones.
+    /// Early credit tiers, from small amounts to larger ones.
     pub early_credit: Vec<EarlyCredit>,
-    /// Whether coins that a contract sends, as some exchanges do to an own address and smart
-    /// wallets to the common one, are credited by themselves. Otherwise those at an own address are
-    /// listed as arrived.
+    /// Whether native coins sent by a contract (some exchanges, smart wallets) are credited
+    /// automatically. Otherwise those at an own address are listed as arrived.
     pub credits_contract_payments: bool,
-    /// Whether the account may have an address of its own issued, and has none yet.
+    /// Whether the account can get its own deposit address and has none yet.
     pub may_issue_address: bool,
     /// Where to pay.
     pub addresses: Vec<PayTo>,
@@ -61,35 +60,34 @@ pub struct DepositOption {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum WhenFinal {
-    /// When the chain calls its block finalized.
+    /// When its block is final on the chain.
     Finalized,
-    /// When so many blocks stand on it.
+    /// After this many blocks.
     Confirmations {
-        /// So many, its own among them.
+        /// The number of blocks, including its own.
         needed: u64,
     },
 }
 
-/// Deposits that are credited before they are final. If the chain undoes one, its credit is taken
-/// back.
+/// Deposits credited before they are final. If the chain reverses one, its credit is removed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EarlyCredit {
-    /// Blocks that must stand on it, its own among them.
+    /// The number of blocks needed, including its own.
     pub confirmations: u64,
-    /// What an account is credited with early on this chain within 24 hours, in all ways together,
-    /// while there is room for it.
+    /// The maximum early credit of an account on this chain within 24 hours, over all tiers, while
+    /// capacity lasts.
     pub up_to: Dollars,
 }
 
 /// An address to pay to.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PayTo {
-    /// `own`: this account's alone; `treasury`: everybody's.
+    /// `own`: only this account's; `treasury`: shared by all.
     #[schema(schema_with = kinds)]
     pub kind: &'static str,
-    /// With its checksum (EIP-55).
+    /// The address with its checksum (EIP-55).
     pub address: String,
-    /// Whether the paying wallet must be proven, since the address does not tell accounts apart.
+    /// Whether the paying wallet must be linked, as all accounts share the address.
     pub needs_wallet_proof: bool,
 }
 
@@ -98,19 +96,19 @@ pub struct PayTo {
 pub struct PayWith {
     /// Its symbol.
     pub symbol: String,
-    /// Its contract; null for the chain's own coin.
+    /// Its contract; null for the native coin.
     pub token: Option<String>,
     /// Decimals of its smallest unit.
     #[schema(maximum = 255)]
     pub decimals: u8,
-    /// A deposit of less waits for more.
+    /// Smaller deposits wait until their sum reaches this.
     pub minimum: Dollars,
-    /// Address, coin and amount as a link for wallets (EIP-681). Its target is the token's
-    /// contract: only for wallets that read such links. A picture for all wallets has the plain
+    /// Address, coin and amount as a link for wallets (EIP-681). Its target is the token contract:
+    /// use it only for wallets that support such links. A QR code for all wallets contains just the
     /// address.
     pub payment_uri: Option<String>,
-    /// How many whole coins that link asks for, decimal: the least that is credited at once. Null
-    /// where the coin has no fixed price; then the link asks for no amount.
+    /// The amount in that link in whole coins, decimal: the least that is credited at once. Null if
+    /// the coin has no fixed price; the link then has no amount.
     pub payment_amount: Option<String>,
 }
 
@@ -118,13 +116,13 @@ fn kinds() -> Object {
     word_of(["own", "treasury"], None)
 }
 
-/// Lists where to pay, and with what.
+/// Lists the ways to pay.
 ///
-/// Every chain and coin that is taken, and the addresses to pay to. Where the operator gives each
-/// account an address of its own, it is issued on request (`issue_deposit_address`).
+/// All supported chains and coins, and the addresses to pay to. If accounts can have their own
+/// deposit address, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
     get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
-    responses((status = 200, body = DepositOptions, description = "Chains in the operator's order.")),
+    responses((status = 200, body = DepositOptions, description = "Chains, in the operator's order.")),
 )]
 pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {

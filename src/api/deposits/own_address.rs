@@ -12,23 +12,23 @@ use crate::api::refusal::{Error, Refusal};
 use crate::db::{AnyConnection, deposit_addresses};
 use crate::deposits::{DepositError, addresses};
 
-/// An address of the account's own.
+/// The account's own deposit address.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct OwnAddress {
-    /// With its checksum (EIP-55). The same on every chain.
+    /// The address with its checksum (EIP-55). The same on every chain.
     address: String,
 }
 
-/// Issues an address of the account's own.
+/// Issues the account's own deposit address.
 ///
-/// Whatever arrives there is the account's, on every chain that is offered, and no wallet needs to
-/// be proven. An account has one address; asked for again, it is the same.
+/// Every payment to it counts for the account, on every configured chain and without a linked
+/// wallet. An account has one address; later calls return the same.
 #[utoipa::path(
     post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address", tag = "deposits",
     responses(
-        (status = 201, body = OwnAddress, description = "Issued now."),
-        (status = 200, body = OwnAddress, description = "Was issued before."),
-        (status = 404, body = Error, description = "`no_own_addresses`: this service gives out none."),
+        (status = 201, body = OwnAddress, description = "The new address."),
+        (status = 200, body = OwnAddress, description = "The existing address."),
+        (status = 404, body = Error, description = "`no_own_addresses`: this service does not issue any."),
     ),
 )]
 pub(in crate::api) async fn issue(

@@ -10,74 +10,73 @@ use crate::db::usage_logs::{SumsBy, UsageOfKey};
 use crate::domain::receipt::{Factor, Line, PassReceipt, Receipt};
 use crate::domain::usage::Waiver;
 
-/// A request with what its cost is made of.
+/// A request with its itemised cost.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageReceipt)]
 pub(super) struct ReceiptDocument {
     #[serde(flatten)]
     usage: UsageDocument,
-    /// `itemised`: the lines below. Otherwise there are none, and `message` says why. `refused`:
-    /// the model refused before it wrote anything, which is free.
+    /// `itemised`: see the lines below. Otherwise there are none, and `message` says why.
+    /// `refused`: the model refused before producing output, which is free.
     #[schema(schema_with = explanations)]
     explanation: &'static str,
     /// Why there are no lines.
     message: Option<&'static str>,
-    /// Whether the prices of long prompts counted.
+    /// Whether long-prompt prices applied.
     is_long_prompt: Option<bool>,
-    /// The runs of a model that the answer took: one, but for server-side loops, fallbacks,
-    /// compactions and advice.
+    /// The model runs of the response: one, unless there were server-side loops, fallbacks,
+    /// compactions or advice.
     passes: Vec<ReceiptPass>,
-    /// What was used, each at its price.
+    /// The usage, each at its price.
     lines: Vec<ReceiptLine>,
-    /// Factors on lines of tokens; none where all are 1.
+    /// Multipliers on token lines; empty if all are 1.
     factors: Vec<ReceiptFactor>,
-    /// Dollars that rounding up to a whole nano-dollar has added: lines and rounding together are
-    /// the cost.
+    /// Dollars added by rounding up to a whole nano-dollar. Lines plus rounding are the cost.
     rounding: Option<String>,
 }
 
 /// A run of one model over one prompt.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReceiptPass {
-    /// What it was.
+    /// The kind of run.
     #[schema(schema_with = kinds)]
     kind: &'static str,
-    /// The model that ran it.
+    /// The model of the run.
     model: Option<String>,
-    /// Whether its prompt was so long that the prices of long prompts counted.
+    /// Whether long-prompt prices applied to it.
     is_long_prompt: bool,
-    /// Why it is free: `refused` or `declined` before anything was written.
+    /// Why it is free: `refused` or `declined` before producing output.
     free_because: Option<&'static str>,
-    /// Whether a fallback credit was redeemed, so that cache writes cost what reads do.
+    /// Whether a fallback credit was redeemed: cache writes then cost as much as reads.
     is_credit_redeemed: bool,
 }
 
 /// A line of a receipt.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReceiptLine {
-    /// Which of the passes, counted from 1; null for what belongs to the whole answer.
+    /// Number of the pass, from 1; null for items of the whole response.
     pass: Option<usize>,
-    /// What for.
+    /// The item.
     #[schema(schema_with = items)]
     item: &'static str,
-    /// How many.
+    /// The count.
     count: u64,
-    /// Dollars for so many of them as `per` says, before the factors.
+    /// Dollars for `per` units, before multipliers.
     price: String,
-    /// For how many the price is.
+    /// The number of units the price covers.
     per: u64,
-    /// Dollars, with as many decimals as it takes.
+    /// Dollars, exact.
     amount: String,
 }
 
-/// A factor on tokens.
+/// A multiplier on tokens.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReceiptFactor {
     /// `inference_geo`, `speed` or `service_tier`.
     of: &'static str,
     /// As the upstream reported it.
     value: String,
-    /// The factor.
+    /// The multiplier.
     #[schema(example = "1.1")]
     factor: String,
 }
@@ -165,7 +164,8 @@ pub(super) struct SeriesDocument {
     /// `total`, `model` or `key`.
     #[schema(schema_with = bys)]
     by: &'static str,
-    /// What cost most comes first, the rest together last. Empty where nothing was used.
+    /// Sorted by cost, highest first; the rest is combined in the last one. Empty if nothing was
+    /// used.
     lines: Vec<SeriesLineDocument>,
 }
 
@@ -173,21 +173,21 @@ pub(super) struct SeriesDocument {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageSeriesLine)]
 pub(super) struct SeriesLineDocument {
-    /// The model's or key's id; null for the total and for the rest.
+    /// The id of the model or key; null for the total and for the rest.
     id: Option<String>,
-    /// The model's id or what the key is called, `total` or `other`.
+    /// The id of the model or the name of the key, or `total` or `other`.
     name: String,
-    /// Over all days.
+    /// Sum over all days.
     total: SumsDocument,
-    /// For each day from the first to the last.
+    /// Sums for each day, from the first to the last.
     days: Vec<SumsDocument>,
 }
 
-/// Sums over some requests.
+/// Sums over requests.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageSums)]
 pub(super) struct SumsDocument {
-    /// What was charged.
+    /// The amount charged.
     cost: Dollars,
     /// Uncached input tokens.
     input_tokens: i64,

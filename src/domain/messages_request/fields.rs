@@ -42,10 +42,10 @@ pub struct TopField {
     pub is_empty: bool,
 }
 
-const TOKENS: &str = "is part of what the model reads, or steers it";
-const LABEL: &str = "is a label, and changes neither price nor place";
-const PAYER: &str = "it chooses who pays upstream, which is the operator's account for everybody";
-const BETAS: &str = "betas are named in the header anthropic-beta";
+const TOKENS: &str = "is input for the model, or controls it";
+const LABEL: &str = "is a label without effect on price or region";
+const PAYER: &str = "it selects the upstream payer, which is always the operator's account";
+const BETAS: &str = "name betas in the header anthropic-beta";
 
 const fn allowed(name: &'static str, reason: &'static str) -> Field {
     Field { name, rule: Rule::Allowed, reason, error_code: None }
@@ -61,18 +61,18 @@ const fn refused(name: &'static str, reason: &'static str) -> Field {
 
 /// The table. Its source is the parameter list of the vendor's SDK 2.14.0.
 pub const FIELDS: [Field; 39] = [
-    priced("model", "names the price"),
-    priced("max_tokens", "bounds the output that is held; 0 only fills the cache"),
-    priced("messages", "is what the model reads"),
-    priced("system", "is what the model reads"),
-    priced("tools", "is what the model reads, and server tools have prices of their own"),
-    priced("stream", "decides what is held at first"),
-    priced("cache_control", "names the price of what is written to the cache"),
-    priced("inference_geo", "is a factor on the price"),
-    priced("speed", "is a factor on the price"),
-    priced("fallbacks", "names other models that may answer"),
-    priced("fallback_credit_token", "is priced as if the credit were not there, at most"),
-    allowed("service_tier", "asks for a tier; the answer names the one that is billed"),
+    priced("model", "selects the price"),
+    priced("max_tokens", "limits the output to hold credit for; 0 only fills the cache"),
+    priced("messages", "is input for the model"),
+    priced("system", "is input for the model"),
+    priced("tools", "is input for the model; server tools have their own prices"),
+    priced("stream", "decides how much is held at first"),
+    priced("cache_control", "selects the price of cache writes"),
+    priced("inference_geo", "multiplies the price"),
+    priced("speed", "multiplies the price"),
+    priced("fallbacks", "names other models that may respond"),
+    priced("fallback_credit_token", "costs at most as much as without the credit"),
+    allowed("service_tier", "requests a tier; the response names the billed one"),
     allowed("metadata", LABEL),
     allowed("tags", LABEL),
     allowed("stop_sequences", TOKENS),
@@ -84,21 +84,24 @@ pub const FIELDS: [Field; 39] = [
     allowed("output_config", TOKENS),
     allowed("output_format", TOKENS),
     allowed("prefill", TOKENS),
-    allowed("context_management", "shortens the prompt; its own passes are in the answer's usage"),
-    allowed("compaction", "shortens the prompt; its own passes are in the answer's usage"),
-    allowed("safeguards", "is judged upstream and costs nothing"),
-    allowed("anthropic_version", "is the header of that name, for some upstreams"),
+    allowed(
+        "context_management",
+        "shortens the prompt; its own passes appear in the response's usage",
+    ),
+    allowed("compaction", "shortens the prompt; its own passes appear in the response's usage"),
+    allowed("safeguards", "is evaluated upstream and free"),
+    allowed("anthropic_version", "replaces the header of that name for some upstreams"),
     Field {
         name: "thread",
         rule: Rule::Refused,
-        reason: "the conversation would be held in the operator's workspace, which all customers \
-                 share, and its length would not show; send the messages themselves",
+        reason: "the conversation would be stored in the operator's workspace, which all customers \
+                 share, and its length would be unknown; send the messages themselves",
         error_code: Some("thread_unsupported_request"),
     },
     Field {
         name: "diagnostics",
         rule: Rule::RefusedWith("previous_message_id"),
-        reason: "it asks about a message in the operator's workspace, which all customers share",
+        reason: "it refers to a message in the operator's workspace, which all customers share",
         error_code: None,
     },
     refused("billing_policy", PAYER),
@@ -109,17 +112,18 @@ pub const FIELDS: [Field; 39] = [
     refused("betas", BETAS),
     refused(
         "container",
-        "it is kept in the operator's workspace, which all customers share, and has no price here",
+        "it is stored in the operator's workspace, which all customers share, and has no price \
+         here",
     ),
-    refused("mcp_servers", "what the upstream does with a server of yours has no price here"),
+    refused("mcp_servers", "the use of your own servers by the upstream has no price here"),
     refused(
         "skills",
-        "they are kept in the operator's workspace, which all customers share, and have no price \
+        "they are stored in the operator's workspace, which all customers share, and have no price \
          here",
     ),
     refused(
         "files",
-        "they are kept in the operator's workspace, which all customers share; send the content \
+        "they are stored in the operator's workspace, which all customers share; send the content \
          itself",
     ),
 ];

@@ -221,7 +221,7 @@ fn a_model_is_refused_from_the_day_after_its_last_with_that_day_and_its_successo
         assert!(admitted_by(&body, &Sources::default(), "2026-11-30").is_ok());
         let error = admitted_by(&body, &Sources::default(), "2026-12-01").err().unwrap();
         assert_eq!((error.status, &*error.kind), (404, "not_found_error"));
-        let words = "model: claude-sonnet-4-5 is no longer offered; its last day was 2026-11-30. \
+        let words = "model: claude-sonnet-4-5 is no longer available; its last day was 2026-11-30. \
                      Use claude-sonnet-5-5 instead";
         assert_eq!(error.message, words);
     }
@@ -238,7 +238,7 @@ fn a_model_is_refused_from_the_day_after_its_last_with_that_day_and_its_successo
 fn a_model_without_a_successor_names_none() {
     let sources = serving("", &[("SLUICE__MODELS__CLAUDE-HAIKU-4-5__RETIRES_AT", "2026-11-01")]);
     let error = admitted_by(&request(SMALL, r#""x":1"#), &sources, "2026-11-22").err().unwrap();
-    let words = "model: claude-haiku-4-5 is no longer offered; its last day was 2026-11-01";
+    let words = "model: claude-haiku-4-5 is no longer available; its last day was 2026-11-01";
     assert_eq!(error.message, words);
 }
 

@@ -128,7 +128,7 @@ impl Relay {
         } = self;
         let request_id = reservation.record.id.clone();
         let not_covered = if is_too_long {
-            ApiError::new(500, "api_error", "The answer is longer than the request allows.")
+            ApiError::new(500, "api_error", "The response is longer than the request allows.")
         } else {
             reservation.not_covered()
         };
@@ -177,26 +177,26 @@ fn end_error(
     not_covered: ApiError,
 ) -> Option<ApiError> {
     if !is_durable {
-        return Some(ApiError::new(500, "api_error", "The answer could not be accounted for."));
+        return Some(ApiError::new(500, "api_error", "The response could not be billed."));
     }
     match ending {
         Outcome::ErrorEvent => {
             let relayed = meter.error().and_then(relayed);
             Some(relayed.unwrap_or(ApiError::new(500, "api_error", "The upstream failed.")))
         }
-        Outcome::CutOff => {
-            Some(ApiError::new(500, "api_error", "The upstream ended before its answer was whole."))
-        }
+        Outcome::CutOff => Some(ApiError::new(
+            500,
+            "api_error",
+            "The upstream ended before the response was complete.",
+        )),
         Outcome::Silent => {
-            Some(ApiError::new(504, "timeout_error", "The upstream has gone silent."))
+            Some(ApiError::new(504, "timeout_error", "The upstream stopped sending."))
         }
         Outcome::Stopped => Some(ApiError::new(500, "api_error", "The service is restarting.")),
         Outcome::Panicked => Some(ApiError::new(500, "api_error", "Internal server error")),
-        Outcome::MaxDuration => Some(ApiError::new(
-            504,
-            "timeout_error",
-            "The longest duration of a stream is reached.",
-        )),
+        Outcome::MaxDuration => {
+            Some(ApiError::new(504, "timeout_error", "The maximum stream duration was reached."))
+        }
         Outcome::NotExtended => Some(not_covered),
         _ => None,
     }

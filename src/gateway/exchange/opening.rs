@@ -243,14 +243,15 @@ impl Opening<'_> {
         let of_balance =
             if self.may_know_balance { format!(" of {available} USD") } else { String::new() };
         let running = if self.may_know_balance && held > NanoUsd::ZERO {
-            format!(" {held} USD are held for requests that are still running.")
+            format!(" {held} USD is on hold for requests in progress.")
         } else {
             String::new()
         };
         let advice = self.advice(spendable);
         let site = self.context.settings.site.base_url.as_str();
         let message = format!(
-            "Your credit{of_balance} does not cover what this request may cost: {missing} USD are missing.{running}{advice} Add credit at {site}/deposits"
+            "Your credit{of_balance} does not cover what this request may cost: {missing} USD is \
+             missing.{running}{advice} Add credit at {site}/deposits"
         );
         ApiError::billing(message)
     }
@@ -261,7 +262,8 @@ impl Opening<'_> {
         let name = budget_name(*period);
         let advice = self.advice(*left);
         ApiError::billing(format!(
-            "This API key's {name} of {budget} USD does not cover what this request may cost: {left} USD of it are left.{advice}"
+            "This API key's {name} of {budget} USD has {left} USD left, less than this request may \
+             cost.{advice}"
         ))
     }
 
@@ -271,9 +273,7 @@ impl Opening<'_> {
         let affordable = self.quote.affordable_output(funds);
         affordable
             .filter(|tokens| *tokens < self.quote.max_output)
-            .map_or_else(String::new, |tokens| {
-                format!(" It would be covered with max_tokens {tokens}.")
-            })
+            .map_or_else(String::new, |tokens| format!(" Lower max_tokens to {tokens} to fit."))
     }
 }
 
@@ -285,5 +285,5 @@ pub(super) fn charged_before(context: &AppContext) -> UnixMillis {
 
 /// The request is beyond any sum of money.
 pub(super) fn too_dear() -> ApiError {
-    ApiError::invalid_request("max_tokens: the request could cost more than any balance")
+    ApiError::invalid_request("max_tokens: the request could cost more than any balance can hold")
 }

@@ -341,10 +341,10 @@ impl Reservation {
     pub(super) fn not_covered(&self) -> ApiError {
         match self.budget_spent {
             Some(period) => ApiError::billing(format!(
-                "This API key's {} does not cover more of this answer.",
+                "This API key's {} does not cover more of this response.",
                 budget_name(period)
             )),
-            None => ApiError::billing("Your credit does not cover more of this answer."),
+            None => ApiError::billing("Your credit does not cover more of this response."),
         }
     }
 

@@ -152,12 +152,12 @@ impl Address {
             words: if address.needs_wallet_proof {
                 "The shared address. Pay to it from a wallet you have linked, not from an exchange."
             } else if reads_contracts {
-                "Your own deposit address. Any coin listed below is credited to you when it arrives \
-                 here, even from an exchange."
+                "Your own deposit address. Any coin listed below is credited to you when it \
+                 arrives here, even from an exchange."
             } else {
                 "Your own deposit address. Every payment to it counts as yours, even from an \
-                 exchange. Tokens are credited automatically. So are native coins, unless a contract sends \
-                 them, as some exchanges do. Those are listed below as arrived."
+                 exchange. Tokens are credited automatically. So are native coins, unless a \
+                 contract sends them, as some exchanges do. Those are listed below as arrived."
             },
         }
     }

@@ -284,7 +284,7 @@ fn where_old_state_is_gone_the_blocks_are_told_and_traces_that_come_later_find_i
     let told = first_told(&shop, &account);
     assert_eq!(told["amount"], "0.01");
     assert!(told["from_block"].as_u64() < told["to_block"].as_u64(), "{told}");
-    assert!(told["message"].as_str().unwrap().contains("is being looked for"), "{told}");
+    assert!(told["message"].as_str().unwrap().contains("We are looking for"), "{told}");
     assert_eq!((shop.available(&account), shop.deposits(tx).len()), (0, 0));
     shop.mint.beta.heal();
     shop.app.clock.advance(600_000);

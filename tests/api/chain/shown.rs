@@ -74,8 +74,8 @@ fn what_waits_for_its_first_look_is_told_so() {
         let [one] = one.as_slice() else { panic!("nothing is told: {one:?}") };
         let message = one["message"].as_str().unwrap();
         assert_eq!(one["amount"], "0.01");
-        waiting += usize::from(message.contains("wait for their turn"));
-        tried += usize::from(message.contains("is being looked for"));
+        waiting += usize::from(message.contains("queued for a search"));
+        tried += usize::from(message.contains("We are looking for"));
     }
     assert!(waiting > 0 && tried > 0 && waiting + tried == 40, "{waiting}, {tried}");
 }

@@ -120,7 +120,7 @@ fn what_cannot_be_read_of_a_block_is_no_sign_that_nothing_is_there() {
         again(6);
         again(6);
         let told = arrivals(&shop, &account);
-        assert!(told[0]["message"].as_str().unwrap().contains("is being looked for"), "{told:?}");
+        assert!(told[0]["message"].as_str().unwrap().contains("We are looking for"), "{told:?}");
         shop.mint.alpha.heal();
         shop.mint.beta.heal();
         again(6);
@@ -146,7 +146,7 @@ fn failures_are_no_tries_and_what_traces_do_not_hold_is_told_so_in_the_end() {
         shop.rounds(3);
     }
     let told = arrivals(&shop, &account);
-    assert!(told[0]["message"].as_str().unwrap().contains("is being looked for"), "{told:?}");
+    assert!(told[0]["message"].as_str().unwrap().contains("We are looking for"), "{told:?}");
     for provider in [&shop.mint.alpha, &shop.mint.beta] {
         provider.heal();
         provider.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
@@ -159,7 +159,7 @@ fn failures_are_no_tries_and_what_traces_do_not_hold_is_told_so_in_the_end() {
     eventually("traces that hold nothing to be the end", || {
         look(&shop);
         let told = arrivals(&shop, &account);
-        told[0]["message"].as_str().unwrap().contains("was not found").then_some(())
+        told[0]["message"].as_str().unwrap().contains("did not find").then_some(())
     });
     assert!(shop.deposits(tx).is_empty());
 }

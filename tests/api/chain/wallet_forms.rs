@@ -90,7 +90,7 @@ fn a_contract_that_has_approved_the_message_on_chain_signs_with_nothing() {
     // Where there is no contract, nothing proves nothing, and the reason is the true one.
     let nobody = attempt(owner.address());
     nobody.expect_refusal(403, "wallet_not_deployed");
-    says(&nobody, "there is no contract at the wallet's address");
+    says(&nobody, "this chain has no contract at the wallet's address");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_compact_signature_proves_a_key_and_its_twin_does_not() {
     let foreign = compact(&Wallet::numbered(8).sign_message(&message));
     let refused = shop.app.prove(&account, &message, &foreign);
     refused.expect_refusal(403, "signature_wrong");
-    says(&refused, "another key made it, or signed other words");
+    says(&refused, "does not match the wallet in the message");
     let message = shop.app.challenge(&account, wallet.address());
     let twin = malleated(&wallet.sign_message(&message));
     shop.app.prove(&account, &message, &twin).expect_refusal(403, "signature_wrong");
@@ -296,7 +296,7 @@ fn a_signature_that_was_not_copied_whole_uses_nothing_up() {
     for length in [1, 2, 32, 63] {
         let refused = shop.app.prove(&account, &message, &whole[..length]);
         refused.expect_refusal(400, "signature_malformed");
-        says(&refused, "not copied as a whole");
+        says(&refused, "Check that you copied all of it");
     }
     assert_eq!(shop.app.prove(&account, &message, &whole).status, 201);
 }
@@ -329,16 +329,13 @@ fn a_wrong_signature_leaves_the_form_its_message_and_the_address() {
     let kept = link(&message, "0x1234").text();
     assert_eq!(area(&kept), message);
     assert!(kept.contains(&address) && kept.contains(">0x1234</textarea>"), "{kept}");
-    assert!(kept.contains("not copied as a whole"), "{kept}");
+    assert!(kept.contains("Check that you copied all of it"), "{kept}");
     // Another key's: the chain was asked, so there is a new message, for the same wallet.
     let stranger = hex(&Wallet::numbered(2).sign_message(&message));
     let renewed = link(&message, &stranger).text();
     let next = area(&renewed);
     assert!(next != message && next.contains(&address), "{next}");
-    assert!(
-        renewed.contains("another key made it") && renewed.contains("new message"),
-        "{renewed}"
-    );
+    assert!(renewed.contains("does not match") && renewed.contains("new message"), "{renewed}");
     let linked = link(&next, &hex(&wallet.sign_message(&next)));
     assert_eq!(linked.sends_to(), "/wallets");
     assert_eq!(shop.app.wallets(&account).len(), 1);

@@ -114,7 +114,7 @@ fn a_chain_in_trouble_says_so_before_anything_is_paid() {
     let page = browser.page("/deposits");
     assert!(page.contains("<span class=\"badge warn\">Delayed</span>"), "{page}");
     assert!(page.contains("USDC on Base (delayed)</option>"), "{page}");
-    assert!(page.contains("data-trouble=\"Deposits on this chain wait"), "{page}");
+    assert!(page.contains("data-trouble=\"Deposits on this chain are delayed"), "{page}");
     // Its address is there all the same, without a click.
     let (card, address) =
         (page.find("Delayed").unwrap(), page.find(&format!(">{TREASURY}</code>")));

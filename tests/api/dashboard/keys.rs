@@ -105,7 +105,7 @@ fn what_cannot_be_read_is_said_on_the_form_with_what_was_written() {
     let own = format!("/keys/{}", account.key_id);
     let cases = [
         (("monthly_budget", "1,5"), "budget in dollars"),
-        (("total_budget", "-1"), "not below zero"),
+        (("total_budget", "-1"), "not be below zero"),
         (("requests_per_minute", "many"), "whole numbers"),
         (("max_streams", "0"), "at least 1"),
         (("expires_at", "soon"), "2026-12-31T23:59"),

@@ -229,7 +229,7 @@ fn e18_a_stream_ends_where_its_keys_budget_does() {
     assert_eq!(last["error"]["type"], "billing_error");
     assert_eq!(
         last["error"]["message"],
-        "This API key's monthly budget does not cover more of this answer."
+        "This API key's monthly budget does not cover more of this response."
     );
     exchange.wait_until_left();
     let row = app.only_row(&account);

@@ -265,15 +265,15 @@ fn a_402_says_what_the_account_has_and_holds_to_keys_alone_that_may_read_it() {
     for scopes in [&["inference", "read"], &["inference", "billing"]] {
         let short = said(scopes, &account, 60_000);
         assert!(short.starts_with("Your credit of 0.0123 USD does not cover"), "{short}");
-        assert!(short.contains(" 0.0077 USD are held for"), "{short}");
+        assert!(short.contains(" 0.0077 USD is on hold for"), "{short}");
         let nothing = said(scopes, &none, 60_000);
         assert!(nothing.starts_with("Your credit of -0.0123 USD does not cover any"), "{nothing}");
     }
     let short = said(&["inference"], &account, 60_000);
-    assert!(!short.contains("0.0123") && !short.contains("held"), "{short}");
+    assert!(!short.contains("0.0123") && !short.contains("on hold"), "{short}");
     assert!(short.starts_with("Your credit does not cover what this request may cost:"), "{short}");
-    assert!(short.contains(" USD are missing."), "{short}");
-    assert!(short.contains(" It would be covered with max_tokens "), "{short}");
+    assert!(short.contains(" USD is missing."), "{short}");
+    assert!(short.contains(" Lower max_tokens to "), "{short}");
     assert!(short.ends_with("/deposits"), "{short}");
     let nothing = said(&["inference"], &none, 60_000);
     assert!(nothing.starts_with("Your credit does not cover any request"), "{nothing}");

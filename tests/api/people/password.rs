@@ -174,7 +174,7 @@ fn what_is_guessed_first_is_refused_as_a_new_password_with_its_reason() {
     for (guessed, reason) in [
         ("1234567890", "too simple"),
         ("zzzzzzzzzzzz", "too simple"),
-        ("BASKETBALL1", "Many people"),
+        ("BASKETBALL1", "too common"),
         ("Sluice sluice", "name of this service"),
         (person.email.as_str(), "email address"),
         (own.as_str(), "email address"),

@@ -136,7 +136,7 @@ fn the_ledger_tells_each_change_and_what_the_account_came_to() {
     let requests: Vec<String> = app.usage(&account).into_iter().map(|row| row.id).collect();
     assert!(requests.iter().any(|id| entries[1]["about"] == json!(id)), "{:#}", entries[1]);
     assert_eq!(entries[1]["reference"], entries[1]["about"]);
-    assert_eq!(entries[0]["meaning"], "The operator took this amount.");
+    assert_eq!(entries[0]["meaning"], "Debit by the operator.");
 
     let mut paged: Vec<Value> = Vec::new();
     let mut path = "/api/v1/ledger?limit=2".to_owned();
