@@ -36,14 +36,13 @@ use crate::accounts::keys::KeyRing;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
 use crate::context::AppContext;
-use crate::db::{AnyConnection, Database, DbError};
+use crate::db::{AnyConnection, DbError};
 use crate::deposits::challenge::Origin;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 use crate::domain::ids::AccountId;
 use crate::domain::key_scopes::Scope;
-use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::limits::AccountLimits;
 use crate::upstream::Upstream;
 use deposits::watch::Watchers;
@@ -57,10 +56,8 @@ const BODY_BYTES: usize = 64 * 1024;
 /// What handlers are made of.
 #[derive(Clone)]
 pub struct ApiParts {
-    /// What exchanges share.
+    /// The main components of this node.
     pub context: Arc<AppContext>,
-    /// Storage.
-    pub database: Database,
     /// Who is asking.
     pub keys: Arc<KeyRing>,
     /// What people do with their account.
@@ -69,8 +66,6 @@ pub struct ApiParts {
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.
     pub providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
-    /// What debtors' wallets are known by.
-    pub tombstones: TombstoneKey,
     /// Whose health says whether messages are served.
     pub upstreams: Vec<Arc<Upstream>>,
 }
@@ -89,7 +84,7 @@ impl ApiParts {
         F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     {
         let turn = self.limits.read(account_id).await?;
-        let read = self.database.run(move |conn| {
+        let read = self.context.database.run(move |conn| {
             let done = work(conn);
             // Here: whoever leaves takes no turn along, for his read goes on.
             drop(turn);
@@ -120,7 +115,7 @@ impl Api {
         let body = settings.limits.of_small_body(BODY_BYTES);
         let document = Document::new(&settings.site, endpoints());
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
-        let watchers = Watchers::new(parts.database.clone(), chains, limits);
+        let watchers = Watchers::new(parts.context.database.clone(), chains, limits);
         let origin = Origin::new(&settings.site.name, &settings.site.base_url);
         let latest_status = status::Latest::default();
         Self { parts, origin, body, document, latest_status, watchers, archives: Arc::default() }
@@ -155,7 +150,7 @@ impl Api {
         E: Into<Refusal> + Send + 'static,
         F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     {
-        self.parts.database.run(move |conn| Ok(work(conn))).await?.map_err(Into::into)
+        self.parts.context.database.run(move |conn| Ok(work(conn))).await?.map_err(Into::into)
     }
 }
 

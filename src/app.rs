@@ -130,7 +130,6 @@ pub struct Application {
     pub redirect_address: Option<SocketAddr>,
     redirect: Option<Server>,
     context: Arc<AppContext>,
-    database: Database,
     gateway: Server,
     admin: Server,
     ledger_threads: LedgerThreads,
@@ -154,7 +153,6 @@ impl Application {
         let is_alone = lock.is_some();
         let tombstones = prepare(&settings, &mut database.connect()?)?;
 
-        let tracker = Tracker::default();
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
         let (ledger, ledger_threads) = LedgerHandle::start(&database, &clock, &metrics);
         // New with every start: what the process before it left open is found by its old name.
@@ -162,43 +160,45 @@ impl Application {
         let node_id = public_id(&format!("{name}_"))?;
         let stream = &settings.stream;
         let context = Arc::new(AppContext {
+            database,
+            tombstones,
             ledger,
-            clock: clock.clone(),
-            tracker: tracker.clone(),
+            clock,
+            tracker: Tracker::default(),
             node_id: node_id.into(),
             standing: Arc::default(),
             drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
             holds: Holds::new(&settings.reservation),
-            metrics: Arc::clone(&metrics),
+            metrics,
             mail: MailBell::default(),
             settings,
         });
-        recover(&context, &database, &tombstones, is_alone).await?;
+        recover(&context, is_alone).await?;
 
         let scheduler = Scheduler::start(SchedulerParts {
-            database: database.clone(),
-            clock: clock.clone(),
+            database: context.database.clone(),
+            clock: context.clock.clone(),
             settings: context.settings.privacy.clone(),
             abuse: context.settings.abuse.clone(),
             shown: site::policies::shown(&context.settings)?,
-            tracker: tracker.clone(),
-            metrics: Arc::clone(&metrics),
+            tracker: context.tracker.clone(),
+            metrics: Arc::clone(&context.metrics),
         });
         let alarm = Alarm::set(&scheduler, &context.settings.privacy).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
-        let chains = Chains::start(&context, &database, &tombstones, &tls)?;
+        let chains = Chains::start(&context, &tls)?;
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
-        let (door, gateway) = clients::serve(&context, &database, &tls, (&chains, &tombstones))?;
+        let (door, gateway) = clients::serve(&context, &tls, &chains)?;
         let client_address = door.address;
         let entrance = Entrance::default();
-        let (admin_address, admin) = serve_operator(&context, &database, &entrance)?;
+        let (admin_address, admin) = serve_operator(&context, &entrance)?;
         let redirect = context.settings.server.redirect_listen;
         let redirect =
             redirect.map(|address| plaintext::serve(&context.settings, address)).transpose()?;
         let (redirect_address, redirect) = redirect.unzip();
         // Last: where a listener cannot be had, no actor is left behind that has not begun.
-        send_mail(&context, &database)?;
+        send_mail(&context)?;
         forget_in_time(&context);
         let probe = probe::start(&context, door, &entrance)?;
         Ok(Self {
@@ -207,7 +207,6 @@ impl Application {
             redirect_address,
             redirect,
             context,
-            database,
             gateway,
             admin,
             ledger_threads,
@@ -230,7 +229,7 @@ impl Application {
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
     pub async fn run(self, stop: StopWords) -> bool {
         let Self { context, gateway, admin, redirect, .. } = self;
-        let Self { ledger_threads, chains, database, lock, alarm, probe, .. } = self;
+        let Self { ledger_threads, chains, lock, alarm, probe, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
         let handles = servers.iter().map(Server::handle).collect();
         let (ended, all_ended) = tokio::sync::oneshot::channel();
@@ -248,7 +247,7 @@ impl Application {
         if probe.is_some_and(|arbiter| !arbiter.stop()) {
             tracing::error!("the probe's thread has panicked");
         }
-        if let Err(error) = give_lease_back(&database, &context.node_id) {
+        if let Err(error) = give_lease_back(&context) {
             tracing::warn!(error = %Causes(&error), "the lease could not be given back; it will run out");
         }
         // Its connections must be closed before the process ends.
@@ -258,8 +257,8 @@ impl Application {
     }
 }
 
-fn give_lease_back(database: &Database, node_id: &str) -> Result<(), DbError> {
-    nodes::release(&mut database.connect()?, node_id)
+fn give_lease_back(context: &AppContext) -> Result<(), DbError> {
+    nodes::release(&mut context.database.connect()?, &context.node_id)
 }
 
 /// The servers' own futures end with their handles, not with the tracker.
@@ -340,18 +339,13 @@ fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey
 }
 
 /// Settles what an earlier run left open, and takes the lease.
-async fn recover(
-    context: &Arc<AppContext>,
-    database: &Database,
-    tombstones: &TombstoneKey,
-    is_alone: bool,
-) -> Result<(), StartError> {
+async fn recover(context: &Arc<AppContext>, is_alone: bool) -> Result<(), StartError> {
     let parts = NodeParts {
         node_id: Arc::clone(&context.node_id),
         closing_grace: context.settings.accounts.closing_grace,
         debt_forgiven: context.settings.deposits.debt_forgiven,
-        tombstones: tombstones.clone(),
-        database: database.clone(),
+        tombstones: context.tombstones.clone(),
+        database: context.database.clone(),
         ledger: context.ledger.clone(),
         max_streams: context.settings.server.max_streams,
         standing: Arc::clone(&context.standing),
@@ -364,12 +358,11 @@ async fn recover(
 
 fn serve_operator(
     context: &AppContext,
-    database: &Database,
     entrance: &Entrance,
 ) -> Result<(SocketAddr, Server), StartError> {
     let address = context.settings.server.admin_listen;
     let data = Data::new(Admin {
-        database: database.clone(),
+        database: context.database.clone(),
         ledger: context.ledger.clone(),
         tracker: context.tracker.clone(),
         metrics: Arc::clone(&context.metrics),
@@ -429,12 +422,12 @@ fn forget_in_time(context: &Arc<AppContext>) {
 }
 
 /// Starts the mailer, which then looks for mail by itself.
-fn send_mail(context: &AppContext, database: &Database) -> Result<(), StartError> {
+fn send_mail(context: &AppContext) -> Result<(), StartError> {
     let parts = MailerParts {
         transport: Transport::new(&context.settings.mail).map_err(StartError::Mail)?,
         settings: Arc::clone(&context.settings),
         bell: context.mail.clone(),
-        database: database.clone(),
+        database: context.database.clone(),
         clock: context.clock.clone(),
         tracker: context.tracker.clone(),
         metrics: Arc::clone(&context.metrics),

@@ -1,11 +1,13 @@
-//! What everything that a server of this node runs has in common.
+//! What all parts of a running server share: settings, storage, the ledger, time, and how to stop.
 
 pub mod standing;
 
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::db::Database;
 use crate::domain::clock::Clock;
+use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
 use crate::ledger::actor::LedgerHandle;
 use crate::mail::mailer::MailBell;
@@ -14,10 +16,14 @@ use crate::places::shares::SharedPlaces;
 use crate::tracker::Tracker;
 pub use standing::Standing;
 
-/// What all exchanges of this node share.
+/// The main components of this node.
 pub struct AppContext {
     /// Everything that can be set.
     pub settings: Arc<Settings>,
+    /// Storage.
+    pub database: Database,
+    /// What hashes the deposits of erased accounts.
+    pub tombstones: TombstoneKey,
     /// The only path of money.
     pub ledger: LedgerHandle,
     /// Time.

@@ -111,7 +111,7 @@ impl Site {
         E: Send + 'static,
         F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     {
-        Ok(self.parts.api.database.run(move |conn| Ok(work(conn))).await?)
+        Ok(self.parts.api.context.database.run(move |conn| Ok(work(conn))).await?)
     }
 
     /// The same where no refusal is the visitor's to mend.

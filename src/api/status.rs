@@ -83,7 +83,7 @@ pub async fn standing(api: &Api) -> Result<Status, DbError> {
     if let Some(status) = api.latest_status.recall() {
         return Ok(status);
     }
-    let stands = api.parts.database.run(chains::all).await?;
+    let stands = api.parts.context.database.run(chains::all).await?;
     let configured = api.chains();
     let known = Chains::new(configured, stands);
     let chains = configured.iter().map(|chain| ChainStanding {

@@ -202,7 +202,7 @@ async fn linked(
     let chain = api.chains().iter().find(|chain| chain.chain_id == message.chain_id);
     let chain = chain.ok_or(Refusal::UnknownChain)?;
     let proof = proof::prove(api, chain, &message, (text, written), signature).await?;
-    let (limits, key) = (api.deposits().clone(), api.parts.tombstones.clone());
+    let (limits, key) = (api.deposits().clone(), api.parts.context.tombstones.clone());
     let most = limits.wallets_max_per_account;
     let link = move |conn: &mut AnyConnection| {
         wallets::link(conn, account_id, &message, proof, (&limits, &key), now)

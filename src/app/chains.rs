@@ -10,10 +10,8 @@ use crate::chain::provider::RpcActor;
 use crate::chain::{Endpoint, Provider};
 use crate::config::{Chain, RpcProvider};
 use crate::context::AppContext;
-use crate::db::Database;
 use crate::deposits::watcher::{ChainWatcher, WatcherParts};
 use crate::domain::evm::ChainId;
-use crate::domain::tombstone::TombstoneKey;
 
 /// The running watchers.
 pub(super) struct Chains {
@@ -27,8 +25,6 @@ impl Chains {
     /// Starts an actor for each provider and one for each chain.
     pub(super) fn start(
         context: &AppContext,
-        database: &Database,
-        tombstones: &TombstoneKey,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, NotAnRpcUrl> {
         let settings = &context.settings;
@@ -50,8 +46,8 @@ impl Chains {
                 deposits: Arc::new(settings.deposits.clone()),
                 providers: asked.clone(),
                 node_id: Arc::clone(&context.node_id),
-                database: database.clone(),
-                tombstones: tombstones.clone(),
+                database: context.database.clone(),
+                tombstones: context.tombstones.clone(),
                 clock: context.clock.clone(),
                 tracker: context.tracker.clone(),
                 metrics: Arc::clone(&context.metrics),

@@ -25,8 +25,6 @@ use crate::accounts::keys::KeyRing;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::context::AppContext;
-use crate::db::Database;
-use crate::domain::tombstone::TombstoneKey;
 use crate::gateway::intake::Intake;
 use crate::gateway::limits::AccountLimits;
 use crate::gateway::unknown_fields::UnknownFields;
@@ -62,15 +60,18 @@ struct Handlers {
 impl Handlers {
     fn new(
         context: &Arc<AppContext>,
-        database: &Database,
         upstream_tls: &Arc<rustls::ClientConfig>,
-        (chains, tombstones): (&Chains, &TombstoneKey),
+        chains: &Chains,
     ) -> Result<Self, StartError> {
         let settings = &context.settings;
-        let keys = Arc::new(KeyRing::new(database.clone()));
+        let keys = Arc::new(KeyRing::new(context.database.clone()));
         let limits = AccountLimits::new(settings, &context.standing, Arc::clone(&context.metrics));
-        let people =
-            People::new(database.clone(), settings, tombstones.clone(), context.clock.clone())?;
+        let people = People::new(
+            context.database.clone(),
+            settings,
+            context.tombstones.clone(),
+            context.clock.clone(),
+        )?;
         let upstreams = settings.upstreams.iter().cloned();
         let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;
@@ -80,12 +81,10 @@ impl Handlers {
         }
         let parts = ApiParts {
             context: Arc::clone(context),
-            database: database.clone(),
             keys: Arc::clone(&keys),
             people: Arc::new(people),
             limits: Arc::clone(&limits),
             providers: Arc::clone(&chains.providers),
-            tombstones: tombstones.clone(),
             upstreams: upstreams.clone(),
         };
         let api = Data::new(Api::new(parts.clone()));
@@ -135,12 +134,11 @@ pub(super) const fn descriptors(settings: &config::Server) -> usize {
 /// Binds the clients' address and begins to serve.
 pub(super) fn serve(
     context: &Arc<AppContext>,
-    database: &Database,
     upstream_tls: &Arc<rustls::ClientConfig>,
-    of_chains: (&Chains, &TombstoneKey),
+    chains: &Chains,
 ) -> Result<(Door, Server), StartError> {
     let settings = &context.settings;
-    let handlers = Handlers::new(context, database, upstream_tls, of_chains)?;
+    let handlers = Handlers::new(context, upstream_tls, chains)?;
     let app = move || {
         let settings = &handlers.context.settings;
         App::new()

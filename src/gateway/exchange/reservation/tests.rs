@@ -9,6 +9,7 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::price_list::tests::day;
 use crate::domain::quote::tests::{CHEAP, quote, usage};
+use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
 use crate::ledger::EntryKind;
 use crate::ledger::actor::LedgerHandle;
@@ -36,6 +37,8 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
         holds: Holds::new(&settings.reservation),
         ledger: LedgerHandle::start(&database, &clock, &metrics).0,
         settings: Arc::new(settings),
+        database: database.clone(),
+        tombstones: TombstoneKey::of(&"t".repeat(32).into()).unwrap(),
         clock,
         tracker: crate::tracker::Tracker::default(),
         node_id: "n".into(),
