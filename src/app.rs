@@ -27,8 +27,9 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
-use crate::jobs::node::{self, NodeParts};
-use crate::jobs::scheduler::{Alarm, Scheduler, SchedulerParts};
+use crate::jobs::alarm::Alarm;
+use crate::jobs::scheduler::Scheduler;
+use crate::jobs::{self, node};
 use crate::ledger::actor::{LedgerHandle, LedgerThreads};
 use crate::mail::mailer::{MailBell, Mailer, MailerParts};
 use crate::mail::transport::Transport;
@@ -94,7 +95,7 @@ pub enum StartError {
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
     Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
-    /// The clock of chores.
+    /// The clock of jobs.
     #[error("cron cannot be started")]
     Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
     /// The policy or the terms.
@@ -173,18 +174,12 @@ impl Application {
             mail: MailBell::default(),
             settings,
         });
-        recover(&context, is_alone).await?;
+        // Settles what an earlier run left open, and takes the lease.
+        let begun = node::begin(Arc::clone(&context), is_alone).await;
+        begun.map_err(StartError::Recovery)?;
 
-        let scheduler = Scheduler::start(SchedulerParts {
-            database: context.database.clone(),
-            clock: context.clock.clone(),
-            settings: context.settings.privacy.clone(),
-            abuse: context.settings.abuse.clone(),
-            shown: site::policies::shown(&context.settings)?,
-            tracker: context.tracker.clone(),
-            metrics: Arc::clone(&context.metrics),
-        });
-        let alarm = Alarm::set(&scheduler, &context.settings.privacy).await?;
+        let plans = jobs::plans(&context, site::policies::shown(&context.settings)?);
+        let (scheduler, alarm) = Scheduler::start(Arc::clone(&context), plans).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = Chains::start(&context, &tls)?;
         // Actors begin when they are first polled, which must be while there is a runtime.
@@ -336,24 +331,6 @@ fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey
         tracing::info!(count = sealed, "sealed the second factors that were stored plain");
     }
     Ok(key)
-}
-
-/// Settles what an earlier run left open, and takes the lease.
-async fn recover(context: &Arc<AppContext>, is_alone: bool) -> Result<(), StartError> {
-    let parts = NodeParts {
-        node_id: Arc::clone(&context.node_id),
-        closing_grace: context.settings.accounts.closing_grace,
-        debt_forgiven: context.settings.deposits.debt_forgiven,
-        tombstones: context.tombstones.clone(),
-        database: context.database.clone(),
-        ledger: context.ledger.clone(),
-        max_streams: context.settings.server.max_streams,
-        standing: Arc::clone(&context.standing),
-        clock: context.clock.clone(),
-        tracker: context.tracker.clone(),
-        metrics: Arc::clone(&context.metrics),
-    };
-    node::begin(parts, is_alone).await.map_err(StartError::Recovery)
 }
 
 fn serve_operator(

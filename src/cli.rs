@@ -31,7 +31,7 @@ use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
 use crate::domain::tombstone::TombstoneKey;
-use crate::jobs::retention::RetentionError;
+use crate::jobs::job::JobError;
 use crate::ledger::LedgerError;
 use crate::policies::PolicyError;
 use crate::sandbox::{self, SandboxArgs};
@@ -121,7 +121,7 @@ enum CliError {
     #[error(transparent)]
     Deposit(#[from] DepositError),
     #[error(transparent)]
-    Retention(#[from] RetentionError),
+    Job(#[from] JobError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
     #[error("the text cannot be written")]

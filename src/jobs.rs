@@ -1,10 +1,35 @@
-//! What a node does by itself: the [`scheduler::Scheduler`] actor does what is due now and then, in
-//! pieces ([`purge`], [`compaction`], [`notices`]), and the [`node::Node`] actor keeps this node's
-//! lease and settles what dead nodes left open.
+//! What a node does by itself. The [`scheduler::Scheduler`] actor runs each [`job::Job`] when its
+//! [`plan::Plan`] says so; the [`node::Node`] actor keeps this node's lease and settles what dead
+//! nodes left open.
 
+pub mod alarm;
 pub mod compaction;
+mod erasure;
+pub mod job;
 pub mod node;
-pub mod notices;
+mod notices;
+mod pacer;
+pub mod plan;
+mod policy_check;
 pub mod purge;
 pub mod retention;
+pub mod run;
 pub mod scheduler;
+mod spending_check;
+
+use crate::context::AppContext;
+use crate::policies::Shown;
+
+/// All jobs of a server. `shown` is what its pages of the policy and the terms say.
+#[must_use]
+pub fn plans(context: &AppContext, shown: Shown) -> Vec<plan::Plan> {
+    let mut plans = vec![
+        purge::plan(context),
+        compaction::plan(context),
+        policy_check::plan(context, shown),
+        notices::plan(context),
+        erasure::plan(context),
+    ];
+    plans.extend(spending_check::plan(context));
+    plans
+}

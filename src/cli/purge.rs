@@ -3,15 +3,17 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use actix_web::rt::System;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::json;
 
 use super::{CliError, Desk, Output};
-use crate::db::chores;
 use crate::domain::clock::UnixMillis;
-use crate::jobs::compaction::{self, Compaction};
+use crate::jobs::compaction::Compaction;
+use crate::jobs::job::{Batch, Job};
 use crate::jobs::purge::Purge;
 use crate::jobs::retention::{self, Limits};
+use crate::jobs::run::Run;
 
 /// How often a long purge says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -56,55 +58,64 @@ pub(super) fn run(
         let due = desk.with(|conn| retention::due(conn, &limits))?;
         return report(&due, "would go", args.json, output);
     }
-    let gone = purge(desk, limits, output)?;
-    desk.with(|conn| chores::finish(conn, "purge", now))?;
-    if args.compact {
-        compact(desk)?;
-        desk.with(|conn| chores::finish(conn, "compact", now))?;
-    }
-    report(&gone, "gone", args.json, output)
+    let deleted = System::new().block_on(async {
+        let deleted = purge(desk, limits, output).await?;
+        if args.compact {
+            compact(desk).await?;
+        }
+        Ok::<_, CliError>(deleted)
+    })?;
+    report(&deleted, "gone", args.json, output)
 }
 
-/// Piece by piece, resting as the server does: others may be working.
-fn purge(
+/// Says how many rows of each table it deleted.
+async fn purge(
     desk: &Desk,
     limits: Limits,
     output: &mut Output,
 ) -> Result<Vec<(&'static str, i64)>, CliError> {
-    let mut purge = Purge::new(limits);
-    let mut gone: Vec<(&'static str, i64)> = Vec::new();
+    let mut deleted: Vec<(&'static str, i64)> = Vec::new();
     let mut said = Instant::now();
-    loop {
-        let piece = desk.with(|conn| purge.step(conn))?;
-        for (table, rows) in piece.gone {
-            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            match gone.iter_mut().find(|(known, _)| *known == table) {
+    let note = |run: &Run, batch: &Batch| {
+        for (table, rows) in &batch.deleted {
+            let rows = i64::try_from(*rows).unwrap_or(i64::MAX);
+            match deleted.iter_mut().find(|(known, _)| known == table) {
                 Some((_, sum)) => *sum = sum.saturating_add(rows),
-                None => gone.push((table, rows)),
+                None => deleted.push((table, rows)),
             }
         }
-        if piece.is_last {
-            return Ok(gone);
-        }
-        if said.elapsed() >= PROGRESS {
+        if said.elapsed() >= PROGRESS && !batch.is_last {
             said = Instant::now();
-            let rows: i64 = gone.iter().map(|(_, rows)| rows).sum();
-            output.progress(&format!("{rows} rows have gone so far"))?;
+            output.progress(&format!("{} rows have gone so far", run.rows))?;
         }
-        std::thread::park_timeout(piece.rest);
-    }
+        Ok(())
+    };
+    to_end(desk, Purge::new(limits), note).await?;
+    Ok(deleted)
 }
 
-fn compact(desk: &Desk) -> Result<(), CliError> {
-    for _ in 0..TRIES {
-        if desk.with(compaction::compact)? == Compaction::Done {
+async fn compact(desk: &Desk) -> Result<(), CliError> {
+    let mut tries = 0_u32;
+    let note = |_: &Run, batch: &Batch| {
+        tries = tries.saturating_add(1);
+        if tries < TRIES || batch.is_last {
             return Ok(());
         }
-        std::thread::park_timeout(AGAIN);
-    }
-    Err(CliError::Refused(
-        "the database was written anew, but somebody keeps its log in use: run it again".to_owned(),
-    ))
+        let words =
+            "the database was written anew, but somebody keeps its log in use: run it again";
+        Err(CliError::Refused(words.to_owned()))
+    };
+    to_end(desk, Compaction::at_once(AGAIN), note).await
+}
+
+/// Runs a job as the server does, on this command's connection.
+async fn to_end<J: Job>(
+    desk: &Desk,
+    job: J,
+    note: impl FnMut(&Run, &Batch) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let step = async |run: Run| desk.with(|conn| run.step(conn, desk.clock.now()));
+    Run::new(job, desk.clock.now()).to_end(step, note).await.map(drop)
 }
 
 fn report(

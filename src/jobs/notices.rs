@@ -1,12 +1,16 @@
-//! Notices of a significant version, to everybody who had an account when it was published: put
-//! into the outbox in pieces. How far they are is committed with the mails of each piece, so that
-//! it goes on there after whatever end.
+//! The job that puts notices of a significant version into the outbox, to everybody who had an
+//! account when it was published. How far it is is committed with the mails of each batch, so that
+//! it continues there after whatever end.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::purge::{next_size, rest_after};
+use super::job::{Batch, Job, JobError};
+use super::pacer::{self, Pacer};
+use super::plan::Plan;
+use crate::context::AppContext;
 use crate::db::outbox::{self, NewMail};
 use crate::db::policies::{self as rows, PolicyRow};
 use crate::db::{AnyConnection, DbError, transaction};
@@ -14,63 +18,50 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, PolicyChanged};
 use crate::domain::policy::PolicyKind;
+use crate::metrics::Metrics;
 
-/// Accounts in the first piece.
-const FIRST_SIZE: i64 = 32;
-
-/// How large the next piece is.
-#[derive(Clone, Copy, Debug)]
-pub struct Notices {
-    size: i64,
+/// Puts notices into the outbox.
+pub(super) struct Notices {
+    pacer: Pacer,
+    metrics: Arc<Metrics>,
 }
 
-/// What one piece came to.
-#[derive(Clone, Copy, Debug)]
-pub struct Put {
-    /// Of which text, if any was left to be told of.
-    pub kind: Option<PolicyKind>,
-    /// Mails that were put into the outbox.
-    pub mails: usize,
-    /// How long the database was kept busy.
-    pub took: Duration,
-    /// How long the database is to be left to others.
-    pub rest: Duration,
-    /// Nothing is left.
-    pub is_last: bool,
+/// When [`super::policy_check`] finds that notices are left.
+pub(super) fn plan(context: &AppContext) -> Plan {
+    let metrics = Arc::clone(&context.metrics);
+    Plan::of(move |_| Notices { pacer: Pacer::default(), metrics: Arc::clone(&metrics) })
 }
 
-impl Default for Notices {
-    fn default() -> Self {
-        Self { size: FIRST_SIZE }
-    }
-}
+impl Job for Notices {
+    const NAME: &'static str = "notices";
 
-impl Notices {
-    /// Puts the next piece in, of the oldest version that has notices left.
-    ///
-    /// # Errors
-    /// [`DbError`]; nothing of the piece was put in.
-    pub fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Put, DbError> {
+    /// Puts the next ones in, of the oldest version that has notices left.
+    fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError> {
         let began = Instant::now();
-        let size = self.size;
+        let size = self.pacer.size();
         let put = transaction::write(conn, |conn| {
             let Some(row) = rows::next_to_notice(conn)? else { return Ok(None) };
             let kind = row.kind.parse();
             let kind = kind.map_err(|_| DbError::Unreadable { what: "policy's kind" })?;
-            Ok::<_, DbError>(Some((kind, piece(conn, &row, kind, size, now)?)))
+            Ok::<_, DbError>(Some((kind, put(conn, &row, kind, size, now)?)))
         })?;
         let took = began.elapsed();
-        self.size = next_size(self.size, took);
-        let rest = rest_after(conn, took);
-        Ok(match put {
-            Some((kind, mails)) => Put { kind: Some(kind), mails, took, rest, is_last: false },
-            None => Put { kind: None, mails: 0, took, rest, is_last: true },
+        self.pacer.note(took);
+        if let Some((kind, mails)) = put {
+            self.metrics.policies.count_notices(kind.as_str(), mails);
+        }
+        Ok(Batch {
+            rows: put.map_or(0, |(_, mails)| mails),
+            held: took,
+            rest: pacer::rest_after(conn, took),
+            is_last: put.is_none(),
+            ..Batch::default()
         })
     }
 }
 
 /// How many mails were put in.
-fn piece(
+fn put(
     conn: &mut AnyConnection,
     row: &PolicyRow,
     policy: PolicyKind,

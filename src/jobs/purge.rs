@@ -1,35 +1,27 @@
-//! A purge: usage rows first, then leftovers, piece by piece. How large a piece may be is found out
-//! on the way.
+//! The job that deletes what is over: usage rows first, then leftovers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::retention::{Limits, RetentionError};
+use super::job::{Batch, Job, JobError};
+use super::pacer::{self, Pacer};
+use super::plan::Plan;
+use super::retention::Limits;
+use crate::context::AppContext;
 use crate::db::books::Busy;
 use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError, books, transaction};
+use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 
-/// Writer's time that one piece may take, beside its commit.
-const PIECE: Duration = Duration::from_millis(5);
-/// Rests are as many times as long as the piece before them: so a purge takes at most a fifth of
-/// SQLite's one writer, and half of the time on PostgreSQL, where only those wait whose accounts
-/// are in the piece.
-const REST_FACTORS: (u32, u32) = (4, 1);
-/// And no shorter than this.
-const REST_MIN: Duration = Duration::from_millis(1);
-/// Usage rows in the first piece.
-const FIRST_SIZE: i64 = 32;
-/// At least and at most.
-const SIZES: (i64, i64) = (16, 4096);
-/// Leftovers of each kind that go in one piece.
+/// Leftovers of each kind that go in one batch.
 const LEFTOVERS_AT_ONCE: i64 = 200;
 
-/// A purge under way. It may be given up between any two pieces, and another begins where it was.
+/// A purge under way.
 #[derive(Clone, Debug)]
 pub struct Purge {
     limits: Limits,
-    size: i64,
+    pacer: Pacer,
     stage: Stage,
     /// When the last usage row that went was made, in milliseconds since the epoch: the next ones
     /// are looked for from there on, and not among the places of those that have gone, which
@@ -44,65 +36,71 @@ enum Stage {
     Done,
 }
 
-/// What one piece came to.
-#[derive(Clone, Debug)]
-pub struct Piece {
-    /// Rows that went, by table.
-    pub gone: Vec<(&'static str, usize)>,
-    /// How long others could not write.
-    pub held: Duration,
-    /// How long it is to be left to others.
-    pub rest: Duration,
-    /// Nothing is left.
-    pub is_last: bool,
+/// At the start and each day.
+pub(super) fn plan(context: &AppContext) -> Plan {
+    let settings = context.settings.privacy.clone();
+    let at = settings.purge_at;
+    Plan::of(move |now| Purge::new(Limits::at(&settings, now))).at_start().daily(at)
 }
 
 impl Purge {
     /// A purge of what is over by `limits`.
     #[must_use]
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, size: FIRST_SIZE, stage: Stage::Usage, from: None }
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, pacer: Pacer::default(), stage: Stage::Usage, from: None }
     }
 
-    /// Does the next piece.
-    ///
-    /// # Errors
-    /// [`RetentionError`]; nothing of the piece was done.
-    pub fn step(&mut self, conn: &mut AnyConnection) -> Result<Piece, RetentionError> {
+    /// Deletes a batch of usage rows; with how many went, and how long others could not write.
+    fn usage(&mut self, conn: &mut AnyConnection) -> Result<(usize, Duration), JobError> {
+        let size = self.pacer.size();
+        let deleted = usage(conn, &self.limits, self.from, size)?;
+        if usize::try_from(size).is_ok_and(|size| deleted.found < size) {
+            // Rows from before the last place are looked for once more.
+            if self.from.take().is_none() {
+                self.stage = Stage::Leftovers;
+            }
+        } else {
+            self.from = deleted.last;
+        }
+        self.pacer.note(deleted.worked);
+        Ok((deleted.rows, deleted.held))
+    }
+}
+
+impl Job for Purge {
+    const NAME: &'static str = "purge";
+
+    fn step(&mut self, conn: &mut AnyConnection, _: UnixMillis) -> Result<Batch, JobError> {
         let began = Instant::now();
         let mut held = None;
-        let gone = match self.stage {
+        let deleted = match self.stage {
             Stage::Usage => {
-                let Deleted { found, rows, last, worked, held: usage_held } =
-                    usage(conn, &self.limits, self.from, self.size)?;
-                if usize::try_from(self.size).is_ok_and(|size| found < size) {
-                    // Rows from before the last place are looked for once more.
-                    if self.from.take().is_none() {
-                        self.stage = Stage::Leftovers;
-                    }
-                } else {
-                    self.from = last;
-                }
-                self.size = next_size(self.size, worked);
+                let (rows, usage_held) = self.usage(conn)?;
                 held = Some(usage_held);
                 vec![("usage_logs", rows)]
             }
             Stage::Leftovers => {
-                let gone = leftovers(conn, &self.limits)?;
-                if gone.iter().all(|(_, rows)| *rows == 0) {
+                let deleted = leftovers(conn, &self.limits)?;
+                if deleted.iter().all(|(_, rows)| *rows == 0) {
                     self.stage = Stage::Done;
                 }
-                gone
+                deleted
             }
             Stage::Done => Vec::new(),
         };
         let took = began.elapsed();
-        let (rest, held) = (rest_after(conn, took), held.unwrap_or(took));
-        Ok(Piece { gone, held, rest, is_last: self.stage == Stage::Done })
+        Ok(Batch {
+            rows: deleted.iter().map(|(_, rows)| *rows).sum(),
+            deleted,
+            held: held.unwrap_or(took),
+            rest: pacer::rest_after(conn, took),
+            is_last: self.stage == Stage::Done,
+            next: None,
+        })
     }
 }
 
-/// What a piece of usage rows came to.
+/// What a batch of usage rows came to.
 #[derive(Default)]
 struct Deleted {
     /// How many were there to go; fewer than were asked for means that none are left.
@@ -118,18 +116,18 @@ struct Deleted {
     held: Duration,
 }
 
-/// Deletes one piece of old usage rows, at most `size`, with their ledger lines, whose sum becomes
+/// Deletes one batch of old usage rows, at most `size`, with their ledger lines, whose sum becomes
 /// part of each account's one carry-forward. Balances are not touched, and the books balance before
 /// and after.
 ///
 /// # Errors
-/// [`RetentionError`].
+/// [`JobError`].
 fn usage(
     conn: &mut AnyConnection,
     limits: &Limits,
     from: Option<i64>,
     size: i64,
-) -> Result<Deleted, RetentionError> {
+) -> Result<Deleted, JobError> {
     let old = rows::old_usage(conn, (from, limits.usage_before), size)?;
     if old.is_empty() {
         return Ok(Deleted::default());
@@ -152,12 +150,12 @@ fn usage(
         rows::carry_forward(conn, &sums, limits.now)?;
         // Another node may have come first.
         let rows = rows::delete_usage(conn, &ids)?;
-        Ok::<_, RetentionError>((rows, since, since.elapsed()))
+        Ok::<_, JobError>((rows, since, since.elapsed()))
     })?;
     Ok(Deleted { found: ids.len(), rows, last, worked, held: since.elapsed() })
 }
 
-/// Deletes one piece of leftovers; says how many of each kind went. All zero means that none are
+/// Deletes one batch of leftovers; says how many of each kind went. All zero means that none are
 /// left.
 ///
 /// # Errors
@@ -172,42 +170,4 @@ fn leftovers(
         gone.push((kind.as_str(), count));
     }
     Ok(gone)
-}
-
-/// How long the database is left to others after a piece.
-#[must_use]
-pub fn rest_after(conn: &AnyConnection, took: Duration) -> Duration {
-    let factor = match conn {
-        AnyConnection::Sqlite(_) => REST_FACTORS.0,
-        AnyConnection::Postgres(_) => REST_FACTORS.1,
-    };
-    took.saturating_mul(factor).max(REST_MIN)
-}
-
-/// How many rows the next piece has. Half as many where a piece took too long, a quarter more where
-/// it took little.
-#[must_use]
-pub fn next_size(size: i64, took: Duration) -> i64 {
-    let next = if took > PIECE {
-        size / 2
-    } else if took < PIECE / 2 {
-        size.saturating_add(size / 4).saturating_add(1)
-    } else {
-        size
-    };
-    next.clamp(SIZES.0, SIZES.1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_find_the_size_that_fits() {
-        assert_eq!(next_size(100, Duration::from_millis(6)), 50);
-        assert_eq!(next_size(100, Duration::from_millis(4)), 100);
-        assert_eq!(next_size(100, Duration::from_millis(1)), 126);
-        assert_eq!(next_size(16, Duration::from_secs(1)), 16);
-        assert_eq!(next_size(4096, Duration::ZERO), 4096);
-    }
 }

@@ -1,28 +1,9 @@
-//! Retention: which rows have expired. They are deleted in batches, each a transaction, so that a
-//! purge may stop anywhere and go on later, beside traffic and beside other nodes.
+//! Retention: which rows have expired at a moment, by the settings of how long things are kept.
 
 use crate::config::Privacy;
 use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::money::MoneyError;
-
-/// Why a piece did not go. Nothing of it did.
-#[derive(Debug, thiserror::Error)]
-pub enum RetentionError {
-    /// Storage.
-    #[error(transparent)]
-    Db(#[from] DbError),
-    /// A sum left 64 bits.
-    #[error("a carry-forward would not fit its column")]
-    Amount(#[from] MoneyError),
-}
-
-impl From<diesel::result::Error> for RetentionError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Db(DbError::Query(error))
-    }
-}
 
 /// What is over at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

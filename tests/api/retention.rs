@@ -9,9 +9,9 @@ use diesel::prelude::*;
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
 use sluice::domain::clock::UnixMillis;
+use sluice::jobs::job::{Due, Job};
 use sluice::jobs::purge::Purge;
 use sluice::jobs::retention::Limits;
-use sluice::jobs::scheduler::{Chore, Due};
 
 use crate::support::app::{Builder, TestApp, verify_books};
 use crate::support::process;
@@ -23,6 +23,8 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 const ACCOUNTS: i64 = 50;
 const DAYS: i64 = 200;
 const KEPT_DAYS: i64 = 90;
+/// A purge by fixed limits does not look at it.
+const NOW: UnixMillis = UnixMillis::from_millis(0);
 
 /// What happened at a moment.
 struct Use {
@@ -137,7 +139,7 @@ fn kill_a_purge(config: &std::path::Path, day: &str, after: Duration) {
 pub(crate) fn purge(app: &TestApp) {
     let done = || app.metric("sluice_chore_finished_timestamp_seconds{chore=\"purge\"}");
     let now = u64::try_from(app.clock.now().as_millis() / 1000).unwrap();
-    app.scheduler.try_send(Due(Chore::Purge)).unwrap();
+    app.scheduler.try_send(Due::of::<Purge>()).unwrap();
     eventually("the purge", || (done() == now).then_some(()));
 }
 
@@ -255,7 +257,7 @@ fn p9_a_row_that_comes_late_goes_with_the_same_purge() {
     let mut conn = builder.migrated();
     write_short(&mut conn, 200);
     let mut purge = purge_before(1000);
-    assert!(!purge.step(&mut conn).unwrap().is_last);
+    assert!(!purge.step(&mut conn, NOW).unwrap().is_last);
     let key = api_keys::table.select((api_keys::account_id, api_keys::id));
     let key: (i64, i64) = key.first(&mut conn).unwrap();
     usage_rows::insert(&mut conn, "req_late", key, 0, 0);
@@ -294,9 +296,9 @@ fn purge_before(millis: i64) -> Purge {
 fn to_the_end(mut purge: Purge, conn: &mut AnyConnection) -> usize {
     let mut gone = 0;
     loop {
-        let piece = purge.step(conn).unwrap();
-        gone += piece.gone.iter().map(|(_, rows)| rows).sum::<usize>();
-        if piece.is_last {
+        let batch = purge.step(conn, NOW).unwrap();
+        gone += batch.rows;
+        if batch.is_last {
             return gone;
         }
     }
