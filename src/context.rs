@@ -14,6 +14,7 @@ use crate::mail::mailer::MailBell;
 use crate::metrics::Metrics;
 use crate::places::shares::SharedPlaces;
 use crate::tracker::Tracker;
+use crate::upstream::node::Node;
 pub use standing::Standing;
 
 /// The main components of this node.
@@ -45,6 +46,16 @@ pub struct AppContext {
 }
 
 impl AppContext {
+    /// What a call to an upstream sees of this node.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        Node {
+            metrics: Arc::clone(&self.metrics),
+            tracker: self.tracker.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Tells the operator of something that should not happen: each time in the metrics, once a
     /// day in the log.
     pub fn alert(&self, what: &'static str) {

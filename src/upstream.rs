@@ -8,6 +8,7 @@ pub mod client;
 pub mod count;
 pub mod credential;
 pub mod fault;
+pub mod headers;
 pub mod health;
 pub mod node;
 pub mod order;

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
 
-use super::exchange::{Reply, passing_headers};
+use super::exchange::Reply;
 use super::intake::{self, Admitted};
 use super::messages::{
     COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
@@ -20,6 +20,7 @@ use crate::upstream::call::Call;
 use crate::upstream::client::longest_head;
 use crate::upstream::count as upstream_count;
 use crate::upstream::fault::Failure;
+use crate::upstream::headers;
 
 /// See the module.
 pub(super) async fn create(
@@ -87,7 +88,9 @@ async fn count(
     let counted = upstream_count::count(&call, &upstreams, &request, limit).await;
     drop((permit, token));
     Ok(match counted {
-        Ok(count) => Reply::Json { headers: passing_headers(&count.headers), body: count.body },
+        Ok(count) => {
+            Reply::Json { headers: headers::passing_down(&count.headers), body: count.body }
+        }
         Err(Failure { error, headers, .. }) => Reply::Error { error, headers },
     })
 }

@@ -25,7 +25,7 @@ mod stream;
 
 use actix::prelude::*;
 
-pub use reply::{Permit, Reply, passing_headers};
+pub use reply::{Permit, Reply};
 pub use response_body::{AnswerStream, Piece};
 pub use run::{Exchange, ExchangeParts};
 

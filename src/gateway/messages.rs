@@ -25,11 +25,9 @@ use crate::http::connection::Stall;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::fault::Failure;
+use crate::upstream::headers;
 use crate::upstream::order::{Conversation, order};
 
-/// The allow-list of a client's headers that go up unchanged.
-const PASSING: [&str; 3] = ["anthropic-version", BETA, "accept"];
-const BETA: &str = "anthropic-beta";
 /// Paths upstream: always these, however the client has written its own.
 const MESSAGES: &str = "/v1/messages";
 pub(super) const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
@@ -131,7 +129,7 @@ pub(super) fn refuse_while_draining(gateway: &Gateway) -> Result<(), ApiError> {
 /// The operator's deny-list; every other beta passes.
 pub(super) fn check_betas(http: &HttpRequest, gateway: &Gateway) -> Result<(), ApiError> {
     let denied = &gateway.settings().requests.denied_betas;
-    let lists = http.headers().get_all(BETA).map(HeaderValue::to_str);
+    let lists = http.headers().get_all(headers::BETA).map(HeaderValue::to_str);
     let lists = lists.collect::<Result<Vec<&str>, ToStrError>>().map_err(|_| {
         ApiError::invalid_request("anthropic-beta: The header should be visible ASCII")
     })?;
@@ -168,17 +166,7 @@ pub(super) fn upstream_request(
     request: &MessagesRequest,
     quote: &Quote,
 ) -> UpstreamRequest {
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    for name in PASSING {
-        // A list may come in several headers; they are the same list.
-        let values = http.headers().get_all(name).map(HeaderValue::to_str);
-        let values: Vec<&str> = values.filter_map(Result::ok).collect();
-        if let Ok(value) = HeaderValue::from_str(&values.join(", "))
-            && !values.is_empty()
-        {
-            headers.push((HeaderName::from_static(name), value));
-        }
-    }
+    let mut headers = headers::passing_up(http.headers());
     // The body was read as JSON, whatever it was called.
     headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
     let is_beta = http.query_string().split('&').any(|pair| pair == BETA_QUERY);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
+use super::headers;
 use crate::domain::api_error::ApiError;
 use crate::domain::unprintable::unprintable;
 
@@ -153,12 +154,7 @@ impl Failure {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.trim().parse().ok());
         if fault != Fault::Credential {
-            // Our document replaces the upstream's, so its content type does not pass.
-            const PASSING: [&str; 2] = ["retry-after", "x-should-retry"];
-            failure.headers = PASSING
-                .iter()
-                .filter_map(|name| Some((HeaderName::from_static(name), head.get(*name)?.clone())))
-                .collect();
+            failure.headers = headers::passing_with_refusal(head);
         }
         failure
     }

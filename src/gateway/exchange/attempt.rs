@@ -26,7 +26,7 @@ use crate::domain::usage_record::Outcome;
 use crate::http::connection::Stall;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
-use crate::upstream::call::{Answered, Call, Node, Turn};
+use crate::upstream::call::{Answered, Call, Turn};
 use crate::upstream::client::{Answer, UpstreamClient, longest_head};
 use crate::upstream::count::share;
 use crate::upstream::fault::{Failure, Fault, Way};
@@ -96,18 +96,6 @@ impl NoAnswer {
         };
         reservation.void(self.ending, self.error.status).await;
         drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
-    }
-}
-
-impl AppContext {
-    /// What a call to an upstream sees of this node.
-    #[must_use]
-    pub fn node(&self) -> Node {
-        Node {
-            metrics: Arc::clone(&self.metrics),
-            tracker: self.tracker.clone(),
-            clock: self.clock.clone(),
-        }
     }
 }
 

@@ -7,13 +7,14 @@ use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::reply::{Reply, passing_headers};
+use super::reply::Reply;
 use super::reservation::Reservation;
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::meter::{JsonAnswer, read_json_answer};
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Outcome;
+use crate::upstream::headers;
 
 /// What nginx and others log for a client that left before its answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -90,7 +91,7 @@ impl Gather {
             (ending, status) = (Outcome::NotExtended, error.status);
             refusal = Some(error);
         }
-        let headers = passing_headers(&self.headers);
+        let headers = headers::passing_down(&self.headers);
         let is_durable = self.reservation.post(ending, status).await;
         let Some(reply) = self.reply else { return };
         drop(reply.send(if let Some(error) = refusal {

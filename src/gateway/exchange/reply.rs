@@ -1,6 +1,6 @@
-//! What the handler is told, and what of an upstream's head it may pass on.
+//! What the handler is told.
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 
 use super::response_body::AnswerStream;
@@ -52,16 +52,4 @@ pub(super) const fn budget_name(period: BudgetPeriod) -> &'static str {
         BudgetPeriod::Month => "monthly budget",
         BudgetPeriod::Total => "total budget",
     }
-}
-
-/// The upstream's headers that a client may see; never the operator's organisation or limits.
-#[must_use]
-pub fn passing_headers(from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    const PASSING: [&str; 3] = ["content-type", "retry-after", "x-should-retry"];
-    PASSING
-        .iter()
-        .filter_map(|name| {
-            from.get(*name).map(|value| (HeaderName::from_static(name), value.clone()))
-        })
-        .collect()
 }

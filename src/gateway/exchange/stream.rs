@@ -16,7 +16,7 @@ use departure::Departure;
 
 use super::deadlines::RelayClock;
 use super::doubt::Doubt;
-use super::reply::{Permit, Reply, passing_headers};
+use super::reply::{Permit, Reply};
 use super::reservation::{Extension, Reservation};
 use super::response_body::{Gone as ClientLeft, Outlet, channel, is_mid_line};
 use crate::context::AppContext;
@@ -26,6 +26,7 @@ use crate::domain::usage::Usage;
 use crate::domain::usage_record::Outcome;
 use crate::http::connection::Stall;
 use crate::upstream::client::Answer;
+use crate::upstream::headers;
 
 /// Pieces that are there at the same time are joined up to about this size.
 const TOGETHER_BYTES: usize = 16_384;
@@ -94,7 +95,7 @@ impl Relay {
         reservation.note_first_byte();
         let (outlet, body) =
             channel(context.settings.stream.channel_chunks, reservation.record.id.clone());
-        let headers = passing_headers(&answer.headers);
+        let headers = headers::passing_down(&answer.headers);
         if let Some(reply) = reply {
             // A client that has left is noticed by its channel.
             drop(reply.send(Reply::Stream { body, headers }));
