@@ -6,10 +6,9 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, ToStrError}
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::exchange::{Exchange, ExchangeParts, Reply, StreamActor};
+use super::exchange::{Client, Dispatch, Draft, Exchange, Reply, StreamActor};
 use super::intake::{self, Admitted};
 use super::limits::{Allowance, Permit};
 use super::{Gateway, auth, request_id, respond};
@@ -87,23 +86,16 @@ async fn begin(
     let request = upstream_request(http, MESSAGES, body, &request, &quote);
     let token = gateway.context.tracker.token();
     refuse_while_draining(gateway)?;
-    let (reply, answered) = oneshot::channel();
-    let permit = Box::new(permit);
     let stall = http.conn_data::<Stall>().cloned().unwrap_or_default();
-    let parts = ExchangeParts {
-        request,
-        wants_stream,
-        may_know_balance: holder.limits.scopes.tell_the_balance(),
-        upstreams,
-        record,
-        quote,
-        lesson,
-        reply,
-        stall,
-        permit,
-        wait,
-    };
-    StreamActor::start(Exchange::new(Arc::clone(&gateway.context), parts, token));
+    let may_know_balance = holder.limits.scopes.tell_the_balance();
+    let (client, answered) = Client::new(stall, Box::new(permit), may_know_balance);
+    StreamActor::start(Exchange {
+        context: Arc::clone(&gateway.context),
+        dispatch: Dispatch { request, wants_stream, upstreams, wait },
+        draft: Draft { record, quote, lesson },
+        client,
+        token,
+    });
     // An exchange that ends without a word has panicked; its reservation settles itself.
     let panicked = || ApiError::new(500, "api_error", "Internal server error");
     answered.await.map_err(|_| panicked())

@@ -2,34 +2,28 @@
 //! that is one, or the head and the first event of a stream that is no error (E4). Only the
 //! attempt that answers is billed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::de::IgnoredAny;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::buffered::Gather;
+use super::Dispatch;
 use super::doubt::Doubt;
-use super::reply::{Permit, Reply};
+use super::reply::{Client, Reply};
 use super::reservation::Reservation;
-use super::stream::{Begun, Relay};
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
-use crate::domain::ids::AccountId;
 use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::Outcome;
-use crate::http::connection::Stall;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
 use crate::upstream::call::{Answered, Call, Turn};
 use crate::upstream::client::{Answer, UpstreamClient, longest_head};
 use crate::upstream::count::share;
-use crate::upstream::fault::{Failure, Fault, Way};
+use crate::upstream::fault::{Failure, Way};
 use crate::upstream::refusal;
 
 /// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
@@ -39,30 +33,28 @@ const PIECE_BYTES: usize = size_of::<Bytes>();
 /// an error to follow it.
 const AFTER_PING: Duration = Duration::from_secs(1);
 
-/// An exchange that holds money and has no answer yet.
-pub(super) struct Attempt {
-    pub(super) context: Arc<AppContext>,
-    pub(super) request: UpstreamRequest,
-    pub(super) wants_stream: bool,
-    pub(super) upstreams: Vec<UpstreamClient>,
-    pub(super) account_id: AccountId,
-    pub(super) stall: Stall,
-    pub(super) permit: Permit,
-    /// Time that is left to wait for a place.
-    pub(super) wait: Duration,
-}
-
 /// What an upstream gave.
-enum Given {
+pub(super) enum Begun {
     /// A stream's beginning.
-    Stream(Box<Begun>),
-    /// A JSON answer.
+    Stream(Box<StreamStart>),
+    /// A JSON answer, whole.
     Json(Bytes, HeaderMap),
 }
 
-/// What an exchange asks with; its client's end of it goes as soon as the client has been told.
-struct Asking {
-    context: Arc<AppContext>,
+/// A stream that has begun: what its meter has seen, and the bytes that the client has not.
+pub(super) struct StreamStart {
+    pub(super) answer: Answer,
+    pub(super) meter: Meter,
+    pub(super) seen: Vec<Bytes>,
+    /// The upstream's own limits: for silence, and for a head.
+    pub(super) limits: (Duration, Duration),
+    /// Whether there is an answer is not known yet.
+    pub(super) doubt: Option<Box<Doubt>>,
+}
+
+/// What an exchange asks with.
+struct Asking<'a> {
+    context: &'a AppContext,
     call: Call,
     /// Until nobody else would have to be asked: a prompt is not kept for as long as an answer
     /// takes.
@@ -70,90 +62,49 @@ struct Asking {
     wants_stream: bool,
     /// Time by which the head of a stream must be there, whoever sends it.
     latest: Instant,
-    reservation: Reservation,
-    reply: Option<oneshot::Sender<Reply>>,
+    reservation: &'a mut Reservation,
+    client: &'a mut Client,
 }
 
-/// The end of an attempt that gave no answer, for every kind of call.
-pub(super) struct NoAnswer {
-    pub(super) ending: Outcome,
-    pub(super) error: ApiError,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+unprintable!(Begun, StreamStart, Asking<'static>);
+
+/// Asks one upstream after the other. A client that waits for a JSON answer too long is told here,
+/// and the answer read on (E3j).
+///
+/// # Errors
+/// The last failure.
+pub(super) async fn ask(
+    context: &AppContext,
+    dispatch: Dispatch,
+    reservation: &mut Reservation,
+    client: &mut Client,
+) -> Result<Begun, Failure> {
+    let Dispatch { request, wants_stream, upstreams, wait } = dispatch;
+    let patience = longest_head(&upstreams, &context.settings.stream, wants_stream);
+    let call = Call {
+        request_id: reservation.record.id.clone(),
+        node: context.node(),
+        account: reservation.record.account_id,
+        model_id: request.model_id.clone(),
+        is_noted: true,
+        patience,
+        wait,
+    };
+    let mut asking = Asking {
+        context,
+        call: call.clone(),
+        request: Some(request),
+        wants_stream,
+        latest: Instant::now() + patience,
+        reservation,
+        client,
+    };
+    call.each(&upstreams, async |turn| asking.ask(turn).await).await
 }
 
-unprintable!(Attempt, Given, Asking, NoAnswer);
-
-impl NoAnswer {
-    /// Voids the reservation and tells the client, unless it has been told already (E3j).
-    pub(super) async fn finish(
-        self,
-        reservation: Reservation,
-        reply: Option<oneshot::Sender<Reply>>,
-    ) {
-        let Some(reply) = reply else {
-            reservation.void(Outcome::LateJson, ApiError::timeout().status).await;
-            return;
-        };
-        reservation.void(self.ending, self.error.status).await;
-        drop(reply.send(Reply::Error { error: self.error, headers: self.headers }));
-    }
-}
-
-impl Attempt {
-    pub(super) async fn run(self, reservation: Reservation, reply: oneshot::Sender<Reply>) {
-        let Self { context, request, wants_stream, upstreams, account_id, stall, permit, wait } =
-            self;
-        let stream = &context.settings.stream;
-        let patience = longest_head(&upstreams, stream, wants_stream);
-        let call = Call {
-            request_id: reservation.record.id.clone(),
-            node: context.node(),
-            account: account_id,
-            model_id: request.model_id.clone(),
-            is_noted: true,
-            patience,
-            wait,
-        };
-        let mut asking = Asking {
-            context: Arc::clone(&context),
-            call: call.clone(),
-            request: Some(request),
-            wants_stream,
-            latest: Instant::now() + patience,
-            reservation,
-            reply: Some(reply),
-        };
-        let given = call.each(&upstreams, async |turn| asking.ask(turn).await);
-        let given = given.await;
-        drop(upstreams);
-        let Asking { reservation, reply, .. } = asking;
-        match given {
-            Ok(Given::Stream(opened)) => {
-                let client = (stall, permit);
-                Relay::begin(context, *opened, reservation, reply, client).run().await;
-            }
-            Ok(Given::Json(body, headers)) => {
-                Gather::new(context, headers, reservation, reply).run(body).await;
-                drop(permit);
-            }
-            Err(failure) => {
-                let ending = ending_of(&failure);
-                let Failure { way, error, headers, .. } = failure;
-                if matches!(way, Way::Cut | Way::Silent | Way::TooLong) && !wants_stream {
-                    let gather = Gather::new(context, HeaderMap::new(), reservation, reply);
-                    gather.fail(ending, error).await;
-                } else {
-                    NoAnswer { ending, error, headers }.finish(reservation, reply).await;
-                }
-                drop(permit);
-            }
-        }
-    }
-}
-
-impl Asking {
-    async fn ask(&mut self, turn: Turn<'_>) -> Result<Answered<Given>, Failure> {
-        if turn.has_waited && self.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+impl Asking<'_> {
+    async fn ask(&mut self, turn: Turn<'_>) -> Result<Answered<Begun>, Failure> {
+        if turn.has_waited && !self.client.is_waiting() {
             // Its client has left the line.
             return Err(Failure::full().and_final());
         }
@@ -169,19 +120,19 @@ impl Asking {
             self.ask_for_json(turn).await
         };
         let given = given.map(|answer| {
-            let is_certain = !matches!(&answer, Given::Stream(opened) if opened.doubt.is_some());
+            let is_certain = !matches!(&answer, Begun::Stream(opened) if opened.doubt.is_some());
             Answered { answer, is_certain }
         });
         given.map_err(|failure| {
             // Nothing was delivered, and nobody waits for a second try.
-            let is_waiting = self.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+            let is_waiting = self.client.is_waiting();
             let is_late = self.wants_stream && Instant::now() >= self.latest;
             if is_waiting && !is_late { failure } else { failure.and_final() }
         })
     }
 
     /// Waits for a head no longer than leaves time for those behind this upstream.
-    async fn ask_for_stream(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
+    async fn ask_for_stream(&mut self, turn: Turn<'_>) -> Result<Begun, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
         let client = turn.client;
         let own = client.upstream.settings.head(&self.context.settings.stream, true);
@@ -190,19 +141,19 @@ impl Asking {
         self.peek(client, answer, deadline).await
     }
 
-    async fn ask_for_json(&mut self, turn: Turn<'_>) -> Result<Given, Failure> {
+    async fn ask_for_json(&mut self, turn: Turn<'_>) -> Result<Begun, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
         let (client, left) = (turn.client, turn.left);
         let (stream, own) = (&self.context.settings.stream, &client.upstream.settings);
         let head = own.head(stream, false);
         let deadline = Instant::now() + head;
         let extension = stream.max_duration.max(head);
-        let reply = &mut self.reply;
+        let waiting = &mut *self.client;
         // E3j: the client hears of the timeout; what the upstream goes on to make is read and
         // billed, for the upstream makes and bills it anyway.
         let late = || {
-            drop(reply.take()?.send(Reply::refused(ApiError::timeout())));
-            Some(Instant::now() + extension)
+            let is_first = waiting.tell(Reply::refused(ApiError::timeout()));
+            is_first.then(|| Instant::now() + extension)
         };
         let mut answer = self.call.head(turn, request, false, deadline, late).await?;
         self.reservation.note_first_byte();
@@ -228,7 +179,7 @@ impl Asking {
                 Failure::cut().and_final()
             });
         }
-        Ok(Given::Json(body, answer.headers))
+        Ok(Begun::Json(body, answer.headers))
     }
 
     /// Reads until the first event that says whether there is an answer. The head is held no longer
@@ -240,12 +191,12 @@ impl Asking {
         client: &UpstreamClient,
         answer: Answer,
         deadline: Instant,
-    ) -> Result<Given, Failure> {
+    ) -> Result<Begun, Failure> {
         let settings = &self.context.settings;
         let meter = Meter::new(settings.limits.sse_event_bytes);
         let own = &client.upstream.settings;
         let limits = (own.idle(&settings.stream), own.head(&settings.stream, true));
-        let mut opened = Begun { answer, meter, seen: Vec::new(), limits, doubt: None };
+        let mut opened = StreamStart { answer, meter, seen: Vec::new(), limits, doubt: None };
         let mut held_bytes = 0_usize;
         let mut patience = (Instant::now() + settings.stream.hold_head_max).min(deadline);
         loop {
@@ -282,24 +233,9 @@ impl Asking {
     }
 
     /// A stream that goes on to its client, whether or not it has an answer in it yet.
-    fn begun(&self, client: &UpstreamClient, opened: Begun) -> Given {
+    fn begun(&self, client: &UpstreamClient, opened: StreamStart) -> Begun {
         let is_answer = opened.meter.first_event() == Some(FirstEvent::Content);
         let doubt = (!is_answer).then(|| Box::new(Doubt::new(self.call.clone(), client.clone())));
-        Given::Stream(Box::new(Begun { doubt, ..opened }))
-    }
-}
-
-/// The ending of an exchange that nobody has answered.
-fn ending_of(failure: &Failure) -> Outcome {
-    match failure.way {
-        _ if failure.fault == Some(Fault::Credential) => Outcome::CredentialRefused,
-        Way::Refused => Outcome::Refused,
-        Way::FirstEvent => Outcome::ErrorAtOnce,
-        Way::Unreachable | Way::NoHead | Way::Resting | Way::Full => Outcome::Unreachable,
-        Way::BadAnswer => Outcome::UnacceptableHead,
-        Way::Cut => Outcome::CutOff,
-        Way::Silent => Outcome::Silent,
-        Way::TooLong => Outcome::MaxDuration,
-        Way::Stopped => Outcome::Stopped,
+        Begun::Stream(Box::new(StreamStart { doubt, ..opened }))
     }
 }

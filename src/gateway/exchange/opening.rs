@@ -5,24 +5,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::reply::{Reply, budget_name};
+use super::reply::{Client, budget_name};
+use super::{Dispatch, Draft};
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::Exhausted;
 use crate::domain::messages_request::LARGE_BYTES;
 use crate::domain::money::{MoneyError, NanoUsd};
-use crate::domain::quote::{PromptEstimate, Quote};
+use crate::domain::quote::PromptEstimate;
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::UsageRecord;
-use crate::holds::Lesson;
 use crate::ledger::{Command, Effect, Hold, Shortage};
-use crate::upstream::UpstreamRequest;
 use crate::upstream::call::Call;
-use crate::upstream::client::UpstreamClient;
 use crate::upstream::count::{count_tokens, counting};
 
 /// Another node's holds come free without a word.
@@ -36,24 +32,18 @@ const COUNT_SLACK_TOKENS: u64 = 32;
 
 /// A hold to be made.
 pub(super) struct Opening<'a> {
-    pub(super) context: &'a Arc<AppContext>,
-    pub(super) record: UsageRecord,
-    pub(super) quote: Quote,
-    pub(super) lesson: Lesson,
-    pub(super) request: &'a UpstreamRequest,
-    pub(super) upstreams: &'a [UpstreamClient],
-    pub(super) wants_stream: bool,
+    context: &'a AppContext,
+    draft: Draft,
+    dispatch: &'a Dispatch,
     /// Whether the client may learn what the account has.
-    pub(super) may_know_balance: bool,
+    may_know_balance: bool,
     /// The upstream was asked for its count.
-    pub(super) is_counted: bool,
+    is_counted: bool,
 }
 
 /// A hold that is made, durably.
 pub(super) struct Opened {
-    pub(super) record: UsageRecord,
-    pub(super) quote: Quote,
-    pub(super) lesson: Lesson,
+    pub(super) draft: Draft,
     pub(super) held: NanoUsd,
 }
 
@@ -66,18 +56,25 @@ enum Tried {
     OverBudget(Exhausted),
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    pub(super) const fn new(
+        context: &'a AppContext,
+        draft: Draft,
+        dispatch: &'a Dispatch,
+        client: &Client,
+    ) -> Self {
+        let may_know_balance = client.may_know_balance;
+        Self { context, draft, dispatch, may_know_balance, is_counted: false }
+    }
+
     /// Holds money, durably, before anything is sent upstream.
     ///
     /// # Errors
     /// What the client hears where nothing is held.
-    pub(super) async fn open(
-        mut self,
-        reply: &mut oneshot::Sender<Reply>,
-    ) -> Result<Opened, ApiError> {
+    pub(super) async fn open(mut self, client: &mut Client) -> Result<Opened, ApiError> {
         let lines = &self.context.holds.lines;
         // Whoever waits already comes first.
-        if lines.is_empty(self.record.account_id) {
+        if lines.is_empty(self.draft.record.account_id) {
             let tried = self.try_once().await?;
             if let Tried::Held(amount) = tried {
                 return Ok(self.opened(amount));
@@ -86,22 +83,23 @@ impl Opening<'_> {
                 return Err(self.refusal(&tried));
             }
         }
-        let amount = self.wait_in_line(reply).await?;
+        let amount = self.wait_in_line(client).await?;
         Ok(self.opened(amount))
     }
 
     fn opened(self, held: NanoUsd) -> Opened {
-        let Self { record, mut quote, lesson, wants_stream, .. } = self;
-        if wants_stream {
+        let Self { mut draft, dispatch, .. } = self;
+        if dispatch.wants_stream {
+            let quote = &mut draft.quote;
             quote.reserved_output = quote.covered_output(held).min(quote.reserved_output);
         }
-        Opened { record, quote, lesson, held }
+        Opened { draft, held }
     }
 
     /// The hold that this request asks for.
     fn hold(&self) -> Result<Hold, MoneyError> {
         let rules = &self.context.settings.reservation;
-        let (quote, wanted) = (&self.quote, self.quote.reserved_output);
+        let (quote, wanted) = (&self.draft.quote, self.draft.quote.reserved_output);
         let amount = quote.likely_cost(wanted)?;
         Ok(Hold {
             amount,
@@ -114,14 +112,14 @@ impl Opening<'_> {
 
     /// The output with which the request may begin.
     fn least_output(&self) -> u64 {
-        let wanted = self.quote.reserved_output;
+        let wanted = self.draft.quote.reserved_output;
         let least = self.context.settings.reservation.least_output_tokens;
-        if self.wants_stream { wanted.min(least) } else { wanted }
+        if self.dispatch.wants_stream { wanted.min(least) } else { wanted }
     }
 
     async fn try_once(&self) -> Result<Tried, ApiError> {
         let hold = self.hold().map_err(|_| too_dear())?;
-        let (record, node_id) = (self.record.clone(), Arc::clone(&self.context.node_id));
+        let (record, node_id) = (self.draft.record.clone(), Arc::clone(&self.context.node_id));
         match self.context.ledger.apply(Command::Reserve { record, hold, node_id }).await {
             Ok(Effect::Reserved { amount }) => Ok(Tried::Held(amount)),
             Ok(Effect::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
@@ -144,11 +142,11 @@ impl Opening<'_> {
             Tried::OverBudget(exhausted) => Ok(exhausted.left),
             Tried::Held(_) => return false,
         };
-        if self.is_counted || self.quote.prompt.is_open {
+        if self.is_counted || self.draft.quote.prompt.is_open {
             return false;
         }
-        let bytes = u64::try_from(self.request.body.len()).unwrap_or(u64::MAX);
-        let mut quote = self.quote.clone();
+        let bytes = u64::try_from(self.dispatch.request.body.len()).unwrap_or(u64::MAX);
+        let mut quote = self.draft.quote.clone();
         quote.prompt = PromptEstimate::exactly(bytes / BYTES_PER_TOKEN_MAX);
         let least = quote.likely_cost(self.least_output());
         matches!((least, funds), (Ok(least), Ok(funds)) if least <= funds)
@@ -160,36 +158,33 @@ impl Opening<'_> {
         if limit.is_zero() {
             return None;
         }
-        let request = self.request.clone();
+        let request = self.dispatch.request.clone();
         let request = if request.body.len() <= LARGE_BYTES {
             counting(&request)?
         } else {
             tokio::task::spawn_blocking(move || counting(&request)).await.ok()??
         };
         let call = Call {
-            request_id: self.record.id.clone(),
+            request_id: self.draft.record.id.clone(),
             node: self.context.node(),
-            account: self.record.account_id,
+            account: self.draft.record.account_id,
             model_id: request.model_id.clone(),
             is_noted: false,
             patience: limit,
             wait: Duration::ZERO,
         };
-        count_tokens(&call, self.upstreams, &request, limit).await
+        count_tokens(&call, &self.dispatch.upstreams, &request, limit).await
     }
 
     /// Waits until enough has come free, first come, first served. Whoever is first has the prompt
     /// counted, so that one account has one count under way.
-    async fn wait_in_line(
-        &mut self,
-        reply: &mut oneshot::Sender<Reply>,
-    ) -> Result<NanoUsd, ApiError> {
-        let context = Arc::clone(self.context);
+    async fn wait_in_line(&mut self, client: &mut Client) -> Result<NanoUsd, ApiError> {
+        let context = self.context;
         let deadline = Instant::now() + context.settings.reservation.wait;
-        let place = context.holds.lines.join(self.record.account_id);
+        let place = context.holds.lines.join(self.draft.record.account_id);
         let turn = tokio::select! {
             turn = timeout_at(deadline, place.turn()) => turn.ok(),
-            () = reply.closed() => return Err(ApiError::unavailable()),
+            () = client.left() => return Err(ApiError::unavailable()),
             () = context.tracker.draining() => return Err(ApiError::unavailable()),
         };
         loop {
@@ -202,7 +197,7 @@ impl Opening<'_> {
                 if let Some(tokens) = self.count().await {
                     let slack = (tokens / 100).saturating_mul(COUNT_SLACK_PERCENT);
                     let tokens = tokens.saturating_add(slack).saturating_add(COUNT_SLACK_TOKENS);
-                    self.quote.prompt = self.quote.prompt.counted(tokens);
+                    self.draft.quote.prompt = self.draft.quote.prompt.counted(tokens);
                     continue;
                 }
             }
@@ -213,7 +208,7 @@ impl Opening<'_> {
             let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
             tokio::select! {
                 _ = timeout_at(look_again, turn.freed()) => {}
-                () = reply.closed() => return Err(ApiError::unavailable()),
+                () = client.left() => return Err(ApiError::unavailable()),
                 () = context.tracker.draining() => return Err(ApiError::unavailable()),
             }
         }
@@ -270,10 +265,12 @@ impl Opening<'_> {
     /// A sentence on the largest `max_tokens` that `funds` cover, where it is less than what was
     /// asked for.
     fn advice(&self, funds: NanoUsd) -> String {
-        let affordable = self.quote.affordable_output(funds);
+        let affordable = self.draft.quote.affordable_output(funds);
         affordable
-            .filter(|tokens| *tokens < self.quote.max_output)
-            .map_or_else(String::new, |tokens| format!(" Lower max_tokens to {tokens} to fit."))
+            .filter(|tokens| *tokens < self.draft.quote.max_output)
+            .map_or_else(String::new, |tokens| {
+                format!(" Lower max_tokens to {tokens} to fit.")
+            })
     }
 }
 

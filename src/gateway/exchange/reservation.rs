@@ -4,18 +4,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::Draft;
+use super::model_names::ModelNames;
 use super::opening::{Opened, charged_before};
 use super::reply::budget_name;
 use crate::config;
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
-use crate::domain::byte_counts::{ByteCounts, TokenFigures};
+use crate::domain::byte_counts::TokenFigures;
 use crate::domain::mail::BudgetPeriod;
+use crate::domain::meter::Meter;
 use crate::domain::money::NanoUsd;
 use crate::domain::quote::Quote;
 use crate::domain::usage::Usage;
@@ -25,6 +27,8 @@ use crate::ledger::{Command, Effect, Hold};
 
 /// Tokens of output that are never too many: of a short answer, the estimate is rough.
 const BEYOND_TOKENS: u64 = 1_024;
+/// The status of a refusal for want of money.
+const NOT_COVERED: u16 = 402;
 
 /// An open reservation. It is closed by [`Reservation::post`]; dropped open, because the exchange
 /// panicked or its thread ended, it is settled at its last checkpoint.
@@ -38,8 +42,8 @@ pub(super) struct Reservation {
     counted: Option<Usage>,
     /// Output tokens from which on more is to be held.
     extend_from: u64,
-    /// The upstream's own names of models, with ours.
-    renamed: Vec<(String, String)>,
+    /// What the upstream calls the models.
+    names: ModelNames,
     /// What the last price had to say to the operator.
     alerts: Vec<&'static str>,
     /// The key's budget that did not let it hold more.
@@ -48,6 +52,17 @@ pub(super) struct Reservation {
     is_closed: bool,
     /// Lapses of this node's lease when the reservation was last known to be open.
     lapses_known: u64,
+}
+
+/// What a reservation is closed with.
+pub(super) struct Bill {
+    pub(super) ending: Outcome,
+    /// The status that the client gets, or the one for a client that is gone.
+    pub(super) http_status: u16,
+    /// Whether the client has had its status, so that no refusal can be told by one.
+    pub(super) has_head: bool,
+    /// What is charged, and whether that is an estimate. Nothing is where there is no answer.
+    pub(super) usage: Option<(Usage, bool)>,
 }
 
 /// Whether an extension succeeded.
@@ -63,10 +78,30 @@ pub(super) enum Extension {
     Unknown,
 }
 
+impl Bill {
+    /// That of an exchange without an answer.
+    pub(super) const fn nothing(ending: Outcome, http_status: u16) -> Self {
+        Self { ending, http_status, has_head: false, usage: None }
+    }
+
+    /// Whether the client would get a whole answer.
+    pub(super) const fn is_of_whole_answer(&self) -> bool {
+        matches!(self.ending, Outcome::Complete | Outcome::NoUsage)
+    }
+
+    /// The answer cannot be paid, so that its client does not get the end of it (E18).
+    pub(super) const fn refuse(&mut self) {
+        self.ending = Outcome::NotExtended;
+        if !self.has_head {
+            self.http_status = NOT_COVERED;
+        }
+    }
+}
+
 impl Reservation {
     /// The reservation that an opening has made durable.
     pub(super) fn new(opened: Opened, context: Arc<AppContext>) -> Self {
-        let Opened { record, quote, lesson, held } = opened;
+        let Opened { draft: Draft { record, quote, lesson }, held } = opened;
         let extend_from = near(quote.reserved_output);
         let lapses_known = context.standing.lapses();
         Self {
@@ -76,7 +111,7 @@ impl Reservation {
             lesson: Some(lesson),
             counted: None,
             extend_from,
-            renamed: Vec::new(),
+            names: ModelNames::default(),
             alerts: Vec::new(),
             budget_spent: None,
             context,
@@ -88,17 +123,12 @@ impl Reservation {
     /// Notes which upstream is asked, and what it calls the models.
     pub(super) fn set_upstream(&mut self, upstream: &config::Upstream) {
         self.record.upstream = Some(upstream.name.clone());
-        let renamed = self
-            .quote
-            .model_ids
-            .iter()
-            .filter_map(|id| Some((upstream.name_of(id.as_str())?, id.clone())));
-        self.renamed = renamed.collect();
+        self.names = ModelNames::of(upstream, &self.quote.model_ids);
     }
 
-    /// Takes over what the meter counted.
+    /// Takes over what the meter has counted so far.
     pub(super) fn set_usage(&mut self, usage: &Usage, is_estimated: bool) {
-        let usage = self.with_our_names(usage);
+        let usage = self.names.with_ours(usage);
         let priced = self.quote.price(&usage);
         let bounded = Usage { web_searches: priced.web_searches, ..usage.into_owned() };
         self.record.set_usage(&bounded, priced.passes);
@@ -107,45 +137,20 @@ impl Reservation {
         self.alerts = priced.alerts;
     }
 
-    /// The upstream's private names are neither priced nor the client's business.
-    fn with_our_names<'a>(&self, usage: &'a Usage) -> Cow<'a, Usage> {
-        let ours = |name: &Option<String>| {
-            let name = name.as_deref()?;
-            self.renamed.iter().find(|(theirs, _)| theirs == name).map(|(_, ours)| ours.clone())
-        };
-        let mut usage = Cow::Borrowed(usage);
-        if let Some(name) = ours(&usage.served_model) {
-            usage.to_mut().served_model = Some(name);
-        }
-        for index in 0..usage.iterations.len() {
-            let name = usage.iterations.get(index).and_then(|entry| ours(&entry.model));
-            if let Some(name) = name
-                && let Some(entry) = usage.to_mut().iterations.get_mut(index)
-            {
-                entry.model = Some(name);
-            }
-        }
-        usage
-    }
-
-    /// Estimates what an answer used that came without usage (E10): its content by bytes, and the
-    /// input that is likely.
-    pub(super) fn set_unreported_usage(&mut self, mut usage: Usage, content: &ByteCounts) {
-        usage.tokens.input = self.quote.prompt.likely_total();
-        self.set_unread_output(usage, content);
-    }
-
-    /// Estimates the output of an answer by its content, where the upstream reported it by
-    /// something that is no count.
-    pub(super) fn set_unread_output(&mut self, mut usage: Usage, content: &ByteCounts) {
-        let made = content.whole_tokens(&self.figures()).min(self.quote.max_output);
-        usage.tokens.output = usage.tokens.output.max(made);
-        self.set_usage(&usage, true);
-    }
-
     /// Bytes per token of an answer's text.
     pub(super) fn figures(&self) -> TokenFigures {
         TokenFigures::typical(self.quote.model.bytes_per_token_milli)
+    }
+
+    /// What was delivered of an answer, and whether that is an estimate. None is more than what the
+    /// request allows.
+    pub(super) fn delivered(&self, meter: &Meter) -> (Usage, bool) {
+        let (mut usage, is_estimated) = meter.delivered(&self.figures());
+        if is_estimated {
+            let most = self.quote.max_output.max(meter.reported().tokens.output);
+            usage.tokens.output = usage.tokens.output.min(most);
+        }
+        (usage, is_estimated)
     }
 
     /// Learns how the upstream counts such a prompt, once.
@@ -183,7 +188,7 @@ impl Reservation {
         if self.counted.is_some() || usage.tokens.prompt() == 0 || self.quote.more_passes > 0 {
             return None;
         }
-        let usage = self.with_our_names(usage).into_owned();
+        let usage = self.names.with_ours(usage).into_owned();
         // Most answers are short: from here on the slice grows with the output.
         let slice = self.context.settings.reservation.counted_output_tokens;
         let written = self.record.output_tokens.unsigned_abs().saturating_mul(2);
@@ -348,11 +353,19 @@ impl Reservation {
         }
     }
 
+    /// Sets the record to what a bill charges.
+    pub(super) fn charge(&mut self, bill: &Bill) {
+        match &bill.usage {
+            Some((usage, is_estimated)) => self.set_usage(usage, *is_estimated),
+            None => self.record.cost = NanoUsd::ZERO,
+        }
+    }
+
     /// Closes the reservation at the record's cost. Resolves to whether that was durable within
     /// `settle_wait`; if not it lands later, and the row says E16.
-    pub(super) async fn post(mut self, ending: Outcome, http_status: u16) -> bool {
-        self.record.ending = ending;
-        self.record.http_status = i32::from(http_status);
+    pub(super) async fn post(mut self, bill: &Bill) -> bool {
+        self.record.ending = bill.ending;
+        self.record.http_status = i32::from(bill.http_status);
         self.record.latency_ms = self.elapsed();
         self.is_closed = true;
         let context = Arc::clone(&self.context);
@@ -394,12 +407,6 @@ impl Reservation {
                 false
             }
         }
-    }
-
-    /// Closes the reservation without a charge.
-    pub(super) async fn void(mut self, ending: Outcome, http_status: u16) -> bool {
-        self.record.cost = NanoUsd::ZERO;
-        self.post(ending, http_status).await
     }
 }
 

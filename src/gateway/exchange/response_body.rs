@@ -20,6 +20,7 @@ pub type Piece = Bytes;
 pub(super) struct Outlet {
     sender: mpsc::Sender<Piece>,
     ends: Arc<Ends>,
+    pub(super) request_id: RequestId,
 }
 
 /// The client's end: what the HTTP response is made of.
@@ -55,11 +56,11 @@ pub(super) fn channel(pieces: usize, request_id: RequestId) -> (Outlet, AnswerSt
     let stream = AnswerStream {
         receiver,
         ends: Arc::clone(&ends),
-        request_id,
+        request_id: request_id.clone(),
         is_mid_line: false,
         has_ended: false,
     };
-    (Outlet { sender, ends }, stream)
+    (Outlet { sender, ends, request_id }, stream)
 }
 
 impl Outlet {

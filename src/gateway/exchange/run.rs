@@ -1,115 +1,80 @@
-//! The parts of an exchange, and its way from the reservation to the upstream's head.
+//! The life of an exchange, in one function.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-
-use super::attempt::Attempt;
+use super::Exchange;
+use super::attempt::{self, Begun};
+use super::bill;
+use super::buffered::Buffered;
+use super::finish::{self, Posted};
 use super::opening::Opening;
-use super::reply::{Permit, Reply};
+use super::reply::Client;
 use super::reservation::Reservation;
-use crate::context::AppContext;
-use crate::domain::quote::Quote;
+use super::stream::{Relay, Relayed};
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage_record::UsageRecord;
-use crate::holds::Lesson;
-use crate::http::connection::Stall;
-use crate::upstream::UpstreamRequest;
-use crate::upstream::client::UpstreamClient;
+use crate::domain::usage_record::Outcome;
+use crate::upstream::fault::Failure;
 
-/// What an exchange is made of.
-pub struct ExchangeParts {
-    /// The request as it goes up.
-    pub request: UpstreamRequest,
-    /// Whether a stream is wanted.
-    pub wants_stream: bool,
-    /// Whether its client may learn what the account has.
-    pub may_know_balance: bool,
-    /// Where it may go, in order.
-    pub upstreams: Vec<UpstreamClient>,
-    /// The usage row, with cost 0.
-    pub record: UsageRecord,
-    /// The prices it was admitted under.
-    pub quote: Quote,
-    /// What its answer will teach.
-    pub lesson: Lesson,
-    /// Where the handler waits; closed when the client has left.
-    pub reply: oneshot::Sender<Reply>,
-    /// Whether the client has stopped reading.
-    pub stall: Stall,
-    /// What counts the exchange against the limits, until it ends or its client has left a stream.
-    pub permit: Permit,
-    /// Time that is left to wait for a place at an upstream.
-    pub wait: Duration,
+/// What came of asking, with the client that has to hear of its end.
+#[expect(clippy::large_enum_variant, reason = "one for each exchange, and never moved into a list")]
+enum Delivery {
+    Stream(Relayed),
+    Json(Buffered),
+    Nothing(Failure, Client),
 }
 
-/// One exchange; see the actor.
-pub struct Exchange {
-    pub(super) context: Arc<AppContext>,
-    parts: ExchangeParts,
-    token: TaskTrackerToken,
-}
+unprintable!(Delivery);
 
-impl Exchange {
-    /// An exchange that has not begun. The token is from before the last look at whether the
-    /// server is stopping, so that a stop either refuses it or waits for it.
-    #[must_use]
-    pub fn new(context: Arc<AppContext>, parts: ExchangeParts, token: TaskTrackerToken) -> Self {
-        Self { context, parts, token }
-    }
+/// Runs an exchange to its settlement. Dropped on the way, its reservation settles itself.
+pub(super) async fn run(exchange: Exchange) {
+    let Exchange { context, dispatch, draft, mut client, token } = exchange;
+    let wants_stream = dispatch.wants_stream;
 
-    /// Runs it to its settlement.
-    pub(super) async fn run(self) {
-        let Self { context, parts, token } = self;
-        let ExchangeParts {
-            request,
-            wants_stream,
-            may_know_balance,
-            upstreams,
-            record,
-            quote,
-            lesson,
-            mut reply,
-            stall,
-            permit,
-            wait,
-        } = parts;
-        let account_id = record.account_id;
-        let opening = Opening {
-            context: &context,
-            record,
-            quote,
-            lesson,
-            request: &request,
-            upstreams: &upstreams,
-            wants_stream,
-            may_know_balance,
-            is_counted: false,
-        };
-        match opening.open(&mut reply).await {
-            Ok(opened) => {
-                let reservation = Reservation::new(opened, Arc::clone(&context));
-                let attempt = Attempt {
-                    context,
-                    request,
-                    wants_stream,
-                    upstreams,
-                    account_id,
-                    stall,
-                    permit,
-                    wait,
-                };
-                attempt.run(reservation, reply).await;
-            }
-            Err(error) => {
-                drop(permit);
-                drop(reply.send(Reply::refused(error)));
-            }
+    // Reserve: money is held, durably, before anything is sent upstream.
+    let opening = Opening::new(&context, draft, &dispatch, &client);
+    let opened = match opening.open(&mut client).await {
+        Ok(opened) => opened,
+        Err(error) => return client.refuse(error),
+    };
+    let mut reservation = Reservation::new(opened, Arc::clone(&context));
+
+    // Call the upstreams, until one gives the beginning of a stream or a JSON answer.
+    let begun = attempt::ask(&context, dispatch, &mut reservation, &mut client).await;
+
+    // Relay the stream; or read the JSON answer, which has come whole.
+    let delivery = match begun {
+        Ok(Begun::Stream(start)) => {
+            let relay = Relay::begin(&context, *start, &mut reservation, client);
+            Delivery::Stream(relay.run().await)
         }
-        drop(token);
-    }
-}
+        Ok(Begun::Json(body, headers)) => {
+            Delivery::Json(Buffered::read(&context, (body, headers), &mut reservation, client))
+        }
+        Err(failure) => Delivery::Nothing(failure, client),
+    };
 
-unprintable!(ExchangeParts, Exchange);
+    // Bill.
+    let mut bill = match &delivery {
+        Delivery::Stream(relayed) => bill::of_stream(&context, relayed, &reservation),
+        Delivery::Json(answer) => bill::of_json(&context, answer, &reservation),
+        Delivery::Nothing(failure, client) => bill::of_failure(failure, wants_stream, client),
+    };
+    reservation.charge(&bill);
+    if bill.is_of_whole_answer() && !reservation.is_covered().await {
+        bill.refuse();
+    }
+
+    // Post.
+    let ending = bill.ending;
+    let not_covered = (ending == Outcome::NotExtended).then(|| reservation.not_covered());
+    let is_durable = reservation.post(&bill).await;
+
+    // Close: only now does the client get the end of its answer.
+    let posted = Posted { ending, is_durable, not_covered };
+    match delivery {
+        Delivery::Stream(relayed) => finish::stream(&context, relayed, posted).await,
+        Delivery::Json(answer) => finish::json(answer, posted),
+        Delivery::Nothing(failure, client) => finish::nothing(failure, client),
+    }
+    drop(token);
+}

@@ -2,73 +2,68 @@
 //! paid for.
 
 mod departure;
+mod queue;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use departure::Departure;
+use queue::{Queue, TOGETHER_BYTES};
 
+use super::attempt::StreamStart;
 use super::deadlines::RelayClock;
 use super::doubt::Doubt;
-use super::reply::{Permit, Reply};
+use super::reply::{Client, Reply};
 use super::reservation::{Extension, Reservation};
 use super::response_body::{Gone as ClientLeft, Outlet, channel, is_mid_line};
 use crate::context::AppContext;
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
-use crate::domain::usage::Usage;
 use crate::domain::usage_record::Outcome;
-use crate::http::connection::Stall;
 use crate::upstream::client::Answer;
 use crate::upstream::headers;
-
-/// Pieces that are there at the same time are joined up to about this size.
-const TOGETHER_BYTES: usize = 16_384;
 
 /// What a client hears while its upstream is silent.
 const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
-/// A stream that has begun: what its meter has seen, and the bytes that the client has not.
-pub(super) struct Begun {
+/// A stream on its way to its client.
+pub(super) struct Relay<'a> {
+    pub(super) context: &'a AppContext,
     pub(super) answer: Answer,
     pub(super) meter: Meter,
-    pub(super) seen: Vec<Bytes>,
-    /// The upstream's own limits: for silence, and for a head.
-    pub(super) limits: (Duration, Duration),
-    /// Whether there is an answer is not known yet.
-    pub(super) doubt: Option<Box<Doubt>>,
-}
-
-/// See the module.
-pub(super) struct Relay {
-    pub(super) context: Arc<AppContext>,
-    pub(super) answer: Answer,
-    pub(super) meter: Meter,
-    pub(super) reservation: Reservation,
+    pub(super) reservation: &'a mut Reservation,
     pub(super) outlet: Option<Outlet>,
-    pub(super) stall: Stall,
-    /// The client's place, until it leaves.
-    pub(super) permit: Option<Permit>,
+    pub(super) client: Client,
     pub(super) gone: Option<Departure>,
-    /// Bytes that have not gone out, with the position of the first.
-    pub(super) queue: VecDeque<Bytes>,
-    pub(super) queue_start: u64,
-    queue_bytes: usize,
+    pub(super) queue: Queue,
     /// Whether what went out ends in the middle of a line.
-    pub(super) is_mid_line: bool,
+    is_mid_line: bool,
     /// The upstream's body is over.
     has_ended: bool,
-    /// The answer is longer than the request allows.
-    pub(super) is_too_long: bool,
+    /// The response is longer than the request allows.
+    is_too_long: bool,
     pub(super) clock: RelayClock,
     /// Whether there is an answer is not known yet.
-    pub(super) doubt: Option<Box<Doubt>>,
+    doubt: Option<Box<Doubt>>,
+}
+
+/// A stream that is not relayed any further: what its bill and its end depend on.
+pub(super) struct Relayed {
+    pub(super) ending: Outcome,
+    pub(super) answer: Answer,
+    pub(super) meter: Meter,
+    /// Until the client has left.
+    pub(super) outlet: Option<Outlet>,
+    /// Kept for its place.
+    _client: Client,
+    pub(super) gone: Option<Departure>,
+    /// What the client has not had.
+    pub(super) queue: Queue,
+    pub(super) is_mid_line: bool,
+    pub(super) is_too_long: bool,
+    /// When the longest duration of a stream is over.
+    pub(super) latest: Instant,
 }
 
 /// What happened next.
@@ -80,40 +75,32 @@ enum Step {
     Timer,
 }
 
-unprintable!(Begun, Relay, Step);
+unprintable!(Relay<'static>, Relayed, Step);
 
-impl Relay {
+impl<'a> Relay<'a> {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.
     pub(super) fn begin(
-        context: Arc<AppContext>,
-        opened: Begun,
-        mut reservation: Reservation,
-        reply: Option<oneshot::Sender<Reply>>,
-        (stall, permit): (Stall, Permit),
+        context: &'a AppContext,
+        start: StreamStart,
+        reservation: &'a mut Reservation,
+        mut client: Client,
     ) -> Self {
-        let Begun { answer, meter, seen, limits, doubt } = opened;
+        let StreamStart { answer, meter, seen, limits, doubt } = start;
         reservation.note_first_byte();
         let (outlet, body) =
             channel(context.settings.stream.channel_chunks, reservation.record.id.clone());
-        let headers = headers::passing_down(&answer.headers);
-        if let Some(reply) = reply {
-            // A client that has left is noticed by its channel.
-            drop(reply.send(Reply::Stream { body, headers }));
-        }
-        let queue_bytes = seen.iter().map(Bytes::len).sum();
-        let clock = RelayClock::new(&context, limits);
+        // A client that has left is noticed by its channel.
+        client.tell(Reply::Stream { body, headers: headers::passing_down(&answer.headers) });
+        let clock = RelayClock::new(context, limits);
         Self {
             context,
             answer,
             meter,
             reservation,
             outlet: Some(outlet),
-            stall,
-            permit: Some(permit),
+            client,
             gone: None,
-            queue: seen.into(),
-            queue_start: 0,
-            queue_bytes,
+            queue: Queue::new(seen),
             is_mid_line: false,
             has_ended: false,
             is_too_long: false,
@@ -122,7 +109,27 @@ impl Relay {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Relays until something ends the stream.
+    pub(super) async fn run(mut self) -> Relayed {
+        let ending = self.until_ended().await;
+        if let Some(doubt) = self.doubt.take() {
+            (*doubt).end(ending, &self.meter);
+        }
+        Relayed {
+            ending,
+            answer: self.answer,
+            meter: self.meter,
+            outlet: self.outlet,
+            _client: self.client,
+            gone: self.gone,
+            queue: self.queue,
+            is_mid_line: self.is_mid_line,
+            is_too_long: self.is_too_long,
+            latest: self.clock.latest,
+        }
+    }
+
+    async fn until_ended(&mut self) -> Outcome {
         let mut has_prompt = false;
         loop {
             self.doubt.take_if(|doubt| doubt.is_answered(&self.meter));
@@ -135,13 +142,13 @@ impl Relay {
             if seen != Some(Outcome::NotExtended)
                 && let Some(ending) = self.forward().await
             {
-                return self.finish(ending).await;
+                return ending;
             }
             if let Some(ending) = seen {
-                return self.finish(ending).await;
+                return ending;
             }
             if self.has_ended {
-                return self.finish(Outcome::CutOff).await;
+                return Outcome::CutOff;
             }
             let ending = match self.step().await {
                 Step::Piece(piece) => self.take_all(piece),
@@ -155,7 +162,7 @@ impl Relay {
                 Step::Timer => self.due(),
             };
             if let Some(ending) = ending {
-                return self.finish(ending).await;
+                return ending;
             }
         }
     }
@@ -188,7 +195,7 @@ impl Relay {
             if let Some(ending) = self.take(piece) {
                 return Some(ending);
             }
-            if self.queue_bytes >= TOGETHER_BYTES || self.is_over() {
+            if self.queue.bytes() >= TOGETHER_BYTES || self.is_over() {
                 return None;
             }
             next = match self.answer.body.next().now_or_never() {
@@ -225,56 +232,24 @@ impl Relay {
         }
         self.clock.last_read = now;
         self.meter.feed(&piece);
-        self.queue_bytes = self.queue_bytes.saturating_add(piece.len());
-        self.queue.push_back(piece);
+        self.queue.push(piece);
         None
     }
 
     /// Sends what may go. An ending, if that ends the exchange.
     async fn forward(&mut self) -> Option<Outcome> {
-        while let Some(piece) = self.releasable() {
-            self.meter.note_forwarded(self.queue_start);
+        while let Some(piece) = self.queue.next(self.meter.releasable()) {
+            self.meter.note_forwarded(self.queue.start());
             if let Some(ending) = self.send(piece).await {
                 return Some(ending);
             }
         }
-        let is_too_long = self.queue_bytes > self.context.settings.limits.held_bytes;
+        let is_too_long = self.queue.bytes() > self.context.settings.limits.held_bytes;
         if is_too_long && self.meter.is_end_held() {
             self.context.alert("the end of a stream is longer than limits.held_bytes");
             return Some(Outcome::CutOff);
         }
         None
-    }
-
-    /// The next bytes that may go: a piece as it came, or several small ones as one.
-    fn releasable(&mut self) -> Option<Bytes> {
-        let until = self.meter.releasable();
-        let mut together = BytesMut::new();
-        while let Some(mut piece) = self.queue.pop_front_if(|_| self.queue_start < until) {
-            // What was held of an event goes ahead of a large piece: joining them would copy it.
-            if !together.is_empty() && piece.len() >= TOGETHER_BYTES {
-                self.queue.push_front(piece);
-                break;
-            }
-            let room =
-                usize::try_from(until.saturating_sub(self.queue_start)).unwrap_or(usize::MAX);
-            if piece.len() > room {
-                let rest = piece.split_off(room);
-                self.queue.push_front(rest);
-            }
-            let len = piece.len();
-            self.queue_start = self.queue_start.saturating_add(u64::try_from(len).unwrap_or(0));
-            self.queue_bytes = self.queue_bytes.saturating_sub(len);
-            let is_last = self.queue.is_empty() || self.queue_start >= until;
-            if together.is_empty() && (is_last || len >= TOGETHER_BYTES) {
-                return Some(piece);
-            }
-            together.extend_from_slice(&piece);
-            if together.len() >= TOGETHER_BYTES {
-                break;
-            }
-        }
-        (!together.is_empty()).then(|| together.freeze())
     }
 
     /// Sends a piece, however slowly the client reads: one that has stopped loses its connection.
@@ -285,10 +260,11 @@ impl Relay {
             Ok(None) => Ok(()),
             Err(ClientLeft) => Err(ClientLeft),
             Ok(Some(piece)) => {
+                let (latest, cut) = (self.clock.latest, self.context.tracker.cut_token());
                 let sent = tokio::select! {
                     sent = outlet.send(piece) => sent,
-                    () = tokio::time::sleep_until(self.clock.latest) => return Some(Outcome::MaxDuration),
-                    () = self.context.tracker.cut_token().cancelled() => return Some(Outcome::Stopped),
+                    () = sleep_until(latest) => return Some(Outcome::MaxDuration),
+                    () = cut.cancelled() => return Some(Outcome::Stopped),
                 };
                 // The upstream's silence counts only while we are ready to read.
                 self.clock.last_read = Instant::now();
@@ -310,7 +286,7 @@ impl Relay {
     fn ping(&mut self, now: Instant) -> Option<Outcome> {
         self.clock.next_ping = self.context.next_ping(now);
         let outlet = self.outlet.as_ref()?;
-        if !self.meter.is_between_events(self.queue_start) {
+        if !self.meter.is_between_events(self.queue.start()) {
             return None;
         }
         match outlet.try_send(Bytes::from_static(PING)) {
@@ -422,19 +398,7 @@ impl Relay {
 
     /// Brings the record up to what has been delivered.
     pub(super) fn note_usage(&mut self) {
-        let (usage, is_estimated) = self.delivered();
+        let (usage, is_estimated) = self.reservation.delivered(&self.meter);
         self.reservation.set_usage(&usage, is_estimated);
-    }
-
-    /// What was delivered so far, and whether that is an estimate.
-    pub(super) fn delivered(&self) -> (Usage, bool) {
-        let (mut usage, is_estimated) = self.meter.delivered(&self.reservation.figures());
-        if is_estimated {
-            // No estimate is more than what the request allows.
-            let reported = self.meter.reported().tokens.output;
-            let most = self.reservation.quote.max_output.max(reported);
-            usage.tokens.output = usage.tokens.output.min(most);
-        }
-        (usage, is_estimated)
     }
 }

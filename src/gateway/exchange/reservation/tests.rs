@@ -73,14 +73,19 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
             let reserved = context.ledger.apply(reserve).await;
             assert_eq!(reserved, Ok(Effect::Reserved { amount: held }));
             let (quote, lesson) = (quote(&[CHEAP]), Lesson::default());
-            Reservation::new(Opened { record, quote, lesson, held }, Arc::clone(&context))
+            let draft = Draft { record, quote, lesson };
+            Reservation::new(Opened { draft, held }, Arc::clone(&context))
         };
         let mut posted = open("req_posted").await;
-        posted.set_usage(&usage(20, 1), false);
-        assert!(posted.post(Outcome::Complete, 200).await);
+        let (ending, usage_of_it) = (Outcome::Complete, Some((usage(20, 1), false)));
+        let bill = Bill { ending, http_status: 200, has_head: true, usage: usage_of_it };
+        posted.charge(&bill);
+        assert!(posted.post(&bill).await);
         let mut voided = open("req_voided").await;
         voided.set_usage(&usage(30, 1), false);
-        assert!(voided.void(Outcome::Refused, 400).await);
+        let bill = Bill::nothing(Outcome::Refused, 400);
+        voided.charge(&bill);
+        assert!(voided.post(&bill).await);
         assert!(!context.metrics.render().contains("taking its last checkpoint"));
         let mut dropped = open("req_dropped").await;
         dropped.set_usage(&usage(10, 1), false);

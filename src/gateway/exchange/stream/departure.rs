@@ -41,13 +41,13 @@ enum Stage {
     Drain { _place: SharedPlace },
 }
 
-impl Relay {
+impl Relay<'_> {
     /// The client is gone. An ending, if the upstream is not read on.
     pub(in crate::gateway::exchange) fn lose(&mut self) -> Option<Outcome> {
         self.outlet = None;
-        self.permit = None;
+        self.client.give_place_back();
         let ending =
-            if self.stall.is_noted() { Outcome::ClientStalled } else { Outcome::ClientLeft };
+            if self.client.has_stalled() { Outcome::ClientStalled } else { Outcome::ClientLeft };
         let until = Instant::now() + self.clock.head;
         self.gone = Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
         self.arm();
