@@ -112,6 +112,18 @@ const FOREIGN_MODEL: &str =
 const BEYOND: &str = "an answer reports more than model and request allow";
 
 impl Quote {
+    /// Takes an estimate of the prompt, which no context is larger than.
+    pub fn set_prompt(&mut self, estimate: PromptEstimate) {
+        let context = self.ceilings.context;
+        let cached = estimate.cached.min(context);
+        self.prompt = PromptEstimate {
+            most: estimate.most.min(context),
+            likely: estimate.likely.min(context.saturating_sub(cached)),
+            cached,
+            ..estimate
+        };
+    }
+
     /// The limits of the request with its likely prompt and so much output.
     fn likely_bounds(&self, output_tokens: u64) -> Bounds<'_> {
         Bounds {

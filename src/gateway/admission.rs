@@ -1,21 +1,36 @@
-//! Admission: whether a request may go up, and what it may cost at most. What has no price is
-//! refused here, before anything is dispatched.
+//! Admission, from a body to a priced request: whether its key may ask for it, and what it may
+//! cost at most. What has no price is refused here, before anything is dispatched.
+//!
+//! All this takes longer the longer the body is. What is large is read on a thread that may take its
+//! time, so that the streams of this worker go on; a few at once, shared fairly.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::HttpRequest;
+use bytes::Bytes;
 use serde_json::json;
+use tokio::time::Instant;
 
+use super::unknown_fields::UnknownFields;
+use super::{Gateway, conversation};
 use crate::config::Settings;
+use crate::context::AppContext;
+use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
-use crate::domain::messages_request::{Fallbacks, MessagesRequest, ToolUse, fields, is_version_of};
+use crate::domain::messages_request::{
+    self, Fallbacks, LARGE_BYTES, MessagesRequest, ToolUse, fields, is_version_of,
+};
 use crate::domain::price_list::{Model, Rates};
 use crate::domain::quote::{PromptEstimate, Quote};
 use crate::domain::usage::Ceilings;
+use crate::holds::Lesson;
+use crate::upstream::order::Conversation;
 
 /// Server tools that have a price: their searches and the tokens that they bring in.
 const WEB_SEARCH: &str = "web_search_";
@@ -32,6 +47,89 @@ const TURNS_MAX: u64 = 32;
 const ATTEMPTS_MAX: u64 = 16;
 /// Longest part of a client's own words in an error.
 const ECHO_MAX: usize = 100;
+/// How long a large body waits for a thread: each takes a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A request that is admitted.
+pub(super) struct Admitted {
+    pub(super) request: MessagesRequest,
+    pub(super) quote: Quote,
+    pub(super) lesson: Lesson,
+    pub(super) conversation: Conversation,
+    pub(super) now: UnixMillis,
+}
+
+/// What reading a body takes, on whichever thread.
+struct Reading {
+    context: Arc<AppContext>,
+    unknown_fields: Arc<UnknownFields>,
+    holder: KeyHolder,
+    body: Bytes,
+    names: Option<conversation::Names>,
+    /// Whether it is a request for a count of tokens, which holds no money.
+    is_count: bool,
+}
+
+/// Reads a body as a request and says what it costs.
+///
+/// # Errors
+/// What the client did wrong, without a word of the body; 529 where too many large bodies wait.
+pub(super) async fn admit(
+    gateway: &Gateway,
+    http: &HttpRequest,
+    (holder, is_count): (&KeyHolder, bool),
+    body: &Bytes,
+) -> Result<Admitted, ApiError> {
+    let reading = Reading {
+        context: Arc::clone(&gateway.context),
+        unknown_fields: Arc::clone(&gateway.unknown_fields),
+        holder: holder.clone(),
+        body: body.clone(),
+        names: conversation::named(http, &gateway.upstreams),
+        is_count,
+    };
+    if body.len() <= LARGE_BYTES {
+        return reading.run();
+    }
+    let until = Instant::now() + PATIENCE;
+    let place = gateway.intake.large.wait(&holder.account_id, until).await;
+    let place = place.ok_or_else(|| {
+        ApiError::new(529, "overloaded_error", "Too many large requests are waiting. Please try again.")
+    })?;
+    let read = tokio::task::spawn_blocking(move || {
+        let admitted = reading.run();
+        // Here: a client that leaves ends the future, but not the thread.
+        drop(place);
+        admitted
+    });
+    read.await.unwrap_or_else(|_| Err(ApiError::unavailable()))
+}
+
+impl Reading {
+    fn run(self) -> Result<Admitted, ApiError> {
+        let settings = &self.context.settings;
+        let now = self.context.clock.now();
+        let request = messages_request::parse(&self.body, &settings.requests.bounds())
+            .map_err(|error| ApiError::invalid_request(error.to_string()))?;
+        self.unknown_fields.count(&request.fields, &self.context.metrics, now.day());
+        if !self.is_count && request.max_tokens.is_none() {
+            return Err(ApiError::invalid_request("max_tokens: Field required"));
+        }
+        let mut quote = quote(&request, settings, now)?;
+        check_models(&self.holder, &quote.model_ids)?;
+        let mut lesson = Lesson::default();
+        if !self.is_count {
+            check_fallbacks(&self.holder, &request)?;
+            let whose = (self.holder.account_id, quote.model.id.as_str());
+            let rules = &settings.reservation;
+            let estimate = self.context.holds.estimate(whose, &request, &self.body, rules, now);
+            quote.set_prompt(estimate.0);
+            lesson = estimate.1;
+        }
+        let conversation = conversation::of(self.names, &self.body, &self.holder);
+        Ok(Admitted { request, quote, lesson, conversation, now })
+    }
+}
 
 /// Checks a request against the price list and the operator's rules.
 ///
@@ -105,16 +203,26 @@ pub fn quote(
     })
 }
 
-/// Sets a quote's prompt to an estimate, which no context is larger than.
-pub fn set_prompt(quote: &mut Quote, estimate: PromptEstimate) {
-    let context = quote.ceilings.context;
-    let cached = estimate.cached.min(context);
-    quote.prompt = PromptEstimate {
-        most: estimate.most.min(context),
-        likely: estimate.likely.min(context.saturating_sub(cached)),
-        cached,
-        ..estimate
-    };
+/// Whether a key may ask for every one of these models, by their priced ids.
+fn check_models(holder: &KeyHolder, model_ids: &[String]) -> Result<(), ApiError> {
+    match model_ids.iter().find(|id| !holder.limits.allows(id)) {
+        None => Ok(()),
+        Some(id) => {
+            let message = format!("This API key may not use the model {id}.");
+            Err(ApiError::new(403, "permission_error", message))
+        }
+    }
+}
+
+/// A model that the upstream picks itself cannot be checked against a key's list.
+fn check_fallbacks(holder: &KeyHolder, request: &MessagesRequest) -> Result<(), ApiError> {
+    if request.fallbacks == Fallbacks::Default && holder.limits.models.is_some() {
+        let message = "\
+            fallbacks: This API key may only use certain models, but \"default\" lets the upstream \
+            choose; name the models";
+        return Err(ApiError::new(403, "permission_error", message));
+    }
+    Ok(())
 }
 
 /// Attempts before the one that answers.

@@ -107,20 +107,6 @@ pub async fn identify_payer(
     Ok(holder)
 }
 
-/// Whether a key may ask for every one of these models, by their priced ids.
-///
-/// # Errors
-/// 403 that names the first one it may not.
-pub fn check_models(holder: &KeyHolder, model_ids: &[String]) -> Result<(), ApiError> {
-    match model_ids.iter().find(|id| !holder.limits.allows(id)) {
-        None => Ok(()),
-        Some(id) => {
-            let message = format!("This API key may not use the model {id}.");
-            Err(ApiError::new(403, "permission_error", message))
-        }
-    }
-}
-
 /// Clients may send both headers with different values: the one in our form counts.
 fn presented_key(headers: &HeaderMap) -> Result<PlainApiKey, ApiError> {
     let bearer = headers

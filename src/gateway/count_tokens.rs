@@ -7,12 +7,12 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
 
+use super::admission::{self, Admitted};
 use super::exchange::Reply;
-use super::intake::{self, Admitted};
 use super::messages::{
     COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
 };
-use super::{Gateway, auth, request_id, respond};
+use super::{Gateway, auth, limits, request_id, respond};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::http::body;
@@ -49,7 +49,7 @@ async fn count(
     refuse_while_draining(gateway)?;
     gateway.limits.count_of_key(&holder)?;
     let until = Instant::now() + gateway.settings().limits.wait;
-    let unpaid = intake::limit_without_credit(gateway, &holder);
+    let unpaid = limits::limit_without_credit(gateway.settings(), &holder);
     if let Some((limits, error)) = &unpaid
         && body::is_announced_beyond(http, limits.body_bytes)
     {
@@ -61,13 +61,13 @@ async fn count(
     };
     check_betas(http, gateway)?;
     let share = gateway.intake.bodies.share(holder.account_id);
-    let limits = unpaid.as_ref().map_or(&gateway.settings().limits, |(limits, _)| limits);
-    let body = body::read_counted(http, payload, limits, share).await;
+    let body_limits = unpaid.as_ref().map_or(&gateway.settings().limits, |(limits, _)| limits);
+    let body = body::read_counted(http, payload, body_limits, share).await;
     let body = body.map_err(|error| match unpaid {
         Some((_, unpaid)) if error.status == 413 => unpaid,
         _ => error,
     })?;
-    let admitted = intake::admit(gateway, http, (&holder, true), &body).await?;
+    let admitted = admission::admit(gateway, http, (&holder, true), &body).await?;
     let Admitted { request, quote, conversation, now, .. } = admitted;
     let asker = (holder.account_id, conversation);
     let upstreams = upstreams_for(gateway, &quote, asker, now)?;

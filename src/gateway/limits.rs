@@ -1,6 +1,6 @@
 //! Rate limits: how many requests of an account and of a key may be open at once, and come in a
 //! minute. Kept in memory: each node has its share of what all nodes together may give. A place
-//! that is taken is waited for.
+//! that is taken is waited for. An account without credit gets none.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::places::{Asker, Open};
-use crate::config;
+use crate::config::{self, Settings};
 use crate::context::Standing;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::money::NanoUsd;
 use crate::metrics::Metrics;
 use crate::places::shares::{SharedPlace, SharedPlaces, Shares};
 use crate::places::{Place, Places};
@@ -78,11 +79,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 impl AccountLimits {
     /// Limits without any use so far.
     #[must_use]
-    pub fn new(
-        settings: &config::Settings,
-        standing: &Arc<Standing>,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
+    pub fn new(settings: &Settings, standing: &Arc<Standing>, metrics: Arc<Metrics>) -> Arc<Self> {
         let pool = usize::try_from(settings.database.pool_size).unwrap_or(1);
         let settings = &settings.server;
         let max_open_per_account =
@@ -195,6 +192,48 @@ impl AccountLimits {
         // One that has come free at the last moment is for whoever asks next.
         found.ok_or_else(|| refusal().unwrap_or_else(|| ApiError::rate_limit(BUSY, 1)))
     }
+}
+
+/// Refuses who certainly has no credit, before his body is read: he would be refused behind it.
+///
+/// # Errors
+/// 402.
+pub(super) fn refuse_without_credit(
+    settings: &Settings,
+    holder: &KeyHolder,
+) -> Result<(), ApiError> {
+    if has_credit(settings, holder) { Ok(()) } else { Err(no_credit(settings, holder, "")) }
+}
+
+/// The limits of a request for a count of tokens by somebody without credit, and what he hears
+/// beyond them.
+pub(super) fn limit_without_credit(
+    settings: &Settings,
+    holder: &KeyHolder,
+) -> Option<(config::Limits, ApiError)> {
+    if has_credit(settings, holder) {
+        return None;
+    }
+    let mut limits = settings.limits.clone();
+    limits.body_bytes = limits.body_bytes_without_credit.min(limits.body_bytes);
+    let beyond = format!(" except token counts of up to {} bytes", limits.body_bytes);
+    Some((limits, no_credit(settings, holder, &beyond)))
+}
+
+/// Whether something may be left of an account's funds. Where something is sold for nothing,
+/// nothing may do.
+fn has_credit(settings: &Settings, holder: &KeyHolder) -> bool {
+    let is_zero = holder.funds == NanoUsd::ZERO;
+    holder.funds > NanoUsd::ZERO || (is_zero && settings.prices.has_free())
+}
+
+fn no_credit(settings: &Settings, holder: &KeyHolder, beyond: &str) -> ApiError {
+    let (funds, site) = (holder.funds, settings.site.base_url.as_str());
+    let may_know = holder.limits.scopes.tell_the_balance();
+    let of_funds = if may_know { format!(" of {funds} USD") } else { String::new() };
+    ApiError::billing(format!(
+        "Your credit{of_funds} does not cover any request{beyond}. Add credit at {site}/deposits"
+    ))
 }
 
 /// What somebody may still ask; whoever is seen for the first time has a whole minute's requests.

@@ -8,9 +8,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::admission::{self, Admitted};
 use super::exchange::{Client, Dispatch, Draft, Exchange, Reply, StreamActor};
-use super::intake::{self, Admitted};
-use super::limits::{Allowance, Permit};
+use super::limits::{self, Allowance, Permit};
 use super::{Gateway, auth, request_id, respond};
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
@@ -71,13 +71,13 @@ async fn begin(
     });
     counted?;
     let until = Instant::now() + gateway.settings().limits.wait;
-    intake::refuse_without_credit(gateway, &holder)?;
+    limits::refuse_without_credit(gateway.settings(), &holder)?;
     let permit = place(gateway, &holder, until).await?;
     let wait = until.saturating_duration_since(Instant::now());
     check_betas(http, gateway)?;
     let share = gateway.intake.bodies.share(holder.account_id);
     let body = body::read_counted(http, payload, &gateway.settings().limits, share).await?;
-    let admitted = intake::admit(gateway, http, (&holder, false), &body).await?;
+    let admitted = admission::admit(gateway, http, (&holder, false), &body).await?;
     let Admitted { request, quote, lesson, conversation, now } = admitted;
     let asker = (holder.account_id, conversation);
     let upstreams = upstreams_for(gateway, &quote, asker, now)?;

@@ -71,7 +71,7 @@ fn the_largest_of_the_models_named_sets_the_ceilings() {
 fn no_prompt_is_taken_for_more_than_the_context() {
     let mut quote = quoted(&request(SMALL, r#""x":1"#));
     let set = |quote: &mut Quote, most, likely, cached| {
-        set_prompt(quote, PromptEstimate { most, likely, cached, ..PromptEstimate::default() });
+        quote.set_prompt(PromptEstimate { most, likely, cached, ..PromptEstimate::default() });
         (quote.prompt.most, quote.prompt.likely, quote.prompt.cached)
     };
     assert_eq!(set(&mut quote, 300, 200, 50), (300, 200, 50));
