@@ -1,8 +1,8 @@
 //! Admission, from a body to a priced request: whether its key may ask for it, and what it may
 //! cost at most. What has no price is refused here, before anything is dispatched.
 //!
-//! All this takes longer the longer the body is. What is large is read on a thread that may take its
-//! time, so that the streams of this worker go on; a few at once, shared fairly.
+//! The longer the body, the longer this takes. A large one is read on a thread of its own, so that
+//! the streams of this worker go on; a few at once, shared fairly.
 
 #[cfg(test)]
 mod tests;
@@ -94,7 +94,11 @@ pub(super) async fn admit(
     let until = Instant::now() + PATIENCE;
     let place = gateway.intake.large.wait(&holder.account_id, until).await;
     let place = place.ok_or_else(|| {
-        ApiError::new(529, "overloaded_error", "Too many large requests are waiting. Please try again.")
+        ApiError::new(
+            529,
+            "overloaded_error",
+            "Too many large requests are waiting. Please try again.",
+        )
     })?;
     let read = tokio::task::spawn_blocking(move || {
         let admitted = reading.run();

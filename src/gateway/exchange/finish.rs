@@ -125,11 +125,9 @@ fn end_error(meter: &Meter, is_too_long: bool, posted: Posted) -> Option<ApiErro
         }
         Outcome::Stopped => Some(ApiError::new(500, "api_error", "The service is restarting.")),
         Outcome::Panicked => Some(ApiError::new(500, "api_error", "Internal server error")),
-        Outcome::MaxDuration => Some(ApiError::new(
-            504,
-            "timeout_error",
-            "The maximum stream duration was reached.",
-        )),
+        Outcome::MaxDuration => {
+            Some(ApiError::new(504, "timeout_error", "The maximum stream duration was reached."))
+        }
         Outcome::NotExtended if is_too_long => {
             Some(ApiError::new(500, "api_error", "The response is longer than the request allows."))
         }

@@ -268,9 +268,7 @@ impl<'a> Opening<'a> {
         let affordable = self.draft.quote.affordable_output(funds);
         affordable
             .filter(|tokens| *tokens < self.draft.quote.max_output)
-            .map_or_else(String::new, |tokens| {
-                format!(" Lower max_tokens to {tokens} to fit.")
-            })
+            .map_or_else(String::new, |tokens| format!(" Lower max_tokens to {tokens} to fit."))
     }
 }
 
