@@ -22,20 +22,15 @@ pub(super) struct RelayClock {
     pub(super) head: Duration,
     pub(super) latest: Instant,
     pub(super) next_checkpoint: Instant,
-    /// When the client has heard nothing for so long that it is sent a ping; never if that is off.
+    /// Silence after which the client is sent a ping; never if that is off.
+    ping: Option<Duration>,
+    /// When that is over.
     pub(super) next_ping: Option<Instant>,
     /// Since when output may be made that does not show, and how much there was then.
     pub(super) hiding_since: Option<(Instant, u64)>,
 }
 
 unprintable!(RelayClock);
-
-impl AppContext {
-    /// When a client that heard something at that time is sent a ping.
-    pub(super) fn next_ping(&self, heard: Instant) -> Option<Instant> {
-        self.settings.stream.ping.map(|ping| heard + ping)
-    }
-}
 
 impl RelayClock {
     pub(super) fn new(context: &AppContext, (idle, head): (Duration, Duration)) -> Self {
@@ -48,11 +43,17 @@ impl RelayClock {
             head,
             latest: now + stream.max_duration,
             next_checkpoint: now + stream.checkpoint,
-            next_ping: context.next_ping(now),
+            ping: stream.ping,
+            next_ping: stream.ping.map(|ping| now + ping),
             hiding_since: None,
         };
         clock.arm(None, false);
         clock
+    }
+
+    /// Notes that the client has heard something, or was not to be sent a ping.
+    pub(super) fn note_heard(&mut self, at: Instant) {
+        self.next_ping = self.ping.map(|ping| at + ping);
     }
 
     /// Sets the timer to the nearest deadline. A piece that comes meanwhile moves the idle limit

@@ -274,7 +274,7 @@ impl<'a> Relay<'a> {
         match sent {
             Ok(()) => {
                 self.is_mid_line = is_mid_line;
-                self.clock.next_ping = self.context.next_ping(self.clock.last_read);
+                self.clock.note_heard(self.clock.last_read);
                 None
             }
             Err(ClientLeft) => self.lose(),
@@ -284,7 +284,7 @@ impl<'a> Relay<'a> {
     /// Proxies and clients end a connection on which they hear nothing for long. A ping stands
     /// between two events only; a client that has not read all yet needs none.
     fn ping(&mut self, now: Instant) -> Option<Outcome> {
-        self.clock.next_ping = self.context.next_ping(now);
+        self.clock.note_heard(now);
         let outlet = self.outlet.as_ref()?;
         if !self.meter.is_between_events(self.queue.start()) {
             return None;
