@@ -2,6 +2,7 @@
 
 pub mod api_error;
 pub mod api_key;
+pub mod backoff;
 pub mod byte_counts;
 pub mod clock;
 pub mod colour;

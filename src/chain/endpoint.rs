@@ -39,7 +39,8 @@ pub struct Endpoint {
     pub has_traces: bool,
     /// Failures in a row after which it is left alone.
     pub breaker_failures: u32,
-    /// How long it is left alone at first; doubles up to sixteen times this.
+    /// How long it is left alone at first; doubles up to sixteen times this. Each pause is shorter
+    /// by up to an eighth.
     pub breaker_pause: Duration,
 }
 

@@ -23,7 +23,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::endpoint::Endpoint;
-use crate::domain::ids::random_bytes;
+use crate::domain::backoff::jitter;
 use crate::metrics::Metrics;
 use breaker::{Breaker, Gate};
 use call::Exchange;
@@ -204,7 +204,7 @@ impl RpcActor {
         let result = match answered {
             Err(ProviderError::RateLimited { retry_after }) => {
                 let asked = (!retry_after.is_zero()).then_some(retry_after);
-                let retry_after = self.pace.pause(asked, now);
+                let retry_after = self.pace.pause(asked, jitter(), now);
                 self.breaker.abstained();
                 Err(ProviderError::RateLimited { retry_after })
             }
@@ -217,8 +217,7 @@ impl RpcActor {
             }
             Err(error) if error.is_failure() => {
                 tracing::debug!(provider = %self.endpoint.name, chain = %self.chain, %error, "a request failed");
-                let [jitter] = random_bytes().unwrap_or_default();
-                if self.breaker.failed(now, jitter) {
+                if self.breaker.failed(now, jitter()) {
                     self.log("failed too often and is left alone for a while");
                 }
                 Err(error)

@@ -1,10 +1,13 @@
 //! Claims of transaction hashes. A claim speeds up and explains; it never says whose a deposit is.
 
+use std::time::Duration;
+
 use super::DepositError;
 use crate::config::Deposits;
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, accounts, chains, deposit_addresses, transaction};
+use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{ClaimReason, ClaimState, DepositState};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};
@@ -12,8 +15,8 @@ use crate::domain::ids::{AccountId, public_id};
 
 /// Milliseconds of the window in which claims are counted.
 const HOUR: i64 = 3_600_000;
-/// First pause between two look-ups of an unknown hash, in milliseconds; it doubles.
-const PAUSE: i64 = 10_000;
+/// Pauses between two look-ups of an unknown hash.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(2_560));
 
 /// What came of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -330,9 +333,8 @@ pub fn put_off(
     if age >= open_millis {
         return reject(conn, claim, reason, now);
     }
-    let doubled = u32::try_from(claim.tries.clamp(0, 8)).unwrap_or(8);
-    let pause = PAUSE.saturating_mul(2_i64.saturating_pow(doubled));
-    let next = Some(now.plus_millis(pause));
+    let failures = u32::try_from(claim.tries.saturating_add(1)).unwrap_or(u32::MAX);
+    let next = Some(now.plus(BACKOFF.jittered(failures, backoff::jitter())));
     Ok(deposit_claims::set_state(conn, claim.id, state, None, next, now)?)
 }
 

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::{Busy, Command, Effect, LedgerError, parked};
 use crate::db::Database;
+use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::Clock;
 use crate::domain::usage_record::Outcome;
 use crate::ledger;
@@ -40,9 +41,10 @@ const GROUP_MAX: usize = 256;
 const MAILBOX: usize = 4096;
 /// Pause before settlements are tried again.
 const RETRY: Duration = Duration::from_millis(250);
-/// How often a settlement is tried that fails alone, with pauses that double, before it is parked.
+/// How often a settlement is tried that fails alone before it is parked, and the pauses in between.
 /// In all that is shorter than a client waits for its answer's end.
 const TRIES_MAX: u32 = 5;
+const BACKOFF: Backoff = Backoff::new(RETRY, Duration::from_secs(2));
 /// Pause before a settlement is tried again that can be neither stored nor parked.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -317,7 +319,7 @@ impl Ledger {
         } else if error.is_refusal() || tries >= TRIES_MAX {
             self.park(submit, error, ctx);
         } else {
-            let pause = RETRY.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+            let pause = BACKOFF.jittered(tries, backoff::jitter());
             ctx.run_later(pause, move |ledger, ctx| ledger.try_alone(submit, tries, ctx));
         }
     }

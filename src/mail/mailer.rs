@@ -21,6 +21,7 @@ use super::transport::{SendError, Transport};
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{Database, DbError};
+use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::mail::MailLine;
 use crate::metrics::Metrics;
@@ -33,10 +34,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(10);
 /// A row is held for this much longer than sending it may take.
 const HOLD_MARGIN: Duration = Duration::from_mins(1);
-/// Time before the second attempt; each further one waits twice as long.
-const FIRST_PAUSE: Duration = Duration::from_mins(1);
-/// Longest time between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Time between two attempts to send one mail.
+const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(1));
 
 /// What the actor works with.
 pub struct MailerParts {
@@ -213,7 +212,7 @@ impl Round {
                 count("dropped");
             }
             Attempt::Failed(error) => {
-                let reason = chain(&error);
+                let reason = Causes(&error).to_string();
                 if let Some(due_at) = self.next_attempt(&row, &error) {
                     tracing::warn!(kind, id, reason, tries = row.tries, "a mail could not be sent");
                     count("put_off");
@@ -251,24 +250,15 @@ impl Round {
         if error.is_for_good() {
             return None;
         }
-        let due_at = self.parts.clock.now().plus(pause(row.tries));
+        let due_at = self.parts.clock.now().plus(pause(row.tries, backoff::jitter()));
         let end = UnixMillis::from_millis(row.created_at).plus(self.parts.settings.mail.give_up);
         (due_at <= end).then_some(due_at)
     }
 }
 
 /// Time between the attempt of this number and the next one.
-fn pause(tries: i64) -> Duration {
-    let doublings = tries.saturating_sub(1).clamp(0, 16);
-    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
-}
-
-/// An error and what caused it.
-fn chain(error: &SendError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+fn pause(tries: i64, random: u8) -> Duration {
+    BACKOFF.jittered(u32::try_from(tries).unwrap_or(u32::MAX), random)
 }
 
 #[cfg(test)]
@@ -278,7 +268,7 @@ mod tests {
     #[test]
     fn attempts_are_a_minute_apart_at_first_and_an_hour_at_last() {
         let minutes: Vec<u64> =
-            [0, 1, 2, 3, 6, 7, 8, i64::MAX].map(|tries| pause(tries).as_secs() / 60).into();
+            [0, 1, 2, 3, 6, 7, 8, i64::MAX].map(|tries| pause(tries, 0).as_secs() / 60).into();
         assert_eq!(minutes, [1, 1, 2, 4, 32, 60, 60, 60]);
     }
 }

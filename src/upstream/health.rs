@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::fault::Fault;
+use crate::domain::backoff::Backoff;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 
@@ -23,8 +24,9 @@ use tally::{Run, Share};
 
 /// Notes on accounts and models that are kept; the oldest go first.
 const NOTES_MAX: usize = 1024;
-/// A rest is a quarter of the longest one, and doubles each time that the request after it fails.
-const RESTS_MAX: u32 = 3;
+/// How long a limit lasts where the upstream does not say so. No jitter: clients ask in their own
+/// time.
+const LIMIT: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
 /// An upstream that names a time for its limit is believed up to here.
 const LIMIT_MAX: Duration = Duration::from_hours(1);
 /// Others wait no longer for a request that tries an upstream after a rest.
@@ -358,12 +360,12 @@ impl State {
     }
 
     fn begin_rest(&mut self, why: Why, at: UnixMillis, limits: &Limits) -> Change {
-        let times = self.rest.map_or(0, |rest| rest.times).saturating_add(1).min(RESTS_MAX);
+        let times = self.rest.map_or(0, |rest| rest.times).saturating_add(1);
         let barred = self.rest.and_then(|rest| rest.barred);
         let span = match why {
             Why::Credential => limits.rest,
-            // A passing trouble has a short one.
-            Why::Broken | Why::Slow => limits.rest / 4 * (1 << times.saturating_sub(1)),
+            // A passing trouble has a short one: a quarter of the longest at first.
+            Why::Broken | Why::Slow => Backoff::new(limits.rest / 4, limits.rest).pause(times),
         };
         self.rest = Some(Rest { why, until: at.plus(span), times, trial_at: None, barred });
         (self.run, self.share) = (Run::default(), Share::default());
@@ -441,6 +443,6 @@ impl State {
 
 /// How long a limit lasts: as long as the upstream says, else a second that doubles.
 fn limit_of(met: Met<'_>, times: u32) -> Duration {
-    let doubled = 1_u64.checked_shl(times.saturating_sub(1).min(6)).unwrap_or(1);
-    Duration::from_secs(met.retry_after_secs.unwrap_or(doubled)).min(LIMIT_MAX)
+    let asked = met.retry_after_secs.map(Duration::from_secs);
+    asked.unwrap_or_else(|| LIMIT.pause(times)).min(LIMIT_MAX)
 }

@@ -3,14 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-/// Pauses double up to this many times.
-const DOUBLINGS_MAX: u32 = 4;
+use crate::domain::backoff::Backoff;
+
+/// The longest pause is so many times the first.
+const PAUSE_FACTOR_MAX: u32 = 16;
 
 /// One provider's breaker.
 #[derive(Debug)]
 pub struct Breaker {
     failures_max: u32,
-    pause: Duration,
+    backoff: Backoff,
     failures: u32,
     openings: u32,
     opens_until: Option<Instant>,
@@ -33,7 +35,15 @@ impl Breaker {
     #[must_use]
     pub fn new(failures_max: u32, pause: Duration) -> Self {
         let failures_max = failures_max.max(1);
-        Self { failures_max, pause, failures: 0, openings: 0, opens_until: None, is_trying: false }
+        let backoff = Backoff::new(pause, pause.saturating_mul(PAUSE_FACTOR_MAX));
+        Self {
+            failures_max,
+            backoff,
+            failures: 0,
+            openings: 0,
+            opens_until: None,
+            is_trying: false,
+        }
     }
 
     /// Asks for leave to send; a [`Gate::Trial`] must be followed by one of the three words below.
@@ -67,18 +77,16 @@ impl Breaker {
         self.is_trying = false;
     }
 
-    /// A request failed. `jitter` of 0 to 255 lengthens the pause by up to a half, so that nodes do
-    /// not come back all at once. Answers whether this opened it.
-    pub fn failed(&mut self, now: Instant, jitter: u8) -> bool {
+    /// A request failed. `random` shortens the pause a little, as [`Backoff::jittered`] does, so
+    /// that nodes do not come back all at once. Answers whether this opened it.
+    pub fn failed(&mut self, now: Instant, random: u8) -> bool {
         self.failures = self.failures.saturating_add(1);
         let was_trying = std::mem::replace(&mut self.is_trying, false);
         let is_due =
             was_trying || (self.opens_until.is_none() && self.failures >= self.failures_max);
         if is_due {
-            let pause = self.pause.saturating_mul(1 << self.openings.min(DOUBLINGS_MAX));
-            let extra = pause.saturating_mul(jitter.into()) / 512;
             self.openings = self.openings.saturating_add(1);
-            self.opens_until = now.checked_add(pause.saturating_add(extra));
+            self.opens_until = now.checked_add(self.backoff.jittered(self.openings, random));
         }
         is_due
     }
@@ -123,9 +131,9 @@ mod tests {
         }
         let mut breaker = Breaker::new(1, PAUSE);
         breaker.failed(now, 255);
-        assert_eq!(breaker.enter(now + PAUSE), Gate::Open);
-        assert_eq!(breaker.enter(now + PAUSE * 3 / 2), Gate::Trial);
+        assert_eq!(breaker.enter(now + PAUSE * 7 / 8), Gate::Open);
+        assert_eq!(breaker.enter(now + NEARLY), Gate::Trial);
         breaker.abstained();
-        assert_eq!(breaker.enter(now + PAUSE * 3 / 2), Gate::Trial);
+        assert_eq!(breaker.enter(now + NEARLY), Gate::Trial);
     }
 }

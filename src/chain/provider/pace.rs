@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::domain::backoff::Backoff;
+
 /// The longest pause that a provider may ask for.
 pub const PAUSE_MAX: Duration = Duration::from_mins(5);
-/// The first pause where it asks for one without saying how long; doubles with each that follows at
-/// once.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Pauses where it asks for one without saying how long, in a row.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(256));
 
 /// Seconds' worth of calls that are answered before a provider that asked for a pause is asked a
 /// little faster again.
@@ -79,16 +80,17 @@ impl Pace {
         self.calls_per_second
     }
 
-    /// The provider asked for a pause; answers how long it is. Requests that were under way in a
-    /// pause say nothing new.
-    pub fn pause(&mut self, asked: Option<Duration>, now: Instant) -> Duration {
-        let assumed = PAUSE_FIRST.saturating_mul(1 << self.pauses_in_row.min(8));
+    /// The provider asked for a pause; answers how long it is. `random` shortens one without a
+    /// length a little, as [`Backoff::jittered`] does. Requests that were under way in a pause say
+    /// nothing new.
+    pub fn pause(&mut self, asked: Option<Duration>, random: u8, now: Instant) -> Duration {
         self.pauses_in_row = self.pauses_in_row.saturating_add(1);
         if self.pause_left(now).is_none() {
             self.calls_per_second = (self.calls_per_second / 2).max(1);
             self.answered = 0;
         }
-        let pause = asked.unwrap_or(assumed).min(PAUSE_MAX);
+        let pause =
+            asked.unwrap_or_else(|| BACKOFF.jittered(self.pauses_in_row, random)).min(PAUSE_MAX);
         self.pauses_until = self.pauses_until.max(now.checked_add(pause));
         pause
     }
@@ -153,18 +155,18 @@ mod tests {
     fn pauses_are_kept_grow_and_are_bounded() {
         let now = Instant::now();
         let mut pace = Pace::new(10, now);
-        assert_eq!(pace.pause(Some(Duration::from_secs(7)), now), Duration::from_secs(7));
+        assert_eq!(pace.pause(Some(Duration::from_secs(7)), 0, now), Duration::from_secs(7));
         assert_eq!(pace.take(1, now), Err(Duration::from_secs(7)));
         // A shorter word does not shorten it.
-        assert_eq!(pace.pause(Some(millis(1)), now), millis(1));
+        assert_eq!(pace.pause(Some(millis(1)), 0, now), millis(1));
         assert_eq!(pace.take(1, now + Duration::from_secs(6)), Err(Duration::from_secs(1)));
         assert_eq!(pace.take(1, now + Duration::from_secs(7)), Ok(()));
         pace.answered(1);
-        let assumed: Vec<u64> = (0..4).map(|_| pace.pause(None, now).as_secs()).collect();
+        let assumed: Vec<u64> = (0..4).map(|_| pace.pause(None, 0, now).as_secs()).collect();
         assert_eq!(assumed, [1, 2, 4, 8]);
-        assert_eq!(pace.pause(Some(Duration::from_hours(9)), now), PAUSE_MAX);
+        assert_eq!(pace.pause(Some(Duration::from_hours(9)), 0, now), PAUSE_MAX);
         for _ in 0..100 {
-            assert!(pace.pause(None, now) <= PAUSE_MAX);
+            assert!(pace.pause(None, 0, now) <= PAUSE_MAX);
         }
     }
 
@@ -172,12 +174,12 @@ mod tests {
     fn each_pause_halves_the_rate_and_answers_raise_it_again() {
         let now = Instant::now();
         let mut pace = Pace::new(20, now);
-        pace.pause(None, now);
+        pace.pause(None, 0, now);
         // One that was under way.
-        pace.pause(None, now);
+        pace.pause(None, 0, now);
         assert_eq!(pace.calls_per_second(), 10);
         let later = now + Duration::from_mins(1);
-        pace.pause(None, later);
+        pace.pause(None, 0, later);
         assert_eq!(pace.calls_per_second(), 5);
         assert_eq!(pace.take(5, later + Duration::from_mins(1)), Ok(()));
         assert_eq!(pace.take(1, later + Duration::from_mins(1)), Err(millis(200)));
@@ -189,7 +191,7 @@ mod tests {
             .collect();
         assert_eq!(rates, [7, 9, 11, 13, 15, 17, 19, 20, 20, 20]);
         for minutes in 2..20 {
-            pace.pause(None, now + Duration::from_mins(10 * minutes));
+            pace.pause(None, 0, now + Duration::from_mins(10 * minutes));
         }
         assert_eq!(pace.calls_per_second(), 1);
     }

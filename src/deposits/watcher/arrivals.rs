@@ -8,7 +8,7 @@ mod tokens;
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -25,6 +25,7 @@ use crate::db::chains::ChainRow;
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::arrivals;
 use crate::deposits::ours::{Bearing, Ours};
+use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
@@ -37,9 +38,10 @@ const HITS: usize = 50;
 /// Looks with traces after which nothing more can be expected: what comes without a transaction, as
 /// a block's reward does, is in no trace.
 const TRIES: i64 = 6;
-/// Pause before the second look, in milliseconds; it doubles up to a day.
+/// The shortest and the longest pause between two looks, in milliseconds, and how they grow.
 const PAUSE: i64 = 300_000;
 const PAUSE_MAX: i64 = 86_400_000;
+const BACKOFF: Backoff = Backoff::new(Duration::from_mins(5), Duration::from_hours(24));
 /// For so many milliseconds failures do not end the search for what a sweep may hide, of which
 /// there is nothing to tell.
 const HIDDEN_MAX: i64 = 7 * PAUSE_MAX;
@@ -317,9 +319,9 @@ impl State {
     /// Traces were read and held nothing: looks again later, each time after twice as long; in the
     /// end not any more.
     async fn count_try(&self, row: ArrivalRow) -> Result<(), Trouble> {
-        let doublings = u32::try_from(row.tries.clamp(0, 16)).unwrap_or(16);
-        let pause = PAUSE.saturating_mul(2_i64.saturating_pow(doublings)).min(PAUSE_MAX);
-        let until = (row.tries < TRIES).then(|| self.now().plus_millis(pause));
+        let failures = u32::try_from(row.tries.saturating_add(1)).unwrap_or(u32::MAX);
+        let pause = BACKOFF.jittered(failures, backoff::jitter());
+        let until = (row.tries < TRIES).then(|| self.now().plus(pause));
         self.put_off(row.id, row.tries.saturating_add(1), until).await
     }
 

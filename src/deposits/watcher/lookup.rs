@@ -2,7 +2,7 @@
 //! claims' share is a constant number for each block, whatever their number.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -18,6 +18,7 @@ use crate::deposits::claims::Awaited;
 use crate::deposits::ours::{Bearing, Ours};
 use crate::deposits::parcels::parcels;
 use crate::deposits::{DepositError, arrivals, cases, claims, record};
+use crate::domain::backoff::{self, Backoff};
 use crate::domain::deposit::ClaimReason;
 use crate::domain::deposit_case::CaseKind;
 use crate::domain::evm::TxHash;
@@ -29,8 +30,8 @@ const AT_ONCE: usize = 8;
 /// Looks at a candidate after which, half a minute later at least, it counts that enough do not
 /// know it.
 const TRIES: i64 = 5;
-/// Pauses between two looks at a candidate double up to this many times, from a second on.
-const DOUBLINGS: u32 = 6;
+/// Pauses between two looks at a candidate.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
 
 /// What came of asking for a transaction.
 pub(super) enum Sighted {
@@ -113,9 +114,8 @@ impl State {
             Sighted::Agreed(_) | Sighted::TooLarge => None,
         };
         let (chain_id, now) = (self.chain_id(), self.now());
-        let doublings = u32::try_from(tries.max(0)).unwrap_or(DOUBLINGS).min(DOUBLINGS);
-        let pause = 1000_i64.saturating_mul(2_i64.saturating_pow(doublings));
-        let mut until = now.plus_millis(pause);
+        let failures = u32::try_from(tries.saturating_add(1)).unwrap_or(u32::MAX);
+        let mut until = now.plus(BACKOFF.jittered(failures, backoff::jitter()));
         if let Some(why) = doubt {
             until = self.doubt(about, row.block_number, why, (until, true)).await?;
         }
