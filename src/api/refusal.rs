@@ -14,6 +14,7 @@ use crate::deposits::proof_error::ProofError;
 use crate::domain::api_error::ApiError;
 use crate::domain::evm::{AddressError, WrittenHashError};
 use crate::domain::key_scopes::Scope;
+use crate::telemetry::Causes;
 
 /// A refusal as it is sent.
 #[derive(Debug, Serialize, ToSchema)]
@@ -408,6 +409,7 @@ impl From<DbError> for Refusal {
 
 /// The chain of causes goes to the log, once, here.
 fn unavailable(error: &(dyn std::error::Error + 'static)) -> Refusal {
-    tracing::error!(error, "a request to the account's interface failed");
+    let error = Causes(error);
+    tracing::error!(%error, "a request to the account's interface failed");
     Refusal::Unavailable
 }

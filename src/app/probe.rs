@@ -24,6 +24,7 @@ use crate::admin::Entrance;
 use crate::context::AppContext;
 use crate::http::registry::Registry;
 use crate::metrics::connections::ConnectionMetrics;
+use crate::telemetry::Causes;
 
 /// A file that is built into the program, so that it asks no database and is no refusal.
 const REQUEST: &[u8] =
@@ -104,6 +105,7 @@ impl Probe {
                     failures = failures.saturating_add(1);
                     metrics.failed_probes.inc();
                     if failures == self.failures_max {
+                        let error = Causes(&error);
                         tracing::error!(%error, failures, "clients do not get in");
                     }
                 }

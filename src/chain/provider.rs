@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 use super::endpoint::Endpoint;
 use crate::domain::backoff::jitter;
 use crate::metrics::Metrics;
+use crate::telemetry::Causes;
 use breaker::{Breaker, Gate};
 use call::Exchange;
 pub use error::{CallError, CallErrorKind, ProviderError};
@@ -216,7 +217,8 @@ impl RpcActor {
                 Err(error)
             }
             Err(error) if error.is_failure() => {
-                tracing::debug!(provider = %self.endpoint.name, chain = %self.chain, %error, "a request failed");
+                let (provider, chain) = (&self.endpoint.name, &self.chain);
+                tracing::debug!(%provider, %chain, error = %Causes(&error), "a request failed");
                 if self.breaker.failed(now, jitter()) {
                     self.log("failed too often and is left alone for a while");
                 }

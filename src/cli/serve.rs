@@ -15,7 +15,7 @@ use super::CliError;
 use crate::app::{Application, StopWords};
 use crate::config::Settings;
 use crate::domain::clock::Clock;
-use crate::telemetry;
+use crate::telemetry::{self, Causes};
 
 /// Serve clients until SIGTERM or SIGINT. The first lets running exchanges finish, the second ends
 /// them at once; both settle what was delivered.
@@ -57,7 +57,7 @@ fn end_in_time(stop: &StopWords, after: Duration) {
             tracing::error!(secs = after.as_secs(), "the stop takes too long, and is ended here");
             // Not by an exit: libpq's own clean-up would wait for the same call.
             if let Err(error) = kill_process(getpid(), Signal::KILL) {
-                tracing::error!(%error, "it cannot be ended");
+                tracing::error!(error = %Causes(&error), "it cannot be ended");
             }
         });
     }));

@@ -8,6 +8,7 @@
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::AnyConnection;
+use crate::telemetry::Causes;
 
 /// Runs `work` in a write transaction: commits on `Ok`, rolls back on `Err`.
 ///
@@ -67,7 +68,7 @@ where
         Err(error) => {
             // A failed rollback leaves the connection marked as broken: the pool drops it.
             if let Err(rollback) = rollback(conn) {
-                tracing::debug!(error = %rollback, "rollback failed");
+                tracing::debug!(error = %Causes(&rollback), "rollback failed");
             }
             Err(error)
         }

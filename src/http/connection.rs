@@ -16,6 +16,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::telemetry::Causes;
+
 /// Whether a connection was cut because its client has stopped reading: noted there, and asked for
 /// where an exchange finds its client gone.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +48,7 @@ impl Connection {
     /// Takes over an accepted connection; a write may wait so long for the client to read.
     pub(crate) fn new(io: TcpStream, limit: Duration) -> Self {
         if let Err(error) = io.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            tracing::debug!(error = %Causes(&error), "TCP_NODELAY could not be set");
         }
         Self { io, limit, stall: Stall::default(), timer: None, is_waiting: false }
     }

@@ -225,7 +225,7 @@ fn client(upstream: &Arc<Upstream>, keep_alive: Duration) -> Client {
             let connection = connecting.await?;
             // Behind the handshake, so that the window can still be scaled.
             if let Err(error) = SockRef::from(connection.io_ref()).set_recv_buffer_size(buffer) {
-                tracing::debug!(%error, "SO_RCVBUF could not be set");
+                tracing::debug!(error = %Causes(&error), "SO_RCVBUF could not be set");
             }
             let (io, reached) = connection.into_parts();
             let (io, to) = match (proxy, proxied) {
