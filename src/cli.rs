@@ -179,7 +179,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         Command::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
         Command::Config(ConfigCommand::Check { file }) => {
             let settings = config::load(&Sources { file: Some(file.clone()), ..sources })?;
-            output.line(&format!("{}: in order", file.display()))?;
+            output.line(&format!("{}: OK", file.display()))?;
             for note in settings.notes() {
                 output.line(&format!("note: {note}"))?;
             }

@@ -160,7 +160,7 @@ pub(super) fn run(
             if !desk.with(|conn| transaction::write(conn, keep))? {
                 return Err(CliError::Refused("the account is not being deleted".to_owned()));
             }
-            output.line("The account is kept.")?;
+            output.line("The deletion is cancelled.")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -187,11 +187,13 @@ fn credit(
     reference: &str,
 ) -> Result<(), CliError> {
     if reference.trim().is_empty() || reference.len() > 200 {
-        return Err(CliError::Refused("a reference has 1 to 200 characters".to_owned()));
+        return Err(CliError::Refused("a reference must have 1 to 200 characters".to_owned()));
     }
     // Two that look alike would count twice.
     if !is_plain(reference) {
-        return Err(CliError::Refused("a reference has no invisible characters".to_owned()));
+        return Err(CliError::Refused(
+            "a reference must not contain invisible characters".to_owned(),
+        ));
     }
     if amount == NanoUsd::ZERO {
         return Err(CliError::Refused("an amount of 0 changes nothing".to_owned()));
@@ -216,9 +218,9 @@ fn credit(
     match outcomes.first() {
         Some(Effect::Credited) => Ok(()),
         Some(Effect::AlreadyCredited) => Err(CliError::Refused(format!(
-            "the reference \"{reference}\" has been used before; nothing was changed"
+            "the reference \"{reference}\" was already used; nothing was changed"
         ))),
-        _ => Err(CliError::Refused("the account is gone".to_owned())),
+        _ => Err(CliError::Refused("the account no longer exists".to_owned())),
     }
 }
 
@@ -229,14 +231,14 @@ fn stand(
     reason: &str,
 ) -> Result<(), CliError> {
     if reason.len() > REASON_BYTES {
-        return Err(CliError::Refused(format!("a reason has {REASON_BYTES} bytes at most")));
+        return Err(CliError::Refused(format!("a reason can have at most {REASON_BYTES} bytes")));
     }
     if shown(reason) != reason {
-        return Err(CliError::Refused("a reason has no invisible characters".to_owned()));
+        return Err(CliError::Refused("a reason must not contain invisible characters".to_owned()));
     }
     let (id, now) = (account.account_id(), desk.clock.now());
     let (action, already) = match standing {
-        Standing::Suspended => ("account_suspended", "the account is suspended already"),
+        Standing::Suspended => ("account_suspended", "the account is already suspended"),
         Standing::Active => ("account_resumed", "the account is not suspended"),
     };
     let is_new = desk.with(|conn| {
@@ -274,17 +276,18 @@ fn delete(
             output.json(&json!({ "id": account.public_id, "erased_at": erased_at.to_string() }))?;
         }
         Closed::Begun { erased_at } => output.line(&format!(
-            "{} is closed, and erased by a running server from {erased_at} on, unless it is kept.",
+            "{} is closed. A running server erases it after {erased_at}, unless the deletion is \
+             cancelled.",
             account.public_id
         ))?,
         Closed::BalanceLeft(left) => {
             return Err(CliError::Refused(format!(
-                "{left} USD are left on the account: pay them back first, or give --waive-balance; \
+                "the account still has {left} USD: refund it first, or use --waive-balance; \
                  nothing was changed"
             )));
         }
         Closed::NoAccount => {
-            return Err(CliError::Refused("the account is gone".to_owned()));
+            return Err(CliError::Refused("the account no longer exists".to_owned()));
         }
     }
     Ok(())

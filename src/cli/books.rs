@@ -70,7 +70,7 @@ fn settle(args: &SettleArgs, desk: &Desk, output: &mut Output) -> Result<ExitCod
     let rows = desk.with(|conn| parked::list(conn, ids))?;
     let known = |id: &&String| !rows.iter().any(|row| row.id == **id);
     if let Some(unknown) = args.requests.iter().find(known) {
-        let message = format!("no settlement of {unknown} is parked: see `sluice books verify`");
+        let message = format!("{unknown} has no parked settlement: see `sluice books verify`");
         return Err(CliError::Refused(message));
     }
     let how = if args.waive { Repair::Waive } else { Repair::Post };
@@ -78,7 +78,7 @@ fn settle(args: &SettleArgs, desk: &Desk, output: &mut Output) -> Result<ExitCod
     for row in &rows {
         let now = desk.clock.now();
         match desk.with(|conn| repair(conn, row, (how, &args.reason), now)) {
-            Ok(None) => output.line(&format!("{}: was settled meanwhile", row.id))?,
+            Ok(None) => output.line(&format!("{}: already settled", row.id))?,
             Ok(Some(record)) => {
                 settled = settled.saturating_add(1);
                 output.line(&format!("{}: settled, {} USD", row.id, record.cost))?;
@@ -113,9 +113,9 @@ fn print_parked(rows: &[ParkedRow], output: &mut Output) -> Result<(), CliError>
             row.reason.clone(),
         ]
     });
-    output.line("settlements that the database has refused; their money stays held:")?;
+    output.line("settlements that the database refused; their amounts stay on hold:")?;
     output.table(&["request", "account", "cost", "held", "since", "reason"], cells)?;
-    output.line("mend the cause, then run `sluice books settle --all --reason …`")?;
+    output.line("fix the cause, then run `sluice books settle --all --reason …`")?;
     Ok(())
 }
 

@@ -64,8 +64,8 @@ pub(super) enum DepositCommand {
         #[arg(long)]
         json: bool,
     },
-    /// List what arrived without becoming a deposit: coins that no known transaction explains, and
-    /// tokens that are not accepted.
+    /// List arrivals that are not deposits: coins without a known transaction, and tokens that are
+    /// not accepted.
     Arrivals {
         /// Only this account: its id or email address.
         #[arg(long)]
@@ -78,7 +78,7 @@ pub(super) enum DepositCommand {
     Review(decide::ReviewArgs),
     /// Assign an unattributed deposit to an account. It is then credited like any other.
     Attribute(decide::AttributeArgs),
-    /// Reject a deposit permanently. This does not pay it back: see `deposit refund`.
+    /// Reject a deposit permanently. This does not refund it: see `deposit refund`.
     Reject(decide::RejectArgs),
     /// Refund a deposit: hold the amount, send the coins from your own wallet, then record the
     /// transaction.
@@ -87,7 +87,7 @@ pub(super) enum DepositCommand {
     /// Print deposits as CSV, oldest first.
     Export(export::ExportArgs),
     /// Accept a new tombstone secret after the old one was lost for good. Deposits of accounts that
-    /// were erased before can then be credited again, to whoever proves the wallet.
+    /// were erased before can then be credited again, to the account that links the wallet.
     ForgetTombstones {
         /// Reason, in 1 to 500 characters.
         #[arg(long, value_parser = reason)]
@@ -137,12 +137,14 @@ pub(super) fn run(
             let now = desk.clock.now();
             let forgotten = desk.with(|conn| tombstones::forget(conn, reason, now))?;
             output.line(&format!(
-                "{} tombstones are forgotten; the next start takes the secret that it finds. Restart every server.",
+                "{} tombstones were deleted; the next start accepts the configured secret. Restart \
+                 every server.",
                 forgotten.tombstones
             ))?;
             if forgotten.second_factors > 0 {
                 output.line(&format!(
-                    "{} accounts log in with a recovery code from now on: their second factors could not be opened.",
+                    "{} accounts now need a recovery code to log in: their two-factor keys could \
+                     not be decrypted.",
                     forgotten.second_factors
                 ))?;
             }
@@ -152,7 +154,7 @@ pub(super) fn run(
             let settled = desk.with(|conn| tombstones::settle(conn, &key, *wallet, reason, now))?;
             if !settled {
                 return Err(CliError::Refused(
-                    "no account was erased with a debt that had linked this wallet".to_owned(),
+                    "no account with this wallet was erased with a debt".to_owned(),
                 ));
             }
             output.line("The wallet can be linked again.")?;
@@ -210,10 +212,10 @@ fn each_page<Row>(
 pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > REASON_MAX {
-        return Err(format!("a reason has 1 to {REASON_MAX} characters"));
+        return Err(format!("a reason must have 1 to {REASON_MAX} characters"));
     }
     if shown(text) != text {
-        return Err("a reason has no invisible characters".to_owned());
+        return Err("a reason must not contain invisible characters".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -228,5 +230,5 @@ fn positive(text: &str) -> Result<NanoUsd, String> {
 fn states() -> impl TypedValueParser<Value = DepositState> {
     let words = DepositState::ALL.iter().map(|state| state.as_str());
     PossibleValuesParser::new(words)
-        .try_map(|word| DepositState::parse(&word).ok_or("not the state of a deposit"))
+        .try_map(|word| DepositState::parse(&word).ok_or("not a deposit state"))
 }

@@ -80,7 +80,7 @@ pub(super) struct RevokeArgs {
 /// What a key may do.
 #[derive(Args, Clone)]
 pub(super) struct LimitArgs {
-    /// What it may be used for, comma-separated: inference (ask models, and read its own usage and
+    /// Scopes, comma-separated: inference (send requests to models, and read its own usage and
     /// limits), read (read the account's data), billing (make deposits). Default for a new key:
     /// inference.
     #[arg(long, value_name = "SCOPES")]
@@ -238,7 +238,7 @@ fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), Cli
             .with(|conn| transaction::write(conn, |conn| revoke_one(conn, key, now)))?
         {
             Some(true) => Ok(output.line(&format!("{key} is revoked"))?),
-            Some(false) => Ok(output.line(&format!("{key} had been revoked before"))?),
+            Some(false) => Ok(output.line(&format!("{key} was already revoked"))?),
             None => Err(CliError::Refused(format!("there is no key \"{key}\""))),
         };
     }
@@ -259,7 +259,7 @@ fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), Cli
         }
     })?;
     let word = |key: &LeakedKey| match (key.was_revoked, args.dry_run) {
-        (true, _) => "revoked before",
+        (true, _) => "already revoked",
         (false, true) => "in force",
         (false, false) => "revoked",
     };
@@ -360,9 +360,9 @@ fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
 fn limits_line(limits: &KeyLimits) -> String {
     let parts = [
         limits.models.as_ref().map(|models| models.join(" ")),
-        limits.monthly_budget.map(|budget| format!("{budget} USD a month")),
-        limits.total_budget.map(|budget| format!("{budget} USD in all")),
-        limits.requests_per_minute.map(|count| format!("{count} requests a minute")),
+        limits.monthly_budget.map(|budget| format!("{budget} USD per month")),
+        limits.total_budget.map(|budget| format!("{budget} USD in total")),
+        limits.requests_per_minute.map(|count| format!("{count} requests per minute")),
         limits.max_streams.map(|count| format!("{count} at once")),
         limits.expires_at.map(|at| format!("until {}", at.to_rfc3339_secs())),
     ];

@@ -54,7 +54,8 @@ pub(super) fn run(
     prove(
         source.conn(),
         "SQLite",
-        "nothing was copied. Keep a copy of the file, and report it; `sluice books verify` lists all",
+        "nothing was copied. Keep a copy of the file and report this; `sluice books verify` lists \
+         all",
     )?;
     let mut target = connect(&url, &settings)?;
     copying::copy(&mut source, &mut target, args.batch_rows, &mut tell)?;
@@ -62,11 +63,11 @@ pub(super) fn run(
     prove(
         &mut target,
         "PostgreSQL",
-        "the copy was not finished. Drop the target, make it anew and begin again",
+        "the copy is incomplete. Drop the target, create it again and start over",
     )?;
     copying::finish(&source, &mut target)?;
     print(&tallies, output)?;
-    output.line("the copy is whole: every row is the same, and the books balance on both sides")?;
+    output.line("the copy is complete: all rows are equal, and the books balance on both sides")?;
     output.line("now set database.url or url_file to the new database")?;
     if let TombstoneSecret::Beside(file) = &settings.privacy.tombstones {
         output.line(&format!(
@@ -74,7 +75,7 @@ pub(super) fn run(
             file.display().to_string()
         ))?;
     }
-    output.line("the SQLite file was not changed, and the settings still name it")?;
+    output.line("the SQLite file was not changed, and the settings still refer to it")?;
     output.line("Do not start a server on the SQLite file again: move it away now.")?;
     Ok(ExitCode::SUCCESS)
 }

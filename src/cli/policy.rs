@@ -23,8 +23,8 @@ pub(super) enum PolicyCommand {
     /// Run it with the settings that the servers will have from that day on. Publishing the same
     /// text with the same summary again changes nothing.
     Publish {
-        /// Your summary of what changes, as plain text in UTF-8: people read it in the mail and
-        /// beside the text.
+        /// Your summary of what changes, as plain text in UTF-8. It appears in the email and beside
+        /// the text.
         file: PathBuf,
         /// Which text: privacy or terms.
         #[arg(long, default_value = "privacy")]
@@ -33,8 +33,8 @@ pub(super) enum PolicyCommand {
         /// `privacy.policy_notice_days`.
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
         in_force: Option<UtcDay>,
-        /// Notify everybody who has an account now by mail, whatever their preferences. A running
-        /// server sends it.
+        /// Email everyone with an account now, whatever their preferences. A running server sends
+        /// it.
         #[arg(long)]
         significant: bool,
         /// Print JSON.
@@ -111,13 +111,13 @@ fn publish(
     let day = row.in_force();
     if !is_new {
         output.line(&format!(
-            "{name} was published before, in force from {day}: nothing is changed"
+            "{name} is already published, in force from {day}: nothing was changed"
         ))?;
         return Ok(());
     }
     output.line(&format!("{name} is published, in force from {day}"))?;
     if row.is_significant {
-        output.line("a running server tells everybody who has an account by mail")?;
+        output.line("a running server emails everyone with an account")?;
     }
     Ok(())
 }
@@ -197,7 +197,7 @@ fn cells(row: &PolicyRow, state: &str) -> Vec<String> {
     let told = match (row.is_significant, row.noticed_at) {
         (false, _) => String::new(),
         (true, Some(at)) => moment(at),
-        (true, None) => "under way".to_owned(),
+        (true, None) => "in progress".to_owned(),
     };
     vec![
         format!("{}/{}", row.kind, row.number),

@@ -169,7 +169,7 @@ fn print_differences(
         return Ok(());
     }
     if found.is_empty() {
-        output.line("the lists are the same")?;
+        output.line("the lists are equal")?;
         return Ok(());
     }
     let rows = found.iter().map(|one| {

@@ -51,12 +51,12 @@ pub(super) fn run(
         UnixMillis::from_millis(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
     });
     if as_of.is_some_and(|as_of| as_of > now) {
-        return Err(CliError::Refused("--as-of lies in the future".to_owned()));
+        return Err(CliError::Refused("--as-of is in the future".to_owned()));
     }
     let limits = Limits::at(&desk.settings.privacy, as_of.unwrap_or(now));
     if args.dry_run {
         let due = desk.with(|conn| retention::due(conn, &limits))?;
-        return report(&due, "would go", args.json, output);
+        return report(&due, "would be deleted", args.json, output);
     }
     let deleted = System::new().block_on(async {
         let deleted = purge(desk, limits, output).await?;
@@ -86,7 +86,7 @@ async fn purge(
         }
         if said.elapsed() >= PROGRESS && !batch.is_last {
             said = Instant::now();
-            output.progress(&format!("{} rows have gone so far", run.rows))?;
+            output.progress(&format!("{} rows deleted so far", run.rows))?;
         }
         Ok(())
     };
@@ -101,8 +101,8 @@ async fn compact(desk: &Desk) -> Result<(), CliError> {
         if tries < TRIES || batch.is_last {
             return Ok(());
         }
-        let words =
-            "the database was written anew, but somebody keeps its log in use: run it again";
+        let words = "the database was rewritten, but another process keeps its log in use: run \
+                     this again";
         Err(CliError::Refused(words.to_owned()))
     };
     to_end(desk, Compaction::at_once(AGAIN), note).await

@@ -87,7 +87,7 @@ impl Accounts {
         }
         if self.wrong_codes_max < self.wrong_codes_before_mail {
             let reason =
-                "must not be below wrong_codes_before_mail, or its owner would never be told";
+                "must not be below wrong_codes_before_mail, or the owner would never be notified";
             problems.add(&at.key("wrong_codes_max"), reason);
         }
         if self.ipv6_48_factor < self.ipv6_56_factor {

@@ -202,12 +202,13 @@ impl ChainEntry {
         if self.treasury.is_none() && !has_xpub {
             problems.add(
                 &at.key("treasury"),
-                "is missing: deposits need a treasury to be paid to, or deposits.account_xpub for an address of each account",
+                "is missing: deposits need a treasury, or deposits.account_xpub for an own \
+                 address of each account",
             );
         }
         if self.confirmations.is_some_and(|depth| depth > self.reorg_window_blocks) {
             let reason =
-                "must not be above reorg_window_blocks: deeper blocks are not compared any more";
+                "must not be above reorg_window_blocks: deeper blocks are no longer compared";
             problems.add(&at.key("confirmations"), reason);
         }
     }
@@ -316,7 +317,7 @@ impl TokenEntry {
             (None, None, None) if self.band_low.is_none() && self.band_high.is_none() => None,
             (None, ..) => {
                 let reason =
-                    "is missing: the other keys of a feed and its band say nothing without it";
+                    "is missing: the other keys of the feed and its band have no effect without it";
                 problems.add(&at.key("feed"), reason);
                 return None;
             }

@@ -48,7 +48,7 @@ pub enum DatabaseUrlError {
     Scheme,
     /// Not one file.
     #[error(
-        "must name a file, such as sqlite://sluice.db; a database in memory or with options is refused"
+        "must name a file, such as sqlite://sluice.db; in-memory databases and options are refused"
     )]
     SqlitePath,
     /// A server elsewhere, without a checked certificate.

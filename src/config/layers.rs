@@ -55,8 +55,8 @@ pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     // The file parsed above, so this should not happen; the crate's own text could quote the file,
     // secrets and all.
     let tree = read(builder.build()).map_err(|_| match file {
-        Some(path) => broken_file(path, "the file cannot be laid over the reference".to_owned()),
-        None => broken_variable(PREFIX, "cannot be laid over the reference"),
+        Some(path) => broken_file(path, "the file cannot be merged with the reference".to_owned()),
+        None => broken_variable(PREFIX, "cannot be merged with the reference"),
     })?;
     let reference = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
     let reference = read(reference.build()).unwrap_or_default();

@@ -14,7 +14,11 @@ impl Settings {
         let mut notes = Vec::new();
         if !self.chains.is_empty() && self.deposits.account_xpub.is_none() {
             notes.push(
-                "deposits.account_xpub: is not set, so all accounts pay to a treasury. Each has to link the wallet that it pays from first, and what an exchange or another service pays there cannot be attributed without you (\"sluice deposit attribute\"). A public service should give each account an address of its own".to_owned(),
+                "deposits.account_xpub: is not set, so all accounts pay to a treasury. Users must \
+                 link their wallet before they pay. You must assign payments from exchanges and \
+                 other services yourself (\"sluice deposit attribute\"). A public service should \
+                 give each account its own address"
+                    .to_owned(),
             );
         }
         notes.extend(self.chains.iter().filter_map(untraced));
@@ -28,7 +32,9 @@ fn untraced(chain: &Chain) -> Option<String> {
     let able = chain.providers.iter().filter(|provider| provider.traces).count();
     (able < chain.quorum).then(|| {
         format!(
-            "chains.{}: {able} of its providers offer traces and {} are needed to read {} that a contract has sent, as exchanges, smart wallets and wallets with delegated code do. Tokens need none",
+            "chains.{}: {able} of its providers offer traces, but {} are needed to detect {} sent \
+             by contracts, such as exchanges, smart wallets and wallets with delegated code. \
+             Tokens need none",
             chain.name, chain.quorum, native.symbol
         )
     })
@@ -38,7 +44,9 @@ fn whole_blocks(chain: &Chain) -> Option<String> {
     let (_, calls) = FAST.iter().find(|(chain_id, _)| *chain_id == chain.chain_id.0)?;
     chain.reads_whole_blocks().then(|| {
         format!(
-            "chains.{}: reads every block for its own coin, which asks each provider some {calls} times a day. With \"scan_blocks = false\" in [chains.native] the coin is found by balances, some minutes later, and it is some 37,000",
+            "chains.{}: reads every block for its native coin, about {calls} calls a day to each \
+             provider. With \"scan_blocks = false\" in [chains.native] it finds the coin by \
+             balances, some minutes later, with about 37,000",
             chain.name
         )
     })

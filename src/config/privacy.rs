@@ -64,7 +64,7 @@ pub enum TombstoneSecret {
 
 impl Default for TombstoneSecret {
     fn default() -> Self {
-        Self::Missing("the secret of tombstones was not looked for".to_owned())
+        Self::Missing("the tombstone secret was not read".to_owned())
     }
 }
 

@@ -125,13 +125,15 @@ impl Server {
 
     fn check_tls(&self, at: &KeyPath, problems: &mut Problems) {
         match (&self.tls_certificate_file, &self.tls_key_file) {
-            (Some(_), None) => problems.add(&at.key("tls_key_file"), "is missing beside tls_certificate_file"),
+            (Some(_), None) => {
+                problems.add(&at.key("tls_key_file"), "is missing beside tls_certificate_file")
+            }
             (None, Some(_)) => {
                 problems.add(&at.key("tls_certificate_file"), "is missing beside tls_key_file");
             }
             (Some(_), Some(_)) if self.behind_tls_proxy => problems.add(
                 &at.key("behind_tls_proxy"),
-                "must be false where TLS is spoken here: it makes us believe what a client says of its address",
+                "must be false if TLS is served here: clients could forge their address",
             ),
             _ => {}
         }

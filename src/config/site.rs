@@ -56,7 +56,7 @@ impl Site {
         if self.support_email.is_none() && !self.base_url.is_loopback() {
             problems.add(
                 &at.key("support_email"),
-                "is missing: people who are served need somebody to write to",
+                "is missing: users of a public service need a contact",
             );
         }
     }

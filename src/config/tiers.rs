@@ -35,7 +35,7 @@ pub(super) fn check(
     let mut before: Option<&Tier> = None;
     for (at, tier) in tiers {
         if before.is_some_and(|before| tier.confirmations <= before.confirmations) {
-            problems.add(&at.key("confirmations"), "must be more than the tier before has");
+            problems.add(&at.key("confirmations"), "must be more than in the previous tier");
         }
         if depth.is_some_and(|depth| tier.confirmations >= depth) {
             let reason = "must be less than the chain's own confirmations: from then on every deposit is credited";
@@ -43,14 +43,14 @@ pub(super) fn check(
         }
         if tier.confirmations > window {
             let reason =
-                "must not be above reorg_window_blocks: deeper blocks are not compared any more";
+                "must not be above reorg_window_blocks: deeper blocks are no longer compared";
             problems.add(&at.key("confirmations"), reason);
         }
         if before.is_some_and(|before| tier.up_to <= before.up_to) {
-            problems.add(&at.key("up_to_usd"), "must be more than the tier before has");
+            problems.add(&at.key("up_to_usd"), "must be more than in the previous tier");
         }
         if tier.total < tier.up_to || before.is_some_and(|before| tier.total < before.total) {
-            let reason = "must be at least up_to_usd, and at least what the tier before has";
+            let reason = "must be at least up_to_usd, and at least that of the previous tier";
             problems.add(&at.key("total_usd"), reason);
         }
         before = Some(tier);

@@ -61,7 +61,7 @@ fn p7_a_suspended_account_looks_and_does_nothing_until_it_is_resumed() {
     );
     let twice = desk.run(&["account", "suspend", &account.public_id]);
     assert_eq!(twice.code, 1);
-    assert!(twice.err.contains("suspended already"), "{}", twice.err);
+    assert!(twice.err.contains("already suspended"), "{}", twice.err);
     // The person may still log in and look; others are not touched.
     let session = app.session_of(account.id);
     let document = app.by(&session, "GET", "/api/v1/account").json();

@@ -370,7 +370,7 @@ fn a_price_list_is_compared_with_that_of_a_file() {
 
     std::fs::write(&file, sluice::config::REFERENCE).unwrap();
     let same = desk.run(&["prices", "diff", path]);
-    assert_eq!((same.code, same.out.as_str()), (0, "the lists are the same\n"), "{}", same.err);
+    assert_eq!((same.code, same.out.as_str()), (0, "the lists are equal\n"), "{}", same.err);
 
     let dearer =
         sluice::config::REFERENCE.replacen("\ncache_read = \"0.20\"", "\ncache_read = \"0.40\"", 1);

@@ -420,12 +420,12 @@ fn the_operator_deletes_an_account_for_somebody_and_keeps_it_after_all() {
     let id = account.public_id.as_str();
     let refused = sluice(&["account", "delete", id]);
     assert_ne!(refused.code, 0);
-    assert!(refused.err.contains("2.00 USD are left"), "{}", refused.err);
+    assert!(refused.err.contains("still has 2.00 USD"), "{}", refused.err);
     let begun = sluice(&["account", "delete", id, "--waive-balance", "--json"]).json();
     assert_eq!(begun["id"], id);
     assert!(begun["erased_at"].is_string());
     let kept = sluice(&["account", "keep", id]);
-    assert_eq!((kept.code, kept.out.as_str()), (0, "The account is kept.\n"), "{}", kept.err);
+    assert_eq!((kept.code, kept.out.as_str()), (0, "The deletion is cancelled.\n"), "{}", kept.err);
     assert_ne!(sluice(&["account", "keep", id]).code, 0);
     let words: Vec<(String, String, Option<i64>, String)> = audit_log::table
         .order(audit_log::id)

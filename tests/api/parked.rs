@@ -88,7 +88,7 @@ fn e16_a_settlement_that_is_refused_alone_is_parked_outlives_the_process_and_is_
     let again = settle(&[&id]);
     assert_eq!(again.code, 1, "{}", again.out);
     assert!(again.out.contains("refused again"), "{}", again.out);
-    assert!(settle(&["req_nobody"]).err.contains("no settlement of req_nobody is parked"));
+    assert!(settle(&["req_nobody"]).err.contains("req_nobody has no parked settlement"));
     refuse_no_more(&mut process.database.connect());
     let settled = settle(&["--all"]);
     assert_eq!((settled.code, settled.err.as_str()), (0, ""), "{}", settled.out);

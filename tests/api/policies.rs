@@ -168,7 +168,7 @@ fn p16_an_operator_publishes_lists_and_shows_versions() {
     assert_eq!((&first["state"], &first["is_significant"]), (&"in force".into(), &false.into()));
     let again = desk.run(&["policy", "publish", &file]);
     assert_eq!(again.code, 0, "{}", again.err);
-    assert!(again.out.contains("privacy/1 was published before"), "{}", again.out);
+    assert!(again.out.contains("privacy/1 is already published"), "{}", again.out);
     // Other settings, another text.
     let mut settings = std::fs::read_to_string(&desk.file).unwrap();
     settings.push_str("[privacy]\nusage_log_days = 30\n");
@@ -176,7 +176,7 @@ fn p16_an_operator_publishes_lists_and_shows_versions() {
     let file = desk.put("Logs are kept for 30 days.\n");
     let told = desk.run(&["policy", "publish", &file, "--significant"]);
     assert!(told.out.contains("privacy/2 is published"), "{}{}", told.out, told.err);
-    assert!(told.out.contains("tells everybody"), "{}", told.out);
+    assert!(told.out.contains("emails everyone"), "{}", told.out);
     let terms = desk.put("They begin.");
     let terms = desk.json(&["policy", "publish", &terms, "--kind", "terms"]);
     assert_eq!(terms["version"], "terms/1");

@@ -129,7 +129,7 @@ fn p8_a_secret_that_is_lost_or_another_one_is_refused_until_it_is_given_up_for_g
 
     let forgotten = sluice(&["deposit", "forget-tombstones", "--reason", "the disk is gone"]);
     assert_eq!(forgotten.code, 0, "{}", forgotten.err);
-    assert!(forgotten.out.starts_with("1 tombstones are forgotten"), "{}", forgotten.out);
+    assert!(forgotten.out.starts_with("1 tombstones were deleted"), "{}", forgotten.out);
     start(&builder).unwrap();
     start(&builder).unwrap();
 }

@@ -37,8 +37,7 @@ pub(super) fn run(
     let AddressesCommand::Advance { index, far, json } = command;
     let Some(xpub) = &desk.settings.deposits.account_xpub else {
         return Err(CliError::Refused(
-            "there is no deposits.account_xpub in the settings, so no address is derived"
-                .to_owned(),
+            "deposits.account_xpub is not set, so no addresses are derived".to_owned(),
         ));
     };
     let fingerprint = to_hex(&xpub.fingerprint());
@@ -46,7 +45,8 @@ pub(super) fn run(
     let gap = i64::from(*index).saturating_sub(current);
     if gap > FAR && !far {
         return Err(CliError::Refused(format!(
-            "the next index is {current}; {index} would leave out {gap} for good. Repeat with --far if that is meant"
+            "the next index is {current}; {index} would skip {gap} permanently. Repeat with --far \
+             to confirm"
         )));
     }
     let now = desk.clock.now();
@@ -60,7 +60,8 @@ pub(super) fn run(
         }
         Advanced::Not(next) => {
             return Err(CliError::Refused(format!(
-                "the next index is {next} already: the counter never goes back, and an index is issued once"
+                "the next index is already {next}: the counter never goes back, and an index is \
+                 issued once"
             )));
         }
     }

@@ -20,7 +20,7 @@ use crate::domain::deposit_case::CaseState;
 use crate::domain::evm::{ChainId, to_hex};
 
 const HEADER: [&str; 7] =
-    ["case", "since", "chain", "about", "transaction", "state", "what was said last"];
+    ["case", "since", "chain", "about", "transaction", "state", "latest reason"];
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum CasesCommand {
@@ -89,15 +89,15 @@ pub(super) fn run(
         }
         CasesCommand::Show { case, json } => show(&wanted(desk, case)?, *json, desk, output),
         CasesCommand::Dismiss { case, reason, json } => {
-            decide(desk, case, "it is dismissed already", |conn, row| {
+            decide(desk, case, "it is already dismissed", |conn, row| {
                 cases::dismiss(conn, row, reason, now)
             })?;
             afterwards(case, "is dismissed", *json, desk, output)
         }
         CasesCommand::Retry { case, reason, json } => {
-            let rule = "it was changed meanwhile; look at it again";
+            let rule = "it has changed; review it again";
             decide(desk, case, rule, |conn, row| cases::retry(conn, row, reason, now))?;
-            afterwards(case, "is looked at again by the server", *json, desk, output)
+            afterwards(case, "will be examined again by the server", *json, desk, output)
         }
     }
 }
@@ -150,9 +150,9 @@ fn show(row: &CaseRow, is_json: bool, desk: &Desk, output: &mut Output) -> Resul
         ("chain", names.chain(row.chain_id)),
         ("transaction", to_hex(&row.tx_hash)),
         ("block", or_none(row.block_number.map(|number| number.to_string()))),
-        ("said last", row.detail.clone()),
+        ("latest reason", row.detail.clone()),
         ("in doubt since", moment(row.doubted_at)),
-        ("a case since", or_none(row.opened_at.map(moment))),
+        ("case since", or_none(row.opened_at.map(moment))),
         ("last changed", moment(row.updated_at)),
         ("deposit", or_none(around.deposit)),
         ("claims", or_none(Some(around.claims.join(", ")).filter(|ids| !ids.is_empty()))),
@@ -182,7 +182,7 @@ fn wanted(desk: &Desk, name: &str) -> Result<CaseRow, CliError> {
     let found = desk.with(|conn| deposit_cases::find(conn, name))?;
     found.ok_or_else(|| {
         CliError::Refused(format!(
-            "there is no case \"{name}\": it may have been settled, since enough providers agree"
+            "there is no case \"{name}\": it may be settled because enough providers agree"
         ))
     })
 }
@@ -245,5 +245,5 @@ fn line(row: &CaseRow, names: &Names<'_>) -> Vec<String> {
 
 fn states() -> impl TypedValueParser<Value = CaseState> {
     PossibleValuesParser::new(CaseState::ALL.map(CaseState::as_str))
-        .try_map(|word| CaseState::parse(&word).ok_or("not the state of a case"))
+        .try_map(|word| CaseState::parse(&word).ok_or("not a case state"))
 }

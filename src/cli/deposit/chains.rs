@@ -138,13 +138,13 @@ impl Standing {
                 row.status_detail.as_deref().map(|detail| format!("{name}: {detail}"))
             }
             ("ok", None) => None,
-            ("not_configured", _) => Some(format!(
-                "{name}: not in the settings; nobody reads it and nothing is credited"
-            )),
+            ("not_configured", _) => {
+                Some(format!("{name}: not in the settings; it is not read and nothing is credited"))
+            }
             ("unread", None) => Some(format!("{name}: no server has read it yet")),
             ("unread", Some(row)) => {
                 let since = UnixMillis::from_millis(row.updated_at).to_rfc3339_secs();
-                Some(format!("{name}: no server reads it; the last word was at {since}"))
+                Some(format!("{name}: no server reads it; last update at {since}"))
             }
             (status, row) => {
                 let detail = row.as_ref().and_then(|row| row.status_detail.as_deref());

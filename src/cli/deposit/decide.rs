@@ -78,12 +78,13 @@ pub(super) fn attribute(
 ) -> Result<(), CliError> {
     let account = wanted_account(desk, &args.account)?;
     let (key, account_id, now) = (desk.tombstones()?, account.account_id(), desk.clock.now());
-    let rule = "only a deposit of an unproven payer, or to the address of an erased account, can be attributed";
+    let rule = "only a deposit from an unlinked wallet, or to the address of an erased account, can \
+         be attributed";
     decide(desk, &args.deposit, rule, |conn, row| {
         review::attribute(conn, &key, row, account_id, &args.reason, now)
     })?;
     let said = format!(
-        "{} is {}'s; the server credits it once it is final",
+        "{} belongs to {}; the server credits it once it is final",
         args.deposit, account.public_id
     );
     afterwards(&args.deposit, &said, desk, args.json, output)
@@ -91,7 +92,7 @@ pub(super) fn attribute(
 
 pub(super) fn reject(args: &RejectArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
     let now = desk.clock.now();
-    let rule = "only a deposit that waits, and has not been credited, can be rejected";
+    let rule = "only a waiting deposit that was not credited can be rejected";
     decide(desk, &args.deposit, rule, |conn, row| review::reject(conn, row, &args.reason, now))?;
     let said = format!("{} is rejected", args.deposit);
     afterwards(&args.deposit, &said, desk, args.json, output)
@@ -119,7 +120,7 @@ fn decide(
 /// Somebody else is faster, again and again.
 pub(super) fn busy(row: &DepositRow) -> String {
     format!(
-        "{} is being changed by somebody else and is {} now; nothing was done: look at it again",
+        "another process is changing {}, which is {} now; nothing was done: review it again",
         row.public_id,
         standing(row)
     )
@@ -129,13 +130,15 @@ fn refusal(row: &DepositRow, refused: Decided, rule: &str) -> String {
     let id = &row.public_id;
     match refused {
         Decided::NoValue => {
-            format!("nobody knows what {id} is worth: say it with --value USD; nothing was done")
+            format!("the value of {id} is unknown: give it with --value USD; nothing was done")
         }
         Decided::NoAccount => format!(
-            "nobody knows whose {id} is: say it with \"sluice deposit attribute {id} ACCOUNT\" first; nothing was done"
+            "{id} belongs to no account: run \"sluice deposit attribute {id} ACCOUNT\" first; \
+             nothing was done"
         ),
         _ if is_refund(row) => format!(
-            "{id} is held for a refund: release it with \"sluice deposit refund {id} --cancel\" first; nothing was done"
+            "{id} is held for a refund: run \"sluice deposit refund {id} --cancel\" first; \
+             nothing was done"
         ),
         _ => format!("{id} is {}: {rule}; nothing was done", standing(row)),
     }

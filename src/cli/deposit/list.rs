@@ -36,7 +36,7 @@ pub(in crate::cli) struct ListArgs {
 
 const HEADER: [&str; 7] = ["deposit", "mined", "chain", "amount", "value USD", "state", "account"];
 const CLAIMS_HEADER: [&str; 8] =
-    ["claim", "made", "account", "chain", "transaction", "state", "tries", "next look"];
+    ["claim", "created", "account", "chain", "transaction", "state", "tries", "next check"];
 
 pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
     let names = Names::of(desk);

@@ -18,13 +18,13 @@ use crate::domain::money::NanoUsd;
 
 pub(super) const STEPS: &str = "\
 The steps:
-  sluice deposit refund ID --reason TEXT            takes the amount from the balance, or stops a deposit that was
-                                                    not credited from being credited
+  sluice deposit refund ID --reason TEXT            holds the amount from the balance, or blocks the
+                                                    credit of a deposit that was not credited yet
   (send the coins from your own wallet)
-  sluice deposit refund ID --tx HASH                notes the transaction that paid it
-  sluice deposit refund ID --cancel --reason TEXT   instead: gives the amount back, or lets the deposit go on
+  sluice deposit refund ID --tx HASH                records the transaction that paid it
+  sluice deposit refund ID --cancel --reason TEXT   instead: releases the amount or the deposit
 
-Ask the depositor where to send the coins. The payer of an exchange's withdrawal is the exchange's own wallet.";
+Ask the depositor where to send the coins: an exchange withdraws from its own wallet.";
 
 #[derive(Args)]
 pub(in crate::cli) struct RefundArgs {
@@ -69,7 +69,8 @@ fn hold(
     for _ in 0..TRIES {
         if amount.is_some() && row.state() != Some(DepositState::Credited) {
             return Err(CliError::Refused(format!(
-                "{} is {} and not credited: it is paid back whole, without --amount; nothing was held",
+                "{} is {} and not credited: it can only be refunded in full, without --amount; \
+                 nothing was held",
                 row.public_id,
                 standing(&row)
             )));
@@ -95,7 +96,7 @@ fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> String {
     let amount = NanoUsd::from_nanos(refund.amount_nanousd);
     let coins = names::Names::of(desk).coins(row).shown();
     let what = if amount > NanoUsd::ZERO {
-        format!("{amount} USD were taken from the balance")
+        format!("{amount} USD was taken from the balance")
     } else {
         format!("{coins} will not be credited")
     };
@@ -114,7 +115,7 @@ fn post(
     let id = &row.public_id;
     if tx_hash.as_bytes() == row.tx_hash {
         return Err(CliError::Refused(format!(
-            "{tx_hash} is the transaction of {id} itself, not of its refund; nothing was noted"
+            "{tx_hash} is the transaction of {id} itself, not of its refund; nothing was recorded"
         )));
     }
     match desk.with(|conn| refund::post(conn, row, tx_hash, now))? {
@@ -136,7 +137,7 @@ fn cancel(
         Refunded::Done(refund) => {
             let amount = NanoUsd::from_nanos(refund.amount_nanousd);
             let then = if amount > NanoUsd::ZERO {
-                format!("{amount} USD are back on the balance")
+                format!("{amount} USD is back on the balance")
             } else {
                 let current = wanted(desk, id)?;
                 format!("the deposit is {} again", standing(&current))
@@ -163,14 +164,12 @@ fn refusal(
             let account = desk.with(|conn| accounts::of_ids(conn, &ids))?.pop();
             let account = account.map_or_else(|| "the account".to_owned(), |one| one.public_id);
             format!(
-                "{account} has {available} USD available, and {wanted} USD of {id} were to be held: \
-                 the rest is spent or reserved. Give a smaller --amount; nothing was held"
+                "{account} has only {available} USD available of the {wanted} USD to hold for \
+                 {id}: the rest is spent or reserved. Give a smaller --amount; nothing was held"
             )
         }
         Refunded::TooMuch => {
-            format!(
-                "{id} was credited with {value} USD: no more can be paid back; nothing was held"
-            )
+            format!("{id} was credited with {value} USD: no more can be refunded; nothing was held")
         }
         Refunded::NotFinal => format!(
             "the block of {id} is not final yet, and may still leave the chain: wait until \
@@ -183,10 +182,10 @@ fn refusal(
 fn not_now(row: &DepositRow) -> String {
     let why = match row.state() {
         Some(DepositState::Orphaned | DepositState::Reversed) => {
-            "its transfer has left the chain, so there is nothing to pay back"
+            "its transfer has left the chain, so there is nothing to refund"
         }
-        Some(DepositState::Refunded) => "it was paid back",
-        _ => "that cannot be paid back",
+        Some(DepositState::Refunded) => "it was already refunded",
+        _ => "it cannot be refunded",
     };
     format!("{} is {}: {why}; nothing was held", row.public_id, standing(row))
 }
@@ -195,11 +194,11 @@ fn already(row: &DepositRow, refund: &RefundRow) -> String {
     let (id, refund_id) = (&row.public_id, &refund.public_id);
     match &refund.tx_hash {
         Some(tx_hash) => format!(
-            "refund {refund_id} of {id} was posted with {}: a deposit is paid back once",
+            "refund {refund_id} of {id} was posted with {}: a deposit can be refunded only once",
             to_hex(tx_hash)
         ),
         None => {
-            format!("refund {refund_id} of {id} is held already: post it with --tx, or --cancel it")
+            format!("refund {refund_id} of {id} is already held: post it with --tx, or --cancel it")
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problem
         ids.claim(&at, "chain_id", &entry.chain_id.to_string(), problems);
         entry.check(&at, context.has_xpub, problems);
         if tokens.iter().any(|token| Some(token.address) == entry.treasury) {
-            problems.add(&at.key("treasury"), "is a token's contract: what is sent to it is lost");
+            problems.add(&at.key("treasury"), "is a token's contract: coins sent to it are lost");
         }
         check_quorum(entry.quorum, written, &providers, &at, problems);
         let written = tiers;
@@ -143,9 +143,8 @@ fn providers(
             !provider.url.is_loopback() && provider.url.has_same_host(&other.url)
         };
         if let Some((first, _)) = providers.iter().find(|(_, other)| is_same(other)) {
-            let reason = format!(
-                "is on the same host as {first}: the word of one operator must not count twice"
-            );
+            let reason =
+                format!("is on the same host as {first}: one operator must not count twice");
             problems.add(&at, reason);
         }
         providers.push((at, provider));

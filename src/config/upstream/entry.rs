@@ -123,7 +123,8 @@ impl UpstreamEntry {
         if !self.base_url.is_https() && !self.base_url.is_loopback() && !self.allow_plaintext {
             problems.add(
                 &at.key("base_url"),
-                "must be https, unless the upstream is on this host: with allow_plaintext = true, whoever is on the way can read credential and prompts",
+                "must be https, unless the upstream is on this host: with allow_plaintext = true, \
+                 anyone on the network path can read the credential and the prompts",
             );
         }
         if self.ca_file.is_some() && !self.base_url.is_https() {
@@ -150,7 +151,7 @@ impl UpstreamEntry {
             let at = at.key("models").key(ids);
             check_pattern(ids, &at, prices, problems);
             if names.matches('*').count() > ids.matches('*').count() {
-                problems.add(&at, "must have one * at most, and only where the id has one");
+                problems.add(&at, "must have at most one *, and only if the id has one");
             }
         }
     }

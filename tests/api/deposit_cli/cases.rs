@@ -64,7 +64,7 @@ fn cases_are_listed_shown_dismissed_and_looked_at_again() {
     assert_eq!(shown["decisions"][0]["detail"], "a bridged unit");
     assert!(desk.candidates().is_empty());
     assert_eq!(desk.json(&["cases", "list"]), json!([]));
-    desk.refused(&["cases", "dismiss", id, "--reason", "again"], &[id, "dismissed already"]);
+    desk.refused(&["cases", "dismiss", id, "--reason", "again"], &[id, "already dismissed"]);
     // A look that was under way changes nothing, and the scan that finds it where it was leaves it
     // alone.
     assert_eq!(desk.case(CaseKind::Transaction, 1, 1).state, "dismissed");
@@ -72,7 +72,7 @@ fn cases_are_listed_shown_dismissed_and_looked_at_again() {
     assert!(desk.candidates().is_empty());
 
     let said = desk.ok(&["cases", "retry", id, "--reason", "another node"]);
-    assert!(said.contains("looked at again"), "{said}");
+    assert!(said.contains("examined again"), "{said}");
     assert_eq!(desk.candidates(), [17]);
     let shown = desk.json(&["cases", "show", id]);
     assert_eq!((&shown["state"], &shown["opened_at"]), (&json!("doubted"), &json!(null)));

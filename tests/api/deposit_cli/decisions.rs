@@ -45,9 +45,9 @@ fn what_cannot_be_approved_says_why() {
         hold(row);
         row.account_id = Some(account.id.0);
     });
-    desk.refused(&approve("dep_1"), &["what dep_1 is worth", "--value USD"]);
+    desk.refused(&approve("dep_1"), &["the value of dep_1 is unknown", "--value USD"]);
     desk.deposit(hold);
-    desk.refused(&approve("dep_2"), &["whose dep_2 is", "sluice deposit attribute dep_2"]);
+    desk.refused(&approve("dep_2"), &["dep_2 belongs to no account", "sluice deposit attribute dep_2"]);
     desk.deposit(|_| {});
     desk.refused(&approve("dep_3"), &["dep_3 is seen"]);
     desk.refused(&approve("dep_nobody"), &["no deposit \"dep_nobody\""]);
@@ -77,7 +77,7 @@ fn a_reason_has_1_to_500_characters() {
     // Nothing that is written down steers the terminal of whoever reads it, or hides from him.
     desk.held(&account);
     for hidden in ["red \u{1b}[31m", "a\u{202e}b", "a\u{200b}b"] {
-        desk.wrong(&["reject", "dep_2", "--reason", hidden], "no invisible characters");
+        desk.wrong(&["reject", "dep_2", "--reason", hidden], "not contain invisible characters");
     }
     desk.ok(&["reject", "dep_2", "--reason", "one line\nand another"]);
     // As an earlier version took it.
@@ -104,7 +104,7 @@ fn an_unproven_deposit_is_given_to_an_account_and_confirms() {
         (&json!("confirming"), &json!(account.public_id))
     );
     assert_eq!(document["decisions"][0]["action"], "attributed");
-    desk.refused(&attribute, &["dep_1 is confirming", "unproven payer"]);
+    desk.refused(&attribute, &["dep_1 is confirming", "unlinked wallet"]);
     // Nothing is credited before the watcher finds it final.
     assert_eq!(desk.available(&account), 0);
 

@@ -26,7 +26,7 @@ fn settings_that_are_in_order_are_told_what_they_cannot_do() {
         ": in order\n",
         "note: deposits.account_xpub: is not set",
         "exchange",
-        "note: chains.base: 0 of its providers offer traces and 2 are needed to read ETH",
+        "note: chains.base: 0 of its providers offer traces, but 2 are needed to detect ETH",
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
@@ -216,8 +216,7 @@ fn chains_tell_what_is_wrong_and_what_waits() {
     let base = desk.json(&["chains"])[1].clone();
     assert_eq!((&base["status"], &base["is_read"]), (&json!("unread"), &json!(false)));
     assert!(
-        desk.ok(&["chains"])
-            .contains("no server reads it; the last word was at 2026-11-22T12:00:00Z")
+        desk.ok(&["chains"]).contains("no server reads it; last update at 2026-11-22T12:00:00Z")
     );
 
     let row = chains::find(&mut desk.conn, ChainId(BASE)).unwrap().unwrap();

@@ -42,10 +42,10 @@ fn a_credited_deposit_is_held_and_posted_and_paid_back_once() {
         &["no refund of dep_1 is held"],
     );
     let said = desk.ok(&hold("dep_1", &["--amount", "4.25"]));
-    assert!(said.contains("4.25 USD were taken") && said.contains("--tx HASH"), "{said}");
+    assert!(said.contains("4.25 USD was taken") && said.contains("--tx HASH"), "{said}");
     assert_eq!(desk.available(&account), 1_750_000_000);
     desk.verify();
-    desk.refused(&hold("dep_1", &[]), &["is held already"]);
+    desk.refused(&hold("dep_1", &[]), &["is already held"]);
     let own = format!("0x{}", "01".repeat(32));
     desk.refused(&["refund", "dep_1", "--tx", &own], &["is the transaction of dep_1 itself"]);
 
@@ -56,7 +56,7 @@ fn a_credited_deposit_is_held_and_posted_and_paid_back_once() {
     assert_eq!(document["entries"].as_array().unwrap().len(), 2);
     assert_eq!(document["decisions"][1]["detail"], hash.as_str());
     desk.verify();
-    let done = ["was posted with 0xfefe", "paid back once"];
+    let done = ["was posted with 0xfefe", "refunded only once"];
     desk.refused(&["refund", "dep_1", "--tx", &hash], &done);
     desk.refused(&["refund", "dep_1", "--cancel", REASON[0], REASON[1]], &done);
     desk.refused(&hold("dep_1", &[]), &done);
@@ -122,7 +122,7 @@ fn a_cancelled_refund_gives_everything_back_and_another_may_follow() {
     desk.ok(&hold("dep_1", &[]));
     assert_eq!(desk.available(&account), 0);
     let said = desk.ok(&["refund", "dep_1", "--cancel", REASON[0], REASON[1]]);
-    assert!(said.contains("5.00 USD are back on the balance"), "{said}");
+    assert!(said.contains("5.00 USD is back on the balance"), "{said}");
     assert_eq!(desk.available(&account), 5 * DOLLAR);
     desk.verify();
     desk.ok(&hold("dep_1", &["--amount", "1"]));
@@ -194,7 +194,7 @@ fn an_uncredited_deposit_is_paid_back_whole_and_never_credited() {
     desk.ok(&hold("dep_1", &[]));
     let document = desk.json(&["refund", "dep_1", "--tx", &paid_by()]);
     assert_eq!((&document["state"], &document["reason"]), (&json!("refunded"), &json!(null)));
-    desk.refused(&hold("dep_1", &[]), &["dep_1 is refunded: it was paid back"]);
+    desk.refused(&hold("dep_1", &[]), &["dep_1 is refunded: it was already refunded"]);
     desk.refused(
         &["attribute", "dep_1", &account.public_id, REASON[0], REASON[1]],
         &["is refunded"],

@@ -102,7 +102,7 @@ fn without_the_secret_a_server_does_not_start_until_second_factors_are_given_up_
     let words = ["deposit", "forget-tombstones", "--reason", "the disk is gone"];
     let forgotten = run(&[&["--config", config.to_str().unwrap()], &words[..]].concat(), &[]);
     assert_eq!(forgotten.code, 0, "{}", forgotten.err);
-    assert!(forgotten.out.contains("1 accounts log in with a recovery code"), "{}", forgotten.out);
+    assert!(forgotten.out.contains("1 accounts now need a recovery code"), "{}", forgotten.out);
     start(&builder).unwrap();
     // A second factor is asked for as before.
     let known = credentials::get(&mut conn, id).unwrap().unwrap();

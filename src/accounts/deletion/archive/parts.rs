@@ -27,11 +27,11 @@ pub enum Part {
     Challenges,
     /// The account's own addresses.
     Addresses,
-    /// What arrived there and is no deposit.
+    /// Arrivals at them that are not deposits.
     Arrivals,
     /// Deposits.
     Deposits,
-    /// Transaction hashes that were asked about.
+    /// Submitted transaction hashes.
     Claims,
     /// Refunds.
     Refunds,
@@ -87,69 +87,63 @@ impl Part {
             Self::Account => (
                 "account.json",
                 "accounts",
-                "The account: address, balance, standing, preferences, and what it logs in with. Password, second factor \
-                 and recovery codes are secrets or hashes, and not here; whether they are set is.",
+                "The account: email address, balance, status, preferences and login settings. The \
+                 password, the two-factor key and the recovery codes are left out, as they are \
+                 secrets or hashes; the file says whether they are set.",
             ),
             Self::Sessions => (
                 "sessions.jsonl",
                 "sessions",
-                "Sessions, those included that are over and not deleted yet. Of a session's token only a hash is stored.",
+                "Sessions, including ended ones that are not deleted yet. We store only a hash of \
+                 each token.",
             ),
             Self::LogIns => (
                 "log_ins.jsonl",
                 "log_in_steps",
-                "Log-ins that wait for a second factor. Of their token only a hash is stored.",
+                "Log-ins waiting for a two-factor code. We store only a hash of each token.",
             ),
             Self::Links => (
                 "links.jsonl",
                 "email_tokens",
-                "Links in mail that may still be opened. Of a link only a hash is stored.",
+                "Valid links in emails. We store only a hash of each link.",
             ),
             Self::Keys => (
                 "keys.jsonl",
                 "api_keys",
-                "API keys with their limits and what they have cost. Of a key only a hash is stored.",
+                "API keys with their limits and spending. We store only a hash of each key.",
             ),
             Self::Running => (
                 "running.jsonl",
                 "reservations",
-                "Requests that run at this moment: what is held for each, and its row of the usage log so far.",
+                "Requests in progress: the amount on hold for each, and its usage log row so far.",
             ),
-            Self::Usage => ("usage.csv", "usage_logs", "The usage log: one row for each request."),
+            Self::Usage => ("usage.csv", "usage_logs", "The usage log: one row per request."),
             Self::Passes => (
                 "usage_passes.jsonl",
                 "usage_passes",
-                "Of answers that took several runs of a model, or one that is free: what each of them used.",
+                "Responses with several model runs, or with a free one: the usage of each run.",
             ),
-            Self::Ledger => ("ledger.csv", "ledger_entries", "Every change of the balance."),
+            Self::Ledger => ("ledger.csv", "ledger_entries", "All balance changes."),
             Self::Wallets => (
                 "wallets.jsonl",
                 "wallets",
-                "Wallets that were proven, the ended links included, with the proofs that are kept.",
+                "Linked wallets, including ended links, with the stored proofs.",
             ),
-            Self::Challenges => {
-                ("challenges.jsonl", "wallet_challenges", "Messages given out to be signed.")
+            Self::Challenges => ("challenges.jsonl", "wallet_challenges", "Messages to sign."),
+            Self::Addresses => {
+                ("addresses.jsonl", "deposit_addresses", "The deposit addresses of this account.")
             }
-            Self::Addresses => (
-                "addresses.jsonl",
-                "deposit_addresses",
-                "Addresses for deposits that are this account's alone.",
-            ),
             Self::Arrivals => {
-                ("arrivals.jsonl", "deposit_arrivals", "What arrived there and is no deposit.")
+                ("arrivals.jsonl", "deposit_arrivals", "Arrivals at them that are not deposits.")
             }
-            Self::Deposits => {
-                ("deposits.jsonl", "deposits", "Deposits with everything that is known of them.")
-            }
-            Self::Claims => {
-                ("claims.jsonl", "deposit_claims", "Transaction hashes that were asked about.")
-            }
-            Self::Refunds => ("refunds.jsonl", "deposit_refunds", "Deposits that were paid back."),
-            Self::Mail => ("mail.jsonl", "outbox", "Mail that waits to be sent."),
+            Self::Deposits => ("deposits.jsonl", "deposits", "Deposits with all their details."),
+            Self::Claims => ("claims.jsonl", "deposit_claims", "Submitted transaction hashes."),
+            Self::Refunds => ("refunds.jsonl", "deposit_refunds", "Refunds of deposits."),
+            Self::Mail => ("mail.jsonl", "outbox", "Queued emails."),
             Self::Decisions => (
                 "decisions.jsonl",
                 "audit_log",
-                "What the operator decided about this account and its deposits.",
+                "Decisions of the operator about this account and its deposits.",
             ),
         }
     }
