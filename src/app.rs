@@ -231,7 +231,7 @@ impl Application {
         shared_spawn(async move {
             drop(join_all(servers).await);
             if ended.send(()).is_err() {
-                tracing::debug!("the servers ended behind the stop");
+                tracing::debug!("the servers ended after the stop");
             }
         });
         let was_alive = watch(&context, &chains, &stop.in_order).await;
@@ -274,7 +274,7 @@ async fn watch(context: &AppContext, chains: &Chains, stop: &CancellationToken) 
             return false;
         }
         if context.standing.is_superseded() {
-            tracing::error!("the database is not for this program any more; stopping");
+            tracing::error!("the database no longer matches this program; stopping");
             return false;
         }
         if !chains.are_alive() {
@@ -324,11 +324,11 @@ fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey
     let key = tombstones::unlock(conn, &settings.privacy)?;
     let buried = tombstones::bury_marked(conn, &key)?;
     if buried > 0 {
-        tracing::info!(count = buried, "buried deposits of accounts that were erased before");
+        tracing::info!(count = buried, "turned deposits of erased accounts into tombstones");
     }
     let sealed = totp_key::seal_plain(conn, &key)?;
     if sealed > 0 {
-        tracing::info!(count = sealed, "sealed the second factors that were stored plain");
+        tracing::info!(count = sealed, "encrypted two-factor keys that were stored in plain text");
     }
     Ok(key)
 }

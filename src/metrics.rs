@@ -40,7 +40,7 @@ pub struct Metrics {
     alerts: IntCounterVec,
     refusals: IntCounterVec,
     billed_nanousd: IntCounter,
-    /// Fields of requests that are not in the table of fields.
+    /// Request fields that are not in the table of fields.
     pub unknown_request_fields: IntCounter,
     /// Bytes of request bodies in memory.
     pub body_bytes: IntGauge,
@@ -94,37 +94,37 @@ impl Metrics {
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
         let endings = counters(
             "sluice_exchanges_total",
-            "Requests by how they ended. What a recovery charged counts here too.",
+            "Requests by ending, including those charged by a recovery.",
             &["ending"],
         )?;
         let alerts = counters("sluice_alerts_total", "Things that should not happen.", &["what"])?;
         let refusals = counters(
             "sluice_refusals_total",
-            "Errors that clients of /v1 were told.",
+            "Errors returned to clients of /v1.",
             &["status", "type"],
         )?;
         let billed_nanousd =
-            counter("sluice_billed_nanousd_total", "What was charged, in billionths of a dollar.")?;
+            counter("sluice_billed_nanousd_total", "Amount charged, in billionths of a dollar.")?;
         let unknown_request_fields = counter(
             "sluice_unknown_request_fields_total",
-            "Fields of requests that are not in the table of fields.",
+            "Request fields that are not in the table of fields.",
         )?;
         let body_bytes = gauge(
             "sluice_body_bytes",
             "Bytes of request bodies in memory, up to `limits.bodies_total_bytes`.",
         )?;
-        let open_exchanges = gauge("sluice_open_exchanges", "Requests that are running.")?;
+        let open_exchanges = gauge("sluice_open_exchanges", "Requests in progress.")?;
         let parked_settlements = gauge(
             "sluice_parked_settlements",
-            "Charges that the database has refused: see `sluice books verify`.",
+            "Charges refused by the database: see `sluice books verify`.",
         )?;
         let clock_drift_millis = gauge(
             "sluice_clock_drift_milliseconds",
-            "By how much this node's clock is ahead of the database's.",
+            "How far this node's clock is ahead of the database's.",
         )?;
         let closings_stuck = gauge(
             "sluice_closings_stuck",
-            "Accounts that would be erased by now if nothing were left on them.",
+            "Accounts past their erasure date that still have a balance.",
         )?;
         let mail = MailMetrics::new(&registry)?;
         let chains = ChainMetrics::new(&registry)?;

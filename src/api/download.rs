@@ -54,7 +54,7 @@ pub(super) async fn send(
             Ok((source, Some(piece))) => Ok(Some((piece, (database, source)))),
             Ok((_, None)) => Ok(None),
             Err(error) => {
-                tracing::error!(error = %Causes(&error), "an export was cut short");
+                tracing::error!(error = %Causes(&error), "an export was cut off");
                 Err(Cut)
             }
         }
@@ -81,7 +81,7 @@ impl From<ExportError> for Refusal {
         match error {
             ExportError::Db(error) => error.into(),
             other => {
-                tracing::error!(error = %Causes(&other), "an export could not be begun");
+                tracing::error!(error = %Causes(&other), "an export could not be started");
                 Self::Unavailable
             }
         }

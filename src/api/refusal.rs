@@ -410,6 +410,6 @@ impl From<DbError> for Refusal {
 /// The chain of causes goes to the log, once, here.
 fn unavailable(error: &(dyn std::error::Error + 'static)) -> Refusal {
     let error = Causes(error);
-    tracing::error!(%error, "a request to the account's interface failed");
+    tracing::error!(%error, "a request to the account API failed");
     Refusal::Unavailable
 }

@@ -54,7 +54,7 @@ fn end_in_time(stop: &StopWords, after: Duration) {
         told.cancelled().await;
         std::thread::spawn(move || {
             std::thread::sleep(after);
-            tracing::error!(secs = after.as_secs(), "the stop takes too long, and is ended here");
+            tracing::error!(secs = after.as_secs(), "the stop takes too long; ending it now");
             // Not by an exit: libpq's own clean-up would wait for the same call.
             if let Err(error) = kill_process(getpid(), Signal::KILL) {
                 tracing::error!(error = %Causes(&error), "it cannot be ended");

@@ -66,48 +66,57 @@ pub enum CopyError {
     },
     /// The target's schema is not the source's.
     #[error(
-        "the target has the schema of another version than the SQLite database ({0}): give it a database without tables"
+        "the schema versions of the target and the SQLite database differ ({0}): use a database \
+         without tables"
     )]
     OtherSchema(String),
     /// Another copy runs.
     #[error(
-        "another process is copying into this database: PostgreSQL's process {0} serves it. If you know of none, it was cut off: its session ends by itself within a minute, or at once with SELECT pg_terminate_backend({0}); then begin again"
+        "another process is copying into this database, through PostgreSQL's process {0}. If you \
+         did not start one, an earlier copy was cut off. Its session ends within a minute, or at \
+         once with SELECT pg_terminate_backend({0}). Then start again"
     )]
     Busy(i32),
     /// The target holds something.
-    #[error("the target is not empty: it has rows in {0}. Give it an empty database")]
+    #[error("the target is not empty: it has rows in {0}. Use an empty database")]
     NotEmpty(String),
     /// It was done before.
     #[error(
-        "this database is already a whole copy of the SQLite database: set database.url or url_file to it, and move the SQLite file away"
+        "this database is already a complete copy of the SQLite database: set database.url or \
+         url_file to it, and move the SQLite file away"
     )]
     Whole,
     /// It was done before, and the source was written to since.
     #[error(
-        "this database is a whole copy of the SQLite database, but the SQLite file has changed since: something was started on it again. Look at both before you serve from one; to copy once more, give an empty database"
+        "this database is a complete copy of the SQLite database, but the SQLite file has changed \
+         since, so a process used it again. Compare both before you serve from one; to copy \
+         again, use an empty database"
     )]
     WholeOfBefore,
     /// The target is somebody else's.
     #[error(
-        "the target is not empty: it has a table {0} that is not Sluice's. Give it a database of its own"
+        "the target is not empty: it has a table {0} that is not Sluice's. Use a separate database"
     )]
     NotOurs(String),
     /// The target is another's copy.
-    #[error("the target is an unfinished copy of another database: give it an empty one")]
+    #[error("the target is an unfinished copy of another database: use an empty one")]
     OtherCopy,
     /// The target was begun by another version.
     #[error(
-        "the target is an unfinished copy with another version's schema: give it an empty database"
+        "the target is an unfinished copy with another version's schema: use an empty database"
     )]
     OtherVersion,
     /// The source has changed since.
     #[error(
-        "the SQLite database has changed since this copy was begun: drop the target, make it anew and begin again"
+        "the SQLite database has changed since this copy began: drop the target, create it again \
+         and start over"
     )]
     SourceChanged,
     /// A row holds what the target cannot.
     #[error(
-        "the rows of {table} with the keys {first} to {last} were not taken. If one of them holds what PostgreSQL cannot store, such as a zero byte in a text, the same command with --batch-rows 1 comes to it"
+        "the rows of {table} with the keys {first} to {last} could not be copied. If one of them \
+         holds data PostgreSQL cannot store, such as a zero byte in a text, the same command with \
+         --batch-rows 1 finds it"
     )]
     NotTaken {
         /// Which table.
@@ -133,7 +142,8 @@ pub enum CopyError {
     Unreadable(&'static str),
     /// Both sides differ.
     #[error(
-        "the copy of {table} differs from its source ({source_rows} rows there, {target_rows} here): it was not finished. Drop the target, make it anew and begin again"
+        "the copy of {table} differs from its source ({source_rows} rows there, {target_rows} \
+         here), so it is incomplete. Drop the target, create it again and start over"
     )]
     Differs {
         /// Which table.

@@ -38,7 +38,7 @@ impl Alarm {
     /// Rings no more.
     pub async fn stop(mut self) {
         if let Err(error) = self.cron.shutdown().await {
-            tracing::debug!(error = %Causes(&error), "cron did not stop in order");
+            tracing::debug!(error = %Causes(&error), "cron did not stop cleanly");
         }
     }
 }

@@ -26,7 +26,7 @@ pub trait Job: Send + 'static {
     /// Logs the error that ended a run.
     fn log_failure(error: &JobError) {
         let error = Causes(error);
-        tracing::error!(chore = Self::NAME, %error, "is broken off until its next turn");
+        tracing::error!(chore = Self::NAME, %error, "stopped until its next run");
     }
 }
 

@@ -149,7 +149,7 @@ pub async fn begin(context: Arc<AppContext>, is_alone: bool) -> Result<(), DbErr
     if let Ok(done) = tokio::time::timeout(RECOVERY_AT_START, recovery).await {
         done?;
     } else {
-        tracing::warn!("recovery takes long: it goes on while this node serves");
+        tracing::warn!("recovery takes long and continues while this node serves");
     }
     drop(Node::start(context));
     Ok(())
@@ -203,7 +203,7 @@ pub async fn recover(context: &AppContext, judged_at: UnixMillis) -> Result<(), 
         if orphans.is_empty() {
             return Ok(());
         }
-        tracing::warn!(count = orphans.len(), "settling reservations of nodes that are gone");
+        tracing::warn!(count = orphans.len(), "settling reservations of dead nodes");
         // Together, so that the ledger commits them in groups.
         let settled = join_all(orphans.into_iter().map(|(id, account_id)| {
             let (id, account_id) = (RequestId::from_stored(id), AccountId(account_id));

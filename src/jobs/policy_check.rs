@@ -48,7 +48,7 @@ impl Job for PolicyCheck {
 
     /// Whatever else needs the database says so louder.
     fn log_failure(error: &JobError) {
-        tracing::debug!(error = %Causes(error), "policies cannot be looked at");
+        tracing::debug!(error = %Causes(error), "policies cannot be checked");
     }
 }
 
@@ -84,7 +84,7 @@ impl PolicyCheck {
                  the settings"
             );
         } else {
-            tracing::info!(policy, "the page says what the version in force says");
+            tracing::info!(policy, "the page matches the version in force again");
         }
     }
 }

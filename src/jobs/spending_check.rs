@@ -35,12 +35,12 @@ impl Job for SpendingCheck {
     fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError> {
         for account in spending::look(conn, &self.settings, now)? {
             self.metrics.count_alert("unusual_spending");
-            tracing::warn!(account, "an account spends far more than it used to");
+            tracing::warn!(account, "an account spends far more than usual");
         }
         Ok(Batch { is_last: true, ..Batch::default() })
     }
 
     fn log_failure(error: &JobError) {
-        tracing::warn!(error = %Causes(error), "spending cannot be looked at");
+        tracing::warn!(error = %Causes(error), "spending cannot be checked");
     }
 }

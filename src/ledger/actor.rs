@@ -265,7 +265,7 @@ impl Ledger {
             if is_split || first.is_refusal() {
                 return Err(first);
             }
-            tracing::debug!(error = %Causes(&first), "a ledger group is tried again");
+            tracing::debug!(error = %Causes(&first), "retrying a ledger group");
             self.apply(commands, Busy::Skip)
         })
     }

@@ -97,7 +97,7 @@ pub(super) fn draft(
     Ok(match compose(head, &letter, &recipient, marks, now) {
         Ok(message) => Draft::Message(Box::new(message)),
         Err(error) => {
-            tracing::error!(error = %Causes(&error), "a mail cannot be put together");
+            tracing::error!(error = %Causes(&error), "an email cannot be composed");
             Draft::Hopeless("it cannot be put together")
         }
     })

@@ -178,7 +178,7 @@ impl Round {
     async fn send_from(self: Arc<Self>, place: Place, row: OutboxRow) {
         let cut = self.parts.tracker.cut_token();
         if let Some(Err(error)) = cut.run_until_cancelled(self.send(row)).await {
-            tracing::warn!(error = %Causes(&error), "what became of a mail cannot be noted");
+            tracing::warn!(error = %Causes(&error), "the outcome of an email cannot be recorded");
         }
         drop(place);
     }
@@ -208,17 +208,23 @@ impl Round {
             Attempt::Sent => count("sent"),
             Attempt::Unwanted => count("unwanted"),
             Attempt::Hopeless(reason) => {
-                tracing::error!(kind, id, reason, "a mail is dropped");
+                tracing::error!(kind, id, reason, "an email is dropped");
                 count("dropped");
             }
             Attempt::Failed(error) => {
                 let reason = Causes(&error).to_string();
                 if let Some(due_at) = self.next_attempt(&row, &error) {
-                    tracing::warn!(kind, id, reason, tries = row.tries, "a mail could not be sent");
+                    tracing::warn!(
+                        kind,
+                        id,
+                        reason,
+                        tries = row.tries,
+                        "an email could not be sent"
+                    );
                     count("put_off");
                     return self.parts.database.run(move |c| outbox::put_off(c, id, due_at)).await;
                 }
-                tracing::error!(kind, id, reason, tries = row.tries, "a mail is dropped");
+                tracing::error!(kind, id, reason, tries = row.tries, "an email is dropped");
                 count("dropped");
             }
         }

@@ -22,7 +22,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The server will never take it.
-    #[error("the mail server refused the mail for good (code {0})")]
+    #[error("the mail server rejected the email permanently (code {0})")]
     Refused(u16),
     /// The server cannot carry such an address or text.
     #[error("the mail server cannot carry such a mail")]

@@ -29,33 +29,34 @@ impl ChainMetrics {
         Ok(Self {
             ok: gauges(
                 "sluice_chain_ok",
-                "Whether deposits of a chain go on (1) or wait (0).",
+                "Whether deposits of a chain are processed (1) or wait (0).",
                 &["chain"],
             )?,
             coin_ok: gauges(
                 "sluice_coin_ok",
-                "Whether deposits in a coin of a chain are credited (1), or wait since it is not as the settings say (0).",
+                "Whether deposits in a coin of a chain are credited (1), or wait because it does \
+                 not match the settings (0).",
                 &["chain", "coin"],
             )?,
             blocks: gauges(
                 "sluice_chain_block",
-                "Heights of a chain: its head, its final block, the last that was read.",
+                "Heights of a chain: its head, its final block, the last block read.",
                 &["chain", "which"],
             )?,
             cases: gauges(
                 "sluice_deposit_cases",
-                "Transactions and deposits that a person decides about: `sluice deposit cases`.",
+                "Transactions and deposits to review manually: `sluice deposit cases`.",
                 &["chain"],
             )?,
             arrivals: gauges(
                 "sluice_deposit_arrivals",
-                "Coins at own addresses of accounts and at the treasury that no known transaction explains.",
+                "Coins at accounts' own addresses and at the treasury without a known transaction.",
                 &["chain"],
             )?,
             deposits: counters("sluice_deposits_credited_total", "Credited deposits.")?,
             deposited_nanousd: counters(
                 "sluice_deposited_nanousd_total",
-                "What was credited for deposits, in billionths of a dollar.",
+                "Amount credited for deposits, in billionths of a dollar.",
             )?,
         })
     }

@@ -25,23 +25,23 @@ pub struct ChoreMetrics {
 impl ChoreMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &["chore"]);
-        let running = gauge("sluice_chore_running", "Whether a chore runs now (1) or not (0).")?;
+        let running = gauge("sluice_chore_running", "Whether a chore is running (1) or not (0).")?;
         let finished_at = gauge(
             "sluice_chore_finished_timestamp_seconds",
-            "When this node last did a chore to its end.",
+            "When this node last finished a chore.",
         )?;
         let failures = IntCounterVec::new(
-            Opts::new("sluice_chore_failures_total", "Chores that were broken off by an error."),
+            Opts::new("sluice_chore_failures_total", "Chores stopped by an error."),
             &["chore"],
         )?;
         let deleted = IntCounterVec::new(
-            Opts::new("sluice_purged_rows_total", "Expired rows that were deleted."),
+            Opts::new("sluice_purged_rows_total", "Deleted expired rows."),
             &["table"],
         )?;
         let pieces = HistogramVec::new(
             HistogramOpts::new(
                 "sluice_chore_piece_seconds",
-                "How long each piece of a purge, and each compaction, kept others from writing.",
+                "How long each step of a purge, and each compaction, blocked other writes.",
             )
             .buckets(BOUNDS.to_vec()),
             &["chore"],

@@ -14,28 +14,28 @@ pub struct ConnectionMetrics {
     refused: IntCounterVec,
     /// Whether clients get in (1) or not (0), as the probe found.
     pub get_in: IntGauge,
-    /// Probes that did not get in.
+    /// Failed probes.
     pub failed_probes: IntCounter,
 }
 
 impl ConnectionMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["why"]);
-        let open = IntGauge::new("sluice_connections", "Connections of clients that are open.")?;
+        let open = IntGauge::new("sluice_connections", "Open client connections.")?;
         let closed = counters(
             "sluice_connections_closed_total",
-            "Connections of clients that were closed to make room: idle, with an unfinished head, or a request that waits for its client.",
+            "Client connections closed to make room: idle, with an unfinished head, or with a \
+             request that waits for its client.",
         )?;
         let refused = counters(
             "sluice_connections_refused_total",
-            "Connections that were not let in: too many of one address, or no room at all.",
+            "Refused connections: too many from one address, or the node is full.",
         )?;
         let get_in = IntGauge::new(
             "sluice_clients_get_in",
             "1 if clients can connect, by the latest probes; 0 otherwise.",
         )?;
-        let failed_probes =
-            IntCounter::new("sluice_failed_probes_total", "Probes that did not get in.")?;
+        let failed_probes = IntCounter::new("sluice_failed_probes_total", "Failed probes.")?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(closed.clone()))?;
         registry.register(Box::new(refused.clone()))?;

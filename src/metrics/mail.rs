@@ -20,12 +20,12 @@ impl MailMetrics {
     /// Where two metrics have one name.
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let mails = IntCounterVec::new(
-            Opts::new("sluice_mails_total", "Attempts to send mail by their outcome."),
+            Opts::new("sluice_mails_total", "Attempts to send emails, by outcome."),
             &["kind", "outcome"],
         )?;
-        let waiting = IntGauge::new("sluice_mails_waiting", "Mails that have not gone yet.")?;
+        let waiting = IntGauge::new("sluice_mails_waiting", "Emails waiting to be sent.")?;
         let under_way =
-            IntGauge::new("sluice_mails_under_way", "Mails that are being sent, or about to be.")?;
+            IntGauge::new("sluice_mails_under_way", "Emails being sent, or about to be.")?;
         registry.register(Box::new(under_way.clone()))?;
         registry.register(Box::new(mails.clone()))?;
         registry.register(Box::new(waiting.clone()))?;

@@ -18,17 +18,17 @@ impl PolicyMetrics {
         let differs = IntGaugeVec::new(
             Opts::new(
                 "sluice_policy_differs",
-                "Whether a page says something else (1) than the version in force, or the same (0).",
+                "Whether a page differs from the version in force (1) or not (0).",
             ),
             &["policy"],
         )?;
         let notices = IntCounterVec::new(
-            Opts::new("sluice_policy_notices_total", "Notices that this node put into the outbox."),
+            Opts::new("sluice_policy_notices_total", "Notices queued by this node."),
             &["policy"],
         )?;
         let left = IntGauge::new(
             "sluice_policy_notices_left",
-            "Accounts whose notices are still to be put into the outbox.",
+            "Accounts whose notices are still to be queued.",
         )?;
         registry.register(Box::new(differs.clone()))?;
         registry.register(Box::new(notices.clone()))?;

@@ -21,11 +21,14 @@ impl RpcMetrics {
     /// Where two metrics have one name.
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let calls = IntCounterVec::new(
-            Opts::new("sluice_rpc_calls_total", "Calls to providers of chains by their outcome."),
+            Opts::new("sluice_rpc_calls_total", "Calls to chain providers, by outcome."),
             &["chain", "provider", "method", "outcome"],
         )?;
         let seconds = HistogramVec::new(
-            HistogramOpts::new("sluice_rpc_request_seconds", "Time of requests to providers."),
+            HistogramOpts::new(
+                "sluice_rpc_request_seconds",
+                "Duration of requests to chain providers.",
+            ),
             &["chain", "provider"],
         )?;
         registry.register(Box::new(calls.clone()))?;

@@ -22,7 +22,7 @@ impl UpstreamMetrics {
     /// Where two metrics have one name.
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
-            Opts::new("sluice_upstream_requests_total", "Requests to upstreams by their outcome."),
+            Opts::new("sluice_upstream_requests_total", "Requests to upstreams, by outcome."),
             &["upstream", "outcome"],
         )?;
         let buckets = vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -44,7 +44,7 @@ impl UpstreamMetrics {
         let prompt_tokens = IntCounterVec::new(
             Opts::new(
                 "sluice_upstream_prompt_tokens_total",
-                "Tokens of prompts: uncached, written to a cache, or read from one.",
+                "Prompt tokens: uncached, written to a cache, or read from one.",
             ),
             &["upstream", "class"],
         )?;

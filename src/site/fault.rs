@@ -136,14 +136,14 @@ impl Fault {
 
 impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
-        tracing::error!(error = %Causes(&error), "a page cannot be made");
+        tracing::error!(error = %Causes(&error), "a page cannot be rendered");
         Self::Unavailable
     }
 }
 
 impl From<DepositError> for Fault {
     fn from(error: DepositError) -> Self {
-        tracing::error!(error = %Causes(&error), "a page of deposits cannot be made");
+        tracing::error!(error = %Causes(&error), "a deposits page cannot be rendered");
         Self::Unavailable
     }
 }
@@ -166,7 +166,7 @@ impl From<PeopleError> for Fault {
 
 impl From<askama::Error> for Fault {
     fn from(error: askama::Error) -> Self {
-        tracing::error!(error = %Causes(&error), "a template cannot be filled in");
+        tracing::error!(error = %Causes(&error), "a template cannot be rendered");
         Self::Internal
     }
 }

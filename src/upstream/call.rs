@@ -381,7 +381,7 @@ impl Node {
                 self.metrics.upstreams.set_resting(upstream, true);
             }
             Some(Change::Serves) => {
-                tracing::info!(upstream, "an upstream is asked again");
+                tracing::info!(upstream, "an upstream is used again");
                 self.metrics.upstreams.set_resting(upstream, false);
             }
         }

@@ -84,7 +84,7 @@ async fn follow(node: &Node, upstream: &Upstream, path: &Path) {
         // The reason names the file and never its content.
         if let Err(reason) = read_again(node, upstream, path) {
             let name = &upstream.settings.name;
-            tracing::error!(upstream = name, reason, "the credential before it stays in use");
+            tracing::error!(upstream = name, reason, "the previous credential stays in use");
         }
     }
 }

@@ -214,7 +214,7 @@ fn a_database_comes_over_whole_though_the_copy_is_interrupted_three_times_and_se
     assert_eq!(std::fs::read(source.path()).unwrap(), before, "the source has changed");
     // It is over: asked again, it says so.
     let again = source.copy_to(&target);
-    assert!(again.code == 1 && again.err.contains("already a whole copy"), "{}", again.err);
+    assert!(again.code == 1 && again.err.contains("already a complete copy"), "{}", again.err);
     every_row_is_there(&source, &target);
     it_serves(&source, target);
 }

@@ -143,7 +143,7 @@ fn a_server_whose_database_is_migrated_beyond_it_stops_in_order() {
     let mut process = Process::start(builder(), &[]);
     supersede(&mut process.database.connect());
     let end = eventually("the server to end", || {
-        let ended = process.log().contains("the database is not for this program any more");
+        let ended = process.log().contains("the database no longer matches this program");
         ended.then(|| process.wait())
     });
     assert_eq!(end, Some(1), "{}", process.log());

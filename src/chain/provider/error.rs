@@ -37,7 +37,7 @@ pub enum ProviderError {
     #[error("is asked more than it may be")]
     Overloaded,
     /// Nobody asks it any more.
-    #[error("is not asked any more")]
+    #[error("is no longer used")]
     Stopped,
     /// It refused a call that the question needs.
     #[error("refused a call: {0}")]

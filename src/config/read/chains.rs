@@ -179,7 +179,7 @@ impl Names {
     fn claim(&mut self, at: &KeyPath, key: &str, name: &str, problems: &mut Problems) {
         match self.0.get(name) {
             Some(first) => {
-                problems.add(&at.key(key), format!("\"{name}\" already stands for {first}"));
+                problems.add(&at.key(key), format!("\"{name}\" already names {first}"));
             }
             None => {
                 self.0.insert(name.to_owned(), at.clone());

@@ -139,13 +139,13 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "{C}{P}[[chains]]\nname = \"base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n{P}{U}",
         13,
         "chains[1].name",
-        "\"base\" already stands for chains[0]",
+        "\"base\" already names chains[0]",
     ),
     (
         "{C}{P}[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 8453\ntreasury = \"{T}\"\n{P}{U}",
         15,
         "chains[1].chain_id",
-        "\"8453\" already stands for chains[0]",
+        "\"8453\" already names chains[0]",
     ),
     (
         "[[chains]]\nname = \"Base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n{P}{U}",
@@ -247,7 +247,7 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "{C}{P}[[chains.providers]]\nname = \"a\"\nurl_env = \"LOCAL\"\n{U}",
         13,
         "chains[0].providers[2].name",
-        "already stands for chains[0].providers[0]",
+        "already names chains[0].providers[0]",
     ),
     (
         "{C}{P}[[chains.providers]]\nname = \"c\"\nurl_env = \"RPC_A\"\n{U}",
@@ -302,13 +302,13 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "{C}{P}{K}[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{O}\"\ndecimals = 6\n{U}",
         17,
         "chains[0].tokens[1].symbol",
-        "already stands for chains[0].tokens[0]",
+        "already names chains[0].tokens[0]",
     ),
     (
         "{C}{P}{K}[[chains.tokens]]\nsymbol = \"USDX\"\naddress = \"{A}\"\ndecimals = 6\n{U}",
         18,
         "chains[0].tokens[1].address",
-        "already stands for chains[0].tokens[0]",
+        "already names chains[0].tokens[0]",
     ),
     ("{C}{P}{K}heartbeat_secs = 5\n{U}", 12, "chains[0].tokens[0].feed", "is missing"),
     (

@@ -110,7 +110,7 @@ impl State {
         let verdict = standing(&providers, view.quorum, treasury, number).await;
         let Some(stands) = verdict.agreement.agreed() else {
             let (chain, silent) = (&chain.name, verdict.silent.len());
-            tracing::debug!(chain, number, silent, "the treasury's balance cannot be had");
+            tracing::debug!(chain, number, silent, "the treasury's balance cannot be read");
             return None;
         };
         let balance = BalanceRow {
@@ -182,7 +182,7 @@ impl State {
         let verdict = balances(&providers, view.quorum, &parsed, BlockId::Number(number)).await;
         let Some(told) = verdict.agreement.agreed() else {
             let (chain, silent) = (&self.parts.chain.name, verdict.silent.len());
-            tracing::debug!(chain, number, silent, "the balances of own addresses cannot be had");
+            tracing::debug!(chain, number, silent, "the balances of own addresses cannot be read");
             return Ok(false);
         };
         let (chain_id, now, at) = (self.chain_id(), self.now(), column(number));

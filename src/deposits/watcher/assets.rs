@@ -127,8 +127,10 @@ impl State {
         if before != Some(&found) {
             match &found {
                 Found::Fine if before.is_none() => {}
-                Found::Fine => tracing::info!(chain, coin = symbol, "a coin is as it should be"),
-                Found::Odd(why) => tracing::warn!(chain, why, "a coin is not quite as expected"),
+                Found::Fine => {
+                    tracing::info!(chain, coin = symbol, "a coin matches the settings again")
+                }
+                Found::Odd(why) => tracing::warn!(chain, why, "a coin is not as expected"),
                 Found::Wrong(why) | Found::Unread(why) => {
                     tracing::error!(chain, why, "a coin is stopped: its deposits wait");
                     self.parts.metrics.count_alert("chain_coin");

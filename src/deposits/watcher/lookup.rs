@@ -102,7 +102,7 @@ impl State {
             }
             Sighted::TooLarge if has_tried => {
                 let chain = &self.parts.chain.name;
-                tracing::error!(chain, %tx_hash, "a transaction is too large to be looked into");
+                tracing::error!(chain, %tx_hash, "a transaction is too large to examine");
                 self.parts.metrics.count_alert("chain_oversized_transaction");
                 return self.hand_to_a_person(tx_hash, row.block_number).await;
             }

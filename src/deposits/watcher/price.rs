@@ -55,9 +55,7 @@ impl State {
             }
         };
         let Some(coin) = coin else {
-            return Valued::Doubt(
-                "a deposit is in a coin that is not configured any more".to_owned(),
-            );
+            return Valued::Doubt("a deposit is in a coin that is no longer configured".to_owned());
         };
         let token = match asset {
             Asset::Native => None,

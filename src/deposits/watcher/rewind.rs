@@ -138,7 +138,7 @@ impl State {
         let verdict = block_ref(&view.providers, view.quorum, number).await;
         match agreed(verdict, &format!("block {number}")) {
             Ok(Some(block)) => Ok(Ok(block)),
-            Ok(None) => Ok(Err(format!("providers do not show block {number} any more"))),
+            Ok(None) => Ok(Err(format!("providers no longer show block {number}"))),
             Err(Trouble::Chain(why)) => Ok(Err(why)),
             Err(other) => Err(other),
         }

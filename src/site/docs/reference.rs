@@ -93,7 +93,7 @@ impl Reference {
         match serde_json::to_value(document.tree()) {
             Ok(tree) => Self::read(&tree),
             Err(error) => {
-                tracing::error!(error = %Causes(&error), "the interface cannot be described");
+                tracing::error!(error = %Causes(&error), "the API cannot be described");
                 Self::default()
             }
         }

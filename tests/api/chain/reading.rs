@@ -327,7 +327,7 @@ fn a_deposit_in_a_token_that_was_taken_off_the_list_waits_and_the_others_go_on()
     let tx = shop.pay_usdc(1, 3 * USDC);
     shop.finalize();
     shop.credited(tx);
-    let said = shop.in_trouble("a deposit is in a coin that is not configured any more");
+    let said = shop.in_trouble("a deposit is in a coin that is no longer configured");
     assert!(!said.is_empty());
     assert_eq!(shop.available(&account), 3 * DOLLAR);
 }

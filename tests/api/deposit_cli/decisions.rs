@@ -47,7 +47,10 @@ fn what_cannot_be_approved_says_why() {
     });
     desk.refused(&approve("dep_1"), &["the value of dep_1 is unknown", "--value USD"]);
     desk.deposit(hold);
-    desk.refused(&approve("dep_2"), &["dep_2 belongs to no account", "sluice deposit attribute dep_2"]);
+    desk.refused(
+        &approve("dep_2"),
+        &["dep_2 belongs to no account", "sluice deposit attribute dep_2"],
+    );
     desk.deposit(|_| {});
     desk.refused(&approve("dep_3"), &["dep_3 is seen"]);
     desk.refused(&approve("dep_nobody"), &["no deposit \"dep_nobody\""]);

@@ -47,8 +47,7 @@ fn every_command_of_the_readme_does_what_it_is_there_for() {
 
     // In one shell, as whoever reads has one.
     let said = before + &reader.run(&in_the_foreground(&lines[begin..]));
-    for words in
-        ["sluice.toml: OK", "event: message_stop", "claude-haiku-4-5", "the books balance"]
+    for words in ["sluice.toml: OK", "event: message_stop", "claude-haiku-4-5", "the books balance"]
     {
         assert!(said.contains(words), "no {words:?} in\n{said}");
     }
