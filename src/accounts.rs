@@ -24,7 +24,7 @@ pub enum AccountError {
     #[error("\"{0}\" is not an email address")]
     BadEmail(String),
     /// The address has an account.
-    #[error("{0} has an account already")]
+    #[error("{0} already has an account")]
     EmailTaken(String),
     /// Storage.
     #[error(transparent)]

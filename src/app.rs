@@ -90,7 +90,7 @@ pub enum StartError {
     #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
     Certificate(#[from] crate::http::tls::CertificateError),
     /// The way to the mail server.
-    #[error("the way to the mail server cannot be set up")]
+    #[error("the connection to the mail server cannot be set up")]
     Mail(#[source] lettre::transport::smtp::Error),
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
@@ -99,7 +99,7 @@ pub enum StartError {
     #[error("cron cannot be started")]
     Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
     /// The policy or the terms.
-    #[error("the privacy policy or the terms cannot be written")]
+    #[error("the privacy policy or the terms cannot be rendered")]
     Policies(#[from] askama::Error),
     /// Randomness.
     #[error(transparent)]

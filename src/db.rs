@@ -146,7 +146,7 @@ pub enum DbError {
     #[error(transparent)]
     Random(#[from] NoRandomness),
     /// Another secret of tombstones is in use than the one that the database knows.
-    #[error("the secret of tombstones is not the one that the database knows")]
+    #[error("the tombstone secret does not match the database")]
     OtherSecret,
     /// The blocking task was cancelled or panicked.
     #[error("the database task ended without an answer")]

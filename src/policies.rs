@@ -17,24 +17,26 @@ pub use publish::{Draft, Published, WORDS_CHARS_MAX, publish};
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// There are no words.
-    #[error("there are no words: say what changes")]
+    #[error("the summary is empty: describe what changes")]
     NoWords,
     /// There are too many.
     #[error(
-        "the words have more than {WORDS_CHARS_MAX} characters, and they have to fit into a mail"
+        "the summary has more than {WORDS_CHARS_MAX} characters and does not fit into an email"
     )]
     TooManyWords,
     /// They hold something that is no text.
-    #[error("the words hold a control character in line {0}: write plain text")]
+    #[error("the summary has a control character in line {0}: write plain text")]
     Control(usize),
     /// Whoever has an account is told beforehand.
-    #[error("a significant change is told before it is in force: choose a day after today, {0}")]
+    #[error(
+        "a significant change must be announced before it is in force: choose a day after today, {0}"
+    )]
     TooSoon(UtcDay),
     /// Probably a slip.
     #[error("{0} is more than a year away")]
     TooFar(UtcDay),
     /// A version that is in force is not overtaken from behind.
-    #[error("{version} is in force since {in_force}: what is from before would never be")]
+    #[error("{version} has been in force since {in_force}: an earlier version would never apply")]
     NeverInForce {
         /// What is in force.
         version: PolicyVersion,
@@ -43,8 +45,8 @@ pub enum PolicyError {
     },
     /// The same text with the same words, otherwise.
     #[error(
-        "{0} says the same with the same words, but for the day or for whether it is significant: use other words to say \
-         it anew"
+        "{0} has the same text and the same summary, and differs only in its day or significance: \
+         change the summary to publish it again"
     )]
     SaidAlready(PolicyVersion),
     /// Storage.

@@ -21,7 +21,7 @@ pub struct Scopes(u8);
 
 /// A word that is no scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("scopes are inference, read and billing; a key has one of them at least")]
+#[error("scopes are inference, read and billing; a key needs at least one")]
 pub struct NoScope;
 
 impl Scope {

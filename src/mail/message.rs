@@ -15,13 +15,13 @@ use crate::domain::email_address::deliverable;
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
     /// The recipient is no address that mail can go to. It is not repeated.
-    #[error("the recipient is no address that mail can go to")]
+    #[error("the recipient is not a deliverable address")]
     Recipient,
     /// A template.
-    #[error("the text cannot be made")]
+    #[error("the text cannot be rendered")]
     Text(#[from] askama::Error),
     /// A header or a part.
-    #[error("the message cannot be put together")]
+    #[error("the message cannot be composed")]
     Message(#[source] lettre::error::Error),
 }
 

@@ -25,13 +25,13 @@ pub enum SendError {
     #[error("the mail server rejected the email permanently (code {0})")]
     Refused(u16),
     /// The server cannot carry such an address or text.
-    #[error("the mail server cannot carry such a mail")]
+    #[error("the mail server cannot transmit this email")]
     Unsendable,
     /// The server may take it later.
-    #[error("the mail server put the mail off (code {0})")]
+    #[error("the mail server deferred the email (code {0})")]
     PutOff(u16),
     /// The server does not let us in.
-    #[error("the mail server did not let us in: {0}")]
+    #[error("the mail server refused the log-in: {0}")]
     NotLetIn(Reason),
     /// The connection broke. The server may have the mail or not.
     #[error("the connection to the mail server broke: {0}")]
@@ -40,7 +40,7 @@ pub enum SendError {
     #[error("the mail server took too long")]
     TimedOut,
     /// The folder.
-    #[error("the mail cannot be written into its folder")]
+    #[error("the email cannot be written to its folder")]
     Folder(#[source] io::Error),
 }
 

@@ -202,7 +202,7 @@ fn p16_what_cannot_be_published_is_refused_in_words() {
         let said = desk.refused(&["policy", "publish", &file]);
         assert!(said.contains(reason), "{said}");
     };
-    refuse(b"", "there are no words");
+    refuse(b"", "the summary is empty");
     refuse(b"\xff\xfe", "is not text in UTF-8");
     refuse("a".repeat(10_001).as_bytes(), "more than 10000 characters");
     refuse("a".repeat(100_000).as_bytes(), "has far more than 10000 characters");

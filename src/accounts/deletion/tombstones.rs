@@ -34,23 +34,23 @@ pub enum TombstoneError {
     #[error("{0}")]
     Missing(String),
     /// It is not one.
-    #[error("the secret of tombstones {0}")]
+    #[error("the tombstone secret {0}")]
     NotAKey(#[from] NotATombstoneKey),
     /// Its file cannot be read or made.
-    #[error("the file {0} with the secret of tombstones cannot be read or made")]
+    #[error("the file {0} with the tombstone secret cannot be read or created")]
     File(PathBuf, #[source] io::Error),
     /// The file that was there once is gone.
     #[error(
-        "the file {0} is gone, and with it the secret that the deposits of erased accounts are known by and second factors \
-         are sealed under. Put it back; without it those could be credited again, and these make no codes. If it is lost \
-         for good: `sluice deposit forget-tombstones`"
+        "the file {0} with the tombstone secret is missing. Without it the deposits of erased \
+         accounts could be credited again, and two-factor codes cannot be checked. Restore the \
+         file. If it is lost permanently: `sluice deposit forget-tombstones`"
     )]
     Lost(PathBuf),
     /// It is another one.
     #[error(
-        "the secret of tombstones is not the one that the deposits of erased accounts were hashed with and second factors \
-         were sealed under: with another one those could be credited again, and these make no codes. Give the right one. \
-         If it is lost for good: `sluice deposit forget-tombstones`"
+        "the tombstone secret is not the one used so far. With another one the deposits of erased \
+         accounts could be credited again, and two-factor codes cannot be checked. Configure the \
+         right one. If it is lost permanently: `sluice deposit forget-tombstones`"
     )]
     Other,
 }
@@ -202,9 +202,7 @@ fn make(path: &Path) -> Result<SecretString, TombstoneError> {
     written.and(tidied).map_err(failed)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(failed)?;
-    tracing::info!(
-        "made the secret of tombstones beside the database; keep a copy of it elsewhere"
-    );
+    tracing::info!("created the tombstone secret beside the database; keep a copy of it elsewhere");
     Ok(read(path)?.unwrap_or(secret))
 }
 

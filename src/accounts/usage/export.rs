@@ -63,7 +63,7 @@ pub enum ExportError {
     #[error("an archive cannot be written")]
     Zip(#[from] zip::result::ZipError),
     /// The account is gone.
-    #[error("the account is gone")]
+    #[error("the account no longer exists")]
     Gone,
 }
 

@@ -51,7 +51,7 @@ pub enum WrittenHashError {
     #[error("must have 64 hexadecimal digits in a row; 40 are an address, not a transaction")]
     Address,
     /// More than one is in it.
-    #[error("must stand alone: there are several in this text")]
+    #[error("must be the only one: there are several in this text")]
     Several,
 }
 
