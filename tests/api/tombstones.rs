@@ -107,7 +107,7 @@ fn p8_a_secret_that_is_lost_or_another_one_is_refused_until_it_is_given_up_for_g
         std::fs::remove_file(&file).unwrap();
         let lost = refusal(&builder);
         assert!(matches!(lost, TombstoneError::Lost(_)), "{lost}");
-        assert!(lost.to_string().contains("sluice.db.secret with the tombstone secret is missing"), "{lost}");
+        assert!(lost.to_string().contains("sluice.db.secret with"), "{lost}");
         assert!(!file.exists(), "no other one is made in its place");
         std::fs::write(&file, secret).unwrap();
         start(&builder).unwrap();

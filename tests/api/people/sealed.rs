@@ -97,7 +97,7 @@ fn without_the_secret_a_server_does_not_start_until_second_factors_are_given_up_
     let builder = builder.set("privacy.tombstone_secret", "\"another-secret-than-it-was-before\"");
     let Err(StartError::Tombstones(error)) = start(&builder) else { panic!("it started") };
     assert!(matches!(error, TombstoneError::Other), "{error}");
-    assert!(error.to_string().contains("second factors"), "{error}");
+    assert!(error.to_string().contains("two-factor codes"), "{error}");
     let config = builder.write();
     let words = ["deposit", "forget-tombstones", "--reason", "the disk is gone"];
     let forgotten = run(&[&["--config", config.to_str().unwrap()], &words[..]].concat(), &[]);
