@@ -164,8 +164,9 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     request_body = PasswordChange,
     responses(
         (status = 204, description = "Changed."),
-        (status = 400, body = Error, description = "`invalid_password`: the new one is too short or too long."),
-        (status = 403, body = Error, description = "`wrong_password`: not the current password."),
+        (status = 400, body = Error,
+            description = "`invalid_password`: the new one is too short or too long."),
+        (status = 403, body = Error, description = "`wrong_password`: that is not the old one."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -198,7 +199,8 @@ pub(super) async fn change_password(
         (status = 202, body = Asked, description = "A link was emailed to the new address."),
         (status = 400, body = Error, description = "`invalid_email`."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`same_email`: the account already has this address."),
+        (status = 409, body = Error,
+            description = "`same_email`: it is the account's address already."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -224,11 +226,13 @@ pub(super) async fn ask_for_email(
 ///
 /// Takes the token from the emailed link. We notify the old address by email.
 #[utoipa::path(
-    post, path = "/api/v1/account/email/confirm", operation_id = "confirm_email_change", tag = "account",
+    post, path = "/api/v1/account/email/confirm", operation_id = "confirm_email_change",
+        tag = "account",
     request_body = Link,
     responses(
         (status = 204, description = "The account has the new address."),
-        (status = 400, body = Error, description = "`invalid_token`: used, expired or unknown."),
+        (status = 400, body = Error,
+            description = "`invalid_token`: used, too old, or never made."),
         (status = 403, body = Error, description = "`account_suspended`, `account_closing`."),
         (status = 409, body = Error, description = "`email_taken`: the address already has an account."),
         (status = 429, body = Error, description = "`too_many_attempts`."),

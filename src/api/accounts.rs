@@ -71,7 +71,8 @@ impl Asked {
     responses(
         (status = 202, body = Asked, description = "The email was sent."),
         (status = 400, body = Error, description = "`invalid_email`."),
-        (status = 403, body = Error, description = "`sign_up_closed`: only the operator creates accounts."),
+        (status = 403, body = Error,
+            description = "`sign_up_closed`: only the operator opens accounts."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -91,10 +92,13 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) 
     post, path = "/api/v1/accounts/confirm", operation_id = "confirm_sign_up", tag = "accounts",
     request_body = FirstPassword,
     responses(
-        (status = 201, body = NewSession, description = "The account was created; this is its first session."),
-        (status = 400, body = Error, description = "`invalid_token`: used, expired or unknown. `invalid_password`."),
+        (status = 201, body = NewSession,
+            description = "The account is open; this is its first session."),
+        (status = 400, body = Error,
+            description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
         (status = 403, body = Error, description = "`sign_up_closed`."),
-        (status = 409, body = Error, description = "`email_taken`: the address already has an account."),
+        (status = 409, body = Error,
+            description = "`email_taken`: the address has got an account meanwhile."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -111,10 +115,12 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, api: Data<Api>)
 ///
 /// We email the address if it has an account. The response is the same if it has none.
 #[utoipa::path(
-    post, path = "/api/v1/password-resets", operation_id = "ask_for_password_reset", tag = "accounts",
+    post, path = "/api/v1/password-resets", operation_id = "ask_for_password_reset",
+        tag = "accounts",
     request_body = Address,
     responses(
-        (status = 202, body = Asked, description = "If the address has an account, an email was sent."),
+        (status = 202, body = Asked,
+            description = "If the address has an account, a mail is on its way."),
         (status = 400, body = Error, description = "`invalid_email`."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
@@ -137,11 +143,13 @@ pub(super) async fn ask_to_reset(
 /// Takes the token from the emailed link. All sessions end. Then log in, with a code if two-factor
 /// authentication is on.
 #[utoipa::path(
-    post, path = "/api/v1/password-resets/confirm", operation_id = "reset_password", tag = "accounts",
+    post, path = "/api/v1/password-resets/confirm", operation_id = "reset_password",
+        tag = "accounts",
     request_body = FirstPassword,
     responses(
         (status = 204, description = "The password is set, and all sessions have ended."),
-        (status = 400, body = Error, description = "`invalid_token`: used, expired or unknown. `invalid_password`."),
+        (status = 400, body = Error,
+            description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]

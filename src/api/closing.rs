@@ -51,10 +51,12 @@ pub(super) struct Closing {
     post, path = "/api/v1/account/closing", operation_id = "close_account", tag = "account",
     request_body = Wish,
     responses(
-        (status = 202, body = Closing, description = "The deletion is scheduled and confirmed by email."),
+        (status = 202, body = Closing,
+            description = "It is about to be deleted, and a mail says so."),
         (status = 401, body = Error, description = "`code_required` or `wrong_code`."),
         (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`balance_left`: ask for a refund, or give it up with `waive_balance`."),
+        (status = 409, body = Error,
+            description = "`balance_left`: have it paid back, or waive it."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
     ),
 )]
@@ -77,8 +79,9 @@ pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -
 #[utoipa::path(
     delete, path = "/api/v1/account/closing", operation_id = "keep_account", tag = "account",
     responses(
-        (status = 204, description = "The deletion is cancelled."),
-        (status = 409, body = Error, description = "`not_closing`: the account was not being deleted."),
+        (status = 204, description = "It is kept."),
+        (status = 409, body = Error,
+            description = "`not_closing`: it was not about to be deleted."),
     ),
 )]
 pub(super) async fn undo(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {

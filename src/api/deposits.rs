@@ -86,10 +86,14 @@ pub(super) struct DepositPage {
     post, path = "/api/v1/deposits", operation_id = "claim_deposit", tag = "deposits",
     request_body = Claimed,
     responses(
-        (status = 202, body = Claim, description = "The claim."),
-        (status = 400, body = Error, description = "`invalid_tx_hash`: not a transaction hash."),
-        (status = 404, body = Error, description = "`unknown_chain`: no chain with this name."),
-        (status = 429, body = Error, description = "`too_many_open_claims`, `too_many_claims`: wait for the open ones."),
+        (status = 202, body = Claim, description = "The claim as it stands."),
+        (status = 400, body = Error,
+            description = "`invalid_tx_hash`: not the hash of a transaction."),
+        (status = 404, body = Error,
+            description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 429, body = Error,
+            description = "`too_many_open_claims`, `too_many_claims`: wait for those that are \
+                open."),
     ),
 )]
 pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -121,9 +125,10 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
     get, path = "/api/v1/deposits", operation_id = "list_deposits", tag = "deposits",
     params(Page),
     responses(
-        (status = 200, body = DepositPage, description = "A page of the list."),
-        (status = 400, body = Error, description = "`invalid_page`: invalid parameters."),
-        (status = 404, body = Error, description = "`not_found`: `before` is not a deposit of this account."),
+        (status = 200, body = DepositPage, description = "A part of the list."),
+        (status = 400, body = Error, description = "`invalid_page`: not a part of this list."),
+        (status = 404, body = Error,
+            description = "`not_found`: `before` is no deposit of this account."),
     ),
 )]
 pub(super) async fn list(
@@ -191,8 +196,9 @@ fn page_of(
     get, path = "/api/v1/deposits/{id}", operation_id = "get_deposit", tag = "deposits",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = DepositOrClaim, description = "The deposit or claim."),
-        (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
+        (status = 200, body = DepositOrClaim, description = "As it stands."),
+        (status = 404, body = Error,
+            description = "`not_found`: no deposit or claim of this account."),
     ),
 )]
 pub(super) async fn show(

@@ -104,8 +104,9 @@ pub(super) struct WantedKey {
 }
 
 impl Body for WantedKey {
-    const FIELDS: &'static str = "name (text), and if wanted scopes, models (lists of text), monthly_budget, total_budget \
-         (dollars as text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339)";
+    const FIELDS: &'static str = "name (text), and if wanted scopes, models (lists of text), \
+        monthly_budget, total_budget (dollars as text), requests_per_minute, max_streams \
+        (numbers), expires_at (RFC 3339)";
 }
 
 /// Changes to a key. Missing fields stay unchanged; null removes a limit.
@@ -146,8 +147,9 @@ pub(super) struct ChangedKey {
 }
 
 impl Body for ChangedKey {
-    const FIELDS: &'static str = "any of name (text), scopes, models (lists of text), monthly_budget, total_budget (dollars as \
-         text), requests_per_minute, max_streams (numbers), expires_at (RFC 3339); null takes a limit away";
+    const FIELDS: &'static str = "any of name (text), scopes, models (lists of text), \
+        monthly_budget, total_budget (dollars as text), requests_per_minute, max_streams \
+        (numbers), expires_at (RFC 3339); null takes a limit away";
 }
 
 /// A field that is there, null or not.
@@ -206,7 +208,9 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     responses(
         (status = 201, body = MadeKey, description = "The new key."),
         (status = 409, body = Error, description = "`too_many_keys`: revoke one first."),
-        (status = 422, body = Error, description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
+        (status = 422, body = Error,
+            description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, \
+                `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -266,8 +270,10 @@ pub(super) async fn show(
     responses(
         (status = 200, body = Key, description = "The changed key."),
         (status = 404, body = Error, description = "`not_found`: no key of this account."),
-        (status = 409, body = Error, description = "`key_revoked`: a revoked key cannot be changed."),
-        (status = 422, body = Error, description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
+        (status = 409, body = Error, description = "`key_revoked`: a revoked key stays as it was."),
+        (status = 422, body = Error,
+            description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, \
+                `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
 pub(super) async fn change(

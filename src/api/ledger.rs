@@ -16,8 +16,8 @@ use crate::accounts::usage::export::Export;
 use crate::accounts::usage::statement::{self, EntryDocument};
 use crate::ledger::EntryKind;
 
-const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a number) and before (an \
-     entry's id).";
+const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, reversal or \
+    carry_forward), limit (a number) and before (an entry's id).";
 
 /// Filters for the ledger.
 #[derive(Deserialize, IntoParams)]
@@ -100,8 +100,10 @@ pub(super) struct Wanted {
     get, path = "/api/v1/ledger/export", operation_id = "export_ledger", tag = "ledger",
     params(Wanted),
     responses(
-        (status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl"))),
-        (status = 400, body = Error, description = "`invalid_query`: unknown format."),
+        (status = 200,
+            description = "The file.", content((String = "text/csv"),
+                (String = "application/jsonl"))),
+        (status = 400, body = Error, description = "`invalid_query`: no such format."),
     ),
 )]
 pub(super) async fn export(

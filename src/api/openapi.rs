@@ -66,14 +66,14 @@ const SHARED: [(&str, &str, &str); 8] = [
     (
         "Forbidden",
         "403",
-        "`insufficient_scope`: the API key has none of the scopes of the operation. \
-         `account_suspended`. `csrf_token`: a session cookie without its `x-csrf-token`.",
+        "`insufficient_scope`: the API key has none of the scopes that the operation names. \
+         `account_suspended`. `csrf_token`: a session's cookie without its `x-csrf-token`.",
     ),
     (
         "SessionRequired",
         "403",
-        "`session_required`: API keys cannot do this. `account_suspended`. `csrf_token`: a session \
-         cookie without its `x-csrf-token`.",
+        "`session_required`: an API key may not do this. `account_suspended`. `csrf_token`: a \
+         session's cookie without its `x-csrf-token`.",
     ),
     ("BodyLate", "408", "`request_timeout`: the body did not arrive in time."),
     ("BodyTooLarge", "413", "`body_too_large`: more than 64 KiB."),
@@ -97,7 +97,10 @@ impl Document {
     pub(super) fn new(site: &Site, endpoints: Endpoints) -> Self {
         let tree = describe(site, endpoints);
         let text = tree.to_json().unwrap_or_else(|error| {
-            tracing::error!(error = %Causes(&error), "the OpenAPI document does not turn into JSON");
+            tracing::error!(
+                error = %Causes(&error),
+                "the OpenAPI document does not turn into JSON"
+            );
             "{}".to_owned()
         });
         let etag = format!("\"{}\"", to_hex(&Sha256::digest(&text)));

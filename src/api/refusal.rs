@@ -174,8 +174,8 @@ impl Refusal {
                 ..told(
                     503,
                     "chain_unavailable",
-                    "The chain is unavailable, so this wallet cannot be checked now. Request a new \
-                     message later.",
+                    "The chain cannot be asked about this wallet now. Ask for a new message in a \
+                     while.",
                 )
             },
             Self::Unavailable => told(
@@ -201,9 +201,8 @@ impl Refusal {
                 told(409, "too_many_wallets", message.into(), None)
             }
             Self::WalletInDebt => {
-                let message = "\
-                    An account that had linked this wallet was deleted with a debt. Once the debt \
-                    is paid, it can be linked again. Contact the operator.";
+                let message = "An account that had linked this wallet was deleted with a debt. It \
+                    can be linked again once the debt is paid: please write to the operator.";
                 told(409, "wallet_in_debt", message.into(), None)
             }
             Self::TooManyChallenges => {
@@ -246,7 +245,8 @@ impl Refusal {
             Self::FormWord => told(
                 403,
                 "csrf_token",
-                "The request has a session cookie but no matching `x-csrf-token`. Reload the page.",
+                "The request carries a session's cookie, but not its `x-csrf-token`. Load the \
+                 page again.",
             ),
             other => other.tell(),
         }
@@ -280,7 +280,8 @@ impl Refusal {
             }
             Self::TooManyOpenClaims(most) => {
                 let message = format!(
-                    "An account can have at most {most} open claims. Wait for some of them."
+                    "An account may have {most} transactions looked up at once. Wait for some of \
+                     them."
                 );
                 told(429, "too_many_open_claims", message, Some(600))
             }
@@ -300,8 +301,8 @@ impl Refusal {
             }
             Self::Page(most) => {
                 let message = format!(
-                    "Only `limit` (a number from 1 to {most}) and `before` (the id of a deposit) \
-                     are allowed."
+                    "`limit` must be a number from 1 to {most}, `before` the id of a deposit; \
+                     nothing else is taken."
                 );
                 told(400, "invalid_page", message, None)
             }

@@ -85,8 +85,11 @@ pub(super) struct Session {
     request_body = LogIn,
     responses(
         (status = 201, body = NewSession, description = "Logged in."),
-        (status = 401, body = Error, description = "`wrong_credentials`: unknown account or wrong password. `code_required`, `wrong_code`: two-factor authentication."),
-        (status = 429, body = Error, description = "`too_many_attempts`: for this account or from this address."),
+        (status = 401, body = Error,
+            description = "`wrong_credentials`: no such account, or not its password. \
+                `code_required`, `wrong_code`: the second factor."),
+        (status = 429, body = Error,
+            description = "`too_many_attempts`: on this account or from this address."),
     ),
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -139,10 +142,12 @@ pub(super) async fn delete_all(
 /// Ends a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", operation_id = "log_out", tag = "sessions",
-    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the session of this request.")),
+    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the one \
+        that asks.")),
     responses(
-        (status = 204, description = "The session has ended."),
-        (status = 404, body = Error, description = "`not_found`: no active session of this account."),
+        (status = 204, description = "It has ended."),
+        (status = 404, body = Error,
+            description = "`not_found`: no session of this account in force."),
     ),
 )]
 pub(super) async fn delete(

@@ -76,9 +76,10 @@ pub(super) struct UsagePage {
     get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",
     params(Part),
     responses(
-        (status = 200, body = UsagePage, description = "A page of the list."),
-        (status = 400, body = Error, description = "`invalid_query`: invalid filters."),
-        (status = 404, body = Error, description = "`not_found`: no such request (`before`) or key (`key`) in this account."),
+        (status = 200, body = UsagePage, description = "A part of the list."),
+        (status = 400, body = Error, description = "`invalid_query`: not a part of this list."),
+        (status = 404, body = Error,
+            description = "`not_found`: `before` is no request, or `key` no key, of this account."),
     ),
 )]
 pub(super) async fn list(
@@ -114,7 +115,9 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "The `request-id` of a response.")),
     responses(
         (status = 200, body = ReceiptDocument, description = "The request."),
-        (status = 404, body = Error, description = "`not_found`: no request of this account, or not settled yet."),
+        (status = 404, body = Error,
+            description = "`not_found`: no request of this account, or one that is not settled \
+                yet."),
     ),
 )]
 pub(super) async fn show(
@@ -217,9 +220,11 @@ pub(super) struct Wanted {
     get, path = "/api/v1/usage/export", operation_id = "export_usage", tag = "usage",
     params(Wanted),
     responses(
-        (status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl"))),
-        (status = 400, body = Error, description = "`invalid_query`: unknown format or invalid time."),
-        (status = 404, body = Error, description = "`not_found`: no such key in this account."),
+        (status = 200,
+            description = "The file.", content((String = "text/csv"),
+                (String = "application/jsonl"))),
+        (status = 400, body = Error, description = "`invalid_query`: no such format or time."),
+        (status = 404, body = Error, description = "`not_found`: `key` is no key of this account."),
     ),
 )]
 pub(super) async fn export(

@@ -101,12 +101,15 @@ fn end_reasons() -> Object {
 ///
 /// A wallet is linked by signing this message (ERC-4361). Nothing is transferred.
 #[utoipa::path(
-    post, path = "/api/v1/wallets/challenge", operation_id = "create_wallet_challenge", tag = "wallets",
+    post, path = "/api/v1/wallets/challenge", operation_id = "create_wallet_challenge",
+        tag = "wallets",
     request_body = Wanted,
     responses(
         (status = 200, body = Challenge, description = "The message."),
-        (status = 400, body = Error, description = "`invalid_address`: not a valid address."),
-        (status = 404, body = Error, description = "`unknown_chain`: no chain with this name."),
+        (status = 400, body = Error,
+            description = "`invalid_address`: not an address, or mistyped."),
+        (status = 404, body = Error,
+            description = "`unknown_chain`: there is no chain of that name here."),
         (status = 429, body = Error, description = "`too_many_challenges`."),
     ),
 )]
@@ -142,13 +145,24 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
     request_body = Signed,
     responses(
         (status = 201, body = Wallet, description = "Linked."),
-        (status = 200, body = Wallet, description = "Already linked to this account."),
-        (status = 400, body = Error, description = "`message_too_long`, `message_malformed`, `message_version`, `signature_malformed`."),
-        (status = 403, body = Error, description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, `contract_refused`, `deployment_refused`: the signature is not from this wallet, or is for another account."),
+        (status = 200, body = Wallet, description = "Was linked to this account before."),
+        (status = 400, body = Error,
+            description = "`message_too_long`, `message_malformed`, `message_version`, \
+                `signature_malformed`."),
+        (status = 403, body = Error,
+            description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, \
+                `contract_refused`, `deployment_refused`: the signature is not the wallet's, or \
+                for another account."),
         (status = 404, body = Error, description = "`unknown_chain`."),
-        (status = 409, body = Error, description = "`nonce_used`: request a new message. `too_many_wallets`: unlink one first. `wallet_in_debt`: it was linked to an account that was deleted with a debt."),
-        (status = 422, body = Error, description = "Not a valid message of this service: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
-        (status = 503, body = Error, description = "`chain_unavailable`: a contract wallet cannot be checked on its chain now."),
+        (status = 409, body = Error,
+            description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one \
+                first. `wallet_in_debt`: an account that had linked it was deleted with a debt."),
+        (status = 422, body = Error,
+            description = "No message of ours in force: `foreign_domain`, `foreign_uri`, \
+                `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, \
+                `message_not_yet_valid`, `issued_in_future`."),
+        (status = 503, body = Error,
+            description = "`chain_unavailable`: the chain cannot be asked about a contract wallet."),
     ),
 )]
 pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
@@ -244,7 +258,8 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
     params(("id" = String, Path, description = "A wallet (`wal_…`).")),
     responses(
         (status = 204, description = "Unlinked."),
-        (status = 404, body = Error, description = "`not_found`: no linked wallet of this account."),
+        (status = 404, body = Error,
+            description = "`not_found`: no wallet of this account in force."),
     ),
 )]
 pub(super) async fn delete(

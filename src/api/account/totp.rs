@@ -83,7 +83,9 @@ pub(in crate::api) struct RecoveryCodes {
     post, path = "/api/v1/account/totp", operation_id = "set_up_totp", tag = "account",
     request_body = Password,
     responses(
-        (status = 201, body = Setup, description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, 30 seconds)."),
+        (status = 201, body = Setup,
+            description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, thirty \
+                seconds)."),
         (status = 403, body = Error, description = "`wrong_password`."),
         (status = 409, body = Error, description = "`totp_enabled`: it is already on."),
         (status = 429, body = Error, description = "`too_many_attempts`."),
@@ -108,9 +110,12 @@ pub(in crate::api) async fn create(
     put, path = "/api/v1/account/totp", operation_id = "enable_totp", tag = "account",
     request_body = Code,
     responses(
-        (status = 200, body = RecoveryCodes, description = "Logging in now requires a code."),
+        (status = 200, body = RecoveryCodes,
+            description = "Logging in asks for a code from now on."),
         (status = 401, body = Error, description = "`wrong_code`."),
-        (status = 409, body = Error, description = "`totp_enabled`: it is already on. `totp_missing`: setup was not started."),
+        (status = 409, body = Error,
+            description = "`totp_enabled`: it is asked for already. `totp_missing`: none is being \
+                set up."),
     ),
 )]
 pub(in crate::api) async fn enable(
@@ -157,7 +162,8 @@ pub(in crate::api) async fn disable(
 ///
 /// The old codes stop working.
 #[utoipa::path(
-    post, path = "/api/v1/account/recovery-codes", operation_id = "renew_recovery_codes", tag = "account",
+    post, path = "/api/v1/account/recovery-codes", operation_id = "renew_recovery_codes",
+        tag = "account",
     request_body = BothFactors,
     responses(
         (status = 201, body = RecoveryCodes, description = "The new codes; all old ones stop working."),

@@ -69,11 +69,16 @@ impl ToSchema for DepositEvent {}
     get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit", tag = "deposits",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = DepositEvent, content_type = "text/event-stream", description = "The stream; the schema describes one event."),
-        (status = 204, description = "No events after `last-event-id`."),
-        (status = 404, body = Error, description = "`not_found`: no deposit or claim of this account."),
-        (status = 429, body = Error, description = "`too_many_streams`: close an open one."),
-        (status = 503, body = Error, description = "`streams_full`: poll the document every `retry-after` seconds. Half of the capacity is reserved for deposits that already belong to an account."),
+        (status = 200, body = DepositEvent, content_type = "text/event-stream", description = "The \
+            stream; this is one event of it."),
+        (status = 204, description = "Nothing follows what `last-event-id` names."),
+        (status = 404, body = Error,
+            description = "`not_found`: no deposit or claim of this account."),
+        (status = 429, body = Error,
+            description = "`too_many_streams`: close one of those that are open."),
+        (status = 503, body = Error,
+            description = "`streams_full`: ask for the document itself, every `retry-after` \
+                seconds. Half of the places are kept for deposits that are an account's already."),
     ),
 )]
 pub(in crate::api) async fn follow(
@@ -122,9 +127,14 @@ impl ToSchema for DepositsEvent {}
 #[utoipa::path(
     get, path = "/api/v1/deposits/events", operation_id = "follow_deposits", tag = "deposits",
     responses(
-        (status = 200, body = DepositsEvent, content_type = "text/event-stream", description = "The stream; the schema describes one event."),
-        (status = 429, body = Error, description = "`too_many_streams`: close an open one."),
-        (status = 503, body = Error, description = "`streams_full`: poll the list every `retry-after` seconds. Half of the capacity is reserved for accounts with deposits."),
+        (status = 200, body = DepositsEvent, content_type = "text/event-stream",
+            description = "The \
+            stream; this is one event of it."),
+        (status = 429, body = Error,
+            description = "`too_many_streams`: close one of those that are open."),
+        (status = 503, body = Error,
+            description = "`streams_full`: ask for the list itself, every `retry-after` seconds. \
+                Half of the places are kept for accounts that have deposits already."),
     ),
 )]
 pub(in crate::api) async fn follow_all(

@@ -122,7 +122,8 @@ fn kinds() -> Object {
 /// deposit address, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
     get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
-    responses((status = 200, body = DepositOptions, description = "Chains, in the operator's order.")),
+    responses((status = 200, body = DepositOptions,
+        description = "Chains in the operator's order.")),
 )]
 pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
     answer(http, payload, &api, async |call| {

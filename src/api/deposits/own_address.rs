@@ -24,11 +24,13 @@ pub(in crate::api) struct OwnAddress {
 /// Every payment to it counts for the account, on every configured chain and without a linked
 /// wallet. An account has one address; later calls return the same.
 #[utoipa::path(
-    post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address", tag = "deposits",
+    post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address",
+        tag = "deposits",
     responses(
-        (status = 201, body = OwnAddress, description = "The new address."),
-        (status = 200, body = OwnAddress, description = "The existing address."),
-        (status = 404, body = Error, description = "`no_own_addresses`: this service does not issue any."),
+        (status = 201, body = OwnAddress, description = "Issued now."),
+        (status = 200, body = OwnAddress, description = "Was issued before."),
+        (status = 404, body = Error,
+            description = "`no_own_addresses`: this service gives out none."),
     ),
 )]
 pub(in crate::api) async fn issue(
