@@ -20,6 +20,7 @@ pub mod prices;
 mod proof;
 mod query;
 mod refusal;
+mod respond;
 pub mod sessions;
 pub mod status;
 pub mod usage;

@@ -2,10 +2,15 @@
 //! and a sentence.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::respond::{begin, json};
 use crate::accounts::identity::PeopleError;
 use crate::accounts::keys::KeyError;
 use crate::db::DbError;
@@ -108,7 +113,7 @@ impl Told {
 
 impl Refusal {
     /// As it is sent.
-    pub(super) fn tell(self) -> Told {
+    pub(super) fn tell(&self) -> Told {
         let told = |status, code, message: &'static str| Told {
             status,
             code,
@@ -125,7 +130,7 @@ impl Refusal {
             Self::Shared(error) => Told {
                 status: error.status,
                 code: shared_code(error.status),
-                message: error.message,
+                message: error.message.clone(),
                 retry_after_secs: error.retry_after_secs,
             },
             Self::Unauthenticated
@@ -151,7 +156,7 @@ impl Refusal {
                 "This service does not issue deposit addresses to accounts.",
             ),
             Self::Address(error) => made(400, "invalid_address", format!("The address {error}.")),
-            Self::Proof(error) => made(proof_status(error), error.code(), error.to_string()),
+            Self::Proof(error) => made(proof_status(*error), error.code(), error.to_string()),
             Self::TooManyWallets(_) | Self::WalletInDebt | Self::TooManyChallenges => {
                 self.tell_of_wallets()
             }
@@ -187,7 +192,7 @@ impl Refusal {
     }
 
     /// The refusals that are about how many wallets there are, or are asked about.
-    fn tell_of_wallets(self) -> Told {
+    fn tell_of_wallets(&self) -> Told {
         let told = |status, code, message, retry_after_secs| Told {
             status,
             code,
@@ -215,7 +220,7 @@ impl Refusal {
     }
 
     /// The refusals that are about who asks.
-    fn tell_of_callers(self) -> Told {
+    fn tell_of_callers(&self) -> Told {
         let told = |status, code, message| Told {
             status,
             code,
@@ -253,12 +258,12 @@ impl Refusal {
     }
 
     /// The refusals of what was asked for and cannot be had so.
-    fn tell_of_wishes(self) -> Told {
+    fn tell_of_wishes(&self) -> Told {
         let (status, code, message) = match self {
-            Self::Query(words) => (400, "invalid_query", Cow::Borrowed(words)),
+            Self::Query(words) => (400, "invalid_query", Cow::Borrowed(*words)),
             Self::Key(error) => {
-                let (status, code) = key_code(&error);
-                (status, code, Cow::Owned(sentence(&error)))
+                let (status, code) = key_code(error);
+                (status, code, Cow::Owned(sentence(error)))
             }
             other => return other.tell(),
         };
@@ -266,7 +271,7 @@ impl Refusal {
     }
 
     /// The refusals that deposits have of their own.
-    fn tell_of_deposits(self) -> Told {
+    fn tell_of_deposits(&self) -> Told {
         let told = |status, code, message: String, retry_after_secs| Told {
             status,
             code,
@@ -371,6 +376,41 @@ const fn proof_status(error: ProofError) -> u16 {
         | ProofError::Expired
         | ProofError::NotYetValid
         | ProofError::IssuedInFuture => 422,
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        status_code(self.tell().status)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let told = self.tell();
+        let mut response = begin(status_code(told.status));
+        if let Some(seconds) = told.retry_after_secs {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        json(response, &told.document()).unwrap_or_else(|error| {
+            tracing::error!(error = %Causes(&error), "a refusal does not turn into JSON");
+            HttpResponse::InternalServerError().finish()
+        })
+    }
+}
+
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The code alone: the sentence may have words of whoever asked.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.tell().code)
     }
 }
 
