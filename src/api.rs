@@ -11,8 +11,10 @@ mod closing;
 pub mod deposits;
 mod download;
 mod endpoints;
+mod extractors;
 pub mod keys;
 pub mod ledger;
+mod middleware;
 mod offer;
 pub mod openapi;
 pub mod preferences;
@@ -22,6 +24,7 @@ mod query;
 mod refusal;
 mod respond;
 pub mod sessions;
+mod signature;
 pub mod status;
 pub mod usage;
 pub mod values;
@@ -144,6 +147,16 @@ impl Api {
         self.chains().iter().find(|chain| chain.name == name).ok_or(Refusal::UnknownChain)
     }
 
+    /// See [`ApiParts::run_long`].
+    async fn run_long<T, E, F>(&self, account_id: AccountId, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    {
+        self.parts.run_long(account_id, work).await
+    }
+
     /// Does something with the database, on a thread that may block.
     async fn run<T, E, F>(&self, work: F) -> Result<T, Refusal>
     where
@@ -169,27 +182,30 @@ pub fn configure(config: &mut ServiceConfig) {
     endpoints().serve(config);
 }
 
-/// All that is offered. Path, method and description stand at the handler, who may ask stands here.
+/// All that is offered, in groups. Path, method and description stand at the handler, who may ask
+/// stands here.
 fn endpoints() -> Endpoints {
     use deposits::{events, options, own_address};
     people()
+        .tag("service")
         .anyone(openapi::show, openapi::__path_show)
         .anyone(prices::show, prices::__path_show)
         .anyone(status::show, status::__path_show)
+        .tag("keys")
         .key(OWN, keys::list, keys::__path_list)
         .session(keys::create, keys::__path_create)
         .key(OWN, keys::show, keys::__path_show)
         .session(keys::change, keys::__path_change)
         .session(keys::revoke, keys::__path_revoke)
+        .tag("usage")
         .key(OWN, usage::list, usage::__path_list)
         .key(OWN, usage::series, usage::__path_series)
         .key(OWN, usage::export, usage::__path_export)
         .key(OWN, usage::show, usage::__path_show)
+        .tag("ledger")
         .key(READ, ledger::list, ledger::__path_list)
         .key(READ, ledger::export, ledger::__path_export)
-        .session(archive::download, archive::__path_download)
-        .session(closing::begin, closing::__path_begin)
-        .session(closing::undo, closing::__path_undo)
+        .tag("deposits")
         .key(READ_OR_BILLING, deposits::list, deposits::__path_list)
         .key(BILLING, deposits::claim, deposits::__path_claim)
         .key(READ_OR_BILLING, deposits::show, deposits::__path_show)
@@ -197,6 +213,7 @@ fn endpoints() -> Endpoints {
         .key(BILLING, own_address::issue, own_address::__path_issue)
         .key(READ_OR_BILLING, events::follow_all, events::__path_follow_all)
         .key(READ_OR_BILLING, events::follow, events::__path_follow)
+        .tag("wallets")
         .key(BILLING, wallets::challenge, wallets::__path_challenge)
         .key(READ_OR_BILLING, wallets::list, wallets::__path_list)
         .key(BILLING, wallets::create, wallets::__path_create)
@@ -207,14 +224,17 @@ fn endpoints() -> Endpoints {
 fn people() -> Endpoints {
     use account::totp;
     Endpoints::default()
+        .tag("accounts")
         .anyone(accounts::create, accounts::__path_create)
         .anyone(accounts::confirm, accounts::__path_confirm)
         .anyone(accounts::ask_to_reset, accounts::__path_ask_to_reset)
         .anyone(accounts::reset, accounts::__path_reset)
+        .tag("sessions")
         .anyone(sessions::create, sessions::__path_create)
         .session(sessions::list, sessions::__path_list)
         .session(sessions::delete_all, sessions::__path_delete_all)
         .session(sessions::delete, sessions::__path_delete)
+        .tag("account")
         .key(READ_OR_BILLING, account::show, account::__path_show)
         .session(account::change_password, account::__path_change_password)
         .session(account::ask_for_email, account::__path_ask_for_email)
@@ -225,4 +245,7 @@ fn people() -> Endpoints {
         .session(totp::renew_codes, totp::__path_renew_codes)
         .session(preferences::show, preferences::__path_show)
         .session(preferences::replace, preferences::__path_replace)
+        .session(archive::download, archive::__path_download)
+        .session(closing::begin, closing::__path_begin)
+        .session(closing::undo, closing::__path_undo)
 }

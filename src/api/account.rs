@@ -4,8 +4,7 @@ use crate::domain::unprintable::unprintable;
 
 pub mod totp;
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,10 +12,11 @@ use utoipa::openapi::schema::Object;
 
 use super::Api;
 use super::accounts::Asked;
-use super::answer::{Answer, Body, answer, answer_whatever_standing, anyone};
+use super::answer::{Accepted, Json, NoContent};
 use super::caller::Credential;
+use super::extractors::{AccountCaller, AnyStanding, Body, Fields, SessionCaller, Visitor};
 use super::preferences::Preferences;
-use super::refusal::Error;
+use super::refusal::Refusal;
 use super::values::{Dollars, Moment, secret_text, word_of};
 use crate::accounts::identity::people::Profile;
 
@@ -35,7 +35,7 @@ pub(super) struct PasswordChange {
     new_password: SecretString,
 }
 
-impl Body for PasswordChange {
+impl Fields for PasswordChange {
     const FIELDS: &'static str = "password, new_password (both text)";
 }
 
@@ -54,7 +54,7 @@ pub(super) struct EmailChange {
 
 unprintable!(PasswordChange, EmailChange);
 
-impl Body for EmailChange {
+impl Fields for EmailChange {
     const FIELDS: &'static str = "email, password (both text)";
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Link {
     token: String,
 }
 
-impl Body for Link {
+impl Fields for Link {
     const FIELDS: &'static str = "token (text)";
 }
 
@@ -134,58 +134,49 @@ fn standings() -> Object {
 /// API keys see only the balance. Sessions also see the email address, the login settings and the
 /// other data. The archive has every row.
 #[utoipa::path(
-    get, path = "/api/v1/account", operation_id = "get_account", tag = "account",
-    responses((status = 200, body = Account, description = "The account.")),
+    get, path = "/api/v1/account", operation_id = "get_account",
+    responses((status = 200, description = "As it stands now.")),
 )]
-pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer_whatever_standing(http, payload, &api, async |call| {
-        let people = &call.api.parts.people;
-        let profile = people.profile(call.principal.account_id).await?;
-        let Credential::Session(session) = &call.principal.credential else {
-            return Answer::of(&document(&profile, false));
-        };
-        let held = people.holdings(session).await?;
-        Answer::of(&Account {
-            preferences: Some(held.preferences.into()),
-            sessions: Some(held.sessions),
-            wallets: Some(held.wallets),
-            usage_log_days: Some(call.api.parts.context.settings.privacy.usage_log_days),
-            ..document(&profile, true)
-        })
-    })
-    .await
+pub(super) async fn show(
+    caller: AccountCaller<AnyStanding>,
+    api: Data<Api>,
+) -> Result<Json<Account>, Refusal> {
+    let people = &api.parts.people;
+    let profile = people.profile(caller.account_id).await?;
+    let Credential::Session(session) = &caller.credential else {
+        return Ok(Json(document(&profile, false)));
+    };
+    let held = people.holdings(session).await?;
+    Ok(Json(Account {
+        preferences: Some(held.preferences.into()),
+        sessions: Some(held.sessions),
+        wallets: Some(held.wallets),
+        usage_log_days: Some(api.parts.context.settings.privacy.usage_log_days),
+        ..document(&profile, true)
+    }))
 }
 
 /// Changes the password.
 ///
 /// Ends all other sessions. We confirm it by email.
 #[utoipa::path(
-    put, path = "/api/v1/account/password", operation_id = "change_password", tag = "account",
-    request_body = PasswordChange,
+    put, path = "/api/v1/account/password", operation_id = "change_password",
     responses(
         (status = 204, description = "Changed."),
-        (status = 400, body = Error,
-            description = "`invalid_password`: the new one is too short or too long."),
-        (status = 403, body = Error, description = "`wrong_password`: that is not the old one."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 400, description = "`invalid_password`: the new one is too short or too long."),
+        (status = 403, description = "`wrong_password`: that is not the old one."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(super) async fn change_password(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let PasswordChange { password, new_password } = call.body().await?;
-        call.api
-            .parts
-            .people
-            .change_password(&session, password, new_password, call.client())
-            .await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+    body: Body<PasswordChange>,
+) -> Result<NoContent, Refusal> {
+    let PasswordChange { password, new_password } = body.0;
+    let people = &api.parts.people;
+    people.change_password(&caller.session, password, new_password, caller.client).await?;
+    Ok(NoContent)
 }
 
 /// Requests a change of the email address.
@@ -193,33 +184,24 @@ pub(super) async fn change_password(
 /// We email a link to the new address; opening it makes the change. The response is the same if the
 /// address already has an account.
 #[utoipa::path(
-    post, path = "/api/v1/account/email", operation_id = "ask_for_email_change", tag = "account",
-    request_body = EmailChange,
+    post, path = "/api/v1/account/email", operation_id = "ask_for_email_change",
     responses(
-        (status = 202, body = Asked, description = "A link was emailed to the new address."),
-        (status = 400, body = Error, description = "`invalid_email`."),
-        (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error,
-            description = "`same_email`: it is the account's address already."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 202, description = "A mail is on its way to the new address."),
+        (status = 400, description = "`invalid_email`."),
+        (status = 403, description = "`wrong_password`."),
+        (status = 409, description = "`same_email`: it is the account's address already."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(super) async fn ask_for_email(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let EmailChange { email, password } = call.body().await?;
-        call.api
-            .parts
-            .people
-            .ask_to_change_email(&session, &email, password, call.client())
-            .await?;
-        Answer::accepted(&Asked::to("We sent a link to the new address."))
-    })
-    .await
+    body: Body<EmailChange>,
+) -> Result<Accepted<Asked>, Refusal> {
+    let EmailChange { email, password } = body.0;
+    let people = &api.parts.people;
+    people.ask_to_change_email(&caller.session, &email, password, caller.client).await?;
+    Ok(Accepted(Asked::to("A mail with a link is on its way to the new address.")))
 }
 
 /// Confirms the new email address.
@@ -227,28 +209,22 @@ pub(super) async fn ask_for_email(
 /// Takes the token from the emailed link. We notify the old address by email.
 #[utoipa::path(
     post, path = "/api/v1/account/email/confirm", operation_id = "confirm_email_change",
-        tag = "account",
-    request_body = Link,
     responses(
         (status = 204, description = "The account has the new address."),
-        (status = 400, body = Error,
-            description = "`invalid_token`: used, too old, or never made."),
-        (status = 403, body = Error, description = "`account_suspended`, `account_closing`."),
-        (status = 409, body = Error, description = "`email_taken`: the address already has an account."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 400, description = "`invalid_token`: used, too old, or never made."),
+        (status = 403, description = "`account_suspended`, `account_closing`."),
+        (status = 409, description = "`email_taken`: the address has an account."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(super) async fn confirm_email(
-    http: HttpRequest,
-    payload: Payload,
+    visitor: Visitor,
     api: Data<Api>,
-) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        let Link { token } = visit.body().await?;
-        visit.api.parts.people.change_email(&token, visit.client()).await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+    body: Body<Link>,
+) -> Result<NoContent, Refusal> {
+    let Link { token } = body.0;
+    api.parts.people.change_email(&token, visitor.client).await?;
+    Ok(NoContent)
 }
 
 fn document(profile: &Profile, is_person: bool) -> Account {

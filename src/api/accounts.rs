@@ -1,15 +1,15 @@
 //! `/api/v1/accounts` and `/api/v1/password-resets`: what somebody does who is not logged in and
 //! may have no account. None of it tells whether an address has one.
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Body, anyone};
-use super::refusal::Error;
+use super::answer::{Accepted, Created, NoContent};
+use super::extractors::{Body, Fields, Visitor};
+use super::refusal::Refusal;
 use super::sessions::NewSession;
 use super::values::secret_text;
 use crate::domain::unprintable::unprintable;
@@ -23,7 +23,7 @@ pub(super) struct Address {
     email: String,
 }
 
-impl Body for Address {
+impl Fields for Address {
     const FIELDS: &'static str = "email (text)";
 }
 
@@ -43,7 +43,7 @@ pub(super) struct FirstPassword {
 
 unprintable!(Address, FirstPassword);
 
-impl Body for FirstPassword {
+impl Fields for FirstPassword {
     const FIELDS: &'static str = "token, password (both text)";
 }
 
@@ -66,49 +66,46 @@ impl Asked {
 /// We email a link to create the account. The response is the same if the address already has an
 /// account; the email then says so.
 #[utoipa::path(
-    post, path = "/api/v1/accounts", operation_id = "sign_up", tag = "accounts",
-    request_body = Address,
+    post, path = "/api/v1/accounts", operation_id = "sign_up",
     responses(
-        (status = 202, body = Asked, description = "The email was sent."),
-        (status = 400, body = Error, description = "`invalid_email`."),
-        (status = 403, body = Error,
-            description = "`sign_up_closed`: only the operator opens accounts."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 202, description = "A mail is on its way."),
+        (status = 400, description = "`invalid_email`."),
+        (status = 403, description = "`sign_up_closed`: only the operator opens accounts."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
-pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        let Address { email } = visit.body().await?;
-        visit.api.parts.people.ask_to_sign_up(&email, visit.client()).await?;
-        Answer::accepted(&Asked::to("We sent a link to this address."))
-    })
-    .await
+pub(super) async fn create(
+    visitor: Visitor,
+    api: Data<Api>,
+    body: Body<Address>,
+) -> Result<Accepted<Asked>, Refusal> {
+    let Address { email } = body.0;
+    api.parts.people.ask_to_sign_up(&email, visitor.client).await?;
+    Ok(Accepted(Asked::to("A mail with a link is on its way to this address.")))
 }
 
 /// Creates an account.
 ///
 /// Takes the token from the emailed link and a password, and logs in. The link works once.
 #[utoipa::path(
-    post, path = "/api/v1/accounts/confirm", operation_id = "confirm_sign_up", tag = "accounts",
-    request_body = FirstPassword,
+    post, path = "/api/v1/accounts/confirm", operation_id = "confirm_sign_up",
     responses(
-        (status = 201, body = NewSession,
-            description = "The account is open; this is its first session."),
-        (status = 400, body = Error,
+        (status = 201, description = "The account is open; this is its first session."),
+        (status = 400,
             description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
-        (status = 403, body = Error, description = "`sign_up_closed`."),
-        (status = 409, body = Error,
-            description = "`email_taken`: the address has got an account meanwhile."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 403, description = "`sign_up_closed`."),
+        (status = 409, description = "`email_taken`: the address has got an account meanwhile."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
-pub(super) async fn confirm(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        let FirstPassword { token, password } = visit.body().await?;
-        let opened = visit.api.parts.people.sign_up(&token, password, visit.client()).await?;
-        Answer::created(&NewSession::of(&opened))
-    })
-    .await
+pub(super) async fn confirm(
+    visitor: Visitor,
+    api: Data<Api>,
+    body: Body<FirstPassword>,
+) -> Result<Created<NewSession>, Refusal> {
+    let FirstPassword { token, password } = body.0;
+    let opened = api.parts.people.sign_up(&token, password, visitor.client).await?;
+    Ok(Created(NewSession::of(&opened)))
 }
 
 /// Requests a password reset.
@@ -116,26 +113,20 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, api: Data<Api>)
 /// We email the address if it has an account. The response is the same if it has none.
 #[utoipa::path(
     post, path = "/api/v1/password-resets", operation_id = "ask_for_password_reset",
-        tag = "accounts",
-    request_body = Address,
     responses(
-        (status = 202, body = Asked,
-            description = "If the address has an account, a mail is on its way."),
-        (status = 400, body = Error, description = "`invalid_email`."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 202, description = "If the address has an account, a mail is on its way."),
+        (status = 400, description = "`invalid_email`."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(super) async fn ask_to_reset(
-    http: HttpRequest,
-    payload: Payload,
+    visitor: Visitor,
     api: Data<Api>,
-) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        let Address { email } = visit.body().await?;
-        visit.api.parts.people.ask_to_reset(&email, visit.client()).await?;
-        Answer::accepted(&Asked::to("If the address has an account, we sent an email to it."))
-    })
-    .await
+    body: Body<Address>,
+) -> Result<Accepted<Asked>, Refusal> {
+    let Address { email } = body.0;
+    api.parts.people.ask_to_reset(&email, visitor.client).await?;
+    Ok(Accepted(Asked::to("If the address has an account, a mail is on its way to it.")))
 }
 
 /// Sets a new password.
@@ -144,20 +135,19 @@ pub(super) async fn ask_to_reset(
 /// authentication is on.
 #[utoipa::path(
     post, path = "/api/v1/password-resets/confirm", operation_id = "reset_password",
-        tag = "accounts",
-    request_body = FirstPassword,
     responses(
         (status = 204, description = "The password is set, and all sessions have ended."),
-        (status = 400, body = Error,
+        (status = 400,
             description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
-pub(super) async fn reset(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        let FirstPassword { token, password } = visit.body().await?;
-        visit.api.parts.people.reset(&token, password, visit.client()).await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+pub(super) async fn reset(
+    visitor: Visitor,
+    api: Data<Api>,
+    body: Body<FirstPassword>,
+) -> Result<NoContent, Refusal> {
+    let FirstPassword { token, password } = body.0;
+    api.parts.people.reset(&token, password, visitor.client).await?;
+    Ok(NoContent)
 }

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 
 use super::Api;
-use super::answer::answer_whatever_standing;
+use super::answer::File;
 use super::download::{Source, send};
-use super::refusal::{Error, Refusal};
+use super::extractors::{AnyStanding, SessionCaller};
+use super::refusal::Refusal;
 use crate::accounts::deletion::archive::Archive;
 use crate::accounts::usage::export::ExportError;
 use crate::db::AnyConnection;
@@ -64,20 +64,19 @@ impl Source for Held {
 /// describes each file with its rows, bytes and SHA-256. Suspended accounts and accounts being
 /// deleted can download it too.
 #[utoipa::path(
-    get, path = "/api/v1/account/archive", operation_id = "get_account_archive", tag = "account",
+    get, path = "/api/v1/account/archive", operation_id = "get_account_archive",
     responses(
         (status = 200, description = "The file.", content_type = "application/zip", body = Vec<u8>),
-        (status = 429, body = Error, description = "`archive_running`: an archive is already being downloaded."),
+        (status = 429, description = "`archive_running`: one is being read already."),
     ),
 )]
-pub(super) async fn download(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer_whatever_standing(http, payload, &api, async |call| {
-        let account_id = call.principal.session()?.account_id();
-        let (turn, now) = (call.api.archives.take(account_id)?, call.api.now());
-        let archive =
-            call.api.run(move |conn| Archive::begin(conn, account_id, now).map(Box::new)).await?;
-        let name = format!("account-{}.zip", now.day());
-        send(call.api, (name, "application/zip"), Held { archive, _turn: turn }).await
-    })
-    .await
+pub(super) async fn download(
+    caller: SessionCaller<AnyStanding>,
+    api: Data<Api>,
+) -> Result<File, Refusal> {
+    let account_id = caller.session.account_id();
+    let (turn, now) = (api.archives.take(account_id)?, api.now());
+    let archive = api.run(move |conn| Archive::begin(conn, account_id, now).map(Box::new)).await?;
+    let name = format!("account-{}.zip", now.day());
+    send(&api, (name, "application/zip"), Held { archive, _turn: turn }).await
 }

@@ -1,14 +1,14 @@
 //! `/api/v1/account/closing`: the wish to have the account deleted, and second thoughts.
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Body, answer, answer_whatever_standing};
-use super::refusal::Error;
+use super::answer::{Accepted, NoContent};
+use super::extractors::{AnyStanding, Body, Fields, SessionCaller};
+use super::refusal::Refusal;
 use super::values::{Moment, secret_text};
 use crate::domain::unprintable::unprintable;
 
@@ -30,9 +30,9 @@ pub(super) struct Wish {
 
 unprintable!(Wish);
 
-impl Body for Wish {
-    const FIELDS: &'static str = "password (text), code (text, with two-factor authentication), \
-                                  waive_balance (true or false)";
+impl Fields for Wish {
+    const FIELDS: &'static str =
+        "password (text), code (text, if there is a second factor), waive_balance (true or false)";
 }
 
 /// An account being deleted.
@@ -48,47 +48,42 @@ pub(super) struct Closing {
 /// Its keys, sessions and wallet links end at once, including this session. You can log in and
 /// cancel the deletion before `erased_at`; then the account is erased.
 #[utoipa::path(
-    post, path = "/api/v1/account/closing", operation_id = "close_account", tag = "account",
-    request_body = Wish,
+    post, path = "/api/v1/account/closing", operation_id = "close_account",
     responses(
-        (status = 202, body = Closing,
-            description = "It is about to be deleted, and a mail says so."),
-        (status = 401, body = Error, description = "`code_required` or `wrong_code`."),
-        (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error,
-            description = "`balance_left`: have it paid back, or waive it."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 202, description = "It is about to be deleted, and a mail says so."),
+        (status = 401, description = "`code_required` or `wrong_code`."),
+        (status = 403, description = "`wrong_password`."),
+        (status = 409, description = "`balance_left`: have it paid back, or waive it."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
-pub(super) async fn begin(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let Wish { password, code, waive_balance } = call.body().await?;
-        let people = &call.api.parts.people;
-        let erased_at =
-            people.close_account(&session, password, code, waive_balance, call.client()).await?;
-        call.api.parts.context.mail.ring();
-        Answer::accepted(&Closing { erased_at: Moment(erased_at) })
-    })
-    .await
+pub(super) async fn begin(
+    caller: SessionCaller,
+    api: Data<Api>,
+    body: Body<Wish>,
+) -> Result<Accepted<Closing>, Refusal> {
+    let Wish { password, code, waive_balance } = body.0;
+    let people = &api.parts.people;
+    let erased_at =
+        people.close_account(&caller.session, password, code, waive_balance, caller.client).await?;
+    api.parts.context.mail.ring();
+    Ok(Accepted(Closing { erased_at: Moment(erased_at) }))
 }
 
 /// Cancels the deletion.
 ///
 /// You need to create new keys and link your wallets again.
 #[utoipa::path(
-    delete, path = "/api/v1/account/closing", operation_id = "keep_account", tag = "account",
+    delete, path = "/api/v1/account/closing", operation_id = "keep_account",
     responses(
         (status = 204, description = "It is kept."),
-        (status = 409, body = Error,
-            description = "`not_closing`: it was not about to be deleted."),
+        (status = 409, description = "`not_closing`: it was not about to be deleted."),
     ),
 )]
-pub(super) async fn undo(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer_whatever_standing(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        call.api.parts.people.keep_account(&session).await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+pub(super) async fn undo(
+    caller: SessionCaller<AnyStanding>,
+    api: Data<Api>,
+) -> Result<NoContent, Refusal> {
+    api.parts.people.keep_account(&caller.session).await?;
+    Ok(NoContent)
 }

@@ -8,15 +8,15 @@ pub mod options;
 pub(super) mod own_address;
 pub mod watch;
 
-use actix_web::web::{Data, Path, Payload, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::answer::{Answer, Body, answer};
-use super::query;
-use super::refusal::{Error, Refusal};
+use super::answer::{Accepted, Json};
+use super::extractors::{AccountCaller, Body, Fields};
+use super::query::{self, Parameters, QueryFields};
+use super::refusal::Refusal;
 use crate::config::Chain;
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposits::{self as rows, DepositRow};
@@ -48,7 +48,7 @@ pub(super) struct Claimed {
     tx_hash: String,
 }
 
-impl Body for Claimed {
+impl Fields for Claimed {
     const FIELDS: &'static str = "chain, tx_hash (both text)";
 }
 
@@ -64,7 +64,11 @@ pub(super) struct Page {
     limit: Option<i64>,
 }
 
-/// A page of the account's deposits.
+impl QueryFields for Page {
+    const REFUSAL: Refusal = Refusal::Page(PAGE_MAX);
+}
+
+/// A part of an account's deposits.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DepositPage {
     /// Newest first.
@@ -83,38 +87,34 @@ pub(super) struct DepositPage {
 /// Looks up a transaction at once and reports the deposits in it. A claim makes a deposit visible
 /// sooner, but does not decide which account gets it.
 #[utoipa::path(
-    post, path = "/api/v1/deposits", operation_id = "claim_deposit", tag = "deposits",
-    request_body = Claimed,
+    post, path = "/api/v1/deposits", operation_id = "claim_deposit",
     responses(
-        (status = 202, body = Claim, description = "The claim as it stands."),
-        (status = 400, body = Error,
-            description = "`invalid_tx_hash`: not the hash of a transaction."),
-        (status = 404, body = Error,
-            description = "`unknown_chain`: there is no chain of that name here."),
-        (status = 429, body = Error,
+        (status = 202, description = "The claim as it stands."),
+        (status = 400, description = "`invalid_tx_hash`: not the hash of a transaction."),
+        (status = 404, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 429,
             description = "`too_many_open_claims`, `too_many_claims`: wait for those that are \
                 open."),
     ),
 )]
-pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let Claimed { chain, tx_hash } = call.body().await?;
-        let chain_id = call.api.chain(&chain)?.chain_id;
-        let tx_hash = TxHash::parse_written(&tx_hash).map_err(Refusal::TxHash)?;
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let limits = call.api.deposits().clone();
-        let (open, recent) =
-            (limits.open_claims_max_per_account, limits.claims_per_hour_per_account);
-        let submitted = call
-            .api
-            .run(move |conn| claims::submit(conn, account_id, chain_id, tx_hash, &limits, now));
-        match submitted.await? {
-            Submitted::Kept(claim) => Answer::accepted(&claim_document(call.api, claim).await?),
-            Submitted::TooManyOpen => Err(Refusal::TooManyOpenClaims(open)),
-            Submitted::TooManyRecent => Err(Refusal::TooManyClaims(recent)),
-        }
-    })
-    .await
+pub(super) async fn claim(
+    caller: AccountCaller,
+    api: Data<Api>,
+    body: Body<Claimed>,
+) -> Result<Accepted<Claim>, Refusal> {
+    let Claimed { chain, tx_hash } = body.0;
+    let chain_id = api.chain(&chain)?.chain_id;
+    let tx_hash = TxHash::parse_written(&tx_hash).map_err(Refusal::TxHash)?;
+    let (account_id, now) = (caller.account_id, api.now());
+    let limits = api.deposits().clone();
+    let (open, recent) = (limits.open_claims_max_per_account, limits.claims_per_hour_per_account);
+    let submitted =
+        api.run(move |conn| claims::submit(conn, account_id, chain_id, tx_hash, &limits, now));
+    match submitted.await? {
+        Submitted::Kept(claim) => Ok(Accepted(claim_document(&api, claim).await?)),
+        Submitted::TooManyOpen => Err(Refusal::TooManyOpenClaims(open)),
+        Submitted::TooManyRecent => Err(Refusal::TooManyClaims(recent)),
+    }
 }
 
 /// Lists deposits.
@@ -122,45 +122,39 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, api: Data<Api>) -
 /// The account's deposits, newest first. The first page also has its latest claims and other
 /// arrivals at its own address.
 #[utoipa::path(
-    get, path = "/api/v1/deposits", operation_id = "list_deposits", tag = "deposits",
-    params(Page),
+    get, path = "/api/v1/deposits", operation_id = "list_deposits",
     responses(
-        (status = 200, body = DepositPage, description = "A part of the list."),
-        (status = 400, body = Error, description = "`invalid_page`: not a part of this list."),
-        (status = 404, body = Error,
-            description = "`not_found`: `before` is no deposit of this account."),
+        (status = 200, description = "A part of the list."),
+        (status = 400, description = "`invalid_page`: not a part of this list."),
+        (status = 404, description = "`not_found`: `before` is no deposit of this account."),
     ),
 )]
 pub(super) async fn list(
-    http: HttpRequest,
-    payload: Payload,
-    page: Result<Query<Page>, actix_web::Error>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let Ok(Query(Page { before, limit })) = page else { return Err(Refusal::Page(PAGE_MAX)) };
-        let limit = limit.unwrap_or(PAGE);
-        if !(1..=PAGE_MAX).contains(&limit) {
-            return Err(Refusal::Page(PAGE_MAX));
-        }
-        let before = query::name(before).map_err(|_| Refusal::NotFound)?;
-        let account_id = call.principal.account_id;
-        let configured = call.api.parts.context.settings.chains.clone();
-        let read = call.api.run(move |conn| {
-            let below = match before {
-                None => i64::MAX,
-                Some(id) => {
-                    match rows::find(conn, &id)?.filter(|row| row.account() == Some(account_id)) {
-                        Some(row) => row.id,
-                        None => return Ok(None),
-                    }
+    page: Parameters<Page>,
+) -> Result<Json<DepositPage>, Refusal> {
+    let Page { before, limit } = page.0;
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Refusal::Page(PAGE_MAX));
+    }
+    let before = query::name(before).map_err(|_| Refusal::NotFound)?;
+    let account_id = caller.account_id;
+    let configured = api.parts.context.settings.chains.clone();
+    let read = api.run(move |conn| {
+        let below = match before {
+            None => i64::MAX,
+            Some(id) => {
+                match rows::find(conn, &id)?.filter(|row| row.account() == Some(account_id)) {
+                    Some(row) => row.id,
+                    None => return Ok(None),
                 }
-            };
-            Ok::<_, DepositError>(Some(page_of(conn, &configured, account_id, (below, limit))?))
-        });
-        Answer::of(&read.await?.ok_or(Refusal::NotFound)?)
-    })
-    .await
+            }
+        };
+        Ok::<_, DepositError>(Some(page_of(conn, &configured, account_id, (below, limit))?))
+    });
+    Ok(Json(read.await?.ok_or(Refusal::NotFound)?))
 }
 
 /// A page of an account's deposits, below the row number `below`; claims go with the first.
@@ -193,27 +187,22 @@ fn page_of(
 ///
 /// A deposit or a claim of the account, or a deposit listed by one of its claims.
 #[utoipa::path(
-    get, path = "/api/v1/deposits/{id}", operation_id = "get_deposit", tag = "deposits",
+    get, path = "/api/v1/deposits/{id}", operation_id = "get_deposit",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = DepositOrClaim, description = "As it stands."),
-        (status = 404, body = Error,
-            description = "`not_found`: no deposit or claim of this account."),
+        (status = 200, description = "As it stands."),
+        (status = 404, description = "`not_found`: no deposit or claim of this account."),
     ),
 )]
 pub(super) async fn show(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let (account_id, id) = (call.principal.account_id, id.into_inner());
-        let chains = call.api.parts.context.settings.chains.clone();
-        let found = call.api.run(move |conn| find(conn, &chains, account_id, &id));
-        Answer::of(&found.await?.ok_or(Refusal::NotFound)?)
-    })
-    .await
+    id: Path<String>,
+) -> Result<Json<DepositOrClaim>, Refusal> {
+    let (account_id, id) = (caller.account_id, id.into_inner());
+    let chains = api.parts.context.settings.chains.clone();
+    let found = api.run(move |conn| find(conn, &chains, account_id, &id));
+    Ok(Json(found.await?.ok_or(Refusal::NotFound)?))
 }
 
 /// A deposit or a claim that an account may see, by its name.

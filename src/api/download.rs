@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::Api;
-use super::answer::{Answer, File};
+use super::answer::File;
 use super::refusal::Refusal;
 use crate::accounts::usage::export::{Export, ExportError};
 use crate::db::{AnyConnection, Database, DbError};
@@ -34,7 +34,7 @@ impl Source for Export {
 }
 
 /// Begins an export. What fails before its first piece is refused as anything else is.
-pub(super) async fn download(api: &Api, what: &str, export: Export) -> Result<Answer, Refusal> {
+pub(super) async fn download(api: &Api, what: &str, export: Export) -> Result<File, Refusal> {
     let format = export.format();
     let name = format!("{what}-{}.{}", api.now().day(), format.extension());
     send(api, (name, format.content_type()), export).await
@@ -45,8 +45,8 @@ pub(super) async fn send(
     api: &Api,
     (name, content_type): (String, &'static str),
     source: impl Source,
-) -> Result<Answer, Refusal> {
-    let database = api.parts.context.database.clone();
+) -> Result<File, Refusal> {
+    let database = api.parts.database.clone();
     let (source, first) = next(&database, source).await?;
     let head = stream::iter(first.map(Ok));
     let rest = stream::try_unfold((database, source), |(database, source)| async move {
@@ -61,7 +61,7 @@ pub(super) async fn send(
     });
     let pieces: Pieces = Box::pin(head.chain(rest));
     let body = BoxBody::new(BodyStream::new(pieces));
-    Ok(Answer::File(File { name, content_type, body }))
+    Ok(File { name, content_type, body })
 }
 
 async fn next<S: Source>(

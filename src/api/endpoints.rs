@@ -1,18 +1,20 @@
 //! The table of what is offered: one line makes a route of a handler and an operation of the
-//! OpenAPI document, both from what the handler's attribute says. So nothing is served that is not
-//! described, and nothing described that is not served; and who may ask stands in the table.
+//! OpenAPI document. Path, words and statuses come from the handler's attribute, bodies and answers
+//! from its signature. So nothing is served that is not described, and nothing described that is
+//! not served. Who may ask stands in the table, and a handler that lets in others does not compile.
 
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{FromRequest, Handler, Responder, Route};
-use utoipa::__dev::{SchemaReferences, Tags};
+use actix_web::{Handler, Route};
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
-use super::answer;
+use super::middleware::{self, around};
 use super::offer::{Access, Offer};
+use super::signature::{Answer, Arguments, ForAnyone, ForKeys, ForSessions, Signature};
 use crate::domain::key_scopes::Scope;
 
 /// Where all paths but the document's own begin.
@@ -28,70 +30,67 @@ pub(super) struct Endpoint {
     route: Route,
 }
 
-/// What `utoipa::path` puts beside a handler.
-pub(super) trait Described: utoipa::Path + SchemaReferences + Tags<'static> {}
-
-impl<T: utoipa::Path + SchemaReferences + Tags<'static>> Described for T {}
-
 /// All operations.
 #[derive(Default)]
-pub(super) struct Endpoints(pub(super) Vec<Endpoint>);
+pub(super) struct Endpoints {
+    pub(super) all: Vec<Endpoint>,
+    /// The group that operations are added to.
+    tag: &'static str,
+}
 
 impl Endpoints {
+    /// What follows belongs to this group.
+    pub(super) fn tag(self, tag: &'static str) -> Self {
+        Self { tag, ..self }
+    }
+
     /// An operation for anybody: its handler, and `__path_` of it, which `utoipa::path` has put
     /// beside it.
-    pub(super) fn anyone<D, F, Args>(self, handler: F, described: D) -> Self
+    pub(super) fn anyone<P, F, Args>(self, handler: F, described: P) -> Self
     where
-        D: Described,
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
+        P: utoipa::Path,
+        F: Handler<Args, Output: Answer + 'static>,
+        Args: Arguments<Line = ForAnyone> + 'static,
     {
         self.with(Access::Anyone, handler, described)
     }
 
     /// One for sessions, and for keys that have any of these scopes.
-    pub(super) fn key<D, F, Args>(self, scopes: &'static [Scope], handler: F, described: D) -> Self
+    pub(super) fn key<P, F, Args>(self, scopes: &'static [Scope], handler: F, described: P) -> Self
     where
-        D: Described,
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
+        P: utoipa::Path,
+        F: Handler<Args, Output: Answer + 'static>,
+        Args: Arguments<Line = ForKeys> + 'static,
     {
         self.with(Access::Key(scopes), handler, described)
     }
 
     /// One for people only.
-    pub(super) fn session<D, F, Args>(self, handler: F, described: D) -> Self
+    pub(super) fn session<P, F, Args>(self, handler: F, described: P) -> Self
     where
-        D: Described,
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
+        P: utoipa::Path,
+        F: Handler<Args, Output: Answer + 'static>,
+        Args: Arguments<Line = ForSessions> + 'static,
     {
         self.with(Access::Session, handler, described)
     }
 
-    fn with<D, F, Args>(mut self, access: Access, handler: F, _: D) -> Self
+    fn with<P, F, Args>(mut self, access: Access, handler: F, _: P) -> Self
     where
-        D: Described,
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
+        P: utoipa::Path,
+        F: Handler<Args, Output: Answer + 'static>,
+        Args: Arguments + 'static,
     {
-        let mut schemas = Vec::new();
-        D::schemas(&mut schemas);
-        if let Some(method) = D::methods().first().map(method_of) {
-            let mut operation = D::operation();
-            operation.tags = Some(D::tags().into_iter().map(str::to_owned).collect());
-            self.0.push(Endpoint {
-                path: D::path(),
-                route: web::method(method.clone()).to(handler),
-                method,
-                access,
-                operation,
-                schemas,
-            });
+        if let Some(method) = P::methods().first().map(method_of) {
+            let mut signature = Signature { operation: P::operation(), schemas: Vec::new() };
+            signature.operation.tags = Some(vec![self.tag.to_owned()]);
+            Args::describe(&mut signature);
+            F::Output::describe(&mut signature);
+            let Signature { operation, schemas } = signature;
+            let around = from_fn(move |parts, request, next| around(access, parts, request, next));
+            let route = web::method(method.clone()).to(handler).wrap(around);
+            let path = P::path();
+            self.all.push(Endpoint { path, method, access, operation, schemas, route });
         }
         self
     }
@@ -101,7 +100,7 @@ impl Endpoints {
     pub(super) fn serve(self, config: &mut ServiceConfig) {
         // In the order of text `{` comes behind letters: `/deposits/options` is no id.
         let mut paths: BTreeMap<String, Vec<(Method, Access, Route)>> = BTreeMap::new();
-        for endpoint in self.0 {
+        for endpoint in self.all {
             let routes = paths.entry(endpoint.path).or_default();
             routes.push((endpoint.method, endpoint.access, endpoint.route));
         }
@@ -114,7 +113,7 @@ impl Endpoints {
                 }
             }
         }
-        config.service(scope.default_service(web::route().to(answer::not_found)));
+        config.service(scope.default_service(web::route().to(middleware::not_found)));
     }
 }
 
@@ -123,7 +122,7 @@ fn resource(path: &str, routes: Vec<(Method, Access, Route)>) -> actix_web::Reso
     let offer = web::Data::new(Offer(offer.collect()));
     let resource = web::resource(path).app_data(offer);
     let resource = routes.into_iter().fold(resource, |resource, (.., route)| resource.route(route));
-    resource.default_service(web::route().to(answer::method_not_allowed))
+    resource.default_service(web::route().to(middleware::method_not_allowed))
 }
 
 const fn method_of(method: &HttpMethod) -> Method {

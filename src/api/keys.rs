@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, Object, Schema};
 
 use super::Api;
-use super::answer::{Answer, Body, answer};
-use super::refusal::{Error, Refusal};
+use super::answer::{Created, Json, NoContent};
+use super::extractors::{AccountCaller, Body, Fields, SessionCaller};
+use super::refusal::Refusal;
 use super::values::{Dollars, List, Moment, word_of, word_or_null};
 use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
@@ -103,7 +103,7 @@ pub(super) struct WantedKey {
     expires_at: Option<Moment>,
 }
 
-impl Body for WantedKey {
+impl Fields for WantedKey {
     const FIELDS: &'static str = "name (text), and if wanted scopes, models (lists of text), \
         monthly_budget, total_budget (dollars as text), requests_per_minute, max_streams \
         (numbers), expires_at (RFC 3339)";
@@ -146,7 +146,7 @@ pub(super) struct ChangedKey {
     expires_at: Option<Option<Moment>>,
 }
 
-impl Body for ChangedKey {
+impl Fields for ChangedKey {
     const FIELDS: &'static str = "any of name (text), scopes, models (lists of text), \
         monthly_budget, total_budget (dollars as text), requests_per_minute, max_streams \
         (numbers), expires_at (RFC 3339); null takes a limit away";
@@ -185,77 +185,73 @@ fn budgets() -> Object {
 /// All keys of the account, oldest first, including revoked ones. A key with scope `inference` but
 /// not `read` sees only itself.
 #[utoipa::path(
-    get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys",
-    responses((status = 200, body = List<Key>, description = "The keys.")),
+    get, path = "/api/v1/keys", operation_id = "list_keys",
+    responses((status = 200, description = "The keys.")),
 )]
-pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let sees = call.principal.sees();
-        let rows = call.api.run(move |conn| keys::list(conn, account_id)).await?;
-        let shown = rows.iter().filter(|row| sees.key(ApiKeyId(row.id)));
-        Answer::of(&List { data: shown.map(|row| Key::of(row, now)).collect() })
-    })
-    .await
+pub(super) async fn list(
+    caller: AccountCaller,
+    api: Data<Api>,
+) -> Result<Json<List<Key>>, Refusal> {
+    let (account_id, now) = (caller.account_id, api.now());
+    let sees = caller.sees();
+    let rows = api.run(move |conn| keys::list(conn, account_id)).await?;
+    let shown = rows.iter().filter(|row| sees.key(ApiKeyId(row.id)));
+    Ok(Json(List { data: shown.map(|row| Key::of(row, now)).collect() }))
 }
 
 /// Creates a key.
 ///
 /// Only this response contains the key itself.
 #[utoipa::path(
-    post, path = "/api/v1/keys", operation_id = "create_key", tag = "keys",
-    request_body = WantedKey,
+    post, path = "/api/v1/keys", operation_id = "create_key",
     responses(
-        (status = 201, body = MadeKey, description = "The new key."),
-        (status = 409, body = Error, description = "`too_many_keys`: revoke one first."),
-        (status = 422, body = Error,
+        (status = 201, description = "Made."),
+        (status = 409, description = "`too_many_keys`: revoke one first."),
+        (status = 422,
             description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, \
                 `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
-pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let by = By::Person(call.principal.session()?.clone());
-        let new = call.body::<WantedKey>().await?.read().map_err(KeyError::from)?;
-        let now = call.api.now();
-        let settings = Arc::clone(&call.api.parts.context.settings);
-        let made = call.api.run(move |conn| {
-            let rules = (settings.prices.as_ref(), settings.accounts.keys_max_per_account);
-            keys::issue(conn, &by, &new, rules, now)
-        });
-        let made = made.await?;
-        let key = made.key.reveal().to_owned();
-        Answer::created(&MadeKey { key, shown: Key::of(&made.row, now) })
-    })
-    .await
+pub(super) async fn create(
+    caller: SessionCaller,
+    api: Data<Api>,
+    body: Body<WantedKey>,
+) -> Result<Created<MadeKey>, Refusal> {
+    let by = By::Person(caller.session);
+    let new = body.0.read().map_err(KeyError::from)?;
+    let now = api.now();
+    let settings = Arc::clone(&api.parts.context.settings);
+    let made = api.run(move |conn| {
+        let rules = (settings.prices.as_ref(), settings.accounts.keys_max_per_account);
+        keys::issue(conn, &by, &new, rules, now)
+    });
+    let made = made.await?;
+    let key = made.key.reveal().to_owned();
+    Ok(Created(MadeKey { key, shown: Key::of(&made.row, now) }))
 }
 
 /// Shows a key.
 ///
 /// A key with scope `inference` but not `read` can see only itself.
 #[utoipa::path(
-    get, path = "/api/v1/keys/{id}", operation_id = "get_key", tag = "keys",
+    get, path = "/api/v1/keys/{id}", operation_id = "get_key",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     responses(
-        (status = 200, body = Key, description = "The key."),
-        (status = 404, body = Error, description = "`not_found`: no key of this account."),
+        (status = 200, description = "As it stands."),
+        (status = 404, description = "`not_found`: no key of this account."),
     ),
 )]
 pub(super) async fn show(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let row = call.api.run(move |conn| keys::show(conn, account_id, &id)).await?;
-        if !call.principal.sees().key(ApiKeyId(row.id)) {
-            return Err(Refusal::NotFound);
-        }
-        Answer::of(&Key::of(&row, now))
-    })
-    .await
+    id: Path<String>,
+) -> Result<Json<Key>, Refusal> {
+    let (account_id, now) = (caller.account_id, api.now());
+    let row = api.run(move |conn| keys::show(conn, account_id, &id)).await?;
+    if !caller.sees().key(ApiKeyId(row.id)) {
+        return Err(Refusal::NotFound);
+    }
+    Ok(Json(Key::of(&row, now)))
 }
 
 /// Changes a key.
@@ -264,62 +260,53 @@ pub(super) async fn show(
 /// that handles this call, and within seconds on all others. Budgets and expiry apply at once
 /// everywhere.
 #[utoipa::path(
-    patch, path = "/api/v1/keys/{id}", operation_id = "change_key", tag = "keys",
+    patch, path = "/api/v1/keys/{id}", operation_id = "change_key",
     params(("id" = String, Path, description = "A key (`key_…`).")),
-    request_body = ChangedKey,
     responses(
-        (status = 200, body = Key, description = "The changed key."),
-        (status = 404, body = Error, description = "`not_found`: no key of this account."),
-        (status = 409, body = Error, description = "`key_revoked`: a revoked key stays as it was."),
-        (status = 422, body = Error,
+        (status = 200, description = "Changed."),
+        (status = 404, description = "`not_found`: no key of this account."),
+        (status = 409, description = "`key_revoked`: a revoked key stays as it was."),
+        (status = 422,
             description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, \
                 `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
     ),
 )]
 pub(super) async fn change(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let by = By::Person(call.principal.session()?.clone());
-        let change = call.body::<ChangedKey>().await?.read().map_err(KeyError::from)?;
-        let now = call.api.now();
-        let prices = Arc::clone(&call.api.parts.context.settings.prices);
-        let changed =
-            call.api.run(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
-        call.api.parts.keys.forget(ApiKeyId(changed.id));
-        Answer::of(&Key::of(&changed, now))
-    })
-    .await
+    id: Path<String>,
+    body: Body<ChangedKey>,
+) -> Result<Json<Key>, Refusal> {
+    let by = By::Person(caller.session);
+    let change = body.0.read().map_err(KeyError::from)?;
+    let now = api.now();
+    let prices = Arc::clone(&api.parts.context.settings.prices);
+    let changed = api.run(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
+    api.parts.keys.forget(ApiKeyId(changed.id));
+    Ok(Json(Key::of(&changed, now)))
 }
 
 /// Revokes a key.
 ///
 /// This cannot be undone. Requests in progress still finish.
 #[utoipa::path(
-    delete, path = "/api/v1/keys/{id}", operation_id = "revoke_key", tag = "keys",
+    delete, path = "/api/v1/keys/{id}", operation_id = "revoke_key",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     responses(
-        (status = 204, description = "The key is revoked."),
-        (status = 404, body = Error, description = "`not_found`: no key of this account."),
+        (status = 204, description = "Revoked, now or before."),
+        (status = 404, description = "`not_found`: no key of this account."),
     ),
 )]
 pub(super) async fn revoke(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let by = By::Person(call.principal.session()?.clone());
-        let now = call.api.now();
-        let row = call.api.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
-        call.api.parts.keys.forget(ApiKeyId(row.id));
-        Ok(Answer::Nothing)
-    })
-    .await
+    id: Path<String>,
+) -> Result<NoContent, Refusal> {
+    let by = By::Person(caller.session);
+    let now = api.now();
+    let row = api.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
+    api.parts.keys.forget(ApiKeyId(row.id));
+    Ok(NoContent)
 }
 
 impl Key {

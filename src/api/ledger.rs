@@ -1,25 +1,22 @@
 //! `/api/v1/ledger`: every change of an account's balance, page by page and as a file.
 
-use actix_web::web::{Data, Payload, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::answer::{Answer, answer};
+use super::answer::{File, Json};
 use super::download::download;
-use super::query::{self, format_words};
-use super::refusal::{Error, Refusal};
+use super::extractors::AccountCaller;
+use super::query::{self, BAD_FORMAT, Parameters, QueryFields, format_words};
+use super::refusal::Refusal;
 use super::values::word_of;
 use crate::accounts::usage::export::Export;
 use crate::accounts::usage::statement::{self, EntryDocument};
 use crate::ledger::EntryKind;
 
-const BAD_QUERY: &str = "Taken are kind (deposit, usage, adjustment, refund, reversal or \
-    carry_forward), limit (a number) and before (an entry's id).";
-
-/// Filters for the ledger.
+/// Which part of the ledger.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +29,13 @@ pub(super) struct Part {
     limit: Option<usize>,
     /// The id of an entry: return older ones.
     before: Option<i64>,
+}
+
+impl QueryFields for Part {
+    const REFUSAL: Refusal = Refusal::Query(
+        "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a \
+         number) and before (an entry's id).",
+    );
 }
 
 fn kinds() -> Object {
@@ -53,34 +57,28 @@ pub(super) struct LedgerPage {
 /// Every change of the account's balance, newest first, each with the resulting balance. Their sum
 /// is the available plus the reserved amount.
 #[utoipa::path(
-    get, path = "/api/v1/ledger", operation_id = "list_ledger_entries", tag = "ledger",
-    params(Part),
+    get, path = "/api/v1/ledger", operation_id = "list_ledger_entries",
     responses(
-        (status = 200, body = LedgerPage, description = "A page of the ledger."),
-        (status = 400, body = Error, description = "`invalid_query`: invalid filters."),
+        (status = 200, description = "A part of the ledger."),
+        (status = 400, description = "`invalid_query`: not a part of it."),
     ),
 )]
 pub(super) async fn list(
-    http: HttpRequest,
-    payload: Payload,
-    part: Result<Query<Part>, actix_web::Error>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let bad = || Refusal::Query(BAD_QUERY);
-        let Query(Part { kind, limit, before }) = part.map_err(|_| bad())?;
-        let limit = query::limit(limit)?;
-        let kind = match kind {
-            None => None,
-            Some(name) => Some(EntryKind::parse(&name).ok_or_else(bad)?),
-        };
-        let account_id = call.principal.account_id;
-        let page = call
-            .run_long(move |conn| statement::page(conn, account_id, kind, before, limit))
-            .await?;
-        Answer::of(&LedgerPage { data: page.entries, has_more: page.has_more })
-    })
-    .await
+    part: Parameters<Part>,
+) -> Result<Json<LedgerPage>, Refusal> {
+    let Part { kind, limit, before } = part.0;
+    let limit = query::limit(limit)?;
+    let kind = match kind {
+        None => None,
+        Some(name) => Some(EntryKind::parse(&name).ok_or(Part::REFUSAL)?),
+    };
+    let account_id = caller.account_id;
+    let page = api
+        .run_long(account_id, move |conn| statement::page(conn, account_id, kind, before, limit));
+    let page = page.await?;
+    Ok(Json(LedgerPage { data: page.entries, has_more: page.has_more }))
 }
 
 /// Export options.
@@ -93,32 +91,30 @@ pub(super) struct Wanted {
     format: Option<String>,
 }
 
+impl QueryFields for Wanted {
+    const REFUSAL: Refusal = BAD_FORMAT;
+}
+
 /// Exports the ledger.
 ///
 /// All entries up to now, oldest first, as one file.
 #[utoipa::path(
-    get, path = "/api/v1/ledger/export", operation_id = "export_ledger", tag = "ledger",
-    params(Wanted),
+    get, path = "/api/v1/ledger/export", operation_id = "export_ledger",
     responses(
         (status = 200,
             description = "The file.", content((String = "text/csv"),
                 (String = "application/jsonl"))),
-        (status = 400, body = Error, description = "`invalid_query`: no such format."),
+        (status = 400, description = "`invalid_query`: no such format."),
     ),
 )]
 pub(super) async fn export(
-    http: HttpRequest,
-    payload: Payload,
-    wanted: Result<Query<Wanted>, actix_web::Error>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let Query(Wanted { format }) =
-            wanted.map_err(|_| Refusal::Query("`format` must be csv or jsonl."))?;
-        let format = query::format(format.as_deref())?;
-        let account_id = call.principal.account_id;
-        let export = call.run_long(move |conn| Export::of_ledger(conn, account_id, format)).await?;
-        download(call.api, "ledger", export).await
-    })
-    .await
+    wanted: Parameters<Wanted>,
+) -> Result<File, Refusal> {
+    let format = query::format(wanted.0.format.as_deref())?;
+    let account_id = caller.account_id;
+    let export =
+        api.run_long(account_id, move |conn| Export::of_ledger(conn, account_id, format)).await?;
+    download(&api, "ledger", export).await
 }

@@ -2,10 +2,12 @@
 //! endpoints; what holds for all of them, refusals, headers and who may ask, is added here, so that
 //! a handler's attribute has only what is its own.
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, Operation, Paths};
@@ -25,9 +27,9 @@ use super::caller::session_cookie;
 use super::endpoints::{Endpoint, Endpoints};
 use super::offer::Access;
 use super::refusal::Error;
+use super::signature::{Answer, Signature};
 use crate::config::Site;
 use crate::domain::evm::to_hex;
-use crate::gateway::respond::unread;
 use crate::telemetry::Causes;
 
 /// What is said of the interface as a whole.
@@ -88,7 +90,7 @@ const UNAVAILABLE: (&str, &str, &str) =
 /// The document, ready to be sent.
 pub struct Document {
     tree: OpenApi,
-    text: bytes::Bytes,
+    text: Bytes,
     etag: String,
 }
 
@@ -118,27 +120,50 @@ impl Document {
 ///
 /// This document (OpenAPI 3.1). It changes only with releases and settings.
 #[utoipa::path(
-    get, path = "/openapi.json", operation_id = "get_openapi", tag = "service",
+    get, path = "/openapi.json", operation_id = "get_openapi",
     responses(
         (status = 200, body = Object, description = "The document.",
             headers(("etag" = String, description = "Names this version of the document."))),
         (status = 304, description = "Unchanged since the version in `if-none-match`."),
     ),
 )]
-pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    let document = &api.document;
+pub(super) async fn show(http: HttpRequest, api: Data<Api>) -> CachedDocument {
+    let Document { text, etag, .. } = &api.document;
     let known = http.headers().get(IF_NONE_MATCH);
-    let is_known = known.is_some_and(|known| known.as_bytes() == document.etag.as_bytes());
-    let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let mut response = HttpResponse::build(status);
-    super::answer::name(&api, &mut response);
-    response.insert_header((CACHE_CONTROL, "public, max-age=300"));
-    response.insert_header((ETAG, document.etag.as_str()));
-    if is_known {
-        return unread(response.finish(), payload);
+    let is_known = known.is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    CachedDocument { text: (!is_known).then(|| text.clone()), etag: etag.clone() }
+}
+
+/// The document, or 304 for those who have it. An attribute says what is sent.
+pub(super) struct CachedDocument {
+    text: Option<Bytes>,
+    etag: String,
+}
+
+impl Responder for CachedDocument {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let is_known = self.text.is_none();
+        let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let mut response = HttpResponse::build(status);
+        response.insert_header((CACHE_CONTROL, "public, max-age=300"));
+        response.insert_header((ETAG, self.etag));
+        match self.text {
+            Some(text) => {
+                response.insert_header((CONTENT_TYPE, "application/json"));
+                response.body(text)
+            }
+            None => response.finish(),
+        }
     }
-    response.insert_header((CONTENT_TYPE, "application/json"));
-    unread(response.body(document.text.clone()), payload)
+}
+
+impl Answer for CachedDocument {
+    fn describe(signature: &mut Signature) {
+        signature.response(200);
+        signature.response(304);
+    }
 }
 
 fn describe(site: &Site, endpoints: Endpoints) -> OpenApi {
@@ -146,7 +171,7 @@ fn describe(site: &Site, endpoints: Endpoints) -> OpenApi {
     let mut references = Vec::new();
     Error::schemas(&mut references);
     let mut paths = Paths::new();
-    for endpoint in endpoints.0 {
+    for endpoint in endpoints.all {
         references.extend(endpoint.schemas.iter().cloned());
         let method = method_of(&endpoint);
         let path = endpoint.path.clone();

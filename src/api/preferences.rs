@@ -1,13 +1,13 @@
 //! `/api/v1/preferences`: what people want to be told.
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Body, answer};
-use super::refusal::Error;
+use super::answer::Json;
+use super::extractors::{Body, Fields, SessionCaller};
+use super::refusal::Refusal;
 use super::values::Dollars;
 use crate::accounts::identity::preferences;
 
@@ -30,44 +30,42 @@ impl From<preferences::Preferences> for Preferences {
     }
 }
 
-impl Body for Preferences {
+impl Fields for Preferences {
     const FIELDS: &'static str =
         "low_balance_usd (decimal text or null), wants_notices (true or false)";
 }
 
 /// Shows the preferences.
 #[utoipa::path(
-    get, path = "/api/v1/preferences", operation_id = "get_preferences", tag = "account",
-    responses((status = 200, body = Preferences, description = "The preferences.")),
+    get, path = "/api/v1/preferences", operation_id = "get_preferences",
+    responses((status = 200, description = "As they stand.")),
 )]
-pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?;
-        let known = call.api.parts.people.preferences(session).await?;
-        Answer::of(&Preferences::from(known))
-    })
-    .await
+pub(super) async fn show(
+    caller: SessionCaller,
+    api: Data<Api>,
+) -> Result<Json<Preferences>, Refusal> {
+    let known = api.parts.people.preferences(&caller.session).await?;
+    Ok(Json(Preferences::from(known)))
 }
 
 /// Updates the preferences.
 #[utoipa::path(
-    put, path = "/api/v1/preferences", operation_id = "set_preferences", tag = "account",
-    request_body = Preferences,
+    put, path = "/api/v1/preferences", operation_id = "set_preferences",
     responses(
-        (status = 200, body = Preferences, description = "The new preferences."),
-        (status = 400, body = Error, description = "`invalid_threshold`: not more than 0 dollars."),
+        (status = 200, description = "As they stand from now on."),
+        (status = 400, description = "`invalid_threshold`: not more than 0 dollars."),
     ),
 )]
-pub(super) async fn replace(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let wanted: Preferences = call.body().await?;
-        let stored = preferences::Preferences {
-            low_balance: wanted.low_balance_usd.map(|Dollars(amount)| amount),
-            wants_notices: wanted.wants_notices,
-        };
-        call.api.parts.people.prefer(&session, stored).await?;
-        Answer::of(&wanted)
-    })
-    .await
+pub(super) async fn replace(
+    caller: SessionCaller,
+    api: Data<Api>,
+    body: Body<Preferences>,
+) -> Result<Json<Preferences>, Refusal> {
+    let wanted = body.0;
+    let stored = preferences::Preferences {
+        low_balance: wanted.low_balance_usd.map(|Dollars(amount)| amount),
+        wants_notices: wanted.wants_notices,
+    };
+    api.parts.people.prefer(&caller.session, stored).await?;
+    Ok(Json(wanted))
 }

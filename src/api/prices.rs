@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, anyone};
+use super::answer::Json;
+use super::extractors::Visitor;
+use super::refusal::Refusal;
 use super::values::Moment;
 use crate::config::Settings;
 use crate::domain::clock::UnixMillis;
@@ -98,14 +99,11 @@ pub struct LongPromptPrices {
 /// more decimals than amounts. The cost of a request is summed exactly and rounded up once, to a
 /// billionth of a dollar.
 #[utoipa::path(
-    get, path = "/api/v1/prices", operation_id = "get_prices", tag = "service",
-    responses((status = 200, body = Prices, description = "The current prices.")),
+    get, path = "/api/v1/prices", operation_id = "get_prices",
+    responses((status = 200, description = "The prices in force.")),
 )]
-pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        Answer::of(&in_force(&visit.api.parts.context.settings, visit.api.now()))
-    })
-    .await
+pub(super) async fn show(_: Visitor, api: Data<Api>) -> Result<Json<Prices>, Refusal> {
+    Ok(Json(in_force(&api.parts.context.settings, api.now())))
 }
 
 /// The prices of every model that is priced at a moment and that some upstream serves.

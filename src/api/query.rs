@@ -1,8 +1,16 @@
 //! What stands behind the `?` of a list: a time, a number of rows, a format.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::web::Query;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 use utoipa::openapi::schema::Object;
 
 use super::refusal::Refusal;
+use super::signature::{Argument, Signature};
 use super::values::word_of;
 use crate::accounts::usage::export::Format;
 use crate::domain::clock::{UnixMillis, UtcDay};
@@ -15,6 +23,34 @@ const LIMIT_MAX: usize = 500;
 /// What is said of a time that is none.
 const BAD_TIME: &str = "`from` and `to` are days (2026-11-22) or times (2026-11-22T12:00:00Z), \
     `from` not behind `to`.";
+
+/// What is said of a format that is none.
+pub(super) const BAD_FORMAT: Refusal = Refusal::Query("`format` is csv or jsonl.");
+
+/// What a path takes behind the `?`: these fields, and no other.
+pub(super) trait QueryFields: DeserializeOwned + IntoParams + 'static {
+    /// What is said of anything else.
+    const REFUSAL: Refusal;
+}
+
+/// What stands behind the `?`.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: QueryFields> FromRequest for Parameters<T> {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let read = Query::<T>::from_query(http.query_string());
+        ready(read.map(|Query(read)| Self(read)).map_err(|_| T::REFUSAL))
+    }
+}
+
+impl<T: QueryFields> Argument for Parameters<T> {
+    fn describe(signature: &mut Signature) {
+        signature.query::<T>();
+    }
+}
 
 /// From when until when, as it was asked for: RFC 3339 or days.
 pub(super) struct Span {
@@ -87,5 +123,5 @@ pub(super) fn format_words() -> Object {
 /// [`Refusal::Query`].
 pub(super) fn format(asked: Option<&str>) -> Result<Format, Refusal> {
     let format = Format::parse(asked.unwrap_or("csv"));
-    format.ok_or(Refusal::Query("`format` must be csv or jsonl."))
+    format.ok_or(BAD_FORMAT)
 }

@@ -1,14 +1,14 @@
 //! `/api/v1/sessions`: logging in and out, and where else one is logged in.
 
-use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Body, answer, answer_whatever_standing, anyone};
-use super::refusal::Error;
+use super::answer::{Created, Json, NoContent};
+use super::extractors::{AnyStanding, Body, Fields, SessionCaller, Visitor};
+use super::refusal::Refusal;
 use super::values::{List, Moment, secret_text};
 use crate::accounts::identity::sessions::OpenedSession;
 use crate::db::sessions::SessionRow;
@@ -33,7 +33,7 @@ pub(super) struct LogIn {
 
 unprintable!(LogIn);
 
-impl Body for LogIn {
+impl Fields for LogIn {
     const FIELDS: &'static str = "email, password, and code if the account asks for one (all text)";
 }
 
@@ -81,88 +81,75 @@ pub(super) struct Session {
 /// With two-factor authentication, a call without `code` gets 401 `code_required` if the password
 /// is right.
 #[utoipa::path(
-    post, path = "/api/v1/sessions", operation_id = "log_in", tag = "sessions",
-    request_body = LogIn,
+    post, path = "/api/v1/sessions", operation_id = "log_in",
     responses(
-        (status = 201, body = NewSession, description = "Logged in."),
-        (status = 401, body = Error,
+        (status = 201, description = "Logged in."),
+        (status = 401,
             description = "`wrong_credentials`: no such account, or not its password. \
                 `code_required`, `wrong_code`: the second factor."),
-        (status = 429, body = Error,
-            description = "`too_many_attempts`: on this account or from this address."),
+        (status = 429, description = "`too_many_attempts`: on this account or from this address."),
     ),
 )]
-pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        let LogIn { email, password, code } = visit.body().await?;
-        let people = &visit.api.parts.people;
-        let opened = people.log_in(&email, password, code, visit.client()).await?;
-        Answer::created(&NewSession::of(&opened))
-    })
-    .await
+pub(super) async fn create(
+    visitor: Visitor,
+    api: Data<Api>,
+    body: Body<LogIn>,
+) -> Result<Created<NewSession>, Refusal> {
+    let LogIn { email, password, code } = body.0;
+    let people = &api.parts.people;
+    let opened = people.log_in(&email, password, code, visitor.client).await?;
+    Ok(Created(NewSession::of(&opened)))
 }
 
 /// Lists sessions.
 ///
 /// Active sessions, newest first. We do not record location or device.
 #[utoipa::path(
-    get, path = "/api/v1/sessions", operation_id = "list_sessions", tag = "sessions",
-    responses((status = 200, body = List<Session>, description = "The complete list.")),
+    get, path = "/api/v1/sessions", operation_id = "list_sessions",
+    responses((status = 200, description = "The whole list.")),
 )]
-pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?;
-        let rows = call.api.parts.people.sessions(session).await?;
-        let current = session.row.id;
-        Answer::of(&List { data: rows.iter().map(|row| document(row, current)).collect() })
-    })
-    .await
+pub(super) async fn list(
+    caller: SessionCaller,
+    api: Data<Api>,
+) -> Result<Json<List<Session>>, Refusal> {
+    let rows = api.parts.people.sessions(&caller.session).await?;
+    let current = caller.session.row.id;
+    Ok(Json(List { data: rows.iter().map(|row| document(row, current)).collect() }))
 }
 
 /// Logs out everywhere.
 ///
 /// Ends all sessions of the account, including this one.
 #[utoipa::path(
-    delete, path = "/api/v1/sessions", operation_id = "log_out_everywhere", tag = "sessions",
+    delete, path = "/api/v1/sessions", operation_id = "log_out_everywhere",
     responses((status = 204, description = "All sessions have ended.")),
 )]
 pub(super) async fn delete_all(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller<AnyStanding>,
     api: Data<Api>,
-) -> HttpResponse {
-    answer_whatever_standing(http, payload, &api, async |call| {
-        let session = call.principal.session()?;
-        call.api.parts.people.log_out_everywhere(session).await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+) -> Result<NoContent, Refusal> {
+    api.parts.people.log_out_everywhere(&caller.session).await?;
+    Ok(NoContent)
 }
 
 /// Ends a session.
 #[utoipa::path(
-    delete, path = "/api/v1/sessions/{id}", operation_id = "log_out", tag = "sessions",
+    delete, path = "/api/v1/sessions/{id}", operation_id = "log_out",
     params(("id" = String, Path, description = "A session (`session_…`), or `current` for the one \
         that asks.")),
     responses(
         (status = 204, description = "It has ended."),
-        (status = 404, body = Error,
-            description = "`not_found`: no session of this account in force."),
+        (status = 404, description = "`not_found`: no session of this account in force."),
     ),
 )]
 pub(super) async fn delete(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: SessionCaller<AnyStanding>,
     api: Data<Api>,
-) -> HttpResponse {
-    answer_whatever_standing(http, payload, &api, async |call| {
-        let session = call.principal.session()?;
-        let other = Some(id.into_inner()).filter(|id| id != "current");
-        call.api.parts.people.log_out(session, other).await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+    id: Path<String>,
+) -> Result<NoContent, Refusal> {
+    let other = Some(id.into_inner()).filter(|id| id != "current");
+    api.parts.people.log_out(&caller.session, other).await?;
+    Ok(NoContent)
 }
 
 fn document(row: &SessionRow, current: i64) -> Session {

@@ -4,16 +4,16 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
 use super::Api;
-use super::answer::{Answer, anyone};
+use super::answer::Json;
 use super::deposits::document::{ChainStatus, Chains};
+use super::extractors::Visitor;
 use super::refusal::Refusal;
 use super::values::word_of;
 use crate::db::{DbError, chains};
@@ -65,14 +65,11 @@ fn words() -> Object {
 ///
 /// Whether messages are served, and the status of each chain. A response may be a second old.
 #[utoipa::path(
-    get, path = "/api/v1/status", operation_id = "get_status", tag = "service",
-    responses((status = 200, body = Status, description = "The status.")),
+    get, path = "/api/v1/status", operation_id = "get_status",
+    responses((status = 200, description = "As it stands.")),
 )]
-pub(super) async fn show(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    anyone(http, payload, &api, async |visit| {
-        Answer::of(&standing(visit.api).await.map_err(Refusal::from)?)
-    })
-    .await
+pub(super) async fn show(_: Visitor, api: Data<Api>) -> Result<Json<Status>, Refusal> {
+    Ok(Json(standing(&api).await?))
 }
 
 /// How the service stands, as of a second ago at most.

@@ -5,18 +5,18 @@ mod document;
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, Path, Payload, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::answer::{Answer, answer};
+use super::answer::{File, Json};
 use super::caller::Sees;
 use super::download::download;
-use super::query::{self, Span, format_words};
-use super::refusal::{Error, Refusal};
+use super::extractors::AccountCaller;
+use super::query::{self, Parameters, QueryFields, Span, format_words};
+use super::refusal::Refusal;
 use super::values::word_of;
 use crate::accounts::keys;
 use crate::accounts::usage::export::Export;
@@ -26,12 +26,6 @@ use crate::db::usage_logs::{SumsBy, UsageFilter};
 use crate::domain::clock::UtcDay;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use document::{ReceiptDocument, SeriesDocument};
-
-const BAD_QUERY: &str =
-    "Allowed are from, to, model, key, limit (a number) and before (the id of a request).";
-const BAD_SERIES: &str =
-    "`from` and `to` must be days (2026-11-22), 400 at most; `by` must be total, model or key.";
-const BAD_EXPORT: &str = "Allowed are format (csv or jsonl), from, to, model and key.";
 
 /// Days of a series, if none were asked for.
 const SERIES_DAYS: i64 = 30;
@@ -58,7 +52,13 @@ pub(super) struct Part {
     before: Option<String>,
 }
 
-/// A page of the usage.
+impl QueryFields for Part {
+    const REFUSAL: Refusal = Refusal::Query(
+        "Taken are from, to, model, key, limit (a number) and before (a request's id).",
+    );
+}
+
+/// A part of an account's usage.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UsagePage {
     /// Newest first.
@@ -73,37 +73,32 @@ pub(super) struct UsagePage {
 /// shift it. A key with scope `inference` but not `read` sees only its own requests, here and in
 /// sums, exports and receipts.
 #[utoipa::path(
-    get, path = "/api/v1/usage", operation_id = "list_usage", tag = "usage",
-    params(Part),
+    get, path = "/api/v1/usage", operation_id = "list_usage",
     responses(
-        (status = 200, body = UsagePage, description = "A part of the list."),
-        (status = 400, body = Error, description = "`invalid_query`: not a part of this list."),
-        (status = 404, body = Error,
+        (status = 200, description = "A part of the list."),
+        (status = 400, description = "`invalid_query`: not a part of this list."),
+        (status = 404,
             description = "`not_found`: `before` is no request, or `key` no key, of this account."),
     ),
 )]
 pub(super) async fn list(
-    http: HttpRequest,
-    payload: Payload,
-    part: Result<Query<Part>, actix_web::Error>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let Query(part) = part.map_err(|_| Refusal::Query(BAD_QUERY))?;
-        let limit = query::limit(part.limit)?;
-        let asked = Asked::new(call.api, part.from, part.to, part.model, part.key)?;
-        let (account_id, before) = (call.principal.account_id, query::name(part.before)?);
-        let sees = call.principal.sees();
-        let page = call.run_long(move |conn| {
-            let filter = asked.filter(conn, account_id, sees)?;
-            let page = usage::page(conn, &filter, before.as_deref(), limit)?;
-            page.ok_or(Refusal::NotFound)
-        });
-        let page = page.await?;
-        let data = page.rows.iter().map(UsageDocument::from).collect();
-        Answer::of(&UsagePage { data, has_more: page.has_more })
-    })
-    .await
+    part: Parameters<Part>,
+) -> Result<Json<UsagePage>, Refusal> {
+    let part = part.0;
+    let limit = query::limit(part.limit)?;
+    let asked = Asked::new(&api, part.from, part.to, part.model, part.key)?;
+    let (account_id, before) = (caller.account_id, query::name(part.before)?);
+    let sees = caller.sees();
+    let page = api.run_long(account_id, move |conn| {
+        let filter = asked.filter(conn, account_id, sees)?;
+        let page = usage::page(conn, &filter, before.as_deref(), limit)?;
+        page.ok_or(Refusal::NotFound)
+    });
+    let page = page.await?;
+    let data = page.rows.iter().map(UsageDocument::from).collect();
+    Ok(Json(UsagePage { data, has_more: page.has_more }))
 }
 
 /// Shows a request.
@@ -111,30 +106,26 @@ pub(super) async fn list(
 /// With its itemised cost: each type of token, its price and its multipliers. Lines plus rounding
 /// equal the charge, to the nano-dollar.
 #[utoipa::path(
-    get, path = "/api/v1/usage/{id}", operation_id = "get_usage", tag = "usage",
-    params(("id" = String, Path, description = "The `request-id` of a response.")),
+    get, path = "/api/v1/usage/{id}", operation_id = "get_usage",
+    params(("id" = String, Path, description = "The `request-id` of an answer.")),
     responses(
-        (status = 200, body = ReceiptDocument, description = "The request."),
-        (status = 404, body = Error,
+        (status = 200, description = "The request."),
+        (status = 404,
             description = "`not_found`: no request of this account, or one that is not settled \
                 yet."),
     ),
 )]
 pub(super) async fn show(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let (account_id, sees) = (call.principal.account_id, call.principal.sees());
-        let prices = Arc::clone(&call.api.parts.context.settings.prices);
-        let found = call.api.run(move |conn| usage::explained(conn, account_id, &id, &prices));
-        let found = found.await?.filter(|(row, _)| sees.key(ApiKeyId(row.row.api_key_id)));
-        let (row, explanation) = found.ok_or(Refusal::NotFound)?;
-        Answer::of(&ReceiptDocument::new(&row, &explanation))
-    })
-    .await
+    id: Path<String>,
+) -> Result<Json<ReceiptDocument>, Refusal> {
+    let (account_id, sees) = (caller.account_id, caller.sees());
+    let prices = Arc::clone(&api.parts.context.settings.prices);
+    let found = api.run(move |conn| usage::explained(conn, account_id, &id, &prices));
+    let found = found.await?.filter(|(row, _)| sees.key(ApiKeyId(row.row.api_key_id)));
+    let (row, explanation) = found.ok_or(Refusal::NotFound)?;
+    Ok(Json(ReceiptDocument::new(&row, &explanation)))
 }
 
 /// Days and grouping of a usage series.
@@ -153,44 +144,45 @@ pub(super) struct Days {
     by: Option<String>,
 }
 
+impl QueryFields for Days {
+    const REFUSAL: Refusal = Refusal::Query(
+        "`from` and `to` are days (2026-11-22), 400 at most, and `by` is total, model or key.",
+    );
+}
+
 /// Sums by day.
 ///
 /// Cost, tokens and requests by day in UTC, for 400 days at most. The twelve most expensive models
 /// or keys have their own series; the rest share one.
 #[utoipa::path(
-    get, path = "/api/v1/usage/series", operation_id = "get_usage_series", tag = "usage",
-    params(Days),
+    get, path = "/api/v1/usage/series", operation_id = "get_usage_series",
     responses(
-        (status = 200, body = SeriesDocument, description = "The sums."),
-        (status = 400, body = Error, description = "`invalid_query`: invalid days or grouping."),
+        (status = 200, description = "The sums."),
+        (status = 400, description = "`invalid_query`: no such days."),
     ),
 )]
 pub(super) async fn series(
-    http: HttpRequest,
-    payload: Payload,
-    days: Result<Query<Days>, actix_web::Error>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let bad = || Refusal::Query(BAD_SERIES);
-        let Query(Days { from, to, by }) = days.map_err(|_| bad())?;
-        let by = match by.as_deref() {
-            None | Some("total") => SumsBy::Total,
-            Some("model") => SumsBy::Model,
-            Some("key") => SumsBy::Key,
-            Some(_) => return Err(bad()),
-        };
-        let day = |text: Option<String>, otherwise: UtcDay| match text {
-            None => Ok(otherwise),
-            Some(text) => UtcDay::parse(&text).ok_or_else(bad),
-        };
-        let last = day(to, call.api.now().day())?;
-        let first = day(from, last.plus(1 - SERIES_DAYS))?;
-        let whose = (call.principal.account_id, call.principal.sees().only());
-        let series = call.run_long(move |conn| usage::series(conn, whose, (first, last), by));
-        Answer::of(&SeriesDocument::new(&series.await?.ok_or_else(bad)?, by))
-    })
-    .await
+    days: Parameters<Days>,
+) -> Result<Json<SeriesDocument>, Refusal> {
+    let Days { from, to, by } = days.0;
+    let by = match by.as_deref() {
+        None | Some("total") => SumsBy::Total,
+        Some("model") => SumsBy::Model,
+        Some("key") => SumsBy::Key,
+        Some(_) => return Err(Days::REFUSAL),
+    };
+    let day = |text: Option<String>, otherwise: UtcDay| match text {
+        None => Ok(otherwise),
+        Some(text) => UtcDay::parse(&text).ok_or(Days::REFUSAL),
+    };
+    let last = day(to, api.now().day())?;
+    let first = day(from, last.plus(1 - SERIES_DAYS))?;
+    let whose = (caller.account_id, caller.sees().only());
+    let series =
+        api.run_long(caller.account_id, move |conn| usage::series(conn, whose, (first, last), by));
+    Ok(Json(SeriesDocument::new(&series.await?.ok_or(Days::REFUSAL)?, by)))
 }
 
 /// Export options.
@@ -211,37 +203,37 @@ pub(super) struct Wanted {
     key: Option<String>,
 }
 
+impl QueryFields for Wanted {
+    const REFUSAL: Refusal =
+        Refusal::Query("Taken are format (csv or jsonl), from, to, model and key.");
+}
+
 /// Exports requests.
 ///
 /// All requests or those of a period, oldest first, as one file: CSV with a header line, or one
 /// JSON object per line. If an export fails midway, the connection is cut, so that it never looks
 /// complete.
 #[utoipa::path(
-    get, path = "/api/v1/usage/export", operation_id = "export_usage", tag = "usage",
-    params(Wanted),
+    get, path = "/api/v1/usage/export", operation_id = "export_usage",
     responses(
         (status = 200,
             description = "The file.", content((String = "text/csv"),
                 (String = "application/jsonl"))),
-        (status = 400, body = Error, description = "`invalid_query`: no such format or time."),
-        (status = 404, body = Error, description = "`not_found`: `key` is no key of this account."),
+        (status = 400, description = "`invalid_query`: no such format or time."),
+        (status = 404, description = "`not_found`: `key` is no key of this account."),
     ),
 )]
 pub(super) async fn export(
-    http: HttpRequest,
-    payload: Payload,
-    wanted: Result<Query<Wanted>, actix_web::Error>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let Query(wanted) = wanted.map_err(|_| Refusal::Query(BAD_EXPORT))?;
-        let format = query::format(wanted.format.as_deref())?;
-        let asked = Asked::new(call.api, wanted.from, wanted.to, wanted.model, wanted.key)?;
-        let (account_id, sees) = (call.principal.account_id, call.principal.sees());
-        let filter = call.run_long(move |conn| asked.filter(conn, account_id, sees)).await?;
-        download(call.api, "usage", Export::of_usage(filter, format)).await
-    })
-    .await
+    wanted: Parameters<Wanted>,
+) -> Result<File, Refusal> {
+    let wanted = wanted.0;
+    let format = query::format(wanted.format.as_deref())?;
+    let asked = Asked::new(&api, wanted.from, wanted.to, wanted.model, wanted.key)?;
+    let (account_id, sees) = (caller.account_id, caller.sees());
+    let filter = api.run_long(account_id, move |conn| asked.filter(conn, account_id, sees));
+    download(&api, "usage", Export::of_usage(filter.await?, format)).await
 }
 
 fn by_words() -> Object {

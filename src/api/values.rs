@@ -1,8 +1,10 @@
 //! Amounts, moments and words as JSON has them, and how the OpenAPI document describes them.
 
+use std::borrow::Cow;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -102,11 +104,36 @@ pub(super) fn word_or_null(words: impl IntoIterator<Item = &'static str>) -> Obj
         .build()
 }
 
-/// `{"data": […]}`: a complete list.
-#[derive(Debug, Serialize, ToSchema)]
+/// `{"data": […]}`: a list that comes whole.
+#[derive(Debug, Serialize)]
 pub struct List<T> {
     /// In the order stated by the operation.
     pub data: Vec<T>,
+}
+
+impl<T: ToSchema> PartialSchema for List<T> {
+    fn schema() -> RefOr<Schema> {
+        let data = ArrayBuilder::new()
+            .items(T::schema())
+            .description(Some("In the order that the operation names."));
+        ObjectBuilder::new()
+            .description(Some("`{\"data\": […]}`: a list that comes whole."))
+            .property("data", data)
+            .required("data")
+            .into()
+    }
+}
+
+/// What is derived of a generic type does not name its parts.
+impl<T: ToSchema> ToSchema for List<T> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("List_{}", T::name()))
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 /// Text that is secret from its first byte.

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
-use super::answer::{Answer, Body, answer};
-use super::refusal::{Error, Refusal};
+use super::answer::{CreatedOnce, Json, NoContent};
+use super::extractors::{AccountCaller, Body, Fields, SessionCaller};
+use super::refusal::Refusal;
 use super::values::{List, Moment, word_of, word_or_null};
 use super::{Api, proof};
 use crate::config::Chain;
@@ -34,7 +34,7 @@ pub(super) struct Wanted {
     address: String,
 }
 
-impl Body for Wanted {
+impl Fields for Wanted {
     const FIELDS: &'static str = "chain, address (both text)";
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Signed {
     signature: String,
 }
 
-impl Body for Signed {
+impl Fields for Signed {
     const FIELDS: &'static str = "message, signature (both text)";
 }
 
@@ -102,37 +102,34 @@ fn end_reasons() -> Object {
 /// A wallet is linked by signing this message (ERC-4361). Nothing is transferred.
 #[utoipa::path(
     post, path = "/api/v1/wallets/challenge", operation_id = "create_wallet_challenge",
-        tag = "wallets",
-    request_body = Wanted,
     responses(
-        (status = 200, body = Challenge, description = "The message."),
-        (status = 400, body = Error,
-            description = "`invalid_address`: not an address, or mistyped."),
-        (status = 404, body = Error,
-            description = "`unknown_chain`: there is no chain of that name here."),
-        (status = 429, body = Error, description = "`too_many_challenges`."),
+        (status = 200, description = "The message."),
+        (status = 400, description = "`invalid_address`: not an address, or mistyped."),
+        (status = 404, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 429, description = "`too_many_challenges`."),
     ),
 )]
-pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let Wanted { chain, address } = call.body().await?;
-        let chain_id = call.api.chain(&chain)?.chain_id;
-        let address = clipboard::address(&address);
-        let address = EvmAddress::parse_written(&address).map_err(Refusal::Address)?;
-        let (origin, lifetime) = (call.api.origin.clone(), call.api.deposits().challenge);
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let challenged = call.api.run(move |conn| {
-            let wallet = (address, chain_id);
-            wallets::challenge(conn, &origin, account_id, wallet, lifetime, now)
-        });
-        let message = challenged.await?.ok_or(Refusal::TooManyChallenges)?;
-        Answer::of(&Challenge {
-            message: message.to_string(),
-            expires_at: message.expires_at.map(|moment| moment.to_string()),
-            nonce: message.nonce,
-        })
-    })
-    .await
+pub(super) async fn challenge(
+    caller: AccountCaller,
+    api: Data<Api>,
+    body: Body<Wanted>,
+) -> Result<Json<Challenge>, Refusal> {
+    let Wanted { chain, address } = body.0;
+    let chain_id = api.chain(&chain)?.chain_id;
+    let address = clipboard::address(&address);
+    let address = EvmAddress::parse_written(&address).map_err(Refusal::Address)?;
+    let (origin, lifetime) = (api.origin.clone(), api.deposits().challenge);
+    let (account_id, now) = (caller.account_id, api.now());
+    let challenged = api.run(move |conn| {
+        let wallet = (address, chain_id);
+        wallets::challenge(conn, &origin, account_id, wallet, lifetime, now)
+    });
+    let message = challenged.await?.ok_or(Refusal::TooManyChallenges)?;
+    Ok(Json(Challenge {
+        message: message.to_string(),
+        expires_at: message.expires_at.map(|moment| moment.to_string()),
+        nonce: message.nonce,
+    }))
 }
 
 /// Links a wallet.
@@ -141,41 +138,39 @@ pub(super) async fn challenge(http: HttpRequest, payload: Payload, api: Data<Api
 /// earlier ones that belong to no account yet. A wallet linked to another account moves to this
 /// one.
 #[utoipa::path(
-    post, path = "/api/v1/wallets", operation_id = "link_wallet", tag = "wallets",
-    request_body = Signed,
+    post, path = "/api/v1/wallets", operation_id = "link_wallet",
     responses(
-        (status = 201, body = Wallet, description = "Linked."),
-        (status = 200, body = Wallet, description = "Was linked to this account before."),
-        (status = 400, body = Error,
+        (status = 201, description = "Linked."),
+        (status = 200, description = "Was linked to this account before."),
+        (status = 400,
             description = "`message_too_long`, `message_malformed`, `message_version`, \
                 `signature_malformed`."),
-        (status = 403, body = Error,
+        (status = 403,
             description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, \
                 `contract_refused`, `deployment_refused`: the signature is not the wallet's, or \
                 for another account."),
-        (status = 404, body = Error, description = "`unknown_chain`."),
-        (status = 409, body = Error,
+        (status = 404, description = "`unknown_chain`."),
+        (status = 409,
             description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one \
                 first. `wallet_in_debt`: an account that had linked it was deleted with a debt."),
-        (status = 422, body = Error,
+        (status = 422,
             description = "No message of ours in force: `foreign_domain`, `foreign_uri`, \
                 `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, \
                 `message_not_yet_valid`, `issued_in_future`."),
-        (status = 503, body = Error,
-            description = "`chain_unavailable`: the chain cannot be asked about a contract wallet."),
+        (status = 503,
+            description = "`chain_unavailable`: the chain cannot be asked about a contract \
+                wallet."),
     ),
 )]
-pub(super) async fn create(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let signed: Signed = call.body().await?;
-        let account_id = call.principal.account_id;
-        let linked = linked(call.api, account_id, &signed.message, &signed.signature).await?;
-        match linked {
-            (row, true) => Answer::created(&document(call.api.chains(), &row)),
-            (row, false) => Answer::of(&document(call.api.chains(), &row)),
-        }
-    })
-    .await
+pub(super) async fn create(
+    caller: AccountCaller,
+    api: Data<Api>,
+    body: Body<Signed>,
+) -> Result<CreatedOnce<Wallet>, Refusal> {
+    let Signed { message, signature } = body.0;
+    let (row, is_new) = linked(&api, caller.account_id, &message, &signature).await?;
+    let document = document(api.chains(), &row);
+    Ok(if is_new { CreatedOnce::Now(document) } else { CreatedOnce::Before(document) })
 }
 
 /// Links the wallet that has signed a message, as [`create`] does.
@@ -235,18 +230,17 @@ async fn linked(
 ///
 /// Linked wallets, and wallets that moved to another account, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/wallets", operation_id = "list_wallets", tag = "wallets",
-    responses((status = 200, body = List<Wallet>, description = "The complete list.")),
+    get, path = "/api/v1/wallets", operation_id = "list_wallets",
+    responses((status = 200, description = "The whole list.")),
 )]
-pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let account_id = call.principal.account_id;
-        let rows = call.api.run(move |conn| rows::of_account(conn, account_id)).await?;
-        Answer::of(&List {
-            data: rows.iter().map(|row| document(call.api.chains(), row)).collect(),
-        })
-    })
-    .await
+pub(super) async fn list(
+    caller: AccountCaller,
+    api: Data<Api>,
+) -> Result<Json<List<Wallet>>, Refusal> {
+    let account_id = caller.account_id;
+    let rows = api.run(move |conn| rows::of_account(conn, account_id)).await?;
+    let data = rows.iter().map(|row| document(api.chains(), row)).collect();
+    Ok(Json(List { data }))
 }
 
 /// Unlinks a wallet.
@@ -254,27 +248,22 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, api: Data<Api>) ->
 /// Later payments of the wallet belong to nobody until it is linked again. Therefore this requires
 /// a session, not a key.
 #[utoipa::path(
-    delete, path = "/api/v1/wallets/{id}", operation_id = "unlink_wallet", tag = "wallets",
+    delete, path = "/api/v1/wallets/{id}", operation_id = "unlink_wallet",
     params(("id" = String, Path, description = "A wallet (`wal_…`).")),
     responses(
         (status = 204, description = "Unlinked."),
-        (status = 404, body = Error,
-            description = "`not_found`: no wallet of this account in force."),
+        (status = 404, description = "`not_found`: no wallet of this account in force."),
     ),
 )]
 pub(super) async fn delete(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let id = id.into_inner();
-        let is_ended = call.api.run(move |conn| wallets::unlink(conn, account_id, &id, now));
-        if is_ended.await? { Ok(Answer::Nothing) } else { Err(Refusal::NotFound) }
-    })
-    .await
+    id: Path<String>,
+) -> Result<NoContent, Refusal> {
+    let (account_id, now) = (caller.session.account_id(), api.now());
+    let id = id.into_inner();
+    let is_ended = api.run(move |conn| wallets::unlink(conn, account_id, &id, now));
+    if is_ended.await? { Ok(NoContent) } else { Err(Refusal::NotFound) }
 }
 
 /// A wallet as it is told.

@@ -1,14 +1,14 @@
 //! `/api/v1/account/totp` and `/api/v1/account/recovery-codes`: the second factor.
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::Api;
-use super::super::answer::{Answer, Body, answer};
-use super::super::refusal::Error;
+use super::super::answer::{Created, Json, NoContent};
+use super::super::extractors::{Body, Fields, SessionCaller};
+use super::super::refusal::Refusal;
 use super::super::values::secret_text;
 use crate::domain::unprintable::unprintable;
 
@@ -22,7 +22,7 @@ pub(in crate::api) struct Password {
     password: SecretString,
 }
 
-impl Body for Password {
+impl Fields for Password {
     const FIELDS: &'static str = "password (text)";
 }
 
@@ -35,7 +35,7 @@ pub(in crate::api) struct Code {
     code: String,
 }
 
-impl Body for Code {
+impl Fields for Code {
     const FIELDS: &'static str = "code (text)";
 }
 
@@ -53,7 +53,7 @@ pub(in crate::api) struct BothFactors {
 
 unprintable!(Code, BothFactors);
 
-impl Body for BothFactors {
+impl Fields for BothFactors {
     const FIELDS: &'static str = "password, code (both text)";
 }
 
@@ -80,82 +80,66 @@ pub(in crate::api) struct RecoveryCodes {
 ///
 /// It takes effect only after `PUT` with a code. Calling this again creates a new key.
 #[utoipa::path(
-    post, path = "/api/v1/account/totp", operation_id = "set_up_totp", tag = "account",
-    request_body = Password,
+    post, path = "/api/v1/account/totp", operation_id = "set_up_totp",
     responses(
-        (status = 201, body = Setup,
+        (status = 201,
             description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, thirty \
                 seconds)."),
-        (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`totp_enabled`: it is already on."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 403, description = "`wrong_password`."),
+        (status = 409, description = "`totp_enabled`: there is a second factor."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(in crate::api) async fn create(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let Password { password } = call.body().await?;
-        let setup = call.api.parts.people.set_up_totp(&session, password, call.client()).await?;
-        Answer::created(&Setup { secret: setup.secret, uri: setup.uri })
-    })
-    .await
+    body: Body<Password>,
+) -> Result<Created<Setup>, Refusal> {
+    let Password { password } = body.0;
+    let setup = api.parts.people.set_up_totp(&caller.session, password, caller.client).await?;
+    Ok(Created(Setup { secret: setup.secret, uri: setup.uri }))
 }
 
 /// Turns two-factor authentication on.
 #[utoipa::path(
-    put, path = "/api/v1/account/totp", operation_id = "enable_totp", tag = "account",
-    request_body = Code,
+    put, path = "/api/v1/account/totp", operation_id = "enable_totp",
     responses(
-        (status = 200, body = RecoveryCodes,
-            description = "Logging in asks for a code from now on."),
-        (status = 401, body = Error, description = "`wrong_code`."),
-        (status = 409, body = Error,
+        (status = 200, description = "Logging in asks for a code from now on."),
+        (status = 401, description = "`wrong_code`."),
+        (status = 409,
             description = "`totp_enabled`: it is asked for already. `totp_missing`: none is being \
                 set up."),
     ),
 )]
 pub(in crate::api) async fn enable(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let Code { code } = call.body().await?;
-        let recovery_codes = call.api.parts.people.enable_totp(&session, code).await?;
-        Answer::of(&RecoveryCodes { recovery_codes })
-    })
-    .await
+    body: Body<Code>,
+) -> Result<Json<RecoveryCodes>, Refusal> {
+    let Code { code } = body.0;
+    let recovery_codes = api.parts.people.enable_totp(&caller.session, code).await?;
+    Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
 /// Turns two-factor authentication off.
 #[utoipa::path(
-    delete, path = "/api/v1/account/totp", operation_id = "disable_totp", tag = "account",
-    request_body = BothFactors,
+    delete, path = "/api/v1/account/totp", operation_id = "disable_totp",
     responses(
-        (status = 204, description = "Logging in now requires only the password."),
-        (status = 401, body = Error, description = "`wrong_code`."),
-        (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`totp_missing`: it is not on."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 204, description = "Logging in asks for the password alone."),
+        (status = 401, description = "`wrong_code`."),
+        (status = 403, description = "`wrong_password`."),
+        (status = 409, description = "`totp_missing`: there is none."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(in crate::api) async fn disable(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let BothFactors { password, code } = call.body().await?;
-        call.api.parts.people.disable_totp(&session, password, code, call.client()).await?;
-        Ok(Answer::Nothing)
-    })
-    .await
+    body: Body<BothFactors>,
+) -> Result<NoContent, Refusal> {
+    let BothFactors { password, code } = body.0;
+    api.parts.people.disable_totp(&caller.session, password, code, caller.client).await?;
+    Ok(NoContent)
 }
 
 /// Creates new recovery codes.
@@ -163,28 +147,22 @@ pub(in crate::api) async fn disable(
 /// The old codes stop working.
 #[utoipa::path(
     post, path = "/api/v1/account/recovery-codes", operation_id = "renew_recovery_codes",
-        tag = "account",
-    request_body = BothFactors,
     responses(
-        (status = 201, body = RecoveryCodes, description = "The new codes; all old ones stop working."),
-        (status = 401, body = Error, description = "`wrong_code`."),
-        (status = 403, body = Error, description = "`wrong_password`."),
-        (status = 409, body = Error, description = "`totp_missing`: it is not on."),
-        (status = 429, body = Error, description = "`too_many_attempts`."),
+        (status = 201, description = "In the place of all old ones."),
+        (status = 401, description = "`wrong_code`."),
+        (status = 403, description = "`wrong_password`."),
+        (status = 409, description = "`totp_missing`: there is no second factor."),
+        (status = 429, description = "`too_many_attempts`."),
     ),
 )]
 pub(in crate::api) async fn renew_codes(
-    http: HttpRequest,
-    payload: Payload,
+    caller: SessionCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let session = call.principal.session()?.clone();
-        let BothFactors { password, code } = call.body().await?;
-        let people = &call.api.parts.people;
-        let recovery_codes =
-            people.renew_recovery_codes(&session, password, code, call.client()).await?;
-        Answer::created(&RecoveryCodes { recovery_codes })
-    })
-    .await
+    body: Body<BothFactors>,
+) -> Result<Created<RecoveryCodes>, Refusal> {
+    let BothFactors { password, code } = body.0;
+    let people = &api.parts.people;
+    let recovery_codes =
+        people.renew_recovery_codes(&caller.session, password, code, caller.client).await?;
+    Ok(Created(RecoveryCodes { recovery_codes }))
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use actix_web::web::{Bytes, Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
+use actix_web::web::{Bytes, Data, Path};
 use futures_util::stream::unfold;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -15,8 +15,9 @@ use utoipa::{PartialSchema, ToSchema};
 use super::watch::{Crowded, Name, Told, Watcher};
 use super::{has_deposits, is_paid};
 use crate::api::Api;
-use crate::api::answer::{Answer, Events, answer};
-use crate::api::refusal::{Error, Refusal};
+use crate::api::answer::{Events, EventsOrNone};
+use crate::api::extractors::AccountCaller;
+use crate::api::refusal::Refusal;
 use crate::db::AnyConnection;
 use crate::tracker::Tracker;
 
@@ -36,7 +37,7 @@ const LAST: &str = "last";
 const GOES_ON: &str = "goes-on";
 
 /// An event, for the document.
-struct DepositEvent;
+pub(in crate::api) struct DepositEvent;
 
 impl PartialSchema for DepositEvent {
     fn schema() -> RefOr<Schema> {
@@ -66,40 +67,32 @@ impl ToSchema for DepositEvent {}
 /// reconnecting client gets the document again. If it already has the last one, it gets 204, so
 /// that an `EventSource` stops reconnecting.
 #[utoipa::path(
-    get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit", tag = "deposits",
+    get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, body = DepositEvent, content_type = "text/event-stream", description = "The \
-            stream; this is one event of it."),
+        (status = 200, description = "The stream; this is one event of it."),
         (status = 204, description = "Nothing follows what `last-event-id` names."),
-        (status = 404, body = Error,
-            description = "`not_found`: no deposit or claim of this account."),
-        (status = 429, body = Error,
-            description = "`too_many_streams`: close one of those that are open."),
-        (status = 503, body = Error,
+        (status = 404, description = "`not_found`: no deposit or claim of this account."),
+        (status = 429, description = "`too_many_streams`: close one of those that are open."),
+        (status = 503,
             description = "`streams_full`: ask for the document itself, every `retry-after` \
                 seconds. Half of the places are kept for deposits that are an account's already."),
     ),
 )]
 pub(in crate::api) async fn follow(
-    http: HttpRequest,
-    payload: Payload,
-    id: Path<String>,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let known = call.http.headers().get(LAST_EVENT_ID);
-        let has_last = known.is_some_and(|id| id.as_bytes() == LAST.as_bytes());
-        match open(call.api, (call.principal.account_id, Some(id.into_inner())), has_last).await? {
-            Some(events) => Ok(Answer::Events(events)),
-            None => Ok(Answer::Nothing),
-        }
-    })
-    .await
+    http: HttpRequest,
+    id: Path<String>,
+) -> Result<EventsOrNone<DepositEvent>, Refusal> {
+    let known = http.headers().get(LAST_EVENT_ID);
+    let has_last = known.is_some_and(|id| id.as_bytes() == LAST.as_bytes());
+    let (events, is_last) = open(&api, (caller.account_id, Some(id.into_inner()))).await?;
+    Ok(if is_last && has_last { EventsOrNone::None } else { EventsOrNone::Events(events) })
 }
 
 /// An event of the list, for the document.
-struct DepositsEvent;
+pub(in crate::api) struct DepositsEvent;
 
 impl PartialSchema for DepositsEvent {
     fn schema() -> RefOr<Schema> {
@@ -125,35 +118,25 @@ impl ToSchema for DepositsEvent {}
 /// each change or new deposit, and comments in between. The stream ends after ten minutes. A
 /// reconnecting client gets the list again.
 #[utoipa::path(
-    get, path = "/api/v1/deposits/events", operation_id = "follow_deposits", tag = "deposits",
+    get, path = "/api/v1/deposits/events", operation_id = "follow_deposits",
     responses(
-        (status = 200, body = DepositsEvent, content_type = "text/event-stream",
-            description = "The \
-            stream; this is one event of it."),
-        (status = 429, body = Error,
-            description = "`too_many_streams`: close one of those that are open."),
-        (status = 503, body = Error,
+        (status = 200, description = "The stream; this is one event of it."),
+        (status = 429, description = "`too_many_streams`: close one of those that are open."),
+        (status = 503,
             description = "`streams_full`: ask for the list itself, every `retry-after` seconds. \
                 Half of the places are kept for accounts that have deposits already."),
     ),
 )]
 pub(in crate::api) async fn follow_all(
-    http: HttpRequest,
-    payload: Payload,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        match open(call.api, (call.principal.account_id, None), false).await? {
-            Some(events) => Ok(Answer::Events(events)),
-            None => Ok(Answer::Nothing),
-        }
-    })
-    .await
+) -> Result<Events<DepositsEvent>, Refusal> {
+    let (events, _) = open(&api, (caller.account_id, None)).await?;
+    Ok(events)
 }
 
-/// Opens a stream of what the account may see; none for a reader that `has_last`, what is still the
-/// last.
-async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, Refusal> {
+/// Opens a stream of what the account may see; whether its first event is the last, too.
+async fn open<E>(api: &Api, name: Name) -> Result<(Events<E>, bool), Refusal> {
     let chains = api.parts.context.settings.chains.clone();
     let (account_id, id) = name.clone();
     let event = if id.is_some() { "deposit" } else { "deposits" };
@@ -171,9 +154,7 @@ async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, R
         })?;
     let told = api.run(move |conn| Told::read(conn, &chains, &name)).await?;
     let told = told.ok_or(Refusal::NotFound)?;
-    if told.is_last && has_last {
-        return Ok(None);
-    }
+    let is_last = told.is_last;
     let now = Instant::now();
     let stream = EventStream {
         event,
@@ -185,10 +166,11 @@ async fn open(api: &Api, name: Name, has_last: bool) -> Result<Option<Events>, R
         tracker: tracker.clone(),
         _token: tracker.token(),
     };
-    Ok(Some(Box::pin(unfold(stream, |mut stream| async move {
+    let events = Events::new(unfold(stream, |mut stream| async move {
         let piece = stream.piece().await?;
         Some((Ok(piece), stream))
-    }))))
+    }));
+    Ok((events, is_last))
 }
 
 struct EventStream {

@@ -1,7 +1,6 @@
 //! `GET /api/v1/deposits/options`: every chain and coin that is taken, and the address to pay to.
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
@@ -9,8 +8,10 @@ use utoipa::openapi::schema::Object;
 use super::arrivals::reads_contracts;
 use super::document::{ChainStatus, Chains};
 use crate::api::Api;
-use crate::api::answer::{Answer, answer};
+use crate::api::answer::Json;
 use crate::api::caller::Credential;
+use crate::api::extractors::AccountCaller;
+use crate::api::refusal::Refusal;
 use crate::api::values::{Dollars, word_of};
 use crate::config::{Chain, Finality};
 use crate::db::chains::{self, ChainRow};
@@ -121,29 +122,28 @@ fn kinds() -> Object {
 /// All supported chains and coins, and the addresses to pay to. If accounts can have their own
 /// deposit address, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
-    get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options", tag = "deposits",
-    responses((status = 200, body = DepositOptions,
-        description = "Chains in the operator's order.")),
+    get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options",
+    responses((status = 200, description = "Chains in the operator's order.")),
 )]
-pub async fn options(http: HttpRequest, payload: Payload, api: Data<Api>) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let account_id = call.principal.account_id;
-        let derives = call.api.deposits().account_xpub.is_some();
-        let read = call.api.run(move |conn| {
-            Ok::<_, DepositError>((addresses::issued(conn, account_id)?, chains::all(conn)?))
-        });
-        let (own, stands) = read.await?;
-        let own = own.filter(|_| derives);
-        let may_ask = derives && own.is_none();
-        // An API key of a suspended account is refused.
-        let is_suspended = match &call.principal.credential {
-            Credential::Session(session) => session.is_suspended,
-            Credential::ApiKey(..) => false,
-        };
-        let data = offers(call.api.chains(), (own, may_ask), stands, None);
-        Answer::of(&DepositOptions { data, is_suspended })
-    })
-    .await
+pub(in crate::api) async fn options(
+    caller: AccountCaller,
+    api: Data<Api>,
+) -> Result<Json<DepositOptions>, Refusal> {
+    let account_id = caller.account_id;
+    let derives = api.deposits().account_xpub.is_some();
+    let read = api.run(move |conn| {
+        Ok::<_, DepositError>((addresses::issued(conn, account_id)?, chains::all(conn)?))
+    });
+    let (own, stands) = read.await?;
+    let own = own.filter(|_| derives);
+    let may_ask = derives && own.is_none();
+    // An API key of a suspended account is refused.
+    let is_suspended = match &caller.credential {
+        Credential::Session(session) => session.is_suspended,
+        Credential::ApiKey(..) => false,
+    };
+    let data = offers(api.chains(), (own, may_ask), stands, None);
+    Ok(Json(DepositOptions { data, is_suspended }))
 }
 
 /// What is offered, with the account's own address if it has one. Links ask for `amount`, where it

@@ -1,14 +1,14 @@
 //! `POST /api/v1/deposits/address`: an address of the account's own, issued because somebody asks
 //! for it. Each is watched for ever, so a look at where to pay makes none.
 
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Api;
-use crate::api::answer::{Answer, answer};
-use crate::api::refusal::{Error, Refusal};
+use crate::api::answer::CreatedOnce;
+use crate::api::extractors::AccountCaller;
+use crate::api::refusal::Refusal;
 use crate::db::{AnyConnection, deposit_addresses};
 use crate::deposits::{DepositError, addresses};
 
@@ -25,31 +25,25 @@ pub(in crate::api) struct OwnAddress {
 /// wallet. An account has one address; later calls return the same.
 #[utoipa::path(
     post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address",
-        tag = "deposits",
     responses(
-        (status = 201, body = OwnAddress, description = "Issued now."),
-        (status = 200, body = OwnAddress, description = "Was issued before."),
-        (status = 404, body = Error,
-            description = "`no_own_addresses`: this service gives out none."),
+        (status = 201, description = "Issued now."),
+        (status = 200, description = "Was issued before."),
+        (status = 404, description = "`no_own_addresses`: this service gives out none."),
     ),
 )]
 pub(in crate::api) async fn issue(
-    http: HttpRequest,
-    payload: Payload,
+    caller: AccountCaller,
     api: Data<Api>,
-) -> HttpResponse {
-    answer(http, payload, &api, async |call| {
-        let (account_id, now) = (call.principal.account_id, call.api.now());
-        let has_chains = !call.api.chains().is_empty();
-        let xpub = call.api.deposits().account_xpub.clone().filter(|_| has_chains);
-        let xpub = xpub.ok_or(Refusal::NoOwnAddresses)?;
-        let issue = move |conn: &mut AnyConnection| {
-            let is_new = deposit_addresses::of_account(conn, account_id)?.is_none();
-            Ok::<_, DepositError>((is_new, addresses::of_account(conn, &xpub, account_id, now)?))
-        };
-        let (is_new, address) = call.api.run(issue).await?;
-        let document = OwnAddress { address: address.checksummed() };
-        if is_new { Answer::created(&document) } else { Answer::of(&document) }
-    })
-    .await
+) -> Result<CreatedOnce<OwnAddress>, Refusal> {
+    let (account_id, now) = (caller.account_id, api.now());
+    let has_chains = !api.chains().is_empty();
+    let xpub = api.deposits().account_xpub.clone().filter(|_| has_chains);
+    let xpub = xpub.ok_or(Refusal::NoOwnAddresses)?;
+    let issue = move |conn: &mut AnyConnection| {
+        let is_new = deposit_addresses::of_account(conn, account_id)?.is_none();
+        Ok::<_, DepositError>((is_new, addresses::of_account(conn, &xpub, account_id, now)?))
+    };
+    let (is_new, address) = api.run(issue).await?;
+    let document = OwnAddress { address: address.checksummed() };
+    Ok(if is_new { CreatedOnce::Now(document) } else { CreatedOnce::Before(document) })
 }

@@ -13,7 +13,7 @@ use crate::domain::usage::Waiver;
 /// A request with its itemised cost.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageReceipt)]
-pub(super) struct ReceiptDocument {
+pub(in crate::api) struct ReceiptDocument {
     #[serde(flatten)]
     usage: UsageDocument,
     /// `itemised`: see the lines below. Otherwise there are none, and `message` says why.
@@ -154,7 +154,7 @@ fn factors(receipt: &Receipt) -> Vec<ReceiptFactor> {
 /// Usage by day.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageSeries)]
-pub(super) struct SeriesDocument {
+pub(in crate::api) struct SeriesDocument {
     /// The first day, UTC.
     #[schema(format = Date)]
     from: String,
