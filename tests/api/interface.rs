@@ -124,6 +124,15 @@ fn the_document_is_whole() {
         }
         let answers = tree["responses"].as_object().unwrap();
         assert!(answers.keys().any(|status| status.starts_with('2')), "{name}");
+        for (status, answer) in answers {
+            // What a handler's type says and its attribute does not, or the other way round.
+            let is_named = answer.get("$ref").is_some();
+            let has_words = answer["description"].as_str().is_some_and(|words| !words.is_empty());
+            assert!(is_named || has_words, "{name}: {status} has no words");
+            let has_content = is_named || answer.get("content").is_some();
+            let is_empty = ["204", "304"].contains(&status.as_str());
+            assert_eq!(has_content, !is_empty, "{name}: {status}");
+        }
         let written = tree["parameters"]
             .as_array()
             .map_or(0, |all| all.iter().filter(|parameter| parameter["in"] == "path").count());
