@@ -6,9 +6,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use super::fault::Refusal;
+use super::fault::Fault;
 use super::layout::Frame;
 use super::note::Note;
+use super::visit::Visit;
 use super::{Site, visit};
 use crate::accounts::identity::email_tokens::Purpose;
 
@@ -37,8 +38,8 @@ struct ConfirmPage {
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
         let is_sent = visit.query().has("sent");
-        let frame = visit.form_frame("Reset your password")?;
-        visit.page(&ResetPage { frame, is_sent, email: String::new(), refusal: None })
+        let page = reset_page(visit, "", None)?;
+        visit.page(&ResetPage { is_sent, ..page })
     })
     .await
 }
@@ -49,19 +50,11 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let form = visit.form().await?;
         let email = form.word("email");
         let asked = visit.site.people().ask_to_reset(email, visit.client()).await;
-        match asked.map_err(Refusal::of) {
-            Ok(()) => visit.see_other("/reset?sent", None),
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = ResetPage {
-                    frame: visit.form_frame("Reset your password")?,
-                    is_sent: false,
-                    email: email.to_owned(),
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+        visit.submitted(
+            asked,
+            |visit, ()| visit.see_other("/reset?sent", None),
+            |visit, refusal| reset_page(visit, email, refusal),
+        )
     })
     .await
 }
@@ -69,16 +62,11 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// `GET /reset/confirm?token=…`
 pub(super) async fn choose(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let token = visit.query().word("token").to_owned();
-        let works = visit.site.link_works(Purpose::Reset, &token).await?;
-        let page = ConfirmPage {
-            frame: visit.form_frame("Choose a new password")?,
-            token,
-            works,
-            password_min_chars: visit.site.settings().accounts.password_min_chars,
-            refusal: None,
-        };
-        visit.page(&page)
+        let query = visit.query();
+        let token = query.word("token");
+        let works = visit.site.link_works(Purpose::Reset, token).await?;
+        let page = confirm_page(visit, token, None)?;
+        visit.page(&ConfirmPage { works, ..page })
     })
     .await
 }
@@ -90,23 +78,37 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site
         let token = form.word("token");
         let password = SecretString::from(form.text("password"));
         let reset = visit.site.people().reset(token, password, visit.client()).await;
-        match reset.map_err(Refusal::of) {
-            Ok(()) => {
+        visit.submitted(
+            reset,
+            |visit, ()| {
                 visit.forget_session();
                 visit.see_other("/log-in", Some(Note::PasswordReset))
-            }
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = ConfirmPage {
-                    frame: visit.form_frame("Choose a new password")?,
-                    token: token.to_owned(),
-                    works: true,
-                    password_min_chars: visit.site.settings().accounts.password_min_chars,
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+            },
+            |visit, refusal| confirm_page(visit, token, refusal),
+        )
     })
     .await
+}
+
+fn reset_page(
+    visit: &mut Visit<'_>,
+    email: &str,
+    refusal: Option<String>,
+) -> Result<ResetPage, Fault> {
+    let frame = visit.form_frame("Reset your password")?;
+    Ok(ResetPage { frame, is_sent: false, email: email.to_owned(), refusal })
+}
+
+fn confirm_page(
+    visit: &mut Visit<'_>,
+    token: &str,
+    refusal: Option<String>,
+) -> Result<ConfirmPage, Fault> {
+    Ok(ConfirmPage {
+        frame: visit.form_frame("Choose a new password")?,
+        token: token.to_owned(),
+        works: true,
+        password_min_chars: visit.site.settings().accounts.password_min_chars,
+        refusal,
+    })
 }

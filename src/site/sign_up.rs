@@ -6,9 +6,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use super::fault::Refusal;
+use super::fault::Fault;
 use super::layout::Frame;
 use super::note::Note;
+use super::visit::Visit;
 use super::{Site, next, visit};
 use crate::accounts::identity::email_tokens::Purpose;
 
@@ -41,14 +42,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             return visit.see_other(next::START, None);
         }
         let is_sent = visit.query().has("sent");
-        let page = SignUpPage {
-            frame: visit.form_frame("Sign up")?,
-            is_open: visit.site.settings().accounts.sign_up_open,
-            is_sent,
-            email: String::new(),
-            refusal: None,
-        };
-        visit.page(&page)
+        let page = sign_up_page(visit, "", None)?;
+        visit.page(&SignUpPage { is_sent, ..page })
     })
     .await
 }
@@ -59,20 +54,11 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let form = visit.form().await?;
         let email = form.word("email");
         let asked = visit.site.people().ask_to_sign_up(email, visit.client()).await;
-        match asked.map_err(Refusal::of) {
-            Ok(()) => visit.see_other("/sign-up?sent", None),
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = SignUpPage {
-                    frame: visit.form_frame("Sign up")?,
-                    is_open: visit.site.settings().accounts.sign_up_open,
-                    is_sent: false,
-                    email: email.to_owned(),
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+        visit.submitted(
+            asked,
+            |visit, ()| visit.see_other("/sign-up?sent", None),
+            |visit, refusal| sign_up_page(visit, email, refusal),
+        )
     })
     .await
 }
@@ -81,16 +67,11 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// links.
 pub(super) async fn choose(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     visit::answer(http, payload, &site, async |visit| {
-        let token = visit.query().word("token").to_owned();
-        let works = visit.site.link_works(Purpose::SignUp, &token).await?;
-        let page = ConfirmPage {
-            frame: visit.form_frame("Choose a password")?,
-            token,
-            works,
-            password_min_chars: visit.site.settings().accounts.password_min_chars,
-            refusal: None,
-        };
-        visit.page(&page)
+        let query = visit.query();
+        let token = query.word("token");
+        let works = visit.site.link_works(Purpose::SignUp, token).await?;
+        let page = confirm_page(visit, token, None)?;
+        visit.page(&ConfirmPage { works, ..page })
     })
     .await
 }
@@ -102,23 +83,42 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site
         let token = form.word("token");
         let password = SecretString::from(form.text("password"));
         let signed_up = visit.site.people().sign_up(token, password, visit.client()).await;
-        match signed_up.map_err(Refusal::of) {
-            Ok(session) => {
+        visit.submitted(
+            signed_up,
+            |visit, session| {
                 visit.begin_session(&session);
                 visit.see_other(next::START, Some(Note::Welcome))
-            }
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = ConfirmPage {
-                    frame: visit.form_frame("Choose a password")?,
-                    token: token.to_owned(),
-                    works: true,
-                    password_min_chars: visit.site.settings().accounts.password_min_chars,
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+            },
+            |visit, refusal| confirm_page(visit, token, refusal),
+        )
     })
     .await
+}
+
+fn sign_up_page(
+    visit: &mut Visit<'_>,
+    email: &str,
+    refusal: Option<String>,
+) -> Result<SignUpPage, Fault> {
+    Ok(SignUpPage {
+        frame: visit.form_frame("Sign up")?,
+        is_open: visit.site.settings().accounts.sign_up_open,
+        is_sent: false,
+        email: email.to_owned(),
+        refusal,
+    })
+}
+
+fn confirm_page(
+    visit: &mut Visit<'_>,
+    token: &str,
+    refusal: Option<String>,
+) -> Result<ConfirmPage, Fault> {
+    Ok(ConfirmPage {
+        frame: visit.form_frame("Choose a password")?,
+        token: token.to_owned(),
+        works: true,
+        password_min_chars: visit.site.settings().accounts.password_min_chars,
+        refusal,
+    })
 }

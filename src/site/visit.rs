@@ -24,6 +24,7 @@ use super::fault::{Fault, Refusal};
 use super::fields::Fields;
 use super::layout::Frame;
 use super::note::Note;
+use crate::accounts::identity::PeopleError;
 use crate::accounts::identity::sessions::{LiveSession, OpenedSession};
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::api::caller::cookie_token;
@@ -248,6 +249,26 @@ impl Visit<'_> {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         Ok(response)
+    }
+
+    /// Ends a form: goes on if it was taken, and shows its page again if it was not.
+    ///
+    /// # Errors
+    /// What [`Refusal::of`] has no page for, and as [`Visit::page`].
+    pub(super) fn submitted<T, P: Template>(
+        &mut self,
+        taken: Result<T, PeopleError>,
+        go_on: impl FnOnce(&mut Self, T) -> Result<HttpResponse, Fault>,
+        page: impl FnOnce(&mut Self, Option<String>) -> Result<P, Fault>,
+    ) -> Result<HttpResponse, Fault> {
+        match taken {
+            Ok(done) => go_on(self, done),
+            Err(error) => {
+                let refusal = Refusal::of(error)?;
+                let page = page(self, Some(refusal.words.clone()))?;
+                self.refused(&refusal, &page)
+            }
+        }
     }
 
     /// 303 to a page of ours, which says what was done.

@@ -7,7 +7,6 @@ use askama::Template;
 use secrecy::SecretString;
 
 use crate::accounts::identity::email_tokens::Purpose;
-use crate::site::fault::Refusal;
 use crate::site::layout::Frame;
 use crate::site::note::Note;
 use crate::site::{Site, visit};
@@ -59,18 +58,14 @@ pub(in crate::site) async fn send(
             .people()
             .ask_to_change_email(&session, email, password, visit.client())
             .await;
-        match asked.map_err(Refusal::of) {
-            Ok(()) => visit.see_other("/account", Some(Note::EmailPending)),
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = EmailPage {
-                    frame: visit.frame("Change your email address"),
-                    email: email.to_owned(),
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+        visit.submitted(
+            asked,
+            |visit, ()| visit.see_other("/account", Some(Note::EmailPending)),
+            |visit, refusal| {
+                let frame = visit.frame("Change your e-mail address");
+                Ok(EmailPage { frame, email: email.to_owned(), refusal })
+            },
+        )
     })
     .await
 }
@@ -100,22 +95,17 @@ pub(in crate::site) async fn confirm(
         let form = visit.form().await?;
         let token = form.word("token");
         let changed = visit.site.people().change_email(token, visit.client()).await;
-        match changed.map_err(Refusal::of) {
-            Ok(()) => {
+        visit.submitted(
+            changed,
+            |visit, ()| {
                 let there = if visit.is_logged_in() { "/account" } else { "/log-in" };
                 visit.see_other(there, Some(Note::EmailChanged))
-            }
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = ConfirmPage {
-                    frame: visit.form_frame("Confirm your email address")?,
-                    token: token.to_owned(),
-                    works: true,
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+            },
+            |visit, refusal| {
+                let frame = visit.form_frame("Confirm your e-mail address")?;
+                Ok(ConfirmPage { frame, token: token.to_owned(), works: true, refusal })
+            },
+        )
     })
     .await
 }

@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use crate::site::fault::Refusal;
 use crate::site::layout::Frame;
 use crate::site::note::Note;
 use crate::site::{Site, visit};
@@ -45,18 +44,15 @@ pub(in crate::site) async fn send(
         let secret = |name| SecretString::from(form.text(name));
         let (old, new) = (secret("password"), secret("new_password"));
         let changed = visit.site.people().change_password(&session, old, new, visit.client()).await;
-        match changed.map_err(Refusal::of) {
-            Ok(()) => visit.see_other("/account", Some(Note::PasswordChanged)),
-            Err(refusal) => {
-                let refusal = refusal?;
-                let page = PasswordPage {
-                    frame: visit.frame("Change your password"),
-                    password_min_chars: visit.site.settings().accounts.password_min_chars,
-                    refusal: Some(refusal.words.clone()),
-                };
-                visit.refused(&refusal, &page)
-            }
-        }
+        visit.submitted(
+            changed,
+            |visit, ()| visit.see_other("/account", Some(Note::PasswordChanged)),
+            |visit, refusal| {
+                let password_min_chars = visit.site.settings().accounts.password_min_chars;
+                let frame = visit.frame("Change your password");
+                Ok(PasswordPage { frame, password_min_chars, refusal })
+            },
+        )
     })
     .await
 }
