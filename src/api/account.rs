@@ -135,7 +135,7 @@ fn standings() -> Object {
 /// other data. The archive has every row.
 #[utoipa::path(
     get, path = "/api/v1/account", operation_id = "get_account",
-    responses((status = 200, description = "As it stands now.")),
+    responses((status = 200, description = "The account.")),
 )]
 pub(super) async fn show(
     caller: AccountCaller<AnyStanding>,
@@ -164,7 +164,7 @@ pub(super) async fn show(
     responses(
         (status = 204, description = "Changed."),
         (status = 400, description = "`invalid_password`: the new one is too short or too long."),
-        (status = 403, description = "`wrong_password`: that is not the old one."),
+        (status = 403, description = "`wrong_password`: not the current password."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -186,10 +186,10 @@ pub(super) async fn change_password(
 #[utoipa::path(
     post, path = "/api/v1/account/email", operation_id = "ask_for_email_change",
     responses(
-        (status = 202, description = "A mail is on its way to the new address."),
+        (status = 202, description = "A link was emailed to the new address."),
         (status = 400, description = "`invalid_email`."),
         (status = 403, description = "`wrong_password`."),
-        (status = 409, description = "`same_email`: it is the account's address already."),
+        (status = 409, description = "`same_email`: the account already has this address."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -201,7 +201,7 @@ pub(super) async fn ask_for_email(
     let EmailChange { email, password } = body.0;
     let people = &api.parts.people;
     people.ask_to_change_email(&caller.session, &email, password, caller.client).await?;
-    Ok(Accepted(Asked::to("A mail with a link is on its way to the new address.")))
+    Ok(Accepted(Asked::to("We sent a link to the new address.")))
 }
 
 /// Confirms the new email address.
@@ -211,9 +211,9 @@ pub(super) async fn ask_for_email(
     post, path = "/api/v1/account/email/confirm", operation_id = "confirm_email_change",
     responses(
         (status = 204, description = "The account has the new address."),
-        (status = 400, description = "`invalid_token`: used, too old, or never made."),
+        (status = 400, description = "`invalid_token`: used, expired or unknown."),
         (status = 403, description = "`account_suspended`, `account_closing`."),
-        (status = 409, description = "`email_taken`: the address has an account."),
+        (status = 409, description = "`email_taken`: the address already has an account."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]

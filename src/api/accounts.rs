@@ -68,9 +68,9 @@ impl Asked {
 #[utoipa::path(
     post, path = "/api/v1/accounts", operation_id = "sign_up",
     responses(
-        (status = 202, description = "A mail is on its way."),
+        (status = 202, description = "The email was sent."),
         (status = 400, description = "`invalid_email`."),
-        (status = 403, description = "`sign_up_closed`: only the operator opens accounts."),
+        (status = 403, description = "`sign_up_closed`: only the operator creates accounts."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -81,7 +81,7 @@ pub(super) async fn create(
 ) -> Result<Accepted<Asked>, Refusal> {
     let Address { email } = body.0;
     api.parts.people.ask_to_sign_up(&email, visitor.client).await?;
-    Ok(Accepted(Asked::to("A mail with a link is on its way to this address.")))
+    Ok(Accepted(Asked::to("We sent a link to this address.")))
 }
 
 /// Creates an account.
@@ -90,11 +90,11 @@ pub(super) async fn create(
 #[utoipa::path(
     post, path = "/api/v1/accounts/confirm", operation_id = "confirm_sign_up",
     responses(
-        (status = 201, description = "The account is open; this is its first session."),
+        (status = 201, description = "The account was created; this is its first session."),
         (status = 400,
-            description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
+            description = "`invalid_token`: used, expired or unknown. `invalid_password`."),
         (status = 403, description = "`sign_up_closed`."),
-        (status = 409, description = "`email_taken`: the address has got an account meanwhile."),
+        (status = 409, description = "`email_taken`: the address already has an account."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -114,7 +114,7 @@ pub(super) async fn confirm(
 #[utoipa::path(
     post, path = "/api/v1/password-resets", operation_id = "ask_for_password_reset",
     responses(
-        (status = 202, description = "If the address has an account, a mail is on its way."),
+        (status = 202, description = "If the address has an account, an email was sent."),
         (status = 400, description = "`invalid_email`."),
         (status = 429, description = "`too_many_attempts`."),
     ),
@@ -126,7 +126,7 @@ pub(super) async fn ask_to_reset(
 ) -> Result<Accepted<Asked>, Refusal> {
     let Address { email } = body.0;
     api.parts.people.ask_to_reset(&email, visitor.client).await?;
-    Ok(Accepted(Asked::to("If the address has an account, a mail is on its way to it.")))
+    Ok(Accepted(Asked::to("If the address has an account, we sent an email to it.")))
 }
 
 /// Sets a new password.
@@ -138,7 +138,7 @@ pub(super) async fn ask_to_reset(
     responses(
         (status = 204, description = "The password is set, and all sessions have ended."),
         (status = 400,
-            description = "`invalid_token`: used, too old, or never made. `invalid_password`."),
+            description = "`invalid_token`: used, expired or unknown. `invalid_password`."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]

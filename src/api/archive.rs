@@ -67,7 +67,7 @@ impl Source for Held {
     get, path = "/api/v1/account/archive", operation_id = "get_account_archive",
     responses(
         (status = 200, description = "The file.", content_type = "application/zip", body = Vec<u8>),
-        (status = 429, description = "`archive_running`: one is being read already."),
+        (status = 429, description = "`archive_running`: an archive is already being downloaded."),
     ),
 )]
 pub(super) async fn download(

@@ -31,8 +31,7 @@ pub(super) struct Wish {
 unprintable!(Wish);
 
 impl Fields for Wish {
-    const FIELDS: &'static str =
-        "password (text), code (text, if there is a second factor), waive_balance (true or false)";
+    const FIELDS: &'static str = "password (text), code (text, with two-factor authentication), waive_balance (true or false)";
 }
 
 /// An account being deleted.
@@ -50,10 +49,10 @@ pub(super) struct Closing {
 #[utoipa::path(
     post, path = "/api/v1/account/closing", operation_id = "close_account",
     responses(
-        (status = 202, description = "It is about to be deleted, and a mail says so."),
+        (status = 202, description = "The deletion is scheduled and confirmed by email."),
         (status = 401, description = "`code_required` or `wrong_code`."),
         (status = 403, description = "`wrong_password`."),
-        (status = 409, description = "`balance_left`: have it paid back, or waive it."),
+        (status = 409, description = "`balance_left`: ask for a refund, or give it up with `waive_balance`."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -76,8 +75,8 @@ pub(super) async fn begin(
 #[utoipa::path(
     delete, path = "/api/v1/account/closing", operation_id = "keep_account",
     responses(
-        (status = 204, description = "It is kept."),
-        (status = 409, description = "`not_closing`: it was not about to be deleted."),
+        (status = 204, description = "The deletion is cancelled."),
+        (status = 409, description = "`not_closing`: the account was not being deleted."),
     ),
 )]
 pub(super) async fn undo(

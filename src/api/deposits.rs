@@ -68,7 +68,7 @@ impl QueryFields for Page {
     const REFUSAL: Refusal = Refusal::Page(PAGE_MAX);
 }
 
-/// A part of an account's deposits.
+/// A page of the account's deposits.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DepositPage {
     /// Newest first.
@@ -89,12 +89,11 @@ pub(super) struct DepositPage {
 #[utoipa::path(
     post, path = "/api/v1/deposits", operation_id = "claim_deposit",
     responses(
-        (status = 202, description = "The claim as it stands."),
-        (status = 400, description = "`invalid_tx_hash`: not the hash of a transaction."),
-        (status = 404, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 202, description = "The claim."),
+        (status = 400, description = "`invalid_tx_hash`: not a transaction hash."),
+        (status = 404, description = "`unknown_chain`: no chain with this name."),
         (status = 429,
-            description = "`too_many_open_claims`, `too_many_claims`: wait for those that are \
-                open."),
+            description = "`too_many_open_claims`, `too_many_claims`: wait for the open ones."),
     ),
 )]
 pub(super) async fn claim(
@@ -124,9 +123,9 @@ pub(super) async fn claim(
 #[utoipa::path(
     get, path = "/api/v1/deposits", operation_id = "list_deposits",
     responses(
-        (status = 200, description = "A part of the list."),
-        (status = 400, description = "`invalid_page`: not a part of this list."),
-        (status = 404, description = "`not_found`: `before` is no deposit of this account."),
+        (status = 200, description = "A page of the list."),
+        (status = 400, description = "`invalid_page`: invalid parameters."),
+        (status = 404, description = "`not_found`: `before` is not a deposit of this account."),
     ),
 )]
 pub(super) async fn list(
@@ -190,7 +189,7 @@ fn page_of(
     get, path = "/api/v1/deposits/{id}", operation_id = "get_deposit",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, description = "As it stands."),
+        (status = 200, description = "The status."),
         (status = 404, description = "`not_found`: no deposit or claim of this account."),
     ),
 )]

@@ -46,7 +46,7 @@ pub(super) async fn send(
     (name, content_type): (String, &'static str),
     source: impl Source,
 ) -> Result<File, Refusal> {
-    let database = api.parts.database.clone();
+    let database = api.parts.context.database.clone();
     let (source, first) = next(&database, source).await?;
     let head = stream::iter(first.map(Ok));
     let rest = stream::try_unfold((database, source), |(database, source)| async move {

@@ -237,7 +237,7 @@ pub(super) async fn create(
     get, path = "/api/v1/keys/{id}", operation_id = "get_key",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     responses(
-        (status = 200, description = "As it stands."),
+        (status = 200, description = "The status."),
         (status = 404, description = "`not_found`: no key of this account."),
     ),
 )]
@@ -265,7 +265,7 @@ pub(super) async fn show(
     responses(
         (status = 200, description = "Changed."),
         (status = 404, description = "`not_found`: no key of this account."),
-        (status = 409, description = "`key_revoked`: a revoked key stays as it was."),
+        (status = 409, description = "`key_revoked`: a revoked key cannot be changed."),
         (status = 422,
             description = "`invalid_name`, `invalid_scopes`, `invalid_models`, `unknown_model`, \
                 `invalid_budget`, `invalid_limit`, `expires_in_the_past`."),
@@ -293,7 +293,7 @@ pub(super) async fn change(
     delete, path = "/api/v1/keys/{id}", operation_id = "revoke_key",
     params(("id" = String, Path, description = "A key (`key_…`).")),
     responses(
-        (status = 204, description = "Revoked, now or before."),
+        (status = 204, description = "The key is revoked."),
         (status = 404, description = "`not_found`: no key of this account."),
     ),
 )]

@@ -16,7 +16,7 @@ use crate::accounts::usage::export::Export;
 use crate::accounts::usage::statement::{self, EntryDocument};
 use crate::ledger::EntryKind;
 
-/// Which part of the ledger.
+/// Filters for the ledger.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -59,8 +59,8 @@ pub(super) struct LedgerPage {
 #[utoipa::path(
     get, path = "/api/v1/ledger", operation_id = "list_ledger_entries",
     responses(
-        (status = 200, description = "A part of the ledger."),
-        (status = 400, description = "`invalid_query`: not a part of it."),
+        (status = 200, description = "A page of the ledger."),
+        (status = 400, description = "`invalid_query`: invalid filters."),
     ),
 )]
 pub(super) async fn list(
@@ -104,7 +104,7 @@ impl QueryFields for Wanted {
         (status = 200,
             description = "The file.", content((String = "text/csv"),
                 (String = "application/jsonl"))),
-        (status = 400, description = "`invalid_query`: no such format."),
+        (status = 400, description = "`invalid_query`: unknown format."),
     ),
 )]
 pub(super) async fn export(

@@ -38,7 +38,7 @@ impl Fields for Preferences {
 /// Shows the preferences.
 #[utoipa::path(
     get, path = "/api/v1/preferences", operation_id = "get_preferences",
-    responses((status = 200, description = "As they stand.")),
+    responses((status = 200, description = "The preferences.")),
 )]
 pub(super) async fn show(
     caller: SessionCaller,
@@ -52,7 +52,7 @@ pub(super) async fn show(
 #[utoipa::path(
     put, path = "/api/v1/preferences", operation_id = "set_preferences",
     responses(
-        (status = 200, description = "As they stand from now on."),
+        (status = 200, description = "The new preferences."),
         (status = 400, description = "`invalid_threshold`: not more than 0 dollars."),
     ),
 )]

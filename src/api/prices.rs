@@ -100,7 +100,7 @@ pub struct LongPromptPrices {
 /// billionth of a dollar.
 #[utoipa::path(
     get, path = "/api/v1/prices", operation_id = "get_prices",
-    responses((status = 200, description = "The prices in force.")),
+    responses((status = 200, description = "The current prices.")),
 )]
 pub(super) async fn show(_: Visitor, api: Data<Api>) -> Result<Json<Prices>, Refusal> {
     Ok(Json(in_force(&api.parts.context.settings, api.now())))

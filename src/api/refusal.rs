@@ -179,8 +179,7 @@ impl Refusal {
                 ..told(
                     503,
                     "chain_unavailable",
-                    "The chain cannot be asked about this wallet now. Ask for a new message in a \
-                     while.",
+                    "The chain is unavailable, so this wallet cannot be checked now. Request a new message later.",
                 )
             },
             Self::Unavailable => told(
@@ -206,8 +205,7 @@ impl Refusal {
                 told(409, "too_many_wallets", message.into(), None)
             }
             Self::WalletInDebt => {
-                let message = "An account that had linked this wallet was deleted with a debt. It \
-                    can be linked again once the debt is paid: please write to the operator.";
+                let message = "An account that had linked this wallet was deleted with a debt. Once the debt is paid, it can be linked again. Contact the operator.";
                 told(409, "wallet_in_debt", message.into(), None)
             }
             Self::TooManyChallenges => {
@@ -250,8 +248,7 @@ impl Refusal {
             Self::FormWord => told(
                 403,
                 "csrf_token",
-                "The request carries a session's cookie, but not its `x-csrf-token`. Load the \
-                 page again.",
+                "The request has a session cookie but no matching `x-csrf-token`. Reload the page.",
             ),
             other => other.tell(),
         }
@@ -285,8 +282,7 @@ impl Refusal {
             }
             Self::TooManyOpenClaims(most) => {
                 let message = format!(
-                    "An account may have {most} transactions looked up at once. Wait for some of \
-                     them."
+                    "An account can have at most {most} open claims. Wait for some of them."
                 );
                 told(429, "too_many_open_claims", message, Some(600))
             }
@@ -306,8 +302,7 @@ impl Refusal {
             }
             Self::Page(most) => {
                 let message = format!(
-                    "`limit` must be a number from 1 to {most}, `before` the id of a deposit; \
-                     nothing else is taken."
+                    "Only `limit` (a number from 1 to {most}) and `before` (the id of a deposit) are allowed."
                 );
                 told(400, "invalid_page", message, None)
             }

@@ -85,9 +85,8 @@ pub(super) struct Session {
     responses(
         (status = 201, description = "Logged in."),
         (status = 401,
-            description = "`wrong_credentials`: no such account, or not its password. \
-                `code_required`, `wrong_code`: the second factor."),
-        (status = 429, description = "`too_many_attempts`: on this account or from this address."),
+            description = "`wrong_credentials`: unknown account or wrong password. `code_required`, `wrong_code`: two-factor authentication."),
+        (status = 429, description = "`too_many_attempts`: for this account or from this address."),
     ),
 )]
 pub(super) async fn create(
@@ -106,7 +105,7 @@ pub(super) async fn create(
 /// Active sessions, newest first. We do not record location or device.
 #[utoipa::path(
     get, path = "/api/v1/sessions", operation_id = "list_sessions",
-    responses((status = 200, description = "The whole list.")),
+    responses((status = 200, description = "The complete list.")),
 )]
 pub(super) async fn list(
     caller: SessionCaller,
@@ -135,11 +134,10 @@ pub(super) async fn delete_all(
 /// Ends a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", operation_id = "log_out",
-    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the one \
-        that asks.")),
+    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the session of this request.")),
     responses(
-        (status = 204, description = "It has ended."),
-        (status = 404, description = "`not_found`: no session of this account in force."),
+        (status = 204, description = "The session has ended."),
+        (status = 404, description = "`not_found`: no active session of this account."),
     ),
 )]
 pub(super) async fn delete(

@@ -66,7 +66,7 @@ fn words() -> Object {
 /// Whether messages are served, and the status of each chain. A response may be a second old.
 #[utoipa::path(
     get, path = "/api/v1/status", operation_id = "get_status",
-    responses((status = 200, description = "As it stands.")),
+    responses((status = 200, description = "The status.")),
 )]
 pub(super) async fn show(_: Visitor, api: Data<Api>) -> Result<Json<Status>, Refusal> {
     Ok(Json(standing(&api).await?))

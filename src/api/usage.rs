@@ -54,11 +54,11 @@ pub(super) struct Part {
 
 impl QueryFields for Part {
     const REFUSAL: Refusal = Refusal::Query(
-        "Taken are from, to, model, key, limit (a number) and before (a request's id).",
+        "Allowed are from, to, model, key, limit (a number) and before (the id of a request).",
     );
 }
 
-/// A part of an account's usage.
+/// A page of the usage.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UsagePage {
     /// Newest first.
@@ -75,10 +75,10 @@ pub(super) struct UsagePage {
 #[utoipa::path(
     get, path = "/api/v1/usage", operation_id = "list_usage",
     responses(
-        (status = 200, description = "A part of the list."),
-        (status = 400, description = "`invalid_query`: not a part of this list."),
+        (status = 200, description = "A page of the list."),
+        (status = 400, description = "`invalid_query`: invalid filters."),
         (status = 404,
-            description = "`not_found`: `before` is no request, or `key` no key, of this account."),
+            description = "`not_found`: no such request (`before`) or key (`key`) in this account."),
     ),
 )]
 pub(super) async fn list(
@@ -107,12 +107,11 @@ pub(super) async fn list(
 /// equal the charge, to the nano-dollar.
 #[utoipa::path(
     get, path = "/api/v1/usage/{id}", operation_id = "get_usage",
-    params(("id" = String, Path, description = "The `request-id` of an answer.")),
+    params(("id" = String, Path, description = "The `request-id` of a response.")),
     responses(
         (status = 200, description = "The request."),
         (status = 404,
-            description = "`not_found`: no request of this account, or one that is not settled \
-                yet."),
+            description = "`not_found`: no request of this account, or not settled yet."),
     ),
 )]
 pub(super) async fn show(
@@ -146,7 +145,7 @@ pub(super) struct Days {
 
 impl QueryFields for Days {
     const REFUSAL: Refusal = Refusal::Query(
-        "`from` and `to` are days (2026-11-22), 400 at most, and `by` is total, model or key.",
+        "`from` and `to` must be days (2026-11-22), 400 at most; `by` must be total, model or key.",
     );
 }
 
@@ -158,7 +157,7 @@ impl QueryFields for Days {
     get, path = "/api/v1/usage/series", operation_id = "get_usage_series",
     responses(
         (status = 200, description = "The sums."),
-        (status = 400, description = "`invalid_query`: no such days."),
+        (status = 400, description = "`invalid_query`: invalid days or grouping."),
     ),
 )]
 pub(super) async fn series(
@@ -205,7 +204,7 @@ pub(super) struct Wanted {
 
 impl QueryFields for Wanted {
     const REFUSAL: Refusal =
-        Refusal::Query("Taken are format (csv or jsonl), from, to, model and key.");
+        Refusal::Query("Allowed are format (csv or jsonl), from, to, model and key.");
 }
 
 /// Exports requests.
@@ -219,8 +218,8 @@ impl QueryFields for Wanted {
         (status = 200,
             description = "The file.", content((String = "text/csv"),
                 (String = "application/jsonl"))),
-        (status = 400, description = "`invalid_query`: no such format or time."),
-        (status = 404, description = "`not_found`: `key` is no key of this account."),
+        (status = 400, description = "`invalid_query`: unknown format or invalid time."),
+        (status = 404, description = "`not_found`: no such key in this account."),
     ),
 )]
 pub(super) async fn export(

@@ -104,7 +104,7 @@ pub(super) fn word_or_null(words: impl IntoIterator<Item = &'static str>) -> Obj
         .build()
 }
 
-/// `{"data": […]}`: a list that comes whole.
+/// `{"data": […]}`: a complete list.
 #[derive(Debug, Serialize)]
 pub struct List<T> {
     /// In the order stated by the operation.

@@ -104,8 +104,8 @@ fn end_reasons() -> Object {
     post, path = "/api/v1/wallets/challenge", operation_id = "create_wallet_challenge",
     responses(
         (status = 200, description = "The message."),
-        (status = 400, description = "`invalid_address`: not an address, or mistyped."),
-        (status = 404, description = "`unknown_chain`: there is no chain of that name here."),
+        (status = 400, description = "`invalid_address`: not a valid address."),
+        (status = 404, description = "`unknown_chain`: no chain with this name."),
         (status = 429, description = "`too_many_challenges`."),
     ),
 )]
@@ -141,25 +141,19 @@ pub(super) async fn challenge(
     post, path = "/api/v1/wallets", operation_id = "link_wallet",
     responses(
         (status = 201, description = "Linked."),
-        (status = 200, description = "Was linked to this account before."),
+        (status = 200, description = "Already linked to this account."),
         (status = 400,
             description = "`message_too_long`, `message_malformed`, `message_version`, \
                 `signature_malformed`."),
         (status = 403,
-            description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, \
-                `contract_refused`, `deployment_refused`: the signature is not the wallet's, or \
-                for another account."),
+            description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, `contract_refused`, `deployment_refused`: the signature is not from this wallet, or is for another account."),
         (status = 404, description = "`unknown_chain`."),
         (status = 409,
-            description = "`nonce_used`: ask for another message. `too_many_wallets`: unlink one \
-                first. `wallet_in_debt`: an account that had linked it was deleted with a debt."),
+            description = "`nonce_used`: request a new message. `too_many_wallets`: unlink one first. `wallet_in_debt`: it was linked to an account that was deleted with a debt."),
         (status = 422,
-            description = "No message of ours in force: `foreign_domain`, `foreign_uri`, \
-                `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, \
-                `message_not_yet_valid`, `issued_in_future`."),
+            description = "Not a valid message of this service: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
         (status = 503,
-            description = "`chain_unavailable`: the chain cannot be asked about a contract \
-                wallet."),
+            description = "`chain_unavailable`: a contract wallet cannot be checked on its chain now."),
     ),
 )]
 pub(super) async fn create(
@@ -231,7 +225,7 @@ async fn linked(
 /// Linked wallets, and wallets that moved to another account, newest first.
 #[utoipa::path(
     get, path = "/api/v1/wallets", operation_id = "list_wallets",
-    responses((status = 200, description = "The whole list.")),
+    responses((status = 200, description = "The complete list.")),
 )]
 pub(super) async fn list(
     caller: AccountCaller,
@@ -252,7 +246,7 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "A wallet (`wal_…`).")),
     responses(
         (status = 204, description = "Unlinked."),
-        (status = 404, description = "`not_found`: no wallet of this account in force."),
+        (status = 404, description = "`not_found`: no linked wallet of this account."),
     ),
 )]
 pub(super) async fn delete(

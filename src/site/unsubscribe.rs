@@ -18,7 +18,7 @@ struct UnsubscribePage {
     stand: Stand,
 }
 
-/// How it stands.
+/// Its status.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stand {
     /// The link works, and nothing has been done by it here.

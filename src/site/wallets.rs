@@ -48,7 +48,7 @@ struct Wallet {
 /// What is to be signed elsewhere.
 struct Challenge {
     address: String,
-    /// The chain's name.
+    /// The name of the chain.
     chain: String,
     message: String,
     expires_at: Option<Moment>,

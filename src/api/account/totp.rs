@@ -83,10 +83,9 @@ pub(in crate::api) struct RecoveryCodes {
     post, path = "/api/v1/account/totp", operation_id = "set_up_totp",
     responses(
         (status = 201,
-            description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, thirty \
-                seconds)."),
+            description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, 30 seconds)."),
         (status = 403, description = "`wrong_password`."),
-        (status = 409, description = "`totp_enabled`: there is a second factor."),
+        (status = 409, description = "`totp_enabled`: it is already on."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -104,11 +103,10 @@ pub(in crate::api) async fn create(
 #[utoipa::path(
     put, path = "/api/v1/account/totp", operation_id = "enable_totp",
     responses(
-        (status = 200, description = "Logging in asks for a code from now on."),
+        (status = 200, description = "Logging in now requires a code."),
         (status = 401, description = "`wrong_code`."),
         (status = 409,
-            description = "`totp_enabled`: it is asked for already. `totp_missing`: none is being \
-                set up."),
+            description = "`totp_enabled`: it is already on. `totp_missing`: setup was not started."),
     ),
 )]
 pub(in crate::api) async fn enable(
@@ -125,10 +123,10 @@ pub(in crate::api) async fn enable(
 #[utoipa::path(
     delete, path = "/api/v1/account/totp", operation_id = "disable_totp",
     responses(
-        (status = 204, description = "Logging in asks for the password alone."),
+        (status = 204, description = "Logging in now requires only the password."),
         (status = 401, description = "`wrong_code`."),
         (status = 403, description = "`wrong_password`."),
-        (status = 409, description = "`totp_missing`: there is none."),
+        (status = 409, description = "`totp_missing`: it is not on."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]
@@ -148,10 +146,10 @@ pub(in crate::api) async fn disable(
 #[utoipa::path(
     post, path = "/api/v1/account/recovery-codes", operation_id = "renew_recovery_codes",
     responses(
-        (status = 201, description = "In the place of all old ones."),
+        (status = 201, description = "The new codes; all old ones stop working."),
         (status = 401, description = "`wrong_code`."),
         (status = 403, description = "`wrong_password`."),
-        (status = 409, description = "`totp_missing`: there is no second factor."),
+        (status = 409, description = "`totp_missing`: it is not on."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]

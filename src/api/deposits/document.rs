@@ -20,8 +20,8 @@ use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
 use crate::domain::money::NanoUsd;
 
 /// What is said of a chain in trouble. Why is the operator's business.
-const TROUBLED: &str = "Deposits on this chain wait at the moment, because its nodes do not \
-    answer or do not agree. Nothing is lost.";
+const TROUBLED: &str =
+    "Deposits on this chain are delayed: its nodes do not respond or disagree. Nothing is lost.";
 
 /// What is added of a credit that came early.
 const PROVISIONAL: &str =
@@ -174,7 +174,7 @@ pub struct Claim {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub deposits: Option<Vec<Deposit>>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Moment,
     /// When it last changed.
     pub updated_at: Moment,
@@ -344,8 +344,7 @@ impl<'a> Chains<'a> {
         if let Some(elsewhere) = found.first().filter(|row| row.chain_id != claim.chain_id) {
             let (right, wrong) = (self.title(elsewhere.chain_id), self.title(claim.chain_id));
             document.message = Some(format!(
-                "The transaction is on {right}, not on {wrong}. Its deposits are listed here; \
-                 there is nothing to do."
+                "The transaction is on {right}, not on {wrong}. Its deposits are listed here. There is nothing to do."
             ));
         }
         Ok(Claim { deposits: Some(deposits), ..document })

@@ -70,13 +70,12 @@ impl ToSchema for DepositEvent {}
     get, path = "/api/v1/deposits/{id}/events", operation_id = "follow_deposit",
     params(("id" = String, Path, description = "A deposit (`dep_…`) or a claim (`claim_…`).")),
     responses(
-        (status = 200, description = "The stream; this is one event of it."),
-        (status = 204, description = "Nothing follows what `last-event-id` names."),
+        (status = 200, description = "The stream; the schema describes one event."),
+        (status = 204, description = "No events after `last-event-id`."),
         (status = 404, description = "`not_found`: no deposit or claim of this account."),
-        (status = 429, description = "`too_many_streams`: close one of those that are open."),
+        (status = 429, description = "`too_many_streams`: close an open one."),
         (status = 503,
-            description = "`streams_full`: ask for the document itself, every `retry-after` \
-                seconds. Half of the places are kept for deposits that are an account's already."),
+            description = "`streams_full`: poll the document every `retry-after` seconds. Half of the capacity is reserved for deposits that already belong to an account."),
     ),
 )]
 pub(in crate::api) async fn follow(
@@ -120,11 +119,10 @@ impl ToSchema for DepositsEvent {}
 #[utoipa::path(
     get, path = "/api/v1/deposits/events", operation_id = "follow_deposits",
     responses(
-        (status = 200, description = "The stream; this is one event of it."),
-        (status = 429, description = "`too_many_streams`: close one of those that are open."),
+        (status = 200, description = "The stream; the schema describes one event."),
+        (status = 429, description = "`too_many_streams`: close an open one."),
         (status = 503,
-            description = "`streams_full`: ask for the list itself, every `retry-after` seconds. \
-                Half of the places are kept for accounts that have deposits already."),
+            description = "`streams_full`: poll the list every `retry-after` seconds. Half of the capacity is reserved for accounts with deposits."),
     ),
 )]
 pub(in crate::api) async fn follow_all(

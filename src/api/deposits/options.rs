@@ -123,7 +123,7 @@ fn kinds() -> Object {
 /// deposit address, it is issued on request (`issue_deposit_address`).
 #[utoipa::path(
     get, path = "/api/v1/deposits/options", operation_id = "list_deposit_options",
-    responses((status = 200, description = "Chains in the operator's order.")),
+    responses((status = 200, description = "Chains, in the operator's order.")),
 )]
 pub(in crate::api) async fn options(
     caller: AccountCaller,

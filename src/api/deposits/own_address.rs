@@ -26,9 +26,9 @@ pub(in crate::api) struct OwnAddress {
 #[utoipa::path(
     post, path = "/api/v1/deposits/address", operation_id = "issue_deposit_address",
     responses(
-        (status = 201, description = "Issued now."),
-        (status = 200, description = "Was issued before."),
-        (status = 404, description = "`no_own_addresses`: this service gives out none."),
+        (status = 201, description = "The new address."),
+        (status = 200, description = "The existing address."),
+        (status = 404, description = "`no_own_addresses`: this service does not issue any."),
     ),
 )]
 pub(in crate::api) async fn issue(

@@ -62,7 +62,7 @@ pub(in crate::site) async fn send(
             asked,
             |visit, ()| visit.see_other("/account", Some(Note::EmailPending)),
             |visit, refusal| {
-                let frame = visit.frame("Change your e-mail address");
+                let frame = visit.frame("Change your email address");
                 Ok(EmailPage { frame, email: email.to_owned(), refusal })
             },
         )
@@ -102,7 +102,7 @@ pub(in crate::site) async fn confirm(
                 visit.see_other(there, Some(Note::EmailChanged))
             },
             |visit, refusal| {
-                let frame = visit.form_frame("Confirm your e-mail address")?;
+                let frame = visit.form_frame("Confirm your email address")?;
                 Ok(ConfirmPage { frame, token: token.to_owned(), works: true, refusal })
             },
         )

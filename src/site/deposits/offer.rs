@@ -6,7 +6,7 @@ use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
 use crate::site::qr::Qr;
 use crate::site::show::{Dollars, sooner};
 
-/// A chain on which deposits are taken.
+/// A chain that accepts deposits.
 pub(in crate::site) struct Offer {
     pub(in crate::site) chain: String,
     pub(in crate::site) chain_id: i64,

@@ -44,7 +44,7 @@ pub(super) struct VersionLine {
     pub(super) link: String,
     pub(super) in_force: String,
     published_at: Moment,
-    /// How it stands.
+    /// Its status.
     state: &'static str,
     is_significant: bool,
 }
