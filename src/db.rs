@@ -23,6 +23,7 @@ pub mod chain_providers;
 pub mod chains;
 pub mod chores;
 pub mod closing;
+mod columns;
 pub mod compatibility;
 pub mod connection;
 pub mod copying;
@@ -88,7 +89,7 @@ pub enum DbError {
     Moved(#[from] Moved),
     /// A statement failed.
     #[error("a database statement failed")]
-    Query(#[from] diesel::result::Error),
+    Query(#[source] Error),
     /// A migration failed.
     #[error("a migration failed: {0}")]
     Migrate(Box<dyn std::error::Error + Send + Sync>),
@@ -168,6 +169,12 @@ const SQLITE_AWAY: [&str; 4] = [
     "disk I/O error",
     "attempt to write a readonly database",
 ];
+
+impl From<Error> for DbError {
+    fn from(error: Error) -> Self {
+        columns::unreadable(&error).map_or(Self::Query(error), |what| Self::Unreadable { what })
+    }
+}
 
 impl DbError {
     /// Whether the database as a whole is away, so that nothing else would fare better now.

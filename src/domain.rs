@@ -1,5 +1,6 @@
 //! The nouns of Sluice: money, prices, usage, identifiers. Nothing in here does I/O.
 
+pub mod account_status;
 pub mod api_error;
 pub mod api_key;
 pub mod backoff;
@@ -10,6 +11,7 @@ pub mod cost;
 pub mod deposit;
 pub mod deposit_case;
 pub mod email_address;
+pub mod entry_kind;
 pub mod evm;
 pub mod ids;
 pub mod key_limits;

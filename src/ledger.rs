@@ -20,8 +20,9 @@ mod tests;
 mod verify;
 
 pub use crate::db::books::{Busy, Memory};
+pub use crate::domain::entry_kind::EntryKind;
 pub use apply::{apply, apply_unless, apply_within, prepare};
-pub use command::{Command, Effect, EntryKind, Hold, Shortage};
+pub use command::{Command, Effect, Hold, Shortage};
 pub use verify::{Discrepancy, Report, verify};
 
 use crate::db::DbError;

@@ -34,10 +34,9 @@ pub fn look(
     }
     let hour_ago = now.minus(SPAN);
     for hour in usage_logs::spenders(conn, hour_ago, settings.spend_notice_min)? {
-        let id = AccountId(hour.account_id);
+        let (id, spent) = (hour.account_id, hour.cost_nanousd);
         let before = (now.minus(settings.habit()), hour_ago);
         let busiest = usage_logs::busiest_hour(conn, id, before)?;
-        let spent = NanoUsd::from_nanos(hour.cost_nanousd);
         if is_unusual(spent, busiest, settings.spend_notice_factor) {
             told.extend(tell(conn, id, (spent, busiest), now)?);
         }

@@ -11,7 +11,7 @@ use crate::db::api_keys;
 use crate::db::books::{PassRow, UsageRow, passes_of};
 use crate::db::usage_logs::{self, DaySums, SumsBy, UsageFilter, UsageOfKey, UsagePlace};
 use crate::db::{AnyConnection, DbError};
-use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::clock::UtcDay;
 use crate::domain::cost::RatedPass;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
@@ -133,10 +133,10 @@ pub fn explained(
 #[must_use]
 pub fn explain(row: &UsageRow, passes: &[Pass], prices: &PriceList) -> Explanation {
     let is_waived = !passes.is_empty() && passes.iter().all(|pass| pass.waiver.is_some());
-    if row.cost_nanousd == 0 {
+    if row.cost_nanousd == NanoUsd::ZERO {
         return if is_waived { Explanation::Refused } else { Explanation::Free };
     }
-    let at = UnixMillis::from_millis(row.created_at);
+    let at = row.created_at;
     let requested = prices.rates(&row.requested_model, at);
     let Some(requested) = requested.filter(|rates| rates.version == row.price_version) else {
         return Explanation::PricesGone;
@@ -152,8 +152,7 @@ pub fn explain(row: &UsageRow, passes: &[Pass], prices: &PriceList) -> Explanati
             RatedPass { rates: Arc::clone(named.unwrap_or(served)), pass }
         })
         .collect();
-    let charged = NanoUsd::from_nanos(row.cost_nanousd);
-    match itemise(served, &usage, &rated, charged) {
+    match itemise(served, &usage, &rated, row.cost_nanousd) {
         Ok(Some(receipt)) => Explanation::Itemised(receipt),
         // Rows from before passes were kept apart.
         Ok(None) | Err(_) => Explanation::NotByCounts,
@@ -198,7 +197,7 @@ pub struct Sums {
 
 impl Sums {
     fn add(&mut self, day: &DaySums) {
-        let cost = self.cost.as_nanos().saturating_add(day.cost_nanousd);
+        let cost = self.cost.as_nanos().saturating_add(day.cost_nanousd.as_nanos());
         *self = Self {
             cost: NanoUsd::from_nanos(cost),
             input_tokens: self.input_tokens.saturating_add(day.input_tokens),

@@ -122,7 +122,7 @@ pub(super) async fn show(
     let (account_id, sees) = (caller.account_id, caller.sees());
     let prices = Arc::clone(&api.parts.context.settings.prices);
     let found = api.run(move |conn| usage::explained(conn, account_id, &id, &prices));
-    let found = found.await?.filter(|(row, _)| sees.key(ApiKeyId(row.row.api_key_id)));
+    let found = found.await?.filter(|(row, _)| sees.key(row.row.api_key_id));
     let (row, explanation) = found.ok_or(Refusal::NotFound)?;
     Ok(Json(ReceiptDocument::new(&row, &explanation)))
 }

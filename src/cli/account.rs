@@ -373,8 +373,9 @@ fn document(account: &AccountRow) -> Value {
 /// a slice of output.
 fn prompt_is(row: &ReservationRow) -> (&'static str, String) {
     let record: Option<UsageRecord> = serde_json::from_str(&row.record).ok();
-    let is_counted =
-        record.as_ref().is_some_and(|record| row.risk_nanousd == 0 && record.cost > NanoUsd::ZERO);
+    let is_counted = record
+        .as_ref()
+        .is_some_and(|record| row.risk_nanousd == NanoUsd::ZERO && record.cost > NanoUsd::ZERO);
     let model = record.map(|record| record.requested_model).unwrap_or_default();
     (if is_counted { "counted" } else { "estimated" }, model)
 }
@@ -383,10 +384,10 @@ fn running_row(row: &ReservationRow) -> Vec<String> {
     let (prompt, model) = prompt_is(row);
     vec![
         row.id.clone(),
-        UnixMillis::from_millis(row.created_at).to_string(),
+        row.created_at.to_string(),
         model,
-        NanoUsd::from_nanos(row.amount_nanousd).to_string(),
-        NanoUsd::from_nanos(row.risk_nanousd).to_string(),
+        row.amount_nanousd.to_string(),
+        row.risk_nanousd.to_string(),
         prompt.to_owned(),
     ]
 }
@@ -395,10 +396,10 @@ fn running_document(row: &ReservationRow) -> Value {
     let (prompt, model) = prompt_is(row);
     json!({
         "id": row.id,
-        "created_at": UnixMillis::from_millis(row.created_at).to_string(),
+        "created_at": row.created_at.to_string(),
         "requested_model": model,
-        "held": NanoUsd::from_nanos(row.amount_nanousd).to_string(),
-        "at_risk": NanoUsd::from_nanos(row.risk_nanousd).to_string(),
+        "held": row.amount_nanousd.to_string(),
+        "at_risk": row.risk_nanousd.to_string(),
         "prompt": prompt,
     })
 }
@@ -406,8 +407,8 @@ fn running_document(row: &ReservationRow) -> Value {
 fn usage_document(row: &UsageRow) -> Value {
     json!({
         "id": row.id,
-        "created_at": UnixMillis::from_millis(row.created_at).to_string(),
-        "endpoint": row.endpoint,
+        "created_at": row.created_at.to_string(),
+        "endpoint": row.endpoint.as_str(),
         "requested_model": row.requested_model,
         "served_model": row.served_model,
         "upstream": row.upstream,
@@ -421,11 +422,11 @@ fn usage_document(row: &UsageRow) -> Value {
         "inference_geo": row.inference_geo,
         "speed": row.speed,
         "price_version": row.price_version,
-        "cost": NanoUsd::from_nanos(row.cost_nanousd).to_string(),
+        "cost": row.cost_nanousd.to_string(),
         "first_byte_ms": row.first_byte_ms,
         "latency_ms": row.latency_ms,
         "http_status": row.http_status,
-        "ending": row.ending,
+        "ending": row.ending.code(),
         "is_estimated": row.is_estimated,
     })
 }
@@ -434,12 +435,12 @@ fn usage_row(row: &UsageRow) -> Vec<String> {
     let estimated = if row.is_estimated { " (estimated)" } else { "" };
     vec![
         row.id.clone(),
-        UnixMillis::from_millis(row.created_at).to_string(),
+        row.created_at.to_string(),
         row.served_model.clone().unwrap_or_else(|| row.requested_model.clone()),
         row.input_tokens.to_string(),
         row.output_tokens.to_string(),
         row.http_status.to_string(),
-        format!("{}{estimated}", row.ending),
-        NanoUsd::from_nanos(row.cost_nanousd).to_string(),
+        format!("{}{estimated}", row.ending.code()),
+        row.cost_nanousd.to_string(),
     ]
 }

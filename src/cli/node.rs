@@ -49,7 +49,7 @@ pub(super) fn run(
 
 /// Seconds that the lease still runs, or for which it has been over, below zero.
 fn lease_secs(row: &NodeRow, now: UnixMillis) -> Option<i64> {
-    Some(row.lease_expires_at?.saturating_sub(now.as_millis()).div_euclid(1000))
+    Some(row.lease_expires_at?.millis_ahead_of(now).div_euclid(1000))
 }
 
 fn line((row, open): &(NodeRow, i64), now: UnixMillis) -> Vec<String> {
@@ -67,7 +67,7 @@ fn line((row, open): &(NodeRow, i64), now: UnixMillis) -> Vec<String> {
     vec![
         row.id.clone(),
         row.version.clone().unwrap_or_else(unknown),
-        row.started_at.map_or_else(unknown, |at| UnixMillis::from_millis(at).to_rfc3339_secs()),
+        row.started_at.map_or_else(unknown, UnixMillis::to_rfc3339_secs),
         lease,
         number(row.lapses),
         row.drift_ms.map_or_else(unknown, |drift| format!("{drift} ms")),
@@ -77,7 +77,7 @@ fn line((row, open): &(NodeRow, i64), now: UnixMillis) -> Vec<String> {
 }
 
 fn document((row, open): &(NodeRow, i64), now: UnixMillis) -> Value {
-    let moment = |at: Option<i64>| at.map(|at| UnixMillis::from_millis(at).to_rfc3339_secs());
+    let moment = |at: Option<UnixMillis>| at.map(UnixMillis::to_rfc3339_secs);
     json!({
         "id": row.id,
         "version": row.version,

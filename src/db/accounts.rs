@@ -102,7 +102,7 @@ pub fn find(conn: &mut AnyConnection, name: &str) -> Result<Option<AccountRow>, 
 /// # Errors
 /// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>, DbError> {
-    Ok(accounts::table.find(id.0).select(AccountRow::as_select()).first(conn).optional()?)
+    Ok(accounts::table.find(id).select(AccountRow::as_select()).first(conn).optional()?)
 }
 
 /// Writes how an account stands, `active` or `suspended`; `false` if it stands so already, or is
@@ -111,7 +111,7 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>
 /// # Errors
 /// [`DbError::Query`].
 pub fn set_status(conn: &mut AnyConnection, id: AccountId, status: &str) -> Result<bool, DbError> {
-    let other = accounts::table.find(id.0).filter(accounts::status.ne(status));
+    let other = accounts::table.find(id).filter(accounts::status.ne(status));
     Ok(diesel::update(other).set(accounts::status.eq(status)).execute(conn)? > 0)
 }
 
@@ -126,8 +126,8 @@ pub fn notify_of_spending(
     (before, now): (UnixMillis, UnixMillis),
 ) -> Result<bool, DbError> {
     let last = accounts::spend_notified_at;
-    let quiet = accounts::table.find(id.0).filter(last.is_null().or(last.lt(before.as_millis())));
-    Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
+    let quiet = accounts::table.find(id).filter(last.is_null().or(last.lt(before)));
+    Ok(diesel::update(quiet).set(last.eq(now)).execute(conn)? > 0)
 }
 
 /// Notes that an account's owner is told that credit runs low; `false` if that was done since
@@ -141,8 +141,8 @@ pub fn notify_of_low_balance(
     (before, now): (UnixMillis, UnixMillis),
 ) -> Result<bool, DbError> {
     let last = accounts::low_balance_notified_at;
-    let quiet = accounts::table.find(id.0).filter(last.is_null().or(last.le(before.as_millis())));
-    Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
+    let quiet = accounts::table.find(id).filter(last.is_null().or(last.le(before)));
+    Ok(diesel::update(quiet).set(last.eq(now)).execute(conn)? > 0)
 }
 
 /// Of which kind of news on deposits an owner is told.
@@ -165,7 +165,7 @@ pub fn notify_of_deposit(
     (before, now): (UnixMillis, UnixMillis),
 ) -> Result<bool, DbError> {
     let (before, now) = (before.as_millis(), now.as_millis());
-    let account = accounts::table.find(id.0);
+    let account = accounts::table.find(id);
     let told = match pace {
         DepositPace::Credited => {
             let last = accounts::deposit_notified_at;
@@ -189,7 +189,7 @@ pub fn notify_of_deposit(
 /// [`DbError::Query`].
 pub fn lock(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     if let AnyConnection::Postgres(conn) = conn {
-        diesel::update(accounts::table.find(id.0))
+        diesel::update(accounts::table.find(id))
             .set(accounts::status.eq(accounts::status))
             .execute(conn)?;
     }
@@ -244,7 +244,7 @@ pub fn preferences(
     conn: &mut AnyConnection,
     id: AccountId,
 ) -> Result<Option<PreferencesRow>, DbError> {
-    Ok(accounts::table.find(id.0).select(PreferencesRow::as_select()).first(conn).optional()?)
+    Ok(accounts::table.find(id).select(PreferencesRow::as_select()).first(conn).optional()?)
 }
 
 /// Changes the preferences of an account.
@@ -256,7 +256,7 @@ pub fn set_preferences(
     id: AccountId,
     wanted: PreferencesRow,
 ) -> Result<(), DbError> {
-    diesel::update(accounts::table.find(id.0))
+    diesel::update(accounts::table.find(id))
         .set((
             accounts::low_balance_nanousd.eq(wanted.low_balance_nanousd),
             accounts::wants_notices.eq(wanted.wants_notices),

@@ -263,7 +263,7 @@ pub fn of_account(
     account_id: AccountId,
 ) -> Result<Vec<ApiKeyRow>, DbError> {
     let rows = api_keys::table
-        .filter(api_keys::account_id.eq(account_id.0))
+        .filter(api_keys::account_id.eq(account_id))
         .order(api_keys::id)
         .select(ApiKeyRow::as_select())
         .load(conn)?;
@@ -289,7 +289,7 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ApiKeyRo
 /// [`DbError::Query`].
 pub fn count_unrevoked(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
     let keys = api_keys::table
-        .filter(api_keys::account_id.eq(account_id.0).and(api_keys::revoked_at.is_null()));
+        .filter(api_keys::account_id.eq(account_id).and(api_keys::revoked_at.is_null()));
     Ok(keys.count().get_result(conn)?)
 }
 
@@ -304,7 +304,7 @@ pub fn change(
     limits: &KeyLimits,
 ) -> Result<(), DbError> {
     let columns = LimitColumns::write(limits);
-    diesel::update(api_keys::table.find(id.0))
+    diesel::update(api_keys::table.find(id))
         .set((api_keys::name.eq(name), columns, api_keys::paused_until.eq(None::<i64>)))
         .execute(conn)?;
     Ok(())
@@ -321,8 +321,8 @@ pub fn notify_of_pause(
     (before, now): (UnixMillis, UnixMillis),
 ) -> Result<bool, DbError> {
     let last = api_keys::pause_notified_at;
-    let quiet = api_keys::table.find(id.0).filter(last.is_null().or(last.le(before.as_millis())));
-    Ok(diesel::update(quiet).set(last.eq(now.as_millis())).execute(conn)? > 0)
+    let quiet = api_keys::table.find(id).filter(last.is_null().or(last.le(before)));
+    Ok(diesel::update(quiet).set(last.eq(now)).execute(conn)? > 0)
 }
 
 /// Revokes a key for good. `None` if there is no such key; else whether it had been alive.
@@ -336,8 +336,7 @@ pub fn revoke(
 ) -> Result<Option<bool>, DbError> {
     let alive = api_keys::table
         .filter(api_keys::public_id.eq(public_id).and(api_keys::revoked_at.is_null()));
-    let revoked =
-        diesel::update(alive).set(api_keys::revoked_at.eq(now.as_millis())).execute(conn)?;
+    let revoked = diesel::update(alive).set(api_keys::revoked_at.eq(now)).execute(conn)?;
     if revoked > 0 {
         return Ok(Some(true));
     }

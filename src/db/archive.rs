@@ -62,7 +62,7 @@ pub struct OtherColumns {
 /// # Errors
 /// [`DbError::Query`].
 pub fn other_columns(conn: &mut AnyConnection, id: AccountId) -> Result<OtherColumns, DbError> {
-    Ok(accounts::table.find(id.0).select(OtherColumns::as_select()).first(conn)?)
+    Ok(accounts::table.find(id).select(OtherColumns::as_select()).first(conn)?)
 }
 
 /// A page of a table whose rows are numbered and belong to an account.
@@ -79,7 +79,7 @@ macro_rules! numbered {
             limit: i64,
         ) -> Page<i64, $row> {
             let rows = $table::table
-                .filter($table::account_id.eq(id.0).and($table::id.gt(after)))
+                .filter($table::account_id.eq(id).and($table::id.gt(after)))
                 .order($table::id)
                 .limit(limit)
                 .select(($table::id, <$row>::as_select()))
@@ -126,7 +126,7 @@ pub fn refunds_of(
 ) -> Page<i64, (RefundRow, String)> {
     let rows: Vec<(RefundRow, String)> = deposit_refunds::table
         .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
-        .filter(deposits::account_id.eq(id.0).and(deposit_refunds::id.gt(after)))
+        .filter(deposits::account_id.eq(id).and(deposit_refunds::id.gt(after)))
         .order(deposit_refunds::id)
         .limit(limit)
         .select((RefundRow::as_select(), deposits::public_id))
@@ -146,7 +146,7 @@ pub fn reservations_of(
 ) -> Page<String, (ReservationRow, String)> {
     let rows: Vec<(ReservationRow, String)> = reservations::table
         .inner_join(api_keys::table.on(api_keys::id.eq(reservations::api_key_id)))
-        .filter(reservations::account_id.eq(id.0).and(reservations::id.gt(after)))
+        .filter(reservations::account_id.eq(id).and(reservations::id.gt(after)))
         .order(reservations::id)
         .limit(limit)
         .select((ReservationRow::as_select(), api_keys::public_id))
@@ -169,7 +169,7 @@ pub fn passes_of(
         .or(usage_passes::usage_id.eq(after).and(usage_passes::ordinal.gt(ordinal)));
     let rows = usage_passes::table
         .inner_join(usage_logs::table)
-        .filter(usage_logs::account_id.eq(id.0).and(is_behind))
+        .filter(usage_logs::account_id.eq(id).and(is_behind))
         .order((usage_passes::usage_id, usage_passes::ordinal))
         .limit(limit)
         .select(PassRow::as_select())
@@ -188,7 +188,7 @@ pub fn challenges_of(
     limit: i64,
 ) -> Page<String, ChallengeRow> {
     let rows = wallet_challenges::table
-        .filter(wallet_challenges::account_id.eq(id.0).and(wallet_challenges::nonce.gt(after)))
+        .filter(wallet_challenges::account_id.eq(id).and(wallet_challenges::nonce.gt(after)))
         .order(wallet_challenges::nonce)
         .limit(limit)
         .select((wallet_challenges::nonce, ChallengeRow::as_select()))
@@ -207,7 +207,7 @@ pub fn links_of(
     after: &[u8],
     limit: i64,
 ) -> Page<Vec<u8>, (String, String, i64, i64)> {
-    let email: String = accounts::table.find(id.0).select(accounts::email).first(conn)?;
+    let email: String = accounts::table.find(id).select(accounts::email).first(conn)?;
     let to_nobody = email_tokens::account_id.is_null().and(email_tokens::email.eq(email));
     let mine = email_tokens::account_id.eq(Some(id.0));
     let rows = email_tokens::table
@@ -240,7 +240,7 @@ pub fn log_ins_of(
     limit: i64,
 ) -> Page<Vec<u8>, (i64, i64)> {
     let rows = log_in_steps::table
-        .filter(log_in_steps::account_id.eq(id.0).and(log_in_steps::token_hash.gt(after)))
+        .filter(log_in_steps::account_id.eq(id).and(log_in_steps::token_hash.gt(after)))
         .order(log_in_steps::token_hash)
         .limit(limit)
         .select((log_in_steps::token_hash, (log_in_steps::expires_at, log_in_steps::wrong_codes)))

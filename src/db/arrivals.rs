@@ -137,7 +137,7 @@ pub fn balances(
     addresses: &[Vec<u8>],
 ) -> Result<Vec<BalanceRow>, DbError> {
     let rows = address_balances::table
-        .filter(address_balances::chain_id.eq(chain_id.0))
+        .filter(address_balances::chain_id.eq(chain_id))
         .filter(address_balances::address.eq_any(addresses))
         .select(BalanceRow::as_select())
         .load(conn)?;
@@ -187,9 +187,9 @@ pub fn known(
 ) -> Result<Vec<Known>, DbError> {
     let gone = [DepositState::Orphaned.as_str(), DepositState::Reversed.as_str()];
     let rows = deposits::table
-        .filter(deposits::payee.eq(address.as_bytes()))
+        .filter(deposits::payee.eq(address))
         .filter(deposits::block_number.gt(after).and(deposits::block_number.le(to)))
-        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::token.is_null()))
+        .filter(deposits::chain_id.eq(chain_id).and(deposits::token.is_null()))
         .filter(deposits::state.ne_all(gone))
         .select((deposits::block_number, deposits::tx_hash, deposits::raw_amount))
         .load(conn)?;
@@ -224,8 +224,8 @@ pub fn due(
     limit: i64,
 ) -> Result<Vec<ArrivalRow>, DbError> {
     let rows: Vec<ArrivalRow> = deposit_arrivals::table
-        .filter(deposit_arrivals::chain_id.eq(chain_id.0))
-        .filter(deposit_arrivals::check_at.le(now.as_millis()))
+        .filter(deposit_arrivals::chain_id.eq(chain_id))
+        .filter(deposit_arrivals::check_at.le(now))
         .order((deposit_arrivals::tries, deposit_arrivals::check_at, deposit_arrivals::id))
         .limit(DUE_MAX)
         .select(ArrivalRow::as_select())
@@ -255,8 +255,8 @@ pub fn put_off(
     diesel::update(deposit_arrivals::table.find(id))
         .set((
             deposit_arrivals::tries.eq(tries),
-            deposit_arrivals::check_at.eq(until.map(UnixMillis::as_millis)),
-            deposit_arrivals::updated_at.eq(now.as_millis()),
+            deposit_arrivals::check_at.eq(until),
+            deposit_arrivals::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
@@ -272,10 +272,10 @@ pub fn set_waiting(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let waiting = deposit_arrivals::table
-        .filter(deposit_arrivals::chain_id.eq(chain_id.0).and(deposit_arrivals::token.is_null()))
-        .filter(deposit_arrivals::check_at.le(now.as_millis()).and(deposit_arrivals::tries.eq(0)))
-        .filter(deposit_arrivals::created_at.lt(now.as_millis()));
-    diesel::update(waiting).set(deposit_arrivals::updated_at.eq(now.as_millis())).execute(conn)?;
+        .filter(deposit_arrivals::chain_id.eq(chain_id).and(deposit_arrivals::token.is_null()))
+        .filter(deposit_arrivals::check_at.le(now).and(deposit_arrivals::tries.eq(0)))
+        .filter(deposit_arrivals::created_at.lt(now));
+    diesel::update(waiting).set(deposit_arrivals::updated_at.eq(now)).execute(conn)?;
     Ok(())
 }
 
@@ -298,7 +298,7 @@ pub fn of_address(
     limit: i64,
 ) -> Result<Vec<ArrivalRow>, DbError> {
     let rows = deposit_arrivals::table
-        .filter(deposit_arrivals::address.eq(address.as_bytes()))
+        .filter(deposit_arrivals::address.eq(address))
         .order(deposit_arrivals::id.desc())
         .limit(limit)
         .select(ArrivalRow::as_select())
@@ -316,7 +316,7 @@ pub fn count_of(
     address: &[u8],
 ) -> Result<i64, DbError> {
     let rows = deposit_arrivals::table
-        .filter(deposit_arrivals::chain_id.eq(chain_id.0))
+        .filter(deposit_arrivals::chain_id.eq(chain_id))
         .filter(deposit_arrivals::address.eq(address).and(deposit_arrivals::token.is_null()));
     Ok(rows.count().get_result(conn)?)
 }
@@ -331,7 +331,7 @@ pub fn last_of(
     address: &[u8],
 ) -> Result<Option<ArrivalRow>, DbError> {
     let row = deposit_arrivals::table
-        .filter(deposit_arrivals::chain_id.eq(chain_id.0))
+        .filter(deposit_arrivals::chain_id.eq(chain_id))
         .filter(deposit_arrivals::address.eq(address).and(deposit_arrivals::token.is_null()))
         .order((deposit_arrivals::block_number.desc(), deposit_arrivals::id.desc()))
         .select(ArrivalRow::as_select())
@@ -368,7 +368,7 @@ pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError
         .gt(0)
         .or(deposit_arrivals::updated_at.gt(deposit_arrivals::created_at));
     let rows = deposit_arrivals::table
-        .filter(deposit_arrivals::chain_id.eq(chain_id.0).and(deposit_arrivals::token.is_null()))
+        .filter(deposit_arrivals::chain_id.eq(chain_id).and(deposit_arrivals::token.is_null()))
         .filter(is_told)
         .filter(deposit_arrivals::raw_amount.ne("0"));
     Ok(rows.count().get_result(conn)?)

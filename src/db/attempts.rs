@@ -25,7 +25,7 @@ pub fn open_window(
     hash: &[u8; 32],
     now: UnixMillis,
 ) -> Result<Option<Window>, DbError> {
-    let open = attempts::table.find(&hash[..]).filter(attempts::expires_at.gt(now.as_millis()));
+    let open = attempts::table.find(&hash[..]).filter(attempts::expires_at.gt(now));
     let row: Option<(i64, i64)> =
         open.select((attempts::made, attempts::expires_at)).first(conn).optional()?;
     Ok(row.map(window))
@@ -42,12 +42,9 @@ pub fn count(
     (now, expires_at): (UnixMillis, UnixMillis),
 ) -> Result<Window, DbError> {
     let row = attempts::table.find(&hash[..]);
-    diesel::delete(row.filter(attempts::expires_at.le(now.as_millis()))).execute(conn)?;
-    let first = (
-        attempts::hash.eq(&hash[..]),
-        attempts::made.eq(0),
-        attempts::expires_at.eq(expires_at.as_millis()),
-    );
+    diesel::delete(row.filter(attempts::expires_at.le(now))).execute(conn)?;
+    let first =
+        (attempts::hash.eq(&hash[..]), attempts::made.eq(0), attempts::expires_at.eq(expires_at));
     on_either!(conn => diesel::insert_into(attempts::table)
         .values(first)
         .on_conflict_do_nothing()
@@ -69,7 +66,7 @@ pub fn take_back(
     count: i64,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let open = attempts::table.find(&hash[..]).filter(attempts::expires_at.gt(now.as_millis()));
+    let open = attempts::table.find(&hash[..]).filter(attempts::expires_at.gt(now));
     let left = diesel::update(open.filter(attempts::made.gt(count)))
         .set(attempts::made.eq(attempts::made - count))
         .execute(conn)?;

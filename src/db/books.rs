@@ -18,6 +18,10 @@ use diesel::prelude::*;
 
 use super::AnyConnection;
 use super::schema::{ledger_entries, reservations, usage_logs};
+use crate::domain::entry_kind::EntryKind;
+use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::Outcome;
 
 pub(crate) use balances::lock;
 pub use balances::{BalanceChange, BalanceRow, Busy};
@@ -30,10 +34,10 @@ pub use rows::{EntryRow, ReservationRow, UsageRow};
 /// What one command has to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want<'a> {
-    /// Row number of the account.
-    pub(crate) account_id: i64,
+    /// Whose books.
+    pub(crate) account_id: AccountId,
     /// The key, where the command names it.
-    pub(crate) key_id: Option<i64>,
+    pub(crate) key_id: Option<ApiKeyId>,
     /// The exchange: its reservation, or what it was settled at.
     pub(crate) exchange_id: Option<&'a str>,
     /// Whether the key is wanted that the exchange's reservation names.
@@ -51,10 +55,10 @@ pub(crate) struct Found {
     pub(crate) balances: Vec<BalanceRow>,
     pub(crate) reservations: Vec<ReservationRow>,
     pub(crate) keys: Vec<KeyBookRow>,
-    /// What the open reservations of a key with a budget may cost at most, as (key, nano-dollars).
-    pub(crate) held: Vec<(i64, i64)>,
+    /// What the open reservations of a key with a budget may cost at most.
+    pub(crate) held: Vec<(ApiKeyId, NanoUsd)>,
     /// Exchanges that are settled, as (id, cost, ending).
-    pub(crate) usage: Vec<(String, i64, String)>,
+    pub(crate) usage: Vec<(String, NanoUsd, Outcome)>,
 }
 
 /// What a group usually writes.
@@ -95,7 +99,7 @@ pub(crate) fn read(conn: &mut AnyConnection, wants: &[Want<'_>]) -> QueryResult<
 pub(crate) fn write(
     conn: &mut AnyConnection,
     changes: &Changes<'_>,
-) -> QueryResult<Vec<(i64, i64)>> {
+) -> QueryResult<Vec<(AccountId, i64)>> {
     if changes.balances.is_empty() {
         return Ok(Vec::new());
     }
@@ -116,7 +120,7 @@ pub(crate) fn open_reservation(
 /// Whether an entry of that kind and reference exists.
 pub(crate) fn entry_exists(
     conn: &mut AnyConnection,
-    kind: &str,
+    kind: EntryKind,
     reference: &str,
 ) -> QueryResult<bool> {
     let count: i64 = ledger_entries::table
@@ -132,8 +136,9 @@ pub(crate) fn entry_exists(
 /// # Errors
 /// The database's.
 pub fn entries_of(conn: &mut AnyConnection, references: &[String]) -> QueryResult<Vec<EntryRow>> {
+    let kinds = [EntryKind::Deposit, EntryKind::Adjustment, EntryKind::Refund, EntryKind::Reversal];
     ledger_entries::table
-        .filter(ledger_entries::kind.eq_any(["deposit", "adjustment", "refund", "reversal"]))
+        .filter(ledger_entries::kind.eq_any(kinds))
         .filter(ledger_entries::reference.eq_any(references))
         .order(ledger_entries::id)
         .select(EntryRow::as_select())
@@ -148,9 +153,10 @@ pub(crate) fn replace_usage(conn: &mut AnyConnection, row: &UsageRow) -> QueryRe
 
 /// Sets the usage entry of a recovered exchange to its late post. What costs nothing has none.
 pub(crate) fn replace_usage_entry(conn: &mut AnyConnection, row: &EntryRow) -> QueryResult<()> {
-    let entry = ledger_entries::table
-        .filter(ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq(&row.reference)));
-    if row.amount_nanousd == 0 {
+    let entry = ledger_entries::table.filter(
+        ledger_entries::kind.eq(EntryKind::Usage).and(ledger_entries::reference.eq(&row.reference)),
+    );
+    if row.amount_nanousd == NanoUsd::ZERO {
         delete(entry).execute(conn)?;
         return Ok(());
     }
@@ -166,8 +172,9 @@ pub(crate) fn forget_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryRes
     for id in ids {
         delete_passes(conn, id)?;
         delete(usage_logs::table.find(id)).execute(conn)?;
-        let entry = ledger_entries::table
-            .filter(ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq(id)));
+        let entry = ledger_entries::table.filter(
+            ledger_entries::kind.eq(EntryKind::Usage).and(ledger_entries::reference.eq(id)),
+        );
         delete(entry).execute(conn)?;
     }
     Ok(())

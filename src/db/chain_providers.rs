@@ -41,7 +41,7 @@ pub fn note(
 ) -> Result<(), DbError> {
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let gone = chain_providers::table
-        .filter(chain_providers::chain_id.eq(chain_id.0))
+        .filter(chain_providers::chain_id.eq(chain_id))
         .filter(chain_providers::name.ne_all(names));
     diesel::delete(gone).execute(conn)?;
     for row in rows {

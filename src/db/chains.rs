@@ -47,7 +47,7 @@ pub struct ChainRow {
 /// # Errors
 /// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainRow>, DbError> {
-    let row = chains::table.find(chain_id.0).select(ChainRow::as_select()).first(conn);
+    let row = chains::table.find(chain_id).select(ChainRow::as_select()).first(conn);
     Ok(row.optional()?)
 }
 
@@ -73,34 +73,34 @@ pub fn waiting(
     now: UnixMillis,
 ) -> Result<Waiting, DbError> {
     let candidate = chain_candidates::table
-        .filter(chain_candidates::chain_id.eq(chain_id.0))
-        .filter(chain_candidates::check_at.le(now.as_millis()))
+        .filter(chain_candidates::chain_id.eq(chain_id))
+        .filter(chain_candidates::check_at.le(now))
         .select(chain_candidates::block_number)
         .first::<i64>(conn)
         .optional()?;
     let moving = [DepositState::Seen, DepositState::Confirming].map(DepositState::as_str);
     let deposit = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::state.eq_any(moving)))
+        .filter(deposits::chain_id.eq(chain_id).and(deposits::state.eq_any(moving)))
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
     let may_move =
-        deposits::state.eq(DepositState::Seen.as_str()).or(deposits::block_number.le(final_number));
+        deposits::state.eq(DepositState::Seen).or(deposits::block_number.le(final_number));
     let due = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::state.eq_any(moving)))
-        .filter(deposits::check_at.le(now.as_millis()).and(may_move))
+        .filter(deposits::chain_id.eq(chain_id).and(deposits::state.eq_any(moving)))
+        .filter(deposits::check_at.le(now).and(may_move))
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
     // Credited early: its block is looked at again when it is final.
     let provisional = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::early_credit_at.is_not_null()))
+        .filter(deposits::chain_id.eq(chain_id).and(deposits::early_credit_at.is_not_null()))
         .filter(deposits::is_provisional.eq(true))
         .select(deposits::id)
         .first::<i64>(conn)
         .optional()?;
     let claim = deposit_claims::table
-        .filter(deposit_claims::chain_id.eq(chain_id.0).and(deposit_claims::check_at.is_not_null()))
+        .filter(deposit_claims::chain_id.eq(chain_id).and(deposit_claims::check_at.is_not_null()))
         .select(deposit_claims::id)
         .first::<i64>(conn)
         .optional()?;
@@ -171,15 +171,15 @@ pub fn note_blocks(
 ) -> Result<(), DbError> {
     for (number, hash) in blocks {
         let row = (
-            chain_blocks::chain_id.eq(chain_id.0),
+            chain_blocks::chain_id.eq(chain_id),
             chain_blocks::number.eq(number),
-            chain_blocks::hash.eq(hash.as_bytes()),
+            chain_blocks::hash.eq(hash),
         );
         on_either!(conn => diesel::insert_into(chain_blocks::table)
             .values(row)
             .on_conflict((chain_blocks::chain_id, chain_blocks::number))
             .do_update()
-            .set(chain_blocks::hash.eq(hash.as_bytes()))
+            .set(chain_blocks::hash.eq(hash))
             .execute(conn))?;
     }
     Ok(())
@@ -196,7 +196,7 @@ pub fn blocks_up_to(
     limit: i64,
 ) -> Result<Vec<(i64, Vec<u8>)>, DbError> {
     let rows = chain_blocks::table
-        .filter(chain_blocks::chain_id.eq(chain_id.0).and(chain_blocks::number.le(number)))
+        .filter(chain_blocks::chain_id.eq(chain_id).and(chain_blocks::number.le(number)))
         .order(chain_blocks::number.desc())
         .limit(limit)
         .select((chain_blocks::number, chain_blocks::hash))
@@ -215,7 +215,7 @@ pub fn keep_blocks(
     to: i64,
 ) -> Result<(), DbError> {
     let outside = chain_blocks::number.lt(from).or(chain_blocks::number.gt(to));
-    diesel::delete(chain_blocks::table.filter(chain_blocks::chain_id.eq(chain_id.0).and(outside)))
+    diesel::delete(chain_blocks::table.filter(chain_blocks::chain_id.eq(chain_id).and(outside)))
         .execute(conn)?;
     Ok(())
 }
@@ -241,11 +241,11 @@ pub fn note_candidates(
             continue;
         }
         let row = (
-            chain_candidates::chain_id.eq(chain_id.0),
-            chain_candidates::tx_hash.eq(tx_hash.as_bytes()),
+            chain_candidates::chain_id.eq(chain_id),
+            chain_candidates::tx_hash.eq(tx_hash),
             chain_candidates::block_number.eq(number),
             chain_candidates::tries.eq(0),
-            chain_candidates::check_at.eq(now.as_millis()),
+            chain_candidates::check_at.eq(now),
         );
         on_either!(conn => diesel::insert_into(chain_candidates::table)
             .values(row)
@@ -287,8 +287,8 @@ pub fn due_candidates(
                FROM chain_candidates WHERE chain_id = $1 AND check_at <= $2) AS waiting
          ORDER BY turn, tries, check_at, block_number LIMIT $3",
     )
-    .bind::<BigInt, _>(chain_id.0)
-    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(chain_id)
+    .bind::<BigInt, _>(now)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
     Ok(rows)
@@ -307,7 +307,7 @@ pub fn put_off_candidate(
     diesel::update(chain_candidates::table.find((chain_id.0, tx_hash.as_bytes())))
         .set((
             chain_candidates::tries.eq(chain_candidates::tries + 1),
-            chain_candidates::check_at.eq(until.as_millis()),
+            chain_candidates::check_at.eq(until),
         ))
         .execute(conn)?;
     Ok(())
@@ -356,7 +356,7 @@ pub fn forget_candidates_above(
     ancestor: i64,
 ) -> Result<(), DbError> {
     let above = chain_candidates::table
-        .filter(chain_candidates::chain_id.eq(chain_id.0))
+        .filter(chain_candidates::chain_id.eq(chain_id))
         .filter(chain_candidates::block_number.gt(ancestor));
     diesel::delete(above).execute(conn)?;
     Ok(())

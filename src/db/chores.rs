@@ -21,12 +21,12 @@ pub fn finished_at(conn: &mut AnyConnection, name: &str) -> Result<Option<UnixMi
 /// # Errors
 /// [`DbError::Query`].
 pub fn finish(conn: &mut AnyConnection, name: &str, now: UnixMillis) -> Result<(), DbError> {
-    let row = (chores::name.eq(name), chores::finished_at.eq(now.as_millis()));
+    let row = (chores::name.eq(name), chores::finished_at.eq(now));
     on_either!(conn => diesel::insert_into(chores::table)
         .values(row)
         .on_conflict(chores::name)
         .do_update()
-        .set(chores::finished_at.eq(now.as_millis()))
+        .set(chores::finished_at.eq(now))
         .execute(conn))?;
     Ok(())
 }

@@ -41,7 +41,7 @@ pub struct ClosingRow {
 /// # Errors
 /// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<ClosingRow>, DbError> {
-    Ok(accounts::table.find(id.0).select(ClosingRow::as_select()).first(conn).optional()?)
+    Ok(accounts::table.find(id).select(ClosingRow::as_select()).first(conn).optional()?)
 }
 
 /// Marks an account, and ends all that could still be done for it: keys, wallets, sessions and
@@ -56,18 +56,18 @@ pub fn begin(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let now = now.as_millis();
-    diesel::update(accounts::table.find(id.0))
+    diesel::update(accounts::table.find(id))
         .set((accounts::closing_at.eq(now), accounts::closing_waives_balance.eq(waives_balance)))
         .execute(conn)?;
-    let alive = api_keys::account_id.eq(id.0).and(api_keys::revoked_at.is_null());
+    let alive = api_keys::account_id.eq(id).and(api_keys::revoked_at.is_null());
     diesel::update(api_keys::table.filter(alive))
         .set(api_keys::revoked_at.eq(now))
         .execute(conn)?;
-    let linked = wallets::account_id.eq(id.0).and(wallets::ended_at.is_null());
+    let linked = wallets::account_id.eq(id).and(wallets::ended_at.is_null());
     diesel::update(wallets::table.filter(linked))
         .set((wallets::ended_at.eq(now), wallets::end_reason.eq("unlinked")))
         .execute(conn)?;
-    diesel::delete(wallet_challenges::table.filter(wallet_challenges::account_id.eq(id.0)))
+    diesel::delete(wallet_challenges::table.filter(wallet_challenges::account_id.eq(id)))
         .execute(conn)?;
     credentials_epoch::raise(conn, id, Kept::Nobodys)
 }
@@ -77,7 +77,7 @@ pub fn begin(
 /// # Errors
 /// [`DbError::Query`].
 pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
-    let closing = accounts::table.find(id.0).filter(accounts::closing_at.is_not_null());
+    let closing = accounts::table.find(id).filter(accounts::closing_at.is_not_null());
     let kept = diesel::update(closing)
         .set((accounts::closing_at.eq(None::<i64>), accounts::closing_waives_balance.eq(false)))
         .execute(conn)?;
@@ -108,7 +108,7 @@ pub fn stuck(
     limit: i64,
 ) -> Result<Vec<String>, DbError> {
     let ids = accounts::table
-        .filter(accounts::closing_at.le(before.as_millis()))
+        .filter(accounts::closing_at.le(before))
         .filter(not(accounts::closing_waives_balance).and(accounts::available_nanousd.gt(0)))
         .order((accounts::closing_at, accounts::id))
         .limit(limit)
@@ -140,7 +140,7 @@ fn due_within(
     // be known.
     let long_ago = before.plus_millis(-PROVISIONAL_MAX);
     let may_be_undone =
-        deposits::is_provisional.eq(true).and(deposits::early_credit_at.gt(long_ago.as_millis()));
+        deposits::is_provisional.eq(true).and(deposits::early_credit_at.gt(long_ago));
     let unfinal = deposits::table
         .filter(deposits::account_id.eq(accounts::id.nullable()))
         .filter(deposits::state.eq_any(UNFINAL.map(DepositState::as_str)).or(may_be_undone));
@@ -150,7 +150,7 @@ fn due_within(
         .filter(deposit_refunds::state.eq("held"));
     let ids: Vec<i64> = accounts::table
         .filter(accounts::id.between(first, last))
-        .filter(accounts::closing_at.le(before.as_millis()))
+        .filter(accounts::closing_at.le(before))
         .filter(accounts::closing_waives_balance.or(accounts::available_nanousd.le(0)))
         .filter(not(exists(open)).and(not(exists(unfinal))).and(not(exists(held))))
         .order(accounts::closing_at)

@@ -73,7 +73,7 @@ pub fn of_address(conn: &mut AnyConnection, text: &str) -> Result<Option<Credent
 /// # Errors
 /// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<Credentials>, DbError> {
-    Ok(accounts::table.find(id.0).select(Credentials::as_select()).first(conn).optional()?)
+    Ok(accounts::table.find(id).select(Credentials::as_select()).first(conn).optional()?)
 }
 
 /// Stores the hash of a new password. Must run in a write transaction.
@@ -95,7 +95,7 @@ pub fn set_password(
 /// # Errors
 /// [`DbError::Query`].
 pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result<(), DbError> {
-    let account = diesel::update(accounts::table.find(id.0));
+    let account = diesel::update(accounts::table.find(id));
     account.set(accounts::password_hash.eq(hash)).execute(conn)?;
     Ok(())
 }
@@ -108,7 +108,7 @@ pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result
 /// [`DbError::Query`].
 pub fn set_email(conn: &mut AnyConnection, id: AccountId, email: &str) -> Result<(), DbError> {
     credentials_epoch::raise(conn, id, Kept::All)?;
-    diesel::update(accounts::table.find(id.0)).set(accounts::email.eq(email)).execute(conn)?;
+    diesel::update(accounts::table.find(id)).set(accounts::email.eq(email)).execute(conn)?;
     Ok(())
 }
 
@@ -151,11 +151,11 @@ pub fn enable_totp(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     credentials_epoch::raise(conn, id, kept)?;
-    diesel::update(accounts::table.find(id.0))
+    diesel::update(accounts::table.find(id))
         .set((
             accounts::totp_secret.eq(Some(sealed)),
             accounts::totp_last_step.eq(step),
-            accounts::totp_enabled_at.eq(now.as_millis()),
+            accounts::totp_enabled_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
@@ -167,7 +167,7 @@ pub fn enable_totp(
 /// [`DbError::Query`].
 pub fn use_totp_step(conn: &mut AnyConnection, id: AccountId, step: i64) -> Result<bool, DbError> {
     let unused = accounts::totp_last_step.is_null().or(accounts::totp_last_step.lt(step));
-    let used = diesel::update(accounts::table.find(id.0).filter(unused))
+    let used = diesel::update(accounts::table.find(id).filter(unused))
         .set(accounts::totp_last_step.eq(step))
         .execute(conn)?;
     Ok(used > 0)
@@ -179,7 +179,7 @@ pub fn use_totp_step(conn: &mut AnyConnection, id: AccountId, step: i64) -> Resu
 /// [`DbError::Query`].
 pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), DbError> {
     credentials_epoch::raise(conn, id, kept)?;
-    diesel::update(accounts::table.find(id.0))
+    diesel::update(accounts::table.find(id))
         .set((
             accounts::totp_secret.eq(None::<Vec<u8>>),
             accounts::totp_enabled_at.eq(None::<i64>),
@@ -217,7 +217,7 @@ pub fn replace_totp(
     plain: &[u8],
     sealed: &[u8],
 ) -> Result<(), DbError> {
-    let account = accounts::table.find(id.0).filter(accounts::totp_secret.eq(plain));
+    let account = accounts::table.find(id).filter(accounts::totp_secret.eq(plain));
     diesel::update(account).set(accounts::totp_secret.eq(sealed)).execute(conn)?;
     Ok(())
 }

@@ -26,7 +26,7 @@ pub enum Kept {
 /// # Errors
 /// [`DbError::Query`].
 pub fn current(conn: &mut AnyConnection, id: AccountId) -> Result<Option<i64>, DbError> {
-    let count = accounts::table.find(id.0).select(accounts::credentials_epoch).first(conn);
+    let count = accounts::table.find(id).select(accounts::credentials_epoch).first(conn);
     Ok(count.optional()?)
 }
 
@@ -37,26 +37,26 @@ pub fn current(conn: &mut AnyConnection, id: AccountId) -> Result<Option<i64>, D
 /// # Errors
 /// [`DbError::Query`].
 pub fn raise(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), DbError> {
-    diesel::update(accounts::table.find(id.0))
+    diesel::update(accounts::table.find(id))
         .set(accounts::credentials_epoch.eq(accounts::credentials_epoch + 1))
         .execute(conn)?;
-    let account = accounts::table.find(id.0);
+    let account = accounts::table.find(id);
     let columns = (accounts::credentials_epoch, accounts::email);
     let Some((count, email)) = account.select(columns).first::<(i64, String)>(conn).optional()?
     else {
         return Ok(());
     };
     move_along(conn, (id, count), kept)?;
-    let left = sessions::account_id.eq(id.0).and(sessions::credentials_epoch.ne(count));
+    let left = sessions::account_id.eq(id).and(sessions::credentials_epoch.ne(count));
     diesel::delete(sessions::table.filter(left)).execute(conn)?;
-    diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id.0))).execute(conn)?;
-    diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id.0))).execute(conn)?;
+    diesel::delete(log_in_steps::table.filter(log_in_steps::account_id.eq(id))).execute(conn)?;
+    diesel::delete(email_tokens::table.filter(email_tokens::account_id.eq(id))).execute(conn)?;
     let kinds = MailKind::all().filter(|kind| kind.opens_an_account()).map(MailKind::as_str);
     let asked_by_anybody =
         outbox::account_id.is_null().and(outbox::recipient.eq_any(spellings(&email)));
     let mails = outbox::kind
         .eq_any(kinds.collect::<Vec<&str>>())
-        .and(outbox::account_id.eq(id.0).or(asked_by_anybody).assume_not_null());
+        .and(outbox::account_id.eq(id).or(asked_by_anybody).assume_not_null());
     diesel::delete(outbox::table.filter(mails)).execute(conn)?;
     Ok(())
 }
@@ -68,7 +68,7 @@ fn move_along(
     kept: Kept,
 ) -> Result<(), DbError> {
     let before = sessions::credentials_epoch.eq(count.saturating_sub(1));
-    let mine = sessions::table.filter(sessions::account_id.eq(id.0).and(before));
+    let mine = sessions::table.filter(sessions::account_id.eq(id).and(before));
     let moved = (sessions::credentials_epoch.eq(count), sessions::totp_secret.eq(None::<Vec<u8>>));
     match kept {
         Kept::Nobodys => {}

@@ -34,7 +34,7 @@ pub fn of_account(
     account_id: AccountId,
 ) -> Result<Option<AddressRow>, DbError> {
     let row = deposit_addresses::table
-        .filter(deposit_addresses::account_id.eq(account_id.0))
+        .filter(deposit_addresses::account_id.eq(account_id))
         .select(AddressRow::as_select())
         .first(conn)
         .optional()?;
@@ -47,7 +47,7 @@ pub fn of_account(
 /// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, address: EvmAddress) -> Result<Option<AddressRow>, DbError> {
     let row = deposit_addresses::table
-        .find(address.as_bytes())
+        .find(address)
         .select(AddressRow::as_select())
         .first(conn)
         .optional()?;

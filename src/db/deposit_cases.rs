@@ -78,7 +78,7 @@ pub fn change(
 ) -> Result<bool, DbError> {
     let current = deposit_cases::table
         .filter(deposit_cases::id.eq(row.id))
-        .filter(deposit_cases::state.eq(from.as_str()));
+        .filter(deposit_cases::state.eq(from));
     let next = CaseRow { updated_at: now.as_millis(), ..row.clone() };
     Ok(diesel::update(current).set(next).execute(conn)? > 0)
 }
@@ -93,9 +93,9 @@ pub fn about(
     (tx_hash, kind, ordinal): Subject,
 ) -> Result<Option<CaseRow>, DbError> {
     let row = deposit_cases::table
-        .filter(deposit_cases::chain_id.eq(chain_id.0))
-        .filter(deposit_cases::tx_hash.eq(tx_hash.as_bytes()))
-        .filter(deposit_cases::kind.eq(kind.as_str()))
+        .filter(deposit_cases::chain_id.eq(chain_id))
+        .filter(deposit_cases::tx_hash.eq(tx_hash))
+        .filter(deposit_cases::kind.eq(kind))
         .filter(deposit_cases::ordinal.eq(ordinal))
         .select(CaseRow::as_select())
         .first(conn)
@@ -113,11 +113,11 @@ pub fn forget(
     (tx_hash, kind, ordinal): Subject,
 ) -> Result<(), DbError> {
     let settled = deposit_cases::table
-        .filter(deposit_cases::chain_id.eq(chain_id.0))
-        .filter(deposit_cases::tx_hash.eq(tx_hash.as_bytes()))
-        .filter(deposit_cases::kind.eq(kind.as_str()))
+        .filter(deposit_cases::chain_id.eq(chain_id))
+        .filter(deposit_cases::tx_hash.eq(tx_hash))
+        .filter(deposit_cases::kind.eq(kind))
         .filter(deposit_cases::ordinal.eq(ordinal))
-        .filter(deposit_cases::state.ne(CaseState::Dismissed.as_str()));
+        .filter(deposit_cases::state.ne(CaseState::Dismissed));
     diesel::delete(settled).execute(conn)?;
     Ok(())
 }
@@ -137,7 +137,7 @@ pub fn forget_deposit(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), 
 /// [`DbError::Query`].
 pub fn of_chain(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Vec<CaseRow>, DbError> {
     let rows = deposit_cases::table
-        .filter(deposit_cases::chain_id.eq(chain_id.0))
+        .filter(deposit_cases::chain_id.eq(chain_id))
         .order(deposit_cases::id)
         .select(CaseRow::as_select())
         .load(conn)?;
@@ -170,13 +170,13 @@ pub fn page(
 ) -> Result<Vec<CaseRow>, DbError> {
     let mut query = deposit_cases::table
         .filter(deposit_cases::id.gt(after))
-        .filter(deposit_cases::state.eq(state.as_str()))
+        .filter(deposit_cases::state.eq(state))
         .order(deposit_cases::id)
         .limit(limit)
         .select(CaseRow::as_select())
         .into_boxed();
     if let Some(chain_id) = chain_id {
-        query = query.filter(deposit_cases::chain_id.eq(chain_id.0));
+        query = query.filter(deposit_cases::chain_id.eq(chain_id));
     }
     Ok(query.load(conn)?)
 }
@@ -187,12 +187,12 @@ pub fn page(
 /// [`DbError::Query`].
 pub fn count_of_claimant(conn: &mut AnyConnection, id: AccountId) -> Result<i64, DbError> {
     let claimed = deposit_claims::table
-        .filter(deposit_claims::account_id.eq(id.0))
+        .filter(deposit_claims::account_id.eq(id))
         .filter(deposit_claims::chain_id.eq(deposit_cases::chain_id))
         .filter(deposit_claims::tx_hash.eq(deposit_cases::tx_hash));
     let count = deposit_cases::table
-        .filter(deposit_cases::kind.eq(CaseKind::Claim.as_str()))
-        .filter(deposit_cases::state.eq(CaseState::Open.as_str()))
+        .filter(deposit_cases::kind.eq(CaseKind::Claim))
+        .filter(deposit_cases::state.eq(CaseState::Open))
         .filter(diesel::dsl::exists(claimed))
         .count()
         .get_result(conn)?;
@@ -206,11 +206,11 @@ pub fn count_of_claimant(conn: &mut AnyConnection, id: AccountId) -> Result<i64,
 /// [`DbError::Query`].
 pub fn erase(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     let claimed = deposit_claims::table
-        .filter(deposit_claims::account_id.eq(id.0))
+        .filter(deposit_claims::account_id.eq(id))
         .filter(deposit_claims::chain_id.eq(deposit_cases::chain_id))
         .filter(deposit_claims::tx_hash.eq(deposit_cases::tx_hash));
     let paid = deposits::table
-        .filter(deposits::account_id.eq(id.0))
+        .filter(deposits::account_id.eq(id))
         .filter(deposits::chain_id.eq(deposit_cases::chain_id))
         .filter(deposits::tx_hash.eq(deposit_cases::tx_hash));
     diesel::delete(deposit_cases::table.filter(diesel::dsl::exists(claimed))).execute(conn)?;

@@ -69,9 +69,9 @@ pub fn of_transaction(
     tx_hash: TxHash,
 ) -> Result<Option<ClaimRow>, DbError> {
     let row = deposit_claims::table
-        .filter(deposit_claims::account_id.eq(account_id.0))
-        .filter(deposit_claims::chain_id.eq(chain_id.0))
-        .filter(deposit_claims::tx_hash.eq(tx_hash.as_bytes()))
+        .filter(deposit_claims::account_id.eq(account_id))
+        .filter(deposit_claims::chain_id.eq(chain_id))
+        .filter(deposit_claims::tx_hash.eq(tx_hash))
         .select(ClaimRow::as_select())
         .first(conn)
         .optional()?;
@@ -102,7 +102,7 @@ pub fn of_account(
     limit: i64,
 ) -> Result<Vec<ClaimRow>, DbError> {
     let rows = deposit_claims::table
-        .filter(deposit_claims::account_id.eq(account_id.0))
+        .filter(deposit_claims::account_id.eq(account_id))
         .filter(deposit_claims::id.lt(before))
         .order(deposit_claims::id.desc())
         .limit(limit)
@@ -129,7 +129,7 @@ pub fn page(
         .select(ClaimRow::as_select())
         .into_boxed();
     if let Some(account_id) = account_id {
-        query = query.filter(deposit_claims::account_id.eq(account_id.0));
+        query = query.filter(deposit_claims::account_id.eq(account_id));
     }
     Ok(query.load(conn)?)
 }
@@ -144,7 +144,7 @@ pub fn of_hash(
     tx_hash: &[u8],
 ) -> Result<Vec<ClaimRow>, DbError> {
     let rows = deposit_claims::table
-        .filter(deposit_claims::chain_id.eq(chain_id.0))
+        .filter(deposit_claims::chain_id.eq(chain_id))
         .filter(deposit_claims::tx_hash.eq(tx_hash))
         .order(deposit_claims::id)
         .select(ClaimRow::as_select())
@@ -174,10 +174,9 @@ pub fn counts(
     account_id: AccountId,
     since: UnixMillis,
 ) -> Result<(i64, i64), DbError> {
-    let mine = deposit_claims::table.filter(deposit_claims::account_id.eq(account_id.0));
+    let mine = deposit_claims::table.filter(deposit_claims::account_id.eq(account_id));
     let open = mine.filter(deposit_claims::check_at.is_not_null()).count().get_result(conn)?;
-    let recent =
-        mine.filter(deposit_claims::created_at.ge(since.as_millis())).count().get_result(conn)?;
+    let recent = mine.filter(deposit_claims::created_at.ge(since)).count().get_result(conn)?;
     Ok((open, recent))
 }
 
@@ -202,8 +201,8 @@ pub fn due(
                FROM deposit_claims WHERE chain_id = $1 AND check_at <= $2) AS waiting
          ORDER BY turn, check_at, tries, id LIMIT $3",
     )
-    .bind::<BigInt, _>(chain_id.0)
-    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(chain_id)
+    .bind::<BigInt, _>(now)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
     Ok(rows)
@@ -221,9 +220,9 @@ pub fn stand_back(
 ) -> Result<(), DbError> {
     let waiting = deposit_claims::table
         .filter(deposit_claims::account_id.eq(account_id))
-        .filter(deposit_claims::chain_id.eq(chain_id.0))
-        .filter(deposit_claims::check_at.lt(now.as_millis()));
-    diesel::update(waiting).set(deposit_claims::check_at.eq(now.as_millis())).execute(conn)?;
+        .filter(deposit_claims::chain_id.eq(chain_id))
+        .filter(deposit_claims::check_at.lt(now));
+    diesel::update(waiting).set(deposit_claims::check_at.eq(now)).execute(conn)?;
     Ok(())
 }
 
@@ -241,11 +240,11 @@ pub fn set_state(
 ) -> Result<(), DbError> {
     diesel::update(deposit_claims::table.find(id))
         .set((
-            deposit_claims::state.eq(state.as_str()),
+            deposit_claims::state.eq(state),
             deposit_claims::reason.eq(reason.map(ClaimReason::as_str)),
             deposit_claims::tries.eq(deposit_claims::tries + 1),
-            deposit_claims::check_at.eq(check_at.map(UnixMillis::as_millis)),
-            deposit_claims::updated_at.eq(now.as_millis()),
+            deposit_claims::check_at.eq(check_at),
+            deposit_claims::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
@@ -258,13 +257,13 @@ pub fn set_state(
 pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), DbError> {
     diesel::update(deposit_claims::table.find(id))
         .set((
-            deposit_claims::state.eq(ClaimState::Submitted.as_str()),
+            deposit_claims::state.eq(ClaimState::Submitted),
             deposit_claims::reason.eq(None::<String>),
             deposit_claims::tries.eq(0),
-            deposit_claims::check_at.eq(now.as_millis()),
+            deposit_claims::check_at.eq(now),
             // It counts against the hour like a new one.
-            deposit_claims::created_at.eq(now.as_millis()),
-            deposit_claims::updated_at.eq(now.as_millis()),
+            deposit_claims::created_at.eq(now),
+            deposit_claims::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
@@ -300,15 +299,15 @@ pub fn refuse_others(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let of_others = deposit_claims::table
-        .filter(deposit_claims::chain_id.eq(chain_id.0))
-        .filter(deposit_claims::tx_hash.eq(tx_hash.as_bytes()))
+        .filter(deposit_claims::chain_id.eq(chain_id))
+        .filter(deposit_claims::tx_hash.eq(tx_hash))
         .filter(deposit_claims::account_id.ne_all(accounts.to_vec()));
     diesel::update(of_others)
         .set((
-            deposit_claims::state.eq(ClaimState::Rejected.as_str()),
-            deposit_claims::reason.eq(ClaimReason::OtherAccount.as_str()),
+            deposit_claims::state.eq(ClaimState::Rejected),
+            deposit_claims::reason.eq(ClaimReason::OtherAccount),
             deposit_claims::check_at.eq(None::<i64>),
-            deposit_claims::updated_at.eq(now.as_millis()),
+            deposit_claims::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
@@ -325,14 +324,14 @@ pub fn match_all(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let of_it = deposit_claims::table
-        .filter(deposit_claims::chain_id.eq(chain_id.0))
-        .filter(deposit_claims::tx_hash.eq(tx_hash.as_bytes()));
+        .filter(deposit_claims::chain_id.eq(chain_id))
+        .filter(deposit_claims::tx_hash.eq(tx_hash));
     diesel::update(of_it)
         .set((
-            deposit_claims::state.eq(ClaimState::Matched.as_str()),
+            deposit_claims::state.eq(ClaimState::Matched),
             deposit_claims::reason.eq(None::<String>),
             deposit_claims::check_at.eq(None::<i64>),
-            deposit_claims::updated_at.eq(now.as_millis()),
+            deposit_claims::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())

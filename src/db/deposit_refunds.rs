@@ -103,7 +103,7 @@ pub fn close(
         .set((
             deposit_refunds::state.eq(state),
             deposit_refunds::tx_hash.eq(tx_hash.map(|hash| hash.as_bytes().to_vec())),
-            deposit_refunds::updated_at.eq(now.as_millis()),
+            deposit_refunds::updated_at.eq(now),
         ))
         .execute(conn)?;
     Ok(closed > 0)

@@ -43,8 +43,8 @@ pub fn seen(
                      GROUP BY tx_hash, payer) AS transactions) AS waiting
          GROUP BY tx_hash ORDER BY MIN(turn), MIN(first_at), MIN(first_id) LIMIT $3",
     )
-    .bind::<BigInt, _>(chain_id.0)
-    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(chain_id)
+    .bind::<BigInt, _>(now)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
     Ok(found.iter().filter_map(|one| TxHash::from_slice(&one.tx_hash)).collect())
@@ -77,10 +77,10 @@ pub fn confirming(
                                      AND block_number <= $3 AND check_at <= $4) AS of_accounts) AS waiting
          ORDER BY tx_turn, turn, check_at, id LIMIT $5",
     )
-    .bind::<BigInt, _>(chain_id.0)
+    .bind::<BigInt, _>(chain_id)
     .bind::<BigInt, _>(above)
     .bind::<BigInt, _>(up_to)
-    .bind::<BigInt, _>(now.as_millis())
+    .bind::<BigInt, _>(now)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
     Ok(rows)
@@ -99,11 +99,11 @@ pub fn confirming_of(
     limit: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
     let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::tx_hash.eq(tx_hash.as_bytes()))
-        .filter(deposits::state.eq(DepositState::Confirming.as_str()))
+        .filter(deposits::chain_id.eq(chain_id))
+        .filter(deposits::tx_hash.eq(tx_hash))
+        .filter(deposits::state.eq(DepositState::Confirming))
         .filter(deposits::block_number.le(final_number))
-        .filter(deposits::check_at.le(now.as_millis()))
+        .filter(deposits::check_at.le(now))
         .order((deposits::check_at, deposits::ordinal))
         .limit(limit)
         .select(DepositRow::as_select())
@@ -127,8 +127,8 @@ pub fn overlooked(
             wallets::ended_at.is_null().or(wallets::ended_at.gt(deposits::block_time.nullable())),
         );
     let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::state.eq(DepositState::Unattributed.as_str()))
+        .filter(deposits::chain_id.eq(chain_id))
+        .filter(deposits::state.eq(DepositState::Unattributed))
         .filter(diesel::dsl::exists(proof))
         .order(deposits::id)
         .limit(limit)
@@ -211,16 +211,16 @@ pub fn hand_over(
         let seen = deposits::table
             .filter(deposits::id.eq_any(some))
             .filter(deposits::revision.eq(revision))
-            .filter(deposits::state.eq(DepositState::Seen.as_str()));
+            .filter(deposits::state.eq(DepositState::Seen));
         let rows = diesel::update(seen)
             .set((
                 deposits::state.eq(owner.state.as_str()),
                 deposits::reason.eq(owner.reason),
                 deposits::account_id.eq(owner.account_id),
                 deposits::wallet_id.eq(owner.wallet_id),
-                deposits::check_at.eq(now.as_millis()),
+                deposits::check_at.eq(now),
                 deposits::revision.eq(deposits::revision + 1),
-                deposits::updated_at.eq(now.as_millis()),
+                deposits::updated_at.eq(now),
             ))
             .execute(conn)?;
         changed = changed.saturating_add(rows);

@@ -163,8 +163,8 @@ pub fn of_transaction(
     tx_hash: TxHash,
 ) -> Result<Vec<DepositRow>, DbError> {
     let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::tx_hash.eq(tx_hash.as_bytes()))
+        .filter(deposits::chain_id.eq(chain_id))
+        .filter(deposits::tx_hash.eq(tx_hash))
         .order(deposits::ordinal)
         .select(DepositRow::as_select())
         .load(conn)?;
@@ -184,8 +184,8 @@ pub fn lock_transaction(
 ) -> Result<(), DbError> {
     if let AnyConnection::Postgres(conn) = conn {
         let _held: Vec<i64> = deposits::table
-            .filter(deposits::chain_id.eq(chain_id.0))
-            .filter(deposits::tx_hash.eq(tx_hash.as_bytes()))
+            .filter(deposits::chain_id.eq(chain_id))
+            .filter(deposits::tx_hash.eq(tx_hash))
             .order(deposits::ordinal)
             .select(deposits::id)
             .for_no_key_update()
@@ -205,7 +205,7 @@ pub fn of_account(
     limit: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
     let rows = deposits::table
-        .filter(deposits::account_id.eq(account_id.0))
+        .filter(deposits::account_id.eq(account_id))
         .filter(deposits::id.lt(before))
         .order(deposits::id.desc())
         .limit(limit)
@@ -251,28 +251,28 @@ pub fn page(
             deposit_refunds::table
                 .filter(deposit_refunds::deposit_id.eq(deposits::id))
                 .filter(deposit_refunds::state.eq("posted"))
-                .filter(deposits::state.eq(DepositState::Credited.as_str()))
+                .filter(deposits::state.eq(DepositState::Credited))
                 .filter(deposit_refunds::amount_nanousd.nullable().ge(deposits::value_nanousd)),
         );
         query = match state {
-            DepositState::Refunded => query.filter(deposits::state.eq(state.as_str()).or(is_back)),
+            DepositState::Refunded => query.filter(deposits::state.eq(state).or(is_back)),
             DepositState::Credited => {
-                query.filter(deposits::state.eq(state.as_str())).filter(diesel::dsl::not(is_back))
+                query.filter(deposits::state.eq(state)).filter(diesel::dsl::not(is_back))
             }
-            _ => query.filter(deposits::state.eq(state.as_str())),
+            _ => query.filter(deposits::state.eq(state)),
         };
     }
     if let Some(account_id) = filter.account_id {
-        query = query.filter(deposits::account_id.eq(account_id.0));
+        query = query.filter(deposits::account_id.eq(account_id));
     }
     if let Some(chain_id) = filter.chain_id {
-        query = query.filter(deposits::chain_id.eq(chain_id.0));
+        query = query.filter(deposits::chain_id.eq(chain_id));
     }
     if let Some(from) = filter.from {
-        query = query.filter(deposits::block_time.ge(from.as_millis()));
+        query = query.filter(deposits::block_time.ge(from));
     }
     if let Some(before) = filter.before {
-        query = query.filter(deposits::block_time.lt(before.as_millis()));
+        query = query.filter(deposits::block_time.lt(before));
     }
     Ok(query.load(conn)?)
 }
@@ -302,8 +302,8 @@ pub fn credited_early(
     since: UnixMillis,
 ) -> Result<(NanoUsd, NanoUsd), DbError> {
     let rows: Vec<(Option<i64>, Option<i64>, String, bool)> = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::early_credit_at.gt(since.as_millis()))
+        .filter(deposits::chain_id.eq(chain_id))
+        .filter(deposits::early_credit_at.gt(since))
         .select((
             deposits::account_id,
             deposits::early_value_nanousd,
@@ -335,9 +335,9 @@ pub fn provisional(
     limit: i64,
 ) -> Result<Vec<DepositRow>, DbError> {
     let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0).and(deposits::early_credit_at.is_not_null()))
+        .filter(deposits::chain_id.eq(chain_id).and(deposits::early_credit_at.is_not_null()))
         .filter(deposits::is_provisional.eq(true).and(deposits::block_number.le(final_number)))
-        .filter(deposits::check_at.le(now.as_millis()))
+        .filter(deposits::check_at.le(now))
         .order((deposits::check_at, deposits::id))
         .limit(limit)
         .select(DepositRow::as_select())
@@ -361,7 +361,7 @@ pub fn above(
         DepositState::Erased,
     ];
     let rows = deposits::table
-        .filter(deposits::chain_id.eq(chain_id.0))
+        .filter(deposits::chain_id.eq(chain_id))
         .filter(deposits::block_number.gt(ancestor))
         .filter(deposits::state.ne_all(gone.map(DepositState::as_str)))
         .order(deposits::id)
@@ -381,9 +381,9 @@ pub fn below_minimum(
     token: Option<&[u8]>,
 ) -> Result<Vec<DepositRow>, DbError> {
     let mut query = deposits::table
-        .filter(deposits::account_id.eq(account_id.0))
-        .filter(deposits::chain_id.eq(chain_id.0))
-        .filter(deposits::state.eq(DepositState::BelowMinimum.as_str()))
+        .filter(deposits::account_id.eq(account_id))
+        .filter(deposits::chain_id.eq(chain_id))
+        .filter(deposits::state.eq(DepositState::BelowMinimum))
         .order(deposits::id)
         .select(DepositRow::as_select())
         .into_boxed();
@@ -405,12 +405,12 @@ pub fn unattributed_of(
 ) -> Result<Vec<DepositRow>, DbError> {
     let mut query = deposits::table
         .filter(deposits::payer.eq(payer.to_vec()))
-        .filter(deposits::state.eq(DepositState::Unattributed.as_str()))
+        .filter(deposits::state.eq(DepositState::Unattributed))
         .order(deposits::id)
         .select(DepositRow::as_select())
         .into_boxed();
     if let Some(chain_id) = chain_id {
-        query = query.filter(deposits::chain_id.eq(chain_id.0));
+        query = query.filter(deposits::chain_id.eq(chain_id));
     }
     Ok(query.load(conn)?)
 }

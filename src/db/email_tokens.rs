@@ -47,7 +47,7 @@ pub fn create(
     token: &EmailTokenRow,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let expired = email_tokens::table.filter(email_tokens::expires_at.le(now.as_millis()));
+    let expired = email_tokens::table.filter(email_tokens::expires_at.le(now));
     diesel::delete(expired).execute(conn)?;
     let row = NewRow {
         token_hash: token_hash.as_bytes(),

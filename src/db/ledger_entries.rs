@@ -5,7 +5,10 @@ use diesel::sql_types::BigInt;
 
 use super::schema::ledger_entries;
 use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
+use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 
 /// An entry with its place.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -13,14 +16,14 @@ use crate::domain::ids::AccountId;
 pub struct PlacedEntry {
     /// Row number: the order of the books.
     pub id: i64,
-    /// One of the entry kinds.
-    pub kind: String,
+    /// What it is for.
+    pub kind: EntryKind,
     /// Unique within its kind.
     pub reference: String,
-    /// Signed nano-dollars; a charge is negative.
-    pub amount_nanousd: i64,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// A charge is negative.
+    pub amount_nanousd: NanoUsd,
+    /// When it was made.
+    pub created_at: UnixMillis,
 }
 
 /// A page of an account's entries below a row number, newest first; of one kind, if one is named.
@@ -30,18 +33,18 @@ pub struct PlacedEntry {
 pub fn page(
     conn: &mut AnyConnection,
     account_id: AccountId,
-    kind: Option<&str>,
+    kind: Option<EntryKind>,
     below: i64,
     limit: i64,
 ) -> Result<Vec<PlacedEntry>, DbError> {
     let mut query = ledger_entries::table
-        .filter(ledger_entries::account_id.eq(account_id.0).and(ledger_entries::id.lt(below)))
+        .filter(ledger_entries::account_id.eq(account_id).and(ledger_entries::id.lt(below)))
         .order(ledger_entries::id.desc())
         .limit(limit)
         .select(PlacedEntry::as_select())
         .into_boxed();
     if let Some(kind) = kind {
-        query = query.filter(ledger_entries::kind.eq(kind.to_owned()));
+        query = query.filter(ledger_entries::kind.eq(kind));
     }
     Ok(query.load(conn)?)
 }
@@ -57,7 +60,7 @@ pub fn following(
     limit: i64,
 ) -> Result<Vec<PlacedEntry>, DbError> {
     let rows = ledger_entries::table
-        .filter(ledger_entries::account_id.eq(account_id.0))
+        .filter(ledger_entries::account_id.eq(account_id))
         .filter(ledger_entries::id.gt(above).and(ledger_entries::id.le(last)))
         .order(ledger_entries::id)
         .limit(limit)
@@ -69,19 +72,23 @@ pub fn following(
 #[derive(QueryableByName)]
 struct Sum {
     #[diesel(sql_type = BigInt)]
-    nanos: i64,
+    nanos: NanoUsd,
 }
 
 /// The sum of an account's entries above a row number.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn sum_above(conn: &mut AnyConnection, account_id: AccountId, id: i64) -> Result<i64, DbError> {
+pub fn sum_above(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    id: i64,
+) -> Result<NanoUsd, DbError> {
     let sum: Sum = diesel::sql_query(
         "SELECT CAST(COALESCE(SUM(amount_nanousd), 0) AS BIGINT) AS nanos
          FROM ledger_entries WHERE account_id = $1 AND id > $2",
     )
-    .bind::<BigInt, _>(account_id.0)
+    .bind::<BigInt, _>(account_id)
     .bind::<BigInt, _>(id)
     .get_result(conn)?;
     Ok(sum.nanos)

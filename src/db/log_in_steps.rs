@@ -19,15 +19,15 @@ pub fn create(
     account_id: AccountId,
     (now, expires_at): (UnixMillis, UnixMillis),
 ) -> Result<(), DbError> {
-    let expired = log_in_steps::table.filter(log_in_steps::expires_at.le(now.as_millis()));
+    let expired = log_in_steps::table.filter(log_in_steps::expires_at.le(now));
     diesel::delete(expired).execute(conn)?;
     let epoch = credentials_epoch::current(conn, account_id)?.unwrap_or_default();
     diesel::insert_into(log_in_steps::table)
         .values((
             log_in_steps::credentials_epoch.eq(epoch),
             log_in_steps::token_hash.eq(token_hash.as_bytes().as_slice()),
-            log_in_steps::account_id.eq(account_id.0),
-            log_in_steps::expires_at.eq(expires_at.as_millis()),
+            log_in_steps::account_id.eq(account_id),
+            log_in_steps::expires_at.eq(expires_at),
         ))
         .execute(conn)?;
     Ok(())
@@ -47,7 +47,7 @@ pub fn holder(
         .inner_join(accounts::table.on(accounts::id.eq(log_in_steps::account_id)))
         .filter(log_in_steps::token_hash.eq(token_hash.as_bytes().as_slice()))
         .filter(log_in_steps::credentials_epoch.eq(accounts::credentials_epoch))
-        .filter(log_in_steps::expires_at.gt(now.as_millis()))
+        .filter(log_in_steps::expires_at.gt(now))
         .select(log_in_steps::account_id)
         .first(conn)
         .optional()?;

@@ -9,6 +9,7 @@ use super::compatibility::{GENERATION, VERSION};
 use super::schema::{nodes, reservations};
 use super::{AnyConnection, DbError, time};
 use crate::domain::clock::{Clock, UnixMillis};
+use crate::domain::ids::AccountId;
 
 /// What a node finds when it renews its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +52,18 @@ pub fn renew(
 ) -> Result<(Renewed, i64), DbError> {
     let now = time::now(conn, clock)?;
     let drift_millis = clock.now().millis_ahead_of(now);
-    let expires_at = now.plus(span).as_millis();
-    let leases: Vec<(String, i64)> =
+    let expires_at = now.plus(span);
+    let leases: Vec<(String, UnixMillis)> =
         nodes::table.select((nodes::id, nodes::lease_expires_at)).load(conn)?;
     let (own, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(|(id, _)| id == node_id);
-    let runs = |(_, until): &(String, i64)| *until >= now.as_millis();
+    let runs = |(_, until): &(String, UnixMillis)| *until >= now;
     // One that was given up for silence may come behind a later one.
     let own_row = nodes::table.find(node_id);
-    let later = own.iter().map(|(_, until)| *until).max().unwrap_or(i64::MIN).max(expires_at);
+    let later = own.iter().map(|(_, until)| *until).max().unwrap_or(expires_at).max(expires_at);
     let said = (
         nodes::version.eq(VERSION),
         nodes::generation.eq(GENERATION),
-        nodes::started_at.eq(word.started_at.unwrap_or(now).as_millis()),
+        nodes::started_at.eq(word.started_at.unwrap_or(now)),
         nodes::drift_ms.eq(drift_millis),
         nodes::lapses.eq(word.lapses),
         nodes::open_exchanges.eq(word.open_exchanges),
@@ -93,13 +94,13 @@ pub struct NodeRow {
     pub id: String,
     /// Until when it counts as alive; `None` if only what it left open is known.
     #[diesel(select_expression = nodes::lease_expires_at.nullable())]
-    pub lease_expires_at: Option<i64>,
+    pub lease_expires_at: Option<UnixMillis>,
     /// Of its program.
     pub version: Option<String>,
     /// Of its program.
     pub generation: Option<i64>,
     /// Since when it runs.
-    pub started_at: Option<i64>,
+    pub started_at: Option<UnixMillis>,
     /// How far its clock is ahead.
     pub drift_ms: Option<i64>,
     /// How often its lease had run out.
@@ -140,7 +141,7 @@ pub fn list(conn: &mut AnyConnection) -> Result<Vec<(NodeRow, i64)>, DbError> {
 /// [`DbError::Query`].
 pub fn forget_dead(conn: &mut AnyConnection, before: UnixMillis) -> Result<(), DbError> {
     let open = reservations::table.select(reservations::node_id);
-    let dead = nodes::lease_expires_at.lt(before.as_millis()).and(nodes::id.ne_all(open));
+    let dead = nodes::lease_expires_at.lt(before).and(nodes::id.ne_all(open));
     diesel::delete(nodes::table.filter(dead)).execute(conn)?;
     Ok(())
 }
@@ -150,7 +151,7 @@ pub fn forget_dead(conn: &mut AnyConnection, before: UnixMillis) -> Result<(), D
 /// # Errors
 /// [`DbError::Query`].
 pub fn is_alive(conn: &mut AnyConnection, node_id: &str, now: UnixMillis) -> Result<bool, DbError> {
-    let alive = nodes::table.find(node_id).filter(nodes::lease_expires_at.ge(now.as_millis()));
+    let alive = nodes::table.find(node_id).filter(nodes::lease_expires_at.ge(now));
     Ok(diesel::select(diesel::dsl::exists(alive)).get_result(conn)?)
 }
 
@@ -163,24 +164,27 @@ pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Until when the leases of these nodes run, as (id, milliseconds); whoever wants to renew one of
+/// Until when the leases of these nodes run, as (id, moment); whoever wants to renew one of
 /// them waits for the end of the transaction. One that somebody else holds is renewed at this
 /// moment, or looked at by another node: it counts as running for ever.
 pub(crate) fn hold_leases(
     conn: &mut AnyConnection,
     node_ids: &[String],
-) -> QueryResult<Vec<(String, i64)>> {
+) -> QueryResult<Vec<(String, UnixMillis)>> {
     let columns = (nodes::id, nodes::lease_expires_at);
     let leases =
         || nodes::table.filter(nodes::id.eq_any(node_ids)).order(nodes::id).select(columns);
     match conn {
         AnyConnection::Postgres(conn) => {
-            let mut held: Vec<(String, i64)> = leases().for_update().skip_locked().load(conn)?;
+            let mut held: Vec<(String, UnixMillis)> =
+                leases().for_update().skip_locked().load(conn)?;
             if held.len() < node_ids.len() {
-                let all: Vec<(String, i64)> = leases().load(conn)?;
+                let all: Vec<(String, UnixMillis)> = leases().load(conn)?;
                 let is_held = |id: &String| held.iter().any(|(known, _)| known == id);
                 let busy: Vec<_> = all.into_iter().filter(|(id, _)| !is_held(id)).collect();
-                held.extend(busy.into_iter().map(|(id, _)| (id, i64::MAX)));
+                held.extend(
+                    busy.into_iter().map(|(id, _)| (id, UnixMillis::from_millis(i64::MAX))),
+                );
             }
             Ok(held)
         }
@@ -197,8 +201,8 @@ pub fn orphaned_reservations(
     conn: &mut AnyConnection,
     now: UnixMillis,
     limit: i64,
-) -> Result<Vec<(String, i64)>, DbError> {
-    let alive = nodes::table.filter(nodes::lease_expires_at.ge(now.as_millis())).select(nodes::id);
+) -> Result<Vec<(String, AccountId)>, DbError> {
+    let alive = nodes::table.filter(nodes::lease_expires_at.ge(now)).select(nodes::id);
     let rows = reservations::table
         .filter(reservations::node_id.ne_all(alive).and(reservations::parked_at.is_null()))
         .order(reservations::created_at)

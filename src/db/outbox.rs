@@ -129,7 +129,7 @@ pub fn take_due(
     transaction::write(conn, |conn| {
         let ids = due_ids(conn, now, (line, limit))?;
         diesel::update(outbox::table.filter(outbox::id.eq_any(&ids)))
-            .set((outbox::due_at.eq(held_until.as_millis()), outbox::tries.eq(outbox::tries + 1)))
+            .set((outbox::due_at.eq(held_until), outbox::tries.eq(outbox::tries + 1)))
             .execute(conn)?;
         let rows = outbox::table
             .filter(outbox::id.eq_any(&ids))
@@ -145,7 +145,7 @@ fn has_due(conn: &mut AnyConnection, now: UnixMillis, line: MailLine) -> Result<
     let (is_bulk, is_notice) = line.stored();
     let due = outbox::table
         .filter(outbox::is_bulk.eq(is_bulk).and(outbox::is_notice.eq(is_notice)))
-        .filter(outbox::due_at.le(now.as_millis()));
+        .filter(outbox::due_at.le(now));
     Ok(diesel::select(diesel::dsl::exists(due)).get_result(conn)?)
 }
 
@@ -157,7 +157,7 @@ fn due_ids(
     let (is_bulk, is_notice) = line.stored();
     let due = outbox::table
         .filter(outbox::is_bulk.eq(is_bulk).and(outbox::is_notice.eq(is_notice)))
-        .filter(outbox::due_at.le(now.as_millis()))
+        .filter(outbox::due_at.le(now))
         .order((outbox::due_at, outbox::id))
         .limit(limit)
         .select(outbox::id);
@@ -174,9 +174,7 @@ fn due_ids(
 /// # Errors
 /// [`DbError::Query`].
 pub fn put_off(conn: &mut AnyConnection, id: i64, due_at: UnixMillis) -> Result<(), DbError> {
-    diesel::update(outbox::table.find(id))
-        .set(outbox::due_at.eq(due_at.as_millis()))
-        .execute(conn)?;
+    diesel::update(outbox::table.find(id)).set(outbox::due_at.eq(due_at)).execute(conn)?;
     Ok(())
 }
 
@@ -202,6 +200,6 @@ pub fn waiting(conn: &mut AnyConnection) -> Result<i64, DbError> {
 /// # Errors
 /// [`DbError::Query`].
 pub fn wants_notices(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
-    let wants = accounts::table.find(id.0).select(accounts::wants_notices).first::<bool>(conn);
+    let wants = accounts::table.find(id).select(accounts::wants_notices).first::<bool>(conn);
     Ok(wants.optional()?.unwrap_or(false))
 }

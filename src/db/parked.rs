@@ -40,7 +40,7 @@ pub fn park(
         .set((
             reservations::record.eq(record),
             reservations::parked_reason.eq(reason),
-            reservations::parked_at.eq(now.as_millis()),
+            reservations::parked_at.eq(now),
         ))
         .execute(conn)?;
     Ok(marked > 0)

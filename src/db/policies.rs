@@ -80,7 +80,7 @@ pub fn create(
         policy_versions::words.eq(new.words),
         policy_versions::body.eq(new.body),
         policy_versions::body_hash.eq(new.body_hash.as_slice()),
-        policy_versions::published_at.eq(now.as_millis()),
+        policy_versions::published_at.eq(now),
         policy_versions::last_account_id.eq(newest.unwrap_or(0)),
         policy_versions::noticed_account_id.eq(0),
         policy_versions::notices.eq(0),
@@ -211,7 +211,7 @@ pub fn advance(
         .set((
             policy_versions::noticed_account_id.eq(account_id),
             policy_versions::notices.eq(policy_versions::notices + put),
-            policy_versions::noticed_at.eq(noticed_at.map(UnixMillis::as_millis)),
+            policy_versions::noticed_at.eq(noticed_at),
         ))
         .execute(conn)?;
     Ok(())

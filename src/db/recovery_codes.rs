@@ -19,7 +19,7 @@ pub fn replace(
     for hash in hashes {
         diesel::insert_into(recovery_codes::table)
             .values((
-                recovery_codes::account_id.eq(account_id.0),
+                recovery_codes::account_id.eq(account_id),
                 recovery_codes::code_hash.eq(hash.as_slice()),
             ))
             .execute(conn)?;
@@ -45,7 +45,7 @@ pub fn use_up(
 /// # Errors
 /// [`DbError::Query`].
 pub fn left(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
-    let codes = recovery_codes::table.filter(recovery_codes::account_id.eq(account_id.0));
+    let codes = recovery_codes::table.filter(recovery_codes::account_id.eq(account_id));
     Ok(codes.count().get_result(conn)?)
 }
 
@@ -54,7 +54,7 @@ pub fn left(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbEr
 /// # Errors
 /// [`DbError::Query`].
 pub fn remove_all(conn: &mut AnyConnection, account_id: AccountId) -> Result<(), DbError> {
-    let codes = recovery_codes::table.filter(recovery_codes::account_id.eq(account_id.0));
+    let codes = recovery_codes::table.filter(recovery_codes::account_id.eq(account_id));
     diesel::delete(codes).execute(conn)?;
     Ok(())
 }

@@ -11,9 +11,13 @@ use super::schema::{
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::ClaimState;
+use crate::domain::entry_kind::EntryKind;
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 
 /// Claims in which nothing was found.
-const DEAD_CLAIMS: [&str; 2] = ["not_found", "rejected"];
+const DEAD_CLAIMS: [ClaimState; 2] = [ClaimState::NotFound, ClaimState::Rejected];
 
 /// A usage row that is over.
 #[derive(Clone, Debug, Queryable)]
@@ -21,9 +25,9 @@ pub struct OldUsage {
     /// The exchange's name.
     pub id: String,
     /// Whose it was.
-    pub account_id: i64,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    pub account_id: AccountId,
+    /// When it was made.
+    pub created_at: UnixMillis,
 }
 
 /// The oldest usage rows from before a moment, and not from before `from`.
@@ -32,12 +36,12 @@ pub struct OldUsage {
 /// [`DbError::Query`].
 pub fn old_usage(
     conn: &mut AnyConnection,
-    (from, before): (Option<i64>, UnixMillis),
+    (from, before): (Option<UnixMillis>, UnixMillis),
     limit: i64,
 ) -> Result<Vec<OldUsage>, DbError> {
     let old = usage_logs::table
-        .filter(usage_logs::created_at.ge(from.unwrap_or(i64::MIN)))
-        .filter(usage_logs::created_at.lt(before.as_millis()))
+        .filter(usage_logs::created_at.ge(from.unwrap_or(UnixMillis::from_millis(i64::MIN))))
+        .filter(usage_logs::created_at.lt(before))
         .order(usage_logs::created_at)
         .limit(limit)
         .select((usage_logs::id, usage_logs::account_id, usage_logs::created_at));
@@ -60,7 +64,7 @@ pub fn old_usage(
 /// # Errors
 /// [`DbError::Query`].
 pub fn count_old_usage(conn: &mut AnyConnection, before: UnixMillis) -> Result<i64, DbError> {
-    let old = usage_logs::table.filter(usage_logs::created_at.lt(before.as_millis()));
+    let old = usage_logs::table.filter(usage_logs::created_at.lt(before));
     Ok(old.count().get_result(conn)?)
 }
 
@@ -72,14 +76,14 @@ pub(crate) fn delete_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryRes
     delete(usage_logs::table.filter(usage_logs::id.eq_any(ids))).execute(conn)
 }
 
-/// Deletes the ledger's lines of usage rows; each as (account, nano-dollars).
+/// Deletes the ledger's lines of usage rows; each as (account, amount).
 ///
 /// # Errors
 /// The database's.
 pub(crate) fn delete_usage_entries(
     conn: &mut AnyConnection,
     ids: &[String],
-) -> QueryResult<Vec<(i64, i64)>> {
+) -> QueryResult<Vec<(AccountId, NanoUsd)>> {
     match conn {
         // The planner has no samples of the column, which would be copies of what is erased, and
         // takes a list of names for half of the table. Names of one time lie close together, in the
@@ -97,7 +101,9 @@ pub(crate) fn delete_usage_entries(
             Ok(lines.into_iter().map(|line| (line.account_id, line.amount_nanousd)).collect())
         }
         AnyConnection::Sqlite(conn) => {
-            let lines = ledger_entries::kind.eq("usage").and(ledger_entries::reference.eq_any(ids));
+            let lines = ledger_entries::kind
+                .eq(EntryKind::Usage)
+                .and(ledger_entries::reference.eq_any(ids));
             delete(ledger_entries::table.filter(lines))
                 .returning((ledger_entries::account_id, ledger_entries::amount_nanousd))
                 .get_results(conn)
@@ -109,26 +115,27 @@ pub(crate) fn delete_usage_entries(
 #[derive(QueryableByName)]
 struct Line {
     #[diesel(sql_type = BigInt)]
-    account_id: i64,
+    account_id: AccountId,
     #[diesel(sql_type = BigInt)]
-    amount_nanousd: i64,
+    amount_nanousd: NanoUsd,
 }
 
-/// Adds (account, nano-dollars) to the accounts' carry-forwards, which begin with the first
+/// Adds (account, amount) to the accounts' carry-forwards, which begin with the first
 /// addition.
 ///
 /// # Errors
 /// The database's.
 pub(crate) fn carry_forward(
     conn: &mut AnyConnection,
-    sums: &[(i64, i64)],
+    sums: &[(AccountId, NanoUsd)],
     now: UnixMillis,
 ) -> QueryResult<()> {
     use ledger_entries as entries;
     match conn {
         // One round trip, however many accounts there are.
         AnyConnection::Postgres(conn) => {
-            let (account_ids, amounts): (Vec<i64>, Vec<i64>) = sums.iter().copied().unzip();
+            let (account_ids, amounts): (Vec<AccountId>, Vec<NanoUsd>) =
+                sums.iter().copied().unzip();
             diesel::sql_query(
                 "INSERT INTO ledger_entries (account_id, kind, reference, amount_nanousd, created_at)
                  SELECT added.id, 'carry_forward', added.id::text, added.amount, $3
@@ -139,7 +146,7 @@ pub(crate) fn carry_forward(
             )
             .bind::<Array<BigInt>, _>(account_ids)
             .bind::<Array<BigInt>, _>(amounts)
-            .bind::<BigInt, _>(now.as_millis())
+            .bind::<BigInt, _>(now)
             .execute(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
@@ -147,16 +154,16 @@ pub(crate) fn carry_forward(
                 diesel::insert_into(entries::table)
                     .values((
                         entries::account_id.eq(account_id),
-                        entries::kind.eq("carry_forward"),
-                        entries::reference.eq(account_id.to_string()),
+                        entries::kind.eq(EntryKind::CarryForward),
+                        entries::reference.eq(account_id.0.to_string()),
                         entries::amount_nanousd.eq(amount_nanousd),
-                        entries::created_at.eq(now.as_millis()),
+                        entries::created_at.eq(now),
                     ))
                     .on_conflict((entries::kind, entries::reference))
                     .do_update()
                     .set((
                         entries::amount_nanousd.eq(entries::amount_nanousd + amount_nanousd),
-                        entries::created_at.eq(now.as_millis()),
+                        entries::created_at.eq(now),
                     ))
                     .execute(conn)?;
             }
@@ -216,7 +223,6 @@ pub fn count_leftovers(
     kind: Leftover,
     before: UnixMillis,
 ) -> Result<i64, DbError> {
-    let before = before.as_millis();
     let count = match kind {
         Leftover::Sessions => {
             sessions::table.filter(sessions::expires_at.lt(before)).count().get_result(conn)?
@@ -256,7 +262,6 @@ pub fn delete_leftovers(
     before: UnixMillis,
     limit: i64,
 ) -> Result<usize, DbError> {
-    let before = before.as_millis();
     let gone = match kind {
         Leftover::Sessions => {
             let ids: Vec<i64> = sessions::table

@@ -69,8 +69,7 @@ pub fn create(
 /// # Errors
 /// [`DbError::Query`].
 pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), DbError> {
-    diesel::delete(sessions::table.filter(sessions::expires_at.le(now.as_millis())))
-        .execute(conn)?;
+    diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?;
     Ok(())
 }
 
@@ -119,9 +118,7 @@ pub fn standing(
 /// # Errors
 /// [`DbError::Query`].
 pub fn touch(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), DbError> {
-    diesel::update(sessions::table.find(id))
-        .set(sessions::last_seen_at.eq(now.as_millis()))
-        .execute(conn)?;
+    diesel::update(sessions::table.find(id)).set(sessions::last_seen_at.eq(now)).execute(conn)?;
     Ok(())
 }
 
@@ -136,9 +133,9 @@ pub fn of_account(
 ) -> Result<Vec<SessionRow>, DbError> {
     let rows = sessions::table
         .inner_join(accounts::table)
-        .filter(sessions::account_id.eq(account_id.0))
+        .filter(sessions::account_id.eq(account_id))
         .filter(sessions::credentials_epoch.eq(accounts::credentials_epoch))
-        .filter(sessions::expires_at.gt(now.as_millis()))
+        .filter(sessions::expires_at.gt(now))
         .order(sessions::id.desc())
         .select(SessionRow::as_select())
         .load(conn)?;
@@ -155,7 +152,7 @@ pub fn end(
     public_id: &str,
 ) -> Result<bool, DbError> {
     let session = sessions::table
-        .filter(sessions::account_id.eq(account_id.0).and(sessions::public_id.eq(public_id)));
+        .filter(sessions::account_id.eq(account_id).and(sessions::public_id.eq(public_id)));
     Ok(diesel::delete(session).execute(conn)? > 0)
 }
 
@@ -164,6 +161,6 @@ pub fn end(
 /// # Errors
 /// [`DbError::Query`].
 pub fn end_all(conn: &mut AnyConnection, account_id: AccountId) -> Result<usize, DbError> {
-    let all = sessions::table.filter(sessions::account_id.eq(account_id.0));
+    let all = sessions::table.filter(sessions::account_id.eq(account_id));
     Ok(diesel::delete(all).execute(conn)?)
 }

@@ -73,7 +73,7 @@ pub fn bury_wallets(
     id: AccountId,
 ) -> Result<(), DbError> {
     let addresses: Vec<Vec<u8>> = wallets::table
-        .filter(wallets::account_id.eq(id.0))
+        .filter(wallets::account_id.eq(id))
         .select(wallets::address)
         .distinct()
         .load(conn)?;
@@ -143,7 +143,7 @@ pub fn marked(conn: &mut AnyConnection, limit: i64) -> Result<Vec<DepositRow>, D
         .and(deposits::payer.eq(nobody.as_bytes()))
         .and(deposits::raw_amount.eq("0"));
     let rows = deposits::table
-        .filter(deposits::state.eq(DepositState::Erased.as_str()).or(emptied))
+        .filter(deposits::state.eq(DepositState::Erased).or(emptied))
         .order(deposits::id)
         .limit(limit)
         .select(DepositRow::as_select())

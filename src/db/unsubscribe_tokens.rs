@@ -20,8 +20,8 @@ pub fn create(
 ) -> Result<(), DbError> {
     let row = (
         unsubscribe_tokens::token_hash.eq(token_hash.as_bytes().as_slice()),
-        unsubscribe_tokens::account_id.eq(id.0),
-        unsubscribe_tokens::expires_at.eq(expires_at.as_millis()),
+        unsubscribe_tokens::account_id.eq(id),
+        unsubscribe_tokens::expires_at.eq(expires_at),
     );
     diesel::insert_into(unsubscribe_tokens::table).values(row).execute(conn)?;
     Ok(())
@@ -38,7 +38,7 @@ pub fn account_of(
 ) -> Result<Option<AccountId>, DbError> {
     let id: Option<i64> = unsubscribe_tokens::table
         .find(token_hash.as_bytes().as_slice())
-        .filter(unsubscribe_tokens::expires_at.gt(now.as_millis()))
+        .filter(unsubscribe_tokens::expires_at.gt(now))
         .select(unsubscribe_tokens::account_id)
         .first(conn)
         .optional()?;
@@ -50,7 +50,7 @@ pub fn account_of(
 /// # Errors
 /// [`DbError::Query`].
 pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
-    let tokens = unsubscribe_tokens::table.filter(unsubscribe_tokens::account_id.eq(id.0));
+    let tokens = unsubscribe_tokens::table.filter(unsubscribe_tokens::account_id.eq(id));
     diesel::delete(tokens).execute(conn)?;
     Ok(())
 }
@@ -60,13 +60,10 @@ pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), 
 /// # Errors
 /// [`DbError::Query`].
 pub fn silence(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
-    let wanted = accounts::table
-        .find(id.0)
-        .select(accounts::wants_notices)
-        .first::<bool>(conn)
-        .optional()?;
+    let wanted =
+        accounts::table.find(id).select(accounts::wants_notices).first::<bool>(conn).optional()?;
     if wanted == Some(true) {
-        diesel::update(accounts::table.find(id.0))
+        diesel::update(accounts::table.find(id))
             .set(accounts::wants_notices.eq(false))
             .execute(conn)?;
     }

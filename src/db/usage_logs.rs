@@ -40,18 +40,18 @@ impl UsageFilter {
         }
     }
 
-    /// Whether rows of a key, by its row number, may be among them.
+    /// Whether rows of a key may be among them.
     #[must_use]
-    pub fn covers_key(&self, id: i64) -> bool {
-        self.api_key_id.is_none_or(|only| only.0 == id)
+    pub fn covers_key(&self, id: ApiKeyId) -> bool {
+        self.api_key_id.is_none_or(|only| only == id)
     }
 }
 
 /// A row's place in the order of admission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsagePlace {
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// When it was admitted.
+    pub created_at: UnixMillis,
     /// The exchange's name, which decides within a millisecond.
     pub id: String,
 }
@@ -84,7 +84,7 @@ pub fn latest(
     limit: i64,
 ) -> Result<Vec<UsageRow>, DbError> {
     let rows = usage_logs::table
-        .filter(usage_logs::account_id.eq(account_id.0))
+        .filter(usage_logs::account_id.eq(account_id))
         .order((usage_logs::created_at.desc(), usage_logs::id.desc()))
         .limit(limit)
         .select(UsageRow::as_select())
@@ -104,12 +104,14 @@ pub fn page(
 ) -> Result<Vec<UsageOfKey>, DbError> {
     // SQLite searches the index by one upper bound: with two it would read all newer rows again for
     // every page.
-    let newest = before.map_or(i64::MAX, |place| place.created_at);
-    let to = filter.to.as_millis().min(newest.saturating_add(1));
+    let to = match before {
+        Some(place) => filter.to.min(place.created_at.plus_millis(1)),
+        None => filter.to,
+    };
     let mut query = usage_logs::table
         .inner_join(api_keys::table)
-        .filter(usage_logs::account_id.eq(filter.account_id.0))
-        .filter(usage_logs::created_at.ge(filter.from.as_millis()))
+        .filter(usage_logs::account_id.eq(filter.account_id))
+        .filter(usage_logs::created_at.ge(filter.from))
         .filter(usage_logs::created_at.lt(to))
         .order((usage_logs::created_at.desc(), usage_logs::id.desc()))
         .limit(limit)
@@ -123,7 +125,7 @@ pub fn page(
         query = query.filter(usage_logs::requested_model.eq(model.clone()));
     }
     if let Some(key) = filter.api_key_id {
-        query = query.filter(usage_logs::api_key_id.eq(key.0));
+        query = query.filter(usage_logs::api_key_id.eq(key));
     }
     Ok(query.load(conn)?)
 }
@@ -139,13 +141,12 @@ pub fn following(
     limit: i64,
 ) -> Result<Vec<UsageOfKey>, DbError> {
     // One lower bound, for the same reason as in `page`.
-    let oldest = after.map_or(i64::MIN, |place| place.created_at);
-    let from = filter.from.as_millis().max(oldest);
+    let from = after.map_or(filter.from, |place| filter.from.max(place.created_at));
     let mut query = usage_logs::table
         .inner_join(api_keys::table)
-        .filter(usage_logs::account_id.eq(filter.account_id.0))
+        .filter(usage_logs::account_id.eq(filter.account_id))
         .filter(usage_logs::created_at.ge(from))
-        .filter(usage_logs::created_at.lt(filter.to.as_millis()))
+        .filter(usage_logs::created_at.lt(filter.to))
         .order((usage_logs::created_at, usage_logs::id))
         .limit(limit)
         .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
@@ -158,7 +159,7 @@ pub fn following(
         query = query.filter(usage_logs::requested_model.eq(model.clone()));
     }
     if let Some(key) = filter.api_key_id {
-        query = query.filter(usage_logs::api_key_id.eq(key.0));
+        query = query.filter(usage_logs::api_key_id.eq(key));
     }
     Ok(query.load(conn)?)
 }
@@ -174,7 +175,7 @@ pub fn find(
 ) -> Result<Option<UsageOfKey>, DbError> {
     let row = usage_logs::table
         .inner_join(api_keys::table)
-        .filter(usage_logs::id.eq(id).and(usage_logs::account_id.eq(account_id.0)))
+        .filter(usage_logs::id.eq(id).and(usage_logs::account_id.eq(account_id)))
         .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
         .first(conn)
         .optional()?;
@@ -202,9 +203,9 @@ pub struct DaySums {
     /// the largest.
     #[diesel(sql_type = Nullable<Text>)]
     pub name: Option<String>,
-    /// Nano-dollars.
+    /// What they cost.
     #[diesel(sql_type = BigInt)]
-    pub cost_nanousd: i64,
+    pub cost_nanousd: NanoUsd,
     /// Uncached input tokens.
     #[diesel(sql_type = BigInt)]
     pub input_tokens: i64,
@@ -261,10 +262,10 @@ pub fn sums_by_day(
          GROUP BY spent.day, largest.name ORDER BY spent.day"
     );
     let sums = diesel::sql_query(query)
-        .bind::<BigInt, _>(account_id.0)
-        .bind::<BigInt, _>(from.as_millis())
-        .bind::<BigInt, _>(to.as_millis())
-        .bind::<Nullable<BigInt>, _>(key.map(|key| key.0))
+        .bind::<BigInt, _>(account_id)
+        .bind::<BigInt, _>(from)
+        .bind::<BigInt, _>(to)
+        .bind::<Nullable<BigInt>, _>(key)
         .bind::<BigInt, _>(most)
         .load(conn)?;
     Ok(sums)
@@ -275,10 +276,10 @@ pub fn sums_by_day(
 pub struct Spent {
     /// Whose.
     #[diesel(sql_type = BigInt)]
-    pub account_id: i64,
-    /// Nano-dollars.
+    pub account_id: AccountId,
+    /// What they cost.
     #[diesel(sql_type = BigInt)]
-    pub cost_nanousd: i64,
+    pub cost_nanousd: NanoUsd,
 }
 
 /// The accounts whose requests since `from` have cost `min` or more.
@@ -295,8 +296,8 @@ pub fn spenders(
          FROM usage_logs WHERE created_at >= $1
          GROUP BY account_id HAVING SUM(cost_nanousd) >= $2 ORDER BY account_id",
     )
-    .bind::<BigInt, _>(from.as_millis())
-    .bind::<BigInt, _>(min.as_nanos())
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(min)
     .load(conn)?;
     Ok(spenders)
 }
@@ -316,10 +317,10 @@ pub fn busiest_hour(
          FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3
          GROUP BY ($3 - 1 - created_at) / 3600000 ORDER BY SUM(cost_nanousd) DESC LIMIT 1",
     )
-    .bind::<BigInt, _>(account_id.0)
-    .bind::<BigInt, _>(from.as_millis())
-    .bind::<BigInt, _>(to.as_millis())
+    .bind::<BigInt, _>(account_id)
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(to)
     .get_result(conn)
     .optional()?;
-    Ok(busiest.map_or(NanoUsd::ZERO, |hour| NanoUsd::from_nanos(hour.cost_nanousd)))
+    Ok(busiest.map_or(NanoUsd::ZERO, |hour| hour.cost_nanousd))
 }

@@ -58,7 +58,7 @@ pub fn find(
     public_id: &str,
 ) -> Result<Option<WalletRow>, DbError> {
     let row = wallets::table
-        .filter(wallets::public_id.eq(public_id).and(wallets::account_id.eq(account_id.0)))
+        .filter(wallets::public_id.eq(public_id).and(wallets::account_id.eq(account_id)))
         .select(WalletRow::as_select())
         .first(conn)
         .optional()?;
@@ -76,8 +76,8 @@ pub fn in_force(
     chain_id: ChainId,
 ) -> Result<Option<WalletRow>, DbError> {
     let row = wallets::table
-        .filter(wallets::address.eq(address.as_bytes()))
-        .filter(wallets::chain_id.eq(chain_id.0))
+        .filter(wallets::address.eq(address))
+        .filter(wallets::chain_id.eq(chain_id))
         .filter(wallets::ended_at.is_null())
         .select(WalletRow::as_select())
         .first(conn)
@@ -94,7 +94,7 @@ pub fn of_account(
     account_id: AccountId,
 ) -> Result<Vec<WalletRow>, DbError> {
     let rows = wallets::table
-        .filter(wallets::account_id.eq(account_id.0))
+        .filter(wallets::account_id.eq(account_id))
         .filter(wallets::ended_at.is_null().or(wallets::end_reason.eq("moved")))
         .order(wallets::id.desc())
         .select(WalletRow::as_select())
@@ -108,7 +108,7 @@ pub fn of_account(
 /// [`DbError::Query`].
 pub fn count(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
     let mine = wallets::table
-        .filter(wallets::account_id.eq(account_id.0))
+        .filter(wallets::account_id.eq(account_id))
         .filter(wallets::ended_at.is_null());
     Ok(mine.count().get_result(conn)?)
 }
@@ -134,7 +134,7 @@ pub fn end(
 ) -> Result<bool, DbError> {
     let current = wallets::table.filter(wallets::id.eq(id).and(wallets::ended_at.is_null()));
     let ended = diesel::update(current)
-        .set((wallets::ended_at.eq(now.as_millis()), wallets::end_reason.eq(reason)))
+        .set((wallets::ended_at.eq(now), wallets::end_reason.eq(reason)))
         .execute(conn)?;
     Ok(ended > 0)
 }
@@ -168,8 +168,7 @@ pub fn issue(
     row: &ChallengeRow,
     forget_before: UnixMillis,
 ) -> Result<(), DbError> {
-    let old = wallet_challenges::table
-        .filter(wallet_challenges::expires_at.lt(forget_before.as_millis()));
+    let old = wallet_challenges::table.filter(wallet_challenges::expires_at.lt(forget_before));
     diesel::delete(old).execute(conn)?;
     diesel::insert_into(wallet_challenges::table).values(row).execute(conn)?;
     Ok(())
@@ -198,8 +197,8 @@ pub fn challenges_since(
     since: UnixMillis,
 ) -> Result<i64, DbError> {
     let recent = wallet_challenges::table
-        .filter(wallet_challenges::account_id.eq(account_id.0))
-        .filter(wallet_challenges::issued_at.ge(since.as_millis()));
+        .filter(wallet_challenges::account_id.eq(account_id))
+        .filter(wallet_challenges::issued_at.ge(since));
     Ok(recent.count().get_result(conn)?)
 }
 
@@ -210,7 +209,6 @@ pub fn challenges_since(
 pub fn use_up(conn: &mut AnyConnection, nonce: &str, now: UnixMillis) -> Result<bool, DbError> {
     let unused = wallet_challenges::table
         .filter(wallet_challenges::nonce.eq(nonce).and(wallet_challenges::used_at.is_null()));
-    let used =
-        diesel::update(unused).set(wallet_challenges::used_at.eq(now.as_millis())).execute(conn)?;
+    let used = diesel::update(unused).set(wallet_challenges::used_at.eq(now)).execute(conn)?;
     Ok(used > 0)
 }

@@ -25,7 +25,7 @@ pub struct WrongCodesRow {
 /// # Errors
 /// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<WrongCodesRow>, DbError> {
-    let account = accounts::table.find(id.0).select(WrongCodesRow::as_select());
+    let account = accounts::table.find(id).select(WrongCodesRow::as_select());
     Ok(account.first(conn).optional()?)
 }
 
@@ -39,11 +39,8 @@ pub fn set(
     count: i64,
     began_at: UnixMillis,
 ) -> Result<(), DbError> {
-    diesel::update(accounts::table.find(id.0))
-        .set((
-            accounts::wrong_codes.eq(count),
-            accounts::wrong_codes_began_at.eq(began_at.as_millis()),
-        ))
+    diesel::update(accounts::table.find(id))
+        .set((accounts::wrong_codes.eq(count), accounts::wrong_codes_began_at.eq(began_at)))
         .execute(conn)?;
     Ok(())
 }
@@ -53,7 +50,7 @@ pub fn set(
 /// # Errors
 /// [`DbError::Query`].
 pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
-    let counted = accounts::table.find(id.0).filter(accounts::wrong_codes_began_at.is_not_null());
+    let counted = accounts::table.find(id).filter(accounts::wrong_codes_began_at.is_not_null());
     diesel::update(counted)
         .set((accounts::wrong_codes.eq(0), accounts::wrong_codes_began_at.eq(None::<i64>)))
         .execute(conn)?;
@@ -66,7 +63,7 @@ pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
 /// [`DbError::Query`].
 pub fn forget(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     clear(conn, id)?;
-    let account = diesel::update(accounts::table.find(id.0));
+    let account = diesel::update(accounts::table.find(id));
     account.set(accounts::wrong_codes_pardoned_at.eq(None::<i64>)).execute(conn)?;
     Ok(())
 }
@@ -81,13 +78,13 @@ pub fn pardon(
     (before, now): (UnixMillis, UnixMillis),
 ) -> Result<(), DbError> {
     let last = accounts::wrong_codes_pardoned_at;
-    let is_due = last.is_null().or(last.le(before.as_millis()));
+    let is_due = last.is_null().or(last.le(before));
     let counted = accounts::wrong_codes.gt(0).and(is_due);
-    diesel::update(accounts::table.find(id.0).filter(counted))
+    diesel::update(accounts::table.find(id).filter(counted))
         .set((
             accounts::wrong_codes.eq(0),
             accounts::wrong_codes_began_at.eq(None::<i64>),
-            last.eq(now.as_millis()),
+            last.eq(now),
         ))
         .execute(conn)?;
     Ok(())

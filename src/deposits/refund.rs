@@ -215,9 +215,9 @@ fn whose(
     refund: &RefundRow,
 ) -> Result<AccountId, DepositError> {
     let entries = books::entries_of(conn, std::slice::from_ref(&refund.public_id))?;
-    let taken = entries.iter().find(|entry| entry.kind == EntryKind::Refund.as_str());
+    let taken = entries.iter().find(|entry| entry.kind == EntryKind::Refund);
     let contradiction = || DepositError::Contradiction(row.public_id.clone());
-    taken.map(|entry| AccountId(entry.account_id)).ok_or_else(contradiction)
+    taken.map(|entry| entry.account_id).ok_or_else(contradiction)
 }
 
 /// Ends the refund that is held, if it still is; how it stands then. Who ends it first has ended

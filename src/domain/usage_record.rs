@@ -130,6 +130,12 @@ impl Endpoint {
             Self::Messages => "messages",
         }
     }
+
+    /// The endpoint of a stored name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::MessagesStream, Self::Messages].into_iter().find(|one| one.as_str() == name)
+    }
 }
 
 /// A usage row. Times are milliseconds; counts are tokens.
@@ -297,6 +303,9 @@ mod tests {
         assert_eq!(Outcome::parse("E99"), None);
         assert_eq!(Endpoint::Messages.as_str(), "messages");
         assert_eq!(Endpoint::MessagesStream.as_str(), "messages_stream");
+        for endpoint in [Endpoint::Messages, Endpoint::MessagesStream] {
+            assert_eq!(Endpoint::parse(endpoint.as_str()), Some(endpoint));
+        }
     }
 
     #[test]

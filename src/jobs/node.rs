@@ -12,7 +12,7 @@ use crate::context::standing::{LEASE, RENEWAL};
 use crate::db::nodes::{self, Renewed, Word};
 use crate::db::{DbError, compatibility, parked};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::ids::RequestId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
 use crate::ledger::{Command, Effect};
@@ -206,7 +206,7 @@ pub async fn recover(context: &AppContext, judged_at: UnixMillis) -> Result<(), 
         tracing::warn!(count = orphans.len(), "settling reservations of dead nodes");
         // Together, so that the ledger commits them in groups.
         let settled = join_all(orphans.into_iter().map(|(id, account_id)| {
-            let (id, account_id) = (RequestId::from_stored(id), AccountId(account_id));
+            let id = RequestId::from_stored(id);
             let (ending, judged_at) = (Outcome::Killed, Some(judged_at));
             context.ledger.apply(Command::Recover { id, account_id, ending, judged_at })
         }));

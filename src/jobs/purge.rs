@@ -12,6 +12,7 @@ use crate::db::books::Busy;
 use crate::db::retention::{self as rows, Leftover};
 use crate::db::{AnyConnection, DbError, books, transaction};
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
 /// Leftovers of each kind that go in one batch.
@@ -23,10 +24,10 @@ pub struct Purge {
     limits: Limits,
     pacer: Pacer,
     stage: Stage,
-    /// When the last usage row that went was made, in milliseconds since the epoch: the next ones
+    /// When the last usage row that went was made: the next ones
     /// are looked for from there on, and not among the places of those that have gone, which
     /// PostgreSQL's index keeps until it is vacuumed.
-    from: Option<i64>,
+    from: Option<UnixMillis>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ struct Deleted {
     /// How many of them went here, and not on another node meanwhile.
     rows: usize,
     /// When the last of them was made.
-    last: Option<i64>,
+    last: Option<UnixMillis>,
     /// How long others could not write, without the commit, which takes as long for few rows as for
     /// many: on a disk that is slow to sync no size would ever be small enough.
     worked: Duration,
@@ -125,14 +126,14 @@ struct Deleted {
 fn usage(
     conn: &mut AnyConnection,
     limits: &Limits,
-    from: Option<i64>,
+    from: Option<UnixMillis>,
     size: i64,
 ) -> Result<Deleted, JobError> {
     let old = rows::old_usage(conn, (from, limits.usage_before), size)?;
     if old.is_empty() {
         return Ok(Deleted::default());
     }
-    let mut account_ids: Vec<i64> = old.iter().map(|row| row.account_id).collect();
+    let mut account_ids: Vec<AccountId> = old.iter().map(|row| row.account_id).collect();
     account_ids.sort_unstable();
     account_ids.dedup();
     let last = old.last().map(|row| row.created_at);
@@ -141,12 +142,12 @@ fn usage(
         let since = Instant::now();
         // Whoever settles for these accounts waits, so that no line is changed while it goes.
         books::lock(conn, &account_ids, Busy::Wait)?;
-        let mut sums: BTreeMap<i64, NanoUsd> = BTreeMap::new();
+        let mut sums: BTreeMap<AccountId, NanoUsd> = BTreeMap::new();
         for (account_id, amount) in rows::delete_usage_entries(conn, &ids)? {
             let sum = sums.entry(account_id).or_insert(NanoUsd::ZERO);
-            *sum = sum.plus(NanoUsd::from_nanos(amount))?;
+            *sum = sum.plus(amount)?;
         }
-        let sums: Vec<_> = sums.into_iter().map(|(id, sum)| (id, sum.as_nanos())).collect();
+        let sums: Vec<_> = sums.into_iter().collect();
         rows::carry_forward(conn, &sums, limits.now)?;
         // Another node may have come first.
         let rows = rows::delete_usage(conn, &ids)?;

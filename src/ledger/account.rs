@@ -3,6 +3,7 @@
 use super::LedgerError;
 use super::command::{Hold, Shortage};
 use crate::db::books::BalanceRow;
+use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 
 /// See the module. What is stored, and what the group has made of it so far.
@@ -18,27 +19,24 @@ pub(super) struct Account {
     pub(super) reserved: NanoUsd,
     pub(super) at_risk: NanoUsd,
     /// When an exchange of it was charged for the first time.
-    pub(super) first_charged_at: Option<i64>,
+    pub(super) first_charged_at: Option<UnixMillis>,
     pub(super) low_balance: Option<NanoUsd>,
 }
 
 impl From<BalanceRow> for Account {
     fn from(row: BalanceRow) -> Self {
-        let available = NanoUsd::from_nanos(row.available_nanousd);
-        let reserved = NanoUsd::from_nanos(row.reserved_nanousd);
-        let at_risk = NanoUsd::from_nanos(row.at_risk_nanousd);
         Self {
-            is_active: row.status == "active",
+            is_active: row.status.is_active(),
             is_closing: row.closing_at.is_some(),
             version: row.version,
-            stored_available: available,
-            stored_reserved: reserved,
-            stored_at_risk: at_risk,
-            available,
-            reserved,
-            at_risk,
+            stored_available: row.available_nanousd,
+            stored_reserved: row.reserved_nanousd,
+            stored_at_risk: row.at_risk_nanousd,
+            available: row.available_nanousd,
+            reserved: row.reserved_nanousd,
+            at_risk: row.at_risk_nanousd,
             first_charged_at: row.first_charged_at,
-            low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
+            low_balance: row.low_balance_nanousd,
         }
     }
 }
@@ -62,7 +60,7 @@ impl Account {
 
     /// Whether it was charged early enough.
     fn is_known(&self, hold: &Hold) -> bool {
-        self.first_charged_at.is_some_and(|at| at <= hold.charged_before.as_millis())
+        self.first_charged_at.is_some_and(|at| at <= hold.charged_before)
     }
 
     pub(super) fn shortage(&self, risk: NanoUsd, hold: &Hold) -> Result<Shortage, LedgerError> {
@@ -89,6 +87,6 @@ impl Account {
 }
 
 /// Both fit their column, so their difference wraps only where the sum in the column would too.
-pub(super) fn difference(now: NanoUsd, before: NanoUsd) -> i64 {
-    now.as_nanos().wrapping_sub(before.as_nanos())
+pub(super) const fn difference(now: NanoUsd, before: NanoUsd) -> NanoUsd {
+    NanoUsd::from_nanos(now.as_nanos().wrapping_sub(before.as_nanos()))
 }

@@ -14,6 +14,7 @@ use super::{LedgerError, notices};
 use crate::db::books::{self, Busy, Memory, Want};
 use crate::db::{AnyConnection, DbError, nodes, transaction};
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
 
 /// How often commands are decided whose account was not as it was remembered or read, before they
 /// stand aside.
@@ -103,7 +104,7 @@ fn apply_unheld<'a>(
         let decided = match attempt((conn, memory), &these, now, is_given_up)? {
             Attempt::Written(decided) => decided,
             Attempt::Unusual => {
-                memory.forget(these.iter().map(|command| command.account_id().0));
+                memory.forget(these.iter().map(|command| command.account_id()));
                 let all = apply_held(conn, &these, Busy::Skip, now, is_given_up)?;
                 all.into_iter().map(Some).collect()
             }
@@ -137,7 +138,7 @@ fn attempt(
     is_given_up: &dyn Fn() -> bool,
 ) -> Result<Attempt, LedgerError> {
     let (known, unknown) = memory.find(&wants(commands));
-    let remembered: HashSet<i64> = known.balances.iter().map(|row| row.id).collect();
+    let remembered: HashSet<AccountId> = known.balances.iter().map(|row| row.id).collect();
     let mut group = Group::new(now);
     group.set(known)?;
     if !unknown.is_empty() {
@@ -155,18 +156,19 @@ fn attempt(
     let changes = group.changes();
     let written = books::write(conn, &changes)?;
     memory.note(&changes, &written);
-    let touched: HashSet<i64> = changes.balances.iter().map(|change| change.account_id).collect();
-    let written: HashSet<i64> = written.into_iter().map(|(id, _)| id).collect();
+    let touched: HashSet<AccountId> =
+        changes.balances.iter().map(|change| change.account_id).collect();
+    let written: HashSet<AccountId> = written.into_iter().map(|(id, _)| id).collect();
     // Of what was not written, nothing says that it is still so.
-    let ids = commands.iter().map(|command| command.account_id().0);
+    let ids = commands.iter().map(|command| command.account_id());
     memory.forget(ids.filter(|id| !written.contains(id)));
     // A decision that changes nothing is as good as what it was made on.
-    let is_unproven = |id: &i64| touched.contains(id) || remembered.contains(id);
-    let stands = |id: &i64| written.contains(id) || !is_unproven(id);
+    let is_unproven = |id: &AccountId| touched.contains(id) || remembered.contains(id);
+    let stands = |id: &AccountId| written.contains(id) || !is_unproven(id);
     let decided = commands.iter().zip(outcomes);
     Ok(Attempt::Written(
         decided
-            .map(|(command, outcome)| stands(&command.account_id().0).then_some(outcome))
+            .map(|(command, outcome)| stands(&command.account_id()).then_some(outcome))
             .collect(),
     ))
 }
@@ -178,7 +180,8 @@ fn decide(
     now: UnixMillis,
 ) -> Result<Vec<Effect>, LedgerError> {
     let mut group = Group::new(now);
-    let mut account_ids: Vec<i64> = commands.iter().map(|command| command.account_id().0).collect();
+    let mut account_ids: Vec<AccountId> =
+        commands.iter().map(|command| command.account_id()).collect();
     account_ids.sort_unstable();
     account_ids.dedup();
     // Only what is read behind the lock is sure to stay.
@@ -189,7 +192,7 @@ fn decide(
     group.set(found)?;
     load_leases(conn, &mut group, commands)?;
     for (kind, reference) in commands.iter().filter_map(|command| command.credit_reference()) {
-        if books::entry_exists(conn, kind.as_str(), reference)? {
+        if books::entry_exists(conn, kind, reference)? {
             group.set_entry(kind, reference);
         }
     }
@@ -204,7 +207,7 @@ fn wants<'a>(commands: &[&'a Command]) -> Vec<Want<'a>> {
 
 fn want(command: &Command) -> Want<'_> {
     Want {
-        account_id: command.account_id().0,
+        account_id: command.account_id(),
         key_id: command.key_id(),
         exchange_id: command.exchange_id(),
         is_key_of_exchange: command.has_key_of_exchange(),

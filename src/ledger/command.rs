@@ -3,58 +3,11 @@
 use std::sync::Arc;
 
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, RequestId};
+use crate::domain::entry_kind::EntryKind;
+use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
 use crate::domain::key_limits::Exhausted;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Outcome, UsageRecord};
-
-/// The kinds of ledger entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EntryKind {
-    /// An on-chain transfer, credited.
-    Deposit,
-    /// A posted exchange.
-    Usage,
-    /// An operator's correction, either way.
-    Adjustment,
-    /// A deposit paid back.
-    Refund,
-    /// A credited deposit that a reorganisation of its chain undid.
-    Reversal,
-    /// What the purge leaves in place of old usage entries.
-    CarryForward,
-}
-
-/// All of them.
-const KINDS: [EntryKind; 6] = [
-    EntryKind::Deposit,
-    EntryKind::Usage,
-    EntryKind::Adjustment,
-    EntryKind::Refund,
-    EntryKind::Reversal,
-    EntryKind::CarryForward,
-];
-
-impl EntryKind {
-    /// The kind of a stored name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        KINDS.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// The stored name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deposit => "deposit",
-            Self::Usage => "usage",
-            Self::Adjustment => "adjustment",
-            Self::Refund => "refund",
-            Self::Reversal => "reversal",
-            Self::CarryForward => "carry_forward",
-        }
-    }
-}
 
 /// How much an exchange asks to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,10 +230,10 @@ impl Command {
     }
 
     /// The key whose books the command may change, where the command names it.
-    pub(super) fn key_id(&self) -> Option<i64> {
+    pub(super) fn key_id(&self) -> Option<ApiKeyId> {
         match self {
             Self::Reserve { record, .. } | Self::Resume { record, .. } | Self::Post { record } => {
-                Some(record.api_key_id.0)
+                Some(record.api_key_id)
             }
             _ => None,
         }

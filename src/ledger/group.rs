@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::LedgerError;
 use super::account::{Account, difference};
-use super::command::{Command, Effect, EntryKind, Hold};
+use super::command::{Command, Effect, Hold};
 use super::keys::{Keys, PausedKey};
 use crate::db::books::{
     BalanceChange, Changes, EntryRow, Found, PassRow, ReservationRow, UsageRow,
 };
 use crate::domain::clock::UnixMillis;
+use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
@@ -29,9 +30,9 @@ pub(super) struct Crossing {
 /// The state that a group of commands reads and changes.
 pub(super) struct Group {
     now: UnixMillis,
-    accounts: BTreeMap<i64, Account>,
+    accounts: BTreeMap<AccountId, Account>,
     /// Accounts that another transaction holds.
-    busy: HashSet<i64>,
+    busy: HashSet<AccountId>,
     keys: Keys,
     reservations: BTreeMap<String, Reservation>,
     usage: HashMap<String, Settled>,
@@ -43,7 +44,7 @@ pub(super) struct Group {
     /// Exchanges that are open again: what was written when they were settled goes.
     resumed: Vec<String>,
     /// Accounts of exchanges that were given up although nothing of them is open.
-    given_up: BTreeSet<i64>,
+    given_up: BTreeSet<AccountId>,
     /// Nodes whose lease ends later than whoever found them dead knew, by name.
     leases: HashMap<String, UnixMillis>,
 }
@@ -95,14 +96,15 @@ impl Group {
         }));
         self.keys.set(found.keys);
         self.keys.set_held(found.held)?;
-        self.usage.extend(found.usage.into_iter().map(|(id, cost, ending)| {
-            let is_recovered = Outcome::parse(&ending).is_some_and(is_recovery);
-            (id, Settled { cost: NanoUsd::from_nanos(cost), is_recovered })
-        }));
+        self.usage.extend(
+            found.usage.into_iter().map(|(id, cost, ending)| {
+                (id, Settled { cost, is_recovered: is_recovery(ending) })
+            }),
+        );
         Ok(())
     }
 
-    pub(super) fn set_busy(&mut self, ids: Vec<i64>) {
+    pub(super) fn set_busy(&mut self, ids: Vec<AccountId>) {
         self.busy.extend(ids);
     }
 
@@ -111,9 +113,8 @@ impl Group {
         self.open(id).map(|row| row.node_id.as_str())
     }
 
-    pub(super) fn set_leases(&mut self, leases: Vec<(String, i64)>) {
-        self.leases
-            .extend(leases.into_iter().map(|(node, until)| (node, UnixMillis::from_millis(until))));
+    pub(super) fn set_leases(&mut self, leases: Vec<(String, UnixMillis)>) {
+        self.leases.extend(leases);
     }
 
     pub(super) fn set_entry(&mut self, kind: EntryKind, reference: &str) {
@@ -127,7 +128,7 @@ impl Group {
 
     /// Decides one command against the state that the commands before it left.
     fn decide(&mut self, command: &Command) -> Result<Effect, LedgerError> {
-        if self.busy.contains(&command.account_id().0) {
+        if self.busy.contains(&command.account_id()) {
             return Ok(Effect::AccountBusy);
         }
         match command {
@@ -155,7 +156,7 @@ impl Group {
         reference: &str,
         amount: NanoUsd,
     ) -> Result<Effect, LedgerError> {
-        let Some(account) = self.accounts.get_mut(&account_id.0) else {
+        let Some(account) = self.accounts.get_mut(&account_id) else {
             return Ok(Effect::NoAccount);
         };
         if !self.entries.insert((kind, reference.to_owned())) {
@@ -163,11 +164,11 @@ impl Group {
         }
         account.available = account.available.plus(amount)?;
         self.new_entries.push(EntryRow {
-            account_id: account_id.0,
-            kind: kind.as_str().to_owned(),
+            account_id,
+            kind,
             reference: reference.to_owned(),
-            amount_nanousd: amount.as_nanos(),
-            created_at: self.now.as_millis(),
+            amount_nanousd: amount,
+            created_at: self.now,
         });
         Ok(Effect::Credited)
     }
@@ -180,7 +181,7 @@ impl Group {
         amount: NanoUsd,
     ) -> Result<Effect, LedgerError> {
         let is_new = !self.entries.contains(&(kind, reference.to_owned()));
-        if let Some(account) = self.accounts.get(&account_id.0).filter(|_| is_new) {
+        if let Some(account) = self.accounts.get(&account_id).filter(|_| is_new) {
             // What is at risk is no more to be had than what is held.
             let hold = Hold::exactly(amount);
             if account.available.minus(account.at_risk)? < amount {
@@ -221,7 +222,7 @@ impl Group {
 
     /// The accounts of which anything changes, be it none of their sums.
     fn balance_changes(&self, changes: &Changes<'_>) -> Vec<BalanceChange> {
-        let mut touched: BTreeSet<i64> = self.given_up.clone();
+        let mut touched: BTreeSet<AccountId> = self.given_up.clone();
         for rows in [&changes.opened, &changes.changed, &changes.closed] {
             touched.extend(rows.iter().map(|row| row.account_id));
         }
@@ -229,7 +230,7 @@ impl Group {
         touched.extend(changes.entries.iter().map(|row| row.account_id));
         touched.extend(changes.keys.iter().map(|key| key.account_id));
         touched.extend(self.replaced.iter().map(|replaced| replaced.usage.account_id));
-        let change = |id: i64| {
+        let change = |id: AccountId| {
             let account = self.accounts.get(&id)?;
             Some(BalanceChange {
                 account_id: id,
@@ -264,7 +265,7 @@ impl Group {
             let before = account.stored_available.plus(account.stored_reserved)?;
             let balance = account.available.plus(account.reserved)?;
             if before >= threshold && balance < threshold {
-                crossings.push(Crossing { account_id: AccountId(*id), balance, threshold });
+                crossings.push(Crossing { account_id: *id, balance, threshold });
             }
         }
         Ok(crossings)

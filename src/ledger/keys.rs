@@ -7,13 +7,14 @@ use super::LedgerError;
 use super::command::Effect;
 use crate::db::books::keys::{KeyBookRow, KeySpent, SeenKey};
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_limits::{Exhausted, KeyLimits, KeySpending, pause_end};
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::money::NanoUsd;
 
 /// The keys that a group of commands is about.
 #[derive(Default)]
-pub(super) struct Keys(BTreeMap<i64, Key>);
+pub(super) struct Keys(BTreeMap<ApiKeyId, Key>);
 
 struct Key {
     is_revoked: bool,
@@ -21,7 +22,7 @@ struct Key {
     limits: KeyLimits,
     stored: KeySpent,
     spending: KeySpending,
-    last_used_at: Option<i64>,
+    last_used_at: Option<UnixMillis>,
     version: i64,
     /// By open reservations; counted only for a key with a budget.
     held: NanoUsd,
@@ -32,7 +33,7 @@ struct Key {
 /// A key that a budget has stopped just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PausedKey {
-    pub(super) id: i64,
+    pub(super) id: ApiKeyId,
     pub(super) period: BudgetPeriod,
     pub(super) budget: NanoUsd,
 }
@@ -44,9 +45,9 @@ impl Keys {
             let key = Key {
                 is_revoked: row.revoked_at.is_some(),
                 limits: KeyLimits {
-                    monthly_budget: row.monthly_budget_nanousd.map(NanoUsd::from_nanos),
-                    total_budget: row.total_budget_nanousd.map(NanoUsd::from_nanos),
-                    expires_at: row.expires_at.map(UnixMillis::from_millis),
+                    monthly_budget: row.monthly_budget_nanousd,
+                    total_budget: row.total_budget_nanousd,
+                    expires_at: row.expires_at,
                     ..KeyLimits::default()
                 },
                 stored: stored((row.id, row.account_id), &spending, row.last_used_at),
@@ -61,15 +62,15 @@ impl Keys {
     }
 
     /// Adds what open reservations hold.
-    pub(super) fn set_held(&mut self, held: Vec<(i64, i64)>) -> Result<(), LedgerError> {
-        for (id, nanos) in held {
-            self.hold(id, NanoUsd::from_nanos(nanos))?;
+    pub(super) fn set_held(&mut self, held: Vec<(ApiKeyId, NanoUsd)>) -> Result<(), LedgerError> {
+        for (id, amount) in held {
+            self.hold(id, amount)?;
         }
         Ok(())
     }
 
     /// Why a key may ask for nothing at all.
-    pub(super) fn refusal(&self, id: i64, now: UnixMillis) -> Option<Effect> {
+    pub(super) fn refusal(&self, id: ApiKeyId, now: UnixMillis) -> Option<Effect> {
         match self.0.get(&id) {
             Some(key) if key.is_revoked => Some(Effect::KeyRevoked),
             Some(key) if key.limits.is_expired(now) => Some(Effect::KeyExpired),
@@ -82,7 +83,7 @@ impl Keys {
     /// is what the exchange would hold in all.
     pub(super) fn exhausted(
         &mut self,
-        id: i64,
+        id: ApiKeyId,
         more: NanoUsd,
         whole: NanoUsd,
         now: UnixMillis,
@@ -102,7 +103,11 @@ impl Keys {
 
     /// What all budgets of a key leave beside what it has spent and holds; `None` where it has no
     /// budget.
-    pub(super) fn left(&self, id: i64, now: UnixMillis) -> Result<Option<NanoUsd>, LedgerError> {
+    pub(super) fn left(
+        &self,
+        id: ApiKeyId,
+        now: UnixMillis,
+    ) -> Result<Option<NanoUsd>, LedgerError> {
         let Some(key) = self.0.get(&id) else { return Ok(None) };
         let mut least: Option<NanoUsd> = None;
         for period in [BudgetPeriod::Total, BudgetPeriod::Month] {
@@ -113,14 +118,14 @@ impl Keys {
         Ok(least)
     }
 
-    pub(super) fn hold(&mut self, id: i64, amount: NanoUsd) -> Result<(), LedgerError> {
+    pub(super) fn hold(&mut self, id: ApiKeyId, amount: NanoUsd) -> Result<(), LedgerError> {
         if let Some(key) = self.0.get_mut(&id) {
             key.held = key.held.plus(amount)?;
         }
         Ok(())
     }
 
-    pub(super) fn release(&mut self, id: i64, amount: NanoUsd) -> Result<(), LedgerError> {
+    pub(super) fn release(&mut self, id: ApiKeyId, amount: NanoUsd) -> Result<(), LedgerError> {
         if let Some(key) = self.0.get_mut(&id) {
             key.held = key.held.minus(amount)?;
         }
@@ -130,12 +135,12 @@ impl Keys {
     /// Counts what an exchange has cost.
     pub(super) fn charge(
         &mut self,
-        id: i64,
+        id: ApiKeyId,
         cost: NanoUsd,
         now: UnixMillis,
     ) -> Result<(), LedgerError> {
         let Some(key) = self.0.get_mut(&id) else { return Ok(()) };
-        key.last_used_at = key.last_used_at.max(Some(now.as_millis()));
+        key.last_used_at = key.last_used_at.max(Some(now));
         if cost == NanoUsd::ZERO {
             return Ok(());
         }
@@ -150,7 +155,7 @@ impl Keys {
     /// after the charge keeps it, so that its budget is not spent twice.
     pub(super) fn give_back(
         &mut self,
-        id: i64,
+        id: ApiKeyId,
         amount: NanoUsd,
         (since, now): (UnixMillis, UnixMillis),
     ) -> Result<(), LedgerError> {
@@ -165,7 +170,7 @@ impl Keys {
     /// Undoes [`Self::give_back`].
     pub(super) fn take_again(
         &mut self,
-        id: i64,
+        id: ApiKeyId,
         amount: NanoUsd,
         times: (UnixMillis, UnixMillis),
     ) -> Result<(), LedgerError> {
@@ -212,17 +217,17 @@ impl Key {
 }
 
 fn stored(
-    (id, account_id): (i64, i64),
+    (id, account_id): (ApiKeyId, AccountId),
     spending: &KeySpending,
-    last_used_at: Option<i64>,
+    last_used_at: Option<UnixMillis>,
 ) -> KeySpent {
     KeySpent {
         id,
         account_id,
-        spent_nanousd: spending.spent.as_nanos(),
-        month: spending.month.number(),
-        month_spent_nanousd: spending.month_spent.as_nanos(),
+        spent_nanousd: spending.spent,
+        month: spending.month,
+        month_spent_nanousd: spending.month_spent,
         last_used_at,
-        paused_until: spending.paused_until.map(UnixMillis::as_millis),
+        paused_until: spending.paused_until,
     }
 }

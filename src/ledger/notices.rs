@@ -14,7 +14,7 @@ use crate::db::outbox::{self, NewMail};
 use crate::db::schema::{accounts, api_keys};
 use crate::db::{AnyConnection, accounts as account_rows, api_keys as key_rows};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::ids::AccountId;
 use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
 use crate::domain::plain_text::shown_name;
 
@@ -47,7 +47,7 @@ fn low_balance(
         return Ok(());
     }
     let found: Option<(String, String)> = accounts::table
-        .find(account_id.0)
+        .find(account_id)
         .select((accounts::public_id, accounts::email))
         .first(conn)
         .optional()?;
@@ -71,10 +71,10 @@ fn key_paused(
     now: UnixMillis,
 ) -> Result<(), LedgerError> {
     let PausedKey { id, period, budget } = paused;
-    if !key_rows::notify_of_pause(conn, ApiKeyId(id), (now.minus(QUIET), now))? {
+    if !key_rows::notify_of_pause(conn, id, (now.minus(QUIET), now))? {
         return Ok(());
     }
-    let found: Option<(String, String, i64, String)> = api_keys::table
+    let found: Option<(String, String, AccountId, String)> = api_keys::table
         .inner_join(accounts::table)
         .filter(api_keys::id.eq(id))
         .select((api_keys::public_id, api_keys::name, accounts::id, accounts::email))
@@ -86,7 +86,7 @@ fn key_paused(
     let mail = NewMail {
         kind: MailKind::KeyPaused,
         reference: format!("{public_id}:{}", now.as_millis()),
-        account_id: Some(AccountId(account_id)),
+        account_id: Some(account_id),
         recipient: &recipient,
         params: json!(params),
     };

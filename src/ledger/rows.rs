@@ -1,10 +1,10 @@
 //! Rows that a group makes of usage records, and records of rows.
 
 use super::LedgerError;
-use super::command::EntryKind;
 use crate::db::books::{EntryRow, ReservationRow};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
+use crate::domain::entry_kind::EntryKind;
+use crate::domain::ids::RequestId;
 use crate::domain::usage_record::{Outcome, UsageRecord};
 
 /// What can be said of an exchange whose own record cannot be read.
@@ -15,9 +15,9 @@ fn blank_record(row: &ReservationRow) -> UsageRecord {
         is_estimated: true,
         ..UsageRecord::blank(
             RequestId::from_stored(row.id.clone()),
-            AccountId(row.account_id),
-            ApiKeyId(row.api_key_id),
-            UnixMillis::from_millis(row.created_at),
+            row.account_id,
+            row.api_key_id,
+            row.created_at,
         )
     }
 }
@@ -31,11 +31,11 @@ pub(super) fn recovered(row: &ReservationRow, ending: Outcome) -> UsageRecord {
 
 pub(super) fn usage_entry(record: &UsageRecord, now: UnixMillis) -> Result<EntryRow, LedgerError> {
     Ok(EntryRow {
-        account_id: record.account_id.0,
-        kind: EntryKind::Usage.as_str().to_owned(),
+        account_id: record.account_id,
+        kind: EntryKind::Usage,
         reference: record.id.as_str().to_owned(),
-        amount_nanousd: record.cost.negated()?.as_nanos(),
-        created_at: now.as_millis(),
+        amount_nanousd: record.cost.negated()?,
+        created_at: now,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::db::books::UsageRow;
 use crate::db::usage_logs::UsageOfKey;
 use crate::domain::receipt::{self, Factor, Item, PassReceipt, Receipt};
 use crate::domain::usage::{PassKind, Waiver};
-use crate::domain::usage_record::Outcome;
+use crate::domain::usage_record::{Endpoint, Outcome};
 
 #[derive(Template)]
 #[template(path = "receipt.html")]
@@ -84,13 +84,13 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 fn page(frame: Frame, found: &UsageOfKey, explanation: Explanation) -> ReceiptPage {
     let row = &found.row;
     let unexplained = explanation.sentence();
-    let is_stream = row.endpoint == "messages_stream";
+    let is_stream = row.endpoint == Endpoint::MessagesStream;
     ReceiptPage {
         frame,
         request: Request::from(found),
         served_model: row.served_model.clone().unwrap_or_else(|| "not reported".to_owned()),
         kind: if is_stream { "Stream" } else { "JSON" },
-        ending: Outcome::parse(&row.ending).map_or("", words),
+        ending: words(row.ending),
         first_byte: row.first_byte_ms.map_or_else(|| "no content".to_owned(), millis),
         latency: millis(row.latency_ms),
         price_version: row.price_version.clone(),

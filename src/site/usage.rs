@@ -17,9 +17,8 @@ use crate::accounts::usage::{self, DAYS_MAX, LineOf, Series, Sums};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::usage_logs::{SumsBy, UsageFilter, UsageOfKey};
 use crate::db::{AnyConnection, DbError};
-use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::clock::UtcDay;
 use crate::domain::ids::{AccountId, ApiKeyId};
-use crate::domain::money::NanoUsd;
 
 /// Requests on a page.
 const PAGE: usize = 50;
@@ -66,13 +65,13 @@ impl From<&UsageOfKey> for Request {
             .saturating_add(row.cache_read_tokens);
         Self {
             id: row.id.clone(),
-            at: Moment(UnixMillis::from_millis(row.created_at)),
+            at: Moment(row.created_at),
             model: row.requested_model.clone(),
             key_id: key_id.clone(),
             key_name: key_name.clone(),
             input: Count(input),
             output: Count(row.output_tokens),
-            cost: Dollars(NanoUsd::from_nanos(row.cost_nanousd)),
+            cost: Dollars(row.cost_nanousd),
             status: row.http_status,
         }
     }

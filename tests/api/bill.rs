@@ -182,7 +182,11 @@ fn each_case_is_billed_as_the_upstream_bills_it_and_its_receipt_says_how() {
             connection.answer(false).finish().expect_ok();
             let row = app.only_row(&account);
             let name = format!("{}, streamed: {is_stream}", case.source);
-            assert_eq!((row.ending.as_str(), row.cost_nanousd), ("E1", case.bill), "{name}");
+            assert_eq!(
+                (row.ending.code(), row.cost_nanousd.as_nanos()),
+                ("E1", case.bill),
+                "{name}"
+            );
             assert_eq!(app.balance(&account).available, 50_000_000_000 - case.bill, "{name}");
             let receipt = receipt(&app, &account, &row.id);
             assert_eq!(receipt["explanation"], case.explanation, "{name}: {receipt:#}");

@@ -319,8 +319,8 @@ fn a_killed_server_is_settled_by_the_next_one() {
         let rows = sluice::db::usage_logs::latest(&mut conn, account.id, 10).unwrap();
         (!rows.is_empty()).then_some(rows)
     });
-    assert_eq!((rows.len(), rows[0].ending.as_str()), (1, "E12"));
-    assert!(rows[0].cost_nanousd >= crate::support::prices::haiku(1000, 1));
+    assert_eq!((rows.len(), rows[0].ending.code()), (1, "E12"));
+    assert!(rows[0].cost_nanousd.as_nanos() >= crate::support::prices::haiku(1000, 1));
     stop.in_order.cancel();
     assert!(thread.join().unwrap());
     crate::support::app::verify_books(&mut conn);

@@ -152,7 +152,9 @@ impl Desk {
     fn entries(&mut self, references: &[&str]) -> Vec<(String, i64)> {
         let references: Vec<String> = references.iter().map(|&one| one.to_owned()).collect();
         let rows = books::entries_of(&mut self.conn, &references).unwrap();
-        rows.into_iter().map(|row| (row.kind, row.amount_nanousd)).collect()
+        rows.into_iter()
+            .map(|row| (row.kind.as_str().to_owned(), row.amount_nanousd.as_nanos()))
+            .collect()
     }
 
     fn chain(&mut self, change: impl FnOnce(&mut ChainRow)) {

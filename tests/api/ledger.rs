@@ -403,7 +403,7 @@ fn two_nodes_on_one_postgres_share_balances_and_leave_each_others_exchanges_alon
     assert_eq!(first.balance(&probe).reserved, hold);
     exchange.answer_stream(&sse::whole("Hello"));
     waiting.answer(false).finish().expect_ok();
-    assert_eq!(first.only_row(&probe).ending, "E1");
+    assert_eq!(first.only_row(&probe).ending.code(), "E1");
 
     // One balance for ten, asked for by twenty on each node.
     let account = first.account("0");

@@ -100,7 +100,8 @@ impl Stage {
         let mut conn = self.process.database.connect();
         eventually("every exchange to be settled", || {
             let rows = usage_logs::latest(&mut conn, self.account.id, 1000).unwrap();
-            let count = |ending: &str| rows.iter().filter(|row| row.ending == ending).count();
+            let count =
+                |ending: &str| rows.iter().filter(|row| row.ending.code() == ending).count();
             (count("E16") == late && count("E1") == in_time).then_some(rows)
         })
     }
@@ -162,7 +163,7 @@ fn json_answer() -> String {
 /// Every row costs what the upstream has reported, in time or late.
 fn assert_billed_in_full(rows: &[UsageRow]) {
     for row in rows {
-        assert_eq!(row.cost_nanousd, haiku(1000, 200), "{row:#?}");
+        assert_eq!(row.cost_nanousd.as_nanos(), haiku(1000, 200), "{row:#?}");
         assert!(!row.is_estimated, "{row:#?}");
     }
 }

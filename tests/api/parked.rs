@@ -97,7 +97,7 @@ fn e16_a_settlement_that_is_refused_alone_is_parked_outlives_the_process_and_is_
     let mut conn = process.database.connect();
     let rows = usage_logs::latest(&mut conn, account.id, 9).unwrap();
     let row = rows.iter().find(|row| row.id == id).unwrap();
-    assert_eq!((row.cost_nanousd, row.ending.as_str()), (haiku(1000, 777), "E16"));
+    assert_eq!((row.cost_nanousd.as_nanos(), row.ending.code()), (haiku(1000, 777), "E16"));
     verify_books(&mut conn);
 }
 
@@ -115,7 +115,7 @@ fn what_is_refused_for_its_names_is_settled_without_them_and_what_an_operator_wa
     app.db(|conn| refuse(conn, "NEW.served_model IS NOT NULL", "22021"));
     assert_eq!(ask(10).status, 200);
     let row = app.only_row(&account);
-    assert_eq!((row.served_model, row.cost_nanousd), (None, haiku(1000, 10)));
+    assert_eq!((row.served_model, row.cost_nanousd.as_nanos()), (None, haiku(1000, 10)));
     app.db(refuse_no_more);
 
     app.db(|conn| refuse(conn, "NEW.cost_nanousd > 0", "XX000"));

@@ -132,8 +132,8 @@ fn expect_billed_once(app: &TestApp, account: &Account, kind: Kind) {
 /// was paid for once.
 fn expect_billed(app: &TestApp, account: &Account, (ending, upstream): (&str, &str), cost: i64) {
     let row = app.only_row(account);
-    assert_eq!((&*row.ending, row.upstream.as_deref()), (ending, Some(upstream)), "{row:#?}");
-    assert_eq!(row.cost_nanousd, cost);
+    assert_eq!((row.ending.code(), row.upstream.as_deref()), (ending, Some(upstream)), "{row:#?}");
+    assert_eq!(row.cost_nanousd.as_nanos(), cost);
     let entries: &[i64] = if cost == 0 { &[] } else { &[-cost] };
     assert_eq!(app.entries(account, "usage"), entries);
     assert_eq!(app.balance(account), Balance { available: 5_000_000_000 - cost, reserved: 0 });

@@ -189,7 +189,7 @@ fn nobody_sees_anybody_elses_usage() {
 fn sums<'a>(rows: impl Iterator<Item = &'a UsageRow>) -> Value {
     let (mut cost, mut sums) = (0, [0; 5]);
     for row in rows {
-        cost += row.cost_nanousd;
+        cost += row.cost_nanousd.as_nanos();
         let counts = [
             row.input_tokens,
             row.output_tokens,
@@ -226,7 +226,11 @@ fn a_series_is_the_sum_of_the_rows_by_day_and_what_is_small_is_one_line() {
 
     let days: Vec<i64> = (0..5).rev().map(|ago| midnight - DAY * ago).collect();
     let on = |rows: &[&UsageRow], day: i64| {
-        sums(rows.iter().copied().filter(|row| (day..day + DAY).contains(&row.created_at)))
+        sums(
+            rows.iter()
+                .copied()
+                .filter(|row| (day..day + DAY).contains(&row.created_at.as_millis())),
+        )
     };
     let within: Vec<&UsageRow> = rows.iter().filter(|row| row.requested_model != "early").collect();
     let span = "from=2026-11-18&to=2026-11-22";

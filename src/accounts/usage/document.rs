@@ -5,8 +5,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::usage_logs::UsageOfKey;
-use crate::domain::clock::UnixMillis;
-use crate::domain::money::NanoUsd;
 use crate::domain::spreadsheet::defused;
 
 /// One request, and what it came to.
@@ -65,10 +63,10 @@ impl From<&UsageOfKey> for UsageDocument {
     fn from(UsageOfKey { row, key_id, key_name }: &UsageOfKey) -> Self {
         Self {
             id: row.id.clone(),
-            created_at: UnixMillis::from_millis(row.created_at).to_string(),
+            created_at: row.created_at.to_string(),
             key_id: key_id.clone(),
             key_name: key_name.clone(),
-            endpoint: row.endpoint.clone(),
+            endpoint: row.endpoint.as_str().to_owned(),
             requested_model: row.requested_model.clone(),
             served_model: row.served_model.clone(),
             input_tokens: row.input_tokens,
@@ -81,11 +79,11 @@ impl From<&UsageOfKey> for UsageDocument {
             inference_geo: row.inference_geo.clone(),
             speed: row.speed.clone(),
             price_version: row.price_version.clone(),
-            cost: NanoUsd::from_nanos(row.cost_nanousd).to_string(),
+            cost: row.cost_nanousd.to_string(),
             first_byte_ms: row.first_byte_ms,
             latency_ms: row.latency_ms,
             http_status: row.http_status,
-            ending: row.ending.clone(),
+            ending: row.ending.code().to_owned(),
             is_estimated: row.is_estimated,
         }
     }

@@ -146,7 +146,7 @@ impl Export {
                 let rows = ledger_entries::following(conn, *account_id, (*above, *last), PAGE)?;
                 *above = rows.last().map_or(*above, |row| row.id);
                 let documents = rows.iter().map(|row| {
-                    *balance = balance.saturating_add(row.amount_nanousd);
+                    *balance = balance.saturating_add(row.amount_nanousd.as_nanos());
                     statement::document(row, Some(*balance))
                 });
                 let piece = match self.format {

@@ -6,11 +6,10 @@ use utoipa::ToSchema;
 
 use crate::db::ledger_entries::{self, PlacedEntry};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
-use crate::domain::clock::UnixMillis;
+use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::spreadsheet::defused;
-use crate::ledger::EntryKind;
 
 /// One entry, as it leaves the house.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -57,8 +56,7 @@ pub fn page(
     transaction::snapshot(conn, |conn| {
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let below = before.unwrap_or(i64::MAX);
-        let kind_name = kind.map(EntryKind::as_str);
-        let mut rows = ledger_entries::page(conn, account_id, kind_name, below, wanted)?;
+        let mut rows = ledger_entries::page(conn, account_id, kind, below, wanted)?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let mut balance = match rows.first() {
@@ -68,7 +66,7 @@ pub fn page(
         let mut entries = Vec::with_capacity(rows.len());
         for row in &rows {
             entries.push(document(row, balance));
-            balance = balance.map(|nanos| nanos.saturating_sub(row.amount_nanousd));
+            balance = balance.map(|nanos| nanos.saturating_sub(row.amount_nanousd.as_nanos()));
         }
         Ok(StatementPage { entries, has_more })
     })
@@ -80,21 +78,20 @@ fn balance_after(conn: &mut AnyConnection, account_id: AccountId, id: i64) -> Re
     let account = accounts::get(conn, account_id)?;
     let now = account
         .map_or(0, |account| account.available_nanousd.saturating_add(account.reserved_nanousd));
-    Ok(now.saturating_sub(since))
+    Ok(now.saturating_sub(since.as_nanos()))
 }
 
 /// An entry as a document; `balance` in nano-dollars.
 #[must_use]
 pub fn document(row: &PlacedEntry, balance: Option<i64>) -> EntryDocument {
-    let kind = EntryKind::parse(&row.kind);
     EntryDocument {
         id: row.id,
-        created_at: UnixMillis::from_millis(row.created_at).to_string(),
-        kind: row.kind.clone(),
-        meaning: kind.map_or("", |kind| meaning(kind, row.amount_nanousd)).to_owned(),
+        created_at: row.created_at.to_string(),
+        kind: row.kind.as_str().to_owned(),
+        meaning: meaning(row.kind, row.amount_nanousd).to_owned(),
         reference: row.reference.clone(),
-        about: kind.and_then(|kind| about(kind, &row.reference)),
-        amount: NanoUsd::from_nanos(row.amount_nanousd).to_string(),
+        about: about(row.kind, &row.reference),
+        amount: row.amount_nanousd.to_string(),
         balance: balance.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
     }
 }
@@ -109,14 +106,14 @@ impl EntryDocument {
     }
 }
 
-const fn meaning(kind: EntryKind, amount_nanousd: i64) -> &'static str {
+const fn meaning(kind: EntryKind, amount: NanoUsd) -> &'static str {
     match kind {
         EntryKind::Deposit => "Deposit credited.",
         EntryKind::Usage => "Request charged.",
-        EntryKind::Adjustment if amount_nanousd < 0 => "Debit by the operator.",
+        EntryKind::Adjustment if amount.is_negative() => "Debit by the operator.",
         EntryKind::Adjustment => "Credit by the operator.",
         EntryKind::Refund => "Deposit refunded.",
-        EntryKind::Reversal if amount_nanousd < 0 => {
+        EntryKind::Reversal if amount.is_negative() => {
             "A credited deposit was reversed by its chain."
         }
         EntryKind::Reversal => "Refund cancelled.",

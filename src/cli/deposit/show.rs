@@ -111,8 +111,8 @@ fn whole(
     let mut shown = document((row, standing_refund(around)), names, accounts);
     let (sentence, reason_sentence) = sentences(row, around);
     let entries = around.entries.iter().map(|entry| {
-        json!({ "created_at": moment(entry.created_at), "kind": entry.kind,
-                "reference": entry.reference, "amount": usd(entry.amount_nanousd) })
+        json!({ "created_at": entry.created_at.to_string(), "kind": entry.kind.as_str(),
+                "reference": entry.reference, "amount": entry.amount_nanousd.to_string() })
     });
     let refunds = around.refunds.iter().map(|refund| {
         json!({ "id": refund.public_id, "state": refund.state,
@@ -209,8 +209,8 @@ fn print_history(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let entries = around.entries.iter().map(|entry| {
-        let (at, amount) = (moment(entry.created_at), usd(entry.amount_nanousd));
-        vec![at, entry.kind.clone(), entry.reference.clone(), amount]
+        let (at, amount) = (entry.created_at.to_string(), entry.amount_nanousd.to_string());
+        vec![at, entry.kind.as_str().to_owned(), entry.reference.clone(), amount]
     });
     section(&["entry of", "kind", "reference", "USD"], entries.collect(), output)?;
     let refunds = around.refunds.iter().map(|refund| {

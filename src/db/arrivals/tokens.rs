@@ -38,7 +38,7 @@ pub fn token_look(
     chain_id: ChainId,
 ) -> Result<Option<(i64, i64)>, DbError> {
     let row = token_looks::table
-        .find(chain_id.0)
+        .find(chain_id)
         .select((token_looks::block_number, token_looks::looked_at))
         .first(conn)
         .optional()?;
@@ -55,10 +55,9 @@ pub fn set_token_look(
     block_number: i64,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let set =
-        (token_looks::block_number.eq(block_number), token_looks::looked_at.eq(now.as_millis()));
+    let set = (token_looks::block_number.eq(block_number), token_looks::looked_at.eq(now));
     on_either!(conn => diesel::insert_into(token_looks::table)
-        .values((token_looks::chain_id.eq(chain_id.0), set))
+        .values((token_looks::chain_id.eq(chain_id), set))
         .on_conflict(token_looks::chain_id)
         .do_update()
         .set(set)

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use crate::db::schema::api_keys;
 use crate::domain::clock::{CalendarMonth, UnixMillis};
+use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_limits::KeySpending;
 use crate::domain::money::NanoUsd;
 
@@ -12,10 +13,10 @@ use crate::domain::money::NanoUsd;
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = api_keys)]
 pub struct SpendingColumns {
-    spent_nanousd: i64,
-    month: i64,
-    month_spent_nanousd: i64,
-    paused_until: Option<i64>,
+    spent_nanousd: NanoUsd,
+    month: CalendarMonth,
+    month_spent_nanousd: NanoUsd,
+    paused_until: Option<UnixMillis>,
 }
 
 impl SpendingColumns {
@@ -30,15 +31,11 @@ impl SpendingColumns {
     /// As the rest of the crate carries it.
     #[must_use]
     pub const fn read(&self) -> KeySpending {
-        let paused_until = match self.paused_until {
-            Some(millis) => Some(UnixMillis::from_millis(millis)),
-            None => None,
-        };
         KeySpending {
-            spent: NanoUsd::from_nanos(self.spent_nanousd),
-            month: CalendarMonth::from_number(self.month),
-            month_spent: NanoUsd::from_nanos(self.month_spent_nanousd),
-            paused_until,
+            spent: self.spent_nanousd,
+            month: self.month,
+            month_spent: self.month_spent_nanousd,
+            paused_until: self.paused_until,
         }
     }
 }
@@ -46,20 +43,20 @@ impl SpendingColumns {
 /// A key as the ledger sees it.
 #[derive(Clone, Debug, Queryable)]
 pub struct KeyBookRow {
-    /// Row number.
-    pub id: i64,
+    /// The key.
+    pub id: ApiKeyId,
     /// Whose key it is.
-    pub account_id: i64,
+    pub account_id: AccountId,
     /// When it was taken back, if it was.
-    pub revoked_at: Option<i64>,
+    pub revoked_at: Option<UnixMillis>,
     /// When it ends, if it does.
-    pub expires_at: Option<i64>,
-    /// Nano-dollars in a month.
-    pub monthly_budget_nanousd: Option<i64>,
-    /// Nano-dollars in its life.
-    pub total_budget_nanousd: Option<i64>,
+    pub expires_at: Option<UnixMillis>,
+    /// For a month.
+    pub monthly_budget_nanousd: Option<NanoUsd>,
+    /// For its life.
+    pub total_budget_nanousd: Option<NanoUsd>,
     /// When an exchange of it was last settled.
-    pub last_used_at: Option<i64>,
+    pub last_used_at: Option<UnixMillis>,
     /// What it has cost.
     pub spending: SpendingColumns,
     /// Another one after each transaction that has changed its row; always 0 on `SQLite`.
@@ -69,10 +66,10 @@ pub struct KeyBookRow {
 /// A key that something was decided on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SeenKey {
-    /// Row number.
-    pub(crate) id: i64,
+    /// The key.
+    pub(crate) id: ApiKeyId,
     /// Whose key it is.
-    pub(crate) account_id: i64,
+    pub(crate) account_id: AccountId,
     /// Its version when it was read: see [`KeyBookRow::version`].
     pub(crate) version: i64,
 }
@@ -87,18 +84,18 @@ impl KeyBookRow {
 /// What a key has cost after a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySpent {
-    /// Row number.
-    pub id: i64,
+    /// The key.
+    pub id: ApiKeyId,
     /// Whose key it is.
-    pub account_id: i64,
-    /// Nano-dollars in its life.
-    pub spent_nanousd: i64,
-    /// The month's number.
-    pub month: i64,
-    /// Nano-dollars in that month.
-    pub month_spent_nanousd: i64,
+    pub account_id: AccountId,
+    /// In its life.
+    pub spent_nanousd: NanoUsd,
+    /// The month.
+    pub month: CalendarMonth,
+    /// In that month.
+    pub month_spent_nanousd: NanoUsd,
     /// When an exchange of it was last settled.
-    pub last_used_at: Option<i64>,
+    pub last_used_at: Option<UnixMillis>,
     /// A budget has stopped it until then.
-    pub paused_until: Option<i64>,
+    pub paused_until: Option<UnixMillis>,
 }

@@ -9,18 +9,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::keys::KeyBookRow;
 use super::{BalanceRow, Changes, Found, ReservationRow, Want};
+use crate::domain::ids::{AccountId, ApiKeyId};
 
 /// Accounts of which something is remembered at most; with more, all are forgotten.
 const ACCOUNTS_MAX: usize = 10_000;
 
 /// See the module. It goes with its connection, and with each failure.
 #[derive(Default)]
-pub struct Memory(HashMap<i64, Known>);
+pub struct Memory(HashMap<AccountId, Known>);
 
 /// One account as it was written last.
 struct Known {
     balance: BalanceRow,
-    keys: BTreeMap<i64, KeyBookRow>,
+    keys: BTreeMap<ApiKeyId, KeyBookRow>,
     open: BTreeMap<String, ReservationRow>,
 }
 
@@ -31,7 +32,7 @@ impl Memory {
     }
 
     /// Forgets these accounts.
-    pub(crate) fn forget(&mut self, account_ids: impl IntoIterator<Item = i64>) {
+    pub(crate) fn forget(&mut self, account_ids: impl IntoIterator<Item = AccountId>) {
         for id in account_ids {
             self.0.remove(&id);
         }
@@ -41,7 +42,7 @@ impl Memory {
     /// their accounts together.
     pub(crate) fn find<'a>(&self, wants: &[Want<'a>]) -> (Found, Vec<Want<'a>>) {
         let mut found = Found::default();
-        let mut by_account: BTreeMap<i64, Vec<Want<'a>>> = BTreeMap::new();
+        let mut by_account: BTreeMap<AccountId, Vec<Want<'a>>> = BTreeMap::new();
         for want in wants {
             by_account.entry(want.account_id).or_default().push(*want);
         }
@@ -70,7 +71,7 @@ impl Memory {
     }
 
     /// Takes in what was changed of accounts that were written, as (id, version) now.
-    pub(crate) fn note(&mut self, changes: &Changes<'_>, written: &[(i64, i64)]) {
+    pub(crate) fn note(&mut self, changes: &Changes<'_>, written: &[(AccountId, i64)]) {
         for change in &changes.balances {
             let version = written.iter().find(|(id, _)| *id == change.account_id);
             match (self.0.get_mut(&change.account_id), version) {

@@ -14,6 +14,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::{Changes, Found, Want};
+use crate::domain::ids::AccountId;
 use read::{Read, Row};
 use write::Write;
 
@@ -34,6 +35,6 @@ pub(super) fn read(conn: &mut PgConnection, wants: &[Want<'_>]) -> QueryResult<F
 pub(super) fn write(
     conn: &mut PgConnection,
     changes: &Changes<'_>,
-) -> QueryResult<Vec<(i64, i64)>> {
+) -> QueryResult<Vec<(AccountId, i64)>> {
     Write::of(changes).load(conn)
 }

@@ -3,7 +3,11 @@
 use diesel::prelude::*;
 
 use crate::db::schema::{ledger_entries, reservations, usage_logs};
-use crate::domain::usage_record::UsageRecord;
+use crate::domain::clock::UnixMillis;
+use crate::domain::entry_kind::EntryKind;
+use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::{Endpoint, Outcome, UsageRecord};
 
 /// An open reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -12,19 +16,19 @@ pub struct ReservationRow {
     /// The exchange's name.
     pub id: String,
     /// Whose money is held.
-    pub account_id: i64,
+    pub account_id: AccountId,
     /// Which key asked.
-    pub api_key_id: i64,
+    pub api_key_id: ApiKeyId,
     /// The node that runs the exchange.
     pub node_id: String,
     /// How much is held.
-    pub amount_nanousd: i64,
+    pub amount_nanousd: NanoUsd,
     /// The usage row to write if the node dies, as JSON of counts and names.
     pub record: String,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// When it was made.
+    pub created_at: UnixMillis,
     /// What it may cost beyond what is held.
-    pub risk_nanousd: i64,
+    pub risk_nanousd: NanoUsd,
 }
 
 /// A ledger entry.
@@ -32,15 +36,15 @@ pub struct ReservationRow {
 #[diesel(table_name = ledger_entries)]
 pub struct EntryRow {
     /// Whose books.
-    pub account_id: i64,
-    /// One of the entry kinds.
-    pub kind: String,
+    pub account_id: AccountId,
+    /// What it is for.
+    pub kind: EntryKind,
     /// Unique within its kind.
     pub reference: String,
-    /// Signed nano-dollars; a charge is negative.
-    pub amount_nanousd: i64,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// A charge is negative.
+    pub amount_nanousd: NanoUsd,
+    /// When it was made.
+    pub created_at: UnixMillis,
 }
 
 /// A usage row as the table holds it.
@@ -49,10 +53,10 @@ pub struct EntryRow {
 #[expect(missing_docs, reason = "each field is documented on `UsageRecord`")]
 pub struct UsageRow {
     pub id: String,
-    pub account_id: i64,
-    pub api_key_id: i64,
-    pub created_at: i64,
-    pub endpoint: String,
+    pub account_id: AccountId,
+    pub api_key_id: ApiKeyId,
+    pub created_at: UnixMillis,
+    pub endpoint: Endpoint,
     pub requested_model: String,
     pub served_model: Option<String>,
     pub upstream: Option<String>,
@@ -66,11 +70,11 @@ pub struct UsageRow {
     pub inference_geo: Option<String>,
     pub speed: Option<String>,
     pub price_version: String,
-    pub cost_nanousd: i64,
+    pub cost_nanousd: NanoUsd,
     pub first_byte_ms: Option<i64>,
     pub latency_ms: i64,
     pub http_status: i32,
-    pub ending: String,
+    pub ending: Outcome,
     pub is_estimated: bool,
 }
 
@@ -78,10 +82,10 @@ impl From<&UsageRecord> for UsageRow {
     fn from(record: &UsageRecord) -> Self {
         Self {
             id: record.id.as_str().to_owned(),
-            account_id: record.account_id.0,
-            api_key_id: record.api_key_id.0,
-            created_at: record.created_at.as_millis(),
-            endpoint: record.endpoint.as_str().to_owned(),
+            account_id: record.account_id,
+            api_key_id: record.api_key_id,
+            created_at: record.created_at,
+            endpoint: record.endpoint,
             requested_model: record.requested_model.clone(),
             served_model: record.served_model.clone(),
             upstream: record.upstream.clone(),
@@ -95,11 +99,11 @@ impl From<&UsageRecord> for UsageRow {
             inference_geo: record.inference_geo.clone(),
             speed: record.speed.clone(),
             price_version: record.price_version.clone(),
-            cost_nanousd: record.cost.as_nanos(),
+            cost_nanousd: record.cost,
             first_byte_ms: record.first_byte_ms,
             latency_ms: record.latency_ms,
             http_status: record.http_status,
-            ending: record.ending.code().to_owned(),
+            ending: record.ending,
             is_estimated: record.is_estimated,
         }
     }

@@ -11,6 +11,9 @@ use diesel::sql_types::BigInt;
 use super::keys::{KeyBookRow, KeySpent, SpendingColumns};
 use super::{BalanceChange, BalanceRow, Changes, Found, ReservationRow, Want};
 use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
+use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::Outcome;
 
 /// See [`super::read`].
 pub(super) fn read(conn: &mut SqliteConnection, wants: &[Want<'_>]) -> QueryResult<Found> {
@@ -44,7 +47,7 @@ pub(super) fn read(conn: &mut SqliteConnection, wants: &[Want<'_>]) -> QueryResu
     Ok(found)
 }
 
-fn balance(conn: &mut SqliteConnection, id: i64) -> QueryResult<Option<BalanceRow>> {
+fn balance(conn: &mut SqliteConnection, id: AccountId) -> QueryResult<Option<BalanceRow>> {
     let columns = (
         accounts::id,
         accounts::status,
@@ -63,12 +66,15 @@ fn reservation(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<Rese
     reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
 }
 
-fn settled(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<(String, i64, String)>> {
+fn settled(
+    conn: &mut SqliteConnection,
+    id: &str,
+) -> QueryResult<Option<(String, NanoUsd, Outcome)>> {
     let columns = (usage_logs::id, usage_logs::cost_nanousd, usage_logs::ending);
     usage_logs::table.find(id).select(columns).first(conn).optional()
 }
 
-fn key(conn: &mut SqliteConnection, id: i64) -> QueryResult<Option<KeyBookRow>> {
+fn key(conn: &mut SqliteConnection, id: ApiKeyId) -> QueryResult<Option<KeyBookRow>> {
     let columns = (
         api_keys::id,
         api_keys::account_id,
@@ -89,7 +95,7 @@ fn no_version() -> SqlLiteral<BigInt> {
 }
 
 /// One by one: a sum would be a number without a scale.
-fn held(conn: &mut SqliteConnection, key_id: i64) -> QueryResult<Vec<(i64, i64)>> {
+fn held(conn: &mut SqliteConnection, key_id: ApiKeyId) -> QueryResult<Vec<(ApiKeyId, NanoUsd)>> {
     let most = reservations::amount_nanousd + reservations::risk_nanousd;
     let held = reservations::table.select((reservations::api_key_id, most));
     held.filter(reservations::api_key_id.eq(key_id)).load(conn)
@@ -99,7 +105,7 @@ fn held(conn: &mut SqliteConnection, key_id: i64) -> QueryResult<Vec<(i64, i64)>
 pub(super) fn write(
     conn: &mut SqliteConnection,
     changes: &Changes<'_>,
-) -> QueryResult<Vec<(i64, i64)>> {
+) -> QueryResult<Vec<(AccountId, i64)>> {
     for row in &changes.opened {
         insert_into(reservations::table).values(*row).execute(conn)?;
     }

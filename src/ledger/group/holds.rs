@@ -2,6 +2,7 @@
 
 use super::{Group, Reservation};
 use crate::db::books::ReservationRow;
+use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;
@@ -19,18 +20,18 @@ impl Group {
     ) -> Result<Effect, LedgerError> {
         let id = record.id.as_str();
         if let Some(row) = self.open(id) {
-            return Ok(Effect::Reserved { amount: NanoUsd::from_nanos(row.amount_nanousd) });
+            return Ok(Effect::Reserved { amount: row.amount_nanousd });
         }
         // The answer to an earlier try was lost, and another node has taken this one for dead
         // since.
         if self.usage.contains_key(id) {
             return Ok(Effect::NotOpen);
         }
-        let key_id = record.api_key_id.0;
+        let key_id = record.api_key_id;
         if let Some(refusal) = self.keys.refusal(key_id, self.now) {
             return Ok(refusal);
         }
-        let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
+        let Some(account) = self.accounts.get_mut(&record.account_id) else {
             return Ok(Effect::NoAccount);
         };
         if account.is_closing {
@@ -69,13 +70,13 @@ impl Group {
     ) -> Result<(), LedgerError> {
         let row = ReservationRow {
             id: record.id.as_str().to_owned(),
-            account_id: record.account_id.0,
-            api_key_id: record.api_key_id.0,
+            account_id: record.account_id,
+            api_key_id: record.api_key_id,
             node_id: node_id.to_owned(),
-            amount_nanousd: amount.as_nanos(),
+            amount_nanousd: amount,
             record: to_json(record)?,
-            created_at: self.now.as_millis(),
-            risk_nanousd: risk.as_nanos(),
+            created_at: self.now,
+            risk_nanousd: risk,
         };
         let slot = self.reservations.entry(row.id.clone());
         slot.or_insert(Reservation { stored: None, current: None }).current = Some(row);
@@ -92,14 +93,14 @@ impl Group {
     ) -> Result<Effect, LedgerError> {
         let id = record.id.as_str();
         if let Some(row) = self.open(id) {
-            return Ok(Effect::Resumed { amount: NanoUsd::from_nanos(row.amount_nanousd) });
+            return Ok(Effect::Resumed { amount: row.amount_nanousd });
         }
         let settled = self.usage.get(id).filter(|settled| settled.is_recovered);
         let Some(charged) = settled.map(|settled| settled.cost) else {
             return Ok(Effect::NotOpen);
         };
-        let key_id = record.api_key_id.0;
-        let Some(account) = self.accounts.get(&record.account_id.0) else {
+        let key_id = record.api_key_id;
+        let Some(account) = self.accounts.get(&record.account_id) else {
             return Ok(Effect::NoAccount);
         };
         // What it was charged comes back first.
@@ -120,7 +121,7 @@ impl Group {
             self.keys.take_again(key_id, charged, times)?;
             return Ok(exhausted.map_or(Effect::NotOpen, Effect::KeyBudget));
         }
-        if let Some(account) = self.accounts.get_mut(&record.account_id.0) {
+        if let Some(account) = self.accounts.get_mut(&record.account_id) {
             account.available = funds;
             account.hold(amount)?;
         }
@@ -135,7 +136,7 @@ impl Group {
         self.usage.remove(id);
         self.new_usage.retain(|row| row.id != id);
         self.new_passes.retain(|row| row.usage_id != id);
-        self.new_entries.retain(|row| row.kind != "usage" || row.reference != id);
+        self.new_entries.retain(|row| row.kind != EntryKind::Usage || row.reference != id);
         self.replaced.retain(|replaced| replaced.usage.id != id);
         self.resumed.push(id.to_owned());
     }
@@ -147,12 +148,12 @@ impl Group {
         hold: &Hold,
     ) -> Result<Effect, LedgerError> {
         let Some(row) = current(&mut self.reservations, id) else { return Ok(Effect::NotOpen) };
-        let before = NanoUsd::from_nanos(row.amount_nanousd);
+        let before = row.amount_nanousd;
         let wanted = hold.amount.minus(before)?;
         if wanted <= NanoUsd::ZERO {
             return Ok(Effect::Extended { amount: before });
         }
-        let Some(account) = self.accounts.get_mut(&account_id.0) else {
+        let Some(account) = self.accounts.get_mut(&account_id) else {
             return Ok(Effect::NoAccount);
         };
         // What the exchange itself puts at risk is counted already.
@@ -175,7 +176,7 @@ impl Group {
         account.hold(more)?;
         self.keys.hold(key_id, more)?;
         let amount = before.plus(more)?;
-        row.amount_nanousd = amount.as_nanos();
+        row.amount_nanousd = amount;
         Ok(Effect::Extended { amount })
     }
 
@@ -189,19 +190,19 @@ impl Group {
         };
         row.record = to_json(record)?;
         if let Some(amount) = amount {
-            let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
+            let Some(account) = self.accounts.get_mut(&record.account_id) else {
                 return Ok(Effect::NoAccount);
             };
             // Also where more is held than is available: the prompt has been read, and its price is
             // due.
-            let held = NanoUsd::from_nanos(row.amount_nanousd);
-            let risk = NanoUsd::from_nanos(row.risk_nanousd);
+            let held = row.amount_nanousd;
+            let risk = row.risk_nanousd;
             account.hold(amount.minus(held)?)?;
             account.at_risk = account.at_risk.minus(risk)?;
             self.keys.release(row.api_key_id, held.plus(risk)?)?;
             self.keys.hold(row.api_key_id, amount)?;
-            row.amount_nanousd = amount.as_nanos();
-            row.risk_nanousd = 0;
+            row.amount_nanousd = amount;
+            row.risk_nanousd = NanoUsd::ZERO;
         }
         Ok(Effect::Checkpointed)
     }

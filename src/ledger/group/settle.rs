@@ -21,7 +21,7 @@ impl Group {
             if judged_at.is_none() {
                 // Its own node gives it up. A write that was sent to open it, and has not arrived
                 // yet, must find the account changed.
-                self.given_up.insert(account_id.0);
+                self.given_up.insert(account_id);
             }
             return Ok(Effect::NotOpen);
         };
@@ -40,20 +40,19 @@ impl Group {
         let Some(slot) = self.reservations.get_mut(id).filter(|slot| slot.current.is_some()) else {
             return self.post_again(record);
         };
-        let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
+        let Some(account) = self.accounts.get_mut(&record.account_id) else {
             return Ok(Effect::NoAccount);
         };
         let Some(row) = slot.current.take() else { return Ok(Effect::NotOpen) };
-        let (held, risk) =
-            (NanoUsd::from_nanos(row.amount_nanousd), NanoUsd::from_nanos(row.risk_nanousd));
+        let (held, risk) = (row.amount_nanousd, row.risk_nanousd);
         account.release(held)?;
         account.at_risk = account.at_risk.minus(risk)?;
         account.available = account.available.minus(record.cost)?;
         if record.cost > NanoUsd::ZERO {
-            account.first_charged_at.get_or_insert(self.now.as_millis());
+            account.first_charged_at.get_or_insert(self.now);
         }
         self.keys.release(row.api_key_id, held.plus(risk)?)?;
-        self.keys.charge(record.api_key_id.0, record.cost, self.now)?;
+        self.keys.charge(record.api_key_id, record.cost, self.now)?;
         if record.cost > NanoUsd::ZERO {
             self.new_entries.push(usage_entry(record, self.now)?);
         }
@@ -79,7 +78,7 @@ impl Group {
         if !is_late && !is_unheard {
             return Ok(Effect::AlreadyPosted);
         }
-        let Some(account) = self.accounts.get_mut(&record.account_id.0) else {
+        let Some(account) = self.accounts.get_mut(&record.account_id) else {
             return Ok(Effect::NoAccount);
         };
         let mut more = record.cost.minus(settled.cost)?;
@@ -88,7 +87,7 @@ impl Group {
         }
         let record = &UsageRecord { cost: settled.cost.plus(more)?, ..record.clone() };
         account.available = account.available.minus(more)?;
-        let key_id = record.api_key_id.0;
+        let key_id = record.api_key_id;
         if more.is_negative() {
             let times = (record.created_at, self.now);
             self.keys.give_back(key_id, more.negated()?, times)?;

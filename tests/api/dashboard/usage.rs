@@ -71,7 +71,8 @@ fn a_month_has_its_own_sum_and_days_their_own_bars() {
     ask(&app, &account, MODELS[0], "on the 22nd");
     app.clock.advance(8 * DAY);
     ask(&app, &account, MODELS[0], "on the 30th, and longer");
-    let costs: Vec<i64> = app.usage(&account).iter().map(|row| row.cost_nanousd).collect();
+    let costs: Vec<i64> =
+        app.usage(&account).iter().map(|row| row.cost_nanousd.as_nanos()).collect();
     let all = NanoUsd::from_nanos(costs.iter().sum());
     let month = |sum: NanoUsd| format!("data-amount=\"month\">${sum}<");
     let november = app.browser(&account).page("/dashboard");
@@ -118,7 +119,7 @@ fn a_receipt_has_every_line_of_the_interfaces_and_comes_to_the_charge() {
             assert!(page.contains(&format!("${amount}")), "{field} {amount}: {page}");
         }
     }
-    let charged = NanoUsd::from_nanos(row.cost_nanousd);
+    let charged = NanoUsd::from_nanos(row.cost_nanousd.as_nanos());
     assert!(page.contains(&format!("<strong>${charged}</strong>")), "{page}");
 }
 

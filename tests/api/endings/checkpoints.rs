@@ -80,9 +80,9 @@ fn e12_what_a_killed_process_left_open_is_settled_at_its_last_checkpoint() {
     let app = builder.start();
     let rows = app.settled(&account, 2);
     for row in rows {
-        assert_eq!(row.ending, "E12");
+        assert_eq!(row.ending.code(), "E12");
         let expected = if row.id == "req_checkpointed" { haiku(1000, 50) } else { 0 };
-        assert_eq!(row.cost_nanousd, expected, "{row:#?}");
+        assert_eq!(row.cost_nanousd.as_nanos(), expected, "{row:#?}");
         assert_eq!(row.is_estimated, expected > 0);
     }
     assert_eq!(app.balance(&account).available, 5_000_000_000 - haiku(1000, 50));

@@ -106,7 +106,7 @@ fn e1_counts_that_fall_are_negative_or_absurd_never_make_an_answer_cheaper() {
         connection.answer(false).finish().expect_ok();
         let row = stage.row("E1");
         assert_eq!((row.input_tokens, row.output_tokens), (input, output), "{delta}");
-        assert_eq!(row.cost_nanousd, haiku(input, output), "{delta}");
+        assert_eq!(row.cost_nanousd.as_nanos(), haiku(input, output), "{delta}");
         if !alert.is_empty() {
             let line = format!("sluice_alerts_total{{what=\"{alert}\"}}");
             assert!(stage.app.metric(&line) >= 1, "{delta}");
@@ -129,7 +129,7 @@ fn e1_a_count_that_no_model_could_make_costs_what_the_request_allows() {
     exchange.answer_stream(&answer.concat());
     connection.answer(false).finish().expect_ok();
     let row = stage.row("E1");
-    assert_eq!((row.cost_nanousd, row.is_estimated), (haiku(1000, 4096), true));
+    assert_eq!((row.cost_nanousd.as_nanos(), row.is_estimated), (haiku(1000, 4096), true));
     assert!(stage.app.metric("sluice_alerts_total{what=\"an answer reports more than") >= 1);
 }
 
@@ -220,7 +220,7 @@ fn e10_a_complete_answer_without_usage_is_estimated_and_told_to_the_operator() {
     assert_eq!(row.output_tokens, estimated_tokens(700));
     assert!(likely > 10);
     assert_eq!(row.input_tokens, likely);
-    assert_eq!(row.cost_nanousd, haiku(row.input_tokens, row.output_tokens));
+    assert_eq!(row.cost_nanousd.as_nanos(), haiku(row.input_tokens, row.output_tokens));
     assert!(stage.app.metric("sluice_alerts_total{what=\"an answer came without usage\"}") >= 1);
 
     let stage = Stage::new();
@@ -229,7 +229,7 @@ fn e10_a_complete_answer_without_usage_is_estimated_and_told_to_the_operator() {
     exchange.answer_json(&answer);
     assert_eq!(connection.answer(false).finish().expect_ok().text(), answer);
     let row = stage.row("E10");
-    assert!(row.is_estimated && row.cost_nanousd > 0, "{row:#?}");
+    assert!(row.is_estimated && row.cost_nanousd.as_nanos() > 0, "{row:#?}");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn e1_an_output_that_is_no_count_is_charged_by_what_was_delivered() {
         let row = stage.row("E1");
         assert!(row.is_estimated, "{bad}");
         assert_eq!((row.input_tokens, row.output_tokens), (25, estimated_tokens(700)), "{bad}");
-        assert_eq!(row.cost_nanousd, haiku(row.input_tokens, row.output_tokens));
+        assert_eq!(row.cost_nanousd.as_nanos(), haiku(row.input_tokens, row.output_tokens));
         assert!(stage.app.metric("sluice_alerts_total{what=\"usage: not a count\"}") >= 1);
 
         let stage = Stage::new();
@@ -266,6 +266,6 @@ fn e1_an_output_that_is_no_count_is_charged_by_what_was_delivered() {
         connection.answer(false).finish().expect_ok();
         let row = stage.row("E1");
         assert!(row.is_estimated && row.output_tokens > 1, "{bad}: {row:#?}");
-        assert_eq!(row.cost_nanousd, haiku(25, row.output_tokens));
+        assert_eq!(row.cost_nanousd.as_nanos(), haiku(25, row.output_tokens));
     }
 }

@@ -64,7 +64,7 @@ fn e8_a_drain_is_bounded_in_time_and_number() {
     answer.leave();
     pour_until_left(&mut exchange, "more and more");
     let row = stage.row("E8");
-    assert!(row.cost_nanousd >= haiku(1000, 1), "{row:#?}");
+    assert!(row.cost_nanousd.as_nanos() >= haiku(1000, 1), "{row:#?}");
 
     // No place to drain: it is left at once, and pays what was delivered.
     let stage = Stage::with(|builder| {
@@ -84,7 +84,7 @@ fn e8_a_client_that_half_closes_has_left() {
     connection.finish_writing();
     exchange.stream_head().chunk(sse::start());
     exchange.wait_until_left();
-    assert_eq!(stage.row("E8").cost_nanousd, haiku(1000, 1));
+    assert_eq!(stage.row("E8").cost_nanousd.as_nanos(), haiku(1000, 1));
     drop(connection);
 }
 

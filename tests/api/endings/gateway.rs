@@ -33,7 +33,7 @@ fn e11_a_stop_lets_running_exchanges_finish() {
     json_exchange.answer_json(&json_answer(10, 20));
     json_connection.answer(false).finish().expect_ok();
     let rows = stage.app.settled(&stage.account, 2);
-    assert!(rows.iter().all(|row| row.ending == "E1"), "{rows:#?}");
+    assert!(rows.iter().all(|row| row.ending.code() == "E1"), "{rows:#?}");
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn e11_the_second_word_ends_everything_at_once() {
         exchange.wait_until_left();
     }
     let rows = stage.app.settled(&stage.account, 3);
-    assert!(rows.iter().all(|row| row.ending == "E11"), "{rows:#?}");
-    let costs: i64 = rows.iter().map(|row| row.cost_nanousd).sum();
+    assert!(rows.iter().all(|row| row.ending.code() == "E11"), "{rows:#?}");
+    let costs: i64 = rows.iter().map(|row| row.cost_nanousd.as_nanos()).sum();
     assert_eq!(costs, haiku(1000, estimated_tokens(4).max(1)));
 }
 
@@ -95,7 +95,7 @@ fn e11_a_json_answer_whose_client_left_survives_the_stop() {
 /// The post lands first, and then the word that the client was not told of it in time.
 fn named_e16(stage: &Stage) {
     eventually("the row to say so", || {
-        (stage.app.only_row(&stage.account).ending == "E16").then_some(())
+        (stage.app.only_row(&stage.account).ending.code() == "E16").then_some(())
     });
 }
 
@@ -252,9 +252,9 @@ fn usage_reported_late_replaces_what_was_guessed_first() {
     let row = stage.row("E1");
     // The remainder of the writes beyond their split is taken as the 5-minute kind.
     assert_eq!((row.cache_write_5m_tokens, row.cache_write_1h_tokens), (50, 50));
-    assert_eq!(row.cost_nanousd, crate::support::prices::cost_of(&row));
+    assert_eq!(row.cost_nanousd.as_nanos(), crate::support::prices::cost_of(&row));
     let by_hand = 5000 * 1000 + 77 * 5000 + 300 * 100 + 50 * 1250 + 50 * 2000 + 20_000_000;
-    assert_eq!(row.cost_nanousd, by_hand);
+    assert_eq!(row.cost_nanousd.as_nanos(), by_hand);
 }
 
 #[test]
@@ -274,14 +274,14 @@ fn compactions_come_on_top_and_advisors_are_priced_by_their_own_model() {
     let expected = haiku(1000, 200) + haiku(300, 40);
     // Of a model that the request did not name, a pass costs what it would have of the one that
     // served.
-    assert_eq!(row.cost_nanousd, expected + haiku(7, 5));
+    assert_eq!(row.cost_nanousd.as_nanos(), expected + haiku(7, 5));
     let stage = Stage::new();
     let advisor = json!({ "tools": [{ "type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5-5" }] });
     let asked = body_with(sse::MODEL, false, "", &advisor);
     let connection = stage.app.send(&stage.account, &asked);
     stage.upstream.next().answer_json(&crate::support::upstream::message(&usage));
     connection.answer(false).finish().expect_ok();
-    assert_eq!(stage.row("E1").cost_nanousd, expected + 7 * 4000 + 5 * 20_000);
+    assert_eq!(stage.row("E1").cost_nanousd.as_nanos(), expected + 7 * 4000 + 5 * 20_000);
 }
 
 #[test]
@@ -313,5 +313,5 @@ fn a_postgres_that_drops_every_connection_is_found_again_and_nothing_is_lost() {
     });
     connection.answer(false).finish().expect_ok();
     let rows = stage.app.settled(&stage.account, 2);
-    assert!(rows.iter().all(|row| row.cost_nanousd == haiku(1000, 200)), "{rows:#?}");
+    assert!(rows.iter().all(|row| row.cost_nanousd.as_nanos() == haiku(1000, 200)), "{rows:#?}");
 }

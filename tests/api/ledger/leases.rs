@@ -60,7 +60,7 @@ fn a_node_whose_lease_ran_out_is_swept_by_the_next_one_that_starts() {
     }
     let is_settled = || (app.open_reservations() == 0).then_some(());
     within(Duration::from_secs(40), is_settled).expect("it is settled with the next beats");
-    assert_eq!(app.only_row(&account).ending, "E12");
+    assert_eq!(app.only_row(&account).ending.code(), "E12");
     assert_eq!(app.balance(&account).available, 1_000_000_000);
 }
 

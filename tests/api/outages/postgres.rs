@@ -165,11 +165,12 @@ fn assert_accounted_for(app: &TestApp, clients: &Clients) {
     }
     // A reservation of which nobody knew whether it had landed is void.
     for row in rows.remove(&0).unwrap_or_default() {
-        assert_eq!(row.cost_nanousd, 0, "{row:#?}");
+        assert_eq!(row.cost_nanousd.as_nanos(), 0, "{row:#?}");
     }
     for (input, fate) in fates.iter() {
         let row = rows.remove(input).unwrap_or_default();
-        let billed: Vec<_> = row.iter().map(|row| (&*row.ending, row.cost_nanousd)).collect();
+        let billed: Vec<_> =
+            row.iter().map(|row| (row.ending.code(), row.cost_nanousd.as_nanos())).collect();
         let price = haiku(i64::try_from(*input).unwrap(), i64::try_from(OUTPUT).unwrap());
         match fate {
             Fate::Whole => assert_eq!(billed, [("E1", price)], "{input}"),

@@ -75,7 +75,7 @@ fn a_call_for_json_is_not_made_twice_since_its_head_comes_with_its_answer() {
     let exchange = pair.first.next();
     connection.answer(false).finish().expect_error(504, "timeout_error");
     answer(Kind::Json, exchange);
-    assert_eq!(pair.app.only_row(&account).ending, "E3j");
+    assert_eq!(pair.app.only_row(&account).ending.code(), "E3j");
     assert_eq!(pair.counts(), (1, 0));
 }
 
@@ -199,7 +199,7 @@ fn what_was_begun_is_not_asked_for_a_second_time() {
     exchange.send(&whole.as_bytes()[..whole.len() - 10]);
     exchange.close();
     connection.answer(false).finish().expect_error(502, "api_error");
-    assert_eq!((pair.app.only_row(&account).ending.as_str(), pair.counts()), ("E6", (1, 0)));
+    assert_eq!((pair.app.only_row(&account).ending.code(), pair.counts()), ("E6", (1, 0)));
     let account = pair.app.account("5.00");
     pair.served_by_second(&account, Kind::Stream, |mut exchange| {
         exchange.stream_head().end_chunks();
@@ -237,7 +237,7 @@ fn pings_alone_are_no_answer_and_what_follows_them_is_noted() {
         exchange.end_chunks();
         answer.finish();
         let rows = app.settled(&account, count + 1);
-        assert!(rows.iter().any(|row| row.ending == ending), "{ending}");
+        assert!(rows.iter().any(|row| row.ending.code() == ending), "{ending}");
         eventually(outcome, || (noted(outcome) == before + 1).then_some(()));
     }
 }

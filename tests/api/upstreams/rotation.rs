@@ -113,7 +113,7 @@ impl Stage {
         for (account, asked) in accounts.iter().zip(asked) {
             let paid = (0..asked).filter(|at| KINDS[at % 3] != Kind::Count).count();
             let rows = self.app.settled(account, paid);
-            assert!(rows.iter().all(|row| row.ending == "E1"), "{rows:#?}");
+            assert!(rows.iter().all(|row| row.ending.code() == "E1"), "{rows:#?}");
             assert_eq!(self.app.entries(account, "usage").len(), paid);
         }
         assert_eq!((self.app.metric(RESTING), self.app.metric(ALERT)), (0, 0));

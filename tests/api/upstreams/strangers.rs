@@ -209,7 +209,10 @@ fn try_all(stage: &Stage, attempts: &[Attempt]) {
     }
     // Of all that, nobody has paid but who was served.
     let rows = stage.app.usage(&stage.honest);
-    assert!(rows.iter().all(|row| row.ending == "E1" && row.upstream.as_deref() == Some("first")));
+    assert!(
+        rows.iter()
+            .all(|row| row.ending.code() == "E1" && row.upstream.as_deref() == Some("first"))
+    );
     assert!(stage.app.usage(&stage.poor).is_empty());
 }
 

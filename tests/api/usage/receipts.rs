@@ -102,7 +102,7 @@ fn a_receipt_adds_up_for_every_class_of_tokens_and_every_factor() {
         }
     }
     for row in app.usage(&account) {
-        assert_eq!(row.cost_nanousd, cost_of(&row), "{row:#?}");
+        assert_eq!(row.cost_nanousd.as_nanos(), cost_of(&row), "{row:#?}");
     }
 }
 

@@ -110,9 +110,9 @@ pub(super) fn running((row, key): &(ReservationRow, String)) -> Value {
     json!({
         "id": row.id,
         "key_id": key,
-        "held": usd(row.amount_nanousd),
-        "risk": usd(row.risk_nanousd),
-        "created_at": moment(row.created_at),
+        "held": row.amount_nanousd.to_string(),
+        "risk": row.risk_nanousd.to_string(),
+        "created_at": row.created_at.to_string(),
         "record": record.unwrap_or_else(|_| Value::String(row.record.clone())),
     })
 }

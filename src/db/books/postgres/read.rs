@@ -11,6 +11,8 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use super::columns::{Columns, Unnested};
 use crate::db::books::keys::KeyBookRow;
 use crate::db::books::{BalanceRow, Found, ReservationRow, Want};
+use crate::domain::money::NanoUsd;
+use crate::domain::usage_record::Outcome;
 
 /// The statement.
 pub(super) struct Read<'a>(Unnested<'a>);
@@ -20,8 +22,8 @@ pub(super) type Row = (
     Option<BalanceRow>,
     Option<ReservationRow>,
     Option<KeyBookRow>,
-    Option<i64>,
-    Option<(String, i64, String)>,
+    Option<NanoUsd>,
+    Option<(String, NanoUsd, Outcome)>,
 );
 
 type MaybeBigInt = Nullable<BigInt>;
@@ -75,8 +77,8 @@ LEFT JOIN usage_logs AS settled ON settled.id = want.exchange_id AND open.id IS 
 impl<'a> Read<'a> {
     pub(super) fn of(wants: &'a [Want<'a>]) -> Self {
         let columns = Columns::of(wants)
-            .integer("account_id", |want| want.account_id)
-            .maybe_integer("key_id", |want| want.key_id)
+            .integer("account_id", |want| want.account_id.0)
+            .maybe_integer("key_id", |want| want.key_id.map(|key| key.0))
             .maybe_text("exchange_id", |want| want.exchange_id)
             .flag("is_key_of_exchange", |want| want.is_key_of_exchange)
             .flag("is_hold", |want| want.is_hold);

@@ -8,6 +8,7 @@ use diesel::sql_types::BigInt;
 
 use super::columns::{Columns, Unnested};
 use crate::db::books::{Changes, ReservationRow, UsageRow};
+use crate::domain::clock::UnixMillis;
 
 /// The statement.
 pub(super) struct Write<'a> {
@@ -52,38 +53,38 @@ written AS (
 impl<'a> Write<'a> {
     pub(super) fn of(changes: &'a Changes<'a>) -> Self {
         let balances = Columns::of(&changes.balances)
-            .integer("account_id", |change| change.account_id)
+            .integer("account_id", |change| change.account_id.0)
             .integer("version", |change| change.version)
-            .integer("available", |change| change.available_nanousd)
-            .integer("reserved", |change| change.reserved_nanousd)
-            .integer("at_risk", |change| change.at_risk_nanousd)
-            .maybe_integer("charged", |change| change.first_charged_at);
+            .integer("available", |change| change.available_nanousd.as_nanos())
+            .integer("reserved", |change| change.reserved_nanousd.as_nanos())
+            .integer("at_risk", |change| change.at_risk_nanousd.as_nanos())
+            .maybe_integer("charged", |change| change.first_charged_at.map(UnixMillis::as_millis));
         let rewritten = Columns::of(&changes.changed)
-            .integer("account_id", |row| row.account_id)
+            .integer("account_id", |row| row.account_id.0)
             .text("id", |row| &row.id)
-            .integer("amount", |row| row.amount_nanousd)
+            .integer("amount", |row| row.amount_nanousd.as_nanos())
             .text("record", |row| &row.record)
-            .integer("risk", |row| row.risk_nanousd);
+            .integer("risk", |row| row.risk_nanousd.as_nanos());
         let closed = Columns::of(&changes.closed)
-            .integer("account_id", |row| row.account_id)
+            .integer("account_id", |row| row.account_id.0)
             .text("id", |row| &row.id);
         let entries = Columns::of(changes.entries)
-            .integer("account_id", |row| row.account_id)
-            .text("kind", |row| &row.kind)
+            .integer("account_id", |row| row.account_id.0)
+            .text("kind", |row| row.kind.as_str())
             .text("reference", |row| &row.reference)
-            .integer("amount_nanousd", |row| row.amount_nanousd)
-            .integer("created_at", |row| row.created_at);
+            .integer("amount_nanousd", |row| row.amount_nanousd.as_nanos())
+            .integer("created_at", |row| row.created_at.as_millis());
         let keys = Columns::of(&changes.keys)
-            .integer("account_id", |key| key.account_id)
-            .integer("id", |key| key.id)
-            .integer("spent", |key| key.spent_nanousd)
-            .integer("month", |key| key.month)
-            .integer("month_spent", |key| key.month_spent_nanousd)
-            .maybe_integer("last_used_at", |key| key.last_used_at)
-            .maybe_integer("paused_until", |key| key.paused_until);
+            .integer("account_id", |key| key.account_id.0)
+            .integer("id", |key| key.id.0)
+            .integer("spent", |key| key.spent_nanousd.as_nanos())
+            .integer("month", |key| key.month.number())
+            .integer("month_spent", |key| key.month_spent_nanousd.as_nanos())
+            .maybe_integer("last_used_at", |key| key.last_used_at.map(UnixMillis::as_millis))
+            .maybe_integer("paused_until", |key| key.paused_until.map(UnixMillis::as_millis));
         let seen = Columns::of(&changes.seen)
-            .integer("account_id", |key| key.account_id)
-            .integer("id", |key| key.id)
+            .integer("account_id", |key| key.account_id.0)
+            .integer("id", |key| key.id.0)
             .integer("version", |key| key.version);
         Self {
             balances: balances.unnested(),
@@ -101,23 +102,23 @@ impl<'a> Write<'a> {
 fn opened<'a>(rows: &'a [&'a ReservationRow]) -> Unnested<'a> {
     Columns::of(rows)
         .text("id", |row| &row.id)
-        .integer("account_id", |row| row.account_id)
-        .integer("api_key_id", |row| row.api_key_id)
+        .integer("account_id", |row| row.account_id.0)
+        .integer("api_key_id", |row| row.api_key_id.0)
         .text("node_id", |row| &row.node_id)
-        .integer("amount_nanousd", |row| row.amount_nanousd)
+        .integer("amount_nanousd", |row| row.amount_nanousd.as_nanos())
         .text("record", |row| &row.record)
-        .integer("created_at", |row| row.created_at)
-        .integer("risk_nanousd", |row| row.risk_nanousd)
+        .integer("created_at", |row| row.created_at.as_millis())
+        .integer("risk_nanousd", |row| row.risk_nanousd.as_nanos())
         .unnested()
 }
 
 fn usage(rows: &[UsageRow]) -> Unnested<'_> {
     Columns::of(rows)
         .text("id", |row| &row.id)
-        .integer("account_id", |row| row.account_id)
-        .integer("api_key_id", |row| row.api_key_id)
-        .integer("created_at", |row| row.created_at)
-        .text("endpoint", |row| &row.endpoint)
+        .integer("account_id", |row| row.account_id.0)
+        .integer("api_key_id", |row| row.api_key_id.0)
+        .integer("created_at", |row| row.created_at.as_millis())
+        .text("endpoint", |row| row.endpoint.as_str())
         .text("requested_model", |row| &row.requested_model)
         .maybe_text("served_model", |row| row.served_model.as_deref())
         .maybe_text("upstream", |row| row.upstream.as_deref())
@@ -131,11 +132,11 @@ fn usage(rows: &[UsageRow]) -> Unnested<'_> {
         .maybe_text("inference_geo", |row| row.inference_geo.as_deref())
         .maybe_text("speed", |row| row.speed.as_deref())
         .text("price_version", |row| &row.price_version)
-        .integer("cost_nanousd", |row| row.cost_nanousd)
+        .integer("cost_nanousd", |row| row.cost_nanousd.as_nanos())
         .maybe_integer("first_byte_ms", |row| row.first_byte_ms)
         .integer("latency_ms", |row| row.latency_ms)
         .small("http_status", |row| row.http_status)
-        .text("ending", |row| &row.ending)
+        .text("ending", |row| row.ending.code())
         .flag("is_estimated", |row| row.is_estimated)
         .unnested()
 }

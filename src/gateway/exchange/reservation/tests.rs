@@ -97,7 +97,7 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
             usage_logs::latest(&mut database.connect().unwrap(), account_id, 10).unwrap();
         rows.sort_by(|one, other| one.id.cmp(&other.id));
         let found: Vec<_> =
-            rows.iter().map(|row| (row.ending.as_str(), row.cost_nanousd)).collect();
+            rows.iter().map(|row| (row.ending.code(), row.cost_nanousd.as_nanos())).collect();
         assert_eq!(found, [("E14", 15_000), ("E1", 25_000), ("E2", 0)]);
         assert!(context.metrics.render().contains("taking its last checkpoint"));
     });

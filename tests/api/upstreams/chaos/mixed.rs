@@ -146,13 +146,13 @@ fn expect_booked(
         let (_, script, response) =
             messages.iter().find(|(.., response)| of_row(response)).expect("an answer for a row");
         let expected = match response.status {
-            200 if row.ending == "E1" => haiku(1000, 200),
+            200 if row.ending.code() == "E1" => haiku(1000, 200),
             200 => haiku(1000, 1),
             _ => 0,
         };
-        assert_eq!(row.cost_nanousd, expected, "{script} {row:#?}");
-        assert_eq!(row.cost_nanousd, cost_of(row));
-        costs += row.cost_nanousd;
+        assert_eq!(row.cost_nanousd.as_nanos(), expected, "{script} {row:#?}");
+        assert_eq!(row.cost_nanousd.as_nanos(), cost_of(row));
+        costs += row.cost_nanousd.as_nanos();
     }
     let entries = app.entries(account, "usage");
     assert_eq!((entries.len(), entries.iter().sum::<i64>()), (served.len(), -costs));
