@@ -104,7 +104,7 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
 /// A line for each chain whose deposits wait. Requests are served all the same.
 fn troubles(admin: &Admin, rows: &[ChainRow]) -> String {
     let line = |chain: &Chain| {
-        let row = rows.iter().find(|row| row.chain_id == chain.chain_id.0);
+        let row = rows.iter().find(|row| row.chain_id == chain.chain_id);
         let (status, detail) = match row {
             Some(row) if row.status == "ok" => return None,
             Some(row) => (row.status.as_str(), row.status_detail.as_deref().unwrap_or_default()),

@@ -55,6 +55,6 @@ pub enum DepositError {
 
 impl From<diesel::result::Error> for DepositError {
     fn from(error: diesel::result::Error) -> Self {
-        Self::Db(DbError::Query(error))
+        Self::Db(error.into())
     }
 }

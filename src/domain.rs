@@ -33,4 +33,5 @@ pub mod tombstone;
 pub(crate) mod unprintable;
 pub mod usage;
 pub mod usage_record;
+mod word;
 pub mod xpub;

@@ -60,6 +60,6 @@ impl LedgerError {
 
 impl From<diesel::result::Error> for LedgerError {
     fn from(error: diesel::result::Error) -> Self {
-        Self::Db(DbError::Query(error))
+        Self::Db(error.into())
     }
 }

@@ -88,7 +88,7 @@ impl Standing {
     fn of(mut rows: Vec<PolicyRow>, now: UnixMillis) -> Self {
         rows.sort_by_key(|row| std::cmp::Reverse((row.in_force_at, row.number)));
         let (mut announced, mut past): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.in_force_at > now.as_millis());
+            rows.into_iter().partition(|row| row.in_force_at > now);
         announced.reverse();
         let earlier = past.split_off(past.len().min(1));
         Self { in_force: past.pop(), announced, earlier }
@@ -177,7 +177,7 @@ impl Shown {
             let Standing { in_force, announced, .. } = Standing::at(conn, *kind, now)?;
             let other = in_force.filter(|row| row.body_hash != hash);
             differences.push(Difference { kind: *kind, number: other.map(|row| row.number) });
-            let next = announced.first().map(|row| UnixMillis::from_millis(row.in_force_at));
+            let next = announced.first().map(|row| row.in_force_at);
             until = [until, next].into_iter().flatten().min();
         }
         Ok(Some(Comparison { differences, validity: Validity { versions, until } }))
@@ -193,15 +193,15 @@ mod tests {
             id: number,
             kind: "terms".to_owned(),
             number,
-            in_force_at: UtcDay::from_number(day).begin().as_millis(),
+            in_force_at: UtcDay::from_number(day).begin(),
             is_significant: false,
             words: String::new(),
             body_hash: Vec::new(),
-            published_at: 0,
+            published_at: UnixMillis::from_millis(0),
             last_account_id: 0,
             noticed_account_id: 0,
             notices: 0,
-            noticed_at: Some(0),
+            noticed_at: Some(UnixMillis::from_millis(0)),
         }
     }
 

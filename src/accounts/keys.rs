@@ -12,7 +12,7 @@ use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::{AccountId, ApiKeyId, NoRandomness, public_id};
+use crate::domain::ids::{AccountId, NoRandomness, public_id};
 use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_scopes::{NoScope, Scopes};
 use crate::domain::money::NanoUsd;
@@ -76,7 +76,7 @@ pub enum KeyError {
 
 impl From<diesel::result::Error> for KeyError {
     fn from(error: diesel::result::Error) -> Self {
-        Self::Db(DbError::Query(error))
+        Self::Db(error.into())
     }
 }
 
@@ -200,7 +200,7 @@ pub fn show(
     public_id: &str,
 ) -> Result<ApiKeyRow, KeyError> {
     let found = api_keys::find(conn, public_id)?;
-    found.filter(|row| row.account_id == account_id.0).ok_or(KeyError::NotFound)
+    found.filter(|row| row.account_id == account_id).ok_or(KeyError::NotFound)
 }
 
 /// Changes name and limits of a key of the account. What has been spent stays spent.
@@ -243,7 +243,7 @@ pub fn change_within(
     if change.expires_at.is_some() {
         check_end(&limits, now)?;
     }
-    api_keys::change(conn, ApiKeyId(row.id), name, &limits)?;
+    api_keys::change(conn, row.id, name, &limits)?;
     show(conn, account_id, public_id)
 }
 

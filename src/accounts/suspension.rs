@@ -6,27 +6,10 @@ use serde_json::json;
 
 use super::identity::people;
 use crate::db::{AnyConnection, DbError, accounts};
+use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, StandingChanged};
-
-/// How an account stands by the operator's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It may do what its credit covers.
-    Active,
-    /// It may look.
-    Suspended,
-}
-
-impl Standing {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-        }
-    }
-}
 
 /// Suspends an account or resumes it, and tells its owner; `false` if it stands so already. Must
 /// run in a write transaction.
@@ -36,14 +19,14 @@ impl Standing {
 pub fn set(
     conn: &mut AnyConnection,
     id: AccountId,
-    standing: Standing,
+    status: AccountStatus,
     now: UnixMillis,
 ) -> Result<bool, DbError> {
-    if !accounts::set_status(conn, id, standing.as_str())? {
+    if !accounts::set_status(conn, id, status)? {
         return Ok(false);
     }
     let Some(row) = accounts::get(conn, id)? else { return Ok(false) };
-    let params = StandingChanged { is_suspended: standing == Standing::Suspended };
+    let params = StandingChanged { is_suspended: status == AccountStatus::Suspended };
     people::send(conn, MailKind::StandingChanged, (Some(id), &row.email), json!(params), now)?;
     Ok(true)
 }

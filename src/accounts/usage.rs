@@ -279,7 +279,7 @@ pub fn series(
                 (Some(_), SumsBy::Total) => LineOf::Total,
                 (Some(model), SumsBy::Model) => LineOf::Model(model.clone()),
                 (Some(number), SumsBy::Key) => {
-                    keys.iter().find(|key| key.id.to_string() == *number).map_or(
+                    keys.iter().find(|key| key.id.0.to_string() == *number).map_or(
                         LineOf::Other,
                         |key| LineOf::Key { id: key.public_id.clone(), name: key.name.clone() },
                     )

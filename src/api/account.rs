@@ -240,7 +240,7 @@ fn document(profile: &Profile, is_person: bool) -> Account {
         available_usd: Dollars(row.available()),
         reserved_usd: Dollars(row.reserved()),
         at_risk_usd: Dollars(row.at_risk()),
-        created_at: Moment::of_millis(row.created_at),
+        created_at: Moment(row.created_at),
         email: is_person.then(|| row.email.clone()),
         has_totp: is_person.then_some(profile.has_totp),
         recovery_codes_left: is_person.then_some(profile.recovery_codes_left),

@@ -24,7 +24,7 @@ use crate::db::{AnyConnection, chains};
 use crate::deposits::DepositError;
 use crate::deposits::arrivals as noticed;
 use crate::deposits::claims::{self, Submitted};
-use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::evm::TxHash;
 use crate::domain::ids::AccountId;
 
 use arrivals::Arrival;
@@ -145,7 +145,7 @@ pub(super) async fn list(
         let below = match before {
             None => i64::MAX,
             Some(id) => {
-                match rows::find(conn, &id)?.filter(|row| row.account() == Some(account_id)) {
+                match rows::find(conn, &id)?.filter(|row| row.account_id == Some(account_id)) {
                     Some(row) => row.id,
                     None => return Ok(None),
                 }
@@ -215,7 +215,7 @@ pub fn find(
     id: &str,
 ) -> Result<Option<DepositOrClaim>, DepositError> {
     let claim = deposit_claims::find(conn, id)?;
-    if let Some(claim) = claim.filter(|claim| claim.account_id == account_id.0) {
+    if let Some(claim) = claim.filter(|claim| claim.account_id == account_id) {
         let claim = with_deposits(conn, configured, &claim)?;
         return Ok(Some(DepositOrClaim::Claim(Box::new(claim))));
     }
@@ -240,12 +240,12 @@ fn is_paid(
     account_id: AccountId,
     id: &str,
 ) -> Result<bool, DepositError> {
-    let is_own = |row: &DepositRow| row.account() == Some(account_id);
+    let is_own = |row: &DepositRow| row.account_id == Some(account_id);
     if let Some(row) = rows::find(conn, id)? {
         return Ok(is_own(&row));
     }
     let claim = deposit_claims::find(conn, id)?;
-    let Some(claim) = claim.filter(|claim| claim.account_id == account_id.0) else {
+    let Some(claim) = claim.filter(|claim| claim.account_id == account_id) else {
         return Ok(false);
     };
     Ok(claims::deposits_of(conn, &claim)?.iter().any(is_own))
@@ -258,11 +258,9 @@ fn is_shown(
     account_id: AccountId,
 ) -> Result<bool, DepositError> {
     if row.account_id.is_some() {
-        return Ok(row.account() == Some(account_id));
+        return Ok(row.account_id == Some(account_id));
     }
-    let Some(tx_hash) = TxHash::from_slice(&row.tx_hash) else { return Ok(false) };
-    let chain_id = ChainId(row.chain_id);
-    let claim = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
+    let claim = deposit_claims::of_transaction(conn, account_id, row.chain_id, row.tx_hash)?;
     Ok(claim.is_some() && claims::may_see(conn, row, account_id)?)
 }
 

@@ -18,7 +18,6 @@ use super::values::{Dollars, List, Moment, word_of, word_or_null};
 use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::ApiKeyId;
 use crate::domain::key_limits::{FOR_GOOD, KeyLimits, KeyState, pause_end};
 use crate::domain::key_scopes::{NoScope, Scope, Scopes};
 use crate::domain::mail::BudgetPeriod;
@@ -195,7 +194,7 @@ pub(super) async fn list(
     let (account_id, now) = (caller.account_id, api.now());
     let sees = caller.sees();
     let rows = api.run(move |conn| keys::list(conn, account_id)).await?;
-    let shown = rows.iter().filter(|row| sees.key(ApiKeyId(row.id)));
+    let shown = rows.iter().filter(|row| sees.key(row.id));
     Ok(Json(List { data: shown.map(|row| Key::of(row, now)).collect() }))
 }
 
@@ -248,7 +247,7 @@ pub(super) async fn show(
 ) -> Result<Json<Key>, Refusal> {
     let (account_id, now) = (caller.account_id, api.now());
     let row = api.run(move |conn| keys::show(conn, account_id, &id)).await?;
-    if !caller.sees().key(ApiKeyId(row.id)) {
+    if !caller.sees().key(row.id) {
         return Err(Refusal::NotFound);
     }
     Ok(Json(Key::of(&row, now)))
@@ -282,7 +281,7 @@ pub(super) async fn change(
     let now = api.now();
     let prices = Arc::clone(&api.parts.context.settings.prices);
     let changed = api.run(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
-    api.parts.keys.forget(ApiKeyId(changed.id));
+    api.parts.keys.forget(changed.id);
     Ok(Json(Key::of(&changed, now)))
 }
 
@@ -305,7 +304,7 @@ pub(super) async fn revoke(
     let by = By::Person(caller.session);
     let now = api.now();
     let row = api.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
-    api.parts.keys.forget(ApiKeyId(row.id));
+    api.parts.keys.forget(row.id);
     Ok(NoContent)
 }
 
@@ -340,9 +339,9 @@ impl Key {
             expires_at: limits.expires_at.map(Moment),
             month_spent: Dollars(spending.month_spent_at(now)),
             spent: Dollars(spending.spent),
-            created_at: Moment::of_millis(row.created_at),
-            last_used_at: row.last_used_at.map(Moment::of_millis),
-            revoked_at: row.revoked_at.map(Moment::of_millis),
+            created_at: Moment(row.created_at),
+            last_used_at: row.last_used_at.map(Moment),
+            revoked_at: row.revoked_at.map(Moment),
         }
     }
 }

@@ -153,9 +153,9 @@ pub(super) async fn delete(
 fn document(row: &SessionRow, current: i64) -> Session {
     Session {
         id: row.public_id.clone(),
-        created_at: Moment::of_millis(row.created_at),
-        last_seen_at: Moment::of_millis(row.last_seen_at),
-        expires_at: Moment::of_millis(row.expires_at),
+        created_at: Moment(row.created_at),
+        last_seen_at: Moment(row.last_seen_at),
+        expires_at: Moment(row.expires_at),
         is_current: row.id == current,
     }
 }

@@ -87,7 +87,7 @@ pub async fn standing(api: &Api) -> Result<Status, DbError> {
         chain: chain.name.clone(),
         display_name: chain.display_name.clone(),
         chain_id: chain.chain_id.0,
-        chain_status: known.status(chain.chain_id.0),
+        chain_status: known.status(chain.chain_id),
     });
     let status = Status { messages: messages(api), chains: chains.collect() };
     api.latest_status.keep(status.clone());

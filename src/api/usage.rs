@@ -24,7 +24,7 @@ use crate::accounts::usage::{self, DAYS_MAX, UsageDocument};
 use crate::db::AnyConnection;
 use crate::db::usage_logs::{SumsBy, UsageFilter};
 use crate::domain::clock::UtcDay;
-use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::ids::AccountId;
 use document::{ReceiptDocument, SeriesDocument};
 
 /// Days of a series, if none were asked for.
@@ -275,7 +275,7 @@ impl Asked {
         let api_key_id = match self.key {
             None => sees.only(),
             Some(id) => {
-                let named = ApiKeyId(keys::show(conn, account_id, &id)?.id);
+                let named = keys::show(conn, account_id, &id)?.id;
                 if !sees.key(named) {
                     return Err(Refusal::NotFound);
                 }

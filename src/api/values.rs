@@ -47,14 +47,6 @@ impl ToSchema for Dollars {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub UnixMillis);
 
-impl Moment {
-    /// From a column.
-    #[must_use]
-    pub const fn of_millis(millis: i64) -> Self {
-        Self(UnixMillis::from_millis(millis))
-    }
-}
-
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&self.0)

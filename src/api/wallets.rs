@@ -263,20 +263,20 @@ pub(super) async fn delete(
 /// A wallet as it is told.
 #[must_use]
 pub fn document(chains: &[Chain], row: &WalletRow) -> Wallet {
-    let chain = chains.iter().find(|chain| chain.chain_id.0 == row.chain_id);
+    let chain = chains.iter().find(|chain| chain.chain_id == row.chain_id);
     let chain = match chain {
-        _ if row.chain_id == EVERY_CHAIN.0 => None,
+        _ if row.chain_id == EVERY_CHAIN => None,
         Some(chain) => Some(chain.name.clone()),
         // Its chain is not offered any more.
         None => Some(row.chain_id.to_string()),
     };
     Wallet {
         id: row.public_id.clone(),
-        address: EvmAddress::from_slice(&row.address).map(|address| address.checksummed()),
+        address: Some(row.address.checksummed()),
         kind: row.kind.clone(),
         chain,
-        proven_at: Moment::of_millis(row.proven_at),
-        ended_at: row.ended_at.map(Moment::of_millis),
+        proven_at: Moment(row.proven_at),
+        ended_at: row.ended_at.map(Moment),
         end_reason: row.end_reason.clone(),
     }
 }

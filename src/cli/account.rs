@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{CliError, Desk, Output};
 use crate::accounts;
 use crate::accounts::deletion::closing::{self, Closed};
-use crate::accounts::suspension::{self, Standing};
+use crate::accounts::suspension;
 use crate::db::accounts::{AccountRow, find, get, page};
 use crate::db::audit::{self, Decision};
 use crate::db::books::{ReservationRow, UsageRow};
 use crate::db::{AnyConnection, DbError, archive, credentials, transaction, usage_logs};
-use crate::domain::clock::UnixMillis;
+use crate::domain::account_status::AccountStatus;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::{is_plain, shown};
@@ -136,12 +136,12 @@ pub(super) fn run(
         }
         AccountCommand::Suspend { account, reason, json } => {
             let account = wanted(desk, account)?;
-            stand(desk, &account, Standing::Suspended, reason)?;
+            stand(desk, &account, AccountStatus::Suspended, reason)?;
             show(&wanted(desk, &account.public_id)?, (&[], &[]), *json, output)?;
         }
         AccountCommand::Resume { account, reason, json } => {
             let account = wanted(desk, account)?;
-            stand(desk, &account, Standing::Active, reason)?;
+            stand(desk, &account, AccountStatus::Active, reason)?;
             show(&wanted(desk, &account.public_id)?, (&[], &[]), *json, output)?;
         }
         AccountCommand::Delete { account, waive_balance, json } => {
@@ -227,7 +227,7 @@ fn credit(
 fn stand(
     desk: &Desk,
     account: &AccountRow,
-    standing: Standing,
+    status: AccountStatus,
     reason: &str,
 ) -> Result<(), CliError> {
     if reason.len() > REASON_BYTES {
@@ -237,13 +237,13 @@ fn stand(
         return Err(CliError::Refused("a reason must not contain invisible characters".to_owned()));
     }
     let (id, now) = (account.account_id(), desk.clock.now());
-    let (action, already) = match standing {
-        Standing::Suspended => ("account_suspended", "the account is already suspended"),
-        Standing::Active => ("account_resumed", "the account is not suspended"),
+    let (action, already) = match status {
+        AccountStatus::Suspended => ("account_suspended", "the account is already suspended"),
+        AccountStatus::Active => ("account_resumed", "the account is not suspended"),
     };
     let is_new = desk.with(|conn| {
         transaction::write(conn, |conn| {
-            let is_new = suspension::set(conn, id, standing, now)?;
+            let is_new = suspension::set(conn, id, status, now)?;
             if is_new {
                 audit::write(conn, &Decision::of_account(action, id, reason), now)?;
             }
@@ -311,7 +311,7 @@ fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {
         vec![
             one.public_id.clone(),
             one.email.clone(),
-            one.status.clone(),
+            one.status.to_string(),
             one.available().to_string(),
             one.reserved().to_string(),
         ]
@@ -340,7 +340,7 @@ fn show(
     let fields = [
         ("account", public_id.clone()),
         ("email", email.clone()),
-        ("status", status.clone()),
+        ("status", status.to_string()),
         ("available", format!("{available} USD")),
         ("reserved", format!("{reserved} USD")),
         ("at risk", format!("{} USD", account.at_risk())),
@@ -365,7 +365,7 @@ fn document(account: &AccountRow) -> Value {
         "available": account.available().to_string(),
         "reserved": account.reserved().to_string(),
         "at_risk": account.at_risk().to_string(),
-        "created_at": UnixMillis::from_millis(account.created_at).to_string(),
+        "created_at": account.created_at.to_string(),
     })
 }
 

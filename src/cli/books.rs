@@ -8,7 +8,6 @@ use serde_json::json;
 use super::deposit::reason;
 use super::{CliError, Desk, Output};
 use crate::db::parked::{self, ParkedRow};
-use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;
 use crate::ledger::parked::{Repair, repair};
@@ -108,8 +107,8 @@ fn print_parked(rows: &[ParkedRow], output: &mut Output) -> Result<(), CliError>
             row.id.clone(),
             row.account.clone(),
             cost_of(row).map_or_else(|| "unreadable".to_owned(), |cost| cost.to_string()),
-            NanoUsd::from_nanos(row.held_nanousd).to_string(),
-            UnixMillis::from_millis(row.parked_at).to_rfc3339_secs(),
+            row.held_nanousd.to_string(),
+            row.parked_at.to_rfc3339_secs(),
             row.reason.clone(),
         ]
     });
@@ -145,8 +144,8 @@ fn document(report: &Report) -> serde_json::Value {
     });
     let parked = report.parked.iter().map(|row| {
         json!({ "request": row.id, "account": row.account, "cost": cost_of(row).map(|cost| cost.to_string()),
-                "held": NanoUsd::from_nanos(row.held_nanousd).to_string(),
-                "parked_at": UnixMillis::from_millis(row.parked_at).to_rfc3339_secs(),
+                "held": row.held_nanousd.to_string(),
+                "parked_at": row.parked_at.to_rfc3339_secs(),
                 "reason": row.reason })
     });
     json!({

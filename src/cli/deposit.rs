@@ -175,7 +175,7 @@ fn wanted(desk: &Desk, name: &str) -> Result<DepositRow, CliError> {
 fn standing(row: &DepositRow) -> String {
     match &row.reason {
         Some(reason) => format!("{} ({reason})", row.state),
-        None => row.state.clone(),
+        None => row.state.to_string(),
     }
 }
 
@@ -184,7 +184,7 @@ fn standing_with(row: &DepositRow, refund: Option<&RefundRow>) -> String {
     let Some((refund, share)) = refund.and_then(|one| Some((one, share(row, one)?))) else {
         return standing(row);
     };
-    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    let amount = refund.amount_nanousd;
     match (refund.state.as_str(), share) {
         ("posted", Share::Whole) => state(row, Some(refund)).to_owned(),
         ("posted", Share::Part) => format!("{} ({amount} refunded)", row.state),

@@ -15,7 +15,6 @@ use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
 use crate::domain::clock::{UnixMillis, UtcDay};
-use crate::domain::ids::AccountId;
 use crate::domain::key_limits::{KeyLimits, KeyState};
 use crate::domain::key_scopes::{NoScope, Scopes};
 use crate::domain::mail::BudgetPeriod;
@@ -217,7 +216,7 @@ pub(super) fn run(
             let change = limits.clone().change();
             let limit = |conn: &mut AnyConnection| {
                 let row = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?;
-                let id = AccountId(row.account_id);
+                let id = row.account_id;
                 let changed =
                     keys::change_within(conn, &By::Operator(id), key, &change, prices, now)?;
                 audit::write(conn, &Decision::of_key("key_limited", id, key), now)?;
@@ -289,7 +288,7 @@ fn revoke_one(
     now: UnixMillis,
 ) -> Result<Option<bool>, DbError> {
     let Some(row) = api_keys::find(conn, key)? else { return Ok(None) };
-    let id = AccountId(row.account_id);
+    let id = row.account_id;
     accounts::lock(conn, id)?;
     let revoked = api_keys::revoke(conn, key, now)?;
     if revoked == Some(true) {
@@ -314,7 +313,7 @@ fn show(
 }
 
 fn document(key: &ApiKeyRow, now: UnixMillis) -> Value {
-    let moment = |millis: i64| UnixMillis::from_millis(millis).to_string();
+    let moment = |at: UnixMillis| at.to_string();
     let (limits, spending) = (key.limits(), key.spending());
     json!({
         "id": key.public_id,
@@ -336,7 +335,7 @@ fn document(key: &ApiKeyRow, now: UnixMillis) -> Value {
 }
 
 fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
-    let moment = |millis: i64| UnixMillis::from_millis(millis).to_rfc3339_secs();
+    let moment = UnixMillis::to_rfc3339_secs;
     let state = match key.state(now) {
         KeyState::Paused(BudgetPeriod::Month) => "paused (monthly budget)".to_owned(),
         KeyState::Paused(BudgetPeriod::Total) => "paused (total budget)".to_owned(),

@@ -193,7 +193,7 @@ fn state(row: &PolicyRow, known: &Standing) -> &'static str {
 }
 
 fn cells(row: &PolicyRow, state: &str) -> Vec<String> {
-    let moment = |millis| UnixMillis::from_millis(millis).to_rfc3339_secs();
+    let moment = UnixMillis::to_rfc3339_secs;
     let told = match (row.is_significant, row.noticed_at) {
         (false, _) => String::new(),
         (true, Some(at)) => moment(at),
@@ -211,7 +211,7 @@ fn cells(row: &PolicyRow, state: &str) -> Vec<String> {
 }
 
 fn document(row: &PolicyRow, state: &str) -> Value {
-    let moment = |millis| UnixMillis::from_millis(millis).to_rfc3339_secs();
+    let moment = UnixMillis::to_rfc3339_secs;
     json!({
         "version": format!("{}/{}", row.kind, row.number),
         "kind": row.kind,

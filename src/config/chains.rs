@@ -10,7 +10,7 @@ use super::providers::RpcProvider;
 use super::tiers::Tier;
 use super::value;
 use crate::domain::deposit::{Asset, FeedPrice, NATIVE_DECIMALS, value_of};
-use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
 use crate::domain::money::NanoUsd;
 
 /// One chain on which deposits are taken.
@@ -63,8 +63,8 @@ impl Chain {
     /// Symbol and decimals of a coin by its contract as a column has it; `None` for a token that is
     /// not listed.
     #[must_use]
-    pub fn coin(&self, token: Option<&[u8]>) -> Option<(&str, u8)> {
-        match Asset::from_column(token)? {
+    pub fn coin(&self, token: Option<EvmAddress>) -> Option<(&str, u8)> {
+        match Asset::from_column(token) {
             Asset::Native => Some((self.native.as_ref()?.symbol.as_str(), NATIVE_DECIMALS)),
             Asset::Token(address) => {
                 let token = self.tokens.iter().find(|token| token.address == address)?;
@@ -75,9 +75,9 @@ impl Chain {
 
     /// What an amount counts while its token is within its band; `None` for what has another price.
     #[must_use]
-    pub fn dollars(&self, token: Option<&[u8]>, raw: &str) -> Option<NanoUsd> {
+    pub fn dollars(&self, token: Option<EvmAddress>, raw: RawAmount) -> Option<NanoUsd> {
         let (_, decimals) = self.coin(Some(token?))?;
-        value_of(raw.parse().ok()?, decimals, FeedPrice::ONE)
+        value_of(raw, decimals, FeedPrice::ONE)
     }
 }
 

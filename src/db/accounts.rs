@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::accounts;
 use super::{AnyConnection, DbError};
+use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -12,47 +13,47 @@ use crate::domain::money::NanoUsd;
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 pub struct AccountRow {
-    /// Row number, never shown.
-    pub id: i64,
+    /// Never shown.
+    pub id: AccountId,
     /// The name that people and APIs use.
     pub public_id: String,
     /// The address it was opened with, in lower case.
     pub email: String,
-    /// `active` or `suspended`.
-    pub status: String,
-    /// Spendable nano-dollars; below zero only after an overrun, a reversal or an adjustment.
-    pub available_nanousd: i64,
-    /// Nano-dollars held by open reservations.
-    pub reserved_nanousd: i64,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
-    /// Nano-dollars that running exchanges may cost beyond what they hold.
-    pub at_risk_nanousd: i64,
+    /// How it stands.
+    pub status: AccountStatus,
+    /// What can be spent; below zero only after an overrun, a reversal or an adjustment.
+    pub available_nanousd: NanoUsd,
+    /// What open reservations hold.
+    pub reserved_nanousd: NanoUsd,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// What running exchanges may cost beyond what they hold.
+    pub at_risk_nanousd: NanoUsd,
 }
 
 impl AccountRow {
     /// The row number as the rest of the crate carries it.
     #[must_use]
     pub const fn account_id(&self) -> AccountId {
-        AccountId(self.id)
+        self.id
     }
 
     /// What can be spent.
     #[must_use]
     pub const fn available(&self) -> NanoUsd {
-        NanoUsd::from_nanos(self.available_nanousd)
+        self.available_nanousd
     }
 
     /// What running exchanges may cost beyond what they hold.
     #[must_use]
     pub const fn at_risk(&self) -> NanoUsd {
-        NanoUsd::from_nanos(self.at_risk_nanousd)
+        self.at_risk_nanousd
     }
 
     /// What open reservations hold.
     #[must_use]
     pub const fn reserved(&self) -> NanoUsd {
-        NanoUsd::from_nanos(self.reserved_nanousd)
+        self.reserved_nanousd
     }
 }
 
@@ -61,8 +62,8 @@ impl AccountRow {
 struct NewAccount<'a> {
     public_id: &'a str,
     email: &'a str,
-    status: &'a str,
-    created_at: i64,
+    status: AccountStatus,
+    created_at: UnixMillis,
 }
 
 /// Opens an account with nothing on it; `None` if the address already has one.
@@ -75,7 +76,7 @@ pub fn create(
     email: &str,
     now: UnixMillis,
 ) -> Result<Option<AccountRow>, DbError> {
-    let row = NewAccount { public_id, email, status: "active", created_at: now.as_millis() };
+    let row = NewAccount { public_id, email, status: AccountStatus::Active, created_at: now };
     let created = on_either!(conn => diesel::insert_into(accounts::table)
         .values(row)
         .on_conflict(accounts::email)
@@ -105,12 +106,16 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>
     Ok(accounts::table.find(id).select(AccountRow::as_select()).first(conn).optional()?)
 }
 
-/// Writes how an account stands, `active` or `suspended`; `false` if it stands so already, or is
+/// Writes how an account stands; `false` if it stands so already, or is
 /// not there.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn set_status(conn: &mut AnyConnection, id: AccountId, status: &str) -> Result<bool, DbError> {
+pub fn set_status(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    status: AccountStatus,
+) -> Result<bool, DbError> {
     let other = accounts::table.find(id).filter(accounts::status.ne(status));
     Ok(diesel::update(other).set(accounts::status.eq(status)).execute(conn)? > 0)
 }
@@ -164,7 +169,6 @@ pub fn notify_of_deposit(
     pace: DepositPace,
     (before, now): (UnixMillis, UnixMillis),
 ) -> Result<bool, DbError> {
-    let (before, now) = (before.as_millis(), now.as_millis());
     let account = accounts::table.find(id);
     let told = match pace {
         DepositPace::Credited => {
@@ -218,7 +222,7 @@ pub fn page(
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn of_ids(conn: &mut AnyConnection, ids: &[i64]) -> Result<Vec<AccountRow>, DbError> {
+pub fn of_ids(conn: &mut AnyConnection, ids: &[AccountId]) -> Result<Vec<AccountRow>, DbError> {
     let rows = accounts::table
         .filter(accounts::id.eq_any(ids))
         .select(AccountRow::as_select())
@@ -230,8 +234,8 @@ pub fn of_ids(conn: &mut AnyConnection, ids: &[i64]) -> Result<Vec<AccountRow>, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 pub struct PreferencesRow {
-    /// Nano-dollars below which a mail says so; `None` is never.
-    pub low_balance_nanousd: Option<i64>,
+    /// Below which amount a mail says so; `None` is never.
+    pub low_balance_nanousd: Option<NanoUsd>,
     /// Whether mail goes out that is not about security or policy.
     pub wants_notices: bool,
 }

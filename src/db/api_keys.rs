@@ -11,6 +11,7 @@ use diesel::sql_types::Text;
 use super::books::keys::SpendingColumns;
 use super::schema::{accounts, api_keys};
 use super::{AnyConnection, DbError};
+use crate::domain::account_status::AccountStatus;
 use crate::domain::api_key::ApiKeyHash;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
@@ -44,23 +45,23 @@ where
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = api_keys)]
 pub struct ApiKeyRow {
-    /// Row number, never shown.
-    pub id: i64,
+    /// Never shown.
+    pub id: ApiKeyId,
     /// The name that people and APIs use.
     pub public_id: String,
     /// Whose key it is.
-    pub account_id: i64,
+    pub account_id: AccountId,
     /// What its owner calls it.
     #[diesel(deserialize_as = ShownName)]
     pub name: String,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// When it was made.
+    pub created_at: UnixMillis,
     /// When it was taken back, if it was.
-    pub revoked_at: Option<i64>,
+    pub revoked_at: Option<UnixMillis>,
     /// When an exchange of it was last settled.
-    pub last_used_at: Option<i64>,
+    pub last_used_at: Option<UnixMillis>,
     /// When its owner was last told that a budget has stopped it.
-    pub pause_notified_at: Option<i64>,
+    pub pause_notified_at: Option<UnixMillis>,
     /// See [`ApiKeyRow::limits`].
     #[diesel(embed)]
     pub limits: LimitColumns,
@@ -75,11 +76,11 @@ pub struct ApiKeyRow {
 pub struct LimitColumns {
     scopes: String,
     models: Option<String>,
-    monthly_budget_nanousd: Option<i64>,
-    total_budget_nanousd: Option<i64>,
+    monthly_budget_nanousd: Option<NanoUsd>,
+    total_budget_nanousd: Option<NanoUsd>,
     requests_per_minute: Option<i64>,
     max_streams: Option<i64>,
-    expires_at: Option<i64>,
+    expires_at: Option<UnixMillis>,
 }
 
 impl ApiKeyRow {
@@ -107,11 +108,11 @@ impl LimitColumns {
         Self {
             scopes: limits.scopes.to_string(),
             models: limits.models.as_ref().map(|models| serde_json::json!(models).to_string()),
-            monthly_budget_nanousd: limits.monthly_budget.map(NanoUsd::as_nanos),
-            total_budget_nanousd: limits.total_budget.map(NanoUsd::as_nanos),
+            monthly_budget_nanousd: limits.monthly_budget,
+            total_budget_nanousd: limits.total_budget,
             requests_per_minute: limits.requests_per_minute.map(i64::from),
             max_streams: limits.max_streams.map(i64::from),
-            expires_at: limits.expires_at.map(UnixMillis::as_millis),
+            expires_at: limits.expires_at,
         }
     }
 
@@ -124,11 +125,11 @@ impl LimitColumns {
                 .models
                 .as_deref()
                 .map(|text| serde_json::from_str(text).unwrap_or_default()),
-            monthly_budget: self.monthly_budget_nanousd.map(NanoUsd::from_nanos),
-            total_budget: self.total_budget_nanousd.map(NanoUsd::from_nanos),
+            monthly_budget: self.monthly_budget_nanousd,
+            total_budget: self.total_budget_nanousd,
             requests_per_minute: count(self.requests_per_minute),
             max_streams: count(self.max_streams),
-            expires_at: self.expires_at.map(UnixMillis::from_millis),
+            expires_at: self.expires_at,
         }
     }
 }
@@ -137,10 +138,10 @@ impl LimitColumns {
 #[diesel(table_name = api_keys)]
 struct NewRow<'a> {
     public_id: &'a str,
-    account_id: i64,
+    account_id: AccountId,
     name: &'a str,
     hash: &'a [u8],
-    created_at: i64,
+    created_at: UnixMillis,
     #[diesel(embed)]
     limits: LimitColumns,
 }
@@ -159,10 +160,10 @@ pub fn create(
 ) -> Result<(), DbError> {
     let row = NewRow {
         public_id,
-        account_id: account_id.0,
+        account_id,
         name,
         hash: hash.as_bytes().as_slice(),
-        created_at: now.as_millis(),
+        created_at: now,
         limits: LimitColumns::write(limits),
     };
     diesel::insert_into(api_keys::table).values(row).execute(conn)?;
@@ -188,7 +189,14 @@ pub struct KeyHolder {
 
 /// Key, account, when it was revoked, the account's standing and since when it is closing, what it
 /// has and what is held of that, limits.
-type HolderRow = (i64, i64, Option<i64>, (String, Option<i64>), (i64, i64), LimitColumns);
+type HolderRow = (
+    ApiKeyId,
+    AccountId,
+    Option<UnixMillis>,
+    (AccountStatus, Option<UnixMillis>),
+    (NanoUsd, NanoUsd),
+    LimitColumns,
+);
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
 ///
@@ -209,11 +217,11 @@ pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyH
         .first(conn)
         .optional()?;
     Ok(row.map(|(key, account, revoked_at, (status, closing_at), funds, limits)| KeyHolder {
-        account_id: AccountId(account),
-        api_key_id: ApiKeyId(key),
+        account_id: account,
+        api_key_id: key,
         is_revoked: revoked_at.is_some() || closing_at.is_some(),
-        is_suspended: status != "active",
-        funds: NanoUsd::from_nanos(funds.0.saturating_add(funds.1)),
+        is_suspended: !status.is_active(),
+        funds: NanoUsd::from_nanos(funds.0.as_nanos().saturating_add(funds.1.as_nanos())),
         limits: Arc::new(limits.read()),
     }))
 }
@@ -226,10 +234,10 @@ pub struct KeyOwner {
     /// What its owner calls it.
     #[diesel(deserialize_as = ShownName)]
     pub name: String,
-    /// Milliseconds since the epoch; `None` if it is in force.
-    pub revoked_at: Option<i64>,
-    /// The account's row number.
-    pub account_id: i64,
+    /// When it was taken back; `None` if it is in force.
+    pub revoked_at: Option<UnixMillis>,
+    /// The account.
+    pub account_id: AccountId,
     /// The account's address.
     pub email: String,
 }
@@ -305,7 +313,7 @@ pub fn change(
 ) -> Result<(), DbError> {
     let columns = LimitColumns::write(limits);
     diesel::update(api_keys::table.find(id))
-        .set((api_keys::name.eq(name), columns, api_keys::paused_until.eq(None::<i64>)))
+        .set((api_keys::name.eq(name), columns, api_keys::paused_until.eq(None::<UnixMillis>)))
         .execute(conn)?;
     Ok(())
 }

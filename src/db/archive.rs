@@ -16,7 +16,9 @@ use super::schema::{
 use super::sessions::SessionRow;
 use super::wallets::{ChallengeRow, WalletRow};
 use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 
 /// A page's rows, each with the key behind which the next page begins.
 pub type Page<Key, Row> = Result<Vec<(Key, Row)>, DbError>;
@@ -26,33 +28,33 @@ pub type Page<Key, Row> = Result<Vec<(Key, Row)>, DbError>;
 #[diesel(table_name = accounts)]
 pub struct OtherColumns {
     /// Since when a second factor is asked for.
-    pub totp_enabled_at: Option<i64>,
+    pub totp_enabled_at: Option<UnixMillis>,
     /// The step of the code that was used last, of half a minute each.
     pub totp_last_step: Option<i64>,
     /// Below which balance a mail goes out.
-    pub low_balance_nanousd: Option<i64>,
+    pub low_balance_nanousd: Option<NanoUsd>,
     /// Whether mail goes out that is not about security or policy.
     pub wants_notices: bool,
     /// When its deletion was asked for.
-    pub closing_at: Option<i64>,
+    pub closing_at: Option<UnixMillis>,
     /// Whether it may be erased with whatever is left on it.
     pub closing_waives_balance: bool,
     /// When its owner was last told of unusual spending.
-    pub spend_notified_at: Option<i64>,
+    pub spend_notified_at: Option<UnixMillis>,
     /// When its owner was last told that credit runs low.
-    pub low_balance_notified_at: Option<i64>,
+    pub low_balance_notified_at: Option<UnixMillis>,
     /// When its owner was last told of a credited deposit that is not large.
-    pub deposit_notified_at: Option<i64>,
+    pub deposit_notified_at: Option<UnixMillis>,
     /// The same of one that is held or was undone.
-    pub deposit_trouble_notified_at: Option<i64>,
+    pub deposit_trouble_notified_at: Option<UnixMillis>,
     /// When a request was charged for the first time.
-    pub first_charged_at: Option<i64>,
+    pub first_charged_at: Option<UnixMillis>,
     /// Wrong codes of the second factor in the window that began at the next moment.
     pub wrong_codes: i64,
     /// When the first of them was given.
-    pub wrong_codes_began_at: Option<i64>,
+    pub wrong_codes_began_at: Option<UnixMillis>,
     /// When a new password last began their count anew.
-    pub wrong_codes_pardoned_at: Option<i64>,
+    pub wrong_codes_pardoned_at: Option<UnixMillis>,
     /// How often password, address or second factor have changed.
     pub credentials_epoch: i64,
 }
@@ -206,10 +208,10 @@ pub fn links_of(
     id: AccountId,
     after: &[u8],
     limit: i64,
-) -> Page<Vec<u8>, (String, String, i64, i64)> {
+) -> Page<Vec<u8>, (String, String, UnixMillis, UnixMillis)> {
     let email: String = accounts::table.find(id).select(accounts::email).first(conn)?;
     let to_nobody = email_tokens::account_id.is_null().and(email_tokens::email.eq(email));
-    let mine = email_tokens::account_id.eq(Some(id.0));
+    let mine = email_tokens::account_id.eq(Some(id));
     let rows = email_tokens::table
         .filter(email_tokens::token_hash.gt(after))
         .filter(mine.or(to_nobody))
@@ -238,7 +240,7 @@ pub fn log_ins_of(
     id: AccountId,
     after: &[u8],
     limit: i64,
-) -> Page<Vec<u8>, (i64, i64)> {
+) -> Page<Vec<u8>, (UnixMillis, i64)> {
     let rows = log_in_steps::table
         .filter(log_in_steps::account_id.eq(id).and(log_in_steps::token_hash.gt(after)))
         .order(log_in_steps::token_hash)

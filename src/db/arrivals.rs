@@ -11,7 +11,7 @@ use super::schema::{address_balances, deposit_addresses, deposit_arrivals, depos
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
-use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};
 use crate::domain::ids::AccountId;
 
 pub use tokens::{note_token, set_token_look, token_look};
@@ -20,10 +20,10 @@ pub use tokens::{note_token, set_token_look, token_look};
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = address_balances)]
 pub struct BalanceRow {
-    /// EIP-155 number.
-    pub chain_id: i64,
-    /// 20 bytes.
-    pub address: Vec<u8>,
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The address.
+    pub address: EvmAddress,
     /// At the end of which block.
     pub block_number: i64,
     /// In the smallest unit.
@@ -37,37 +37,37 @@ pub struct ArrivalRow {
     /// Row number. 0 in a row that is to be inserted.
     #[diesel(skip_insertion)]
     pub id: i64,
-    /// EIP-155 number.
-    pub chain_id: i64,
+    /// The chain.
+    pub chain_id: ChainId,
     /// The own address, or the treasury.
-    pub address: Vec<u8>,
+    pub address: EvmAddress,
     /// A token that is not accepted; `None` for coins.
-    pub token: Option<Vec<u8>>,
+    pub token: Option<EvmAddress>,
     /// It arrived above this block,
     pub after_number: i64,
     /// and in this one at the latest.
     pub block_number: i64,
     /// All that came in between the two, in the smallest unit; of coins also what is known of it. 0
     /// where the address has sent something, so that nobody knows before the blocks were looked at.
-    pub raw_amount: String,
+    pub raw_amount: RawAmount,
     /// Of a token: the transaction.
-    pub tx_hash: Option<Vec<u8>>,
+    pub tx_hash: Option<TxHash>,
     /// How often it was looked into with traces that held nothing; at least 1 once anything was
     /// tried.
     pub tries: i64,
     /// When it is looked into again; `None` once that is over.
-    pub check_at: Option<i64>,
+    pub check_at: Option<UnixMillis>,
     /// When it was noticed.
-    pub created_at: i64,
+    pub created_at: UnixMillis,
     /// When the row was last changed.
-    pub updated_at: i64,
+    pub updated_at: UnixMillis,
 }
 
 impl ArrivalRow {
     /// Whether there is something to say of it: it was looked into, or others had their turn before
     /// it.
     #[must_use]
-    pub const fn is_told(&self) -> bool {
+    pub fn is_told(&self) -> bool {
         self.tries > 0 || self.updated_at > self.created_at
     }
 }
@@ -76,15 +76,15 @@ impl ArrivalRow {
 const DUE_MAX: i64 = 2_000;
 
 /// A known transfer of coins to an address: block, transaction, and amount in the smallest unit.
-pub type Known = (i64, Vec<u8>, String);
+pub type Known = (i64, TxHash, RawAmount);
 
 /// The addresses that most likely receive something: those of the last deposits, and the newest
 /// ones. Those of erased accounts are left out, since they credit nobody.
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Vec<u8>>, DbError> {
-    let mut addresses: Vec<Vec<u8>> = deposits::table
+pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<EvmAddress>, DbError> {
+    let mut addresses: Vec<EvmAddress> = deposits::table
         .inner_join(deposit_addresses::table.on(deposit_addresses::address.eq(deposits::payee)))
         .filter(deposit_addresses::account_id.is_not_null())
         .order(deposits::id.desc())
@@ -93,7 +93,7 @@ pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Vec<u8>>, DbEr
         .load(conn)?;
     addresses.sort_unstable();
     addresses.dedup();
-    let newest: Vec<Vec<u8>> = deposit_addresses::table
+    let newest: Vec<EvmAddress> = deposit_addresses::table
         .filter(deposit_addresses::account_id.is_not_null())
         .order(deposit_addresses::created_at.desc())
         .limit(limit)
@@ -114,9 +114,9 @@ pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Vec<u8>>, DbEr
 /// [`DbError::Query`].
 pub fn behind(
     conn: &mut AnyConnection,
-    address: &[u8],
+    address: EvmAddress,
     limit: i64,
-) -> Result<Vec<Vec<u8>>, DbError> {
+) -> Result<Vec<EvmAddress>, DbError> {
     let rows = deposit_addresses::table
         .filter(deposit_addresses::account_id.is_not_null())
         .filter(deposit_addresses::address.gt(address))
@@ -134,7 +134,7 @@ pub fn behind(
 pub fn balances(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-    addresses: &[Vec<u8>],
+    addresses: &[EvmAddress],
 ) -> Result<Vec<BalanceRow>, DbError> {
     let rows = address_balances::table
         .filter(address_balances::chain_id.eq(chain_id))
@@ -147,7 +147,7 @@ pub fn balances(
 /// Whether rows about an address may be kept: those about an erased account's would never go. On
 /// PostgreSQL it stays so until the transaction's end. A treasury is no derived address, and may
 /// always have some.
-fn may_be_kept(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError> {
+fn may_be_kept(conn: &mut AnyConnection, address: EvmAddress) -> Result<bool, DbError> {
     let own = deposit_addresses::table
         .filter(deposit_addresses::address.eq(address))
         .select(deposit_addresses::account_id);
@@ -163,7 +163,7 @@ fn may_be_kept(conn: &mut AnyConnection, address: &[u8]) -> Result<bool, DbError
 /// # Errors
 /// [`DbError::Query`].
 pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbError> {
-    if !may_be_kept(conn, &row.address)? {
+    if !may_be_kept(conn, row.address)? {
         return Ok(());
     }
     on_either!(conn => diesel::insert_into(address_balances::table)
@@ -185,7 +185,7 @@ pub fn known(
     address: EvmAddress,
     (after, to): (i64, i64),
 ) -> Result<Vec<Known>, DbError> {
-    let gone = [DepositState::Orphaned.as_str(), DepositState::Reversed.as_str()];
+    let gone = [DepositState::Orphaned, DepositState::Reversed];
     let rows = deposits::table
         .filter(deposits::payee.eq(address))
         .filter(deposits::block_number.gt(after).and(deposits::block_number.le(to)))
@@ -202,7 +202,7 @@ pub fn known(
 /// # Errors
 /// [`DbError::Query`].
 pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
-    if !may_be_kept(conn, &row.address)? {
+    if !may_be_kept(conn, row.address)? {
         return Ok(());
     }
     on_either!(conn => diesel::insert_into(deposit_arrivals::table)
@@ -230,10 +230,10 @@ pub fn due(
         .limit(DUE_MAX)
         .select(ArrivalRow::as_select())
         .load(conn)?;
-    let mut before: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut before: HashMap<EvmAddress, usize> = HashMap::new();
     let mut turns: Vec<(usize, ArrivalRow)> = Vec::new();
     for row in rows {
-        let turn = before.entry(row.address.clone()).or_default();
+        let turn = before.entry(row.address).or_default();
         turns.push((*turn, row));
         *turn = turn.saturating_add(1);
     }
@@ -313,7 +313,7 @@ pub fn of_address(
 pub fn count_of(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-    address: &[u8],
+    address: EvmAddress,
 ) -> Result<i64, DbError> {
     let rows = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(chain_id))
@@ -328,7 +328,7 @@ pub fn count_of(
 pub fn last_of(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-    address: &[u8],
+    address: EvmAddress,
 ) -> Result<Option<ArrivalRow>, DbError> {
     let row = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(chain_id))
@@ -349,7 +349,7 @@ pub fn replace(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError
         .set((
             deposit_arrivals::after_number.eq(row.after_number),
             deposit_arrivals::block_number.eq(row.block_number),
-            deposit_arrivals::raw_amount.eq(&row.raw_amount),
+            deposit_arrivals::raw_amount.eq(row.raw_amount),
             deposit_arrivals::tries.eq(row.tries),
             deposit_arrivals::check_at.eq(row.check_at),
             deposit_arrivals::updated_at.eq(row.updated_at),
@@ -370,7 +370,7 @@ pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError
     let rows = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(chain_id).and(deposit_arrivals::token.is_null()))
         .filter(is_told)
-        .filter(deposit_arrivals::raw_amount.ne("0"));
+        .filter(deposit_arrivals::raw_amount.ne(RawAmount::ZERO));
     Ok(rows.count().get_result(conn)?)
 }
 
@@ -384,7 +384,7 @@ pub fn page(
     account_id: Option<AccountId>,
     after: i64,
     limit: i64,
-) -> Result<Vec<(ArrivalRow, Option<i64>)>, DbError> {
+) -> Result<Vec<(ArrivalRow, Option<AccountId>)>, DbError> {
     let mut query = deposit_arrivals::table
         .left_join(
             deposit_addresses::table.on(deposit_addresses::address.eq(deposit_arrivals::address)),
@@ -394,7 +394,7 @@ pub fn page(
         .limit(limit)
         .select((ArrivalRow::as_select(), deposit_addresses::account_id.nullable()))
         .into_boxed();
-    if let Some(AccountId(id)) = account_id {
+    if let Some(id) = account_id {
         query = query.filter(deposit_addresses::account_id.eq(id));
     }
     Ok(query.load(conn)?)
@@ -404,7 +404,7 @@ pub fn page(
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn forget_address(conn: &mut AnyConnection, address: &[u8]) -> Result<(), DbError> {
+pub fn forget_address(conn: &mut AnyConnection, address: EvmAddress) -> Result<(), DbError> {
     let arrived = deposit_arrivals::table.filter(deposit_arrivals::address.eq(address));
     diesel::delete(arrived).execute(conn)?;
     let balances = address_balances::table.filter(address_balances::address.eq(address));

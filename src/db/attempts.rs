@@ -26,7 +26,7 @@ pub fn open_window(
     now: UnixMillis,
 ) -> Result<Option<Window>, DbError> {
     let open = attempts::table.find(&hash[..]).filter(attempts::expires_at.gt(now));
-    let row: Option<(i64, i64)> =
+    let row: Option<(i64, UnixMillis)> =
         open.select((attempts::made, attempts::expires_at)).first(conn).optional()?;
     Ok(row.map(window))
 }
@@ -49,7 +49,7 @@ pub fn count(
         .values(first)
         .on_conflict_do_nothing()
         .execute(conn))?;
-    let counted: (i64, i64) = diesel::update(row)
+    let counted: (i64, UnixMillis) = diesel::update(row)
         .set(attempts::made.eq(attempts::made + 1))
         .returning((attempts::made, attempts::expires_at))
         .get_result(conn)?;
@@ -85,6 +85,6 @@ pub fn forget(conn: &mut AnyConnection, hash: &[u8; 32]) -> Result<(), DbError> 
     Ok(())
 }
 
-const fn window((made, expires_at): (i64, i64)) -> Window {
-    Window { made, expires_at: UnixMillis::from_millis(expires_at) }
+const fn window((made, expires_at): (i64, UnixMillis)) -> Window {
+    Window { made, expires_at }
 }

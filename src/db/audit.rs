@@ -13,14 +13,14 @@ use crate::domain::ids::AccountId;
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit_log)]
 pub struct AuditRow {
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// When it was made.
+    pub created_at: UnixMillis,
     /// Which verb.
     pub action: String,
     /// What it was about: the public name of a deposit, else only what kind of thing.
     pub subject: String,
     /// Whose, where it is somebody's.
-    pub account_id: Option<i64>,
+    pub account_id: Option<AccountId>,
     /// The reason that was given, or what exactly was done.
     pub detail: String,
 }
@@ -68,10 +68,10 @@ pub fn write(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let row = AuditRow {
-        created_at: now.as_millis(),
+        created_at: now,
         action: decision.action.to_owned(),
         subject: decision.subject.to_owned(),
-        account_id: decision.account_id.map(|AccountId(id)| id),
+        account_id: decision.account_id,
         detail: decision.detail.to_owned(),
     };
     diesel::insert_into(audit_log::table).values(row).execute(conn)?;

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::chain_providers;
 use super::{AnyConnection, DbError};
+use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 
 /// How a provider stands.
@@ -11,7 +12,7 @@ use crate::domain::evm::ChainId;
 #[diesel(table_name = chain_providers, treat_none_as_null = true)]
 pub struct ProviderRow {
     /// EIP-155 number.
-    pub chain_id: i64,
+    pub chain_id: ChainId,
     /// The operator's name for it.
     pub name: String,
     /// Calls a day, by those of the last hour; none before the first minute is over.
@@ -19,7 +20,7 @@ pub struct ProviderRow {
     /// What it last refused or left unanswered, in a sentence of ours.
     pub refusal: Option<String>,
     /// When that was.
-    pub refused_at: Option<i64>,
+    pub refused_at: Option<UnixMillis>,
     /// Blocks over which it gives logs.
     pub log_blocks: Option<i64>,
     /// Calls that it takes in one request.
@@ -27,7 +28,7 @@ pub struct ProviderRow {
     /// Calls that it bears within a second.
     pub calls_per_second: i64,
     /// When this was noted.
-    pub updated_at: i64,
+    pub updated_at: UnixMillis,
 }
 
 /// Notes how the providers of a chain stand; others of that chain are forgotten.

@@ -16,8 +16,8 @@ use crate::domain::evm::{BlockHash, ChainId, TxHash};
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = chains, treat_none_as_null = true)]
 pub struct ChainRow {
-    /// EIP-155 number.
-    pub chain_id: i64,
+    /// The chain.
+    pub chain_id: ChainId,
     /// Counts the changes of this row.
     pub revision: i64,
     /// The first block that was looked at, unless the config names one.
@@ -25,7 +25,7 @@ pub struct ChainRow {
     /// The last block that was read.
     pub scanned_number: i64,
     /// Its hash.
-    pub scanned_hash: Vec<u8>,
+    pub scanned_hash: BlockHash,
     /// The last block that counts as final.
     pub final_number: i64,
     /// The newest block that enough providers know.
@@ -37,9 +37,9 @@ pub struct ChainRow {
     /// The node that reads it.
     pub node_id: String,
     /// Until when that node may.
-    pub lease_expires_at: i64,
+    pub lease_expires_at: UnixMillis,
     /// When the row was last changed.
-    pub updated_at: i64,
+    pub updated_at: UnixMillis,
 }
 
 /// The row of a chain.
@@ -78,7 +78,7 @@ pub fn waiting(
         .select(chain_candidates::block_number)
         .first::<i64>(conn)
         .optional()?;
-    let moving = [DepositState::Seen, DepositState::Confirming].map(DepositState::as_str);
+    let moving = [DepositState::Seen, DepositState::Confirming];
     let deposit = deposits::table
         .filter(deposits::chain_id.eq(chain_id).and(deposits::state.eq_any(moving)))
         .select(deposits::id)
@@ -135,11 +135,8 @@ pub fn create(conn: &mut AnyConnection, row: &ChainRow) -> Result<(), DbError> {
 pub fn change(conn: &mut AnyConnection, row: &ChainRow, now: UnixMillis) -> Result<bool, DbError> {
     let current = chains::table
         .filter(chains::chain_id.eq(row.chain_id).and(chains::revision.eq(row.revision)));
-    let next = ChainRow {
-        revision: row.revision.saturating_add(1),
-        updated_at: now.as_millis(),
-        ..row.clone()
-    };
+    let next =
+        ChainRow { revision: row.revision.saturating_add(1), updated_at: now, ..row.clone() };
     Ok(diesel::update(current).set(next).execute(conn)? > 0)
 }
 
@@ -194,7 +191,7 @@ pub fn blocks_up_to(
     chain_id: ChainId,
     number: i64,
     limit: i64,
-) -> Result<Vec<(i64, Vec<u8>)>, DbError> {
+) -> Result<Vec<(i64, BlockHash)>, DbError> {
     let rows = chain_blocks::table
         .filter(chain_blocks::chain_id.eq(chain_id).and(chain_blocks::number.le(number)))
         .order(chain_blocks::number.desc())
@@ -235,7 +232,7 @@ pub fn note_candidates(
         let about = (*tx_hash, CaseKind::Transaction, 0);
         let case = deposit_cases::about(conn, chain_id, about)?;
         let is_dismissed = |case: CaseRow| {
-            case.state == CaseState::Dismissed.as_str() && case.block_number == Some(*number)
+            case.state == CaseState::Dismissed && case.block_number == Some(*number)
         };
         if case.is_some_and(is_dismissed) {
             continue;
@@ -259,8 +256,8 @@ pub fn note_candidates(
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 #[diesel(table_name = chain_candidates)]
 pub struct CandidateRow {
-    /// 32 bytes.
-    pub tx_hash: Vec<u8>,
+    /// Its hash.
+    pub tx_hash: TxHash,
     /// The block that it was seen in.
     pub block_number: i64,
     /// Looks so far.
@@ -304,7 +301,7 @@ pub fn put_off_candidate(
     tx_hash: TxHash,
     until: UnixMillis,
 ) -> Result<(), DbError> {
-    diesel::update(chain_candidates::table.find((chain_id.0, tx_hash.as_bytes())))
+    diesel::update(chain_candidates::table.find((chain_id, tx_hash)))
         .set((
             chain_candidates::tries.eq(chain_candidates::tries + 1),
             chain_candidates::check_at.eq(until),
@@ -324,7 +321,7 @@ pub fn lock_candidate(
 ) -> Result<(), DbError> {
     if let AnyConnection::Postgres(conn) = conn {
         chain_candidates::table
-            .find((chain_id.0, tx_hash.as_bytes()))
+            .find((chain_id, tx_hash))
             .select(chain_candidates::block_number)
             .for_update()
             .first::<i64>(conn)
@@ -342,7 +339,7 @@ pub fn forget_candidate(
     chain_id: ChainId,
     tx_hash: TxHash,
 ) -> Result<(), DbError> {
-    diesel::delete(chain_candidates::table.find((chain_id.0, tx_hash.as_bytes()))).execute(conn)?;
+    diesel::delete(chain_candidates::table.find((chain_id, tx_hash))).execute(conn)?;
     Ok(())
 }
 

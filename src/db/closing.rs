@@ -13,6 +13,7 @@ use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 
 /// Deposits in these states have not come to an end yet.
 const UNFINAL: [DepositState; 3] =
@@ -22,18 +23,18 @@ const UNFINAL: [DepositState; 3] =
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 pub struct ClosingRow {
-    /// Row number.
-    pub id: i64,
+    /// The account.
+    pub id: AccountId,
     /// Its address.
     pub email: String,
     /// Since when; `None` if it is kept.
-    pub closing_at: Option<i64>,
+    pub closing_at: Option<UnixMillis>,
     /// Whether it is erased with whatever is left on it.
     pub closing_waives_balance: bool,
-    /// Spendable nano-dollars.
-    pub available_nanousd: i64,
-    /// Nano-dollars held by open reservations.
-    pub reserved_nanousd: i64,
+    /// What can be spent.
+    pub available_nanousd: NanoUsd,
+    /// What open reservations hold.
+    pub reserved_nanousd: NanoUsd,
 }
 
 /// An account as far as its deletion is concerned.
@@ -55,7 +56,6 @@ pub fn begin(
     waives_balance: bool,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let now = now.as_millis();
     diesel::update(accounts::table.find(id))
         .set((accounts::closing_at.eq(now), accounts::closing_waives_balance.eq(waives_balance)))
         .execute(conn)?;
@@ -79,7 +79,10 @@ pub fn begin(
 pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
     let closing = accounts::table.find(id).filter(accounts::closing_at.is_not_null());
     let kept = diesel::update(closing)
-        .set((accounts::closing_at.eq(None::<i64>), accounts::closing_waives_balance.eq(false)))
+        .set((
+            accounts::closing_at.eq(None::<UnixMillis>),
+            accounts::closing_waives_balance.eq(false),
+        ))
         .execute(conn)?;
     Ok(kept > 0)
 }
@@ -94,7 +97,7 @@ pub fn due(
     before: UnixMillis,
     limit: i64,
 ) -> Result<Vec<AccountId>, DbError> {
-    due_within(conn, before, (0, i64::MAX), limit)
+    due_within(conn, before, (AccountId(0), AccountId(i64::MAX)), limit)
 }
 
 /// The accounts whose wish is not younger than `before`, and which stay because something is left
@@ -109,7 +112,10 @@ pub fn stuck(
 ) -> Result<Vec<String>, DbError> {
     let ids = accounts::table
         .filter(accounts::closing_at.le(before))
-        .filter(not(accounts::closing_waives_balance).and(accounts::available_nanousd.gt(0)))
+        .filter(
+            not(accounts::closing_waives_balance)
+                .and(accounts::available_nanousd.gt(NanoUsd::ZERO)),
+        )
         .order((accounts::closing_at, accounts::id))
         .limit(limit)
         .select(accounts::public_id)
@@ -126,13 +132,13 @@ pub fn is_due(
     id: AccountId,
     before: UnixMillis,
 ) -> Result<bool, DbError> {
-    Ok(!due_within(conn, before, (id.0, id.0), 1)?.is_empty())
+    Ok(!due_within(conn, before, (id, id), 1)?.is_empty())
 }
 
 fn due_within(
     conn: &mut AnyConnection,
     before: UnixMillis,
-    (first, last): (i64, i64),
+    (first, last): (AccountId, AccountId),
     limit: i64,
 ) -> Result<Vec<AccountId>, DbError> {
     let open = reservations::table.filter(reservations::account_id.eq(accounts::id));
@@ -143,19 +149,19 @@ fn due_within(
         deposits::is_provisional.eq(true).and(deposits::early_credit_at.gt(long_ago));
     let unfinal = deposits::table
         .filter(deposits::account_id.eq(accounts::id.nullable()))
-        .filter(deposits::state.eq_any(UNFINAL.map(DepositState::as_str)).or(may_be_undone));
+        .filter(deposits::state.eq_any(UNFINAL).or(may_be_undone));
     let held = deposit_refunds::table
         .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
         .filter(deposits::account_id.eq(accounts::id.nullable()))
         .filter(deposit_refunds::state.eq("held"));
-    let ids: Vec<i64> = accounts::table
+    let ids = accounts::table
         .filter(accounts::id.between(first, last))
         .filter(accounts::closing_at.le(before))
-        .filter(accounts::closing_waives_balance.or(accounts::available_nanousd.le(0)))
+        .filter(accounts::closing_waives_balance.or(accounts::available_nanousd.le(NanoUsd::ZERO)))
         .filter(not(exists(open)).and(not(exists(unfinal))).and(not(exists(held))))
         .order(accounts::closing_at)
         .limit(limit)
         .select(accounts::id)
         .load(conn)?;
-    Ok(ids.into_iter().map(AccountId).collect())
+    Ok(ids)
 }

@@ -17,7 +17,7 @@ use crate::domain::clock::{CalendarMonth, UnixMillis};
 use crate::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
 use crate::domain::deposit_case::{CaseKind, CaseState};
 use crate::domain::entry_kind::EntryKind;
-use crate::domain::evm::{BlockHash, ChainId, EvmAddress, TxHash};
+use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Endpoint, Outcome};
@@ -144,3 +144,10 @@ word!(DepositState, "deposit's state", DepositState::as_str, DepositState::parse
 word!(EntryKind, "kind of ledger entries", EntryKind::as_str, EntryKind::parse);
 word!(Endpoint, "endpoint", Endpoint::as_str, Endpoint::parse);
 word!(Outcome, "ending", Outcome::code, Outcome::parse);
+
+column! {
+    RawAmount, Text, String, "raw amount",
+    RawAmount::to_string,
+    RawAmount::to_string,
+    |stored: String| stored.parse().ok()
+}

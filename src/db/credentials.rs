@@ -9,6 +9,7 @@ use diesel::sql_types::Bool;
 use super::credentials_epoch::{self, Kept};
 use super::schema::{accounts, sessions};
 use super::{AnyConnection, DbError};
+use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;
 use crate::domain::ids::AccountId;
@@ -18,22 +19,22 @@ use crate::domain::unprintable::unprintable;
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 pub struct Credentials {
-    /// Row number.
-    pub id: i64,
+    /// The account.
+    pub id: AccountId,
     /// The address, in lower case.
     pub email: String,
-    /// `active` or `suspended`.
-    pub status: String,
+    /// How it stands.
+    pub status: AccountStatus,
     /// bcrypt's text; `None` before the first password.
     pub password_hash: Option<String>,
     /// The key of its second factor, sealed.
     pub totp_secret: Option<Vec<u8>>,
     /// Since when the second factor is asked for.
-    pub totp_enabled_at: Option<i64>,
+    pub totp_enabled_at: Option<UnixMillis>,
     /// The step of the code that was used last. One that is not later is not taken.
     pub totp_last_step: Option<i64>,
     /// When its owner asked for it to be deleted.
-    pub closing_at: Option<i64>,
+    pub closing_at: Option<UnixMillis>,
     /// How often these have changed: see [`credentials_epoch`].
     pub credentials_epoch: i64,
 }
@@ -44,7 +45,7 @@ impl Credentials {
     /// The row number as the rest of the crate carries it.
     #[must_use]
     pub const fn account_id(&self) -> AccountId {
-        AccountId(self.id)
+        self.id
     }
 
     /// Whether a second factor is asked for.
@@ -182,7 +183,7 @@ pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result
     diesel::update(accounts::table.find(id))
         .set((
             accounts::totp_secret.eq(None::<Vec<u8>>),
-            accounts::totp_enabled_at.eq(None::<i64>),
+            accounts::totp_enabled_at.eq(None::<UnixMillis>),
             accounts::totp_last_step.eq(None::<i64>),
         ))
         .execute(conn)?;
@@ -198,13 +199,13 @@ pub fn unsealed_totps(
     conn: &mut AnyConnection,
     limit: i64,
 ) -> Result<Vec<(AccountId, Vec<u8>)>, DbError> {
-    let rows: Vec<(i64, Option<Vec<u8>>)> = accounts::table
+    let rows: Vec<(AccountId, Option<Vec<u8>>)> = accounts::table
         .filter(sql::<Bool>("length(totp_secret) = 20"))
         .order(accounts::id)
         .limit(limit)
         .select((accounts::id, accounts::totp_secret))
         .load(conn)?;
-    Ok(rows.into_iter().filter_map(|(id, key)| Some((AccountId(id), key?))).collect())
+    Ok(rows.into_iter().filter_map(|(id, key)| Some((id, key?))).collect())
 }
 
 /// Puts the sealed key in the place of the plain one, if that is still there.

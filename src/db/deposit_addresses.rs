@@ -13,16 +13,16 @@ use crate::domain::ids::AccountId;
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = deposit_addresses)]
 pub struct AddressRow {
-    /// 20 bytes.
-    pub address: Vec<u8>,
+    /// The address.
+    pub address: EvmAddress,
     /// Which extended key it comes from.
     pub xpub_fingerprint: String,
     /// Its place below that key.
     pub derivation_index: i64,
     /// Whose it is; `None` once that account is erased.
-    pub account_id: Option<i64>,
-    /// When it was issued, in milliseconds since the epoch.
-    pub created_at: i64,
+    pub account_id: Option<AccountId>,
+    /// When it was issued.
+    pub created_at: UnixMillis,
 }
 
 /// The address of an account.
@@ -58,7 +58,7 @@ pub fn find(conn: &mut AnyConnection, address: EvmAddress) -> Result<Option<Addr
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn all(conn: &mut AnyConnection) -> Result<Vec<Vec<u8>>, DbError> {
+pub fn all(conn: &mut AnyConnection) -> Result<Vec<EvmAddress>, DbError> {
     let order = (deposit_addresses::xpub_fingerprint, deposit_addresses::derivation_index);
     Ok(deposit_addresses::table.order(order).select(deposit_addresses::address).load(conn)?)
 }
@@ -153,11 +153,11 @@ impl AddressRow {
         now: UnixMillis,
     ) -> Self {
         Self {
-            address: address.as_bytes().to_vec(),
+            address,
             xpub_fingerprint: xpub_fingerprint.to_owned(),
             derivation_index,
-            account_id: Some(account_id.0),
-            created_at: now.as_millis(),
+            account_id: Some(account_id),
+            created_at: now,
         }
     }
 }

@@ -20,36 +20,36 @@ pub struct CaseRow {
     pub id: i64,
     /// The name that people use.
     pub public_id: String,
-    /// EIP-155 number.
-    pub chain_id: i64,
-    /// 32 bytes.
-    pub tx_hash: Vec<u8>,
-    /// A [`CaseKind`].
-    pub kind: String,
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The transaction.
+    pub tx_hash: TxHash,
+    /// What it is about.
+    pub kind: CaseKind,
     /// The deposit's, where it is about one; else 0.
     pub ordinal: i64,
-    /// A [`CaseState`].
-    pub state: String,
+    /// Where it stands.
+    pub state: CaseState,
     /// Where the transaction was seen, if that is known.
     pub block_number: Option<i64>,
     /// What was said about it last.
     pub detail: String,
     /// Since when it is so.
-    pub doubted_at: i64,
+    pub doubted_at: UnixMillis,
     /// When it became a case.
-    pub opened_at: Option<i64>,
+    pub opened_at: Option<UnixMillis>,
     /// When the row was last changed.
-    pub updated_at: i64,
+    pub updated_at: UnixMillis,
 }
 
 /// What a row is about: transaction, kind, ordinal.
 pub type Subject = (TxHash, CaseKind, i64);
 
 impl CaseRow {
-    /// What it is about; `None` where this version of the program does not know it.
+    /// What it is about.
     #[must_use]
-    pub fn subject(&self) -> Option<Subject> {
-        Some((TxHash::from_slice(&self.tx_hash)?, CaseKind::parse(&self.kind)?, self.ordinal))
+    pub const fn subject(&self) -> Subject {
+        (self.tx_hash, self.kind, self.ordinal)
     }
 }
 
@@ -79,7 +79,7 @@ pub fn change(
     let current = deposit_cases::table
         .filter(deposit_cases::id.eq(row.id))
         .filter(deposit_cases::state.eq(from));
-    let next = CaseRow { updated_at: now.as_millis(), ..row.clone() };
+    let next = CaseRow { updated_at: now, ..row.clone() };
     Ok(diesel::update(current).set(next).execute(conn)? > 0)
 }
 
@@ -127,8 +127,7 @@ pub fn forget(
 /// # Errors
 /// [`DbError::Query`].
 pub fn forget_deposit(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), DbError> {
-    let Some(tx_hash) = TxHash::from_slice(&row.tx_hash) else { return Ok(()) };
-    forget(conn, ChainId(row.chain_id), (tx_hash, CaseKind::Deposit, row.ordinal))
+    forget(conn, row.chain_id, (row.tx_hash, CaseKind::Deposit, row.ordinal))
 }
 
 /// Every row of a chain.

@@ -21,23 +21,23 @@ pub struct ClaimRow {
     /// The name that people and APIs use.
     pub public_id: String,
     /// Who claims.
-    pub account_id: i64,
-    /// EIP-155 number.
-    pub chain_id: i64,
-    /// 32 bytes.
-    pub tx_hash: Vec<u8>,
-    /// A [`ClaimState`].
-    pub state: String,
-    /// A [`ClaimReason`].
-    pub reason: Option<String>,
+    pub account_id: AccountId,
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The transaction.
+    pub tx_hash: TxHash,
+    /// Where it stands.
+    pub state: ClaimState,
+    /// Why it stands there, where that needs a reason.
+    pub reason: Option<ClaimReason>,
     /// How often it was looked up.
     pub tries: i64,
-    /// When to look it up again, in milliseconds since the epoch; `None` once that is over.
-    pub check_at: Option<i64>,
+    /// When to look it up again; `None` once that is over.
+    pub check_at: Option<UnixMillis>,
     /// When it was made.
-    pub created_at: i64,
+    pub created_at: UnixMillis,
     /// When it was last changed.
-    pub updated_at: i64,
+    pub updated_at: UnixMillis,
 }
 
 /// Stores a claim unless the account has made it before; the stored one either way.
@@ -52,7 +52,7 @@ pub fn submit(conn: &mut AnyConnection, row: &ClaimRow) -> Result<ClaimRow, DbEr
     let stored = deposit_claims::table
         .filter(deposit_claims::account_id.eq(row.account_id))
         .filter(deposit_claims::chain_id.eq(row.chain_id))
-        .filter(deposit_claims::tx_hash.eq(&row.tx_hash))
+        .filter(deposit_claims::tx_hash.eq(row.tx_hash))
         .select(ClaimRow::as_select())
         .first(conn)?;
     Ok(stored)
@@ -141,7 +141,7 @@ pub fn page(
 pub fn of_hash(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-    tx_hash: &[u8],
+    tx_hash: TxHash,
 ) -> Result<Vec<ClaimRow>, DbError> {
     let rows = deposit_claims::table
         .filter(deposit_claims::chain_id.eq(chain_id))
@@ -156,7 +156,7 @@ pub fn of_hash(
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn open_counts(conn: &mut AnyConnection) -> Result<Vec<(i64, i64)>, DbError> {
+pub fn open_counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, i64)>, DbError> {
     let rows = deposit_claims::table
         .filter(deposit_claims::check_at.is_not_null())
         .group_by(deposit_claims::chain_id)
@@ -214,7 +214,7 @@ pub fn due(
 /// [`DbError::Query`].
 pub fn stand_back(
     conn: &mut AnyConnection,
-    account_id: i64,
+    account_id: AccountId,
     chain_id: ChainId,
     now: UnixMillis,
 ) -> Result<(), DbError> {
@@ -241,7 +241,7 @@ pub fn set_state(
     diesel::update(deposit_claims::table.find(id))
         .set((
             deposit_claims::state.eq(state),
-            deposit_claims::reason.eq(reason.map(ClaimReason::as_str)),
+            deposit_claims::reason.eq(reason),
             deposit_claims::tries.eq(deposit_claims::tries + 1),
             deposit_claims::check_at.eq(check_at),
             deposit_claims::updated_at.eq(now),
@@ -258,7 +258,7 @@ pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), 
     diesel::update(deposit_claims::table.find(id))
         .set((
             deposit_claims::state.eq(ClaimState::Submitted),
-            deposit_claims::reason.eq(None::<String>),
+            deposit_claims::reason.eq(None::<ClaimReason>),
             deposit_claims::tries.eq(0),
             deposit_claims::check_at.eq(now),
             // It counts against the hour like a new one.
@@ -279,8 +279,8 @@ pub fn reopen_unreadable(
     tx_hash: TxHash,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    for claim in of_hash(conn, chain_id, tx_hash.as_bytes())? {
-        if claim.reason.as_deref() == Some(ClaimReason::Unreadable.as_str()) {
+    for claim in of_hash(conn, chain_id, tx_hash)? {
+        if claim.reason == Some(ClaimReason::Unreadable) {
             reopen(conn, claim.id, now)?;
         }
     }
@@ -295,18 +295,18 @@ pub fn refuse_others(
     conn: &mut AnyConnection,
     chain_id: ChainId,
     tx_hash: TxHash,
-    accounts: &[i64],
+    accounts: &[AccountId],
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let of_others = deposit_claims::table
         .filter(deposit_claims::chain_id.eq(chain_id))
         .filter(deposit_claims::tx_hash.eq(tx_hash))
-        .filter(deposit_claims::account_id.ne_all(accounts.to_vec()));
+        .filter(deposit_claims::account_id.ne_all(accounts));
     diesel::update(of_others)
         .set((
             deposit_claims::state.eq(ClaimState::Rejected),
             deposit_claims::reason.eq(ClaimReason::OtherAccount),
-            deposit_claims::check_at.eq(None::<i64>),
+            deposit_claims::check_at.eq(None::<UnixMillis>),
             deposit_claims::updated_at.eq(now),
         ))
         .execute(conn)?;
@@ -329,8 +329,8 @@ pub fn match_all(
     diesel::update(of_it)
         .set((
             deposit_claims::state.eq(ClaimState::Matched),
-            deposit_claims::reason.eq(None::<String>),
-            deposit_claims::check_at.eq(None::<i64>),
+            deposit_claims::reason.eq(None::<ClaimReason>),
+            deposit_claims::check_at.eq(None::<UnixMillis>),
             deposit_claims::updated_at.eq(now),
         ))
         .execute(conn)?;

@@ -9,6 +9,7 @@ use super::schema::deposit_refunds;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::TxHash;
+use crate::domain::money::NanoUsd;
 
 /// A refund.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -24,13 +25,13 @@ pub struct RefundRow {
     /// `held`, `posted` or `cancelled`.
     pub state: String,
     /// What was taken from the balance for it; 0 for a deposit that was never credited.
-    pub amount_nanousd: i64,
+    pub amount_nanousd: NanoUsd,
     /// The transaction that paid it.
-    pub tx_hash: Option<Vec<u8>>,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    pub tx_hash: Option<TxHash>,
+    /// When it was made.
+    pub created_at: UnixMillis,
     /// When it was last changed.
-    pub updated_at: i64,
+    pub updated_at: UnixMillis,
 }
 
 /// The refund of a deposit that is held or posted, if there is one.
@@ -102,7 +103,7 @@ pub fn close(
     let closed = diesel::update(held)
         .set((
             deposit_refunds::state.eq(state),
-            deposit_refunds::tx_hash.eq(tx_hash.map(|hash| hash.as_bytes().to_vec())),
+            deposit_refunds::tx_hash.eq(tx_hash),
             deposit_refunds::updated_at.eq(now),
         ))
         .execute(conn)?;

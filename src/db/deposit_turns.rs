@@ -9,8 +9,9 @@ use super::schema::{deposit_addresses, deposits, wallets};
 use super::wallets::{EVERY_CHAIN, WalletRow};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::DepositState;
-use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::{ChainId, EvmAddress, TxHash};
+use crate::domain::ids::AccountId;
 
 /// Values in one list of a statement.
 const LIST: usize = 500;
@@ -18,7 +19,7 @@ const LIST: usize = 500;
 #[derive(QueryableByName)]
 struct Transaction {
     #[diesel(sql_type = Binary)]
-    tx_hash: Vec<u8>,
+    tx_hash: TxHash,
 }
 
 /// Transactions with deposits that have no owner yet: of each payer the one that has waited
@@ -47,7 +48,7 @@ pub fn seen(
     .bind::<BigInt, _>(now)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
-    Ok(found.iter().filter_map(|one| TxHash::from_slice(&one.tx_hash)).collect())
+    Ok(found.into_iter().map(|one| one.tx_hash).collect())
 }
 
 /// What confirms in blocks above `above` up to `up_to`: of each account the one that has waited
@@ -122,7 +123,7 @@ pub fn overlooked(
 ) -> Result<Vec<DepositRow>, DbError> {
     let proof = wallets::table
         .filter(wallets::address.eq(deposits::payer))
-        .filter(wallets::chain_id.eq_any([EVERY_CHAIN.0, chain_id.0]))
+        .filter(wallets::chain_id.eq_any([EVERY_CHAIN, chain_id]))
         .filter(
             wallets::ended_at.is_null().or(wallets::ended_at.gt(deposits::block_time.nullable())),
         );
@@ -138,7 +139,7 @@ pub fn overlooked(
 }
 
 /// An address with the account that it was derived for.
-pub type Derived = (Vec<u8>, Option<i64>);
+pub type Derived = (EvmAddress, Option<AccountId>);
 
 /// Of these addresses the ones that were derived for accounts, with whose each is; `None` for one
 /// that is gone.
@@ -147,7 +148,7 @@ pub type Derived = (Vec<u8>, Option<i64>);
 /// [`DbError::Query`].
 pub fn derived_among(
     conn: &mut AnyConnection,
-    addresses: &[&[u8]],
+    addresses: &[EvmAddress],
 ) -> Result<Vec<Derived>, DbError> {
     let mut found = Vec::new();
     for some in addresses.chunks(LIST) {
@@ -166,14 +167,14 @@ pub fn derived_among(
 /// [`DbError::Query`].
 pub fn links_among(
     conn: &mut AnyConnection,
-    addresses: &[&[u8]],
+    addresses: &[EvmAddress],
     chain_id: ChainId,
 ) -> Result<Vec<WalletRow>, DbError> {
     let mut found = Vec::new();
     for some in addresses.chunks(LIST) {
         let rows = wallets::table
             .filter(wallets::address.eq_any(some))
-            .filter(wallets::chain_id.eq_any([EVERY_CHAIN.0, chain_id.0]))
+            .filter(wallets::chain_id.eq_any([EVERY_CHAIN, chain_id]))
             .order((wallets::proven_at, wallets::id))
             .select(WalletRow::as_select())
             .load(conn)?;
@@ -188,9 +189,9 @@ pub struct Owner {
     /// Their state.
     pub state: DepositState,
     /// Why.
-    pub reason: Option<&'static str>,
+    pub reason: Option<DepositReason>,
     /// Whose they are.
-    pub account_id: Option<i64>,
+    pub account_id: Option<AccountId>,
     /// The link that says so.
     pub wallet_id: Option<i64>,
 }

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use super::schema::{deposit_refunds, deposits};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::DepositState;
-use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
@@ -26,38 +26,38 @@ pub struct DepositRow {
     pub id: i64,
     /// The name that people and APIs use.
     pub public_id: String,
-    /// EIP-155 number.
-    pub chain_id: i64,
-    /// 32 bytes.
-    pub tx_hash: Vec<u8>,
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The transaction.
+    pub tx_hash: TxHash,
     /// Place of the log within its receipt, or −1−k for the k-th value-carrying call.
     pub ordinal: i64,
     /// The token's contract; `None` for the native coin.
-    pub token: Option<Vec<u8>>,
+    pub token: Option<EvmAddress>,
     /// Who paid: the log's sender, or the call's.
-    pub payer: Vec<u8>,
+    pub payer: EvmAddress,
     /// Which of our addresses got it.
-    pub payee: Vec<u8>,
-    /// Decimal, in the smallest unit.
-    pub raw_amount: String,
+    pub payee: EvmAddress,
+    /// In the smallest unit.
+    pub raw_amount: RawAmount,
     /// The block it is in, or was in.
     pub block_number: i64,
     /// That block's hash.
-    pub block_hash: Vec<u8>,
+    pub block_hash: BlockHash,
     /// That block's time in milliseconds since the epoch.
-    pub block_time: i64,
-    /// A [`DepositState`].
-    pub state: String,
-    /// A [`crate::domain::deposit::DepositReason`].
-    pub reason: Option<String>,
+    pub block_time: UnixMillis,
+    /// Where it stands.
+    pub state: DepositState,
+    /// Why it stands there, where that needs a reason.
+    pub reason: Option<DepositReason>,
     /// Whose it is, once that is known.
-    pub account_id: Option<i64>,
+    pub account_id: Option<AccountId>,
     /// The link that says so; `None` for an address of the account's own.
     pub wallet_id: Option<i64>,
-    /// What it is worth in nano-dollars, once that is known.
-    pub value_nanousd: Option<i64>,
+    /// What it is worth, once that is known.
+    pub value_nanousd: Option<NanoUsd>,
     /// The feed that priced it.
-    pub price_feed: Option<Vec<u8>>,
+    pub price_feed: Option<EvmAddress>,
     /// The feed's round, decimal.
     pub price_round: Option<String>,
     /// The round's answer, decimal.
@@ -66,39 +66,27 @@ pub struct DepositRow {
     pub credit_number: i64,
     /// Counts the changes of this row.
     pub revision: i64,
-    /// When to look at it again, in milliseconds since the epoch.
-    pub check_at: i64,
+    /// When to look at it again.
+    pub check_at: UnixMillis,
     /// When it was first seen.
-    pub created_at: i64,
+    pub created_at: UnixMillis,
     /// When it was last changed.
-    pub updated_at: i64,
-    /// When it was credited before its block was final, in milliseconds since the epoch. That
+    pub updated_at: UnixMillis,
+    /// When it was credited before its block was final. That
     /// happens once, and stays written whatever becomes of it.
-    pub early_credit_at: Option<i64>,
-    /// With how many nano-dollars.
-    pub early_value_nanousd: Option<i64>,
+    pub early_credit_at: Option<UnixMillis>,
+    /// With how much.
+    pub early_value_nanousd: Option<NanoUsd>,
     /// Whether it is credited, and it is not known yet that its block has become final.
     pub is_provisional: bool,
 }
 
 impl DepositRow {
-    /// The state, where this version of the program knows it.
-    #[must_use]
-    pub fn state(&self) -> Option<DepositState> {
-        DepositState::parse(&self.state)
-    }
-
     /// Whether its block may yet turn out to be gone, as far as that is waited for.
     #[must_use]
     pub fn is_provisional_at(&self, now: UnixMillis) -> bool {
-        let since = now.plus_millis(-PROVISIONAL_MAX).as_millis();
+        let since = now.plus_millis(-PROVISIONAL_MAX);
         self.is_provisional && self.early_credit_at.is_some_and(|at| at > since)
-    }
-
-    /// Whose it is.
-    #[must_use]
-    pub fn account(&self) -> Option<AccountId> {
-        self.account_id.map(AccountId)
     }
 }
 
@@ -123,11 +111,8 @@ pub fn change(
 ) -> Result<bool, DbError> {
     let current =
         deposits::table.filter(deposits::id.eq(row.id).and(deposits::revision.eq(row.revision)));
-    let next = DepositRow {
-        revision: row.revision.saturating_add(1),
-        updated_at: now.as_millis(),
-        ..row.clone()
-    };
+    let next =
+        DepositRow { revision: row.revision.saturating_add(1), updated_at: now, ..row.clone() };
     Ok(diesel::update(current).set(next).execute(conn)? > 0)
 }
 
@@ -281,7 +266,7 @@ pub fn page(
 ///
 /// # Errors
 /// [`DbError::Query`].
-pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(i64, String, i64)>, DbError> {
+pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, DepositState, i64)>, DbError> {
     let rows = deposits::table
         .group_by((deposits::chain_id, deposits::state))
         .select((deposits::chain_id, deposits::state, diesel::dsl::count_star()))
@@ -301,7 +286,7 @@ pub fn credited_early(
     account_id: AccountId,
     since: UnixMillis,
 ) -> Result<(NanoUsd, NanoUsd), DbError> {
-    let rows: Vec<(Option<i64>, Option<i64>, String, bool)> = deposits::table
+    let rows: Vec<(Option<AccountId>, Option<NanoUsd>, DepositState, bool)> = deposits::table
         .filter(deposits::chain_id.eq(chain_id))
         .filter(deposits::early_credit_at.gt(since))
         .select((
@@ -313,11 +298,11 @@ pub fn credited_early(
         .load(conn)?;
     let (mut own, mut at_risk) = (0_i64, 0_i64);
     for (owner, value, state, is_provisional) in rows {
-        let value = value.unwrap_or_default();
-        if is_provisional || state != DepositState::Credited.as_str() {
+        let value = value.unwrap_or_default().as_nanos();
+        if is_provisional || state != DepositState::Credited {
             at_risk = at_risk.saturating_add(value);
         }
-        if owner == Some(account_id.0) {
+        if owner == Some(account_id) {
             own = own.saturating_add(value);
         }
     }
@@ -363,7 +348,7 @@ pub fn above(
     let rows = deposits::table
         .filter(deposits::chain_id.eq(chain_id))
         .filter(deposits::block_number.gt(ancestor))
-        .filter(deposits::state.ne_all(gone.map(DepositState::as_str)))
+        .filter(deposits::state.ne_all(gone))
         .order(deposits::id)
         .select(DepositRow::as_select())
         .load(conn)?;
@@ -378,7 +363,7 @@ pub fn below_minimum(
     conn: &mut AnyConnection,
     account_id: AccountId,
     chain_id: ChainId,
-    token: Option<&[u8]>,
+    token: Option<EvmAddress>,
 ) -> Result<Vec<DepositRow>, DbError> {
     let mut query = deposits::table
         .filter(deposits::account_id.eq(account_id))
@@ -388,7 +373,7 @@ pub fn below_minimum(
         .select(DepositRow::as_select())
         .into_boxed();
     query = match token {
-        Some(token) => query.filter(deposits::token.eq(token.to_vec())),
+        Some(token) => query.filter(deposits::token.eq(token)),
         None => query.filter(deposits::token.is_null()),
     };
     Ok(query.load(conn)?)
@@ -400,11 +385,11 @@ pub fn below_minimum(
 /// [`DbError::Query`].
 pub fn unattributed_of(
     conn: &mut AnyConnection,
-    payer: &[u8],
+    payer: EvmAddress,
     chain_id: Option<ChainId>,
 ) -> Result<Vec<DepositRow>, DbError> {
     let mut query = deposits::table
-        .filter(deposits::payer.eq(payer.to_vec()))
+        .filter(deposits::payer.eq(payer))
         .filter(deposits::state.eq(DepositState::Unattributed))
         .order(deposits::id)
         .select(DepositRow::as_select())

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::schema::email_tokens;
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
 
 /// What a link opens, and when that ends.
@@ -14,11 +15,11 @@ pub struct EmailTokenRow {
     /// What for; see `accounts::email_tokens`.
     pub purpose: String,
     /// Whose it is; `None` before there is an account.
-    pub account_id: Option<i64>,
+    pub account_id: Option<AccountId>,
     /// The address that it was sent to.
     pub email: String,
     /// Milliseconds since the epoch.
-    pub expires_at: i64,
+    pub expires_at: UnixMillis,
     /// Of its account, when it was asked for: see [`super::credentials_epoch`]. `None` before there
     /// is an account.
     pub credentials_epoch: Option<i64>,
@@ -30,10 +31,10 @@ pub struct EmailTokenRow {
 struct NewRow<'a> {
     token_hash: &'a [u8],
     purpose: &'a str,
-    account_id: Option<i64>,
+    account_id: Option<AccountId>,
     email: &'a str,
-    created_at: i64,
-    expires_at: i64,
+    created_at: UnixMillis,
+    expires_at: UnixMillis,
     credentials_epoch: Option<i64>,
 }
 
@@ -54,7 +55,7 @@ pub fn create(
         purpose: &token.purpose,
         account_id: token.account_id,
         email: &token.email,
-        created_at: now.as_millis(),
+        created_at: now,
         expires_at: token.expires_at,
         credentials_epoch: token.credentials_epoch,
     };

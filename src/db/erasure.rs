@@ -28,18 +28,17 @@ pub fn erase(
 ) -> Result<(), DbError> {
     deposit_cases::erase(conn, id)?;
     bury_deposits(conn, key, id)?;
-    let AccountId(id) = id;
-    let own = super::deposit_addresses::of_account(conn, AccountId(id))?;
+    let own = super::deposit_addresses::of_account(conn, id)?;
     diesel::update(deposit_addresses::table.filter(deposit_addresses::account_id.eq(id)))
-        .set(deposit_addresses::account_id.eq(None::<i64>))
+        .set(deposit_addresses::account_id.eq(None::<AccountId>))
         .execute(conn)?;
     // After that, which waits for whoever is just writing about the address.
     if let Some(own) = own {
-        super::arrivals::forget_address(conn, &own.address)?;
+        super::arrivals::forget_address(conn, own.address)?;
     }
     diesel::update(audit_log::table.filter(audit_log::account_id.eq(id)))
         // Words that somebody has typed may name a person.
-        .set((audit_log::account_id.eq(None::<i64>), audit_log::detail.eq("")))
+        .set((audit_log::account_id.eq(None::<AccountId>), audit_log::detail.eq("")))
         .execute(conn)?;
 
     diesel::delete(deposit_claims::table.filter(deposit_claims::account_id.eq(id)))
@@ -74,7 +73,7 @@ pub fn erase(
 fn bury_deposits(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
-    AccountId(id): AccountId,
+    id: AccountId,
 ) -> Result<(), DbError> {
     let mine: Vec<DepositRow> = deposits::table
         .filter(deposits::account_id.eq(id))

@@ -39,17 +39,17 @@ pub struct OutboxRow {
     /// See [`NewMail::reference`].
     pub reference: String,
     /// Whose account it is about.
-    pub account_id: Option<i64>,
+    pub account_id: Option<AccountId>,
     /// Where it goes.
     pub recipient: String,
     /// The kind's parameters, as JSON.
     pub params: String,
     /// How often sending it was begun, this time included.
     pub tries: i64,
-    /// When it may be taken again, in milliseconds since the epoch.
-    pub due_at: i64,
+    /// When it may be taken again.
+    pub due_at: UnixMillis,
     /// When it was put in.
-    pub created_at: i64,
+    pub created_at: UnixMillis,
     /// Of the account that its link is for, when it was put in: see [`credentials_epoch`]. `None`
     /// if there was none, or it has no such link.
     pub credentials_epoch: Option<i64>,
@@ -64,11 +64,11 @@ struct NewRow<'a> {
     message_id: String,
     kind: &'static str,
     reference: &'a str,
-    account_id: Option<i64>,
+    account_id: Option<AccountId>,
     recipient: &'a str,
     params: String,
-    due_at: i64,
-    created_at: i64,
+    due_at: UnixMillis,
+    created_at: UnixMillis,
     is_bulk: bool,
     credentials_epoch: Option<i64>,
     is_notice: bool,
@@ -96,11 +96,11 @@ pub fn enqueue(
         message_id: public_id("msg_")?,
         kind: mail.kind.as_str(),
         reference: &mail.reference,
-        account_id: mail.account_id.map(|id| id.0),
+        account_id: mail.account_id,
         recipient: mail.recipient,
         params: mail.params.to_string(),
-        due_at: now.as_millis(),
-        created_at: now.as_millis(),
+        due_at: now,
+        created_at: now,
         is_bulk,
         credentials_epoch,
         is_notice,

@@ -6,24 +6,26 @@ use diesel::prelude::*;
 use super::schema::{accounts, reservations};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
+use crate::domain::ids::AccountId;
+use crate::domain::money::NanoUsd;
 
 /// A settlement that waits for an operator.
 #[derive(Clone, Debug, Queryable)]
 pub struct ParkedRow {
     /// The exchange's name.
     pub id: String,
-    /// Row number of its account.
-    pub account_id: i64,
+    /// Its account.
+    pub account_id: AccountId,
     /// The account's public id.
     pub account: String,
     /// Nano-dollars that stay held meanwhile.
-    pub held_nanousd: i64,
+    pub held_nanousd: NanoUsd,
     /// The usage row that should be posted, as JSON of counts and names.
     pub record: String,
     /// What the database said, without values.
     pub reason: String,
     /// Milliseconds since the epoch.
-    pub parked_at: i64,
+    pub parked_at: UnixMillis,
 }
 
 /// Marks an open reservation; `false` if there is none.

@@ -18,8 +18,8 @@ pub struct PolicyRow {
     pub kind: String,
     /// Counted from 1 for each kind.
     pub number: i64,
-    /// The first moment of the day from which it is in force, in milliseconds since the epoch.
-    pub in_force_at: i64,
+    /// The first moment of the day from which it is in force.
+    pub in_force_at: UnixMillis,
     /// Whether everybody is told by mail.
     pub is_significant: bool,
     /// The operator's words on what it changes.
@@ -27,7 +27,7 @@ pub struct PolicyRow {
     /// SHA-256 of its text.
     pub body_hash: Vec<u8>,
     /// When it was published.
-    pub published_at: i64,
+    pub published_at: UnixMillis,
     /// The newest account at that time.
     pub last_account_id: i64,
     /// The last account that its notices have come to.
@@ -35,14 +35,14 @@ pub struct PolicyRow {
     /// How many were put into the outbox.
     pub notices: i64,
     /// When the last one was; when it was published, if there are none to be sent.
-    pub noticed_at: Option<i64>,
+    pub noticed_at: Option<UnixMillis>,
 }
 
 impl PolicyRow {
     /// The day from which it is in force.
     #[must_use]
     pub const fn in_force(&self) -> UtcDay {
-        UnixMillis::from_millis(self.in_force_at).day()
+        self.in_force_at.day()
     }
 }
 

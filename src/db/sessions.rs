@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use super::schema::{accounts, sessions};
 use super::{AnyConnection, DbError, credentials_epoch};
+use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
@@ -18,24 +19,24 @@ pub struct SessionRow {
     /// The name that people and APIs use.
     pub public_id: String,
     /// Who is logged in.
-    pub account_id: i64,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    pub account_id: AccountId,
+    /// When it was made.
+    pub created_at: UnixMillis,
     /// When it was last used, to some minutes.
-    pub last_seen_at: i64,
+    pub last_seen_at: UnixMillis,
     /// When it ends at the latest.
-    pub expires_at: i64,
+    pub expires_at: UnixMillis,
 }
 
 #[derive(Insertable)]
 #[diesel(table_name = sessions)]
 struct NewSession<'a> {
     public_id: &'a str,
-    account_id: i64,
+    account_id: AccountId,
     token_hash: &'a [u8],
-    created_at: i64,
-    last_seen_at: i64,
-    expires_at: i64,
+    created_at: UnixMillis,
+    last_seen_at: UnixMillis,
+    expires_at: UnixMillis,
     credentials_epoch: i64,
 }
 
@@ -53,11 +54,11 @@ pub fn create(
     let credentials_epoch = credentials_epoch::current(conn, account_id)?.unwrap_or_default();
     let row = NewSession {
         public_id,
-        account_id: account_id.0,
+        account_id,
         token_hash: token_hash.as_bytes(),
-        created_at: now.as_millis(),
-        last_seen_at: now.as_millis(),
-        expires_at: expires_at.as_millis(),
+        created_at: now,
+        last_seen_at: now,
+        expires_at,
         credentials_epoch,
     };
     diesel::insert_into(sessions::table).values(row).execute(conn)?;
@@ -81,7 +82,7 @@ pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), D
 pub fn by_hash(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
-) -> Result<Option<(SessionRow, String, Option<i64>)>, DbError> {
+) -> Result<Option<(SessionRow, AccountStatus, Option<UnixMillis>)>, DbError> {
     let found = sessions::table
         .inner_join(accounts::table)
         .filter(sessions::token_hash.eq(token_hash.as_bytes().as_slice()))
@@ -100,7 +101,7 @@ pub fn by_hash(
 pub fn standing(
     conn: &mut AnyConnection,
     session: &SessionRow,
-) -> Result<Option<(String, Option<i64>)>, DbError> {
+) -> Result<Option<(AccountStatus, Option<UnixMillis>)>, DbError> {
     // Row numbers of sessions that have ended may be given again.
     let found = sessions::table
         .inner_join(accounts::table)

@@ -8,7 +8,7 @@ use super::deposits::DepositRow;
 use super::schema::{accounts, deposit_tombstones, deposits, secret_checks, wallets};
 use super::{AnyConnection, DbError};
 use crate::domain::deposit::DepositState;
-use crate::domain::evm::{ChainId, EvmAddress};
+use crate::domain::evm::{EvmAddress, RawAmount};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::{Tombstone, TombstoneKey};
@@ -21,7 +21,7 @@ const GONE: [DepositState; 2] = [DepositState::Orphaned, DepositState::Reversed]
 /// The tombstone of a stored deposit.
 #[must_use]
 pub fn of(key: &TombstoneKey, row: &DepositRow) -> Tombstone {
-    key.tombstone(ChainId(row.chain_id), &row.tx_hash, row.ordinal)
+    key.tombstone(row.chain_id, row.tx_hash.as_bytes(), row.ordinal)
 }
 
 /// Whether a transfer was credited to an account that is erased.
@@ -57,7 +57,7 @@ pub fn bury(
         return Ok(());
     }
     // What has left the chain may be mined again: then it is a new transfer of nobody's.
-    let is_gone = |row: &&DepositRow| row.state().is_some_and(|state| GONE.contains(&state));
+    let is_gone = |row: &&DepositRow| GONE.contains(&row.state);
     let stones = rows.iter().filter(|row| !is_gone(row)).map(|row| of(key, row));
     keep(conn, key, stones)
 }
@@ -72,13 +72,12 @@ pub fn bury_wallets(
     key: &TombstoneKey,
     id: AccountId,
 ) -> Result<(), DbError> {
-    let addresses: Vec<Vec<u8>> = wallets::table
+    let addresses: Vec<EvmAddress> = wallets::table
         .filter(wallets::account_id.eq(id))
         .select(wallets::address)
         .distinct()
         .load(conn)?;
-    let addresses = addresses.iter().filter_map(|bytes| EvmAddress::from_slice(bytes));
-    keep(conn, key, addresses.map(|address| key.of_debtor(address)))
+    keep(conn, key, addresses.into_iter().map(|address| key.of_debtor(address)))
 }
 
 /// Forgets the tombstone of a wallet, whose debt was paid; `false` if there is none.
@@ -107,9 +106,11 @@ pub fn is_of_debtor(
 ) -> Result<bool, DbError> {
     let closing = wallets::table
         .inner_join(accounts::table.on(accounts::id.eq(wallets::account_id)))
-        .filter(wallets::address.eq(wallet.as_bytes()))
+        .filter(wallets::address.eq(wallet))
         .filter(accounts::closing_at.is_not_null())
-        .filter(accounts::available_nanousd.lt(most.as_nanos().saturating_neg()));
+        .filter(
+            accounts::available_nanousd.lt(NanoUsd::from_nanos(most.as_nanos().saturating_neg())),
+        );
     Ok(is_buried(conn, &key.of_debtor(wallet))?
         || diesel::select(exists(closing.select(wallets::id))).get_result(conn)?)
 }
@@ -138,10 +139,10 @@ fn keep(
 pub fn marked(conn: &mut AnyConnection, limit: i64) -> Result<Vec<DepositRow>, DbError> {
     let nobody = EvmAddress::ZERO;
     let emptied = deposits::state
-        .eq_any(GONE.map(DepositState::as_str))
+        .eq_any(GONE)
         .and(deposits::account_id.is_null())
-        .and(deposits::payer.eq(nobody.as_bytes()))
-        .and(deposits::raw_amount.eq("0"));
+        .and(deposits::payer.eq(nobody))
+        .and(deposits::raw_amount.eq(RawAmount::ZERO));
     let rows = deposits::table
         .filter(deposits::state.eq(DepositState::Erased).or(emptied))
         .order(deposits::id)

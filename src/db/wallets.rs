@@ -21,21 +21,21 @@ pub struct WalletRow {
     /// The name that people and APIs use.
     pub public_id: String,
     /// Whose wallet it is, or was.
-    pub account_id: i64,
+    pub account_id: AccountId,
     /// `eoa` or `contract`.
     pub kind: String,
     /// The chain of a contract; [`EVERY_CHAIN`] for a key pair.
-    pub chain_id: i64,
-    /// 20 bytes.
-    pub address: Vec<u8>,
+    pub chain_id: ChainId,
+    /// Its address.
+    pub address: EvmAddress,
     /// Of a contract: the hash that it was asked about.
     pub proof_hash: Option<Vec<u8>>,
     /// Of a contract: the signature that it accepted.
     pub proof_signature: Option<Vec<u8>>,
-    /// Since when, in milliseconds since the epoch.
-    pub proven_at: i64,
+    /// Since when.
+    pub proven_at: UnixMillis,
     /// Until when, if it has ended.
-    pub ended_at: Option<i64>,
+    pub ended_at: Option<UnixMillis>,
     /// `unlinked` by its account, or `moved` to another.
     pub end_reason: Option<String>,
 }
@@ -146,17 +146,17 @@ pub struct ChallengeRow {
     /// Random letters and digits.
     pub nonce: String,
     /// To whom.
-    pub account_id: i64,
+    pub account_id: AccountId,
     /// For a proof on this chain.
-    pub chain_id: i64,
+    pub chain_id: ChainId,
     /// Of this address.
-    pub address: Vec<u8>,
-    /// When, in milliseconds since the epoch.
-    pub issued_at: i64,
+    pub address: EvmAddress,
+    /// When.
+    pub issued_at: UnixMillis,
     /// Until when it counts.
-    pub expires_at: i64,
+    pub expires_at: UnixMillis,
     /// When it was used, if it was.
-    pub used_at: Option<i64>,
+    pub used_at: Option<UnixMillis>,
 }
 
 /// Stores a challenge, and forgets those that ran out before `forget_before`.

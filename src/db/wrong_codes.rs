@@ -15,9 +15,9 @@ pub struct WrongCodesRow {
     /// Wrong codes since the window began.
     pub wrong_codes: i64,
     /// When that was.
-    pub wrong_codes_began_at: Option<i64>,
+    pub wrong_codes_began_at: Option<UnixMillis>,
     /// When a new password last began the count anew.
-    pub wrong_codes_pardoned_at: Option<i64>,
+    pub wrong_codes_pardoned_at: Option<UnixMillis>,
 }
 
 /// How an account stands.
@@ -52,7 +52,7 @@ pub fn set(
 pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     let counted = accounts::table.find(id).filter(accounts::wrong_codes_began_at.is_not_null());
     diesel::update(counted)
-        .set((accounts::wrong_codes.eq(0), accounts::wrong_codes_began_at.eq(None::<i64>)))
+        .set((accounts::wrong_codes.eq(0), accounts::wrong_codes_began_at.eq(None::<UnixMillis>)))
         .execute(conn)?;
     Ok(())
 }
@@ -64,7 +64,7 @@ pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
 pub fn forget(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     clear(conn, id)?;
     let account = diesel::update(accounts::table.find(id));
-    account.set(accounts::wrong_codes_pardoned_at.eq(None::<i64>)).execute(conn)?;
+    account.set(accounts::wrong_codes_pardoned_at.eq(None::<UnixMillis>)).execute(conn)?;
     Ok(())
 }
 
@@ -83,7 +83,7 @@ pub fn pardon(
     diesel::update(accounts::table.find(id).filter(counted))
         .set((
             accounts::wrong_codes.eq(0),
-            accounts::wrong_codes_began_at.eq(None::<i64>),
+            accounts::wrong_codes_began_at.eq(None::<UnixMillis>),
             last.eq(now),
         ))
         .execute(conn)?;

@@ -24,8 +24,7 @@ pub fn of_account(
         Some(row) => row,
         None => issue(conn, xpub, account_id, now)?,
     };
-    let unreadable = || DepositError::Unreadable("address".to_owned());
-    EvmAddress::from_slice(&stored.address).ok_or_else(unreadable)
+    Ok(stored.address)
 }
 
 /// The account's address, if it was issued before.
@@ -37,7 +36,7 @@ pub fn issued(
     account_id: AccountId,
 ) -> Result<Option<EvmAddress>, DepositError> {
     let stored = deposit_addresses::of_account(conn, account_id)?;
-    Ok(stored.and_then(|row| EvmAddress::from_slice(&row.address)))
+    Ok(stored.map(|row| row.address))
 }
 
 fn issue(

@@ -29,7 +29,7 @@ pub struct Arrival {
 #[must_use]
 pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
     let within = known.iter().filter(|(number, ..)| *number > after && *number <= to);
-    let amounts = within.filter_map(|(_, _, raw)| raw.parse::<RawAmount>().ok()?.to_u128());
+    let amounts = within.filter_map(|(_, _, raw)| raw.to_u128());
     amounts.fold(0, u128::saturating_add)
 }
 
@@ -57,8 +57,7 @@ pub fn look(
     if (is == was && !has_sent) || after >= now_row.block_number {
         return Ok(());
     }
-    let Some(address) = EvmAddress::from_slice(&now_row.address) else { return Ok(()) };
-    let chain_id = ChainId(now_row.chain_id);
+    let (chain_id, address) = (now_row.chain_id, now_row.address);
     let known = arrivals::known(conn, chain_id, address, (after, now_row.block_number))?;
     let known = sum(&known, (after, now_row.block_number));
     let expected = was.saturating_add(known);
@@ -66,8 +65,8 @@ pub fn look(
         let raw = if is > expected { is.saturating_sub(was) } else { 0 };
         let range = (after, now_row.block_number);
         let row = of_coins(chain_id, address, range, raw, now);
-        let is_full = arrivals::count_of(conn, chain_id, &now_row.address)? >= most;
-        match arrivals::last_of(conn, chain_id, &now_row.address)?.filter(|_| is_full) {
+        let is_full = arrivals::count_of(conn, chain_id, address)? >= most;
+        match arrivals::last_of(conn, chain_id, address)?.filter(|_| is_full) {
             // Whoever sends many small ones must not hide what comes after them.
             Some(last) => widen(conn, &last, &row, now)?,
             None => arrivals::note(conn, &row)?,
@@ -83,14 +82,14 @@ fn widen(
     row: &ArrivalRow,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let Some(address) = EvmAddress::from_slice(&row.address) else { return Ok(()) };
+    let address = row.address;
     let range = (last.after_number.min(row.after_number), last.block_number.max(row.block_number));
     let mut raw = unexplained(conn, last)?.saturating_add(unexplained(conn, row)?);
     if raw > 0 {
-        let known = arrivals::known(conn, ChainId(row.chain_id), address, range)?;
+        let known = arrivals::known(conn, row.chain_id, address, range)?;
         raw = raw.saturating_add(sum(&known, range));
     }
-    let wider = of_coins(ChainId(row.chain_id), address, range, raw, now);
+    let wider = of_coins(row.chain_id, address, range, raw, now);
     arrivals::replace(conn, &ArrivalRow { id: last.id, tries: last.tries.max(1), ..wider })
 }
 
@@ -105,17 +104,17 @@ pub fn of_coins(
 ) -> ArrivalRow {
     ArrivalRow {
         id: 0,
-        chain_id: chain_id.0,
-        address: address.as_bytes().to_vec(),
+        chain_id,
+        address,
         token: None,
         after_number: after,
         block_number: to,
-        raw_amount: RawAmount::from(raw).to_string(),
+        raw_amount: RawAmount::from(raw),
         tx_hash: None,
         tries: 0,
-        check_at: Some(now.as_millis()),
-        created_at: now.as_millis(),
-        updated_at: now.as_millis(),
+        check_at: Some(now),
+        created_at: now,
+        updated_at: now,
     }
 }
 
@@ -124,10 +123,9 @@ pub fn of_coins(
 /// # Errors
 /// [`DbError`].
 pub fn unexplained(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<u128, DbError> {
-    let Some(address) = EvmAddress::from_slice(&row.address) else { return Ok(0) };
     let range = (row.after_number, row.block_number);
-    let known = arrivals::known(conn, ChainId(row.chain_id), address, range)?;
-    let all = row.raw_amount.parse::<RawAmount>().ok().and_then(RawAmount::to_u128);
+    let known = arrivals::known(conn, row.chain_id, row.address, range)?;
+    let all = row.raw_amount.to_u128();
     Ok(all.unwrap_or(0).saturating_sub(sum(&known, range)))
 }
 
@@ -143,9 +141,9 @@ pub fn forget_explained(
 ) -> Result<(), DbError> {
     for payee in payees {
         for row in arrivals::of_address(conn, payee, SHOWN)? {
-            let is_meant = row.chain_id == chain_id.0 && row.token.is_none() && row.tries > 0;
+            let is_meant = row.chain_id == chain_id && row.token.is_none() && row.tries > 0;
             // Of what a sweep may hide nobody knows how much it is.
-            if is_meant && row.raw_amount != "0" && unexplained(conn, &row)? == 0 {
+            if is_meant && !row.raw_amount.is_zero() && unexplained(conn, &row)? == 0 {
                 arrivals::forget(conn, row.id)?;
             }
         }
@@ -165,11 +163,10 @@ pub fn of_account(
     account_id: AccountId,
 ) -> Result<Vec<Arrival>, DepositError> {
     let Some(own) = deposit_addresses::of_account(conn, account_id)? else { return Ok(Vec::new()) };
-    let Some(address) = EvmAddress::from_slice(&own.address) else { return Ok(Vec::new()) };
     let mut told = Vec::new();
-    for row in arrivals::of_address(conn, address, SHOWN)? {
+    for row in arrivals::of_address(conn, own.address, SHOWN)? {
         let raw = if row.token.is_some() {
-            row.raw_amount.parse().unwrap_or(RawAmount::ZERO)
+            row.raw_amount
         } else if row.is_told() {
             unexplained(conn, &row)?.into()
         } else {
@@ -192,7 +189,7 @@ pub fn begin(conn: &mut AnyConnection, address: EvmAddress) -> Result<(), DbErro
     for chain in chains::all(conn)? {
         let row = BalanceRow {
             chain_id: chain.chain_id,
-            address: address.as_bytes().to_vec(),
+            address,
             block_number: chain.final_number,
             balance: "0".to_owned(),
         };

@@ -9,7 +9,7 @@ use crate::db::wallets::{EVERY_CHAIN, WalletRow};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::evm::{ChainId, EvmAddress, TxHash};
 use crate::domain::ids::AccountId;
 
 /// Whose a transfer is.
@@ -43,28 +43,26 @@ pub fn attribute_all(
 ) -> Result<Vec<DepositRow>, DbError> {
     deposits::lock_transaction(conn, chain_id, tx_hash)?;
     let mut rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
-    rows.retain(|row| row.state() == Some(DepositState::Seen));
-    let addresses = |of: fn(&DepositRow) -> &Vec<u8>| -> Vec<&[u8]> {
-        let all: BTreeSet<&[u8]> = rows.iter().map(|row| of(row).as_slice()).collect();
+    rows.retain(|row| row.state == DepositState::Seen);
+    let addresses = |of: fn(&DepositRow) -> EvmAddress| -> Vec<EvmAddress> {
+        let all: BTreeSet<EvmAddress> = rows.iter().map(of).collect();
         all.into_iter().collect()
     };
-    let paid = addresses(|row| &row.payee);
+    let paid = addresses(|row| row.payee);
     let derived = deposit_turns::derived_among(conn, &paid)?.into_iter();
-    let derived: HashMap<Vec<u8>, Attribution> =
+    let derived: HashMap<EvmAddress, Attribution> =
         derived.map(|(address, id)| (address, of_address(id))).collect();
-    let mut links: HashMap<Vec<u8>, Vec<WalletRow>> = HashMap::new();
-    let paying = addresses(|row| &row.payer);
+    let mut links: HashMap<EvmAddress, Vec<WalletRow>> = HashMap::new();
+    let paying = addresses(|row| row.payer);
     for link in deposit_turns::links_among(conn, &paying, chain_id)? {
-        links.entry(link.address.clone()).or_default().push(link);
+        links.entry(link.address).or_default().push(link);
     }
     let mut owners: HashMap<(Owner, i64), Vec<i64>> = HashMap::new();
     for row in &mut rows {
         let proven = links.get(&row.payer).map_or(&[][..], Vec::as_slice);
         let own = derived.get(&row.payee).copied();
-        let at = UnixMillis::from_millis(row.block_time);
-        let owner = owner(own.unwrap_or_else(|| of_links(proven, at)));
-        owner.state.as_str().clone_into(&mut row.state);
-        row.reason = owner.reason.map(str::to_owned);
+        let owner = owner(own.unwrap_or_else(|| of_links(proven, row.block_time)));
+        (row.state, row.reason) = (owner.state, owner.reason);
         (row.account_id, row.wallet_id) = (owner.account_id, owner.wallet_id);
         owners.entry((owner, row.revision)).or_default().push(row.id);
     }
@@ -79,9 +77,9 @@ pub fn attribute_all(
 }
 
 /// Whose a transfer is to an address that was derived for an account, which may be gone.
-const fn of_address(account_id: Option<i64>) -> Attribution {
+const fn of_address(account_id: Option<AccountId>) -> Attribution {
     match account_id {
-        Some(id) => Attribution::Account { account_id: AccountId(id), wallet_id: None },
+        Some(account_id) => Attribution::Account { account_id, wallet_id: None },
         None => Attribution::ErasedAccount,
     }
 }
@@ -89,10 +87,9 @@ const fn of_address(account_id: Option<i64>) -> Attribution {
 /// Whose a transfer is by the links of its payer, in a block of the time `at`.
 fn of_links(links: &[WalletRow], at: UnixMillis) -> Attribution {
     match deciding_link(links, at) {
-        Some(link) => Attribution::Account {
-            account_id: AccountId(link.account_id),
-            wallet_id: Some(link.id),
-        },
+        Some(link) => {
+            Attribution::Account { account_id: link.account_id, wallet_id: Some(link.id) }
+        }
         None => Attribution::Nobody,
     }
 }
@@ -100,12 +97,12 @@ fn of_links(links: &[WalletRow], at: UnixMillis) -> Attribution {
 /// What a deposit becomes.
 const fn owner(whose: Attribution) -> Owner {
     let (state, reason, account_id, wallet_id) = match whose {
-        Attribution::Account { account_id: AccountId(id), wallet_id } => {
-            (DepositState::Confirming, None, Some(id), wallet_id)
+        Attribution::Account { account_id, wallet_id } => {
+            (DepositState::Confirming, None, Some(account_id), wallet_id)
         }
         Attribution::Nobody => (DepositState::Unattributed, None, None, None),
         Attribution::ErasedAccount => {
-            (DepositState::Held, Some(DepositReason::ErasedAccount.as_str()), None, None)
+            (DepositState::Held, Some(DepositReason::ErasedAccount), None, None)
         }
     };
     Owner { state, reason, account_id, wallet_id }
@@ -115,12 +112,11 @@ const fn owner(whose: Attribution) -> Owner {
 /// their proofs. Where a key and the code that it has delegated to (EIP-7702) speak for two
 /// accounts at once, the key does: the code may accept anybody's signature.
 fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
-    let at = at.as_millis();
     let in_force = |link: &&WalletRow| {
         link.proven_at <= at && link.ended_at.is_none_or(|ended_at| ended_at > at)
     };
     let after = |link: &&WalletRow| link.proven_at > at;
-    let is_key_pair = |link: &&WalletRow| link.chain_id == EVERY_CHAIN.0;
+    let is_key_pair = |link: &&WalletRow| link.chain_id == EVERY_CHAIN;
     let current = || links.iter().rev().filter(in_force);
     let by_key = current().find(is_key_pair);
     by_key.or_else(|| current().next()).or_else(|| links.iter().find(after))
@@ -133,16 +129,12 @@ fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
 /// [`DbError`].
 pub fn send_on(
     conn: &mut AnyConnection,
-    payer: &[u8],
+    payer: EvmAddress,
     chain_id: Option<ChainId>,
     now: UnixMillis,
 ) -> Result<(), DbError> {
     for row in deposits::unattributed_of(conn, payer, chain_id)? {
-        let seen = DepositRow {
-            state: DepositState::Seen.as_str().to_owned(),
-            check_at: now.as_millis(),
-            ..row
-        };
+        let seen = DepositRow { state: DepositState::Seen, check_at: now, ..row };
         // One that has changed since is looked at by whoever has changed it.
         deposits::change(conn, &seen, now)?;
     }
@@ -157,21 +149,21 @@ mod tests {
         WalletRow {
             id,
             public_id: format!("wal_{id}"),
-            account_id: id,
+            account_id: AccountId(id),
             kind: "eoa".to_owned(),
-            chain_id: 0,
-            address: vec![1; 20],
+            chain_id: EVERY_CHAIN,
+            address: EvmAddress([1; 20]),
             proof_hash: None,
             proof_signature: None,
-            proven_at,
-            ended_at,
+            proven_at: UnixMillis::from_millis(proven_at),
+            ended_at: ended_at.map(UnixMillis::from_millis),
             end_reason: None,
         }
     }
 
     #[test]
     fn a_key_goes_before_the_code_that_it_has_delegated_to() {
-        let by_code = |link: WalletRow| WalletRow { chain_id: 8453, ..link };
+        let by_code = |link: WalletRow| WalletRow { chain_id: ChainId(8453), ..link };
         let links = [
             by_code(link(1, 100, None)),
             link(2, 200, Some(500)),

@@ -10,8 +10,8 @@ use crate::db::{AnyConnection, chains, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::deposit_case::{CaseKind, CaseState};
-use crate::domain::evm::{ChainId, TxHash};
-use crate::domain::ids::{AccountId, public_id};
+use crate::domain::evm::ChainId;
+use crate::domain::ids::public_id;
 use crate::domain::money::NanoUsd;
 
 /// Open cases that may come of one account's claims: what people ask about may be anything.
@@ -47,28 +47,28 @@ fn doubt_within(
     let new = CaseRow {
         id: 0,
         public_id: public_id("case_")?,
-        chain_id: chain_id.0,
-        tx_hash: tx_hash.as_bytes().to_vec(),
-        kind: kind.as_str().to_owned(),
+        chain_id,
+        tx_hash,
+        kind,
         ordinal,
-        state: CaseState::Doubted.as_str().to_owned(),
+        state: CaseState::Doubted,
         block_number,
         detail: detail.to_owned(),
-        doubted_at: now.as_millis(),
+        doubted_at: now,
         opened_at: None,
-        updated_at: now.as_millis(),
+        updated_at: now,
     };
     deposit_cases::insert(conn, &new)?;
     let Some(row) = deposit_cases::about(conn, chain_id, subject)? else { return Ok(new) };
-    let state = CaseState::parse(&row.state).unwrap_or(CaseState::Open);
-    let age = now.millis_since(UnixMillis::from_millis(row.doubted_at));
+    let state = row.state;
+    let age = now.millis_since(row.doubted_at);
     let next = match state {
         // Decided while it was being looked at. In another block it is a new doubt.
         CaseState::Dismissed if row.block_number == block_number => return Ok(row),
         CaseState::Dismissed => CaseRow { id: row.id, public_id: row.public_id.clone(), ..new },
         CaseState::Doubted if age >= patience_millis => CaseRow {
-            state: CaseState::Open.as_str().to_owned(),
-            opened_at: Some(now.as_millis()),
+            state: CaseState::Open,
+            opened_at: Some(now),
             detail: detail.to_owned(),
             ..row.clone()
         },
@@ -109,14 +109,13 @@ pub fn of_claim(
     open_millis: i64,
     (detail, now): (&str, UnixMillis),
 ) -> Result<(), DepositError> {
-    let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) else { return Ok(()) };
-    let age = now.millis_since(UnixMillis::from_millis(claim.created_at));
+    let tx_hash = claim.tx_hash;
+    let age = now.millis_since(claim.created_at);
     let by_scan = (tx_hash, CaseKind::Transaction, 0);
     if age < open_millis || deposit_cases::about(conn, chain_id, by_scan)?.is_some() {
         return Ok(());
     }
-    let claimant = AccountId(claim.account_id);
-    if deposit_cases::count_of_claimant(conn, claimant)? >= OF_A_CLAIMANT {
+    if deposit_cases::count_of_claimant(conn, claim.account_id)? >= OF_A_CLAIMANT {
         return Ok(());
     }
     let about = ((tx_hash, CaseKind::Claim, 0), None);
@@ -145,35 +144,34 @@ pub fn dismiss(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Decided, DepositError> {
-    let state = CaseState::parse(&row.state);
-    let Some(state) = state.filter(|state| *state != CaseState::Dismissed) else {
+    if row.state == CaseState::Dismissed {
         return Ok(Decided::NotNow);
-    };
+    }
     transaction::write(conn, |conn| {
         lock_candidate(conn, row)?;
-        let dismissed = CaseRow { state: CaseState::Dismissed.as_str().to_owned(), ..row.clone() };
-        if !deposit_cases::change(conn, &dismissed, state, now)? {
+        let dismissed = CaseRow { state: CaseState::Dismissed, ..row.clone() };
+        if !deposit_cases::change(conn, &dismissed, row.state, now)? {
             return Ok(Decided::NotNow);
         }
-        let chain_id = ChainId(row.chain_id);
+        let chain_id = row.chain_id;
         match row.subject() {
-            Some((tx_hash, CaseKind::Transaction, _)) => {
+            (tx_hash, CaseKind::Transaction, _) => {
                 chains::forget_candidate(conn, chain_id, tx_hash)?;
             }
-            Some((_, CaseKind::Deposit, _)) => {
+            (_, CaseKind::Deposit, _) => {
                 let deposit = deposit(conn, row)?;
-                let waits = |one: &DepositRow| one.state() == Some(DepositState::Confirming);
+                let waits = |one: &DepositRow| one.state == DepositState::Confirming;
                 if let Some(deposit) = deposit.filter(waits) {
                     let held = DepositRow {
-                        state: DepositState::Held.as_str().to_owned(),
-                        reason: Some(DepositReason::Unreadable.as_str().to_owned()),
+                        state: DepositState::Held,
+                        reason: Some(DepositReason::Unreadable),
                         ..deposit
                     };
                     // A person decides one by one, so each is told.
                     notices::change_within(conn, &held, NanoUsd::ZERO, now)?;
                 }
             }
-            Some((_, CaseKind::Claim, _)) | None => {}
+            (_, CaseKind::Claim, _) => {}
         }
         write_down(conn, "case_dismissed", row, reason, now)
     })
@@ -189,34 +187,28 @@ pub fn retry(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Decided, DepositError> {
-    let Some(state) = CaseState::parse(&row.state) else { return Ok(Decided::NotNow) };
     transaction::write(conn, |conn| {
         lock_candidate(conn, row)?;
-        let doubted = CaseRow {
-            state: CaseState::Doubted.as_str().to_owned(),
-            doubted_at: now.as_millis(),
-            opened_at: None,
-            ..row.clone()
-        };
-        if !deposit_cases::change(conn, &doubted, state, now)? {
+        let doubted =
+            CaseRow { state: CaseState::Doubted, doubted_at: now, opened_at: None, ..row.clone() };
+        if !deposit_cases::change(conn, &doubted, row.state, now)? {
             return Ok(Decided::NotNow);
         }
-        let chain_id = ChainId(row.chain_id);
+        let chain_id = row.chain_id;
         match row.subject() {
-            Some((tx_hash, CaseKind::Transaction, _)) => {
+            (tx_hash, CaseKind::Transaction, _) => {
                 let number = row.block_number.unwrap_or(0);
                 chains::forget_candidate(conn, chain_id, tx_hash)?;
                 chains::note_candidates(conn, chain_id, &[(tx_hash, number)], now)?;
             }
-            Some((_, CaseKind::Deposit, _)) => {
+            (_, CaseKind::Deposit, _) => {
                 if let Some(deposit) = deposit(conn, row)? {
                     look_again(conn, deposit, now)?;
                 }
             }
-            Some((tx_hash, CaseKind::Claim, _)) => {
+            (tx_hash, CaseKind::Claim, _) => {
                 deposit_claims::reopen_unreadable(conn, chain_id, tx_hash, now)?;
             }
-            None => {}
         }
         write_down(conn, "case_retried", row, reason, now)
     })
@@ -225,8 +217,8 @@ pub fn retry(
 /// Locks the transaction that a case is about before the case itself, as whoever reads that
 /// transaction does it.
 fn lock_candidate(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DepositError> {
-    if let Some((tx_hash, CaseKind::Transaction, _)) = row.subject() {
-        chains::lock_candidate(conn, ChainId(row.chain_id), tx_hash)?;
+    if let (tx_hash, CaseKind::Transaction, _) = row.subject() {
+        chains::lock_candidate(conn, row.chain_id, tx_hash)?;
     }
     Ok(())
 }
@@ -239,8 +231,8 @@ pub fn deposit(
     conn: &mut AnyConnection,
     row: &CaseRow,
 ) -> Result<Option<DepositRow>, DepositError> {
-    let Some((tx_hash, CaseKind::Deposit, ordinal)) = row.subject() else { return Ok(None) };
-    let mut rows = deposits::of_transaction(conn, ChainId(row.chain_id), tx_hash)?;
+    let (tx_hash, CaseKind::Deposit, ordinal) = row.subject() else { return Ok(None) };
+    let mut rows = deposits::of_transaction(conn, row.chain_id, tx_hash)?;
     rows.retain(|deposit| deposit.ordinal == ordinal);
     Ok(rows.pop())
 }
@@ -250,22 +242,17 @@ fn look_again(
     deposit: DepositRow,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let was_dismissed = deposit.state() == Some(DepositState::Held)
-        && deposit.reason.as_deref() == Some(DepositReason::Unreadable.as_str());
-    let state = match deposit.state() {
-        Some(DepositState::Confirming) => DepositState::Confirming,
+    let was_dismissed =
+        deposit.state == DepositState::Held && deposit.reason == Some(DepositReason::Unreadable);
+    let state = match deposit.state {
+        DepositState::Confirming => DepositState::Confirming,
         _ if was_dismissed && deposit.account_id.is_some() => DepositState::Confirming,
         _ if was_dismissed => DepositState::Seen,
         // It has moved on.
         _ => return Ok(()),
     };
     let reason = deposit.reason.filter(|_| !was_dismissed);
-    let next = DepositRow {
-        state: state.as_str().to_owned(),
-        reason,
-        check_at: now.as_millis(),
-        ..deposit
-    };
+    let next = DepositRow { state, reason, check_at: now, ..deposit };
     deposits::change(conn, &next, now)?;
     Ok(())
 }
@@ -277,7 +264,7 @@ fn write_down(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Decided, DepositError> {
-    let account_id = deposit(conn, row)?.and_then(|deposit| deposit.account());
+    let account_id = deposit(conn, row)?.and_then(|deposit| deposit.account_id);
     let decision = Decision { action, subject: &row.public_id, account_id, detail: reason };
     audit::write(conn, &decision, now)?;
     Ok(Decided::Done)

@@ -10,7 +10,7 @@ use crate::db::{AnyConnection, accounts, chains, deposit_addresses, transaction}
 use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{ClaimReason, ClaimState, DepositState};
-use crate::domain::evm::{ChainId, EvmAddress, TxHash};
+use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::{AccountId, public_id};
 
 /// Milliseconds of the window in which claims are counted.
@@ -48,22 +48,22 @@ pub fn submit(
     let row = ClaimRow {
         id: 0,
         public_id: public_id("claim_")?,
-        account_id: account_id.0,
-        chain_id: chain_id.0,
-        tx_hash: tx_hash.as_bytes().to_vec(),
-        state: ClaimState::Submitted.as_str().to_owned(),
+        account_id,
+        chain_id,
+        tx_hash,
+        state: ClaimState::Submitted,
         reason: None,
         tries: 0,
-        check_at: Some(now.as_millis()),
-        created_at: now.as_millis(),
-        updated_at: now.as_millis(),
+        check_at: Some(now),
+        created_at: now,
+        updated_at: now,
     };
     transaction::write(conn, |conn| {
         // Those that come at once are counted one after the other.
         accounts::lock(conn, account_id)?;
         // A watcher that finds whose they are tells the claims that it sees. This one must be among
         // them, or see what the watcher has found. Before the claim's row, as the watcher does it.
-        hold_deposits(conn, chain_id.0, tx_hash)?;
+        hold_deposits(conn, chain_id, tx_hash)?;
         if let Some(claim) = standing(conn, account_id, chain_id, tx_hash)? {
             return Ok(Submitted::Kept(claim));
         }
@@ -95,9 +95,7 @@ fn standing(
     tx_hash: TxHash,
 ) -> Result<Option<ClaimRow>, DepositError> {
     let stored = deposit_claims::of_transaction(conn, account_id, chain_id, tx_hash)?;
-    let is_refused =
-        |claim: &ClaimRow| ClaimState::parse(&claim.state) == Some(ClaimState::Rejected);
-    Ok(stored.filter(|claim| !is_refused(claim)))
+    Ok(stored.filter(|claim| claim.state != ClaimState::Rejected))
 }
 
 /// The deposits of the claimed transaction, as far as the claiming account may see them.
@@ -109,13 +107,13 @@ pub fn deposits_of(
     claim: &ClaimRow,
 ) -> Result<Vec<DepositRow>, DepositError> {
     let mut visible = Vec::new();
-    let rows = if claim.reason.as_deref() == Some(ClaimReason::OtherChain.as_str()) {
+    let rows = if claim.reason == Some(ClaimReason::OtherChain) {
         on_other_chains(conn, claim)?
     } else {
         of_claim(conn, claim)?
     };
     for row in rows {
-        if may_see(conn, &row, AccountId(claim.account_id))? {
+        if may_see(conn, &row, claim.account_id)? {
             visible.push(row);
         }
     }
@@ -133,17 +131,15 @@ pub fn may_see(
     row: &DepositRow,
     account_id: AccountId,
 ) -> Result<bool, DepositError> {
-    if let Some(owner) = row.account() {
+    if let Some(owner) = row.account_id {
         return Ok(owner == account_id);
     }
     // Whose it was is nobody's business any more.
-    if row.state() == Some(DepositState::Erased) {
+    if row.state == DepositState::Erased {
         return Ok(false);
     }
-    let unreadable = || DepositError::Unreadable(row.public_id.clone());
-    let payee = EvmAddress::from_slice(&row.payee).ok_or_else(unreadable)?;
-    let derived = deposit_addresses::find(conn, payee)?;
-    Ok(derived.is_none_or(|address| address.account_id == Some(account_id.0)))
+    let derived = deposit_addresses::find(conn, row.payee)?;
+    Ok(derived.is_none_or(|address| address.account_id == Some(account_id)))
 }
 
 /// Settles a claim by deposits that are known already; whether there are any.
@@ -161,7 +157,7 @@ pub fn settle_by_rows(
     }
     let mut is_others = true;
     for row in &rows {
-        is_others &= !may_see(conn, row, AccountId(claim.account_id))?;
+        is_others &= !may_see(conn, row, claim.account_id)?;
     }
     let (state, reason) = if is_others {
         (ClaimState::Rejected, Some(ClaimReason::OtherAccount))
@@ -180,17 +176,17 @@ fn settle_by_other_chains(
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
     for row in on_other_chains(conn, claim)? {
-        if !may_see(conn, &row, AccountId(claim.account_id))? {
+        if !may_see(conn, &row, claim.account_id)? {
             continue;
         }
         let there = ClaimRow {
             id: 0,
             public_id: public_id("claim_")?,
             chain_id: row.chain_id,
-            state: ClaimState::Matched.as_str().to_owned(),
+            state: ClaimState::Matched,
             reason: None,
             check_at: None,
-            updated_at: now.as_millis(),
+            updated_at: now,
             ..claim.clone()
         };
         deposit_claims::submit(conn, &there)?;
@@ -212,8 +208,8 @@ pub fn match_all(
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     deposit_claims::match_all(conn, chain_id, tx_hash, now)?;
-    for other in other_chains(conn, chain_id.0)? {
-        for claim in deposit_claims::of_hash(conn, other, tx_hash.as_bytes())? {
+    for other in other_chains(conn, chain_id)? {
+        for claim in deposit_claims::of_hash(conn, other, tx_hash)? {
             if claim.check_at.is_some() {
                 settle_by_other_chains(conn, &claim, now)?;
             }
@@ -229,7 +225,7 @@ fn on_other_chains(
 ) -> Result<Vec<DepositRow>, DepositError> {
     let mut rows = Vec::new();
     for chain_id in other_chains(conn, claim.chain_id)? {
-        rows.extend(of_claim(conn, &ClaimRow { chain_id: chain_id.0, ..claim.clone() })?);
+        rows.extend(of_claim(conn, &ClaimRow { chain_id, ..claim.clone() })?);
     }
     Ok(rows)
 }
@@ -238,10 +234,10 @@ fn on_other_chains(
 /// ends.
 fn hold_deposits(
     conn: &mut AnyConnection,
-    chain_id: i64,
+    chain_id: ChainId,
     tx_hash: TxHash,
 ) -> Result<(), DepositError> {
-    deposits::lock_transaction(conn, ChainId(chain_id), tx_hash)?;
+    deposits::lock_transaction(conn, chain_id, tx_hash)?;
     for other in other_chains(conn, chain_id)? {
         deposits::lock_transaction(conn, other, tx_hash)?;
     }
@@ -249,9 +245,9 @@ fn hold_deposits(
 }
 
 /// Every chain that was ever read, but one.
-fn other_chains(conn: &mut AnyConnection, chain_id: i64) -> Result<Vec<ChainId>, DepositError> {
+fn other_chains(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Vec<ChainId>, DepositError> {
     let known = chains::all(conn)?.into_iter().map(|chain| chain.chain_id);
-    Ok(known.filter(|known| *known != chain_id).map(ChainId).collect())
+    Ok(known.filter(|known| *known != chain_id).collect())
 }
 
 /// Refuses the claims of others, once it is known whose all deposits of a transaction are.
@@ -265,7 +261,7 @@ pub fn refuse_others(
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     let rows = deposits::of_transaction(conn, chain_id, tx_hash)?;
-    let owners: Option<Vec<i64>> = rows.iter().map(|row| row.account_id).collect();
+    let owners: Option<Vec<AccountId>> = rows.iter().map(|row| row.account_id).collect();
     match owners {
         Some(owners) if !owners.is_empty() => {
             Ok(deposit_claims::refuse_others(conn, chain_id, tx_hash, &owners, now)?)
@@ -313,9 +309,7 @@ pub fn put_off(
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     let settle = |conn: &mut AnyConnection| {
-        if let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) {
-            hold_deposits(conn, claim.chain_id, tx_hash)?;
-        }
+        hold_deposits(conn, claim.chain_id, claim.tx_hash)?;
         settle_by_other_chains(conn, claim, now)
     };
     if awaited == Awaited::Sight
@@ -324,7 +318,7 @@ pub fn put_off(
     {
         return Ok(());
     }
-    let age = now.millis_since(UnixMillis::from_millis(claim.created_at));
+    let age = now.millis_since(claim.created_at);
     let (state, reason) = match awaited {
         Awaited::Sight => (ClaimState::NotFound, ClaimReason::Expired),
         Awaited::Block => (ClaimState::Submitted, ClaimReason::Expired),
@@ -339,7 +333,5 @@ pub fn put_off(
 }
 
 fn of_claim(conn: &mut AnyConnection, claim: &ClaimRow) -> Result<Vec<DepositRow>, DepositError> {
-    let unreadable = || DepositError::Unreadable(claim.public_id.clone());
-    let tx_hash = TxHash::from_slice(&claim.tx_hash).ok_or_else(unreadable)?;
-    Ok(deposits::of_transaction(conn, ChainId(claim.chain_id), tx_hash)?)
+    Ok(deposits::of_transaction(conn, claim.chain_id, claim.tx_hash)?)
 }

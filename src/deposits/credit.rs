@@ -8,7 +8,6 @@ use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, accounts, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::ChainId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
 use crate::ledger::{self, Command, Effect, EntryKind};
@@ -54,7 +53,7 @@ pub fn credit_early(
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
-    let account_id = row.account().ok_or_else(unreadable)?;
+    let account_id = row.account_id.ok_or_else(unreadable)?;
     let value = row.value_nanousd.ok_or_else(unreadable)?;
     transaction::write(conn, |conn| {
         // Another node may have gone back below the block; and what is credited meanwhile is in the
@@ -64,17 +63,17 @@ pub fn credit_early(
         }
         accounts::lock(conn, account_id)?;
         let since = now.plus_millis(-DAY);
-        let chain_id = ChainId(row.chain_id);
+        let chain_id = row.chain_id;
         let (own, at_risk) = deposits::credited_early(conn, chain_id, account_id, since)?;
         let has_room = |spent: NanoUsd, most: NanoUsd| {
-            spent.as_nanos().saturating_add(value) <= most.as_nanos()
+            spent.as_nanos().saturating_add(value.as_nanos()) <= most.as_nanos()
         };
         let was_early = row.early_credit_at.is_some();
         if was_early || !has_room(own, tier.up_to) || !has_room(at_risk, tier.total) {
             return Ok(false);
         }
         let early = DepositRow {
-            early_credit_at: Some(now.as_millis()),
+            early_credit_at: Some(now),
             early_value_nanousd: Some(value),
             is_provisional: true,
             ..row.clone()
@@ -95,15 +94,15 @@ pub fn credit_within(
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
-    let account_id = row.account().ok_or_else(unreadable)?;
+    let account_id = row.account_id.ok_or_else(unreadable)?;
     // Before the deposit, as an erasure does it.
     accounts::lock(conn, account_id)?;
     if tombstones::is_buried(conn, &tombstones::of(key, row))? {
         return Err(DepositError::Buried(row.public_id.clone()));
     }
-    let amount = NanoUsd::from_nanos(row.value_nanousd.ok_or_else(unreadable)?);
+    let amount = row.value_nanousd.ok_or_else(unreadable)?;
     let credited = DepositRow {
-        state: DepositState::Credited.as_str().to_owned(),
+        state: DepositState::Credited,
         reason: None,
         credit_number: row.credit_number.saturating_add(1),
         ..row.clone()
@@ -132,10 +131,10 @@ pub fn reverse(
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
-    let account_id = row.account().ok_or_else(unreadable)?;
-    let value = NanoUsd::from_nanos(row.value_nanousd.ok_or_else(unreadable)?);
+    let account_id = row.account_id.ok_or_else(unreadable)?;
+    let value = row.value_nanousd.ok_or_else(unreadable)?;
     let reversed = DepositRow {
-        state: DepositState::Reversed.as_str().to_owned(),
+        state: DepositState::Reversed,
         reason: None,
         is_provisional: false,
         ..row.clone()
@@ -195,29 +194,24 @@ pub fn hold_against_minimum(
     now: UnixMillis,
 ) -> Result<Reached, DepositError> {
     let value = row.value_nanousd.unwrap_or_default();
-    let has_reached = row.reason.as_deref() == Some(DepositReason::MinimumReached.as_str());
-    if has_reached || value >= minimum.as_nanos() {
+    let has_reached = row.reason == Some(DepositReason::MinimumReached);
+    if has_reached || value >= minimum {
         return Ok(Reached::Yes);
     }
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
-    let account_id = row.account().ok_or_else(unreadable)?;
+    let account_id = row.account_id.ok_or_else(unreadable)?;
     transaction::write(conn, |conn| {
-        let chain_id = ChainId(row.chain_id);
-        let others = deposits::below_minimum(conn, account_id, chain_id, row.token.as_deref())?;
+        let chain_id = row.chain_id;
+        let others = deposits::below_minimum(conn, account_id, chain_id, row.token)?;
         let values = others.iter().filter_map(|other| other.value_nanousd);
-        let total = values.fold(value, i64::saturating_add);
+        let total = values.map(NanoUsd::as_nanos).fold(value.as_nanos(), i64::saturating_add);
         let is_reached = total >= minimum.as_nanos();
         let (state, reason) = if is_reached {
             (DepositState::Confirming, Some(DepositReason::MinimumReached))
         } else {
             (DepositState::BelowMinimum, None)
         };
-        let moved = |row: &DepositRow| DepositRow {
-            state: state.as_str().to_owned(),
-            reason: reason.map(|reason| reason.as_str().to_owned()),
-            check_at: now.as_millis(),
-            ..row.clone()
-        };
+        let moved = |row: &DepositRow| DepositRow { state, reason, check_at: now, ..row.clone() };
         if !deposits::change(conn, &moved(row), now)? {
             return Ok(Reached::Changed);
         }

@@ -15,7 +15,6 @@ use crate::db::outbox::{self, NewMail};
 use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::to_hex;
 use crate::domain::mail::{DepositNews, MailKind};
 use crate::domain::money::NanoUsd;
 
@@ -33,7 +32,7 @@ pub fn seen(
     value: NanoUsd,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let is_new = row.revision == 0 && row.state() == Some(DepositState::Confirming);
+    let is_new = row.revision == 0 && row.state == DepositState::Confirming;
     if !is_new {
         return Ok(());
     }
@@ -51,7 +50,7 @@ pub fn credited(
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     let pace = pace(row, above, DepositPace::Credited);
-    tell(conn, MailKind::DepositCredited, row, (value(row), pace), now)
+    tell(conn, MailKind::DepositCredited, row, (row.value_nanousd, pace), now)
 }
 
 /// Writes a row as a look at the deposit has left it, and tells if a person has to look now.
@@ -78,9 +77,9 @@ pub fn change_within(
     above: NanoUsd,
     now: UnixMillis,
 ) -> Result<bool, DepositError> {
-    let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
-    let is_told = row.state() == Some(DepositState::Held) && !is_refund;
-    if is_told && let Some(account_id) = row.account() {
+    let is_refund = row.reason == Some(DepositReason::RefundPending);
+    let is_told = row.state == DepositState::Held && !is_refund;
+    if is_told && let Some(account_id) = row.account_id {
         // Before the deposit, as an erasure does it.
         accounts::lock(conn, account_id)?;
     }
@@ -89,7 +88,7 @@ pub fn change_within(
     }
     if is_told {
         let pace = pace(row, above, DepositPace::Trouble);
-        tell(conn, MailKind::DepositHeld, row, (value(row), pace), now)?;
+        tell(conn, MailKind::DepositHeld, row, (row.value_nanousd, pace), now)?;
     }
     Ok(true)
 }
@@ -104,7 +103,7 @@ pub fn reversed(
     now: UnixMillis,
 ) -> Result<(), DepositError> {
     let pace = Some(DepositPace::Trouble);
-    tell(conn, MailKind::DepositReversed, row, (value(row), pace), now)
+    tell(conn, MailKind::DepositReversed, row, (row.value_nanousd, pace), now)
 }
 
 /// A refund was paid. Operators do that one by one.
@@ -117,20 +116,16 @@ pub fn refunded(
     refund: &RefundRow,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    let amount = refund.amount_nanousd;
     let is_credited = amount > NanoUsd::ZERO;
-    let mut news = news(row, if is_credited { Some(amount) } else { value(row) });
-    news.tx_hash = refund.tx_hash.as_deref().map(to_hex);
+    let mut news = news(row, if is_credited { Some(amount) } else { row.value_nanousd });
+    news.tx_hash = refund.tx_hash.map(|hash| hash.to_string());
     put(conn, MailKind::DepositRefunded, row, &news, now)
-}
-
-fn value(row: &DepositRow) -> Option<NanoUsd> {
-    row.value_nanousd.map(NanoUsd::from_nanos)
 }
 
 /// `None` for what is told in any case.
 fn pace(row: &DepositRow, above: NanoUsd, pace: DepositPace) -> Option<DepositPace> {
-    value(row).is_none_or(|value| value < above).then_some(pace)
+    row.value_nanousd.is_none_or(|value| value < above).then_some(pace)
 }
 
 fn tell(
@@ -140,7 +135,7 @@ fn tell(
     (value, pace): (Option<NanoUsd>, Option<DepositPace>),
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let Some(account_id) = row.account() else { return Ok(()) };
+    let Some(account_id) = row.account_id else { return Ok(()) };
     if let Some(pace) = pace
         && !accounts::notify_of_deposit(conn, account_id, pace, (now.minus(QUIET), now))?
     {
@@ -152,11 +147,11 @@ fn tell(
 fn news(row: &DepositRow, value: Option<NanoUsd>) -> DepositNews {
     DepositNews {
         deposit: row.public_id.clone(),
-        chain_id: row.chain_id,
-        token: row.token.as_deref().map(to_hex),
-        raw_amount: row.raw_amount.clone(),
+        chain_id: row.chain_id.0,
+        token: row.token.map(|it| it.to_string()),
+        raw_amount: row.raw_amount.to_string(),
         value_usd: value.map(|value| value.to_string()),
-        reason: row.reason.clone(),
+        reason: row.reason.map(|reason| reason.as_str().to_owned()),
         tx_hash: None,
         is_paced: false,
     }
@@ -169,7 +164,7 @@ fn put(
     news: &DepositNews,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let Some(account_id) = row.account() else { return Ok(()) };
+    let Some(account_id) = row.account_id else { return Ok(()) };
     let Some(account) = accounts::get(conn, account_id)? else { return Ok(()) };
     let mail = NewMail {
         kind,

@@ -84,9 +84,9 @@ pub fn stands(row: &DepositRow, facts: &TxFacts, ours: &Ours) -> bool {
 pub fn is_same(transfer: &Transfer, row: &DepositRow) -> bool {
     i64::from(transfer.ordinal) == row.ordinal
         && transfer.asset.to_column() == row.token
-        && transfer.from.as_bytes() == row.payer
-        && transfer.to.as_bytes() == row.payee
-        && transfer.raw.to_string() == row.raw_amount
+        && transfer.from == row.payer
+        && transfer.to == row.payee
+        && transfer.raw == row.raw_amount
 }
 
 const fn way(transfer: &Transfer) -> Way {

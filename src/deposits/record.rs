@@ -11,12 +11,12 @@ use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, DbError, deposit_cases, tombstones};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::ChainId;
+use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
 
-/// Payer, payee and token, as columns hold them.
-type Way<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+/// Payer, payee and token.
+type Way = (EvmAddress, EvmAddress, Option<EvmAddress>);
 
 /// What a transaction holds for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn record(
     let kept = laid_out_otherwise(&known, facts, &parcels);
     for Parcel { transfer, is_dust } in &parcels {
         let token = transfer.asset.to_column();
-        if kept.contains(&(transfer.from.as_bytes(), transfer.to.as_bytes(), token.as_deref())) {
+        if kept.contains(&(transfer.from, transfer.to, token)) {
             continue;
         }
         match places.get(&transfer.ordinal.into()) {
@@ -79,11 +79,7 @@ pub fn record(
 /// Of which payer, payee and coin what stands already was added up in another way: by an earlier
 /// version, or under another limit of dust. That stays as it is: the same money must not make a
 /// second row.
-fn laid_out_otherwise<'a>(
-    known: &'a [DepositRow],
-    facts: &TxFacts,
-    parcels: &[Parcel],
-) -> HashSet<Way<'a>> {
+fn laid_out_otherwise(known: &[DepositRow], facts: &TxFacts, parcels: &[Parcel]) -> HashSet<Way> {
     let places: HashMap<i64, &Transfer> =
         parcels.iter().map(|one| (one.transfer.ordinal.into(), &one.transfer)).collect();
     // What contracts moved inside is not among facts that were read without a trace.
@@ -94,20 +90,18 @@ fn laid_out_otherwise<'a>(
         .iter()
         .filter(is_readable)
         .filter(|row| stands_still(row, facts) && !is_known_so(row))
-        .map(|row| (row.payer.as_slice(), row.payee.as_slice(), row.token.as_deref()))
+        .map(|row| (row.payer, row.payee, row.token))
         .collect()
 }
 
 /// Whether a row is not read anew by what is in that block.
 fn stands_still(row: &DepositRow, facts: &TxFacts) -> bool {
-    match row.state() {
-        Some(DepositState::Orphaned | DepositState::Reversed) => false,
-        Some(
-            DepositState::Seen
-            | DepositState::Confirming
-            | DepositState::Unattributed
-            | DepositState::BelowMinimum,
-        ) => row.block_hash == facts.block_hash.as_bytes(),
+    match row.state {
+        DepositState::Orphaned | DepositState::Reversed => false,
+        DepositState::Seen
+        | DepositState::Confirming
+        | DepositState::Unattributed
+        | DepositState::BelowMinimum => row.block_hash == facts.block_hash,
         _ => true,
     }
 }
@@ -121,17 +115,17 @@ fn seen(
     Ok(DepositRow {
         id: 0,
         public_id: public_id("dep_")?,
-        chain_id: chain_id.0,
-        tx_hash: facts.tx_hash.as_bytes().to_vec(),
+        chain_id,
+        tx_hash: facts.tx_hash,
         ordinal: transfer.ordinal.into(),
         token: transfer.asset.to_column(),
-        payer: transfer.from.as_bytes().to_vec(),
-        payee: transfer.to.as_bytes().to_vec(),
-        raw_amount: transfer.raw.to_string(),
+        payer: transfer.from,
+        payee: transfer.to,
+        raw_amount: transfer.raw,
         block_number: i64::try_from(facts.block_number).unwrap_or(i64::MAX),
-        block_hash: facts.block_hash.as_bytes().to_vec(),
-        block_time: facts.block_time.as_millis(),
-        state: DepositState::Seen.as_str().to_owned(),
+        block_hash: facts.block_hash,
+        block_time: facts.block_time,
+        state: DepositState::Seen,
         reason: None,
         account_id: None,
         wallet_id: None,
@@ -141,9 +135,9 @@ fn seen(
         price_answer: None,
         credit_number: 0,
         revision: 0,
-        check_at: now.as_millis(),
-        created_at: now.as_millis(),
-        updated_at: now.as_millis(),
+        check_at: now,
+        created_at: now,
+        updated_at: now,
         early_credit_at: None,
         early_value_nanousd: None,
         is_provisional: false,
@@ -152,9 +146,9 @@ fn seen(
 
 /// The row of a transfer that was seen in a block again; `None` where it stays as it is.
 fn renewed(row: &DepositRow, seen: DepositRow) -> Option<DepositRow> {
-    let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
+    let is_refund = row.reason == Some(DepositReason::RefundPending);
     let is_same_block = row.block_hash == seen.block_hash;
-    let may_renew = match row.state()? {
+    let may_renew = match row.state {
         // Gone before: it is back, perhaps in the very block that had left the chain.
         DepositState::Orphaned | DepositState::Reversed => true,
         DepositState::Seen
@@ -191,21 +185,19 @@ pub fn orphan(
     row: &DepositRow,
     now: UnixMillis,
 ) -> Result<bool, DbError> {
-    let is_refund = row.reason.as_deref() == Some(DepositReason::RefundPending.as_str());
+    let is_refund = row.reason == Some(DepositReason::RefundPending);
     let stays = matches!(
-        row.state(),
-        None | Some(
-            DepositState::Credited
-                | DepositState::Rejected
-                | DepositState::Refunded
-                | DepositState::Erased
-        )
+        row.state,
+        DepositState::Credited
+            | DepositState::Rejected
+            | DepositState::Refunded
+            | DepositState::Erased
     );
     if stays || is_refund {
         return Ok(false);
     }
     let gone = DepositRow {
-        state: DepositState::Orphaned.as_str().to_owned(),
+        state: DepositState::Orphaned,
         reason: None,
         value_nanousd: None,
         price_feed: None,
@@ -231,8 +223,8 @@ pub fn set_erased(
     now: UnixMillis,
 ) -> Result<bool, DbError> {
     let erased = DepositRow {
-        state: DepositState::Erased.as_str().to_owned(),
-        reason: Some(DepositReason::ErasedAccount.as_str().to_owned()),
+        state: DepositState::Erased,
+        reason: Some(DepositReason::ErasedAccount),
         ..row.clone()
     };
     deposits::change(conn, &erased, now)

@@ -9,7 +9,7 @@ use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, accounts, books, chains, deposit_cases, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::{ChainId, TxHash};
+use crate::domain::evm::TxHash;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::money::NanoUsd;
 use crate::ledger::{self, Command, Effect, EntryKind};
@@ -48,20 +48,15 @@ pub fn hold(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Refunded, DepositError> {
-    let is_credited = match row.state() {
+    let is_credited = match row.state {
         // What has left the chain is not there to be paid back.
-        None
-        | Some(
-            DepositState::Orphaned
-            | DepositState::Reversed
-            | DepositState::Refunded
-            | DepositState::Erased,
-        ) => {
-            return Ok(Refunded::NotNow);
-        }
-        Some(state) => state == DepositState::Credited,
+        DepositState::Orphaned
+        | DepositState::Reversed
+        | DepositState::Refunded
+        | DepositState::Erased => return Ok(Refunded::NotNow),
+        state => state == DepositState::Credited,
     };
-    let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
+    let value = row.value_nanousd.unwrap_or_default();
     let amount = if is_credited { amount.unwrap_or(value) } else { NanoUsd::ZERO };
     if is_credited && (amount > value || amount <= NanoUsd::ZERO) {
         return Ok(Refunded::TooMuch);
@@ -72,14 +67,14 @@ pub fn hold(
         public_id: public_id("ref_")?,
         deposit_id: row.id,
         state: "held".to_owned(),
-        amount_nanousd: amount.as_nanos(),
+        amount_nanousd: amount,
         tx_hash: None,
-        created_at: now.as_millis(),
-        updated_at: now.as_millis(),
+        created_at: now,
+        updated_at: now,
     };
     transaction::write(conn, |conn| {
         // The account before the deposit, as everywhere, so that no two wait for each other.
-        if let Some(account_id) = row.account().filter(|_| is_credited) {
+        if let Some(account_id) = row.account_id.filter(|_| is_credited) {
             accounts::lock(conn, account_id)?;
         }
         if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
@@ -108,15 +103,15 @@ pub fn hold(
 
 /// Whether the chain's reader has seen the block become final.
 fn is_final(conn: &mut AnyConnection, row: &DepositRow) -> Result<bool, DepositError> {
-    let chain = chains::find(conn, ChainId(row.chain_id))?;
+    let chain = chains::find(conn, row.chain_id)?;
     Ok(chain.is_some_and(|chain| row.block_number <= chain.final_number))
 }
 
 /// The row of an uncredited deposit that is being paid back.
 fn pending(row: &DepositRow) -> DepositRow {
     DepositRow {
-        state: DepositState::Held.as_str().to_owned(),
-        reason: Some(DepositReason::RefundPending.as_str().to_owned()),
+        state: DepositState::Held,
+        reason: Some(DepositReason::RefundPending),
         ..row.clone()
     }
 }
@@ -130,10 +125,10 @@ fn withdraw(
 ) -> Result<Option<NanoUsd>, DepositError> {
     let unreadable = || DepositError::Unreadable(row.public_id.clone());
     let command = Command::Withdraw {
-        account_id: row.account().ok_or_else(unreadable)?,
+        account_id: row.account_id.ok_or_else(unreadable)?,
         kind: EntryKind::Refund,
         reference: refund.public_id.clone(),
-        amount: NanoUsd::from_nanos(refund.amount_nanousd),
+        amount: refund.amount_nanousd,
     };
     match ledger::apply_within(conn, &[command], now)?.as_slice() {
         [Effect::Credited] => Ok(None),
@@ -158,7 +153,7 @@ pub fn post(
         };
         // One that was credited goes on by itself: its money was taken from the balance, whatever
         // its chain does.
-        if refund.amount_nanousd == 0 {
+        if refund.amount_nanousd == NanoUsd::ZERO {
             end_pending(conn, row, DepositState::Refunded, None, now)?;
         }
         write_down(conn, "refund_posted", row, &tx_hash.to_string(), now)?;
@@ -181,7 +176,7 @@ pub fn cancel(
         let Some(refund) = close(conn, row, "cancelled", None, now)? else {
             return Ok(Refunded::NoneHeld);
         };
-        let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+        let amount = refund.amount_nanousd;
         if amount > NanoUsd::ZERO {
             let command = Command::Credit {
                 account_id: whose(conn, row, &refund)?,
@@ -234,12 +229,7 @@ fn close(
     if !deposit_refunds::close(conn, refund.id, state, tx_hash, now)? {
         return Ok(None);
     }
-    Ok(Some(RefundRow {
-        state: state.to_owned(),
-        tx_hash: tx_hash.map(|hash| hash.as_bytes().to_vec()),
-        updated_at: now.as_millis(),
-        ..refund
-    }))
+    Ok(Some(RefundRow { state: state.to_owned(), tx_hash, updated_at: now, ..refund }))
 }
 
 /// Moves on a deposit that was held for a refund. Nobody else does, so it is read afresh.
@@ -252,12 +242,7 @@ fn end_pending(
 ) -> Result<(), DepositError> {
     let contradiction = || DepositError::Contradiction(row.public_id.clone());
     let current = deposits::get(conn, row.id)?.ok_or_else(contradiction)?;
-    let next = DepositRow {
-        state: state.as_str().to_owned(),
-        reason: reason.map(|reason| reason.as_str().to_owned()),
-        check_at: now.as_millis(),
-        ..current
-    };
+    let next = DepositRow { state, reason, check_at: now, ..current };
     if deposits::change(conn, &next, now)? { Ok(()) } else { Err(contradiction()) }
 }
 
@@ -269,7 +254,7 @@ pub(super) fn write_down(
     detail: &str,
     now: UnixMillis,
 ) -> Result<(), DepositError> {
-    let account_id = row.account_id.map(AccountId);
+    let account_id = row.account_id;
     let decision = Decision { action, subject: &row.public_id, account_id, detail };
     Ok(audit::write(conn, &decision, now)?)
 }

@@ -8,7 +8,6 @@ use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_cases, tombstones, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::{ChainId, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::TombstoneKey;
@@ -40,14 +39,14 @@ pub fn approve(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Decided, DepositError> {
-    if row.state() != Some(DepositState::Held) || is_refund(row) {
+    if row.state != DepositState::Held || is_refund(row) {
         return Ok(Decided::NotNow);
     }
     if row.account_id.is_none() {
         return Ok(Decided::NoAccount);
     }
-    let value = value.map(NanoUsd::as_nanos).or(row.value_nanousd);
-    let Some(value) = value.filter(|&value| value > 0) else {
+    let value = value.or(row.value_nanousd);
+    let Some(value) = value.filter(|&value| value > NanoUsd::ZERO) else {
         return Ok(Decided::NoValue);
     };
     let valued = DepositRow { value_nanousd: Some(value), ..row.clone() };
@@ -74,10 +73,10 @@ pub fn attribute(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Decided, DepositError> {
-    let is_erased = row.reason.as_deref() == Some(DepositReason::ErasedAccount.as_str());
-    let is_open = match row.state() {
-        Some(DepositState::Unattributed) => true,
-        Some(DepositState::Held) => is_erased,
+    let is_erased = row.reason == Some(DepositReason::ErasedAccount);
+    let is_open = match row.state {
+        DepositState::Unattributed => true,
+        DepositState::Held => is_erased,
         _ => false,
     };
     if !is_open {
@@ -87,11 +86,11 @@ pub fn attribute(
         return Err(DepositError::Buried(row.public_id.clone()));
     }
     let attributed = DepositRow {
-        state: DepositState::Confirming.as_str().to_owned(),
+        state: DepositState::Confirming,
         reason: None,
-        account_id: Some(account_id.0),
+        account_id: Some(account_id),
         wallet_id: None,
-        check_at: now.as_millis(),
+        check_at: now,
         ..row.clone()
     };
     decide(conn, &attributed, "attributed", reason, now)
@@ -107,19 +106,17 @@ pub fn reject(
     reason: &str,
     now: UnixMillis,
 ) -> Result<Decided, DepositError> {
-    let is_open = match row.state() {
-        Some(
-            DepositState::Unattributed | DepositState::BelowMinimum | DepositState::Confirming,
-        ) => true,
-        Some(DepositState::Held) => !is_refund(row),
+    let is_open = match row.state {
+        DepositState::Unattributed | DepositState::BelowMinimum | DepositState::Confirming => true,
+        DepositState::Held => !is_refund(row),
         _ => false,
     };
     if !is_open {
         return Ok(Decided::NotNow);
     }
     let rejected = DepositRow {
-        state: DepositState::Rejected.as_str().to_owned(),
-        reason: Some(DepositReason::OperatorDecision.as_str().to_owned()),
+        state: DepositState::Rejected,
+        reason: Some(DepositReason::OperatorDecision),
         ..row.clone()
     };
     decide(conn, &rejected, "rejected", reason, now)
@@ -139,13 +136,13 @@ fn decide(
         // Nothing is in doubt about what a person has decided; what goes on may be doubted anew.
         deposit_cases::forget_deposit(conn, row)?;
         write_down(conn, action, row, reason, now)?;
-        if let (Some(_), Some(tx_hash)) = (row.account_id, TxHash::from_slice(&row.tx_hash)) {
-            claims::refuse_others(conn, ChainId(row.chain_id), tx_hash, now)?;
+        if row.account_id.is_some() {
+            claims::refuse_others(conn, row.chain_id, row.tx_hash, now)?;
         }
         Ok(Decided::Done)
     })
 }
 
 fn is_refund(row: &DepositRow) -> bool {
-    row.reason.as_deref() == Some(DepositReason::RefundPending.as_str())
+    row.reason == Some(DepositReason::RefundPending)
 }

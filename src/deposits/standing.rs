@@ -4,10 +4,7 @@
 
 use crate::db::deposit_refunds::RefundRow;
 use crate::db::deposits::DepositRow;
-use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
-use crate::domain::evm::to_hex;
-use crate::domain::money::NanoUsd;
 
 /// How much of a credited deposit is on its way back, or went back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +18,14 @@ pub enum Share {
 /// How much of what was credited a refund is; `None` for a deposit that was not.
 #[must_use]
 pub fn share(row: &DepositRow, refund: &RefundRow) -> Option<Share> {
-    let value = row.value_nanousd.filter(|_| row.state() == Some(DepositState::Credited))?;
+    let value = row.value_nanousd.filter(|_| row.state == DepositState::Credited)?;
     Some(if refund.amount_nanousd >= value { Share::Whole } else { Share::Part })
 }
 
 /// The word of the state: `refunded` too where a credit was paid back whole. `refund` is the one
 /// that is held or posted.
 #[must_use]
-pub fn state<'a>(row: &'a DepositRow, refund: Option<&RefundRow>) -> &'a str {
+pub fn state(row: &DepositRow, refund: Option<&RefundRow>) -> &'static str {
     let is_back =
         |refund: &&RefundRow| refund.state == "posted" && share(row, refund) == Some(Share::Whole);
     match refund.filter(is_back) {
@@ -39,19 +36,18 @@ pub fn state<'a>(row: &'a DepositRow, refund: Option<&RefundRow>) -> &'a str {
 
 /// What that means, and what to do next.
 #[must_use]
-pub fn sentence(row: &DepositRow, refund: Option<&RefundRow>) -> Option<String> {
+pub fn sentence(row: &DepositRow, refund: Option<&RefundRow>) -> String {
     if let Some(words) = refund.and_then(|refund| of_refund(row, refund)) {
-        return Some(words);
+        return words;
     }
-    let reason = row.reason.as_deref().and_then(DepositReason::parse).map(DepositReason::sentence);
-    reason.or_else(|| row.state().map(DepositState::sentence)).map(str::to_owned)
+    row.reason.map_or_else(|| row.state.sentence(), DepositReason::sentence).to_owned()
 }
 
 /// What a refund makes of it; `None` where something else happened to the deposit.
 fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
-    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    let amount = refund.amount_nanousd;
     let paid = paid_by(refund);
-    match (row.state()?, refund.state.as_str()) {
+    match (row.state, refund.state.as_str()) {
         (DepositState::Credited, "posted") => Some(match share(row, refund)? {
             Share::Whole => format!("Refunded ${amount}{paid}."),
             Share::Part => format!("Credited to your balance. Refunded ${amount} of it{paid}."),
@@ -61,7 +57,7 @@ fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
         )),
         (DepositState::Refunded, "posted") => Some(match row.value_nanousd {
             Some(value) => {
-                format!("Refunded{paid}, instead of crediting ${}.", NanoUsd::from_nanos(value))
+                format!("Refunded{paid}, instead of crediting ${value}.")
             }
             None => format!("Refunded{paid}, instead of crediting it."),
         }),
@@ -71,7 +67,7 @@ fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
 
 /// ` on 2026-11-29 by the transaction 0x…`
 fn paid_by(refund: &RefundRow) -> String {
-    let day = UnixMillis::from_millis(refund.updated_at).day();
-    let by = refund.tx_hash.as_deref().map(|hash| format!(" by the transaction {}", to_hex(hash)));
+    let day = refund.updated_at.day();
+    let by = refund.tx_hash.map(|hash| format!(" by the transaction {hash}"));
     format!(" on {day}{}", by.unwrap_or_default())
 }

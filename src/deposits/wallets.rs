@@ -74,11 +74,11 @@ pub fn challenge(
     let message = origin.challenge(&claim, &nonce()?, now, lifetime);
     let row = ChallengeRow {
         nonce: message.nonce.clone(),
-        account_id: account_id.0,
-        chain_id: chain_id.0,
-        address: address.as_bytes().to_vec(),
-        issued_at: now.as_millis(),
-        expires_at: message.expires_at.unwrap_or(now).as_millis(),
+        account_id,
+        chain_id,
+        address,
+        issued_at: now,
+        expires_at: message.expires_at.unwrap_or(now),
         used_at: None,
     };
     transaction::write(conn, |conn| wallets::issue(conn, &row, now.plus_millis(-REMEMBERED)))?;
@@ -99,18 +99,16 @@ pub fn check(
     let Some(row) = wallets::challenge(conn, &message.nonce)? else {
         return Ok(Err(ProofError::UnknownNonce));
     };
-    if row.account_id != account_id.0 {
+    if row.account_id != account_id {
         return Ok(Err(ProofError::OtherAccount));
     }
-    let unreadable = DbError::Unreadable { what: "wallet address" };
-    let address = EvmAddress::from_slice(&row.address).ok_or(unreadable)?;
     let account = name_of(conn, account_id)?;
-    let claim = Claim { account: &account, address, chain_id: ChainId(row.chain_id) };
+    let claim = Claim { account: &account, address: row.address, chain_id: row.chain_id };
     let checked = origin.check(message, &claim, now);
     Ok(checked.and_then(|()| match row.used_at {
         Some(_) => Err(ProofError::NonceUsed),
         // The message may have been told to last longer than we said.
-        None if row.expires_at <= now.as_millis() => Err(ProofError::Expired),
+        None if row.expires_at <= now => Err(ProofError::Expired),
         None => Ok(()),
     }))
 }
@@ -143,17 +141,17 @@ pub fn link(
 ) -> Result<Linked, DepositError> {
     let row = row_of(account_id, message, proof, now)?;
     transaction::write(conn, |conn| {
-        let is_key_pair = row.chain_id == EVERY_CHAIN.0;
+        let is_key_pair = row.chain_id == EVERY_CHAIN;
         if is_key_pair && !wallets::use_up(conn, &message.nonce, now)? {
             return Ok(Linked::NonceUsed);
         }
-        let current = wallets::in_force(conn, message.address, ChainId(row.chain_id))?;
+        let current = wallets::in_force(conn, message.address, row.chain_id)?;
         match current {
-            Some(current) if current.account_id == account_id.0 && is_key_pair => {
+            Some(current) if current.account_id == account_id && is_key_pair => {
                 return Ok(Linked::Before(current));
             }
             // The new proof counts from now on, the old one for what was paid before.
-            Some(current) if current.account_id == account_id.0 => {
+            Some(current) if current.account_id == account_id => {
                 wallets::end(conn, current.id, "unlinked", now)?;
             }
             // Only whoever has proven the wallet hears of it.
@@ -168,7 +166,7 @@ pub fn link(
         }
         wallets::link(conn, &row)?;
         let chain_id = (!is_key_pair).then_some(message.chain_id);
-        attribution::send_on(conn, &row.address, chain_id, now)?;
+        attribution::send_on(conn, row.address, chain_id, now)?;
         let stored = wallets::find(conn, account_id, &row.public_id)?;
         Ok(Linked::New(stored.unwrap_or(row)))
     })
@@ -205,13 +203,13 @@ fn row_of(
     Ok(WalletRow {
         id: 0,
         public_id: public_id("wal_")?,
-        account_id: account_id.0,
+        account_id,
         kind: kind.to_owned(),
-        chain_id: chain_id.0,
-        address: message.address.as_bytes().to_vec(),
+        chain_id,
+        address: message.address,
         proof_hash: hash,
         proof_signature: signature,
-        proven_at: now.as_millis(),
+        proven_at: now,
         ended_at: None,
         end_reason: None,
     })

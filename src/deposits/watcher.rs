@@ -292,8 +292,7 @@ impl State {
                 return Ok(known);
             }
             let all = deposit_addresses::all(conn)?;
-            let all = all.iter().filter_map(|bytes| EvmAddress::from_slice(bytes)).collect();
-            Ok((counters, Arc::new(all)))
+            Ok((counters, Arc::new(all.into_iter().collect())))
         };
         let derived = self.parts.database.run(read).await?;
         let addresses = Arc::clone(&derived.1);

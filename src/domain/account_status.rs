@@ -1,5 +1,7 @@
 //! How an account stands by the operator's word.
 
+use super::word::shown_as_word;
+
 /// May an account do anything, or only look?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccountStatus {
@@ -31,3 +33,5 @@ impl AccountStatus {
         self == Self::Active
     }
 }
+
+shown_as_word!(AccountStatus);

@@ -3,6 +3,7 @@
 
 use super::evm::{EvmAddress, RawAmount};
 use super::money::{NANOUSD_PER_USD, NanoUsd};
+use super::word::shown_as_word;
 
 /// An enumeration that the database and JSON know by a word, and people by a sentence.
 macro_rules! worded {
@@ -201,19 +202,19 @@ pub enum Asset {
 impl Asset {
     /// As a column holds it: no address for the native coin.
     #[must_use]
-    pub fn from_column(token: Option<&[u8]>) -> Option<Self> {
+    pub const fn from_column(token: Option<EvmAddress>) -> Self {
         match token {
-            None => Some(Self::Native),
-            Some(bytes) => EvmAddress::from_slice(bytes).map(Self::Token),
+            None => Self::Native,
+            Some(address) => Self::Token(address),
         }
     }
 
     /// As a column holds it.
     #[must_use]
-    pub fn to_column(self) -> Option<Vec<u8>> {
+    pub const fn to_column(self) -> Option<EvmAddress> {
         match self {
             Self::Native => None,
-            Self::Token(address) => Some(address.as_bytes().to_vec()),
+            Self::Token(address) => Some(address),
         }
     }
 }
@@ -272,6 +273,8 @@ pub fn raw_of_dollars(amount: NanoUsd, decimals: u8) -> Option<RawAmount> {
     let nano = u128::try_from(NANOUSD_PER_USD).ok()?;
     Some(RawAmount::from(scaled.div_ceil(nano)))
 }
+
+shown_as_word!(DepositState, DepositReason, ClaimState, ClaimReason);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! What a case is about, and where it stands.
 
+use super::word::shown_as_word;
+
 /// What could not be read or agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CaseKind {
@@ -61,3 +63,5 @@ impl CaseState {
         Self::ALL.into_iter().find(|one| one.as_str() == word)
     }
 }
+
+shown_as_word!(CaseKind, CaseState);

@@ -1,5 +1,7 @@
 //! What an entry of the ledger is for.
 
+use super::word::shown_as_word;
+
 /// The kinds of ledger entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
@@ -47,3 +49,5 @@ impl EntryKind {
         }
     }
 }
+
+shown_as_word!(EntryKind);

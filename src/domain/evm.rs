@@ -197,7 +197,7 @@ pub enum AddressError {
 }
 
 /// A chain by its EIP-155 number. Fits 63 bits, as the database's columns do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct ChainId(pub i64);
 
 impl fmt::Display for ChainId {
@@ -277,6 +277,13 @@ impl fmt::Display for RawAmount {
 impl fmt::Debug for RawAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// As it is displayed.
+impl serde::Serialize for RawAmount {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

@@ -73,7 +73,7 @@ impl Books {
         let id = self.holders[account].0;
         let before = AccountId(id.0 - 1);
         let row = account_rows::page(&mut self.conn, before, 1).unwrap().remove(0);
-        (row.available_nanousd, row.reserved_nanousd)
+        (row.available_nanousd.as_nanos(), row.reserved_nanousd.as_nanos())
     }
 
     fn record(&self, account: usize, exchange: usize, cost: i64) -> UsageRecord {

@@ -43,7 +43,7 @@ pub(super) fn draft(
     let Some(kind) = MailKind::parse(&row.kind) else {
         return Ok(Draft::Hopeless("its kind is unknown to this version"));
     };
-    let account_id = row.account_id.map(AccountId);
+    let account_id = row.account_id;
     if let Some(id) = account_id
         && !kind.is_essential()
         && !outbox::wants_notices(conn, id)?

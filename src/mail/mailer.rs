@@ -257,7 +257,7 @@ impl Round {
             return None;
         }
         let due_at = self.parts.clock.now().plus(pause(row.tries, backoff::jitter()));
-        let end = UnixMillis::from_millis(row.created_at).plus(self.parts.settings.mail.give_up);
+        let end = row.created_at.plus(self.parts.settings.mail.give_up);
         (due_at <= end).then_some(due_at)
     }
 }

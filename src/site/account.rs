@@ -16,7 +16,6 @@ use super::{Site, visit};
 use crate::accounts::identity::PeopleError;
 use crate::accounts::identity::people::{Holdings, Profile};
 use crate::accounts::identity::preferences::Preferences;
-use crate::domain::clock::UnixMillis;
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -43,7 +42,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let Holdings { preferences, sessions, wallets } = people.holdings(&session).await?;
         visit.page(&AccountPage {
             frame: visit.frame("Account"),
-            opened: Moment(UnixMillis::from_millis(profile.row.created_at)),
+            opened: Moment(profile.row.created_at),
             available: Dollars(profile.row.available()),
             reserved: Dollars(profile.row.reserved()),
             low_balance: preferences.low_balance.map(Dollars),

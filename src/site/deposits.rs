@@ -186,7 +186,7 @@ fn find(
 ) -> Result<Option<Found>, DepositError> {
     let below = match before {
         None => i64::MAX,
-        Some(id) => match rows::find(conn, id)?.filter(|row| row.account() == Some(account_id)) {
+        Some(id) => match rows::find(conn, id)?.filter(|row| row.account_id == Some(account_id)) {
             Some(row) => row.id,
             None => return Ok(None),
         },
@@ -202,7 +202,7 @@ fn find(
     };
     let linked = wallets::of_account(conn, account_id)?;
     let in_force = linked.iter().filter(|wallet| wallet.ended_at.is_none());
-    let proven = in_force.filter_map(|wallet| EvmAddress::from_slice(&wallet.address)).collect();
+    let proven = in_force.map(|wallet| wallet.address).collect();
     let arrived = match before {
         None => noticed::of_account(conn, account_id)?,
         Some(_) => Vec::new(),

@@ -18,7 +18,6 @@ use super::{Site, visit};
 use crate::accounts::keys::{self, By, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::ApiKeyId;
 use crate::domain::key_limits::KeyState;
 use crate::domain::mail::BudgetPeriod;
 use form::KeyForm;
@@ -75,7 +74,6 @@ struct Key {
 impl Key {
     fn of(row: &ApiKeyRow, now: UnixMillis) -> Self {
         let (limits, spending) = (row.limits(), row.spending());
-        let moment = |millis| Moment(UnixMillis::from_millis(millis));
         let state = row.state(now);
         let (state_title, state_words) = words(state);
         Self {
@@ -91,8 +89,8 @@ impl Key {
             scopes: limits.scopes.names().collect::<Vec<_>>().join(", "),
             models: limits.models.map_or_else(|| "all".to_owned(), |models| models.join(", ")),
             expires_at: limits.expires_at.map(Moment),
-            last_used_at: row.last_used_at.map(moment),
-            created_at: moment(row.created_at),
+            last_used_at: row.last_used_at.map(Moment),
+            created_at: Moment(row.created_at),
             is_revoked: state == KeyState::Revoked,
         }
     }
@@ -204,7 +202,7 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
             site.attempt(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
         match changed {
             Ok(changed) => {
-                site.parts.api.keys.forget(ApiKeyId(changed.id));
+                site.parts.api.keys.forget(changed.id);
                 let location = format!("/keys/{}", changed.public_id);
                 visit.see_other(&location, Some(Note::KeyChanged))
             }
@@ -231,7 +229,7 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
         }
         let (id, now) = (row.public_id, site.now());
         let revoked = site.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
-        site.parts.api.keys.forget(ApiKeyId(revoked.id));
+        site.parts.api.keys.forget(revoked.id);
         visit.see_other("/keys", Some(Note::KeyRevoked))
     })
     .await

@@ -18,7 +18,7 @@ use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::usage_logs::{SumsBy, UsageFilter, UsageOfKey};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UtcDay;
-use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::ids::AccountId;
 
 /// Requests on a page.
 const PAGE: usize = 50;
@@ -168,7 +168,7 @@ impl Wanted {
             from: self.first.begin(),
             to: self.last.plus(1).begin(),
             model: (!self.model.is_empty()).then(|| self.model.clone()),
-            api_key_id: key.map(|key| ApiKeyId(key.id)),
+            api_key_id: key.map(|key| key.id),
         }
     }
 }
@@ -222,7 +222,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             if chosen.is_none() && !key.is_empty() {
                 return Ok(None);
             }
-            let api_key_id = chosen.map(|row| ApiKeyId(row.id));
+            let api_key_id = chosen.map(|row| row.id);
             let filter = UsageFilter { api_key_id, ..filter };
             let page = usage::page(conn, &filter, before.as_deref(), PAGE)?;
             let series = usage::series(conn, (account_id, None), days, by)?;

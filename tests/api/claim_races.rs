@@ -11,7 +11,8 @@ use sluice::db::wallets::{self, WalletRow};
 use sluice::db::{AnyConnection, deposit_claims, transaction};
 use sluice::deposits::{DepositError, attribution, claims, review};
 use sluice::domain::clock::UnixMillis;
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::{BlockHash, ChainId, EvmAddress, TxHash};
 
 use crate::support::app::{Account, Builder, open_account, tombstones};
 use crate::support::sandbox::sandbox;
@@ -42,23 +43,26 @@ impl Race {
         let builder = Builder::new().upstream("sandbox", sandbox());
         let mut conn = builder.migrated();
         let [owner, thief] = [(); 2].map(|()| open_account(&mut conn, "0"));
-        let link =
-            WalletRow { address: vec![2; 20], proven_at: 0, ..wallet_rows::row(owner.id, 1) };
+        let link = WalletRow {
+            address: EvmAddress([2; 20]),
+            proven_at: UnixMillis::from_millis(0),
+            ..wallet_rows::row(owner.id, 1)
+        };
         wallets::link(&mut conn, &link).unwrap();
         for chain_id in [CHAIN, OTHER_CHAIN] {
             let row = ChainRow {
-                chain_id: chain_id.0,
+                chain_id,
                 revision: 0,
                 first_number: 1,
                 scanned_number: 9,
-                scanned_hash: vec![9; 32],
+                scanned_hash: BlockHash([9; 32]),
                 final_number: 1,
                 head_number: 9,
                 status: "ok".to_owned(),
                 status_detail: None,
                 node_id: "node".to_owned(),
-                lease_expires_at: 0,
-                updated_at: 0,
+                lease_expires_at: UnixMillis::from_millis(0),
+                updated_at: UnixMillis::from_millis(0),
             };
             chains::create(&mut conn, &row).unwrap();
         }
@@ -92,7 +96,7 @@ impl Race {
     ) -> Option<(String, Option<String>)> {
         let claim =
             deposit_claims::of_transaction(&mut self.conn, account.id, chain_id, TX).unwrap();
-        claim.map(|claim| (claim.state, claim.reason))
+        claim.map(|claim| (claim.state.to_string(), claim.reason.map(|reason| reason.to_string())))
     }
 }
 
@@ -169,7 +173,7 @@ fn a_claim_is_refused_when_a_person_says_whose_the_deposit_is() {
     let (owner, thief) = (race.owner.clone(), race.thief.clone());
     race.claim(&thief, CHAIN).join().unwrap();
     let row = deposits::of_transaction(&mut race.conn, CHAIN, TX).unwrap().remove(0);
-    let nobodys = DepositRow { state: "unattributed".to_owned(), ..row };
+    let nobodys = DepositRow { state: DepositState::Unattributed, ..row };
     assert!(deposits::change(&mut race.conn, &nobodys, NOW).unwrap());
     let row = deposits::of_transaction(&mut race.conn, CHAIN, TX).unwrap().remove(0);
     let key = tombstones(&mut race.conn, &race.builder.settings());

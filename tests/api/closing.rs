@@ -16,8 +16,12 @@ use sluice::db::schema::{
 use sluice::db::{AnyConnection, accounts, credentials, tombstones as stones};
 use sluice::deposits::claims::{self, Submitted};
 use sluice::deposits::credit;
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::deposit::{DepositReason, DepositState};
+use sluice::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
+use sluice::domain::ids::AccountId;
 use sluice::domain::mail::MailKind;
+use sluice::domain::money::NanoUsd;
 
 use crate::support::app::{Account, Builder, TestApp, tombstones};
 use crate::support::client::{Request, Response};
@@ -89,29 +93,29 @@ fn deposit(
     let mut row = DepositRow {
         id: 0,
         public_id: format!("dep_{number}"),
-        chain_id: 8453,
-        tx_hash: TX.map(|byte| byte ^ number).to_vec(),
+        chain_id: ChainId(8453),
+        tx_hash: TxHash(TX.map(|byte| byte ^ number)),
         ordinal: 0,
-        token: Some(vec![USDC; 20]),
-        payer: WALLET.to_vec(),
-        payee: vec![0xee; 20],
-        raw_amount: "1000000".to_owned(),
+        token: Some(EvmAddress([USDC; 20])),
+        payer: EvmAddress(WALLET),
+        payee: EvmAddress([0xee; 20]),
+        raw_amount: RawAmount::from(1_000_000),
         block_number: 7,
-        block_hash: vec![7; 32],
-        block_time: 1_795_000_000_000,
-        state: "confirming".to_owned(),
+        block_hash: BlockHash([7; 32]),
+        block_time: UnixMillis::from_millis(1_795_000_000_000),
+        state: DepositState::Confirming,
         reason: None,
         account_id: None,
         wallet_id: None,
-        value_nanousd: Some(1_000_000_000),
+        value_nanousd: Some(NanoUsd::from_nanos(1_000_000_000)),
         price_feed: None,
         price_round: None,
         price_answer: None,
         credit_number: 0,
         revision: 0,
-        check_at: 0,
-        created_at: 0,
-        updated_at: 0,
+        check_at: UnixMillis::from_millis(0),
+        created_at: UnixMillis::from_millis(0),
+        updated_at: UnixMillis::from_millis(0),
         early_credit_at: None,
         early_value_nanousd: None,
         is_provisional: false,
@@ -141,7 +145,7 @@ fn make_deposits(app: &TestApp, account: &Account) {
             .unwrap();
         let wallet_id: i64 = wallets::table.select(wallets::id).first(conn).unwrap();
         let mine = |row: &mut DepositRow| {
-            row.account_id = Some(id);
+            row.account_id = Some(AccountId(id));
             row.wallet_id = Some(wallet_id);
         };
         let row = deposit(conn, 0, mine);
@@ -150,7 +154,7 @@ fn make_deposits(app: &TestApp, account: &Account) {
         );
         deposit(conn, 1, |row| {
             mine(row);
-            row.state = "below_minimum".to_owned();
+            row.state = DepositState::BelowMinimum;
         });
         let row = deposit(conn, 2, mine);
         assert!(
@@ -368,11 +372,11 @@ fn p8_erasing_waits_for_what_is_under_way_and_for_what_is_left() {
     let connection = app.send(&busy, &body.to_string());
     let exchange = upstream.next();
     app.db(|conn| {
-        deposit(conn, 3, |row| row.account_id = Some(waiting.id.0));
+        deposit(conn, 3, |row| row.account_id = Some(waiting.id));
         deposit(conn, 4, |row| {
-            row.account_id = Some(waiting.id.0);
-            row.state = "held".to_owned();
-            row.reason = Some("above_review_limit".to_owned());
+            row.account_id = Some(waiting.id);
+            row.state = DepositState::Held;
+            row.reason = Some(DepositReason::AboveReviewLimit);
         });
     });
     assert!(matches!(close(&app, &busy, true), Closed::Begun { .. }));

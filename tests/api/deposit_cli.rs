@@ -15,7 +15,9 @@ use sluice::db::deposits::{self, DepositRow};
 use sluice::db::{AnyConnection, accounts, books, deposit_addresses};
 use sluice::deposits::{DepositError, addresses, credit};
 use sluice::domain::clock::UnixMillis;
-use sluice::domain::evm::EvmAddress;
+use sluice::domain::deposit::{DepositReason, DepositState};
+use sluice::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
+use sluice::domain::money::NanoUsd;
 use sluice::domain::tombstone::TombstoneKey;
 use sluice::domain::xpub::Xpub;
 use sluice::ledger;
@@ -108,9 +110,9 @@ impl Desk {
     /// A deposit of that many nano-dollars, credited to an account as the watcher does.
     fn credited(&mut self, account: &Account, nanos: i64) -> DepositRow {
         let row = self.deposit(|row| {
-            row.state = "confirming".to_owned();
-            row.account_id = Some(account.id.0);
-            row.value_nanousd = Some(nanos);
+            row.state = DepositState::Confirming;
+            row.account_id = Some(account.id);
+            row.value_nanousd = Some(NanoUsd::from_nanos(nanos));
         });
         assert!(
             credit::credit(
@@ -128,10 +130,10 @@ impl Desk {
     /// A deposit that is held for review, worth a dollar.
     fn held(&mut self, account: &Account) -> DepositRow {
         self.deposit(|row| {
-            row.state = "held".to_owned();
-            row.reason = Some("above_review_limit".to_owned());
-            row.account_id = Some(account.id.0);
-            row.value_nanousd = Some(1_000_000_000);
+            row.state = DepositState::Held;
+            row.reason = Some(DepositReason::AboveReviewLimit);
+            row.account_id = Some(account.id);
+            row.value_nanousd = Some(NanoUsd::from_nanos(1_000_000_000));
         })
     }
 
@@ -141,11 +143,15 @@ impl Desk {
 
     fn standing(&mut self, row: &DepositRow) -> (String, Option<String>) {
         let row = self.read(&row.public_id);
-        (row.state, row.reason)
+        (row.state.to_string(), row.reason.map(|reason| reason.to_string()))
     }
 
     fn available(&mut self, account: &Account) -> i64 {
-        accounts::find(&mut self.conn, &account.public_id).unwrap().unwrap().available_nanousd
+        accounts::find(&mut self.conn, &account.public_id)
+            .unwrap()
+            .unwrap()
+            .available_nanousd
+            .as_nanos()
     }
 
     /// Kinds and amounts of the entries of these references.
@@ -160,17 +166,17 @@ impl Desk {
     fn chain(&mut self, change: impl FnOnce(&mut ChainRow)) {
         let mut row = ChainRow {
             first_number: 0,
-            chain_id: BASE,
+            chain_id: ChainId(BASE),
             revision: 0,
             scanned_number: 118,
-            scanned_hash: vec![1; 32],
+            scanned_hash: BlockHash([1; 32]),
             final_number: 110,
             head_number: 120,
             status: "ok".to_owned(),
             status_detail: None,
             node_id: "node_a".to_owned(),
-            lease_expires_at: i64::MAX,
-            updated_at: NOON.as_millis(),
+            lease_expires_at: UnixMillis::from_millis(i64::MAX),
+            updated_at: NOON,
         };
         change(&mut row);
         chains::create(&mut self.conn, &row).unwrap();
@@ -228,17 +234,17 @@ fn row(number: u8) -> DepositRow {
     DepositRow {
         id: 0,
         public_id: format!("dep_{number}"),
-        chain_id: BASE,
-        tx_hash: vec![number; 32],
+        chain_id: ChainId(BASE),
+        tx_hash: TxHash([number; 32]),
         ordinal: 0,
-        token: Some(USDC.to_vec()),
-        payer: EvmAddress([0xaa; 20]).as_bytes().to_vec(),
-        payee: vec![0x7e; 20],
-        raw_amount: "1000000".to_owned(),
+        token: Some(EvmAddress(USDC)),
+        payer: EvmAddress([0xaa; 20]),
+        payee: EvmAddress([0x7e; 20]),
+        raw_amount: RawAmount::from(1_000_000),
         block_number: 100,
-        block_hash: vec![0xb0; 32],
-        block_time: NOON.as_millis(),
-        state: "seen".to_owned(),
+        block_hash: BlockHash([0xb0; 32]),
+        block_time: NOON,
+        state: DepositState::Seen,
         reason: None,
         account_id: None,
         wallet_id: None,
@@ -248,9 +254,9 @@ fn row(number: u8) -> DepositRow {
         price_answer: None,
         credit_number: 0,
         revision: 0,
-        check_at: NOON.as_millis(),
-        created_at: NOON.as_millis(),
-        updated_at: NOON.as_millis(),
+        check_at: NOON,
+        created_at: NOON,
+        updated_at: NOON,
         early_credit_at: None,
         early_value_nanousd: None,
         is_provisional: false,
@@ -300,9 +306,9 @@ fn deposits_are_decided_beside_a_running_server() {
     };
     app.db(|conn| {
         let row = DepositRow {
-            state: "held".to_owned(),
-            account_id: Some(account.id.0),
-            value_nanousd: Some(2_000_000_000),
+            state: DepositState::Held,
+            account_id: Some(account.id),
+            value_nanousd: Some(NanoUsd::from_nanos(2_000_000_000)),
             ..row(1)
         };
         deposits::insert(conn, &row).unwrap();

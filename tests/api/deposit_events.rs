@@ -7,6 +7,8 @@ use sluice::db::deposit_claims;
 use sluice::db::deposits;
 use sluice::db::schema::chains as chains_table;
 use sluice::db::schema::deposits as table;
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::evm::{BlockHash, ChainId};
 
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::{Answer, Connection, End, Request, Response};
@@ -138,17 +140,17 @@ fn a_new_block_alone_does_not_send_a_list_again() {
     let stage = Stage::open(|builder| builder);
     let chain = ChainRow {
         first_number: 0,
-        chain_id: 1,
+        chain_id: ChainId(1),
         revision: 0,
         scanned_number: 10,
-        scanned_hash: vec![1; 32],
+        scanned_hash: BlockHash([1; 32]),
         final_number: 10,
         head_number: 10,
         status: "ok".to_owned(),
         status_detail: None,
         node_id: "node_a".to_owned(),
-        lease_expires_at: i64::MAX,
-        updated_at: 0,
+        lease_expires_at: UnixMillis::from_millis(i64::MAX),
+        updated_at: UnixMillis::from_millis(0),
     };
     stage.app.db(|conn| chains::create(conn, &chain).unwrap());
     let id = stage.deposit(1, "credited");

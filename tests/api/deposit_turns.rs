@@ -5,7 +5,7 @@ use sluice::db::deposits::{self, DepositRow};
 use sluice::db::{AnyConnection, chains, deposit_turns, transaction};
 use sluice::deposits::attribution;
 use sluice::domain::clock::UnixMillis;
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::evm::{ChainId, EvmAddress, TxHash};
 
 use tempfile::TempDir;
 
@@ -34,12 +34,12 @@ fn hash(number: u16) -> TxHash {
 fn seen(account: &Account, number: u16, payer: u8, tx: u16) -> DepositRow {
     DepositRow {
         public_id: format!("dep_{number}"),
-        tx_hash: hash(tx).as_bytes().to_vec(),
+        tx_hash: hash(tx),
         ordinal: number.into(),
-        payer: vec![payer; 20],
+        payer: EvmAddress([payer; 20]),
         account_id: None,
         value_nanousd: None,
-        check_at: number.into(),
+        check_at: UnixMillis::from_millis(number.into()),
         ..deposit_rows::row(account, 1, "seen", None)
     }
 }
@@ -82,8 +82,8 @@ fn the_deposits_of_a_transaction_get_their_owners_together() {
         let wallet = wallet_rows::row(account.id, number);
         let link = sluice::db::wallets::WalletRow {
             public_id: format!("wal_{number}"),
-            address: vec![number; 20],
-            proven_at: 0,
+            address: EvmAddress([number; 20]),
+            proven_at: UnixMillis::from_millis(0),
             ..wallet
         };
         sluice::db::wallets::link(&mut conn, &link).unwrap();
@@ -99,9 +99,9 @@ fn the_deposits_of_a_transaction_get_their_owners_together() {
     assert!(!attribute(&mut conn).is_empty());
     let rows = deposits::of_transaction(&mut conn, CHAIN, hash(7)).unwrap();
     for row in rows {
-        let (state, owner) = match row.payer[0] {
-            1 => ("confirming", Some(accounts[0].id.0)),
-            2 => ("confirming", Some(accounts[1].id.0)),
+        let (state, owner) = match row.payer.0[0] {
+            1 => ("confirming", Some(accounts[0].id)),
+            2 => ("confirming", Some(accounts[1].id)),
             _ => ("unattributed", None),
         };
         assert_eq!((row.state.as_str(), row.account_id, row.revision), (state, owner, 1));

@@ -19,6 +19,7 @@ use sluice::db::wallets::{self, WalletRow};
 use sluice::db::{AnyConnection, credentials, deposits};
 use sluice::deposits::credit;
 use sluice::domain::clock::Clock;
+use sluice::domain::evm::EvmAddress;
 use sluice::domain::ids::AccountId;
 use sluice::domain::price_list::{Markup, PriceList};
 
@@ -70,13 +71,13 @@ fn open(conn: &mut AnyConnection, settings: &Settings) -> (Account, String) {
 fn pay(conn: &mut AnyConnection, settings: &Settings, account: &Account) {
     let now = Clock::System.now();
     let wallet = WalletRow {
-        address: WALLET.to_vec(),
-        proven_at: now.as_millis(),
+        address: EvmAddress(WALLET),
+        proven_at: now,
         ..wallet_rows::row(account.id, 1)
     };
     wallets::link(conn, &wallet).unwrap();
     let mut paid = row(account, 0xcd, "confirming", None);
-    paid.payer = WALLET.to_vec();
+    paid.payer = EvmAddress(WALLET);
     deposits::insert(conn, &paid).unwrap();
     let key = tombstones::unlock(conn, &settings.privacy).unwrap();
     let stored = deposits::find(conn, &paid.public_id).unwrap().unwrap();

@@ -13,7 +13,7 @@ use sluice::db::schema::{deposit_tombstones, deposits};
 use sluice::db::{AnyConnection, deposits as deposit_rows, tombstones as stones};
 use sluice::deposits::DepositError;
 use sluice::deposits::{credit, review};
-use sluice::domain::evm::{ChainId, EvmAddress};
+use sluice::domain::evm::{ChainId, EvmAddress, RawAmount};
 use sluice::domain::tombstone::TombstoneKey;
 
 use crate::support::app::{Account, Builder, TOMBSTONE_SECRET, open_account, serve};
@@ -57,8 +57,8 @@ fn insert(conn: &mut AnyConnection, account: &Account, number: u8, state: &str, 
     let mut row = row(account, number, state, None);
     if is_empty {
         row.account_id = None;
-        row.payer = EvmAddress::ZERO.as_bytes().to_vec();
-        row.raw_amount = "0".to_owned();
+        row.payer = EvmAddress::ZERO;
+        row.raw_amount = RawAmount::from(0);
     }
     deposit_rows::insert(conn, &row).unwrap();
 }

@@ -26,7 +26,7 @@ fn row(app: &TestApp, account: &Account, number: i64, created_at: i64, model: &s
 }
 
 fn row_of(
-    api_key_id: i64,
+    api_key_id: ApiKeyId,
     account: &Account,
     number: i64,
     created_at: i64,
@@ -46,7 +46,7 @@ fn row_of(
         price_version: "2020-01-01-00000000".to_owned(),
         http_status: 200,
         ending: Outcome::Complete,
-        ..UsageRecord::blank(id, account.id, ApiKeyId(api_key_id), at)
+        ..UsageRecord::blank(id, account.id, api_key_id, at)
     })
 }
 

@@ -49,11 +49,11 @@ pub fn close(
     accounts::lock(conn, id)?;
     let Some(row) = closing::get(conn, id)? else { return Ok(Closed::NoAccount) };
     // What is held comes back in part.
-    let left = row.available_nanousd.saturating_add(row.reserved_nanousd);
+    let left = row.available_nanousd.as_nanos().saturating_add(row.reserved_nanousd.as_nanos());
     if left > 0 && !waives_balance {
         return Ok(Closed::BalanceLeft(NanoUsd::from_nanos(left)));
     }
-    let since = row.closing_at.map_or(now, UnixMillis::from_millis);
+    let since = row.closing_at.unwrap_or(now);
     let erased_at = since.plus(grace);
     closing::begin(conn, id, waives_balance, since)?;
     if row.closing_at.is_none() {
@@ -78,7 +78,7 @@ fn tell(
 ) -> Result<(), DbError> {
     let params = AccountClosing { erased_at: erased_at.as_millis() };
     let params = serde_json::to_value(params).unwrap_or_else(|_| json!({}));
-    let to = (Some(AccountId(row.id)), row.email.as_str());
+    let to = (Some(row.id), row.email.as_str());
     people::send(conn, MailKind::AccountClosing, to, params, now)
 }
 

@@ -65,7 +65,7 @@ fn erase(
         if !closing::is_due(conn, id, before)? {
             return Ok(false);
         }
-        if row.available_nanousd < debt_forgiven.as_nanos().saturating_neg() {
+        if row.available_nanousd.as_nanos() < debt_forgiven.as_nanos().saturating_neg() {
             tombstones::bury_wallets(conn, key, id)?;
         }
         erasure::erase(conn, key, id, &row.email)?;

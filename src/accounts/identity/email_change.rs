@@ -75,7 +75,7 @@ fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Resul
     if known.closing_at.is_some() {
         return Err(PeopleError::Closing);
     }
-    if known.status != "active" {
+    if !known.status.is_active() {
         return Err(PeopleError::Suspended);
     }
     let taken_by = credentials::of_address(conn, &redeemed.email)?;

@@ -64,9 +64,9 @@ pub fn issue(
     let token = SecretToken::random(TokenKind::Mail)?;
     let row = EmailTokenRow {
         purpose: purpose.as_str().to_owned(),
-        account_id: holder.map(|holder| holder.account_id.0),
+        account_id: holder.map(|holder| holder.account_id),
         email: email.to_owned(),
-        expires_at: now.plus(lifetime).as_millis(),
+        expires_at: now.plus(lifetime),
         credentials_epoch: holder.map(|holder| holder.credentials_epoch),
     };
     rows::create(conn, &token.hash(), &row, now)?;
@@ -85,9 +85,9 @@ pub fn look_at(
     now: UnixMillis,
 ) -> Result<Option<Redeemed>, DbError> {
     let row = rows::find(conn, token)?
-        .filter(|row| row.purpose == purpose.as_str() && row.expires_at > now.as_millis());
+        .filter(|row| row.purpose == purpose.as_str() && row.expires_at > now);
     let Some(row) = row else { return Ok(None) };
-    let account_id = row.account_id.map(AccountId);
+    let account_id = row.account_id;
     if let Some(id) = account_id
         && credentials_epoch::current(conn, id)? != row.credentials_epoch
     {

@@ -94,7 +94,7 @@ impl People {
                 row,
                 has_totp: known.has_totp(),
                 recovery_codes_left: recovery_codes::left(conn, id)?,
-                closing_at: known.closing_at.map(UnixMillis::from_millis),
+                closing_at: known.closing_at,
             })
         })
         .await

@@ -17,10 +17,7 @@ impl People {
         let id = session.account_id();
         let row = self.run(move |conn| Ok(accounts::preferences(conn, id)?)).await?;
         let row = row.ok_or(PeopleError::WrongCredentials)?;
-        Ok(Preferences {
-            low_balance: row.low_balance_nanousd.map(NanoUsd::from_nanos),
-            wants_notices: row.wants_notices,
-        })
+        Ok(Preferences { low_balance: row.low_balance_nanousd, wants_notices: row.wants_notices })
     }
 
     /// Changes them.
@@ -37,7 +34,7 @@ impl People {
             return Err(PeopleError::BadThreshold);
         }
         let row = PreferencesRow {
-            low_balance_nanousd: wanted.low_balance.map(NanoUsd::as_nanos),
+            low_balance_nanousd: wanted.low_balance,
             wants_notices: wanted.wants_notices,
         };
         let session = session.clone();

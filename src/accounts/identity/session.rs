@@ -3,6 +3,7 @@
 use super::PeopleError;
 use crate::db::sessions::{self, SessionRow};
 use crate::db::{AnyConnection, accounts};
+use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::SecretToken;
@@ -35,7 +36,7 @@ impl LiveSession {
     /// Who is logged in.
     #[must_use]
     pub const fn account_id(&self) -> AccountId {
-        AccountId(self.row.account_id)
+        self.row.account_id
     }
 
     /// Whether it may see what is the account's.
@@ -74,11 +75,14 @@ impl LiveSession {
         accounts::lock(conn, self.account_id())?;
         let standing = sessions::standing(conn, &self.row)?;
         let (status, closing_at) = standing.ok_or(PeopleError::SessionEnded)?;
-        live(self.row.clone(), &status, closing_at).may_change()
+        live(self.row.clone(), status, closing_at).may_change()
     }
 }
 
-pub(super) fn live(row: SessionRow, status: &str, closing_at: Option<i64>) -> LiveSession {
-    let closing_at = closing_at.map(UnixMillis::from_millis);
-    LiveSession { row, is_suspended: status != "active", closing_at }
+pub(super) fn live(
+    row: SessionRow,
+    status: AccountStatus,
+    closing_at: Option<UnixMillis>,
+) -> LiveSession {
+    LiveSession { row, is_suspended: !status.is_active(), closing_at }
 }

@@ -33,8 +33,7 @@ impl People {
     pub async fn sessions(&self, session: &LiveSession) -> Result<Vec<SessionRow>, PeopleError> {
         let (id, idle, now) = (session.account_id(), self.settings.session_idle, self.now());
         let rows = self.run(move |conn| Ok(sessions::of_account(conn, id, now)?)).await?;
-        let is_alive =
-            |row: &SessionRow| UnixMillis::from_millis(row.last_seen_at).plus(idle) > now;
+        let is_alive = |row: &SessionRow| row.last_seen_at.plus(idle) > now;
         Ok(rows.into_iter().filter(is_alive).collect())
     }
 
@@ -95,13 +94,13 @@ pub fn recognise(
     let Some((row, status, closing_at)) = sessions::by_hash(conn, token_hash)? else {
         return Ok(None);
     };
-    let seen = UnixMillis::from_millis(row.last_seen_at);
-    let is_over = row.expires_at <= now.as_millis() || seen.plus(settings.session_idle) <= now;
+    let seen = row.last_seen_at;
+    let is_over = row.expires_at <= now || seen.plus(settings.session_idle) <= now;
     if is_over {
         return Ok(None);
     }
-    if now.as_millis().saturating_sub(row.last_seen_at) >= NOTED_EVERY_MILLIS {
+    if now.millis_ahead_of(row.last_seen_at) >= NOTED_EVERY_MILLIS {
         sessions::touch(conn, row.id, now)?;
     }
-    Ok(Some(live(row, &status, closing_at)))
+    Ok(Some(live(row, status, closing_at)))
 }

@@ -33,7 +33,7 @@ impl Tries {
         now: UnixMillis,
     ) -> Result<Self, DbError> {
         let row = rows::get(conn, id)?;
-        let began = row.and_then(|row| row.wrong_codes_began_at).map(UnixMillis::from_millis);
+        let began = row.and_then(|row| row.wrong_codes_began_at);
         let open = began.filter(|began| began.plus(settings.wrong_codes_window) > now);
         let count = if open.is_some() { row.map_or(0, |row| row.wrong_codes) } else { 0 };
         let began_at = open.unwrap_or(now);

@@ -111,13 +111,12 @@ pub fn revoke(
     hashes: &[ApiKeyHash],
     now: UnixMillis,
 ) -> Result<Vec<LeakedKey>, DbError> {
-    let mut by_account: BTreeMap<i64, Vec<KeyOwner>> = BTreeMap::new();
+    let mut by_account: BTreeMap<AccountId, Vec<KeyOwner>> = BTreeMap::new();
     for owner in owners(conn, hashes)? {
         by_account.entry(owner.account_id).or_default().push(owner);
     }
     let mut done = Vec::new();
-    for (account_id, keys) in by_account {
-        let id = AccountId(account_id);
+    for (id, keys) in by_account {
         done.extend(transaction::write(conn, |conn| revoke_of(conn, id, keys, now))?);
     }
     Ok(done)

@@ -77,7 +77,7 @@ fn balance_after(conn: &mut AnyConnection, account_id: AccountId, id: i64) -> Re
     let since = ledger_entries::sum_above(conn, account_id, id)?;
     let account = accounts::get(conn, account_id)?;
     let now = account
-        .map_or(0, |account| account.available_nanousd.saturating_add(account.reserved_nanousd));
+        .map_or(0, |row| row.available().as_nanos().saturating_add(row.reserved().as_nanos()));
     Ok(now.saturating_sub(since.as_nanos()))
 }
 
@@ -92,7 +92,7 @@ pub fn document(row: &PlacedEntry, balance: Option<i64>) -> EntryDocument {
         reference: row.reference.clone(),
         about: about(row.kind, &row.reference),
         amount: row.amount_nanousd.to_string(),
-        balance: balance.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
+        balance: balance.map(|nanos| nanos.to_string()),
     }
 }
 

@@ -10,7 +10,6 @@ use crate::api::values::{Moment, word_of};
 use crate::config::Chain;
 use crate::deposits::arrivals;
 use crate::domain::deposit::NATIVE_DECIMALS;
-use crate::domain::evm::{EvmAddress, to_hex};
 
 /// An arrival at the account's own deposit address that is not a deposit.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -61,19 +60,17 @@ impl Arrival {
     #[must_use]
     pub fn of(configured: &[Chain], arrival: &arrivals::Arrival) -> Self {
         let row = &arrival.row;
-        let chain = configured.iter().find(|chain| chain.chain_id.0 == row.chain_id);
-        let written = |bytes: &Vec<u8>| EvmAddress::from_slice(bytes).map(|at| at.checksummed());
-        let token = row.token.as_ref().and_then(written);
+        let chain = configured.iter().find(|chain| chain.chain_id == row.chain_id);
         let is_coin = row.token.is_none();
         let native = chain.and_then(|chain| chain.native.as_ref()).filter(|_| is_coin);
         Self {
             kind: if is_coin { "coins" } else { "unaccepted_token" },
             chain: chain.map_or_else(|| row.chain_id.to_string(), |chain| chain.name.clone()),
             asset: native.map(|native| native.symbol.clone()),
-            token,
+            token: row.token.map(|token| token.checksummed()),
             amount: is_coin.then(|| arrival.raw.in_coins(NATIVE_DECIMALS)),
             raw_amount: arrival.raw.to_string(),
-            tx_hash: row.tx_hash.as_deref().map(to_hex),
+            tx_hash: row.tx_hash.map(|hash| hash.to_string()),
             from_block: row.after_number.saturating_add(1),
             to_block: row.block_number,
             message: match (is_coin, chain.is_some_and(reads_contracts)) {
@@ -83,7 +80,7 @@ impl Arrival {
                 (true, true) => UNFOUND,
                 (true, false) => UNREADABLE,
             },
-            created_at: Moment::of_millis(row.created_at),
+            created_at: Moment(row.created_at),
         }
     }
 }

@@ -16,8 +16,7 @@ use crate::deposits::standing;
 use crate::domain::deposit::{
     ClaimReason, ClaimState, DepositReason, DepositState, NATIVE_DECIMALS,
 };
-use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
-use crate::domain::money::NanoUsd;
+use crate::domain::evm::ChainId;
 
 /// What is said of a chain in trouble. Why is the operator's business.
 const TROUBLED: &str =
@@ -229,7 +228,7 @@ impl<'a> Chains<'a> {
 
     /// `ok`, `degraded`, or `stopped`; a chain that was never read is being started.
     #[must_use]
-    pub fn status(&self, chain_id: i64) -> ChainStatus {
+    pub fn status(&self, chain_id: ChainId) -> ChainStatus {
         let stand = self.stand(chain_id);
         let status = stand.map_or("degraded", |stand| stand.status.as_str());
         ChainStatus {
@@ -255,52 +254,50 @@ impl<'a> Chains<'a> {
 
     /// A deposit, with the refund of it that is held or posted.
     fn deposit(&self, row: &DepositRow, refund: Option<&RefundRow>) -> Deposit {
-        let state = row.state();
         let chain = self.chain(row.chain_id);
-        let coin = chain.and_then(|chain| chain.coin(row.token.as_deref()));
+        let coin = chain.and_then(|chain| chain.coin(row.token));
         let symbol = coin.map(|(symbol, _)| symbol);
         // Every chain's own coin has as many.
         let decimals =
             coin.map(|(_, decimals)| decimals).or(row.token.is_none().then_some(NATIVE_DECIMALS));
-        let raw: Option<RawAmount> = row.raw_amount.parse().ok();
         let is_provisional = row.is_provisional;
+        let words = standing::sentence(row, refund);
         Deposit {
             id: row.public_id.clone(),
             chain: self.name(row.chain_id),
-            chain_id: row.chain_id,
+            chain_id: row.chain_id.0,
             chain_status: self.status(row.chain_id),
-            tx_hash: to_hex(&row.tx_hash),
+            tx_hash: row.tx_hash.to_string(),
             ordinal: row.ordinal,
             asset: symbol.map(str::to_owned),
-            token: row.token.as_deref().map(checksummed),
-            raw_amount: row.raw_amount.clone(),
-            amount: raw.zip(decimals).map(|(raw, decimals)| raw.in_coins(decimals)),
-            payer: checksummed(&row.payer),
-            payee: checksummed(&row.payee),
+            token: row.token.map(|token| token.checksummed()),
+            raw_amount: row.raw_amount.to_string(),
+            amount: decimals.map(|decimals| row.raw_amount.in_coins(decimals)),
+            payer: row.payer.checksummed(),
+            payee: row.payee.checksummed(),
             block_number: row.block_number,
-            block_hash: to_hex(&row.block_hash),
-            block_time: Moment::of_millis(row.block_time),
+            block_hash: row.block_hash.to_string(),
+            block_time: Moment(row.block_time),
             state: standing::state(row, refund).to_owned(),
-            reason: row.reason.clone(),
-            message: standing::sentence(row, refund)
-                .map(|words| if is_provisional { words + PROVISIONAL } else { words }),
+            reason: row.reason.map(|reason| reason.to_string()),
+            message: Some(if is_provisional { words + PROVISIONAL } else { words }),
             confirmations: self.confirmations(chain, row),
             is_provisional,
-            next_step: (state == Some(DepositState::Unattributed)).then(|| NextStep {
+            next_step: (row.state == DepositState::Unattributed).then(|| NextStep {
                 action: "prove_wallet",
                 chain: self.name(row.chain_id),
-                address: checksummed(&row.payer),
+                address: row.payer.checksummed(),
             }),
-            value: row.value_nanousd.map(|nanos| Dollars(NanoUsd::from_nanos(nanos))),
-            price: row.price_feed.as_deref().map(|feed| Price {
-                feed: checksummed(feed),
+            value: row.value_nanousd.map(Dollars),
+            price: row.price_feed.map(|feed| Price {
+                feed: feed.checksummed(),
                 round: row.price_round.clone(),
                 answer: row.price_answer.clone(),
             }),
             refund: refund.map(Refund::of),
             credits: row.credit_number,
-            created_at: Moment::of_millis(row.created_at),
-            updated_at: Moment::of_millis(
+            created_at: Moment(row.created_at),
+            updated_at: Moment(
                 refund.map_or(row.updated_at, |refund| refund.updated_at.max(row.updated_at)),
             ),
         }
@@ -309,22 +306,18 @@ impl<'a> Chains<'a> {
     /// A claim, without its deposits.
     #[must_use]
     pub fn claim(&self, claim: &ClaimRow) -> Claim {
-        let reason = claim.reason.as_deref().and_then(ClaimReason::parse);
-        let state = ClaimState::parse(&claim.state);
+        let words = claim.reason.map_or_else(|| claim.state.sentence(), ClaimReason::sentence);
         Claim {
             id: claim.public_id.clone(),
             chain: self.name(claim.chain_id),
             chain_status: self.status(claim.chain_id),
-            tx_hash: to_hex(&claim.tx_hash),
-            state: claim.state.clone(),
-            reason: claim.reason.clone(),
-            message: reason
-                .map(ClaimReason::sentence)
-                .or_else(|| state.map(ClaimState::sentence))
-                .map(str::to_owned),
+            tx_hash: claim.tx_hash.to_string(),
+            state: claim.state.to_string(),
+            reason: claim.reason.map(|reason| reason.to_string()),
+            message: Some(words.to_owned()),
             deposits: None,
-            created_at: Moment::of_millis(claim.created_at),
-            updated_at: Moment::of_millis(claim.updated_at),
+            created_at: Moment(claim.created_at),
+            updated_at: Moment(claim.updated_at),
         }
     }
 
@@ -353,7 +346,7 @@ impl<'a> Chains<'a> {
     /// How deep a deposit's block is, and how deep it has to be: as configured, or as the chain's
     /// finality lags now.
     fn confirmations(&self, chain: Option<&Chain>, row: &DepositRow) -> Option<Confirmations> {
-        let waits = matches!(row.state()?, DepositState::Seen | DepositState::Confirming);
+        let waits = matches!(row.state, DepositState::Seen | DepositState::Confirming);
         let stand = self.stand(row.chain_id).filter(|_| waits)?;
         let depth = |from: i64| stand.head_number.saturating_sub(from).saturating_add(1).max(0);
         let needed = match chain?.finality {
@@ -363,22 +356,22 @@ impl<'a> Chains<'a> {
         Some(Confirmations { seen: depth(row.block_number).min(needed), needed })
     }
 
-    fn chain(&self, chain_id: i64) -> Option<&'a Chain> {
-        self.configured.iter().find(|chain| chain.chain_id.0 == chain_id)
+    fn chain(&self, chain_id: ChainId) -> Option<&'a Chain> {
+        self.configured.iter().find(|chain| chain.chain_id == chain_id)
     }
 
-    fn stand(&self, chain_id: i64) -> Option<&ChainRow> {
+    fn stand(&self, chain_id: ChainId) -> Option<&ChainRow> {
         self.stands.iter().find(|stand| stand.chain_id == chain_id)
     }
 
     /// The name of a chain for people.
-    fn title(&self, chain_id: i64) -> String {
+    fn title(&self, chain_id: ChainId) -> String {
         let known = self.chain(chain_id).map(|chain| chain.display_name.clone());
         known.unwrap_or_else(|| format!("chain {chain_id}"))
     }
 
     /// The name of a chain; of one that is not configured any more its number.
-    fn name(&self, chain_id: i64) -> String {
+    fn name(&self, chain_id: ChainId) -> String {
         self.chain(chain_id).map_or_else(|| chain_id.to_string(), |chain| chain.name.clone())
     }
 }
@@ -388,13 +381,9 @@ impl Refund {
         Self {
             id: row.public_id.clone(),
             state: row.state.clone(),
-            amount: Dollars(NanoUsd::from_nanos(row.amount_nanousd)),
-            tx_hash: row.tx_hash.as_deref().map(to_hex),
-            updated_at: Moment::of_millis(row.updated_at),
+            amount: Dollars(row.amount_nanousd),
+            tx_hash: row.tx_hash.map(|hash| hash.to_string()),
+            updated_at: Moment(row.updated_at),
         }
     }
-}
-
-fn checksummed(bytes: &[u8]) -> String {
-    EvmAddress::from_slice(bytes).map_or_else(|| to_hex(bytes), |address| address.checksummed())
 }

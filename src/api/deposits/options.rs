@@ -179,7 +179,7 @@ fn offer(
         chain: chain.name.clone(),
         display_name: chain.display_name.clone(),
         chain_id: chain.chain_id.0,
-        chain_status: chains.status(chain.chain_id.0),
+        chain_status: chains.status(chain.chain_id),
         finality: match chain.finality {
             Finality::Finalized => WhenFinal::Finalized,
             Finality::Confirmations(needed) => WhenFinal::Confirmations { needed },

@@ -9,9 +9,9 @@ use super::{PAGE, each_page, wanted_account};
 use crate::cli::{CliError, Desk, Output};
 use crate::db::arrivals::{self as rows, ArrivalRow};
 use crate::deposits::arrivals::unexplained;
-use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::NATIVE_DECIMALS;
-use crate::domain::evm::{RawAmount, to_hex};
+use crate::domain::evm::RawAmount;
+use crate::domain::ids::AccountId;
 
 const HEADER: [&str; 7] =
     ["noticed", "account", "chain", "address", "what", "blocks", "transaction"];
@@ -33,7 +33,7 @@ pub(super) fn run(
             let mut found = Vec::with_capacity(page.len());
             for (row, owner) in page {
                 let rest = match row.token {
-                    Some(_) => row.raw_amount.parse().unwrap_or(RawAmount::ZERO),
+                    Some(_) => row.raw_amount,
                     None => unexplained(conn, &row)?.into(),
                 };
                 found.push((row, owner, rest));
@@ -43,8 +43,8 @@ pub(super) fn run(
         |(row, ..)| row.id,
         |found| {
             let accounts = accounts_of(desk, found.iter().map(|(_, owner, _)| *owner))?;
-            let whose = |owner: &Option<i64>| owner.and_then(|id| accounts.get(&id));
-            let item = |(row, owner, rest): &(ArrivalRow, Option<i64>, RawAmount)| {
+            let whose = |owner: &Option<AccountId>| owner.and_then(|id| accounts.get(&id));
+            let item = |(row, owner, rest): &(ArrivalRow, Option<AccountId>, RawAmount)| {
                 (document(row, whose(owner), *rest, &names), line(row, whose(owner), *rest, &names))
             };
             Ok(listing.page(found.iter().map(item).collect())?)
@@ -59,10 +59,10 @@ fn document(row: &ArrivalRow, owner: Option<&String>, rest: RawAmount, names: &N
         "account": owner,
         "chain": names.chain(row.chain_id),
         "chain_id": row.chain_id,
-        "address": address(&row.address),
-        "token": row.token.as_deref().map(address),
+        "address": address(row.address),
+        "token": row.token.map(address),
         "raw_amount": rest.to_string(),
-        "tx_hash": row.tx_hash.as_deref().map(to_hex),
+        "tx_hash": row.tx_hash.map(|hash| hash.to_string()),
         "from_block": row.after_number.saturating_add(1),
         "to_block": row.block_number,
         "tries": row.tries,
@@ -80,11 +80,11 @@ fn line(
 ) -> Vec<String> {
     let first = row.after_number.saturating_add(1);
     vec![
-        UnixMillis::from_millis(row.created_at).to_rfc3339_secs(),
+        row.created_at.to_rfc3339_secs(),
         owner.map_or("-", String::as_str).to_owned(),
         names.chain(row.chain_id),
-        address(&row.address),
-        match &row.token {
+        address(row.address),
+        match row.token {
             Some(token) => format!("{rest} of the token {}", address(token)),
             None => format!("{} coins", rest.in_coins(NATIVE_DECIMALS)),
         },
@@ -93,6 +93,6 @@ fn line(
         } else {
             format!("{first} to {}", row.block_number)
         },
-        row.tx_hash.as_deref().map_or_else(|| "-".to_owned(), to_hex),
+        row.tx_hash.map_or_else(|| "-".to_owned(), |hash| hash.to_string()),
     ]
 }

@@ -15,9 +15,7 @@ use crate::db::deposit_claims;
 use crate::db::{AnyConnection, transaction};
 use crate::deposits::DepositError;
 use crate::deposits::cases::{self, Decided};
-use crate::domain::clock::UnixMillis;
 use crate::domain::deposit_case::CaseState;
-use crate::domain::evm::{ChainId, to_hex};
 
 const HEADER: [&str; 7] =
     ["case", "since", "chain", "about", "transaction", "state", "latest reason"];
@@ -145,10 +143,10 @@ fn show(row: &CaseRow, is_json: bool, desk: &Desk, output: &mut Output) -> Resul
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let fields = [
         ("case", row.public_id.clone()),
-        ("state", row.state.clone()),
-        ("about", row.kind.clone()),
+        ("state", row.state.to_string()),
+        ("about", row.kind.to_string()),
         ("chain", names.chain(row.chain_id)),
-        ("transaction", to_hex(&row.tx_hash)),
+        ("transaction", row.tx_hash.to_string()),
         ("block", or_none(row.block_number.map(|number| number.to_string()))),
         ("latest reason", row.detail.clone()),
         ("in doubt since", moment(row.doubted_at)),
@@ -170,7 +168,7 @@ fn show(row: &CaseRow, is_json: bool, desk: &Desk, output: &mut Output) -> Resul
 }
 
 fn surroundings(conn: &mut AnyConnection, row: &CaseRow) -> Result<Surroundings, DepositError> {
-    let claims = deposit_claims::of_hash(conn, ChainId(row.chain_id), &row.tx_hash)?;
+    let claims = deposit_claims::of_hash(conn, row.chain_id, row.tx_hash)?;
     Ok(Surroundings {
         deposit: cases::deposit(conn, row)?.map(|deposit| deposit.public_id),
         claims: claims.into_iter().map(|claim| claim.public_id).collect(),
@@ -220,7 +218,7 @@ fn document(row: &CaseRow, names: &Names<'_>) -> Value {
         "id": row.public_id,
         "chain": names.chain(row.chain_id),
         "chain_id": row.chain_id,
-        "tx_hash": to_hex(&row.tx_hash),
+        "tx_hash": row.tx_hash.to_string(),
         "about": row.kind,
         "state": row.state,
         "block_number": row.block_number,
@@ -234,11 +232,11 @@ fn document(row: &CaseRow, names: &Names<'_>) -> Value {
 fn line(row: &CaseRow, names: &Names<'_>) -> Vec<String> {
     vec![
         row.public_id.clone(),
-        UnixMillis::from_millis(row.doubted_at).to_rfc3339_secs(),
+        row.doubted_at.to_rfc3339_secs(),
         names.chain(row.chain_id),
-        row.kind.clone(),
-        to_hex(&row.tx_hash),
-        row.state.clone(),
+        row.kind.to_string(),
+        row.tx_hash.to_string(),
+        row.state.to_string(),
         row.detail.clone(),
     ]
 }

@@ -1,6 +1,6 @@
 //! `sluice deposit chains`: whether deposits are taken at this moment, and what waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, DbError, deposit_claims, deposits, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
+use crate::domain::evm::ChainId;
 
 /// States in which a deposit waits for something, each of which has a column.
 const WAITING: [DepositState; 5] = [
@@ -41,22 +42,22 @@ const HEADER: [&str; 14] = [
 
 /// One chain, configured or read before.
 struct Standing {
-    chain_id: i64,
+    chain_id: ChainId,
     name: String,
     is_configured: bool,
     row: Option<ChainRow>,
     /// Whether a server reads it now.
     is_read: bool,
     open_claims: i64,
-    deposits: BTreeMap<String, i64>,
+    deposits: HashMap<DepositState, i64>,
     providers: Vec<ProviderRow>,
 }
 
 /// What the database says about all chains.
 struct Told {
     rows: Vec<ChainRow>,
-    claims: Vec<(i64, i64)>,
-    deposits: Vec<(i64, String, i64)>,
+    claims: Vec<(ChainId, i64)>,
+    deposits: Vec<(ChainId, DepositState, i64)>,
     providers: Vec<ProviderRow>,
 }
 
@@ -93,13 +94,13 @@ fn read(conn: &mut AnyConnection) -> Result<Told, DbError> {
 fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
     let names = Names::of(desk);
     let now = desk.clock.now();
-    let configured: BTreeSet<i64> =
-        desk.settings.chains.iter().map(|chain| chain.chain_id.0).collect();
+    let configured: BTreeSet<ChainId> =
+        desk.settings.chains.iter().map(|chain| chain.chain_id).collect();
     let known = told.rows.iter().map(|row| row.chain_id);
     let known = known.chain(told.deposits.iter().map(|(chain_id, ..)| *chain_id));
     let known = known.chain(told.claims.iter().map(|(chain_id, _)| *chain_id));
-    let all: BTreeSet<i64> = configured.iter().copied().chain(known).collect();
-    let standing = |chain_id: i64| {
+    let all: BTreeSet<ChainId> = configured.iter().copied().chain(known).collect();
+    let standing = |chain_id: ChainId| {
         let row = told.rows.iter().find(|row| row.chain_id == chain_id).cloned();
         let mut claims = told.claims.iter().filter(|(of, _)| *of == chain_id);
         let deposits = told.deposits.iter().filter(|(of, ..)| *of == chain_id);
@@ -108,9 +109,9 @@ fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
             chain_id,
             name: names.chain(chain_id),
             is_configured: configured.contains(&chain_id),
-            is_read: row.as_ref().is_some_and(|row| row.lease_expires_at >= now.as_millis()),
+            is_read: row.as_ref().is_some_and(|row| row.lease_expires_at >= now),
             open_claims: claims.next().map_or(0, |(_, count)| *count),
-            deposits: deposits.map(|(_, state, count)| (state.clone(), *count)).collect(),
+            deposits: deposits.map(|(_, state, count)| (*state, *count)).collect(),
             providers: providers.cloned().collect(),
             row,
         }
@@ -143,7 +144,7 @@ impl Standing {
             }
             ("unread", None) => Some(format!("{name}: no server has read it yet")),
             ("unread", Some(row)) => {
-                let since = UnixMillis::from_millis(row.updated_at).to_rfc3339_secs();
+                let since = row.updated_at.to_rfc3339_secs();
                 Some(format!("{name}: no server reads it; last update at {since}"))
             }
             (status, row) => {
@@ -154,7 +155,7 @@ impl Standing {
     }
 
     fn count(&self, state: DepositState) -> i64 {
-        self.deposits.get(state.as_str()).copied().unwrap_or(0)
+        self.deposits.get(&state).copied().unwrap_or(0)
     }
 
     /// Blocks between the head and what has been read.
@@ -194,7 +195,7 @@ impl Standing {
 
     fn line(&self) -> Vec<String> {
         let shown = |height: Option<i64>| height.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        let last_word = self.row.as_ref().map(|row| UnixMillis::from_millis(row.updated_at));
+        let last_word = self.row.as_ref().map(|row| row.updated_at);
         let mut line = vec![
             self.name.clone(),
             self.chain_id.to_string(),
@@ -224,7 +225,7 @@ fn usage(row: &ProviderRow) -> String {
     let (batch, rate) = (count(row.batch_calls, "call"), count(row.calls_per_second, "call"));
     let takes = format!("{}{batch} a request, {rate} a second", logs.unwrap_or_default());
     let refusal = row.refusal.as_ref().map(|refusal| {
-        let at = UnixMillis::from_millis(row.refused_at.unwrap_or_default()).to_rfc3339_secs();
+        let at = row.refused_at.unwrap_or(UnixMillis::from_millis(0)).to_rfc3339_secs();
         format!("; last {refusal} at {at}")
     });
     format!("{}: {asked}; takes {takes}{}", row.name, refusal.unwrap_or_default())

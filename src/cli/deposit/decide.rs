@@ -66,7 +66,7 @@ pub(super) fn review(args: &ReviewArgs, desk: &Desk, output: &mut Output) -> Res
         |conn, row| review::approve(conn, &key, row, args.value, &args.reason, now),
     )?;
     let row = wanted(desk, &args.deposit)?;
-    let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
+    let value = row.value_nanousd.unwrap_or_default();
     let said = format!("{} is credited with {value} USD", row.public_id);
     afterwards(&row.public_id, &said, desk, args.json, output)
 }
@@ -144,6 +144,5 @@ fn refusal(row: &DepositRow, refused: Decided, rule: &str) -> String {
 }
 
 fn is_refund(row: &DepositRow) -> bool {
-    row.state() == Some(DepositState::Held)
-        && row.reason.as_deref() == Some(DepositReason::RefundPending.as_str())
+    row.state == DepositState::Held && row.reason == Some(DepositReason::RefundPending)
 }

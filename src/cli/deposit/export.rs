@@ -16,7 +16,8 @@ use crate::db::deposits::{self, DepositRow, Filter};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::standing;
 use crate::domain::clock::UnixMillis;
-use crate::domain::evm::to_hex;
+use crate::domain::deposit::DepositReason;
+use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
 #[derive(Args)]
@@ -120,7 +121,7 @@ fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<Ite
     Ok(rows.into_iter().map(item).collect())
 }
 
-fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> String {
+fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<AccountId, String>) -> String {
     let Item { row, refund, decision } = item;
     let coins = names.coins(row);
     let mut line = Row::default();
@@ -129,31 +130,31 @@ fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Stri
         .words(&names.chain(row.chain_id))
         .plain(&row.chain_id.to_string())
         .plain(&row.block_number.to_string())
-        .plain(&to_hex(&row.block_hash))
-        .plain(&to_hex(&row.tx_hash))
+        .plain(&row.block_hash.to_string())
+        .plain(&row.tx_hash.to_string())
         .plain(&row.ordinal.to_string())
-        .plain(&address(&row.payer))
-        .plain(&address(&row.payee))
+        .plain(&address(row.payer))
+        .plain(&address(row.payee))
         .words(&coins.asset())
         .plain(coins.token.as_deref().unwrap_or_default())
-        .words(&row.raw_amount)
+        .words(&row.raw_amount.to_string())
         .plain(&coins.decimals.map(|decimals| decimals.to_string()).unwrap_or_default())
         .plain(coins.amount.as_deref().unwrap_or_default())
-        .plain(&row.price_feed.as_deref().map(address).unwrap_or_default())
+        .plain(&row.price_feed.map(address).unwrap_or_default())
         .words(row.price_round.as_deref().unwrap_or_default())
         .words(row.price_answer.as_deref().unwrap_or_default())
         .plain(&row.value_nanousd.map(usd).unwrap_or_default())
         .words(standing::state(row, refund.as_ref().filter(|one| one.state != "cancelled")))
-        .words(row.reason.as_deref().unwrap_or_default())
+        .words(row.reason.map_or("", DepositReason::as_str))
         .words(row.account_id.and_then(|id| accounts.get(&id)).map_or("", String::as_str))
         .plain(&row.credit_number.to_string())
         .plain(&row.early_credit_at.map(moment).unwrap_or_default());
     let refund = refund.as_ref();
-    let paid = refund.and_then(|refund| refund.tx_hash.as_deref());
+    let paid = refund.and_then(|refund| refund.tx_hash);
     line.plain(refund.map_or("", |refund| &refund.public_id))
         .plain(refund.map_or("", |refund| &refund.state))
         .plain(&refund.map(|refund| usd(refund.amount_nanousd)).unwrap_or_default())
-        .plain(&paid.map(to_hex).unwrap_or_default())
+        .plain(&paid.map(|hash| hash.to_string()).unwrap_or_default())
         .plain(&refund.map(|refund| moment(refund.updated_at)).unwrap_or_default());
     let decision = decision.as_ref();
     line.words(decision.map_or("", |decision| &decision.action))
@@ -162,8 +163,8 @@ fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Stri
     line.end()
 }
 
-fn usd(nanos: i64) -> String {
-    NanoUsd::from_nanos(nanos).to_string()
+fn usd(amount: NanoUsd) -> String {
+    amount.to_string()
 }
 
 fn day(text: &str) -> Result<NaiveDate, String> {

@@ -15,8 +15,7 @@ use crate::db::{DbError, transaction};
 use crate::deposits;
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
-use crate::domain::evm::to_hex;
-use crate::domain::money::NanoUsd;
+use crate::domain::ids::AccountId;
 
 #[derive(Args)]
 pub(in crate::cli) struct ListArgs {
@@ -76,7 +75,7 @@ pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Res
 pub(super) fn document(
     (row, refund): (&DepositRow, Option<&RefundRow>),
     names: &Names<'_>,
-    accounts: &HashMap<i64, String>,
+    accounts: &HashMap<AccountId, String>,
 ) -> Value {
     let coins = names.coins(row);
     json!({
@@ -84,24 +83,24 @@ pub(super) fn document(
         "state": deposits::standing::state(row, refund),
         "reason": row.reason,
         "refund_state": refund.map(|refund| refund.state.as_str()),
-        "refunded": refund.map(|refund| NanoUsd::from_nanos(refund.amount_nanousd).to_string()),
+        "refunded": refund.map(|refund| refund.amount_nanousd.to_string()),
         "account": row.account_id.and_then(|id| accounts.get(&id)),
         "chain": names.chain(row.chain_id),
         "chain_id": row.chain_id,
-        "tx_hash": to_hex(&row.tx_hash),
+        "tx_hash": row.tx_hash.to_string(),
         "ordinal": row.ordinal,
-        "payer": address(&row.payer),
-        "payee": address(&row.payee),
+        "payer": address(row.payer),
+        "payee": address(row.payee),
         "asset": coins.symbol,
         "token": coins.token,
         "raw_amount": row.raw_amount,
         "decimals": coins.decimals,
         "amount": coins.amount,
-        "value": row.value_nanousd.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
+        "value": row.value_nanousd.map(|nanos| nanos.to_string()),
         "credit_number": row.credit_number,
         "early_credit_at": row.early_credit_at.map(moment),
         "block_number": row.block_number,
-        "block_hash": to_hex(&row.block_hash),
+        "block_hash": row.block_hash.to_string(),
         "block_time": moment(row.block_time),
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
@@ -111,12 +110,12 @@ pub(super) fn document(
 fn line(
     (row, refund): (&DepositRow, Option<&RefundRow>),
     names: &Names<'_>,
-    accounts: &HashMap<i64, String>,
+    accounts: &HashMap<AccountId, String>,
 ) -> Vec<String> {
     let account = row.account_id.and_then(|id| accounts.get(&id));
     vec![
         row.public_id.clone(),
-        UnixMillis::from_millis(row.block_time).to_rfc3339_secs(),
+        row.block_time.to_rfc3339_secs(),
         names.chain(row.chain_id),
         names.coins(row).shown(),
         value(row),
@@ -127,11 +126,11 @@ fn line(
 
 /// What a deposit counts, as far as that is known.
 pub(super) fn value(row: &DepositRow) -> String {
-    row.value_nanousd.map_or_else(|| "-".to_owned(), |nanos| NanoUsd::from_nanos(nanos).to_string())
+    row.value_nanousd.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-pub(super) fn moment(millis: i64) -> String {
-    UnixMillis::from_millis(millis).to_string()
+pub(super) fn moment(at: UnixMillis) -> String {
+    at.to_string()
 }
 
 pub(super) fn claims(
@@ -161,14 +160,14 @@ pub(super) fn claims(
 pub(super) fn claim_document(
     row: &ClaimRow,
     names: &Names<'_>,
-    accounts: &HashMap<i64, String>,
+    accounts: &HashMap<AccountId, String>,
 ) -> Value {
     json!({
         "id": row.public_id,
         "account": accounts.get(&row.account_id),
         "chain": names.chain(row.chain_id),
         "chain_id": row.chain_id,
-        "tx_hash": to_hex(&row.tx_hash),
+        "tx_hash": row.tx_hash.to_string(),
         "state": row.state,
         "reason": row.reason,
         "tries": row.tries,
@@ -178,20 +177,23 @@ pub(super) fn claim_document(
     })
 }
 
-fn claim_line(row: &ClaimRow, names: &Names<'_>, accounts: &HashMap<i64, String>) -> Vec<String> {
+fn claim_line(
+    row: &ClaimRow,
+    names: &Names<'_>,
+    accounts: &HashMap<AccountId, String>,
+) -> Vec<String> {
     let state = match &row.reason {
         Some(reason) => format!("{} ({reason})", row.state),
-        None => row.state.clone(),
+        None => row.state.to_string(),
     };
     vec![
         row.public_id.clone(),
-        UnixMillis::from_millis(row.created_at).to_rfc3339_secs(),
+        row.created_at.to_rfc3339_secs(),
         accounts.get(&row.account_id).map_or("-", String::as_str).to_owned(),
         names.chain(row.chain_id),
-        to_hex(&row.tx_hash),
+        row.tx_hash.to_string(),
         state,
         row.tries.to_string(),
-        row.check_at
-            .map_or_else(|| "-".to_owned(), |at| UnixMillis::from_millis(at).to_rfc3339_secs()),
+        row.check_at.map_or_else(|| "-".to_owned(), UnixMillis::to_rfc3339_secs),
     ]
 }

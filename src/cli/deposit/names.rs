@@ -8,7 +8,8 @@ use crate::config::Chain;
 use crate::db::accounts;
 use crate::db::deposits::DepositRow;
 use crate::domain::deposit::{Asset, NATIVE_DECIMALS};
-use crate::domain::evm::{ChainId, EvmAddress, RawAmount, to_hex};
+use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
+use crate::domain::ids::AccountId;
 
 /// The names that the settings give.
 pub(super) struct Names<'a> {
@@ -25,7 +26,7 @@ pub(super) struct Coins {
     pub(super) decimals: Option<u8>,
     /// The exact amount in whole coins, where the decimals are known.
     pub(super) amount: Option<String>,
-    raw: String,
+    raw: RawAmount,
 }
 
 impl<'a> Names<'a> {
@@ -34,8 +35,8 @@ impl<'a> Names<'a> {
     }
 
     /// The name of a chain, or its number.
-    pub(super) fn chain(&self, chain_id: i64) -> String {
-        let chain = self.chains.iter().find(|chain| chain.chain_id == ChainId(chain_id));
+    pub(super) fn chain(&self, chain_id: ChainId) -> String {
+        let chain = self.chains.iter().find(|chain| chain.chain_id == chain_id);
         chain.map_or_else(|| chain_id.to_string(), |chain| chain.name.clone())
     }
 
@@ -56,26 +57,24 @@ impl<'a> Names<'a> {
 
     /// What a deposit transferred.
     pub(super) fn coins(&self, row: &DepositRow) -> Coins {
-        let chain = self.chains.iter().find(|chain| chain.chain_id == ChainId(row.chain_id));
-        let (symbol, decimals) = match Asset::from_column(row.token.as_deref()) {
-            Some(Asset::Native) => {
+        let chain = self.chains.iter().find(|chain| chain.chain_id == row.chain_id);
+        let (symbol, decimals) = match Asset::from_column(row.token) {
+            Asset::Native => {
                 let coin = chain.and_then(|chain| chain.native.as_ref());
                 (coin.map(|coin| coin.symbol.clone()), Some(NATIVE_DECIMALS))
             }
-            Some(Asset::Token(address)) => {
+            Asset::Token(address) => {
                 let mut tokens = chain.iter().flat_map(|chain| &chain.tokens);
                 let token = tokens.find(|token| token.address == address);
                 (token.map(|token| token.symbol.clone()), token.map(|token| token.decimals))
             }
-            None => (None, None),
         };
-        let raw: Option<RawAmount> = row.raw_amount.parse().ok();
         Coins {
             symbol,
-            token: row.token.as_deref().map(address),
+            token: row.token.map(address),
             decimals,
-            amount: raw.zip(decimals).map(|(raw, decimals)| raw.in_coins(decimals)),
-            raw: row.raw_amount.clone(),
+            amount: decimals.map(|decimals| row.raw_amount.in_coins(decimals)),
+            raw: row.raw_amount,
         }
     }
 }
@@ -96,17 +95,17 @@ impl Coins {
     }
 }
 
-/// An address of a column as people compare it.
-pub(super) fn address(bytes: &[u8]) -> String {
-    EvmAddress::from_slice(bytes).map_or_else(|| to_hex(bytes), |address| address.checksummed())
+/// An address as people compare it.
+pub(super) fn address(address: EvmAddress) -> String {
+    address.checksummed()
 }
 
 /// The public ids of the accounts of some rows.
 pub(super) fn accounts_of(
     desk: &Desk,
-    ids: impl Iterator<Item = Option<i64>>,
-) -> Result<HashMap<i64, String>, CliError> {
-    let mut ids: Vec<i64> = ids.flatten().collect();
+    ids: impl Iterator<Item = Option<AccountId>>,
+) -> Result<HashMap<AccountId, String>, CliError> {
+    let mut ids: Vec<AccountId> = ids.flatten().collect();
     ids.sort_unstable();
     ids.dedup();
     let rows = desk.with(|conn| accounts::of_ids(conn, &ids))?;

@@ -13,7 +13,8 @@ use crate::db::deposits::DepositRow;
 use crate::deposits::refund::{self, Refunded};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
-use crate::domain::evm::{TxHash, to_hex};
+use crate::domain::evm::TxHash;
+use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
 pub(super) const STEPS: &str = "\
@@ -67,7 +68,7 @@ fn hold(
     now: UnixMillis,
 ) -> Result<String, CliError> {
     for _ in 0..TRIES {
-        if amount.is_some() && row.state() != Some(DepositState::Credited) {
+        if amount.is_some() && row.state != DepositState::Credited {
             return Err(CliError::Refused(format!(
                 "{} is {} and not credited: it can only be refunded in full, without --amount; \
                  nothing was held",
@@ -93,7 +94,7 @@ fn hold(
 /// What was held, and what to do next.
 fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> String {
     let (id, refund_id) = (&row.public_id, &refund.public_id);
-    let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+    let amount = refund.amount_nanousd;
     let coins = names::Names::of(desk).coins(row).shown();
     let what = if amount > NanoUsd::ZERO {
         format!("{amount} USD was taken from the balance")
@@ -113,7 +114,7 @@ fn post(
     now: UnixMillis,
 ) -> Result<String, CliError> {
     let id = &row.public_id;
-    if tx_hash.as_bytes() == row.tx_hash {
+    if tx_hash == row.tx_hash {
         return Err(CliError::Refused(format!(
             "{tx_hash} is the transaction of {id} itself, not of its refund; nothing was recorded"
         )));
@@ -135,7 +136,7 @@ fn cancel(
     let id = &row.public_id;
     match desk.with(|conn| refund::cancel(conn, row, reason, now))? {
         Refunded::Done(refund) => {
-            let amount = NanoUsd::from_nanos(refund.amount_nanousd);
+            let amount = refund.amount_nanousd;
             let then = if amount > NanoUsd::ZERO {
                 format!("{amount} USD is back on the balance")
             } else {
@@ -155,12 +156,12 @@ fn refusal(
     refused: &Refunded,
 ) -> Result<String, CliError> {
     let id = &row.public_id;
-    let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
+    let value = row.value_nanousd.unwrap_or_default();
     Ok(match refused {
         Refunded::Already(refund) => already(row, refund),
         Refunded::Insufficient { available } => {
             let wanted = amount.unwrap_or(value);
-            let ids: Vec<i64> = row.account_id.into_iter().collect();
+            let ids: Vec<AccountId> = row.account_id.into_iter().collect();
             let account = desk.with(|conn| accounts::of_ids(conn, &ids))?.pop();
             let account = account.map_or_else(|| "the account".to_owned(), |one| one.public_id);
             format!(
@@ -180,11 +181,11 @@ fn refusal(
 }
 
 fn not_now(row: &DepositRow) -> String {
-    let why = match row.state() {
-        Some(DepositState::Orphaned | DepositState::Reversed) => {
+    let why = match row.state {
+        DepositState::Orphaned | DepositState::Reversed => {
             "its transfer has left the chain, so there is nothing to refund"
         }
-        Some(DepositState::Refunded) => "it was already refunded",
+        DepositState::Refunded => "it was already refunded",
         _ => "it cannot be refunded",
     };
     format!("{} is {}: {why}; nothing was held", row.public_id, standing(row))
@@ -194,8 +195,8 @@ fn already(row: &DepositRow, refund: &RefundRow) -> String {
     let (id, refund_id) = (&row.public_id, &refund.public_id);
     match &refund.tx_hash {
         Some(tx_hash) => format!(
-            "refund {refund_id} of {id} was posted with {}: a deposit can be refunded only once",
-            to_hex(tx_hash)
+            "refund {refund_id} of {id} was posted with {tx_hash}: a deposit can be refunded \
+             only once"
         ),
         None => {
             format!("refund {refund_id} of {id} is already held: post it with --tx, or --cancel it")

@@ -19,7 +19,7 @@ use crate::db::wallets::{self, WalletRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::{credit, standing};
 use crate::domain::deposit::DepositReason;
-use crate::domain::evm::{ChainId, EvmAddress, to_hex};
+use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
 /// What is known of a deposit beside its row.
@@ -72,14 +72,13 @@ fn surroundings(conn: &mut AnyConnection, row: &DepositRow) -> Result<Surroundin
         .map(|credit_number| credit::reference(&DepositRow { credit_number, ..row.clone() }));
     let references: Vec<String> =
         numbered.chain(refunds.iter().map(|refund| refund.public_id.clone())).collect();
-    let payee = EvmAddress::from_slice(&row.payee);
     Ok(Surroundings {
         entries: entries_of(conn, &references)?,
         decisions: audit::of(conn, &row.public_id)?,
-        claims: deposit_claims::of_hash(conn, ChainId(row.chain_id), &row.tx_hash)?,
+        claims: deposit_claims::of_hash(conn, row.chain_id, row.tx_hash)?,
         wallet: row.wallet_id.map(|id| wallets::get(conn, id)).transpose()?.flatten(),
-        derived: payee.map(|payee| deposit_addresses::find(conn, payee)).transpose()?.flatten(),
-        chain: chains::find(conn, ChainId(row.chain_id))?,
+        derived: deposit_addresses::find(conn, row.payee)?,
+        chain: chains::find(conn, row.chain_id)?,
         refunds,
     })
 }
@@ -95,18 +94,17 @@ fn standing_refund(around: &Surroundings) -> Option<&RefundRow> {
 }
 
 /// What its owner is told: of its state with its refund, and of its reason.
-fn sentences(row: &DepositRow, around: &Surroundings) -> (Option<String>, Option<&'static str>) {
+fn sentences(row: &DepositRow, around: &Surroundings) -> (String, Option<&'static str>) {
     let without_reason = DepositRow { reason: None, ..row.clone() };
-    let reason = row.reason.as_deref().and_then(DepositReason::parse);
     let refund = standing_refund(around);
-    (standing::sentence(&without_reason, refund), reason.map(DepositReason::sentence))
+    (standing::sentence(&without_reason, refund), row.reason.map(DepositReason::sentence))
 }
 
 fn whole(
     row: &DepositRow,
     around: &Surroundings,
     names: &Names<'_>,
-    accounts: &HashMap<i64, String>,
+    accounts: &HashMap<AccountId, String>,
 ) -> Value {
     let mut shown = document((row, standing_refund(around)), names, accounts);
     let (sentence, reason_sentence) = sentences(row, around);
@@ -117,7 +115,7 @@ fn whole(
     let refunds = around.refunds.iter().map(|refund| {
         json!({ "id": refund.public_id, "state": refund.state,
                 "amount": usd(refund.amount_nanousd),
-                "tx_hash": refund.tx_hash.as_deref().map(to_hex),
+                "tx_hash": refund.tx_hash.map(|hash| hash.to_string()),
                 "created_at": moment(refund.created_at), "updated_at": moment(refund.updated_at) })
     });
     let decisions = around.decisions.iter().map(|one| {
@@ -127,7 +125,7 @@ fn whole(
         "sentence": sentence,
         "reason_sentence": reason_sentence,
         "is_final": is_final(row, around.chain.as_ref()),
-        "price_feed": row.price_feed.as_deref().map(address),
+        "price_feed": row.price_feed.map(address),
         "price_round": row.price_round,
         "price_answer": row.price_answer,
         "wallet": around.wallet.as_ref().map(|wallet| &wallet.public_id),
@@ -148,7 +146,7 @@ fn fields(
     row: &DepositRow,
     around: &Surroundings,
     names: &Names<'_>,
-    accounts: &HashMap<i64, String>,
+    accounts: &HashMap<AccountId, String>,
 ) -> Vec<(&'static str, String)> {
     let coins = names.coins(row);
     let account = row.account_id.and_then(|id| accounts.get(&id)).cloned();
@@ -157,17 +155,17 @@ fn fields(
         ("deposit", row.public_id.clone()),
         ("state", standing_with(row, standing_refund(around))),
     ];
-    fields.extend(sentence.map(|sentence| ("", sentence)));
+    fields.push(("", sentence));
     fields.extend(reason_sentence.map(|sentence| ("", sentence.to_owned())));
     fields.push(("account", account.unwrap_or_else(|| "-".to_owned())));
     fields.extend(around.wallet.as_ref().map(|wallet| ("by wallet", wallet.public_id.clone())));
     fields.extend([
         ("amount", coins.shown()),
-        ("raw amount", row.raw_amount.clone()),
+        ("raw amount", row.raw_amount.to_string()),
         ("token", coins.token.clone().unwrap_or_else(|| "-".to_owned())),
         ("value", format!("{} USD", value(row))),
     ]);
-    if let Some(feed) = &row.price_feed {
+    if let Some(feed) = row.price_feed {
         let unknown = || "-".to_owned();
         fields.extend([
             ("price feed", address(feed)),
@@ -177,9 +175,9 @@ fn fields(
     }
     let payee = match &around.derived {
         Some(derived) => {
-            format!("{} (derived, index {})", address(&row.payee), derived.derivation_index)
+            format!("{} (derived, index {})", address(row.payee), derived.derivation_index)
         }
-        None => address(&row.payee),
+        None => address(row.payee),
     };
     let is_final = match is_final(row, around.chain.as_ref()) {
         Some(true) => "final",
@@ -188,12 +186,12 @@ fn fields(
     };
     fields.extend([
         ("chain", names.chain(row.chain_id)),
-        ("transaction", to_hex(&row.tx_hash)),
+        ("transaction", row.tx_hash.to_string()),
         ("ordinal", row.ordinal.to_string()),
-        ("payer", address(&row.payer)),
+        ("payer", address(row.payer)),
         ("payee", payee),
         ("block", format!("{} ({is_final})", row.block_number)),
-        ("block hash", to_hex(&row.block_hash)),
+        ("block hash", row.block_hash.to_string()),
         ("mined", moment(row.block_time)),
         ("first seen", moment(row.created_at)),
         ("last changed", moment(row.updated_at)),
@@ -205,7 +203,7 @@ fn fields(
 
 fn print_history(
     around: &Surroundings,
-    accounts: &HashMap<i64, String>,
+    accounts: &HashMap<AccountId, String>,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let entries = around.entries.iter().map(|entry| {
@@ -214,7 +212,7 @@ fn print_history(
     });
     section(&["entry of", "kind", "reference", "USD"], entries.collect(), output)?;
     let refunds = around.refunds.iter().map(|refund| {
-        let paid = refund.tx_hash.as_deref().map_or_else(|| "-".to_owned(), to_hex);
+        let paid = refund.tx_hash.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
         let (at, amount) = (moment(refund.created_at), usd(refund.amount_nanousd));
         vec![at, refund.public_id.clone(), refund.state.clone(), amount, paid]
     });
@@ -226,7 +224,7 @@ fn print_history(
     section(&["decision of", "what", "why"], decisions.collect(), output)?;
     let claims = around.claims.iter().map(|claim| {
         let account = accounts.get(&claim.account_id).map_or("-", String::as_str).to_owned();
-        vec![moment(claim.created_at), claim.public_id.clone(), account, claim.state.clone()]
+        vec![moment(claim.created_at), claim.public_id.clone(), account, claim.state.to_string()]
     });
     section(&["claim of", "id", "account", "state"], claims.collect(), output)
 }
@@ -239,6 +237,6 @@ fn section(header: &[&str], rows: Vec<Vec<String>>, output: &mut Output) -> Resu
     Ok(())
 }
 
-fn usd(nanos: i64) -> String {
-    NanoUsd::from_nanos(nanos).to_string()
+fn usd(amount: NanoUsd) -> String {
+    amount.to_string()
 }

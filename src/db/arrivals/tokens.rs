@@ -17,7 +17,7 @@ pub fn note_token(conn: &mut AnyConnection, row: &ArrivalRow, most: i64) -> Resu
     note(conn, row)?;
     let too_many: Vec<i64> = deposit_arrivals::table
         .filter(deposit_arrivals::chain_id.eq(row.chain_id))
-        .filter(deposit_arrivals::address.eq(&row.address))
+        .filter(deposit_arrivals::address.eq(row.address))
         .filter(deposit_arrivals::token.is_not_null())
         .order(deposit_arrivals::id.desc())
         .offset(most)
@@ -36,7 +36,7 @@ pub fn note_token(conn: &mut AnyConnection, row: &ArrivalRow, most: i64) -> Resu
 pub fn token_look(
     conn: &mut AnyConnection,
     chain_id: ChainId,
-) -> Result<Option<(i64, i64)>, DbError> {
+) -> Result<Option<(i64, UnixMillis)>, DbError> {
     let row = token_looks::table
         .find(chain_id)
         .select((token_looks::block_number, token_looks::looked_at))

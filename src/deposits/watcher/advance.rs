@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::observe::View;
-use super::step::{Read, Step};
+use super::step::Step;
 use super::verify::Look;
 use super::{State, Trouble, part_end};
 use crate::chain::facts::TxFacts;
@@ -21,7 +21,7 @@ use crate::deposits::ours::Ours;
 use crate::deposits::{DepositError, attribution, claims, credit, notices, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::TxHash;
-use crate::domain::money::NanoUsd;
+use crate::domain::ids::AccountId;
 
 /// Deposits that have their turn in one round.
 const DEPOSITS: i64 = 50;
@@ -94,11 +94,7 @@ impl State {
         self.learn_cases().await?;
         self.write(move |conn| {
             for row in deposit_turns::overlooked(conn, chain_id, DEPOSITS)? {
-                let seen = DepositRow {
-                    state: DepositState::Seen.as_str().to_owned(),
-                    check_at: now.as_millis(),
-                    ..row
-                };
+                let seen = DepositRow { state: DepositState::Seen, check_at: now, ..row };
                 deposits::change(conn, &seen, now)?;
             }
             Ok(())
@@ -142,7 +138,7 @@ impl State {
         kept: DepositRow,
         step: Result<Step, Trouble>,
     ) -> Result<(), Trouble> {
-        let about = TxHash::from_slice(&kept.tx_hash).map(|tx_hash| (tx_hash, Some(kept.ordinal)));
+        let about = (kept.tx_hash, Some(kept.ordinal));
         let step = match step {
             // Its own trouble must not hold up the others.
             Err(Trouble::Deposit(
@@ -157,22 +153,20 @@ impl State {
             tracing::warn!(chain, deposit, why, "a deposit waits");
             check_at = now.plus_millis(LONG_PAUSE);
         }
-        if let Some(about) = about {
-            let number = kept.block_number;
-            match &step {
-                Step::Doubt(why) => {
-                    let until = (check_at, true);
-                    check_at = self.doubt(about, number, why.clone(), until).await?;
-                }
-                Step::Wait(why) => {
-                    let until = (check_at, false);
-                    check_at = self.doubt(about, number, (*why).to_owned(), until).await?;
-                }
-                _ => self.no_doubt(about).await?,
+        let number = kept.block_number;
+        match &step {
+            Step::Doubt(why) => {
+                let until = (check_at, true);
+                check_at = self.doubt(about, number, why.clone(), until).await?;
             }
+            Step::Wait(why) => {
+                let until = (check_at, false);
+                check_at = self.doubt(about, number, (*why).to_owned(), until).await?;
+            }
+            _ => self.no_doubt(about).await?,
         }
         if matches!(step, Step::Doubt(_) | Step::Wait(_) | Step::Later) {
-            let waiting = DepositRow { check_at: check_at.as_millis(), ..kept };
+            let waiting = DepositRow { check_at, ..kept };
             self.write(move |conn| Ok(deposits::change(conn, &waiting, now)?)).await?;
         }
         Ok(())
@@ -186,16 +180,14 @@ impl State {
         look: &mut Look,
         row: DepositRow,
     ) -> Result<Step, Trouble> {
-        let read = Read::try_from(row)?;
         let now = self.now();
-        match self.examine(view, ours, look, &read).await? {
+        match self.examine(view, ours, look, &row).await? {
             Step::Change(row) => {
                 let above = self.parts.deposits.mail_seen_above;
                 self.write(move |conn| notices::change(conn, &row, above, now)).await?;
             }
-            Step::Renew(facts) => self.orphan_then_keep(read.row, facts, ours).await?,
+            Step::Renew(facts) => self.orphan_then_keep(row, facts, ours).await?,
             Step::Gone => {
-                let row = read.row;
                 self.write(move |conn| Ok(record::orphan(conn, &row, now)?)).await?;
             }
             Step::Credit(row) => {
@@ -217,7 +209,7 @@ impl State {
                 claims::refuse_others(conn, chain_id, tx_hash, now)?;
             }
             for row in &rows {
-                let value = chain.dollars(row.token.as_deref(), &row.raw_amount);
+                let value = chain.dollars(row.token, row.raw_amount);
                 if let Some(value) = value.filter(|value| *value >= above) {
                     notices::seen(conn, row, value, now)?;
                 }
@@ -235,7 +227,7 @@ impl State {
         early: Option<(Tier, ChainRow)>,
     ) -> Result<bool, Trouble> {
         let (now, public_id) = (self.now(), row.public_id.clone());
-        let value = NanoUsd::from_nanos(row.value_nanousd.unwrap_or_default());
+        let value = row.value_nanousd.unwrap_or_default();
         let key = self.parts.tombstones.clone();
         let kept = row.clone();
         let above = self.parts.deposits.mail_seen_above;
@@ -287,19 +279,19 @@ impl State {
 /// The transactions of some deposits, each once and in their order.
 fn transactions(rows: &[DepositRow]) -> Vec<TxHash> {
     let mut known = HashSet::new();
-    let hashes = rows.iter().filter_map(|row| TxHash::from_slice(&row.tx_hash));
+    let hashes = rows.iter().map(|row| row.tx_hash);
     hashes.filter(|tx_hash| known.insert(*tx_hash)).collect()
 }
 
 /// Accounts, and the transactions that hold deposits of theirs.
-type Wave = (HashSet<Option<i64>>, Vec<Vec<DepositRow>>);
+type Wave = (HashSet<Option<AccountId>>, Vec<Vec<DepositRow>>);
 
 /// Transactions whose deposits may be moved on at once: of an account one at a time, for its small
 /// ones are added up.
 fn waves(due: Vec<Vec<DepositRow>>) -> Vec<Vec<Vec<DepositRow>>> {
     let mut waves: Vec<Wave> = Vec::new();
     for rows in due {
-        let accounts: HashSet<Option<i64>> = rows.iter().map(|row| row.account_id).collect();
+        let accounts: HashSet<Option<AccountId>> = rows.iter().map(|row| row.account_id).collect();
         match waves.last_mut() {
             Some((busy, wave)) if wave.len() < AT_ONCE && busy.is_disjoint(&accounts) => {
                 busy.extend(accounts);

@@ -52,9 +52,9 @@ pub(super) struct Looks {
     /// When the next one is.
     next_at: Option<UnixMillis>,
     /// The address at which the turn of all the others has stopped.
-    turn: Vec<u8>,
+    turn: Option<EvmAddress>,
     /// Until which block the stored balance of an address has been seen unchanged.
-    since: HashMap<Vec<u8>, i64>,
+    since: HashMap<EvmAddress, i64>,
     /// Transactions that the treasury had sent at the last look.
     treasury_nonce: Option<u64>,
 }
@@ -114,8 +114,8 @@ impl State {
             return None;
         };
         let balance = BalanceRow {
-            chain_id: self.chain_id().0,
-            address: treasury.as_bytes().to_vec(),
+            chain_id: self.chain_id(),
+            address: treasury,
             block_number: column(number),
             balance: RawAmount::from(stands.balance).to_string(),
         };
@@ -148,16 +148,18 @@ impl State {
 
     /// Holds balances against what is known; whether they could be had.
     async fn look_at_balances(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
-        let (limit, turn) =
-            (column(u64::try_from(ADDRESSES_MAX).unwrap_or(0)), self.arrivals.turn.clone());
+        let (limit, turn) = (
+            column(u64::try_from(ADDRESSES_MAX).unwrap_or(0)),
+            self.arrivals.turn.unwrap_or(EvmAddress::ZERO),
+        );
         let read = move |conn: &mut AnyConnection| {
             let likely = rows::likely(conn, limit)?;
-            Ok::<_, DbError>((likely, rows::behind(conn, &turn, limit)?))
+            Ok::<_, DbError>((likely, rows::behind(conn, turn, limit)?))
         };
         let (likely, others) = self.parts.database.run(read).await?;
-        let known: HashSet<&Vec<u8>> = likely.iter().collect();
-        let in_turn: Vec<Vec<u8>> =
-            others.iter().filter(|address| !known.contains(address)).cloned().collect();
+        let known: HashSet<EvmAddress> = likely.iter().copied().collect();
+        let in_turn: Vec<EvmAddress> =
+            others.iter().copied().filter(|address| !known.contains(address)).collect();
         for some in [&likely, &in_turn] {
             if !some.is_empty() && !self.look_at(view, some, number).await? {
                 return Ok(false);
@@ -165,21 +167,18 @@ impl State {
         }
         // From the beginning again.
         let is_last = others.len() < ADDRESSES_MAX;
-        self.arrivals.turn =
-            others.into_iter().next_back().filter(|_| !is_last).unwrap_or_default();
+        self.arrivals.turn = others.into_iter().next_back().filter(|_| !is_last);
         Ok(true)
     }
 
     async fn look_at(
         &mut self,
         view: &View,
-        addresses: &[Vec<u8>],
+        addresses: &[EvmAddress],
         number: u64,
     ) -> Result<bool, Trouble> {
-        let parsed: Vec<EvmAddress> =
-            addresses.iter().filter_map(|bytes| EvmAddress::from_slice(bytes)).collect();
         let providers = at_claim_priority(&view.providers);
-        let verdict = balances(&providers, view.quorum, &parsed, BlockId::Number(number)).await;
+        let verdict = balances(&providers, view.quorum, addresses, BlockId::Number(number)).await;
         let Some(told) = verdict.agreement.agreed() else {
             let (chain, silent) = (&self.parts.chain.name, verdict.silent.len());
             tracing::debug!(chain, number, silent, "the balances of own addresses cannot be read");
@@ -187,30 +186,29 @@ impl State {
         };
         let (chain_id, now, at) = (self.chain_id(), self.now(), column(number));
         let most = i64::from(self.parts.deposits.arrivals_max_per_address);
-        let since: HashMap<Vec<u8>, i64> = addresses
+        let since: HashMap<EvmAddress, i64> = addresses
             .iter()
-            .filter_map(|address| Some((address.clone(), *self.arrivals.since.get(address)?)))
+            .filter_map(|address| Some((*address, *self.arrivals.since.get(address)?)))
             .collect();
+        let addresses = addresses.to_vec();
         let compare = move |conn: &mut AnyConnection| {
-            let addresses: Vec<Vec<u8>> =
-                parsed.iter().map(|address| address.as_bytes().to_vec()).collect();
             let before = rows::balances(conn, chain_id, &addresses)?;
-            let before: HashMap<&[u8], &BalanceRow> =
-                before.iter().map(|row| (row.address.as_slice(), row)).collect();
+            let before: HashMap<EvmAddress, &BalanceRow> =
+                before.iter().map(|row| (row.address, row)).collect();
             let mut unchanged = Vec::new();
-            for (address, balance) in addresses.iter().zip(told) {
+            for (address, balance) in addresses.into_iter().zip(told) {
                 let is = BalanceRow {
-                    chain_id: chain_id.0,
-                    address: address.clone(),
+                    chain_id,
+                    address,
                     block_number: at,
                     balance: RawAmount::from(balance).to_string(),
                 };
-                let before = before.get(address.as_slice()).copied();
+                let before = before.get(&address).copied();
                 if before.is_some_and(|before| before.balance == is.balance) {
-                    unchanged.push(address.clone());
+                    unchanged.push(address);
                     continue;
                 }
-                let since = since.get(address).copied().unwrap_or(0);
+                let since = since.get(&address).copied().unwrap_or(0);
                 arrivals::look(conn, before, &is, (since, false), most, now)?;
             }
             Ok(unchanged)
@@ -233,7 +231,7 @@ impl State {
                 if Instant::now() > end {
                     return Ok(());
                 }
-                let Some(address) = EvmAddress::from_slice(&row.address) else { continue };
+                let address = row.address;
                 if self.is_explained(&row).await? {
                     self.forget_arrival(row.id).await?;
                     continue;
@@ -252,7 +250,7 @@ impl State {
     async fn is_explained(&self, row: &ArrivalRow) -> Result<bool, Trouble> {
         let kept = row.clone();
         let rest = self.parts.database.run(move |conn| arrivals::unexplained(conn, &kept)).await?;
-        Ok(rest == 0 && row.raw_amount != "0")
+        Ok(rest == 0 && !row.raw_amount.is_zero())
     }
 
     /// Finds, by traces, the transactions that brought the coins of a single block.
@@ -305,7 +303,7 @@ impl State {
         }
         let kept = row.clone();
         let rest = self.parts.database.run(move |conn| arrivals::unexplained(conn, &kept)).await?;
-        let is_hidden = row.raw_amount == "0" && !is_read;
+        let is_hidden = row.raw_amount.is_zero() && !is_read;
         if rest <= own && !is_hidden {
             return self.forget_arrival(row.id).await;
         }
@@ -328,8 +326,8 @@ impl State {
     /// Something failed, which is no try: looks again after as long as it has waited, at most a
     /// day, until it succeeds.
     async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), Trouble> {
-        let age = self.now().as_millis().saturating_sub(row.created_at);
-        if row.raw_amount == "0" && age > HIDDEN_MAX {
+        let age = self.now().millis_ahead_of(row.created_at);
+        if row.raw_amount.is_zero() && age > HIDDEN_MAX {
             return self.forget_arrival(row.id).await;
         }
         let until = self.now().plus_millis(age.clamp(PAUSE, PAUSE_MAX));
@@ -339,7 +337,7 @@ impl State {
     /// Looks again in a day. Where nothing is known to have come in, only traces would tell, and it
     /// is forgotten.
     async fn leave_for_traces(&self, row: ArrivalRow) -> Result<(), Trouble> {
-        if row.raw_amount == "0" {
+        if row.raw_amount.is_zero() {
             return self.forget_arrival(row.id).await;
         }
         self.put_off(row.id, row.tries.max(1), Some(self.now().plus_millis(PAUSE_MAX))).await

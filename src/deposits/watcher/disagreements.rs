@@ -88,9 +88,9 @@ impl State {
             })
             .await?;
         self.doubts.written.insert(about);
-        let is_case = row.state != CaseState::Doubted.as_str();
+        let is_case = row.state != CaseState::Doubted;
         let check_at = if is_case { check_at.max(now.plus_millis(CASE_PAUSE)) } else { check_at };
-        if row.opened_at == Some(now.as_millis()) {
+        if row.opened_at == Some(now) {
             let (chain, tx_hash) = (&self.parts.chain.name, about.0);
             tracing::error!(chain, case = row.public_id, %tx_hash, why, "a case for a person");
             self.learn_cases().await?;
@@ -117,13 +117,12 @@ impl State {
         let chain_id = self.chain_id();
         let rows =
             self.parts.database.run(move |conn| deposit_cases::of_chain(conn, chain_id)).await?;
-        let is_in = |row: &deposit_cases::CaseRow, state: CaseState| row.state == state.as_str();
-        let open = rows.iter().filter(|row| is_in(row, CaseState::Open)).count();
+        let open = rows.iter().filter(|row| row.state == CaseState::Open).count();
         let chain = &self.parts.chain.name;
         self.parts.metrics.chains.set_cases(chain, i64::try_from(open).unwrap_or(i64::MAX));
-        let written = rows.iter().filter(|row| !is_in(row, CaseState::Dismissed));
+        let written = rows.iter().filter(|row| row.state != CaseState::Dismissed);
         self.doubts.written = written
-            .filter_map(|row| match row.subject()? {
+            .filter_map(|row| match row.subject() {
                 (tx_hash, CaseKind::Transaction, _) => Some((tx_hash, None)),
                 (tx_hash, CaseKind::Deposit, ordinal) => Some((tx_hash, Some(ordinal))),
                 (_, CaseKind::Claim, _) => None,

@@ -7,7 +7,6 @@ use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use super::observe::View;
-use super::step::Read;
 use super::verify::{Look, Weighed};
 use super::{State, Trouble, column, height};
 use crate::config::Tier;
@@ -17,7 +16,7 @@ use crate::db::{AnyConnection, deposit_turns};
 use crate::deposits::ours::Ours;
 use crate::deposits::{DepositError, credit};
 use crate::domain::clock::UnixMillis;
-use crate::domain::evm::TxHash;
+use crate::domain::evm::{BlockHash, TxHash};
 use crate::domain::money::NanoUsd;
 use crate::telemetry::Causes;
 
@@ -72,15 +71,8 @@ impl State {
                 break;
             }
             let (id, public_id) = (row.id, row.public_id.clone());
-            let read = Read::try_from(row).map_err(Trouble::from);
-            let next = match read {
-                Ok(read) => {
-                    let look = looks.entry(read.tx_hash).or_default();
-                    self.look_early(view, ours, look, (&read, chain)).await
-                }
-                Err(error) => Err(error),
-            };
-            let next = match next {
+            let look = looks.entry(row.tx_hash).or_default();
+            let next = match self.look_early(view, ours, look, (&row, chain)).await {
                 // Its own trouble is told when it is final, and holds up nobody.
                 Err(Trouble::Deposit(
                     error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
@@ -104,12 +96,12 @@ impl State {
         let until = (column(view.final_number), now);
         let due =
             move |conn: &mut AnyConnection| deposits::provisional(conn, chain_id, until, COMPARED);
-        let mut blocks: HashMap<(i64, Vec<u8>), Option<bool>> = HashMap::new();
+        let mut blocks: HashMap<(i64, BlockHash), Option<bool>> = HashMap::new();
         for row in self.parts.database.run(due).await? {
-            let is_there = match blocks.entry((row.block_number, row.block_hash.clone())) {
+            let is_there = match blocks.entry((row.block_number, row.block_hash)) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(unknown) => {
-                    *unknown.insert(view.has_block(row.block_number, &row.block_hash).await)
+                    *unknown.insert(view.has_block(row.block_number, row.block_hash).await)
                 }
             };
             self.write(move |conn| {
@@ -120,7 +112,7 @@ impl State {
                     }
                     Some(false) => take_back(conn, &row, now)?,
                     None => {
-                        let check_at = now.plus_millis(PAUSE).as_millis();
+                        let check_at = now.plus_millis(PAUSE);
                         deposits::change(conn, &DepositRow { check_at, ..row }, now)?;
                     }
                 }
@@ -137,7 +129,7 @@ impl State {
         let confirmations = confirmations(view, row);
         let is_passed = self.passed.0.get(&row.id).is_some_and(|from| confirmations < *from);
         let most = reached(&chain.tiers, confirmations).map_or(NanoUsd::ZERO, |tier| tier.up_to);
-        let value = chain.dollars(row.token.as_deref(), &row.raw_amount);
+        let value = chain.dollars(row.token, row.raw_amount);
         row.early_credit_at.is_none() && !is_passed && value.is_none_or(|value| value <= most)
     }
 
@@ -148,16 +140,16 @@ impl State {
         view: &View,
         ours: &Ours,
         look: &mut Look,
-        (read, chain): (&Read, &ChainRow),
+        (row, chain): (&DepositRow, &ChainRow),
     ) -> Result<Option<u64>, Trouble> {
-        let confirmations = confirmations(view, &read.row);
-        let (row, minimum) = match self.weigh(view, ours, look, read).await? {
+        let confirmations = confirmations(view, row);
+        let (row, minimum) = match self.weigh(view, ours, look, row).await? {
             Weighed::Worth(row, minimum) => (row, minimum),
             // For a moment providers differ near the head. What stays so is looked at a few times
             // only until it is final.
             Weighed::Not(_) => return Ok(Some(confirmations.saturating_mul(2))),
         };
-        if row.value_nanousd.unwrap_or_default() < minimum.as_nanos() {
+        if row.value_nanousd.unwrap_or_default() < minimum {
             return Ok(Some(u64::MAX));
         }
         let tiers = &self.parts.chain.tiers;

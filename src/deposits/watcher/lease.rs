@@ -8,7 +8,7 @@ use super::{State, millis};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, DbError, nodes, time};
 use crate::domain::clock::UnixMillis;
-use crate::domain::evm::ChainId;
+use crate::domain::evm::{BlockHash, ChainId};
 use crate::telemetry::Causes;
 
 /// How long a node may read a chain after its last word.
@@ -35,17 +35,16 @@ impl State {
             }
             let Some(row) = chains::find(conn, chain_id)? else { return Ok(None) };
             let is_mine = row.node_id == node_id;
-            let is_free = is_mine
-                || row.lease_expires_at < now.as_millis()
-                || !nodes::is_alive(conn, &row.node_id, now)?;
+            let is_free =
+                is_mine || row.lease_expires_at < now || !nodes::is_alive(conn, &row.node_id, now)?;
             if !is_free {
                 return Ok(None);
             }
-            let left = row.lease_expires_at.saturating_sub(now.as_millis());
+            let left = row.lease_expires_at.millis_ahead_of(now);
             if is_mine && left > millis(LEASE) / 2 {
                 return Ok(Some(row));
             }
-            let lease_expires_at = now.plus_millis(millis(LEASE)).as_millis();
+            let lease_expires_at = now.plus_millis(millis(LEASE));
             let leased = ChainRow { node_id, lease_expires_at, ..row };
             let is_ours = chains::change(conn, &leased, now)?;
             let revision = leased.revision.saturating_add(1);
@@ -105,17 +104,17 @@ impl State {
 /// A chain that was never read. Block −1 says so.
 fn unread(chain_id: ChainId, node_id: &str, now: UnixMillis) -> ChainRow {
     ChainRow {
-        chain_id: chain_id.0,
+        chain_id,
         revision: 0,
         first_number: 0,
         scanned_number: -1,
-        scanned_hash: vec![0; 32],
+        scanned_hash: BlockHash([0; 32]),
         final_number: -1,
         head_number: -1,
         status: "degraded".to_owned(),
         status_detail: Some("starting".to_owned()),
         node_id: node_id.to_owned(),
-        lease_expires_at: 0,
-        updated_at: now.as_millis(),
+        lease_expires_at: UnixMillis::from_millis(0),
+        updated_at: now,
     }
 }

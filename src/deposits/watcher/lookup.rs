@@ -62,19 +62,15 @@ impl State {
             .database
             .run(move |conn| chains::due_candidates(conn, chain_id, now, CANDIDATES))
             .await?;
-        let due: Vec<(TxHash, CandidateRow)> = due
-            .into_iter()
-            .filter_map(|row| Some((TxHash::from_slice(&row.tx_hash)?, row)))
-            .collect();
         let end = part_end();
         for some in due.chunks(AT_ONCE) {
             if Instant::now() > end {
                 break;
             }
-            let sights = some.iter().map(|(tx_hash, _)| self.sight(view, *tx_hash, false));
+            let sights = some.iter().map(|row| self.sight(view, row.tx_hash, false));
             let sights = join_all(sights).await;
-            for ((tx_hash, row), sight) in some.iter().zip(sights) {
-                self.look_into(view, ours, (*tx_hash, row), sight).await?;
+            for (row, sight) in some.iter().zip(sights) {
+                self.look_into(view, ours, row, sight).await?;
             }
         }
         Ok(())
@@ -84,10 +80,11 @@ impl State {
         &mut self,
         view: &View,
         ours: &Ours,
-        (tx_hash, row): (TxHash, &CandidateRow),
+        row: &CandidateRow,
         sight: Sight,
     ) -> Result<(), Trouble> {
-        let (about, tries) = ((tx_hash, None), row.tries);
+        let (tx_hash, tries) = (row.tx_hash, row.tries);
+        let about = (tx_hash, None);
         let has_tried = tries >= TRIES;
         let doubt = match sight.sighted {
             Sighted::Agreed(Sighting::Mined(facts)) => {
@@ -272,12 +269,12 @@ impl State {
             })
         };
         let is_known = self.write(take_turn).await?;
-        let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) else { return Ok(()) };
         if is_known {
             return Ok(());
         }
         let providers = at_claim_priority(&view.providers);
-        let mined = match self.sight_by(&providers, view.quorum, tx_hash, false).await.sighted {
+        let mined = match self.sight_by(&providers, view.quorum, claim.tx_hash, false).await.sighted
+        {
             Sighted::Agreed(Sighting::Mined(mined)) => mined,
             Sighted::Agreed(Sighting::Pending) => return self.wait(claim, Awaited::Block).await,
             Sighted::Agreed(Sighting::Unknown) => return self.wait(claim, Awaited::Sight).await,
@@ -372,10 +369,7 @@ impl State {
         self.write(move |conn| {
             transaction::write(conn, |conn| {
                 claims::reject(conn, &claim, reason, now)?;
-                if let Some(tx_hash) = TxHash::from_slice(&claim.tx_hash) {
-                    deposit_cases::forget(conn, chain_id, (tx_hash, CaseKind::Claim, 0))?;
-                }
-                Ok(())
+                Ok(deposit_cases::forget(conn, chain_id, (claim.tx_hash, CaseKind::Claim, 0))?)
             })
         })
         .await?;

@@ -14,6 +14,7 @@ use crate::chain::quorum::{Agreement, block_ref, final_height};
 use crate::chain::{Provider, ProviderError};
 use crate::config::Finality;
 use crate::domain::clock::UnixMillis;
+use crate::domain::evm::BlockHash;
 
 /// A block's time may be ahead of our clock by this much.
 const AHEAD: Duration = Duration::from_mins(2);
@@ -64,10 +65,10 @@ struct Said {
 
 impl View {
     /// Whether the block of that height is this one; nothing where enough providers do not say.
-    pub(super) async fn has_block(&self, number: i64, hash: &[u8]) -> Option<bool> {
+    pub(super) async fn has_block(&self, number: i64, hash: BlockHash) -> Option<bool> {
         let verdict = block_ref(&self.providers, self.quorum, height(number)).await;
         match verdict.agreement {
-            Agreement::Agreed(Some(block)) => Some(block.hash.as_bytes() == hash),
+            Agreement::Agreed(Some(block)) => Some(block.hash == hash),
             _ => None,
         }
     }

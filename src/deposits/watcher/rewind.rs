@@ -43,7 +43,7 @@ impl State {
         }
         row.first_number = column(number.saturating_add(1));
         row.scanned_number = column(number);
-        row.scanned_hash = block.hash.as_bytes().to_vec();
+        row.scanned_hash = block.hash;
         let treasury = self.treasury_at(view, number).await;
         let (chain_id, now, mut next) = (self.chain_id(), self.now(), row.clone());
         let is_ours = self
@@ -86,7 +86,7 @@ impl State {
             },
         };
         self.must_compare = false;
-        if block.hash.as_bytes() == known {
+        if block.hash == known {
             return Ok(None);
         }
         self.must_compare = true;
@@ -104,7 +104,7 @@ impl State {
         self.passed.clear();
         let intact = self.intact_credits(view, ancestor).await?;
         row.scanned_number = ancestor;
-        row.scanned_hash = hash.as_bytes().to_vec();
+        row.scanned_hash = hash;
         let (chain_id, now, next) = (self.chain_id(), self.now(), row.clone());
         let is_ours = self
             .write(move |conn| {
@@ -149,9 +149,9 @@ impl State {
         &self,
         row: &ChainRow,
         number: i64,
-    ) -> Result<Option<(i64, Vec<u8>)>, Trouble> {
+    ) -> Result<Option<(i64, BlockHash)>, Trouble> {
         if number == row.scanned_number {
-            return Ok(Some((number, row.scanned_hash.clone())));
+            return Ok(Some((number, row.scanned_hash)));
         }
         let chain_id = self.chain_id();
         let newest =
@@ -165,16 +165,16 @@ impl State {
         &self,
         view: &View,
         ancestor: i64,
-    ) -> Result<HashSet<Vec<u8>>, Trouble> {
+    ) -> Result<HashSet<BlockHash>, Trouble> {
         let chain_id = self.chain_id();
         let above = move |conn: &mut AnyConnection| deposits::above(conn, chain_id, ancestor);
         let credited = self.parts.database.run(above).await?.into_iter();
-        let credited = credited.filter(|row| row.state() == Some(DepositState::Credited));
-        let blocks: BTreeMap<i64, Vec<u8>> =
+        let credited = credited.filter(|row| row.state == DepositState::Credited);
+        let blocks: BTreeMap<i64, BlockHash> =
             credited.map(|row| (row.block_number, row.block_hash)).collect();
         let mut intact = HashSet::new();
         for (number, hash) in blocks {
-            if view.has_block(number, &hash).await == Some(true) {
+            if view.has_block(number, hash).await == Some(true) {
                 intact.insert(hash);
             }
         }
@@ -208,7 +208,7 @@ impl State {
             let verdict = agree(said, view.quorum, |_, _| "hashes");
             let hashes = agreed(verdict, "the blocks before a reorganisation")?;
             for ((number, stored), hash) in step.iter().zip(hashes) {
-                if let Some(hash) = hash.filter(|hash| hash.as_bytes() == stored.as_slice()) {
+                if let Some(hash) = hash.filter(|hash| hash == stored) {
                     return Ok(Some((*number, hash)));
                 }
             }
@@ -223,8 +223,8 @@ fn stands_at_head(view: &View, row: &ChainRow) -> bool {
     let next = row.scanned_number.saturating_add(1);
     let contradicts = |block: BlockRef| {
         let number = column(block.number);
-        (number == row.scanned_number && block.hash.as_bytes() != row.scanned_hash)
-            || (number == next && block.parent_hash.as_bytes() != row.scanned_hash)
+        (number == row.scanned_number && block.hash != row.scanned_hash)
+            || (number == next && block.parent_hash != row.scanned_hash)
     };
     let is_at_head = column(view.head) == row.scanned_number;
     is_at_head && !view.tips.iter().any(|tip| contradicts(tip.block.at))
@@ -244,11 +244,11 @@ pub(super) fn continue_if(is_ours: bool, row: &mut ChainRow) -> Result<(), Troub
 fn undo_above(
     conn: &mut AnyConnection,
     chain_id: crate::domain::evm::ChainId,
-    (ancestor, intact): (i64, &HashSet<Vec<u8>>),
+    (ancestor, intact): (i64, &HashSet<BlockHash>),
     now: crate::domain::clock::UnixMillis,
 ) -> Result<(), DepositError> {
     for row in deposits::above(conn, chain_id, ancestor)? {
-        if row.state() == Some(DepositState::Credited) {
+        if row.state == DepositState::Credited {
             if !intact.contains(&row.block_hash) {
                 take_back(conn, &row, now)?;
             }

@@ -106,7 +106,7 @@ impl State {
         let Some(tip) = read.last().copied() else {
             return Ok(Step::Hitch(format!("too few providers show block {from}")));
         };
-        let links_on = |block: &BlockRef| block.parent_hash.as_bytes() == row.scanned_hash;
+        let links_on = |block: &BlockRef| block.parent_hash == row.scanned_hash;
         let first = read.first().filter(|block| block.number == from);
         if first.is_some_and(|first| !links_on(first)) {
             // The chain has changed: the next round goes back.
@@ -192,7 +192,7 @@ impl State {
         let blocks: Vec<(i64, BlockHash)> =
             read.iter().map(|block| (column(block.number), block.hash)).collect();
         row.scanned_number = column(tip.number);
-        row.scanned_hash = tip.hash.as_bytes().to_vec();
+        row.scanned_hash = tip.hash;
         let keep_from = tip.number.saturating_sub(self.parts.chain.reorg_window_blocks);
         let (chain_id, now, next) = (self.chain_id(), self.now(), row.clone());
         let is_ours = self

@@ -53,10 +53,10 @@ impl State {
         let row = |(place, provider): (usize, &Provider)| {
             let (standing, told) = (provider.standing(), provider.standing().told());
             let (refusal, refused_at) = told.refusal.map_or((None, None), |(sentence, at)| {
-                (Some(sentence), Some(ago(now, at.elapsed()).as_millis()))
+                (Some(sentence), Some(ago(now, at.elapsed())))
             });
             ProviderRow {
-                chain_id: chain_id.0,
+                chain_id,
                 name: provider.name().to_string(),
                 asked_per_day: self.usage.per_day(place, standing.asked()),
                 refusal,
@@ -64,7 +64,7 @@ impl State {
                 log_blocks: told.log_blocks.map(super::column),
                 batch_calls: super::column(told.batch_calls),
                 calls_per_second: told.calls_per_second.into(),
-                updated_at: now.as_millis(),
+                updated_at: now,
             }
         };
         let rows: Vec<ProviderRow> = providers.iter().enumerate().map(row).collect();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::lookup::Sighted;
 use super::observe::View;
 use super::price::{Appraisal, Rounds, Valued};
-use super::step::{Read, Step};
+use super::step::Step;
 use super::{State, Trouble, millis};
 use crate::chain::facts::Sighting;
 use crate::chain::provider::BlockId;
@@ -14,9 +14,9 @@ use crate::chain::quorum::Agreement;
 use crate::chain::signature::{SIGNATURE_GAS, is_valid_signature};
 use crate::db::deposits::DepositRow;
 use crate::db::wallets;
+use crate::deposits::credit;
 use crate::deposits::ours::Ours;
 use crate::deposits::parcels::stands;
-use crate::deposits::{DepositError, credit};
 use crate::domain::deposit::{Asset, DepositReason, DepositState};
 use crate::domain::evm::BlockHash;
 use crate::domain::money::NanoUsd;
@@ -47,9 +47,9 @@ impl State {
         view: &View,
         ours: &Ours,
         look: &mut Look,
-        read: &Read,
+        row: &DepositRow,
     ) -> Result<Step, Trouble> {
-        let (row, minimum) = match self.weigh(view, ours, look, read).await? {
+        let (row, minimum) = match self.weigh(view, ours, look, row).await? {
             Weighed::Worth(row, minimum) => (row, minimum),
             Weighed::Not(step) => return Ok(step),
         };
@@ -69,10 +69,10 @@ impl State {
         view: &View,
         ours: &Ours,
         look: &mut Look,
-        read: &Read,
+        row: &DepositRow,
     ) -> Result<Weighed, Trouble> {
-        match self.verify(view, ours, look, read).await? {
-            None => self.appraise(view, look, read).await,
+        match self.verify(view, ours, look, row).await? {
+            None => self.appraise(view, look, row).await,
             Some(step) => Ok(Weighed::Not(step)),
         }
     }
@@ -83,30 +83,30 @@ impl State {
         view: &View,
         ours: &Ours,
         look: &mut Look,
-        read: &Read,
+        row: &DepositRow,
     ) -> Result<Option<Step>, Trouble> {
-        let is_coin = read.row.ordinal < 0;
+        let is_coin = row.ordinal < 0;
         // Coins at the top of a transaction need no trace; others are found with one only.
         for wants_trace in [false, true] {
             let sighted = if wants_trace { &mut look.traced } else { &mut look.plain };
             if sighted.is_none() {
-                *sighted = Some(self.sight(view, read.tx_hash, wants_trace).await.sighted);
+                *sighted = Some(self.sight(view, row.tx_hash, wants_trace).await.sighted);
             }
             let facts = match sighted {
                 Some(Sighted::Agreed(Sighting::Mined(facts))) => facts,
                 Some(Sighted::Agreed(_)) | None => {
-                    return self.examine_block(view, read).await.map(Some);
+                    return self.examine_block(view, row).await.map(Some);
                 }
                 Some(Sighted::Doubt(_) | Sighted::TooLarge) if wants_trace => {
-                    return Ok(Some(self.give_up_in_time(read, DepositReason::Untraceable)));
+                    return Ok(Some(self.give_up_in_time(row, DepositReason::Untraceable)));
                 }
                 Some(Sighted::Doubt(why)) => return Ok(Some(Step::Doubt(why.clone()))),
                 Some(Sighted::TooLarge) => {
                     return Ok(Some(Step::Wait("its transaction is too large")));
                 }
             };
-            let is_there = facts.block_hash == read.block_hash && facts.is_success;
-            if is_there && stands(&read.row, facts, ours) {
+            let is_there = facts.block_hash == row.block_hash && facts.is_success;
+            if is_there && stands(row, facts, ours) {
                 return Ok(None);
             }
             if !is_there || !is_coin || wants_trace {
@@ -118,67 +118,62 @@ impl State {
 
     /// The transaction is in no block that enough know. If its own block is not on the chain, it is
     /// gone: it was seen at the head, before the block was read and left again.
-    async fn examine_block(&self, view: &View, read: &Read) -> Result<Step, Trouble> {
-        let is_there = view.has_block(read.row.block_number, read.block_hash.as_bytes()).await;
+    async fn examine_block(&self, view: &View, row: &DepositRow) -> Result<Step, Trouble> {
+        let is_there = view.has_block(row.block_number, row.block_hash).await;
         Ok(if is_there == Some(false) {
             Step::Gone
         } else {
             Step::Doubt(format!(
                 "too few providers show the transaction {} in its block",
-                read.tx_hash
+                row.tx_hash
             ))
         })
     }
 
     /// Waits for what providers may not keep; then a person decides.
-    fn give_up_in_time(&self, read: &Read, reason: DepositReason) -> Step {
+    fn give_up_in_time(&self, row: &DepositRow, reason: DepositReason) -> Step {
         let patience = millis(self.parts.deposits.case_after);
-        if self.now().millis_since(read.mined_at) <= patience {
+        if self.now().millis_since(row.block_time) <= patience {
             return Step::Wait("providers do not show how it was made, or proven");
         }
-        held(reason, read.row.clone())
+        held(reason, row.clone())
     }
 
     async fn appraise(
         &self,
         view: &View,
         look: &mut Look,
-        read: &Read,
+        row: &DepositRow,
     ) -> Result<Weighed, Trouble> {
-        match self.is_proven_at_block(view, look, read).await? {
+        match self.is_proven_at_block(view, look, row).await? {
             Some(true) => {}
             Some(false) => {
-                let step = held(DepositReason::ProofInvalidAtBlock, read.row.clone());
+                let step = held(DepositReason::ProofInvalidAtBlock, row.clone());
                 return Ok(Weighed::Not(step));
             }
             None => {
-                let step = self.give_up_in_time(read, DepositReason::ProofInvalidAtBlock);
+                let step = self.give_up_in_time(row, DepositReason::ProofInvalidAtBlock);
                 return Ok(Weighed::Not(step));
             }
         }
-        let asset = Asset::from_column(read.row.token.as_deref());
-        let raw = read.row.raw_amount.parse().ok();
-        let (Some(asset), Some(raw)) = (asset, raw) else {
-            return Err(DepositError::Unreadable(read.row.public_id.clone()).into());
-        };
+        let asset = Asset::from_column(row.token);
         let Appraisal { value, hold, minimum, source } =
-            match self.value(view, &mut look.rounds, (asset, raw), read.mined_at).await {
+            match self.value(view, &mut look.rounds, (asset, row.raw_amount), row.block_time).await
+            {
                 Valued::As(appraisal) => appraisal,
                 Valued::Doubt(why) => return Ok(Weighed::Not(Step::Doubt(why))),
                 Valued::Wait(why) => return Ok(Weighed::Not(Step::Wait(why))),
             };
         let (feed, round, answer) = match source {
-            Some((feed, round, answer)) => {
-                (Some(feed.as_bytes().to_vec()), Some(round), Some(answer))
-            }
+            Some((feed, round, answer)) => (Some(feed), Some(round), Some(answer)),
             None => (None, None, None),
         };
         let row = DepositRow {
-            value_nanousd: value.map(NanoUsd::as_nanos),
+            value_nanousd: value,
             price_feed: feed,
             price_round: round,
             price_answer: answer,
-            ..read.row.clone()
+            ..row.clone()
         };
         if let Some(reason) = hold {
             return Ok(Weighed::Not(held(reason, row)));
@@ -196,21 +191,21 @@ impl State {
         &self,
         view: &View,
         look: &mut Look,
-        read: &Read,
+        row: &DepositRow,
     ) -> Result<Option<bool>, Trouble> {
-        let Some(id) = read.row.wallet_id else { return Ok(Some(true)) };
-        if let Some(said) = look.proofs.get(&(id, read.block_hash)) {
+        let Some(id) = row.wallet_id else { return Ok(Some(true)) };
+        if let Some(said) = look.proofs.get(&(id, row.block_hash)) {
             return Ok(*said);
         }
-        let said = self.ask_for_proof(view, read, id).await?;
-        look.proofs.insert((id, read.block_hash), said);
+        let said = self.ask_for_proof(view, row, id).await?;
+        look.proofs.insert((id, row.block_hash), said);
         Ok(said)
     }
 
     async fn ask_for_proof(
         &self,
         view: &View,
-        read: &Read,
+        row: &DepositRow,
         id: i64,
     ) -> Result<Option<bool>, Trouble> {
         let wallet = self.parts.database.run(move |conn| wallets::get(conn, id)).await?;
@@ -220,11 +215,11 @@ impl State {
             return Ok(Some(wallet.kind == "eoa"));
         };
         let Ok(hash) = <[u8; 32]>::try_from(hash.as_slice()) else { return Ok(Some(false)) };
-        let at = BlockId::Hash(read.block_hash);
+        let at = BlockId::Hash(row.block_hash);
         let verdict = is_valid_signature(
             &view.providers,
             view.quorum,
-            read.payer,
+            row.payer,
             (&hash, &signature),
             (SIGNATURE_GAS, at),
         )
@@ -239,9 +234,5 @@ impl State {
 }
 
 fn held(reason: DepositReason, row: DepositRow) -> Step {
-    Step::Change(DepositRow {
-        state: DepositState::Held.as_str().to_owned(),
-        reason: Some(reason.as_str().to_owned()),
-        ..row
-    })
+    Step::Change(DepositRow { state: DepositState::Held, reason: Some(reason), ..row })
 }

@@ -2,7 +2,7 @@
 
 use crate::config::Chain;
 use crate::domain::deposit::DepositReason;
-use crate::domain::evm::{RawAmount, parse_bytes};
+use crate::domain::evm::RawAmount;
 use crate::domain::mail::DepositNews;
 
 /// What is said of a deposit.
@@ -26,8 +26,10 @@ impl DepositLetter {
     #[must_use]
     pub fn of(news: DepositNews, chains: &[Chain]) -> Self {
         let chain = chains.iter().find(|chain| chain.chain_id.0 == news.chain_id);
-        let token = news.token.as_deref().map(|token| parse_bytes(token).unwrap_or_default());
-        let coin = chain.and_then(|chain| chain.coin(token.as_deref()));
+        let coin = chain.and_then(|chain| match news.token.as_deref() {
+            Some(token) => chain.coin(Some(token.parse().ok()?)),
+            None => chain.coin(None),
+        });
         let raw: Option<RawAmount> = news.raw_amount.parse().ok();
         let amount = raw
             .zip(coin)

@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use crate::db::sessions::SessionRow;
-use crate::domain::clock::UnixMillis;
 use crate::site::layout::Frame;
 use crate::site::note::Note;
 use crate::site::show::Moment;
@@ -30,11 +29,10 @@ struct Line {
 
 impl Line {
     fn of(row: SessionRow, this: i64) -> Self {
-        let moment = |millis| Moment(UnixMillis::from_millis(millis));
         Self {
-            began: moment(row.created_at),
-            seen: moment(row.last_seen_at),
-            ends: moment(row.expires_at),
+            began: Moment(row.created_at),
+            seen: Moment(row.last_seen_at),
+            ends: Moment(row.expires_at),
             is_this: row.id == this,
             id: row.public_id,
         }

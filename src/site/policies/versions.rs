@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use crate::db::policies::{self as rows, PolicyRow};
-use crate::domain::clock::UnixMillis;
 use crate::domain::policy::{PolicyKind, PolicyVersion};
 use crate::policies::{Standing, hex};
 use crate::site::Site;
@@ -55,7 +54,7 @@ impl VersionLine {
             number: row.number,
             link: format!("/{}/versions/{}", row.kind, row.number),
             in_force: row.in_force().to_string(),
-            published_at: Moment(UnixMillis::from_millis(row.published_at)),
+            published_at: Moment(row.published_at),
             state: "earlier",
             is_significant: row.is_significant,
         }

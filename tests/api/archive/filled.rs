@@ -9,6 +9,9 @@ use sluice::db::schema::{
 };
 use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
 use sluice::db::{AnyConnection, deposits};
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::deposit::ClaimState;
+use sluice::domain::evm::{ChainId, TxHash};
 use sluice::domain::mail::MailKind;
 
 use crate::support::app::{Account, TestApp};
@@ -27,13 +30,13 @@ pub(crate) fn fill(app: &TestApp, account: &Account) {
     app.db(|conn| {
         let wallet = WalletRow {
             kind: "contract".to_owned(),
-            chain_id: 8453,
+            chain_id: ChainId(8453),
             proof_hash: Some(vec![3; 32]),
             proof_signature: Some(SIGNATURE.to_vec()),
             ..wallet_rows::row(id, 2)
         };
         wallets::link(conn, &wallet).unwrap();
-        assert_ne!(wallet.chain_id, EVERY_CHAIN.0);
+        assert_ne!(wallet.chain_id, EVERY_CHAIN);
         deposits::insert(conn, &row(account, 1, "rejected", None)).unwrap();
         let deposit: i64 = deposits_table::table.select(deposits_table::id).first(conn).unwrap();
         diesel::insert_into(refunds::table)
@@ -50,15 +53,15 @@ pub(crate) fn fill(app: &TestApp, account: &Account) {
         let claim = ClaimRow {
             id: 0,
             public_id: "claim_1".to_owned(),
-            account_id: id.0,
-            chain_id: 1,
-            tx_hash: vec![9; 32],
-            state: "not_found".to_owned(),
+            account_id: id,
+            chain_id: ChainId(1),
+            tx_hash: TxHash([9; 32]),
+            state: ClaimState::NotFound,
             reason: None,
             tries: 1,
             check_at: None,
-            created_at: now,
-            updated_at: now,
+            created_at: UnixMillis::from_millis(now),
+            updated_at: UnixMillis::from_millis(now),
         };
         deposit_claims::submit(conn, &claim).unwrap();
         let (action, subject, detail) = ("rejected", "dep_1", "a reason");

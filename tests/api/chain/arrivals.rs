@@ -4,6 +4,7 @@
 use ethers_core::types::{Address, Bytes, H256, U256};
 use serde_json::{Value, json};
 use sluice::domain::deposit::{ClaimReason, DepositState};
+use sluice::domain::evm::EvmAddress;
 
 use super::payers::{XPUB, address_of};
 use crate::support::app::Account;
@@ -125,7 +126,7 @@ fn coins_that_contracts_send_are_found_without_a_claim_where_there_are_traces() 
     shop.finalize();
     for tx in &paid {
         let row = shop.credited(*tx);
-        assert_eq!((row.account_id, row.payee), (Some(account.id.0), mine.as_bytes().to_vec()));
+        assert_eq!((row.account_id, row.payee), (Some(account.id), EvmAddress(mine.0)));
     }
     assert_eq!(shop.available(&account), 6 * 20 * DOLLAR);
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
@@ -197,7 +198,7 @@ fn plain_coins_are_credited_where_no_block_is_scanned() {
             look(&shop);
             (!shop.deposits(plain).is_empty()).then_some(())
         });
-        assert_eq!(shop.credited(plain).account_id, Some(account.id.0));
+        assert_eq!(shop.credited(plain).account_id, Some(account.id));
         // Alone in a block that follows a look, and behind a sweep.
         let next = chain.pay(chain.account(3), mine, coins());
         chain.impersonate(mine);
@@ -240,7 +241,7 @@ fn coins_behind_a_sweep_are_found_even_in_its_block() {
     assert_eq!(chain.receipt(sweep)["blockNumber"], chain.receipt(beside)["blockNumber"]);
     shop.finalize();
     for tx in [before, beside] {
-        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+        assert_eq!(shop.credited(tx).account_id, Some(account.id));
     }
     assert_eq!(shop.available(&account), (60 + 10 + 5) * DOLLAR);
 }
@@ -288,7 +289,7 @@ fn where_old_state_is_gone_the_blocks_are_told_and_traces_that_come_later_find_i
     assert_eq!((shop.available(&account), shop.deposits(tx).len()), (0, 0));
     shop.mint.beta.heal();
     shop.app.clock.advance(600_000);
-    assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(tx).account_id, Some(account.id));
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
 }
 

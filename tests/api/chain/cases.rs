@@ -9,7 +9,7 @@ use sluice::db::deposit_cases::{self, CaseRow};
 use sluice::deposits::cases::{self, Decided};
 use sluice::deposits::review;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
-use sluice::domain::deposit_case::CaseState;
+use sluice::domain::deposit_case::{CaseKind, CaseState};
 use sluice::domain::evm::ChainId;
 
 use crate::support::chain::CHAIN_ID;
@@ -48,7 +48,7 @@ fn waits<T>(shop: &Shop, what: &str, done: impl Fn() -> Option<T>) -> T {
 fn case(shop: &Shop, state: CaseState) -> CaseRow {
     waits(shop, state.as_str(), || {
         let row = rows(shop).pop()?;
-        (row.state == state.as_str()).then_some(row)
+        (row.state == state).then_some(row)
     })
 }
 
@@ -218,7 +218,7 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
     shop.finalize();
     shop.in_trouble("disagree about the transaction");
     let found = opened(&shop);
-    assert_eq!(found.kind, "deposit");
+    assert_eq!(found.kind, CaseKind::Deposit);
     well(&shop);
     let paid = shop.pay_usdc(2, 3 * USDC);
     shop.finalize();
@@ -227,7 +227,7 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
 
     dismiss(&shop, &found);
     let held = shop.reaches(tx, DepositState::Held).remove(0);
-    assert_eq!(held.reason.as_deref(), Some(DepositReason::Unreadable.as_str()));
+    assert_eq!(held.reason, Some(DepositReason::Unreadable));
     shop.app.all_mail_is_gone();
     let told = Some("Your deposit of 5 USDC on Base is under review");
     assert!(shop.app.mails().iter().any(|mail| mail.header("Subject") == told));
@@ -240,7 +240,7 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
     let decided = shop.db(|conn| sluice::db::audit::of(conn, &found.public_id).unwrap());
     let actions: Vec<_> = decided.iter().map(|one| one.action.as_str()).collect();
     assert_eq!(actions, ["case_dismissed", "case_retried"]);
-    assert!(decided.iter().all(|one| one.account_id == Some(account.id.0)));
+    assert!(decided.iter().all(|one| one.account_id == Some(account.id)));
 }
 
 #[test]
@@ -290,18 +290,13 @@ fn a_claim_that_cannot_be_read_is_a_case_and_a_few_of_one_account_at_most() {
     }
     let found = rows(&shop);
     assert_eq!(found.len(), 10);
-    assert!(found.iter().all(|case| case.kind == "claim" && case.state == "open"));
+    assert!(found.iter().all(|case| case.kind == CaseKind::Claim && case.state == CaseState::Open));
     assert_eq!(shop.cursor().unwrap().status, "ok", "what people ask about says nothing of it");
     // Asked again, it is answered, and is a case no more.
     heal(&shop);
     retry(&shop, &found[0]);
     let not_ours = Some(ClaimReason::NotOurAddress);
-    shop.claim_reaches(
-        &account,
-        H256::from_slice(&found[0].tx_hash),
-        ClaimState::Rejected,
-        not_ours,
-    );
+    shop.claim_reaches(&account, H256(found[0].tx_hash.0), ClaimState::Rejected, not_ours);
     assert_eq!(rows(&shop).len(), 9);
     // With the account they go.
     leaving::close(&shop.app, &account, true);

@@ -8,8 +8,8 @@ use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::deposits as deposits_table;
 use sluice::deposits::claims;
-use sluice::domain::deposit::{ClaimReason, ClaimState, DepositState};
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
+use sluice::domain::evm::ChainId;
 
 use crate::support::app::Account;
 use crate::support::chain::CHAIN_ID;
@@ -95,7 +95,7 @@ fn without_traces_a_plain_token_payment_to_somebody_else_is_told_as_that() {
 fn a_claim_on_the_wrong_chain_is_closed_with_the_right_ones_name() {
     let shop = Shop::open();
     let (account, other) = (shop.holder_of(1), shop.app.account("0"));
-    let there = ChainRow { chain_id: 1, ..shop.caught_up() };
+    let there = ChainRow { chain_id: ChainId(1), ..shop.caught_up() };
     shop.db(|conn| chains::create(conn, &there).unwrap());
     let deposit = |owner: &Account, number: u8, state: &str| {
         let row = deposit_rows::row(owner, number, state, None);
@@ -127,11 +127,11 @@ fn a_claim_on_the_wrong_chain_is_closed_with_the_right_ones_name() {
         shop.claim(&other, tx);
         shop.claim_reaches(&account, tx, ClaimState::NotFound, None);
         let row = deposit(&account, number, "held");
-        let tx_hash = TxHash::from_slice(&row.tx_hash).unwrap();
+        let tx_hash = row.tx_hash;
         if is_told {
             let now = shop.app.clock.now();
             shop.db(|conn| claims::match_all(conn, ChainId(1), tx_hash, now).unwrap());
-            assert_eq!(shop.claim_of(&account, tx).state, ClaimState::Rejected.as_str());
+            assert_eq!(shop.claim_of(&account, tx).state, ClaimState::Rejected);
         }
         shop.pass(3600);
         shop.claim_reaches(&account, tx, ClaimState::Rejected, Some(ClaimReason::OtherChain));
@@ -183,14 +183,14 @@ fn a_claim_before_the_block_is_answered_with_the_deposit() {
     let tx = shop.pay_usdc(1, 3 * USDC);
     shop.claim(&account, tx);
     shop.rounds(2);
-    assert_ne!(shop.claim_of(&account, tx).state, ClaimState::Matched.as_str());
+    assert_ne!(shop.claim_of(&account, tx).state, ClaimState::Matched);
     chain.set_automine(true);
     shop.mine(1);
     shop.claim_reaches(&account, tx, ClaimState::Matched, None);
     shop.finalize();
     shop.credited(tx);
     // Asked again, it is answered as it stands.
-    assert_eq!(shop.claim(&account, tx).state, ClaimState::Matched.as_str());
+    assert_eq!(shop.claim(&account, tx).state, ClaimState::Matched);
     assert_eq!(shop.available(&account), 3_000_000_000);
 }
 
@@ -236,7 +236,7 @@ fn whoever_claims_first_gets_nothing_by_it() {
     shop.claim(&owner, tx);
     shop.claim_reaches(&owner, tx, ClaimState::Matched, None);
     shop.finalize();
-    assert_eq!(shop.credited(tx).account_id, Some(owner.id.0));
+    assert_eq!(shop.credited(tx).account_id, Some(owner.id));
     assert_eq!((shop.available(&owner), shop.available(&thief)), (3_000_000_000, 0));
 
     // Of a wallet that nobody has proven, both see it, and the proof decides.
@@ -277,7 +277,7 @@ fn coins_from_within_are_credited_on_claim_each_frame_by_itself() {
     }
     let ordinals = |tx| {
         let rows = shop.reaches(tx, DepositState::Credited);
-        rows.iter().map(|row| (row.ordinal, row.raw_amount.clone())).collect::<Vec<_>>()
+        rows.iter().map(|row| (row.ordinal, row.raw_amount.to_string())).collect::<Vec<_>>()
     };
     // The top of the transaction is −1: what it gives to the contract.
     assert_eq!(ordinals(one), [(-2, "10000000000000000".to_owned())]);
@@ -320,7 +320,7 @@ fn coins_from_within_that_cannot_be_traced_again_wait_for_a_person() {
     assert_eq!(shop.cursor().unwrap().status, "ok", "it is nobody's fault");
     shop.pass(24 * 3600);
     let row = shop.reaches(tx, DepositState::Held).remove(0);
-    assert_eq!(row.reason.as_deref(), Some("untraceable"));
+    assert_eq!(row.reason, Some(DepositReason::Untraceable));
     assert_eq!(shop.available(&account), 0);
 }
 

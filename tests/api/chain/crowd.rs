@@ -7,8 +7,10 @@ use serde_json::json;
 use sluice::db::deposit_claims::ClaimRow;
 use sluice::db::schema::deposit_claims;
 use sluice::db::{AnyConnection, transaction};
+use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositState};
-use sluice::domain::ids::public_id;
+use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::ids::{AccountId, public_id};
 
 use crate::support::app::Account;
 use crate::support::chain::CHAIN_ID;
@@ -25,14 +27,15 @@ const LOOK_UPS: usize = 8;
 const CALLS_OF_A_LOOK_UP: usize = 2;
 
 /// A claim of a hash that is nobody's, the `number`-th.
-fn bogus(account_id: i64, number: u64, now: i64) -> ClaimRow {
+fn bogus(account_id: AccountId, number: u64, now: i64) -> ClaimRow {
+    let now = UnixMillis::from_millis(now);
     ClaimRow {
         id: 0,
         public_id: public_id("claim_").unwrap(),
         account_id,
-        chain_id: CHAIN_ID.cast_signed(),
-        tx_hash: H256::from_low_u64_be(0x00b0_0000_0000 + number).as_bytes().to_vec(),
-        state: ClaimState::Submitted.as_str().to_owned(),
+        chain_id: ChainId(CHAIN_ID.cast_signed()),
+        tx_hash: TxHash(H256::from_low_u64_be(0x00b0_0000_0000 + number).0),
+        state: ClaimState::Submitted,
         reason: None,
         tries: 0,
         check_at: Some(now),
@@ -47,7 +50,7 @@ fn open_claims(shop: &Shop, accounts: &[i64], numbers: std::ops::Range<u64>) {
     shop.app.db(|conn| {
         let insert = |conn: &mut AnyConnection| {
             for (number, account_id) in numbers.zip(accounts.iter().cycle()) {
-                let row = bogus(*account_id, number, now);
+                let row = bogus(AccountId(*account_id), number, now);
                 diesel::insert_into(deposit_claims::table).values(row).execute(conn)?;
             }
             Ok::<_, diesel::result::Error>(())
@@ -114,7 +117,7 @@ fn ten_thousand_claims_cost_what_a_hundred_cost_and_slow_nobody() {
     let tx = shop.pay_usdc(1, 3 * USDC);
     shop.claim(&honest, tx);
     shop.caught_up();
-    assert_eq!(shop.claim_of(&honest, tx).state, ClaimState::Matched.as_str());
+    assert_eq!(shop.claim_of(&honest, tx).state, ClaimState::Matched);
     let blocks = shop.mint.chain.head();
     shop.finalize();
     shop.credited(tx);
@@ -126,7 +129,7 @@ fn ten_thousand_claims_cost_what_a_hundred_cost_and_slow_nobody() {
     shop.finalize();
     shop.claim(&honest, refused);
     let mut blocks = 0;
-    while shop.claim_of(&honest, refused).state == ClaimState::Submitted.as_str() {
+    while shop.claim_of(&honest, refused).state == ClaimState::Submitted {
         shop.mine(1);
         shop.caught_up();
         blocks += 1;
@@ -134,7 +137,7 @@ fn ten_thousand_claims_cost_what_a_hundred_cost_and_slow_nobody() {
     }
     println!("answered after {blocks} blocks");
     let claim = shop.claim_of(&honest, refused);
-    assert_eq!(claim.reason.as_deref(), Some(ClaimReason::NotOurAddress.as_str()));
+    assert_eq!(claim.reason, Some(ClaimReason::NotOurAddress));
     assert_eq!(shop.cursor().unwrap().status, "ok");
 }
 
@@ -162,7 +165,7 @@ fn one_account_with_many_small_deposits_holds_up_nobodys_credit() {
     }
     let looked_at = || {
         let rows = shop.all_deposits();
-        rows.iter().filter(|row| row.state() == Some(DepositState::BelowMinimum)).count()
+        rows.iter().filter(|row| row.state == DepositState::BelowMinimum).count()
     };
     shop.finalize();
     shop.credited(tx);
@@ -191,7 +194,7 @@ fn one_account_with_many_claims_has_one_turn_like_every_other() {
         shop.caught_up();
     }
     let claim = shop.claim_of(&honest, tx);
-    assert_eq!(claim.reason.as_deref(), Some(ClaimReason::NotOurAddress.as_str()));
+    assert_eq!(claim.reason, Some(ClaimReason::NotOurAddress));
     assert!(due(&shop) >= 1_900);
     // And a deposit that is seen needs no claim at all.
     let tx = shop.pay_usdc(1, 3 * USDC);

@@ -8,7 +8,7 @@ use ethers_core::types::{Address, H256, U256};
 use serde_json::{Value, json};
 use sluice::db::schema::{deposit_addresses, deposit_claims};
 use sluice::deposits::addresses;
-use sluice::domain::deposit::DepositState;
+use sluice::domain::deposit::{DepositReason, DepositState};
 
 use crate::support::api::{checksummed, hex};
 use crate::support::app::{Account, Builder, TestApp};
@@ -156,7 +156,7 @@ fn an_own_address_is_ones_own_for_ever_and_nobody_elses() {
     let late = shop.mint.chain.pay(from, asked[0][0], U256::exp10(16));
     shop.finalize();
     let held = shop.reaches(late, DepositState::Held).remove(0);
-    assert_eq!(held.reason.as_deref(), Some("erased_account"));
+    assert_eq!(held.reason, Some(DepositReason::ErasedAccount));
     let claim = claimed(&shop, other, late);
     assert_eq!((&claim["state"], &claim["deposits"]), (&json!("rejected"), &json!([])));
     assert_eq!(claim["reason"], "other_account");

@@ -10,7 +10,9 @@ use sluice::db::deposits::{self, DepositRow};
 use sluice::db::{chains, deposit_turns};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{ClaimReason, DepositState};
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::evm::{ChainId, RawAmount, TxHash};
+use sluice::domain::ids::AccountId;
+use sluice::domain::money::NanoUsd;
 
 use super::payers::{XPUB, address_of};
 use crate::support::app::Builder;
@@ -63,7 +65,7 @@ fn rounds_until_credited(shop: &Shop, tx: H256) -> usize {
     let limit = std::time::Duration::from_mins(10);
     within(limit, || {
         let rows = shop.deposits(tx);
-        (rows.len() == 1 && rows[0].state() == Some(DepositState::Credited)).then_some(())
+        (rows.len() == 1 && rows[0].state == DepositState::Credited).then_some(())
     })
     .expect("a credit");
     rounds(shop) - from
@@ -150,7 +152,7 @@ fn small_transfers_of_a_transaction_are_one_row_and_add_up_exactly() {
     let second = flood(&shop, Payers::One(1), vec![treasury; 390], 1_000);
     shop.finalize();
     let row = shop.reaches(first, DepositState::BelowMinimum);
-    assert_eq!((row.len(), row[0].ordinal, row[0].raw_amount.as_str()), (1, 0, "600000"));
+    assert_eq!((row.len(), row[0].ordinal, row[0].raw_amount), (1, 0, RawAmount::from(600_000)));
     shop.reaches(second, DepositState::BelowMinimum);
     assert_eq!(shop.available(&account), 0);
     let third = flood(&shop, Payers::One(1), vec![treasury; 10], 1_000);
@@ -181,7 +183,7 @@ fn what_is_dust_is_no_deposit_and_a_claim_of_it_says_so() {
     let mixed = chain.send(chain.account(1), usdc, "multi", (vec![treasury; 3], amounts));
     shop.finalize();
     let row = shop.credited(mixed);
-    assert_eq!((row.ordinal, row.value_nanousd), (1, Some(3 * DOLLAR)));
+    assert_eq!((row.ordinal, row.value_nanousd.map(NanoUsd::as_nanos)), (1, Some(3 * DOLLAR)));
 }
 
 #[test]
@@ -271,7 +273,7 @@ fn many_payers_of_real_money_are_looked_at_together() {
     }
     shop.db(|conn| {
         for row in &rows {
-            sluice::deposits::attribution::send_on(conn, &row.payer, None, now).unwrap();
+            sluice::deposits::attribution::send_on(conn, row.payer, None, now).unwrap();
         }
     });
     shop.reaches(tx, DepositState::BelowMinimum);
@@ -284,23 +286,23 @@ fn many_payers_of_real_money_are_looked_at_together() {
 #[test]
 fn a_transaction_has_one_turn_before_any_has_its_second_and_what_is_put_off_keeps_nothing_busy() {
     let shop = Shop::open();
-    let ids = [1, 2, 3].map(|index| shop.holder_of(index).id.0);
+    let ids = [1, 2, 3].map(|index| shop.holder_of(index).id);
     let paid = shop.pay_usdc(1, 5 * USDC);
     let model = shop.reaches(paid, DepositState::Confirming).remove(0);
     // A chain that nobody reads.
     let (chain_id, now) = (ChainId(4_242), UnixMillis::from_millis(1_000));
     let mut ordinal = 0;
-    let mut insert = |tx: u8, account_id: i64, check_at: i64| {
+    let mut insert = |tx: u8, account_id: AccountId, check_at: i64| {
         ordinal += 1;
         let row = DepositRow {
             public_id: format!("dep_turn{ordinal}"),
-            chain_id: chain_id.0,
-            tx_hash: vec![tx; 32],
+            chain_id,
+            tx_hash: TxHash([tx; 32]),
             ordinal,
             account_id: Some(account_id),
             wallet_id: None,
             block_number: 10,
-            check_at,
+            check_at: UnixMillis::from_millis(check_at),
             ..model.clone()
         };
         shop.db(|conn| deposits::insert(conn, &row).unwrap());
@@ -316,7 +318,7 @@ fn a_transaction_has_one_turn_before_any_has_its_second_and_what_is_put_off_keep
             deposit_turns::confirming(conn, chain_id, (i64::MIN, until), now, limit).unwrap()
         })
     };
-    let firsts: Vec<u8> = turns(10, 3).iter().map(|row| row.tx_hash[0]).collect();
+    let firsts: Vec<u8> = turns(10, 3).iter().map(|row| row.tx_hash.0[0]).collect();
     assert_eq!(firsts, [1, 2, 3]);
     assert_eq!((turns(10, 50).len(), turns(9, 50).len()), (5, 0));
 

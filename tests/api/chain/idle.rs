@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use sluice::db::deposit_addresses::AddressRow;
 use sluice::db::schema::{accounts, deposit_addresses, derivation_counters};
 use sluice::db::{AnyConnection, DbError, chains, transaction};
-use sluice::domain::evm::ChainId;
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::evm::{ChainId, EvmAddress};
+use sluice::domain::ids::AccountId;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::chain::node::number;
@@ -169,7 +171,7 @@ pub(super) fn issue(app: &TestApp, count: u64) {
         ))
         .execute(conn)
         .unwrap();
-        let owners: Vec<i64> = accounts::table
+        let owners: Vec<AccountId> = accounts::table
             .filter(accounts::public_id.like("filler-%"))
             .order(accounts::id)
             .select(accounts::id)
@@ -178,11 +180,12 @@ pub(super) fn issue(app: &TestApp, count: u64) {
         let rows: Vec<AddressRow> = (1..=count)
             .zip(owners)
             .map(|(index, owner)| AddressRow {
-                address: [vec![0xde; 12], index.to_be_bytes().to_vec()].concat(),
+                address: EvmAddress::from_slice(&[&[0xde; 12][..], &index.to_be_bytes()].concat())
+                    .unwrap(),
                 xpub_fingerprint: "00000000".to_owned(),
                 derivation_index: i64::try_from(index).unwrap(),
                 account_id: Some(owner),
-                created_at: 0,
+                created_at: UnixMillis::from_millis(0),
             })
             .collect();
         let insert = |conn: &mut AnyConnection| -> Result<(), DbError> {

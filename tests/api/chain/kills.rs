@@ -19,7 +19,8 @@ use sluice::deposits::{addresses, cases};
 use sluice::domain::clock::Clock;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::deposit_case::CaseState;
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::evm::{ChainId, EvmAddress, TxHash};
+use sluice::domain::money::NanoUsd;
 use sluice::domain::xpub::Xpub;
 
 use super::payers::XPUB;
@@ -107,7 +108,7 @@ impl Stage {
         let mut conn = process.database.connect();
         let account = open_account(&mut conn, "0");
         for index in [1_u8, 2] {
-            let address = chain.account(index.into()).as_bytes().to_vec();
+            let address = EvmAddress(chain.account(index.into()).0);
             let proof = WalletRow { address, ..wallet_rows::row(account.id, index) };
             wallets::link(&mut conn, &proof).unwrap();
         }
@@ -198,7 +199,7 @@ impl Stage {
         let (chain_id, now) = (ChainId(CHAIN_ID.cast_signed()), Clock::System.now());
         let mut conn = self.process.database.connect();
         let found = cases_of::of_chain(&mut conn, chain_id).unwrap();
-        let open = found.iter().filter(|row| row.state != CaseState::Doubted.as_str());
+        let open = found.iter().filter(|row| row.state != CaseState::Doubted);
         for row in open.clone() {
             cases::retry(&mut conn, row, "the node is mended", now).unwrap();
         }
@@ -235,7 +236,7 @@ impl Stage {
         self.mint.beta.heal();
         self.mint.chain.finalize();
         println!("{} cases were retried", self.retry_cases());
-        let is_done = |row: &DepositRow| row.state() == Some(DepositState::Credited);
+        let is_done = |row: &DepositRow| row.state == DepositState::Credited;
         let all = within(Duration::from_mins(5), || {
             self.hurry();
             let rows = self.rows();
@@ -248,7 +249,11 @@ impl Stage {
             let chain_id = ChainId(CHAIN_ID.cast_signed());
             let found = deposits::of_transaction(&mut conn, chain_id, TxHash(tx.0)).unwrap();
             let [row] = found.as_slice() else { panic!("{tx:?}: {found:#?}") };
-            assert_eq!((row.value_nanousd, row.credit_number), (Some(*value), 1), "{row:#?}");
+            assert_eq!(
+                (row.value_nanousd.map(NanoUsd::as_nanos), row.credit_number),
+                (Some(*value), 1),
+                "{row:#?}"
+            );
         }
         let credits: Vec<i64> = ledger_entries::table
             .filter(ledger_entries::kind.eq("deposit"))

@@ -3,12 +3,12 @@
 
 use ethers_core::types::{Address, Bytes, H256, U256};
 use serde_json::json;
-use sluice::db::deposits::DepositRow;
 use sluice::db::{deposit_addresses, wallets};
 use sluice::deposits::addresses;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{DepositReason, DepositState};
 use sluice::domain::evm::EvmAddress;
+use sluice::domain::money::NanoUsd;
 use sluice::domain::xpub::Xpub;
 
 use crate::support::app::Account;
@@ -66,9 +66,9 @@ fn a_contract_pays_for_whom_it_has_signed_as_of_the_deposits_block() {
     chain.send(chain.account(0), &safe.contract, "setOwner", (chain.account(0),));
     let late = safe.pay(&shop, 5 * USDC);
     shop.finalize();
-    assert_eq!(shop.credited(paid).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(paid).account_id, Some(account.id));
     let row = shop.reaches(late, DepositState::Held).remove(0);
-    assert_eq!(row.reason.as_deref(), Some(DepositReason::ProofInvalidAtBlock.as_str()));
+    assert_eq!(row.reason, Some(DepositReason::ProofInvalidAtBlock));
     assert_eq!(shop.available(&account), 3 * DOLLAR);
 }
 
@@ -191,15 +191,15 @@ fn an_address_of_one_account_needs_no_proof_and_two_in_one_transaction_are_told_
     let within =
         chain.send_paying(from, &payer, "multiPay", (mine.to_vec(), parts), U256::exp10(15) * 3);
     shop.finalize();
-    assert_eq!(shop.credited(coins).account_id, Some(accounts[0].id.0));
+    assert_eq!(shop.credited(coins).account_id, Some(accounts[0].id));
     shop.claim(&accounts[1], within);
     let rows = shop.reaches(within, DepositState::Credited);
     let whose: Vec<_> = rows.iter().map(|row| row.account_id).collect();
-    assert_eq!(whose, [Some(accounts[1].id.0), Some(accounts[0].id.0)]);
+    assert_eq!(whose, [Some(accounts[1].id), Some(accounts[0].id)]);
     eventually("the token deposits", || {
         shop.app.clock.advance(50);
         let rows = shop.deposits(tokens);
-        let states: Vec<_> = rows.iter().filter_map(DepositRow::state).collect();
+        let states: Vec<_> = rows.iter().map(|row| row.state).collect();
         (states == [DepositState::Credited, DepositState::Credited, DepositState::Unattributed])
             .then_some(())
     });
@@ -239,7 +239,7 @@ fn an_erased_accounts_address_and_sweeps_and_gas_money_credit_nobody() {
     let tokens = chain.send(mine, usdc, "transfer", (shop.mint.treasury, U256::from(9 * USDC)));
     shop.finalize();
     let row = shop.reaches(late, DepositState::Held).remove(0);
-    assert_eq!(row.reason.as_deref(), Some(DepositReason::ErasedAccount.as_str()));
+    assert_eq!(row.reason, Some(DepositReason::ErasedAccount));
     shop.caught_up();
     for tx in [gas, sweep, tokens] {
         assert!(shop.deposits(tx).is_empty());
@@ -282,8 +282,8 @@ fn blobs_and_delegations_beside_payments_do_no_harm_and_pay_as_others_do() {
         chain.transact(json!({ "from": other.address(), "to": wallet.address(), "data": input }))
     };
     shop.finalize();
-    assert_eq!(shop.credited(blob).value_nanousd, Some(20 * DOLLAR));
-    assert_eq!(shop.credited(delegating).value_nanousd, Some(40 * DOLLAR));
+    assert_eq!(shop.credited(blob).value_nanousd.map(NanoUsd::as_nanos), Some(20 * DOLLAR));
+    assert_eq!(shop.credited(delegating).value_nanousd.map(NanoUsd::as_nanos), Some(40 * DOLLAR));
     shop.reaches(plain, DepositState::Unattributed);
     shop.claim(&account, by_code);
     assert_eq!(shop.credited(by_code).ordinal, -1);
@@ -303,8 +303,8 @@ fn the_largest_amount_of_a_listed_token_waits_for_a_person() {
     let good = shop.pay_coin(1, U256::exp10(16));
     shop.finalize();
     let row = shop.reaches(tx, DepositState::Held).remove(0);
-    assert_eq!(row.reason.as_deref(), Some(DepositReason::ImplausibleAmount.as_str()));
-    assert_eq!((row.value_nanousd, row.raw_amount), (None, all.to_string()));
+    assert_eq!(row.reason, Some(DepositReason::ImplausibleAmount));
+    assert_eq!((row.value_nanousd, row.raw_amount.to_string()), (None, all.to_string()));
     shop.credited(good);
     assert_eq!(shop.available(&account), 20 * DOLLAR);
 }

@@ -164,7 +164,7 @@ fn a_coin_that_contradicts_the_settings_stops_alone_and_its_deposits_wait_until_
         shop.credited(goes);
         shop.rounds(5);
         assert_eq!(shop.available(&account), 20 * DOLLAR, "{words}");
-        assert_eq!(shop.deposits(waits)[0].state(), Some(DepositState::Confirming), "{words}");
+        assert_eq!(shop.deposits(waits)[0].state, DepositState::Confirming, "{words}");
         assert_eq!(shop.cursor().unwrap().status, "ok", "{words}");
         let coin = |coin: &str| {
             shop.app.metric(&format!("sluice_coin_ok{{chain=\"base\",coin=\"{coin}\"}}"))
@@ -195,7 +195,7 @@ fn a_coin_whose_feed_is_wrong_stops_and_tokens_go_on() {
     shop.credited(goes);
     shop.rounds(3);
     assert_eq!(shop.available(&account), 3 * DOLLAR);
-    assert_eq!(shop.deposits(waits)[0].state(), Some(DepositState::Confirming));
+    assert_eq!(shop.deposits(waits)[0].state, DepositState::Confirming);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn decimals_that_change_or_cannot_be_read_stop_a_token_while_it_lasts_and_a_name
         let other = chain.send(chain.account(1), &shop.mint.peg, "transfer", args);
         shop.finalize();
         shop.credited(other);
-        assert_eq!(shop.deposits(paid[count])[0].state(), Some(DepositState::Confirming));
+        assert_eq!(shop.deposits(paid[count])[0].state, DepositState::Confirming);
         heal();
         shop.pass(100);
         shop.credited(paid[count]);

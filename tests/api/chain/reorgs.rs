@@ -3,6 +3,7 @@
 use ethers_core::types::U256;
 use serde_json::json;
 use sluice::domain::deposit::{ClaimState, DepositState};
+use sluice::domain::money::NanoUsd;
 
 use crate::support::chain::CHAIN_ID;
 use crate::support::chain::wallet::{Draft, Wallet};
@@ -57,7 +58,7 @@ fn the_same_transaction_in_another_block_is_read_afresh() {
     chain.send(chain.account(0), usdc, "setFeeBps", (1_000_u16,));
     chain.send_raw(&raw);
     shop.finalize();
-    assert_eq!(shop.credited(tx).value_nanousd, Some(9 * DOLLAR));
+    assert_eq!(shop.credited(tx).value_nanousd.map(NanoUsd::as_nanos), Some(9 * DOLLAR));
     assert_eq!(shop.available(&account), 9 * DOLLAR);
 }
 

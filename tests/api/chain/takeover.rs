@@ -89,7 +89,7 @@ fn two_servers_that_both_think_they_read_a_chain_credit_once() {
             shop.app.clock.advance(50);
             other.clock.advance(50);
             let rows = shop.deposits(tx);
-            (rows.len() == 1 && rows[0].state() == Some(DepositState::Credited)).then_some(())
+            (rows.len() == 1 && rows[0].state == DepositState::Credited).then_some(())
         });
     }
     assert!(gamma.count("eth_getLogs") > 0);

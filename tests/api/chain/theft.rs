@@ -7,6 +7,8 @@ use std::time::Duration;
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};
 use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::TxHash;
+use sluice::domain::ids::AccountId;
 
 use crate::support::api::{checksummed, hex};
 use crate::support::app::Account;
@@ -226,8 +228,8 @@ fn every_order_with_finality_after(events: usize) {
     shop.finalize();
     let found = all_credited(&shop, cases.len());
     for case in &cases {
-        let owner = found.get(case.tx.as_bytes());
-        assert_eq!(owner, Some(&case.victim.id.0), "{:?} {:?}", case.attempt, case.order);
+        let owner = found.get(&TxHash(case.tx.0));
+        assert_eq!(owner, Some(&case.victim.id), "{:?} {:?}", case.attempt, case.order);
     }
     for (victim, thief) in &accounts {
         let count = cases.iter().filter(|case| case.victim.id == victim.id).count();
@@ -246,13 +248,13 @@ fn every_order_with_finality_after(events: usize) {
 }
 
 /// Waits until so many deposits are there and credited; whose each of their transactions is.
-fn all_credited(shop: &Shop, count: usize) -> HashMap<Vec<u8>, i64> {
+fn all_credited(shop: &Shop, count: usize) -> HashMap<TxHash, AccountId> {
     let mut last = Vec::new();
     let found = within(Duration::from_mins(3), || {
         shop.app.clock.advance(50);
         last = shop.all_deposits();
         let is_credited = |row: &&sluice::db::deposits::DepositRow| {
-            row.state() == Some(DepositState::Credited) && row.credit_number == 1
+            row.state == DepositState::Credited && row.credit_number == 1
         };
         (last.iter().filter(is_credited).count() == count).then_some(())
     });
@@ -346,7 +348,7 @@ fn what_is_paid_between_unlinking_and_proving_is_the_first_provers() {
     let after = pay_after_it(&shop, 40);
     shop.finalize();
     for (tx, owner) in [(before, &first), (between, &second), (after, &second)] {
-        assert_eq!(shop.credited(tx).account_id, Some(owner.id.0));
+        assert_eq!(shop.credited(tx).account_id, Some(owner.id));
     }
     assert_eq!((shop.available(&first), shop.available(&second)), (10 * DOLLAR, 60 * DOLLAR));
 }
@@ -377,7 +379,7 @@ fn a_wallet_that_moves_takes_only_later_payments_along_and_both_are_told() {
     let again = pay_after_it(&shop, 8);
     shop.finalize();
     for (tx, owner) in [(early, &first), (mine, &first), (theirs, &second), (again, &first)] {
-        assert_eq!(shop.credited(tx).account_id, Some(owner.id.0));
+        assert_eq!(shop.credited(tx).account_id, Some(owner.id));
     }
     assert_eq!((shop.available(&first), shop.available(&second)), (11 * DOLLAR, 4 * DOLLAR));
     // Each sees its own, and the other's are not there.

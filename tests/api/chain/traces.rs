@@ -28,7 +28,7 @@ fn one_provider_that_leaves_a_transaction_out_of_its_traces_does_not_hide_it() {
         let other = if alpha_is_silent { &shop.mint.alpha } else { &shop.mint.beta };
         other.mutate("debug_traceBlockByNumber", |_, traces| silent(traces));
         let tx = paid_by_a_contract(&shop, mine);
-        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+        assert_eq!(shop.credited(tx).account_id, Some(account.id));
     }
 }
 
@@ -66,7 +66,7 @@ fn what_one_provider_makes_up_does_not_end_the_look_at_a_block() {
         *frames = (1..=MADE_UP).map(frame).collect();
     });
     let tx = paid_by_a_contract(&shop, mine);
-    assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(tx).account_id, Some(account.id));
     assert_eq!(shop.available(&account), 20 * DOLLAR);
     let asked = shop.mint.beta.calls("eth_getTransactionReceipt");
     let asked = asked.iter().filter(|params| made_up(&params[0])).count();
@@ -124,7 +124,7 @@ fn what_cannot_be_read_of_a_block_is_no_sign_that_nothing_is_there() {
         shop.mint.alpha.heal();
         shop.mint.beta.heal();
         again(6);
-        assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+        assert_eq!(shop.credited(tx).account_id, Some(account.id));
     }
 }
 

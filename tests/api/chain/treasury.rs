@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sluice::db::arrivals as rows;
 use sluice::db::arrivals::ArrivalRow;
 use sluice::domain::deposit::DepositState;
+use sluice::domain::ids::AccountId;
 
 use super::arrivals::{arrivals, coins, look, shop, shop_of};
 use crate::support::chain::contract::Contract;
@@ -18,7 +19,7 @@ use crate::support::wait::eventually;
 const DOLLAR: i64 = 1_000_000_000;
 
 /// What arrived and is no deposit, with whose it is, as operators read it.
-fn listed(shop: &Shop) -> Vec<(ArrivalRow, Option<i64>)> {
+fn listed(shop: &Shop) -> Vec<(ArrivalRow, Option<AccountId>)> {
     shop.db(|conn| rows::page(conn, None, 0, 100).unwrap())
 }
 
@@ -61,7 +62,7 @@ fn coins_that_contracts_send_to_the_treasury_are_found_without_a_claim_where_the
         let found = |tx| !shop.deposits(tx).is_empty();
         (found(batch) && found(by_contract)).then_some(())
     });
-    assert_eq!(shop.credited(batch).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(batch).account_id, Some(account.id));
     shop.reaches(by_contract, DepositState::Unattributed);
     look(&shop);
     look(&shop);
@@ -82,8 +83,8 @@ fn coins_that_contracts_send_to_the_treasury_are_listed_without_an_account_where
         (found.len() == 2 && found.iter().all(|(row, _)| row.tries > 0)).then_some(found)
     });
     for (row, owner) in found {
-        let what = (row.address.as_slice(), row.raw_amount.as_str(), owner);
-        assert_eq!(what, (shop.mint.treasury.as_bytes(), coins().to_string().as_str(), None));
+        let what = (row.address.as_bytes(), row.raw_amount.to_string(), owner);
+        assert_eq!(what, (shop.mint.treasury.as_bytes(), coins().to_string(), None));
         assert_eq!(row.after_number + 1, row.block_number, "in its own block");
     }
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
@@ -111,7 +112,7 @@ fn plain_coins_to_the_treasury_are_credited_where_no_block_is_scanned() {
             let found = |tx| !shop.deposits(tx).is_empty();
             (found(plain) && found(stranger)).then_some(())
         });
-        assert_eq!(shop.credited(plain).account_id, Some(account.id.0));
+        assert_eq!(shop.credited(plain).account_id, Some(account.id));
         shop.reaches(stranger, DepositState::Unattributed);
         look(&shop);
         assert_eq!(listed(&shop), Vec::new());
@@ -155,7 +156,7 @@ fn what_came_to_the_treasury_while_the_server_was_down_is_found() {
         look(&shop);
         (!shop.deposits(tx).is_empty()).then_some(())
     });
-    assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(tx).account_id, Some(account.id));
 }
 
 #[test]

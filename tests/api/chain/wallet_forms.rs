@@ -131,7 +131,7 @@ fn a_wallet_that_is_not_deployed_proves_itself_with_its_deployment_and_pays_late
     };
     let paid = pay(10);
     shop.finalize();
-    assert_eq!(shop.credited(paid).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(paid).account_id, Some(account.id));
     chain.send(payer, &wallet, "setOwner", stranger.address());
     let after = pay(20);
     shop.finalize();

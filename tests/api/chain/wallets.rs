@@ -24,7 +24,7 @@ fn a_deposit_that_nobody_had_proven_is_credited_after_the_proof() {
     let message = shop.app.challenge(&account, payer.address());
     let linked = shop.app.prove(&account, &message, &payer.sign_message(&message));
     assert_eq!(linked.status, 201, "{}", linked.text());
-    assert_eq!(shop.credited(tx).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(tx).account_id, Some(account.id));
     assert_eq!(shop.available(&account), 25 * DOLLAR);
 }
 
@@ -54,7 +54,7 @@ fn a_contract_is_asked_on_its_chain_and_again_at_the_block_of_its_deposit() {
     };
     let paid = pay();
     shop.finalize();
-    assert_eq!(shop.credited(paid).account_id, Some(account.id.0));
+    assert_eq!(shop.credited(paid).account_id, Some(account.id));
     assert_eq!(shop.available(&account), 10 * DOLLAR);
 
     // Its owner has changed: the proof says nothing of what it pays now.

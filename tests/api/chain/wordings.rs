@@ -145,7 +145,7 @@ fn waits(shop: &Shop, paid: H256, chain_id: u64) -> Option<String> {
         let rows = of_transaction(conn, chain_id, TxHash(paid.0)).unwrap();
         (rows, chains::find(conn, chain_id).unwrap())
     });
-    let is_credited = rows.iter().any(|row| row.state() == Some(DepositState::Credited));
+    let is_credited = rows.iter().any(|row| row.state == DepositState::Credited);
     (!is_credited).then(|| format!("{rows:#?}, {stand:#?}"))
 }
 

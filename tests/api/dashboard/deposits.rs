@@ -6,7 +6,11 @@ use sluice::db::accounts;
 use sluice::db::deposit_refunds::{self, RefundRow};
 use sluice::db::deposits::{self, DepositRow};
 use sluice::db::schema::{deposit_refunds as deposit_refunds_table, deposits as deposits_table};
+use sluice::domain::account_status::AccountStatus;
+use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::money::NanoUsd;
 
 use super::{TREASURY, USDC, with_chain};
 use crate::support::client::Request;
@@ -137,7 +141,7 @@ fn a_suspended_owner_is_told_so_before_paying() {
     assert!(!browser.page("/deposits").contains("This account is suspended"));
     let options = || browser.look("/api/v1/deposits/options").json();
     assert_eq!(options()["is_suspended"], false);
-    app.db(|conn| accounts::set_status(conn, account.id, "suspended").unwrap());
+    app.db(|conn| accounts::set_status(conn, account.id, AccountStatus::Suspended).unwrap());
     assert_eq!(options()["is_suspended"], true);
     for path in ["/deposits", "/dashboard", "/wallets", "/account"] {
         let page = browser.page(path);
@@ -197,10 +201,10 @@ fn a_refunded_deposit_says_so_everywhere() {
             public_id: format!("ref_{number}"),
             deposit_id,
             state: state.to_owned(),
-            amount_nanousd: nanos,
-            tx_hash: (state == "posted").then(|| vec![0xfe; 32]),
-            created_at: 0,
-            updated_at: 1_795_348_800_000,
+            amount_nanousd: NanoUsd::from_nanos(nanos),
+            tx_hash: (state == "posted").then(|| TxHash([0xfe; 32])),
+            created_at: UnixMillis::from_millis(0),
+            updated_at: UnixMillis::from_millis(1_795_348_800_000),
         };
         app.db(|conn| deposit_refunds::insert(conn, &refund).unwrap());
     };
@@ -326,7 +330,7 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
     assert!(browser.page("/deposits").contains(&hash));
 
     // Once its deposit is there, the hash is listed no more beside it.
-    let found = DepositRow { chain_id: 8453, ..row(&account, 0xab, "held", None) };
+    let found = DepositRow { chain_id: ChainId(8453), ..row(&account, 0xab, "held", None) };
     app.db(|conn| deposits::insert(conn, &found).unwrap());
     let page = browser.page("/deposits");
     assert!(page.contains("/deposits/dep_171") && !page.contains(&hash), "{page}");

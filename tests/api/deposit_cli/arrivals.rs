@@ -4,7 +4,7 @@ use diesel::Connection;
 use serde_json::{Value, json};
 use sluice::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
 use sluice::deposits::{addresses, arrivals};
-use sluice::domain::evm::{ChainId, EvmAddress};
+use sluice::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};
 use sluice::domain::xpub::Xpub;
 
 use super::{BASE, Desk, NOON};
@@ -26,19 +26,19 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     let coins = arrivals::of_coins(ChainId(BASE), mine, (9, 12), 1_500_000_000_000_000_000, NOON);
     rows::note(&mut desk.conn, &coins).unwrap();
     let token = ArrivalRow {
-        address: others.as_bytes().to_vec(),
-        token: Some(vec![0xee; 20]),
+        address: others,
+        token: Some(EvmAddress([0xee; 20])),
         after_number: 19,
         block_number: 20,
-        raw_amount: "7".to_owned(),
-        tx_hash: Some(vec![0xab; 32]),
+        raw_amount: RawAmount::from(7),
+        tx_hash: Some(TxHash([0xab; 32])),
         check_at: None,
         ..coins.clone()
     };
     rows::note_token(&mut desk.conn, &token, 5).unwrap();
     let balance = BalanceRow {
-        chain_id: BASE,
-        address: mine.as_bytes().to_vec(),
+        chain_id: ChainId(BASE),
+        address: mine,
         block_number: 12,
         balance: "1".to_owned(),
     };
@@ -65,13 +65,13 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     desk.conn.transaction(|conn| sluice::db::erasure::erase(conn, &key, one.id, &email)).unwrap();
     let left = desk.json(&["arrivals"]);
     assert_eq!((left.as_array().unwrap().len(), &left[0]["account"]), (1, &json!(two.public_id)));
-    let known = [mine.as_bytes().to_vec()];
+    let known = [mine];
     assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);
-    assert_eq!(rows::likely(&mut desk.conn, 10).unwrap(), [others.as_bytes().to_vec()]);
+    assert_eq!(rows::likely(&mut desk.conn, 10).unwrap(), [others]);
 
     // What a look had read before the erasure is not written after it.
     rows::note(&mut desk.conn, &coins).unwrap();
-    let late = ArrivalRow { address: mine.as_bytes().to_vec(), ..token };
+    let late = ArrivalRow { address: mine, ..token };
     rows::note_token(&mut desk.conn, &late, 5).unwrap();
     rows::set_balance(&mut desk.conn, &balance).unwrap();
     let more = BalanceRow { block_number: 13, balance: "2".to_owned(), ..balance.clone() };
@@ -93,7 +93,7 @@ fn an_address_with_many_arrivals_keeps_no_other_waiting() {
     rows::note(&mut desk.conn, &coins).unwrap();
     let due = rows::due(&mut desk.conn, ChainId(BASE), NOON, 4).unwrap();
     let order: Vec<(i64, bool)> =
-        due.iter().map(|row| (row.block_number, row.address == single.as_bytes())).collect();
+        due.iter().map(|row| (row.block_number, row.address == single)).collect();
     assert_eq!(order, [(1, false), (21, true), (2, false), (3, false)]);
 }
 

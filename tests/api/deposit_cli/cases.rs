@@ -4,7 +4,8 @@ use serde_json::json;
 use sluice::db::deposit_cases::{self, CaseRow};
 use sluice::db::{audit, chains};
 use sluice::deposits::cases;
-use sluice::domain::deposit_case::CaseKind;
+use sluice::domain::deposit::DepositState;
+use sluice::domain::deposit_case::{CaseKind, CaseState};
 use sluice::domain::evm::{ChainId, TxHash};
 
 use super::{BASE, Desk, NOON};
@@ -67,7 +68,7 @@ fn cases_are_listed_shown_dismissed_and_looked_at_again() {
     desk.refused(&["cases", "dismiss", id, "--reason", "again"], &[id, "already dismissed"]);
     // A look that was under way changes nothing, and the scan that finds it where it was leaves it
     // alone.
-    assert_eq!(desk.case(CaseKind::Transaction, 1, 1).state, "dismissed");
+    assert_eq!(desk.case(CaseKind::Transaction, 1, 1).state, CaseState::Dismissed);
     chains::note_candidates(&mut desk.conn, ChainId(BASE), &noted, NOON).unwrap();
     assert!(desk.candidates().is_empty());
 
@@ -85,16 +86,16 @@ fn a_deposit_whose_case_is_dismissed_is_held_and_decided_by_hand() {
     let mut desk = Desk::new();
     let account = desk.account("0");
     let row = desk.deposit(|row| {
-        row.account_id = Some(account.id.0);
-        row.state = "confirming".to_owned();
+        row.account_id = Some(account.id);
+        row.state = DepositState::Confirming;
     });
-    let case = desk.case(CaseKind::Deposit, row.tx_hash[0], 2);
+    let case = desk.case(CaseKind::Deposit, row.tx_hash.0[0], 2);
     let shown = desk.json(&["cases", "dismiss", &case.public_id, "--reason", "nodes differ"]);
     assert_eq!(shown["deposit"], row.public_id.as_str());
     assert_eq!(desk.standing(&row), ("held".to_owned(), Some("unreadable".to_owned())));
     // Of whom it was about, there is the account's number, which goes with the account.
     let decided = audit::of(&mut desk.conn, &case.public_id).unwrap();
-    assert_eq!(decided[0].account_id, Some(account.id.0));
+    assert_eq!(decided[0].account_id, Some(account.id));
     desk.ok(&["cases", "retry", &case.public_id, "--reason", "mended"]);
     assert_eq!(desk.standing(&row), ("confirming".to_owned(), None));
     desk.ok(&["cases", "dismiss", &case.public_id, "--reason", "nodes differ still"]);

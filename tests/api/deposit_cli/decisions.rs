@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use serde_json::json;
 use sluice::db::deposits::DepositRow;
 use sluice::db::schema::audit_log;
+use sluice::domain::deposit::{DepositReason, DepositState};
 
 use super::Desk;
 
@@ -40,10 +41,10 @@ fn what_cannot_be_approved_says_why() {
     let mut desk = Desk::new();
     desk.chain(|_| {});
     let account = desk.account("0");
-    let hold = |row: &mut DepositRow| row.state = "held".to_owned();
+    let hold = |row: &mut DepositRow| row.state = DepositState::Held;
     desk.deposit(|row| {
         hold(row);
-        row.account_id = Some(account.id.0);
+        row.account_id = Some(account.id);
     });
     desk.refused(&approve("dep_1"), &["the value of dep_1 is unknown", "--value USD"]);
     desk.deposit(hold);
@@ -98,7 +99,7 @@ fn a_reason_has_1_to_500_characters() {
 fn an_unproven_deposit_is_given_to_an_account_and_confirms() {
     let mut desk = Desk::new();
     let account = desk.account("0");
-    desk.deposit(|row| row.state = "unattributed".to_owned());
+    desk.deposit(|row| row.state = DepositState::Unattributed);
     let attribute = ["attribute", "dep_1", &account.public_id, REASON[0], REASON[1]];
     desk.refused(&["attribute", "dep_1", "acct_nobody", REASON[0], REASON[1]], &["no account"]);
     let document = desk.json(&attribute);
@@ -112,8 +113,8 @@ fn an_unproven_deposit_is_given_to_an_account_and_confirms() {
     assert_eq!(desk.available(&account), 0);
 
     desk.deposit(|row| {
-        row.state = "held".to_owned();
-        row.reason = Some("erased_account".to_owned());
+        row.state = DepositState::Held;
+        row.reason = Some(DepositReason::ErasedAccount);
     });
     let said = desk.ok(&["attribute", "dep_2", &account.public_id, REASON[0], REASON[1]]);
     assert!(said.contains(&account.public_id), "{said}");

@@ -3,6 +3,10 @@
 use std::collections::HashMap;
 
 use super::{Desk, GONE, NOON};
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::deposit::DepositState;
+use sluice::domain::evm::{ChainId, EvmAddress, RawAmount};
+use sluice::domain::money::NanoUsd;
 
 const DAY: i64 = 86_400_000;
 
@@ -34,13 +38,13 @@ fn every_column_is_there_and_exact() {
     let mut desk = Desk::new();
     let account = desk.account("0");
     let row = desk.deposit(|row| {
-        row.state = "confirming".to_owned();
-        row.account_id = Some(account.id.0);
+        row.state = DepositState::Confirming;
+        row.account_id = Some(account.id);
         row.token = None;
         row.ordinal = -1;
-        row.raw_amount = "123456789012345678901".to_owned();
-        row.value_nanousd = Some(246_913_578_024);
-        row.price_feed = Some(vec![0xfe; 20]);
+        row.raw_amount = RawAmount::from(123_456_789_012_345_678_901);
+        row.value_nanousd = Some(NanoUsd::from_nanos(246_913_578_024));
+        row.price_feed = Some(EvmAddress([0xfe; 20]));
         row.price_round = Some("42".to_owned());
         row.price_answer = Some("200000000000".to_owned());
     });
@@ -120,7 +124,7 @@ fn days_are_whole_and_pages_join() {
     let mut desk = Desk::new();
     let midnight = NOON.as_millis() - DAY / 2;
     for time in [midnight - 1, midnight, midnight + DAY - 1, midnight + DAY] {
-        desk.deposit(|row| row.block_time = time);
+        desk.deposit(|row| row.block_time = UnixMillis::from_millis(time));
     }
     let ids = |args: &[&str]| -> Vec<String> {
         export(&desk, args).iter().map(|row| row["deposit"].clone()).collect()
@@ -136,7 +140,7 @@ fn days_are_whole_and_pages_join() {
         let mut row = super::row(200);
         row.public_id = format!("dep_many_{number}");
         row.ordinal = number.into();
-        row.chain_id = GONE;
+        row.chain_id = ChainId(GONE);
         sluice::db::deposits::insert(&mut desk.conn, &row).unwrap();
     }
     let all = export(&desk, &[]);

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposit_claims::{self, ClaimRow};
 use sluice::db::deposits;
-use sluice::domain::evm::ChainId;
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
+use sluice::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};
+use sluice::domain::money::NanoUsd;
 
 use super::{BASE, Desk, GONE, NOON, row};
 use crate::support::app::Account;
@@ -55,12 +58,12 @@ fn a_deposit_is_the_same_document_alone_and_in_a_list() {
     desk.chain(|_| {});
     let account = desk.account("0");
     let row = desk.deposit(|row| {
-        row.state = "held".to_owned();
-        row.reason = Some("depegged".to_owned());
-        row.account_id = Some(account.id.0);
-        row.raw_amount = "1234567".to_owned();
-        row.value_nanousd = Some(1_197_529_990);
-        row.price_feed = Some(vec![0xfe; 20]);
+        row.state = DepositState::Held;
+        row.reason = Some(DepositReason::Depegged);
+        row.account_id = Some(account.id);
+        row.raw_amount = RawAmount::from(1_234_567);
+        row.value_nanousd = Some(NanoUsd::from_nanos(1_197_529_990));
+        row.price_feed = Some(EvmAddress([0xfe; 20]));
         row.price_round = Some("36893488147419103232".to_owned());
         row.price_answer = Some("97000000".to_owned());
     });
@@ -121,13 +124,13 @@ fn amounts_are_exact_and_what_is_no_longer_configured_has_its_number() {
     desk.deposit(|row| {
         row.token = None;
         row.ordinal = -1;
-        row.raw_amount = "1000000000000000001".to_owned();
+        row.raw_amount = RawAmount::from(1_000_000_000_000_000_001);
     });
-    desk.deposit(|row| row.token = Some(vec![0xdd; 20]));
+    desk.deposit(|row| row.token = Some(EvmAddress([0xdd; 20])));
     desk.deposit(|row| {
-        row.chain_id = GONE;
+        row.chain_id = ChainId(GONE);
         row.token = None;
-        row.raw_amount = "5".to_owned();
+        row.raw_amount = RawAmount::from(5);
     });
     let all = desk.json(&["list"]);
     assert_eq!(
@@ -154,7 +157,7 @@ fn a_list_is_filtered_and_as_long_as_it_is() {
     let (one, two) = (desk.account("0"), desk.account("0"));
     desk.held(&one);
     desk.held(&two);
-    desk.deposit(|row| row.chain_id = GONE);
+    desk.deposit(|row| row.chain_id = ChainId(GONE));
     let ids = |list: Value| -> Vec<String> {
         let all = list.as_array().unwrap().iter();
         all.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
@@ -196,7 +199,7 @@ fn chains_tell_what_is_wrong_and_what_waits() {
     desk.chain(|_| {});
     desk.held(&account);
     desk.deposit(|_| {});
-    desk.deposit(|row| row.chain_id = GONE);
+    desk.deposit(|row| row.chain_id = ChainId(GONE));
     claim(&mut desk, &account, Some(0));
     let all = desk.json(&["chains"]);
     let (gone, base) = (&all[0], &all[1]);
@@ -211,7 +214,7 @@ fn chains_tell_what_is_wrong_and_what_waits() {
 
     // A node that is gone has left its last word behind.
     let row = chains::find(&mut desk.conn, ChainId(BASE)).unwrap().unwrap();
-    let left = ChainRow { lease_expires_at: 1, ..row };
+    let left = ChainRow { lease_expires_at: UnixMillis::from_millis(1), ..row };
     assert!(chains::change(&mut desk.conn, &left, NOON).unwrap());
     let base = desk.json(&["chains"])[1].clone();
     assert_eq!((&base["status"], &base["is_read"]), (&json!("unread"), &json!(false)));
@@ -221,7 +224,7 @@ fn chains_tell_what_is_wrong_and_what_waits() {
 
     let row = chains::find(&mut desk.conn, ChainId(BASE)).unwrap().unwrap();
     let degraded = ChainRow {
-        lease_expires_at: i64::MAX,
+        lease_expires_at: UnixMillis::from_millis(i64::MAX),
         status: "degraded".to_owned(),
         status_detail: Some("providers \u{1b}[2Jdisagree".to_owned()),
         ..row
@@ -238,7 +241,7 @@ fn chains_are_listed_with_what_their_providers_are_asked_and_refuse() {
     let mut desk = Desk::new();
     desk.chain(|row| row.status_detail = Some("USDT: the token calls itself \"USD₮0\"".to_owned()));
     let plain = ProviderRow {
-        chain_id: BASE,
+        chain_id: ChainId(BASE),
         name: "alpha".to_owned(),
         asked_per_day: None,
         refusal: None,
@@ -246,13 +249,13 @@ fn chains_are_listed_with_what_their_providers_are_asked_and_refuse() {
         log_blocks: None,
         batch_calls: 20,
         calls_per_second: 20,
-        updated_at: NOON.as_millis(),
+        updated_at: NOON,
     };
     let refusing = ProviderRow {
         name: "beta".to_owned(),
         asked_per_day: Some(57_600),
         refusal: Some("refused logs of 10 blocks (code -32005)".to_owned()),
-        refused_at: Some(NOON.as_millis()),
+        refused_at: Some(NOON),
         log_blocks: Some(1),
         batch_calls: 1,
         calls_per_second: 5,
@@ -261,7 +264,7 @@ fn chains_are_listed_with_what_their_providers_are_asked_and_refuse() {
     let rows = [plain, refusing];
     chain_providers::note(&mut desk.conn, ChainId(BASE), &rows).unwrap();
     // Of a chain that is not in the settings nobody is asked.
-    let other = [ProviderRow { chain_id: 5, ..rows[0].clone() }];
+    let other = [ProviderRow { chain_id: ChainId(5), ..rows[0].clone() }];
     chain_providers::note(&mut desk.conn, ChainId(5), &other).unwrap();
     let text = desk.ok(&["chains"]);
     for line in [
@@ -287,15 +290,15 @@ fn claim(desk: &mut Desk, account: &Account, check_at: Option<i64>) -> ClaimRow 
     let row = ClaimRow {
         id: 0,
         public_id: format!("claim_{}", account.public_id),
-        account_id: account.id.0,
-        chain_id: BASE,
-        tx_hash: vec![1; 32],
-        state: "rejected".to_owned(),
-        reason: Some("expired".to_owned()),
+        account_id: account.id,
+        chain_id: ChainId(BASE),
+        tx_hash: TxHash([1; 32]),
+        state: ClaimState::Rejected,
+        reason: Some(ClaimReason::Expired),
         tries: 3,
-        check_at,
-        created_at: NOON.as_millis(),
-        updated_at: NOON.as_millis(),
+        check_at: check_at.map(UnixMillis::from_millis),
+        created_at: NOON,
+        updated_at: NOON,
     };
     deposit_claims::submit(&mut desk.conn, &row).unwrap()
 }
@@ -304,7 +307,7 @@ fn claim(desk: &mut Desk, account: &Account, check_at: Option<i64>) -> ClaimRow 
 fn claims_are_listed_and_stand_beside_the_deposit_that_they_ask_about() {
     let mut desk = Desk::new();
     let (one, two) = (desk.account("0"), desk.account("0"));
-    desk.deposit(|row| row.state = "unattributed".to_owned());
+    desk.deposit(|row| row.state = DepositState::Unattributed);
     claim(&mut desk, &one, None);
     claim(&mut desk, &two, Some(NOON.as_millis()));
     let all = desk.json(&["claims"]);

@@ -7,8 +7,9 @@ use sluice::db::chains::{self, ChainRow};
 use sluice::db::deposits::{self, DepositRow};
 use sluice::deposits::credit;
 use sluice::deposits::refund::{self, Refunded};
+use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{ChainId, TxHash};
-use sluice::domain::ids::{ApiKeyId, RequestId};
+use sluice::domain::ids::RequestId;
 use sluice::domain::money::NanoUsd;
 use sluice::domain::usage_record::UsageRecord;
 use sluice::ledger::{self, Command, Effect, Hold};
@@ -107,7 +108,7 @@ fn what_was_paid_back_is_not_told_as_credited() {
     assert!(export.lines().nth(2).unwrap().contains(",credited,"), "{export}");
     // The books hold by the rows, which say that it was credited.
     let row = desk.read("dep_1");
-    assert_eq!(row.state, "credited");
+    assert_eq!(row.state.as_str(), "credited");
     desk.verify();
     // A chain that is rewritten still takes the credit back.
     assert!(credit::reverse(&mut desk.conn, &row, NOON).unwrap());
@@ -172,7 +173,7 @@ fn no_more_is_paid_back_than_was_credited_and_is_left() {
 fn an_uncredited_deposit_is_paid_back_whole_and_never_credited() {
     let mut desk = Desk::new();
     let account = desk.account("0");
-    desk.deposit(|row| row.state = "unattributed".to_owned());
+    desk.deposit(|row| row.state = DepositState::Unattributed);
     desk.refused(
         &hold("dep_1", &["--amount", "1"]),
         &["dep_1 is unattributed and not credited", "without --amount"],
@@ -206,7 +207,7 @@ fn an_uncredited_deposit_is_paid_back_whole_and_never_credited() {
 fn what_left_the_chain_is_not_paid_back() {
     let mut desk = Desk::new();
     let account = desk.account("10");
-    desk.deposit(|row| row.state = "orphaned".to_owned());
+    desk.deposit(|row| row.state = DepositState::Orphaned);
     desk.refused(&hold("dep_1", &[]), &["dep_1 is orphaned", "left the chain"]);
     let row = desk.credited(&account, DOLLAR);
     assert!(credit::reverse(&mut desk.conn, &row, NOON).unwrap());
@@ -239,15 +240,15 @@ fn a_reversed_deposit_keeps_its_refund_and_may_be_credited_again() {
 
     // Mined again, and another's by now: what is released belongs to whom it was taken from.
     let again = DepositRow {
-        state: "confirming".to_owned(),
-        account_id: Some(other.id.0),
+        state: DepositState::Confirming,
+        account_id: Some(other.id),
         ..desk.read(&row.public_id)
     };
     assert!(deposits::change(&mut desk.conn, &again, NOON).unwrap());
     desk.ok(&["refund", "dep_1", "--cancel", REASON[0], REASON[1]]);
     assert_eq!((desk.available(&account), desk.available(&other)), (0, 0));
     let row = desk.read(&row.public_id);
-    assert_eq!(row.state, "confirming");
+    assert_eq!(row.state.as_str(), "confirming");
     assert!(
         credit::credit(
             &mut desk.conn,
@@ -283,7 +284,7 @@ fn reserve(conn: &mut sluice::db::AnyConnection, account: &Account, dollars: i64
     let granted = (0..dollars).filter(|_| {
         let id = RequestId::new(NOON).unwrap();
         let command = Command::Reserve {
-            record: UsageRecord::blank(id, account.id, ApiKeyId(keys[0].id), NOON),
+            record: UsageRecord::blank(id, account.id, keys[0].id, NOON),
             hold: Hold::exactly(NanoUsd::from_nanos(DOLLAR)),
             node_id: "node_a".into(),
         };

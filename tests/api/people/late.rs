@@ -10,6 +10,7 @@ use sluice::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
 use sluice::db::accounts;
 use sluice::db::api_keys::ApiKeyRow;
 use sluice::db::sessions as session_rows;
+use sluice::domain::account_status::AccountStatus;
 use sluice::domain::ids::AccountId;
 use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
@@ -56,7 +57,7 @@ impl End {
             }
             Self::Suspension => {
                 let id = person.id;
-                assert!(app.db(|conn| accounts::set_status(conn, id, "suspended").unwrap()));
+                assert!(app.db(|conn| accounts::set_status(conn, id, AccountStatus::Suspended).unwrap()));
                 return;
             }
         };
@@ -83,7 +84,7 @@ impl Late {
     /// Sends the beginning, and waits until the server knows who asks.
     fn begin(app: &TestApp, token: &str, request: &Request) -> Self {
         app.clock.advance(UNTIL_NOTED);
-        let now = app.clock.now().as_millis();
+        let now = app.clock.now();
         let mut bytes = request.to_bytes();
         let rest = bytes.split_off(request.head_bytes().len() + EARLY);
         let mut connection = Connection::open(app.address);

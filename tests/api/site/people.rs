@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use sluice::db::wallets::{self, WalletRow};
+use sluice::domain::clock::UnixMillis;
 
 use super::{app, builder};
 use crate::support::client::Request;
@@ -39,7 +40,7 @@ fn p13_the_interface_tells_what_the_account_page_shows() {
     // One wallet that is linked, and two that were once.
     let link = |number: u8, end_reason: Option<&str>| {
         let row = WalletRow {
-            ended_at: end_reason.map(|_| 0),
+            ended_at: end_reason.map(|_| UnixMillis::from_millis(0)),
             end_reason: end_reason.map(str::to_owned),
             ..wallet_rows::row(person.id, number)
         };

@@ -6,7 +6,7 @@ use sluice::db::deposit_claims::{self, ClaimRow};
 use sluice::db::wallets::{self, WalletRow};
 use sluice::deposits::claims::{self, Submitted};
 use sluice::domain::deposit::{ClaimReason, ClaimState};
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::evm::{ChainId, EvmAddress, TxHash};
 
 use super::app::Account;
 use super::chain::CHAIN_ID;
@@ -45,7 +45,6 @@ impl Shop {
         state: ClaimState,
         reason: Option<ClaimReason>,
     ) -> ClaimRow {
-        let (state, reason) = (state.as_str(), reason.map(ClaimReason::as_str));
         let mut last = None;
         let mut looks = 0;
         let found = super::wait::within(super::wait::PATIENCE, || {
@@ -55,12 +54,12 @@ impl Shop {
                 self.app.clock.advance(10_000);
             }
             let claim = self.claim_of(account, tx);
-            let is_there = claim.state == state && claim.reason.as_deref() == reason;
+            let is_there = claim.state == state && claim.reason == reason;
             last = Some(claim);
             is_there.then(|| last.clone()).flatten()
         });
         found.unwrap_or_else(|| {
-            panic!("in vain: waited for {state} {reason:?}: {last:#?}\n{:#?}", self.cursor())
+            panic!("in vain: waited for {state:?} {reason:?}: {last:#?}\n{:#?}", self.cursor())
         })
     }
 
@@ -81,11 +80,11 @@ impl Shop {
         let row = WalletRow {
             public_id: sluice::domain::ids::public_id("wal_").unwrap(),
             kind: "contract".to_owned(),
-            chain_id,
-            address: address.as_bytes().to_vec(),
+            chain_id: ChainId(chain_id),
+            address: EvmAddress(address.0),
             proof_hash: Some(hash.to_vec()),
             proof_signature: Some(signature.to_vec()),
-            proven_at: self.app.clock.now().as_millis(),
+            proven_at: self.app.clock.now(),
             ..wallet_rows::row(account.id, 1)
         };
         self.app.db(|conn| wallets::link(conn, &row).unwrap());

@@ -2,6 +2,10 @@
 
 use sluice::db::deposit_claims::ClaimRow;
 use sluice::db::deposits::DepositRow;
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::deposit::{ClaimState, DepositReason, DepositState};
+use sluice::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
+use sluice::domain::money::NanoUsd;
 
 use super::app::Account;
 
@@ -13,29 +17,29 @@ pub(crate) fn row(account: &Account, number: u8, state: &str, reason: Option<&st
     DepositRow {
         id: 0,
         public_id: format!("dep_{number}"),
-        chain_id: 1,
-        tx_hash: vec![number; 32],
+        chain_id: ChainId(1),
+        tx_hash: TxHash([number; 32]),
         ordinal: 0,
-        token: Some(vec![1; 20]),
-        payer: vec![2; 20],
-        payee: vec![3; 20],
-        raw_amount: "5000000".to_owned(),
+        token: Some(EvmAddress([1; 20])),
+        payer: EvmAddress([2; 20]),
+        payee: EvmAddress([3; 20]),
+        raw_amount: RawAmount::from(5_000_000),
         block_number: 1,
-        block_hash: vec![4; 32],
-        block_time: NOON,
-        state: state.to_owned(),
-        reason: reason.map(str::to_owned),
-        account_id: Some(account.id.0),
+        block_hash: BlockHash([4; 32]),
+        block_time: UnixMillis::from_millis(NOON),
+        state: DepositState::parse(state).unwrap(),
+        reason: reason.map(|reason| DepositReason::parse(reason).unwrap()),
+        account_id: Some(account.id),
         wallet_id: None,
-        value_nanousd: Some(5_500_000_000),
+        value_nanousd: Some(NanoUsd::from_nanos(5_500_000_000)),
         price_feed: None,
         price_round: None,
         price_answer: None,
         credit_number: 0,
         revision: 0,
-        check_at: 0,
-        created_at: NOON,
-        updated_at: NOON,
+        check_at: UnixMillis::from_millis(0),
+        created_at: UnixMillis::from_millis(NOON),
+        updated_at: UnixMillis::from_millis(NOON),
         early_credit_at: None,
         early_value_nanousd: None,
         is_provisional: false,
@@ -47,14 +51,14 @@ pub(crate) fn claim(account: &Account, number: u8) -> ClaimRow {
     ClaimRow {
         id: 0,
         public_id: format!("claim_{number}"),
-        account_id: account.id.0,
-        chain_id: 1,
-        tx_hash: vec![number; 32],
-        state: "submitted".to_owned(),
+        account_id: account.id,
+        chain_id: ChainId(1),
+        tx_hash: TxHash([number; 32]),
+        state: ClaimState::Submitted,
         reason: None,
         tries: 0,
         check_at: None,
-        created_at: 0,
-        updated_at: 0,
+        created_at: UnixMillis::from_millis(0),
+        updated_at: UnixMillis::from_millis(0),
     }
 }

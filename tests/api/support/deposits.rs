@@ -11,7 +11,7 @@ use sluice::db::deposits::{self, DepositRow, Filter};
 use sluice::db::wallets::{self, WalletRow};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
-use sluice::domain::evm::{ChainId, TxHash};
+use sluice::domain::evm::{ChainId, EvmAddress, TxHash};
 
 use tempfile::TempDir;
 
@@ -153,8 +153,8 @@ impl Shop {
     pub(crate) fn link(&self, account: &Account, address: Address, at: UnixMillis) -> WalletRow {
         let row = WalletRow {
             public_id: sluice::domain::ids::public_id("wal_").unwrap(),
-            address: address.as_bytes().to_vec(),
-            proven_at: at.as_millis(),
+            address: EvmAddress(address.0),
+            proven_at: at,
             ..wallet_rows::row(account.id, 1)
         };
         self.app.db(|conn| wallets::link(conn, &row).unwrap());
@@ -267,7 +267,7 @@ impl Shop {
             // What was put off comes round again.
             self.app.clock.advance(500);
             last = self.deposits(tx);
-            let is_there = !last.is_empty() && last.iter().all(|row| row.state() == Some(state));
+            let is_there = !last.is_empty() && last.iter().all(|row| row.state == state);
             is_there.then(|| last.clone())
         });
         found.unwrap_or_else(|| {

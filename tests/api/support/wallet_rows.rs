@@ -1,6 +1,8 @@
 //! Rows of wallets that nobody has proven.
 
 use sluice::db::wallets::{EVERY_CHAIN, WalletRow};
+use sluice::domain::clock::UnixMillis;
+use sluice::domain::evm::EvmAddress;
 use sluice::domain::ids::AccountId;
 
 /// `wal_NUMBER`, a key pair that is linked to an account; every byte of its address is the number.
@@ -8,13 +10,13 @@ pub(crate) fn row(account_id: AccountId, number: u8) -> WalletRow {
     WalletRow {
         id: 0,
         public_id: format!("wal_{number}"),
-        account_id: account_id.0,
+        account_id,
         kind: "eoa".to_owned(),
-        chain_id: EVERY_CHAIN.0,
-        address: vec![number; 20],
+        chain_id: EVERY_CHAIN,
+        address: EvmAddress([number; 20]),
         proof_hash: None,
         proof_signature: None,
-        proven_at: 0,
+        proven_at: UnixMillis::from_millis(0),
         ended_at: None,
         end_reason: None,
     }

@@ -64,11 +64,13 @@ pub(super) fn session(row: &SessionRow) -> Value {
     })
 }
 
-pub(super) fn log_in((expires_at, wrong_codes): &(i64, i64)) -> Value {
+pub(super) fn log_in((expires_at, wrong_codes): &(UnixMillis, i64)) -> Value {
     json!({ "expires_at": moment(*expires_at), "wrong_codes": wrong_codes })
 }
 
-pub(super) fn link((purpose, email, created_at, expires_at): &(String, String, i64, i64)) -> Value {
+pub(super) fn link(
+    (purpose, email, created_at, expires_at): &(String, String, UnixMillis, UnixMillis),
+) -> Value {
     json!({
         "purpose": purpose,
         "email": email,
@@ -110,9 +112,9 @@ pub(super) fn running((row, key): &(ReservationRow, String)) -> Value {
     json!({
         "id": row.id,
         "key_id": key,
-        "held": row.amount_nanousd.to_string(),
-        "risk": row.risk_nanousd.to_string(),
-        "created_at": row.created_at.to_string(),
+        "held": usd(row.amount_nanousd),
+        "risk": usd(row.risk_nanousd),
+        "created_at": moment(row.created_at),
         "record": record.unwrap_or_else(|_| Value::String(row.record.clone())),
     })
 }
@@ -137,8 +139,8 @@ pub(super) fn wallet(row: &WalletRow) -> Value {
     json!({
         "id": row.public_id,
         "kind": row.kind,
-        "chain_id": (row.chain_id != EVERY_CHAIN.0).then_some(row.chain_id),
-        "address": to_hex(&row.address),
+        "chain_id": (row.chain_id != EVERY_CHAIN).then_some(row.chain_id),
+        "address": row.address.to_string(),
         "proof_hash": row.proof_hash.as_deref().map(to_hex),
         "proof_signature": row.proof_signature.as_deref().map(to_hex),
         "proven_at": moment(row.proven_at),
@@ -151,7 +153,7 @@ pub(super) fn challenge(row: &ChallengeRow) -> Value {
     json!({
         "nonce": row.nonce,
         "chain_id": row.chain_id,
-        "address": to_hex(&row.address),
+        "address": row.address.to_string(),
         "issued_at": moment(row.issued_at),
         "expires_at": moment(row.expires_at),
         "used_at": row.used_at.map(moment),
@@ -160,7 +162,7 @@ pub(super) fn challenge(row: &ChallengeRow) -> Value {
 
 pub(super) fn address(row: &AddressRow) -> Value {
     json!({
-        "address": to_hex(&row.address),
+        "address": row.address.to_string(),
         "derivation_index": row.derivation_index,
         "created_at": moment(row.created_at),
     })
@@ -169,12 +171,12 @@ pub(super) fn address(row: &AddressRow) -> Value {
 pub(super) fn arrival(row: &ArrivalRow) -> Value {
     json!({
         "chain_id": row.chain_id,
-        "address": to_hex(&row.address),
-        "token": row.token.as_deref().map(to_hex),
+        "address": row.address.to_string(),
+        "token": row.token.map(|one| one.to_string()),
         "after_number": row.after_number,
         "block_number": row.block_number,
         "raw_amount": row.raw_amount,
-        "tx_hash": row.tx_hash.as_deref().map(to_hex),
+        "tx_hash": row.tx_hash.map(|one| one.to_string()),
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
     })
@@ -184,19 +186,19 @@ pub(super) fn deposit(row: &DepositRow) -> Value {
     json!({
         "id": row.public_id,
         "chain_id": row.chain_id,
-        "tx_hash": to_hex(&row.tx_hash),
+        "tx_hash": row.tx_hash.to_string(),
         "ordinal": row.ordinal,
-        "token": row.token.as_deref().map(to_hex),
-        "payer": to_hex(&row.payer),
-        "payee": to_hex(&row.payee),
+        "token": row.token.map(|one| one.to_string()),
+        "payer": row.payer.to_string(),
+        "payee": row.payee.to_string(),
         "raw_amount": row.raw_amount,
         "block_number": row.block_number,
-        "block_hash": to_hex(&row.block_hash),
+        "block_hash": row.block_hash.to_string(),
         "block_time": moment(row.block_time),
         "state": row.state,
         "reason": row.reason,
         "value": row.value_nanousd.map(usd),
-        "price_feed": row.price_feed.as_deref().map(to_hex),
+        "price_feed": row.price_feed.map(|one| one.to_string()),
         "price_round": row.price_round,
         "price_answer": row.price_answer,
         "credit_number": row.credit_number,
@@ -212,7 +214,7 @@ pub(super) fn claim(row: &ClaimRow) -> Value {
     json!({
         "id": row.public_id,
         "chain_id": row.chain_id,
-        "tx_hash": to_hex(&row.tx_hash),
+        "tx_hash": row.tx_hash.to_string(),
         "state": row.state,
         "reason": row.reason,
         "tries": row.tries,
@@ -228,7 +230,7 @@ pub(super) fn refund((row, deposit): &(RefundRow, String)) -> Value {
         "deposit_id": deposit,
         "state": row.state,
         "amount": usd(row.amount_nanousd),
-        "tx_hash": row.tx_hash.as_deref().map(to_hex),
+        "tx_hash": row.tx_hash.map(|one| one.to_string()),
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
     })
@@ -255,10 +257,10 @@ pub(super) fn decision(row: &AuditRow) -> Value {
     })
 }
 
-fn moment(millis: i64) -> String {
-    UnixMillis::from_millis(millis).to_string()
+fn moment(at: UnixMillis) -> String {
+    at.to_string()
 }
 
-fn usd(nanos: i64) -> String {
-    NanoUsd::from_nanos(nanos).to_string()
+fn usd(amount: NanoUsd) -> String {
+    amount.to_string()
 }

@@ -51,8 +51,7 @@ impl State {
         };
         self.note_plain(found.plain).await?;
         // Its own line makes room for others.
-        let taken = row.address.clone();
-        let count = move |conn: &mut AnyConnection| rows::count_of(conn, chain_id, &taken);
+        let count = move |conn: &mut AnyConnection| rows::count_of(conn, chain_id, address);
         let count = self.parts.database.run(count).await?;
         let most = i64::from(self.parts.deposits.arrivals_max_per_address);
         let room = most.saturating_sub(count).saturating_add(1);
@@ -132,9 +131,9 @@ impl State {
         let others = plain.iter().filter(|one| !ours.is_own(one.from));
         let others = others.map(|one| amount(one.value)).fold(0, u128::saturating_add);
         found.plain.extend(self.unscanned(ours, number, &plain));
-        let is_plain = |tx_hash: &[u8]| plain.iter().any(|one| one.tx_hash.as_bytes() == tx_hash);
+        let is_plain = |tx_hash: TxHash| plain.iter().any(|one| one.tx_hash == tx_hash);
         let inside: Vec<Known> =
-            known.iter().filter(|(_, tx_hash, _)| !is_plain(tx_hash)).cloned().collect();
+            known.iter().filter(|(_, tx_hash, _)| !is_plain(*tx_hash)).copied().collect();
         let range = (column(number.saturating_sub(1)), column(number));
         let inside = sum(&inside, range);
 

@@ -9,6 +9,7 @@ use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::ours::Ours;
 use crate::deposits::watcher::observe::View;
 use crate::deposits::watcher::{State, Trouble, column, height};
+use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, RawAmount};
 
 /// Milliseconds between two looks.
@@ -28,7 +29,7 @@ impl State {
         final_number: u64,
     ) -> Result<(), Trouble> {
         let (chain_id, now) = (self.chain_id(), self.now());
-        let is_over = move |at: i64| now.as_millis().saturating_sub(at) >= HOUR;
+        let is_over = move |at: UnixMillis| now.millis_ahead_of(at) >= HOUR;
         let read = move |conn: &mut AnyConnection| {
             let look = rows::token_look(conn, chain_id)?;
             let is_due = look.is_some_and(|(_, at)| is_over(at));
@@ -36,8 +37,6 @@ impl State {
             Ok::<_, DbError>((look, addresses))
         };
         let (look, addresses) = self.parts.database.run(read).await?;
-        let addresses: Vec<EvmAddress> =
-            addresses.iter().filter_map(|bytes| EvmAddress::from_slice(bytes)).collect();
         let last = match look {
             // What came before the first look is not looked for.
             None => return self.note_tokens(Vec::new(), column(final_number)).await,
@@ -78,17 +77,17 @@ impl State {
                 let number = column(log.block_number);
                 let row = ArrivalRow {
                     id: 0,
-                    chain_id: chain_id.0,
-                    address: log.payee.as_bytes().to_vec(),
-                    token: Some(log.token.as_bytes().to_vec()),
+                    chain_id,
+                    address: log.payee,
+                    token: Some(log.token),
                     after_number: number.saturating_sub(1),
                     block_number: number,
-                    raw_amount: RawAmount(log.amount).to_string(),
-                    tx_hash: Some(log.tx_hash.as_bytes().to_vec()),
+                    raw_amount: RawAmount(log.amount),
+                    tx_hash: Some(log.tx_hash),
                     tries: 1,
                     check_at: None,
-                    created_at: now.as_millis(),
-                    updated_at: now.as_millis(),
+                    created_at: now,
+                    updated_at: now,
                 };
                 rows::note_token(conn, &row, most)?;
             }
