@@ -187,19 +187,20 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::AccountId;
 
     fn row(number: i64, day: i64) -> PolicyRow {
         PolicyRow {
             id: number,
-            kind: "terms".to_owned(),
+            kind: PolicyKind::Terms,
             number,
             in_force_at: UtcDay::from_number(day).begin(),
             is_significant: false,
             words: String::new(),
             body_hash: Vec::new(),
             published_at: UnixMillis::from_millis(0),
-            last_account_id: 0,
-            noticed_account_id: 0,
+            last_account_id: AccountId(0),
+            noticed_account_id: AccountId(0),
             notices: 0,
             noticed_at: Some(UnixMillis::from_millis(0)),
         }

@@ -32,7 +32,7 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
-    /// The row number as the rest of the crate carries it.
+    /// Which account it is.
     #[must_use]
     pub const fn account_id(&self) -> AccountId {
         self.id

@@ -11,7 +11,7 @@ use crate::domain::evm::ChainId;
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = chain_providers, treat_none_as_null = true)]
 pub struct ProviderRow {
-    /// EIP-155 number.
+    /// The chain.
     pub chain_id: ChainId,
     /// The operator's name for it.
     pub name: String,

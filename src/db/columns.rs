@@ -20,6 +20,7 @@ use crate::domain::entry_kind::EntryKind;
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
+use crate::domain::policy::PolicyKind;
 use crate::domain::usage_record::{Endpoint, Outcome};
 
 /// The backend over both databases.
@@ -143,6 +144,7 @@ word!(DepositReason, "deposit's reason", DepositReason::as_str, DepositReason::p
 word!(DepositState, "deposit's state", DepositState::as_str, DepositState::parse);
 word!(EntryKind, "kind of ledger entries", EntryKind::as_str, EntryKind::parse);
 word!(Endpoint, "endpoint", Endpoint::as_str, Endpoint::parse);
+word!(PolicyKind, "policy's kind", PolicyKind::as_str, |word: &str| word.parse().ok());
 word!(Outcome, "ending", Outcome::code, Outcome::parse);
 
 column! {
@@ -150,4 +152,64 @@ column! {
     RawAmount::to_string,
     RawAmount::to_string,
     |stored: String| stored.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::prelude::*;
+    use diesel::sql_types::Nullable;
+
+    use super::*;
+    use crate::db::DbError;
+
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        state: DepositState,
+        #[diesel(sql_type = Nullable<Text>)]
+        reason: Option<DepositReason>,
+        #[diesel(sql_type = BigInt)]
+        amount: NanoUsd,
+        #[diesel(sql_type = Binary)]
+        tx_hash: TxHash,
+        #[diesel(sql_type = Text)]
+        raw: RawAmount,
+    }
+
+    fn memory() -> AnyConnection {
+        AnyConnection::Sqlite(SqliteConnection::establish(":memory:").unwrap())
+    }
+
+    #[test]
+    fn columns_are_read_back_as_they_were_written() {
+        let row: Row = diesel::sql_query(
+            "SELECT $1 AS state, $2 AS reason, $3 AS amount, $4 AS tx_hash, $5 AS raw",
+        )
+        .bind::<Text, _>(DepositState::Held)
+        .bind::<Nullable<Text>, _>(Some(DepositReason::Depegged))
+        .bind::<BigInt, _>(NanoUsd::from_nanos(-7))
+        .bind::<Binary, _>(TxHash([9; 32]))
+        .bind::<Text, _>(RawAmount([0xff; 32]))
+        .get_result(&mut memory())
+        .unwrap();
+        assert_eq!((row.state, row.reason), (DepositState::Held, Some(DepositReason::Depegged)));
+        assert_eq!((row.amount, row.tx_hash), (NanoUsd::from_nanos(-7), TxHash([9; 32])));
+        assert_eq!(row.raw, RawAmount([0xff; 32]));
+    }
+
+    #[test]
+    fn what_does_not_read_fails_while_it_is_loaded() {
+        let read = |state: &str, hash: &str| {
+            let sql = format!(
+                "SELECT '{state}' AS state, NULL AS reason, 1 AS amount, {hash} AS tx_hash, '1' AS raw"
+            );
+            let loaded = diesel::sql_query(sql).get_result::<Row>(&mut memory());
+            loaded.map_err(DbError::from).map(|row| row.reason)
+        };
+        assert!(matches!(read("held", "zeroblob(32)"), Ok(None)));
+        let unknown = read("pending", "zeroblob(32)");
+        assert!(matches!(unknown, Err(DbError::Unreadable { what: "deposit's state" })));
+        let short = read("held", "zeroblob(31)");
+        assert!(matches!(short, Err(DbError::Unreadable { what: "transaction's hash" })));
+    }
 }

@@ -42,7 +42,7 @@ pub struct Credentials {
 unprintable!(Credentials);
 
 impl Credentials {
-    /// The row number as the rest of the crate carries it.
+    /// Whose they are.
     #[must_use]
     pub const fn account_id(&self) -> AccountId {
         self.id

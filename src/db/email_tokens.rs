@@ -18,7 +18,7 @@ pub struct EmailTokenRow {
     pub account_id: Option<AccountId>,
     /// The address that it was sent to.
     pub email: String,
-    /// Milliseconds since the epoch.
+    /// When it ends.
     pub expires_at: UnixMillis,
     /// Of its account, when it was asked for: see [`super::credentials_epoch`]. `None` before there
     /// is an account.

@@ -18,13 +18,13 @@ pub struct ParkedRow {
     pub account_id: AccountId,
     /// The account's public id.
     pub account: String,
-    /// Nano-dollars that stay held meanwhile.
+    /// What stays held meanwhile.
     pub held_nanousd: NanoUsd,
     /// The usage row that should be posted, as JSON of counts and names.
     pub record: String,
     /// What the database said, without values.
     pub reason: String,
-    /// Milliseconds since the epoch.
+    /// When it was parked.
     pub parked_at: UnixMillis,
 }
 

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use super::schema::{accounts, policy_versions};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
+use crate::domain::ids::AccountId;
 use crate::domain::policy::{PolicyKind, PolicyVersion};
 
 /// A version, without its text.
@@ -14,8 +15,8 @@ use crate::domain::policy::{PolicyKind, PolicyVersion};
 pub struct PolicyRow {
     /// Row number.
     pub id: i64,
-    /// A [`PolicyKind`].
-    pub kind: String,
+    /// Which text it is a version of.
+    pub kind: PolicyKind,
     /// Counted from 1 for each kind.
     pub number: i64,
     /// The first moment of the day from which it is in force.
@@ -29,9 +30,9 @@ pub struct PolicyRow {
     /// When it was published.
     pub published_at: UnixMillis,
     /// The newest account at that time.
-    pub last_account_id: i64,
+    pub last_account_id: AccountId,
     /// The last account that its notices have come to.
-    pub noticed_account_id: i64,
+    pub noticed_account_id: AccountId,
     /// How many were put into the outbox.
     pub notices: i64,
     /// When the last one was; when it was published, if there are none to be sent.
@@ -71,20 +72,21 @@ pub fn create(
     new: &NewPolicy<'_>,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let newest: Option<i64> = accounts::table.select(diesel::dsl::max(accounts::id)).first(conn)?;
+    let newest: Option<AccountId> =
+        accounts::table.select(diesel::dsl::max(accounts::id)).first(conn)?;
     let row = (
-        policy_versions::kind.eq(new.version.kind.as_str()),
+        policy_versions::kind.eq(new.version.kind),
         policy_versions::number.eq(new.version.number),
-        policy_versions::in_force_at.eq(new.in_force.begin().as_millis()),
+        policy_versions::in_force_at.eq(new.in_force.begin()),
         policy_versions::is_significant.eq(new.is_significant),
         policy_versions::words.eq(new.words),
         policy_versions::body.eq(new.body),
         policy_versions::body_hash.eq(new.body_hash.as_slice()),
         policy_versions::published_at.eq(now),
-        policy_versions::last_account_id.eq(newest.unwrap_or(0)),
+        policy_versions::last_account_id.eq(newest.unwrap_or(AccountId(0))),
         policy_versions::noticed_account_id.eq(0),
         policy_versions::notices.eq(0),
-        policy_versions::noticed_at.eq((!new.is_significant).then_some(now.as_millis())),
+        policy_versions::noticed_at.eq((!new.is_significant).then_some(now)),
     );
     diesel::insert_into(policy_versions::table).values(row).execute(conn)?;
     Ok(())
@@ -96,7 +98,7 @@ pub fn create(
 /// [`DbError::Query`].
 pub fn all(conn: &mut AnyConnection, kind: PolicyKind) -> Result<Vec<PolicyRow>, DbError> {
     let rows = policy_versions::table
-        .filter(policy_versions::kind.eq(kind.as_str()))
+        .filter(policy_versions::kind.eq(kind))
         .order(policy_versions::number.desc())
         .select(PolicyRow::as_select())
         .load(conn)?;
@@ -163,7 +165,7 @@ pub fn next_to_notice(conn: &mut AnyConnection) -> Result<Option<PolicyRow>, DbE
 /// # Errors
 /// [`DbError::Query`].
 pub fn left_to_notice(conn: &mut AnyConnection) -> Result<Option<i64>, DbError> {
-    let open: Vec<(i64, i64)> = policy_versions::table
+    let open: Vec<(AccountId, AccountId)> = policy_versions::table
         .filter(policy_versions::noticed_at.is_null())
         .select((policy_versions::noticed_account_id, policy_versions::last_account_id))
         .load(conn)?;
@@ -176,7 +178,7 @@ pub fn left_to_notice(conn: &mut AnyConnection) -> Result<Option<i64>, DbError> 
     Ok((!open.is_empty()).then_some(left))
 }
 
-/// The next accounts of a version's notices: row number, address, and when their deletion was asked
+/// The next accounts of a version's notices: which, address, and when their deletion was asked
 /// for.
 ///
 /// # Errors
@@ -185,7 +187,7 @@ pub fn accounts_to_notice(
     conn: &mut AnyConnection,
     row: &PolicyRow,
     limit: i64,
-) -> Result<Vec<(i64, String, Option<i64>)>, DbError> {
+) -> Result<Vec<(AccountId, String, Option<UnixMillis>)>, DbError> {
     let ids = accounts::id.gt(row.noticed_account_id).and(accounts::id.le(row.last_account_id));
     let found = accounts::table
         .filter(ids)
@@ -204,7 +206,7 @@ pub fn accounts_to_notice(
 pub fn advance(
     conn: &mut AnyConnection,
     id: i64,
-    (account_id, put): (i64, i64),
+    (account_id, put): (AccountId, i64),
     noticed_at: Option<UnixMillis>,
 ) -> Result<(), DbError> {
     diesel::update(policy_versions::table.find(id))

@@ -15,7 +15,6 @@ use crate::db::outbox::{self, NewMail};
 use crate::db::policies::{self as rows, PolicyRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, PolicyChanged};
 use crate::domain::policy::PolicyKind;
 use crate::metrics::Metrics;
@@ -41,9 +40,7 @@ impl Job for Notices {
         let size = self.pacer.size();
         let put = transaction::write(conn, |conn| {
             let Some(row) = rows::next_to_notice(conn)? else { return Ok(None) };
-            let kind = row.kind.parse();
-            let kind = kind.map_err(|_| DbError::Unreadable { what: "policy's kind" })?;
-            Ok::<_, DbError>(Some((kind, put(conn, &row, kind, size, now)?)))
+            Ok::<_, DbError>(Some((row.kind, put(conn, &row, size, now)?)))
         })?;
         let took = began.elapsed();
         self.pacer.note(took);
@@ -64,12 +61,11 @@ impl Job for Notices {
 fn put(
     conn: &mut AnyConnection,
     row: &PolicyRow,
-    policy: PolicyKind,
     size: i64,
     now: UnixMillis,
 ) -> Result<usize, DbError> {
     let accounts = rows::accounts_to_notice(conn, row, size)?;
-    let number = row.number;
+    let (policy, number) = (row.kind, row.number);
     let params = serde_json::to_value(PolicyChanged { policy, number }).unwrap_or(json!({}));
     let mut mails = 0_usize;
     for (id, email, closing_at) in &accounts {
@@ -79,8 +75,8 @@ fn put(
         }
         let mail = NewMail {
             kind: MailKind::PolicyChanged,
-            reference: format!("{policy}/{number}/{id}"),
-            account_id: Some(AccountId(*id)),
+            reference: format!("{policy}/{number}/{}", id.0),
+            account_id: Some(*id),
             recipient: email,
             params: params.clone(),
         };

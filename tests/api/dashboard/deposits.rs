@@ -152,7 +152,7 @@ fn a_suspended_owner_is_told_so_before_paying() {
     assert!(!page.contains("data-wallet=\"pay\"") && !page.contains(TREASURY), "{page}");
     assert!(!page.contains("class=\"qr\"") && page.contains("Your deposits"), "{page}");
     assert!(!browser.page("/dashboard").contains("<a href=\"/deposits\">Add credit</a>"));
-    app.db(|conn| accounts::set_status(conn, account.id, "active").unwrap());
+    app.db(|conn| accounts::set_status(conn, account.id, AccountStatus::Active).unwrap());
     assert!(browser.page("/deposits").contains(TREASURY));
 }
 
