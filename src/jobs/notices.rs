@@ -16,7 +16,6 @@ use crate::db::policies::{self as rows, PolicyRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::{MailKind, PolicyChanged};
-use crate::domain::policy::PolicyKind;
 use crate::metrics::Metrics;
 
 /// Puts notices into the outbox.
