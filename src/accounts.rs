@@ -44,9 +44,6 @@ pub fn parse_email(text: &str) -> Result<String, AccountError> {
 }
 
 /// Opens an account with nothing on it.
-///
-/// # Errors
-/// [`AccountError`].
 pub fn open(
     conn: &mut AnyConnection,
     email: &str,

@@ -144,9 +144,6 @@ pub struct Application {
 
 impl Application {
     /// Migrates, recovers, binds. Must run inside an actix system.
-    ///
-    /// # Errors
-    /// [`StartError`].
     pub async fn build(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
         raise_descriptor_limit(&settings.server)?;
         let database = Database::open(&settings.database)?;

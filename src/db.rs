@@ -353,9 +353,6 @@ pub fn connect(settings: &config::Database) -> Result<AnyConnection, DbError> {
 }
 
 /// Asks the database for a sign of life.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn probe(conn: &mut AnyConnection) -> Result<(), DbError> {
     use diesel::RunQueryDsl;
     diesel::sql_query("SELECT 1").execute(conn)?;

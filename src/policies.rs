@@ -73,9 +73,6 @@ pub struct Standing {
 
 impl Standing {
     /// Reads it.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn at(
         conn: &mut AnyConnection,
         kind: PolicyKind,
@@ -157,9 +154,6 @@ impl Shown {
 
     /// Holds what is shown against what was published, unless that was done since anything has
     /// changed. Of what no version is in force, nothing can be said.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn compare(
         &self,
         conn: &mut AnyConnection,

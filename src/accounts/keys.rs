@@ -155,9 +155,6 @@ pub struct IssuedKey {
 }
 
 /// Issues a key to an account that has fewer than `most`.
-///
-/// # Errors
-/// [`KeyError`].
 pub fn issue(
     conn: &mut AnyConnection,
     by: &By,
@@ -204,9 +201,6 @@ pub fn show(
 }
 
 /// Changes name and limits of a key of the account. What has been spent stays spent.
-///
-/// # Errors
-/// [`KeyError`].
 pub fn change(
     conn: &mut AnyConnection,
     by: &By,

@@ -13,9 +13,6 @@ use crate::domain::mail::{MailKind, StandingChanged};
 
 /// Suspends an account or resumes it, and tells its owner; `false` if it stands so already. Must
 /// run in a write transaction.
-///
-/// # Errors
-/// [`DbError`].
 pub fn set(
     conn: &mut AnyConnection,
     id: AccountId,

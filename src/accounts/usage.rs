@@ -36,9 +36,6 @@ pub struct UsagePage {
 
 /// A page of at most `limit` rows, newest first, behind the exchange named `before`; `None` if the
 /// account has no such exchange.
-///
-/// # Errors
-/// [`DbError`].
 pub fn page(
     conn: &mut AnyConnection,
     filter: &UsageFilter,
@@ -113,9 +110,6 @@ impl Explanation {
 }
 
 /// One exchange of an account with what its cost is made of; `None` if it has no such exchange.
-///
-/// # Errors
-/// [`DbError`].
 pub fn explained(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -251,9 +245,6 @@ pub struct Series {
 
 /// The series of an account, or of one key of it, from one day to another, both included; `None`
 /// where that is no time, or longer than [`DAYS_MAX`] days.
-///
-/// # Errors
-/// [`DbError`].
 pub fn series(
     conn: &mut AnyConnection,
     (account_id, key): (AccountId, Option<ApiKeyId>),

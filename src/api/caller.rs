@@ -112,9 +112,6 @@ pub fn cookie_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
 
 /// Finds out who asks, and whether he may ask for this: the one place where the table's line is
 /// looked at.
-///
-/// # Errors
-/// [`Refusal`].
 pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal, Refusal> {
     if let Some(token) = bearer_session(http.headers()) {
         return of_session(api, http, token).await;

@@ -60,9 +60,6 @@ pub(super) struct Span {
 
 impl Span {
     /// The first moment, and the first one behind.
-    ///
-    /// # Errors
-    /// [`Refusal::Query`].
     pub(super) fn read(&self) -> Result<(UnixMillis, UnixMillis), Refusal> {
         let from = match &self.from {
             None => UnixMillis::from_millis(0),
@@ -86,9 +83,6 @@ impl Span {
 
 /// A name or an id to look for. No database has one with a control character, and not each takes
 /// it.
-///
-/// # Errors
-/// [`Refusal::Query`].
 pub(super) fn name(asked: Option<String>) -> Result<Option<String>, Refusal> {
     match asked {
         Some(name) if name.contains(char::is_control) => {
@@ -99,9 +93,6 @@ pub(super) fn name(asked: Option<String>) -> Result<Option<String>, Refusal> {
 }
 
 /// The number of rows asked for.
-///
-/// # Errors
-/// [`Refusal::Query`].
 pub(super) fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     let limit = asked.unwrap_or(LIMIT);
     if (1..=LIMIT_MAX).contains(&limit) {
@@ -117,9 +108,6 @@ pub(super) fn format_words() -> Object {
 }
 
 /// The format asked for.
-///
-/// # Errors
-/// [`Refusal::Query`].
 pub(super) fn format(asked: Option<&str>) -> Result<Format, Refusal> {
     let format = Format::parse(asked.unwrap_or("csv"));
     format.ok_or(BAD_FORMAT)

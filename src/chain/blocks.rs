@@ -28,9 +28,6 @@ pub struct NativeTransfer {
 }
 
 /// Reads blocks by their numbers; `None` for those that the provider does not have.
-///
-/// # Errors
-/// [`ProviderError`].
 pub async fn blocks(
     provider: &Provider,
     numbers: Vec<u64>,

@@ -10,9 +10,6 @@ pub use super::wire::BlockRef;
 
 /// Asks for the newest block, with its transfers if they are wanted: whoever reads every block has
 /// it at once.
-///
-/// # Errors
-/// [`ProviderError`].
 pub async fn newest(provider: &Provider, with_transactions: bool) -> Result<Block, ProviderError> {
     let body: BlockBody = provider.ask_one(Call::block(BlockId::Latest, with_transactions)).await?;
     block(&body, with_transactions)

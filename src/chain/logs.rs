@@ -128,9 +128,6 @@ impl Wanted {
 
 /// Finds the transactions in the blocks `from..=to` that make one of the wanted transfers. The
 /// filter is checked again here.
-///
-/// # Errors
-/// [`LogsError`].
 pub async fn transfer_logs(
     provider: &Provider,
     (from, to): (u64, u64),

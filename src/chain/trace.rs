@@ -30,9 +30,6 @@ pub fn top_level(tx: &TxBody) -> Result<Option<Transfer>, ProviderError> {
 
 /// Reads a trace into the transfers of coins that took effect, and holds its top against the
 /// transaction.
-///
-/// # Errors
-/// [`ProviderError`].
 pub fn read_transfers(
     answer: Result<Box<RawValue>, CallError>,
     tx: &TxBody,

@@ -86,9 +86,6 @@ pub fn personal_message_hash(message: &[u8]) -> [u8; 32] {
 
 /// Whose key signed the hash. Never use a signature as a unique key: two may be valid for one
 /// message.
-///
-/// # Errors
-/// [`SignatureError`].
 pub fn recover(hash: &[u8; 32], signature: &[u8]) -> Result<EvmAddress, SignatureError> {
     let expanded = expanded(signature);
     let signature = expanded.as_ref().map_or(signature, <[u8; 65]>::as_slice);

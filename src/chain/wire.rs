@@ -22,9 +22,6 @@ pub struct Hex<T>(pub T);
 /// What [`Hex`] can hold.
 pub trait ReadHex: Sized {
     /// Reads it.
-    ///
-    /// # Errors
-    /// [`HexError`].
     fn read_hex(text: &str) -> Result<Self, HexError>;
 }
 

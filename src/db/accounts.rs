@@ -67,9 +67,6 @@ struct NewAccount<'a> {
 }
 
 /// Opens an account with nothing on it; `None` if the address already has one.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
     public_id: &str,
@@ -86,9 +83,6 @@ pub fn create(
 }
 
 /// The account of a public id or an e-mail address.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, name: &str) -> Result<Option<AccountRow>, DbError> {
     let row = accounts::table
         .filter(accounts::public_id.eq(name).or(accounts::email.eq(name)))
@@ -99,18 +93,12 @@ pub fn find(conn: &mut AnyConnection, name: &str) -> Result<Option<AccountRow>, 
 }
 
 /// The account of a row number.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<AccountRow>, DbError> {
     Ok(accounts::table.find(id).select(AccountRow::as_select()).first(conn).optional()?)
 }
 
 /// Writes how an account stands; `false` if it stands so already, or is
 /// not there.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_status(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -122,9 +110,6 @@ pub fn set_status(
 
 /// Notes that an account's owner is told of unusual spending; `false` if that was done since
 /// `before`, by whichever node.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn notify_of_spending(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -137,9 +122,6 @@ pub fn notify_of_spending(
 
 /// Notes that an account's owner is told that credit runs low; `false` if that was done since
 /// `before`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn notify_of_low_balance(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -160,9 +142,6 @@ pub enum DepositPace {
 }
 
 /// Notes that an account's owner is told of a deposit; `false` if that was done since `before`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn notify_of_deposit(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -188,9 +167,6 @@ pub fn notify_of_deposit(
 /// Keeps other transactions that lock the account waiting until this one ends, and leaves a new
 /// version of its row: whoever has read the account before, and decided something, finds that it is
 /// out of date. On SQLite a write transaction keeps them waiting anyway.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn lock(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     if let AnyConnection::Postgres(conn) = conn {
         diesel::update(accounts::table.find(id))
@@ -201,9 +177,6 @@ pub fn lock(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
 }
 
 /// A page of accounts in the order they were opened, beginning behind `after`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     after: AccountId,
@@ -219,9 +192,6 @@ pub fn page(
 }
 
 /// The accounts of these row numbers, in any order.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_ids(conn: &mut AnyConnection, ids: &[AccountId]) -> Result<Vec<AccountRow>, DbError> {
     let rows = accounts::table
         .filter(accounts::id.eq_any(ids))
@@ -241,9 +211,6 @@ pub struct PreferencesRow {
 }
 
 /// The preferences of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn preferences(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -252,9 +219,6 @@ pub fn preferences(
 }
 
 /// Changes the preferences of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_preferences(
     conn: &mut AnyConnection,
     id: AccountId,

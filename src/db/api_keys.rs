@@ -147,9 +147,6 @@ struct NewRow<'a> {
 }
 
 /// Stores a new key.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -199,9 +196,6 @@ type HolderRow = (
 );
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyHolder>, DbError> {
     let row: Option<HolderRow> = api_keys::table
         .inner_join(accounts::table)
@@ -243,9 +237,6 @@ pub struct KeyOwner {
 }
 
 /// The key of a hash with its owner; `None` if no such key was ever made.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn owner(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyOwner>, DbError> {
     let owner = api_keys::table
         .inner_join(accounts::table)
@@ -263,9 +254,6 @@ pub fn owner(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyOw
 }
 
 /// All keys of an account, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -279,9 +267,6 @@ pub fn of_account(
 }
 
 /// The key of a public id, whoever has it.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ApiKeyRow>, DbError> {
     let row = api_keys::table
         .filter(api_keys::public_id.eq(public_id))
@@ -292,9 +277,6 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ApiKeyRo
 }
 
 /// How many keys of an account have not been revoked.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count_unrevoked(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
     let keys = api_keys::table
         .filter(api_keys::account_id.eq(account_id).and(api_keys::revoked_at.is_null()));
@@ -302,9 +284,6 @@ pub fn count_unrevoked(conn: &mut AnyConnection, account_id: AccountId) -> Resul
 }
 
 /// Writes the name and limits of a key; what stopped it before does so no more.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn change(
     conn: &mut AnyConnection,
     id: ApiKeyId,
@@ -320,9 +299,6 @@ pub fn change(
 
 /// Notes that a key's owner is told that a budget has stopped it; `false` if that was done since
 /// `before`, whatever has become of the budget.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn notify_of_pause(
     conn: &mut AnyConnection,
     id: ApiKeyId,
@@ -334,9 +310,6 @@ pub fn notify_of_pause(
 }
 
 /// Revokes a key for good. `None` if there is no such key; else whether it had been alive.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn revoke(
     conn: &mut AnyConnection,
     public_id: &str,

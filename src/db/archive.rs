@@ -60,9 +60,6 @@ pub struct OtherColumns {
 }
 
 /// See [`OtherColumns`].
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn other_columns(conn: &mut AnyConnection, id: AccountId) -> Result<OtherColumns, DbError> {
     Ok(accounts::table.find(id).select(OtherColumns::as_select()).first(conn)?)
 }
@@ -71,9 +68,6 @@ pub fn other_columns(conn: &mut AnyConnection, id: AccountId) -> Result<OtherCol
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident, $table:ident, $row:ty) => {
         $(#[$doc])*
-        ///
-        /// # Errors
-        /// [`DbError::Query`].
         pub fn $name(
             conn: &mut AnyConnection,
             id: AccountId,
@@ -117,9 +111,6 @@ numbered! {
 }
 
 /// Refunds, each with the name of its deposit.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn refunds_of(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -137,9 +128,6 @@ pub fn refunds_of(
 }
 
 /// Running exchanges, each with the name of its key.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn reservations_of(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -157,9 +145,6 @@ pub fn reservations_of(
 }
 
 /// The passes of answers that took several, behind one of an exchange.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn passes_of(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -180,9 +165,6 @@ pub fn passes_of(
 }
 
 /// Messages to sign.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn challenges_of(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -200,9 +182,6 @@ pub fn challenges_of(
 
 /// Links in mail that still work or were not purged yet, by their hashes, which go no further: what
 /// for, where to, when made and when over. Those of a sign-up are their address's.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn links_of(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -232,9 +211,6 @@ pub fn links_of(
 
 /// Log-ins whose second factor is still to come, by their hashes, which go no further: when they
 /// are over, and the wrong codes so far.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn log_ins_of(
     conn: &mut AnyConnection,
     id: AccountId,

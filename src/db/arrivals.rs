@@ -80,9 +80,6 @@ pub type Known = (i64, TxHash, RawAmount);
 
 /// The addresses that most likely receive something: those of the last deposits, and the newest
 /// ones. Those of erased accounts are left out, since they credit nobody.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<EvmAddress>, DbError> {
     let mut addresses: Vec<EvmAddress> = deposits::table
         .inner_join(deposit_addresses::table.on(deposit_addresses::address.eq(deposits::payee)))
@@ -109,9 +106,6 @@ pub fn likely(conn: &mut AnyConnection, limit: i64) -> Result<Vec<EvmAddress>, D
 }
 
 /// The addresses behind one, in their order.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn behind(
     conn: &mut AnyConnection,
     address: EvmAddress,
@@ -128,9 +122,6 @@ pub fn behind(
 }
 
 /// The balances that are known of some addresses.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn balances(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -159,9 +150,6 @@ fn may_be_kept(conn: &mut AnyConnection, address: EvmAddress) -> Result<bool, Db
 }
 
 /// Notes a balance, unless the address is an erased account's. Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbError> {
     if !may_be_kept(conn, row.address)? {
         return Ok(());
@@ -176,9 +164,6 @@ pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbE
 }
 
 /// The known transfers of coins to an address in the blocks above `after` up to `to`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn known(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -198,9 +183,6 @@ pub fn known(
 
 /// Notes that something arrived, unless it is noted already, or the address is an erased account's.
 /// Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
     if !may_be_kept(conn, row.address)? {
         return Ok(());
@@ -214,9 +196,6 @@ pub fn note(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
 
 /// The coins that are to be looked into now, those first that were looked into least. Addresses
 /// take turns, so that one with many of them keeps no other waiting.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn due(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -243,9 +222,6 @@ pub fn due(
 }
 
 /// Says how often it was looked into, and when the next look is.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn put_off(
     conn: &mut AnyConnection,
     id: i64,
@@ -263,9 +239,6 @@ pub fn put_off(
 }
 
 /// Notes that coins noticed before `now` still wait for their first look: others had their turn.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_waiting(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -280,18 +253,12 @@ pub fn set_waiting(
 }
 
 /// Forgets an arrival: it is explained.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget(conn: &mut AnyConnection, id: i64) -> Result<(), DbError> {
     diesel::delete(deposit_arrivals::table.find(id)).execute(conn)?;
     Ok(())
 }
 
 /// What arrived at an address, newest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_address(
     conn: &mut AnyConnection,
     address: EvmAddress,
@@ -307,9 +274,6 @@ pub fn of_address(
 }
 
 /// How many lines an address has, of coins or of tokens, on a chain.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count_of(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -322,9 +286,6 @@ pub fn count_of(
 }
 
 /// The row of coins of an address whose blocks are the last.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn last_of(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -341,9 +302,6 @@ pub fn last_of(
 }
 
 /// Gives a row other blocks and another amount. Since when it is there stays.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn replace(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError> {
     diesel::update(deposit_arrivals::table.find(row.id))
         .set((
@@ -360,9 +318,6 @@ pub fn replace(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<(), DbError
 
 /// The coins on a chain that were looked into and are not explained, and those that still wait for
 /// that.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError> {
     let is_told = deposit_arrivals::tries
         .gt(0)
@@ -376,9 +331,6 @@ pub fn count(conn: &mut AnyConnection, chain_id: ChainId) -> Result<i64, DbError
 
 /// A page of all that arrived and is no deposit, of one account or of all, with the account unless
 /// it arrived at a treasury, beginning above the row number `after`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     account_id: Option<AccountId>,
@@ -401,9 +353,6 @@ pub fn page(
 }
 
 /// Forgets everything about an address, whose account is erased.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_address(conn: &mut AnyConnection, address: EvmAddress) -> Result<(), DbError> {
     let arrived = deposit_arrivals::table.filter(deposit_arrivals::address.eq(address));
     diesel::delete(arrived).execute(conn)?;

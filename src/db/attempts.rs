@@ -17,9 +17,6 @@ pub struct Window {
 }
 
 /// The window that is open for a hash.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn open_window(
     conn: &mut AnyConnection,
     hash: &[u8; 32],
@@ -33,9 +30,6 @@ pub fn open_window(
 
 /// Counts once, in the window that is open or in a new one. Must run in a write transaction:
 /// whoever counts for the same hash waits for its end.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count(
     conn: &mut AnyConnection,
     hash: &[u8; 32],
@@ -57,9 +51,6 @@ pub fn count(
 }
 
 /// Takes back so many of the window that is open.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn take_back(
     conn: &mut AnyConnection,
     hash: &[u8; 32],
@@ -77,9 +68,6 @@ pub fn take_back(
 }
 
 /// Forgets what was counted.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget(conn: &mut AnyConnection, hash: &[u8; 32]) -> Result<(), DbError> {
     diesel::delete(attempts::table.find(&hash[..])).execute(conn)?;
     Ok(())

@@ -59,9 +59,6 @@ impl<'a> Decision<'a> {
 }
 
 /// Writes down a decision: in the transaction that carries it out.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn write(
     conn: &mut AnyConnection,
     decision: &Decision<'_>,
@@ -79,17 +76,11 @@ pub fn write(
 }
 
 /// What was decided about something, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of(conn: &mut AnyConnection, subject: &str) -> Result<Vec<AuditRow>, DbError> {
     of_all(conn, &[subject])
 }
 
 /// What was decided about any of these, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_all(conn: &mut AnyConnection, subjects: &[&str]) -> Result<Vec<AuditRow>, DbError> {
     let rows = audit_log::table
         .filter(audit_log::subject.eq_any(subjects))

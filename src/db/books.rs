@@ -132,9 +132,6 @@ pub(crate) fn entry_exists(
 
 /// The entries that carry one of these references, oldest first; those of usage and of what was
 /// carried forward are not looked through, which are nearly all.
-///
-/// # Errors
-/// The database's.
 pub fn entries_of(conn: &mut AnyConnection, references: &[String]) -> QueryResult<Vec<EntryRow>> {
     let kinds = [EntryKind::Deposit, EntryKind::Adjustment, EntryKind::Refund, EntryKind::Reversal];
     ledger_entries::table

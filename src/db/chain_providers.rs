@@ -32,9 +32,6 @@ pub struct ProviderRow {
 }
 
 /// Notes how the providers of a chain stand; others of that chain are forgotten.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn note(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -57,9 +54,6 @@ pub fn note(
 }
 
 /// All providers, by chain and name.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn all(conn: &mut AnyConnection) -> Result<Vec<ProviderRow>, DbError> {
     let ordered = chain_providers::table.order((chain_providers::chain_id, chain_providers::name));
     Ok(ordered.select(ProviderRow::as_select()).load(conn)?)

@@ -43,9 +43,6 @@ pub struct ChainRow {
 }
 
 /// The row of a chain.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainRow>, DbError> {
     let row = chains::table.find(chain_id).select(ChainRow::as_select()).first(conn);
     Ok(row.optional()?)
@@ -63,9 +60,6 @@ pub struct Waiting {
 
 /// Whether anything waits on a chain whose blocks up to `final_number` are final. What is put off
 /// does not count until it is due: a case for a person may stay open for long.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn waiting(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -110,17 +104,11 @@ pub fn waiting(
 }
 
 /// All chains that were ever read.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn all(conn: &mut AnyConnection) -> Result<Vec<ChainRow>, DbError> {
     Ok(chains::table.order(chains::chain_id).select(ChainRow::as_select()).load(conn)?)
 }
 
 /// Begins to read a chain. Another node may have been faster: then nothing changes.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(conn: &mut AnyConnection, row: &ChainRow) -> Result<(), DbError> {
     on_either!(conn => diesel::insert_into(chains::table).values(row).on_conflict_do_nothing().execute(conn))?;
     Ok(())
@@ -129,9 +117,6 @@ pub fn create(conn: &mut AnyConnection, row: &ChainRow) -> Result<(), DbError> {
 /// Writes `row` over the one of the same revision, which is then one higher. Whether there was one:
 /// `false` says that another node has taken over, and that nothing may be written on what was read
 /// before.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn change(conn: &mut AnyConnection, row: &ChainRow, now: UnixMillis) -> Result<bool, DbError> {
     let current = chains::table
         .filter(chains::chain_id.eq(row.chain_id).and(chains::revision.eq(row.revision)));
@@ -142,9 +127,6 @@ pub fn change(conn: &mut AnyConnection, row: &ChainRow, now: UnixMillis) -> Resu
 
 /// Whether a chain's row is still as it was read, and by the same node. On PostgreSQL it stays so
 /// until the transaction's end.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn hold(conn: &mut AnyConnection, row: &ChainRow) -> Result<bool, DbError> {
     let as_read = chains::table
         .filter(chains::chain_id.eq(row.chain_id).and(chains::revision.eq(row.revision)))
@@ -158,9 +140,6 @@ pub fn hold(conn: &mut AnyConnection, row: &ChainRow) -> Result<bool, DbError> {
 }
 
 /// Notes blocks as they were read; one that was noted before is overwritten.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn note_blocks(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -183,9 +162,6 @@ pub fn note_blocks(
 }
 
 /// The noted blocks up to `number`, newest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn blocks_up_to(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -202,9 +178,6 @@ pub fn blocks_up_to(
 }
 
 /// Forgets the blocks outside of `from..=to`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn keep_blocks(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -219,9 +192,6 @@ pub fn keep_blocks(
 
 /// Notes transactions that are to be looked into, with their blocks; but for those that a person
 /// has dismissed as they stand there.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn note_candidates(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -266,9 +236,6 @@ pub struct CandidateRow {
 
 /// The candidates that are due. New ones and those that were looked at in vain take turns, and so
 /// do blocks: neither a block that is full of them nor many that cannot be read hold up the rest.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn due_candidates(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -292,9 +259,6 @@ pub fn due_candidates(
 }
 
 /// Puts a candidate off.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn put_off_candidate(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -311,9 +275,6 @@ pub fn put_off_candidate(
 }
 
 /// Holds a candidate until the transaction ends; in SQLite a write transaction holds everything.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn lock_candidate(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -331,9 +292,6 @@ pub fn lock_candidate(
 }
 
 /// Forgets a candidate.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_candidate(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -344,9 +302,6 @@ pub fn forget_candidate(
 }
 
 /// Forgets the candidates of blocks above `ancestor`: those blocks are read again.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_candidates_above(
     conn: &mut AnyConnection,
     chain_id: ChainId,

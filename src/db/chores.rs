@@ -7,9 +7,6 @@ use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 
 /// When a chore was last done to its end; `None` if never.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn finished_at(conn: &mut AnyConnection, name: &str) -> Result<Option<UnixMillis>, DbError> {
     let millis: Option<i64> =
         chores::table.find(name).select(chores::finished_at).first(conn).optional()?;
@@ -17,9 +14,6 @@ pub fn finished_at(conn: &mut AnyConnection, name: &str) -> Result<Option<UnixMi
 }
 
 /// Notes that a chore was done to its end.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn finish(conn: &mut AnyConnection, name: &str, now: UnixMillis) -> Result<(), DbError> {
     let row = (chores::name.eq(name), chores::finished_at.eq(now));
     on_either!(conn => diesel::insert_into(chores::table)

@@ -38,18 +38,12 @@ pub struct ClosingRow {
 }
 
 /// An account as far as its deletion is concerned.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<ClosingRow>, DbError> {
     Ok(accounts::table.find(id).select(ClosingRow::as_select()).first(conn).optional()?)
 }
 
 /// Marks an account, and ends all that could still be done for it: keys, wallets, sessions and
 /// links in mail, those too that still wait to be sent. Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn begin(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -73,9 +67,6 @@ pub fn begin(
 }
 
 /// Keeps an account after all; `false` if it was not about to be deleted.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
     let closing = accounts::table.find(id).filter(accounts::closing_at.is_not_null());
     let kept = diesel::update(closing)
@@ -89,9 +80,6 @@ pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
 
 /// The accounts that may be erased: their wish is not younger than `before`, nothing of theirs is
 /// under way, and nothing is left on them that they have not waived.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn due(
     conn: &mut AnyConnection,
     before: UnixMillis,
@@ -102,9 +90,6 @@ pub fn due(
 
 /// The accounts whose wish is not younger than `before`, and which stay because something is left
 /// on them that they have not waived: their public ids, the oldest wish first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn stuck(
     conn: &mut AnyConnection,
     before: UnixMillis,
@@ -124,9 +109,6 @@ pub fn stuck(
 }
 
 /// Whether one of them still may, as this transaction sees it.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn is_due(
     conn: &mut AnyConnection,
     id: AccountId,

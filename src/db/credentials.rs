@@ -56,9 +56,6 @@ impl Credentials {
 }
 
 /// Those of the account of an address, however it is spelled.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_address(conn: &mut AnyConnection, text: &str) -> Result<Option<Credentials>, DbError> {
     let spellings = email_address::spellings(text);
     let found = accounts::table
@@ -70,17 +67,11 @@ pub fn of_address(conn: &mut AnyConnection, text: &str) -> Result<Option<Credent
 }
 
 /// Those of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<Credentials>, DbError> {
     Ok(accounts::table.find(id).select(Credentials::as_select()).first(conn).optional()?)
 }
 
 /// Stores the hash of a new password. Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_password(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -92,9 +83,6 @@ pub fn set_password(
 }
 
 /// Stores another hash of the same password.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result<(), DbError> {
     let account = diesel::update(accounts::table.find(id));
     account.set(accounts::password_hash.eq(hash)).execute(conn)?;
@@ -104,9 +92,6 @@ pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result
 /// Changes the address. Another account that has it is a violation of the table's rules. The
 /// sessions go on: the change is made by a link, which knows of none. Must run in a write
 /// transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_email(conn: &mut AnyConnection, id: AccountId, email: &str) -> Result<(), DbError> {
     credentials_epoch::raise(conn, id, Kept::All)?;
     diesel::update(accounts::table.find(id)).set(accounts::email.eq(email)).execute(conn)?;
@@ -114,9 +99,6 @@ pub fn set_email(conn: &mut AnyConnection, id: AccountId, email: &str) -> Result
 }
 
 /// Begins to set up a second factor in a session, with a sealed key.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn begin_totp(conn: &mut AnyConnection, session: i64, sealed: &[u8]) -> Result<(), DbError> {
     let row = diesel::update(sessions::table.find(session));
     row.set(sessions::totp_secret.eq(Some(sealed))).execute(conn)?;
@@ -125,9 +107,6 @@ pub fn begin_totp(conn: &mut AnyConnection, session: i64, sealed: &[u8]) -> Resu
 
 /// The sealed key of the second factor that is being set up in a session; `None` if there is none,
 /// or the session has ended.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn pending_totp(conn: &mut AnyConnection, session: i64) -> Result<Option<Vec<u8>>, DbError> {
     let in_force = sessions::credentials_epoch.eq(accounts::credentials_epoch);
     let sealed: Option<Option<Vec<u8>>> = sessions::table
@@ -141,9 +120,6 @@ pub fn pending_totp(conn: &mut AnyConnection, session: i64) -> Result<Option<Vec
 
 /// From now on the second factor of this sealed key is asked for, and not the code of `step` again.
 /// Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn enable_totp(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -163,9 +139,6 @@ pub fn enable_totp(
 }
 
 /// Uses a step of the second factor up; `false` if it, or a later one, was used before.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn use_totp_step(conn: &mut AnyConnection, id: AccountId, step: i64) -> Result<bool, DbError> {
     let unused = accounts::totp_last_step.is_null().or(accounts::totp_last_step.lt(step));
     let used = diesel::update(accounts::table.find(id).filter(unused))
@@ -175,9 +148,6 @@ pub fn use_totp_step(conn: &mut AnyConnection, id: AccountId, step: i64) -> Resu
 }
 
 /// Takes the second factor away. Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), DbError> {
     credentials_epoch::raise(conn, id, kept)?;
     diesel::update(accounts::table.find(id))
@@ -192,9 +162,6 @@ pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result
 
 /// Keys of second factors that an earlier version has left unsealed, at most so many. They are
 /// known by the one length that a key has, and a sealed one has not.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn unsealed_totps(
     conn: &mut AnyConnection,
     limit: i64,
@@ -209,9 +176,6 @@ pub fn unsealed_totps(
 }
 
 /// Puts the sealed key in the place of the plain one, if that is still there.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn replace_totp(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -224,9 +188,6 @@ pub fn replace_totp(
 }
 
 /// Whether a key of a second factor is stored that only the secret outside opens.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn are_any_sealed(conn: &mut AnyConnection) -> Result<bool, DbError> {
     let sealed = accounts::table.filter(sql::<Bool>("length(totp_secret) <> 20"));
     Ok(diesel::select(exists(sealed.select(accounts::id))).get_result(conn)?)
@@ -234,9 +195,6 @@ pub fn are_any_sealed(conn: &mut AnyConnection) -> Result<bool, DbError> {
 
 /// Drops the keys of all second factors, since nobody can open them any more. A code is asked for
 /// as before: a recovery code is one. Gives the number of accounts that this is about.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_totps(conn: &mut AnyConnection) -> Result<usize, DbError> {
     diesel::update(sessions::table.filter(sessions::totp_secret.is_not_null()))
         .set(sessions::totp_secret.eq(None::<Vec<u8>>))

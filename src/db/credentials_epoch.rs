@@ -22,9 +22,6 @@ pub enum Kept {
 }
 
 /// The count of an account; `None` if there is no such account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn current(conn: &mut AnyConnection, id: AccountId) -> Result<Option<i64>, DbError> {
     let count = accounts::table.find(id).select(accounts::credentials_epoch).first(conn);
     Ok(count.optional()?)
@@ -33,9 +30,6 @@ pub fn current(conn: &mut AnyConnection, id: AccountId) -> Result<Option<i64>, D
 /// Begins a new epoch: ends what was asked for before it, but for the sessions that are `kept`.
 /// Belongs into the transaction that changes the credentials, before the change of an address. What
 /// somebody else puts in at this moment, under the earlier count, opens nothing either.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn raise(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), DbError> {
     diesel::update(accounts::table.find(id))
         .set(accounts::credentials_epoch.eq(accounts::credentials_epoch + 1))

@@ -26,9 +26,6 @@ pub struct AddressRow {
 }
 
 /// The address of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -42,9 +39,6 @@ pub fn of_account(
 }
 
 /// The derived address that `address` is, if it is one.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, address: EvmAddress) -> Result<Option<AddressRow>, DbError> {
     let row = deposit_addresses::table
         .find(address)
@@ -55,26 +49,17 @@ pub fn find(conn: &mut AnyConnection, address: EvmAddress) -> Result<Option<Addr
 }
 
 /// Every address that was ever issued: transfers to those of erased accounts are found too.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn all(conn: &mut AnyConnection) -> Result<Vec<EvmAddress>, DbError> {
     let order = (deposit_addresses::xpub_fingerprint, deposit_addresses::derivation_index);
     Ok(deposit_addresses::table.order(order).select(deposit_addresses::address).load(conn)?)
 }
 
 /// The counters of all keys: while they stand still, so does [`all`].
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn counters(conn: &mut AnyConnection) -> Result<Vec<(String, i64)>, DbError> {
     Ok(derivation_counters::table.order(derivation_counters::xpub_fingerprint).load(conn)?)
 }
 
 /// Takes the next index of a key. Must run in a write transaction with [`insert`].
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn next_index(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i64, DbError> {
     let first = (
         derivation_counters::xpub_fingerprint.eq(xpub_fingerprint),
@@ -92,9 +77,6 @@ pub fn next_index(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i6
 }
 
 /// The next index of a key; 0 for a key that was never used.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn counter(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i64, DbError> {
     let next = derivation_counters::table
         .find(xpub_fingerprint)
@@ -106,9 +88,6 @@ pub fn counter(conn: &mut AnyConnection, xpub_fingerprint: &str) -> Result<i64, 
 
 /// Moves the counter up to `index`, so that what lies below is never issued again; where it stands
 /// then.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn advance(
     conn: &mut AnyConnection,
     xpub_fingerprint: &str,
@@ -134,9 +113,6 @@ pub fn advance(
 }
 
 /// Stores an address that was just derived.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn insert(conn: &mut AnyConnection, row: &AddressRow) -> Result<(), DbError> {
     diesel::insert_into(deposit_addresses::table).values(row).execute(conn)?;
     Ok(())

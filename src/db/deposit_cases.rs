@@ -54,9 +54,6 @@ impl CaseRow {
 }
 
 /// Stores a row unless there is one about the same.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn insert(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DbError> {
     on_either!(conn => diesel::insert_into(deposit_cases::table)
         .values(row)
@@ -67,9 +64,6 @@ pub fn insert(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), DbError> {
 
 /// Writes a row over the one of the same number, if that is still in the state `from`. Whether it
 /// was.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn change(
     conn: &mut AnyConnection,
     row: &CaseRow,
@@ -84,9 +78,6 @@ pub fn change(
 }
 
 /// The row about something.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn about(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -104,9 +95,6 @@ pub fn about(
 }
 
 /// Forgets what is settled. One that was dismissed stays, as what a person has decided.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -123,17 +111,11 @@ pub fn forget(
 }
 
 /// Forgets what is settled about a deposit, as [`forget`] does.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_deposit(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), DbError> {
     forget(conn, row.chain_id, (row.tx_hash, CaseKind::Deposit, row.ordinal))
 }
 
 /// Every row of a chain.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_chain(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Vec<CaseRow>, DbError> {
     let rows = deposit_cases::table
         .filter(deposit_cases::chain_id.eq(chain_id))
@@ -144,9 +126,6 @@ pub fn of_chain(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Vec<CaseR
 }
 
 /// The row of a public name.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<CaseRow>, DbError> {
     let row = deposit_cases::table
         .filter(deposit_cases::public_id.eq(public_id))
@@ -157,9 +136,6 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<CaseRow>
 }
 
 /// A page of the rows in a state, oldest first, beginning above the row number `after`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     state: CaseState,
@@ -181,9 +157,6 @@ pub fn page(
 }
 
 /// How many open cases come of claims of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count_of_claimant(conn: &mut AnyConnection, id: AccountId) -> Result<i64, DbError> {
     let claimed = deposit_claims::table
         .filter(deposit_claims::account_id.eq(id))
@@ -200,9 +173,6 @@ pub fn count_of_claimant(conn: &mut AnyConnection, id: AccountId) -> Result<i64,
 
 /// Forgets what is about transactions of an account that is erased. Must run before its deposits
 /// and claims go.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn erase(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     let claimed = deposit_claims::table
         .filter(deposit_claims::account_id.eq(id))

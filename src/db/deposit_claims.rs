@@ -41,9 +41,6 @@ pub struct ClaimRow {
 }
 
 /// Stores a claim unless the account has made it before; the stored one either way.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn submit(conn: &mut AnyConnection, row: &ClaimRow) -> Result<ClaimRow, DbError> {
     on_either!(conn => diesel::insert_into(deposit_claims::table)
         .values(row)
@@ -59,9 +56,6 @@ pub fn submit(conn: &mut AnyConnection, row: &ClaimRow) -> Result<ClaimRow, DbEr
 }
 
 /// The claim that an account has made of a transaction.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_transaction(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -79,9 +73,6 @@ pub fn of_transaction(
 }
 
 /// The claim of a public name.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ClaimRow>, DbError> {
     let row = deposit_claims::table
         .filter(deposit_claims::public_id.eq(public_id))
@@ -92,9 +83,6 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ClaimRow
 }
 
 /// A page of an account's claims, newest first, beginning below the row number `before`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -113,9 +101,6 @@ pub fn of_account(
 
 /// A page of the claims of one account or of all, oldest first, beginning above the row number
 /// `after`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     account_id: Option<AccountId>,
@@ -135,9 +120,6 @@ pub fn page(
 }
 
 /// Everybody's claims of a transaction, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_hash(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -153,9 +135,6 @@ pub fn of_hash(
 }
 
 /// How many claims of each chain are still looked up, as (chain, count).
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn open_counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, i64)>, DbError> {
     let rows = deposit_claims::table
         .filter(deposit_claims::check_at.is_not_null())
@@ -166,9 +145,6 @@ pub fn open_counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, i64)>, DbEr
 }
 
 /// How many claims of an account are still looked up, and how many it made since `since`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn counts(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -184,9 +160,6 @@ pub fn counts(
 /// its second, and so on; accounts in the order in which they had their last turn, see
 /// [`stand_back`]. So neither many claims of one account nor old ones that lead nowhere hold up
 /// somebody's new one for longer than one turn of each other account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn due(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -209,9 +182,6 @@ pub fn due(
 }
 
 /// Lets the waiting claims of an account, which has its turn now, wait from now on.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn stand_back(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -227,9 +197,6 @@ pub fn stand_back(
 }
 
 /// Writes what a look-up found.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_state(
     conn: &mut AnyConnection,
     id: i64,
@@ -251,9 +218,6 @@ pub fn set_state(
 }
 
 /// Begins the look-ups of a refused claim anew.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), DbError> {
     diesel::update(deposit_claims::table.find(id))
         .set((
@@ -270,9 +234,6 @@ pub fn reopen(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), 
 }
 
 /// Begins the look-ups of claims anew that were given up since their transaction could not be read.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn reopen_unreadable(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -288,9 +249,6 @@ pub fn reopen_unreadable(
 }
 
 /// Refuses the claims of a transaction that belong to none of `accounts`, whose deposits it holds.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn refuse_others(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -314,9 +272,6 @@ pub fn refuse_others(
 }
 
 /// Tells every claim of a transaction that deposits were found in it.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn match_all(
     conn: &mut AnyConnection,
     chain_id: ChainId,

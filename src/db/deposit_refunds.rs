@@ -35,9 +35,6 @@ pub struct RefundRow {
 }
 
 /// The refund of a deposit that is held or posted, if there is one.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_deposit(conn: &mut AnyConnection, deposit_id: i64) -> Result<Option<RefundRow>, DbError> {
     let row = deposit_refunds::table
         .filter(deposit_refunds::deposit_id.eq(deposit_id))
@@ -49,9 +46,6 @@ pub fn of_deposit(conn: &mut AnyConnection, deposit_id: i64) -> Result<Option<Re
 }
 
 /// Every refund of these deposits, the cancelled ones included, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_deposits(
     conn: &mut AnyConnection,
     deposit_ids: &[i64],
@@ -65,9 +59,6 @@ pub fn of_deposits(
 }
 
 /// The refunds of these deposits that are held or posted, by the row numbers of the deposits.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn standing(
     conn: &mut AnyConnection,
     deposits: &[DepositRow],
@@ -88,9 +79,6 @@ pub fn insert(conn: &mut AnyConnection, row: &RefundRow) -> Result<(), DbError> 
 }
 
 /// Ends a refund that is held; whether it was.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn close(
     conn: &mut AnyConnection,
     id: i64,

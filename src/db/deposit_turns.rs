@@ -25,9 +25,6 @@ struct Transaction {
 /// Transactions with deposits that have no owner yet: of each payer the one that has waited
 /// longest, then of each payer its second, and so on. So neither who pays often nor who pays in
 /// many pieces holds up anybody else.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn seen(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -55,9 +52,6 @@ pub fn seen(
 /// longest, then of each account its second, and so on. So an account that pays often and little
 /// holds up nobody else. The deposits of a transaction are looked at together: each transaction has
 /// one turn before any has its second, whatever the number of its accounts.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn confirming(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -89,9 +83,6 @@ pub fn confirming(
 
 /// Deposits of one transaction that confirm and are due, in the order of their ordinals: they are
 /// looked at together.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn confirming_of(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -113,9 +104,6 @@ pub fn confirming_of(
 }
 
 /// Deposits of a chain that nobody has although their payer was proven at their time or since.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn overlooked(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -143,9 +131,6 @@ pub type Derived = (EvmAddress, Option<AccountId>);
 
 /// Of these addresses the ones that were derived for accounts, with whose each is; `None` for one
 /// that is gone.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn derived_among(
     conn: &mut AnyConnection,
     addresses: &[EvmAddress],
@@ -162,9 +147,6 @@ pub fn derived_among(
 }
 
 /// Every link of these addresses that counts on a chain, in the order of their proofs.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn links_among(
     conn: &mut AnyConnection,
     addresses: &[EvmAddress],
@@ -198,9 +180,6 @@ pub struct Owner {
 
 /// Gives an owner to deposits that were seen and still are, of the revision in which they were
 /// read. Whether all were.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn hand_over(
     conn: &mut AnyConnection,
     (ids, revision): (&[i64], i64),

@@ -101,9 +101,6 @@ pub fn insert(conn: &mut AnyConnection, row: &DepositRow) -> Result<(), DbError>
 
 /// Writes `row` over the one of the same id and revision, which is then one higher. Whether there
 /// was one.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn change(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -117,9 +114,6 @@ pub fn change(
 }
 
 /// The deposit of a public name.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<DepositRow>, DbError> {
     let row = deposits::table
         .filter(deposits::public_id.eq(public_id))
@@ -130,18 +124,12 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<DepositR
 }
 
 /// The deposit of a row number.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: i64) -> Result<Option<DepositRow>, DbError> {
     let row = deposits::table.find(id).select(DepositRow::as_select()).first(conn).optional()?;
     Ok(row)
 }
 
 /// All deposits of one transaction, in the order of their ordinals.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_transaction(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -159,9 +147,6 @@ pub fn of_transaction(
 /// Keeps the deposits of a transaction as they are until the caller's write transaction ends, but
 /// for what the caller does: all in one order, so that no two wait for each other. On SQLite a
 /// write transaction does so anyway.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn lock_transaction(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -180,9 +165,6 @@ pub fn lock_transaction(
 }
 
 /// A page of an account's deposits, newest first, beginning below the row number `before`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -216,9 +198,6 @@ pub struct Filter {
 }
 
 /// A page of deposits, oldest first, beginning above the row number `after`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     filter: &Filter,
@@ -263,9 +242,6 @@ pub fn page(
 }
 
 /// How many deposits of each chain are in each state, as (chain, state, count).
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, DepositState, i64)>, DbError> {
     let rows = deposits::table
         .group_by((deposits::chain_id, deposits::state))
@@ -277,9 +253,6 @@ pub fn counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, DepositState, i6
 
 /// What was credited on a chain before its block was final, since a moment: to an account, whatever
 /// became of it; and to all of them, as far as it may still be lost or was.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn credited_early(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -310,9 +283,6 @@ pub fn credited_early(
 }
 
 /// What was credited early in blocks that are final by now, those that have waited longest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn provisional(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -331,9 +301,6 @@ pub fn provisional(
 }
 
 /// Deposits in blocks above `ancestor` that a reorganisation concerns.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn above(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -356,9 +323,6 @@ pub fn above(
 }
 
 /// Deposits of an account and asset that are too small so far.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn below_minimum(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -380,9 +344,6 @@ pub fn below_minimum(
 }
 
 /// Deposits that wait for a proof of `payer`: on one chain, or on all.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn unattributed_of(
     conn: &mut AnyConnection,
     payer: EvmAddress,

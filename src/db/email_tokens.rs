@@ -39,9 +39,6 @@ struct NewRow<'a> {
 }
 
 /// Stores a new token, and drops those whose time is up.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -64,9 +61,6 @@ pub fn create(
 }
 
 /// The row of a token.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -80,9 +74,6 @@ pub fn find(
 }
 
 /// Removes a token; `false` if somebody else was faster.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, DbError> {
     let token = email_tokens::table.find(token_hash.as_bytes().as_slice());
     Ok(diesel::delete(token).execute(conn)? > 0)
@@ -91,9 +82,6 @@ pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, 
 /// Keeps others who use a link that was sent to the same address, which has no account that could
 /// be locked, waiting until this transaction ends. They all take the rows in one order, so that no
 /// two wait for each other. On SQLite a write transaction does so anyway.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn lock_sign_ups(conn: &mut AnyConnection, email: &str) -> Result<(), DbError> {
     if let AnyConnection::Postgres(conn) = conn {
         email_tokens::table
@@ -107,9 +95,6 @@ pub fn lock_sign_ups(conn: &mut AnyConnection, email: &str) -> Result<(), DbErro
 }
 
 /// Removes whatever was sent to an address that had no account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn remove_sign_ups(conn: &mut AnyConnection, email: &str) -> Result<(), DbError> {
     let tokens = email_tokens::table
         .filter(email_tokens::account_id.is_null().and(email_tokens::email.eq(email)));

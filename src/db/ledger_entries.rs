@@ -27,9 +27,6 @@ pub struct PlacedEntry {
 }
 
 /// A page of an account's entries below a row number, newest first; of one kind, if one is named.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -50,9 +47,6 @@ pub fn page(
 }
 
 /// The entries of an account above a row number and up to another, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn following(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -76,9 +70,6 @@ struct Sum {
 }
 
 /// The sum of an account's entries above a row number.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn sum_above(
     conn: &mut AnyConnection,
     account_id: AccountId,

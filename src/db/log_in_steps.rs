@@ -10,9 +10,6 @@ use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
 
 /// Stores a step, under the credentials that its account has now, and drops those whose time is up.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -35,9 +32,6 @@ pub fn create(
 
 /// Whose step it is, if its time is not up and the credentials are still those under which it was
 /// begun.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn holder(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -55,9 +49,6 @@ pub fn holder(
 }
 
 /// Counts a wrong code of a step, and removes the step with the last one that it may have.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count_wrong_code(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -73,9 +64,6 @@ pub fn count_wrong_code(
 }
 
 /// Removes a step; `false` if it was used or dropped meanwhile.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn remove(conn: &mut AnyConnection, token_hash: &TokenHash) -> Result<bool, DbError> {
     let step = log_in_steps::table.find(token_hash.as_bytes().as_slice());
     Ok(diesel::delete(step).execute(conn)? > 0)

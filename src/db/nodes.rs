@@ -41,9 +41,6 @@ pub struct Word {
 /// Takes or renews the lease of `node_id` for a span, the first time if `word` has no start. Gives
 /// what it finds, and by how many milliseconds the node's clock is ahead of the database's, below
 /// zero where it is behind.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn renew(
     conn: &mut AnyConnection,
     (node_id, word): (&str, &Word),
@@ -113,9 +110,6 @@ pub struct NodeRow {
 
 /// All nodes by name, each with how many reservations of its are open; those among them of which
 /// only these are left.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn list(conn: &mut AnyConnection) -> Result<Vec<(NodeRow, i64)>, DbError> {
     let open: Vec<(String, i64)> = reservations::table
         .group_by(reservations::node_id)
@@ -136,9 +130,6 @@ pub fn list(conn: &mut AnyConnection) -> Result<Vec<(NodeRow, i64)>, DbError> {
 }
 
 /// Forgets nodes whose lease ran out before a moment and of which nothing is open.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_dead(conn: &mut AnyConnection, before: UnixMillis) -> Result<(), DbError> {
     let open = reservations::table.select(reservations::node_id);
     let dead = nodes::lease_expires_at.lt(before).and(nodes::id.ne_all(open));
@@ -147,18 +138,12 @@ pub fn forget_dead(conn: &mut AnyConnection, before: UnixMillis) -> Result<(), D
 }
 
 /// Whether a node's lease runs.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn is_alive(conn: &mut AnyConnection, node_id: &str, now: UnixMillis) -> Result<bool, DbError> {
     let alive = nodes::table.find(node_id).filter(nodes::lease_expires_at.ge(now));
     Ok(diesel::select(diesel::dsl::exists(alive)).get_result(conn)?)
 }
 
 /// Gives the lease back at a clean stop.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn release(conn: &mut AnyConnection, node_id: &str) -> Result<(), DbError> {
     diesel::delete(nodes::table.find(node_id)).execute(conn)?;
     Ok(())
@@ -194,9 +179,6 @@ pub(crate) fn hold_leases(
 
 /// The oldest reservations of nodes without a running lease, as (id, account). What is parked waits
 /// for an operator.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn orphaned_reservations(
     conn: &mut AnyConnection,
     now: UnixMillis,
@@ -213,9 +195,6 @@ pub fn orphaned_reservations(
 }
 
 /// Forgets every lease. Right only where this process holds the database alone (SQLite).
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_all(conn: &mut AnyConnection) -> Result<(), DbError> {
     diesel::delete(nodes::table).execute(conn)?;
     Ok(())

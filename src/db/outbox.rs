@@ -76,9 +76,6 @@ struct NewRow<'a> {
 
 /// Puts a mail in; `false` if its kind and reference are there already. Looking for the account
 /// costs the same whether or not there is one.
-///
-/// # Errors
-/// [`DbError`].
 pub fn enqueue(
     conn: &mut AnyConnection,
     mail: &NewMail<'_>,
@@ -114,9 +111,6 @@ pub fn enqueue(
 
 /// Takes the mails of a line that are due longest, and holds them until `held_until`; what has not
 /// been finished by then is due again.
-///
-/// # Errors
-/// [`DbError`].
 pub fn take_due(
     conn: &mut AnyConnection,
     now: UnixMillis,
@@ -170,35 +164,23 @@ fn due_ids(
 }
 
 /// Tries a mail again later.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn put_off(conn: &mut AnyConnection, id: i64, due_at: UnixMillis) -> Result<(), DbError> {
     diesel::update(outbox::table.find(id)).set(outbox::due_at.eq(due_at)).execute(conn)?;
     Ok(())
 }
 
 /// Removes a mail that has gone, or never will.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn remove(conn: &mut AnyConnection, id: i64) -> Result<(), DbError> {
     diesel::delete(outbox::table.find(id)).execute(conn)?;
     Ok(())
 }
 
 /// How many mails wait.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn waiting(conn: &mut AnyConnection) -> Result<i64, DbError> {
     Ok(outbox::table.count().get_result(conn)?)
 }
 
 /// Whether an account wants what it need not be told.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn wants_notices(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
     let wants = accounts::table.find(id).select(accounts::wants_notices).first::<bool>(conn);
     Ok(wants.optional()?.unwrap_or(false))

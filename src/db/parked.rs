@@ -29,9 +29,6 @@ pub struct ParkedRow {
 }
 
 /// Marks an open reservation; `false` if there is none.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn park(
     conn: &mut AnyConnection,
     id: &str,
@@ -49,18 +46,12 @@ pub fn park(
 }
 
 /// How many there are.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count(conn: &mut AnyConnection) -> Result<i64, DbError> {
     let parked = reservations::table.filter(reservations::parked_at.is_not_null());
     Ok(parked.count().get_result(conn)?)
 }
 
 /// All of them, the oldest first; or only those of these names.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn list(conn: &mut AnyConnection, ids: Option<&[String]>) -> Result<Vec<ParkedRow>, DbError> {
     let mut query = reservations::table
         .inner_join(accounts::table.on(accounts::id.eq(reservations::account_id)))

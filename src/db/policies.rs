@@ -93,9 +93,6 @@ pub fn create(
 }
 
 /// All versions of a text, the newest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn all(conn: &mut AnyConnection, kind: PolicyKind) -> Result<Vec<PolicyRow>, DbError> {
     let rows = policy_versions::table
         .filter(policy_versions::kind.eq(kind))
@@ -107,17 +104,11 @@ pub fn all(conn: &mut AnyConnection, kind: PolicyKind) -> Result<Vec<PolicyRow>,
 
 /// How many versions there are. They are neither changed nor taken back, so that it says whether
 /// there is another one.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count(conn: &mut AnyConnection) -> Result<i64, DbError> {
     Ok(policy_versions::table.count().get_result(conn)?)
 }
 
 /// One version.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, version: PolicyVersion) -> Result<Option<PolicyRow>, DbError> {
     let row = policy_versions::table
         .filter(policy_versions::kind.eq(version.kind.as_str()))
@@ -129,18 +120,12 @@ pub fn get(conn: &mut AnyConnection, version: PolicyVersion) -> Result<Option<Po
 }
 
 /// The text of a version.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn body(conn: &mut AnyConnection, id: i64) -> Result<String, DbError> {
     Ok(policy_versions::table.find(id).select(policy_versions::body).first(conn)?)
 }
 
 /// The version whose notices are to be put into the outbox next. Belongs into a write transaction:
 /// on PostgreSQL the row stays locked until its end.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn next_to_notice(conn: &mut AnyConnection) -> Result<Option<PolicyRow>, DbError> {
     let next = policy_versions::table
         .filter(policy_versions::noticed_at.is_null())
@@ -161,9 +146,6 @@ pub fn next_to_notice(conn: &mut AnyConnection) -> Result<Option<PolicyRow>, DbE
 
 /// How many accounts the notices of all versions have still to come to, those that get none among
 /// them. `None` if there is nothing to be done.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn left_to_notice(conn: &mut AnyConnection) -> Result<Option<i64>, DbError> {
     let open: Vec<(AccountId, AccountId)> = policy_versions::table
         .filter(policy_versions::noticed_at.is_null())
@@ -180,9 +162,6 @@ pub fn left_to_notice(conn: &mut AnyConnection) -> Result<Option<i64>, DbError> 
 
 /// The next accounts of a version's notices: which, address, and when their deletion was asked
 /// for.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn accounts_to_notice(
     conn: &mut AnyConnection,
     row: &PolicyRow,
@@ -200,9 +179,6 @@ pub fn accounts_to_notice(
 
 /// Notes how far a version's notices are. Belongs into the transaction that has put them into the
 /// outbox.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn advance(
     conn: &mut AnyConnection,
     id: i64,

@@ -7,9 +7,6 @@ use super::{AnyConnection, DbError};
 use crate::domain::ids::AccountId;
 
 /// Puts these codes in the place of those that the account had.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn replace(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -28,9 +25,6 @@ pub fn replace(
 }
 
 /// Uses a code up; `false` if the account has none such.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn use_up(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -41,18 +35,12 @@ pub fn use_up(
 }
 
 /// Codes that an account has left.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn left(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
     let codes = recovery_codes::table.filter(recovery_codes::account_id.eq(account_id));
     Ok(codes.count().get_result(conn)?)
 }
 
 /// Removes all codes of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn remove_all(conn: &mut AnyConnection, account_id: AccountId) -> Result<(), DbError> {
     let codes = recovery_codes::table.filter(recovery_codes::account_id.eq(account_id));
     diesel::delete(codes).execute(conn)?;

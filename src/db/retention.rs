@@ -31,9 +31,6 @@ pub struct OldUsage {
 }
 
 /// The oldest usage rows from before a moment, and not from before `from`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn old_usage(
     conn: &mut AnyConnection,
     (from, before): (Option<UnixMillis>, UnixMillis),
@@ -60,26 +57,17 @@ pub fn old_usage(
 }
 
 /// How many usage rows are from before a moment.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count_old_usage(conn: &mut AnyConnection, before: UnixMillis) -> Result<i64, DbError> {
     let old = usage_logs::table.filter(usage_logs::created_at.lt(before));
     Ok(old.count().get_result(conn)?)
 }
 
 /// Deletes usage rows; says how many there were.
-///
-/// # Errors
-/// The database's.
 pub(crate) fn delete_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryResult<usize> {
     delete(usage_logs::table.filter(usage_logs::id.eq_any(ids))).execute(conn)
 }
 
 /// Deletes the ledger's lines of usage rows; each as (account, amount).
-///
-/// # Errors
-/// The database's.
 pub(crate) fn delete_usage_entries(
     conn: &mut AnyConnection,
     ids: &[String],
@@ -122,9 +110,6 @@ struct Line {
 
 /// Adds (account, amount) to the accounts' carry-forwards, which begin with the first
 /// addition.
-///
-/// # Errors
-/// The database's.
 pub(crate) fn carry_forward(
     conn: &mut AnyConnection,
     sums: &[(AccountId, NanoUsd)],
@@ -215,9 +200,6 @@ impl Leftover {
 }
 
 /// How many of a kind are from before a moment.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count_leftovers(
     conn: &mut AnyConnection,
     kind: Leftover,
@@ -253,9 +235,6 @@ pub fn count_leftovers(
 }
 
 /// Deletes at most `limit` of a kind from before a moment; says how many.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn delete_leftovers(
     conn: &mut AnyConnection,
     kind: Leftover,

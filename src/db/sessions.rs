@@ -41,9 +41,6 @@ struct NewSession<'a> {
 }
 
 /// Stores a new session, under the credentials that its account has now.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
     public_id: &str,
@@ -66,9 +63,6 @@ pub fn create(
 }
 
 /// Drops the sessions whose time is up.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), DbError> {
     diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?;
     Ok(())
@@ -76,9 +70,6 @@ pub fn forget_expired(conn: &mut AnyConnection, now: UnixMillis) -> Result<(), D
 
 /// The session of a token, whether or not its time is up, its account's status, and since when that
 /// is closing. `None` if the account's credentials have changed since.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn by_hash(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -95,9 +86,6 @@ pub fn by_hash(
 
 /// How the account of a session stands: its status, and since when it is closing. `None` if the
 /// session has ended, or the account's credentials have changed since.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn standing(
     conn: &mut AnyConnection,
     session: &SessionRow,
@@ -115,18 +103,12 @@ pub fn standing(
 }
 
 /// Notes that a session is in use.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn touch(conn: &mut AnyConnection, id: i64, now: UnixMillis) -> Result<(), DbError> {
     diesel::update(sessions::table.find(id)).set(sessions::last_seen_at.eq(now)).execute(conn)?;
     Ok(())
 }
 
 /// The sessions of an account whose time is not up, newest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -144,9 +126,6 @@ pub fn of_account(
 }
 
 /// Ends one session of an account; `false` if it has none of that name.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn end(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -158,9 +137,6 @@ pub fn end(
 }
 
 /// Ends all sessions of an account; says how many.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn end_all(conn: &mut AnyConnection, account_id: AccountId) -> Result<usize, DbError> {
     let all = sessions::table.filter(sessions::account_id.eq(account_id));
     Ok(diesel::delete(all).execute(conn)?)

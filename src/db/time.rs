@@ -15,9 +15,6 @@ struct Now {
 
 /// The time by the database. `SQLite` has none but its only node's, and where a test sets a clock,
 /// that is the time.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn now(conn: &mut AnyConnection, clock: &Clock) -> Result<UnixMillis, DbError> {
     let AnyConnection::Postgres(conn) = conn else { return Ok(clock.now()) };
     if clock.is_manual() {

@@ -25,18 +25,12 @@ pub fn of(key: &TombstoneKey, row: &DepositRow) -> Tombstone {
 }
 
 /// Whether a transfer was credited to an account that is erased.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn is_buried(conn: &mut AnyConnection, tombstone: &Tombstone) -> Result<bool, DbError> {
     let known = deposit_tombstones::table.find(&tombstone[..]);
     Ok(diesel::select(exists(known)).get_result(conn)?)
 }
 
 /// Whether there are any.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn are_any(conn: &mut AnyConnection) -> Result<bool, DbError> {
     Ok(diesel::select(exists(deposit_tombstones::table.select(deposit_tombstones::hash)))
         .get_result(conn)?)
@@ -81,9 +75,6 @@ pub fn bury_wallets(
 }
 
 /// Forgets the tombstone of a wallet, whose debt was paid; `false` if there is none.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn exhume_wallet(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
@@ -95,9 +86,6 @@ pub fn exhume_wallet(
 
 /// Whether a wallet has a debt: an account that had linked it was erased with one, or has one of
 /// more than `most` and is about to be.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn is_of_debtor(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
@@ -133,9 +121,6 @@ fn keep(
 
 /// Deposits that an earlier version has emptied instead of burying them: those that were erased,
 /// and those that had left the chain before.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn marked(conn: &mut AnyConnection, limit: i64) -> Result<Vec<DepositRow>, DbError> {
     let nobody = EvmAddress::ZERO;
     let emptied = deposits::state
@@ -153,9 +138,6 @@ pub fn marked(conn: &mut AnyConnection, limit: i64) -> Result<Vec<DepositRow>, D
 }
 
 /// Deletes deposits by their row numbers.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn delete(conn: &mut AnyConnection, rows: &[DepositRow]) -> Result<(), DbError> {
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     diesel::delete(deposits::table.filter(deposits::id.eq_any(ids))).execute(conn)?;
@@ -163,9 +145,6 @@ pub fn delete(conn: &mut AnyConnection, rows: &[DepositRow]) -> Result<(), DbErr
 }
 
 /// What the database knows the secret again by; `None` before the first one.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn check_value(conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, DbError> {
     let stored = secret_checks::table.find(NAME).select(secret_checks::value);
     Ok(stored.first(conn).optional()?)
@@ -182,9 +161,6 @@ pub fn must_be_known(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<(),
 }
 
 /// Knows this secret from now on, and no other.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn know(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<(), DbError> {
     let value = key.check_value().to_vec();
     let row = (secret_checks::name.eq(NAME), secret_checks::value.eq(&value));
@@ -198,9 +174,6 @@ pub fn know(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<(), DbError>
 }
 
 /// Forgets the secret and what was hashed with it; how many tombstones that were.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget(conn: &mut AnyConnection) -> Result<usize, DbError> {
     diesel::delete(secret_checks::table.find(NAME)).execute(conn)?;
     Ok(diesel::delete(deposit_tombstones::table).execute(conn)?)

@@ -9,9 +9,6 @@ use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;
 
 /// Stores a new token.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn create(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -28,9 +25,6 @@ pub fn create(
 }
 
 /// Whose token it is, if it is in force.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn account_of(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
@@ -46,9 +40,6 @@ pub fn account_of(
 }
 
 /// Removes whatever was sent to an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     let tokens = unsubscribe_tokens::table.filter(unsubscribe_tokens::account_id.eq(id));
     diesel::delete(tokens).execute(conn)?;
@@ -56,9 +47,6 @@ pub fn remove_of_account(conn: &mut AnyConnection, id: AccountId) -> Result<(), 
 }
 
 /// Sends an account no notices any more. Writes nothing where it gets none anyway.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn silence(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     let wanted =
         accounts::table.find(id).select(accounts::wants_notices).first::<bool>(conn).optional()?;

@@ -75,9 +75,6 @@ pub struct UsageOfKey {
 }
 
 /// An account's latest rows, newest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn latest(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -93,9 +90,6 @@ pub fn latest(
 }
 
 /// A page of rows, newest first, behind a place. What is admitted meanwhile moves no page.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn page(
     conn: &mut AnyConnection,
     filter: &UsageFilter,
@@ -131,9 +125,6 @@ pub fn page(
 }
 
 /// The rows behind a place in the order of admission, oldest first.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn following(
     conn: &mut AnyConnection,
     filter: &UsageFilter,
@@ -165,9 +156,6 @@ pub fn following(
 }
 
 /// A row of an account.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -225,9 +213,6 @@ pub struct DaySums {
 
 /// The sums by day of an account, or of one key of it, from `from` until before `to`, told apart by
 /// the `most` names that cost most, and the others together.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn sums_by_day(
     conn: &mut AnyConnection,
     (account_id, key): (AccountId, Option<ApiKeyId>),
@@ -283,9 +268,6 @@ pub struct Spent {
 }
 
 /// The accounts whose requests since `from` have cost `min` or more.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn spenders(
     conn: &mut AnyConnection,
     from: UnixMillis,
@@ -304,9 +286,6 @@ pub fn spenders(
 
 /// What the dearest hour of an account has cost from `from` until before `to`, counted in whole
 /// hours back from `to`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn busiest_hour(
     conn: &mut AnyConnection,
     account_id: AccountId,

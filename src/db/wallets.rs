@@ -41,17 +41,11 @@ pub struct WalletRow {
 }
 
 /// The link of a row number.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: i64) -> Result<Option<WalletRow>, DbError> {
     Ok(wallets::table.find(id).select(WalletRow::as_select()).first(conn).optional()?)
 }
 
 /// A link of an account by its public name.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn find(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -67,9 +61,6 @@ pub fn find(
 
 /// The link in force of a wallet, as it is told apart: a key pair by its address, a contract by
 /// chain and address.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn in_force(
     conn: &mut AnyConnection,
     address: EvmAddress,
@@ -86,9 +77,6 @@ pub fn in_force(
 }
 
 /// The links of an account, newest first: those in force, and those that were moved away from it.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -103,9 +91,6 @@ pub fn of_account(
 }
 
 /// How many wallets an account has in force.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn count(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
     let mine = wallets::table
         .filter(wallets::account_id.eq(account_id))
@@ -123,9 +108,6 @@ pub fn link(conn: &mut AnyConnection, row: &WalletRow) -> Result<(), DbError> {
 }
 
 /// Ends a link that is in force; whether it was.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn end(
     conn: &mut AnyConnection,
     id: i64,
@@ -160,9 +142,6 @@ pub struct ChallengeRow {
 }
 
 /// Stores a challenge, and forgets those that ran out before `forget_before`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn issue(
     conn: &mut AnyConnection,
     row: &ChallengeRow,
@@ -175,9 +154,6 @@ pub fn issue(
 }
 
 /// The challenge of a nonce.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn challenge(conn: &mut AnyConnection, nonce: &str) -> Result<Option<ChallengeRow>, DbError> {
     let row = wallet_challenges::table
         .find(nonce)
@@ -188,9 +164,6 @@ pub fn challenge(conn: &mut AnyConnection, nonce: &str) -> Result<Option<Challen
 }
 
 /// How many challenges an account got since `since`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn challenges_since(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -203,9 +176,6 @@ pub fn challenges_since(
 }
 
 /// Uses a nonce up; `false` if it had been.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn use_up(conn: &mut AnyConnection, nonce: &str, now: UnixMillis) -> Result<bool, DbError> {
     let unused = wallet_challenges::table
         .filter(wallet_challenges::nonce.eq(nonce).and(wallet_challenges::used_at.is_null()));

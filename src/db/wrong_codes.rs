@@ -21,18 +21,12 @@ pub struct WrongCodesRow {
 }
 
 /// How an account stands.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<WrongCodesRow>, DbError> {
     let account = accounts::table.find(id).select(WrongCodesRow::as_select());
     Ok(account.first(conn).optional()?)
 }
 
 /// Writes a count, and when its window began.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -46,9 +40,6 @@ pub fn set(
 }
 
 /// Begins anew.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     let counted = accounts::table.find(id).filter(accounts::wrong_codes_began_at.is_not_null());
     diesel::update(counted)
@@ -58,9 +49,6 @@ pub fn clear(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
 }
 
 /// Forgets what was counted, and that it began anew: there is no second factor in force.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn forget(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
     clear(conn, id)?;
     let account = diesel::update(accounts::table.find(id));
@@ -69,9 +57,6 @@ pub fn forget(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
 }
 
 /// Begins anew, if that was not done since `before`.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn pardon(
     conn: &mut AnyConnection,
     id: AccountId,

@@ -11,9 +11,6 @@ use crate::domain::ids::AccountId;
 use crate::domain::xpub::Xpub;
 
 /// The account's address, issued now if it has none.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn of_account(
     conn: &mut AnyConnection,
     xpub: &Xpub,
@@ -28,9 +25,6 @@ pub fn of_account(
 }
 
 /// The account's address, if it was issued before.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn issued(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -73,9 +67,6 @@ pub enum Advanced {
 
 /// Moves the counter of a key past a gap: after a restore, indexes that were issued since the
 /// backup must not be issued again. It cannot be taken back.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn advance(
     conn: &mut AnyConnection,
     xpub: &Xpub,

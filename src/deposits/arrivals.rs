@@ -36,9 +36,6 @@ pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
 /// What one look at the balance of an address says. `since` is the block up to which it was seen
 /// unchanged and whether it is known to have sent something after that: then the same balance is no
 /// sign that nothing came in.
-///
-/// # Errors
-/// [`DbError`].
 pub fn look(
     conn: &mut AnyConnection,
     before: Option<&BalanceRow>,
@@ -119,9 +116,6 @@ pub fn of_coins(
 }
 
 /// What of a row of coins no known transfer explains.
-///
-/// # Errors
-/// [`DbError`].
 pub fn unexplained(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<u128, DbError> {
     let range = (row.after_number, row.block_number);
     let known = arrivals::known(conn, row.chain_id, row.address, range)?;
@@ -131,9 +125,6 @@ pub fn unexplained(conn: &mut AnyConnection, row: &ArrivalRow) -> Result<u128, D
 
 /// Forgets the coins at these addresses that have become deposits. Must run in the write
 /// transaction that stored them.
-///
-/// # Errors
-/// [`DbError`].
 pub fn forget_explained(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -155,9 +146,6 @@ pub fn forget_explained(
 const SHOWN: i64 = 200;
 
 /// What arrived at the own address of an account, newest first.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -182,9 +170,6 @@ pub fn of_account(
 
 /// Notes that an address which is issued now has nothing yet, as of what is final on each chain:
 /// whatever it gets from now on is noticed. Must run in the transaction that issues it.
-///
-/// # Errors
-/// [`DbError`].
 pub fn begin(conn: &mut AnyConnection, address: EvmAddress) -> Result<(), DbError> {
     for chain in chains::all(conn)? {
         let row = BalanceRow {

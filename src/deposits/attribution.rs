@@ -32,9 +32,6 @@ pub enum Attribution {
 /// statements as there are owners. Those that there were, as they stand now but for their revision.
 /// Must run in a write transaction: a wallet that is proven meanwhile either is seen here or sees
 /// the deposits.
-///
-/// # Errors
-/// [`DbError`].
 pub fn attribute_all(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -124,9 +121,6 @@ fn deciding_link(links: &[WalletRow], at: UnixMillis) -> Option<&WalletRow> {
 
 /// Sends on what waits for a proof of `payer`, now that there is one: on its chain, or on all. The
 /// watcher finds out whose each of them is.
-///
-/// # Errors
-/// [`DbError`].
 pub fn send_on(
     conn: &mut AnyConnection,
     payer: EvmAddress,

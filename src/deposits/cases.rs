@@ -19,9 +19,6 @@ const OF_A_CLAIMANT: i64 = 10;
 
 /// Writes down that something is in doubt, or still is; how that stands now. After
 /// `patience_millis` it is a case.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn doubt(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -80,9 +77,6 @@ fn doubt_within(
 }
 
 /// Makes a case of something at once.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn open(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -99,9 +93,6 @@ pub fn open(
 
 /// Makes a case of a claim that could not be read for as long as claims are kept open. Must run in
 /// a write transaction.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn of_claim(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -135,9 +126,6 @@ pub enum Decided {
 
 /// Lets a case go: it is not looked at any more, unless it is included in a block anew. A deposit
 /// is held then, for `review`, `reject` or `refund`.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn dismiss(
     conn: &mut AnyConnection,
     row: &CaseRow,
@@ -178,9 +166,6 @@ pub fn dismiss(
 }
 
 /// Has a case looked at again as if it were new.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn retry(
     conn: &mut AnyConnection,
     row: &CaseRow,
@@ -224,9 +209,6 @@ fn lock_candidate(conn: &mut AnyConnection, row: &CaseRow) -> Result<(), Deposit
 }
 
 /// The deposit that a case is about.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn deposit(
     conn: &mut AnyConnection,
     row: &CaseRow,

@@ -31,9 +31,6 @@ pub enum Submitted {
 
 /// Keeps a claim of an account. One that was made before is answered as it stands; one that was
 /// refused is looked up again.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn submit(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -99,9 +96,6 @@ fn standing(
 }
 
 /// The deposits of the claimed transaction, as far as the claiming account may see them.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn deposits_of(
     conn: &mut AnyConnection,
     claim: &ClaimRow,
@@ -123,9 +117,6 @@ pub fn deposits_of(
 /// Whether an account that claims a deposit's transaction may see the deposit: it is its own, or
 /// nobody's so far. What was paid to somebody's own address is nobody else's, whether that account
 /// is still there or not.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn may_see(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -143,9 +134,6 @@ pub fn may_see(
 }
 
 /// Settles a claim by deposits that are known already; whether there are any.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn settle_by_rows(
     conn: &mut AnyConnection,
     claim: &ClaimRow,
@@ -198,9 +186,6 @@ fn settle_by_other_chains(
 
 /// Tells every claim of a transaction that deposits were found in it, on whichever chain it was
 /// looked for.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn match_all(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -251,9 +236,6 @@ fn other_chains(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Vec<Chain
 }
 
 /// Refuses the claims of others, once it is known whose all deposits of a transaction are.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn refuse_others(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -271,9 +253,6 @@ pub fn refuse_others(
 }
 
 /// Refuses a claim.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn reject(
     conn: &mut AnyConnection,
     claim: &ClaimRow,
@@ -298,9 +277,6 @@ pub enum Awaited {
 /// Looks a claim up again later, or gives it up once it was open for `open_millis`. One of a
 /// transaction that nobody knows here is held against the other chains' deposits before: the wrong
 /// chain is chosen easily.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn put_off(
     conn: &mut AnyConnection,
     claim: &ClaimRow,

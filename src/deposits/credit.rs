@@ -184,9 +184,6 @@ pub enum Reached {
 
 /// Holds a valued deposit against the minimum of its coin, together with those of the account that
 /// were too small so far. If they reach it together, the others are sent on as well.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn hold_against_minimum(
     conn: &mut AnyConnection,
     row: &DepositRow,

@@ -23,9 +23,6 @@ const QUIET: Duration = Duration::from_hours(1);
 
 /// A deposit has its owner, and waits for finality: told if it is worth `value`, which is large.
 /// Only of one that was never moved before, so that a chain that goes to and fro tells once.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn seen(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -40,9 +37,6 @@ pub fn seen(
 }
 
 /// A deposit was credited. One that is worth less than `above` is told at most once an hour.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn credited(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -55,9 +49,6 @@ pub fn credited(
 
 /// Writes a row as a look at the deposit has left it, and tells if a person has to look now.
 /// Whether there was one of its revision.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn change(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -94,9 +85,6 @@ pub fn change_within(
 }
 
 /// A credit was taken back with its block.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn reversed(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -107,9 +95,6 @@ pub fn reversed(
 }
 
 /// A refund was paid. Operators do that one by one.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn refunded(
     conn: &mut AnyConnection,
     row: &DepositRow,

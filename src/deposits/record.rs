@@ -29,9 +29,6 @@ pub struct Recorded {
 
 /// Stores what of a transaction pays us, but for what was credited to accounts that are erased.
 /// Must run in a write transaction.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn record(
     conn: &mut AnyConnection,
     key: &TombstoneKey,
@@ -177,9 +174,6 @@ fn renewed(row: &DepositRow, seen: DepositRow) -> Option<DepositRow> {
 
 /// Takes a deposit off the chain: its block is gone. A credit is undone by
 /// [`super::credit::reverse`] instead. Whether the row changed.
-///
-/// # Errors
-/// [`DbError`].
 pub fn orphan(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -214,9 +208,6 @@ pub fn orphan(
 
 /// Takes a row out of the way whose transfer was credited to an account that is erased: the next
 /// start buries it. Whether the row changed.
-///
-/// # Errors
-/// [`DbError`].
 pub fn set_erased(
     conn: &mut AnyConnection,
     row: &DepositRow,

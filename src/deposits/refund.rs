@@ -38,9 +38,6 @@ pub enum Refunded {
 
 /// Holds a refund: of a credited deposit `amount` (all of it by default) leaves the balance; an
 /// uncredited one can no longer be credited.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn hold(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -138,9 +135,6 @@ fn withdraw(
 }
 
 /// Notes the transaction that paid a held refund.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn post(
     conn: &mut AnyConnection,
     row: &DepositRow,
@@ -163,9 +157,6 @@ pub fn post(
 }
 
 /// Releases a held refund: the money returns to the balance, or the deposit goes on where it was.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn cancel(
     conn: &mut AnyConnection,
     row: &DepositRow,

@@ -97,9 +97,6 @@ pub fn attribute(
 }
 
 /// Refuses a deposit that was not credited.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn reject(
     conn: &mut AnyConnection,
     row: &DepositRow,

@@ -55,9 +55,6 @@ pub enum Linked {
 
 /// Makes a challenge and remembers its nonce. `None` if the account has had as many within the hour
 /// as it may have.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn challenge(
     conn: &mut AnyConnection,
     origin: &Origin,
@@ -86,9 +83,6 @@ pub fn challenge(
 }
 
 /// Whether a message is the one that this account was given, and still counts.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn check(
     conn: &mut AnyConnection,
     origin: &Origin,
@@ -114,9 +108,6 @@ pub fn check(
 }
 
 /// Uses a nonce up ahead of the proof; `false` if it had been.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn use_up(
     conn: &mut AnyConnection,
     nonce: &str,
@@ -128,9 +119,6 @@ pub fn use_up(
 /// Links a wallet that has proven itself. A key's nonce is used up here; a contract's was, before
 /// the contract was asked. A link to another account ends as moved, and whatever waited for a proof
 /// is sent on.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn link(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -173,9 +161,6 @@ pub fn link(
 }
 
 /// Ends a link of the account; `false` if it has none of that name in force.
-///
-/// # Errors
-/// [`DepositError`].
 pub fn unlink(
     conn: &mut AnyConnection,
     account_id: AccountId,

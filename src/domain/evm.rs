@@ -27,9 +27,6 @@ pub enum HexError {
 }
 
 /// Reads `0x` and exactly `2 N` hexadecimal digits of either case.
-///
-/// # Errors
-/// [`HexError`].
 pub fn parse_fixed<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let length = HexError::Length(N.saturating_mul(2));
     let bytes = parse_bytes(text).map_err(|error| match error {
@@ -40,9 +37,6 @@ pub fn parse_fixed<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
 }
 
 /// Reads `0x` and any even number of hexadecimal digits.
-///
-/// # Errors
-/// [`HexError`].
 pub fn parse_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     let digits = text.strip_prefix("0x").ok_or(HexError::NoPrefix)?.as_bytes();
     let (pairs, rest) = digits.as_chunks::<2>();
@@ -54,9 +48,6 @@ pub fn parse_bytes(text: &str) -> Result<Vec<u8>, HexError> {
 
 /// Reads a JSON-RPC quantity, `0x` and up to 64 digits, as a big-endian word. Leading zeros are
 /// tolerated, as some nodes send them.
-///
-/// # Errors
-/// [`HexError`].
 pub fn parse_word(text: &str) -> Result<[u8; 32], HexError> {
     let digits = text.strip_prefix("0x").ok_or(HexError::NoPrefix)?.trim_start_matches('0');
     if digits.len() > 64 {
@@ -67,9 +58,6 @@ pub fn parse_word(text: &str) -> Result<[u8; 32], HexError> {
 
 /// Reads a JSON-RPC quantity that must fit 63 bits, as every number, time and index of a chain
 /// does.
-///
-/// # Errors
-/// [`HexError`].
 pub fn parse_quantity(text: &str) -> Result<u64, HexError> {
     let word = RawAmount(parse_word(text)?).to_u128();
     let small = word.and_then(|wide| i64::try_from(wide).ok());
@@ -170,9 +158,6 @@ impl EvmAddress {
 
     /// Reads what a person wrote: letters of both cases must carry the right checksum, letters of
     /// one case carry none.
-    ///
-    /// # Errors
-    /// [`AddressError`].
     pub fn parse_written(text: &str) -> Result<Self, AddressError> {
         let address: Self = text.parse()?;
         let digits = text.trim_start_matches("0x");

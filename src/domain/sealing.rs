@@ -30,9 +30,6 @@ impl SealingKey {
 
     /// The form byte, a random nonce of 12 bytes, then ChaCha20-Poly1305 (RFC 8439) with its tag.
     /// The associated data are the account's number in eight bytes.
-    ///
-    /// # Errors
-    /// [`NoRandomness`].
     pub fn seal(&self, plain: &[u8], of: AccountId) -> Result<Vec<u8>, NoRandomness> {
         let nonce: [u8; NONCE_LEN] = random_bytes()?;
         let mut text = plain.to_vec();

@@ -59,9 +59,6 @@ pub enum XpubError {
 
 impl Xpub {
     /// Reads a key.
-    ///
-    /// # Errors
-    /// [`XpubError`].
     pub fn parse(text: &str) -> Result<Self, XpubError> {
         let text = text.trim();
         // Before anything else: the crate would silently take a private key's public half.

@@ -77,9 +77,6 @@ impl ResolvesServerCert for Certificate {
 ///
 /// TLS 1.3 and, of 1.2, the suites with forward secrecy and authenticated encryption: rustls has no
 /// others. HTTP/1.1 only is offered.
-///
-/// # Errors
-/// [`CertificateError`].
 pub(crate) fn acceptor(
     context: &AppContext,
     files: &TlsFiles,

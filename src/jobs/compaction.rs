@@ -113,9 +113,6 @@ struct Limit {
 
 /// Writes the database anew. On SQLite whoever writes waits meanwhile; on PostgreSQL whoever uses
 /// the table in question.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn compact(conn: &mut AnyConnection) -> Result<Compacted, DbError> {
     match conn {
         AnyConnection::Sqlite(conn) => {

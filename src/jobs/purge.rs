@@ -120,9 +120,6 @@ struct Deleted {
 /// Deletes one batch of old usage rows, at most `size`, with their ledger lines, whose sum becomes
 /// part of each account's one carry-forward. Balances are not touched, and the books balance before
 /// and after.
-///
-/// # Errors
-/// [`JobError`].
 fn usage(
     conn: &mut AnyConnection,
     limits: &Limits,
@@ -158,9 +155,6 @@ fn usage(
 
 /// Deletes one batch of leftovers; says how many of each kind went. All zero means that none are
 /// left.
-///
-/// # Errors
-/// [`DbError`].
 fn leftovers(
     conn: &mut AnyConnection,
     limits: &Limits,

@@ -37,9 +37,6 @@ impl Limits {
 }
 
 /// What would go, as (name, rows).
-///
-/// # Errors
-/// [`DbError`].
 pub fn due(conn: &mut AnyConnection, limits: &Limits) -> Result<Vec<(&'static str, i64)>, DbError> {
     let mut due = vec![("usage_logs", rows::count_old_usage(conn, limits.usage_before)?)];
     for kind in Leftover::ALL {

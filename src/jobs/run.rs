@@ -37,9 +37,6 @@ impl Run {
     }
 
     /// Does one batch. With the last one of a queued job the database notes that it is done.
-    ///
-    /// # Errors
-    /// [`JobError`].
     pub fn step(
         mut self,
         conn: &mut AnyConnection,

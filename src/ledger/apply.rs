@@ -21,9 +21,6 @@ use crate::domain::ids::AccountId;
 const ROUNDS: usize = 3;
 
 /// Makes a server's connection ready for [`apply_unless`].
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn prepare(conn: &mut AnyConnection) -> Result<(), DbError> {
     Ok(books::prepare(conn)?)
 }

@@ -122,9 +122,6 @@ const RULES: [&str; 10] = [
 ];
 
 /// Looks at everything in one snapshot: other connections may go on writing.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn verify(conn: &mut AnyConnection) -> Result<Report, DbError> {
     transaction::snapshot(conn, inspect)
 }

@@ -30,9 +30,6 @@ pub(super) enum Draft {
 }
 
 /// Writes the mail of a row.
-///
-/// # Errors
-/// [`DbError`].
 pub(super) fn draft(
     conn: &mut AnyConnection,
     head: &Letterhead,

@@ -27,9 +27,6 @@ pub enum ComposeError {
 
 /// Puts a mail together. `unsubscribe` is a link that turns such mail off: it stands in the text,
 /// and in headers by which mail programs offer it as a button (RFC 2369, RFC 8058).
-///
-/// # Errors
-/// [`ComposeError`].
 pub fn compose(
     head: &Letterhead,
     letter: &Letter<'_>,

@@ -143,9 +143,6 @@ impl Transport {
 
     /// Sends a mail. In a folder it has the name `file`, so that a second copy takes the place of
     /// the first.
-    ///
-    /// # Errors
-    /// [`SendError`].
     pub async fn send(&self, message: &Message, file: &str) -> Result<(), SendError> {
         match self {
             Self::Folder(folder) => {

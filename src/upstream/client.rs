@@ -131,9 +131,6 @@ impl UpstreamClient {
     /// Sends the request and waits for the head; once more on a fresh connection if a pooled one
     /// turned out to be closed before a byte of the request had left. It is never sent twice where
     /// the upstream may have read any of it: each time it would make and bill an answer.
-    ///
-    /// # Errors
-    /// [`SendError`].
     pub async fn send(&self, request: &UpstreamRequest) -> Result<Answer, SendError> {
         let pooled = self.pooled.borrow().clone();
         let (sent, trace) = Trace::of(self.post(&pooled, request)).await;
@@ -146,9 +143,6 @@ impl UpstreamClient {
     }
 
     /// Asks for a page of its own accord, with the credential and nothing of a client.
-    ///
-    /// # Errors
-    /// [`SendError`].
     pub async fn get(&self, path_and_query: &str) -> Result<Answer, SendError> {
         let mut outgoing = self.begin(&self.fresh, Method::GET, path_and_query);
         let version = HeaderValue::from_static("2023-06-01");

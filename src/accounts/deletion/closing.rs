@@ -36,9 +36,6 @@ pub enum Closed {
 
 /// Begins to delete an account, on behalf of whoever may ask for it. An account that is closing
 /// already stays as it is, but for what is waived. Must run in a write transaction.
-///
-/// # Errors
-/// [`DbError`].
 pub fn close(
     conn: &mut AnyConnection,
     id: AccountId,
@@ -63,9 +60,6 @@ pub fn close(
 }
 
 /// Keeps an account after all; `false` if it was not about to be deleted.
-///
-/// # Errors
-/// [`DbError`].
 pub fn keep(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
     closing::undo(conn, id)
 }

@@ -41,9 +41,6 @@ pub fn erase_due(
 
 /// The accounts that would be erased by now if nothing were left on them, by public id: what came
 /// in late was not waived, and somebody has to pay it back or hear that it is.
-///
-/// # Errors
-/// [`DbError`].
 pub fn stuck(
     conn: &mut AnyConnection,
     grace: Duration,

@@ -109,9 +109,6 @@ fn is_known(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<bool, DbErro
 
 /// Buries what an earlier version has only marked as erased; how many deposits that were. May be
 /// broken off and repeated at any time.
-///
-/// # Errors
-/// [`DbError`].
 pub fn bury_marked(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<usize, DbError> {
     let mut buried = 0_usize;
     loop {
@@ -139,9 +136,6 @@ pub struct Forgotten {
 
 /// Gives up what was hashed or sealed with a secret that is lost, and writes down that somebody
 /// did.
-///
-/// # Errors
-/// [`DbError`].
 pub fn forget(
     conn: &mut AnyConnection,
     reason: &str,
@@ -160,9 +154,6 @@ pub fn forget(
 
 /// Forgets that a wallet was linked by an account that was erased with a debt, and writes down that
 /// somebody did; `false` if that is not known of it.
-///
-/// # Errors
-/// [`DbError`].
 pub fn settle(
     conn: &mut AnyConnection,
     key: &TombstoneKey,

@@ -21,9 +21,6 @@ use crate::domain::secret_token::TokenHash;
 impl People {
     /// Has a mail sent to the new address. Whether that has an account already is only told to who
     /// reads its mail.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn ask_to_change_email(
         &self,
         session: &LiveSession,
@@ -53,9 +50,6 @@ impl People {
     }
 
     /// Changes the address by the link that was sent to it.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn change_email(
         &self,
         token: &str,

@@ -51,9 +51,6 @@ impl Purpose {
 }
 
 /// Makes a link's token; `holder` is `None` for a sign-up.
-///
-/// # Errors
-/// [`DbError`].
 pub fn issue(
     conn: &mut AnyConnection,
     purpose: Purpose,
@@ -75,9 +72,6 @@ pub fn issue(
 
 /// What a token opens, if it is in force for this purpose and the credentials that it is for are
 /// still those of the time when somebody asked for it. It stays so.
-///
-/// # Errors
-/// [`DbError`].
 pub fn look_at(
     conn: &mut AnyConnection,
     purpose: Purpose,
@@ -97,9 +91,6 @@ pub fn look_at(
 }
 
 /// Uses a token up. Belongs into the transaction that does what it is for.
-///
-/// # Errors
-/// [`DbError`].
 pub fn redeem(
     conn: &mut AnyConnection,
     purpose: Purpose,

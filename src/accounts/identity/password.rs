@@ -189,9 +189,6 @@ impl Passwords {
     }
 
     /// Hashes a password.
-    ///
-    /// # Errors
-    /// [`PasswordError`].
     pub async fn hash(
         &self,
         password: NewPassword,
@@ -207,9 +204,6 @@ impl Passwords {
     /// Whether a password is the one of `stored`. Without anything stored it takes as long, and is
     /// not. A second spelling is tried where the password as it was typed is not in the first one,
     /// which depends on nothing that is stored.
-    ///
-    /// # Errors
-    /// [`PasswordError`].
     pub async fn verify(
         &self,
         given: SecretString,

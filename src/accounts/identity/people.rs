@@ -67,9 +67,6 @@ pub struct Holdings {
 
 impl People {
     /// Nobody has tried anything so far.
-    ///
-    /// # Errors
-    /// [`NoRandomness`].
     pub fn new(
         database: Database,
         settings: &Settings,
@@ -83,9 +80,6 @@ impl People {
     }
 
     /// How an account stands.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn profile(&self, id: AccountId) -> Result<Profile, PeopleError> {
         self.run(move |conn| {
             let row = accounts::get(conn, id)?.ok_or(PeopleError::WrongCredentials)?;
@@ -101,9 +95,6 @@ impl People {
     }
 
     /// What belongs to the account of whoever is logged in.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn holdings(&self, session: &LiveSession) -> Result<Holdings, PeopleError> {
         let id = session.account_id();
         let sessions = self.sessions(session).await?.len();

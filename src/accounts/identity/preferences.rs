@@ -10,9 +10,6 @@ use crate::domain::money::NanoUsd;
 
 impl People {
     /// The preferences of whoever is logged in.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn preferences(&self, session: &LiveSession) -> Result<Preferences, PeopleError> {
         let id = session.account_id();
         let row = self.run(move |conn| Ok(accounts::preferences(conn, id)?)).await?;

@@ -22,9 +22,6 @@ use crate::domain::mail::MailKind;
 
 impl People {
     /// Has a mail sent that leads to a new password, if the address has an account.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn ask_to_reset(
         &self,
         email: &str,
@@ -35,9 +32,6 @@ impl People {
 
     /// Sets a new password by a link, and ends all sessions. Logs nobody in: a second factor is
     /// still asked for.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn reset(
         &self,
         token: &str,
@@ -67,9 +61,6 @@ impl People {
     }
 
     /// Sets a new password with the old one, and ends the other sessions.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn change_password(
         &self,
         session: &LiveSession,

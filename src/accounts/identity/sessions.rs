@@ -18,18 +18,12 @@ const NOTED_EVERY_MILLIS: i64 = 10 * 60 * 1000;
 
 impl People {
     /// The session of a token, if it is in force.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn recognise(&self, token: &SecretToken) -> Result<Option<LiveSession>, PeopleError> {
         let (hash, settings, now) = (token.hash(), self.settings.clone(), self.now());
         self.run(move |conn| Ok(recognise(conn, &hash, &settings, now)?)).await
     }
 
     /// The account's sessions that are in force, newest first.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn sessions(&self, session: &LiveSession) -> Result<Vec<SessionRow>, PeopleError> {
         let (id, idle, now) = (session.account_id(), self.settings.session_idle, self.now());
         let rows = self.run(move |conn| Ok(sessions::of_account(conn, id, now)?)).await?;
@@ -53,9 +47,6 @@ impl People {
     }
 
     /// Logs out everywhere.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn log_out_everywhere(&self, session: &LiveSession) -> Result<(), PeopleError> {
         let id = session.account_id();
         self.run(move |conn| Ok(sessions::end_all(conn, id)?)).await?;
@@ -64,9 +55,6 @@ impl People {
 }
 
 /// Begins a session.
-///
-/// # Errors
-/// [`DbError`].
 pub fn open(
     conn: &mut AnyConnection,
     account_id: AccountId,
@@ -82,9 +70,6 @@ pub fn open(
 }
 
 /// The session of a token, if it is in force.
-///
-/// # Errors
-/// [`DbError`].
 pub fn recognise(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,

@@ -20,9 +20,6 @@ use crate::domain::secret_token::{SecretToken, TokenKind};
 
 impl People {
     /// Has a mail sent that leads to an account.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn ask_to_sign_up(
         &self,
         email: &str,
@@ -54,9 +51,6 @@ impl People {
     }
 
     /// Opens the account of a proven address, and logs its owner in.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn sign_up(
         &self,
         token: &str,

@@ -98,9 +98,6 @@ unprintable!(ClientAddress, Attempt<'static>, Counted<'static>, Throttle);
 
 impl Throttle {
     /// Nothing counted so far.
-    ///
-    /// # Errors
-    /// [`NoRandomness`].
     pub(super) fn new(settings: &Accounts, clock: Clock) -> Result<Self, NoRandomness> {
         let counts = || Mutex::new(Counts::new(settings.attempts_window));
         let (secret, settings) = (random_bytes()?, settings.clone());

@@ -71,9 +71,6 @@ impl People {
     /// The key that is being set up in this session, for a page that is looked at again; `None` if
     /// there is none. Nobody is shown a key that was made in another session: whoever did that
     /// knows it.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
     pub async fn pending_totp(
         &self,
         session: &LiveSession,

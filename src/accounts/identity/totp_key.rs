@@ -40,9 +40,6 @@ pub(super) const fn unreadable() -> DbError {
 
 /// Seals what an earlier version has stored plain; how many keys that were. May be broken off and
 /// repeated at any time.
-///
-/// # Errors
-/// [`DbError`].
 pub fn seal_plain(conn: &mut AnyConnection, key: &TombstoneKey) -> Result<usize, DbError> {
     let mut sealed = 0_usize;
     loop {

@@ -44,9 +44,6 @@ impl People {
 }
 
 /// Makes a link's token.
-///
-/// # Errors
-/// [`DbError`].
 pub fn issue(
     conn: &mut AnyConnection,
     id: AccountId,

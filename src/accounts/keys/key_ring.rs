@@ -42,9 +42,6 @@ impl KeyRing {
     }
 
     /// The holder of a key, as of at most `max_age` ago; `None` if there is no such key.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub async fn holder(
         &self,
         hash: ApiKeyHash,

@@ -40,9 +40,6 @@ pub enum ReadError {
 
 /// What is in our form and has the right checksum, whatever stands around it: the hashes, each
 /// once.
-///
-/// # Errors
-/// [`ReadError`].
 pub fn read(mut source: impl Read) -> Result<Vec<ApiKeyHash>, ReadError> {
     let finder = memmem::Finder::new(PREFIX);
     let mut found = BTreeSet::new();
@@ -86,9 +83,6 @@ pub struct LeakedKey {
 }
 
 /// Whose keys these are, those that nobody has left out.
-///
-/// # Errors
-/// [`DbError`].
 pub fn known(conn: &mut AnyConnection, hashes: &[ApiKeyHash]) -> Result<Vec<LeakedKey>, DbError> {
     let leaked =
         |key: KeyOwner| LeakedKey { id: key.public_id, was_revoked: key.revoked_at.is_some() };

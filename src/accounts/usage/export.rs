@@ -90,9 +90,6 @@ impl Export {
     }
 
     /// All ledger entries of an account up to now.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn of_ledger(
         conn: &mut AnyConnection,
         account_id: AccountId,

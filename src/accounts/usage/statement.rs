@@ -43,9 +43,6 @@ pub struct StatementPage {
 }
 
 /// A page of at most `limit` entries below a number, newest first; of one kind, if one is named.
-///
-/// # Errors
-/// [`DbError`].
 pub fn page(
     conn: &mut AnyConnection,
     account_id: AccountId,

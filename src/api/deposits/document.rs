@@ -240,9 +240,6 @@ impl<'a> Chains<'a> {
     }
 
     /// Deposits with their refunds, in the same order.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn deposits(
         &self,
         conn: &mut AnyConnection,
@@ -322,9 +319,6 @@ impl<'a> Chains<'a> {
     }
 
     /// A claim with the deposits that were found in its transaction.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn claim_with(
         &self,
         conn: &mut AnyConnection,

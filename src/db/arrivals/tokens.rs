@@ -10,9 +10,6 @@ use crate::domain::evm::ChainId;
 
 /// Notes a token that arrived; of each address and token the first time. Beyond `most` tokens of an
 /// address the oldest go, so that nobody fills it up by sending many.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn note_token(conn: &mut AnyConnection, row: &ArrivalRow, most: i64) -> Result<(), DbError> {
     note(conn, row)?;
     let too_many: Vec<i64> = deposit_arrivals::table
@@ -30,9 +27,6 @@ pub fn note_token(conn: &mut AnyConnection, row: &ArrivalRow, most: i64) -> Resu
 }
 
 /// How far tokens were looked for on a chain, and when: block and moment.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn token_look(
     conn: &mut AnyConnection,
     chain_id: ChainId,
@@ -46,9 +40,6 @@ pub fn token_look(
 }
 
 /// Notes how far tokens were looked for.
-///
-/// # Errors
-/// [`DbError::Query`].
 pub fn set_token_look(
     conn: &mut AnyConnection,
     chain_id: ChainId,

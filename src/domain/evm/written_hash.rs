@@ -6,9 +6,6 @@ use crate::domain::plain_text::is_hidden;
 impl TxHash {
     /// Reads what a person pasted: the one hash in it, with or without `0x`, be it in an explorer's
     /// link, behind a chain's name (CAIP), or broken by characters that nobody sees.
-    ///
-    /// # Errors
-    /// [`WrittenHashError`].
     pub fn parse_written(text: &str) -> Result<Self, WrittenHashError> {
         let is_shown = |letter: &char| letter.is_whitespace() || !is_hidden(*letter);
         let visible: String = text.chars().filter(is_shown).collect();
