@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, Responder};
 use crate::config::Chain;
 use crate::db::chains::{self, ChainRow};
 use crate::db::{Database, DbError};
-use crate::http::table::{Served, Table};
+use crate::http::table::{RouteTable, Served};
 use crate::ledger::actor::LedgerHandle;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
@@ -61,8 +61,8 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// All of them.
 #[must_use]
-pub fn table() -> Table {
-    let mut table = Table::default();
+pub fn table() -> RouteTable {
+    let mut table = RouteTable::default();
     table
         .service(Served::at("/healthz").on(Method::GET, health))
         .service(Served::at("/readyz").on(Method::GET, ready))

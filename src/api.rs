@@ -35,8 +35,8 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 
-use crate::accounts::identity::People;
-use crate::accounts::keys::KeyRing;
+use crate::accounts::identity::Identity;
+use crate::accounts::keys::ApiKeyCache;
 use crate::chain::Provider;
 use crate::config::{Chain, Deposits, Limits};
 use crate::context::AppContext;
@@ -63,9 +63,9 @@ pub struct ApiParts {
     /// The main components of this node.
     pub context: Arc<AppContext>,
     /// Who is asking.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<ApiKeyCache>,
     /// What people do with their account.
-    pub people: Arc<People>,
+    pub people: Arc<Identity>,
     /// How much each account may ask.
     pub limits: Arc<AccountLimits>,
     /// Who is asked about each chain.

@@ -27,11 +27,11 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
-use crate::jobs::alarm::Alarm;
+use crate::jobs::alarm::CronTrigger;
 use crate::jobs::scheduler::Scheduler;
 use crate::jobs::{self, node};
 use crate::ledger::actor::{LedgerHandle, LedgerThreads};
-use crate::mail::mailer::{MailBell, Mailer, MailerParts};
+use crate::mail::mailer::{Mailer, MailerParts, OutboxNotifier};
 use crate::mail::transport::Transport;
 use crate::metrics::Metrics;
 use crate::places::Places;
@@ -40,7 +40,7 @@ use crate::site;
 use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
-use chains::Chains;
+use chains::ChainWatchers;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
@@ -94,7 +94,7 @@ pub enum StartError {
     Mail(#[source] lettre::transport::smtp::Error),
     /// A provider's address; the config has looked at it before.
     #[error("a provider's address cannot be used")]
-    Provider(#[from] crate::chain::endpoint::NotAnRpcUrl),
+    Provider(#[from] crate::chain::endpoint::NotAProviderUrl),
     /// The clock of jobs.
     #[error("cron cannot be started")]
     Alarm(#[from] tokio_cron_scheduler::JobSchedulerError),
@@ -114,7 +114,7 @@ pub enum StartError {
 
 /// How a server is told to stop.
 #[derive(Clone, Debug, Default)]
-pub struct StopWords {
+pub struct ShutdownSignals {
     /// Running exchanges may finish.
     pub in_order: CancellationToken,
     /// They end now, and are settled.
@@ -134,10 +134,10 @@ pub struct Application {
     gateway: Server,
     admin: Server,
     ledger_threads: LedgerThreads,
-    chains: Chains,
+    chains: ChainWatchers,
     /// What is due now and then.
     pub scheduler: Addr<Scheduler>,
-    alarm: Alarm,
+    alarm: CronTrigger,
     lock: Option<std::fs::File>,
     probe: Option<Arbiter>,
 }
@@ -168,7 +168,7 @@ impl Application {
             drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
             holds: Holds::new(&settings.reservation),
             metrics,
-            mail: MailBell::default(),
+            mail: OutboxNotifier::default(),
             settings,
         });
         // Settles what an earlier run left open, and takes the lease.
@@ -178,7 +178,7 @@ impl Application {
         let plans = jobs::plans(&context, site::policies::shown(&context.settings)?);
         let (scheduler, alarm) = Scheduler::start(Arc::clone(&context), plans).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
-        let chains = Chains::start(&context, &tls)?;
+        let chains = ChainWatchers::start(&context, &tls)?;
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
         let (door, gateway) = clients::serve(&context, &tls, &chains)?;
@@ -219,7 +219,7 @@ impl Application {
     }
 
     /// Serves until it is told to stop, then stops in order. Whether everything was settled.
-    pub async fn run(self, stop: StopWords) -> bool {
+    pub async fn run(self, stop: ShutdownSignals) -> bool {
         let Self { context, gateway, admin, redirect, .. } = self;
         let Self { ledger_threads, chains, lock, alarm, probe, .. } = self;
         let servers: Vec<Server> = [gateway, admin].into_iter().chain(redirect).collect();
@@ -260,7 +260,7 @@ fn shared_spawn(servers: impl std::future::Future<Output = ()> + 'static) {
 }
 
 /// Waits for the word to stop, or for the ledger's end: without it nothing can be served.
-async fn watch(context: &AppContext, chains: &Chains, stop: &CancellationToken) -> bool {
+async fn watch(context: &AppContext, chains: &ChainWatchers, stop: &CancellationToken) -> bool {
     loop {
         tokio::select! {
             () = stop.cancelled() => return true,

@@ -39,5 +39,5 @@ pub mod wire;
 #[cfg(test)]
 mod fixture;
 
-pub use endpoint::Endpoint;
+pub use endpoint::ProviderEndpoint;
 pub use provider::{Priority, Provider, ProviderError};

@@ -25,7 +25,7 @@ use crate::accounts::AccountError;
 use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::keys::KeyError;
 use crate::app::StartError;
-use crate::config::{self, ConfigErrors, Purpose, Settings, Sources};
+use crate::config::{self, ConfigErrors, LoadPurpose, Settings, Sources};
 use crate::db::copying::CopyError;
 use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
@@ -46,7 +46,7 @@ struct Cli {
     config: Option<PathBuf>,
 
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 const AFTER_HELP: &str = "\
@@ -54,7 +54,7 @@ Settings come from the defaults, the file of --config, and SLUICE__SECTION__KEY 
 Exit codes: 0 done, 1 failed, 2 wrong settings or arguments.";
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the server until it receives SIGTERM or SIGINT.
     Serve(serve::ServeArgs),
     /// Migrate the database to this version's schema.
@@ -174,10 +174,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Vec<(String, String)>
 fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<ExitCode, CliError> {
     let sources = Sources { file: cli.config, env };
     match cli.command {
-        Command::Serve(args) => serve::run(&args, config::load(&sources)?),
-        Command::Sandbox(args) => run_sandbox(&args),
-        Command::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
-        Command::Config(ConfigCommand::Check { file }) => {
+        CliCommand::Serve(args) => serve::run(&args, config::load(&sources)?),
+        CliCommand::Sandbox(args) => run_sandbox(&args),
+        CliCommand::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
+        CliCommand::Config(ConfigCommand::Check { file }) => {
             let settings = config::load(&Sources { file: Some(file.clone()), ..sources })?;
             output.line(&format!("{}: OK", file.display()))?;
             for note in settings.notes() {
@@ -185,28 +185,36 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config(ConfigCommand::Show) => {
-            let settings = config::load_for(&sources, Purpose::Command)?;
+        CliCommand::Config(ConfigCommand::Show) => {
+            let settings = config::load_for(&sources, LoadPurpose::Command)?;
             output.line(settings.render().trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate => {
-            let desk = Desk::open_as_it_is(&sources)?;
+        CliCommand::Migrate => {
+            let desk = CommandContext::open_as_it_is(&sources)?;
             for name in desk.with(migrate::run_pending)? {
                 output.line(&format!("ran {name}"))?;
             }
             output.line("the database is up to date")?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::MigrateTo(args) => migrate_to::run(&args, &sources, output),
-        Command::Books(command) => books::run(&command, &Desk::open(&sources)?, output),
-        Command::Account(command) => account::run(&command, &Desk::open(&sources)?, output),
-        Command::Key(command) => key::run(&command, &Desk::open(&sources)?, output),
-        Command::Node(command) => node::run(&command, &Desk::open(&sources)?, output),
-        Command::Purge(args) => purge::run(&args, &Desk::open(&sources)?, output),
-        Command::Prices(command) => prices::run(&command, &sources, output),
-        Command::Policy(command) => policy::run(&command, &Desk::open(&sources)?, output),
-        Command::Deposit(command) => deposit::run(&command, &Desk::open(&sources)?, output),
+        CliCommand::MigrateTo(args) => migrate_to::run(&args, &sources, output),
+        CliCommand::Books(command) => {
+            books::run(&command, &CommandContext::open(&sources)?, output)
+        }
+        CliCommand::Account(command) => {
+            account::run(&command, &CommandContext::open(&sources)?, output)
+        }
+        CliCommand::Key(command) => key::run(&command, &CommandContext::open(&sources)?, output),
+        CliCommand::Node(command) => node::run(&command, &CommandContext::open(&sources)?, output),
+        CliCommand::Purge(args) => purge::run(&args, &CommandContext::open(&sources)?, output),
+        CliCommand::Prices(command) => prices::run(&command, &sources, output),
+        CliCommand::Policy(command) => {
+            policy::run(&command, &CommandContext::open(&sources)?, output)
+        }
+        CliCommand::Deposit(command) => {
+            deposit::run(&command, &CommandContext::open(&sources)?, output)
+        }
     }
 }
 
@@ -221,13 +229,13 @@ fn run_sandbox(args: &SandboxArgs) -> Result<ExitCode, CliError> {
 }
 
 /// What a command that works on the database has before it. The server may run beside it.
-struct Desk {
+struct CommandContext {
     settings: Settings,
     conn: RefCell<AnyConnection>,
     clock: Clock,
 }
 
-impl Desk {
+impl CommandContext {
     fn open(sources: &Sources) -> Result<Self, CliError> {
         let desk = Self::open_as_it_is(sources)?;
         desk.with(migrate::ensure)?;
@@ -235,7 +243,7 @@ impl Desk {
     }
 
     fn open_as_it_is(sources: &Sources) -> Result<Self, CliError> {
-        let settings = config::load_for(sources, Purpose::Command)?;
+        let settings = config::load_for(sources, LoadPurpose::Command)?;
         let conn = db::connect(&settings.database)?;
         Ok(Self { settings, conn: RefCell::new(conn), clock: Clock::System })
     }

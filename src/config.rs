@@ -38,21 +38,21 @@ use std::sync::Arc;
 pub use self::abuse::Abuse;
 pub use self::accounts::Accounts;
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
-pub use self::database::{Database, DatabaseUrl, DatabaseUrlError};
+pub use self::database::{DatabaseSettings, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
-pub use self::mail::{Mail, MailTls, Smtp, Transport};
+pub use self::mail::{Mail, MailDelivery, MailTls, Smtp};
 pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
-pub use self::problems::{ConfigErrors, Place, Problem};
+pub use self::problems::{ConfigErrors, Problem, SettingLocation};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::requests::{Requests, Tools};
-pub use self::reservation::Reservation;
+pub use self::reservation::ReservationSettings;
 pub use self::server::{Server, TlsFiles};
-pub use self::site::{DARK_GROUND, LIGHT_GROUND, Log, LogFormat, Site};
+pub use self::site::{DARK_GROUND, LIGHT_GROUND, Log, LogFormat, SiteSettings};
 pub use self::stream::{ClientGone, Stream};
 pub use self::tiers::Tier;
 pub use self::upstream::{
-    BaseUrl, CREDENTIAL_PHRASES, EgressProxy, ModelPattern, Rename, Upstream, UpstreamAuth,
+    BaseUrl, CREDENTIAL_PHRASES, EgressProxy, ModelPattern, Rename, UpstreamAuth, UpstreamSettings,
     read_credential,
 };
 use crate::domain::price_list::PriceList;
@@ -90,7 +90,7 @@ pub fn secret_in_env(
 
 /// What the settings are needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum LoadPurpose {
     /// To serve, or to check that serving would work: upstreams must be there, and every secret.
     Serve,
     /// For a command that only needs the database: upstreams and providers are checked as written,
@@ -105,19 +105,19 @@ pub struct Settings {
     /// Listeners and clients.
     pub server: Server,
     /// Storage.
-    pub database: Database,
+    pub database: DatabaseSettings,
     /// Sizes and times of a request.
     pub limits: Limits,
     /// Times and endings of an exchange.
     pub stream: Stream,
     /// Estimates.
-    pub reservation: Reservation,
+    pub reservation: ReservationSettings,
     /// Typed tools.
     pub tools: Tools,
     /// Refusals.
     pub requests: Requests,
     /// Where requests go, in order of preference.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<UpstreamSettings>,
     /// Whose deposits are taken, and how many are asked for at once.
     pub deposits: Deposits,
     /// How people sign up and log in.
@@ -131,7 +131,7 @@ pub struct Settings {
     /// How people are written to.
     pub mail: Mail,
     /// What people see.
-    pub site: Site,
+    pub site: SiteSettings,
     /// What the operator sees.
     pub log: Log,
     /// Models and prices, markup included.
@@ -152,14 +152,14 @@ impl Settings {
 /// # Errors
 /// [`ConfigErrors`] with everything that is wrong, each with its place, key and reason.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
-    load_for(sources, Purpose::Serve)
+    load_for(sources, LoadPurpose::Serve)
 }
 
 /// Settings for a purpose.
 ///
 /// # Errors
 /// [`ConfigErrors`] with everything that is wrong, each with its place, key and reason.
-pub fn load_for(sources: &Sources, purpose: Purpose) -> Result<Settings, ConfigErrors> {
+pub fn load_for(sources: &Sources, purpose: LoadPurpose) -> Result<Settings, ConfigErrors> {
     let layers = layers::merge(sources)?;
     read::settings(&layers, sources, purpose)
 }

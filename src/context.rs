@@ -1,6 +1,6 @@
 //! What all parts of a running server share: settings, storage, the ledger, time, and how to stop.
 
-pub mod standing;
+pub mod lease_state;
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::domain::clock::Clock;
 use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
 use crate::ledger::actor::LedgerHandle;
-use crate::mail::mailer::MailBell;
+use crate::mail::mailer::OutboxNotifier;
 use crate::metrics::Metrics;
 use crate::places::shares::SharedPlaces;
 use crate::tracker::Tracker;
-use crate::upstream::node::Node;
-pub use standing::Standing;
+use crate::upstream::node::CallContext;
+pub use lease_state::LeaseState;
 
 /// The main components of this node.
 pub struct AppContext {
@@ -34,7 +34,7 @@ pub struct AppContext {
     /// This node's name.
     pub node_id: Arc<str>,
     /// How this node stands among the others.
-    pub standing: Arc<Standing>,
+    pub standing: Arc<LeaseState>,
     /// Streams that may be drained at once.
     pub drains: Arc<SharedPlaces>,
     /// What is known for holds.
@@ -42,14 +42,14 @@ pub struct AppContext {
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
     /// To be rung after mail was put into the outbox.
-    pub mail: MailBell,
+    pub mail: OutboxNotifier,
 }
 
 impl AppContext {
     /// What a call to an upstream sees of this node.
     #[must_use]
-    pub fn node(&self) -> Node {
-        Node {
+    pub fn node(&self) -> CallContext {
+        CallContext {
             metrics: Arc::clone(&self.metrics),
             tracker: self.tracker.clone(),
             clock: self.clock.clone(),

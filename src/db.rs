@@ -219,7 +219,7 @@ impl DbError {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Manager>,
-    settings: Arc<config::Database>,
+    settings: Arc<config::DatabaseSettings>,
     path: Option<Arc<Path>>,
     file: Option<Arc<DatabaseFile>>,
 }
@@ -230,7 +230,7 @@ impl Database {
     /// # Errors
     /// [`DbError::Connect`] if the database cannot be reached, [`DbError::Pool`] if no connection
     /// came in time.
-    pub fn open(settings: &config::Database) -> Result<Self, DbError> {
+    pub fn open(settings: &config::DatabaseSettings) -> Result<Self, DbError> {
         // The pool repeats a failed attempt until its limit; asking once by hand tells why.
         let first = connect(settings)?;
         let path: Option<Arc<Path>> = match &settings.url {
@@ -347,7 +347,7 @@ async fn blocking<T: Send + 'static>(
 ///
 /// # Errors
 /// [`DbError::Connect`].
-pub fn connect(settings: &config::Database) -> Result<AnyConnection, DbError> {
+pub fn connect(settings: &config::DatabaseSettings) -> Result<AnyConnection, DbError> {
     let manager = Manager::of(settings, None);
     Ok(diesel::r2d2::ManageConnection::connect(&manager)?)
 }

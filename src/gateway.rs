@@ -18,7 +18,7 @@ pub mod unknown_fields;
 
 use std::sync::Arc;
 
-use crate::accounts::keys::KeyRing;
+use crate::accounts::keys::ApiKeyCache;
 use crate::config::Settings;
 use crate::context::AppContext;
 use crate::domain::clock::Clock;
@@ -33,7 +33,7 @@ pub struct Gateway {
     /// What exchanges share.
     pub context: Arc<AppContext>,
     /// Who is asking.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<ApiKeyCache>,
     /// How much each account may ask at once.
     pub limits: Arc<AccountLimits>,
     /// What reading bodies takes, over all workers.

@@ -21,8 +21,8 @@
 //! Only counts and keyed hashes are kept, in memory, for as long as the upstream's cache lives.
 
 pub mod calibration;
-pub mod line;
 pub mod prefixes;
+pub mod queue;
 
 use std::ops::Range;
 
@@ -35,8 +35,8 @@ use crate::domain::messages_request::prefix::PromptPrefix;
 use crate::domain::quote::PromptEstimate;
 use crate::domain::usage::{TokenCounts, Usage};
 use calibration::Calibrations;
-use line::Lines;
 use prefixes::Prefixes;
+use queue::HoldQueues;
 
 /// A prompt of fewer tokens says more of the frame around it than of its text.
 const LESSON_TOKENS_MIN: u64 = 500;
@@ -46,7 +46,7 @@ pub struct Holds {
     calibrations: Calibrations,
     prefixes: Prefixes,
     /// Requests that wait for a hold of their account to come free.
-    pub lines: Lines,
+    pub lines: HoldQueues,
 }
 
 /// What a request can teach once its answer is counted. Counts and hashes, no content.
@@ -69,11 +69,11 @@ struct Mark {
 impl Holds {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(rules: &config::Reservation) -> Self {
+    pub fn new(rules: &config::ReservationSettings) -> Self {
         Self {
             calibrations: Calibrations::default(),
             prefixes: Prefixes::new(rules.known_prefixes_max),
-            lines: Lines::default(),
+            lines: HoldQueues::default(),
         }
     }
 
@@ -83,7 +83,7 @@ impl Holds {
         whose: (AccountId, &str),
         request: &MessagesRequest,
         body: &[u8],
-        rules: &config::Reservation,
+        rules: &config::ReservationSettings,
         now: UnixMillis,
     ) -> (PromptEstimate, Lesson) {
         let (account_id, model_id) = whose;
@@ -145,7 +145,7 @@ impl Holds {
         lesson: &Lesson,
         usage: &Usage,
         now: UnixMillis,
-        rules: &config::Reservation,
+        rules: &config::ReservationSettings,
     ) {
         let tokens: &TokenCounts = &usage.tokens;
         let prompt = tokens.prompt();
@@ -168,7 +168,7 @@ impl Holds {
 }
 
 /// Bytes per token that no text falls below, as configured.
-fn safe_figures(rules: &config::Reservation) -> TokenFigures {
+fn safe_figures(rules: &config::ReservationSettings) -> TokenFigures {
     TokenFigures {
         words: rules.word_bytes_per_token.saturating_mul(1_000),
         marks: rules.symbol_bytes_per_token.saturating_mul(1_000),
@@ -177,7 +177,7 @@ fn safe_figures(rules: &config::Reservation) -> TokenFigures {
     }
 }
 
-fn media_tokens(request: &MessagesRequest, rules: &config::Reservation) -> u64 {
+fn media_tokens(request: &MessagesRequest, rules: &config::ReservationSettings) -> u64 {
     request
         .images
         .saturating_mul(rules.image_tokens)
@@ -224,13 +224,13 @@ fn share(of: u64, part: u64, whole: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Purpose, Settings, Sources, load_for};
+    use crate::config::{LoadPurpose, Settings, Sources, load_for};
     use crate::domain::messages_request::parse;
 
     const NOW: UnixMillis = UnixMillis::from_millis(0);
 
     fn settings() -> Settings {
-        load_for(&Sources::default(), Purpose::Command).unwrap()
+        load_for(&Sources::default(), LoadPurpose::Command).unwrap()
     }
 
     /// A prompt of these blocks, each as JSON.

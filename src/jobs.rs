@@ -1,6 +1,6 @@
 //! What a node does by itself. The [`scheduler::Scheduler`] actor runs each [`job::Job`] when its
-//! [`plan::Plan`] says so; the [`node::Node`] actor keeps this node's lease and settles what dead
-//! nodes left open.
+//! [`plan::Plan`] says so; the [`node::NodeActor`] actor keeps this node's lease and settles what
+//! dead nodes left open.
 
 pub mod alarm;
 pub mod compaction;

@@ -19,7 +19,7 @@ mod rows;
 mod tests;
 mod verify;
 
-pub use crate::db::books::{Busy, Memory};
+pub use crate::db::books::{BalanceCache, Busy};
 pub use crate::domain::entry_kind::EntryKind;
 pub use apply::{apply, apply_unless, apply_within, prepare};
 pub use command::{Command, Effect, Hold, Shortage};

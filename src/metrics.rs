@@ -23,7 +23,7 @@ use chores::ChoreMetrics;
 use connections::ConnectionMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
-use registry::{Description, Registry};
+use registry::{DescribedRegistry, Description};
 use rpc::RpcMetrics;
 use upstreams::UpstreamMetrics;
 
@@ -35,7 +35,7 @@ const DAILY_MAX: usize = 4096;
 /// All counters of a process.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: DescribedRegistry,
     endings: IntCounterVec,
     alerts: IntCounterVec,
     refusals: IntCounterVec,
@@ -72,7 +72,7 @@ pub struct Metrics {
 
 /// A metric, once it is in the registry.
 fn registered<M: Collector + Clone + 'static>(
-    registry: &Registry,
+    registry: &DescribedRegistry,
     metric: prometheus::Result<M>,
 ) -> prometheus::Result<M> {
     let metric = metric?;
@@ -86,7 +86,7 @@ impl Metrics {
     /// # Errors
     /// Where two metrics have one name.
     pub fn new() -> prometheus::Result<Self> {
-        let registry = Registry::default();
+        let registry = DescribedRegistry::default();
         let counter = |name, help| registered(&registry, IntCounter::new(name, help));
         let counters = |name, help, labels: &[&str]| {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))

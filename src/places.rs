@@ -28,10 +28,10 @@ pub trait Rules {
 
 /// See the module. Nobody waits whom a place fits: it is given to him as it comes free.
 pub struct Places<R: Rules> {
-    state: Mutex<State<R>>,
+    state: Mutex<QueueState<R>>,
 }
 
-struct State<R: Rules> {
+struct QueueState<R: Rules> {
     rules: R,
     waiting: VecDeque<Waiter<R::Who>>,
     tickets: u64,
@@ -50,7 +50,7 @@ pub struct Place<R: Rules> {
 }
 
 /// Somebody's stay in the line, from which he may be dropped at any time.
-struct Stay<'a, R: Rules> {
+struct QueueTicket<'a, R: Rules> {
     places: &'a Arc<Places<R>>,
     ticket: u64,
     who: &'a R::Who,
@@ -73,11 +73,11 @@ impl<R: Rules> Places<R> {
     /// Places by those rules.
     #[must_use]
     pub fn new(rules: R) -> Arc<Self> {
-        let state = State { rules, waiting: VecDeque::new(), tickets: 0 };
+        let state = QueueState { rules, waiting: VecDeque::new(), tickets: 0 };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +110,7 @@ impl<R: Rules> Places<R> {
             state.tickets = state.tickets.wrapping_add(1);
             let ticket = state.tickets;
             state.waiting.push_back(Waiter { ticket, who: who.clone(), given });
-            Stay { places: self, ticket, who, has_place: false }
+            QueueTicket { places: self, ticket, who, has_place: false }
         };
         timeout_at(until, told).await.ok()?.ok()?;
         stay.has_place = true;
@@ -122,7 +122,7 @@ impl<R: Rules> Places<R> {
     }
 }
 
-impl<R: Rules> State<R> {
+impl<R: Rules> QueueState<R> {
     fn take(&mut self, who: &R::Who) -> bool {
         let fits = self.rules.fits(who);
         if fits {
@@ -155,7 +155,7 @@ impl<R: Rules> Drop for Place<R> {
     }
 }
 
-impl<R: Rules> Drop for Stay<'_, R> {
+impl<R: Rules> Drop for QueueTicket<'_, R> {
     fn drop(&mut self) {
         if self.has_place {
             return;

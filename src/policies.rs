@@ -11,7 +11,7 @@ use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::policy::{PolicyKind, PolicyVersion};
 
-pub use publish::{Draft, Published, WORDS_CHARS_MAX, publish};
+pub use publish::{PolicyDraft, Published, WORDS_CHARS_MAX, publish};
 
 /// Why nothing was published.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl From<diesel::result::Error> for PolicyError {
 }
 
 /// Which versions of a text count at a moment.
-pub struct Standing {
+pub struct PolicyVersions {
     /// What is in force; `None` if no version is.
     pub in_force: Option<PolicyRow>,
     /// What is announced, the nearest first.
@@ -71,7 +71,7 @@ pub struct Standing {
     pub earlier: Vec<PolicyRow>,
 }
 
-impl Standing {
+impl PolicyVersions {
     /// Reads it.
     pub fn at(
         conn: &mut AnyConnection,
@@ -115,7 +115,7 @@ pub struct Shown(Vec<(PolicyKind, [u8; 32])>);
 
 /// A version that is in force and does not say what is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct UnpublishedText {
     /// Of which text.
     pub kind: PolicyKind,
     /// The version, if there is a difference.
@@ -126,7 +126,7 @@ pub struct Difference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// Of each text.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<UnpublishedText>,
     /// For how long that holds.
     pub validity: Validity,
 }
@@ -168,9 +168,9 @@ impl Shown {
         let mut differences = Vec::with_capacity(self.0.len());
         let mut until = None;
         for (kind, hash) in &self.0 {
-            let Standing { in_force, announced, .. } = Standing::at(conn, *kind, now)?;
+            let PolicyVersions { in_force, announced, .. } = PolicyVersions::at(conn, *kind, now)?;
             let other = in_force.filter(|row| row.body_hash != hash);
-            differences.push(Difference { kind: *kind, number: other.map(|row| row.number) });
+            differences.push(UnpublishedText { kind: *kind, number: other.map(|row| row.number) });
             let next = announced.first().map(|row| row.in_force_at);
             until = [until, next].into_iter().flatten().min();
         }
@@ -205,7 +205,7 @@ mod tests {
         let numbers = |rows: &[PolicyRow]| rows.iter().map(|row| row.number).collect::<Vec<_>>();
         let at = |day| {
             let rows = vec![row(1, 10), row(2, 30), row(3, 20), row(4, 20)];
-            let standing = Standing::of(rows, UtcDay::from_number(day).begin());
+            let standing = PolicyVersions::of(rows, UtcDay::from_number(day).begin());
             let in_force = standing.in_force.map(|row| row.number);
             (in_force, numbers(&standing.announced), numbers(&standing.earlier))
         };

@@ -29,13 +29,13 @@ use crate::config;
 use crate::places::Places;
 use crate::places::shares::{SharedPlaces, Shares};
 use client::tls_config_of;
-use credential::Credential;
+use credential::UpstreamCredential;
 use health::{Health, Limits};
 
 /// An upstream as the operator configured it, with its health on this node.
 pub struct Upstream {
     /// Name, address, credential.
-    pub settings: config::Upstream,
+    pub settings: config::UpstreamSettings,
     /// Whether it is asked, as far as this node knows.
     pub health: Health,
     /// How many requests for messages it has at once from this node.
@@ -43,7 +43,7 @@ pub struct Upstream {
     /// Whom its certificate must be of.
     tls: Arc<rustls::ClientConfig>,
     /// What it knows us by.
-    pub credential: Credential,
+    pub credential: UpstreamCredential,
 }
 
 impl Upstream {
@@ -53,10 +53,10 @@ impl Upstream {
     /// # Errors
     /// rustls' own, if the provider lacks the default protocol versions.
     pub fn new(
-        settings: config::Upstream,
+        settings: config::UpstreamSettings,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, rustls::Error> {
-        let credential = Credential::new(settings.credential.clone());
+        let credential = UpstreamCredential::new(settings.credential.clone());
         let places = Places::new(Shares::half_each(settings.max_streams));
         let tls = match &settings.authorities {
             Some(authorities) => tls_config_of(authorities.clone())?,

@@ -2,6 +2,7 @@
 //! file for each verb ([`log_in`], [`sessions`], [`totp`] and their neighbours), with the limits on
 //! guessing.
 
+mod auth_error;
 pub(in crate::accounts) mod credentials;
 mod email_change;
 pub mod email_tokens;
@@ -9,7 +10,6 @@ mod guesses;
 pub mod log_in;
 pub mod password;
 pub mod people;
-mod people_error;
 pub mod preferences;
 mod reset;
 mod session;
@@ -22,5 +22,5 @@ pub mod totp_key;
 pub mod unsubscribe;
 mod wrong_codes;
 
-pub use people::People;
-pub use people_error::PeopleError;
+pub use auth_error::AuthError;
+pub use people::Identity;

@@ -1,12 +1,12 @@
 //! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one
 //! account for its life, and whoever else names it is told that no such key.
 //!
-//! After a change, the node's [`KeyRing`] has to forget the key, so that it counts at once.
+//! After a change, the node's [`ApiKeyCache`] has to forget the key, so that it counts at once.
 
-mod key_ring;
+mod api_key_cache;
 pub mod leaked_keys;
 
-use super::identity::PeopleError;
+use super::identity::AuthError;
 use super::identity::sessions::LiveSession;
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
@@ -18,7 +18,7 @@ use crate::domain::key_scopes::{NoScope, Scopes};
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::is_plain;
 use crate::domain::price_list::PriceList;
-pub use key_ring::KeyRing;
+pub use api_key_cache::ApiKeyCache;
 
 /// Longest name of a key.
 pub const NAME_MAX: usize = 64;
@@ -65,7 +65,7 @@ pub enum KeyError {
     Revoked,
     /// The session that asks has ended, or may not any more.
     #[error(transparent)]
-    Person(#[from] PeopleError),
+    Person(#[from] AuthError),
     /// Storage.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -82,14 +82,14 @@ impl From<diesel::result::Error> for KeyError {
 
 /// Who makes or changes keys.
 #[derive(Clone, Debug)]
-pub enum By {
+pub enum KeyActor {
     /// The operator, for an account.
     Operator(AccountId),
     /// Whoever is logged in, as long as the session is in force.
     Person(LiveSession),
 }
 
-impl By {
+impl KeyActor {
     /// Whose keys they are.
     #[must_use]
     pub const fn account_id(&self) -> AccountId {
@@ -157,7 +157,7 @@ pub struct IssuedKey {
 /// Issues a key to an account that has fewer than `most`.
 pub fn issue(
     conn: &mut AnyConnection,
-    by: &By,
+    by: &KeyActor,
     new: &NewKey,
     (prices, most): (&PriceList, u32),
     now: UnixMillis,
@@ -203,7 +203,7 @@ pub fn show(
 /// Changes name and limits of a key of the account. What has been spent stays spent.
 pub fn change(
     conn: &mut AnyConnection,
-    by: &By,
+    by: &KeyActor,
     public_id: &str,
     change: &KeyChange,
     prices: &PriceList,
@@ -218,7 +218,7 @@ pub fn change(
 /// [`KeyError`]; the transaction must then be given up.
 pub fn change_within(
     conn: &mut AnyConnection,
-    by: &By,
+    by: &KeyActor,
     public_id: &str,
     change: &KeyChange,
     prices: &PriceList,
@@ -247,7 +247,7 @@ pub fn change_within(
 /// [`KeyError::NotFound`], [`KeyError::Person`] or [`KeyError::Db`].
 pub fn revoke(
     conn: &mut AnyConnection,
-    by: &By,
+    by: &KeyActor,
     public_id: &str,
     now: UnixMillis,
 ) -> Result<ApiKeyRow, KeyError> {

@@ -27,7 +27,7 @@ pub const DAYS_MAX: i64 = 400;
 pub const LINES_MAX: i64 = 12;
 
 /// A page of usage.
-pub struct UsagePage {
+pub struct UsageRows {
     /// Newest first.
     pub rows: Vec<UsageOfKey>,
     /// There are older ones that the filter lets pass.
@@ -41,7 +41,7 @@ pub fn page(
     filter: &UsageFilter,
     before: Option<&str>,
     limit: usize,
-) -> Result<Option<UsagePage>, DbError> {
+) -> Result<Option<UsageRows>, DbError> {
     let place = match before {
         None => None,
         Some(id) => match usage_logs::find(conn, filter.account_id, id)? {
@@ -56,7 +56,7 @@ pub fn page(
     let mut rows = usage_logs::page(conn, filter, place.as_ref(), wanted)?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    Ok(Some(UsagePage { rows, has_more }))
+    Ok(Some(UsageRows { rows, has_more }))
 }
 
 /// What a cost is made of, as far as it can be told.

@@ -13,7 +13,7 @@ use utoipa::openapi::schema::Object;
 use super::Api;
 use super::accounts::Asked;
 use super::answer::{Accepted, Json, NoContent};
-use super::caller::Credential;
+use super::caller::CallerCredential;
 use super::extractors::{AccountCaller, AnyStanding, Body, Fields, SessionCaller, Visitor};
 use super::preferences::Preferences;
 use super::refusal::Refusal;
@@ -143,7 +143,7 @@ pub(super) async fn show(
 ) -> Result<Json<Account>, Refusal> {
     let people = &api.parts.people;
     let profile = people.profile(caller.account_id).await?;
-    let Credential::Session(session) = &caller.credential else {
+    let CallerCredential::Session(session) = &caller.credential else {
         return Ok(Json(document(&profile, false)));
     };
     let held = people.holdings(session).await?;

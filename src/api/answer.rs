@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::refusal::Refusal;
 use super::respond::{begin, json};
-use super::signature::{Answer, Signature};
+use super::signature::{ApiResponse, Signature};
 use crate::telemetry::Causes;
 
 /// 200 with a document.
@@ -45,7 +45,7 @@ pub(super) struct File {
 }
 
 /// 200 with server-sent events. The document describes one of them as `E`.
-pub(super) struct Events<E> {
+pub(super) struct EventBody<E> {
     pieces: Pieces,
     event: PhantomData<E>,
 }
@@ -53,14 +53,14 @@ pub(super) struct Events<E> {
 /// The same, or 204 where none follow.
 pub(super) enum EventsOrNone<E> {
     /// The stream.
-    Events(Events<E>),
+    Events(EventBody<E>),
     /// The reader has the last one.
     None,
 }
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>;
 
-impl<E> Events<E> {
+impl<E> EventBody<E> {
     /// A stream of these pieces.
     pub(super) fn new(
         pieces: impl Stream<Item = Result<Bytes, actix_web::Error>> + 'static,
@@ -84,7 +84,7 @@ impl<T: Serialize> Responder for Json<T> {
     }
 }
 
-impl<T: Serialize + ToSchema> Answer for Json<T> {
+impl<T: Serialize + ToSchema> ApiResponse for Json<T> {
     fn describe(signature: &mut Signature) {
         signature.answers::<T>(200);
     }
@@ -98,7 +98,7 @@ impl<T: Serialize> Responder for Created<T> {
     }
 }
 
-impl<T: Serialize + ToSchema> Answer for Created<T> {
+impl<T: Serialize + ToSchema> ApiResponse for Created<T> {
     fn describe(signature: &mut Signature) {
         signature.answers::<T>(201);
     }
@@ -112,7 +112,7 @@ impl<T: Serialize> Responder for Accepted<T> {
     }
 }
 
-impl<T: Serialize + ToSchema> Answer for Accepted<T> {
+impl<T: Serialize + ToSchema> ApiResponse for Accepted<T> {
     fn describe(signature: &mut Signature) {
         signature.answers::<T>(202);
     }
@@ -126,7 +126,7 @@ impl Responder for NoContent {
     }
 }
 
-impl Answer for NoContent {
+impl ApiResponse for NoContent {
     fn describe(signature: &mut Signature) {
         signature.response(204);
     }
@@ -143,7 +143,7 @@ impl<T: Serialize> Responder for CreatedOnce<T> {
     }
 }
 
-impl<T: Serialize + ToSchema> Answer for CreatedOnce<T> {
+impl<T: Serialize + ToSchema> ApiResponse for CreatedOnce<T> {
     fn describe(signature: &mut Signature) {
         Created::<T>::describe(signature);
         Json::<T>::describe(signature);
@@ -162,13 +162,13 @@ impl Responder for File {
     }
 }
 
-impl Answer for File {
+impl ApiResponse for File {
     fn describe(signature: &mut Signature) {
         signature.response(200);
     }
 }
 
-impl<E> Responder for Events<E> {
+impl<E> Responder for EventBody<E> {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
@@ -180,7 +180,7 @@ impl<E> Responder for Events<E> {
     }
 }
 
-impl<E: ToSchema> Answer for Events<E> {
+impl<E: ToSchema> ApiResponse for EventBody<E> {
     fn describe(signature: &mut Signature) {
         signature.sends::<E>(200, "text/event-stream");
     }
@@ -197,9 +197,9 @@ impl<E> Responder for EventsOrNone<E> {
     }
 }
 
-impl<E: ToSchema> Answer for EventsOrNone<E> {
+impl<E: ToSchema> ApiResponse for EventsOrNone<E> {
     fn describe(signature: &mut Signature) {
-        Events::<E>::describe(signature);
+        EventBody::<E>::describe(signature);
         NoContent::describe(signature);
     }
 }

@@ -8,7 +8,7 @@ use actix_web::web::Data;
 
 use super::Api;
 use super::answer::File;
-use super::download::{Source, send};
+use super::download::{FileSource, send};
 use super::extractors::{AnyStanding, SessionCaller};
 use super::refusal::Refusal;
 use crate::accounts::deletion::archive::Archive;
@@ -21,36 +21,36 @@ use crate::domain::ids::AccountId;
 pub(super) struct Turns(Mutex<HashSet<AccountId>>);
 
 /// An account's turn, until it is dropped.
-struct Turn {
+struct ArchiveTurn {
     turns: Arc<Turns>,
     account_id: AccountId,
 }
 
 impl Turns {
-    fn take(self: &Arc<Self>, account_id: AccountId) -> Result<Turn, Refusal> {
+    fn take(self: &Arc<Self>, account_id: AccountId) -> Result<ArchiveTurn, Refusal> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.insert(account_id) {
-            Ok(Turn { turns: Arc::clone(self), account_id })
+            Ok(ArchiveTurn { turns: Arc::clone(self), account_id })
         } else {
             Err(Refusal::ArchiveRunning)
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for ArchiveTurn {
     fn drop(&mut self) {
         self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account_id);
     }
 }
 
 /// An archive, and the turn that it takes for as long as it is read.
-struct Held {
+struct HeldArchive {
     /// The state of its compression is large.
     archive: Box<Archive>,
-    _turn: Turn,
+    _turn: ArchiveTurn,
 }
 
-impl Source for Held {
+impl FileSource for HeldArchive {
     fn next_piece(&mut self, conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, ExportError> {
         self.archive.next_piece(conn)
     }
@@ -78,5 +78,5 @@ pub(super) async fn download(
     let (turn, now) = (api.archives.take(account_id)?, api.now());
     let archive = api.run(move |conn| Archive::begin(conn, account_id, now).map(Box::new)).await?;
     let name = format!("account-{}.zip", now.day());
-    send(&api, (name, "application/zip"), Held { archive, _turn: turn }).await
+    send(&api, (name, "application/zip"), HeldArchive { archive, _turn: turn }).await
 }

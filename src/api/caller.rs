@@ -11,29 +11,29 @@ use actix_web::web::Data;
 use subtle::ConstantTimeEq;
 
 use super::Api;
-use super::offer::{Access, Offer};
+use super::offer::{Access, AllowedMethods};
 use super::refusal::Refusal;
 use crate::accounts::identity::sessions::LiveSession;
-use crate::config::Site;
+use crate::config::SiteSettings;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::key_scopes::{Scope, Scopes};
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::gateway::auth;
-use crate::http::standing::{self, Standing};
+use crate::http::standing::{self, ClientStanding};
 
-/// Header with the word of [`SecretToken::form_word`].
+/// Header with the word of [`SecretToken::csrf_token`].
 const FORM_WORD_HEADER: &str = "x-csrf-token";
 
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(super) struct Principal {
     pub(super) account_id: AccountId,
-    pub(super) credential: Credential,
+    pub(super) credential: CallerCredential,
 }
 
 /// By what they are known.
 #[derive(Clone, Debug)]
-pub(super) enum Credential {
+pub(super) enum CallerCredential {
     /// An API key: does what its scopes say.
     ApiKey(ApiKeyId, Scopes),
     /// A session: does whatever its person may do.
@@ -47,8 +47,8 @@ impl Principal {
     /// [`Refusal::SessionRequired`].
     pub(super) const fn session(&self) -> Result<&LiveSession, Refusal> {
         match &self.credential {
-            Credential::Session(session) => Ok(session),
-            Credential::ApiKey(..) => Err(Refusal::SessionRequired),
+            CallerCredential::Session(session) => Ok(session),
+            CallerCredential::ApiKey(..) => Err(Refusal::SessionRequired),
         }
     }
 
@@ -58,7 +58,9 @@ impl Principal {
     /// As [`LiveSession::may_change`].
     pub(super) fn stands_as(&self, before: &Self) -> Result<(), Refusal> {
         match (&self.credential, &before.credential) {
-            (Credential::Session(now), Credential::Session(before)) => Ok(now.stands_as(before)?),
+            (CallerCredential::Session(now), CallerCredential::Session(before)) => {
+                Ok(now.stands_as(before)?)
+            }
             _ => Ok(()),
         }
     }
@@ -66,8 +68,8 @@ impl Principal {
     /// What is shown to it of all that the account's keys have done.
     pub(super) const fn sees(&self) -> Sees {
         match &self.credential {
-            Credential::ApiKey(id, scopes) if !scopes.has(Scope::Read) => Sees::Key(*id),
-            Credential::ApiKey(..) | Credential::Session(_) => Sees::All,
+            CallerCredential::ApiKey(id, scopes) if !scopes.has(Scope::Read) => Sees::Key(*id),
+            CallerCredential::ApiKey(..) | CallerCredential::Session(_) => Sees::All,
         }
     }
 }
@@ -99,13 +101,13 @@ impl Sees {
 /// The name of the cookie that carries a session's token. The prefix makes browsers refuse it from
 /// anywhere but this host itself, by TLS.
 #[must_use]
-pub fn session_cookie(site: &Site) -> &'static str {
+pub fn session_cookie(site: &SiteSettings) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_session" } else { "sluice_session" }
 }
 
 /// The token in a browser's cookie.
 #[must_use]
-pub fn cookie_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
+pub fn cookie_token(http: &HttpRequest, site: &SiteSettings) -> Option<SecretToken> {
     let cookie = http.cookie(session_cookie(site))?;
     SecretToken::parse(TokenKind::Session, cookie.value())
 }
@@ -130,12 +132,12 @@ pub(super) async fn identify(api: &Api, http: &HttpRequest) -> Result<Principal,
     let holder = auth::identify_any(&api.parts.keys, http, auth::ALONE, api.now()).await?;
     let scopes = holder.limits.scopes;
     // What the table does not know is for people.
-    match http.app_data::<Data<Offer>>().and_then(|offer| offer.access(http.method())) {
+    match http.app_data::<Data<AllowedMethods>>().and_then(|offer| offer.access(http.method())) {
         Some(Access::Key(needed)) if needed.iter().any(|scope| scopes.has(*scope)) => {}
         Some(Access::Key(needed)) => return Err(Refusal::InsufficientScope(needed)),
         Some(Access::Anyone | Access::Session) | None => return Err(Refusal::SessionRequired),
     }
-    let credential = Credential::ApiKey(holder.api_key_id, scopes);
+    let credential = CallerCredential::ApiKey(holder.api_key_id, scopes);
     Ok(Principal { account_id: holder.account_id, credential })
 }
 
@@ -144,10 +146,13 @@ async fn of_session(
     http: &HttpRequest,
     token: SecretToken,
 ) -> Result<Principal, Refusal> {
-    let found = api.parts.people.recognise(&token).await?;
+    let found = api.parts.people.find_session(&token).await?;
     let session = found.ok_or(Refusal::Unauthenticated)?;
-    standing::recognise(http, Standing::Account);
-    Ok(Principal { account_id: session.account_id(), credential: Credential::Session(session) })
+    standing::recognise(http, ClientStanding::Account);
+    Ok(Principal {
+        account_id: session.account_id(),
+        credential: CallerCredential::Session(session),
+    })
 }
 
 /// A session's token sent as a script sends it.
@@ -165,5 +170,5 @@ pub(super) fn is_change(method: &Method) -> bool {
 
 fn carries_form_word(headers: &HeaderMap, token: &SecretToken) -> bool {
     let given = headers.get(FORM_WORD_HEADER).map_or(&[][..], |value| value.as_bytes());
-    given.ct_eq(token.form_word().as_bytes()).into()
+    given.ct_eq(token.csrf_token().as_bytes()).into()
 }

@@ -28,7 +28,7 @@ use crate::domain::evm::TxHash;
 use crate::domain::ids::AccountId;
 
 use arrivals::Arrival;
-use document::{Chains, Claim, Deposit, DepositOrClaim};
+use document::{ChainsView, Claim, Deposit, DepositOrClaim};
 
 /// Deposits and claims in one answer, if no number was asked for.
 const PAGE: i64 = 50;
@@ -56,7 +56,7 @@ impl Fields for Claimed {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Page {
+pub(super) struct ListQuery {
     /// The id of a deposit: return older ones.
     before: Option<String>,
     /// Number of deposits.
@@ -64,7 +64,7 @@ pub(super) struct Page {
     limit: Option<i64>,
 }
 
-impl QueryFields for Page {
+impl QueryFields for ListQuery {
     const REFUSAL: Refusal = Refusal::Page(PAGE_MAX);
 }
 
@@ -131,9 +131,9 @@ pub(super) async fn claim(
 pub(super) async fn list(
     caller: AccountCaller,
     api: Data<Api>,
-    page: Parameters<Page>,
+    page: Parameters<ListQuery>,
 ) -> Result<Json<DepositPage>, Refusal> {
-    let Page { before, limit } = page.0;
+    let ListQuery { before, limit } = page.0;
     let limit = limit.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(Refusal::Page(PAGE_MAX));
@@ -172,7 +172,7 @@ fn page_of(
     };
     let arrived =
         if below == i64::MAX { noticed::of_account(conn, account_id)? } else { Vec::new() };
-    let chains = Chains::new(configured, chains::all(conn)?);
+    let chains = ChainsView::new(configured, chains::all(conn)?);
     let mut data = chains.deposits(conn, &found)?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = data.len() > most;
@@ -223,7 +223,7 @@ pub fn find(
     if !is_shown(conn, &row, account_id)? {
         return Ok(None);
     }
-    let chains = Chains::new(configured, chains::all(conn)?);
+    let chains = ChainsView::new(configured, chains::all(conn)?);
     let deposit = chains.deposits(conn, &[row])?.pop();
     Ok(deposit.map(|deposit| DepositOrClaim::Deposit(Box::new(deposit))))
 }
@@ -276,6 +276,6 @@ fn with_deposits(
     claim: &ClaimRow,
 ) -> Result<Claim, DepositError> {
     let found = claims::deposits_of(conn, claim)?;
-    let chains = Chains::new(configured, chains::all(conn)?);
+    let chains = ChainsView::new(configured, chains::all(conn)?);
     Ok(chains.claim_with(conn, claim, &found)?)
 }

@@ -17,17 +17,17 @@ use crate::telemetry::Causes;
 /// What a failed export ends with: the connection is cut, so that nobody takes it for whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the export cannot be finished")]
-struct Cut;
+struct ExportFailed;
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Cut>>>>;
+type FileStream = Pin<Box<dyn Stream<Item = Result<Bytes, ExportFailed>>>>;
 
 /// A file that is made piece by piece.
-pub(super) trait Source: Send + 'static {
+pub(super) trait FileSource: Send + 'static {
     /// The next piece; `None` once all has been read.
     fn next_piece(&mut self, conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, ExportError>;
 }
 
-impl Source for Export {
+impl FileSource for Export {
     fn next_piece(&mut self, conn: &mut AnyConnection) -> Result<Option<Vec<u8>>, ExportError> {
         Self::next_piece(self, conn)
     }
@@ -44,7 +44,7 @@ pub(super) async fn download(api: &Api, what: &str, export: Export) -> Result<Fi
 pub(super) async fn send(
     api: &Api,
     (name, content_type): (String, &'static str),
-    source: impl Source,
+    source: impl FileSource,
 ) -> Result<File, Refusal> {
     let database = api.parts.context.database.clone();
     let (source, first) = next(&database, source).await?;
@@ -55,16 +55,16 @@ pub(super) async fn send(
             Ok((_, None)) => Ok(None),
             Err(error) => {
                 tracing::error!(error = %Causes(&error), "an export was cut off");
-                Err(Cut)
+                Err(ExportFailed)
             }
         }
     });
-    let pieces: Pieces = Box::pin(head.chain(rest));
+    let pieces: FileStream = Box::pin(head.chain(rest));
     let body = BoxBody::new(BodyStream::new(pieces));
     Ok(File { name, content_type, body })
 }
 
-async fn next<S: Source>(
+async fn next<S: FileSource>(
     database: &Database,
     mut source: S,
 ) -> Result<(S, Option<Bytes>), ExportError> {

@@ -13,15 +13,15 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::middleware::{self, around};
-use super::offer::{Access, Offer};
-use super::signature::{Answer, Arguments, ForAnyone, ForKeys, ForSessions, Signature};
+use super::offer::{Access, AllowedMethods};
+use super::signature::{ApiResponse, Arguments, ForAnyone, ForKeys, ForSessions, Signature};
 use crate::domain::key_scopes::Scope;
 
 /// Where all paths but the document's own begin.
 const ROOT: &str = "/api/v1";
 
 /// One operation.
-pub(super) struct Endpoint {
+pub(super) struct ApiEndpoint {
     pub(super) path: String,
     pub(super) method: Method,
     pub(super) access: Access,
@@ -33,7 +33,7 @@ pub(super) struct Endpoint {
 /// All operations.
 #[derive(Default)]
 pub(super) struct Endpoints {
-    pub(super) all: Vec<Endpoint>,
+    pub(super) all: Vec<ApiEndpoint>,
     /// The group that operations are added to.
     tag: &'static str,
 }
@@ -49,7 +49,7 @@ impl Endpoints {
     pub(super) fn anyone<P, F, Args>(self, handler: F, described: P) -> Self
     where
         P: utoipa::Path,
-        F: Handler<Args, Output: Answer + 'static>,
+        F: Handler<Args, Output: ApiResponse + 'static>,
         Args: Arguments<Line = ForAnyone> + 'static,
     {
         self.with(Access::Anyone, handler, described)
@@ -59,7 +59,7 @@ impl Endpoints {
     pub(super) fn key<P, F, Args>(self, scopes: &'static [Scope], handler: F, described: P) -> Self
     where
         P: utoipa::Path,
-        F: Handler<Args, Output: Answer + 'static>,
+        F: Handler<Args, Output: ApiResponse + 'static>,
         Args: Arguments<Line = ForKeys> + 'static,
     {
         self.with(Access::Key(scopes), handler, described)
@@ -69,7 +69,7 @@ impl Endpoints {
     pub(super) fn session<P, F, Args>(self, handler: F, described: P) -> Self
     where
         P: utoipa::Path,
-        F: Handler<Args, Output: Answer + 'static>,
+        F: Handler<Args, Output: ApiResponse + 'static>,
         Args: Arguments<Line = ForSessions> + 'static,
     {
         self.with(Access::Session, handler, described)
@@ -78,7 +78,7 @@ impl Endpoints {
     fn with<P, F, Args>(mut self, access: Access, handler: F, _: P) -> Self
     where
         P: utoipa::Path,
-        F: Handler<Args, Output: Answer + 'static>,
+        F: Handler<Args, Output: ApiResponse + 'static>,
         Args: Arguments + 'static,
     {
         if let Some(method) = P::methods().first().map(method_of) {
@@ -90,7 +90,7 @@ impl Endpoints {
             let around = from_fn(move |parts, request, next| around(access, parts, request, next));
             let route = web::method(method.clone()).to(handler).wrap(around);
             let path = P::path();
-            self.all.push(Endpoint { path, method, access, operation, schemas, route });
+            self.all.push(ApiEndpoint { path, method, access, operation, schemas, route });
         }
         self
     }
@@ -119,7 +119,7 @@ impl Endpoints {
 
 fn resource(path: &str, routes: Vec<(Method, Access, Route)>) -> actix_web::Resource {
     let offer = routes.iter().map(|(method, access, _)| (method.clone(), *access));
-    let offer = web::Data::new(Offer(offer.collect()));
+    let offer = web::Data::new(AllowedMethods(offer.collect()));
     let resource = web::resource(path).app_data(offer);
     let resource = routes.into_iter().fold(resource, |resource, (.., route)| resource.route(route));
     resource.default_service(web::route().to(middleware::method_not_allowed))

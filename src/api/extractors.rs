@@ -18,7 +18,7 @@ use super::caller::{self, Principal};
 use super::middleware::{SharedPayload, check_open};
 use super::refusal::Refusal;
 use super::signature::{Argument, Asker, ForAnyone, ForKeys, ForSessions, Signature};
-use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::AuthError;
 use crate::accounts::identity::sessions::LiveSession;
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::http::body;
@@ -47,7 +47,7 @@ pub(super) struct SessionCaller<S = GoodStanding> {
 /// How an account must stand to ask for something.
 pub(super) trait StandingRule: 'static {
     /// Holds a session against it.
-    fn check(session: &LiveSession, method: &Method) -> Result<(), PeopleError>;
+    fn check(session: &LiveSession, method: &Method) -> Result<(), AuthError>;
 }
 
 /// A suspended account may only look, and one that is being deleted not even that.
@@ -57,13 +57,13 @@ pub(super) struct GoodStanding;
 pub(super) struct AnyStanding;
 
 impl StandingRule for GoodStanding {
-    fn check(session: &LiveSession, method: &Method) -> Result<(), PeopleError> {
+    fn check(session: &LiveSession, method: &Method) -> Result<(), AuthError> {
         if caller::is_change(method) { session.may_change() } else { session.may_look() }
     }
 }
 
 impl StandingRule for AnyStanding {
-    fn check(_: &LiveSession, _: &Method) -> Result<(), PeopleError> {
+    fn check(_: &LiveSession, _: &Method) -> Result<(), AuthError> {
         Ok(())
     }
 }

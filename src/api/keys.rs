@@ -15,7 +15,7 @@ use super::answer::{Created, Json, NoContent};
 use super::extractors::{AccountCaller, Body, Fields, SessionCaller};
 use super::refusal::Refusal;
 use super::values::{Dollars, List, Moment, word_of, word_or_null};
-use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
+use crate::accounts::keys::{self, KeyActor, KeyChange, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::{FOR_GOOD, KeyLimits, KeyState, pause_end};
@@ -216,7 +216,7 @@ pub(super) async fn create(
     api: Data<Api>,
     body: Body<WantedKey>,
 ) -> Result<Created<MadeKey>, Refusal> {
-    let by = By::Person(caller.session);
+    let by = KeyActor::Person(caller.session);
     let new = body.0.read().map_err(KeyError::from)?;
     let now = api.now();
     let settings = Arc::clone(&api.parts.context.settings);
@@ -276,7 +276,7 @@ pub(super) async fn change(
     id: Path<String>,
     body: Body<ChangedKey>,
 ) -> Result<Json<Key>, Refusal> {
-    let by = By::Person(caller.session);
+    let by = KeyActor::Person(caller.session);
     let change = body.0.read().map_err(KeyError::from)?;
     let now = api.now();
     let prices = Arc::clone(&api.parts.context.settings.prices);
@@ -301,7 +301,7 @@ pub(super) async fn revoke(
     api: Data<Api>,
     id: Path<String>,
 ) -> Result<NoContent, Refusal> {
-    let by = By::Person(caller.session);
+    let by = KeyActor::Person(caller.session);
     let now = api.now();
     let row = api.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
     api.parts.keys.forget(row.id);

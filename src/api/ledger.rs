@@ -20,7 +20,7 @@ use crate::ledger::EntryKind;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Part {
+pub(super) struct LedgerQuery {
     /// Only entries of this kind; they then have no `balance`.
     #[param(schema_with = kinds)]
     kind: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Part {
     before: Option<i64>,
 }
 
-impl QueryFields for Part {
+impl QueryFields for LedgerQuery {
     const REFUSAL: Refusal = Refusal::Query(
         "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a \
          number) and before (an entry's id).",
@@ -66,13 +66,13 @@ pub(super) struct LedgerPage {
 pub(super) async fn list(
     caller: AccountCaller,
     api: Data<Api>,
-    part: Parameters<Part>,
+    part: Parameters<LedgerQuery>,
 ) -> Result<Json<LedgerPage>, Refusal> {
-    let Part { kind, limit, before } = part.0;
+    let LedgerQuery { kind, limit, before } = part.0;
     let limit = query::limit(limit)?;
     let kind = match kind {
         None => None,
-        Some(name) => Some(EntryKind::parse(&name).ok_or(Part::REFUSAL)?),
+        Some(name) => Some(EntryKind::parse(&name).ok_or(LedgerQuery::REFUSAL)?),
     };
     let account_id = caller.account_id;
     let page = api
@@ -85,13 +85,13 @@ pub(super) async fn list(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct LedgerExportQuery {
     /// `csv` or `jsonl`.
     #[param(schema_with = format_words)]
     format: Option<String>,
 }
 
-impl QueryFields for Wanted {
+impl QueryFields for LedgerExportQuery {
     const REFUSAL: Refusal = BAD_FORMAT;
 }
 
@@ -110,7 +110,7 @@ impl QueryFields for Wanted {
 pub(super) async fn export(
     caller: AccountCaller,
     api: Data<Api>,
-    wanted: Parameters<Wanted>,
+    wanted: Parameters<LedgerExportQuery>,
 ) -> Result<File, Refusal> {
     let format = query::format(wanted.0.format.as_deref())?;
     let account_id = caller.account_id;

@@ -13,7 +13,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 
 use super::Api;
 use super::caller::{self, Principal};
-use super::offer::{Access, Offer};
+use super::offer::{Access, AllowedMethods};
 use super::refusal::Refusal;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
@@ -105,7 +105,7 @@ pub(super) async fn not_found(payload: Payload, api: Data<Api>) -> HttpResponse 
 pub(super) async fn method_not_allowed(
     payload: Payload,
     api: Data<Api>,
-    offer: Data<Offer>,
+    offer: Data<AllowedMethods>,
 ) -> HttpResponse {
     let mut response = refuse(&api, payload, &Refusal::Method);
     if let Ok(methods) = HeaderValue::from_str(&offer.methods()) {

@@ -16,9 +16,9 @@ pub(super) enum Access {
 }
 
 /// The methods of a path, with who may ask for each.
-pub(super) struct Offer(pub(super) Vec<(Method, Access)>);
+pub(super) struct AllowedMethods(pub(super) Vec<(Method, Access)>);
 
-impl Offer {
+impl AllowedMethods {
     /// Who may ask for this method; `None` if it is not offered.
     pub(super) fn access(&self, method: &Method) -> Option<Access> {
         self.0.iter().find(|(offered, _)| offered == method).map(|(_, access)| *access)

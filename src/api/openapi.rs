@@ -24,11 +24,11 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Api;
 use super::caller::session_cookie;
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::{ApiEndpoint, Endpoints};
 use super::offer::Access;
 use super::refusal::Error;
-use super::signature::{Answer, Signature};
-use crate::config::Site;
+use super::signature::{ApiResponse, Signature};
+use crate::config::SiteSettings;
 use crate::domain::evm::to_hex;
 use crate::telemetry::Causes;
 
@@ -94,7 +94,7 @@ pub struct Document {
 
 impl Document {
     /// Describes what is offered at a site.
-    pub(super) fn new(site: &Site, endpoints: Endpoints) -> Self {
+    pub(super) fn new(site: &SiteSettings, endpoints: Endpoints) -> Self {
         let tree = describe(site, endpoints);
         let text = tree.to_json().unwrap_or_else(|error| {
             tracing::error!(
@@ -157,14 +157,14 @@ impl Responder for CachedDocument {
     }
 }
 
-impl Answer for CachedDocument {
+impl ApiResponse for CachedDocument {
     fn describe(signature: &mut Signature) {
         signature.response(200);
         signature.response(304);
     }
 }
 
-fn describe(site: &Site, endpoints: Endpoints) -> OpenApi {
+fn describe(site: &SiteSettings, endpoints: Endpoints) -> OpenApi {
     let mut components = ComponentsBuilder::new().schema(Error::name(), Error::schema());
     let mut references = Vec::new();
     Error::schemas(&mut references);
@@ -197,7 +197,7 @@ fn describe(site: &Site, endpoints: Endpoints) -> OpenApi {
         .build()
 }
 
-fn schemes(site: &Site) -> [(&'static str, SecurityScheme); 4] {
+fn schemes(site: &SiteSettings) -> [(&'static str, SecurityScheme); 4] {
     let bearer =
         |text: &str| Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
     [
@@ -221,8 +221,8 @@ fn schemes(site: &Site) -> [(&'static str, SecurityScheme); 4] {
 }
 
 /// An operation with what its table line and its body mean.
-fn complete(endpoint: Endpoint) -> Operation {
-    let Endpoint { mut operation, access, .. } = endpoint;
+fn complete(endpoint: ApiEndpoint) -> Operation {
+    let ApiEndpoint { mut operation, access, .. } = endpoint;
     operation.security = Some(requirements(access));
     let mut shared = vec![UNAVAILABLE];
     match access {
@@ -301,7 +301,7 @@ fn add_headers(status: &str, response: &mut Response) {
     }
 }
 
-fn method_of(endpoint: &Endpoint) -> HttpMethod {
+fn method_of(endpoint: &ApiEndpoint) -> HttpMethod {
     match endpoint.method.as_str() {
         "POST" => HttpMethod::Post,
         "PUT" => HttpMethod::Put,

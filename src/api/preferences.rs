@@ -24,8 +24,8 @@ pub(super) struct Preferences {
     wants_notices: bool,
 }
 
-impl From<preferences::Preferences> for Preferences {
-    fn from(known: preferences::Preferences) -> Self {
+impl From<preferences::AccountPreferences> for Preferences {
+    fn from(known: preferences::AccountPreferences) -> Self {
         Self { low_balance_usd: known.low_balance.map(Dollars), wants_notices: known.wants_notices }
     }
 }
@@ -62,10 +62,10 @@ pub(super) async fn replace(
     body: Body<Preferences>,
 ) -> Result<Json<Preferences>, Refusal> {
     let wanted = body.0;
-    let stored = preferences::Preferences {
+    let stored = preferences::AccountPreferences {
         low_balance: wanted.low_balance_usd.map(|Dollars(amount)| amount),
         wants_notices: wanted.wants_notices,
     };
-    api.parts.people.prefer(&caller.session, stored).await?;
+    api.parts.people.update_preferences(&caller.session, stored).await?;
     Ok(Json(wanted))
 }

@@ -7,13 +7,13 @@ use super::refusal::Refusal;
 use super::{Api, Chain};
 use crate::chain::contract::code;
 use crate::chain::provider::{BlockId, Priority};
-use crate::chain::quorum::Verdict;
+use crate::chain::quorum::QuorumResult;
 use crate::chain::signature::{SIGNATURE_GAS, is_valid_signature};
 use crate::chain::types::{SignatureError, personal_message_hash, recover, unwrapped};
 use crate::chain::{Provider, quorum::Agreement};
 use crate::deposits::clipboard;
 use crate::deposits::proof_error::ProofError;
-use crate::deposits::siwe::Message;
+use crate::deposits::siwe::SiweMessage;
 use crate::deposits::wallets::{self, Proof};
 use crate::domain::evm::parse_bytes;
 
@@ -47,7 +47,7 @@ pub(super) fn signature(text: &str) -> Result<Vec<u8>, ProofError> {
 pub(super) async fn prove(
     api: &Api,
     chain: &Chain,
-    message: &Message,
+    message: &SiweMessage,
     (text, written): (&str, &str),
     signature: Vec<u8>,
 ) -> Result<Proof, Refusal> {
@@ -97,7 +97,7 @@ pub(super) async fn prove(
     Ok(Proof::Contract { hash, signature })
 }
 
-fn agreed<T>(verdict: Verdict<T>) -> Result<T, Refusal> {
+fn agreed<T>(verdict: QuorumResult<T>) -> Result<T, Refusal> {
     match verdict.agreement {
         Agreement::Agreed(value) => Ok(value),
         Agreement::TooFew { .. } | Agreement::Disagree { .. } => Err(Refusal::ChainUnavailable),

@@ -52,13 +52,13 @@ impl<T: QueryFields> Argument for Parameters<T> {
 }
 
 /// From when until when, as it was asked for: RFC 3339 or days.
-pub(super) struct Span {
+pub(super) struct TimeSpan {
     pub(super) from: Option<String>,
     /// Itself not included if it is a moment, included if it is a day.
     pub(super) to: Option<String>,
 }
 
-impl Span {
+impl TimeSpan {
     /// The first moment, and the first one behind.
     pub(super) fn read(&self) -> Result<(UnixMillis, UnixMillis), Refusal> {
         let from = match &self.from {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::respond::{begin, json};
-use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::AuthError;
 use crate::accounts::keys::KeyError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
@@ -51,7 +51,7 @@ pub(super) enum Refusal {
     /// A cookie came without the word that our pages send along.
     FormWord,
     /// By what people do with their account, whether here or on a page.
-    People(PeopleError),
+    People(AuthError),
     /// The body is no JSON object of exactly these fields.
     Body(&'static str),
     /// There is no such path, or no such thing of this account.
@@ -97,14 +97,14 @@ pub(super) enum Refusal {
 }
 
 /// A refusal as it is sent.
-pub(super) struct Told {
+pub(super) struct SentError {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) message: Cow<'static, str>,
     pub(super) retry_after_secs: Option<u64>,
 }
 
-impl Told {
+impl SentError {
     /// The document of it.
     pub(super) fn document(self) -> Error {
         Error { error: ErrorWords { code: self.code, message: self.message } }
@@ -113,21 +113,21 @@ impl Told {
 
 impl Refusal {
     /// As it is sent.
-    pub(super) fn tell(&self) -> Told {
-        let told = |status, code, message: &'static str| Told {
+    pub(super) fn tell(&self) -> SentError {
+        let told = |status, code, message: &'static str| SentError {
             status,
             code,
             message: Cow::Borrowed(message),
             retry_after_secs: None,
         };
-        let made = |status, code, message: String| Told {
+        let made = |status, code, message: String| SentError {
             status,
             code,
             message: Cow::Owned(message),
             retry_after_secs: None,
         };
         match self {
-            Self::Shared(error) => Told {
+            Self::Shared(error) => SentError {
                 status: error.status,
                 code: shared_code(error.status),
                 message: error.message.clone(),
@@ -137,7 +137,7 @@ impl Refusal {
             | Self::SessionRequired
             | Self::InsufficientScope(_)
             | Self::FormWord => self.tell_of_callers(),
-            Self::People(error) => Told {
+            Self::People(error) => SentError {
                 retry_after_secs: error.retry_after_secs(),
                 ..made(error.status(), error.code(), error.to_string())
             },
@@ -166,7 +166,7 @@ impl Refusal {
             | Self::TooManyStreams(_)
             | Self::StreamsFull
             | Self::Page(_) => self.tell_of_deposits(),
-            Self::ArchiveRunning => Told {
+            Self::ArchiveRunning => SentError {
                 retry_after_secs: Some(10),
                 ..told(
                     429,
@@ -174,7 +174,7 @@ impl Refusal {
                     "An archive of this account is already being downloaded.",
                 )
             },
-            Self::ChainUnavailable => Told {
+            Self::ChainUnavailable => SentError {
                 retry_after_secs: Some(30),
                 ..told(
                     503,
@@ -191,8 +191,8 @@ impl Refusal {
     }
 
     /// The refusals that are about how many wallets there are, or are asked about.
-    fn tell_of_wallets(&self) -> Told {
-        let told = |status, code, message, retry_after_secs| Told {
+    fn tell_of_wallets(&self) -> SentError {
+        let told = |status, code, message, retry_after_secs| SentError {
             status,
             code,
             message,
@@ -218,8 +218,8 @@ impl Refusal {
     }
 
     /// The refusals that are about who asks.
-    fn tell_of_callers(&self) -> Told {
-        let told = |status, code, message| Told {
+    fn tell_of_callers(&self) -> SentError {
+        let told = |status, code, message| SentError {
             status,
             code,
             message: Cow::Borrowed(message),
@@ -243,7 +243,7 @@ impl Refusal {
                     "This API key lacks the scope {}. Its owner can add it to the key.",
                     names.join(" or ")
                 );
-                Told { message: Cow::Owned(message), ..told(403, "insufficient_scope", "") }
+                SentError { message: Cow::Owned(message), ..told(403, "insufficient_scope", "") }
             }
             Self::FormWord => told(
                 403,
@@ -255,7 +255,7 @@ impl Refusal {
     }
 
     /// The refusals of what was asked for and cannot be had so.
-    fn tell_of_wishes(&self) -> Told {
+    fn tell_of_wishes(&self) -> SentError {
         let (status, code, message) = match self {
             Self::Query(words) => (400, "invalid_query", Cow::Borrowed(*words)),
             Self::Key(error) => {
@@ -264,12 +264,12 @@ impl Refusal {
             }
             other => return other.tell(),
         };
-        Told { status, code, message, retry_after_secs: None }
+        SentError { status, code, message, retry_after_secs: None }
     }
 
     /// The refusals that deposits have of their own.
-    fn tell_of_deposits(&self) -> Told {
-        let told = |status, code, message: String, retry_after_secs| Told {
+    fn tell_of_deposits(&self) -> SentError {
+        let told = |status, code, message: String, retry_after_secs| SentError {
             status,
             code,
             message: Cow::Owned(message),
@@ -415,11 +415,11 @@ impl From<ApiError> for Refusal {
     }
 }
 
-impl From<PeopleError> for Refusal {
-    fn from(error: PeopleError) -> Self {
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
         match error {
-            PeopleError::Unavailable(error) => unavailable(&error),
-            PeopleError::SessionEnded => Self::Unauthenticated,
+            AuthError::Unavailable(error) => unavailable(&error),
+            AuthError::SessionEnded => Self::Unauthenticated,
             error => Self::People(error),
         }
     }

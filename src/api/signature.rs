@@ -49,7 +49,7 @@ pub(super) trait Arguments: FromRequest {
 }
 
 /// What a handler answers.
-pub(super) trait Answer: Responder {
+pub(super) trait ApiResponse: Responder {
     /// Says of each status what is sent with it.
     fn describe(signature: &mut Signature);
 }
@@ -83,7 +83,7 @@ impl Argument for Data<Api> {}
 /// An attribute says what it names.
 impl Argument for Path<String> {}
 
-impl<T: Answer + 'static> Answer for Result<T, Refusal> {
+impl<T: ApiResponse + 'static> ApiResponse for Result<T, Refusal> {
     fn describe(signature: &mut Signature) {
         T::describe(signature);
         signature.refuses::<Error>();

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::Object;
 
 use super::Api;
 use super::answer::Json;
-use super::deposits::document::{ChainStatus, Chains};
+use super::deposits::document::{ChainStatus, ChainsView};
 use super::extractors::Visitor;
 use super::refusal::Refusal;
 use super::values::word_of;
@@ -82,7 +82,7 @@ pub async fn standing(api: &Api) -> Result<Status, DbError> {
     }
     let stands = api.parts.context.database.run(chains::all).await?;
     let configured = api.chains();
-    let known = Chains::new(configured, stands);
+    let known = ChainsView::new(configured, stands);
     let chains = configured.iter().map(|chain| ChainStanding {
         chain: chain.name.clone(),
         display_name: chain.display_name.clone(),

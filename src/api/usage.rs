@@ -15,7 +15,7 @@ use super::answer::{File, Json};
 use super::caller::Sees;
 use super::download::download;
 use super::extractors::AccountCaller;
-use super::query::{self, Parameters, QueryFields, Span, format_words};
+use super::query::{self, Parameters, QueryFields, TimeSpan, format_words};
 use super::refusal::Refusal;
 use super::values::word_of;
 use crate::accounts::keys;
@@ -34,7 +34,7 @@ const SERIES_DAYS: i64 = 30;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Part {
+pub(super) struct UsageQuery {
     /// Start time (included): RFC 3339, or a day, from midnight UTC. Default: no limit.
     #[param(example = "2026-11-01")]
     from: Option<String>,
@@ -52,7 +52,7 @@ pub(super) struct Part {
     before: Option<String>,
 }
 
-impl QueryFields for Part {
+impl QueryFields for UsageQuery {
     const REFUSAL: Refusal = Refusal::Query(
         "Allowed are from, to, model, key, limit (a number) and before (the id of a request).",
     );
@@ -84,11 +84,11 @@ pub(super) struct UsagePage {
 pub(super) async fn list(
     caller: AccountCaller,
     api: Data<Api>,
-    part: Parameters<Part>,
+    part: Parameters<UsageQuery>,
 ) -> Result<Json<UsagePage>, Refusal> {
     let part = part.0;
     let limit = query::limit(part.limit)?;
-    let asked = Asked::new(&api, part.from, part.to, part.model, part.key)?;
+    let asked = RequestedFilter::new(&api, part.from, part.to, part.model, part.key)?;
     let (account_id, before) = (caller.account_id, query::name(part.before)?);
     let sees = caller.sees();
     let page = api.run_long(account_id, move |conn| {
@@ -131,7 +131,7 @@ pub(super) async fn show(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Days {
+pub(super) struct DaysQuery {
     /// The first day, UTC. Default: 30 days up to the last one.
     #[param(example = "2026-11-01")]
     from: Option<String>,
@@ -143,7 +143,7 @@ pub(super) struct Days {
     by: Option<String>,
 }
 
-impl QueryFields for Days {
+impl QueryFields for DaysQuery {
     const REFUSAL: Refusal = Refusal::Query(
         "`from` and `to` must be days (2026-11-22), 400 at most; `by` must be total, model or key.",
     );
@@ -163,32 +163,32 @@ impl QueryFields for Days {
 pub(super) async fn series(
     caller: AccountCaller,
     api: Data<Api>,
-    days: Parameters<Days>,
+    days: Parameters<DaysQuery>,
 ) -> Result<Json<SeriesDocument>, Refusal> {
-    let Days { from, to, by } = days.0;
+    let DaysQuery { from, to, by } = days.0;
     let by = match by.as_deref() {
         None | Some("total") => SumsBy::Total,
         Some("model") => SumsBy::Model,
         Some("key") => SumsBy::Key,
-        Some(_) => return Err(Days::REFUSAL),
+        Some(_) => return Err(DaysQuery::REFUSAL),
     };
     let day = |text: Option<String>, otherwise: UtcDay| match text {
         None => Ok(otherwise),
-        Some(text) => UtcDay::parse(&text).ok_or(Days::REFUSAL),
+        Some(text) => UtcDay::parse(&text).ok_or(DaysQuery::REFUSAL),
     };
     let last = day(to, api.now().day())?;
     let first = day(from, last.plus(1 - SERIES_DAYS))?;
     let whose = (caller.account_id, caller.sees().only());
     let series =
         api.run_long(caller.account_id, move |conn| usage::series(conn, whose, (first, last), by));
-    Ok(Json(SeriesDocument::new(&series.await?.ok_or(Days::REFUSAL)?, by)))
+    Ok(Json(SeriesDocument::new(&series.await?.ok_or(DaysQuery::REFUSAL)?, by)))
 }
 
 /// Export options.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct UsageExportQuery {
     /// `csv` or `jsonl`.
     #[param(schema_with = format_words)]
     format: Option<String>,
@@ -202,7 +202,7 @@ pub(super) struct Wanted {
     key: Option<String>,
 }
 
-impl QueryFields for Wanted {
+impl QueryFields for UsageExportQuery {
     const REFUSAL: Refusal =
         Refusal::Query("Allowed are format (csv or jsonl), from, to, model and key.");
 }
@@ -225,11 +225,11 @@ impl QueryFields for Wanted {
 pub(super) async fn export(
     caller: AccountCaller,
     api: Data<Api>,
-    wanted: Parameters<Wanted>,
+    wanted: Parameters<UsageExportQuery>,
 ) -> Result<File, Refusal> {
     let wanted = wanted.0;
     let format = query::format(wanted.format.as_deref())?;
-    let asked = Asked::new(&api, wanted.from, wanted.to, wanted.model, wanted.key)?;
+    let asked = RequestedFilter::new(&api, wanted.from, wanted.to, wanted.model, wanted.key)?;
     let (account_id, sees) = (caller.account_id, caller.sees());
     let filter = api.run_long(account_id, move |conn| asked.filter(conn, account_id, sees));
     download(&api, "usage", Export::of_usage(filter.await?, format)).await
@@ -240,12 +240,12 @@ fn by_words() -> Object {
 }
 
 /// A filter as it was asked for: whose key it names has still to be looked up.
-struct Asked {
+struct RequestedFilter {
     filter: UsageFilter,
     key: Option<String>,
 }
 
-impl Asked {
+impl RequestedFilter {
     fn new(
         api: &Api,
         from: Option<String>,
@@ -253,7 +253,7 @@ impl Asked {
         model: Option<String>,
         key: Option<String>,
     ) -> Result<Self, Refusal> {
-        let (from, to) = Span { from, to }.read()?;
+        let (from, to) = TimeSpan { from, to }.read()?;
         let (model, key) = (query::name(model)?, query::name(key)?);
         // What is asked from now on is not in it: otherwise an export might never end.
         let to = to.min(api.now().plus_millis(1));

@@ -17,7 +17,7 @@ use crate::db::AnyConnection;
 use crate::db::wallets::{self as rows, EVERY_CHAIN, WalletRow};
 use crate::deposits::clipboard;
 use crate::deposits::proof_error::ProofError;
-use crate::deposits::siwe::Message;
+use crate::deposits::siwe::SiweMessage;
 use crate::deposits::wallets::{self, Linked};
 use crate::domain::evm::EvmAddress;
 use crate::domain::ids::AccountId;
@@ -195,7 +195,7 @@ async fn linked(
 ) -> Result<(WalletRow, bool), Refusal> {
     let written = text;
     let text = &*clipboard::message(written);
-    let message = Message::parse(text)?;
+    let message = SiweMessage::parse(text)?;
     let signature = proof::signature(signature)?;
     let now = api.now();
     let (origin, unchecked) = (api.origin.clone(), message.clone());

@@ -5,28 +5,28 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::chain::endpoint::{NotAnRpcUrl, RpcUrl};
+use crate::chain::endpoint::{NotAProviderUrl, ProviderUrl};
 use crate::chain::provider::RpcActor;
-use crate::chain::{Endpoint, Provider};
+use crate::chain::{Provider, ProviderEndpoint};
 use crate::config::{Chain, RpcProvider};
 use crate::context::AppContext;
 use crate::deposits::watcher::{ChainWatcher, WatcherParts};
 use crate::domain::evm::ChainId;
 
 /// The running watchers.
-pub(super) struct Chains {
+pub(super) struct ChainWatchers {
     arbiter: Option<Arbiter>,
     watchers: Vec<Addr<ChainWatcher>>,
     /// Who is asked about each chain.
     pub(super) providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
 }
 
-impl Chains {
+impl ChainWatchers {
     /// Starts an actor for each provider and one for each chain.
     pub(super) fn start(
         context: &AppContext,
         tls: &Arc<rustls::ClientConfig>,
-    ) -> Result<Self, NotAnRpcUrl> {
+    ) -> Result<Self, NotAProviderUrl> {
         let settings = &context.settings;
         if settings.chains.is_empty() {
             return Ok(Self { arbiter: None, watchers: Vec::new(), providers: Arc::default() });
@@ -40,7 +40,7 @@ impl Chains {
                 let metrics = Arc::clone(&context.metrics);
                 Ok(RpcActor::start(&arbiter.handle(), endpoint, Arc::clone(tls), metrics))
             });
-            let asked = asked.collect::<Result<Vec<Provider>, NotAnRpcUrl>>()?;
+            let asked = asked.collect::<Result<Vec<Provider>, NotAProviderUrl>>()?;
             let parts = WatcherParts {
                 chain: Arc::new(chain.clone()),
                 deposits: Arc::new(settings.deposits.clone()),
@@ -73,13 +73,13 @@ impl Chains {
     }
 }
 
-fn endpoint(chain: &Chain, provider: &RpcProvider) -> Result<Endpoint, NotAnRpcUrl> {
-    let url = RpcUrl::parse(provider.url.secret())?;
-    Ok(Endpoint {
+fn endpoint(chain: &Chain, provider: &RpcProvider) -> Result<ProviderEndpoint, NotAProviderUrl> {
+    let url = ProviderUrl::parse(provider.url.secret())?;
+    Ok(ProviderEndpoint {
         timeout: provider.timeout,
         calls_per_second: provider.requests_per_second,
         batch_max: provider.batch_max,
         has_traces: provider.traces,
-        ..Endpoint::new(provider.name.clone(), chain.chain_id, url)
+        ..ProviderEndpoint::new(provider.name.clone(), chain.chain_id, url)
     })
 }

@@ -19,9 +19,9 @@ use actix_web::web::Data;
 use actix_web::{App, Error};
 
 use super::StartError;
-use super::chains::Chains;
-use crate::accounts::identity::People;
-use crate::accounts::keys::KeyRing;
+use super::chains::ChainWatchers;
+use crate::accounts::identity::Identity;
+use crate::accounts::keys::ApiKeyCache;
 use crate::api::{self, Api, ApiParts};
 use crate::config;
 use crate::context::AppContext;
@@ -32,7 +32,7 @@ use crate::gateway::{Gateway, respond, routes};
 use crate::http::client_io::ClientIo;
 use crate::http::connection::Connection;
 use crate::http::heads::Heads;
-use crate::http::registry::{self, Entry, Registry};
+use crate::http::registry::{self, ConnectionEntry, ConnectionRegistry};
 use crate::http::{listener, tls};
 use crate::site::{self, Site, SiteParts};
 use crate::upstream::client::UpstreamClient;
@@ -48,7 +48,7 @@ const IN_TRANSIT: usize = 256;
 #[derive(Clone)]
 struct Handlers {
     context: Arc<AppContext>,
-    keys: Arc<KeyRing>,
+    keys: Arc<ApiKeyCache>,
     limits: Arc<AccountLimits>,
     intake: Arc<Intake>,
     unknown_fields: Arc<UnknownFields>,
@@ -61,12 +61,12 @@ impl Handlers {
     fn new(
         context: &Arc<AppContext>,
         upstream_tls: &Arc<rustls::ClientConfig>,
-        chains: &Chains,
+        chains: &ChainWatchers,
     ) -> Result<Self, StartError> {
         let settings = &context.settings;
-        let keys = Arc::new(KeyRing::new(context.database.clone()));
+        let keys = Arc::new(ApiKeyCache::new(context.database.clone()));
         let limits = AccountLimits::new(settings, &context.standing, Arc::clone(&context.metrics));
-        let people = People::new(
+        let people = Identity::new(
             context.database.clone(),
             settings,
             context.tombstones.clone(),
@@ -117,9 +117,9 @@ impl Handlers {
 }
 
 /// Where clients get in.
-pub(super) struct Door {
+pub(super) struct ClientServer {
     pub(super) address: SocketAddr,
-    pub(super) registry: Arc<Registry>,
+    pub(super) registry: Arc<ConnectionRegistry>,
     pub(super) has_tls: bool,
     /// Threads that serve them.
     pub(super) workers: usize,
@@ -135,8 +135,8 @@ pub(super) const fn descriptors(settings: &config::Server) -> usize {
 pub(super) fn serve(
     context: &Arc<AppContext>,
     upstream_tls: &Arc<rustls::ClientConfig>,
-    chains: &Chains,
-) -> Result<(Door, Server), StartError> {
+    chains: &ChainWatchers,
+) -> Result<(ClientServer, Server), StartError> {
     let settings = &context.settings;
     let handlers = Handlers::new(context, upstream_tls, chains)?;
     let app = move || {
@@ -169,8 +169,8 @@ pub(super) fn serve(
     let stall = settings.server.client_stall;
     let acceptor = settings.server.tls().map(|files| tls::acceptor(context, &files)).transpose()?;
     let has_tls = acceptor.is_some();
-    let registry = Registry::new(&settings.server, context.metrics.connections.clone());
-    let door = Door { address: bound, registry: Arc::clone(&registry), has_tls, workers };
+    let registry = ConnectionRegistry::new(&settings.server, context.metrics.connections.clone());
+    let door = ClientServer { address: bound, registry: Arc::clone(&registry), has_tls, workers };
     let service = move || {
         let stopping = stopping.clone();
         let app = app().into_factory().map_err(|error: Error| error.error_response());
@@ -218,7 +218,7 @@ async fn mark_running<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let has_body = !matches!(request.parts().1, Payload::None);
-    let running = request.conn_data::<Entry>().map(|entry| entry.begin(has_body));
+    let running = request.conn_data::<ConnectionEntry>().map(|entry| entry.begin(has_body));
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(match running {
         Some(running) => response.map_body(|_, body| respond::keeping(body, running)),

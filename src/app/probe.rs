@@ -19,10 +19,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::StartError;
-use super::clients::Door;
+use super::clients::ClientServer;
 use crate::admin::Entrance;
 use crate::context::AppContext;
-use crate::http::registry::Registry;
+use crate::http::registry::ConnectionRegistry;
 use crate::metrics::connections::ConnectionMetrics;
 use crate::telemetry::Causes;
 
@@ -32,9 +32,9 @@ const REQUEST: &[u8] =
 const ANSWER: &[u8] = b"HTTP/1.1 200";
 
 /// What a probe needs.
-struct Probe {
+struct ListenerProbe {
     target: SocketAddr,
-    registry: Arc<Registry>,
+    registry: Arc<ConnectionRegistry>,
     tls: Option<TlsConnector>,
     /// Connections of one probe.
     count: usize,
@@ -48,7 +48,7 @@ struct Probe {
 /// [`StartError::Tls`].
 pub(super) fn start(
     context: &AppContext,
-    door: Door,
+    door: ClientServer,
     entrance: &Entrance,
 ) -> Result<Option<Arbiter>, StartError> {
     let settings = &context.settings.server;
@@ -56,7 +56,7 @@ pub(super) fn start(
     if interval.is_zero() {
         return Ok(None);
     }
-    let probe = Probe {
+    let probe = ListenerProbe {
         target: reachable(door.address),
         registry: door.registry,
         tls: door.has_tls.then(connector).transpose().map_err(StartError::Tls)?,
@@ -93,7 +93,7 @@ fn reachable(mut listens: SocketAddr) -> SocketAddr {
     listens
 }
 
-impl Probe {
+impl ListenerProbe {
     async fn repeat(&self, interval: Duration, entrance: &Entrance, metrics: &ConnectionMetrics) {
         let mut failures = 0_u32;
         loop {

@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::provider::{BlockId, Call, Provider, ProviderError, quantity, read};
-use super::quorum::{Verdict, agree, ask_each};
+use super::provider::{BlockId, Provider, ProviderError, RpcCall, quantity, read};
+use super::quorum::{QuorumResult, agree, ask_each};
 use super::wire::Hex;
 use crate::domain::evm::{EvmAddress, RawAmount, to_hex};
 
@@ -39,7 +39,7 @@ const CODE: [u8; 42] = [
 
 /// What an address has at a block, and how many transactions it has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct AddressState {
     /// In the smallest unit.
     pub balance: u128,
     /// Transactions sent.
@@ -52,11 +52,11 @@ pub async fn balances(
     quorum: usize,
     addresses: &[EvmAddress],
     at: BlockId,
-) -> Verdict<Vec<u128>> {
+) -> QuorumResult<Vec<u128>> {
     let mut code = CODE.to_vec();
     code.extend(addresses.iter().flat_map(|address| address.0));
     let call = json!({ "data": to_hex(&code), "gas": quantity(GAS) });
-    let call = Call::new("eth_call", json!([call, at.to_param()]));
+    let call = RpcCall::new("eth_call", json!([call, at.to_param()]));
     let ask = |provider: &'_ Provider| {
         let (provider, call) = (provider.clone(), call.clone());
         async move {
@@ -77,14 +77,14 @@ pub async fn standing(
     quorum: usize,
     address: EvmAddress,
     number: u64,
-) -> Verdict<Standing> {
+) -> QuorumResult<AddressState> {
     let params = json!([address.to_string(), quantity(number)]);
     let ask = |provider: &'_ Provider| {
         let (provider, params) = (provider.clone(), params.clone());
         async move {
             let calls = [
-                Call::new("eth_getBalance", params.clone()),
-                Call::new("eth_getTransactionCount", params),
+                RpcCall::new("eth_getBalance", params.clone()),
+                RpcCall::new("eth_getTransactionCount", params),
             ];
             let [balance, nonce] = provider.ask_all(calls).await?;
             let (Hex(balance), Hex(nonce)): (Hex<RawAmount>, Hex<u64>) =
@@ -92,7 +92,7 @@ pub async fn standing(
             let balance = balance.to_u128();
             let balance =
                 balance.ok_or(ProviderError::Implausible("a balance beyond all coins"))?;
-            Ok(Standing { balance, nonce })
+            Ok(AddressState { balance, nonce })
         }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "balance")

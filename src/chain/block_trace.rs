@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::provider::{BlockId, Call, Provider, ProviderError, quantity, read};
+use super::provider::{BlockId, Provider, ProviderError, RpcCall, quantity, read};
 use super::trace;
 use super::wire::{BlockBody, FrameBody, Hex};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
@@ -69,7 +69,7 @@ pub async fn paying(
 ) -> Result<Paying, ProviderError> {
     let hashes = hashes(provider, number).await?;
     let options = json!({ "tracer": "callTracer", "timeout": "20s" });
-    let whole = Call::new("debug_traceBlockByNumber", json!([quantity(number), options]));
+    let whole = RpcCall::new("debug_traceBlockByNumber", json!([quantity(number), options]));
     if let Ok(traces) = provider.ask_one::<Vec<Box<RawValue>>>(whole).await
         && traces.len() == hashes.len()
     {
@@ -81,7 +81,7 @@ pub async fn paying(
         });
         return Ok(Paying::of(read, true));
     }
-    let flat = Call::new("trace_block", json!([quantity(number)]));
+    let flat = RpcCall::new("trace_block", json!([quantity(number)]));
     if let Ok(traces) = provider.ask_one::<Vec<Box<RawValue>>>(flat).await {
         let read = traces.iter().filter_map(|raw| {
             let Ok(frame) = serde_json::from_str::<Flat>(raw.get()) else { return Some(None) };
@@ -120,7 +120,7 @@ impl Paying {
 }
 
 async fn hashes(provider: &Provider, number: u64) -> Result<Vec<TxHash>, ProviderError> {
-    let call = Call::block(BlockId::Number(number), false);
+    let call = RpcCall::block(BlockId::Number(number), false);
     let block: Option<BlockBody> = provider.ask_one(call).await?;
     let block = block.ok_or(ProviderError::BadAnswer("no such block"))?;
     let hash = |raw: &RawValue| serde_json::from_str::<Hex<TxHash>>(raw.get());

@@ -1,13 +1,13 @@
 //! Whole blocks, for the plain transfers of the chain's own coin in them. What is found here is
 //! only a reason to look closer: whether a transaction succeeded is not in its block.
 
-use super::provider::{BlockId, Call, Provider, ProviderError, read};
+use super::provider::{BlockId, Provider, ProviderError, RpcCall, read};
 use super::wire::{BlockBody, BlockRef, Hex, TxBody};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// A block as scanning sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct ScannedBlock {
     /// Which.
     pub at: BlockRef,
     /// Its plain transfers of coins; empty if transactions were not asked for.
@@ -32,8 +32,8 @@ pub async fn blocks(
     provider: &Provider,
     numbers: Vec<u64>,
     with_transactions: bool,
-) -> Result<Vec<Option<Block>>, ProviderError> {
-    let call = |&number: &u64| Call::block(BlockId::Number(number), with_transactions);
+) -> Result<Vec<Option<ScannedBlock>>, ProviderError> {
+    let call = |&number: &u64| RpcCall::block(BlockId::Number(number), with_transactions);
     let answers = provider.ask(numbers.iter().map(call).collect()).await?;
     let mut blocks = Vec::with_capacity(numbers.len());
     for (number, answer) in numbers.into_iter().zip(answers) {
@@ -47,7 +47,10 @@ pub async fn blocks(
     Ok(blocks)
 }
 
-pub(super) fn block(body: &BlockBody, with_transactions: bool) -> Result<Block, ProviderError> {
+pub(super) fn block(
+    body: &BlockBody,
+    with_transactions: bool,
+) -> Result<ScannedBlock, ProviderError> {
     let transactions = body.transactions.as_deref().unwrap_or_default();
     let transfers = if with_transactions {
         // One that cannot be read is of a kind that only its chain knows.
@@ -56,7 +59,7 @@ pub(super) fn block(body: &BlockBody, with_transactions: bool) -> Result<Block, 
     } else {
         Vec::new()
     };
-    Ok(Block { at: body.block_ref()?, transfers })
+    Ok(ScannedBlock { at: body.block_ref()?, transfers })
 }
 
 /// The transfer of a transaction that carries coins to an address.

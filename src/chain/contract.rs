@@ -1,8 +1,8 @@
 //! Questions to contracts that enough providers must answer alike: what a token or a feed says of
 //! itself, whether there is a contract at all.
 
-use super::provider::{BlockId, Call, CallError, CallErrorKind, Provider, ProviderError, read};
-use super::quorum::{Verdict, agree, ask_each};
+use super::provider::{BlockId, CallError, CallErrorKind, Provider, ProviderError, RpcCall, read};
+use super::quorum::{QuorumResult, agree, ask_each};
 use super::types;
 use super::wire::{BlockBody, Hex};
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount};
@@ -46,7 +46,7 @@ pub struct Question {
 
 impl Question {
     pub(super) async fn put_to(&self, provider: &Provider) -> Result<Execution, ProviderError> {
-        let call = |at| Call::contract(self.to, &self.data, self.gas, at);
+        let call = |at| RpcCall::contract(self.to, &self.data, self.gas, at);
         ask_at(provider, self.at, call, outcome).await
     }
 }
@@ -64,15 +64,15 @@ pub fn outcome(
     }
 }
 
-type Answer = Result<Box<serde_json::value::RawValue>, CallError>;
+type CallResult = Result<Box<serde_json::value::RawValue>, CallError>;
 
 /// Asks about the state at a block. A node that takes no block's hash there (EIP-1898) is asked by
 /// the block's number.
 pub(super) async fn ask_at<T>(
     provider: &Provider,
     at: BlockId,
-    call: impl Fn(BlockId) -> Call,
-    read: impl Fn(Answer) -> Result<T, ProviderError>,
+    call: impl Fn(BlockId) -> RpcCall,
+    read: impl Fn(CallResult) -> Result<T, ProviderError>,
 ) -> Result<T, ProviderError> {
     let mut refusal = ProviderError::BadAnswer("no block of that hash");
     let mut is_about_the_block = false;
@@ -91,7 +91,7 @@ pub(super) async fn ask_at<T>(
         }
     };
     let block: Option<BlockBody> =
-        provider.ask_one(Call::block(BlockId::Hash(hash), false)).await?;
+        provider.ask_one(RpcCall::block(BlockId::Hash(hash), false)).await?;
     let number = block.ok_or(refusal)?.block_ref()?.number;
     // A number names the block that is there at the moment, so it has to be the same one before and
     // after.
@@ -110,7 +110,7 @@ async fn expect_block(
     number: u64,
     hash: BlockHash,
 ) -> Result<(), ProviderError> {
-    let call = Call::block(BlockId::Number(number), false);
+    let call = RpcCall::block(BlockId::Number(number), false);
     let block: Option<BlockBody> = provider.ask_one(call).await?;
     let there = block.map(|block| block.block_ref()).transpose()?;
     if there.is_some_and(|block| block.hash == hash) {
@@ -125,7 +125,7 @@ pub async fn call(
     providers: &[Provider],
     quorum: usize,
     question: &Question,
-) -> Verdict<Execution> {
+) -> QuorumResult<Execution> {
     let ask = |provider: &'_ Provider| {
         let provider = provider.clone();
         async move { question.put_to(&provider).await }
@@ -140,12 +140,12 @@ pub async fn code(
     quorum: usize,
     address: EvmAddress,
     at: BlockId,
-) -> Verdict<Vec<u8>> {
+) -> QuorumResult<Vec<u8>> {
     let ask = |provider: &'_ Provider| {
         let provider = provider.clone();
         async move {
             let code = |answer| read(answer).map(|Hex(code)| code);
-            ask_at(&provider, at, |at| Call::code(address, at), code).await
+            ask_at(&provider, at, |at| RpcCall::code(address, at), code).await
         }
     };
     agree(ask_each(providers, ask).await, quorum, |_, _| "code of the account")
@@ -174,7 +174,7 @@ pub async fn token_facts(
     providers: &[Provider],
     quorum: usize,
     token: EvmAddress,
-) -> Verdict<TokenFacts> {
+) -> QuorumResult<TokenFacts> {
     let said =
         ask_each(providers, |provider| number_and_text(provider, token, types::SYMBOL)).await;
     let facts = |(decimals, symbol)| TokenFacts { decimals, symbol };
@@ -189,12 +189,12 @@ pub async fn token_decimals(
     providers: &[Provider],
     quorum: usize,
     token: EvmAddress,
-) -> Verdict<Option<u8>> {
+) -> QuorumResult<Option<u8>> {
     let (data, at) = (types::DECIMALS.to_vec(), BlockId::Latest);
     let question = Question { to: token, data, gas: GAS, at };
-    let Verdict { agreement, dissenting, silent } = call(providers, quorum, &question).await;
+    let QuorumResult { agreement, dissenting, silent } = call(providers, quorum, &question).await;
     let decimals = |outcome: Execution| outcome.returned().and_then(types::read_u8);
-    Verdict { agreement: agreement.map(decimals), dissenting, silent }
+    QuorumResult { agreement: agreement.map(decimals), dissenting, silent }
 }
 
 /// Asks a feed for its description and decimals.
@@ -202,7 +202,7 @@ pub async fn feed_facts(
     providers: &[Provider],
     quorum: usize,
     feed: EvmAddress,
-) -> Verdict<FeedFacts> {
+) -> QuorumResult<FeedFacts> {
     let ask = |provider| number_and_text(provider, feed, types::DESCRIPTION);
     let said = ask_each(providers, ask).await;
     let facts = |(decimals, description)| FeedFacts { description, decimals };
@@ -218,11 +218,11 @@ pub async fn balance(
     quorum: usize,
     (token, holder): (EvmAddress, EvmAddress),
     at: BlockId,
-) -> Verdict<Option<RawAmount>> {
+) -> QuorumResult<Option<RawAmount>> {
     let question = Question { to: token, data: types::balance_call(holder), gas: GAS, at };
-    let Verdict { agreement, dissenting, silent } = call(providers, quorum, &question).await;
+    let QuorumResult { agreement, dissenting, silent } = call(providers, quorum, &question).await;
     let amount = |outcome: Execution| outcome.returned().and_then(types::read_amount);
-    Verdict { agreement: agreement.map(amount), dissenting, silent }
+    QuorumResult { agreement: agreement.map(amount), dissenting, silent }
 }
 
 async fn number_and_text(
@@ -230,15 +230,15 @@ async fn number_and_text(
     contract: EvmAddress,
     text: [u8; 4],
 ) -> Result<(Option<u8>, Option<String>), ProviderError> {
-    let call = |selector: [u8; 4]| Call::contract(contract, &selector, GAS, BlockId::Latest);
+    let call = |selector: [u8; 4]| RpcCall::contract(contract, &selector, GAS, BlockId::Latest);
     let [decimals, text] = provider.ask_all([call(types::DECIMALS), call(text)]).await?;
     let (decimals, text) = (outcome(decimals)?, outcome(text)?);
     Ok((decimals.returned().and_then(types::read_u8), text.returned().and_then(types::read_text)))
 }
 
 fn map<T, U>(
-    said: Vec<super::quorum::Said<T>>,
+    said: Vec<super::quorum::ProviderAnswer<T>>,
     into: impl Fn(T) -> U,
-) -> Vec<super::quorum::Said<U>> {
+) -> Vec<super::quorum::ProviderAnswer<U>> {
     said.into_iter().map(|(name, answer)| (name, answer.map(&into))).collect()
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 use actix_web::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::provider::standing::Standing;
+use super::provider::health::ProviderHealth;
 use crate::domain::evm::ChainId;
 
 /// One JSON-RPC provider of one chain, and how much may be asked of it.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct ProviderEndpoint {
     /// Name in logs and metrics, unique within its chain.
     pub name: String,
     /// The chain that it must speak for.
     pub chain_id: ChainId,
     /// Where it is.
-    pub url: RpcUrl,
+    pub url: ProviderUrl,
     /// Time to connect, TLS included.
     pub connect: Duration,
     /// Time for one request, from its first byte to the answer's last.
@@ -44,10 +44,10 @@ pub struct Endpoint {
     pub breaker_pause: Duration,
 }
 
-impl Endpoint {
+impl ProviderEndpoint {
     /// An endpoint with the limits of a common provider's smallest plan.
     #[must_use]
-    pub fn new(name: impl Into<String>, chain_id: ChainId, url: RpcUrl) -> Self {
+    pub fn new(name: impl Into<String>, chain_id: ChainId, url: ProviderUrl) -> Self {
         Self {
             name: name.into(),
             chain_id,
@@ -68,16 +68,16 @@ impl Endpoint {
 
     /// How a provider stands that was never asked.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> ProviderHealth {
         let batch_calls = u64::try_from(self.batch_max.max(1)).unwrap_or(u64::MAX);
-        Standing::new(self.timeout, batch_calls, self.calls_per_second.max(1))
+        ProviderHealth::new(self.timeout, batch_calls, self.calls_per_second.max(1))
     }
 }
 
 /// A provider's address with whatever keys are in it: host, path, query and user name are all
 /// secret.
 #[derive(Clone)]
-pub struct RpcUrl {
+pub struct ProviderUrl {
     /// Without a user name.
     address: SecretString,
     /// User name and password, decoded.
@@ -88,37 +88,37 @@ pub struct RpcUrl {
 /// The text is no such address. It does not repeat the text, which may hold a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an address such as https://rpc.example.com/key")]
-pub struct NotAnRpcUrl;
+pub struct NotAProviderUrl;
 
-impl RpcUrl {
+impl ProviderUrl {
     /// Reads an http or https address.
     ///
     /// # Errors
-    /// [`NotAnRpcUrl`].
-    pub fn parse(secret: &SecretString) -> Result<Self, NotAnRpcUrl> {
+    /// [`NotAProviderUrl`].
+    pub fn parse(secret: &SecretString) -> Result<Self, NotAProviderUrl> {
         let text = secret.expose_secret();
-        let (scheme, rest) = text.split_once("://").ok_or(NotAnRpcUrl)?;
+        let (scheme, rest) = text.split_once("://").ok_or(NotAProviderUrl)?;
         let is_https = match scheme {
             "https" => true,
             "http" => false,
-            _ => return Err(NotAnRpcUrl),
+            _ => return Err(NotAProviderUrl),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(end).ok_or(NotAnRpcUrl)?;
+        let (authority, path) = rest.split_at_checked(end).ok_or(NotAProviderUrl)?;
         let (user, host) = match authority.rsplit_once('@') {
             None => (None, authority),
             Some((user, host)) => {
                 let (name, password) = user.split_once(':').unwrap_or((user, ""));
                 let decoded = |part| percent_decoded(part).map(SecretString::from);
-                let user = decoded(name).zip(decoded(password)).ok_or(NotAnRpcUrl)?;
+                let user = decoded(name).zip(decoded(password)).ok_or(NotAProviderUrl)?;
                 (Some(user), host)
             }
         };
         let address = format!("{scheme}://{host}{path}");
-        let uri: Uri = address.parse().map_err(|_| NotAnRpcUrl)?;
+        let uri: Uri = address.parse().map_err(|_| NotAProviderUrl)?;
         let has_host = uri.host().is_some_and(|host| !host.is_empty());
         if !has_host || path.contains('#') {
-            return Err(NotAnRpcUrl);
+            return Err(NotAProviderUrl);
         }
         Ok(Self { address: address.into(), user, is_https })
     }
@@ -144,7 +144,7 @@ impl RpcUrl {
 }
 
 /// Shows nothing.
-impl fmt::Debug for RpcUrl {
+impl fmt::Debug for ProviderUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
@@ -169,8 +169,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<RpcUrl, NotAnRpcUrl> {
-        RpcUrl::parse(&SecretString::from(text))
+    fn parse(text: &str) -> Result<ProviderUrl, NotAProviderUrl> {
+        ProviderUrl::parse(&SecretString::from(text))
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(url.address().expose_secret(), "https://rpc.example.com/v3/key?token=1");
         assert_eq!(url.user(), Some(("user", "p@ss")));
         assert!(url.is_https());
-        let endpoint = Endpoint::new("one", ChainId(1), url);
+        let endpoint = ProviderEndpoint::new("one", ChainId(1), url);
         let shown = format!("{endpoint:?}");
         for secret in ["user", "p@ss", "p%40ss", "example", "v3", "key", "token"] {
             assert!(!shown.contains(secret), "{shown}");
@@ -197,11 +197,11 @@ mod tests {
             "http://a/#k",
             "http://a b",
         ] {
-            assert_eq!(parse(bad).unwrap_err(), NotAnRpcUrl, "{bad}");
+            assert_eq!(parse(bad).unwrap_err(), NotAProviderUrl, "{bad}");
         }
-        assert_eq!(parse("https://us%zzer@a/").unwrap_err(), NotAnRpcUrl);
+        assert_eq!(parse("https://us%zzer@a/").unwrap_err(), NotAProviderUrl);
         assert!(!parse("http://127.0.0.1:8545").unwrap().is_https());
         assert!(parse("http://[::1]:8545/").is_ok());
-        assert!(!NotAnRpcUrl.to_string().contains("key1"));
+        assert!(!NotAProviderUrl.to_string().contains("key1"));
     }
 }

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use super::logs::transfer_of;
-use super::provider::{BlockId, Call, Provider, ProviderError, read};
+use super::provider::{BlockId, Provider, ProviderError, RpcCall, read};
 use super::trace;
 pub use super::transfer::{TRANSFERS_MAX, Transfer};
-use super::wire::{BlockBody, LogBody, ReceiptBody, ReceiptLog, TxBody, Word};
+use super::wire::{BlockBody, FlagNumber, LogBody, ReceiptBody, ReceiptLog, TxBody};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{BlockHash, EvmAddress, RawAmount, TxHash};
@@ -27,7 +27,7 @@ const SYSTEM_SENDERS: [EvmAddress; 3] = [
 
 /// What one provider knows of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sighting {
+pub enum TxStatus {
     /// Nothing.
     Unknown,
     /// It has not seen it in a block, or does not have its receipt yet.
@@ -100,21 +100,21 @@ impl TxFacts {
 ///
 /// # Errors
 /// [`ProviderError`], also where its answers contradict one another, or where it lacks a status.
-pub async fn sight(
+pub async fn fetch_transaction(
     provider: &Provider,
     tx_hash: TxHash,
     wants_trace: bool,
-) -> Result<Sighting, ProviderError> {
+) -> Result<TxStatus, ProviderError> {
     let name = json!([tx_hash.to_string()]);
     let calls = [
-        Call::new("eth_getTransactionByHash", name.clone()),
-        Call::new("eth_getTransactionReceipt", name),
+        RpcCall::new("eth_getTransactionByHash", name.clone()),
+        RpcCall::new("eth_getTransactionReceipt", name),
     ];
     let [tx, receipt] = provider.ask_all(calls).await?;
     let (tx, receipt): (Option<TxBody>, Option<ReceiptBody>) = (read(tx)?, read(receipt)?);
     let (tx, receipt) = match (tx, receipt) {
-        (None, None) => return Ok(Sighting::Unknown),
-        (Some(_), None) => return Ok(Sighting::Pending),
+        (None, None) => return Ok(TxStatus::Unknown),
+        (Some(_), None) => return Ok(TxStatus::Pending),
         (None, Some(_)) => return implausible("a receipt of an unknown transaction"),
         (Some(tx), Some(receipt)) => (tx, receipt),
     };
@@ -122,7 +122,7 @@ pub async fn sight(
     let logs = logs_of(&tx, &receipt)?;
     let (is_success, is_status_told) = status_of(&receipt, logs)?;
 
-    let mut calls = vec![Call::block(BlockId::Number(receipt.block_number.0), false)];
+    let mut calls = vec![RpcCall::block(BlockId::Number(receipt.block_number.0), false)];
     if wants_trace {
         calls.push(trace::call(tx_hash));
     }
@@ -136,7 +136,8 @@ pub async fn sight(
         return Err(ProviderError::BadAnswer("another block than was asked for"));
     }
 
-    let is_system = tx.kind == Some(Word(ARBITRUM_INTERNAL)) || SYSTEM_SENDERS.contains(&tx.from.0);
+    let is_system =
+        tx.kind == Some(FlagNumber(ARBITRUM_INTERNAL)) || SYSTEM_SENDERS.contains(&tx.from.0);
     let mut transfers = Vec::new();
     let trace = answers.next();
     let coins = match trace {
@@ -151,7 +152,7 @@ pub async fn sight(
             transfers.extend(top_level(&tx, !transfers.is_empty())?);
         }
     }
-    Ok(Sighting::Mined(TxFacts {
+    Ok(TxStatus::Mined(TxFacts {
         tx_hash,
         sender: tx.from.0,
         is_success,
@@ -185,7 +186,7 @@ fn check(tx_hash: TxHash, tx: &TxBody, receipt: &ReceiptBody) -> Result<(), Prov
     if logs.iter().filter_map(ReceiptLog::body).any(is_foreign) {
         return implausible("a receipt with logs that are not its own");
     }
-    if receipt.status == Some(Word(0)) && !logs.is_empty() {
+    if receipt.status == Some(FlagNumber(0)) && !logs.is_empty() {
         return implausible("logs of a transaction that failed");
     }
     Ok(())
@@ -197,8 +198,8 @@ const fn status_of(
     logs: &[ReceiptLog],
 ) -> Result<(bool, bool), ProviderError> {
     match receipt.status {
-        Some(Word(0)) => Ok((false, true)),
-        Some(Word(1)) => Ok((true, true)),
+        Some(FlagNumber(0)) => Ok((false, true)),
+        Some(FlagNumber(1)) => Ok((true, true)),
         Some(_) => implausible("a status that is neither success nor failure"),
         // What fails leaves no log.
         None if !logs.is_empty() => Ok((true, false)),
@@ -211,7 +212,7 @@ const fn status_of(
 fn logs_of<'a>(tx: &TxBody, receipt: &'a ReceiptBody) -> Result<&'a [ReceiptLog], ProviderError> {
     match &receipt.logs {
         Some(logs) => Ok(logs),
-        None if receipt.status == Some(Word(0)) => Ok(&[]),
+        None if receipt.status == Some(FlagNumber(0)) => Ok(&[]),
         None if receipt.is_bloom_empty().unwrap_or_else(|| tx.is_plain()) => Ok(&[]),
         None => implausible("a receipt without logs"),
     }

@@ -6,8 +6,8 @@
 //! bits; within a phase rounds count up by one, and their times with them.
 
 use super::contract::outcome;
-use super::provider::{BlockId, Call, Provider, ProviderError};
-use super::quorum::{Verdict, agree, ask_each};
+use super::provider::{BlockId, Provider, ProviderError, RpcCall};
+use super::quorum::{QuorumResult, agree, ask_each};
 use super::types::{self, RoundData};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::FeedPrice;
@@ -63,7 +63,7 @@ pub async fn price_at(
     feed: EvmAddress,
     at: UnixMillis,
     now: UnixMillis,
-) -> Verdict<Option<PriceRound>> {
+) -> QuorumResult<Option<PriceRound>> {
     let said = ask_each(providers, |provider| search(provider, feed, at, now)).await;
     agree(said, quorum, |one, other| match (one, other) {
         (Some(one), Some(other)) if one.round_id == other.round_id => "price of a round",
@@ -120,8 +120,8 @@ fn priced(round: RoundData) -> Option<PriceRound> {
     answer.map(|answer| PriceRound { round_id, answer, updated_at })
 }
 
-fn contract(feed: EvmAddress, data: &[u8]) -> Call {
-    Call::contract(feed, data, GAS, BlockId::Latest)
+fn contract(feed: EvmAddress, data: &[u8]) -> RpcCall {
+    RpcCall::contract(feed, data, GAS, BlockId::Latest)
 }
 
 /// One phase of a feed, and the moment that is looked for.

@@ -2,16 +2,20 @@
 
 use serde_json::json;
 
-use super::blocks::{Block, block};
-use super::provider::{BlockId, Call, Provider, ProviderError, read};
+use super::blocks::{ScannedBlock, block};
+use super::provider::{BlockId, Provider, ProviderError, RpcCall, read};
 use super::wire::{BlockBody, Hex};
 
 pub use super::wire::BlockRef;
 
 /// Asks for the newest block, with its transfers if they are wanted: whoever reads every block has
 /// it at once.
-pub async fn newest(provider: &Provider, with_transactions: bool) -> Result<Block, ProviderError> {
-    let body: BlockBody = provider.ask_one(Call::block(BlockId::Latest, with_transactions)).await?;
+pub async fn newest(
+    provider: &Provider,
+    with_transactions: bool,
+) -> Result<ScannedBlock, ProviderError> {
+    let body: BlockBody =
+        provider.ask_one(RpcCall::block(BlockId::Latest, with_transactions)).await?;
     block(&body, with_transactions)
 }
 
@@ -35,10 +39,10 @@ pub async fn further(
 ) -> Result<Option<BlockRef>, ProviderError> {
     let mut calls = Vec::new();
     if wanted.chain_id {
-        calls.push(Call::new("eth_chainId", json!([])));
+        calls.push(RpcCall::new("eth_chainId", json!([])));
     }
     if wanted.finalized {
-        calls.push(Call::block(BlockId::Finalized, false));
+        calls.push(RpcCall::block(BlockId::Finalized, false));
     }
     let mut answers = provider.ask(calls).await?.into_iter();
     if wanted.chain_id {

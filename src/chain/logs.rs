@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::provider::{Call, CallErrorKind, Provider, ProviderError, quantity, read};
+use super::provider::{CallErrorKind, Provider, ProviderError, RpcCall, quantity, read};
 use super::types::TRANSFER_TOPIC;
 use super::wire::{Hex, LogBody};
 use crate::domain::evm::{EvmAddress, TxHash, to_hex};
@@ -42,7 +42,7 @@ pub struct Logs {
 
 /// Which transfers are looked for.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct LogFilter {
     tokens: Vec<EvmAddress>,
     payees: Vec<EvmAddress>,
     known: (HashSet<EvmAddress>, HashSet<EvmAddress>),
@@ -50,7 +50,7 @@ pub struct Wanted {
 
 /// How they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum LogQuery {
     /// By their payees, so many in a call.
     Payees(usize),
     /// All transfers of the tokens, whoever is paid: one call, however many the payees are.
@@ -73,7 +73,7 @@ pub enum LogsError {
     Provider(#[from] ProviderError),
 }
 
-impl Wanted {
+impl LogFilter {
     /// Transfers of these tokens to these addresses.
     #[must_use]
     pub fn new(tokens: Vec<EvmAddress>, payees: Vec<EvmAddress>) -> Self {
@@ -115,13 +115,13 @@ impl Wanted {
         Ok(Some(TransferLog { block_number, tx_hash }))
     }
 
-    fn calls(&self, (from, to): (u64, u64), way: Way) -> Vec<Call> {
+    fn calls(&self, (from, to): (u64, u64), way: LogQuery) -> Vec<RpcCall> {
         let call = |payees: Option<&[EvmAddress]>| filter(from, to, &self.tokens, payees);
         match way {
-            Way::Payees(at_once) => {
+            LogQuery::Payees(at_once) => {
                 self.payees.chunks(at_once.max(1)).map(|some| call(Some(some))).collect()
             }
-            Way::Everybody => vec![call(None)],
+            LogQuery::Everybody => vec![call(None)],
         }
     }
 }
@@ -131,8 +131,8 @@ impl Wanted {
 pub async fn transfer_logs(
     provider: &Provider,
     (from, to): (u64, u64),
-    wanted: &Wanted,
-    way: Way,
+    wanted: &LogFilter,
+    way: LogQuery,
 ) -> Result<Logs, LogsError> {
     if wanted.is_empty() || from > to {
         return Ok(Logs::default());
@@ -170,14 +170,14 @@ pub async fn transfer_logs(
 pub async fn logs_by_receipts(
     provider: &Provider,
     number: u64,
-    wanted: &Wanted,
+    wanted: &LogFilter,
 ) -> Result<Option<Logs>, ProviderError> {
     #[derive(Deserialize)]
-    struct Receipt {
+    struct ReceiptLogs {
         logs: Vec<LogBody>,
     }
-    let call = Call::new("eth_getBlockReceipts", json!([quantity(number)]));
-    let receipts: Option<Vec<Receipt>> = provider.ask_one(call).await?;
+    let call = RpcCall::new("eth_getBlockReceipts", json!([quantity(number)]));
+    let receipts: Option<Vec<ReceiptLogs>> = provider.ask_one(call).await?;
     let Some(receipts) = receipts else { return Ok(None) };
     let mut found = BTreeSet::new();
     for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
@@ -187,7 +187,7 @@ pub async fn logs_by_receipts(
     Ok(Some(Logs { found: found.into_iter().collect(), given, may_be_cut: false }))
 }
 
-fn filter(from: u64, to: u64, tokens: &[EvmAddress], payees: Option<&[EvmAddress]>) -> Call {
+fn filter(from: u64, to: u64, tokens: &[EvmAddress], payees: Option<&[EvmAddress]>) -> RpcCall {
     let tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
     let mut topics = vec![json!(to_hex(&TRANSFER_TOPIC))];
     if let Some(payees) = payees {
@@ -200,7 +200,7 @@ fn filter(from: u64, to: u64, tokens: &[EvmAddress], payees: Option<&[EvmAddress
         "address": tokens,
         "topics": topics,
     });
-    Call::new(Call::LOGS, json!([filter]))
+    RpcCall::new(RpcCall::LOGS, json!([filter]))
 }
 
 /// Payer, payee and amount of a log that has the shape of an ERC-20 transfer. Any contract can
@@ -264,7 +264,7 @@ pub async fn any_token_logs(
         "topics": [to_hex(&TRANSFER_TOPIC), null, topics],
     });
     let logs: Vec<Box<serde_json::value::RawValue>> =
-        provider.ask_one(Call::new("eth_getLogs", json!([filter]))).await?;
+        provider.ask_one(RpcCall::new("eth_getLogs", json!([filter]))).await?;
     // Foreign contracts write what they like: what cannot be read is passed over.
     let read = logs.iter().filter_map(|raw| serde_json::from_str::<LogBody>(raw.get()).ok());
     let found = read.filter(|log| log.removed != Some(true)).filter_map(|log| {

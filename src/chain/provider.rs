@@ -9,9 +9,9 @@ pub mod breaker;
 mod call;
 pub mod error;
 pub mod handle;
+pub mod health;
 pub mod limit;
 pub mod pace;
-pub mod standing;
 mod transport;
 
 use std::collections::VecDeque;
@@ -22,44 +22,44 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::endpoint::Endpoint;
+use super::endpoint::ProviderEndpoint;
 use crate::domain::backoff::jitter;
 use crate::metrics::Metrics;
 use crate::telemetry::Causes;
-use breaker::{Breaker, Gate};
-use call::Exchange;
+use breaker::{Breaker, BreakerDecision};
+use call::ProviderConnection;
 pub use error::{CallError, CallErrorKind, ProviderError};
-pub use handle::{Answers, Batch, BlockId, Call, Priority, Provider, quantity, read};
-use pace::Pace;
-use standing::Standing;
-use transport::Transport;
+pub use handle::{Answers, BlockId, CallBatch, Priority, Provider, RpcCall, quantity, read};
+use health::ProviderHealth;
+use pace::CallRate;
+use transport::RpcTransport;
 
 /// Batches in the mailbox before senders have to wait themselves.
 const MAILBOX: usize = 1024;
 
-type Answer = Result<Answers, ProviderError>;
+type BatchResult = Result<Answers, ProviderError>;
 
 /// See the module.
 pub struct RpcActor {
-    endpoint: Arc<Endpoint>,
-    exchange: Rc<Exchange>,
-    standing: Arc<Standing>,
+    endpoint: Arc<ProviderEndpoint>,
+    exchange: Rc<ProviderConnection>,
+    standing: Arc<ProviderHealth>,
     metrics: Arc<Metrics>,
     /// The chain's number, as metrics name it.
     chain: String,
-    pace: Pace,
+    pace: CallRate,
     breaker: Breaker,
     /// By priority, the higher first.
-    queues: [VecDeque<Waiting>; 2],
+    queues: [VecDeque<QueuedBatch>; 2],
     in_flight: usize,
     /// When the queue is looked at again without any news.
     wakes_at: Option<Instant>,
 }
 
 /// A batch that waits for its turn.
-struct Waiting {
-    calls: Vec<Call>,
-    answer: oneshot::Sender<Answer>,
+struct QueuedBatch {
+    calls: Vec<RpcCall>,
+    answer: oneshot::Sender<BatchResult>,
     gives_up_at: Instant,
 }
 
@@ -69,7 +69,7 @@ impl RpcActor {
     #[must_use]
     pub fn start(
         arbiter: &ArbiterHandle,
-        endpoint: Endpoint,
+        endpoint: ProviderEndpoint,
         tls: Arc<rustls::ClientConfig>,
         metrics: Arc<Metrics>,
     ) -> Provider {
@@ -82,17 +82,17 @@ impl RpcActor {
     }
 
     fn new(
-        (endpoint, standing): (Arc<Endpoint>, Arc<Standing>),
+        (endpoint, standing): (Arc<ProviderEndpoint>, Arc<ProviderHealth>),
         tls: &Arc<rustls::ClientConfig>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let transport = Transport::new(Arc::clone(&endpoint), tls);
+        let transport = RpcTransport::new(Arc::clone(&endpoint), tls);
         let batch_max = u64::try_from(endpoint.batch_max).unwrap_or(u64::MAX);
         Self {
-            exchange: Rc::new(Exchange::new(transport, batch_max)),
+            exchange: Rc::new(ProviderConnection::new(transport, batch_max)),
             standing,
             chain: endpoint.chain_id.to_string(),
-            pace: Pace::new(endpoint.calls_per_second, Instant::now()),
+            pace: CallRate::new(endpoint.calls_per_second, Instant::now()),
             breaker: Breaker::new(endpoint.breaker_failures, endpoint.breaker_pause),
             endpoint,
             metrics,
@@ -136,8 +136,8 @@ impl RpcActor {
             let Some(waiting) = self.queues.iter_mut().find_map(VecDeque::pop_front) else { break };
             // After the pace, since a trial that is let in must go.
             match self.breaker.enter(now) {
-                Gate::Open => self.refuse(waiting, ProviderError::BreakerOpen),
-                Gate::Closed | Gate::Trial => self.send(waiting, ctx),
+                BreakerDecision::Open => self.refuse(waiting, ProviderError::BreakerOpen),
+                BreakerDecision::Closed | BreakerDecision::Trial => self.send(waiting, ctx),
             }
         }
     }
@@ -157,7 +157,7 @@ impl RpcActor {
         }
     }
 
-    fn refuse(&self, waiting: Waiting, error: ProviderError) {
+    fn refuse(&self, waiting: QueuedBatch, error: ProviderError) {
         self.count(&waiting.calls, &Err(error));
         reply(waiting.answer, Err(error));
     }
@@ -176,8 +176,8 @@ impl RpcActor {
         });
     }
 
-    fn send(&mut self, waiting: Waiting, ctx: &mut Context<Self>) {
-        let Waiting { calls, answer, .. } = waiting;
+    fn send(&mut self, waiting: QueuedBatch, ctx: &mut Context<Self>) {
+        let QueuedBatch { calls, answer, .. } = waiting;
         self.in_flight = self.in_flight.saturating_add(1);
         let (exchange, standing) = (Rc::clone(&self.exchange), Arc::clone(&self.standing));
         let started = Instant::now();
@@ -194,10 +194,10 @@ impl RpcActor {
 
     fn finished(
         &mut self,
-        calls: &[Call],
-        answered: Answer,
+        calls: &[RpcCall],
+        answered: BatchResult,
         started: Instant,
-        answer: oneshot::Sender<Answer>,
+        answer: oneshot::Sender<BatchResult>,
     ) {
         let now = Instant::now();
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -211,7 +211,7 @@ impl RpcActor {
             }
             // It may have been too much at once: who asked for the logs knows, and asks for less.
             Err(error)
-                if error.is_failure() && calls.iter().all(|call| call.method == Call::LOGS) =>
+                if error.is_failure() && calls.iter().all(|call| call.method == RpcCall::LOGS) =>
             {
                 self.breaker.abstained();
                 Err(error)
@@ -238,10 +238,10 @@ impl RpcActor {
 
     /// Notes how the provider stands. Who asks for logs notes what is refused of them, with the
     /// number of blocks.
-    fn note(&self, calls: &[Call], result: &Answer) {
+    fn note(&self, calls: &[RpcCall], result: &BatchResult) {
         self.standing.set_limits(self.exchange.batch_calls(), self.pace.calls_per_second());
-        let others = calls.iter().enumerate().filter(|(_, call)| call.method != Call::LOGS);
-        let refusal = |(place, call): (usize, &Call)| match result {
+        let others = calls.iter().enumerate().filter(|(_, call)| call.method != RpcCall::LOGS);
+        let refusal = |(place, call): (usize, &RpcCall)| match result {
             Err(error) => Some((call.method, *error)),
             Ok(answers) => match answers.get(place) {
                 Some(Err(error)) if error.kind != CallErrorKind::Reverted => {
@@ -259,7 +259,7 @@ impl RpcActor {
         tracing::warn!(provider = %self.endpoint.name, chain = %self.chain, "the provider {what}");
     }
 
-    fn count(&self, calls: &[Call], result: &Answer) {
+    fn count(&self, calls: &[RpcCall], result: &BatchResult) {
         for (place, call) in calls.iter().enumerate() {
             let outcome = match result {
                 Err(error) => error.kind(),
@@ -271,7 +271,7 @@ impl RpcActor {
     }
 }
 
-fn reply(to: oneshot::Sender<Answer>, answer: Answer) {
+fn reply(to: oneshot::Sender<BatchResult>, answer: BatchResult) {
     if to.send(answer).is_err() {
         tracing::trace!("an answer of a provider found nobody");
     }
@@ -285,15 +285,15 @@ impl Actor for RpcActor {
     }
 }
 
-impl Handler<Batch> for RpcActor {
-    type Result = ResponseFuture<Answer>;
+impl Handler<CallBatch> for RpcActor {
+    type Result = ResponseFuture<BatchResult>;
 
-    fn handle(&mut self, batch: Batch, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, batch: CallBatch, ctx: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
         let now = Instant::now();
-        let Batch { calls, priority } = batch;
+        let CallBatch { calls, priority } = batch;
         let gives_up_at = now.checked_add(self.endpoint.patience).unwrap_or(now);
-        let waiting = Waiting { calls, answer, gives_up_at };
+        let waiting = QueuedBatch { calls, answer, gives_up_at };
         if let Some(error) = self.refusal(now) {
             self.refuse(waiting, error);
         } else if !waiting.calls.is_empty() {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::blocks;
-use super::facts::{Sighting, TxFacts, sight};
+use super::facts::{TxFacts, TxStatus, fetch_transaction};
 use super::provider::{Provider, ProviderError};
 use super::wire::BlockRef;
 use crate::domain::evm::TxHash;
 
 /// What came of asking several providers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict<T> {
+pub struct QuorumResult<T> {
     /// Whether enough agree.
     pub agreement: Agreement<T>,
     /// Providers that said something else than what was agreed on. An alert, even where the others
@@ -65,13 +65,13 @@ impl<T> Agreement<T> {
 }
 
 /// An answer with the provider that gave it.
-pub type Said<T> = (Arc<str>, Result<T, ProviderError>);
+pub type ProviderAnswer<T> = (Arc<str>, Result<T, ProviderError>);
 
 /// Asks all providers at once.
 pub async fn ask_each<'a, T, F>(
     providers: &'a [Provider],
     ask: impl Fn(&'a Provider) -> F,
-) -> Vec<Said<T>>
+) -> Vec<ProviderAnswer<T>>
 where
     F: Future<Output = Result<T, ProviderError>> + 'a,
 {
@@ -85,10 +85,10 @@ where
 /// Counts equal answers. `difference` names the field in which two answers differ.
 #[must_use]
 pub fn agree<T: PartialEq>(
-    said: Vec<Said<T>>,
+    said: Vec<ProviderAnswer<T>>,
     quorum: usize,
     difference: impl Fn(&T, &T) -> &'static str,
-) -> Verdict<T> {
+) -> QuorumResult<T> {
     // A quorum of none would agree on nothing at all.
     let quorum = quorum.max(1);
     let mut silent = Vec::new();
@@ -121,24 +121,27 @@ pub fn agree<T: PartialEq>(
         }
         _ => (Agreement::TooFew { answered, needed: quorum }, others),
     };
-    Verdict { agreement, dissenting, silent }
+    QuorumResult { agreement, dissenting, silent }
 }
 
 /// Counts what providers know of a transaction. It is mined if enough say so in the same words; it
 /// is unknown only if all who answer, and enough of them, do not know it; between the two it is
 /// pending. A provider that lags behind is no dissenter.
 #[must_use]
-pub fn agree_on_sightings(said: Vec<Said<Sighting>>, quorum: usize) -> Verdict<Sighting> {
+pub fn agree_on_sightings(
+    said: Vec<ProviderAnswer<TxStatus>>,
+    quorum: usize,
+) -> QuorumResult<TxStatus> {
     let quorum = quorum.max(1);
     let (mut mined, mut lagging, mut knowing) = (Vec::new(), 0_usize, 0_usize);
     for (name, answer) in said {
         match answer {
-            Ok(Sighting::Unknown) => lagging = lagging.saturating_add(1),
-            Ok(Sighting::Pending) => {
+            Ok(TxStatus::Unknown) => lagging = lagging.saturating_add(1),
+            Ok(TxStatus::Pending) => {
                 lagging = lagging.saturating_add(1);
                 knowing = knowing.saturating_add(1);
             }
-            Ok(Sighting::Mined(mut facts)) => {
+            Ok(TxStatus::Mined(mut facts)) => {
                 // In what shape a node gives foreign logs is no difference.
                 facts.unread_logs_of.clear();
                 knowing = knowing.saturating_add(1);
@@ -148,25 +151,25 @@ pub fn agree_on_sightings(said: Vec<Said<Sighting>>, quorum: usize) -> Verdict<S
         }
     }
     confirm_statuses(&mut mined);
-    let Verdict { agreement, dissenting, silent } = agree(mined, quorum, TxFacts::difference);
+    let QuorumResult { agreement, dissenting, silent } = agree(mined, quorum, TxFacts::difference);
     let agreement = match agreement {
-        Agreement::Agreed(facts) => Agreement::Agreed(Sighting::Mined(facts)),
+        Agreement::Agreed(facts) => Agreement::Agreed(TxStatus::Mined(facts)),
         Agreement::Disagree { what } => Agreement::Disagree { what },
         Agreement::TooFew { answered, needed } => {
             let answered = answered.saturating_add(lagging);
             match (answered >= quorum, knowing) {
-                (true, 0) => Agreement::Agreed(Sighting::Unknown),
-                (true, _) => Agreement::Agreed(Sighting::Pending),
+                (true, 0) => Agreement::Agreed(TxStatus::Unknown),
+                (true, _) => Agreement::Agreed(TxStatus::Pending),
                 (false, _) => Agreement::TooFew { answered, needed },
             }
         }
     };
-    Verdict { agreement, dissenting, silent }
+    QuorumResult { agreement, dissenting, silent }
 }
 
 /// Lets those that tell no status say what the others do, if all else is the same. Where nobody
 /// tells it, logs are no word of it: a status enters a credit, and is not guessed.
-fn confirm_statuses(mined: &mut [Said<TxFacts>]) {
+fn confirm_statuses(mined: &mut [ProviderAnswer<TxFacts>]) {
     let told: Vec<TxFacts> = mined
         .iter()
         .filter_map(|(_, answer)| answer.as_ref().ok().filter(|facts| facts.is_status_told))
@@ -190,13 +193,13 @@ pub async fn facts(
     quorum: usize,
     tx_hash: TxHash,
     wants_trace: bool,
-) -> Verdict<Sighting> {
+) -> QuorumResult<TxStatus> {
     let able: Vec<Provider> = providers
         .iter()
         .filter(|provider| !wants_trace || provider.has_traces())
         .cloned()
         .collect();
-    let said = ask_each(&able, |provider| sight(provider, tx_hash, wants_trace)).await;
+    let said = ask_each(&able, |provider| fetch_transaction(provider, tx_hash, wants_trace)).await;
     agree_on_sightings(said, quorum)
 }
 
@@ -205,7 +208,7 @@ pub async fn block_ref(
     providers: &[Provider],
     quorum: usize,
     number: u64,
-) -> Verdict<Option<BlockRef>> {
+) -> QuorumResult<Option<BlockRef>> {
     let ask = |provider| async move {
         let mut found = blocks::blocks(provider, vec![number], false).await?;
         Ok(found.pop().flatten().map(|block| block.at))

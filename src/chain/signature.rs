@@ -2,7 +2,7 @@
 
 use super::contract::Question;
 use super::provider::{BlockId, Provider};
-use super::quorum::{Verdict, agree, ask_each};
+use super::quorum::{QuorumResult, agree, ask_each};
 use super::{types, undeployed};
 use crate::domain::evm::EvmAddress;
 
@@ -20,7 +20,7 @@ pub async fn is_valid_signature(
     contract: EvmAddress,
     signed: (&[u8; 32], &[u8]),
     (gas, at): (u64, BlockId),
-) -> Verdict<bool> {
+) -> QuorumResult<bool> {
     let (hash, signature) = signed;
     if let Some(wrapped) = types::unwrapped(signature) {
         let asked = (hash, &wrapped);

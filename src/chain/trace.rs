@@ -4,7 +4,7 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::provider::{Call, CallError, ProviderError, read};
+use super::provider::{CallError, ProviderError, RpcCall, read};
 use super::transfer::{TRANSFERS_MAX, Transfer};
 use super::wire::{FrameBody, Hex, TxBody};
 use crate::domain::deposit::Asset;
@@ -12,9 +12,9 @@ use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// The call for a transaction's frames.
 #[must_use]
-pub fn call(tx_hash: TxHash) -> Call {
+pub fn call(tx_hash: TxHash) -> RpcCall {
     let options = json!({ "tracer": "callTracer", "timeout": "10s" });
-    Call::new("debug_traceTransaction", json!([tx_hash.to_string(), options]))
+    RpcCall::new("debug_traceTransaction", json!([tx_hash.to_string(), options]))
 }
 
 /// What the transaction itself carries to an address.
@@ -66,13 +66,13 @@ fn walk(
 ) -> Result<(), ProviderError> {
     for child in effective(frame) {
         match kind(child) {
-            Kind::Moves => {
+            CallKind::Moves => {
                 take(child, funder_above, found)?;
                 walk(child, funder(child, funder_above), found)?;
             }
             // It acts with its caller's coins.
-            Kind::ForCaller => walk(child, funder_above, found)?,
-            Kind::Other => walk(child, None, found)?,
+            CallKind::ForCaller => walk(child, funder_above, found)?,
+            CallKind::Other => walk(child, None, found)?,
         }
     }
     Ok(())
@@ -85,7 +85,7 @@ fn take(
     found: &mut Vec<Transfer>,
 ) -> Result<(), ProviderError> {
     let raw = amount(frame);
-    if raw.is_zero() || kind(frame) != Kind::Moves {
+    if raw.is_zero() || kind(frame) != CallKind::Moves {
         return Ok(());
     }
     let (Some(Hex(from)), Some(Hex(to))) = (funder.or(frame.from), frame.to) else {
@@ -113,9 +113,9 @@ fn funder(frame: &FrameBody, funder_above: Option<Hex<EvmAddress>>) -> Option<He
 fn spent(frame: &FrameBody) -> Option<u128> {
     effective(frame).try_fold(0_u128, |total, child| {
         let more = match kind(child) {
-            Kind::Moves => amount(child).to_u128()?,
-            Kind::ForCaller => spent(child)?,
-            Kind::Other => 0,
+            CallKind::Moves => amount(child).to_u128()?,
+            CallKind::ForCaller => spent(child)?,
+            CallKind::Other => 0,
         };
         total.checked_add(more)
     })
@@ -127,7 +127,7 @@ fn effective(frame: &FrameBody) -> impl Iterator<Item = &FrameBody> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CallKind {
     /// Its value goes from its caller to its callee.
     Moves,
     /// Foreign code that runs as its caller: the value that it shows is its caller's, or goes
@@ -137,11 +137,11 @@ enum Kind {
     Other,
 }
 
-fn kind(frame: &FrameBody) -> Kind {
+fn kind(frame: &FrameBody) -> CallKind {
     match frame.kind.as_str() {
-        "CALL" | "CREATE" | "CREATE2" | "SELFDESTRUCT" => Kind::Moves,
-        "DELEGATECALL" | "CALLCODE" => Kind::ForCaller,
-        _ => Kind::Other,
+        "CALL" | "CREATE" | "CREATE2" | "SELFDESTRUCT" => CallKind::Moves,
+        "DELEGATECALL" | "CALLCODE" => CallKind::ForCaller,
+        _ => CallKind::Other,
     }
 }
 

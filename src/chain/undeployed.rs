@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::contract::{ask_at, outcome};
-use super::provider::{BlockId, Call, Provider, quantity};
-use super::quorum::{Verdict, agree, ask_each};
+use super::provider::{BlockId, Provider, RpcCall, quantity};
+use super::quorum::{QuorumResult, agree, ask_each};
 use super::types::{MAGIC_WORD, Wrapped, is_valid_signature_call};
 use crate::domain::evm::{EvmAddress, to_hex};
 
@@ -25,7 +25,7 @@ pub(super) async fn is_valid_signature(
     wallet: EvmAddress,
     (hash, wrapped): (&[u8; 32], &Wrapped),
     (gas, at): (u64, BlockId),
-) -> Verdict<bool> {
+) -> QuorumResult<bool> {
     let question = is_valid_signature_call(*hash, &wrapped.signature);
     let code = code(wallet, wrapped, &question, gas);
     let all_gas = quantity(gas.saturating_add(DEPLOYMENT_GAS));
@@ -35,7 +35,7 @@ pub(super) async fn is_valid_signature(
         async move {
             // It is longer than any code may be.
             let Some(call) = call else { return Ok(false) };
-            let call = |at: BlockId| Call::new("eth_call", json!([call, at.to_param()]));
+            let call = |at: BlockId| RpcCall::new("eth_call", json!([call, at.to_param()]));
             let read =
                 |answer| outcome(answer).map(|outcome| outcome.returned().is_some_and(is_one));
             ask_at(&provider, at, call, read).await

@@ -77,9 +77,9 @@ impl<'de, T: ReadHex> Deserialize<'de> for Hex<T> {
 /// A number that says which of a few things something is. Nodes write it as a JSON number too, or
 /// as true and false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word(pub u64);
+pub struct FlagNumber(pub u64);
 
-impl<'de> Deserialize<'de> for Word {
+impl<'de> Deserialize<'de> for FlagNumber {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let word = match Value::deserialize(from)? {
             Value::String(text) => parse_quantity(&text).ok(),
@@ -91,8 +91,8 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// A [`Word`] that nothing of a credit depends on: of any other shape it is not there.
-fn word_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Word>, D::Error> {
+/// A [`FlagNumber`] that nothing of a credit depends on: of any other shape it is not there.
+fn word_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<FlagNumber>, D::Error> {
     let raw = Box::<RawValue>::deserialize(from)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }
@@ -160,7 +160,7 @@ pub struct TxBody {
     pub block_hash: Option<Hex<BlockHash>>,
     /// EIP-2718, and what chains add of their own.
     #[serde(default, rename = "type", deserialize_with = "word_or_none")]
-    pub kind: Option<Word>,
+    pub kind: Option<FlagNumber>,
     /// What a contract is told.
     #[serde(default)]
     pub input: Option<Box<RawValue>>,
@@ -186,7 +186,7 @@ pub struct ReceiptBody {
     pub block_number: Hex<u64>,
     /// 1 is success, 0 is failure; missing before Byzantium.
     #[serde(default)]
-    pub status: Option<Word>,
+    pub status: Option<FlagNumber>,
     /// In the order in which they were written; some nodes have none where none were.
     #[serde(default)]
     pub logs: Option<Vec<ReceiptLog>>,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::accounts;
 use crate::accounts::deletion::closing::{self, Closed};
 use crate::accounts::suspension;
@@ -111,7 +111,7 @@ pub(super) enum AccountCommand {
 
 pub(super) fn run(
     command: &AccountCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     match command {
@@ -167,7 +167,7 @@ pub(super) fn run(
 }
 
 /// The account of an id or address, or a refusal that repeats it.
-pub(super) fn wanted(desk: &Desk, name: &str) -> Result<AccountRow, CliError> {
+pub(super) fn wanted(desk: &CommandContext, name: &str) -> Result<AccountRow, CliError> {
     let lower = name.trim().to_lowercase();
     let found = desk.with(|conn| match find(conn, &lower)? {
         Some(found) => Ok(Some(found)),
@@ -181,7 +181,7 @@ pub(super) fn wanted(desk: &Desk, name: &str) -> Result<AccountRow, CliError> {
 }
 
 fn credit(
-    desk: &Desk,
+    desk: &CommandContext,
     account: &AccountRow,
     amount: NanoUsd,
     reference: &str,
@@ -225,7 +225,7 @@ fn credit(
 }
 
 fn stand(
-    desk: &Desk,
+    desk: &CommandContext,
     account: &AccountRow,
     status: AccountStatus,
     reason: &str,
@@ -254,7 +254,7 @@ fn stand(
 }
 
 fn delete(
-    desk: &Desk,
+    desk: &CommandContext,
     account: &AccountRow,
     waives_balance: bool,
     json: bool,
@@ -293,7 +293,7 @@ fn delete(
     Ok(())
 }
 
-fn list(desk: &Desk, json: bool, output: &mut Output) -> Result<(), CliError> {
+fn list(desk: &CommandContext, json: bool, output: &mut Output) -> Result<(), CliError> {
     let mut all = Vec::new();
     let mut after = AccountId(0);
     loop {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::deposit::reason;
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::db::parked::{self, ParkedRow};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;
@@ -44,7 +44,7 @@ pub(super) struct SettleArgs {
 
 pub(super) fn run(
     command: &BooksCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     match command {
@@ -53,7 +53,7 @@ pub(super) fn run(
     }
 }
 
-fn verify(is_json: bool, desk: &Desk, output: &mut Output) -> Result<ExitCode, CliError> {
+fn verify(is_json: bool, desk: &CommandContext, output: &mut Output) -> Result<ExitCode, CliError> {
     let report = desk.with(ledger::verify)?;
     if is_json {
         output.json(&document(&report))?;
@@ -64,7 +64,11 @@ fn verify(is_json: bool, desk: &Desk, output: &mut Output) -> Result<ExitCode, C
     Ok(if is_balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn settle(args: &SettleArgs, desk: &Desk, output: &mut Output) -> Result<ExitCode, CliError> {
+fn settle(
+    args: &SettleArgs,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<ExitCode, CliError> {
     let ids = (!args.all).then_some(args.requests.as_slice());
     let rows = desk.with(|conn| parked::list(conn, ids))?;
     let known = |id: &&String| !rows.iter().any(|row| row.id == **id);

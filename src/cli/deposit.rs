@@ -19,12 +19,12 @@ use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::account::wanted as wanted_account;
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::accounts::deletion::tombstones;
 use crate::db::AnyConnection;
 use crate::db::deposit_refunds::RefundRow;
 use crate::db::deposits::{self, DepositRow};
-use crate::deposits::standing::{Share, share, state};
+use crate::deposits::standing::{RefundedShare, share, state};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
@@ -112,7 +112,7 @@ pub(super) enum DepositCommand {
 
 pub(super) fn run(
     command: &DepositCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     match command {
@@ -166,7 +166,7 @@ pub(super) fn run(
 }
 
 /// The deposit of an id, or a refusal that repeats it.
-fn wanted(desk: &Desk, name: &str) -> Result<DepositRow, CliError> {
+fn wanted(desk: &CommandContext, name: &str) -> Result<DepositRow, CliError> {
     let found = desk.with(|conn| deposits::find(conn, name))?;
     found.ok_or_else(|| CliError::Refused(format!("there is no deposit \"{name}\"")))
 }
@@ -186,15 +186,15 @@ fn standing_with(row: &DepositRow, refund: Option<&RefundRow>) -> String {
     };
     let amount = refund.amount_nanousd;
     match (refund.state.as_str(), share) {
-        ("posted", Share::Whole) => state(row, Some(refund)).to_owned(),
-        ("posted", Share::Part) => format!("{} ({amount} refunded)", row.state),
+        ("posted", RefundedShare::Whole) => state(row, Some(refund)).to_owned(),
+        ("posted", RefundedShare::Part) => format!("{} ({amount} refunded)", row.state),
         _ => format!("{} (refund of {amount} held)", row.state),
     }
 }
 
 /// Reads rows page by page, each behind the last row of the one before, and hands them on.
 fn each_page<Row>(
-    desk: &Desk,
+    desk: &CommandContext,
     mut read: impl FnMut(&mut AnyConnection, i64) -> Result<Vec<Row>, CliError>,
     id: impl Fn(&Row) -> i64,
     mut print: impl FnMut(Vec<Row>) -> Result<(), CliError>,

@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::account::wanted;
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::accounts::keys::leaked_keys::{self, LeakedKey};
-use crate::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
+use crate::accounts::keys::{self, KeyActor, KeyChange, KeyError, NewKey};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, accounts, transaction};
@@ -86,30 +86,30 @@ pub(super) struct LimitArgs {
     scopes: Option<ScopeList>,
     /// Models that it may use, comma-separated, or "none" for no such limit.
     #[arg(long, value_name = "MODELS")]
-    models: Option<Setting<Models>>,
+    models: Option<LimitArgument<Models>>,
     /// Most that it may cost in a calendar month (UTC), in dollars, or "none".
     #[arg(long, value_name = "USD")]
-    monthly_budget: Option<Setting<NanoUsd>>,
+    monthly_budget: Option<LimitArgument<NanoUsd>>,
     /// Most that it may cost in total, in dollars, or "none".
     #[arg(long, value_name = "USD")]
-    total_budget: Option<Setting<NanoUsd>>,
+    total_budget: Option<LimitArgument<NanoUsd>>,
     /// Requests per minute, or "none" for the account's limit only.
     #[arg(long, value_name = "COUNT")]
-    requests_per_minute: Option<Setting<u32>>,
+    requests_per_minute: Option<LimitArgument<u32>>,
     /// Requests open at once, or "none" for the account's limit only.
     #[arg(long, value_name = "COUNT")]
-    max_streams: Option<Setting<u32>>,
+    max_streams: Option<LimitArgument<u32>>,
     /// When it expires: at the start of a day (UTC) such as 2027-01-31, at an RFC 3339 time, or
     /// "none".
     #[arg(long, value_name = "WHEN")]
-    expires_at: Option<Setting<Moment>>,
+    expires_at: Option<LimitArgument<TimeArgument>>,
 }
 
 /// A value, or none.
 #[derive(Clone)]
-struct Setting<T>(Option<T>);
+struct LimitArgument<T>(Option<T>);
 
-impl<T: FromStr> FromStr for Setting<T> {
+impl<T: FromStr> FromStr for LimitArgument<T> {
     type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, T::Err> {
@@ -140,9 +140,9 @@ impl FromStr for ScopeList {
 }
 
 #[derive(Clone, Copy)]
-struct Moment(UnixMillis);
+struct TimeArgument(UnixMillis);
 
-impl FromStr for Moment {
+impl FromStr for TimeArgument {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -182,7 +182,7 @@ impl LimitArgs {
 
 pub(super) fn run(
     command: &KeyCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     let now = desk.clock.now();
@@ -193,7 +193,7 @@ pub(super) fn run(
             let new = NewKey { name: name.clone(), limits: limits.clone().limits() };
             let rules = (prices.as_ref(), desk.settings.accounts.keys_max_per_account);
             let issued = desk.with(|conn| {
-                keys::issue(conn, &By::Operator(account.account_id()), &new, rules, now)
+                keys::issue(conn, &KeyActor::Operator(account.account_id()), &new, rules, now)
             })?;
             let key = issued.key.reveal();
             if *json {
@@ -218,7 +218,7 @@ pub(super) fn run(
                 let row = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?;
                 let id = row.account_id;
                 let changed =
-                    keys::change_within(conn, &By::Operator(id), key, &change, prices, now)?;
+                    keys::change_within(conn, &KeyActor::Operator(id), key, &change, prices, now)?;
                 audit::write(conn, &Decision::of_key("key_limited", id, key), now)?;
                 Ok::<_, KeyError>(changed)
             };
@@ -230,7 +230,7 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn revoke(args: &RevokeArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+fn revoke(args: &RevokeArgs, desk: &CommandContext, output: &mut Output) -> Result<(), CliError> {
     let now = desk.clock.now();
     if let Some(key) = &args.key {
         return match desk

@@ -7,8 +7,8 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::{CliError, Output};
-use crate::config::{self, DatabaseUrl, Purpose, Sources, TombstoneSecret};
-use crate::db::copying::{self, CopyError, Source, Tally};
+use crate::config::{self, DatabaseUrl, LoadPurpose, Sources, TombstoneSecret};
+use crate::db::copying::{self, CopyError, CopySource, TableTally};
 use crate::db::{self, AnyConnection, Manager};
 use crate::domain::money::NanoUsd;
 use crate::ledger;
@@ -43,12 +43,12 @@ pub(super) fn run(
     sources: &Sources,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
-    let settings = config::load_for(sources, Purpose::Command)?;
+    let settings = config::load_for(sources, LoadPurpose::Command)?;
     let DatabaseUrl::Sqlite(path) = &settings.database.url else {
         return Err(CopyError::NotSqlite.into());
     };
     let url = target_url(args, sources)?;
-    let mut source = Source::open(path, || db::connect(&settings.database))?;
+    let mut source = CopySource::open(path, || db::connect(&settings.database))?;
     let mut tell = |text: &str| drop(output.progress(text));
     // Before the target is touched: it may take hours until it is whole.
     prove(
@@ -110,7 +110,7 @@ fn connect(url: &DatabaseUrl, settings: &config::Settings) -> Result<AnyConnecti
     Ok(conn.map_err(db::DbError::from)?)
 }
 
-fn print(tallies: &[(&'static str, Tally)], output: &mut Output) -> std::io::Result<()> {
+fn print(tallies: &[(&'static str, TableTally)], output: &mut Output) -> std::io::Result<()> {
     let lines = tallies.iter().filter(|(_, tally)| tally.rows > 0).map(|(table, tally)| {
         let sums = tally.sums.iter().filter(|(_, sum)| **sum != 0).map(|(name, sum)| {
             let name = name.trim_end_matches("_nanousd");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::db::nodes::{self, NodeRow};
 use crate::db::time;
 use crate::domain::clock::UnixMillis;
@@ -23,7 +23,7 @@ pub(super) enum NodeCommand {
 
 pub(super) fn run(
     command: &NodeCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     let NodeCommand::List { json } = command;

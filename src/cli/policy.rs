@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::db::policies::{self as rows, PolicyRow};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::policy::{PolicyKind, PolicyVersion};
-use crate::policies::{self, Draft, Published, Standing, WORDS_CHARS_MAX, hex};
+use crate::policies::{self, PolicyDraft, PolicyVersions, Published, WORDS_CHARS_MAX, hex};
 use crate::site;
 
 /// Bytes of a file that are read at most: more cannot be within the limit of characters.
@@ -62,14 +62,14 @@ pub(super) enum PolicyCommand {
 
 pub(super) fn run(
     command: &PolicyCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     match command {
         PolicyCommand::Publish { file, kind, in_force, significant, json } => {
             let words = words(file)?;
             let body = site::policies::text(*kind, &desk.settings)?;
-            let draft = Draft {
+            let draft = PolicyDraft {
                 kind: *kind,
                 words: &words,
                 body: &body,
@@ -86,9 +86,9 @@ pub(super) fn run(
 }
 
 fn publish(
-    draft: &Draft<'_>,
+    draft: &PolicyDraft<'_>,
     is_json: bool,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let now = desk.clock.now();
@@ -97,8 +97,9 @@ fn publish(
         Published::Now(row) => (row, true),
         Published::Before(row) => (row, false),
     };
-    let state =
-        desk.with(|conn| Standing::at(conn, draft.kind, now)).map(|known| state(row, &known))?;
+    let state = desk
+        .with(|conn| PolicyVersions::at(conn, draft.kind, now))
+        .map(|known| state(row, &known))?;
     if is_json {
         let mut document = document(row, state);
         if let Value::Object(fields) = &mut document {
@@ -125,14 +126,14 @@ fn publish(
 fn list(
     kind: Option<PolicyKind>,
     is_json: bool,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let now = desk.clock.now();
     let mut items = Vec::new();
     for one in PolicyKind::ALL.into_iter().filter(|one| kind.is_none_or(|kind| kind == *one)) {
         let (known, rows) = desk.with(|conn| {
-            Ok::<_, CliError>((Standing::at(conn, one, now)?, rows::all(conn, one)?))
+            Ok::<_, CliError>((PolicyVersions::at(conn, one, now)?, rows::all(conn, one)?))
         })?;
         for row in rows {
             let state = state(&row, &known);
@@ -152,14 +153,14 @@ fn list(
 fn show(
     version: PolicyVersion,
     is_json: bool,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let now = desk.clock.now();
     let found = desk.with(|conn| {
         let Some(row) = rows::get(conn, version)? else { return Ok(None) };
         let body = rows::body(conn, row.id)?;
-        Ok::<_, CliError>(Some((row, body, Standing::at(conn, version.kind, now)?)))
+        Ok::<_, CliError>(Some((row, body, PolicyVersions::at(conn, version.kind, now)?)))
     })?;
     let Some((row, body, known)) = found else {
         return Err(CliError::Refused(format!("there is no version {version}")));
@@ -182,7 +183,7 @@ fn show(
 }
 
 /// How a version stands among those that are known.
-fn state(row: &PolicyRow, known: &Standing) -> &'static str {
+fn state(row: &PolicyRow, known: &PolicyVersions) -> &'static str {
     if known.in_force.as_ref().is_some_and(|other| other.number == row.number) {
         "in force"
     } else if known.announced.iter().any(|other| other.number == row.number) {

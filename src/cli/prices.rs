@@ -11,11 +11,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Output};
-use crate::config::{self, Purpose, Sources};
+use crate::config::{self, LoadPurpose, Sources};
 use crate::domain::clock::{Clock, UnixMillis, UtcDay};
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::{Model, Multiplier, PriceList, Rates, TokenPrices};
-use diff::Difference;
+use diff::PriceDifference;
 
 #[derive(Subcommand)]
 pub(super) enum PricesCommand {
@@ -41,7 +41,7 @@ pub(super) fn run(
     sources: &Sources,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
-    let settings = config::load_for(sources, Purpose::Command)?;
+    let settings = config::load_for(sources, LoadPurpose::Command)?;
     match command {
         PricesCommand::List { json: true } => {
             let now = Clock::System.now();
@@ -155,7 +155,7 @@ fn document(model: &Model, now: UnixMillis) -> Value {
 }
 
 fn print_differences(
-    found: &[Difference],
+    found: &[PriceDifference],
     is_json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {

@@ -7,13 +7,13 @@ use actix_web::rt::System;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::json;
 
-use super::{CliError, Desk, Output};
+use super::{CliError, CommandContext, Output};
 use crate::domain::clock::UnixMillis;
 use crate::jobs::compaction::Compaction;
 use crate::jobs::job::{Batch, Job};
 use crate::jobs::purge::Purge;
-use crate::jobs::retention::{self, Limits};
-use crate::jobs::run::Run;
+use crate::jobs::retention::{self, Cutoffs};
+use crate::jobs::run::JobRun;
 
 /// How often a long purge says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(super) struct PurgeArgs {
 
 pub(super) fn run(
     args: &PurgeArgs,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
     let now = desk.clock.now();
@@ -53,7 +53,7 @@ pub(super) fn run(
     if as_of.is_some_and(|as_of| as_of > now) {
         return Err(CliError::Refused("--as-of is in the future".to_owned()));
     }
-    let limits = Limits::at(&desk.settings.privacy, as_of.unwrap_or(now));
+    let limits = Cutoffs::at(&desk.settings.privacy, as_of.unwrap_or(now));
     if args.dry_run {
         let due = desk.with(|conn| retention::due(conn, &limits))?;
         return report(&due, "would be deleted", args.json, output);
@@ -70,13 +70,13 @@ pub(super) fn run(
 
 /// Says how many rows of each table it deleted.
 async fn purge(
-    desk: &Desk,
-    limits: Limits,
+    desk: &CommandContext,
+    limits: Cutoffs,
     output: &mut Output,
 ) -> Result<Vec<(&'static str, i64)>, CliError> {
     let mut deleted: Vec<(&'static str, i64)> = Vec::new();
     let mut said = Instant::now();
-    let note = |run: &Run, batch: &Batch| {
+    let note = |run: &JobRun, batch: &Batch| {
         for (table, rows) in &batch.deleted {
             let rows = i64::try_from(*rows).unwrap_or(i64::MAX);
             match deleted.iter_mut().find(|(known, _)| known == table) {
@@ -94,9 +94,9 @@ async fn purge(
     Ok(deleted)
 }
 
-async fn compact(desk: &Desk) -> Result<(), CliError> {
+async fn compact(desk: &CommandContext) -> Result<(), CliError> {
     let mut tries = 0_u32;
-    let note = |_: &Run, batch: &Batch| {
+    let note = |_: &JobRun, batch: &Batch| {
         tries = tries.saturating_add(1);
         if tries < TRIES || batch.is_last {
             return Ok(());
@@ -110,12 +110,12 @@ async fn compact(desk: &Desk) -> Result<(), CliError> {
 
 /// Runs a job as the server does, on this command's connection.
 async fn to_end<J: Job>(
-    desk: &Desk,
+    desk: &CommandContext,
     job: J,
-    note: impl FnMut(&Run, &Batch) -> Result<(), CliError>,
+    note: impl FnMut(&JobRun, &Batch) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let step = async |run: Run| desk.with(|conn| run.step(conn, desk.clock.now()));
-    Run::new(job, desk.clock.now()).to_end(step, note).await.map(drop)
+    let step = async |run: JobRun| desk.with(|conn| run.step(conn, desk.clock.now()));
+    JobRun::new(job, desk.clock.now()).to_end(step, note).await.map(drop)
 }
 
 fn report(

@@ -12,7 +12,7 @@ use rustix::process::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
-use crate::app::{Application, StopWords};
+use crate::app::{Application, ShutdownSignals};
 use crate::config::Settings;
 use crate::domain::clock::Clock;
 use crate::telemetry::{self, Causes};
@@ -48,7 +48,7 @@ pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliE
 /// Ends the process where its stop does not: a call into a database that says nothing comes back
 /// when it likes. What is left open is recovered by another node, or by the next start.
 #[expect(clippy::disallowed_methods, reason = "nothing of the runtime may be needed for it")]
-fn end_in_time(stop: &StopWords, after: Duration) {
+fn end_in_time(stop: &ShutdownSignals, after: Duration) {
     let told = stop.in_order.clone();
     drop(actix_web::rt::spawn(async move {
         told.cancelled().await;
@@ -81,8 +81,8 @@ fn announce(path: &Path, app: &Application) -> std::io::Result<()> {
 
 /// The two words of the person or the system that stops the server.
 #[expect(clippy::disallowed_methods, reason = "it lives as long as the process and holds nothing")]
-fn stop_on_signals() -> std::io::Result<StopWords> {
-    let words = StopWords::default();
+fn stop_on_signals() -> std::io::Result<ShutdownSignals> {
+    let words = ShutdownSignals::default();
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut reload = signal(SignalKind::hangup())?;

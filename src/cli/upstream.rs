@@ -13,7 +13,7 @@ use crate::config::{self, Settings};
 use crate::domain::clock::Clock;
 use crate::metrics::Metrics;
 use crate::tracker::Tracker;
-use crate::upstream::call::Node;
+use crate::upstream::call::CallContext;
 use crate::upstream::client::{UpstreamClient, tls_config};
 use crate::upstream::health::Probed;
 use crate::upstream::{Upstream, probe};
@@ -33,8 +33,8 @@ pub(super) enum UpstreamCommand {
 }
 
 /// An upstream, and what it said.
-struct Asked {
-    settings: config::Upstream,
+struct ProbeResult {
+    settings: config::UpstreamSettings,
     probed: Probed,
     took: Duration,
 }
@@ -56,19 +56,19 @@ pub(super) fn run(
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn ask_all(settings: Settings) -> Result<Vec<Asked>, CliError> {
+async fn ask_all(settings: Settings) -> Result<Vec<ProbeResult>, CliError> {
     let refused = |error: &dyn std::error::Error| CliError::Refused(error.to_string());
     let tls = tls_config().map_err(|error| refused(&error))?;
     let metrics = Metrics::new().map_err(|error| refused(&error))?;
     let (metrics, tracker) = (Arc::new(metrics), Tracker::default());
-    let node = Node { metrics, tracker, clock: Clock::System };
+    let node = CallContext { metrics, tracker, clock: Clock::System };
     let mut all = Vec::new();
     for settings in settings.upstreams {
         let upstream = Upstream::new(settings.clone(), &tls).map_err(|error| refused(&error))?;
         let client = UpstreamClient::new(Arc::new(upstream));
         let began = Instant::now();
         let probed = timeout(PATIENCE, probe::ask(&node, &client)).await.unwrap_or(Probed::Broken);
-        all.push(Asked { settings, probed, took: began.elapsed() });
+        all.push(ProbeResult { settings, probed, took: began.elapsed() });
     }
     Ok(all)
 }
@@ -82,20 +82,20 @@ const fn words(probed: Probed) -> &'static str {
     }
 }
 
-fn serves(settings: &config::Upstream) -> Vec<String> {
+fn serves(settings: &config::UpstreamSettings) -> Vec<String> {
     settings.serves.iter().map(ToString::to_string).collect()
 }
 
-fn line(asked: &Asked) -> Vec<String> {
-    let Asked { settings, probed, took } = asked;
+fn line(asked: &ProbeResult) -> Vec<String> {
+    let ProbeResult { settings, probed, took } = asked;
     let serves = serves(settings);
     let models = if serves.is_empty() { "all".to_owned() } else { serves.join(" ") };
     let (name, address) = (settings.name.clone(), settings.base_url.to_string());
     vec![name, address, models, words(*probed).to_owned(), took.as_millis().to_string()]
 }
 
-fn document(asked: &Asked) -> serde_json::Value {
-    let Asked { settings, probed, took } = asked;
+fn document(asked: &ProbeResult) -> serde_json::Value {
+    let ProbeResult { settings, probed, took } = asked;
     json!({
         "name": settings.name,
         "base_url": settings.base_url.to_string(),

@@ -11,7 +11,7 @@ use super::{is_loopback_host, secret, value};
 
 /// Which database, and how long to wait for it.
 #[derive(Clone, Debug)]
-pub struct Database {
+pub struct DatabaseSettings {
     /// Where it is.
     pub url: DatabaseUrl,
     /// Connections kept open.
@@ -172,7 +172,7 @@ impl DatabaseSection {
         at: &KeyPath,
         is_default_url: bool,
         problems: &mut Problems,
-    ) -> Option<Database> {
+    ) -> Option<DatabaseSettings> {
         if self.answer <= self.lock_timeout {
             let reason = "must be more than lock_timeout_ms, which may pass before an answer comes";
             problems.add(&at.key("answer_secs"), reason);
@@ -192,7 +192,7 @@ impl DatabaseSection {
         let parsed =
             url.and_then(|url| DatabaseUrl::parse(&url).map_err(|reason| reason.to_string()));
         match parsed {
-            Ok(url) => Some(Database {
+            Ok(url) => Some(DatabaseSettings {
                 url,
                 pool_size: self.pool_size,
                 ledger_connections: self.ledger_connections,

@@ -7,7 +7,7 @@ use std::path::Path;
 use config::{Config, File, FileFormat};
 use serde_json::Value;
 
-use super::problems::{ConfigErrors, KeyPath, Place, Places, Problem, Step};
+use super::problems::{ConfigErrors, KeyPath, KeyStep, Problem, SettingLocation, SettingLocations};
 use super::{REFERENCE, Sources, lines};
 
 /// What every variable of ours begins with.
@@ -23,7 +23,7 @@ pub(super) struct Layers {
     /// The reference alone.
     pub(super) reference: Value,
     /// Where each key was written.
-    pub(super) places: Places,
+    pub(super) places: SettingLocations,
 }
 
 /// Lays the layers over each other.
@@ -32,7 +32,7 @@ pub(super) struct Layers {
 /// A file that cannot be read or parsed, a variable whose name leads nowhere.
 pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     let mut builder = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
-    let mut places = Places { file: sources.file.clone(), ..Places::default() };
+    let mut places = SettingLocations { file: sources.file.clone(), ..SettingLocations::default() };
     let file = sources.file.as_deref();
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -97,18 +97,18 @@ fn key_of(rest: &str) -> Option<KeyPath> {
             Err(_) => at.key(&part.to_ascii_lowercase()),
         };
     }
-    let is_section_alone = at.0.len() < 2 || !matches!(at.0.first(), Some(Step::Key(_)));
+    let is_section_alone = at.0.len() < 2 || !matches!(at.0.first(), Some(KeyStep::Key(_)));
     if is_section_alone { None } else { Some(at) }
 }
 
 fn broken_file(path: &Path, reason: String) -> ConfigErrors {
-    let place = Place::File { path: path.to_owned(), line: None, column: None };
+    let place = SettingLocation::File { path: path.to_owned(), line: None, column: None };
     ConfigErrors { problems: vec![Problem { place, key: String::new(), reason }] }
 }
 
 fn broken_variable(name: &str, reason: &str) -> ConfigErrors {
     let problem = Problem {
-        place: Place::Env(name.to_owned()),
+        place: SettingLocation::Env(name.to_owned()),
         key: String::new(),
         reason: reason.to_owned(),
     };

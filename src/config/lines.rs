@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml_edit::{Array, Document, Item, TableLike};
 
-use super::problems::{ConfigErrors, KeyPath, Place, Problem};
+use super::problems::{ConfigErrors, KeyPath, Problem, SettingLocation};
 
 /// The line of every key and of every entry of an array.
 ///
@@ -15,7 +15,7 @@ use super::problems::{ConfigErrors, KeyPath, Place, Problem};
 pub(super) fn of(text: &str, path: &Path) -> Result<BTreeMap<KeyPath, usize>, ConfigErrors> {
     let document = Document::parse(text).map_err(|error| {
         let position = error.span().map(|span| position(text, span.start));
-        let place = Place::File {
+        let place = SettingLocation::File {
             path: path.to_owned(),
             line: position.map(|(line, _)| line),
             column: position.map(|(_, column)| column),

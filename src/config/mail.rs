@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::problems::{KeyPath, Problems};
 use super::secret::SecretKeys;
-use super::{Purpose, is_loopback_host, value};
+use super::{LoadPurpose, is_loopback_host, value};
 
 /// Who mail comes from, and how it leaves.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Mail {
     /// The sender; without a name of its own it gets the site's.
     pub from: Mailbox,
     /// How it leaves.
-    pub transport: Transport,
+    pub transport: MailDelivery,
     /// Time for one mail, from the connection to the server's last word.
     pub timeout: Duration,
     /// Mails that one node sends at once.
@@ -33,7 +33,7 @@ pub struct Mail {
 
 /// How mail leaves.
 #[derive(Clone, Debug)]
-pub enum Transport {
+pub enum MailDelivery {
     /// Into a folder, for whoever tries things out.
     File(PathBuf),
     /// To a mail server.
@@ -127,12 +127,12 @@ impl MailSection {
         self,
         at: &KeyPath,
         env: &[(String, String)],
-        purpose: Purpose,
+        purpose: LoadPurpose,
         problems: &mut Problems,
     ) -> Option<Mail> {
         let transport = match self.transport {
-            TransportName::File => Transport::File(PathBuf::from(&self.folder)),
-            TransportName::Smtp => Transport::Smtp(self.smtp(at, env, purpose, problems)?),
+            TransportName::File => MailDelivery::File(PathBuf::from(&self.folder)),
+            TransportName::Smtp => MailDelivery::Smtp(self.smtp(at, env, purpose, problems)?),
         };
         Some(Mail {
             from: self.from,
@@ -149,7 +149,7 @@ impl MailSection {
         &self,
         at: &KeyPath,
         env: &[(String, String)],
-        purpose: Purpose,
+        purpose: LoadPurpose,
         problems: &mut Problems,
     ) -> Option<Smtp> {
         let Some(host) = &self.host else {
@@ -175,8 +175,8 @@ impl MailSection {
         }
         let extra_roots = self.extra_roots(at, problems)?;
         let credentials = match purpose {
-            Purpose::Serve => self.credentials(at, env, problems)?,
-            Purpose::Command => None,
+            LoadPurpose::Serve => self.credentials(at, env, problems)?,
+            LoadPurpose::Command => None,
         };
         let port = self.port.unwrap_or_else(|| self.tls.port());
         Some(Smtp { host: host.clone(), port, tls: self.tls, extra_roots, credentials })

@@ -46,11 +46,11 @@ pub(super) struct ModelSection {
     #[serde(default = "default_bytes_per_token", deserialize_with = "thousandths")]
     bytes_per_token: u64,
     #[serde(default)]
-    geo: BTreeMap<String, Factor>,
+    geo: BTreeMap<String, WrittenFactor>,
     #[serde(default)]
-    speed: BTreeMap<String, Factor>,
+    speed: BTreeMap<String, WrittenFactor>,
     #[serde(default = "default_batch")]
-    batch: Factor,
+    batch: WrittenFactor,
     #[serde(default)]
     prices: Vec<PriceEntry>,
 }
@@ -96,7 +96,7 @@ struct LongPromptEntry {
 /// A multiplier as written.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(transparent)]
-struct Factor(#[serde(deserialize_with = "multiplier")] Multiplier);
+struct WrittenFactor(#[serde(deserialize_with = "multiplier")] Multiplier);
 
 impl ModelSection {
     /// Rules that span keys.
@@ -125,7 +125,7 @@ impl ModelSection {
     }
 
     fn into_spec(self, id: &str) -> ModelSpec {
-        let factors = |named: BTreeMap<String, Factor>| {
+        let factors = |named: BTreeMap<String, WrittenFactor>| {
             named.into_iter().map(|(name, factor)| (name, factor.0)).collect()
         };
         ModelSpec {
@@ -257,6 +257,6 @@ const fn default_bytes_per_token() -> u64 {
     3_500
 }
 
-const fn default_batch() -> Factor {
-    Factor(Multiplier::ONE)
+const fn default_batch() -> WrittenFactor {
+    WrittenFactor(Multiplier::ONE)
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::problems::{KeyPath, Problems};
 use super::secret::SecretKeys;
-use super::{DatabaseUrl, Purpose, value};
+use super::{DatabaseUrl, LoadPurpose, value};
 use crate::domain::tombstone::TombstoneKey;
 
 /// Why a secret has to be given there.
@@ -74,7 +74,7 @@ impl Privacy {
         &mut self,
         at: &KeyPath,
         url: &DatabaseUrl,
-        (env, purpose): (&[(String, String)], Purpose),
+        (env, purpose): (&[(String, String)], LoadPurpose),
         problems: &mut Problems,
     ) {
         let keys = SecretKeys {
@@ -98,7 +98,8 @@ impl Privacy {
             Err(reason) if is_written => TombstoneSecret::Missing(format!("{at} {reason}")),
             Err(_) => TombstoneSecret::Missing(format!("{at} {ON_POSTGRES}")),
         };
-        if let (TombstoneSecret::Missing(reason), Purpose::Serve) = (&self.tombstones, purpose) {
+        if let (TombstoneSecret::Missing(reason), LoadPurpose::Serve) = (&self.tombstones, purpose)
+        {
             let reason = reason.strip_prefix(&format!("{at} ")).unwrap_or(reason);
             problems.add(&at, reason);
         }

@@ -29,7 +29,7 @@ impl fmt::Display for ConfigErrors {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written.
-    pub place: Place,
+    pub place: SettingLocation,
     /// The key, such as `server.listen`; empty where the file as a whole is meant.
     pub key: String,
     /// What is wrong with it. Never repeats a secret.
@@ -38,7 +38,7 @@ pub struct Problem {
 
 /// Where something was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SettingLocation {
     /// In the operator's file; line and column count from 1.
     File {
         /// The file.
@@ -54,7 +54,7 @@ pub enum Place {
     Unwritten,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SettingLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line, column } => {
@@ -81,24 +81,24 @@ impl fmt::Display for Problem {
 
 /// One step of a [`KeyPath`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum KeyStep {
     Key(String),
     Index(usize),
 }
 
 /// Way from the root to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeyPath(pub(super) Vec<Step>);
+pub(super) struct KeyPath(pub(super) Vec<KeyStep>);
 
 impl KeyPath {
     /// The way to `key` below here.
     pub(super) fn key(&self, key: &str) -> Self {
-        self.then(Step::Key(key.to_owned()))
+        self.then(KeyStep::Key(key.to_owned()))
     }
 
     /// The way to an entry of the array here.
     pub(super) fn index(&self, index: usize) -> Self {
-        self.then(Step::Index(index))
+        self.then(KeyStep::Index(index))
     }
 
     /// The way to what contains this.
@@ -110,7 +110,7 @@ impl KeyPath {
         self.0.starts_with(&other.0)
     }
 
-    fn then(&self, step: Step) -> Self {
+    fn then(&self, step: KeyStep) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
@@ -121,8 +121,8 @@ impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {
             match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) => {
+                KeyStep::Index(index) => write!(f, "[{index}]")?,
+                KeyStep::Key(key) => {
                     let dot = if position > 0 { "." } else { "" };
                     let is_bare = key
                         .bytes()
@@ -153,7 +153,7 @@ impl Problems {
     }
 
     /// Looks each place up and sorts by it.
-    pub(super) fn into_errors(self, places: &Places) -> ConfigErrors {
+    pub(super) fn into_errors(self, places: &SettingLocations) -> ConfigErrors {
         let mut problems: Vec<Problem> = Vec::new();
         for (at, reason) in self.0 {
             let problem = Problem { place: places.of(&at), key: at.to_string(), reason };
@@ -168,16 +168,16 @@ impl Problems {
 
 /// Where each key was written.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct SettingLocations {
     pub(super) file: Option<PathBuf>,
     pub(super) lines: BTreeMap<KeyPath, usize>,
     pub(super) variables: BTreeMap<KeyPath, String>,
 }
 
-impl Places {
+impl SettingLocations {
     /// The nearest place: the key itself, otherwise what contains it. The environment wins, as it
     /// does for values; a variable below the key has made a table of it.
-    fn of(&self, at: &KeyPath) -> Place {
+    fn of(&self, at: &KeyPath) -> SettingLocation {
         let has_line = self.lines.contains_key(at);
         let variable = self
             .variables
@@ -185,11 +185,11 @@ impl Places {
             .find(|(path, _)| path.starts_with(at) || (!has_line && at.starts_with(path)));
         let variable = variable.map(|(_, variable)| variable);
         if let Some(variable) = variable {
-            return Place::Env(variable.clone());
+            return SettingLocation::Env(variable.clone());
         }
-        let Some(path) = self.file.clone() else { return Place::Unwritten };
+        let Some(path) = self.file.clone() else { return SettingLocation::Unwritten };
         let ancestors = std::iter::successors(Some(at.clone()), KeyPath::parent);
         let line = ancestors.into_iter().find_map(|way| self.lines.get(&way).copied());
-        Place::File { path, line, column: None }
+        SettingLocation::File { path, line, column: None }
     }
 }

@@ -16,11 +16,11 @@ use super::database::DatabaseSection;
 use super::layers::Layers;
 use super::mail::{Mail, MailSection};
 use super::pricing::{ModelSection, PricingSection, price_list};
-use super::problems::{ConfigErrors, KeyPath, Problems, Step};
-use super::upstream::{Upstream, UpstreamEntry};
+use super::problems::{ConfigErrors, KeyPath, KeyStep, Problems};
+use super::upstream::{UpstreamEntry, UpstreamSettings};
 use super::{
-    Abuse, Accounts, Database, Deposits, Limits, Log, PricesOfFile, Privacy, Purpose, Requests,
-    Reservation, Server, Settings, Site, Sources, Stream, Tools, show,
+    Abuse, Accounts, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, PricesOfFile, Privacy,
+    Requests, ReservationSettings, Server, Settings, SiteSettings, Sources, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
@@ -50,9 +50,9 @@ const SECTIONS: [&str; 18] = [
 pub(super) fn settings(
     layers: &Layers,
     sources: &Sources,
-    purpose: Purpose,
+    purpose: LoadPurpose,
 ) -> Result<Settings, ConfigErrors> {
-    let mut reader = Reader { layers, problems: Problems::default() };
+    let mut reader = SettingsReader { layers, problems: Problems::default() };
     reader.refuse_unknown_sections();
     let sections = reader.sections(sources, purpose);
     let prices = reader.prices();
@@ -93,7 +93,7 @@ pub(super) fn settings(
 pub(super) fn prices_of_file(mut layers: Layers) -> Result<PricesOfFile, ConfigErrors> {
     let models = KeyPath::default().key("models");
     let below = |at: &KeyPath| match at.0.get(1) {
-        Some(Step::Key(id)) if at.starts_with(&models) => Some(id.clone()),
+        Some(KeyStep::Key(id)) if at.starts_with(&models) => Some(id.clone()),
         _ => None,
     };
     let names = layers.places.lines.keys().filter_map(below).collect();
@@ -102,7 +102,7 @@ pub(super) fn prices_of_file(mut layers: Layers) -> Result<PricesOfFile, ConfigE
     if let Some(own) = layers.tree.get_mut("pricing") {
         *own = pricing;
     }
-    let mut reader = Reader { layers: &layers, problems: Problems::default() };
+    let mut reader = SettingsReader { layers: &layers, problems: Problems::default() };
     let list = reader.prices();
     let problems = reader.problems;
     match list {
@@ -114,26 +114,26 @@ pub(super) fn prices_of_file(mut layers: Layers) -> Result<PricesOfFile, ConfigE
 /// The sections of fixed keys.
 struct Sections {
     server: Server,
-    database: Database,
+    database: DatabaseSettings,
     limits: Limits,
     stream: Stream,
-    reservation: Reservation,
+    reservation: ReservationSettings,
     tools: Tools,
     requests: Requests,
     deposits: Deposits,
     accounts: Accounts,
     abuse: Abuse,
     privacy: Privacy,
-    site: Site,
+    site: SiteSettings,
     log: Log,
 }
 
-struct Reader<'a> {
+struct SettingsReader<'a> {
     layers: &'a Layers,
     problems: Problems,
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     fn refuse_unknown_sections(&mut self) {
         let Some(table) = self.layers.tree.as_object() else { return };
         for name in table.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
@@ -143,7 +143,7 @@ impl Reader<'_> {
     }
 
     /// Reads every section before any is missed, so that all mistakes are found.
-    fn sections(&mut self, sources: &Sources, purpose: Purpose) -> Option<Sections> {
+    fn sections(&mut self, sources: &Sources, purpose: LoadPurpose) -> Option<Sections> {
         let (at, server) = self.section::<Server>("server");
         if let Some(server) = &server {
             server.check(&at, &mut self.problems);
@@ -177,7 +177,7 @@ impl Reader<'_> {
         if let (Some(privacy), Some(database)) = (&mut privacy, &database) {
             privacy.find_secret(&at, &database.url, (&sources.env, purpose), &mut self.problems);
         }
-        let (at, site) = self.section::<Site>("site");
+        let (at, site) = self.section::<SiteSettings>("site");
         if let Some(site) = &site {
             site.check(&at, &mut self.problems);
         }
@@ -226,9 +226,9 @@ impl Reader<'_> {
     fn upstreams(
         &mut self,
         sources: &Sources,
-        purpose: Purpose,
+        purpose: LoadPurpose,
         prices: Option<&PriceList>,
-    ) -> Vec<Upstream> {
+    ) -> Vec<UpstreamSettings> {
         let root = KeyPath::default().key("upstreams");
         let entries = match self.layers.tree.get("upstreams") {
             None => &[],
@@ -238,7 +238,7 @@ impl Reader<'_> {
                 return Vec::new();
             }
         };
-        if entries.is_empty() && purpose == Purpose::Serve {
+        if entries.is_empty() && purpose == LoadPurpose::Serve {
             self.problems
                 .add(&root, "is missing: requests need at least one [[upstreams]] to go to");
         }
@@ -253,21 +253,21 @@ impl Reader<'_> {
                 let reason = format!("\"{}\" already names upstreams[{first}]", entry.name());
                 self.problems.add(&at.key("name"), reason);
             }
-            if purpose == Purpose::Serve {
+            if purpose == LoadPurpose::Serve {
                 upstreams.extend(entry.resolve(&at, &sources.env, &mut self.problems));
             }
         }
         upstreams
     }
 
-    fn chains(&mut self, sources: &Sources, purpose: Purpose) -> Vec<Chain> {
+    fn chains(&mut self, sources: &Sources, purpose: LoadPurpose) -> Vec<Chain> {
         let tree = &self.layers.tree;
         let has_xpub = tree.pointer("/deposits/account_xpub").is_some();
         let context = chains::Context { sources, purpose, has_xpub };
         chains::chains(tree, &context, &mut self.problems)
     }
 
-    fn mail(&mut self, sources: &Sources, purpose: Purpose) -> Option<Mail> {
+    fn mail(&mut self, sources: &Sources, purpose: LoadPurpose) -> Option<Mail> {
         let (at, mail) = self.section::<MailSection>("mail");
         mail?.resolve(&at, &sources.env, purpose, &mut self.problems)
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::value;
-use crate::domain::messages_request::{Bounds, is_version_of};
+use crate::domain::messages_request::{RequestBounds, is_version_of};
 
 /// What is refused in a request before it is dispatched.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,8 +29,8 @@ pub struct Requests {
 impl Requests {
     /// How much a request may have of what is read one by one.
     #[must_use]
-    pub const fn bounds(&self) -> Bounds {
-        Bounds {
+    pub const fn bounds(&self) -> RequestBounds {
+        RequestBounds {
             fields_max: self.fields_max,
             fallbacks_max: self.fallbacks_max,
             tools_max: self.tools_max,

@@ -10,7 +10,7 @@ use crate::domain::money::NanoUsd;
 /// What is held for a request. Counts are tokens unless said otherwise.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reservation {
+pub struct ReservationSettings {
     /// By how much an account may fall below zero by requests of its own that cost more than was
     /// likely. An account that has not paid for an exchange never does; with 0 none does.
     #[serde(rename = "shortfall_max_usd", deserialize_with = "value::usd_or_none")]

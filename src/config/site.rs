@@ -17,7 +17,7 @@ pub const DARK_GROUND: Colour = Colour::new(0x12, 0x16, 0x17);
 /// How the service presents itself to people.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Site {
+pub struct SiteSettings {
     /// Name on pages and in mail.
     #[serde(deserialize_with = "value::line")]
     pub name: String,
@@ -50,7 +50,7 @@ pub struct Site {
     pub terms_in_force: NaiveDate,
 }
 
-impl Site {
+impl SiteSettings {
     /// Rules that span keys.
     pub(super) fn check(&self, at: &KeyPath, problems: &mut Problems) {
         if self.support_email.is_none() && !self.base_url.is_loopback() {

@@ -45,7 +45,7 @@ fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Settings, ConfigErrors>
 
 #[test]
 fn the_reference_alone_is_complete_but_for_an_upstream() {
-    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    let settings = load_for(&Sources::default(), LoadPurpose::Command).unwrap();
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.server.workers, None);
     assert_eq!(settings.stream.json_head, Duration::from_secs(610));
@@ -323,7 +323,7 @@ fn all_mistakes_of_a_file_come_at_once_in_its_order() {
         .problems
         .iter()
         .map(|problem| match &problem.place {
-            Place::File { line, .. } => (line.unwrap_or(0), problem.key.as_str()),
+            SettingLocation::File { line, .. } => (line.unwrap_or(0), problem.key.as_str()),
             other => panic!("{other}"),
         })
         .collect();
@@ -379,7 +379,7 @@ fn commands_need_no_secret_of_an_upstream() {
     let mut sources = folder.sources(UPSTREAM, &[]);
     sources.env.clear();
     assert!(load(&sources).unwrap_err().to_string().contains("UPSTREAM_KEY is not set"));
-    assert!(load_for(&sources, Purpose::Command).unwrap().upstreams.is_empty());
+    assert!(load_for(&sources, LoadPurpose::Command).unwrap().upstreams.is_empty());
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub const CREDENTIAL_PHRASES: [&str; 16] = [
 
 /// One place that requests may go to.
 #[derive(Clone, Debug)]
-pub struct Upstream {
+pub struct UpstreamSettings {
     /// Name in logs and metrics, unique.
     pub name: String,
     /// Address up to, but without, `/v1`.
@@ -111,7 +111,7 @@ pub enum UpstreamAuth {
     Bearer,
 }
 
-impl Upstream {
+impl UpstreamSettings {
     /// Whether it serves the model of that priced id.
     #[must_use]
     pub fn serves(&self, model_id: &str) -> bool {

@@ -136,7 +136,7 @@ impl LimitColumns {
 
 #[derive(Insertable)]
 #[diesel(table_name = api_keys)]
-struct NewRow<'a> {
+struct NewApiKeyRow<'a> {
     public_id: &'a str,
     account_id: AccountId,
     name: &'a str,
@@ -155,7 +155,7 @@ pub fn create(
     hash: &ApiKeyHash,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    let row = NewRow {
+    let row = NewApiKeyRow {
         public_id,
         account_id,
         name,

@@ -21,7 +21,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
 /// A page's rows, each with the key behind which the next page begins.
-pub type Page<Key, Row> = Result<Vec<(Key, Row)>, DbError>;
+pub type ArchivePage<Key, Row> = Result<Vec<(Key, Row)>, DbError>;
 
 /// What else is stored with an account than its balance and what it logs in with.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -73,7 +73,7 @@ macro_rules! numbered {
             id: AccountId,
             after: i64,
             limit: i64,
-        ) -> Page<i64, $row> {
+        ) -> ArchivePage<i64, $row> {
             let rows = $table::table
                 .filter($table::account_id.eq(id).and($table::id.gt(after)))
                 .order($table::id)
@@ -116,7 +116,7 @@ pub fn refunds_of(
     id: AccountId,
     after: i64,
     limit: i64,
-) -> Page<i64, (RefundRow, String)> {
+) -> ArchivePage<i64, (RefundRow, String)> {
     let rows: Vec<(RefundRow, String)> = deposit_refunds::table
         .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
         .filter(deposits::account_id.eq(id).and(deposit_refunds::id.gt(after)))
@@ -133,7 +133,7 @@ pub fn reservations_of(
     id: AccountId,
     after: &str,
     limit: i64,
-) -> Page<String, (ReservationRow, String)> {
+) -> ArchivePage<String, (ReservationRow, String)> {
     let rows: Vec<(ReservationRow, String)> = reservations::table
         .inner_join(api_keys::table.on(api_keys::id.eq(reservations::api_key_id)))
         .filter(reservations::account_id.eq(id).and(reservations::id.gt(after)))
@@ -170,7 +170,7 @@ pub fn challenges_of(
     id: AccountId,
     after: &str,
     limit: i64,
-) -> Page<String, ChallengeRow> {
+) -> ArchivePage<String, ChallengeRow> {
     let rows = wallet_challenges::table
         .filter(wallet_challenges::account_id.eq(id).and(wallet_challenges::nonce.gt(after)))
         .order(wallet_challenges::nonce)
@@ -187,7 +187,7 @@ pub fn links_of(
     id: AccountId,
     after: &[u8],
     limit: i64,
-) -> Page<Vec<u8>, (String, String, UnixMillis, UnixMillis)> {
+) -> ArchivePage<Vec<u8>, (String, String, UnixMillis, UnixMillis)> {
     let email: String = accounts::table.find(id).select(accounts::email).first(conn)?;
     let to_nobody = email_tokens::account_id.is_null().and(email_tokens::email.eq(email));
     let mine = email_tokens::account_id.eq(Some(id));
@@ -216,7 +216,7 @@ pub fn log_ins_of(
     id: AccountId,
     after: &[u8],
     limit: i64,
-) -> Page<Vec<u8>, (UnixMillis, i64)> {
+) -> ArchivePage<Vec<u8>, (UnixMillis, i64)> {
     let rows = log_in_steps::table
         .filter(log_in_steps::account_id.eq(id).and(log_in_steps::token_hash.gt(after)))
         .order(log_in_steps::token_hash)

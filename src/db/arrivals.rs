@@ -19,7 +19,7 @@ pub use tokens::{note_token, set_token_look, token_look};
 /// The balance of an own address, or of a treasury, when it was last found changed.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = address_balances)]
-pub struct BalanceRow {
+pub struct AddressBalanceRow {
     /// The chain.
     pub chain_id: ChainId,
     /// The address.
@@ -76,7 +76,7 @@ impl ArrivalRow {
 const DUE_MAX: i64 = 2_000;
 
 /// A known transfer of coins to an address: block, transaction, and amount in the smallest unit.
-pub type Known = (i64, TxHash, RawAmount);
+pub type KnownTransfer = (i64, TxHash, RawAmount);
 
 /// The addresses that most likely receive something: those of the last deposits, and the newest
 /// ones. Those of erased accounts are left out, since they credit nobody.
@@ -126,11 +126,11 @@ pub fn balances(
     conn: &mut AnyConnection,
     chain_id: ChainId,
     addresses: &[EvmAddress],
-) -> Result<Vec<BalanceRow>, DbError> {
+) -> Result<Vec<AddressBalanceRow>, DbError> {
     let rows = address_balances::table
         .filter(address_balances::chain_id.eq(chain_id))
         .filter(address_balances::address.eq_any(addresses))
-        .select(BalanceRow::as_select())
+        .select(AddressBalanceRow::as_select())
         .load(conn)?;
     Ok(rows)
 }
@@ -150,7 +150,7 @@ fn may_be_kept(conn: &mut AnyConnection, address: EvmAddress) -> Result<bool, Db
 }
 
 /// Notes a balance, unless the address is an erased account's. Must run in a write transaction.
-pub fn set_balance(conn: &mut AnyConnection, row: &BalanceRow) -> Result<(), DbError> {
+pub fn set_balance(conn: &mut AnyConnection, row: &AddressBalanceRow) -> Result<(), DbError> {
     if !may_be_kept(conn, row.address)? {
         return Ok(());
     }
@@ -169,7 +169,7 @@ pub fn known(
     chain_id: ChainId,
     address: EvmAddress,
     (after, to): (i64, i64),
-) -> Result<Vec<Known>, DbError> {
+) -> Result<Vec<KnownTransfer>, DbError> {
     let gone = [DepositState::Orphaned, DepositState::Reversed];
     let rows = deposits::table
         .filter(deposits::payee.eq(address))

@@ -9,7 +9,7 @@ use crate::domain::clock::UnixMillis;
 
 /// What was counted in a window that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct AttemptWindow {
     /// Attempts so far.
     pub made: i64,
     /// When it is over.
@@ -21,7 +21,7 @@ pub fn open_window(
     conn: &mut AnyConnection,
     hash: &[u8; 32],
     now: UnixMillis,
-) -> Result<Option<Window>, DbError> {
+) -> Result<Option<AttemptWindow>, DbError> {
     let open = attempts::table.find(&hash[..]).filter(attempts::expires_at.gt(now));
     let row: Option<(i64, UnixMillis)> =
         open.select((attempts::made, attempts::expires_at)).first(conn).optional()?;
@@ -34,7 +34,7 @@ pub fn count(
     conn: &mut AnyConnection,
     hash: &[u8; 32],
     (now, expires_at): (UnixMillis, UnixMillis),
-) -> Result<Window, DbError> {
+) -> Result<AttemptWindow, DbError> {
     let row = attempts::table.find(&hash[..]);
     diesel::delete(row.filter(attempts::expires_at.le(now))).execute(conn)?;
     let first =
@@ -73,6 +73,6 @@ pub fn forget(conn: &mut AnyConnection, hash: &[u8; 32]) -> Result<(), DbError> 
     Ok(())
 }
 
-const fn window((made, expires_at): (i64, UnixMillis)) -> Window {
-    Window { made, expires_at }
+const fn window((made, expires_at): (i64, UnixMillis)) -> AttemptWindow {
+    AttemptWindow { made, expires_at }
 }

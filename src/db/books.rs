@@ -26,14 +26,14 @@ use crate::domain::usage_record::Outcome;
 pub(crate) use balances::lock;
 pub use balances::{BalanceChange, BalanceRow, Busy};
 use keys::{KeyBookRow, KeySpent, SeenKey};
-pub use memory::Memory;
+pub use memory::BalanceCache;
 pub use passes::PassRow;
 pub(crate) use passes::{delete_passes, insert_passes, passes_of};
 pub use rows::{EntryRow, ReservationRow, UsageRow};
 
 /// What one command has to know.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Want<'a> {
+pub(crate) struct CommandNeeds<'a> {
     /// Whose books.
     pub(crate) account_id: AccountId,
     /// The key, where the command names it.
@@ -51,7 +51,7 @@ pub(crate) struct Want<'a> {
 
 /// What was found for a group, each row once.
 #[derive(Clone, Default)]
-pub(crate) struct Found {
+pub(crate) struct GroupRows {
     pub(crate) balances: Vec<BalanceRow>,
     pub(crate) reservations: Vec<ReservationRow>,
     pub(crate) keys: Vec<KeyBookRow>,
@@ -86,7 +86,7 @@ pub(crate) fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
 }
 
 /// Reads what a group's commands have to know, as of one moment.
-pub(crate) fn read(conn: &mut AnyConnection, wants: &[Want<'_>]) -> QueryResult<Found> {
+pub(crate) fn read(conn: &mut AnyConnection, wants: &[CommandNeeds<'_>]) -> QueryResult<GroupRows> {
     match conn {
         AnyConnection::Postgres(conn) => postgres::read(conn, wants),
         AnyConnection::Sqlite(conn) => sqlite::read(conn, wants),

@@ -50,7 +50,7 @@ pub fn find(conn: &mut AnyConnection, chain_id: ChainId) -> Result<Option<ChainR
 
 /// What waits on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PendingWork {
     /// Something that can be looked at now: transactions, deposits without an owner, or some that
     /// may be final.
     pub is_due: bool,
@@ -65,7 +65,7 @@ pub fn waiting(
     chain_id: ChainId,
     final_number: i64,
     now: UnixMillis,
-) -> Result<Waiting, DbError> {
+) -> Result<PendingWork, DbError> {
     let candidate = chain_candidates::table
         .filter(chain_candidates::chain_id.eq(chain_id))
         .filter(chain_candidates::check_at.le(now))
@@ -100,7 +100,7 @@ pub fn waiting(
         .optional()?;
     let is_due = candidate.is_some() || due.is_some();
     let for_finality = [candidate, deposit, provisional, claim].iter().any(Option::is_some);
-    Ok(Waiting { is_due, for_finality })
+    Ok(PendingWork { is_due, for_finality })
 }
 
 /// All chains that were ever read.

@@ -19,11 +19,11 @@ use sha2::{Digest, Sha256};
 use super::schema::schema_compatibility;
 use super::{AnyConnection, ConnectError, DbError, compatibility, file, migrate};
 use crate::domain::evm::to_hex;
-use tables::Layout;
-use target::{Place, postgres};
+use tables::TableLayout;
+use target::{CopyProgress, postgres};
 
 pub use tables::{LEFT_OUT, TABLES};
-pub use tally::Tally;
+pub use tally::TableTally;
 
 /// Bytes of rows in one transaction, beyond one row.
 const BATCH_BYTES: usize = 4 << 20;
@@ -162,7 +162,7 @@ impl From<diesel::result::Error> for CopyError {
 }
 
 /// The database that is copied, for this process alone and unchanged until it goes.
-pub struct Source {
+pub struct CopySource {
     conn: AnyConnection,
     /// Holds up commands that would write.
     _writer: AnyConnection,
@@ -176,19 +176,19 @@ pub struct Source {
 }
 
 #[derive(QueryableByName)]
-struct Word {
+struct WordRow {
     #[diesel(sql_type = Text)]
     word: String,
 }
 
 #[derive(QueryableByName)]
-struct Number {
+struct NumberRow {
     #[diesel(sql_type = Nullable<BigInt>)]
     number: Option<i64>,
 }
 
 #[derive(QueryableByName)]
-struct Line {
+struct PlacedLine {
     #[diesel(sql_type = Text)]
     place: String,
     /// As bytes: diesel would mend a text that is not UTF-8.
@@ -197,13 +197,13 @@ struct Line {
 }
 
 /// Rows that are copied at once, as a JSON array.
-struct Batch {
+struct RowBatch {
     lines: String,
     /// The first one's place.
     first: String,
 }
 
-impl Source {
+impl CopySource {
     /// Opens a file; `connect` makes connections to it.
     ///
     /// # Errors
@@ -270,7 +270,7 @@ fn sqlite(conn: &mut AnyConnection) -> Result<&mut SqliteConnection, CopyError> 
 fn identity(conn: &mut AnyConnection) -> Result<String, CopyError> {
     let sql = "SELECT version || ' ' || run_on AS word FROM __diesel_schema_migrations
                UNION ALL SELECT name || ' ' || hex(value) FROM secret_checks ORDER BY word";
-    let words: Vec<Word> = diesel::sql_query(sql).load(conn)?;
+    let words: Vec<WordRow> = diesel::sql_query(sql).load(conn)?;
     let mut hash = Sha256::new();
     for word in words {
         hash.update(word.word.as_bytes());
@@ -290,7 +290,7 @@ fn stamp(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// [`CopyError`]; the same again goes on from where it was.
 pub fn copy(
-    source: &mut Source,
+    source: &mut CopySource,
     target: &mut AnyConnection,
     batch_rows: usize,
     tell: &mut dyn FnMut(&str),
@@ -315,9 +315,9 @@ fn copy_table(
     if place.is_whole {
         return Ok(());
     }
-    let layout = Layout::of(name, from)?;
+    let layout = TableLayout::of(name, from)?;
     let sql = format!("SELECT count(*) AS number FROM {name}");
-    let all = diesel::sql_query(sql).get_result::<Number>(from)?.number.unwrap_or(0);
+    let all = diesel::sql_query(sql).get_result::<NumberRow>(from)?.number.unwrap_or(0);
     tell(&format!("{name}: {} of {all} rows", place.copied));
     let mut told = Instant::now();
     let insert = layout.insert();
@@ -325,7 +325,7 @@ fn copy_table(
         let (batch, next) = read_batch(&layout, from, place, batch_rows)?;
         place = next;
         into.transaction(|conn| {
-            if let Some(Batch { lines, first }) = batch {
+            if let Some(RowBatch { lines, first }) = batch {
                 let inserted = diesel::sql_query(&insert).bind::<Text, _>(lines).execute(conn);
                 inserted.map_err(|error| CopyError::NotTaken {
                     table: name,
@@ -346,17 +346,17 @@ fn copy_table(
 
 /// The next rows, if there are any, and the place behind them.
 fn read_batch(
-    layout: &Layout,
+    layout: &TableLayout,
     from: &mut SqliteConnection,
-    before: Place,
+    before: CopyProgress,
     batch_rows: usize,
-) -> Result<(Option<Batch>, Place), CopyError> {
+) -> Result<(Option<RowBatch>, CopyProgress), CopyError> {
     let sql = layout.read_sqlite(before.behind.as_deref(), batch_rows);
     let (mut lines, mut rows) = (String::new(), 0_i64);
     let (mut first, mut behind) = (None, before.behind);
     let mut is_full = false;
-    for line in diesel::sql_query(sql).load_iter::<Line, _>(from)? {
-        let Line { place, line } = line?;
+    for line in diesel::sql_query(sql).load_iter::<PlacedLine, _>(from)? {
+        let PlacedLine { place, line } = line?;
         let Ok(line) = str::from_utf8(&line) else {
             return Err(CopyError::NotText { table: layout.name, key: place });
         };
@@ -371,18 +371,18 @@ fn read_batch(
         }
     }
     let is_whole = !is_full && usize::try_from(rows).is_ok_and(|rows| rows < batch_rows);
-    let batch = first.map(|first| Batch { lines: lines + "]", first });
-    Ok((batch, Place { behind, copied: before.copied.saturating_add(rows), is_whole }))
+    let batch = first.map(|first| RowBatch { lines: lines + "]", first });
+    Ok((batch, CopyProgress { behind, copied: before.copied.saturating_add(rows), is_whole }))
 }
 
 /// Ids are not given out twice, nor are those of rows that are gone.
 fn go_on_counting(from: &mut SqliteConnection, into: &mut PgConnection) -> Result<(), CopyError> {
     let sql = "SELECT table_name::text AS word FROM information_schema.columns
                WHERE table_schema = current_schema() AND column_name = 'id' AND is_identity = 'YES'";
-    let counted: Vec<Word> = diesel::sql_query(sql).load(into)?;
-    for Word { word: table } in counted {
+    let counted: Vec<WordRow> = diesel::sql_query(sql).load(into)?;
+    for WordRow { word: table } in counted {
         let last = "SELECT seq AS number FROM sqlite_sequence WHERE name = ?";
-        let last: Option<Number> =
+        let last: Option<NumberRow> =
             diesel::sql_query(last).bind::<Text, _>(&table).get_result(from).optional()?;
         if let Some(last) = last.and_then(|last| last.number).filter(|last| *last > 0) {
             let sql = format!("SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})");
@@ -397,16 +397,17 @@ fn go_on_counting(from: &mut SqliteConnection, into: &mut PgConnection) -> Resul
 /// # Errors
 /// [`CopyError::Differs`].
 pub fn compare(
-    source: &mut Source,
+    source: &mut CopySource,
     target: &mut AnyConnection,
     tell: &mut dyn FnMut(&str),
-) -> Result<Vec<(&'static str, Tally)>, CopyError> {
+) -> Result<Vec<(&'static str, TableTally)>, CopyError> {
     let (from, into) = (sqlite(&mut source.conn)?, postgres(target)?);
     let mut tallies = Vec::new();
     for table in TABLES {
         tell(&format!("{table}: comparing"));
-        let layout = Layout::of(table, from)?;
-        let (there, here) = (Tally::of_sqlite(&layout, from)?, Tally::of_postgres(&layout, into)?);
+        let layout = TableLayout::of(table, from)?;
+        let (there, here) =
+            (TableTally::of_sqlite(&layout, from)?, TableTally::of_postgres(&layout, into)?);
         if there != here {
             let (source_rows, target_rows) = (there.rows, here.rows);
             return Err(CopyError::Differs { table, source_rows, target_rows });
@@ -420,7 +421,7 @@ pub fn compare(
 ///
 /// # Errors
 /// [`CopyError::Db`].
-pub fn finish(source: &Source, target: &mut AnyConnection) -> Result<(), CopyError> {
+pub fn finish(source: &CopySource, target: &mut AnyConnection) -> Result<(), CopyError> {
     target::finish(postgres(target)?, source)
 }
 

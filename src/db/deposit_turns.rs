@@ -127,17 +127,17 @@ pub fn overlooked(
 }
 
 /// An address with the account that it was derived for.
-pub type Derived = (EvmAddress, Option<AccountId>);
+pub type DerivedAddress = (EvmAddress, Option<AccountId>);
 
 /// Of these addresses the ones that were derived for accounts, with whose each is; `None` for one
 /// that is gone.
 pub fn derived_among(
     conn: &mut AnyConnection,
     addresses: &[EvmAddress],
-) -> Result<Vec<Derived>, DbError> {
+) -> Result<Vec<DerivedAddress>, DbError> {
     let mut found = Vec::new();
     for some in addresses.chunks(LIST) {
-        let rows: Vec<Derived> = deposit_addresses::table
+        let rows: Vec<DerivedAddress> = deposit_addresses::table
             .filter(deposit_addresses::address.eq_any(some))
             .select((deposit_addresses::address, deposit_addresses::account_id))
             .load(conn)?;

@@ -28,7 +28,7 @@ pub struct EmailTokenRow {
 // The default is for rows of an earlier version.
 #[derive(Insertable)]
 #[diesel(table_name = email_tokens, treat_none_as_default_value = false)]
-struct NewRow<'a> {
+struct NewEmailTokenRow<'a> {
     token_hash: &'a [u8],
     purpose: &'a str,
     account_id: Option<AccountId>,
@@ -47,7 +47,7 @@ pub fn create(
 ) -> Result<(), DbError> {
     let expired = email_tokens::table.filter(email_tokens::expires_at.le(now));
     diesel::delete(expired).execute(conn)?;
-    let row = NewRow {
+    let row = NewEmailTokenRow {
         token_hash: token_hash.as_bytes(),
         purpose: &token.purpose,
         account_id: token.account_id,

@@ -16,12 +16,12 @@ use super::connection::{AnyConnection, ConnectError, Moved};
 
 /// Which files were opened, by device and inode.
 pub struct DatabaseFile {
-    parts: [Part; 2],
+    parts: [FileIdentity; 2],
     /// While one connection is open, SQLite neither deletes the write-ahead log nor makes it anew.
     _open: Mutex<AnyConnection>,
 }
 
-struct Part {
+struct FileIdentity {
     path: PathBuf,
     identity: (u64, u64),
 }
@@ -41,7 +41,7 @@ impl DatabaseFile {
         // The log lies beside the file itself, whatever symbolic links lead there.
         let mut log = std::fs::canonicalize(path)?.into_os_string();
         log.push("-wal");
-        let parts = [Part::new(path.to_owned())?, Part::new(log.into())?];
+        let parts = [FileIdentity::new(path.to_owned())?, FileIdentity::new(log.into())?];
         Ok(Self { parts, _open: Mutex::new(open) })
     }
 
@@ -50,11 +50,11 @@ impl DatabaseFile {
     /// # Errors
     /// [`Moved`].
     pub fn check(&self) -> Result<(), Moved> {
-        if self.parts.iter().all(Part::is_in_place) { Ok(()) } else { Err(Moved) }
+        if self.parts.iter().all(FileIdentity::is_in_place) { Ok(()) } else { Err(Moved) }
     }
 }
 
-impl Part {
+impl FileIdentity {
     fn new(path: PathBuf) -> std::io::Result<Self> {
         let identity = identity(&path)?;
         Ok(Self { path, identity })

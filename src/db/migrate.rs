@@ -45,7 +45,7 @@ impl Default for Patience {
 
 /// How a database stands to this binary.
 #[derive(Debug)]
-struct Standing {
+struct SchemaState {
     /// Nothing was ever migrated.
     is_empty: bool,
     /// Migrations that this binary has and the database lacks.
@@ -155,12 +155,12 @@ fn has_history(conn: &mut AnyConnection) -> Result<bool, DbError> {
             "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS is_held"
         }
     };
-    let found: Held = diesel::sql_query(sql).get_result(conn)?;
+    let found: LockRow = diesel::sql_query(sql).get_result(conn)?;
     Ok(found.is_held)
 }
 
 /// Compares a database with this binary, and refuses one that is not for it.
-fn examine(conn: &mut AnyConnection) -> Result<Standing, DbError> {
+fn examine(conn: &mut AnyConnection) -> Result<SchemaState, DbError> {
     let applied = match conn {
         AnyConnection::Sqlite(inner) => inner.applied_migrations(),
         AnyConnection::Postgres(inner) => inner.applied_migrations(),
@@ -180,7 +180,7 @@ fn examine(conn: &mut AnyConnection) -> Result<Standing, DbError> {
     if !unknown.is_empty() && !is_said {
         return Err(DbError::Unfamiliar { migrations: unknown.join(", ") });
     }
-    Ok(Standing { is_empty, missing, unknown })
+    Ok(SchemaState { is_empty, missing, unknown })
 }
 
 fn versions<DB: diesel::backend::Backend>(
@@ -248,13 +248,13 @@ fn run_patiently(
 }
 
 #[derive(QueryableByName)]
-struct Held {
+struct LockRow {
     #[diesel(sql_type = Bool)]
     is_held: bool,
 }
 
 #[derive(QueryableByName)]
-struct Setting {
+struct LockTimeoutRow {
     #[diesel(sql_type = Text)]
     lock_timeout: String,
 }
@@ -264,7 +264,7 @@ struct Setting {
 fn lock(conn: &mut AnyConnection, patience: Patience) -> Result<Option<String>, DbError> {
     let AnyConnection::Postgres(conn) = conn else { return Ok(None) };
     for tries in 0_u32.. {
-        let held: Held = diesel::sql_query(TRY_LOCK).get_result(conn)?;
+        let held: LockRow = diesel::sql_query(TRY_LOCK).get_result(conn)?;
         if held.is_held {
             break;
         }
@@ -274,7 +274,7 @@ fn lock(conn: &mut AnyConnection, patience: Patience) -> Result<Option<String>, 
         conn.batch_execute(PAUSE)?;
     }
     let sql = "SELECT current_setting('lock_timeout') AS lock_timeout";
-    let before: Setting = diesel::sql_query(sql).get_result(conn)?;
+    let before: LockTimeoutRow = diesel::sql_query(sql).get_result(conn)?;
     conn.batch_execute(&format!("SET lock_timeout = {}", patience.lock.as_millis()))?;
     Ok(Some(before.lock_timeout))
 }

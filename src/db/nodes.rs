@@ -27,7 +27,7 @@ pub struct Renewed {
 
 /// What a node says of itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Word {
+pub struct NodeReport {
     /// When it started, by the clock that leases are kept by; `None` for now.
     pub started_at: Option<UnixMillis>,
     /// How often its lease had run out.
@@ -43,7 +43,7 @@ pub struct Word {
 /// zero where it is behind.
 pub fn renew(
     conn: &mut AnyConnection,
-    (node_id, word): (&str, &Word),
+    (node_id, word): (&str, &NodeReport),
     span: Duration,
     clock: &Clock,
 ) -> Result<(Renewed, i64), DbError> {

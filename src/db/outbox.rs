@@ -60,7 +60,7 @@ unprintable!(NewMail<'static>, OutboxRow);
 // The default is for rows of an earlier version.
 #[derive(Insertable)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
-struct NewRow<'a> {
+struct NewOutboxRow<'a> {
     message_id: String,
     kind: &'static str,
     reference: &'a str,
@@ -89,7 +89,7 @@ pub fn enqueue(
         }
     };
     let (is_bulk, is_notice) = mail.kind.line().stored();
-    let row = NewRow {
+    let row = NewOutboxRow {
         message_id: public_id("msg_")?,
         kind: mail.kind.as_str(),
         reference: &mail.reference,

@@ -40,7 +40,7 @@ impl Manager {
     }
 
     /// A manager for a server that has `file` in use.
-    pub(super) fn of(settings: &config::Database, file: Option<Arc<DatabaseFile>>) -> Self {
+    pub(super) fn of(settings: &config::DatabaseSettings, file: Option<Arc<DatabaseFile>>) -> Self {
         let answer = settings.answer;
         Self { answer, file, ..Self::new(settings.url.clone(), settings.lock_timeout) }
     }

@@ -77,7 +77,7 @@ pub(crate) fn delete_usage_entries(
         // takes a list of names for half of the table. Names of one time lie close together, in the
         // database's own order.
         AnyConnection::Postgres(conn) => {
-            let lines: Vec<Line> = diesel::sql_query(
+            let lines: Vec<DeletedEntry> = diesel::sql_query(
                 "DELETE FROM ledger_entries
                  WHERE kind = 'usage' AND reference = ANY($1)
                  AND reference BETWEEN (SELECT min(name) FROM unnest($1) AS name)
@@ -101,7 +101,7 @@ pub(crate) fn delete_usage_entries(
 
 /// A ledger line that has gone.
 #[derive(QueryableByName)]
-struct Line {
+struct DeletedEntry {
     #[diesel(sql_type = BigInt)]
     account_id: AccountId,
     #[diesel(sql_type = BigInt)]
@@ -159,7 +159,7 @@ pub(crate) fn carry_forward(
 
 /// Something that is of no use any more once its time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leftover {
+pub enum Expirable {
     /// Sessions whose time is up.
     Sessions,
     /// Links in mail that do not work any more.
@@ -174,7 +174,7 @@ pub enum Leftover {
     Attempts,
 }
 
-impl Leftover {
+impl Expirable {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Sessions,
@@ -202,32 +202,32 @@ impl Leftover {
 /// How many of a kind are from before a moment.
 pub fn count_leftovers(
     conn: &mut AnyConnection,
-    kind: Leftover,
+    kind: Expirable,
     before: UnixMillis,
 ) -> Result<i64, DbError> {
     let count = match kind {
-        Leftover::Sessions => {
+        Expirable::Sessions => {
             sessions::table.filter(sessions::expires_at.lt(before)).count().get_result(conn)?
         }
-        Leftover::EmailTokens => email_tokens::table
+        Expirable::EmailTokens => email_tokens::table
             .filter(email_tokens::expires_at.lt(before))
             .count()
             .get_result(conn)?,
-        Leftover::UnsubscribeTokens => unsubscribe_tokens::table
+        Expirable::UnsubscribeTokens => unsubscribe_tokens::table
             .filter(unsubscribe_tokens::expires_at.lt(before))
             .count()
             .get_result(conn)?,
-        Leftover::Challenges => wallet_challenges::table
+        Expirable::Challenges => wallet_challenges::table
             .filter(wallet_challenges::expires_at.lt(before))
             .count()
             .get_result(conn)?,
-        Leftover::Claims => deposit_claims::table
+        Expirable::Claims => deposit_claims::table
             .filter(deposit_claims::state.eq_any(DEAD_CLAIMS))
             .filter(deposit_claims::check_at.is_null())
             .filter(deposit_claims::updated_at.lt(before))
             .count()
             .get_result(conn)?,
-        Leftover::Attempts => {
+        Expirable::Attempts => {
             attempts::table.filter(attempts::expires_at.lt(before)).count().get_result(conn)?
         }
     };
@@ -237,12 +237,12 @@ pub fn count_leftovers(
 /// Deletes at most `limit` of a kind from before a moment; says how many.
 pub fn delete_leftovers(
     conn: &mut AnyConnection,
-    kind: Leftover,
+    kind: Expirable,
     before: UnixMillis,
     limit: i64,
 ) -> Result<usize, DbError> {
     let gone = match kind {
-        Leftover::Sessions => {
+        Expirable::Sessions => {
             let ids: Vec<i64> = sessions::table
                 .filter(sessions::expires_at.lt(before))
                 .limit(limit)
@@ -250,7 +250,7 @@ pub fn delete_leftovers(
                 .load(conn)?;
             delete(sessions::table.filter(sessions::id.eq_any(ids))).execute(conn)?
         }
-        Leftover::EmailTokens => {
+        Expirable::EmailTokens => {
             let ids: Vec<Vec<u8>> = email_tokens::table
                 .filter(email_tokens::expires_at.lt(before))
                 .limit(limit)
@@ -259,7 +259,7 @@ pub fn delete_leftovers(
             delete(email_tokens::table.filter(email_tokens::token_hash.eq_any(ids)))
                 .execute(conn)?
         }
-        Leftover::UnsubscribeTokens => {
+        Expirable::UnsubscribeTokens => {
             let ids: Vec<Vec<u8>> = unsubscribe_tokens::table
                 .filter(unsubscribe_tokens::expires_at.lt(before))
                 .limit(limit)
@@ -268,7 +268,7 @@ pub fn delete_leftovers(
             delete(unsubscribe_tokens::table.filter(unsubscribe_tokens::token_hash.eq_any(ids)))
                 .execute(conn)?
         }
-        Leftover::Challenges => {
+        Expirable::Challenges => {
             let ids: Vec<String> = wallet_challenges::table
                 .filter(wallet_challenges::expires_at.lt(before))
                 .limit(limit)
@@ -277,7 +277,7 @@ pub fn delete_leftovers(
             delete(wallet_challenges::table.filter(wallet_challenges::nonce.eq_any(ids)))
                 .execute(conn)?
         }
-        Leftover::Claims => {
+        Expirable::Claims => {
             let ids: Vec<i64> = deposit_claims::table
                 .filter(deposit_claims::state.eq_any(DEAD_CLAIMS))
                 .filter(deposit_claims::check_at.is_null())
@@ -287,7 +287,7 @@ pub fn delete_leftovers(
                 .load(conn)?;
             delete(deposit_claims::table.filter(deposit_claims::id.eq_any(ids))).execute(conn)?
         }
-        Leftover::Attempts => {
+        Expirable::Attempts => {
             let hashes: Vec<Vec<u8>> = attempts::table
                 .filter(attempts::expires_at.lt(before))
                 .limit(limit)

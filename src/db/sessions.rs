@@ -30,7 +30,7 @@ pub struct SessionRow {
 
 #[derive(Insertable)]
 #[diesel(table_name = sessions)]
-struct NewSession<'a> {
+struct NewSessionRow<'a> {
     public_id: &'a str,
     account_id: AccountId,
     token_hash: &'a [u8],
@@ -49,7 +49,7 @@ pub fn create(
     (now, expires_at): (UnixMillis, UnixMillis),
 ) -> Result<(), DbError> {
     let credentials_epoch = credentials_epoch::current(conn, account_id)?.unwrap_or_default();
-    let row = NewSession {
+    let row = NewSessionRow {
         public_id,
         account_id,
         token_hash: token_hash.as_bytes(),

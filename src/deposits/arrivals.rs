@@ -10,7 +10,7 @@
 //! which it has sent something, only a trace tells.)
 
 use super::DepositError;
-use crate::db::arrivals::{self, ArrivalRow, BalanceRow, Known};
+use crate::db::arrivals::{self, AddressBalanceRow, ArrivalRow, KnownTransfer};
 use crate::db::{AnyConnection, DbError, chains, deposit_addresses};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
@@ -18,7 +18,7 @@ use crate::domain::ids::AccountId;
 
 /// Something that arrived, as its account is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct AccountArrival {
     /// As it is stored.
     pub row: ArrivalRow,
     /// What is not explained, in the smallest unit. Of a token what the first transfer carried.
@@ -27,7 +27,7 @@ pub struct Arrival {
 
 /// The sum of known transfers in the blocks above `after` up to `to`. Stops at the largest number.
 #[must_use]
-pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
+pub fn sum(known: &[KnownTransfer], (after, to): (i64, i64)) -> u128 {
     let within = known.iter().filter(|(number, ..)| *number > after && *number <= to);
     let amounts = within.filter_map(|(_, _, raw)| raw.to_u128());
     amounts.fold(0, u128::saturating_add)
@@ -38,8 +38,8 @@ pub fn sum(known: &[Known], (after, to): (i64, i64)) -> u128 {
 /// sign that nothing came in.
 pub fn look(
     conn: &mut AnyConnection,
-    before: Option<&BalanceRow>,
-    now_row: &BalanceRow,
+    before: Option<&AddressBalanceRow>,
+    now_row: &AddressBalanceRow,
     (since, has_sent): (i64, bool),
     most: i64,
     now: UnixMillis,
@@ -149,7 +149,7 @@ const SHOWN: i64 = 200;
 pub fn of_account(
     conn: &mut AnyConnection,
     account_id: AccountId,
-) -> Result<Vec<Arrival>, DepositError> {
+) -> Result<Vec<AccountArrival>, DepositError> {
     let Some(own) = deposit_addresses::of_account(conn, account_id)? else { return Ok(Vec::new()) };
     let mut told = Vec::new();
     for row in arrivals::of_address(conn, own.address, SHOWN)? {
@@ -162,7 +162,7 @@ pub fn of_account(
             RawAmount::ZERO
         };
         if row.token.is_some() || !raw.is_zero() {
-            told.push(Arrival { row, raw });
+            told.push(AccountArrival { row, raw });
         }
     }
     Ok(told)
@@ -172,7 +172,7 @@ pub fn of_account(
 /// whatever it gets from now on is noticed. Must run in the transaction that issues it.
 pub fn begin(conn: &mut AnyConnection, address: EvmAddress) -> Result<(), DbError> {
     for chain in chains::all(conn)? {
-        let row = BalanceRow {
+        let row = AddressBalanceRow {
             chain_id: chain.chain_id,
             address,
             block_number: chain.final_number,

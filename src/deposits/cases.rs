@@ -117,7 +117,7 @@ pub fn of_claim(
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decided {
+pub enum CaseDecision {
     /// Done, and written down.
     Done,
     /// It is not in a state in which this can be decided.
@@ -131,15 +131,15 @@ pub fn dismiss(
     row: &CaseRow,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<CaseDecision, DepositError> {
     if row.state == CaseState::Dismissed {
-        return Ok(Decided::NotNow);
+        return Ok(CaseDecision::NotNow);
     }
     transaction::write(conn, |conn| {
         lock_candidate(conn, row)?;
         let dismissed = CaseRow { state: CaseState::Dismissed, ..row.clone() };
         if !deposit_cases::change(conn, &dismissed, row.state, now)? {
-            return Ok(Decided::NotNow);
+            return Ok(CaseDecision::NotNow);
         }
         let chain_id = row.chain_id;
         match row.subject() {
@@ -171,13 +171,13 @@ pub fn retry(
     row: &CaseRow,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<CaseDecision, DepositError> {
     transaction::write(conn, |conn| {
         lock_candidate(conn, row)?;
         let doubted =
             CaseRow { state: CaseState::Doubted, doubted_at: now, opened_at: None, ..row.clone() };
         if !deposit_cases::change(conn, &doubted, row.state, now)? {
-            return Ok(Decided::NotNow);
+            return Ok(CaseDecision::NotNow);
         }
         let chain_id = row.chain_id;
         match row.subject() {
@@ -245,9 +245,9 @@ fn write_down(
     row: &CaseRow,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<CaseDecision, DepositError> {
     let account_id = deposit(conn, row)?.and_then(|deposit| deposit.account_id);
     let decision = Decision { action, subject: &row.public_id, account_id, detail: reason };
     audit::write(conn, &decision, now)?;
-    Ok(Decided::Done)
+    Ok(CaseDecision::Done)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::proof_error::ProofError;
-use super::siwe::{Message, VERSION, is_statement_char};
+use super::siwe::{SiweMessage, VERSION, is_statement_char};
 use crate::config::BaseUrl;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress};
@@ -26,7 +26,7 @@ pub struct Origin {
 
 /// What is to be proven: that this wallet belongs to this account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim<'a> {
+pub struct OwnershipClaim<'a> {
     /// The account's public name.
     pub account: &'a str,
     /// The wallet.
@@ -60,13 +60,13 @@ impl Origin {
     #[must_use]
     pub fn challenge(
         &self,
-        claim: &Claim<'_>,
+        claim: &OwnershipClaim<'_>,
         nonce: &str,
         issued_at: UnixMillis,
         lifetime: Duration,
-    ) -> Message {
+    ) -> SiweMessage {
         let lifetime = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
-        Message {
+        SiweMessage {
             scheme: None,
             domain: self.domain.clone(),
             address: claim.address,
@@ -89,8 +89,8 @@ impl Origin {
     /// The first [`ProofError`] that applies.
     pub fn check(
         &self,
-        message: &Message,
-        claim: &Claim<'_>,
+        message: &SiweMessage,
+        claim: &OwnershipClaim<'_>,
         now: UnixMillis,
     ) -> Result<(), ProofError> {
         let ensure = |fits: bool, error| if fits { Ok(()) } else { Err(error) };
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     /// What is spoilt, and how that is noticed.
-    type Case = (fn(&mut Message), ProofError);
+    type Case = (fn(&mut SiweMessage), ProofError);
 
     const ACCOUNT: &str = "acct_0123456789abcdefghjkmnpq";
     const NOW: UnixMillis = UnixMillis::from_millis(1_795_000_000_000);
@@ -141,9 +141,9 @@ mod tests {
         Origin::new(name, &base_url.parse().unwrap())
     }
 
-    fn claim() -> Claim<'static> {
+    fn claim() -> OwnershipClaim<'static> {
         let address = EvmAddress::parse_written("0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359");
-        Claim { account: ACCOUNT, address: address.unwrap(), chain_id: ChainId(8453) }
+        OwnershipClaim { account: ACCOUNT, address: address.unwrap(), chain_id: ChainId(8453) }
     }
 
     #[test]
@@ -162,7 +162,7 @@ Nonce: k3m9x2p4q7r8s5t6
 Issued At: 2026-11-18T11:06:40.000Z
 Expiration Time: 2026-11-18T11:16:40.000Z";
         assert_eq!(message.to_string(), wanted);
-        assert_eq!(Message::parse(wanted), Ok(message.clone()));
+        assert_eq!(SiweMessage::parse(wanted), Ok(message.clone()));
         assert_eq!(origin.check(&message, &claim(), NOW), Ok(()));
     }
 
@@ -173,7 +173,7 @@ Expiration Time: 2026-11-18T11:16:40.000Z";
             let origin = origin(name, "https://gateway.example:443/sub/");
             let message = origin.challenge(&claim(), "k3m9x2p4", NOW, LIFETIME);
             assert_eq!(message.domain, "gateway.example");
-            assert_eq!(Message::parse(&message.to_string()).as_ref(), Ok(&message), "{name}");
+            assert_eq!(SiweMessage::parse(&message.to_string()).as_ref(), Ok(&message), "{name}");
             assert_eq!(origin.check(&message, &claim(), NOW), Ok(()), "{name}");
         }
     }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::ours::{Bearing, Ours};
+use super::recipients::{Recipients, TransferKind};
 use crate::chain::facts::{Transfer, TxFacts};
 use crate::db::deposits::DepositRow;
 use crate::domain::deposit::Asset;
@@ -27,7 +27,7 @@ pub struct Parcel {
 }
 
 /// Who pays whom in what.
-type Way = (EvmAddress, EvmAddress, Asset);
+type TransferRoute = (EvmAddress, EvmAddress, Asset);
 
 /// The parcels of what pays us, in the order of their ordinals' first appearance.
 ///
@@ -35,11 +35,11 @@ type Way = (EvmAddress, EvmAddress, Asset);
 /// worth is not known here: those that contracts move inside are summed where there are many. The
 /// coin at the top of a transaction stands for itself, since it is found without a trace as well.
 #[must_use]
-pub fn parcels(facts: &TxFacts, ours: &Ours) -> Vec<Parcel> {
+pub fn parcels(facts: &TxFacts, ours: &Recipients) -> Vec<Parcel> {
     let mut parcels: Vec<Parcel> = Vec::new();
-    let mut sums: HashMap<Way, usize> = HashMap::new();
-    let is_deposit = |transfer: &&Transfer| ours.bearing(transfer) == Bearing::Deposit;
-    let mut pieces: HashMap<Way, usize> = HashMap::new();
+    let mut sums: HashMap<TransferRoute, usize> = HashMap::new();
+    let is_deposit = |transfer: &&Transfer| ours.bearing(transfer) == TransferKind::Deposit;
+    let mut pieces: HashMap<TransferRoute, usize> = HashMap::new();
     for transfer in facts.transfers.iter().filter(is_deposit) {
         let count = pieces.entry(way(transfer)).or_default();
         *count = count.saturating_add(1);
@@ -74,7 +74,7 @@ pub fn parcels(facts: &TxFacts, ours: &Ours) -> Vec<Parcel> {
 
 /// Whether a row is what the transaction holds at its place: a transfer, or a sum.
 #[must_use]
-pub fn stands(row: &DepositRow, facts: &TxFacts, ours: &Ours) -> bool {
+pub fn stands(row: &DepositRow, facts: &TxFacts, ours: &Recipients) -> bool {
     let sums = || parcels(facts, ours).into_iter().map(|parcel| parcel.transfer);
     facts.transfers.iter().any(|one| is_same(one, row)) || sums().any(|sum| is_same(&sum, row))
 }
@@ -89,7 +89,7 @@ pub fn is_same(transfer: &Transfer, row: &DepositRow) -> bool {
         && transfer.raw == row.raw_amount
 }
 
-const fn way(transfer: &Transfer) -> Way {
+const fn way(transfer: &Transfer) -> TransferRoute {
     (transfer.from, transfer.to, transfer.asset)
 }
 
@@ -106,8 +106,8 @@ mod tests {
     const US: EvmAddress = EvmAddress([0x7e; 20]);
     const USDC: Asset = Asset::Token(EvmAddress([0xcc; 20]));
 
-    fn ours() -> Ours {
-        Ours::of(US, &[(EvmAddress([0xcc; 20]), 6)], "0.01".parse().unwrap())
+    fn ours() -> Recipients {
+        Recipients::of(US, &[(EvmAddress([0xcc; 20]), 6)], "0.01".parse().unwrap())
     }
 
     fn facts(transfers: &[(i32, u8, Asset, u128)]) -> TxFacts {

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::DepositError;
-use super::ours::Ours;
 use super::parcels::{Parcel, TOP, is_same, parcels};
+use super::recipients::Recipients;
 use crate::chain::facts::{Transfer, TxFacts};
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, DbError, deposit_cases, tombstones};
@@ -16,7 +16,7 @@ use crate::domain::ids::public_id;
 use crate::domain::tombstone::TombstoneKey;
 
 /// Payer, payee and token.
-type Way = (EvmAddress, EvmAddress, Option<EvmAddress>);
+type RouteColumns = (EvmAddress, EvmAddress, Option<EvmAddress>);
 
 /// What a transaction holds for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub fn record(
     key: &TombstoneKey,
     chain_id: ChainId,
     facts: &TxFacts,
-    ours: &Ours,
+    ours: &Recipients,
     now: UnixMillis,
 ) -> Result<Recorded, DepositError> {
     let mut is_buried = false;
@@ -76,7 +76,11 @@ pub fn record(
 /// Of which payer, payee and coin what stands already was added up in another way: by an earlier
 /// version, or under another limit of dust. That stays as it is: the same money must not make a
 /// second row.
-fn laid_out_otherwise(known: &[DepositRow], facts: &TxFacts, parcels: &[Parcel]) -> HashSet<Way> {
+fn laid_out_otherwise(
+    known: &[DepositRow],
+    facts: &TxFacts,
+    parcels: &[Parcel],
+) -> HashSet<RouteColumns> {
     let places: HashMap<i64, &Transfer> =
         parcels.iter().map(|one| (one.transfer.ordinal.into(), &one.transfer)).collect();
     // What contracts moved inside is not among facts that were read without a trace.

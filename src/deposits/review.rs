@@ -14,7 +14,7 @@ use crate::domain::tombstone::TombstoneKey;
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decided {
+pub enum ReviewDecision {
     /// Done, and written down.
     Done,
     /// The deposit is not in a state in which this can be decided.
@@ -38,25 +38,25 @@ pub fn approve(
     value: Option<NanoUsd>,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<ReviewDecision, DepositError> {
     if row.state != DepositState::Held || is_refund(row) {
-        return Ok(Decided::NotNow);
+        return Ok(ReviewDecision::NotNow);
     }
     if row.account_id.is_none() {
-        return Ok(Decided::NoAccount);
+        return Ok(ReviewDecision::NoAccount);
     }
     let value = value.or(row.value_nanousd);
     let Some(value) = value.filter(|&value| value > NanoUsd::ZERO) else {
-        return Ok(Decided::NoValue);
+        return Ok(ReviewDecision::NoValue);
     };
     let valued = DepositRow { value_nanousd: Some(value), ..row.clone() };
     transaction::write(conn, |conn| {
         // A person decides one by one, so each is told.
         if !credit_within(conn, key, &valued, NanoUsd::ZERO, now)? {
-            return Ok(Decided::Changed);
+            return Ok(ReviewDecision::Changed);
         }
         write_down(conn, "approved", &valued, reason, now)?;
-        Ok(Decided::Done)
+        Ok(ReviewDecision::Done)
     })
 }
 
@@ -72,7 +72,7 @@ pub fn attribute(
     account_id: AccountId,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<ReviewDecision, DepositError> {
     let is_erased = row.reason == Some(DepositReason::ErasedAccount);
     let is_open = match row.state {
         DepositState::Unattributed => true,
@@ -80,7 +80,7 @@ pub fn attribute(
         _ => false,
     };
     if !is_open {
-        return Ok(Decided::NotNow);
+        return Ok(ReviewDecision::NotNow);
     }
     if tombstones::is_buried(conn, &tombstones::of(key, row))? {
         return Err(DepositError::Buried(row.public_id.clone()));
@@ -102,14 +102,14 @@ pub fn reject(
     row: &DepositRow,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<ReviewDecision, DepositError> {
     let is_open = match row.state {
         DepositState::Unattributed | DepositState::BelowMinimum | DepositState::Confirming => true,
         DepositState::Held => !is_refund(row),
         _ => false,
     };
     if !is_open {
-        return Ok(Decided::NotNow);
+        return Ok(ReviewDecision::NotNow);
     }
     let rejected = DepositRow {
         state: DepositState::Rejected,
@@ -125,10 +125,10 @@ fn decide(
     action: &str,
     reason: &str,
     now: UnixMillis,
-) -> Result<Decided, DepositError> {
+) -> Result<ReviewDecision, DepositError> {
     transaction::write(conn, |conn| {
         if !deposits::change(conn, row, now)? {
-            return Ok(Decided::Changed);
+            return Ok(ReviewDecision::Changed);
         }
         // Nothing is in doubt about what a person has decided; what goes on may be doubted anew.
         deposit_cases::forget_deposit(conn, row)?;
@@ -136,7 +136,7 @@ fn decide(
         if row.account_id.is_some() {
             claims::refuse_others(conn, row.chain_id, row.tx_hash, now)?;
         }
-        Ok(Decided::Done)
+        Ok(ReviewDecision::Done)
     })
 }
 

@@ -19,7 +19,7 @@ const WANTS: &str = " wants you to sign in with your Ethereum account:";
 
 /// The fields of a message. Its text, by `Display`, is that of the standard's grammar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct SiweMessage {
     /// Scheme of the asking site's origin.
     pub scheme: Option<String>,
     /// Host of the asking site, with its port where that is not the scheme's own.
@@ -48,7 +48,7 @@ pub struct Message {
     pub resources: Option<Vec<String>>,
 }
 
-impl Message {
+impl SiweMessage {
     /// Reads a message by the letter of the grammar.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Message {
     }
 }
 
-impl fmt::Display for Message {
+impl fmt::Display for SiweMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = &self.scheme {
             write!(f, "{scheme}://")?;

@@ -8,7 +8,7 @@ use crate::domain::deposit::{DepositReason, DepositState};
 
 /// How much of a credited deposit is on its way back, or went back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum RefundedShare {
     /// Everything that was credited.
     Whole,
     /// Some of it.
@@ -17,17 +17,18 @@ pub enum Share {
 
 /// How much of what was credited a refund is; `None` for a deposit that was not.
 #[must_use]
-pub fn share(row: &DepositRow, refund: &RefundRow) -> Option<Share> {
+pub fn share(row: &DepositRow, refund: &RefundRow) -> Option<RefundedShare> {
     let value = row.value_nanousd.filter(|_| row.state == DepositState::Credited)?;
-    Some(if refund.amount_nanousd >= value { Share::Whole } else { Share::Part })
+    Some(if refund.amount_nanousd >= value { RefundedShare::Whole } else { RefundedShare::Part })
 }
 
 /// The word of the state: `refunded` too where a credit was paid back whole. `refund` is the one
 /// that is held or posted.
 #[must_use]
 pub fn state(row: &DepositRow, refund: Option<&RefundRow>) -> &'static str {
-    let is_back =
-        |refund: &&RefundRow| refund.state == "posted" && share(row, refund) == Some(Share::Whole);
+    let is_back = |refund: &&RefundRow| {
+        refund.state == "posted" && share(row, refund) == Some(RefundedShare::Whole)
+    };
     match refund.filter(is_back) {
         Some(_) => DepositState::Refunded.as_str(),
         None => row.state.as_str(),
@@ -49,8 +50,10 @@ fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
     let paid = paid_by(refund);
     match (row.state, refund.state.as_str()) {
         (DepositState::Credited, "posted") => Some(match share(row, refund)? {
-            Share::Whole => format!("Refunded ${amount}{paid}."),
-            Share::Part => format!("Credited to your balance. Refunded ${amount} of it{paid}."),
+            RefundedShare::Whole => format!("Refunded ${amount}{paid}."),
+            RefundedShare::Part => {
+                format!("Credited to your balance. Refunded ${amount} of it{paid}.")
+            }
         }),
         (DepositState::Credited, "held") => Some(format!(
             "Credited to your balance. ${amount} of it was removed again for a refund to you."

@@ -13,7 +13,7 @@ const LATENESS: Duration = Duration::from_mins(5);
 
 /// What is transferred, with its settings.
 #[derive(Clone, Copy, Debug)]
-pub enum Coin<'a> {
+pub enum ConfiguredCoin<'a> {
     /// The chain's own.
     Native(&'a NativeCoin),
     /// A token.
@@ -22,7 +22,7 @@ pub enum Coin<'a> {
 
 /// The round of a feed that was in force at the inclusion block's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Round {
+pub struct FeedRound {
     /// What it says.
     pub price: FeedPrice,
     /// Since when.
@@ -42,14 +42,14 @@ pub enum Valuation {
 /// feed no round.
 #[must_use]
 pub fn value(
-    coin: Coin<'_>,
+    coin: ConfiguredCoin<'_>,
     raw: RawAmount,
-    round: Option<Round>,
+    round: Option<FeedRound>,
     mined_at: UnixMillis,
 ) -> Valuation {
     let (decimals, feed, band) = match coin {
-        Coin::Native(native) => (NATIVE_DECIMALS, Some(&native.feed), None),
-        Coin::Token(token) => {
+        ConfiguredCoin::Native(native) => (NATIVE_DECIMALS, Some(&native.feed), None),
+        ConfiguredCoin::Token(token) => {
             (token.decimals, token.feed.as_ref(), Some((token.band_low, token.band_high)))
         }
     };

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::challenge::{Claim, Origin};
+use super::challenge::{Origin, OwnershipClaim};
 use super::proof_error::ProofError;
-use super::siwe::Message;
+use super::siwe::SiweMessage;
 use super::{DepositError, attribution};
 use crate::config;
 use crate::db::wallets::{self, ChallengeRow, EVERY_CHAIN, WalletRow};
@@ -62,12 +62,12 @@ pub fn challenge(
     (address, chain_id): (EvmAddress, ChainId),
     lifetime: Duration,
     now: UnixMillis,
-) -> Result<Option<Message>, DepositError> {
+) -> Result<Option<SiweMessage>, DepositError> {
     if wallets::challenges_since(conn, account_id, now.plus_millis(-HOUR))? >= CHALLENGES_PER_HOUR {
         return Ok(None);
     }
     let account = name_of(conn, account_id)?;
-    let claim = Claim { account: &account, address, chain_id };
+    let claim = OwnershipClaim { account: &account, address, chain_id };
     let message = origin.challenge(&claim, &nonce()?, now, lifetime);
     let row = ChallengeRow {
         nonce: message.nonce.clone(),
@@ -87,7 +87,7 @@ pub fn check(
     conn: &mut AnyConnection,
     origin: &Origin,
     account_id: AccountId,
-    message: &Message,
+    message: &SiweMessage,
     now: UnixMillis,
 ) -> Result<Result<(), ProofError>, DepositError> {
     let Some(row) = wallets::challenge(conn, &message.nonce)? else {
@@ -97,7 +97,7 @@ pub fn check(
         return Ok(Err(ProofError::OtherAccount));
     }
     let account = name_of(conn, account_id)?;
-    let claim = Claim { account: &account, address: row.address, chain_id: row.chain_id };
+    let claim = OwnershipClaim { account: &account, address: row.address, chain_id: row.chain_id };
     let checked = origin.check(message, &claim, now);
     Ok(checked.and_then(|()| match row.used_at {
         Some(_) => Err(ProofError::NonceUsed),
@@ -122,7 +122,7 @@ pub fn use_up(
 pub fn link(
     conn: &mut AnyConnection,
     account_id: AccountId,
-    message: &Message,
+    message: &SiweMessage,
     proof: Proof,
     (limits, key): (&config::Deposits, &TombstoneKey),
     now: UnixMillis,
@@ -175,7 +175,7 @@ pub fn unlink(
 
 fn row_of(
     account_id: AccountId,
-    message: &Message,
+    message: &SiweMessage,
     proof: Proof,
     now: UnixMillis,
 ) -> Result<WalletRow, DepositError> {

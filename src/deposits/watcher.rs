@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::DepositError;
-use super::ours::Ours;
+use super::recipients::Recipients;
 use crate::chain::Provider;
 use crate::config::{self, Chain};
 use crate::db::{AnyConnection, Database, DbError, chains, deposit_addresses};
@@ -70,7 +70,7 @@ pub struct WatcherParts {
 
 /// Why a round stopped early. The next one begins anew from what is stored.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum RoundError {
     /// The chain or its providers: crediting waits, and everybody may read why.
     #[error("{0}")]
     Chain(String),
@@ -82,7 +82,7 @@ enum Trouble {
     Deposit(#[from] DepositError),
 }
 
-impl From<DbError> for Trouble {
+impl From<DbError> for RoundError {
     fn from(error: DbError) -> Self {
         Self::Deposit(error.into())
     }
@@ -92,18 +92,18 @@ impl From<DbError> for Trouble {
 pub struct ChainWatcher {
     parts: WatcherParts,
     /// Out while a round runs, so that no two overlap.
-    state: Option<Box<State>>,
+    state: Option<Box<WatcherState>>,
 }
 
 /// What a watcher remembers between two rounds. All of it can be found out again.
-struct State {
+struct WatcherState {
     parts: WatcherParts,
     /// Blocks that a query for logs may span, by provider.
     log_ranges: ranges::LogRanges,
     /// Whole blocks that are asked for at once.
     piece: u64,
     /// What providers said of where the chain stands.
-    known: observe::Known,
+    known: observe::ProviderReports,
     /// How fast blocks come.
     pulse: pulse::Pulse,
     /// Whether something waits to be looked into, or is in the way.
@@ -112,15 +112,15 @@ struct State {
     /// is.
     must_compare: bool,
     /// The coins as they were last held against the chain.
-    coins: assets::Coins,
+    coins: assets::CheckedCoins,
     /// Derived addresses, and the counters when they were read.
-    derived: Option<Derived>,
+    derived: Option<DerivedAddresses>,
     /// Candidates of recent blocks that were looked into, by their block.
     looked_into: BTreeMap<u64, HashSet<TxHash>>,
     /// Look-ups of claims that may still be made for the blocks that came.
     claim_budget: u32,
     /// What providers do not agree on.
-    doubts: disagreements::Doubts,
+    doubts: disagreements::Disagreements,
     /// Looks at what arrives at own addresses.
     arrivals: arrivals::Looks,
     /// Deposits that the tiers did not let through.
@@ -130,18 +130,18 @@ struct State {
     /// Rounds in a row in which reading did not move although it should have.
     hitches: u32,
     /// What the chain's row says of its state, and since when it was not repeated in the log.
-    told: lease::Told,
+    told: lease::ReportedStatus,
     /// How much providers were asked, and when that was written down.
-    usage: usage::Usage,
+    usage: usage::ProviderUsage,
 }
 
-type Derived = (Vec<(String, i64)>, Arc<HashSet<EvmAddress>>);
+type DerivedAddresses = (Vec<(String, i64)>, Arc<HashSet<EvmAddress>>);
 
 impl ChainWatcher {
     /// Starts to watch on the given thread.
     pub fn start_in(arbiter: &ArbiterHandle, parts: WatcherParts) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
-            let state = Box::new(State::new(parts.clone()));
+            let state = Box::new(WatcherState::new(parts.clone()));
             Self { parts, state: Some(state) }
         })
     }
@@ -179,26 +179,26 @@ impl ChainWatcher {
     }
 }
 
-impl State {
+impl WatcherState {
     fn new(parts: WatcherParts) -> Self {
         Self {
             log_ranges: ranges::LogRanges::new(parts.chain.log_range_max),
             piece: scan::PIECE,
-            known: observe::Known::default(),
+            known: observe::ProviderReports::default(),
             pulse: pulse::Pulse::default(),
             is_busy: true,
             must_compare: true,
-            coins: assets::Coins::default(),
+            coins: assets::CheckedCoins::default(),
             derived: None,
             looked_into: BTreeMap::new(),
             claim_budget: parts.deposits.claims_per_block,
-            doubts: disagreements::Doubts::default(),
+            doubts: disagreements::Disagreements::default(),
             arrivals: arrivals::Looks::default(),
             passed: early::Passed::default(),
             swept_at: None,
             hitches: 0,
-            told: lease::Told::default(),
-            usage: usage::Usage::default(),
+            told: lease::ReportedStatus::default(),
+            usage: usage::ProviderUsage::default(),
             parts,
         }
     }
@@ -207,16 +207,16 @@ impl State {
         let outcome = self.try_round().await;
         self.is_busy |= outcome.is_err();
         match outcome {
-            Ok(()) | Err(Trouble::Overtaken) => {}
-            Err(Trouble::Deposit(error)) => {
+            Ok(()) | Err(RoundError::Overtaken) => {}
+            Err(RoundError::Deposit(error)) => {
                 let chain = &self.parts.chain.name;
                 tracing::warn!(chain, error = %Causes(&error), "a round failed; trying again");
             }
-            Err(Trouble::Chain(detail)) => self.say("degraded", Some(detail)).await,
+            Err(RoundError::Chain(detail)) => self.say("degraded", Some(detail)).await,
         }
     }
 
-    async fn try_round(&mut self) -> Result<(), Trouble> {
+    async fn try_round(&mut self) -> Result<(), RoundError> {
         let Some(mut row) = self.take_lease().await? else { return Ok(()) };
         let waiting = self.waiting(row.final_number).await?;
         self.is_busy = waiting.is_due;
@@ -253,7 +253,7 @@ impl State {
         self.hitches = if is_stuck { self.hitches.saturating_add(1) } else { 0 };
         let hitch = hitch.filter(|_| self.hitches >= HITCHES_MAX);
         if let Some(detail) = hitch.or_else(|| self.doubts.first(self.parts.clock.now())) {
-            return Err(Trouble::Chain(detail));
+            return Err(RoundError::Chain(detail));
         }
         let (status, remark) = self.coins.standing();
         self.say(status, remark).await;
@@ -267,7 +267,7 @@ impl State {
     }
 
     /// What waits on this chain.
-    async fn waiting(&self, final_number: i64) -> Result<chains::Waiting, DbError> {
+    async fn waiting(&self, final_number: i64) -> Result<chains::PendingWork, DbError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let waiting =
             move |conn: &mut AnyConnection| chains::waiting(conn, chain_id, final_number, now);
@@ -283,7 +283,7 @@ impl State {
     }
 
     /// Our addresses. The derived ones are read again only when another was issued.
-    async fn ours(&mut self) -> Result<Ours, DbError> {
+    async fn ours(&mut self) -> Result<Recipients, DbError> {
         let known = self.derived.take();
         let read = move |conn: &mut AnyConnection| {
             // Before the addresses: one that is issued in between is read once more.
@@ -297,7 +297,7 @@ impl State {
         let derived = self.parts.database.run(read).await?;
         let addresses = Arc::clone(&derived.1);
         self.derived = Some(derived);
-        Ok(Ours::new(&self.parts.chain, &self.parts.deposits, addresses))
+        Ok(Recipients::new(&self.parts.chain, &self.parts.deposits, addresses))
     }
 
     fn chain_id(&self) -> ChainId {

@@ -196,7 +196,7 @@ pub struct ByteCounter {
 
 /// What a byte is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ByteKind {
     Lower,
     Upper,
     /// A digit, or one of the marks of base64: part of a run.
@@ -208,20 +208,20 @@ enum Kind {
     Other,
 }
 
-const KINDS: [Kind; 256] = kinds();
+const KINDS: [ByteKind; 256] = kinds();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn kinds() -> [Kind; 256] {
-    let mut kinds = [Kind::Other; 256];
+const fn kinds() -> [ByteKind; 256] {
+    let mut kinds = [ByteKind::Other; 256];
     let (mut byte, mut at) = (0_u8, 0_usize);
     while byte < 128 {
         kinds[at] = match byte {
-            b'a'..=b'z' => Kind::Lower,
-            b'A'..=b'Z' => Kind::Upper,
-            b'0'..=b'9' | b'+' | b'/' | b'=' => Kind::Digit,
-            b' ' | b'\n' | b'\t' | b'\r' => Kind::Blank,
-            b'"' | b'{' | b'}' | b'[' | b']' | b':' | b',' | b'\\' => Kind::Json,
-            _ => Kind::Mark,
+            b'a'..=b'z' => ByteKind::Lower,
+            b'A'..=b'Z' => ByteKind::Upper,
+            b'0'..=b'9' | b'+' | b'/' | b'=' => ByteKind::Digit,
+            b' ' | b'\n' | b'\t' | b'\r' => ByteKind::Blank,
+            b'"' | b'{' | b'}' | b'[' | b']' | b':' | b',' | b'\\' => ByteKind::Json,
+            _ => ByteKind::Mark,
         };
         (byte, at) = (byte + 1, at + 1);
     }
@@ -232,28 +232,32 @@ impl ByteCounter {
     /// Reads on.
     pub fn feed(&mut self, text: &[u8]) {
         for byte in text {
-            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(Kind::Other);
+            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(ByteKind::Other);
             match kind {
-                Kind::Lower => self.run_words = self.run_words.saturating_add(1),
+                ByteKind::Lower => self.run_words = self.run_words.saturating_add(1),
                 // The first letter of a word may be a capital.
-                Kind::Upper if self.run_words == 0 && self.run_symbols == 0 => self.run_words = 1,
-                Kind::Upper | Kind::Digit => self.run_symbols = self.run_symbols.saturating_add(1),
-                Kind::Blank => {
+                ByteKind::Upper if self.run_words == 0 && self.run_symbols == 0 => {
+                    self.run_words = 1;
+                }
+                ByteKind::Upper | ByteKind::Digit => {
+                    self.run_symbols = self.run_symbols.saturating_add(1);
+                }
+                ByteKind::Blank => {
                     self.end_stretch();
                     self.done.words = self.done.words.saturating_add(1);
                 }
-                Kind::Json => {
+                ByteKind::Json => {
                     self.end_run();
                     self.done.marks = self.done.marks.saturating_add(1);
                     self.stretch = self.stretch.saturating_add(1);
                 }
-                Kind::Mark => {
+                ByteKind::Mark => {
                     self.end_run();
                     self.done.symbols = self.done.symbols.saturating_add(1);
                     self.stretch = self.stretch.saturating_add(1);
                     self.stretch_symbols = self.stretch_symbols.saturating_add(1);
                 }
-                Kind::Other => {
+                ByteKind::Other => {
                     self.end_stretch();
                     self.done.other = self.done.other.saturating_add(1);
                 }

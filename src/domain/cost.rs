@@ -26,7 +26,7 @@ pub struct Cost {
     pub unpriced: Vec<&'static str>,
 }
 
-impl Bounds<'_> {
+impl CostBounds<'_> {
     /// All prompt tokens.
     const fn prompt(&self) -> u64 {
         self.input_tokens.saturating_add(self.cached_tokens)
@@ -44,7 +44,7 @@ pub struct RatedPass {
 
 /// What a request may cost at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds<'a> {
+pub struct CostBounds<'a> {
     /// Prompt tokens, whatever their class.
     pub input_tokens: u64,
     /// Prompt tokens beside those that are read from the cache.
@@ -97,7 +97,7 @@ impl Rates {
     ///
     /// # Errors
     /// [`MoneyError::Overflow`] where the bounds are beyond any sum of money.
-    pub fn worst_cost(&self, bounds: &Bounds<'_>) -> Result<NanoUsd, MoneyError> {
+    pub fn worst_cost(&self, bounds: &CostBounds<'_>) -> Result<NanoUsd, MoneyError> {
         let units = self.worst_input_units(bounds).and_then(|units| {
             let output =
                 i128::from(bounds.output_tokens).checked_mul(self.worst_output_units(bounds)?)?;
@@ -107,9 +107,9 @@ impl Rates {
     }
 
     /// The most output tokens with which a request within these bounds stays payable by `funds`;
-    /// `None` where its prompt alone is too dear. [`Bounds::output_tokens`] is ignored.
+    /// `None` where its prompt alone is too dear. [`CostBounds::output_tokens`] is ignored.
     #[must_use]
-    pub fn affordable_output(&self, bounds: &Bounds<'_>, funds: NanoUsd) -> Option<u64> {
+    pub fn affordable_output(&self, bounds: &CostBounds<'_>, funds: NanoUsd) -> Option<u64> {
         let funds = i128::from(funds.as_nanos()).checked_mul(UNITS_PER_NANO)?;
         let left = funds.checked_sub(self.worst_input_units(bounds)?)?;
         if left < 0 {
@@ -122,7 +122,7 @@ impl Rates {
     /// Nano-USD per million tokens of the dearest class that a prompt within these bounds can use,
     /// before factors.
     #[must_use]
-    pub fn dearest_input_price(&self, bounds: &Bounds<'_>) -> i64 {
+    pub fn dearest_input_price(&self, bounds: &CostBounds<'_>) -> i64 {
         let dearest = |prices: &TokenPrices| {
             let usable = [
                 (true, prices.input),
@@ -142,11 +142,11 @@ impl Rates {
     /// Nano-USD per million tokens of output at the dearer tier that these bounds can reach, before
     /// factors.
     #[must_use]
-    pub fn dearest_output_price(&self, bounds: &Bounds<'_>) -> i64 {
+    pub fn dearest_output_price(&self, bounds: &CostBounds<'_>) -> i64 {
         self.base.output.max(self.prices_for(bounds.prompt()).output)
     }
 
-    fn worst_input_units(&self, bounds: &Bounds<'_>) -> Option<i128> {
+    fn worst_input_units(&self, bounds: &CostBounds<'_>) -> Option<i128> {
         let input = i128::from(bounds.input_tokens)
             .checked_mul(i128::from(self.dearest_input_price(bounds)))?;
         let read = self.base.cache_read.max(self.prices_for(bounds.prompt()).cache_read);
@@ -155,11 +155,11 @@ impl Rates {
         prompt.checked_add(search_units(self, bounds.web_searches)?)
     }
 
-    fn worst_output_units(&self, bounds: &Bounds<'_>) -> Option<i128> {
+    fn worst_output_units(&self, bounds: &CostBounds<'_>) -> Option<i128> {
         i128::from(self.dearest_output_price(bounds)).checked_mul(self.worst_factor(bounds)?)
     }
 
-    fn worst_factor(&self, bounds: &Bounds<'_>) -> Option<i128> {
+    fn worst_factor(&self, bounds: &CostBounds<'_>) -> Option<i128> {
         let geo = self.geo_multiplier(bounds.geo).unwrap_or(Multiplier::ONE);
         let speed = self.speed_multiplier(bounds.speed).unwrap_or(Multiplier::ONE);
         factor(self, geo, speed, Multiplier::ONE)

@@ -17,7 +17,7 @@ use std::ops::Range;
 use serde::de::{Deserialize as _, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use blocks::{Blocks, Text};
+use blocks::{Blocks, JsonText};
 pub use fields::TopField;
 pub use tools::{Fallback, Fallbacks, ToolUse, is_version_of};
 
@@ -27,7 +27,7 @@ pub const LARGE_BYTES: usize = 262_144;
 
 /// How much a request may have of what is read one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct RequestBounds {
     /// Fields at the top.
     pub fields_max: usize,
     /// Entries of `fallbacks`.
@@ -117,7 +117,7 @@ pub enum RequestError {
 ///
 /// # Errors
 /// [`RequestError`] with a text for the client.
-pub fn parse(body: &[u8], bounds: &Bounds) -> Result<MessagesRequest, RequestError> {
+pub fn parse(body: &[u8], bounds: &RequestBounds) -> Result<MessagesRequest, RequestError> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte != b'{') {
         serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|e| json_error(&e))?;
         return Err(RequestError::NotAnObject);
@@ -163,7 +163,7 @@ impl<'de> Visitor<'de> for TopVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Vec<(Cow<'de, str>, &RawValue)> = Vec::new();
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(JsonText(name)) = map.next_key()? {
             let value = map.next_value()?;
             let checked = names::check(&name, "The request body", fields::names());
             // The fields are few, or this is an error before long.
@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for TopVisitor<'_> {
 }
 
 impl<'de> TopLevel<'de> {
-    fn read<D>(input: D, bounds: &Bounds) -> Result<Self, RequestError>
+    fn read<D>(input: D, bounds: &RequestBounds) -> Result<Self, RequestError>
     where
         D: Deserializer<'de, Error = serde_json::Error>,
     {
@@ -196,7 +196,11 @@ impl<'de> TopLevel<'de> {
         read.map_err(|error| fault.unwrap_or_else(|| json_error(&error)))
     }
 
-    fn into_request(self, body: &[u8], bounds: &Bounds) -> Result<MessagesRequest, RequestError> {
+    fn into_request(
+        self,
+        body: &[u8],
+        bounds: &RequestBounds,
+    ) -> Result<MessagesRequest, RequestError> {
         let mut request = MessagesRequest::default();
         let mut blocks = Blocks::default();
         let mut model = None;

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 pub use json::{JsonAnswer, read_json_answer};
 
 use super::byte_counts::{ByteCounts, TokenFigures};
-use super::sse::{Event, Partial, SseReader};
+use super::sse::{Partial, SseEvent, SseReader};
 use super::usage::Usage;
 use kind::type_of;
 use merge::UsageMerge;
@@ -325,7 +325,7 @@ impl Meter {
         self.usage.anomalies()
     }
 
-    fn take(&mut self, event: Event<'_>) {
+    fn take(&mut self, event: SseEvent<'_>) {
         // `message` is what an event without a name is called.
         let is_named = !matches!(event.name, b"" | b"message");
         let name = if is_named { event.name } else { type_of(event.data) };
@@ -361,7 +361,7 @@ impl Meter {
         self.held_from.get_or_insert(from);
     }
 
-    fn take_delta(&mut self, event: Event<'_>) {
+    fn take_delta(&mut self, event: SseEvent<'_>) {
         let counts = if event.is_cut() {
             ByteCounts::of(event.data).scaled_to(event.data_len)
         } else {
@@ -396,7 +396,7 @@ impl Meter {
 
     fn take_start(&mut self, data: &[u8]) {
         #[derive(Deserialize)]
-        struct Start<'a> {
+        struct MessageStart<'a> {
             #[serde(borrow)]
             message: Message<'a>,
         }
@@ -409,13 +409,13 @@ impl Meter {
         if std::mem::replace(&mut self.has_started, true) {
             self.usage.note(Anomaly::RepeatedStart);
         }
-        match serde_json::from_slice::<Start<'_>>(data) {
+        match serde_json::from_slice::<MessageStart<'_>>(data) {
             Ok(start) => self.usage.merge_answer(start.message.model, start.message.usage),
             Err(_) => self.usage.note(Anomaly::UnreadableEvent),
         }
     }
 
-    fn take_message_delta(&mut self, event: Event<'_>) {
+    fn take_message_delta(&mut self, event: SseEvent<'_>) {
         #[derive(Deserialize)]
         struct MessageDelta<'a> {
             #[serde(borrow)]

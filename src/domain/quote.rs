@@ -7,7 +7,7 @@ pub(crate) mod tests;
 use std::sync::Arc;
 
 use super::clock::UnixMillis;
-use super::cost::{Bounds, RatedPass, cost};
+use super::cost::{CostBounds, RatedPass, cost};
 use super::money::{MoneyError, NanoUsd};
 use super::price_list::{Model, PriceList, Rates};
 use super::usage::{Ceilings, Pass, PassKind, Usage};
@@ -125,8 +125,8 @@ impl Quote {
     }
 
     /// The limits of the request with its likely prompt and so much output.
-    fn likely_bounds(&self, output_tokens: u64) -> Bounds<'_> {
-        Bounds {
+    fn likely_bounds(&self, output_tokens: u64) -> CostBounds<'_> {
+        CostBounds {
             input_tokens: self.prompt.likely.saturating_add(self.tool_tokens),
             cached_tokens: self.prompt.cached,
             ..self.bounds(output_tokens)
@@ -134,8 +134,8 @@ impl Quote {
     }
 
     /// The limits of the request at most, with so much output.
-    fn bounds(&self, output_tokens: u64) -> Bounds<'_> {
-        Bounds {
+    fn bounds(&self, output_tokens: u64) -> CostBounds<'_> {
+        CostBounds {
             input_tokens: self.prompt.most.saturating_add(self.tool_tokens),
             cached_tokens: 0,
             output_tokens,
@@ -147,7 +147,7 @@ impl Quote {
         }
     }
 
-    fn dearest(&self, bounds: &Bounds<'_>) -> Result<NanoUsd, MoneyError> {
+    fn dearest(&self, bounds: &CostBounds<'_>) -> Result<NanoUsd, MoneyError> {
         let mut dearest = NanoUsd::ZERO;
         for rates in &self.candidates {
             dearest = dearest.max(rates.worst_cost(bounds)?);
@@ -172,8 +172,11 @@ impl Quote {
         if self.more_passes == 0 {
             return Ok(once);
         }
-        let again =
-            Bounds { input_tokens: self.prompt.likely_total(), web_searches: 0, ..self.bounds(0) };
+        let again = CostBounds {
+            input_tokens: self.prompt.likely_total(),
+            web_searches: 0,
+            ..self.bounds(0)
+        };
         once.plus(self.dearest(&again)?.times(self.more_passes)?)
     }
 
@@ -190,7 +193,7 @@ impl Quote {
         self.least_affordable(&self.bounds(0), funds).filter(|tokens| *tokens > 0)
     }
 
-    fn least_affordable(&self, bounds: &Bounds<'_>, funds: NanoUsd) -> Option<u64> {
+    fn least_affordable(&self, bounds: &CostBounds<'_>, funds: NanoUsd) -> Option<u64> {
         let affordable = self.candidates.iter().map(|rates| rates.affordable_output(bounds, funds));
         affordable.min().flatten()
     }
@@ -205,7 +208,7 @@ impl Quote {
         usage.tokens.output = usage.tokens.output.max(output_tokens);
         usage.iterations.clear();
         usage.is_refused = false;
-        let tools = Bounds { input_tokens: self.tool_tokens, ..self.bounds(0) };
+        let tools = CostBounds { input_tokens: self.tool_tokens, ..self.bounds(0) };
         self.price(&usage).amount.plus(self.dearest(&tools)?)
     }
 

@@ -47,7 +47,7 @@ impl fmt::Display for ExactUsd {
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum CostItem {
     /// Uncached input tokens.
     Input,
     /// Output tokens.
@@ -62,7 +62,7 @@ pub enum Item {
     WebSearch,
 }
 
-impl Item {
+impl CostItem {
     /// Its name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -79,9 +79,9 @@ impl Item {
 
 /// One line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct CostLine {
     /// What for.
-    pub item: Item,
+    pub item: CostItem,
     /// How many.
     pub count: u64,
     /// For how many of them the price is.
@@ -94,7 +94,7 @@ pub struct Line {
 
 /// A factor on the tokens' lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Factor {
+pub struct CostFactor {
     /// `inference_geo`, `speed` or `service_tier`.
     pub of: &'static str,
     /// As the upstream reported it.
@@ -104,7 +104,7 @@ pub struct Factor {
 }
 
 /// A factor as it is written: `1.1`.
-impl fmt::Display for Factor {
+impl fmt::Display for CostFactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{}.{:03}", self.thousandths / 1_000, self.thousandths % 1_000);
         f.pad(text.trim_end_matches('0').trim_end_matches('.'))
@@ -119,9 +119,9 @@ pub struct PassReceipt {
     /// The prices of long prompts counted.
     pub is_long_prompt: bool,
     /// Of the tokens that it used; none where it is free.
-    pub lines: Vec<Line>,
+    pub lines: Vec<CostLine>,
     /// On each of these lines.
-    pub factors: Vec<Factor>,
+    pub factors: Vec<CostFactor>,
 }
 
 /// A cost explained: the lines and the rounding together are what was charged.
@@ -130,7 +130,7 @@ pub struct Receipt {
     /// In the order in which they ran.
     pub passes: Vec<PassReceipt>,
     /// Of the web searches, if there were any.
-    pub searches: Option<Line>,
+    pub searches: Option<CostLine>,
     /// What rounding up to a whole nano-dollar has added; below one.
     pub rounding: ExactUsd,
 }
@@ -138,8 +138,8 @@ pub struct Receipt {
 impl Receipt {
     /// The factors on lines of tokens, each once.
     #[must_use]
-    pub fn factors(&self) -> Vec<&Factor> {
-        let mut all: Vec<&Factor> = Vec::new();
+    pub fn factors(&self) -> Vec<&CostFactor> {
+        let mut all: Vec<&CostFactor> = Vec::new();
         for factor in self.passes.iter().flat_map(|pass| &pass.factors) {
             if !all.contains(&factor) {
                 all.push(factor);
@@ -194,22 +194,22 @@ fn pass_receipt(rated: &RatedPass, usage: &Usage) -> Option<PassReceipt> {
     Some(PassReceipt { pass: pass.clone(), is_long_prompt, lines, factors })
 }
 
-const fn token_classes(tokens: &TokenCounts, prices: &TokenPrices) -> [(Item, u64, i64); 5] {
+const fn token_classes(tokens: &TokenCounts, prices: &TokenPrices) -> [(CostItem, u64, i64); 5] {
     [
-        (Item::Input, tokens.input, prices.input),
-        (Item::Output, tokens.output, prices.output),
-        (Item::CacheWrite5m, tokens.cache_write_5m, prices.cache_write_5m),
-        (Item::CacheWrite1h, tokens.cache_write_1h, prices.cache_write_1h),
-        (Item::CacheRead, tokens.cache_read, prices.cache_read),
+        (CostItem::Input, tokens.input, prices.input),
+        (CostItem::Output, tokens.output, prices.output),
+        (CostItem::CacheWrite5m, tokens.cache_write_5m, prices.cache_write_5m),
+        (CostItem::CacheWrite1h, tokens.cache_write_1h, prices.cache_write_1h),
+        (CostItem::CacheRead, tokens.cache_read, prices.cache_read),
     ]
 }
 
 /// Nano-dollars per million times thousandths, thrice, times millionths are units.
 fn token_line(
     rates: &Rates,
-    factors: &[Factor],
-    (item, count, price): (Item, u64, i64),
-) -> Option<Line> {
+    factors: &[CostFactor],
+    (item, count, price): (CostItem, u64, i64),
+) -> Option<CostLine> {
     let marked_up = i128::from(price).checked_mul(i128::from(rates.markup.as_millionths()))?;
     let neutral = i128::from(Multiplier::ONE.as_thousandths());
     let mut each = marked_up;
@@ -218,7 +218,7 @@ fn token_line(
         each = each.checked_mul(thousandths.unwrap_or(neutral))?;
     }
     let per_million = marked_up.checked_mul(UNITS_PER_NANO / 1_000_000)?;
-    Some(Line {
+    Some(CostLine {
         item,
         count,
         per: 1_000_000,
@@ -227,12 +227,12 @@ fn token_line(
     })
 }
 
-fn search_line(rates: &Rates, count: u64) -> Option<Line> {
+fn search_line(rates: &Rates, count: u64) -> Option<CostLine> {
     let each = i128::from(rates.web_search_per_1000)
         .checked_mul(i128::from(rates.markup.as_millionths()))?
         .checked_mul(UNITS_PER_SEARCH)?;
-    Some(Line {
-        item: Item::WebSearch,
+    Some(CostLine {
+        item: CostItem::WebSearch,
         count,
         per: 1_000,
         price: ExactUsd(each.checked_mul(1_000)?),
@@ -241,7 +241,7 @@ fn search_line(rates: &Rates, count: u64) -> Option<Line> {
 }
 
 /// Those that are not 1. One without a price was taken as 1 when the answer was priced.
-fn factors(rates: &Rates, usage: &Usage) -> Vec<Factor> {
+fn factors(rates: &Rates, usage: &Usage) -> Vec<CostFactor> {
     let named = [
         (
             "inference_geo",
@@ -255,7 +255,7 @@ fn factors(rates: &Rates, usage: &Usage) -> Vec<Factor> {
         .into_iter()
         .filter_map(|(of, value, factor)| {
             let thousandths = factor.filter(|factor| *factor != Multiplier::ONE)?.as_thousandths();
-            Some(Factor { of, value: value.clone()?, thousandths })
+            Some(CostFactor { of, value: value.clone()?, thousandths })
         })
         .collect()
 }

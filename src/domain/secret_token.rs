@@ -71,7 +71,7 @@ impl SecretToken {
     /// A word that only pages made for the holder of this token can carry: forms send it along, so
     /// that another site cannot have them sent.
     #[must_use]
-    pub fn form_word(&self) -> String {
+    pub fn csrf_token(&self) -> String {
         let digest = Sha256::new_with_prefix(b"form\0").chain_update(self.0.expose_secret());
         let mut word = String::with_capacity(64);
         for byte in digest.finalize() {
@@ -105,7 +105,7 @@ mod tests {
         let token = SecretToken::random(TokenKind::Session).unwrap();
         let text = token.reveal();
         let again = SecretToken::parse(TokenKind::Session, text).unwrap();
-        assert!(again.hash() == token.hash() && again.form_word() == token.form_word());
+        assert!(again.hash() == token.hash() && again.csrf_token() == token.csrf_token());
         assert!(SecretToken::parse(TokenKind::Mail, text).is_none());
         for other in [
             "",
@@ -125,7 +125,7 @@ mod tests {
             write!(hex, "{byte:02x}").unwrap();
             hex
         });
-        assert_eq!(token.form_word().len(), 64);
-        assert_ne!(token.form_word(), stored);
+        assert_eq!(token.csrf_token().len(), 64);
+        assert_ne!(token.csrf_token(), stored);
     }
 }

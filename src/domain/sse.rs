@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// One event, complete.
 #[derive(Clone, Copy)]
-pub struct Event<'a> {
+pub struct SseEvent<'a> {
     /// The `event:` field; empty if there was none.
     pub name: &'a [u8],
     /// The `data:` lines, joined by LF; cut where the reader's limit was reached.
@@ -20,7 +20,7 @@ pub struct Event<'a> {
     pub start: u64,
 }
 
-impl Event<'_> {
+impl SseEvent<'_> {
     /// Whether the data was longer than the reader's limit.
     #[must_use]
     pub fn is_cut(&self) -> bool {
@@ -56,7 +56,7 @@ pub struct SseReader {
     has_data: bool,
 }
 
-unprintable!(Event<'static>, Partial<'static>, SseReader);
+unprintable!(SseEvent<'static>, Partial<'static>, SseReader);
 
 impl SseReader {
     /// A reader that keeps at most `limit` bytes of a line, and as many of an event's data.
@@ -107,7 +107,7 @@ impl SseReader {
     }
 
     /// Reads on and hands each event that becomes complete to `sink`.
-    pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(Event<'_>)) {
+    pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(SseEvent<'_>)) {
         let mut rest = chunk;
         while !rest.is_empty() {
             if self.skips_lf {
@@ -133,7 +133,7 @@ impl SseReader {
     }
 
     /// Takes the stream as ended: hands an event to `sink` that has data and lacks only its end.
-    pub fn end(&mut self, mut sink: impl FnMut(Event<'_>)) {
+    pub fn end(&mut self, mut sink: impl FnMut(SseEvent<'_>)) {
         let Some(start) = self.event_start else { return };
         self.end_line(b"", start, &mut sink);
         if self.event_start.is_some() {
@@ -153,7 +153,7 @@ impl SseReader {
         self.line_len = self.line_len.saturating_add(len);
     }
 
-    fn end_line(&mut self, last_part: &[u8], start: u64, sink: &mut impl FnMut(Event<'_>)) {
+    fn end_line(&mut self, last_part: &[u8], start: u64, sink: &mut impl FnMut(SseEvent<'_>)) {
         if self.line_len == 0 {
             let len = u64::try_from(last_part.len()).unwrap_or(u64::MAX);
             // Cut like a line that came in pieces, so that the split makes no difference.
@@ -173,7 +173,13 @@ impl SseReader {
     }
 
     /// `line` may be cut; `len` is its true length.
-    fn take_line(&mut self, line: &[u8], len: u64, start: u64, sink: &mut impl FnMut(Event<'_>)) {
+    fn take_line(
+        &mut self,
+        line: &[u8],
+        len: u64,
+        start: u64,
+        sink: &mut impl FnMut(SseEvent<'_>),
+    ) {
         if len == 0 {
             self.dispatch(start, sink);
             return;
@@ -211,11 +217,11 @@ impl SseReader {
         self.data_len = self.data_len.saturating_add(len);
     }
 
-    fn dispatch(&mut self, start: u64, sink: &mut impl FnMut(Event<'_>)) {
+    fn dispatch(&mut self, start: u64, sink: &mut impl FnMut(SseEvent<'_>)) {
         // An event without data is not dispatched by any client (WHATWG HTML §9.2.6).
         if self.has_data {
             let (name, data) = (&self.name, &self.data);
-            sink(Event { name, data, data_len: self.data_len, start });
+            sink(SseEvent { name, data, data_len: self.data_len, start });
         }
         self.name.clear();
         self.data.clear();

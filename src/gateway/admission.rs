@@ -65,7 +65,7 @@ struct Reading {
     unknown_fields: Arc<UnknownFields>,
     holder: KeyHolder,
     body: Bytes,
-    names: Option<conversation::Names>,
+    names: Option<conversation::ConversationNames>,
     /// Whether it is a request for a count of tokens, which holds no money.
     is_count: bool,
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
-use crate::accounts::keys::KeyRing;
+use crate::accounts::keys::ApiKeyCache;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_scopes::Scope;
 use crate::domain::money::NanoUsd;
-use crate::http::standing::{self, Standing};
+use crate::http::standing::{self, ClientStanding};
 use crate::telemetry::Causes;
 
 /// How old the word of the database may be where a reservation asks it again anyway: for whatever
@@ -27,7 +27,7 @@ pub const ALONE: Duration = Duration::from_secs(1);
 /// # Errors
 /// 401, 403, which names the scope where the key lacks it, or 503 if the database does not answer.
 pub async fn identify(
-    keys: &KeyRing,
+    keys: &ApiKeyCache,
     http: &HttpRequest,
     max_age: Duration,
     now: UnixMillis,
@@ -50,7 +50,7 @@ pub async fn identify(
 /// # Errors
 /// 401, 403, or 503 if the database does not answer.
 pub async fn identify_any(
-    keys: &KeyRing,
+    keys: &ApiKeyCache,
     http: &HttpRequest,
     max_age: Duration,
     now: UnixMillis,
@@ -81,7 +81,7 @@ pub async fn identify_any(
             Err(ApiError::new(403, "permission_error", "This account is suspended."))
         }
         Some(holder) => {
-            standing::recognise(http, Standing::Account);
+            standing::recognise(http, ClientStanding::Account);
             Ok(holder)
         }
     }
@@ -92,7 +92,7 @@ pub async fn identify_any(
 /// # Errors
 /// As [`identify`].
 pub async fn identify_payer(
-    keys: &KeyRing,
+    keys: &ApiKeyCache,
     http: &HttpRequest,
     max_age: Duration,
     now: UnixMillis,
@@ -102,7 +102,7 @@ pub async fn identify_payer(
         holder = identify(keys, http, Duration::ZERO, now).await?;
     }
     if holder.funds > NanoUsd::ZERO {
-        standing::recognise(http, Standing::Payer);
+        standing::recognise(http, ClientStanding::Payer);
     }
     Ok(holder)
 }

@@ -26,7 +26,7 @@ const NAME_BYTES_MAX: usize = 1024;
 
 /// Of a body, nothing but who asks.
 #[derive(Deserialize)]
-struct Body<'a> {
+struct MetadataBody<'a> {
     #[serde(borrow)]
     metadata: Option<Metadata<'a>>,
 }
@@ -38,7 +38,7 @@ struct Metadata<'a> {
 }
 
 /// What the head of a request says of its conversation.
-pub(super) struct Names {
+pub(super) struct ConversationNames {
     /// In the coding CLI's own header, which is believed first.
     first: Option<Vec<u8>>,
     /// In one of the others, which are believed behind the body.
@@ -47,11 +47,11 @@ pub(super) struct Names {
     agent: Vec<u8>,
 }
 
-unprintable!(Names);
+unprintable!(ConversationNames);
 
 /// The names in a request's head; `None` where nobody asks, since no two upstreams stand in one
 /// tier.
-pub(super) fn named(http: &HttpRequest, upstreams: &[UpstreamClient]) -> Option<Names> {
+pub(super) fn named(http: &HttpRequest, upstreams: &[UpstreamClient]) -> Option<ConversationNames> {
     if !has_shared_tier(upstreams) {
         return None;
     }
@@ -60,7 +60,7 @@ pub(super) fn named(http: &HttpRequest, upstreams: &[UpstreamClient]) -> Option<
         (!value.is_empty() && value.len() <= NAME_BYTES_MAX).then(|| value.to_vec())
     };
     let [first, others @ ..] = HEADERS;
-    Some(Names {
+    Some(ConversationNames {
         first: header(first),
         other: others.iter().find_map(|name| header(name)),
         agent: header(AGENT).unwrap_or_default(),
@@ -68,9 +68,13 @@ pub(super) fn named(http: &HttpRequest, upstreams: &[UpstreamClient]) -> Option<
 }
 
 /// The conversation that head and body name, or else all requests of the key.
-pub(super) fn of(names: Option<Names>, body: &[u8], holder: &KeyHolder) -> Conversation {
+pub(super) fn of(
+    names: Option<ConversationNames>,
+    body: &[u8],
+    holder: &KeyHolder,
+) -> Conversation {
     let account = holder.account_id;
-    let session = names.and_then(|Names { first, other, agent }| {
+    let session = names.and_then(|ConversationNames { first, other, agent }| {
         let of_body = || session_of(body).map(String::into_bytes);
         Some((first.or_else(of_body).or(other)?, agent))
     });
@@ -82,7 +86,7 @@ pub(super) fn of(names: Option<Names>, body: &[u8], holder: &KeyHolder) -> Conve
 
 /// The session in `metadata.user_id`: JSON with a `session_id`, or what stands behind `_session_`.
 fn session_of(body: &[u8]) -> Option<String> {
-    let user_id = serde_json::from_slice::<Body<'_>>(body).ok()?.metadata?.user_id?;
+    let user_id = serde_json::from_slice::<MetadataBody<'_>>(body).ok()?.metadata?.user_id?;
     if user_id.len() > NAME_BYTES_MAX {
         return None;
     }

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
 
 use super::admission::{self, Admitted};
-use super::exchange::Reply;
+use super::exchange::GatewayResponse;
 use super::messages::{
     COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
 };
@@ -16,7 +16,7 @@ use super::{Gateway, auth, limits, request_id, respond};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::http::body;
-use crate::upstream::call::Call;
+use crate::upstream::call::UpstreamCall;
 use crate::upstream::client::longest_head;
 use crate::upstream::count as upstream_count;
 use crate::upstream::fault::Failure;
@@ -43,7 +43,7 @@ async fn count(
     payload: &mut Payload,
     gateway: &Gateway,
     id: &RequestId,
-) -> Result<Reply, ApiError> {
+) -> Result<GatewayResponse, ApiError> {
     let now = gateway.context.clock.now();
     let holder = auth::identify_payer(&gateway.keys, http, auth::ALONE, now).await?;
     refuse_while_draining(gateway)?;
@@ -76,7 +76,7 @@ async fn count(
     let token = gateway.context.tracker.token();
     refuse_while_draining(gateway)?;
     let limit = longest_head(&upstreams, &gateway.settings().stream, true);
-    let call = Call {
+    let call = UpstreamCall {
         request_id: id.clone(),
         node: gateway.context.node(),
         account: holder.account_id,
@@ -88,9 +88,10 @@ async fn count(
     let counted = upstream_count::count(&call, &upstreams, &request, limit).await;
     drop((permit, token));
     Ok(match counted {
-        Ok(count) => {
-            Reply::Json { headers: headers::passing_down(&count.headers), body: count.body }
-        }
-        Err(Failure { error, headers, .. }) => Reply::Error { error, headers },
+        Ok(count) => GatewayResponse::Json {
+            headers: headers::passing_down(&count.headers),
+            body: count.body,
+        },
+        Err(Failure { error, headers, .. }) => GatewayResponse::Error { error, headers },
     })
 }

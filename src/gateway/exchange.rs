@@ -39,8 +39,8 @@ use crate::holds::Lesson;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
 
-pub use reply::{Client, Permit, Reply};
-pub use response_body::{AnswerStream, Piece};
+pub use reply::{Client, GatewayResponse, HeldPermit};
+pub use response_body::{BodyChunk, ResponseBody};
 
 /// An exchange that has not begun.
 pub struct Exchange {

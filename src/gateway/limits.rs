@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::places::{Asker, Open};
+use super::places::{OpenExchanges, Requester};
 use crate::config::{self, Settings};
-use crate::context::Standing;
+use crate::context::LeaseState;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
@@ -36,21 +36,21 @@ const BUSY: &str = "Too many requests are open at once.";
 pub struct AccountLimits {
     max_open_per_account: u32,
     per_minute: u32,
-    standing: Arc<Standing>,
-    places: Arc<Places<Open>>,
+    standing: Arc<LeaseState>,
+    places: Arc<Places<OpenExchanges>>,
     /// Requests of accounts without credit, which take no place from those with.
     unpaid: Arc<SharedPlaces>,
     /// Reads over all that an account has used, which take a connection to the database for a
     /// while.
     reads: Arc<SharedPlaces>,
-    state: Mutex<State>,
+    state: Mutex<LimitsState>,
 }
 
 /// Room for one exchange; given back when it is dropped.
-pub type Permit = Place<Open>;
+pub type Permit = Place<OpenExchanges>;
 
 #[derive(Default)]
-struct State {
+struct LimitsState {
     accounts: HashMap<AccountId, Use>,
     /// Only of keys with limits of their own.
     keys: HashMap<ApiKeyId, Use>,
@@ -79,13 +79,22 @@ const MINUTE: Duration = Duration::from_mins(1);
 impl AccountLimits {
     /// Limits without any use so far.
     #[must_use]
-    pub fn new(settings: &Settings, standing: &Arc<Standing>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        settings: &Settings,
+        standing: &Arc<LeaseState>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let pool = usize::try_from(settings.database.pool_size).unwrap_or(1);
         let settings = &settings.server;
         let max_open_per_account =
             u32::try_from(settings.max_streams_per_account).unwrap_or(u32::MAX);
         let standing_of_open = Arc::clone(standing);
-        let open = Open::new(settings.max_streams, max_open_per_account, standing_of_open, metrics);
+        let open = OpenExchanges::new(
+            settings.max_streams,
+            max_open_per_account,
+            standing_of_open,
+            metrics,
+        );
         let unpaid = Shares::new(settings.max_streams.div_ceil(UNPAID_PART), UNPAID_EACH);
         // The other half of the connections is for keys, log-ins, and whatever is done in a moment.
         let reads = Shares::new((pool / 2).max(1), READS_EACH);
@@ -125,7 +134,7 @@ impl AccountLimits {
         let (per_minute, of_key) =
             (self.standing.share(self.per_minute), self.standing.share(of_key));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { accounts, keys } = &mut *state;
+        let LimitsState { accounts, keys } = &mut *state;
         let account = of(accounts, holder.account_id, per_minute);
         let key = of(keys, holder.api_key_id, of_key);
         account.fill(per_minute);
@@ -140,7 +149,7 @@ impl AccountLimits {
     #[must_use]
     pub fn allowance(&self, holder: &KeyHolder) -> Allowance {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { accounts, keys } = &mut *state;
+        let LimitsState { accounts, keys } = &mut *state;
         let per_minute = self.standing.share(self.per_minute);
         let whole = of(accounts, holder.account_id, per_minute).left(per_minute);
         let Some(of_key) = holder.limits.requests_per_minute else { return whole };
@@ -180,7 +189,7 @@ impl AccountLimits {
     /// # Errors
     /// 429 for the limit of the key or its account, 529 for the node's.
     pub async fn place(&self, holder: &KeyHolder, until: Instant) -> Result<Permit, ApiError> {
-        let who = Asker::from(holder);
+        let who = Requester::from(holder);
         let waiting = self.places.waiting(|other| other.account_id == who.account_id);
         let most = usize::try_from(self.standing.share(self.max_open_per_account));
         let found = if waiting < most.unwrap_or(usize::MAX) {

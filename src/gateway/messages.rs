@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::admission::{self, Admitted};
-use super::exchange::{Client, Dispatch, Draft, Exchange, Reply, StreamActor};
+use super::exchange::{Client, Dispatch, Draft, Exchange, GatewayResponse, StreamActor};
 use super::limits::{self, Allowance, Permit};
 use super::{Gateway, auth, request_id, respond};
 use crate::db::api_keys::KeyHolder;
@@ -60,7 +60,7 @@ async fn begin(
     payload: &mut Payload,
     gateway: &Gateway,
     (id, allowance): (&RequestId, &mut Option<Allowance>),
-) -> Result<Reply, ApiError> {
+) -> Result<GatewayResponse, ApiError> {
     let now = gateway.context.clock.now();
     let holder = auth::identify_payer(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     refuse_while_draining(gateway)?;

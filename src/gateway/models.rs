@@ -17,7 +17,7 @@ const PAGE_MAX: usize = 1000;
 
 /// `?limit=…&after_id=…&before_id=…`
 #[derive(Deserialize)]
-pub(super) struct Page {
+pub(super) struct ModelsQuery {
     limit: Option<usize>,
     after_id: Option<String>,
     before_id: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Page {
 pub(super) async fn list(
     http: HttpRequest,
     payload: Payload,
-    query: Result<Query<Page>, actix_web::Error>,
+    query: Result<Query<ModelsQuery>, actix_web::Error>,
     gateway: Data<Gateway>,
 ) -> HttpResponse {
     let id = match request_id(&gateway.context.clock) {
@@ -80,7 +80,7 @@ pub(super) async fn show(
 fn page_of(
     gateway: &Gateway,
     holder: &KeyHolder,
-    page: &Page,
+    page: &ModelsQuery,
     now: UnixMillis,
 ) -> Result<Value, ApiError> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT);

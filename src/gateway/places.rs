@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::context::Standing;
+use crate::context::LeaseState;
 use crate::db::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
@@ -13,7 +13,7 @@ use crate::places::shares::Tally;
 
 /// Who asks for a place.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker {
+pub struct Requester {
     /// Whose it is.
     pub account_id: AccountId,
     api_key_id: ApiKeyId,
@@ -22,10 +22,10 @@ pub struct Asker {
 }
 
 /// What is open.
-pub struct Open {
+pub struct OpenExchanges {
     max: usize,
     max_per_account: u32,
-    standing: Arc<Standing>,
+    standing: Arc<LeaseState>,
     all: usize,
     accounts: Tally<AccountId>,
     /// Only of keys with limits of their own.
@@ -33,7 +33,7 @@ pub struct Open {
     metrics: Arc<Metrics>,
 }
 
-impl From<&KeyHolder> for Asker {
+impl From<&KeyHolder> for Requester {
     fn from(holder: &KeyHolder) -> Self {
         Self {
             account_id: holder.account_id,
@@ -43,13 +43,13 @@ impl From<&KeyHolder> for Asker {
     }
 }
 
-impl Open {
+impl OpenExchanges {
     /// Nothing yet, of so many on this node, and for each account on all nodes together.
     #[must_use]
     pub fn new(
         max: usize,
         max_per_account: u32,
-        standing: Arc<Standing>,
+        standing: Arc<LeaseState>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let (accounts, keys) = (Tally::default(), Tally::default());
@@ -59,7 +59,7 @@ impl Open {
     /// Why there is no place for somebody now: 429 for the limit of the key or its account, 529 for
     /// the node's.
     #[must_use]
-    pub fn refusal(&self, who: &Asker) -> Option<ApiError> {
+    pub fn refusal(&self, who: &Requester) -> Option<ApiError> {
         if self.all >= self.max {
             let message = "The server is at capacity. Please retry.";
             return Some(ApiError::new(529, "overloaded_error", message));
@@ -77,20 +77,20 @@ impl Open {
     }
 }
 
-impl Open {
+impl OpenExchanges {
     fn share(&self, whole: u32) -> usize {
         usize::try_from(self.standing.share(whole)).unwrap_or(usize::MAX)
     }
 }
 
-impl Rules for Open {
-    type Who = Asker;
+impl Rules for OpenExchanges {
+    type Who = Requester;
 
-    fn fits(&mut self, who: &Asker) -> bool {
+    fn fits(&mut self, who: &Requester) -> bool {
         self.refusal(who).is_none()
     }
 
-    fn take(&mut self, who: &Asker) {
+    fn take(&mut self, who: &Requester) {
         self.all = self.all.saturating_add(1);
         self.accounts.add(who.account_id);
         if who.key_max.is_some() {
@@ -99,7 +99,7 @@ impl Rules for Open {
         self.metrics.open_exchanges.inc();
     }
 
-    fn give_back(&mut self, who: &Asker) {
+    fn give_back(&mut self, who: &Requester) {
         self.all = self.all.saturating_sub(1);
         self.accounts.remove(&who.account_id);
         if who.key_max.is_some() {

@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use bytes::Bytes;
 
-use super::exchange::Reply;
+use super::exchange::GatewayResponse;
 use super::{Gateway, request_id};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
@@ -147,13 +147,13 @@ pub(super) fn json(
 }
 
 /// What an exchange gave.
-pub(super) fn reply(http: &HttpRequest, id: &RequestId, reply: Reply) -> HttpResponse {
+pub(super) fn reply(http: &HttpRequest, id: &RequestId, reply: GatewayResponse) -> HttpResponse {
     match reply {
-        Reply::Error { error, headers } => error_with(http, id, &error, headers),
-        Reply::Json { body, headers } => {
+        GatewayResponse::Error { error, headers } => error_with(http, id, &error, headers),
+        GatewayResponse::Json { body, headers } => {
             fit_version(http, begin(id, StatusCode::OK, headers).body(body))
         }
-        Reply::Stream { body, headers } => {
+        GatewayResponse::Stream { body, headers } => {
             let mut response = begin(id, StatusCode::OK, headers);
             response.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
             fit_version(http, response.streaming(body))

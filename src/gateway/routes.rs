@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use actix_web::web::ServiceConfig;
 
 use super::{count_tokens, messages, models, respond};
-use crate::http::table::{Served, Table};
+use crate::http::table::{RouteTable, Served};
 
 /// Adds the routes, for scripts of pages from these origins too.
 pub fn configure(config: &mut ServiceConfig, origins: &[String]) {
@@ -14,9 +14,9 @@ pub fn configure(config: &mut ServiceConfig, origins: &[String]) {
 
 /// All of them.
 #[must_use]
-pub fn table() -> Table {
+pub fn table() -> RouteTable {
     let at = |path| Served::at(path).otherwise(respond::method_not_allowed);
-    let mut table = Table::default();
+    let mut table = RouteTable::default();
     table
         .service(at("/v1/messages").on(Method::POST, messages::create))
         .service(at("/v1/messages/count_tokens").on(Method::POST, count_tokens::create))

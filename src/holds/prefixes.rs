@@ -19,13 +19,13 @@ const SAFETY_MILLIS: i64 = 15_000;
 /// See the module.
 pub struct Prefixes {
     keys: RandomState,
-    known: Mutex<HashMap<u64, Known>>,
+    known: Mutex<HashMap<u64, CachedPrefix>>,
     max: usize,
 }
 
 /// What is known of a beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
+struct CachedPrefix {
     tokens: u64,
     is_exact: bool,
     expires_at: UnixMillis,
@@ -33,7 +33,7 @@ struct Known {
 
 /// A beginning that was sent before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct KnownPrefix {
     /// As many tokens.
     pub tokens: u64,
     /// They were counted, not a share by bytes of what was.
@@ -67,7 +67,7 @@ impl Prefixes {
         &self,
         prefix: &'a PromptPrefix,
         now: UnixMillis,
-    ) -> Option<(&'a Beginning, Found)> {
+    ) -> Option<(&'a Beginning, KnownPrefix)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (beginning, found) = prefix
             .beginnings
@@ -76,7 +76,7 @@ impl Prefixes {
             .filter(|beginning| beginning.is_found)
             .find_map(|beginning| Some((beginning, *known.get(&beginning.hash)?)))?;
         let is_alive = found.expires_at.millis_since(now) > SAFETY_MILLIS;
-        Some((beginning, Found { tokens: found.tokens, is_exact: found.is_exact, is_alive }))
+        Some((beginning, KnownPrefix { tokens: found.tokens, is_exact: found.is_exact, is_alive }))
     }
 
     /// Notes that a beginning of so many tokens, counted or not, was written or read just now.
@@ -101,7 +101,7 @@ impl Prefixes {
                 known.clear();
             }
         }
-        let entry = known.entry(hash).or_insert(Known { tokens, is_exact, expires_at });
+        let entry = known.entry(hash).or_insert(CachedPrefix { tokens, is_exact, expires_at });
         // A share does not replace a count.
         if is_exact || !entry.is_exact {
             (entry.tokens, entry.is_exact) = (tokens, is_exact);
@@ -135,8 +135,14 @@ mod tests {
         prefixes.remember(prompt.beginnings[0].hash, (10, false), 300, at(0));
         prefixes.remember(prompt.beginnings[1].hash, (25, true), 300, at(0));
         let tokens = |now| prefixes.find(&prompt, now).map(|(_, found)| found);
-        assert_eq!(tokens(at(284)), Some(Found { tokens: 25, is_exact: true, is_alive: true }));
-        assert_eq!(tokens(at(285)), Some(Found { tokens: 25, is_exact: true, is_alive: false }));
+        assert_eq!(
+            tokens(at(284)),
+            Some(KnownPrefix { tokens: 25, is_exact: true, is_alive: true })
+        );
+        assert_eq!(
+            tokens(at(285)),
+            Some(KnownPrefix { tokens: 25, is_exact: true, is_alive: false })
+        );
         prefixes.remember(prompt.beginnings[1].hash, (3, false), 300, at(0));
         assert_eq!(tokens(at(0)).map(|found| found.tokens), Some(25), "a count stays");
         // Nobody else's, and no other model's.

@@ -27,21 +27,21 @@ struct Taken {
 }
 
 /// What one body has taken; given back when it is dropped.
-pub struct Share {
+pub struct BodyShare {
     bodies: Arc<Bodies>,
     account_id: AccountId,
     bytes: usize,
 }
 
 /// A whole body with its share.
-struct Counted {
+struct BufferedBody {
     body: BytesMut,
-    _share: Share,
+    _share: BodyShare,
 }
 
-unprintable!(Counted);
+unprintable!(BufferedBody);
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for BufferedBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
@@ -61,8 +61,8 @@ impl Bodies {
 
     /// The share of a body of which nothing has arrived.
     #[must_use]
-    pub fn share(self: &Arc<Self>, account_id: AccountId) -> Share {
-        Share { bodies: Arc::clone(self), account_id, bytes: 0 }
+    pub fn share(self: &Arc<Self>, account_id: AccountId) -> BodyShare {
+        BodyShare { bodies: Arc::clone(self), account_id, bytes: 0 }
     }
 
     fn take(&self, account_id: AccountId, bytes: usize) -> Result<(), ApiError> {
@@ -92,7 +92,7 @@ impl Bodies {
     }
 }
 
-impl Share {
+impl BodyShare {
     /// Counts bytes that have arrived.
     ///
     /// # Errors
@@ -106,11 +106,11 @@ impl Share {
     /// Counts on until the last part of the body is let go.
     #[must_use]
     pub fn keep_with(self, body: BytesMut) -> Bytes {
-        Bytes::from_owner(Counted { body, _share: self })
+        Bytes::from_owner(BufferedBody { body, _share: self })
     }
 }
 
-impl Drop for Share {
+impl Drop for BodyShare {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.bodies.give_back(self.account_id, self.bytes);

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::bodies::Share;
+use super::bodies::BodyShare;
 use super::standing;
 use crate::config::Limits;
 use crate::domain::api_error::ApiError;
@@ -39,7 +39,7 @@ pub async fn read_counted(
     http: &HttpRequest,
     payload: &mut Payload,
     limits: &Limits,
-    mut share: Share,
+    mut share: BodyShare,
 ) -> Result<Bytes, ApiError> {
     let body = gather(http, payload, limits, Some(&mut share)).await?;
     Ok(share.keep_with(body))
@@ -54,7 +54,7 @@ async fn gather(
     http: &HttpRequest,
     payload: &mut Payload,
     limits: &Limits,
-    mut share: Option<&mut Share>,
+    mut share: Option<&mut BodyShare>,
 ) -> Result<BytesMut, ApiError> {
     check_encoding(http)?;
     let announced = announced_length(http);

@@ -14,12 +14,12 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
 use super::heads::Heads;
-use super::registry::{Entry, Member};
+use super::registry::{ConnectionEntry, Member};
 use super::standing::Listener;
 
 /// See the module.
 pub(crate) struct ClientIo {
-    way: Way,
+    way: ClientStream,
     heads: Heads,
     is_writing: bool,
     /// Bytes have come of which the handlers have not been told.
@@ -28,7 +28,7 @@ pub(crate) struct ClientIo {
     member: Member,
 }
 
-enum Way {
+enum ClientStream {
     Plain(Connection),
     Tls(Box<TlsStream<Connection>>),
 }
@@ -42,7 +42,7 @@ impl ClientIo {
         (limit, heads): (Duration, Heads),
     ) -> Result<Self, DispatchError> {
         let way = match acceptor {
-            None => Way::Plain(connection),
+            None => ClientStream::Plain(connection),
             Some(acceptor) => {
                 let entry = member.entry();
                 let shaken = tokio::select! {
@@ -50,7 +50,7 @@ impl ClientIo {
                     () = tokio::time::sleep(limit) => Err(io::ErrorKind::TimedOut.into()),
                     () = asked(entry) => Err(io::ErrorKind::ConnectionAborted.into()),
                 };
-                Way::Tls(Box::new(shaken.map_err(DispatchError::Io)?))
+                ClientStream::Tls(Box::new(shaken.map_err(DispatchError::Io)?))
             }
         };
         Ok(Self { way, heads, is_writing: false, is_fresh: false, member })
@@ -62,8 +62,8 @@ impl ClientIo {
         data.insert(entry.clone());
         data.insert(Listener::new(entry.clone()));
         match &self.way {
-            Way::Plain(connection) => connection.introduce(data),
-            Way::Tls(stream) => stream.get_ref().0.introduce(data),
+            ClientStream::Plain(connection) => connection.introduce(data),
+            ClientStream::Tls(stream) => stream.get_ref().0.introduce(data),
         }
     }
 
@@ -107,7 +107,7 @@ impl ClientIo {
 }
 
 /// Resolves when the connection has to go.
-async fn asked(entry: &Entry) {
+async fn asked(entry: &ConnectionEntry) {
     poll_fn(|cx| if entry.is_asked(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
@@ -120,8 +120,8 @@ impl AsyncRead for ClientIo {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = match &mut this.way {
-            Way::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Way::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+            ClientStream::Plain(io) => Pin::new(io).poll_read(cx, buffer),
+            ClientStream::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         };
         this.watch(cx, read.is_pending(), buffer.filled().len() > before)?;
         read
@@ -136,8 +136,8 @@ impl AsyncWrite for ClientIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = match &mut this.way {
-            Way::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Way::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+            ClientStream::Plain(io) => Pin::new(io).poll_write(cx, bytes),
+            ClientStream::Tls(io) => Pin::new(io).poll_write(cx, bytes),
         };
         this.note(cx, written)
     }
@@ -149,33 +149,33 @@ impl AsyncWrite for ClientIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = match &mut this.way {
-            Way::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
-            Way::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
+            ClientStream::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
+            ClientStream::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
         };
         this.note(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.way {
-            Way::Plain(io) => io.is_write_vectored(),
-            Way::Tls(io) => io.is_write_vectored(),
+            ClientStream::Plain(io) => io.is_write_vectored(),
+            ClientStream::Tls(io) => io.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = match &mut this.way {
-            Way::Plain(io) => Pin::new(io).poll_flush(cx),
+            ClientStream::Plain(io) => Pin::new(io).poll_flush(cx),
             // What TLS holds of an answer waits as well.
-            Way::Tls(io) => Pin::new(io).poll_flush(cx),
+            ClientStream::Tls(io) => Pin::new(io).poll_flush(cx),
         };
         this.note(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().way {
-            Way::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Way::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            ClientStream::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            ClientStream::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::registry::Entry;
+use super::registry::ConnectionEntry;
 
 /// What a connection does between two requests, and since when.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ impl Heads {
     pub(super) fn watch(
         &mut self,
         cx: &mut Context<'_>,
-        entry: &Entry,
+        entry: &ConnectionEntry,
         (is_pending, has_bytes): (bool, bool),
     ) -> io::Result<()> {
         let Some(answered) = entry.answered() else {

@@ -18,7 +18,7 @@ use crate::accounts::identity::throttle::ClientAddress;
 use crate::config::Server;
 use crate::domain::unprintable::unprintable;
 use crate::metrics::connections::ConnectionMetrics;
-pub(crate) use entry::Entry;
+pub(crate) use entry::ConnectionEntry;
 
 /// Connections that were asked to go and have not gone yet, at most.
 pub(crate) const LEAVING_MAX: usize = 256;
@@ -51,14 +51,14 @@ impl Lull {
 }
 
 /// See the module.
-pub(crate) struct Registry {
+pub(crate) struct ConnectionRegistry {
     max: usize,
-    state: Mutex<State>,
+    state: Mutex<RegistryState>,
     metrics: ConnectionMetrics,
 }
 
-struct State {
-    known: HashMap<u64, Known>,
+struct RegistryState {
+    known: HashMap<u64, OpenSocket>,
     /// Who may be asked to go, in that order: by what they do, and since when.
     order: BTreeMap<(u8, u64), (u64, Lull)>,
     leaving: usize,
@@ -68,34 +68,34 @@ struct State {
     passes: HashSet<SocketAddr>,
 }
 
-struct Known {
-    entry: Entry,
+struct OpenSocket {
+    entry: ConnectionEntry,
     at: Option<(u8, u64)>,
     is_asked: bool,
     network: Option<ClientAddress>,
 }
 
 /// A connection that is in; it has gone when this is dropped.
-pub(crate) struct Member(Entry);
+pub(crate) struct Member(ConnectionEntry);
 
 /// A connection of our own that is let in whoever shares its address, until this is dropped.
-pub(crate) struct Pass {
-    registry: Arc<Registry>,
+pub(crate) struct ProbePass {
+    registry: Arc<ConnectionRegistry>,
     from: SocketAddr,
 }
 
-unprintable!(Registry, State, Known, Member, Pass);
+unprintable!(ConnectionRegistry, RegistryState, OpenSocket, Member, ProbePass);
 
 /// Connections of clients at most.
 pub(crate) const fn connections_max(settings: &Server) -> usize {
     settings.max_streams.saturating_add(settings.idle_connections_max)
 }
 
-impl Registry {
+impl ConnectionRegistry {
     pub(crate) fn new(settings: &Server, metrics: ConnectionMetrics) -> Arc<Self> {
         let by_address = !settings.behind_tls_proxy;
         let networks = by_address.then(|| Networks::new(settings.connections_max_per_address));
-        let state = State {
+        let state = RegistryState {
             known: HashMap::new(),
             order: BTreeMap::new(),
             leaving: 0,
@@ -106,7 +106,7 @@ impl Registry {
         Arc::new(Self { max: connections_max(settings), state: Mutex::new(state), metrics })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RegistryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,8 +135,8 @@ impl Registry {
             networks.add(network);
         }
         let id = state.ticket();
-        let entry = Entry::new(id, Arc::clone(self));
-        let known = Known { entry: entry.clone(), at: None, is_asked: false, network };
+        let entry = ConnectionEntry::new(id, Arc::clone(self));
+        let known = OpenSocket { entry: entry.clone(), at: None, is_asked: false, network };
         state.known.insert(id, known);
         state.put(id, Some(Lull::Head));
         self.metrics.open.inc();
@@ -144,7 +144,7 @@ impl Registry {
     }
 
     /// Asks the first in order to go; whether there was one.
-    fn ask(&self, state: &mut State) -> bool {
+    fn ask(&self, state: &mut RegistryState) -> bool {
         let Some((_, (id, lull))) = state.order.pop_first() else { return false };
         state.leaving = state.leaving.saturating_add(1);
         if let Some(known) = state.known.get_mut(&id) {
@@ -191,13 +191,13 @@ impl Registry {
     }
 
     /// Lets the connection in that will come from there, however many others its address has.
-    pub(crate) fn pass(self: &Arc<Self>, from: SocketAddr) -> Pass {
+    pub(crate) fn pass(self: &Arc<Self>, from: SocketAddr) -> ProbePass {
         self.lock().passes.insert(from);
-        Pass { registry: Arc::clone(self), from }
+        ProbePass { registry: Arc::clone(self), from }
     }
 }
 
-impl State {
+impl RegistryState {
     const fn ticket(&mut self) -> u64 {
         self.tickets = self.tickets.wrapping_add(1);
         self.tickets
@@ -220,7 +220,7 @@ impl State {
 
 impl Member {
     /// What the connection does, as it tells itself.
-    pub(crate) const fn entry(&self) -> &Entry {
+    pub(crate) const fn entry(&self) -> &ConnectionEntry {
         &self.0
     }
 }
@@ -231,7 +231,7 @@ impl Drop for Member {
     }
 }
 
-impl Drop for Pass {
+impl Drop for ProbePass {
     fn drop(&mut self) {
         self.registry.lock().passes.remove(&self.from);
     }

@@ -9,7 +9,7 @@ use crate::domain::unprintable::unprintable;
 
 /// Who sends a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum ClientStanding {
     /// Nobody knows yet.
     Stranger,
     /// An account, by a key or a session. Everybody may have one.
@@ -21,7 +21,7 @@ pub enum Standing {
 /// A connection, which hears what is found out on the request that it has.
 pub trait Listen: Send + Sync {
     /// Who sends it.
-    fn recognise(&self, standing: Standing);
+    fn recognise(&self, standing: ClientStanding);
     /// All of its body has come.
     fn end_body(&self);
 }
@@ -40,7 +40,7 @@ impl Listener {
 }
 
 /// Tells who has sent a request.
-pub fn recognise(http: &HttpRequest, standing: Standing) {
+pub fn recognise(http: &HttpRequest, standing: ClientStanding) {
     if let Some(Listener(connection)) = http.conn_data() {
         connection.recognise(standing);
     }

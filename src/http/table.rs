@@ -16,7 +16,7 @@ pub struct Served {
 
 /// Everything that is served under one roof.
 #[derive(Default)]
-pub struct Table(Vec<Served>);
+pub struct RouteTable(Vec<Served>);
 
 impl Served {
     /// A path that takes nothing yet.
@@ -51,7 +51,7 @@ impl Served {
     }
 }
 
-impl Table {
+impl RouteTable {
     /// Adds a path.
     pub fn service(&mut self, served: Served) -> &mut Self {
         self.0.push(served);

@@ -59,7 +59,7 @@ struct Certificate {
 }
 
 /// What tells that a file has been written since.
-type Stamp = [Option<(SystemTime, u64)>; 2];
+type CertificateStamp = [Option<(SystemTime, u64)>; 2];
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +110,7 @@ async fn watch(
     files: &TlsFiles,
     certificate: &Certificate,
     provider: &CryptoProvider,
-    mut served: Stamp,
+    mut served: CertificateStamp,
 ) {
     let mut refused = None;
     loop {
@@ -152,7 +152,7 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Cer
     })
 }
 
-fn stamp(files: &TlsFiles) -> Stamp {
+fn stamp(files: &TlsFiles) -> CertificateStamp {
     [&files.certificate, &files.key].map(|path| {
         let looked: io::Result<_> =
             std::fs::metadata(path).and_then(|seen| Ok((seen.modified()?, seen.len())));

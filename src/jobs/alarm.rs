@@ -3,29 +3,29 @@
 use actix::prelude::*;
 use tokio_cron_scheduler::{Job as CronJob, JobScheduler, JobSchedulerError};
 
-use super::job::Due;
+use super::job::RunJob;
 use crate::config::TimeOfDay;
 use crate::telemetry::Causes;
 
 /// Rings for as long as it is kept.
-pub struct Alarm {
+pub struct CronTrigger {
     cron: JobScheduler,
 }
 
-impl Alarm {
+impl CronTrigger {
     /// Tells `scheduler` each day of each of these jobs, at its time.
     ///
     /// # Errors
     /// [`JobSchedulerError`], never with times of day.
     pub(super) async fn set(
-        scheduler: &Recipient<Due>,
+        scheduler: &Recipient<RunJob>,
         times: Vec<(&'static str, TimeOfDay)>,
     ) -> Result<Self, JobSchedulerError> {
         let cron = JobScheduler::new().await?;
         for (name, at) in times {
             let scheduler = scheduler.clone();
             cron.add(CronJob::new(daily(at), move |_, _| {
-                if scheduler.try_send(Due(name)).is_err() {
+                if scheduler.try_send(RunJob(name)).is_err() {
                     tracing::error!(chore = name, "the scheduler does not answer");
                 }
             })?)

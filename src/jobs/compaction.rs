@@ -106,7 +106,7 @@ struct Checkpoint {
 }
 
 #[derive(QueryableByName)]
-struct Limit {
+struct CutoffRow {
     #[diesel(sql_type = Text)]
     limit_before: String,
 }
@@ -123,7 +123,7 @@ pub fn compact(conn: &mut AnyConnection) -> Result<Compacted, DbError> {
         }
         AnyConnection::Postgres(conn) => {
             let sql = "SELECT current_setting('statement_timeout') AS limit_before";
-            let Limit { limit_before } = diesel::sql_query(sql).get_result(conn)?;
+            let CutoffRow { limit_before } = diesel::sql_query(sql).get_result(conn)?;
             conn.batch_execute("SET statement_timeout = 0")?;
             // No transaction around it: the command begins its own.
             let vacuum = |table| conn.batch_execute(&format!("VACUUM (FULL, ANALYZE) {table}"));

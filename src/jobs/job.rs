@@ -54,15 +54,15 @@ pub struct Batch {
     /// Whether nothing is left to do.
     pub is_last: bool,
     /// Another job that has something to do now.
-    pub next: Option<Due>,
+    pub next: Option<RunJob>,
 }
 
 /// A job is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
-pub struct Due(pub(super) &'static str);
+pub struct RunJob(pub(super) &'static str);
 
-impl Due {
+impl RunJob {
     /// This job is.
     #[must_use]
     pub const fn of<J: Job>() -> Self {

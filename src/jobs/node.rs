@@ -1,4 +1,4 @@
-//! The `Node` actor: keeps this node's lease and recovers what dead nodes left open (E12).
+//! The `NodeActor` actor: keeps this node's lease and recovers what dead nodes left open (E12).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +8,8 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 
 use crate::context::AppContext;
-use crate::context::standing::{LEASE, RENEWAL};
-use crate::db::nodes::{self, Renewed, Word};
+use crate::context::lease_state::{LEASE, RENEWAL};
+use crate::db::nodes::{self, NodeReport, Renewed};
 use crate::db::{DbError, compatibility, parked};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::RequestId;
@@ -35,19 +35,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 const RECOVERY_BATCH: i64 = 256;
 
 /// See the module.
-pub struct Node {
+pub struct NodeActor {
     context: Arc<AppContext>,
     is_renewing: Arc<AtomicBool>,
     is_polling: Arc<AtomicBool>,
 }
 
-impl Node {
+impl NodeActor {
     fn start(context: Arc<AppContext>) -> Addr<Self> {
         Actor::start(Self { context, is_renewing: Arc::default(), is_polling: Arc::default() })
     }
 }
 
-impl Actor for Node {
+impl Actor for NodeActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -119,7 +119,7 @@ pub async fn renew(context: &AppContext) -> Result<(), DbError> {
 /// One try; with how far this machine's clock is ahead.
 async fn renew_once(context: &AppContext) -> Result<(Renewed, i64), DbError> {
     let (node_id, clock) = (Arc::clone(&context.node_id), context.clock.clone());
-    let word = Word {
+    let word = NodeReport {
         started_at: context.standing.started_at(),
         lapses: i64::try_from(context.standing.lapses()).unwrap_or(i64::MAX),
         open_exchanges: context.metrics.open_exchanges.get(),
@@ -151,7 +151,7 @@ pub async fn begin(context: Arc<AppContext>, is_alone: bool) -> Result<(), DbErr
     } else {
         tracing::warn!("recovery takes long and continues while this node serves");
     }
-    drop(Node::start(context));
+    drop(NodeActor::start(context));
     Ok(())
 }
 

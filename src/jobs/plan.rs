@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::job::{Job, JobError, Turn};
-use super::run::Run;
+use super::run::JobRun;
 use crate::config::TimeOfDay;
 use crate::domain::clock::UnixMillis;
 
@@ -16,7 +16,7 @@ pub struct Plan {
     pub(super) every: Option<Duration>,
     pub(super) daily_at: Option<TimeOfDay>,
     pub(super) missed_after: Option<Duration>,
-    make: Box<dyn FnMut(UnixMillis) -> Run>,
+    make: Box<dyn FnMut(UnixMillis) -> JobRun>,
 }
 
 impl Plan {
@@ -31,7 +31,7 @@ impl Plan {
             every: None,
             daily_at: None,
             missed_after: None,
-            make: Box::new(move |now| Run::new(make(now), now)),
+            make: Box::new(move |now| JobRun::new(make(now), now)),
         }
     }
 
@@ -60,7 +60,7 @@ impl Plan {
     }
 
     /// A run that begins now.
-    pub(super) fn begin(&mut self, now: UnixMillis) -> Run {
+    pub(super) fn begin(&mut self, now: UnixMillis) -> JobRun {
         (self.make)(now)
     }
 }

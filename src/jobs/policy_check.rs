@@ -4,14 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::job::{Batch, Due, Job, JobError, Turn};
+use super::job::{Batch, Job, JobError, RunJob, Turn};
 use super::notices::Notices;
 use super::plan::Plan;
 use crate::context::AppContext;
 use crate::db::{AnyConnection, policies};
 use crate::domain::clock::UnixMillis;
 use crate::metrics::Metrics;
-use crate::policies::{Difference, Shown, Validity};
+use crate::policies::{Shown, UnpublishedText, Validity};
 use crate::telemetry::Causes;
 
 /// How often it is made: a version may be published by whichever process.
@@ -42,7 +42,7 @@ impl Job for PolicyCheck {
         let left = policies::left_to_notice(conn)?;
         self.compare(conn, now)?;
         self.metrics.policies.set_left(left.unwrap_or(0));
-        let next = left.map(|_| Due::of::<Notices>());
+        let next = left.map(|_| RunJob::of::<Notices>());
         Ok(Batch { is_last: true, next, ..Batch::default() })
     }
 
@@ -70,7 +70,7 @@ impl PolicyCheck {
     }
 
     /// Tells the operator where a page has come to differ from what was published.
-    fn tell(&self, Difference { kind, number }: Difference) {
+    fn tell(&self, UnpublishedText { kind, number }: UnpublishedText) {
         let policy = kind.as_str();
         if !self.metrics.policies.set_differs(policy, number.is_some()) {
             return;

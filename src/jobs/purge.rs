@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::job::{Batch, Job, JobError};
 use super::pacer::{self, Pacer};
 use super::plan::Plan;
-use super::retention::Limits;
+use super::retention::Cutoffs;
 use crate::context::AppContext;
 use crate::db::books::Busy;
-use crate::db::retention::{self as rows, Leftover};
+use crate::db::retention::{self as rows, Expirable};
 use crate::db::{AnyConnection, DbError, books, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
@@ -21,9 +21,9 @@ const LEFTOVERS_AT_ONCE: i64 = 200;
 /// A purge under way.
 #[derive(Clone, Debug)]
 pub struct Purge {
-    limits: Limits,
+    limits: Cutoffs,
     pacer: Pacer,
-    stage: Stage,
+    stage: PurgeStage,
     /// When the last usage row that went was made: the next ones
     /// are looked for from there on, and not among the places of those that have gone, which
     /// PostgreSQL's index keeps until it is vacuumed.
@@ -31,7 +31,7 @@ pub struct Purge {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum PurgeStage {
     Usage,
     Leftovers,
     Done,
@@ -41,14 +41,14 @@ enum Stage {
 pub(super) fn plan(context: &AppContext) -> Plan {
     let settings = context.settings.privacy.clone();
     let at = settings.purge_at;
-    Plan::of(move |now| Purge::new(Limits::at(&settings, now))).at_start().daily(at)
+    Plan::of(move |now| Purge::new(Cutoffs::at(&settings, now))).at_start().daily(at)
 }
 
 impl Purge {
     /// A purge of what is over by `limits`.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, pacer: Pacer::default(), stage: Stage::Usage, from: None }
+    pub fn new(limits: Cutoffs) -> Self {
+        Self { limits, pacer: Pacer::default(), stage: PurgeStage::Usage, from: None }
     }
 
     /// Deletes a batch of usage rows; with how many went, and how long others could not write.
@@ -58,7 +58,7 @@ impl Purge {
         if usize::try_from(size).is_ok_and(|size| deleted.found < size) {
             // Rows from before the last place are looked for once more.
             if self.from.take().is_none() {
-                self.stage = Stage::Leftovers;
+                self.stage = PurgeStage::Leftovers;
             }
         } else {
             self.from = deleted.last;
@@ -75,19 +75,19 @@ impl Job for Purge {
         let began = Instant::now();
         let mut held = None;
         let deleted = match self.stage {
-            Stage::Usage => {
+            PurgeStage::Usage => {
                 let (rows, usage_held) = self.usage(conn)?;
                 held = Some(usage_held);
                 vec![("usage_logs", rows)]
             }
-            Stage::Leftovers => {
+            PurgeStage::Leftovers => {
                 let deleted = leftovers(conn, &self.limits)?;
                 if deleted.iter().all(|(_, rows)| *rows == 0) {
-                    self.stage = Stage::Done;
+                    self.stage = PurgeStage::Done;
                 }
                 deleted
             }
-            Stage::Done => Vec::new(),
+            PurgeStage::Done => Vec::new(),
         };
         let took = began.elapsed();
         Ok(Batch {
@@ -95,7 +95,7 @@ impl Job for Purge {
             deleted,
             held: held.unwrap_or(took),
             rest: pacer::rest_after(conn, took),
-            is_last: self.stage == Stage::Done,
+            is_last: self.stage == PurgeStage::Done,
             next: None,
         })
     }
@@ -122,7 +122,7 @@ struct Deleted {
 /// and after.
 fn usage(
     conn: &mut AnyConnection,
-    limits: &Limits,
+    limits: &Cutoffs,
     from: Option<UnixMillis>,
     size: i64,
 ) -> Result<Deleted, JobError> {
@@ -157,10 +157,10 @@ fn usage(
 /// left.
 fn leftovers(
     conn: &mut AnyConnection,
-    limits: &Limits,
+    limits: &Cutoffs,
 ) -> Result<Vec<(&'static str, usize)>, DbError> {
-    let mut gone = Vec::with_capacity(Leftover::ALL.len());
-    for kind in Leftover::ALL {
+    let mut gone = Vec::with_capacity(Expirable::ALL.len());
+    for kind in Expirable::ALL {
         let count = rows::delete_leftovers(conn, kind, limits.of(kind), LEFTOVERS_AT_ONCE)?;
         gone.push((kind.as_str(), count));
     }

@@ -1,13 +1,13 @@
 //! Retention: which rows have expired at a moment, by the settings of how long things are kept.
 
 use crate::config::Privacy;
-use crate::db::retention::{self as rows, Leftover};
+use crate::db::retention::{self as rows, Expirable};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 
 /// What is over at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct Cutoffs {
     /// Usage rows from before go.
     pub usage_before: UnixMillis,
     /// Leftovers whose time was up before go, each kind by its own rule.
@@ -16,7 +16,7 @@ pub struct Limits {
     pub claims_before: UnixMillis,
 }
 
-impl Limits {
+impl Cutoffs {
     /// What is over at `now`.
     #[must_use]
     pub fn at(settings: &Privacy, now: UnixMillis) -> Self {
@@ -24,22 +24,25 @@ impl Limits {
         Self { usage_before: before, now, claims_before: before }
     }
 
-    pub(super) const fn of(&self, kind: Leftover) -> UnixMillis {
+    pub(super) const fn of(&self, kind: Expirable) -> UnixMillis {
         match kind {
-            Leftover::Sessions
-            | Leftover::EmailTokens
-            | Leftover::UnsubscribeTokens
-            | Leftover::Challenges
-            | Leftover::Attempts => self.now,
-            Leftover::Claims => self.claims_before,
+            Expirable::Sessions
+            | Expirable::EmailTokens
+            | Expirable::UnsubscribeTokens
+            | Expirable::Challenges
+            | Expirable::Attempts => self.now,
+            Expirable::Claims => self.claims_before,
         }
     }
 }
 
 /// What would go, as (name, rows).
-pub fn due(conn: &mut AnyConnection, limits: &Limits) -> Result<Vec<(&'static str, i64)>, DbError> {
+pub fn due(
+    conn: &mut AnyConnection,
+    limits: &Cutoffs,
+) -> Result<Vec<(&'static str, i64)>, DbError> {
     let mut due = vec![("usage_logs", rows::count_old_usage(conn, limits.usage_before)?)];
-    for kind in Leftover::ALL {
+    for kind in Expirable::ALL {
         due.push((kind.as_str(), rows::count_leftovers(conn, kind, limits.of(kind))?));
     }
     Ok(due)

@@ -1,11 +1,11 @@
 //! One run of a job, from its first batch to its last: the same for the server and for commands.
 
-use super::job::{Batch, Due, Job, JobError, Turn};
+use super::job::{Batch, Job, JobError, RunJob, Turn};
 use crate::db::{AnyConnection, chores};
 use crate::domain::clock::UnixMillis;
 
 /// A job that is under way.
-pub struct Run {
+pub struct JobRun {
     /// The job's name.
     pub name: &'static str,
     /// How it runs beside other jobs.
@@ -13,23 +13,23 @@ pub struct Run {
     /// Rows that it has changed so far.
     pub rows: usize,
     /// The job that is due when this one ends.
-    pub next: Option<Due>,
+    pub next: Option<RunJob>,
     began_at: UnixMillis,
-    job: Box<dyn Steps>,
+    job: Box<dyn JobSteps>,
 }
 
 /// A [`Job`] without its constants, so that jobs of different types can stand in one list.
-trait Steps: Send {
+trait JobSteps: Send {
     fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError>;
 }
 
-impl<J: Job> Steps for J {
+impl<J: Job> JobSteps for J {
     fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError> {
         Job::step(self, conn, now)
     }
 }
 
-impl Run {
+impl JobRun {
     /// Begins at `now`.
     pub fn new<J: Job>(job: J, now: UnixMillis) -> Self {
         let job = Box::new(job);

@@ -8,10 +8,10 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio_cron_scheduler::JobSchedulerError;
 
-use super::alarm::Alarm;
-use super::job::{Batch, Due, JobError, Turn};
+use super::alarm::CronTrigger;
+use super::job::{Batch, JobError, RunJob, Turn};
 use super::plan::Plan;
-use super::run::Run;
+use super::run::JobRun;
 use crate::context::AppContext;
 use crate::db::chores;
 
@@ -33,11 +33,11 @@ impl Scheduler {
     pub async fn start(
         context: Arc<AppContext>,
         plans: Vec<Plan>,
-    ) -> Result<(Addr<Self>, Alarm), JobSchedulerError> {
+    ) -> Result<(Addr<Self>, CronTrigger), JobSchedulerError> {
         let times = plans.iter().filter_map(|plan| Some((plan.name, plan.daily_at?))).collect();
         let (waiting, running) = (VecDeque::new(), Vec::new());
         let address = Actor::start(Self { context, plans, waiting, running });
-        let alarm = Alarm::set(&address.clone().recipient(), times).await?;
+        let alarm = CronTrigger::set(&address.clone().recipient(), times).await?;
         Ok((address, alarm))
     }
 
@@ -97,12 +97,12 @@ impl Scheduler {
     }
 
     /// A job is done.
-    fn end(&mut self, run: &Run, ctx: &mut Context<Self>) {
+    fn end(&mut self, run: &JobRun, ctx: &mut Context<Self>) {
         if run.turn == Turn::Queued {
             self.context.metrics.chores.finish(run.name, self.context.clock.now());
             tracing::info!(chore = run.name, rows = run.rows, "is done");
         }
-        if let Some(Due(name)) = run.next {
+        if let Some(RunJob(name)) = run.next {
             self.due(name, ctx);
         }
     }
@@ -145,18 +145,18 @@ impl Actor for Scheduler {
     }
 }
 
-impl Handler<Due> for Scheduler {
+impl Handler<RunJob> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, Due(name): Due, ctx: &mut Self::Context) {
+    fn handle(&mut self, RunJob(name): RunJob, ctx: &mut Self::Context) {
         self.due(name, ctx);
     }
 }
 
 /// Runs a job to its end. A node that stops begins no further batch, and waits for the one that is
 /// under way.
-async fn work(context: Arc<AppContext>, run: Run) -> Result<Run, JobError> {
-    let step = async |run: Run| {
+async fn work(context: Arc<AppContext>, run: JobRun) -> Result<JobRun, JobError> {
+    let step = async |run: JobRun| {
         if context.tracker.is_draining() {
             std::future::pending::<()>().await;
         }
@@ -165,7 +165,7 @@ async fn work(context: Arc<AppContext>, run: Run) -> Result<Run, JobError> {
         drop(token);
         done?
     };
-    let note = |run: &Run, batch: &Batch| {
+    let note = |run: &JobRun, batch: &Batch| {
         if run.turn == Turn::Queued {
             context.metrics.chores.observe_piece(run.name, batch.held);
         }

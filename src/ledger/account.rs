@@ -7,7 +7,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 
 /// See the module. What is stored, and what the group has made of it so far.
-pub(super) struct Account {
+pub(super) struct AccountState {
     pub(super) is_active: bool,
     /// It is about to be deleted, and has no keys in force.
     pub(super) is_closing: bool,
@@ -23,7 +23,7 @@ pub(super) struct Account {
     pub(super) low_balance: Option<NanoUsd>,
 }
 
-impl From<BalanceRow> for Account {
+impl From<BalanceRow> for AccountState {
     fn from(row: BalanceRow) -> Self {
         Self {
             is_active: row.status.is_active(),
@@ -41,7 +41,7 @@ impl From<BalanceRow> for Account {
     }
 }
 
-impl Account {
+impl AccountState {
     /// The most that a new hold may take that puts so much at risk: what is available now, and
     /// after the worst of all that is at risk, no less than the account may owe.
     pub(super) fn spendable(&self, risk: NanoUsd, hold: &Hold) -> Result<NanoUsd, LedgerError> {

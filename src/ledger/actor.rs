@@ -11,8 +11,8 @@
 
 mod aside;
 mod away;
+mod connection;
 mod handle;
-mod line;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use crate::metrics::Metrics;
 use crate::telemetry::Causes;
 use aside::Aside;
 use away::Away;
+use connection::LedgerConnection;
 pub use handle::{LedgerHandle, LedgerThreads};
-use line::Line;
 
 /// Commands in one group at most.
 const GROUP_MAX: usize = 256;
@@ -53,12 +53,12 @@ const STUCK: Duration = Duration::from_secs(30);
 #[error("the ledger is not available")]
 pub struct Unavailable;
 
-type Answer = Result<Effect, Unavailable>;
+type CommandResult = Result<Effect, Unavailable>;
 
 /// See the module.
 pub struct Ledger {
     /// Apart from the pool, so that no crowd of readers can keep it from settling.
-    line: Line,
+    line: LedgerConnection,
     /// For how long a busy account keeps what is no settlement waiting.
     busy_max: Duration,
     clock: Clock,
@@ -80,13 +80,13 @@ struct Submit {
     command: Command,
     /// Since when its account has been busy whenever it was asked for.
     busy_since: Option<Instant>,
-    answer: Option<oneshot::Sender<Answer>>,
+    answer: Option<oneshot::Sender<CommandResult>>,
 }
 
 /// Asks for a sign of life of the ledger and its database.
 #[derive(Message)]
 #[rtype(result = "Result<(), Unavailable>")]
-struct Probe;
+struct Ping;
 
 /// Commits what has gathered.
 #[derive(Message)]
@@ -124,10 +124,10 @@ impl Handler<Flush> for Ledger {
     }
 }
 
-impl Handler<Probe> for Ledger {
+impl Handler<Ping> for Ledger {
     type Result = Result<(), Unavailable>;
 
-    fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
         self.line
             .run(|session, _| Ok(crate::db::probe(&mut session.conn)?))
             .map_err(|_| Unavailable)
@@ -137,7 +137,7 @@ impl Handler<Probe> for Ledger {
 impl Ledger {
     fn new(database: &Database, clock: &Clock, metrics: &Arc<Metrics>) -> Self {
         Self {
-            line: Line::new(database),
+            line: LedgerConnection::new(database),
             busy_max: database.lock_timeout(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
@@ -368,11 +368,11 @@ impl Ledger {
 }
 
 impl Submit {
-    const fn new(command: Command, answer: Option<oneshot::Sender<Answer>>) -> Self {
+    const fn new(command: Command, answer: Option<oneshot::Sender<CommandResult>>) -> Self {
         Self { command, busy_since: None, answer }
     }
 
-    fn reply(self, answer: Answer) {
+    fn reply(self, answer: CommandResult) {
         // Whoever asked may be gone; the books do not mind.
         if let Some(sender) = self.answer
             && sender.send(answer).is_err()

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use super::command::{Command, Effect};
 use super::group::Group;
 use super::{LedgerError, notices};
-use crate::db::books::{self, Busy, Memory, Want};
+use crate::db::books::{self, BalanceCache, Busy, CommandNeeds};
 use crate::db::{AnyConnection, DbError, nodes, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
@@ -47,7 +47,7 @@ pub fn apply(
 /// accounts that were written before others had to be decided again stay so. The memory is to be
 /// cleared.
 pub fn apply_unless(
-    (conn, memory): (&mut AnyConnection, &mut Memory),
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
     commands: &[Command],
     busy: Busy,
     now: UnixMillis,
@@ -89,7 +89,7 @@ fn apply_held(
 /// Without a transaction around it. Accounts that are held, or change while they are decided on,
 /// are answered as busy.
 fn apply_unheld<'a>(
-    (conn, memory): (&mut AnyConnection, &mut Memory),
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
     commands: Vec<&'a Command>,
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
@@ -99,8 +99,8 @@ fn apply_unheld<'a>(
     for _ in 0..ROUNDS {
         let (places, these): (Vec<usize>, Vec<&Command>) = left.iter().copied().unzip();
         let decided = match attempt((conn, memory), &these, now, is_given_up)? {
-            Attempt::Written(decided) => decided,
-            Attempt::Unusual => {
+            GroupOutcome::Written(decided) => decided,
+            GroupOutcome::Unusual => {
                 memory.forget(these.iter().map(|command| command.account_id()));
                 let all = apply_held(conn, &these, Busy::Skip, now, is_given_up)?;
                 all.into_iter().map(Some).collect()
@@ -121,7 +121,7 @@ fn apply_unheld<'a>(
 }
 
 /// What came of deciding commands once.
-enum Attempt {
+enum GroupOutcome {
     /// It is written, but for the accounts of those without an outcome.
     Written(Vec<Option<Effect>>),
     /// More is to be written than can be without a transaction.
@@ -129,11 +129,11 @@ enum Attempt {
 }
 
 fn attempt(
-    (conn, memory): (&mut AnyConnection, &mut Memory),
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
     commands: &[&Command],
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
-) -> Result<Attempt, LedgerError> {
+) -> Result<GroupOutcome, LedgerError> {
     let (known, unknown) = memory.find(&wants(commands));
     let remembered: HashSet<AccountId> = known.balances.iter().map(|row| row.id).collect();
     let mut group = Group::new(now);
@@ -145,7 +145,7 @@ fn attempt(
     }
     let outcomes = group.decide_all(commands)?;
     if group.is_unusual()? {
-        return Ok(Attempt::Unusual);
+        return Ok(GroupOutcome::Unusual);
     }
     if is_given_up() {
         return Err(DbError::Silent.into());
@@ -163,7 +163,7 @@ fn attempt(
     let is_unproven = |id: &AccountId| touched.contains(id) || remembered.contains(id);
     let stands = |id: &AccountId| written.contains(id) || !is_unproven(id);
     let decided = commands.iter().zip(outcomes);
-    Ok(Attempt::Written(
+    Ok(GroupOutcome::Written(
         decided
             .map(|(command, outcome)| stands(&command.account_id()).then_some(outcome))
             .collect(),
@@ -198,12 +198,12 @@ fn decide(
     Ok(outcomes)
 }
 
-fn wants<'a>(commands: &[&'a Command]) -> Vec<Want<'a>> {
+fn wants<'a>(commands: &[&'a Command]) -> Vec<CommandNeeds<'a>> {
     commands.iter().map(|command| want(command)).collect()
 }
 
-fn want(command: &Command) -> Want<'_> {
-    Want {
+fn want(command: &Command) -> CommandNeeds<'_> {
+    CommandNeeds {
         account_id: command.account_id(),
         key_id: command.key_id(),
         exchange_id: command.exchange_id(),

@@ -6,11 +6,11 @@ mod settle;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::LedgerError;
-use super::account::{Account, difference};
+use super::account::{AccountState, difference};
 use super::command::{Command, Effect, Hold};
 use super::keys::{Keys, PausedKey};
 use crate::db::books::{
-    BalanceChange, Changes, EntryRow, Found, PassRow, ReservationRow, UsageRow,
+    BalanceChange, Changes, EntryRow, GroupRows, PassRow, ReservationRow, UsageRow,
 };
 use crate::domain::clock::UnixMillis;
 use crate::domain::entry_kind::EntryKind;
@@ -30,11 +30,11 @@ pub(super) struct Crossing {
 /// The state that a group of commands reads and changes.
 pub(super) struct Group {
     now: UnixMillis,
-    accounts: BTreeMap<AccountId, Account>,
+    accounts: BTreeMap<AccountId, AccountState>,
     /// Accounts that another transaction holds.
     busy: HashSet<AccountId>,
     keys: Keys,
-    reservations: BTreeMap<String, Reservation>,
+    reservations: BTreeMap<String, ReservationChange>,
     usage: HashMap<String, Settled>,
     entries: HashSet<(EntryKind, String)>,
     new_usage: Vec<UsageRow>,
@@ -50,7 +50,7 @@ pub(super) struct Group {
 }
 
 /// A reservation before and after the group; `None` where there is none.
-struct Reservation {
+struct ReservationChange {
     stored: Option<ReservationRow>,
     current: Option<ReservationRow>,
 }
@@ -89,10 +89,11 @@ impl Group {
     }
 
     /// Takes what was found for its commands.
-    pub(super) fn set(&mut self, found: Found) -> Result<(), LedgerError> {
-        self.accounts.extend(found.balances.into_iter().map(|row| (row.id, Account::from(row))));
+    pub(super) fn set(&mut self, found: GroupRows) -> Result<(), LedgerError> {
+        self.accounts
+            .extend(found.balances.into_iter().map(|row| (row.id, AccountState::from(row))));
         self.reservations.extend(found.reservations.into_iter().map(|row| {
-            (row.id.clone(), Reservation { stored: Some(row.clone()), current: Some(row) })
+            (row.id.clone(), ReservationChange { stored: Some(row.clone()), current: Some(row) })
         }));
         self.keys.set(found.keys);
         self.keys.set_held(found.held)?;

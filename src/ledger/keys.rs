@@ -14,9 +14,9 @@ use crate::domain::money::NanoUsd;
 
 /// The keys that a group of commands is about.
 #[derive(Default)]
-pub(super) struct Keys(BTreeMap<ApiKeyId, Key>);
+pub(super) struct Keys(BTreeMap<ApiKeyId, LedgerKey>);
 
-struct Key {
+struct LedgerKey {
     is_revoked: bool,
     /// Only budgets and end: the rest is decided before the ledger is asked.
     limits: KeyLimits,
@@ -42,7 +42,7 @@ impl Keys {
     pub(super) fn set(&mut self, rows: Vec<KeyBookRow>) {
         self.0.extend(rows.into_iter().map(|row| {
             let spending = row.spending.read();
-            let key = Key {
+            let key = LedgerKey {
                 is_revoked: row.revoked_at.is_some(),
                 limits: KeyLimits {
                     monthly_budget: row.monthly_budget_nanousd,
@@ -179,7 +179,7 @@ impl Keys {
 
     /// What to write of keys.
     pub(super) fn changes(&self) -> Vec<KeySpent> {
-        let now = |key: &Key| {
+        let now = |key: &LedgerKey| {
             stored((key.stored.id, key.stored.account_id), &key.spending, key.last_used_at)
         };
         self.0.values().filter(|key| now(key) != key.stored).map(now).collect()
@@ -187,7 +187,7 @@ impl Keys {
 
     /// All that may have been decided on.
     pub(super) fn seen(&self) -> Vec<SeenKey> {
-        let seen = |key: &Key| SeenKey {
+        let seen = |key: &LedgerKey| SeenKey {
             id: key.stored.id,
             account_id: key.stored.account_id,
             version: key.version,
@@ -205,7 +205,7 @@ impl Keys {
     }
 }
 
-impl Key {
+impl LedgerKey {
     /// Notes that a budget has stopped the key, once for each of its times.
     fn pause(&mut self, period: BudgetPeriod, now: UnixMillis) {
         let until = pause_end(period, now);

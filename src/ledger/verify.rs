@@ -41,7 +41,7 @@ pub struct Discrepancy {
 }
 
 #[derive(QueryableByName)]
-struct Count {
+struct CountRow {
     #[diesel(sql_type = BigInt)]
     count: i64,
 }
@@ -133,7 +133,7 @@ fn inspect(conn: &mut AnyConnection) -> Result<Report, DbError> {
     }
     let mut count = |table: &str| -> Result<i64, DbError> {
         let query = format!("SELECT COUNT(*) AS count FROM {table}");
-        Ok(diesel::sql_query(query).get_result::<Count>(conn)?.count)
+        Ok(diesel::sql_query(query).get_result::<CountRow>(conn)?.count)
     };
     report.accounts = count("accounts")?;
     report.entries = count("ledger_entries")?;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::Letterhead;
 use super::letter::{DepositLetter, Letter, PolicyNotice};
 use super::message::compose;
-use crate::accounts::identity::email_tokens::{self, Holder, Purpose};
+use crate::accounts::identity::email_tokens::{self, LinkPurpose, TokenHolder};
 use crate::accounts::identity::unsubscribe;
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
@@ -20,7 +20,7 @@ use crate::domain::secret_token::SecretToken;
 use crate::telemetry::Causes;
 
 /// What a row comes to.
-pub(super) enum Draft {
+pub(super) enum ComposedMail {
     /// A mail.
     Message(Box<Message>),
     /// Nothing, and that is right.
@@ -36,22 +36,22 @@ pub(super) fn draft(
     settings: &Settings,
     row: &OutboxRow,
     now: UnixMillis,
-) -> Result<Draft, DbError> {
+) -> Result<ComposedMail, DbError> {
     let Some(kind) = MailKind::parse(&row.kind) else {
-        return Ok(Draft::Hopeless("its kind is unknown to this version"));
+        return Ok(ComposedMail::Hopeless("its kind is unknown to this version"));
     };
     let account_id = row.account_id;
     if let Some(id) = account_id
         && !kind.is_essential()
         && !outbox::wants_notices(conn, id)?
     {
-        return Ok(Draft::Unwanted);
+        return Ok(ComposedMail::Unwanted);
     }
-    let link = Link { settings, row, now };
+    let link = LinkSource { settings, row, now };
     let mut recipient = row.recipient.clone();
     if let Some(id) = account_id.filter(|_| kind.goes_to_its_reader()) {
         // It may have waited for hours: it goes to where its account is now.
-        let Some(email) = reader(conn, id)? else { return Ok(Draft::Unwanted) };
+        let Some(email) = reader(conn, id)? else { return Ok(ComposedMail::Unwanted) };
         recipient = email;
     }
     let token;
@@ -61,53 +61,53 @@ pub(super) fn draft(
             Some(Letter::SignUpKnown)
         }
         MailKind::SignUp => {
-            token = link.token(conn, Purpose::SignUp, None)?;
+            token = link.token(conn, LinkPurpose::SignUp, None)?;
             Some(Letter::SignUp(&token, valid))
         }
         MailKind::ResetPassword => {
             let Some(account) = credentials::of_address(conn, &row.recipient)? else {
-                return Ok(Draft::Unwanted);
+                return Ok(ComposedMail::Unwanted);
             };
             let Some(holder) = link.holder(conn, account.account_id())? else {
-                return Ok(Draft::Unwanted);
+                return Ok(ComposedMail::Unwanted);
             };
-            token = link.token(conn, Purpose::Reset, Some(holder))?;
+            token = link.token(conn, LinkPurpose::Reset, Some(holder))?;
             Some(Letter::ResetPassword(&token, valid))
         }
         MailKind::ChangeEmail => {
-            let Some(id) = account_id else { return Ok(Draft::Unwanted) };
-            let Some(holder) = link.holder(conn, id)? else { return Ok(Draft::Unwanted) };
-            token = link.token(conn, Purpose::Change, Some(holder))?;
+            let Some(id) = account_id else { return Ok(ComposedMail::Unwanted) };
+            let Some(holder) = link.holder(conn, id)? else { return Ok(ComposedMail::Unwanted) };
+            token = link.token(conn, LinkPurpose::Change, Some(holder))?;
             Some(Letter::ChangeEmail(&token, valid))
         }
         kind => link.without_token(conn, kind)?,
     };
     let Some(letter) = letter else {
-        return Ok(Draft::Hopeless("its parameters cannot be read"));
+        return Ok(ComposedMail::Hopeless("its parameters cannot be read"));
     };
     let unsubscribe = match account_id {
         _ if kind.is_essential() => None,
         Some(id) => Some(link.unsubscribe(conn, head, id)?),
-        None => return Ok(Draft::Hopeless("it could not be unsubscribed from")),
+        None => return Ok(ComposedMail::Hopeless("it could not be unsubscribed from")),
     };
     let marks = (row.message_id.as_str(), unsubscribe.as_deref());
     Ok(match compose(head, &letter, &recipient, marks, now) {
-        Ok(message) => Draft::Message(Box::new(message)),
+        Ok(message) => ComposedMail::Message(Box::new(message)),
         Err(error) => {
             tracing::error!(error = %Causes(&error), "an email cannot be composed");
-            Draft::Hopeless("it cannot be put together")
+            ComposedMail::Hopeless("it cannot be put together")
         }
     })
 }
 
 /// What a token is made from.
-struct Link<'a> {
+struct LinkSource<'a> {
     settings: &'a Settings,
     row: &'a OutboxRow,
     now: UnixMillis,
 }
 
-impl Link<'_> {
+impl LinkSource<'_> {
     /// Whose credentials the link would change; `None` if these have changed since somebody asked
     /// for it. The token remembers the epoch of the row, not that of this moment, in which another
     /// transaction may be changing them.
@@ -115,17 +115,17 @@ impl Link<'_> {
         &self,
         conn: &mut AnyConnection,
         account_id: AccountId,
-    ) -> Result<Option<Holder>, DbError> {
+    ) -> Result<Option<TokenHolder>, DbError> {
         let current = credentials_epoch::current(conn, account_id)?;
         let asked = self.row.credentials_epoch.filter(|asked| current == Some(*asked));
-        Ok(asked.map(|credentials_epoch| Holder { account_id, credentials_epoch }))
+        Ok(asked.map(|credentials_epoch| TokenHolder { account_id, credentials_epoch }))
     }
 
     fn token(
         &self,
         conn: &mut AnyConnection,
-        purpose: Purpose,
-        holder: Option<Holder>,
+        purpose: LinkPurpose,
+        holder: Option<TokenHolder>,
     ) -> Result<SecretToken, DbError> {
         let (email, lifetime) = (self.row.recipient.as_str(), self.settings.accounts.mail_link);
         email_tokens::issue(conn, purpose, (holder, email), lifetime, self.now)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use askama::Template;
 
 pub use self::deposit::DepositLetter;
-use self::text::Text;
+use self::text::LetterText;
 use super::Letterhead;
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::mail::{
@@ -70,7 +70,7 @@ pub struct PolicyNotice {
 const UNSUBSCRIBE: &str = "Unsubscribe from these emails, without logging in:";
 
 /// Both forms of a mail.
-pub struct Written {
+pub struct RenderedMail {
     /// The subject.
     pub subject: String,
     /// In plain text.
@@ -83,7 +83,7 @@ pub struct Written {
 #[template(path = "mail_layout.txt", whitespace = "preserve")]
 struct Plain<'a> {
     head: &'a Letterhead,
-    blocks: &'a [Block<'a>],
+    blocks: &'a [Paragraph<'a>],
 }
 
 #[derive(Template)]
@@ -91,11 +91,11 @@ struct Plain<'a> {
 struct Html<'a> {
     head: &'a Letterhead,
     subject: &'a str,
-    blocks: &'a [Block<'a>],
+    blocks: &'a [Paragraph<'a>],
 }
 
 /// A paragraph.
-struct Block<'a> {
+struct Paragraph<'a> {
     text: &'a str,
     is_link: bool,
 }
@@ -109,22 +109,22 @@ impl Letter<'_> {
         &self,
         head: &Letterhead,
         unsubscribe: Option<&str>,
-    ) -> Result<Written, askama::Error> {
+    ) -> Result<RenderedMail, askama::Error> {
         let (text, links) = self.text(head)?;
         let (subject, body) = text.split_once('\n').unwrap_or((&text, ""));
-        let mut blocks: Vec<Block<'_>> = body
+        let mut blocks: Vec<Paragraph<'_>> = body
             .split("\n\n")
             .map(str::trim)
             .filter(|text| !text.is_empty())
-            .map(|text| Block { text, is_link: links.iter().any(|link| link == text) })
+            .map(|text| Paragraph { text, is_link: links.iter().any(|link| link == text) })
             .collect();
         if let Some(link) = unsubscribe {
-            blocks.push(Block { text: UNSUBSCRIBE, is_link: false });
-            blocks.push(Block { text: link, is_link: true });
+            blocks.push(Paragraph { text: UNSUBSCRIBE, is_link: false });
+            blocks.push(Paragraph { text: link, is_link: true });
         }
         let plain = Plain { head, blocks: &blocks }.render()?;
         let html = Html { head, subject, blocks: &blocks }.render()?;
-        Ok(Written { subject: subject.to_owned(), plain, html })
+        Ok(RenderedMail { subject: subject.to_owned(), plain, html })
     }
 
     /// The text, and the links in it.
@@ -137,48 +137,52 @@ impl Letter<'_> {
         let (log_in, reset, preferences) = (log_in.as_str(), reset.as_str(), preferences.as_str());
         let link = own.as_str();
         let text = match self {
-            Self::SignUp(_, valid) => Text::SignUp { head, link, valid: &span(*valid) }.render(),
-            Self::SignUpKnown => Text::SignUpKnown { head, log_in, reset }.render(),
+            Self::SignUp(_, valid) => {
+                LetterText::SignUp { head, link, valid: &span(*valid) }.render()
+            }
+            Self::SignUpKnown => LetterText::SignUpKnown { head, log_in, reset }.render(),
             Self::ResetPassword(_, valid) => {
-                Text::ResetPassword { head, link, valid: &span(*valid) }.render()
+                LetterText::ResetPassword { head, link, valid: &span(*valid) }.render()
             }
             Self::ChangeEmail(_, valid) => {
-                Text::ChangeEmail { head, link, valid: &span(*valid) }.render()
+                LetterText::ChangeEmail { head, link, valid: &span(*valid) }.render()
             }
-            Self::EmailChanged => Text::EmailChanged { head }.render(),
-            Self::PasswordChanged => Text::PasswordChanged { head, reset }.render(),
+            Self::EmailChanged => LetterText::EmailChanged { head }.render(),
+            Self::PasswordChanged => LetterText::PasswordChanged { head, reset }.render(),
             Self::TotpChanged(TotpChanged { is_enabled }) => {
-                Text::TotpChanged { head, is_enabled: *is_enabled, reset }.render()
+                LetterText::TotpChanged { head, is_enabled: *is_enabled, reset }.render()
             }
             Self::LowBalance(LowBalance { balance_usd, threshold_usd }) => {
-                Text::LowBalance { head, balance_usd, threshold_usd, link, preferences }.render()
+                LetterText::LowBalance { head, balance_usd, threshold_usd, link, preferences }
+                    .render()
             }
             Self::KeyPaused(KeyPaused { key_name, period, budget_usd }) => {
                 let is_month = *period == BudgetPeriod::Month;
-                Text::KeyPaused { head, key_name, is_month, budget_usd, link, preferences }.render()
+                LetterText::KeyPaused { head, key_name, is_month, budget_usd, link, preferences }
+                    .render()
             }
             Self::AccountClosing(AccountClosing { erased_at }) => {
                 let erased_at = UnixMillis::from_millis(*erased_at).to_rfc3339_secs();
-                Text::AccountClosing { head, erased_at: &erased_at, log_in, reset }.render()
+                LetterText::AccountClosing { head, erased_at: &erased_at, log_in, reset }.render()
             }
             Self::PolicyChanged(PolicyNotice { version, in_force, words }) => {
                 let name = version.kind.name();
                 let in_force = &in_force.to_string();
-                Text::PolicyChanged { head, name, in_force, words, link, closing }.render()
+                LetterText::PolicyChanged { head, name, in_force, words, link, closing }.render()
             }
             Self::StandingChanged(StandingChanged { is_suspended }) => {
-                Text::StandingChanged { head, is_suspended: *is_suspended, link }.render()
+                LetterText::StandingChanged { head, is_suspended: *is_suspended, link }.render()
             }
             Self::KeysLeaked(KeysLeaked { key_names }) => {
-                Text::KeysLeaked { head, key_names, link }.render()
+                LetterText::KeysLeaked { head, key_names, link }.render()
             }
             Self::UnusualSpending(UnusualSpending { spent_usd, busiest_usd }) => {
                 let busiest_usd = busiest_usd.as_deref().unwrap_or_default();
-                Text::UnusualSpending { head, spent_usd, busiest_usd, link, reset }.render()
+                LetterText::UnusualSpending { head, spent_usd, busiest_usd, link, reset }.render()
             }
             Self::WrongCodes(WrongCodes { count, window_secs }) => {
                 let window = &span(Duration::from_secs(*window_secs));
-                Text::WrongCodes { head, count: *count, window, reset }.render()
+                LetterText::WrongCodes { head, count: *count, window, reset }.render()
             }
             Self::Deposit(kind, deposit) => text::of_deposit(*kind, head, deposit, link),
         }?;

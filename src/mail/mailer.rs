@@ -15,9 +15,9 @@ use futures_util::stream;
 use tokio::sync::Notify;
 
 use super::Letterhead;
-use super::compose::Draft;
-use super::send_queue::{Lane, Pace, Place};
-use super::transport::{SendError, Transport};
+use super::compose::ComposedMail;
+use super::send_queue::{Lane, SendPermit, SendRate};
+use super::transport::{MailError, Transport};
 use crate::config::Settings;
 use crate::db::outbox::{self, OutboxRow};
 use crate::db::{Database, DbError};
@@ -44,7 +44,7 @@ pub struct MailerParts {
     /// How mail leaves.
     pub transport: Transport,
     /// Who says that there is some.
-    pub bell: MailBell,
+    pub bell: OutboxNotifier,
     /// Where it waits.
     pub database: Database,
     /// Time.
@@ -57,29 +57,29 @@ pub struct MailerParts {
 
 /// Says that there is mail: it then goes at once, not within a second.
 #[derive(Clone, Debug, Default)]
-pub struct MailBell(Arc<Notify>);
+pub struct OutboxNotifier(Arc<Notify>);
 
-impl MailBell {
+impl OutboxNotifier {
     /// Rings.
     pub fn ring(&self) {
         self.0.notify_one();
     }
 
     /// Resolves when it rings.
-    async fn rung(self) -> Option<(Look, Self)> {
+    async fn rung(self) -> Option<(PollOutbox, Self)> {
         self.0.notified().await;
-        Some((Look, self))
+        Some((PollOutbox, self))
     }
 }
 
 /// See the module.
 pub struct Mailer {
-    round: Arc<Round>,
+    round: Arc<SendContext>,
 }
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Look;
+struct PollOutbox;
 
 impl Mailer {
     /// Starts looking for mail.
@@ -87,8 +87,8 @@ impl Mailer {
     pub fn start(parts: MailerParts) -> Addr<Self> {
         let head = Letterhead::new(&parts.settings);
         let lanes = Lane::all(&parts.settings.mail, &parts.metrics.mail.under_way);
-        let pace = Pace::new(parts.settings.mail.per_minute);
-        Actor::start(Self { round: Arc::new(Round { parts, head, lanes, pace }) })
+        let pace = SendRate::new(parts.settings.mail.per_minute);
+        Actor::start(Self { round: Arc::new(SendContext { parts, head, lanes, pace }) })
     }
 }
 
@@ -96,16 +96,16 @@ impl Actor for Mailer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(LOOK, |_, ctx| ctx.notify(Look));
+        ctx.run_interval(LOOK, |_, ctx| ctx.notify(PollOutbox));
         let bell = self.round.parts.bell.clone();
-        ctx.add_message_stream(stream::unfold(bell, MailBell::rung));
+        ctx.add_message_stream(stream::unfold(bell, OutboxNotifier::rung));
     }
 }
 
-impl Handler<Look> for Mailer {
+impl Handler<PollOutbox> for Mailer {
     type Result = ();
 
-    fn handle(&mut self, _: Look, _: &mut Self::Context) {
+    fn handle(&mut self, _: PollOutbox, _: &mut Self::Context) {
         for lane in &self.round.lanes {
             if self.round.parts.tracker.is_draining() {
                 return;
@@ -113,7 +113,7 @@ impl Handler<Look> for Mailer {
             let Some(turn) = lane.turn() else { continue };
             let (round, lane) = (Arc::clone(&self.round), lane.clone());
             self.round.parts.tracker.spawn(async move {
-                if let Err(error) = Round::begin_all(&round, &lane).await {
+                if let Err(error) = SendContext::begin_all(&round, &lane).await {
                     tracing::warn!(error = %Causes(&error), "mail cannot be read; trying again");
                     // A database that is away is away for more than a moment.
                     let draining = round.parts.tracker.draining();
@@ -126,15 +126,15 @@ impl Handler<Look> for Mailer {
 }
 
 /// Everything that sending takes.
-struct Round {
+struct SendContext {
     parts: MailerParts,
     head: Letterhead,
     lanes: [Lane; 3],
-    pace: Pace,
+    pace: SendRate,
 }
 
 /// What became of one attempt.
-enum Attempt {
+enum SendOutcome {
     /// It has gone.
     Sent,
     /// There was nothing to send after all.
@@ -142,10 +142,10 @@ enum Attempt {
     /// It never will.
     Hopeless(&'static str),
     /// It may go later.
-    Failed(SendError),
+    Failed(MailError),
 }
 
-impl Round {
+impl SendContext {
     /// Begins to send whatever of a lane is due, as places get free and the pace allows it. A mail
     /// that is held up keeps its place and nothing else.
     async fn begin_all(round: &Arc<Self>, lane: &Lane) -> Result<(), DbError> {
@@ -175,7 +175,7 @@ impl Round {
     }
 
     /// One mail from its place. If it is cut off, it is due again when it is no longer held.
-    async fn send_from(self: Arc<Self>, place: Place, row: OutboxRow) {
+    async fn send_from(self: Arc<Self>, place: SendPermit, row: OutboxRow) {
         let cut = self.parts.tracker.cut_token();
         if let Some(Err(error)) = cut.run_until_cancelled(self.send(row)).await {
             tracing::warn!(error = %Causes(&error), "the outcome of an email cannot be recorded");
@@ -205,13 +205,13 @@ impl Round {
         let (kind, id) = (row.kind.as_str(), row.id);
         let count = |outcome| self.parts.metrics.mail.count(kind, outcome);
         match attempt {
-            Attempt::Sent => count("sent"),
-            Attempt::Unwanted => count("unwanted"),
-            Attempt::Hopeless(reason) => {
+            SendOutcome::Sent => count("sent"),
+            SendOutcome::Unwanted => count("unwanted"),
+            SendOutcome::Hopeless(reason) => {
                 tracing::error!(kind, id, reason, "an email is dropped");
                 count("dropped");
             }
-            Attempt::Failed(error) => {
+            SendOutcome::Failed(error) => {
                 let reason = Causes(&error).to_string();
                 if let Some(due_at) = self.next_attempt(&row, &error) {
                     tracing::warn!(
@@ -231,7 +231,7 @@ impl Round {
         self.parts.database.run(move |conn| outbox::remove(conn, id)).await
     }
 
-    async fn attempt(&self, row: &OutboxRow) -> Result<Attempt, DbError> {
+    async fn attempt(&self, row: &OutboxRow) -> Result<SendOutcome, DbError> {
         let (settings, head) = (Arc::clone(&self.parts.settings), self.head.clone());
         let (taken, now) = (row.clone(), self.parts.clock.now());
         let draft = self
@@ -240,19 +240,19 @@ impl Round {
             .run(move |conn| super::compose::draft(conn, &head, &settings, &taken, now))
             .await?;
         let message = match draft {
-            Draft::Message(message) => message,
-            Draft::Unwanted => return Ok(Attempt::Unwanted),
-            Draft::Hopeless(reason) => return Ok(Attempt::Hopeless(reason)),
+            ComposedMail::Message(message) => message,
+            ComposedMail::Unwanted => return Ok(SendOutcome::Unwanted),
+            ComposedMail::Hopeless(reason) => return Ok(SendOutcome::Hopeless(reason)),
         };
         let file = format!("{}-{}", row.created_at, row.message_id);
         Ok(match self.parts.transport.send(&message, &file).await {
-            Ok(()) => Attempt::Sent,
-            Err(error) => Attempt::Failed(error),
+            Ok(()) => SendOutcome::Sent,
+            Err(error) => SendOutcome::Failed(error),
         })
     }
 
     /// When a mail is tried again, if it is.
-    fn next_attempt(&self, row: &OutboxRow, error: &SendError) -> Option<UnixMillis> {
+    fn next_attempt(&self, row: &OutboxRow, error: &MailError) -> Option<UnixMillis> {
         if error.is_for_good() {
             return None;
         }

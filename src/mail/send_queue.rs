@@ -32,13 +32,13 @@ pub(super) struct Lane {
 }
 
 /// Where one mail is being sent.
-pub(super) struct Place {
+pub(super) struct SendPermit {
     _own: OwnedSemaphorePermit,
     _shared: OwnedSemaphorePermit,
     taken: IntGauge,
 }
 
-impl Drop for Place {
+impl Drop for SendPermit {
     fn drop(&mut self) {
         self.taken.dec();
     }
@@ -76,7 +76,7 @@ impl Lane {
     }
 
     /// Waits for a place, and takes what others are free.
-    pub(super) async fn free(&self) -> Vec<Place> {
+    pub(super) async fn free(&self) -> Vec<SendPermit> {
         let mut places = Vec::new();
         let first = (
             Arc::clone(&self.own).acquire_owned().await,
@@ -93,28 +93,28 @@ impl Lane {
         places
     }
 
-    fn place(&self, own: OwnedSemaphorePermit, shared: OwnedSemaphorePermit) -> Place {
+    fn place(&self, own: OwnedSemaphorePermit, shared: OwnedSemaphorePermit) -> SendPermit {
         self.taken.inc();
-        Place { _own: own, _shared: shared, taken: self.taken.clone() }
+        SendPermit { _own: own, _shared: shared, taken: self.taken.clone() }
     }
 }
 
 /// How fast mails may be begun.
-pub(super) struct Pace {
+pub(super) struct SendRate {
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<SendRateState>,
 }
 
-struct State {
+struct SendRateState {
     /// When the next one may be.
     next_at: Instant,
     counted_at: Option<Instant>,
 }
 
-impl Pace {
+impl SendRate {
     pub(super) fn new(per_minute: u32) -> Self {
         let interval = Duration::from_mins(1) / per_minute.max(1);
-        let state = State { next_at: Instant::now(), counted_at: None };
+        let state = SendRateState { next_at: Instant::now(), counted_at: None };
         Self { interval, state: Mutex::new(state) }
     }
 
@@ -147,7 +147,7 @@ impl Pace {
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut SendRateState) -> T) -> T {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -162,7 +162,8 @@ mod tests {
             ("SLUICE__MAIL__PER_MINUTE".to_owned(), per_minute.to_string()),
         ];
         let sources = crate::config::Sources { file: None, env };
-        let settings = crate::config::load_for(&sources, crate::config::Purpose::Command).unwrap();
+        let settings =
+            crate::config::load_for(&sources, crate::config::LoadPurpose::Command).unwrap();
         Lane::all(&settings.mail, &IntGauge::new("taken", "places").unwrap())
     }
 
@@ -190,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pace_counts_every_mail() {
-        let pace = Pace::new(60_000);
+        let pace = SendRate::new(60_000);
         let began = Instant::now();
         for mails in [30, 10, 20] {
             pace.wait().await;

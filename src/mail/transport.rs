@@ -20,7 +20,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why a mail has not gone. Without words of a server or of a mail.
 #[derive(Debug, thiserror::Error)]
-pub enum SendError {
+pub enum MailError {
     /// The server will never take it.
     #[error("the mail server rejected the email permanently (code {0})")]
     Refused(u16),
@@ -76,7 +76,7 @@ impl Reason {
     }
 }
 
-impl SendError {
+impl MailError {
     /// Whether it would be the same next time.
     #[must_use]
     pub const fn is_for_good(&self) -> bool {
@@ -119,8 +119,8 @@ impl Transport {
     /// Where TLS cannot be set up.
     pub fn new(settings: &config::Mail) -> Result<Self, smtp::Error> {
         let server = match &settings.transport {
-            config::Transport::File(folder) => return Ok(Self::Folder(folder.clone())),
-            config::Transport::Smtp(server) => server,
+            config::MailDelivery::File(folder) => return Ok(Self::Folder(folder.clone())),
+            config::MailDelivery::Smtp(server) => server,
         };
         let mut parameters = TlsParameters::builder(server.host.clone());
         for root in &server.extra_roots {
@@ -143,7 +143,7 @@ impl Transport {
 
     /// Sends a mail. In a folder it has the name `file`, so that a second copy takes the place of
     /// the first.
-    pub async fn send(&self, message: &Message, file: &str) -> Result<(), SendError> {
+    pub async fn send(&self, message: &Message, file: &str) -> Result<(), MailError> {
         match self {
             Self::Folder(folder) => {
                 let (folder, file) = (folder.clone(), format!("{file}.eml"));
@@ -152,13 +152,13 @@ impl Transport {
                     tokio::task::spawn_blocking(move || put_into(&folder, &file, &bytes)).await;
                 written
                     .unwrap_or_else(|error| Err(io::Error::other(error)))
-                    .map_err(SendError::Folder)
+                    .map_err(MailError::Folder)
             }
             Self::Server(server) => {
                 // lettre's own timeout ends with the connection's beginning, so all of it is timed
                 // here.
                 let sent = tokio::time::timeout(server.timeout, server.hand_over(message)).await;
-                let mut connection = sent.unwrap_or(Err(SendError::TimedOut))?;
+                let mut connection = sent.unwrap_or(Err(MailError::TimedOut))?;
                 // What becomes of the goodbye no longer matters to the mail.
                 drop(tokio::time::timeout(GOODBYE, connection.abort()).await);
                 Ok(())
@@ -169,14 +169,14 @@ impl Transport {
 
 impl MailServer {
     /// Comes back once the server has taken the mail.
-    async fn hand_over(&self, message: &Message) -> Result<AsyncSmtpConnection, SendError> {
-        let let_in = |error: smtp::Error| SendError::NotLetIn(Reason::of(&error));
+    async fn hand_over(&self, message: &Message) -> Result<AsyncSmtpConnection, MailError> {
+        let let_in = |error: smtp::Error| MailError::NotLetIn(Reason::of(&error));
         let mut connection = self.connect().await.map_err(let_in)?;
         if let Some(credentials) = &self.credentials {
             connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(let_in)?;
         }
         let sent = connection.send(message.envelope(), &message.formatted()).await;
-        sent.map_err(|error| SendError::of_mail(&error))?;
+        sent.map_err(|error| MailError::of_mail(&error))?;
         Ok(connection)
     }
 

@@ -3,7 +3,7 @@
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
 use super::registered;
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 use crate::domain::money::NanoUsd;
 
 /// See the module.
@@ -19,7 +19,7 @@ pub struct ChainMetrics {
 }
 
 impl ChainMetrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let counters = |name, help| {
             registered(registry, IntCounterVec::new(Opts::new(name, help), &["chain"]))
         };

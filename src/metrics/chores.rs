@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 use crate::domain::clock::UnixMillis;
 
 /// Bounds between which pieces are told apart, in seconds: a piece of a purge aims at five
@@ -23,7 +23,7 @@ pub struct ChoreMetrics {
 }
 
 impl ChoreMetrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &["chore"]);
         let running = gauge("sluice_chore_running", "Whether a chore is running (1) or not (0).")?;
         let finished_at = gauge(

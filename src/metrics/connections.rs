@@ -3,7 +3,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 
 /// Numbers on connections of clients.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["why"]);
         let open = IntGauge::new("sluice_connections", "Open client connections.")?;
         let closed = counters(

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 
 /// Counters of mail.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ impl MailMetrics {
     ///
     /// # Errors
     /// Where two metrics have one name.
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let mails = IntCounterVec::new(
             Opts::new("sluice_mails_total", "Attempts to send emails, by outcome."),
             &["kind", "outcome"],

@@ -3,7 +3,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 
 /// Numbers on policies.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct PolicyMetrics {
 }
 
 impl PolicyMetrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let differs = IntGaugeVec::new(
             Opts::new(
                 "sluice_policy_differs",

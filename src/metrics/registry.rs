@@ -21,12 +21,12 @@ pub struct Description {
 
 /// Metrics, and what each of them is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Registry {
+pub(super) struct DescribedRegistry {
     registry: prometheus::Registry,
     descriptions: Arc<Mutex<Vec<Description>>>,
 }
 
-impl Registry {
+impl DescribedRegistry {
     /// Adds a metric.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 
 /// Counters of calls to providers.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ impl RpcMetrics {
     ///
     /// # Errors
     /// Where two metrics have one name.
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let calls = IntCounterVec::new(
             Opts::new("sluice_rpc_calls_total", "Calls to chain providers, by outcome."),
             &["chain", "provider", "method", "outcome"],

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::registry::Registry;
+use super::registry::DescribedRegistry;
 use crate::domain::usage_record::UsageRecord;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 
@@ -20,7 +20,7 @@ impl UpstreamMetrics {
     ///
     /// # Errors
     /// Where two metrics have one name.
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
             Opts::new("sluice_upstream_requests_total", "Requests to upstreams, by outcome."),
             &["upstream", "outcome"],

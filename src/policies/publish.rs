@@ -1,6 +1,6 @@
 //! `sluice policy publish`: a version comes about. A repeated command changes nothing.
 
-use super::{PolicyError, Standing, hash_of};
+use super::{PolicyError, PolicyVersions, hash_of};
 use crate::db::policies::{self as rows, NewPolicy, PolicyRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::{UnixMillis, UtcDay};
@@ -12,7 +12,7 @@ pub const WORDS_CHARS_MAX: usize = 10_000;
 const DAYS_AHEAD_MAX: i64 = 366;
 
 /// What is to be published.
-pub struct Draft<'a> {
+pub struct PolicyDraft<'a> {
     /// Which text.
     pub kind: PolicyKind,
     /// The operator's words on what changes.
@@ -41,7 +41,7 @@ pub enum Published {
 /// [`PolicyError`]; then nothing was published.
 pub fn publish(
     conn: &mut AnyConnection,
-    draft: &Draft<'_>,
+    draft: &PolicyDraft<'_>,
     now: UnixMillis,
 ) -> Result<Published, PolicyError> {
     let words = plain(draft.words)?;
@@ -57,7 +57,7 @@ pub fn publish(
             }
             return Ok(Published::Before(row.clone()));
         }
-        let in_force = day(draft, Standing::of(known, now).in_force.as_ref(), now)?;
+        let in_force = day(draft, PolicyVersions::of(known, now).in_force.as_ref(), now)?;
         let version = draft.version(next);
         let is_significant = draft.is_significant;
         let (words, body, body_hash) = (words.as_str(), draft.body, &body_hash);
@@ -68,7 +68,7 @@ pub fn publish(
     })
 }
 
-impl Draft<'_> {
+impl PolicyDraft<'_> {
     const fn version(&self, number: i64) -> PolicyVersion {
         PolicyVersion { kind: self.kind, number }
     }
@@ -76,7 +76,7 @@ impl Draft<'_> {
 
 /// The day from which it is in force, if it can be.
 fn day(
-    draft: &Draft<'_>,
+    draft: &PolicyDraft<'_>,
     in_force: Option<&PolicyRow>,
     now: UnixMillis,
 ) -> Result<UtcDay, PolicyError> {

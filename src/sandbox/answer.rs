@@ -6,24 +6,24 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::content::{Block, Citation, Content, Delta, Hop, SearchResult, Trigger};
+use super::content::{BlockDelta, Citation, Content, ContentBlock, Hop, SearchResult, Trigger};
 use super::iterations::{declines, iterations};
 use super::passage;
 use super::request::{MessageRequest, Tool};
-use super::script::{Flag, Number, Scenario, Script};
-use super::usage::Iteration;
+use super::script::{Flag, NumberOption, Scenario, Script};
+use super::usage::WireIteration;
 use super::usage::{
-    BYTES_PER_TOKEN, Counts, DeltaUsage, FallbackCredit, LastWord, MessageUsage, Selectors,
+    AnswerCounts, BYTES_PER_TOKEN, DeltaUsage, FallbackCredit, LastWord, MessageUsage, Selectors,
 };
 
 /// Everything that is said in answer to one request.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) blocks: Vec<Block>,
+pub(super) struct SandboxResponse {
+    pub(super) blocks: Vec<ContentBlock>,
     pub(super) stop_reason: &'static str,
     script: Script,
-    counts: Counts,
-    iterations: Option<Vec<Iteration>>,
+    counts: AnswerCounts,
+    iterations: Option<Vec<WireIteration>>,
     id: String,
     model: String,
     selectors: Selectors,
@@ -39,7 +39,7 @@ pub(super) struct StopDetails {
 
 /// The `message` of the wire.
 #[derive(Debug, Serialize)]
-pub(super) struct Message<'a> {
+pub(super) struct WireMessage<'a> {
     model: &'a str,
     id: &'a str,
     r#type: &'static str,
@@ -53,7 +53,7 @@ pub(super) struct Message<'a> {
     usage: Option<MessageUsage>,
 }
 
-impl Answer {
+impl SandboxResponse {
     /// Composes the answer to a request.
     ///
     /// # Errors
@@ -62,12 +62,12 @@ impl Answer {
         let script = &request.script;
         let model = served(request);
         let blocks = blocks(request, model)?;
-        let written: usize = blocks.iter().flat_map(|b| &b.deltas).map(Delta::written).sum();
+        let written: usize = blocks.iter().flat_map(|b| &b.deltas).map(BlockDelta::written).sum();
         let tokens = u64::try_from(written).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
         // A model never writes more than it may. The words stay, only their count is held.
         let least = u64::from(!blocks.is_empty()).min(request.max_tokens);
         let output = tokens.clamp(least, request.max_tokens);
-        let counts = Counts::of(request.scenario, script, request.prompt, output);
+        let counts = AnswerCounts::of(request.scenario, script, request.prompt, output);
         let stop_reason = match request.scenario {
             _ if request.max_tokens == 0 => "max_tokens",
             Scenario::Refusal => "refusal",
@@ -92,16 +92,17 @@ impl Answer {
     }
 
     /// The message as `message_start` announces it.
-    pub(super) fn announced(&self) -> Message<'_> {
+    pub(super) fn announced(&self) -> WireMessage<'_> {
         self.message(Vec::new(), None, false)
     }
 
     /// The message when all is said.
     ///
     /// # Errors
-    /// As [`Answer::to`].
-    pub(super) fn whole(&self) -> serde_json::Result<Message<'_>> {
-        let content = self.blocks.iter().map(Block::whole).collect::<serde_json::Result<_>>()?;
+    /// As [`SandboxResponse::to`].
+    pub(super) fn whole(&self) -> serde_json::Result<WireMessage<'_>> {
+        let content =
+            self.blocks.iter().map(ContentBlock::whole).collect::<serde_json::Result<_>>()?;
         Ok(self.message(content, Some(self.stop_reason), true))
     }
 
@@ -128,10 +129,10 @@ impl Answer {
         content: Vec<Content>,
         stop_reason: Option<&'static str>,
         is_final: bool,
-    ) -> Message<'_> {
+    ) -> WireMessage<'_> {
         let last = is_final.then(|| self.last_word());
         let usage = || self.counts.message_usage(&self.script, last, self.selectors.clone());
-        Message {
+        WireMessage {
             model: &self.model,
             id: &self.id,
             r#type: "message",
@@ -154,14 +155,16 @@ fn served(request: &MessageRequest) -> &str {
     request.script.served.as_ref().or(fallback).unwrap_or(&request.model)
 }
 
-fn blocks(request: &MessageRequest, served: &str) -> serde_json::Result<Vec<Block>> {
+fn blocks(request: &MessageRequest, served: &str) -> serde_json::Result<Vec<ContentBlock>> {
     let script = &request.script;
     // A request that only warms the cache is answered with nothing.
     if request.max_tokens == 0 {
         return Ok(Vec::new());
     }
     Ok(match request.scenario {
-        Scenario::Refusal if script.number(Number::Events).is_none_or(|events| events == 0) => {
+        Scenario::Refusal
+            if script.number(NumberOption::Events).is_none_or(|events| events == 0) =>
+        {
             Vec::new()
         }
         Scenario::Fallback => (0..declines(request.scenario, script))
@@ -197,18 +200,18 @@ const RESULT: SearchResult = SearchResult {
     page_age: None,
 };
 
-fn text(script: &Script, citation: Option<Citation>) -> Block {
+fn text(script: &Script, citation: Option<Citation>) -> ContentBlock {
     let citations = citation.is_some().then(Vec::new);
-    let cited = citation.into_iter().map(Delta::Citation);
-    Block {
+    let cited = citation.into_iter().map(BlockDelta::Citation);
+    ContentBlock {
         start: Content::Text { citations, text: String::new() },
-        deltas: cited.chain(passage::text(script).into_iter().map(Delta::Text)).collect(),
+        deltas: cited.chain(passage::text(script).into_iter().map(BlockDelta::Text)).collect(),
     }
 }
 
-fn fallback(from: &str, to: &str) -> Block {
+fn fallback(from: &str, to: &str) -> ContentBlock {
     let hop = |model: &str| Hop { model: model.to_owned() };
-    Block {
+    ContentBlock {
         start: Content::Fallback {
             from: hop(from),
             to: hop(to),
@@ -218,16 +221,16 @@ fn fallback(from: &str, to: &str) -> Block {
     }
 }
 
-fn thinking(request: &MessageRequest) -> Block {
-    let thoughts = passage::thinking(&request.script).into_iter().map(Delta::Thinking);
+fn thinking(request: &MessageRequest) -> ContentBlock {
+    let thoughts = passage::thinking(&request.script).into_iter().map(BlockDelta::Thinking);
     let signature = format!("sandbox{:08x}signature==", request.digest);
-    Block {
+    ContentBlock {
         start: Content::Thinking { thinking: String::new(), signature: String::new() },
-        deltas: thoughts.chain([Delta::Signature(Rc::from(signature))]).collect(),
+        deltas: thoughts.chain([BlockDelta::Signature(Rc::from(signature))]).collect(),
     }
 }
 
-fn web_search(digest: u32) -> serde_json::Result<[Block; 2]> {
+fn web_search(digest: u32) -> serde_json::Result<[ContentBlock; 2]> {
     let id = format!("srvtoolu_sandbox{digest:08x}");
     let search = Content::ServerToolUse {
         id: id.clone(),
@@ -236,14 +239,17 @@ fn web_search(digest: u32) -> serde_json::Result<[Block; 2]> {
     };
     let results = Content::WebSearchToolResult { tool_use_id: id, content: vec![RESULT] };
     let query = ["", r#"{"query""#, r#": "sluice "#, r#"sandbox"}"#];
-    let query = query.map(|piece| Delta::InputJson(Rc::from(piece))).to_vec();
-    Ok([Block { start: search, deltas: query }, Block { start: results, deltas: Vec::new() }])
+    let query = query.map(|piece| BlockDelta::InputJson(Rc::from(piece))).to_vec();
+    Ok([
+        ContentBlock { start: search, deltas: query },
+        ContentBlock { start: results, deltas: Vec::new() },
+    ])
 }
 
-fn tool_use(request: &MessageRequest) -> serde_json::Result<Block> {
+fn tool_use(request: &MessageRequest) -> serde_json::Result<ContentBlock> {
     let tool = request.first_tool.as_ref();
     let name = tool.map(|tool| tool.name.clone()).filter(|name| !name.is_empty());
-    Ok(Block {
+    Ok(ContentBlock {
         start: Content::ToolUse {
             id: format!("toolu_sandbox{:08x}", request.digest),
             name: name.unwrap_or_else(|| "sandbox_tool".into()),
@@ -255,7 +261,7 @@ fn tool_use(request: &MessageRequest) -> serde_json::Result<Block> {
 
 /// Pieces of an input that fills the required properties of type string: the first with the
 /// passage, piece by piece, the others with one word.
-fn tool_input(tool: Option<&Tool>, script: &Script) -> serde_json::Result<Vec<Delta>> {
+fn tool_input(tool: Option<&Tool>, script: &Script) -> serde_json::Result<Vec<BlockDelta>> {
     let mut pieces: Vec<Rc<str>> = vec![Rc::from("")];
     let mut names = required_strings(tool).into_iter();
     if let Some(first) = names.next() {
@@ -271,7 +277,7 @@ fn tool_input(tool: Option<&Tool>, script: &Script) -> serde_json::Result<Vec<De
     } else {
         pieces.push(Rc::from("{}"));
     }
-    Ok(pieces.into_iter().map(Delta::InputJson).collect())
+    Ok(pieces.into_iter().map(BlockDelta::InputJson).collect())
 }
 
 fn required_strings(tool: Option<&Tool>) -> Vec<&str> {

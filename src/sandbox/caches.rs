@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::prompt::{Part, Prefix, Prompt};
+use super::prompt::{Prefix, Prompt, PromptPart};
 use super::script::CacheTtl;
 use super::usage::Split;
 use crate::domain::clock::{Clock, UnixMillis};
@@ -19,7 +19,7 @@ const TOKENS_MIN: u64 = 1024;
 const BLOCKS_BACK: usize = 20;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct CacheEntry {
     ttl: CacheTtl,
     expires_at: UnixMillis,
 }
@@ -27,7 +27,7 @@ struct Entry {
 /// The entries of all prompts.
 pub(super) struct Caches {
     clock: Clock,
-    entries: Mutex<HashMap<Prefix, Entry>>,
+    entries: Mutex<HashMap<Prefix, CacheEntry>>,
 }
 
 impl Caches {
@@ -48,7 +48,8 @@ impl Caches {
             let parts = parts.filter(|(_, part)| part.tokens >= TOKENS_MIN);
             parts.filter_map(|(index, part)| part.mark.map(|ttl| (index, part, ttl)))
         };
-        let known = |part: &&Part| entries.get(&part.prefix).is_some_and(|e| e.expires_at > now);
+        let known =
+            |part: &&PromptPart| entries.get(&part.prefix).is_some_and(|e| e.expires_at > now);
         let hit = marks()
             .filter_map(|(index, ..)| {
                 let end = index.saturating_add(1);
@@ -66,7 +67,7 @@ impl Caches {
             if entries.len() >= ENTRIES_MAX {
                 make_room(&mut entries, now);
             }
-            let entry = entries.entry(part.prefix).or_insert(Entry { ttl, expires_at: now });
+            let entry = entries.entry(part.prefix).or_insert(CacheEntry { ttl, expires_at: now });
             // Who asks for less does not shorten what another one has asked for.
             if entry.expires_at <= now || ttl == CacheTtl::OneHour {
                 entry.ttl = ttl;
@@ -97,7 +98,7 @@ const fn expiry(now: UnixMillis, ttl: CacheTtl) -> UnixMillis {
 }
 
 /// Drops what is over; if all of it is alive, the half that ends first.
-fn make_room(entries: &mut HashMap<Prefix, Entry>, now: UnixMillis) {
+fn make_room(entries: &mut HashMap<Prefix, CacheEntry>, now: UnixMillis) {
     entries.retain(|_, entry| entry.expires_at > now);
     if entries.len() < ENTRIES_MAX {
         return;
@@ -213,7 +214,7 @@ mod tests {
             prefix[..8].copy_from_slice(&n.to_be_bytes());
             prefix
         };
-        let entry = |n: usize| Entry {
+        let entry = |n: usize| CacheEntry {
             ttl: CacheTtl::OneHour,
             expires_at: now.plus_millis(i64::try_from(n).expect("small")),
         };

@@ -78,7 +78,7 @@ pub(super) struct SearchResult {
 
 /// One addition to a block. Texts are shared: a long stream repeats a few of them.
 #[derive(Clone, Debug)]
-pub(super) enum Delta {
+pub(super) enum BlockDelta {
     Text(Rc<str>),
     Thinking(Rc<str>),
     Signature(Rc<str>),
@@ -86,7 +86,7 @@ pub(super) enum Delta {
     Citation(Citation),
 }
 
-impl Delta {
+impl BlockDelta {
     /// How many bytes the model is taken to have written for it.
     pub(super) fn written(&self) -> usize {
         match self {
@@ -98,12 +98,12 @@ impl Delta {
 
 /// A block with its additions in order.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
+pub(super) struct ContentBlock {
     pub(super) start: Content,
-    pub(super) deltas: Vec<Delta>,
+    pub(super) deltas: Vec<BlockDelta>,
 }
 
-impl Block {
+impl ContentBlock {
     /// The block with all its additions.
     ///
     /// # Errors
@@ -113,17 +113,17 @@ impl Block {
         let mut json = String::new();
         for delta in &self.deltas {
             match (&mut content, delta) {
-                (Content::Text { text, .. }, Delta::Text(more)) => text.push_str(more),
-                (Content::Text { citations, .. }, Delta::Citation(citation)) => {
+                (Content::Text { text, .. }, BlockDelta::Text(more)) => text.push_str(more),
+                (Content::Text { citations, .. }, BlockDelta::Citation(citation)) => {
                     citations.get_or_insert_default().push(citation.clone());
                 }
-                (Content::Thinking { thinking, .. }, Delta::Thinking(more)) => {
+                (Content::Thinking { thinking, .. }, BlockDelta::Thinking(more)) => {
                     thinking.push_str(more);
                 }
-                (Content::Thinking { signature, .. }, Delta::Signature(more)) => {
+                (Content::Thinking { signature, .. }, BlockDelta::Signature(more)) => {
                     signature.push_str(more);
                 }
-                (_, Delta::InputJson(more)) => json.push_str(more),
+                (_, BlockDelta::InputJson(more)) => json.push_str(more),
                 // Nothing composes other pairs; a reader of the stream would ignore them too.
                 _ => {}
             }

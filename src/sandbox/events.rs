@@ -6,15 +6,15 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::answer::{Answer, Message, StopDetails};
-use super::content::{Block, Citation, Content, Delta};
-use super::refusal::Refusal;
-use super::script::{Flag, Newline, Number, Script};
+use super::answer::{SandboxResponse, StopDetails, WireMessage};
+use super::content::{BlockDelta, Citation, Content, ContentBlock};
+use super::refusal::SandboxError;
+use super::script::{Flag, Newline, NumberOption, Script};
 use super::usage::DeltaUsage;
 
 /// A rendered stream.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(super) struct RenderedEvents {
     /// All events, one after the other.
     pub(super) bytes: Bytes,
     /// The offset after each event.
@@ -24,9 +24,9 @@ pub(super) struct Events {
 /// The events that the sandbox sends, in the wire's own words.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Event<'a> {
+enum WireEvent<'a> {
     MessageStart {
-        message: Message<'a>,
+        message: WireMessage<'a>,
     },
     ContentBlockStart {
         index: usize,
@@ -51,7 +51,7 @@ enum Event<'a> {
     },
 }
 
-impl Event<'_> {
+impl WireEvent<'_> {
     const fn name(&self) -> &'static str {
         match self {
             Self::MessageStart { .. } => "message_start",
@@ -91,26 +91,26 @@ struct Stop {
     details: Option<StopDetails>,
 }
 
-impl<'a> From<&'a Delta> for WireDelta<'a> {
-    fn from(delta: &'a Delta) -> Self {
+impl<'a> From<&'a BlockDelta> for WireDelta<'a> {
+    fn from(delta: &'a BlockDelta) -> Self {
         match delta {
-            Delta::Text(text) => Self::Text { text },
-            Delta::Thinking(thinking) => Self::Thinking { thinking },
-            Delta::Signature(signature) => Self::Signature { signature },
-            Delta::InputJson(partial_json) => Self::InputJson { partial_json },
-            Delta::Citation(citation) => Self::Citation { citation },
+            BlockDelta::Text(text) => Self::Text { text },
+            BlockDelta::Thinking(thinking) => Self::Thinking { thinking },
+            BlockDelta::Signature(signature) => Self::Signature { signature },
+            BlockDelta::InputJson(partial_json) => Self::InputJson { partial_json },
+            BlockDelta::Citation(citation) => Self::Citation { citation },
         }
     }
 }
 
-impl Events {
+impl RenderedEvents {
     /// A stream whose only event is an error without a name, as some relays send it.
     ///
     /// # Errors
-    /// As [`Events::render`].
+    /// As [`RenderedEvents::render`].
     pub(super) fn nameless_error(script: &Script) -> serde_json::Result<Self> {
         let mut writer = Writer::new(script);
-        let error = Refusal::overloaded().bare_json()?;
+        let error = SandboxError::overloaded().bare_json()?;
         writer.data(|out| {
             out.extend_from_slice(error.as_bytes());
             Ok(())
@@ -122,17 +122,26 @@ impl Events {
     ///
     /// # Errors
     /// Where JSON written here is not JSON: a defect of the sandbox.
-    pub(super) fn render(answer: &Answer, script: &Script, id: &str) -> serde_json::Result<Self> {
+    pub(super) fn render(
+        answer: &SandboxResponse,
+        script: &Script,
+        id: &str,
+    ) -> serde_json::Result<Self> {
         let mut writer = Writer::new(script);
         writer.answer(answer)?;
-        let breaks = [Number::ErrorAt, Number::CutAt, Number::EndAt, Number::SilentAt];
+        let breaks = [
+            NumberOption::ErrorAt,
+            NumberOption::CutAt,
+            NumberOption::EndAt,
+            NumberOption::SilentAt,
+        ];
         let limit = breaks.into_iter().filter_map(|key| script.size(key)).min();
         if let Some(limit) = limit {
             writer.truncate(limit);
         }
-        if script.size(Number::ErrorAt).is_some_and(|at| Some(at) == limit) {
+        if script.size(NumberOption::ErrorAt).is_some_and(|at| Some(at) == limit) {
             let id = script.has(Flag::ErrorRequestId).then_some(id);
-            let error = Refusal::overloaded().json(id)?;
+            let error = SandboxError::overloaded().json(id)?;
             writer.frame("error", |out| {
                 out.extend_from_slice(error.as_bytes());
                 Ok(())
@@ -160,30 +169,30 @@ impl<'a> Writer<'a> {
         Self { script, newline, bytes: Vec::with_capacity(4096), ends: Vec::new() }
     }
 
-    fn answer(&mut self, answer: &Answer) -> serde_json::Result<()> {
-        self.event(&Event::MessageStart { message: answer.announced() })?;
+    fn answer(&mut self, answer: &SandboxResponse) -> serde_json::Result<()> {
+        self.event(&WireEvent::MessageStart { message: answer.announced() })?;
         self.unknown()?;
         for (index, block) in answer.blocks.iter().enumerate() {
-            self.event(&Event::ContentBlockStart { index, content_block: &block.start })?;
+            self.event(&WireEvent::ContentBlockStart { index, content_block: &block.start })?;
             if index == 0 {
-                self.event(&Event::Ping)?;
+                self.event(&WireEvent::Ping)?;
             }
             self.deltas(index, block)?;
-            self.event(&Event::ContentBlockStop { index })?;
+            self.event(&WireEvent::ContentBlockStop { index })?;
             self.unknown()?;
         }
         let delta =
             Stop { reason: answer.stop_reason, sequence: None, details: answer.stop_details() };
-        self.event(&Event::MessageDelta { delta, usage: answer.delta_usage() })?;
+        self.event(&WireEvent::MessageDelta { delta, usage: answer.delta_usage() })?;
         if !self.script.has(Flag::NoStop) {
-            self.event(&Event::MessageStop)?;
+            self.event(&WireEvent::MessageStop)?;
         }
         Ok(())
     }
 
-    fn deltas(&mut self, index: usize, block: &Block) -> serde_json::Result<()> {
-        let every = self.script.size(Number::Ping).filter(|every| *every > 0);
-        let mut previous: Option<(&Delta, Range<usize>)> = None;
+    fn deltas(&mut self, index: usize, block: &ContentBlock) -> serde_json::Result<()> {
+        let every = self.script.size(NumberOption::Ping).filter(|every| *every > 0);
+        let mut previous: Option<(&BlockDelta, Range<usize>)> = None;
         for (count, delta) in (1_usize..).zip(&block.deltas) {
             let from = self.bytes.len();
             match previous {
@@ -192,11 +201,11 @@ impl<'a> Writer<'a> {
                     self.bytes.extend_from_within(range.clone());
                     self.ends.push(self.bytes.len());
                 }
-                _ => self.event(&Event::ContentBlockDelta { index, delta: delta.into() })?,
+                _ => self.event(&WireEvent::ContentBlockDelta { index, delta: delta.into() })?,
             }
             previous = Some((delta, from..self.bytes.len()));
             if every.is_some_and(|every| count.is_multiple_of(every)) {
-                self.event(&Event::Ping)?;
+                self.event(&WireEvent::Ping)?;
             }
         }
         Ok(())
@@ -204,12 +213,12 @@ impl<'a> Writer<'a> {
 
     fn unknown(&mut self) -> serde_json::Result<()> {
         if self.script.has(Flag::Unknown) {
-            self.event(&Event::SandboxUnknown { note: "of a type that came later" })?;
+            self.event(&WireEvent::SandboxUnknown { note: "of a type that came later" })?;
         }
         Ok(())
     }
 
-    fn event(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
+    fn event(&mut self, event: &WireEvent<'_>) -> serde_json::Result<()> {
         self.frame(event.name(), |out| serde_json::to_writer(out, event))
     }
 
@@ -247,11 +256,11 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn same_text(one: &Delta, other: &Delta) -> bool {
+fn same_text(one: &BlockDelta, other: &BlockDelta) -> bool {
     match (one, other) {
-        (Delta::Text(one), Delta::Text(other))
-        | (Delta::Thinking(one), Delta::Thinking(other))
-        | (Delta::InputJson(one), Delta::InputJson(other)) => Rc::ptr_eq(one, other),
+        (BlockDelta::Text(one), BlockDelta::Text(other))
+        | (BlockDelta::Thinking(one), BlockDelta::Thinking(other))
+        | (BlockDelta::InputJson(one), BlockDelta::InputJson(other)) => Rc::ptr_eq(one, other),
         _ => false,
     }
 }

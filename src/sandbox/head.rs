@@ -20,9 +20,9 @@ pub(super) fn head(status: StatusCode, request_id: &str) -> HttpResponseBuilder 
     response
 }
 
-type Limit = (&'static str, &'static str, &'static str, &'static str);
+type LimitHeads = (&'static str, &'static str, &'static str, &'static str);
 
-const LIMITS: [Limit; 2] = [
+const LIMITS: [LimitHeads; 2] = [
     (
         "anthropic-ratelimit-requests-limit",
         "anthropic-ratelimit-requests-remaining",

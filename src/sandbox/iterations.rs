@@ -1,11 +1,15 @@
 //! `usage.iterations`: what an answer consists of where it is more than one pass of one model.
 
-use super::script::{Number, Scenario, Script};
-use super::usage::{Counts, Iteration, Split, share};
+use super::script::{NumberOption, Scenario, Script};
+use super::usage::{AnswerCounts, Split, WireIteration, share};
 
 /// How many models decline before the one that answers.
 pub(super) fn declines(scenario: Scenario, script: &Script) -> u64 {
-    if scenario == Scenario::Fallback { script.number(Number::Declines).unwrap_or(1) } else { 0 }
+    if scenario == Scenario::Fallback {
+        script.number(NumberOption::Declines).unwrap_or(1)
+    } else {
+        0
+    }
 }
 
 /// The passes of an answer, where scenario or script make it more than one plain pass.
@@ -15,42 +19,43 @@ pub(super) fn declines(scenario: Scenario, script: &Script) -> u64 {
 pub(super) fn iterations(
     scenario: Scenario,
     script: &Script,
-    counts: &Counts,
+    counts: &AnswerCounts,
     asked: &str,
     served: &str,
-) -> Option<Vec<Iteration>> {
+) -> Option<Vec<WireIteration>> {
     let is_fallback = scenario == Scenario::Fallback;
-    let is_told = [Number::Passes, Number::Compaction].map(|key| script.number(key).is_some());
+    let is_told =
+        [NumberOption::Passes, NumberOption::Compaction].map(|key| script.number(key).is_some());
     if !is_fallback && !is_told.contains(&true) {
         return None;
     }
     let or = |key, default| script.number(key).unwrap_or(default);
     let mut passes = Vec::new();
-    if let Some(input) = script.number(Number::Compaction) {
-        let output = or(Number::CompactionOutput, 1024);
-        passes.push(Iteration::new("compaction", None, Split::cold(input), output));
+    if let Some(input) = script.number(NumberOption::Compaction) {
+        let output = or(NumberOption::CompactionOutput, 1024);
+        passes.push(WireIteration::new("compaction", None, Split::cold(input), output));
     }
     let cached = Split {
         input: 0,
-        cache_read: or(Number::DeclinedRead, 0),
-        cache_5m: or(Number::Declined5m, 0),
-        cache_1h: or(Number::Declined1h, 0),
+        cache_read: or(NumberOption::DeclinedRead, 0),
+        cache_5m: or(NumberOption::Declined5m, 0),
+        cache_1h: or(NumberOption::Declined1h, 0),
     };
     let uncached = counts.prompt.total().saturating_sub(cached.total());
-    let declined = Split { input: or(Number::DeclinedInput, uncached), ..cached };
+    let declined = Split { input: or(NumberOption::DeclinedInput, uncached), ..cached };
     for _ in 0..declines(scenario, script) {
-        let output = or(Number::DeclinedOutput, 0);
-        passes.push(Iteration::new("message", Some(asked), declined, output));
+        let output = or(NumberOption::DeclinedOutput, 0);
+        passes.push(WireIteration::new("message", Some(asked), declined, output));
     }
     let model = is_fallback.then_some(served);
     for index in 0..counts.passes {
         let is_last = index.saturating_add(1) == counts.passes;
         let kind = if is_fallback && is_last { "fallback_message" } else { "message" };
-        let extra = if is_last { or(Number::PassesExtra, 0) } else { 0 };
+        let extra = if is_last { or(NumberOption::PassesExtra, 0) } else { 0 };
         let prompt = counts.whole_prompt().share(counts.passes, index);
         let prompt = Split { input: prompt.input.saturating_add(extra), ..prompt };
         let output = share(counts.output, counts.passes, index);
-        passes.push(Iteration::new(kind, model, prompt, output));
+        passes.push(WireIteration::new(kind, model, prompt, output));
     }
     Some(passes)
 }
@@ -63,7 +68,7 @@ mod tests {
 
     fn passes(scenario: Scenario, script: &str) -> Value {
         let script: Script = script.parse().expect("a valid script");
-        let counts = Counts::of(scenario, &script, Split::cold(50_000), 300);
+        let counts = AnswerCounts::of(scenario, &script, Split::cold(50_000), 300);
         let passes = iterations(scenario, &script, &counts, "first", "second");
         serde_json::to_value(passes).expect("JSON")
     }

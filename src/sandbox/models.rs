@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One model as upstream describes it.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Model {
+pub(super) struct ModelDocument {
     r#type: &'static str,
     id: &'static str,
     display_name: &'static str,
@@ -14,8 +14,8 @@ pub(super) struct Model {
 
 /// One page of the list.
 #[derive(Debug, Serialize)]
-pub(super) struct Page {
-    data: Vec<Model>,
+pub(super) struct ModelsPage {
+    data: Vec<ModelDocument>,
     has_more: bool,
     first_id: Option<&'static str>,
     last_id: Option<&'static str>,
@@ -29,7 +29,7 @@ pub(super) struct PageQuery {
     before_id: Option<String>,
 }
 
-const MODELS: [Model; 5] = [
+const MODELS: [ModelDocument; 5] = [
     model("claude-opus-5-5", "Claude Opus 5.5 (sandbox)", "2026-09-15T00:00:00Z"),
     model("claude-sonnet-5-5", "Claude Sonnet 5.5 (sandbox)", "2026-09-15T00:00:00Z"),
     model("claude-haiku-5-5", "Claude Haiku 5.5 (sandbox)", "2026-09-15T00:00:00Z"),
@@ -37,17 +37,21 @@ const MODELS: [Model; 5] = [
     model("claude-haiku-4-5", "Claude Haiku 4.5 (sandbox)", "2025-10-01T00:00:00Z"),
 ];
 
-const fn model(id: &'static str, display_name: &'static str, created_at: &'static str) -> Model {
-    Model { r#type: "model", id, display_name, created_at, lifecycle: "active" }
+const fn model(
+    id: &'static str,
+    display_name: &'static str,
+    created_at: &'static str,
+) -> ModelDocument {
+    ModelDocument { r#type: "model", id, display_name, created_at, lifecycle: "active" }
 }
 
 /// The model of this name.
-pub(super) fn find(id: &str) -> Option<Model> {
+pub(super) fn find(id: &str) -> Option<ModelDocument> {
     MODELS.into_iter().find(|model| model.id == id)
 }
 
 /// The page of a query: 20 models unless it asks for another number.
-pub(super) fn page(query: &PageQuery) -> Page {
+pub(super) fn page(query: &PageQuery) -> ModelsPage {
     let place = |id: &Option<String>| {
         id.as_ref().and_then(|id| MODELS.iter().position(|model| model.id == id))
     };
@@ -60,7 +64,7 @@ pub(super) fn page(query: &PageQuery) -> Page {
         let last = first.saturating_add(limit);
         (MODELS.into_iter().take(last).skip(first).collect(), last < MODELS.len())
     };
-    Page {
+    ModelsPage {
         first_id: data.first().map(|model| model.id),
         last_id: data.last().map(|model| model.id),
         has_more,

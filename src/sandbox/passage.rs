@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::script::{Flag, Number, Script};
+use super::script::{Flag, NumberOption, Script};
 
 const TEXT: &[&str] = &[
     "This is ",
@@ -54,11 +54,11 @@ pub(super) fn thinking(script: &Script) -> Vec<Rc<str>> {
 }
 
 fn pieces(words: &[&str], script: &Script) -> Vec<Rc<str>> {
-    let distinct: Vec<Rc<str>> = match script.size(Number::Bytes) {
+    let distinct: Vec<Rc<str>> = match script.size(NumberOption::Bytes) {
         Some(bytes) => vec![sized(words, bytes)],
         None => words.iter().map(|word| Rc::from(*word)).collect(),
     };
-    let count = script.size(Number::Events).unwrap_or(words.len());
+    let count = script.size(NumberOption::Events).unwrap_or(words.len());
     distinct.into_iter().cycle().take(count).collect()
 }
 
@@ -86,8 +86,10 @@ mod tests {
         for script in ["events=40;bytes=1001", "utf8;events=40;bytes=1001", "events=3;bytes=0"] {
             let script: Script = script.parse().expect("a valid script");
             let pieces = text(&script);
-            assert_eq!(Some(pieces.len()), script.size(Number::Events));
-            assert!(pieces.iter().all(|piece| Some(piece.len()) == script.size(Number::Bytes)));
+            assert_eq!(Some(pieces.len()), script.size(NumberOption::Events));
+            assert!(
+                pieces.iter().all(|piece| Some(piece.len()) == script.size(NumberOption::Bytes))
+            );
         }
     }
 

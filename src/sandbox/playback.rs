@@ -9,7 +9,7 @@ use std::vec;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 
-use super::script::{Chunking, Number, Script};
+use super::script::{Chunking, NumberOption, Script};
 
 /// How long silence lasts: longer than any client waits, and not for ever.
 const SILENCE: Duration = Duration::from_mins(10);
@@ -20,11 +20,11 @@ const FLUSH: Duration = Duration::from_millis(50);
 /// The sandbox breaks the connection, because the script says so.
 #[derive(Debug, thiserror::Error)]
 #[error("the sandbox cut the connection on request")]
-pub(super) struct Cut;
+pub(super) struct ConnectionCut;
 
 /// What follows the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum PlaybackEnd {
     Clean,
     Cut,
     Silent,
@@ -42,7 +42,7 @@ pub(super) struct Playback {
     cuts: Cuts,
     wait: Duration,
     pace: Duration,
-    end: End,
+    end: PlaybackEnd,
     over: bool,
 }
 
@@ -67,10 +67,10 @@ impl Playback {
         let millis = |key| Duration::from_millis(script.number(key).unwrap_or(0));
         // Of several breaks the first one happens.
         let breaks = [
-            (Number::ErrorAt, End::Clean),
-            (Number::CutAt, End::Cut),
-            (Number::EndAt, End::Clean),
-            (Number::SilentAt, End::Silent),
+            (NumberOption::ErrorAt, PlaybackEnd::Clean),
+            (NumberOption::CutAt, PlaybackEnd::Cut),
+            (NumberOption::EndAt, PlaybackEnd::Clean),
+            (NumberOption::SilentAt, PlaybackEnd::Silent),
         ];
         let first = breaks
             .into_iter()
@@ -80,22 +80,22 @@ impl Playback {
             bytes,
             played: 0,
             cuts,
-            wait: millis(Number::FirstMs),
-            pace: millis(Number::PaceMs),
-            end: first.map_or(End::Clean, |(_, end)| end),
+            wait: millis(NumberOption::FirstMs),
+            pace: millis(NumberOption::PaceMs),
+            end: first.map_or(PlaybackEnd::Clean, |(_, end)| end),
             over: false,
         }
     }
 
     /// The body of a response.
-    pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, Cut>> + 'static {
+    pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, ConnectionCut>> + 'static {
         stream::unfold(self, |mut playback| async move {
             let item = playback.next().await?;
             Some((item, playback))
         })
     }
 
-    async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
+    async fn next(&mut self) -> Option<Result<Bytes, ConnectionCut>> {
         if self.over {
             return None;
         }
@@ -105,11 +105,11 @@ impl Playback {
         }
         self.over = true;
         match self.end {
-            End::Clean => return None,
-            End::Cut => pause(FLUSH).await,
-            End::Silent => pause(SILENCE).await,
+            PlaybackEnd::Clean => return None,
+            PlaybackEnd::Cut => pause(FLUSH).await,
+            PlaybackEnd::Silent => pause(SILENCE).await,
         }
-        Some(Err(Cut))
+        Some(Err(ConnectionCut))
     }
 
     fn chunk(&mut self) -> Option<Bytes> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::refusal::Refusal;
+use super::refusal::SandboxError;
 use super::script::CacheTtl;
 use super::usage::BYTES_PER_TOKEN;
 
@@ -22,7 +22,7 @@ pub(super) type Prefix = [u8; 32];
 
 /// One block of a prompt.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(super) struct PromptPart {
     /// Hash of model and blocks up to this one.
     pub(super) prefix: Prefix,
     /// Tokens up to and with this one.
@@ -34,12 +34,12 @@ pub(super) struct Part {
 /// All blocks of a prompt.
 #[derive(Debug)]
 pub(super) struct Prompt {
-    parts: Vec<Part>,
+    parts: Vec<PromptPart>,
     tokens: u64,
 }
 
 #[derive(Debug, Deserialize)]
-struct Body {
+struct PromptBody {
     #[serde(default)]
     model: String,
     #[serde(default)]
@@ -60,10 +60,11 @@ impl Prompt {
     ///
     /// # Errors
     /// A 400 where it is none, or where it is marked as no prompt may be.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        let body: Body = serde_json::from_slice(bytes)
-            .map_err(|error| Refusal::invalid(format!("the body is not a request: {error}")))?;
-        let mut reader = Reader::new(&body.model);
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, SandboxError> {
+        let body: PromptBody = serde_json::from_slice(bytes).map_err(|error| {
+            SandboxError::invalid(format!("the body is not a request: {error}"))
+        })?;
+        let mut reader = PromptReader::new(&body.model);
         for tool in body.tools.unwrap_or_default() {
             reader.block("", tool)?;
         }
@@ -92,7 +93,7 @@ impl Prompt {
     }
 
     /// Its blocks in order.
-    pub(super) fn parts(&self) -> &[Part] {
+    pub(super) fn parts(&self) -> &[PromptPart] {
         &self.parts
     }
 }
@@ -106,24 +107,24 @@ fn blocks(content: Value) -> Vec<Value> {
     }
 }
 
-struct Reader {
+struct PromptReader {
     hash: Sha256,
     bytes: usize,
-    parts: Vec<Part>,
+    parts: Vec<PromptPart>,
 }
 
-impl Reader {
+impl PromptReader {
     fn new(model: &str) -> Self {
         Self { hash: Sha256::new_with_prefix(model), bytes: 0, parts: Vec::new() }
     }
 
-    fn hash(&mut self, values: &[Value]) -> Result<(), Refusal> {
+    fn hash(&mut self, values: &[Value]) -> Result<(), SandboxError> {
         self.hash.update(serde_json::to_vec(values)?);
         Ok(())
     }
 
     /// A block of the message `head`; members of a JSON map are in the order of their names.
-    fn block(&mut self, head: &str, mut block: Value) -> Result<(), Refusal> {
+    fn block(&mut self, head: &str, mut block: Value) -> Result<(), SandboxError> {
         let mark = block.as_object_mut().and_then(|block| block.remove("cache_control"));
         let text = serde_json::to_string(&block)?;
         self.hash.update(head);
@@ -132,18 +133,18 @@ impl Reader {
         self.bytes = self.bytes.saturating_add(text.len());
         let prefix = self.hash.clone().finalize().into();
         let mark = mark.as_ref().and_then(ttl);
-        self.parts.push(Part { prefix, tokens: tokens(self.bytes), mark });
+        self.parts.push(PromptPart { prefix, tokens: tokens(self.bytes), mark });
         Ok(())
     }
 
     /// A mark of the whole request is one on its last block.
-    fn finish(mut self, automatic: &Value) -> Result<Prompt, Refusal> {
+    fn finish(mut self, automatic: &Value) -> Result<Prompt, SandboxError> {
         if let Some(last) = self.parts.last_mut() {
             last.mark = last.mark.or_else(|| ttl(automatic));
         }
         let marks: Vec<CacheTtl> = self.parts.iter().filter_map(|part| part.mark).collect();
         if marks.len() > MARKS_MAX {
-            return Err(Refusal::invalid(format!(
+            return Err(SandboxError::invalid(format!(
                 "A maximum of {MARKS_MAX} blocks with cache_control may be provided. Found {}.",
                 marks.len()
             )));
@@ -151,7 +152,7 @@ impl Reader {
         let pairs = marks.iter().zip(marks.iter().skip(1));
         if pairs.into_iter().any(|pair| pair == (&CacheTtl::FiveMinutes, &CacheTtl::OneHour)) {
             let order = "a ttl='1h' cache_control block must not come after a ttl='5m' block";
-            return Err(Refusal::invalid(order));
+            return Err(SandboxError::invalid(order));
         }
         Ok(Prompt { tokens: tokens(self.bytes), parts: self.parts })
     }

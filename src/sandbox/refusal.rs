@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 
 use super::head::head;
-use super::script::{Flag, Number, Script};
+use super::script::{Flag, NumberOption, Script};
 
 /// What upstream says of an operator whose credit is over. It is a 400 like any other.
 const CREDIT_LOW: &str = "Your credit balance is too low to access the Anthropic API. Please go to \
@@ -13,7 +13,7 @@ const CREDIT_LOW: &str = "Your credit balance is too low to access the Anthropic
 
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct SandboxError {
     status: u16,
     kind: &'static str,
     message: String,
@@ -44,7 +44,7 @@ struct Details {
     error_code: &'static str,
 }
 
-impl Refusal {
+impl SandboxError {
     /// The error of a status, with the type that upstream gives it.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, kind: kind(status), message: message.into(), code: None, retry_after: None }
@@ -70,9 +70,9 @@ impl Refusal {
         if script.has(Flag::CreditLow) {
             return Some(Self::invalid(CREDIT_LOW));
         }
-        let status = u16::try_from(script.number(Number::Status)?).ok()?;
+        let status = u16::try_from(script.number(NumberOption::Status)?).ok()?;
         let message = format!("status {status} on request: this is the Sluice sandbox");
-        let retry_after = script.number(Number::RetryAfter);
+        let retry_after = script.number(NumberOption::RetryAfter);
         Some(Self { retry_after, ..Self::new(status, message) })
     }
 
@@ -111,7 +111,7 @@ impl Refusal {
 }
 
 /// Only a mistake of the sandbox makes an answer that does not serialize.
-impl From<serde_json::Error> for Refusal {
+impl From<serde_json::Error> for SandboxError {
     fn from(error: serde_json::Error) -> Self {
         Self::new(500, format!("a defect of the sandbox: {error}"))
     }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::refusal::Refusal;
+use super::refusal::SandboxError;
 use super::script::{Flag, Scenario, Script};
 use super::usage::{self, BYTES_PER_TOKEN, Split};
 
@@ -17,7 +17,7 @@ const MARK: &str = "sandbox:";
 
 /// The body as it stands in the request.
 #[derive(Debug, Deserialize)]
-struct Body<'a> {
+struct RequestBody<'a> {
     model: Option<String>,
     max_tokens: Option<u64>,
     #[serde(default)]
@@ -28,9 +28,9 @@ struct Body<'a> {
     system: Option<&'a RawValue>,
     #[serde(borrow)]
     tools: Option<&'a RawValue>,
-    tool_choice: Option<Kind>,
-    thinking: Option<Kind>,
-    metadata: Option<Metadata>,
+    tool_choice: Option<TypedObject>,
+    thinking: Option<TypedObject>,
+    metadata: Option<RequestMetadata>,
     inference_geo: Option<String>,
     speed: Option<String>,
     #[serde(borrow)]
@@ -44,13 +44,13 @@ struct Body<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Kind {
+struct TypedObject {
     #[serde(default)]
     r#type: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Metadata {
+struct RequestMetadata {
     user_id: Option<String>,
 }
 
@@ -91,11 +91,11 @@ impl MessageRequest {
         bytes: &[u8],
         header: Option<&str>,
         version: &str,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, SandboxError> {
         let body = read(bytes, version)?;
         let (model, script) = body.script(header)?;
         let max_tokens =
-            body.max_tokens.ok_or_else(|| Refusal::invalid("max_tokens: Field required"))?;
+            body.max_tokens.ok_or_else(|| SandboxError::invalid("max_tokens: Field required"))?;
         Ok(Self {
             model: model.to_owned(),
             max_tokens,
@@ -123,11 +123,11 @@ pub(super) fn count_tokens(
     header: Option<&str>,
     version: &str,
     input: Option<u64>,
-) -> Result<Option<u64>, Refusal> {
+) -> Result<Option<u64>, SandboxError> {
     let body = read(bytes, version)?;
     let (_, script) = body.script(header)?;
     if script.has(Flag::CountFails) {
-        return Err(Refusal::overloaded());
+        return Err(SandboxError::overloaded());
     }
     if script.has(Flag::NoCount) {
         return Ok(None);
@@ -137,28 +137,28 @@ pub(super) fn count_tokens(
     Ok(Some(usage::told(scenario, &script, prompt).total()))
 }
 
-fn read<'a>(bytes: &'a [u8], version: &str) -> Result<Body<'a>, Refusal> {
+fn read<'a>(bytes: &'a [u8], version: &str) -> Result<RequestBody<'a>, SandboxError> {
     if !VERSIONS.contains(&version) {
-        return Err(Refusal::invalid("anthropic-version: a known version is required"));
+        return Err(SandboxError::invalid("anthropic-version: a known version is required"));
     }
-    let body: Body<'a> = serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::invalid(format!("the body is not a request: {error}")))?;
+    let body: RequestBody<'a> = serde_json::from_slice(bytes)
+        .map_err(|error| SandboxError::invalid(format!("the body is not a request: {error}")))?;
     if body.model.as_deref().is_none_or(str::is_empty) {
-        return Err(Refusal::invalid("model: Field required"));
+        return Err(SandboxError::invalid("model: Field required"));
     }
     if !body.messages.is_some_and(|raw| raw.get().starts_with('[')) {
-        return Err(Refusal::invalid("messages: Field required"));
+        return Err(SandboxError::invalid("messages: Field required"));
     }
     let samples = [("temperature", body.temperature), ("top_p", body.top_p), ("top_k", body.top_k)];
     match samples.iter().find(|(_, value)| value.is_some()) {
         Some((name, _)) if version == VERSION_CURRENT => {
-            Err(Refusal::invalid(format!("{name}: Extra inputs are not permitted")))
+            Err(SandboxError::invalid(format!("{name}: Extra inputs are not permitted")))
         }
         _ => Ok(body),
     }
 }
 
-impl Body<'_> {
+impl RequestBody<'_> {
     fn shaping_parts(&self) -> impl Iterator<Item = &str> {
         [self.messages, self.system, self.tools].into_iter().flatten().map(RawValue::get)
     }
@@ -179,38 +179,38 @@ impl Body<'_> {
     }
 
     /// The model without its suffix, and the script of the first place that has one.
-    fn script(&self, header: Option<&str>) -> Result<(&str, Script), Refusal> {
+    fn script(&self, header: Option<&str>) -> Result<(&str, Script), SandboxError> {
         let asked = self.model.as_deref().unwrap_or_default();
         let (model, suffix) = asked.split_once('+').map_or((asked, None), |(m, s)| (m, Some(s)));
         let user_id = self.metadata.as_ref().and_then(|metadata| metadata.user_id.as_deref());
         let told = header.or_else(|| user_id.and_then(|id| id.strip_prefix(MARK))).or(suffix);
         let typed = if told.is_none() { self.messages.and_then(typed_script) } else { None };
         let script = told.or(typed.as_deref()).unwrap_or_default();
-        let script = script
-            .parse()
-            .map_err(|error: super::script::ScriptError| Refusal::invalid(error.to_string()))?;
+        let script = script.parse().map_err(|error: super::script::ScriptError| {
+            SandboxError::invalid(error.to_string())
+        })?;
         Ok((model, script))
     }
 
     fn first_fallback(&self) -> Option<String> {
         #[derive(Deserialize)]
-        struct Fallback {
+        struct FallbackModel {
             model: String,
         }
-        let fallbacks: Vec<Fallback> = serde_json::from_str(self.fallbacks?.get()).ok()?;
+        let fallbacks: Vec<FallbackModel> = serde_json::from_str(self.fallbacks?.get()).ok()?;
         fallbacks.into_iter().next().map(|fallback| fallback.model)
     }
 
-    fn first_tool(&self) -> Result<Option<Tool>, Refusal> {
+    fn first_tool(&self) -> Result<Option<Tool>, SandboxError> {
         let Some(raw) = self.tools else { return Ok(None) };
         let tools: Option<Vec<Tool>> = serde_json::from_str(raw.get())
-            .map_err(|error| Refusal::invalid(format!("tools: {error}")))?;
+            .map_err(|error| SandboxError::invalid(format!("tools: {error}")))?;
         Ok(tools.unwrap_or_default().into_iter().next())
     }
 
     /// What the request's own features call for, as a model would answer it.
     fn natural_scenario(&self) -> Scenario {
-        let kind = |kind: &Option<Kind>| kind.as_ref().map(|kind| kind.r#type.clone());
+        let kind = |kind: &Option<TypedObject>| kind.as_ref().map(|kind| kind.r#type.clone());
         match (kind(&self.tool_choice).as_deref(), kind(&self.thinking).as_deref()) {
             (Some("any" | "tool"), _) if self.tools.is_some() => Scenario::ToolUse,
             (_, Some("enabled" | "adaptive")) => Scenario::Thinking,
@@ -223,12 +223,12 @@ impl Body<'_> {
 /// user's, if that begins with `sandbox:`. This place also reaches `count_tokens`.
 fn typed_script(messages: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
-    struct Message {
+    struct RequestMessage {
         role: String,
         content: serde_json::Value,
     }
     memchr::memmem::find(messages.get().as_bytes(), MARK.as_bytes())?;
-    let messages: Vec<Message> = serde_json::from_str(messages.get()).ok()?;
+    let messages: Vec<RequestMessage> = serde_json::from_str(messages.get()).ok()?;
     let last = messages.iter().rev().find(|message| message.role == "user")?;
     let text = match &last.content {
         serde_json::Value::Array(blocks) => {
@@ -242,7 +242,7 @@ fn typed_script(messages: &RawValue) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::script::Number;
+    use crate::sandbox::script::NumberOption;
 
     fn parse(body: &str, header: Option<&str>) -> MessageRequest {
         MessageRequest::parse(body.as_bytes(), header, VERSION_CURRENT).expect("a valid request")
@@ -252,7 +252,7 @@ mod tests {
     fn the_script_comes_from_header_then_metadata_then_model() {
         let both = r#"{"model":"m+events=3","max_tokens":9,"messages":[],
             "metadata":{"user_id":"sandbox:events=2"}}"#;
-        let events = |request: MessageRequest| request.script.number(Number::Events);
+        let events = |request: MessageRequest| request.script.number(NumberOption::Events);
         assert_eq!(events(parse(both, Some("events=1"))), Some(1));
         assert_eq!(events(parse(both, None)), Some(2));
         let suffix = both.replace("sandbox:", "someone-");
@@ -275,7 +275,7 @@ mod tests {
             {"type":"text","text":"sandbox:input=7;cache_read=5"}]"#,
         );
         for body in [string, blocks] {
-            assert_eq!(parse(&body, None).script.number(Number::Input), Some(7), "{body}");
+            assert_eq!(parse(&body, None).script.number(NumberOption::Input), Some(7), "{body}");
             let count = count_tokens(body.as_bytes(), None, VERSION_CURRENT, None);
             assert_eq!(count, Ok(Some(12)), "{body}");
         }
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(count("no_count"), None);
         assert!(count_tokens(body.as_bytes(), Some("nothing"), VERSION_CURRENT, None).is_err());
         let fails = count_tokens(body.as_bytes(), Some("count_fails"), VERSION_CURRENT, None);
-        assert_eq!(fails, Err(Refusal::overloaded()));
+        assert_eq!(fails, Err(SandboxError::overloaded()));
     }
 
     #[test]

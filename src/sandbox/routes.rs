@@ -8,16 +8,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::answer::Answer;
+use super::answer::SandboxResponse;
 use super::caches::Caches;
-use super::events::Events;
+use super::events::RenderedEvents;
 use super::head::head;
 use super::models::{self, PageQuery};
 use super::playback::Playback;
 use super::prompt::Prompt;
-use super::refusal::Refusal;
+use super::refusal::SandboxError;
 use super::request::{self, MessageRequest};
-use super::script::{Flag, Number, Script};
+use super::script::{Flag, NumberOption, Script};
 use super::usage::{self, Split};
 use crate::domain::ids::public_id;
 
@@ -34,9 +34,9 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
         .default_service(web::to(not_found));
 }
 
-type Body = Result<web::Bytes, actix_web::Error>;
+type ReceivedBody = Result<web::Bytes, actix_web::Error>;
 
-async fn messages(http: HttpRequest, body: Body) -> HttpResponse {
+async fn messages(http: HttpRequest, body: ReceivedBody) -> HttpResponse {
     let request_id = request_id();
     match answer(&http, body, &request_id).await {
         Ok(response) => response,
@@ -44,16 +44,20 @@ async fn messages(http: HttpRequest, body: Body) -> HttpResponse {
     }
 }
 
-async fn answer(http: &HttpRequest, body: Body, id: &str) -> Result<HttpResponse, Refusal> {
+async fn answer(
+    http: &HttpRequest,
+    body: ReceivedBody,
+    id: &str,
+) -> Result<HttpResponse, SandboxError> {
     let version = admit(http)?;
     let script = header(http, "x-sandbox-scenario");
     let body = received(body)?;
     let mut request = MessageRequest::parse(&body, script, version)?;
-    let delay = request.script.number(Number::DelayMs).unwrap_or(0);
+    let delay = request.script.number(NumberOption::DelayMs).unwrap_or(0);
     if delay > 0 {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
-    if let Some(refusal) = Refusal::scripted(&request.script) {
+    if let Some(refusal) = SandboxError::scripted(&request.script) {
         return Err(refusal);
     }
     if request.script.has(Flag::Error200) {
@@ -66,17 +70,17 @@ async fn answer(http: &HttpRequest, body: Body, id: &str) -> Result<HttpResponse
         let is_told = usage::is_told(request.scenario, &request.script);
         request.prompt = if is_told { Split::cold(prompt.tokens()) } else { cached };
     }
-    let answer = Answer::to(&request)?;
+    let answer = SandboxResponse::to(&request)?;
     if request.stream {
         let error_id = format!("req_sandbox{:08x}", request.digest);
-        let events = Events::render(&answer, &request.script, &error_id)?;
+        let events = RenderedEvents::render(&answer, &request.script, &error_id)?;
         return Ok(stream(events, &request.script, id));
     }
     let json = answer.whole().and_then(|message| serde_json::to_vec(&message))?;
     whole(Bytes::from(json), &request.script, id)
 }
 
-fn stream(events: Events, script: &Script, id: &str) -> HttpResponse {
+fn stream(events: RenderedEvents, script: &Script, id: &str) -> HttpResponse {
     let playback = Playback::of_events(events.bytes, events.ends, script);
     let mut response = head(StatusCode::OK, id);
     response.content_type("text/event-stream; charset=utf-8");
@@ -85,11 +89,11 @@ fn stream(events: Events, script: &Script, id: &str) -> HttpResponse {
 }
 
 /// A status that promises an answer, and an error in its place.
-fn error_200(request: &MessageRequest, id: &str) -> Result<HttpResponse, Refusal> {
+fn error_200(request: &MessageRequest, id: &str) -> Result<HttpResponse, SandboxError> {
     if request.stream {
-        return Ok(stream(Events::nameless_error(&request.script)?, &request.script, id));
+        return Ok(stream(RenderedEvents::nameless_error(&request.script)?, &request.script, id));
     }
-    let json = Refusal::overloaded().json(Some(id))?;
+    let json = SandboxError::overloaded().json(Some(id))?;
     Ok(head(StatusCode::OK, id).content_type("application/json").body(json))
 }
 
@@ -98,27 +102,27 @@ fn caches(http: &HttpRequest) -> Option<&Caches> {
 }
 
 /// A JSON answer, or as much of it as the script lets through.
-fn whole(json: Bytes, script: &Script, id: &str) -> Result<HttpResponse, Refusal> {
+fn whole(json: Bytes, script: &Script, id: &str) -> Result<HttpResponse, SandboxError> {
     let asked = |key| script.number(key).is_some();
-    if asked(Number::ErrorAt) {
-        return Err(Refusal::overloaded());
+    if asked(NumberOption::ErrorAt) {
+        return Err(SandboxError::overloaded());
     }
     let mut response = head(StatusCode::OK, id);
     response.content_type("application/json");
-    if asked(Number::CutAt) || asked(Number::SilentAt) {
+    if asked(NumberOption::CutAt) || asked(NumberOption::SilentAt) {
         let size = u64::try_from(json.len()).unwrap_or(u64::MAX);
         let half = Playback::of_half(&json, script).into_stream();
         return Ok(response.body(SizedStream::new(size, Box::pin(half))));
     }
-    if asked(Number::EndAt) {
+    if asked(NumberOption::EndAt) {
         return Ok(response.streaming(Playback::of_half(&json, script).into_stream()));
     }
     Ok(response.body(json))
 }
 
-async fn count_tokens(http: HttpRequest, body: Body) -> HttpResponse {
+async fn count_tokens(http: HttpRequest, body: ReceivedBody) -> HttpResponse {
     #[derive(Serialize)]
-    struct Count {
+    struct CountDocument {
         #[serde(skip_serializing_if = "Option::is_none")]
         input_tokens: Option<u64>,
     }
@@ -128,7 +132,7 @@ async fn count_tokens(http: HttpRequest, body: Body) -> HttpResponse {
         let input = prompt.map(|prompt| prompt.tokens());
         request::count_tokens(&body, header(&http, "x-sandbox-scenario"), version, input)
     };
-    json(admit(&http).and_then(count).map(|input_tokens| Count { input_tokens }))
+    json(admit(&http).and_then(count).map(|input_tokens| CountDocument { input_tokens }))
 }
 
 async fn list_models(http: HttpRequest, query: web::Query<PageQuery>) -> HttpResponse {
@@ -136,40 +140,40 @@ async fn list_models(http: HttpRequest, query: web::Query<PageQuery>) -> HttpRes
 }
 
 async fn get_model(http: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let find = |_| models::find(&id).ok_or_else(|| Refusal::new(404, format!("model: {id}")));
+    let find = |_| models::find(&id).ok_or_else(|| SandboxError::new(404, format!("model: {id}")));
     json(admit(&http).and_then(find))
 }
 
 async fn not_found() -> HttpResponse {
-    Refusal::new(404, "Not found: the Sluice sandbox serves /v1/messages and /v1/models")
+    SandboxError::new(404, "Not found: the Sluice sandbox serves /v1/messages and /v1/models")
         .response(&request_id())
 }
 
 /// Admits a request with any key and an API version, which it returns.
-fn admit(http: &HttpRequest) -> Result<&str, Refusal> {
+fn admit(http: &HttpRequest) -> Result<&str, SandboxError> {
     let bearer = header(http, "authorization").and_then(|value| value.strip_prefix("Bearer "));
     let keys = [header(http, "x-api-key"), bearer];
     if !keys.into_iter().flatten().any(|key| !key.trim().is_empty()) {
-        return Err(Refusal::new(401, "x-api-key or a bearer token is required"));
+        return Err(SandboxError::new(401, "x-api-key or a bearer token is required"));
     }
     header(http, "anthropic-version")
-        .ok_or_else(|| Refusal::invalid("anthropic-version: header is required"))
+        .ok_or_else(|| SandboxError::invalid("anthropic-version: header is required"))
 }
 
 fn header<'a>(http: &'a HttpRequest, name: &str) -> Option<&'a str> {
     http.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-fn received(body: Body) -> Result<web::Bytes, Refusal> {
+fn received(body: ReceivedBody) -> Result<web::Bytes, SandboxError> {
     body.map_err(|error| match error.as_response_error().status_code() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::new(413, "Request exceeds the maximum allowed number of bytes.")
+            SandboxError::new(413, "Request exceeds the maximum allowed number of bytes.")
         }
-        _ => Refusal::invalid("the body did not arrive whole"),
+        _ => SandboxError::invalid("the body did not arrive whole"),
     })
 }
 
-fn json<T: Serialize>(answer: Result<T, Refusal>) -> HttpResponse {
+fn json<T: Serialize>(answer: Result<T, SandboxError>) -> HttpResponse {
     let id = request_id();
     match answer.and_then(|answer| Ok(serde_json::to_vec(&answer)?)) {
         Ok(json) => head(StatusCode::OK, &id).content_type("application/json").body(json),

@@ -29,7 +29,7 @@ pub(super) enum Scenario {
 
 /// An option that takes a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Number {
+pub(super) enum NumberOption {
     Events,
     Bytes,
     PaceMs,
@@ -142,51 +142,76 @@ const COUNT: u64 = 1_000_000;
 const TOKENS: u64 = 1_000_000_000;
 const PASSES: u64 = 1000;
 
-pub(super) const NUMBERS: [(&str, Number, u64, &str); 29] = [
-    ("events", Number::Events, COUNT, "content deltas per block"),
-    ("bytes", Number::Bytes, 64 << 20, "size of each delta's text"),
-    ("pace_ms", Number::PaceMs, MINUTES_10, "pause between chunks; 0 is a burst"),
-    ("delay_ms", Number::DelayMs, MINUTES_10, "pause before the response head"),
-    ("first_ms", Number::FirstMs, MINUTES_10, "pause between the head and the first event"),
-    ("ping", Number::Ping, COUNT, "a ping every so many deltas"),
-    ("input", Number::Input, TOKENS, "uncached input tokens"),
-    ("output", Number::Output, TOKENS, "output tokens"),
-    ("cache_read", Number::CacheRead, TOKENS, "tokens read from the cache"),
-    ("cache_5m", Number::Cache5m, TOKENS, "tokens written to the 5-minute cache"),
-    ("cache_1h", Number::Cache1h, TOKENS, "tokens written to the 1-hour cache"),
-    ("searches", Number::Searches, COUNT, "web searches"),
-    ("late_input", Number::LateInput, TOKENS, "input tokens that only the final usage adds"),
-    ("passes", Number::Passes, PASSES, "iterations of type message that add up to the top level"),
-    ("passes_extra", Number::PassesExtra, TOKENS, "input by which the passes miss the top level"),
-    ("compaction", Number::Compaction, TOKENS, "input of a compaction, on top of the top level"),
-    ("compaction_output", Number::CompactionOutput, TOKENS, "what it wrote; 1024 if not given"),
+pub(super) const NUMBERS: [(&str, NumberOption, u64, &str); 29] = [
+    ("events", NumberOption::Events, COUNT, "content deltas per block"),
+    ("bytes", NumberOption::Bytes, 64 << 20, "size of each delta's text"),
+    ("pace_ms", NumberOption::PaceMs, MINUTES_10, "pause between chunks; 0 is a burst"),
+    ("delay_ms", NumberOption::DelayMs, MINUTES_10, "pause before the response head"),
+    ("first_ms", NumberOption::FirstMs, MINUTES_10, "pause between the head and the first event"),
+    ("ping", NumberOption::Ping, COUNT, "a ping every so many deltas"),
+    ("input", NumberOption::Input, TOKENS, "uncached input tokens"),
+    ("output", NumberOption::Output, TOKENS, "output tokens"),
+    ("cache_read", NumberOption::CacheRead, TOKENS, "tokens read from the cache"),
+    ("cache_5m", NumberOption::Cache5m, TOKENS, "tokens written to the 5-minute cache"),
+    ("cache_1h", NumberOption::Cache1h, TOKENS, "tokens written to the 1-hour cache"),
+    ("searches", NumberOption::Searches, COUNT, "web searches"),
+    ("late_input", NumberOption::LateInput, TOKENS, "input tokens that only the final usage adds"),
+    (
+        "passes",
+        NumberOption::Passes,
+        PASSES,
+        "iterations of type message that add up to the top level",
+    ),
+    (
+        "passes_extra",
+        NumberOption::PassesExtra,
+        TOKENS,
+        "input by which the passes miss the top level",
+    ),
+    (
+        "compaction",
+        NumberOption::Compaction,
+        TOKENS,
+        "input of a compaction, on top of the top level",
+    ),
+    (
+        "compaction_output",
+        NumberOption::CompactionOutput,
+        TOKENS,
+        "what it wrote; 1024 if not given",
+    ),
     (
         "declines",
-        Number::Declines,
+        NumberOption::Declines,
         PASSES,
         "models that decline before the fallback; 1 if not given",
     ),
     (
         "declined_input",
-        Number::DeclinedInput,
+        NumberOption::DeclinedInput,
         TOKENS,
         "input of each; the whole prompt if not given",
     ),
-    ("declined_read", Number::DeclinedRead, TOKENS, "tokens that each read from the cache"),
-    ("declined_5m", Number::Declined5m, TOKENS, "tokens that each wrote to the 5-minute cache"),
-    ("declined_1h", Number::Declined1h, TOKENS, "tokens that each wrote to the 1-hour cache"),
+    ("declined_read", NumberOption::DeclinedRead, TOKENS, "tokens that each read from the cache"),
+    (
+        "declined_5m",
+        NumberOption::Declined5m,
+        TOKENS,
+        "tokens that each wrote to the 5-minute cache",
+    ),
+    ("declined_1h", NumberOption::Declined1h, TOKENS, "tokens that each wrote to the 1-hour cache"),
     (
         "declined_output",
-        Number::DeclinedOutput,
+        NumberOption::DeclinedOutput,
         TOKENS,
         "tokens that each wrote before it declined",
     ),
-    ("status", Number::Status, 599, "refuse with this HTTP status, 400 or above"),
-    ("retry_after", Number::RetryAfter, 86_400, "retry-after of a refusal, in seconds"),
-    ("error_at", Number::ErrorAt, COUNT, "`event: error` after so many events"),
-    ("cut_at", Number::CutAt, COUNT, "connection lost after so many events"),
-    ("end_at", Number::EndAt, COUNT, "clean end of the body after so many events"),
-    ("silent_at", Number::SilentAt, COUNT, "ten minutes of silence after so many events"),
+    ("status", NumberOption::Status, 599, "refuse with this HTTP status, 400 or above"),
+    ("retry_after", NumberOption::RetryAfter, 86_400, "retry-after of a refusal, in seconds"),
+    ("error_at", NumberOption::ErrorAt, COUNT, "`event: error` after so many events"),
+    ("cut_at", NumberOption::CutAt, COUNT, "connection lost after so many events"),
+    ("end_at", NumberOption::EndAt, COUNT, "clean end of the body after so many events"),
+    ("silent_at", NumberOption::SilentAt, COUNT, "ten minutes of silence after so many events"),
 ];
 
 pub(super) const FLAGS: [(&str, Flag, &str); 19] = [
@@ -264,18 +289,18 @@ pub(super) struct Script {
     pub(super) served: Option<String>,
     /// The stop reason instead of the scenario's own.
     pub(super) stop: Option<&'static str>,
-    numbers: BTreeMap<Number, u64>,
+    numbers: BTreeMap<NumberOption, u64>,
     flags: BTreeSet<Flag>,
 }
 
 impl Script {
     /// The number of an option, where it was given.
-    pub(super) fn number(&self, key: Number) -> Option<u64> {
+    pub(super) fn number(&self, key: NumberOption) -> Option<u64> {
         self.numbers.get(&key).copied()
     }
 
     /// The same for what is counted in memory or in events.
-    pub(super) fn size(&self, key: Number) -> Option<usize> {
+    pub(super) fn size(&self, key: NumberOption) -> Option<usize> {
         self.number(key).and_then(|number| usize::try_from(number).ok())
     }
 
@@ -309,7 +334,7 @@ impl Script {
                     .find(|(name, ..)| *name == key)
                     .ok_or_else(|| ScriptError::UnknownKey(key.to_owned()))?;
                 let value: u64 = value.parse().map_err(|_| bad())?;
-                if value > *max || (*number == Number::Status && value < 400) {
+                if value > *max || (*number == NumberOption::Status && value < 400) {
                     return Err(bad());
                 }
                 self.numbers.insert(*number, value);
@@ -330,8 +355,8 @@ impl FromStr for Script {
                 None => script.word(part)?,
             }
         }
-        let bytes = script.number(Number::Bytes).unwrap_or(64);
-        let answer = script.number(Number::Events).unwrap_or(16).saturating_mul(bytes);
+        let bytes = script.number(NumberOption::Bytes).unwrap_or(64);
+        let answer = script.number(NumberOption::Events).unwrap_or(16).saturating_mul(bytes);
         if answer > ANSWER_BYTES_MAX { Err(ScriptError::TooLarge) } else { Ok(script) }
     }
 }
@@ -375,8 +400,8 @@ mod tests {
             .parse()
             .expect("a valid script");
         assert_eq!(script.scenario, Some(Scenario::Thinking));
-        assert_eq!(script.number(Number::Events), Some(50));
-        assert_eq!(script.number(Number::PaceMs), Some(20));
+        assert_eq!(script.number(NumberOption::Events), Some(50));
+        assert_eq!(script.number(NumberOption::PaceMs), Some(20));
         assert_eq!(script.newline, Newline::CrLf);
         assert_eq!(script.chunking, Chunking::Every(7));
         assert!(script.has(Flag::NoSpace));

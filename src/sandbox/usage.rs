@@ -3,14 +3,14 @@
 
 use serde::Serialize;
 
-use super::script::{CacheTtl, Flag, Number, Scenario, Script};
+use super::script::{CacheTtl, Flag, NumberOption, Scenario, Script};
 
 /// Bytes that count as one token.
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 /// One pass as the wire reports it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Iteration {
+pub(super) struct WireIteration {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Iteration {
     output_tokens: u64,
 }
 
-impl Iteration {
+impl WireIteration {
     pub(super) fn new(
         r#type: &'static str,
         model: Option<&str>,
@@ -94,7 +94,7 @@ pub(super) fn share(tokens: u64, count: u64, index: u64) -> u64 {
 
 /// Final counts of one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct AnswerCounts {
     pub(super) prompt: Split,
     /// What a web search or the like adds to the input after `message_start`.
     pub(super) late_input: u64,
@@ -104,16 +104,16 @@ pub(super) struct Counts {
     pub(super) passes: u64,
 }
 
-impl Counts {
+impl AnswerCounts {
     /// Counts of a scenario with the script's overrides.
     pub(super) fn of(scenario: Scenario, script: &Script, prompt: Split, output: u64) -> Self {
         let searched = matches!(scenario, Scenario::WebSearch | Scenario::Mixed);
         Self {
             prompt: told(scenario, script, prompt),
-            late_input: script.number(Number::LateInput).unwrap_or(0),
-            output: script.number(Number::Output).unwrap_or(output),
-            searches: script.number(Number::Searches).unwrap_or(u64::from(searched)),
-            passes: script.number(Number::Passes).unwrap_or(1).max(1),
+            late_input: script.number(NumberOption::LateInput).unwrap_or(0),
+            output: script.number(NumberOption::Output).unwrap_or(output),
+            searches: script.number(NumberOption::Searches).unwrap_or(u64::from(searched)),
+            passes: script.number(NumberOption::Passes).unwrap_or(1).max(1),
         }
     }
 
@@ -189,7 +189,12 @@ impl Counts {
 
 /// Whether scenario or script say how the prompt is split.
 pub(super) fn is_told(scenario: Scenario, script: &Script) -> bool {
-    let numbers = [Number::Input, Number::CacheRead, Number::Cache5m, Number::Cache1h];
+    let numbers = [
+        NumberOption::Input,
+        NumberOption::CacheRead,
+        NumberOption::Cache5m,
+        NumberOption::Cache1h,
+    ];
     is_cached(scenario) || numbers.into_iter().any(|number| script.number(number).is_some())
 }
 
@@ -208,10 +213,10 @@ pub(super) fn told(scenario: Scenario, script: &Script, prompt: Split) -> Split 
     };
     let or = |key, default| script.number(key).unwrap_or(default);
     Split {
-        input: or(Number::Input, prompt.input),
-        cache_read: or(Number::CacheRead, read),
-        cache_5m: or(Number::Cache5m, short),
-        cache_1h: or(Number::Cache1h, long),
+        input: or(NumberOption::Input, prompt.input),
+        cache_read: or(NumberOption::CacheRead, read),
+        cache_5m: or(NumberOption::Cache5m, short),
+        cache_1h: or(NumberOption::Cache1h, long),
     }
 }
 
@@ -228,7 +233,7 @@ pub(super) struct Selectors {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct LastWord {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) iterations: Option<Vec<Iteration>>,
+    pub(super) iterations: Option<Vec<WireIteration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fallback_credit: Option<FallbackCredit>,
 }
@@ -325,9 +330,9 @@ mod tests {
     #[test]
     fn the_script_overrides_what_the_scenario_counts() {
         let script = script("cache_1h=7;searches=2;output=5");
-        let counts = Counts::of(Scenario::Cache, &script, Split::cold(10), 20);
+        let counts = AnswerCounts::of(Scenario::Cache, &script, Split::cold(10), 20);
         let prompt = Split { input: 10, cache_read: 2048, cache_5m: 1024, cache_1h: 7 };
-        let expected = Counts { prompt, late_input: 0, output: 5, searches: 2, passes: 1 };
+        let expected = AnswerCounts { prompt, late_input: 0, output: 5, searches: 2, passes: 1 };
         assert_eq!(counts, expected);
     }
 
@@ -351,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_last_event_may_say_nothing_of_the_input_in_three_ways() {
-        let counts = Counts::of(Scenario::Text, &script(""), Split::cold(2), 9);
+        let counts = AnswerCounts::of(Scenario::Text, &script(""), Split::cold(2), 9);
         let told = |text: &str| {
             let usage = counts.delta_usage(&script(text), LastWord::default());
             let json = serde_json::to_value(usage).expect("JSON");
@@ -367,7 +372,7 @@ mod tests {
     fn a_late_or_flipped_split_is_of_the_same_total() {
         for flag in ["split_late", "split_flip"] {
             let script = script(&format!("cache_5m=5;cache_1h=1;cache_read=3;{flag}"));
-            let counts = Counts::of(Scenario::Text, &script, Split::cold(2), 9);
+            let counts = AnswerCounts::of(Scenario::Text, &script, Split::cold(2), 9);
             let announced = counts.announced_prompt(&script);
             assert_eq!(announced.total(), counts.prompt.total(), "{flag}");
             assert_ne!(announced, counts.prompt, "{flag}");

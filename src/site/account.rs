@@ -10,31 +10,31 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
+use super::format::{GroupedCount, SignedDollars, TimeElement};
 use super::layout::Frame;
-use super::show::{Count, Dollars, Moment};
-use super::{Site, visit};
-use crate::accounts::identity::PeopleError;
+use super::{Site, page_request};
+use crate::accounts::identity::AuthError;
 use crate::accounts::identity::people::{Holdings, Profile};
-use crate::accounts::identity::preferences::Preferences;
+use crate::accounts::identity::preferences::AccountPreferences;
 
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage {
     frame: Frame,
     profile: Profile,
-    opened: Moment,
-    available: Dollars,
-    reserved: Dollars,
-    preferences: Preferences,
-    low_balance: Option<Dollars>,
-    sessions: Count,
-    wallets: Count,
+    opened: TimeElement,
+    available: SignedDollars,
+    reserved: SignedDollars,
+    preferences: AccountPreferences,
+    low_balance: Option<SignedDollars>,
+    sessions: GroupedCount,
+    wallets: GroupedCount,
     usage_log_days: u32,
 }
 
 /// `GET /account`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let people = visit.site.people();
         let id = session.account_id();
@@ -42,13 +42,13 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let Holdings { preferences, sessions, wallets } = people.holdings(&session).await?;
         visit.page(&AccountPage {
             frame: visit.frame("Account"),
-            opened: Moment(profile.row.created_at),
-            available: Dollars(profile.row.available()),
-            reserved: Dollars(profile.row.reserved()),
-            low_balance: preferences.low_balance.map(Dollars),
+            opened: TimeElement(profile.row.created_at),
+            available: SignedDollars(profile.row.available()),
+            reserved: SignedDollars(profile.row.reserved()),
+            low_balance: preferences.low_balance.map(SignedDollars),
             preferences,
-            sessions: Count(sessions),
-            wallets: Count(wallets),
+            sessions: GroupedCount(sessions),
+            wallets: GroupedCount(wallets),
             usage_log_days: visit.site.settings().privacy.usage_log_days,
             profile,
         })
@@ -57,6 +57,6 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 }
 
 /// Whether a refusal is of the second factor, so that its field is the one to mend.
-fn is_of_code(error: &PeopleError) -> bool {
-    matches!(error, PeopleError::CodeRequired | PeopleError::WrongCode)
+fn is_of_code(error: &AuthError) -> bool {
+    matches!(error, AuthError::CodeRequired | AuthError::WrongCode)
 }

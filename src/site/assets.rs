@@ -28,9 +28,9 @@ const FILES: [(&str, &str, &str); 6] = [
 ];
 
 /// See the module.
-pub(super) struct Assets(BTreeMap<String, Asset>);
+pub(super) struct Assets(BTreeMap<String, StaticFile>);
 
-struct Asset {
+struct StaticFile {
     /// Path with the hash in it.
     url: String,
     content_type: &'static str,
@@ -40,9 +40,9 @@ struct Asset {
 impl Assets {
     pub(super) fn new(accent: Colour) -> Self {
         let fixed = FILES.into_iter().map(|(name, content_type, text)| {
-            (name.to_owned(), Asset::new(name, content_type, text.as_bytes()))
+            (name.to_owned(), StaticFile::new(name, content_type, text.as_bytes()))
         });
-        let theme = Asset::new("theme.css", CSS, theme::css(accent).as_bytes());
+        let theme = StaticFile::new("theme.css", CSS, theme::css(accent).as_bytes());
         Self(fixed.chain([("theme.css".to_owned(), theme)]).collect())
     }
 
@@ -52,7 +52,7 @@ impl Assets {
     }
 
     /// The file that a path's last part names, and whether that names this very content.
-    fn find(&self, path_name: &str) -> Option<(&Asset, bool)> {
+    fn find(&self, path_name: &str) -> Option<(&StaticFile, bool)> {
         let (stem, rest) = path_name.split_once('.')?;
         let (_, extension) = rest.rsplit_once('.')?;
         let asset = self.0.get(&format!("{stem}.{extension}"))?;
@@ -60,7 +60,7 @@ impl Assets {
     }
 }
 
-impl Asset {
+impl StaticFile {
     fn new(name: &str, content_type: &'static str, content: &[u8]) -> Self {
         let digest = Sha256::digest(content);
         let hash = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));

@@ -6,7 +6,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use super::show::{Count, Dollars};
+use super::format::{GroupedCount, SignedDollars};
 use crate::domain::clock::UtcDay;
 use crate::domain::money::NanoUsd;
 
@@ -41,8 +41,8 @@ impl Unit {
     /// A figure with every digit.
     fn exact(self, value: i64) -> String {
         match self {
-            Self::Usd => Dollars(NanoUsd::from_nanos(value)).to_string(),
-            Self::Tokens => Count(value).to_string(),
+            Self::Usd => SignedDollars(NanoUsd::from_nanos(value)).to_string(),
+            Self::Tokens => GroupedCount(value).to_string(),
         }
     }
 
@@ -52,16 +52,16 @@ impl Unit {
         match self {
             Self::Usd => self.exact(value),
             Self::Tokens if value == 0 => "0".to_owned(),
-            Self::Tokens if step >= 1_000_000 => format!("{}M", Count(value / 1_000_000)),
-            Self::Tokens if step >= 1_000 => format!("{}k", Count(value / 1_000)),
-            Self::Tokens => Count(value).to_string(),
+            Self::Tokens if step >= 1_000_000 => format!("{}M", GroupedCount(value / 1_000_000)),
+            Self::Tokens if step >= 1_000 => format!("{}k", GroupedCount(value / 1_000)),
+            Self::Tokens => GroupedCount(value).to_string(),
         }
     }
 }
 
 /// What is to be drawn of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct ChartLine {
     /// A model, a key, or all of it; none of whatever has no line of its own.
     pub(super) name: Option<String>,
     /// Nano-dollars or tokens for each day. What is below zero counts as nothing.
@@ -78,7 +78,7 @@ pub(super) struct Chart {
     /// One sentence for those who do not see the picture.
     pub(super) description: String,
     /// Series with their colours.
-    pub(super) legend: Vec<Key>,
+    pub(super) legend: Vec<LegendEntry>,
     /// Lines across.
     pub(super) ticks: Vec<Tick>,
     /// Days with figures.
@@ -86,7 +86,7 @@ pub(super) struct Chart {
     /// Days below the axis.
     pub(super) labels: Vec<Label>,
     /// The same as a table; days without any figure are left out.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ChartRow>,
     /// The last row of it.
     pub(super) totals: Vec<String>,
     /// The sum of everything.
@@ -95,7 +95,7 @@ pub(super) struct Chart {
 
 /// One series in the legend.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct LegendEntry {
     /// As the points have it.
     pub(super) name: String,
     /// Class of its colour.
@@ -106,7 +106,7 @@ pub(super) struct Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tick {
     /// Place.
-    pub(super) y: Place,
+    pub(super) y: SvgLength,
     /// What it means.
     pub(super) text: String,
 }
@@ -115,13 +115,13 @@ pub(super) struct Tick {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bar {
     /// Left edge.
-    pub(super) x: Place,
+    pub(super) x: SvgLength,
     /// Upper edge.
-    pub(super) y: Place,
+    pub(super) y: SvgLength,
     /// Breadth.
-    pub(super) width: Place,
+    pub(super) width: SvgLength,
     /// Height, always more than nothing.
-    pub(super) height: Place,
+    pub(super) height: SvgLength,
     /// Class of its colour.
     pub(super) class: &'static str,
     /// What a pointer is told.
@@ -132,7 +132,7 @@ pub(super) struct Bar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     /// Middle of the day's bar.
-    pub(super) x: Place,
+    pub(super) x: SvgLength,
     /// Such as `22 Nov`.
     pub(super) text: String,
     /// Whether a narrow screen does without it.
@@ -141,7 +141,7 @@ pub(super) struct Label {
 
 /// A day in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct ChartRow {
     /// `2026-11-22`.
     pub(super) day: String,
     /// One for each series.
@@ -152,9 +152,9 @@ pub(super) struct Row {
 
 /// A length in the picture, written as a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(Tenths);
+pub(super) struct SvgLength(Tenths);
 
-impl fmt::Display for Place {
+impl fmt::Display for SvgLength {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, tenth) = (self.0.div_euclid(10), self.0.rem_euclid(10));
         if tenth == 0 { write!(f, "{whole}") } else { write!(f, "{whole}.{tenth}") }
@@ -167,19 +167,20 @@ impl Chart {
         (id, title): (&'static str, &str),
         unit: Unit,
         (first, length): (UtcDay, i64),
-        lines: Vec<Line>,
+        lines: Vec<ChartLine>,
     ) -> Self {
-        let table = Table::new(first, length, lines);
+        let table = ChartTable::new(first, length, lines);
         let sums: Vec<i64> = table.days.iter().map(|(_, values)| sum(values)).collect();
         let step = step(sums.iter().copied().max().unwrap_or(0));
         let steps = sums.iter().map(|sum| steps(*sum, step)).max().unwrap_or(0).max(1);
         let top = step.saturating_mul(steps);
         let ticks = (0..=steps).map(|count| {
             let value = step.saturating_mul(count);
-            Tick { y: Place(level(value, top)), text: unit.tick(value, step) }
+            Tick { y: SvgLength(level(value, top)), text: unit.tick(value, step) }
         });
         let legend = table.names.iter().enumerate();
-        let legend = legend.map(|(place, name)| Key { name: name.clone(), class: class(place) });
+        let legend =
+            legend.map(|(place, name)| LegendEntry { name: name.clone(), class: class(place) });
         let total = unit.exact(sum(&sums));
         let last = first.plus(length.saturating_sub(1));
         Self {
@@ -207,25 +208,25 @@ impl Chart {
 
 /// Every day, with a value for each series, in the order in which these are given: a name that is
 /// in two charts has the same colour in both.
-struct Table {
+struct ChartTable {
     names: Vec<String>,
     days: Vec<(UtcDay, Vec<i64>)>,
 }
 
-impl Table {
-    fn new(first: UtcDay, length: i64, lines: Vec<Line>) -> Self {
+impl ChartTable {
+    fn new(first: UtcDay, length: i64, lines: Vec<ChartLine>) -> Self {
         let days = usize::try_from(length).unwrap_or(0);
         let positive = |values: Vec<i64>| -> Vec<i64> {
             values.into_iter().take(days).map(|value| value.max(0)).collect()
         };
-        let (with_name, mut rest): (Vec<Line>, Vec<Line>) =
+        let (with_name, mut rest): (Vec<ChartLine>, Vec<ChartLine>) =
             lines.into_iter().partition(|line| line.name.is_some());
         let mut lines: Vec<(Option<String>, Vec<i64>)> =
             with_name.into_iter().map(|line| (line.name, positive(line.values))).collect();
         // One more has the colour of the rest, as long as there is none.
         if !rest.is_empty() || lines.len() > COLOURS.saturating_add(1) {
             let others = lines.split_off(COLOURS.min(lines.len()));
-            rest.extend(others.into_iter().map(|(name, values)| Line { name, values }));
+            rest.extend(others.into_iter().map(|(name, values)| ChartLine { name, values }));
         }
         let rest: Vec<Vec<i64>> = rest.into_iter().map(|line| positive(line.values)).collect();
         let at = |values: &[i64], day: i64| {
@@ -267,16 +268,16 @@ impl Table {
 }
 
 /// The upright bars of each day, one series above the other.
-fn bars(table: &Table, unit: Unit, top: i64) -> Vec<Bar> {
+fn bars(table: &ChartTable, unit: Unit, top: i64) -> Vec<Bar> {
     let mut bars = Vec::new();
     for (index, (day, values)) in table.days.iter().enumerate() {
         let (left, breadth) = table.slot(index);
         let gap = breadth / 5;
         let bar = |name: &str, value, place, y: Tenths, height| Bar {
-            x: Place(left.saturating_add(gap / 2)),
-            y: Place(y),
-            width: Place(breadth.saturating_sub(gap).max(1)),
-            height: Place(height),
+            x: SvgLength(left.saturating_add(gap / 2)),
+            y: SvgLength(y),
+            width: SvgLength(breadth.saturating_sub(gap).max(1)),
+            height: SvgLength(height),
             class: class(place),
             text: format!("{day}, {name}: {}", unit.exact(value)),
         };
@@ -301,13 +302,13 @@ fn bars(table: &Table, unit: Unit, top: i64) -> Vec<Bar> {
     bars
 }
 
-fn labels(table: &Table) -> Vec<Label> {
+fn labels(table: &ChartTable) -> Vec<Label> {
     let every = table.days.len().div_ceil(LABELS_MAX).max(1);
     let days = table.days.iter().enumerate().step_by(every).enumerate();
     let label = |(count, (index, (day, _))): (usize, (usize, &(UtcDay, Vec<i64>)))| {
         let (left, breadth) = table.slot(index);
         Label {
-            x: Place(left.saturating_add(breadth / 2)),
+            x: SvgLength(left.saturating_add(breadth / 2)),
             text: short(*day),
             is_optional: !count.is_multiple_of(2),
         }
@@ -315,9 +316,9 @@ fn labels(table: &Table) -> Vec<Label> {
     days.map(label).collect()
 }
 
-fn rows(table: &Table, unit: Unit) -> Vec<Row> {
+fn rows(table: &ChartTable, unit: Unit) -> Vec<ChartRow> {
     let used = table.days.iter().filter(|(_, values)| sum(values) > 0);
-    let row = |(day, values): &(UtcDay, Vec<i64>)| Row {
+    let row = |(day, values): &(UtcDay, Vec<i64>)| ChartRow {
         day: day.to_string(),
         cells: values.iter().map(|value| unit.exact(*value)).collect(),
         total: unit.exact(sum(values)),

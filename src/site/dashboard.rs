@@ -8,11 +8,11 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::chart::Chart;
-use super::fault::Fault;
+use super::format::SignedDollars;
 use super::layout::Frame;
-use super::show::Dollars;
+use super::page_error::PageError;
 use super::usage::{DAYS, Request, cost_chart, token_chart};
-use super::{Site, visit};
+use super::{Site, page_request};
 use crate::accounts::usage::{self, Series};
 use crate::db::accounts::{self, AccountRow};
 use crate::db::usage_logs::{SumsBy, UsageFilter, UsageOfKey};
@@ -29,13 +29,13 @@ const LATEST: usize = 10;
 #[template(path = "dashboard.html")]
 struct DashboardPage {
     frame: Frame,
-    available: Dollars,
-    reserved: Dollars,
+    available: SignedDollars,
+    reserved: SignedDollars,
     /// Beyond that; `None` where nothing is.
-    at_risk: Option<Dollars>,
+    at_risk: Option<SignedDollars>,
     /// Such as `November 2026`.
     month: String,
-    month_spent: Dollars,
+    month_spent: SignedDollars,
     steps: Steps,
     /// A model for the shortest request.
     model: String,
@@ -58,7 +58,7 @@ impl Steps {
 }
 
 /// All of it as of one moment.
-struct Stand {
+struct DashboardData {
     account: AccountRow,
     month_spent: NanoUsd,
     steps: Steps,
@@ -68,23 +68,25 @@ struct Stand {
 
 /// `GET /dashboard`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let (account_id, now) = (visit.person()?.account_id(), site.now());
         let read = move |conn: &mut AnyConnection| {
             transaction::snapshot(conn, |conn| stand(conn, account_id, now))
         };
-        let stand = site.run_long(account_id, read).await?.ok_or(Fault::NotFound)?;
+        let stand = site.run_long(account_id, read).await?.ok_or(PageError::NotFound)?;
         let first = now.day().plus(1_i64.saturating_sub(DAYS));
         // The cheapest to try with, should there be one at all.
         let output = |model: &Arc<Model>| model.rates_at(now).map(|rates| rates.base.output);
         let model = site.settings().prices.models().min_by_key(|model| output(model));
         visit.page(&DashboardPage {
             frame: visit.frame("Dashboard"),
-            available: Dollars(stand.account.available()),
-            reserved: Dollars(stand.account.reserved()),
-            at_risk: Some(stand.account.at_risk()).filter(|sum| *sum > NanoUsd::ZERO).map(Dollars),
+            available: SignedDollars(stand.account.available()),
+            reserved: SignedDollars(stand.account.reserved()),
+            at_risk: Some(stand.account.at_risk())
+                .filter(|sum| *sum > NanoUsd::ZERO)
+                .map(SignedDollars),
             month: name_of_month(now),
-            month_spent: Dollars(stand.month_spent),
+            month_spent: SignedDollars(stand.month_spent),
             model: model.map(|model| model.id.as_str().to_owned()).unwrap_or_default(),
             cost: cost_chart(&stand.series, (first, DAYS)),
             tokens: token_chart(&stand.series, (first, DAYS)),
@@ -99,7 +101,7 @@ fn stand(
     conn: &mut AnyConnection,
     account_id: AccountId,
     now: UnixMillis,
-) -> Result<Option<Stand>, DbError> {
+) -> Result<Option<DashboardData>, DbError> {
     let Some(account) = accounts::get(conn, account_id)? else { return Ok(None) };
     let today = now.day();
     let of_month = (now.month().begin().day(), today);
@@ -117,7 +119,7 @@ fn stand(
     };
     let total = month.as_ref().and_then(|month| month.lines.first());
     let month_spent = total.map(|line| line.total.cost).unwrap_or_default();
-    Ok(Some(Stand { account, month_spent, steps, series, requests }))
+    Ok(Some(DashboardData { account, month_spent, steps, series, requests }))
 }
 
 fn name_of_month(now: UnixMillis) -> String {

@@ -2,20 +2,20 @@
 
 mod offer;
 pub(super) mod own_address;
-mod stand;
+mod view;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::choice::Choice;
-use super::fault::Fault;
+use super::format::TimeElement;
 use super::layout::Frame;
-use super::show::Moment;
-use super::visit::Visit;
-use super::{Site, visit};
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::select_option::SelectOption;
+use super::{Site, page_request};
 use crate::api::deposits::arrivals::Arrival;
-use crate::api::deposits::document::{Chains, Claim, Deposit, DepositOrClaim};
+use crate::api::deposits::document::{ChainsView, Claim, Deposit, DepositOrClaim};
 use crate::api::deposits::{self as api, options};
 use crate::config::Chain;
 use crate::db::deposit_claims;
@@ -27,8 +27,8 @@ use crate::deposits::{DepositError, addresses};
 use crate::domain::evm::{EvmAddress, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
-use offer::{Offer, PayOption};
-use stand::{Fact, Stand};
+use offer::{ChainOffer, PayOption};
+use view::{DepositView, Fact};
 
 /// Deposits on a page, and hashes.
 const PAGE: i64 = 20;
@@ -39,7 +39,7 @@ const AMOUNT_MAX: NanoUsd = NanoUsd::from_nanos(1_000_000_000_000_000);
 #[template(path = "deposits.html")]
 struct DepositsPage {
     frame: Frame,
-    offers: Vec<Offer>,
+    offers: Vec<ChainOffer>,
     /// The account may have an address of its own issued.
     may_issue: bool,
     /// For the wallet of a browser.
@@ -54,11 +54,11 @@ struct DepositsPage {
     proven: String,
     /// Some offer has no address but the common one.
     needs_proof: bool,
-    chains: Vec<Choice>,
+    chains: Vec<SelectOption>,
     tx_hash: String,
     refusal: Option<String>,
-    deposits: Vec<Stand>,
-    claims: Vec<Stand>,
+    deposits: Vec<DepositView>,
+    claims: Vec<DepositView>,
     /// What arrived at the own address and is no deposit.
     arrivals: Vec<Arrival>,
     /// The ids of all that is known on the first page, for the script; `None` on others.
@@ -69,21 +69,21 @@ struct DepositsPage {
 
 #[derive(Template)]
 #[template(path = "deposit.html")]
-struct DepositPage {
+struct DepositDetailPage {
     frame: Frame,
-    deposit: Stand,
+    deposit: DepositView,
     facts: Vec<Fact>,
-    block_time: Option<Moment>,
-    created_at: Moment,
-    updated_at: Moment,
+    block_time: Option<TimeElement>,
+    created_at: TimeElement,
+    updated_at: TimeElement,
     is_claim: bool,
     /// What a claim has found.
-    found: Vec<Stand>,
+    found: Vec<DepositView>,
 }
 
 /// `GET /deposits`
 pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let page = list_page(&site, visit, (String::new(), String::new(), None)).await?;
         visit.page(&page)
     })
@@ -91,7 +91,7 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) 
 }
 
 /// What the list is made of.
-struct Found {
+struct DepositsData {
     own: Option<EvmAddress>,
     proven: Vec<EvmAddress>,
     deposits: Vec<Deposit>,
@@ -103,9 +103,9 @@ struct Found {
 
 async fn list_page(
     site: &Site,
-    visit: &Visit<'_>,
+    visit: &PageRequest<'_>,
     (chain, tx_hash, refusal): (String, String, Option<String>),
-) -> Result<DepositsPage, Fault> {
+) -> Result<DepositsPage, PageError> {
     let (account_id, query) = (visit.person()?.account_id(), visit.query());
     let before = Some(query.word("before").to_owned()).filter(|id| !id.is_empty());
     let is_first = before.is_none();
@@ -117,13 +117,13 @@ async fn list_page(
         let own = addresses::issued(conn, account_id)?.filter(|_| derives);
         find(conn, &configured, account_id, own, before.as_deref())
     };
-    let found = site.run(read).await?.ok_or(Fault::NotFound)?;
+    let found = site.run(read).await?.ok_or(PageError::NotFound)?;
     let configured = &site.settings().chains;
     let chosen = amount.ok().flatten();
     let may_issue = derives && found.own.is_none();
     let offers = options::offers(configured, (found.own, may_issue), found.stands, chosen);
-    let offers: Vec<Offer> =
-        offers.into_iter().map(|offer| Offer::of(offer, chosen.is_some())).collect();
+    let offers: Vec<ChainOffer> =
+        offers.into_iter().map(|offer| ChainOffer::of(offer, chosen.is_some())).collect();
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
     let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
     // A hash whose deposits are listed above has nothing more to say.
@@ -143,7 +143,7 @@ async fn list_page(
         dollars: chosen.map(|amount| amount.to_string()).unwrap_or_default(),
         amount_refusal: amount.err(),
         proven: proven.join(" "),
-        chains: Choice::list(names, &chain),
+        chains: SelectOption::list(names, &chain),
         tx_hash,
         refusal,
         known,
@@ -151,10 +151,10 @@ async fn list_page(
         deposits: found
             .deposits
             .iter()
-            .map(|deposit| Stand::of_deposit(deposit, configured))
+            .map(|deposit| DepositView::of_deposit(deposit, configured))
             .collect(),
         arrivals: found.arrivals,
-        claims: claims.map(|claim| Stand::of_claim(claim, configured)).collect(),
+        claims: claims.map(|claim| DepositView::of_claim(claim, configured)).collect(),
     })
 }
 
@@ -183,7 +183,7 @@ fn find(
     account_id: AccountId,
     own: Option<EvmAddress>,
     before: Option<&str>,
-) -> Result<Option<Found>, DepositError> {
+) -> Result<Option<DepositsData>, DepositError> {
     let below = match before {
         None => i64::MAX,
         Some(id) => match rows::find(conn, id)?.filter(|row| row.account_id == Some(account_id)) {
@@ -208,8 +208,8 @@ fn find(
         Some(_) => Vec::new(),
     };
     let stands = chains::all(conn)?;
-    let documents = Chains::new(configured, stands.clone());
-    Ok(Some(Found {
+    let documents = ChainsView::new(configured, stands.clone());
+    Ok(Some(DepositsData {
         own,
         proven,
         deposits: documents.deposits(conn, &deposits)?,
@@ -222,7 +222,7 @@ fn find(
 
 /// `POST /deposits`: a hash to follow.
 pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (chain, written) = (fields.word("chain").to_owned(), fields.word("tx_hash").to_owned());
@@ -242,7 +242,7 @@ async fn submit(
     account_id: AccountId,
     chain: &str,
     tx_hash: &str,
-) -> Result<Result<String, String>, Fault> {
+) -> Result<Result<String, String>, PageError> {
     let settings = site.settings();
     let Some(chain) = settings.chains.iter().find(|known| known.name == chain) else {
         return Ok(Err("Choose a chain from the list.".to_owned()));
@@ -271,37 +271,37 @@ async fn submit(
 
 /// `GET /deposits/{id}`: a deposit, or a hash that was submitted.
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.person()?.account_id();
         let id = visit.part("id").to_owned();
         let configured = site.settings().chains.clone();
         let read = move |conn: &mut AnyConnection| api::find(conn, &configured, account_id, &id);
-        let found = site.run(read).await?.ok_or(Fault::NotFound)?;
+        let found = site.run(read).await?.ok_or(PageError::NotFound)?;
         let configured = &site.settings().chains;
         let page = match &found {
-            DepositOrClaim::Deposit(deposit) => DepositPage {
+            DepositOrClaim::Deposit(deposit) => DepositDetailPage {
                 frame: visit.frame("Deposit"),
-                deposit: Stand::of_deposit(deposit, configured).alone(),
-                facts: stand::facts_of_deposit(deposit),
-                block_time: Some(Moment(deposit.block_time.0)),
-                created_at: Moment(deposit.created_at.0),
-                updated_at: Moment(deposit.updated_at.0),
+                deposit: DepositView::of_deposit(deposit, configured).alone(),
+                facts: view::facts_of_deposit(deposit),
+                block_time: Some(TimeElement(deposit.block_time.0)),
+                created_at: TimeElement(deposit.created_at.0),
+                updated_at: TimeElement(deposit.updated_at.0),
                 is_claim: false,
                 found: Vec::new(),
             },
-            DepositOrClaim::Claim(claim) => DepositPage {
+            DepositOrClaim::Claim(claim) => DepositDetailPage {
                 frame: visit.frame("Transaction"),
-                deposit: Stand::of_claim(claim, configured).alone(),
-                facts: stand::facts_of_claim(claim),
+                deposit: DepositView::of_claim(claim, configured).alone(),
+                facts: view::facts_of_claim(claim),
                 block_time: None,
-                created_at: Moment(claim.created_at.0),
-                updated_at: Moment(claim.updated_at.0),
+                created_at: TimeElement(claim.created_at.0),
+                updated_at: TimeElement(claim.updated_at.0),
                 is_claim: true,
                 found: claim
                     .deposits
                     .iter()
                     .flatten()
-                    .map(|deposit| Stand::of_deposit(deposit, configured))
+                    .map(|deposit| DepositView::of_deposit(deposit, configured))
                     .collect(),
             },
         };

@@ -9,9 +9,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use self::reference::Reference;
+use super::format::GroupedCount;
 use super::layout::Frame;
-use super::show::Count;
-use super::{Site, visit};
+use super::{Site, page_request};
 use crate::api::prices;
 use crate::config::Settings;
 use crate::domain::key_scopes::Scope;
@@ -21,27 +21,29 @@ use crate::domain::key_scopes::Scope;
 struct DocsPage {
     frame: Frame,
     model: String,
-    limits: Limits,
+    limits: GuideLimits,
     chains: Vec<String>,
     scopes: [Scope; 3],
     has_own_addresses: bool,
 }
 
 /// What a client may run into.
-struct Limits {
+struct GuideLimits {
     body_mib: u64,
-    requests_per_minute: Count,
-    streams: Count,
+    requests_per_minute: GroupedCount,
+    streams: GroupedCount,
     max_minutes: u64,
 }
 
-impl Limits {
+impl GuideLimits {
     fn of(settings: &Settings) -> Self {
-        let count = |count: usize| Count(i64::try_from(count).unwrap_or(i64::MAX));
+        let count = |count: usize| GroupedCount(i64::try_from(count).unwrap_or(i64::MAX));
         let body_bytes = u64::try_from(settings.limits.body_bytes).unwrap_or(u64::MAX);
         Self {
             body_mib: body_bytes / (1024 * 1024),
-            requests_per_minute: Count(settings.server.requests_per_minute_per_account.into()),
+            requests_per_minute: GroupedCount(
+                settings.server.requests_per_minute_per_account.into(),
+            ),
             streams: count(settings.server.max_streams_per_account),
             max_minutes: settings.stream.max_duration.as_secs() / 60,
         }
@@ -57,13 +59,13 @@ struct ReferencePage<'a> {
 
 /// `GET /docs`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
         let prices = prices::in_force(settings, visit.site.now());
         visit.page(&DocsPage {
             frame: visit.frame("Documentation"),
             model: super::home::example(&prices),
-            limits: Limits::of(settings),
+            limits: GuideLimits::of(settings),
             scopes: Scope::ALL,
             chains: settings.chains.iter().map(|chain| chain.display_name.clone()).collect(),
             has_own_addresses: settings.deposits.account_xpub.is_some(),
@@ -78,7 +80,7 @@ pub(super) async fn reference(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let reference = &visit.site.reference;
         visit.page(&ReferencePage { frame: visit.frame("API reference"), reference })
     })

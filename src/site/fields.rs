@@ -5,11 +5,11 @@ use actix_web::web::Query;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(super) struct FormFields(Vec<(String, String)>);
 
-unprintable!(Fields);
+unprintable!(FormFields);
 
-impl Fields {
+impl FormFields {
     /// Reads `name=value&…`; nothing where that is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Query::<Vec<(String, String)>>::from_query(text).ok().map(|query| Self(query.into_inner()))
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn fields_are_decoded_and_told_apart() {
-        let fields = Fields::parse("a=1+2%26&b=&a=%C3%A9&c").unwrap();
+        let fields = FormFields::parse("a=1+2%26&b=&a=%C3%A9&c").unwrap();
         assert_eq!((fields.text("a"), fields.text("b"), fields.text("d")), ("1 2&", "", ""));
         assert!(fields.has("b") && fields.has("c") && !fields.has("d"));
         assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1 2&", "é"]);

@@ -4,9 +4,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
+use super::format::GroupedCount;
 use super::layout::Frame;
-use super::show::Count;
-use super::{Site, visit};
+use super::{Site, page_request};
 use crate::api::prices::{self, ModelPrices, Prices};
 
 #[derive(Template)]
@@ -40,8 +40,8 @@ impl Notes {
 }
 
 /// A number of tokens in groups of three digits.
-fn tokens(count: u64) -> Count {
-    Count(i64::try_from(count).unwrap_or(i64::MAX))
+fn tokens(count: u64) -> GroupedCount {
+    GroupedCount(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// The model that examples name: of those that stay the one with the cheapest input, as far as its
@@ -59,7 +59,7 @@ pub(super) fn example(prices: &Prices) -> String {
 
 /// `GET /`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let prices = prices::in_force(visit.site.settings(), visit.site.now());
         visit.page(&HomePage {
             frame: visit.frame("Home"),

@@ -9,13 +9,13 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::fault::Fault;
+use super::flash::Flash;
+use super::format::{SignedDollars, TimeElement};
 use super::layout::Frame;
-use super::note::Note;
-use super::show::{Dollars, Moment};
-use super::visit::Visit;
-use super::{Site, visit};
-use crate::accounts::keys::{self, By, KeyError, NewKey};
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::{Site, page_request};
+use crate::accounts::keys::{self, KeyActor, KeyError, NewKey};
 use crate::db::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::KeyState;
@@ -26,7 +26,7 @@ use form::KeyForm;
 #[template(path = "keys.html")]
 struct KeysPage {
     frame: Frame,
-    keys: Vec<Key>,
+    keys: Vec<KeyView>,
     form: KeyForm,
     refusal: Option<String>,
 }
@@ -35,7 +35,7 @@ struct KeysPage {
 #[template(path = "key.html")]
 struct KeyPage {
     frame: Frame,
-    key: Key,
+    key: KeyView,
     form: KeyForm,
     refusal: Option<String>,
     /// What is wrong with the wish to revoke it.
@@ -52,26 +52,26 @@ struct KeyMadePage {
 }
 
 /// A key as pages show it.
-struct Key {
+struct KeyView {
     id: String,
     name: String,
     state: &'static str,
     state_title: &'static str,
     /// What the state means for the next request.
     state_words: &'static str,
-    month_spent: Dollars,
-    monthly_budget: Option<Dollars>,
-    spent: Dollars,
-    total_budget: Option<Dollars>,
+    month_spent: SignedDollars,
+    monthly_budget: Option<SignedDollars>,
+    spent: SignedDollars,
+    total_budget: Option<SignedDollars>,
     scopes: String,
     models: String,
-    expires_at: Option<Moment>,
-    last_used_at: Option<Moment>,
-    created_at: Moment,
+    expires_at: Option<TimeElement>,
+    last_used_at: Option<TimeElement>,
+    created_at: TimeElement,
     is_revoked: bool,
 }
 
-impl Key {
+impl KeyView {
     fn of(row: &ApiKeyRow, now: UnixMillis) -> Self {
         let (limits, spending) = (row.limits(), row.spending());
         let state = row.state(now);
@@ -82,15 +82,15 @@ impl Key {
             state: state.as_str(),
             state_title,
             state_words,
-            month_spent: Dollars(spending.month_spent_at(now)),
-            monthly_budget: limits.monthly_budget.map(Dollars),
-            spent: Dollars(spending.spent),
-            total_budget: limits.total_budget.map(Dollars),
+            month_spent: SignedDollars(spending.month_spent_at(now)),
+            monthly_budget: limits.monthly_budget.map(SignedDollars),
+            spent: SignedDollars(spending.spent),
+            total_budget: limits.total_budget.map(SignedDollars),
             scopes: limits.scopes.names().collect::<Vec<_>>().join(", "),
             models: limits.models.map_or_else(|| "all".to_owned(), |models| models.join(", ")),
-            expires_at: limits.expires_at.map(Moment),
-            last_used_at: row.last_used_at.map(Moment),
-            created_at: Moment(row.created_at),
+            expires_at: limits.expires_at.map(TimeElement),
+            last_used_at: row.last_used_at.map(TimeElement),
+            created_at: TimeElement(row.created_at),
             is_revoked: state == KeyState::Revoked,
         }
     }
@@ -115,7 +115,7 @@ const fn words(state: KeyState) -> (&'static str, &'static str) {
 
 /// `GET /keys`
 pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = KeyForm::blank(&site.settings().prices);
         let page = list_page(&site, visit, form, None).await?;
         visit.page(&page)
@@ -125,22 +125,22 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 async fn list_page(
     site: &Site,
-    visit: &Visit<'_>,
+    visit: &PageRequest<'_>,
     form: KeyForm,
     refusal: Option<String>,
-) -> Result<KeysPage, Fault> {
+) -> Result<KeysPage, PageError> {
     let (account_id, now) = (visit.person()?.account_id(), site.now());
     let rows = site.run(move |conn| keys::list(conn, account_id)).await?;
     // Those that still count come first, the latest at the top.
-    let mut keys: Vec<Key> = rows.iter().rev().map(|row| Key::of(row, now)).collect();
+    let mut keys: Vec<KeyView> = rows.iter().rev().map(|row| KeyView::of(row, now)).collect();
     keys.sort_by_key(|key| key.is_revoked);
     Ok(KeysPage { frame: visit.frame("API keys"), keys, form, refusal })
 }
 
 /// `POST /keys`
 pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
-        let by = By::Person(visit.actor()?);
+    page_request::answer(http, payload, &site, async |visit| {
+        let by = KeyActor::Person(visit.actor()?);
         let fields = visit.form().await?;
         let form = KeyForm::sent(&fields, &site.settings().prices);
         let limits = match form.limits() {
@@ -174,7 +174,7 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>
 
 /// `GET /keys/{id}`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let row = find(&site, visit).await?;
         let form = KeyForm::of(&row, &site.settings().prices);
         visit.page(&key_page(&site, visit, &row, form, None))
@@ -184,8 +184,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `POST /keys/{id}`
 pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
-        let by = By::Person(visit.actor()?);
+    page_request::answer(http, payload, &site, async |visit| {
+        let by = KeyActor::Person(visit.actor()?);
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         let prices = Arc::clone(&site.settings().prices);
@@ -204,7 +204,7 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
             Ok(changed) => {
                 site.parts.api.keys.forget(changed.id);
                 let location = format!("/keys/{}", changed.public_id);
-                visit.see_other(&location, Some(Note::KeyChanged))
+                visit.see_other(&location, Some(Flash::KeyChanged))
             }
             Err(error) => {
                 let words = told(error)?;
@@ -217,8 +217,8 @@ pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>
 
 /// `POST /keys/{id}/revoke`
 pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
-        let by = By::Person(visit.actor()?);
+    page_request::answer(http, payload, &site, async |visit| {
+        let by = KeyActor::Person(visit.actor()?);
         let fields = visit.form().await?;
         let row = find(&site, visit).await?;
         if !fields.has("sure") {
@@ -230,13 +230,13 @@ pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>
         let (id, now) = (row.public_id, site.now());
         let revoked = site.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
         site.parts.api.keys.forget(revoked.id);
-        visit.see_other("/keys", Some(Note::KeyRevoked))
+        visit.see_other("/keys", Some(Flash::KeyRevoked))
     })
     .await
 }
 
 /// The key that the path names, if it is the visitor's.
-async fn find(site: &Site, visit: &Visit<'_>) -> Result<ApiKeyRow, Fault> {
+async fn find(site: &Site, visit: &PageRequest<'_>) -> Result<ApiKeyRow, PageError> {
     let account_id = visit.person()?.account_id();
     let id = visit.part("id").to_owned();
     site.run(move |conn| keys::show(conn, account_id, &id)).await
@@ -244,18 +244,18 @@ async fn find(site: &Site, visit: &Visit<'_>) -> Result<ApiKeyRow, Fault> {
 
 fn key_page(
     site: &Site,
-    visit: &Visit<'_>,
+    visit: &PageRequest<'_>,
     row: &ApiKeyRow,
     form: KeyForm,
     refusal: Option<String>,
 ) -> KeyPage {
-    let key = Key::of(row, site.now());
+    let key = KeyView::of(row, site.now());
     let frame = visit.frame(format!("Key {}", key.name));
     KeyPage { frame, key, form, refusal, revoke_refusal: None }
 }
 
 /// Where there is no form to say it on.
-impl From<KeyError> for Fault {
+impl From<KeyError> for PageError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Db(error) => error.into(),
@@ -267,7 +267,7 @@ impl From<KeyError> for Fault {
 }
 
 /// What a refusal says on its form; a fault where nobody can mend it there.
-fn told(error: KeyError) -> Result<String, Fault> {
+fn told(error: KeyError) -> Result<String, PageError> {
     match error {
         KeyError::Db(_) | KeyError::Random(_) | KeyError::Person(_) | KeyError::NotFound => {
             Err(error.into())

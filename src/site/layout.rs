@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::assets::Assets;
-use super::note::Note;
+use super::flash::Flash;
 use crate::config;
 
 /// What is the same on every page of this server.
-pub(super) struct Layout {
+pub(super) struct SiteLayout {
     pub(super) name: String,
     pub(super) tagline: String,
     pub(super) description: String,
@@ -19,8 +19,8 @@ pub(super) struct Layout {
     pub(super) assets: Assets,
 }
 
-impl Layout {
-    pub(super) fn new(site: &config::Site, accounts: &config::Accounts) -> Self {
+impl SiteLayout {
+    pub(super) fn new(site: &config::SiteSettings, accounts: &config::Accounts) -> Self {
         Self {
             name: site.name.clone(),
             tagline: site.tagline.clone(),
@@ -35,7 +35,7 @@ impl Layout {
 
 /// What is around one page. Each page's template has one as its field `frame`.
 pub(super) struct Frame {
-    pub(super) site: Arc<Layout>,
+    pub(super) site: Arc<SiteLayout>,
     /// What the page is called, without the site's name.
     pub(super) title: Cow<'static, str>,
     /// The path of the request.
@@ -46,7 +46,7 @@ pub(super) struct Frame {
     /// The word that this page's forms send along; none where the page has no form.
     pub(super) csrf: Option<String>,
     /// What was done just before.
-    pub(super) note: Option<Note>,
+    pub(super) note: Option<Flash>,
 }
 
 impl Frame {

@@ -4,10 +4,10 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::fault::Fault;
+use super::format::{SignedDollars, TimeElement};
 use super::layout::Frame;
-use super::show::{Dollars, Moment};
-use super::{Site, visit};
+use super::page_error::PageError;
+use super::{Site, page_request};
 use crate::accounts::usage::statement::{self, EntryDocument};
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
@@ -17,30 +17,30 @@ const PAGE: usize = 50;
 
 #[derive(Template)]
 #[template(path = "ledger.html")]
-struct LedgerPage {
+struct LedgerListPage {
     frame: Frame,
-    entries: Vec<Entry>,
+    entries: Vec<EntryView>,
     /// The number of the last entry here, if older ones follow.
     next: Option<i64>,
     is_first: bool,
 }
 
-struct Entry {
-    at: Moment,
+struct EntryView {
+    at: TimeElement,
     meaning: String,
     reference: String,
     /// The page of what it is about.
     link: Option<String>,
-    amount: Dollars,
-    balance: Option<Dollars>,
+    amount: SignedDollars,
+    balance: Option<SignedDollars>,
 }
 
-impl Entry {
+impl EntryView {
     /// `None` where the document does not read back, which none of ours does.
     fn of(document: EntryDocument) -> Option<Self> {
-        let dollars = |text: &str| text.parse::<NanoUsd>().ok().map(Dollars);
+        let dollars = |text: &str| text.parse::<NanoUsd>().ok().map(SignedDollars);
         Some(Self {
-            at: Moment(UnixMillis::parse_rfc3339(&document.created_at)?),
+            at: TimeElement(UnixMillis::parse_rfc3339(&document.created_at)?),
             link: document.about.as_deref().and_then(link),
             amount: dollars(&document.amount)?,
             balance: document.balance.as_deref().and_then(dollars),
@@ -64,19 +64,19 @@ fn link(about: &str) -> Option<String> {
 
 /// `GET /ledger`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.person()?.account_id();
         let before = match visit.query().word("before") {
             "" => None,
-            number => Some(number.parse::<i64>().map_err(|_| Fault::NotFound)?),
+            number => Some(number.parse::<i64>().map_err(|_| PageError::NotFound)?),
         };
         let page = site
             .run_long(account_id, move |conn| statement::page(conn, account_id, None, before, PAGE))
             .await?;
-        visit.page(&LedgerPage {
+        visit.page(&LedgerListPage {
             frame: visit.frame("Ledger"),
             next: page.entries.last().filter(|_| page.has_more).map(|last| last.id),
-            entries: page.entries.into_iter().filter_map(Entry::of).collect(),
+            entries: page.entries.into_iter().filter_map(EntryView::of).collect(),
             is_first: before.is_none(),
         })
     })

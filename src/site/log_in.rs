@@ -6,11 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use super::fault::{Fault, Refusal};
 use super::layout::Frame;
-use super::visit::Visit;
-use super::{Site, next, visit};
-use crate::accounts::identity::PeopleError;
+use super::page_error::{FormError, PageError};
+use super::page_request::PageRequest;
+use super::{Site, page_request, return_to};
+use crate::accounts::identity::AuthError;
 use crate::accounts::identity::log_in::FirstStep;
 
 #[derive(Template)]
@@ -33,9 +33,9 @@ struct CodePage {
 
 /// `GET /log-in?next=…`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let query = visit.query();
-        let next = next::page_or_start(query.text("next"));
+        let next = return_to::page_or_start(query.text("next"));
         if visit.is_logged_in() {
             return visit.see_other(next, None);
         }
@@ -47,19 +47,19 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `POST /log-in`
 pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
-        let (email, next) = (form.word("email"), next::page_or_start(form.text("next")));
+        let (email, next) = (form.word("email"), return_to::page_or_start(form.text("next")));
         let password = SecretString::from(form.text("password"));
         let begun = visit.site.people().begin_log_in(email, password, visit.client()).await;
-        match begun.map_err(Refusal::of) {
+        match begun.map_err(FormError::of) {
             Ok(FirstStep::LoggedIn(session)) => {
                 visit.begin_session(&session);
                 visit.see_other(next, None)
             }
             Ok(FirstStep::CodeWanted(step)) => {
                 visit.begin_step(&step);
-                visit.see_other(&format!("/log-in/code?next={}", next::as_value(next)), None)
+                visit.see_other(&format!("/log-in/code?next={}", return_to::as_value(next)), None)
             }
             Err(refusal) => {
                 let refusal = refusal?;
@@ -77,11 +77,11 @@ pub(super) async fn ask_code(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let query = visit.query();
-        let next = next::page_or_start(query.text("next"));
+        let next = return_to::page_or_start(query.text("next"));
         if visit.step().is_none() {
-            return visit.see_other(&format!("/log-in?next={}", next::as_value(next)), None);
+            return visit.see_other(&format!("/log-in?next={}", return_to::as_value(next)), None);
         }
         let frame = visit.form_frame("Two-factor authentication")?;
         visit.page(&CodePage { frame, next: next.to_owned(), refusal: None })
@@ -95,26 +95,26 @@ pub(super) async fn send_code(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
-        let next = next::page_or_start(form.text("next"));
+        let next = return_to::page_or_start(form.text("next"));
         let code = form.word("code").to_owned();
         let finished = match visit.step() {
             Some(step) => visit.site.people().finish_log_in(&step, code, visit.client()).await,
-            None => Err(PeopleError::BadLink),
+            None => Err(AuthError::BadLink),
         };
         match finished {
             Ok(session) => {
                 visit.begin_session(&session);
                 visit.see_other(next, None)
             }
-            Err(PeopleError::BadLink) => {
-                let refusal = Refusal::new("That took too long. Please log in again.");
+            Err(AuthError::BadLink) => {
+                let refusal = FormError::new("That took too long. Please log in again.");
                 let page = log_in_page(visit, "", next, Some(&refusal))?;
                 visit.refused(&refusal, &page)
             }
             Err(error) => {
-                let refusal = Refusal::of(error)?;
+                let refusal = FormError::of(error)?;
                 let page = CodePage {
                     frame: visit.form_frame("Two-factor authentication")?,
                     next: next.to_owned(),
@@ -128,11 +128,11 @@ pub(super) async fn send_code(
 }
 
 fn log_in_page(
-    visit: &mut Visit<'_>,
+    visit: &mut PageRequest<'_>,
     email: &str,
     next: &str,
-    refusal: Option<&Refusal>,
-) -> Result<LogInPage, Fault> {
+    refusal: Option<&FormError>,
+) -> Result<LogInPage, PageError> {
     Ok(LogInPage {
         frame: visit.form_frame("Log in")?,
         email: email.to_owned(),

@@ -9,47 +9,47 @@ use askama::Template;
 use chrono::NaiveDate;
 
 use self::versions::VersionLine;
-use super::fault::Fault;
+use super::format::SignedDollars;
 use super::layout::Frame;
-use super::show::Dollars;
-use super::visit::Visit;
-use super::{Site, visit};
-use crate::config::{DatabaseUrl, Settings, Transport};
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::{Site, page_request};
+use crate::config::{DatabaseUrl, MailDelivery, Settings};
 use crate::domain::policy::PolicyKind;
-use crate::policies::{Shown, Standing};
+use crate::policies::{PolicyVersions, Shown};
 
 #[derive(Template)]
 #[template(path = "privacy.html")]
 struct PrivacyPage {
     frame: Frame,
-    days: Days,
-    facts: Facts,
+    days: PolicyDays,
+    facts: PolicyFacts,
 }
 
 #[derive(Template)]
 #[template(path = "terms.html")]
 struct TermsPage {
     frame: Frame,
-    days: Days,
-    facts: Facts,
+    days: PolicyDays,
+    facts: PolicyFacts,
 }
 
 /// The text alone, as it is published.
 #[derive(Template)]
 #[template(path = "privacy.html", block = "text")]
 struct PrivacyText {
-    facts: Facts,
+    facts: PolicyFacts,
 }
 
 /// The same of the terms.
 #[derive(Template)]
 #[template(path = "terms.html", block = "text")]
 struct TermsText {
-    facts: Facts,
+    facts: PolicyFacts,
 }
 
 /// From when what is in force.
-struct Days {
+struct PolicyDays {
     in_force: String,
     announced: Vec<VersionLine>,
     /// Where all versions are.
@@ -57,7 +57,7 @@ struct Days {
 }
 
 /// What the texts are made of.
-struct Facts {
+struct PolicyFacts {
     site_name: String,
     support_email: Option<String>,
     /// Who runs the service, if they say so.
@@ -71,7 +71,7 @@ struct Facts {
     /// bytes, if it has one.
     log_reuse: Option<&'static str>,
     /// The debt with which an account goes without a trace.
-    debt_forgiven: Dollars,
+    debt_forgiven: SignedDollars,
     /// Hours between the wish to delete an account and its erasure.
     closing_grace_hours: u64,
     mail_link_hours: u64,
@@ -89,7 +89,7 @@ struct Facts {
     has_mail_server: bool,
 }
 
-impl Facts {
+impl PolicyFacts {
     fn of(settings: &Settings) -> Self {
         let hours = |span: std::time::Duration| span.as_secs().div_ceil(3_600);
         Self {
@@ -104,7 +104,7 @@ impl Facts {
                 DatabaseUrl::Postgres(_) => Some("wal_recycle = on"),
                 DatabaseUrl::Sqlite(_) => None,
             },
-            debt_forgiven: Dollars(settings.deposits.debt_forgiven),
+            debt_forgiven: SignedDollars(settings.deposits.debt_forgiven),
             closing_grace_hours: hours(settings.accounts.closing_grace),
             mail_link_hours: hours(settings.accounts.mail_link),
             unsubscribe_days: hours(settings.mail.unsubscribe).div_ceil(24),
@@ -114,7 +114,7 @@ impl Facts {
             chains: settings.chains.iter().map(|chain| chain.display_name.clone()).collect(),
             has_own_addresses: settings.deposits.account_xpub.is_some(),
             has_tls_proxy: settings.server.behind_tls_proxy,
-            has_mail_server: matches!(settings.mail.transport, Transport::Smtp(_)),
+            has_mail_server: matches!(settings.mail.transport, MailDelivery::Smtp(_)),
         }
     }
 
@@ -157,7 +157,7 @@ pub(super) fn span_of_hours(hours: u64) -> String {
 /// # Errors
 /// What askama says; its templates are compiled in.
 pub fn text(kind: PolicyKind, settings: &Settings) -> Result<String, askama::Error> {
-    let facts = Facts::of(settings);
+    let facts = PolicyFacts::of(settings);
     let text = match kind {
         PolicyKind::Privacy => PrivacyText { facts }.render(),
         PolicyKind::Terms => TermsText { facts }.render(),
@@ -177,11 +177,15 @@ pub fn shown(settings: &Settings) -> Result<Shown, askama::Error> {
     Ok(Shown::of(texts.iter().map(|(kind, text)| (*kind, text.as_str()))))
 }
 
-impl Days {
+impl PolicyDays {
     /// By the versions that were published; as long as none is in force, by the settings.
-    async fn of(visit: &Visit<'_>, kind: PolicyKind, set: NaiveDate) -> Result<Self, Fault> {
+    async fn of(
+        visit: &PageRequest<'_>,
+        kind: PolicyKind,
+        set: NaiveDate,
+    ) -> Result<Self, PageError> {
         let now = visit.site.now();
-        let standing = visit.site.run(move |conn| Standing::at(conn, kind, now)).await?;
+        let standing = visit.site.run(move |conn| PolicyVersions::at(conn, kind, now)).await?;
         Ok(Self {
             in_force: match &standing.in_force {
                 Some(row) => row.in_force().to_string(),
@@ -195,22 +199,23 @@ impl Days {
 
 /// `GET /privacy`
 pub(super) async fn privacy(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
-        let days = Days::of(visit, PolicyKind::Privacy, settings.site.privacy_in_force).await?;
+        let days =
+            PolicyDays::of(visit, PolicyKind::Privacy, settings.site.privacy_in_force).await?;
         let frame = visit.frame("Privacy policy");
-        visit.page(&PrivacyPage { frame, days, facts: Facts::of(settings) })
+        visit.page(&PrivacyPage { frame, days, facts: PolicyFacts::of(settings) })
     })
     .await
 }
 
 /// `GET /terms`
 pub(super) async fn terms(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
-        let days = Days::of(visit, PolicyKind::Terms, settings.site.terms_in_force).await?;
+        let days = PolicyDays::of(visit, PolicyKind::Terms, settings.site.terms_in_force).await?;
         let frame = visit.frame("Terms");
-        visit.page(&TermsPage { frame, days, facts: Facts::of(settings) })
+        visit.page(&TermsPage { frame, days, facts: PolicyFacts::of(settings) })
     })
     .await
 }

@@ -4,11 +4,11 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::fault::Refusal;
+use super::flash::Flash;
 use super::layout::Frame;
-use super::note::Note;
-use super::{Site, visit};
-use crate::accounts::identity::preferences::Preferences;
+use super::page_error::FormError;
+use super::{Site, page_request};
+use crate::accounts::identity::preferences::AccountPreferences;
 use crate::domain::money::NanoUsd;
 
 #[derive(Template)]
@@ -23,7 +23,7 @@ struct PreferencesPage {
 
 /// `GET /preferences`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let known = visit.site.people().preferences(&session).await?;
         visit.page(&PreferencesPage {
@@ -38,15 +38,15 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `POST /preferences`
 pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let (typed, wants_notices) = (form.word("low_balance"), form.has("wants_notices"));
         let stored = match threshold(typed) {
             Ok(low_balance) => {
-                let wanted = Preferences { low_balance, wants_notices };
-                let stored = visit.site.people().prefer(&session, wanted).await;
-                match stored.map_err(Refusal::of) {
+                let wanted = AccountPreferences { low_balance, wants_notices };
+                let stored = visit.site.people().update_preferences(&session, wanted).await;
+                match stored.map_err(FormError::of) {
                     Ok(()) => Ok(()),
                     Err(refusal) => Err(refusal?),
                 }
@@ -54,7 +54,7 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
             Err(refusal) => Err(refusal),
         };
         let Err(refusal) = stored else {
-            return visit.see_other("/preferences", Some(Note::PreferencesKept));
+            return visit.see_other("/preferences", Some(Flash::PreferencesKept));
         };
         let page = PreferencesPage {
             frame: visit.frame("Preferences"),
@@ -68,11 +68,11 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
 }
 
 /// Dollars as people type them; none where nothing is typed.
-fn threshold(typed: &str) -> Result<Option<NanoUsd>, Refusal> {
+fn threshold(typed: &str) -> Result<Option<NanoUsd>, FormError> {
     let digits = typed.trim_start_matches('$').trim();
     if digits.is_empty() {
         return Ok(None);
     }
-    let refusal = |_| Refusal::new("Enter an amount in dollars, for example 5 or 2.50.");
+    let refusal = |_| FormError::new("Enter an amount in dollars, for example 5 or 2.50.");
     digits.parse().map(Some).map_err(refusal)
 }

@@ -6,15 +6,15 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::fault::Fault;
+use super::format::GroupedCount;
 use super::layout::Frame;
-use super::show::Count;
+use super::page_error::PageError;
 use super::usage::Request;
-use super::{Site, visit};
+use super::{Site, page_request};
 use crate::accounts::usage::{self, Explanation};
 use crate::db::books::UsageRow;
 use crate::db::usage_logs::UsageOfKey;
-use crate::domain::receipt::{self, Factor, Item, PassReceipt, Receipt};
+use crate::domain::receipt::{self, CostFactor, CostItem, PassReceipt, Receipt};
 use crate::domain::usage::{PassKind, Waiver};
 use crate::domain::usage_record::{Endpoint, Outcome};
 
@@ -33,12 +33,12 @@ struct ReceiptPage {
     itemised: Option<Itemised>,
     /// Why there are no lines.
     unexplained: Option<&'static str>,
-    counts: Vec<(&'static str, Count)>,
+    counts: Vec<(&'static str, GroupedCount)>,
 }
 
 /// A receipt, written out.
 struct Itemised {
-    parts: Vec<Part>,
+    parts: Vec<ReceiptPart>,
     /// What rounding has added, if anything.
     rounding: Option<String>,
     factors: Vec<Multiplied>,
@@ -47,19 +47,19 @@ struct Itemised {
 }
 
 /// A pass, or what belongs to the whole answer.
-struct Part {
+struct ReceiptPart {
     /// Said where there are several.
     title: Option<String>,
     /// Why it is free.
     free: Option<&'static str>,
-    lines: Vec<Line>,
+    lines: Vec<ReceiptRow>,
 }
 
-struct Line {
+struct ReceiptRow {
     name: &'static str,
     count: String,
     price: String,
-    per: Count,
+    per: GroupedCount,
     amount: String,
 }
 
@@ -70,12 +70,12 @@ struct Multiplied {
 
 /// `GET /usage/{id}`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.person()?.account_id();
         let id = visit.part("id").to_owned();
         let prices = Arc::clone(&site.settings().prices);
         let found = site.run(move |conn| usage::explained(conn, account_id, &id, &prices)).await?;
-        let (found, explanation) = found.ok_or(Fault::NotFound)?;
+        let (found, explanation) = found.ok_or(PageError::NotFound)?;
         visit.page(&page(visit.frame("Receipt"), &found, explanation))
     })
     .await
@@ -106,7 +106,7 @@ fn page(frame: Frame, found: &UsageOfKey, explanation: Explanation) -> ReceiptPa
 
 fn itemised(receipt: &Receipt) -> Itemised {
     let has_titles = receipt.passes.len() > 1;
-    let passes = receipt.passes.iter().map(|of| Part {
+    let passes = receipt.passes.iter().map(|of| ReceiptPart {
         title: has_titles.then(|| title(of)),
         free: of.pass.waiver.map(|waiver| match waiver {
             Waiver::Refused => "Free: the model refused before producing output.",
@@ -114,7 +114,7 @@ fn itemised(receipt: &Receipt) -> Itemised {
         }),
         lines: of.lines.iter().map(line).collect(),
     });
-    let searches = receipt.searches.iter().map(|of| Part {
+    let searches = receipt.searches.iter().map(|of| ReceiptPart {
         title: has_titles.then(|| "Server tools".to_owned()),
         free: None,
         lines: vec![line(of)],
@@ -132,12 +132,12 @@ fn itemised(receipt: &Receipt) -> Itemised {
     }
 }
 
-fn line(line: &receipt::Line) -> Line {
-    Line {
+fn line(line: &receipt::CostLine) -> ReceiptRow {
+    ReceiptRow {
         name: item(line.item),
-        count: Count(i64::try_from(line.count).unwrap_or(i64::MAX)).to_string(),
+        count: GroupedCount(i64::try_from(line.count).unwrap_or(i64::MAX)).to_string(),
         price: format!("${}", line.price),
-        per: Count(i64::try_from(line.per).unwrap_or(i64::MAX)),
+        per: GroupedCount(i64::try_from(line.per).unwrap_or(i64::MAX)),
         amount: format!("${}", line.amount),
     }
 }
@@ -156,7 +156,7 @@ fn title(of: &PassReceipt) -> String {
     }
 }
 
-fn why(factor: &Factor) -> String {
+fn why(factor: &CostFactor) -> String {
     let what = match factor.of {
         "inference_geo" => "inference region",
         "speed" => "speed",
@@ -166,35 +166,35 @@ fn why(factor: &Factor) -> String {
     format!("the {what} is “{}”", factor.value)
 }
 
-const fn item(item: Item) -> &'static str {
+const fn item(item: CostItem) -> &'static str {
     match item {
-        Item::Input => "Input tokens",
-        Item::Output => "Output tokens",
-        Item::CacheWrite5m => "Tokens written to the 5-minute cache",
-        Item::CacheWrite1h => "Tokens written to the 1-hour cache",
-        Item::CacheRead => "Tokens read from the cache",
-        Item::WebSearch => "Web searches",
+        CostItem::Input => "Input tokens",
+        CostItem::Output => "Output tokens",
+        CostItem::CacheWrite5m => "Tokens written to the 5-minute cache",
+        CostItem::CacheWrite1h => "Tokens written to the 1-hour cache",
+        CostItem::CacheRead => "Tokens read from the cache",
+        CostItem::WebSearch => "Web searches",
     }
 }
 
 /// What was counted, where it does not explain the cost.
-fn counts(row: &UsageRow) -> Vec<(&'static str, Count)> {
+fn counts(row: &UsageRow) -> Vec<(&'static str, GroupedCount)> {
     [
-        (Item::Input, row.input_tokens),
-        (Item::Output, row.output_tokens),
-        (Item::CacheWrite5m, row.cache_write_5m_tokens),
-        (Item::CacheWrite1h, row.cache_write_1h_tokens),
-        (Item::CacheRead, row.cache_read_tokens),
-        (Item::WebSearch, row.web_searches),
+        (CostItem::Input, row.input_tokens),
+        (CostItem::Output, row.output_tokens),
+        (CostItem::CacheWrite5m, row.cache_write_5m_tokens),
+        (CostItem::CacheWrite1h, row.cache_write_1h_tokens),
+        (CostItem::CacheRead, row.cache_read_tokens),
+        (CostItem::WebSearch, row.web_searches),
     ]
     .into_iter()
     .filter(|(_, count)| *count > 0)
-    .map(|(what, count)| (item(what), Count(count)))
+    .map(|(what, count)| (item(what), GroupedCount(count)))
     .collect()
 }
 
 fn millis(millis: i64) -> String {
-    format!("{} ms", Count(millis))
+    format!("{} ms", GroupedCount(millis))
 }
 
 /// How an exchange ended, for the person who pays for it.

@@ -6,12 +6,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use super::fault::Fault;
+use super::flash::Flash;
 use super::layout::Frame;
-use super::note::Note;
-use super::visit::Visit;
-use super::{Site, visit};
-use crate::accounts::identity::email_tokens::Purpose;
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::{Site, page_request};
+use crate::accounts::identity::email_tokens::LinkPurpose;
 
 #[derive(Template)]
 #[template(path = "reset.html")]
@@ -25,7 +25,7 @@ struct ResetPage {
 
 #[derive(Template)]
 #[template(path = "reset_confirm.html")]
-struct ConfirmPage {
+struct ResetConfirmPage {
     frame: Frame,
     token: String,
     /// Whether the link still works.
@@ -36,7 +36,7 @@ struct ConfirmPage {
 
 /// `GET /reset`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let is_sent = visit.query().has("sent");
         let page = reset_page(visit, "", None)?;
         visit.page(&ResetPage { is_sent, ..page })
@@ -46,7 +46,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `POST /reset`
 pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
         let email = form.word("email");
         let asked = visit.site.people().ask_to_reset(email, visit.client()).await;
@@ -61,19 +61,19 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `GET /reset/confirm?token=…`
 pub(super) async fn choose(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let query = visit.query();
         let token = query.word("token");
-        let works = visit.site.link_works(Purpose::Reset, token).await?;
+        let works = visit.site.link_works(LinkPurpose::Reset, token).await?;
         let page = confirm_page(visit, token, None)?;
-        visit.page(&ConfirmPage { works, ..page })
+        visit.page(&ResetConfirmPage { works, ..page })
     })
     .await
 }
 
 /// `POST /reset/confirm`
 pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
         let token = form.word("token");
         let password = SecretString::from(form.text("password"));
@@ -82,7 +82,7 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site
             reset,
             |visit, ()| {
                 visit.forget_session();
-                visit.see_other("/log-in", Some(Note::PasswordReset))
+                visit.see_other("/log-in", Some(Flash::PasswordReset))
             },
             |visit, refusal| confirm_page(visit, token, refusal),
         )
@@ -91,20 +91,20 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site
 }
 
 fn reset_page(
-    visit: &mut Visit<'_>,
+    visit: &mut PageRequest<'_>,
     email: &str,
     refusal: Option<String>,
-) -> Result<ResetPage, Fault> {
+) -> Result<ResetPage, PageError> {
     let frame = visit.form_frame("Reset your password")?;
     Ok(ResetPage { frame, is_sent: false, email: email.to_owned(), refusal })
 }
 
 fn confirm_page(
-    visit: &mut Visit<'_>,
+    visit: &mut PageRequest<'_>,
     token: &str,
     refusal: Option<String>,
-) -> Result<ConfirmPage, Fault> {
-    Ok(ConfirmPage {
+) -> Result<ResetConfirmPage, PageError> {
+    Ok(ResetConfirmPage {
         frame: visit.form_frame("Choose a new password")?,
         token: token.to_owned(),
         works: true,

@@ -5,13 +5,14 @@ use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Handler, HttpRequest, HttpResponse};
 
-use super::fault::Fault;
+use super::page_error::PageError;
 use super::{
     Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
-    policies, preferences, receipt, reset, sign_up, status, unsubscribe, usage, visit, wallets,
+    page_request, policies, preferences, receipt, reset, sign_up, status, unsubscribe, usage,
+    wallets,
 };
 use crate::gateway::{Gateway, respond};
-use crate::http::table::{Served, Table};
+use crate::http::table::{RouteTable, Served};
 
 /// Adds the routes. The last of all tables: it has the answer to unknown paths.
 pub fn configure(config: &mut ServiceConfig) {
@@ -21,8 +22,8 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// All of them.
 #[must_use]
-pub fn table() -> Table {
-    let mut table = Table::default();
+pub fn table() -> RouteTable {
+    let mut table = RouteTable::default();
     table
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
@@ -43,7 +44,7 @@ pub fn table() -> Table {
 }
 
 /// The way to an account.
-fn strangers(table: &mut Table) {
+fn strangers(table: &mut RouteTable) {
     table
         .service(form("/sign-up", sign_up::show, sign_up::send))
         .service(form("/sign-up/confirm", sign_up::choose, sign_up::confirm))
@@ -52,13 +53,13 @@ fn strangers(table: &mut Table) {
         .service(action("/log-out", log_out::send))
         .service(form("/reset", reset::show, reset::send))
         .service(form("/reset/confirm", reset::choose, reset::confirm))
-        // Mail programs post here as well, which have seen no page: `Visit::one_click`.
+        // Mail programs post here as well, which have seen no page: `PageRequest::one_click`.
         .service(form("/unsubscribe", unsubscribe::show, unsubscribe::send))
         .service(form("/email/confirm", account::email::look, account::email::confirm));
 }
 
 /// What somebody does with an account who is logged in.
-fn account(table: &mut Table) {
+fn account(table: &mut RouteTable) {
     table
         .service(page("/account", account::show))
         .service(form("/account/password", account::password::show, account::password::send))
@@ -76,7 +77,7 @@ fn account(table: &mut Table) {
 }
 
 /// Usage, keys, and what is paid in.
-fn dashboard(table: &mut Table) {
+fn dashboard(table: &mut RouteTable) {
     table
         .service(page("/dashboard", dashboard::show))
         .service(page("/usage", usage::show))
@@ -123,7 +124,7 @@ where
 }
 
 async fn wrong_method(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |_| Err(Fault::Method)).await
+    page_request::answer(http, payload, &site, async |_| Err(PageError::Method)).await
 }
 
 /// A page for browsers; for programs, and below the interfaces, the error that they can read.
@@ -134,7 +135,7 @@ async fn unknown(
     gateway: Data<Gateway>,
 ) -> HttpResponse {
     if is_browser(&http) {
-        visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await
+        page_request::answer(http, payload, &site, async |_| Err(PageError::NotFound)).await
     } else {
         respond::not_found(&http, payload, &gateway)
     }

@@ -6,12 +6,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use super::fault::Fault;
+use super::flash::Flash;
 use super::layout::Frame;
-use super::note::Note;
-use super::visit::Visit;
-use super::{Site, next, visit};
-use crate::accounts::identity::email_tokens::Purpose;
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::{Site, page_request, return_to};
+use crate::accounts::identity::email_tokens::LinkPurpose;
 
 #[derive(Template)]
 #[template(path = "sign_up.html")]
@@ -26,7 +26,7 @@ struct SignUpPage {
 
 #[derive(Template)]
 #[template(path = "sign_up_confirm.html")]
-struct ConfirmPage {
+struct SignUpConfirmPage {
     frame: Frame,
     token: String,
     /// Whether the link still works.
@@ -37,9 +37,9 @@ struct ConfirmPage {
 
 /// `GET /sign-up`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         if visit.is_logged_in() {
-            return visit.see_other(next::START, None);
+            return visit.see_other(return_to::START, None);
         }
         let is_sent = visit.query().has("sent");
         let page = sign_up_page(visit, "", None)?;
@@ -50,7 +50,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `POST /sign-up`
 pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
         let email = form.word("email");
         let asked = visit.site.people().ask_to_sign_up(email, visit.client()).await;
@@ -66,19 +66,19 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// `GET /sign-up/confirm?token=…`. Looking at it uses nothing up: programs that read mail open
 /// links.
 pub(super) async fn choose(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let query = visit.query();
         let token = query.word("token");
-        let works = visit.site.link_works(Purpose::SignUp, token).await?;
+        let works = visit.site.link_works(LinkPurpose::SignUp, token).await?;
         let page = confirm_page(visit, token, None)?;
-        visit.page(&ConfirmPage { works, ..page })
+        visit.page(&SignUpConfirmPage { works, ..page })
     })
     .await
 }
 
 /// `POST /sign-up/confirm`
 pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
         let token = form.word("token");
         let password = SecretString::from(form.text("password"));
@@ -87,7 +87,7 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site
             signed_up,
             |visit, session| {
                 visit.begin_session(&session);
-                visit.see_other(next::START, Some(Note::Welcome))
+                visit.see_other(return_to::START, Some(Flash::Welcome))
             },
             |visit, refusal| confirm_page(visit, token, refusal),
         )
@@ -96,10 +96,10 @@ pub(super) async fn confirm(http: HttpRequest, payload: Payload, site: Data<Site
 }
 
 fn sign_up_page(
-    visit: &mut Visit<'_>,
+    visit: &mut PageRequest<'_>,
     email: &str,
     refusal: Option<String>,
-) -> Result<SignUpPage, Fault> {
+) -> Result<SignUpPage, PageError> {
     Ok(SignUpPage {
         frame: visit.form_frame("Sign up")?,
         is_open: visit.site.settings().accounts.sign_up_open,
@@ -110,11 +110,11 @@ fn sign_up_page(
 }
 
 fn confirm_page(
-    visit: &mut Visit<'_>,
+    visit: &mut PageRequest<'_>,
     token: &str,
     refusal: Option<String>,
-) -> Result<ConfirmPage, Fault> {
-    Ok(ConfirmPage {
+) -> Result<SignUpConfirmPage, PageError> {
+    Ok(SignUpConfirmPage {
         frame: visit.form_frame("Choose a password")?,
         token: token.to_owned(),
         works: true,

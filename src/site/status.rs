@@ -4,9 +4,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
+use super::format::{GroupedCount, TimeElement};
 use super::layout::Frame;
-use super::show::{Count, Moment};
-use super::{Site, visit};
+use super::{Site, page_request};
 use crate::api::status::{self, ChainStanding, MessagesStatus, Status};
 
 #[derive(Template)]
@@ -15,15 +15,15 @@ struct StatusPage {
     frame: Frame,
     /// Of messages.
     messages: MessagesStatus,
-    chains: Vec<Line>,
-    as_of: Moment,
+    chains: Vec<ChainLine>,
+    as_of: TimeElement,
 }
 
 /// One chain.
-struct Line {
+struct ChainLine {
     chain: ChainStanding,
     /// The latest block that was seen.
-    head: Option<Count>,
+    head: Option<GroupedCount>,
 }
 
 /// The class of a badge.
@@ -37,11 +37,14 @@ fn badge(status: &str) -> &'static str {
 
 /// `GET /status`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let Status { messages, chains } = status::standing(&visit.site.parts.interface).await?;
-        let line = |chain: ChainStanding| Line { head: chain.chain_status.head.map(Count), chain };
+        let line = |chain: ChainStanding| ChainLine {
+            head: chain.chain_status.head.map(GroupedCount),
+            chain,
+        };
         let chains = chains.into_iter().map(line).collect();
-        let as_of = Moment(visit.site.now());
+        let as_of = TimeElement(visit.site.now());
         visit.page(&StatusPage { frame: visit.frame("Status"), messages, chains, as_of })
     })
     .await

@@ -5,22 +5,22 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::fault::{Fault, Refusal};
 use super::layout::Frame;
-use super::{Site, visit};
-use crate::accounts::identity::PeopleError;
+use super::page_error::{FormError, PageError};
+use super::{Site, page_request};
+use crate::accounts::identity::AuthError;
 
 #[derive(Template)]
 #[template(path = "unsubscribe.html")]
 struct UnsubscribePage {
     frame: Frame,
     token: String,
-    stand: Stand,
+    stand: UnsubscribeState,
 }
 
 /// Its status.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stand {
+enum UnsubscribeState {
     /// The link works, and nothing has been done by it here.
     Asking,
     /// The notices are off.
@@ -31,10 +31,10 @@ enum Stand {
 
 /// `GET /unsubscribe?token=…`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let token = visit.query().word("token").to_owned();
         let works = visit.site.people().may_unsubscribe(&token).await?;
-        let stand = if works { Stand::Asking } else { Stand::Dead };
+        let stand = if works { UnsubscribeState::Asking } else { UnsubscribeState::Dead };
         visit.page(&UnsubscribePage { frame: visit.frame("Email notices"), token, stand })
     })
     .await
@@ -42,18 +42,21 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 
 /// `POST /unsubscribe?token=…`. Answered at once and in place: mail programs follow no redirection.
 pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         visit.one_click().await?;
         let token = visit.query().word("token").to_owned();
         let done = visit.site.people().unsubscribe(&token, visit.client()).await;
         let frame = visit.frame("Email notices");
         match done {
-            Ok(()) => visit.page(&UnsubscribePage { frame, token, stand: Stand::Done }),
-            Err(error @ PeopleError::BadLink) => {
-                let refusal = Refusal::of(error)?;
-                visit.refused(&refusal, &UnsubscribePage { frame, token, stand: Stand::Dead })
+            Ok(()) => visit.page(&UnsubscribePage { frame, token, stand: UnsubscribeState::Done }),
+            Err(error @ AuthError::BadLink) => {
+                let refusal = FormError::of(error)?;
+                visit.refused(
+                    &refusal,
+                    &UnsubscribePage { frame, token, stand: UnsubscribeState::Dead },
+                )
             }
-            Err(error) => Err(Fault::from(error)),
+            Err(error) => Err(PageError::from(error)),
         }
     })
     .await

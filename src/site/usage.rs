@@ -6,13 +6,13 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::chart::{Chart, Line, Unit};
-use super::choice::Choice;
-use super::fault::Fault;
-use super::fields::Fields;
+use super::chart::{Chart, ChartLine, Unit};
+use super::fields::FormFields;
+use super::format::{GroupedCount, SignedDollars, TimeElement};
 use super::layout::Frame;
-use super::show::{Count, Dollars, Moment};
-use super::{Site, visit};
+use super::page_error::PageError;
+use super::select_option::SelectOption;
+use super::{Site, page_request};
 use crate::accounts::usage::{self, DAYS_MAX, LineOf, Series, Sums};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::usage_logs::{SumsBy, UsageFilter, UsageOfKey};
@@ -27,13 +27,13 @@ pub(super) const DAYS: i64 = 30;
 
 #[derive(Template)]
 #[template(path = "usage.html")]
-struct UsagePage {
+struct UsageListPage {
     frame: Frame,
-    wanted: Wanted,
+    wanted: UsageChoice,
     refusal: Option<String>,
-    models: Vec<Choice>,
-    keys: Vec<Choice>,
-    series: Vec<Choice>,
+    models: Vec<SelectOption>,
+    keys: Vec<SelectOption>,
+    series: Vec<SelectOption>,
     cost: Chart,
     tokens: Chart,
     requests: Vec<Request>,
@@ -45,14 +45,14 @@ struct UsagePage {
 /// One request in a list.
 pub(super) struct Request {
     pub(super) id: String,
-    pub(super) at: Moment,
+    pub(super) at: TimeElement,
     pub(super) model: String,
     pub(super) key_id: String,
     pub(super) key_name: String,
     /// All that the model has read, cached or not.
-    pub(super) input: Count,
-    pub(super) output: Count,
-    pub(super) cost: Dollars,
+    pub(super) input: GroupedCount,
+    pub(super) output: GroupedCount,
+    pub(super) cost: SignedDollars,
     pub(super) status: i32,
 }
 
@@ -65,20 +65,20 @@ impl From<&UsageOfKey> for Request {
             .saturating_add(row.cache_read_tokens);
         Self {
             id: row.id.clone(),
-            at: Moment(row.created_at),
+            at: TimeElement(row.created_at),
             model: row.requested_model.clone(),
             key_id: key_id.clone(),
             key_name: key_name.clone(),
-            input: Count(input),
-            output: Count(row.output_tokens),
-            cost: Dollars(row.cost_nanousd),
+            input: GroupedCount(input),
+            output: GroupedCount(row.output_tokens),
+            cost: SignedDollars(row.cost_nanousd),
             status: row.http_status,
         }
     }
 }
 
 /// What the query asks for.
-struct Wanted {
+struct UsageChoice {
     first: UtcDay,
     /// Included.
     last: UtcDay,
@@ -87,9 +87,9 @@ struct Wanted {
     by: SumsBy,
 }
 
-impl Wanted {
+impl UsageChoice {
     /// What is asked for, and what of it cannot be.
-    fn read(query: &Fields, today: UtcDay) -> (Self, Option<String>) {
+    fn read(query: &FormFields, today: UtcDay) -> (Self, Option<String>) {
         let by = match query.word("by") {
             "key" => SumsBy::Key,
             "total" => SumsBy::Total,
@@ -131,7 +131,7 @@ impl Wanted {
 
     /// The page of it, behind a request.
     fn link(&self, before: Option<&str>) -> String {
-        let mut link = Link::new("/usage");
+        let mut link = QueryLink::new("/usage");
         self.put(&mut link);
         link.put("by", self.by());
         link.put("before", before.unwrap_or_default());
@@ -140,13 +140,13 @@ impl Wanted {
 
     /// The file of it.
     fn export(&self, format: &str) -> String {
-        let mut link = Link::new("/api/v1/usage/export");
+        let mut link = QueryLink::new("/api/v1/usage/export");
         link.put("format", format);
         self.put(&mut link);
         link.0
     }
 
-    fn put(&self, link: &mut Link) {
+    fn put(&self, link: &mut QueryLink) {
         link.put("from", &self.first.to_string());
         link.put("to", &self.last.to_string());
         link.put("model", &self.model);
@@ -174,9 +174,9 @@ impl Wanted {
 }
 
 /// A path with a query.
-struct Link(String);
+struct QueryLink(String);
 
-impl Link {
+impl QueryLink {
     fn new(path: &str) -> Self {
         Self(path.to_owned())
     }
@@ -200,18 +200,18 @@ impl Link {
     }
 }
 
-struct Found {
+struct UsageData {
     keys: Vec<ApiKeyRow>,
-    page: usage::UsagePage,
+    page: usage::UsageRows,
     series: Series,
 }
 
 /// `GET /usage`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.person()?.account_id();
         let query = visit.query();
-        let (wanted, refusal) = Wanted::read(&query, site.now().day());
+        let (wanted, refusal) = UsageChoice::read(&query, site.now().day());
         let before = Some(query.word("before").to_owned()).filter(|id| !id.is_empty());
         let (is_first, key) = (before.is_none(), wanted.key.clone());
         let (days, by) = ((wanted.first, wanted.last), wanted.by);
@@ -226,9 +226,13 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
             let filter = UsageFilter { api_key_id, ..filter };
             let page = usage::page(conn, &filter, before.as_deref(), PAGE)?;
             let series = usage::series(conn, (account_id, None), days, by)?;
-            Ok::<_, DbError>(page.zip(series).map(|(page, series)| Found { keys, page, series }))
+            Ok::<_, DbError>(page.zip(series).map(|(page, series)| UsageData {
+                keys,
+                page,
+                series,
+            }))
         };
-        let found = site.run_long(account_id, read).await?.ok_or(Fault::NotFound)?;
+        let found = site.run_long(account_id, read).await?.ok_or(PageError::NotFound)?;
         visit.page(&page(&site, visit.frame("Usage"), wanted, refusal, (found, is_first)))
     })
     .await
@@ -237,22 +241,22 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
 fn page(
     site: &Site,
     frame: Frame,
-    wanted: Wanted,
+    wanted: UsageChoice,
     refusal: Option<String>,
-    (found, is_first): (Found, bool),
-) -> UsagePage {
+    (found, is_first): (UsageData, bool),
+) -> UsageListPage {
     let priced = site.settings().prices.models().map(|model| model.id.as_str().to_owned());
-    let models = Choice::list(priced.map(|id| (id.clone(), id)), &wanted.model);
+    let models = SelectOption::list(priced.map(|id| (id.clone(), id)), &wanted.model);
     let keys = found.keys.iter().map(|key| (key.public_id.clone(), key.name.clone()));
     let series = [("model", "Model"), ("key", "Key"), ("total", "Total")];
     let series = series.map(|(value, text)| (value.to_owned(), text.to_owned()));
     let span = (wanted.first, wanted.length());
-    UsagePage {
+    UsageListPage {
         frame,
         refusal,
         models,
-        keys: Choice::list(keys, &wanted.key),
-        series: Choice::list(series, wanted.by()),
+        keys: SelectOption::list(keys, &wanted.key),
+        series: SelectOption::list(series, wanted.by()),
         cost: cost_chart(&found.series, span),
         tokens: token_chart(&found.series, span),
         next: found
@@ -284,8 +288,8 @@ pub(super) fn token_chart(series: &Series, span: (UtcDay, i64)) -> Chart {
     Chart::new(("tokens", "Tokens"), Unit::Tokens, span, lines(series, all))
 }
 
-fn lines(series: &Series, value: impl Fn(&Sums) -> i64) -> Vec<Line> {
-    let line = |line: &usage::SeriesLine| Line {
+fn lines(series: &Series, value: impl Fn(&Sums) -> i64) -> Vec<ChartLine> {
+    let line = |line: &usage::SeriesLine| ChartLine {
         name: match &line.of {
             LineOf::Total => Some("all".to_owned()),
             LineOf::Model(id) => Some(id.clone()),
@@ -303,7 +307,7 @@ mod tests {
 
     fn read(query: &str) -> (String, Option<String>) {
         let today = UtcDay::parse("2026-11-22").unwrap();
-        let (wanted, refusal) = Wanted::read(&Fields::parse(query).unwrap(), today);
+        let (wanted, refusal) = UsageChoice::read(&FormFields::parse(query).unwrap(), today);
         (format!("{} {} {}", wanted.first, wanted.last, wanted.by()), refusal)
     }
 
@@ -311,15 +315,16 @@ mod tests {
     fn links_say_the_same_again() {
         let today = UtcDay::parse("2026-11-22").unwrap();
         let query = "from=2026-11-01&to=2026-11-02&model=a%26b+c&key=key_1&by=key";
-        let (wanted, _) = Wanted::read(&Fields::parse(query).unwrap(), today);
+        let (wanted, _) = UsageChoice::read(&FormFields::parse(query).unwrap(), today);
         let link = wanted.link(Some("req_1"));
         assert_eq!(
             link,
             "/usage?from=2026-11-01&to=2026-11-02&model=a%26b%20c&key=key_1&by=key&before=req_1"
         );
-        let again = Wanted::read(&Fields::parse(link.split_once('?').unwrap().1).unwrap(), today);
+        let again =
+            UsageChoice::read(&FormFields::parse(link.split_once('?').unwrap().1).unwrap(), today);
         assert_eq!(again.0.link(None), wanted.link(None));
-        let file = Wanted::read(&Fields::parse("").unwrap(), today).0.export("csv");
+        let file = UsageChoice::read(&FormFields::parse("").unwrap(), today).0.export("csv");
         assert_eq!(file, "/api/v1/usage/export?format=csv&from=2026-10-24&to=2026-11-22");
     }
 

@@ -5,20 +5,20 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::choice::Choice;
-use super::fault::Fault;
+use super::flash::Flash;
+use super::format::TimeElement;
 use super::layout::Frame;
-use super::note::Note;
-use super::show::Moment;
-use super::visit::Visit;
-use super::{Site, visit};
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::select_option::SelectOption;
+use super::{Site, page_request};
 use crate::api::Api;
 use crate::api::wallets as api;
 use crate::db::AnyConnection;
 use crate::db::wallets as rows;
 use crate::deposits::challenge::Origin;
 use crate::deposits::clipboard;
-use crate::deposits::siwe::Message;
+use crate::deposits::siwe::SiweMessage;
 use crate::deposits::wallets;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;
@@ -27,38 +27,38 @@ use crate::domain::ids::AccountId;
 #[template(path = "wallets.html")]
 struct WalletsPage {
     frame: Frame,
-    wallets: Vec<Wallet>,
-    chains: Vec<Choice>,
+    wallets: Vec<WalletView>,
+    chains: Vec<SelectOption>,
     /// For the script: `base:8453 ethereum:1`.
     chains_text: String,
     address: String,
-    challenge: Option<Challenge>,
+    challenge: Option<WalletChallenge>,
     refusal: Option<String>,
 }
 
-struct Wallet {
+struct WalletView {
     id: String,
     address: String,
     kind: String,
-    proven_at: Moment,
+    proven_at: TimeElement,
     /// When another account proved it.
-    moved_at: Option<Moment>,
+    moved_at: Option<TimeElement>,
 }
 
 /// What is to be signed elsewhere.
-struct Challenge {
+struct WalletChallenge {
     address: String,
     /// The name of the chain.
     chain: String,
     message: String,
-    expires_at: Option<Moment>,
+    expires_at: Option<TimeElement>,
     /// What was brought back and is not taken.
     signature: String,
 }
 
 /// What was written into the form.
 #[derive(Default)]
-struct Written {
+struct WalletFields {
     chain: String,
     address: String,
     refusal: Option<String>,
@@ -66,30 +66,34 @@ struct Written {
 
 /// `GET /wallets`
 pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let query = visit.query();
         let (chain, address) = (query.word("chain").to_owned(), query.word("address").to_owned());
-        let page = page(&site, visit, Written { chain, address, refusal: None }).await?;
+        let page = page(&site, visit, WalletFields { chain, address, refusal: None }).await?;
         visit.page(&page)
     })
     .await
 }
 
-async fn page(site: &Site, visit: &Visit<'_>, written: Written) -> Result<WalletsPage, Fault> {
+async fn page(
+    site: &Site,
+    visit: &PageRequest<'_>,
+    written: WalletFields,
+) -> Result<WalletsPage, PageError> {
     let account_id = visit.person()?.account_id();
     let found = site.run(move |conn| rows::of_account(conn, account_id)).await?;
     let configured = &site.settings().chains;
     let wallet = |row| {
         let document = api::document(configured, row);
-        Wallet {
+        WalletView {
             id: document.id,
             address: document.address.unwrap_or_default(),
             kind: match document.chain {
                 None => "Regular wallet, valid on every chain".to_owned(),
                 Some(chain) => format!("Contract wallet on {chain}"),
             },
-            proven_at: Moment(document.proven_at.0),
-            moved_at: document.ended_at.map(|at| Moment(at.0)),
+            proven_at: TimeElement(document.proven_at.0),
+            moved_at: document.ended_at.map(|at| TimeElement(at.0)),
         }
     };
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
@@ -97,7 +101,7 @@ async fn page(site: &Site, visit: &Visit<'_>, written: Written) -> Result<Wallet
     Ok(WalletsPage {
         frame: visit.frame("Wallets"),
         wallets: found.iter().map(wallet).collect(),
-        chains: Choice::list(names, &written.chain),
+        chains: SelectOption::list(names, &written.chain),
         chains_text: pairs.collect::<Vec<_>>().join(" "),
         address: written.address,
         challenge: None,
@@ -111,7 +115,7 @@ pub(super) async fn challenge(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
@@ -122,27 +126,27 @@ pub(super) async fn challenge(
             (Some(chain_id), Ok(wallet)) => (chain_id, wallet),
             (None, _) => {
                 let refusal = Some("Choose a chain from the list.".to_owned());
-                let page = page(&site, visit, Written { chain, address, refusal }).await?;
+                let page = page(&site, visit, WalletFields { chain, address, refusal }).await?;
                 return visit.page_again(&page);
             }
             (_, Err(error)) => {
                 let refusal = Some(format!("This is not a wallet address: it {error}."));
-                let page = page(&site, visit, Written { chain, address, refusal }).await?;
+                let page = page(&site, visit, WalletFields { chain, address, refusal }).await?;
                 return visit.page_again(&page);
             }
         };
         let Some(message) = ask_for(&site, account_id, (wallet, chain_id)).await? else {
             let refusal =
                 Some("Too many messages requested within the hour. Try again later.".to_owned());
-            let page = page(&site, visit, Written { chain, address, refusal }).await?;
+            let page = page(&site, visit, WalletFields { chain, address, refusal }).await?;
             return visit.page_again(&page);
         };
-        let mut page = page(&site, visit, Written::default()).await?;
-        page.challenge = Some(Challenge {
+        let mut page = page(&site, visit, WalletFields::default()).await?;
+        page.challenge = Some(WalletChallenge {
             address: wallet.checksummed(),
             chain,
             message: message.to_string(),
-            expires_at: message.expires_at.map(Moment),
+            expires_at: message.expires_at.map(TimeElement),
             signature: String::new(),
         });
         visit.page(&page)
@@ -155,7 +159,7 @@ async fn ask_for(
     site: &Site,
     account_id: AccountId,
     wallet: (EvmAddress, ChainId),
-) -> Result<Option<Message>, Fault> {
+) -> Result<Option<SiweMessage>, PageError> {
     let settings = site.settings();
     let origin = Origin::new(&settings.site.name, &settings.site.base_url);
     let (lifetime, now) = (settings.deposits.challenge, site.now());
@@ -171,21 +175,21 @@ pub(super) async fn link(
     payload: Payload,
     (site, interface): (Data<Site>, Data<Api>),
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
         let (message, signature) = (fields.text("message"), fields.word("signature"));
         let linked = api::link(&interface, account_id, message, signature).await;
         let Err((words, keeps)) = linked else {
-            return visit.see_other("/wallets", Some(Note::WalletLinked));
+            return visit.see_other("/wallets", Some(Flash::WalletLinked));
         };
         let (chain, address) = (fields.word("chain").to_owned(), fields.word("address").to_owned());
         let refusal = Some(words.into_owned());
-        let written = Written { chain: chain.clone(), address: address.clone(), refusal };
+        let written = WalletFields { chain: chain.clone(), address: address.clone(), refusal };
         let mut page = page(&site, visit, written).await?;
         page.challenge = if keeps {
             let (message, signature) = (message.replace("\r\n", "\n"), signature.to_owned());
-            Some(Challenge { address, chain, message, expires_at: None, signature })
+            Some(WalletChallenge { address, chain, message, expires_at: None, signature })
         } else {
             again(&site, account_id, (chain, address), &mut page.refusal).await?
         };
@@ -201,7 +205,7 @@ async fn again(
     account_id: AccountId,
     (chain, address): (String, String),
     refusal: &mut Option<String>,
-) -> Result<Option<Challenge>, Fault> {
+) -> Result<Option<WalletChallenge>, PageError> {
     let known = site.settings().chains.iter().find(|one| one.name == chain);
     let (Some(known), Ok(wallet)) = (known, EvmAddress::parse_written(&address)) else {
         return Ok(None);
@@ -212,26 +216,26 @@ async fn again(
     if let Some(words) = refusal {
         words.push_str(" Sign this new message instead.");
     }
-    Ok(Some(Challenge {
+    Ok(Some(WalletChallenge {
         address,
         chain,
         message: message.to_string(),
-        expires_at: message.expires_at.map(Moment),
+        expires_at: message.expires_at.map(TimeElement),
         signature: String::new(),
     }))
 }
 
 /// `POST /wallets/{id}/unlink`
 pub(super) async fn unlink(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let (account_id, now) = (visit.actor()?.account_id(), site.now());
         visit.form().await?;
         let id = visit.part("id").to_owned();
         let is_ended = site.run(move |conn| wallets::unlink(conn, account_id, &id, now)).await?;
         if !is_ended {
-            return Err(Fault::NotFound);
+            return Err(PageError::NotFound);
         }
-        visit.see_other("/wallets", Some(Note::WalletUnlinked))
+        visit.see_other("/wallets", Some(Flash::WalletUnlinked))
     })
     .await
 }

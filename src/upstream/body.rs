@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::client::Answer;
+use super::client::UpstreamResponse;
 use super::fault::Failure;
-use super::node::Node;
+use super::node::CallContext;
 
 /// How much may be read, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,8 @@ pub(super) const REFUSAL: BodyLimits =
 /// # Errors
 /// `Cut` where it ended early or is longer than the limit, `Silent`, `TooLong`, `Stopped`.
 pub async fn read_whole(
-    node: &Node,
-    answer: &mut Answer,
+    node: &CallContext,
+    answer: &mut UpstreamResponse,
     limits: BodyLimits,
 ) -> Result<Bytes, Failure> {
     let latest = Instant::now() + limits.whole;
@@ -67,8 +67,8 @@ pub async fn read_whole(
 /// # Errors
 /// `Stopped`.
 pub async fn read_short(
-    node: &Node,
-    answer: &mut Answer,
+    node: &CallContext,
+    answer: &mut UpstreamResponse,
     limits: BodyLimits,
 ) -> Result<Bytes, Failure> {
     let latest = Instant::now() + limits.whole;

@@ -11,21 +11,21 @@ use futures_util::future::select_ok;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{BodyLimits, REFUSAL, read_short};
-use super::client::{Answer, SendError, UpstreamClient};
-use super::fault::{Failure, Fault, Way};
-use super::health::{Change, Met, Standing};
-pub use super::node::Node;
+use super::client::{UpstreamClient, UpstreamError, UpstreamResponse};
+use super::fault::{Failure, FailureKind, Fault};
+use super::health::{Availability, Change, Met};
+pub use super::node::CallContext;
 use super::{Upstream, UpstreamRequest, credential, probe, refusal};
 use crate::domain::ids::{AccountId, RequestId};
 use crate::places::shares::SharedPlace;
 
 /// A request that is to be answered, whoever does.
 #[derive(Clone)]
-pub struct Call {
+pub struct UpstreamCall {
     /// Its name, for the log.
     pub request_id: RequestId,
     /// Where it runs.
-    pub node: Node,
+    pub node: CallContext,
     /// Whose it is.
     pub account: AccountId,
     /// The priced id of its model.
@@ -40,7 +40,7 @@ pub struct Call {
 }
 
 /// An upstream's turn to be asked.
-pub struct Turn<'a> {
+pub struct UpstreamTurn<'a> {
     /// Which.
     pub client: &'a UpstreamClient,
     /// How many may still come after it.
@@ -51,7 +51,7 @@ pub struct Turn<'a> {
 }
 
 /// There is no place at an upstream.
-struct Full;
+struct NoPlace;
 
 /// What an upstream answered.
 pub struct Answered<T> {
@@ -68,7 +68,7 @@ impl<T> Answered<T> {
     }
 }
 
-impl Call {
+impl UpstreamCall {
     /// Asks one upstream after the other, until one answers, the request itself is refused, or none
     /// is left. One that has as many requests as it may is passed over; where no other answers, a
     /// place there is waited for.
@@ -78,7 +78,7 @@ impl Call {
     pub async fn each<T>(
         &self,
         upstreams: &[UpstreamClient],
-        mut ask: impl AsyncFnMut(Turn<'_>) -> Result<Answered<T>, Failure>,
+        mut ask: impl AsyncFnMut(UpstreamTurn<'_>) -> Result<Answered<T>, Failure>,
     ) -> Result<T, Failure> {
         let mut last = None;
         let mut full = Vec::new();
@@ -97,7 +97,7 @@ impl Call {
                 continue;
             }
             let left = behind.saturating_add(full.len());
-            let turn = Turn { client, left, has_waited: false, place };
+            let turn = UpstreamTurn { client, left, has_waited: false, place };
             // On the heap, for as long as it takes: a stream that has begun is smaller.
             match Box::pin(self.ask_one(&mut ask, turn)).await {
                 Err(failure) if failure.asks_next() => last = Some(failure),
@@ -115,7 +115,8 @@ impl Call {
             if !self.admits(client) {
                 continue;
             }
-            let turn = Turn { client, left: full.len(), has_waited: true, place: Some(place) };
+            let turn =
+                UpstreamTurn { client, left: full.len(), has_waited: true, place: Some(place) };
             match Box::pin(self.ask_one(&mut ask, turn)).await {
                 Err(failure) if failure.asks_next() => last = Some(failure),
                 ended => return ended,
@@ -137,16 +138,16 @@ impl Call {
     fn rests(&self, client: &UpstreamClient) -> bool {
         let now = self.node.clock.now();
         let standing = client.upstream.health.standing(self.account, &self.model_id, now);
-        matches!(standing, Standing::Rests(_))
+        matches!(standing, Availability::Rests(_))
     }
 
     /// A place for this call, if there is one. Counts of tokens need none: they are free and short,
     /// and must keep nobody from an answer.
-    fn place(&self, client: &UpstreamClient) -> Result<Option<SharedPlace>, Full> {
+    fn place(&self, client: &UpstreamClient) -> Result<Option<SharedPlace>, NoPlace> {
         if !self.is_noted {
             return Ok(None);
         }
-        client.upstream.places.take(&self.account).map(Some).ok_or(Full)
+        client.upstream.places.take(&self.account).map(Some).ok_or(NoPlace)
     }
 
     /// The first place that comes free at one of these upstreams, and at which.
@@ -175,8 +176,8 @@ impl Call {
 
     async fn ask_one<T>(
         &self,
-        ask: &mut impl AsyncFnMut(Turn<'_>) -> Result<Answered<T>, Failure>,
-        turn: Turn<'_>,
+        ask: &mut impl AsyncFnMut(UpstreamTurn<'_>) -> Result<Answered<T>, Failure>,
+        turn: UpstreamTurn<'_>,
     ) -> Result<T, Failure> {
         let (client, left) = (turn.client, turn.left);
         let began = Instant::now();
@@ -190,7 +191,7 @@ impl Call {
             && let Ok(place) = self.place(client)
         {
             self.log(client, failure, began.elapsed());
-            asked = ask(Turn { client, left, has_waited: false, place }).await;
+            asked = ask(UpstreamTurn { client, left, has_waited: false, place }).await;
         }
         match asked {
             Ok(Answered { answer, is_certain }) => {
@@ -210,16 +211,16 @@ impl Call {
     /// is told when it has passed, and may name another.
     ///
     /// # Errors
-    /// Every [`Way`] but those of a body.
+    /// Every [`FailureKind`] but those of a body.
     pub async fn head(
         &self,
-        turn: Turn<'_>,
+        turn: UpstreamTurn<'_>,
         request: &UpstreamRequest,
         wants_stream: bool,
         deadline: Instant,
         mut late: impl FnMut() -> Option<Instant>,
-    ) -> Result<Answer, Failure> {
-        let Turn { client, place, .. } = turn;
+    ) -> Result<UpstreamResponse, Failure> {
+        let UpstreamTurn { client, place, .. } = turn;
         let mut deadline = deadline;
         let began = Instant::now();
         let mut sending = std::pin::pin!(client.send(request));
@@ -234,10 +235,10 @@ impl Call {
             }
         };
         let answer = match sent {
-            Ok(answer) => Answer { place, ..answer },
-            Err(SendError::Unreachable(why)) => return Err(Failure::unreachable(false, why)),
-            Err(SendError::Broken(why)) => return Err(Failure::unreachable(true, why)),
-            Err(SendError::BadAnswer(why)) => return Err(self.unacceptable(client, why)),
+            Ok(answer) => UpstreamResponse { place, ..answer },
+            Err(UpstreamError::Unreachable(why)) => return Err(Failure::unreachable(false, why)),
+            Err(UpstreamError::Broken(why)) => return Err(Failure::unreachable(true, why)),
+            Err(UpstreamError::BadAnswer(why)) => return Err(self.unacceptable(client, why)),
         };
         let name = &client.upstream.settings.name;
         self.node.metrics.upstreams.observe_head(name, began.elapsed());
@@ -247,10 +248,10 @@ impl Call {
     async fn look_at(
         &self,
         client: &UpstreamClient,
-        mut answer: Answer,
+        mut answer: UpstreamResponse,
         wants_stream: bool,
         deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<UpstreamResponse, Failure> {
         let status = answer.status;
         let is_refusal = status.is_client_error() || status.is_server_error();
         let checked = answer.check(wants_stream);
@@ -264,13 +265,13 @@ impl Call {
             let told = if is_refusal { Some(status) } else { refusal::error_document(&body) };
             if let Some(status) = told {
                 let head = Some(&answer.headers);
-                let refused = self.refused(client, Way::Refused, status, &body, head);
+                let refused = self.refused(client, FailureKind::Refused, status, &body, head);
                 return Err(Failure { is_in_place_of_head: true, ..refused });
             }
         }
         match checked {
             Ok(()) => Ok(answer),
-            Err(SendError::BadAnswer(why)) => Err(self.unacceptable(client, why)),
+            Err(UpstreamError::BadAnswer(why)) => Err(self.unacceptable(client, why)),
             Err(_) => Err(self.unacceptable(client, "unreachable")),
         }
     }
@@ -281,7 +282,7 @@ impl Call {
     pub fn refused(
         &self,
         client: &UpstreamClient,
-        way: Way,
+        way: FailureKind,
         status: StatusCode,
         body: &[u8],
         head: Option<&HeaderMap>,
@@ -369,7 +370,7 @@ impl Call {
     }
 }
 
-impl Node {
+impl CallContext {
     /// One line for each change, and a gauge.
     pub(super) fn tell(&self, upstream: &Upstream, change: Option<Change>) {
         let upstream = &upstream.settings.name;
@@ -395,7 +396,7 @@ impl Node {
     }
 }
 
-fn is_json(answer: &Answer) -> bool {
+fn is_json(answer: &UpstreamResponse) -> bool {
     let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|given| given.to_ascii_lowercase().starts_with("application/json"))
 }

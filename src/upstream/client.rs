@@ -60,7 +60,7 @@ pub struct UpstreamClient {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum SendError {
+pub enum UpstreamError {
     /// No connection came about, and why.
     #[error("the upstream cannot be reached: {0}")]
     Unreachable(String),
@@ -73,7 +73,7 @@ pub enum SendError {
 }
 
 /// An answer's head, and its body still to come.
-pub struct Answer {
+pub struct UpstreamResponse {
     /// Status.
     pub status: StatusCode,
     /// Headers.
@@ -86,7 +86,7 @@ pub struct Answer {
     pub body: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>,
 }
 
-unprintable!(Answer);
+unprintable!(UpstreamResponse);
 
 /// A rustls configuration with the web's roots that offers HTTP/1.1 only.
 ///
@@ -131,11 +131,11 @@ impl UpstreamClient {
     /// Sends the request and waits for the head; once more on a fresh connection if a pooled one
     /// turned out to be closed before a byte of the request had left. It is never sent twice where
     /// the upstream may have read any of it: each time it would make and bill an answer.
-    pub async fn send(&self, request: &UpstreamRequest) -> Result<Answer, SendError> {
+    pub async fn send(&self, request: &UpstreamRequest) -> Result<UpstreamResponse, UpstreamError> {
         let pooled = self.pooled.borrow().clone();
         let (sent, trace) = Trace::of(self.post(&pooled, request)).await;
         match sent.map_err(|error| refuse(&error)) {
-            Err(SendError::Broken(_)) if trace.is_unread() => {
+            Err(UpstreamError::Broken(_)) if trace.is_unread() => {
                 self.post(&self.fresh, request).await.map_err(|error| refuse(&error))
             }
             sent => sent,
@@ -143,7 +143,7 @@ impl UpstreamClient {
     }
 
     /// Asks for a page of its own accord, with the credential and nothing of a client.
-    pub async fn get(&self, path_and_query: &str) -> Result<Answer, SendError> {
+    pub async fn get(&self, path_and_query: &str) -> Result<UpstreamResponse, UpstreamError> {
         let mut outgoing = self.begin(&self.fresh, Method::GET, path_and_query);
         let version = HeaderValue::from_static("2023-06-01");
         outgoing.headers_mut().insert(HeaderName::from_static("anthropic-version"), version);
@@ -155,7 +155,7 @@ impl UpstreamClient {
         &self,
         client: &Client,
         request: &UpstreamRequest,
-    ) -> Result<Answer, SendRequestError> {
+    ) -> Result<UpstreamResponse, SendRequestError> {
         let mut outgoing = self.begin(client, Method::POST, &request.path_and_query);
         for (name, value) in &request.headers {
             outgoing.headers_mut().insert(name.clone(), value.clone());
@@ -191,7 +191,7 @@ impl UpstreamClient {
         }
     }
 
-    fn answer<S>(response: ClientResponse<S>) -> Answer
+    fn answer<S>(response: ClientResponse<S>) -> UpstreamResponse
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     {
@@ -200,7 +200,13 @@ impl UpstreamClient {
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
-        Answer { status, headers, content_length, place: None, body: response.boxed_local() }
+        UpstreamResponse {
+            status,
+            headers,
+            content_length,
+            place: None,
+            body: response.boxed_local(),
+        }
     }
 }
 
@@ -250,40 +256,40 @@ fn client(upstream: &Arc<Upstream>, keep_alive: Duration) -> Client {
         .finish()
 }
 
-fn refuse(error: &SendRequestError) -> SendError {
+fn refuse(error: &SendRequestError) -> UpstreamError {
     match error {
         SendRequestError::Response(why) if !matches!(why, ParseError::Io(_)) => {
-            SendError::BadAnswer("not HTTP")
+            UpstreamError::BadAnswer("not HTTP")
         }
         // This one comes of a connection that was made, and ended without a head.
         SendRequestError::Connect(ConnectError::Disconnected) => {
-            SendError::Broken("it was closed".to_owned())
+            UpstreamError::Broken("it was closed".to_owned())
         }
         SendRequestError::Connect(_) | SendRequestError::Url(_) => {
-            SendError::Unreachable(Causes(error).to_string())
+            UpstreamError::Unreachable(Causes(error).to_string())
         }
-        _ => SendError::Broken(Causes(error).to_string()),
+        _ => UpstreamError::Broken(Causes(error).to_string()),
     }
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Whether a successful answer of the wanted kind may follow this head (E3x otherwise).
     ///
     /// # Errors
-    /// [`SendError::BadAnswer`] with the reason, in words that may be logged.
-    pub fn check(&self, wants_stream: bool) -> Result<(), SendError> {
+    /// [`UpstreamError::BadAnswer`] with the reason, in words that may be logged.
+    pub fn check(&self, wants_stream: bool) -> Result<(), UpstreamError> {
         if self.status != StatusCode::OK {
-            return Err(SendError::BadAnswer("a status that no answer can have"));
+            return Err(UpstreamError::BadAnswer("a status that no answer can have"));
         }
         // awc gives an empty body for an answer that only its end delimits.
         let is_chunked = self.headers.contains_key(TRANSFER_ENCODING);
         if self.content_length.is_none() && !is_chunked {
-            return Err(SendError::BadAnswer("neither a length nor chunks"));
+            return Err(UpstreamError::BadAnswer("neither a length nor chunks"));
         }
         let is_encoded =
             self.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
         if is_encoded {
-            return Err(SendError::BadAnswer("an encoding that was not asked for"));
+            return Err(UpstreamError::BadAnswer("an encoding that was not asked for"));
         }
         let wanted = if wants_stream { "text/event-stream" } else { "application/json" };
         let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -291,6 +297,6 @@ impl Answer {
             let kind = given.split(';').next().unwrap_or_default().trim();
             kind.eq_ignore_ascii_case(wanted)
         });
-        if is_wanted { Ok(()) } else { Err(SendError::BadAnswer("an unexpected content type")) }
+        if is_wanted { Ok(()) } else { Err(UpstreamError::BadAnswer("an unexpected content type")) }
     }
 }

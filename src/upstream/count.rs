@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::UpstreamRequest;
 use super::body::{BodyLimits, read_whole};
-use super::call::{Answered, Call};
+use super::call::{Answered, UpstreamCall};
 use super::client::UpstreamClient;
-use super::fault::{Failure, Way};
+use super::fault::{Failure, FailureKind};
 use super::refusal;
 use crate::domain::unprintable::unprintable;
 
@@ -21,7 +21,7 @@ use crate::domain::unprintable::unprintable;
 const ANSWER_BYTES: usize = 65_536;
 
 /// A count as the upstream answered it.
-pub struct Count {
+pub struct TokenCount {
     /// Tokens of the prompt.
     pub input_tokens: u64,
     /// The document.
@@ -32,7 +32,7 @@ pub struct Count {
 
 /// The fields of a request for messages that its count takes; any other is refused.
 #[derive(Deserialize)]
-struct Counted<'a> {
+struct CountRequest<'a> {
     #[serde(borrow)]
     model: &'a RawValue,
     #[serde(borrow)]
@@ -47,12 +47,12 @@ struct Counted<'a> {
     thinking: Option<&'a RawValue>,
 }
 
-unprintable!(Counted<'static>);
+unprintable!(CountRequest<'static>);
 
 /// The request for the count of a request's prompt; `None` where it has no messages.
 #[must_use]
 pub fn counting(request: &UpstreamRequest) -> Option<UpstreamRequest> {
-    let fields: Counted<'_> = serde_json::from_slice(&request.body).ok()?;
+    let fields: CountRequest<'_> = serde_json::from_slice(&request.body).ok()?;
     let optional = [
         ("system", fields.system),
         ("tools", fields.tools),
@@ -85,7 +85,7 @@ pub fn counting(request: &UpstreamRequest) -> Option<UpstreamRequest> {
 /// Tokens of a prompt, or nothing if no upstream says so within `limit`. The request's path is that
 /// of `count_tokens`, and its body one for it; the call's `is_noted` is false.
 pub async fn count_tokens(
-    call: &Call,
+    call: &UpstreamCall,
     upstreams: &[UpstreamClient],
     request: &UpstreamRequest,
     limit: Duration,
@@ -98,11 +98,11 @@ pub async fn count_tokens(
 /// # Errors
 /// The last failure, if no upstream has counted.
 pub async fn count(
-    call: &Call,
+    call: &UpstreamCall,
     upstreams: &[UpstreamClient],
     request: &UpstreamRequest,
     limit: Duration,
-) -> Result<Count, Failure> {
+) -> Result<TokenCount, Failure> {
     let latest = Instant::now() + limit;
     call.each(upstreams, async |turn| {
         let (client, deadline) = (turn.client, share(latest, turn.left));
@@ -111,13 +111,13 @@ pub async fn count(
         let limits = BodyLimits { bytes: ANSWER_BYTES, idle: whole, whole };
         let body = read_whole(&call.node, &mut answer, limits).await?;
         if let Some(status) = refusal::error_document(&body) {
-            return Err(call.refused(client, Way::Refused, status, &body, None));
+            return Err(call.refused(client, FailureKind::Refused, status, &body, None));
         }
         let document: Value = serde_json::from_slice(&body).unwrap_or_default();
         match document.get("input_tokens").and_then(Value::as_u64) {
             Some(input_tokens) => {
                 let headers = answer.headers;
-                Ok(Answered::certain(Count { input_tokens, body, headers }))
+                Ok(Answered::certain(TokenCount { input_tokens, body, headers }))
             }
             None => Err(call.unacceptable(client, "a count without a number")),
         }

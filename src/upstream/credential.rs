@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Upstream;
-use super::node::Node;
+use super::node::CallContext;
 use crate::config;
 use crate::domain::unprintable::unprintable;
 
@@ -16,10 +16,10 @@ use crate::domain::unprintable::unprintable;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What tells that a file has been written since.
-type Stamp = Option<(SystemTime, u64)>;
+type FileStamp = Option<(SystemTime, u64)>;
 
 /// The credential in force: the one of the settings, until its file has another.
-pub struct Credential(RwLock<InForce>);
+pub struct UpstreamCredential(RwLock<InForce>);
 
 struct InForce {
     secret: SecretString,
@@ -27,9 +27,9 @@ struct InForce {
     number: u64,
 }
 
-unprintable!(Credential, InForce);
+unprintable!(UpstreamCredential, InForce);
 
-impl Credential {
+impl UpstreamCredential {
     /// The credential of the settings.
     #[must_use]
     pub fn new(secret: SecretString) -> Self {
@@ -59,7 +59,7 @@ impl Credential {
 }
 
 /// Begins to watch the file of an upstream's credential, if it has one.
-pub fn watch(upstream: &Arc<Upstream>, node: &Node) {
+pub fn watch(upstream: &Arc<Upstream>, node: &CallContext) {
     let Some(path) = upstream.settings.credential_file.clone() else { return };
     let (upstream, node) = (Arc::clone(upstream), node.clone());
     let tracker = node.tracker.clone();
@@ -71,7 +71,7 @@ pub fn watch(upstream: &Arc<Upstream>, node: &Node) {
     });
 }
 
-async fn follow(node: &Node, upstream: &Upstream, path: &Path) {
+async fn follow(node: &CallContext, upstream: &Upstream, path: &Path) {
     let mut seen = None;
     loop {
         tokio::time::sleep(LOOK).await;
@@ -92,7 +92,7 @@ async fn follow(node: &Node, upstream: &Upstream, path: &Path) {
 /// Whether the credential in force, after a look at its file, is another than the one with that
 /// number: a refusal of that one says nothing of it.
 #[must_use]
-pub fn is_renewed(node: &Node, upstream: &Upstream, number: u64) -> bool {
+pub fn is_renewed(node: &CallContext, upstream: &Upstream, number: u64) -> bool {
     // Where the file cannot be read, whoever watches it says so.
     if let Some(path) = &upstream.settings.credential_file {
         drop(read_again(node, upstream, path));
@@ -100,7 +100,7 @@ pub fn is_renewed(node: &Node, upstream: &Upstream, number: u64) -> bool {
     upstream.credential.number() != number
 }
 
-fn read_again(node: &Node, upstream: &Upstream, path: &Path) -> Result<(), String> {
+fn read_again(node: &CallContext, upstream: &Upstream, path: &Path) -> Result<(), String> {
     if upstream.credential.replace(config::read_credential(path)?) {
         tracing::info!(upstream = upstream.settings.name, "the credential has been read again");
         node.tell(upstream, upstream.health.note_new_credential());
@@ -108,7 +108,7 @@ fn read_again(node: &Node, upstream: &Upstream, path: &Path) -> Result<(), Strin
     Ok(())
 }
 
-fn stamp(path: &Path) -> Stamp {
+fn stamp(path: &Path) -> FileStamp {
     let data = std::fs::metadata(path).ok()?;
     Some((data.modified().ok()?, data.len()))
 }

@@ -56,7 +56,7 @@ impl Fault {
 
 /// How it came that there is no answer: what the ending of an exchange is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum FailureKind {
     /// The upstream said so, by a status or a document.
     Refused,
     /// By the first event of a stream.
@@ -81,7 +81,7 @@ pub enum Way {
     Full,
 }
 
-impl Way {
+impl FailureKind {
     /// Its name in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -104,7 +104,7 @@ impl Way {
 /// No answer.
 pub struct Failure {
     /// How it came.
-    pub way: Way,
+    pub way: FailureKind,
     /// Whose fault it is; `None` where it says nothing of the upstream.
     pub fault: Option<Fault>,
     /// What the client hears if no other upstream answers.
@@ -128,7 +128,7 @@ pub struct Failure {
 unprintable!(Failure);
 
 impl Failure {
-    fn new(way: Way, fault: Option<Fault>, error: ApiError) -> Self {
+    fn new(way: FailureKind, fault: Option<Fault>, error: ApiError) -> Self {
         Self {
             way,
             fault,
@@ -145,7 +145,12 @@ impl Failure {
 
     /// A refusal, with the head that it came with.
     #[must_use]
-    pub fn refused(way: Way, fault: Fault, error: ApiError, head: Option<&HeaderMap>) -> Self {
+    pub fn refused(
+        way: FailureKind,
+        fault: Fault,
+        error: ApiError,
+        head: Option<&HeaderMap>,
+    ) -> Self {
         let mut failure = Self::new(way, Some(fault), error);
         let Some(head) = head else { return failure };
         failure.upstream_request_id = request_id(head);
@@ -163,59 +168,60 @@ impl Failure {
     #[must_use]
     pub fn unreachable(is_connected: bool, why: String) -> Self {
         let fault = if is_connected { Fault::Broken } else { Fault::Unreachable };
-        let failure = Self::new(Way::Unreachable, Some(fault), ApiError::bad_gateway());
+        let failure = Self::new(FailureKind::Unreachable, Some(fault), ApiError::bad_gateway());
         Self { why: Some(why.into()), ..failure }
     }
 
     /// No head in time.
     #[must_use]
     pub fn no_head() -> Self {
-        Self::new(Way::NoHead, Some(Fault::Slow), ApiError::timeout())
+        Self::new(FailureKind::NoHead, Some(Fault::Slow), ApiError::timeout())
     }
 
     /// A head that no answer can follow, and what is wrong with it, for the log.
     #[must_use]
     pub fn bad_answer(why: &'static str) -> Self {
-        let failure = Self::new(Way::BadAnswer, Some(Fault::Broken), ApiError::bad_gateway());
+        let failure =
+            Self::new(FailureKind::BadAnswer, Some(Fault::Broken), ApiError::bad_gateway());
         Self { why: Some(why.into()), ..failure }
     }
 
     /// A body that ended before the answer was whole.
     #[must_use]
     pub fn cut() -> Self {
-        Self::new(Way::Cut, Some(Fault::Broken), ApiError::bad_gateway())
+        Self::new(FailureKind::Cut, Some(Fault::Broken), ApiError::bad_gateway())
     }
 
     /// A body that fell silent.
     #[must_use]
     pub fn silent() -> Self {
-        Self::new(Way::Silent, Some(Fault::Slow), ApiError::timeout())
+        Self::new(FailureKind::Silent, Some(Fault::Slow), ApiError::timeout())
     }
 
     /// A body that took too long.
     #[must_use]
     pub fn too_long() -> Self {
-        Self::new(Way::TooLong, None, ApiError::timeout())
+        Self::new(FailureKind::TooLong, None, ApiError::timeout())
     }
 
     /// The server is stopping.
     #[must_use]
     pub fn stopped() -> Self {
-        Self::new(Way::Stopped, None, ApiError::unavailable()).and_final()
+        Self::new(FailureKind::Stopped, None, ApiError::unavailable()).and_final()
     }
 
     /// All upstreams are left alone for so many seconds.
     #[must_use]
     pub fn resting(secs: u64) -> Self {
         let error = ApiError { retry_after_secs: Some(secs.max(1)), ..ApiError::unavailable() };
-        Self::new(Way::Resting, None, error)
+        Self::new(FailureKind::Resting, None, error)
     }
 
     /// Every upstream that might be asked has as many requests as it may have.
     #[must_use]
     pub fn full() -> Self {
         let message = "All upstreams are busy. Please try again.";
-        Self::new(Way::Full, None, ApiError::new(529, "overloaded_error", message))
+        Self::new(FailureKind::Full, None, ApiError::new(529, "overloaded_error", message))
     }
 
     /// The same, and nobody else is asked.

@@ -20,7 +20,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use tally::{Run, Share};
+use tally::{FailureRun, RecentRequests};
 
 /// Notes on accounts and models that are kept; the oldest go first.
 const NOTES_MAX: usize = 1024;
@@ -83,7 +83,7 @@ pub enum Change {
 
 /// How an upstream stands for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Availability {
     /// It is asked in its turn.
     Ready,
     /// It is asked if no other answers.
@@ -123,16 +123,16 @@ pub struct Met<'a> {
 /// One upstream's health on this node.
 #[derive(Debug, Default)]
 pub struct Health {
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     rest: Option<Rest>,
-    run: Run,
-    share: Share,
+    run: FailureRun,
+    share: RecentRequests,
     /// Who is to ask elsewhere first, and for which models everybody is.
-    notes: VecDeque<Note>,
+    notes: VecDeque<Demotion>,
     /// Accounts that were last answered with 403 and when, each once, oldest first.
     forbidden: VecDeque<(AccountId, UnixMillis)>,
     probed_at: Option<UnixMillis>,
@@ -153,7 +153,7 @@ struct Rest {
 
 /// That an upstream is asked last.
 #[derive(Debug)]
-struct Note {
+struct Demotion {
     /// For this account alone.
     account: Option<AccountId>,
     /// For this model alone.
@@ -166,7 +166,7 @@ struct Note {
 }
 
 impl Health {
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut HealthState) -> T) -> T {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -186,11 +186,11 @@ impl Health {
 
     /// How it stands for a request of `account` for a model.
     #[must_use]
-    pub fn standing(&self, account: AccountId, model_id: &str, now: UnixMillis) -> Standing {
+    pub fn standing(&self, account: AccountId, model_id: &str, now: UnixMillis) -> Availability {
         self.with(|state| match state.rest.as_ref().and_then(|rest| rest.closed_to(account, now)) {
-            Some(until) => Standing::Rests(until),
-            None if state.is_asked_last(account, model_id, now) => Standing::Last,
-            None => Standing::Ready,
+            Some(until) => Availability::Rests(until),
+            None if state.is_asked_last(account, model_id, now) => Availability::Last,
+            None => Availability::Ready,
         })
     }
 
@@ -217,7 +217,7 @@ impl Health {
         at: UnixMillis,
     ) -> Option<Change> {
         self.with(|state| {
-            state.run = Run::default();
+            state.run = FailureRun::default();
             state.forbidden.clear();
             state.share.note(None, at);
             state.notes.retain(|note| {
@@ -299,7 +299,7 @@ impl Rest {
     }
 }
 
-impl State {
+impl HealthState {
     fn is_asked_last(&self, account: AccountId, model_id: &str, now: UnixMillis) -> bool {
         self.notes.iter().any(|note| {
             note.until > now
@@ -314,7 +314,7 @@ impl State {
         let Met { account, model_id, fault, at, .. } = met;
         match fault {
             Fault::Request => {
-                self.run = Run::default();
+                self.run = FailureRun::default();
                 self.share.note(None, at);
                 return false;
             }
@@ -323,7 +323,7 @@ impl State {
                 return false;
             }
             Fault::NotThere | Fault::SaidNotThere | Fault::Forbidden => {
-                let is_others = |note: &Note| {
+                let is_others = |note: &Demotion| {
                     note.until > at
                         && note.fault == Fault::NotThere
                         && note.account.is_some_and(|who| who != account)
@@ -368,7 +368,7 @@ impl State {
             Why::Broken | Why::Slow => Backoff::new(limits.rest / 4, limits.rest).pause(times),
         };
         self.rest = Some(Rest { why, until: at.plus(span), times, trial_at: None, barred });
-        (self.run, self.share) = (Run::default(), Share::default());
+        (self.run, self.share) = (FailureRun::default(), RecentRequests::default());
         Change::Rests(why, span)
     }
 
@@ -430,11 +430,12 @@ impl State {
         met: Met<'_>,
         span: impl FnOnce(u32) -> Duration,
     ) {
-        let same = |note: &Note| note.account == account && note.model_id.as_deref() == model_id;
+        let same =
+            |note: &Demotion| note.account == account && note.model_id.as_deref() == model_id;
         let known = self.notes.iter().position(same).and_then(|at| self.notes.remove(at));
         let times = known.map_or(0, |note| note.times).saturating_add(1);
         let (model_id, until) = (model_id.map(Box::from), met.at.plus(span(times)));
-        self.notes.push_back(Note { account, model_id, fault: met.fault, until, times });
+        self.notes.push_back(Demotion { account, model_id, fault: met.fault, until, times });
         while self.notes.len() > NOTES_MAX {
             self.notes.pop_front();
         }

@@ -8,7 +8,7 @@ use crate::tracker::Tracker;
 
 /// What a call sees of the node that it runs on.
 #[derive(Clone)]
-pub struct Node {
+pub struct CallContext {
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
     /// What a stop waits for.

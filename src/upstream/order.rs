@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use sha2::{Digest, Sha256};
 
 use super::client::UpstreamClient;
-use super::health::Standing;
+use super::health::Availability;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::unprintable::unprintable;
@@ -91,7 +91,7 @@ pub fn order(
         let standing = upstream.health.standing(account, model_id, now);
         let tier = tier_of(client, place);
         let rank = Reverse(conversation.rank(&settings.name, settings.weight));
-        if let Standing::Rests(until) = standing {
+        if let Availability::Rests(until) = standing {
             if upstream.health.is_worth_a_try() {
                 failing.push(((false, tier, rank), client));
             }
@@ -99,7 +99,7 @@ pub fn order(
             soonest = Some(soonest.map_or(secs, |known: u64| known.min(secs)));
             continue;
         }
-        ranked.push(((standing == Standing::Last, tier, rank), client));
+        ranked.push(((standing == Availability::Last, tier, rank), client));
     }
     if ranked.is_empty() {
         ranked = failing;

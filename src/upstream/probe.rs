@@ -10,7 +10,7 @@ use super::body::{REFUSAL, read_short};
 use super::client::UpstreamClient;
 use super::fault::Fault;
 use super::health::Probed;
-use super::node::Node;
+use super::node::CallContext;
 use super::{credential, refusal};
 
 /// A list that every upstream of this wire has, as short as it can be.
@@ -19,7 +19,7 @@ pub const PATH: &str = "/v1/models?limit=1";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks beside whatever goes on, and notes what comes of it.
-pub(super) fn spawn(node: &Node, client: &UpstreamClient) {
+pub(super) fn spawn(node: &CallContext, client: &UpstreamClient) {
     let (node, client) = (node.clone(), client.clone());
     let tracker = node.tracker.clone();
     tracker.spawn(async move {
@@ -36,7 +36,7 @@ pub(super) fn spawn(node: &Node, client: &UpstreamClient) {
 }
 
 /// Asks again where the credential that was refused is not in force any more.
-async fn ask_with_newest(node: &Node, client: &UpstreamClient) -> Probed {
+async fn ask_with_newest(node: &CallContext, client: &UpstreamClient) -> Probed {
     let number = client.upstream.credential.number();
     match ask(node, client).await {
         Probed::Refused if credential::is_renewed(node, &client.upstream, number) => {
@@ -47,7 +47,7 @@ async fn ask_with_newest(node: &Node, client: &UpstreamClient) -> Probed {
 }
 
 /// Asks an upstream for its list of models.
-pub async fn ask(node: &Node, client: &UpstreamClient) -> Probed {
+pub async fn ask(node: &CallContext, client: &UpstreamClient) -> Probed {
     let Ok(mut answer) = client.get(PATH).await else { return Probed::Broken };
     let status = answer.status;
     if status.is_success() {

@@ -66,16 +66,16 @@ pub struct Refused {
 
 /// What a document of an error says, in whichever of the usual shapes.
 #[derive(Default)]
-struct Said {
+struct ErrorDocument {
     kind: String,
     code: String,
     message: String,
     details: Option<Value>,
 }
 
-unprintable!(Refused, Said);
+unprintable!(Refused, ErrorDocument);
 
-impl Said {
+impl ErrorDocument {
     fn read(body: &[u8]) -> Self {
         let document: Value = serde_json::from_slice(body).unwrap_or_default();
         let error = match document.get("error") {
@@ -143,7 +143,7 @@ impl Said {
 /// What a refusal means, and what its client hears. `phrases` are in lower case.
 #[must_use]
 pub fn sort(status: StatusCode, body: &[u8], phrases: &[String]) -> Refused {
-    let said = Said::read(body);
+    let said = ErrorDocument::read(body);
     if matches!(status.as_u16(), 401 | 402)
         || said.is_credential(phrases.iter().map(String::as_str))
     {
@@ -177,13 +177,13 @@ pub fn operators_trouble() -> ApiError {
 /// checks a client's own rights before it begins.
 #[must_use]
 pub fn is_operators(event: &[u8]) -> bool {
-    let said = Said::read(event);
+    let said = ErrorDocument::read(event);
     said.kind == "permission_error" || said.is_credential(CREDENTIAL_PHRASES) || said.is_operators()
 }
 
 /// What says of a document whether it is an answer.
 #[derive(Deserialize)]
-struct Shape<'a> {
+struct ResponseShape<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
     error: Option<IgnoredAny>,
@@ -191,7 +191,7 @@ struct Shape<'a> {
     usage: Option<IgnoredAny>,
 }
 
-impl<'a> Shape<'a> {
+impl<'a> ResponseShape<'a> {
     /// Nothing but an object has one; serde would take a list for its fields.
     fn read(body: &'a [u8]) -> Option<Self> {
         let is_object = body.trim_ascii_start().first() == Some(&b'{');
@@ -203,7 +203,7 @@ impl<'a> Shape<'a> {
 /// has an `error` and nothing of an answer.
 #[must_use]
 pub fn error_document(body: &[u8]) -> Option<StatusCode> {
-    let shape = Shape::read(body)?;
+    let shape = ResponseShape::read(body)?;
     let is_named = shape.kind.is_some_and(|kind| kind.get() == "\"error\"");
     let is_answer = shape.content.is_some() || shape.usage.is_some();
     (is_named || (shape.error.is_some() && !is_answer)).then(|| status_of(body))
@@ -212,7 +212,7 @@ pub fn error_document(body: &[u8]) -> Option<StatusCode> {
 /// Whether a document may be a message: it is an object with some part of one.
 #[must_use]
 pub fn may_be_message(body: &[u8]) -> bool {
-    Shape::read(body).is_some_and(|shape| {
+    ResponseShape::read(body).is_some_and(|shape| {
         let is_named = shape.kind.is_some_and(|kind| kind.get() == "\"message\"");
         is_named || shape.content.is_some() || shape.usage.is_some()
     })
@@ -221,7 +221,7 @@ pub fn may_be_message(body: &[u8]) -> bool {
 /// The status that an error's document or event would have had.
 #[must_use]
 pub fn status_of(body: &[u8]) -> StatusCode {
-    let said = Said::read(body);
+    let said = ErrorDocument::read(body);
     let by_kind = match said.kind.as_str() {
         "invalid_request_error" => 400,
         "authentication_error" => 401,

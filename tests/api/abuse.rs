@@ -8,7 +8,7 @@ use sluice::accounts::spending;
 use sluice::db::schema::{accounts, api_keys, audit_log, usage_logs};
 
 use crate::support::app::{Account, Builder, TestApp};
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::sandbox::sandbox;
 use crate::support::upstream::Upstream;
 use crate::support::usage_rows;
@@ -47,7 +47,7 @@ fn decisions(app: &TestApp) -> Vec<(String, String, Option<i64>, String)> {
 #[test]
 fn p7_a_suspended_account_looks_and_does_nothing_until_it_is_resumed() {
     let app = sandboxed();
-    let (desk, person) = (Desk::beside(&app), app.person());
+    let (desk, person) = (Cli::beside(&app), app.person());
     let account = app.account("5");
     let address = app.address_of(&account);
     assert_eq!(app.messages(&account, &hello()).status, 200);
@@ -98,7 +98,7 @@ fn p7_a_suspended_account_looks_and_does_nothing_until_it_is_resumed() {
 #[test]
 fn p7_leaked_keys_are_revoked_wherever_they_are_found_and_their_owners_told_once() {
     let app = sandboxed();
-    let desk = Desk::beside(&app);
+    let desk = Cli::beside(&app);
     let (one, other, untouched) = (app.account("5"), app.account("5"), app.account("5"));
     let second = app.limited(&one, &json!({}));
     let dead = app.account("0");
@@ -155,7 +155,7 @@ fn p7_leaked_keys_are_revoked_wherever_they_are_found_and_their_owners_told_once
 #[test]
 fn a_source_of_leaked_keys_that_cannot_be_read_revokes_nothing() {
     let app = sandboxed();
-    let desk = Desk::beside(&app);
+    let desk = Cli::beside(&app);
     let missing = desk.run(&["key", "revoke", "--leaked", "/nowhere/report"]);
     assert_eq!((missing.code, missing.out.as_str()), (1, ""));
     assert!(missing.err.contains("nothing was revoked"), "{}", missing.err);
@@ -170,7 +170,7 @@ fn a_source_of_leaked_keys_that_cannot_be_read_revokes_nothing() {
 #[test]
 fn what_an_operator_does_to_keys_and_balances_is_written_down_with_it_or_not_done() {
     let app = sandboxed();
-    let (desk, account) = (Desk::beside(&app), app.account("5"));
+    let (desk, account) = (Cli::beside(&app), app.account("5"));
     let (id, key) = (account.public_id.as_str(), account.key_id.as_str());
     let limit = ["key", "limit", key, "--max-streams", "3"];
     let credit = ["account", "credit", id, "1.5", "--reference", "for Ada"];

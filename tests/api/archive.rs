@@ -11,7 +11,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde_json::Value;
-use sluice::accounts::deletion::archive::parts::Part;
+use sluice::accounts::deletion::archive::parts::ArchivePart;
 use sluice::db::AnyConnection;
 
 pub(crate) use filled::fill;
@@ -214,7 +214,7 @@ fn p14_every_table_that_refers_to_an_account_is_in_the_archive_or_left_out_for_a
             }
         }
     }
-    let archived = Part::ALL.map(Part::table);
+    let archived = ArchivePart::ALL.map(ArchivePart::table);
     let known: BTreeSet<&str> =
         archived.into_iter().chain(LEFT_OUT.map(|(table, _)| table)).collect();
     assert_eq!(personal, known, "left: the schema, right: the archive and what it leaves out");
@@ -306,7 +306,7 @@ fn p14_every_column_of_a_personal_table_is_in_the_archive_or_left_out_for_a_reas
         "2026-11-22T12:00:00.000Z"
     );
     let mut missing = Vec::new();
-    for part in Part::ALL {
+    for part in ArchivePart::ALL {
         let row = &archive["files"][part.file()][0];
         assert!(row.is_object(), "{} has no row", part.file());
         let (table, shown) = (part.table(), fields(row));

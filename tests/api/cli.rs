@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Builder, CREDENTIAL, TestApp};
 use crate::support::client::{Connection, Request};
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::process::{Process, run};
 use crate::support::sandbox::{body, sandbox};
 use crate::support::sse;
@@ -112,7 +112,7 @@ fn settings_are_shown_without_their_secrets() {
 
 #[test]
 fn a_first_account_is_opened_credited_and_given_a_key() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     let ran = desk.run(&["migrate"]);
     assert!(ran.code == 0 && ran.out.contains("up to date"), "{}", ran.err);
     let account = desk.json(&["account", "create", "Ada@Example.org"]);
@@ -173,7 +173,7 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
 }
 
 /// An operator's way to the limits of a key.
-fn limits_of_a_key(desk: &Desk, account: &str) {
+fn limits_of_a_key(desk: &Cli, account: &str) {
     let limits =
         ["--models", "claude-haiku-4-5-20251001,claude-sonnet-4-6", "--monthly-budget", "5"];
     let created = desk.json(&[&["key", "create", account][..], &limits].concat());
@@ -217,7 +217,7 @@ fn limits_of_a_key(desk: &Desk, account: &str) {
 #[test]
 fn books_that_do_not_balance_are_exit_1() {
     use diesel::RunQueryDsl;
-    let desk = Desk::new();
+    let desk = Cli::new();
     desk.json(&["account", "create", "ada@example.org"]);
     let mut conn = desk.database().connect();
     diesel::sql_query("UPDATE accounts SET available_nanousd = 5").execute(&mut conn).unwrap();
@@ -303,7 +303,7 @@ fn a_killed_server_is_settled_by_the_next_one() {
     // The same file, by hand, as an operator would start it again.
     let file = process.folder.path().join("sluice.toml");
     let settings = sluice::config::load(&sluice::config::Sources { file: Some(file), env: vec![] });
-    let stop = sluice::app::StopWords::default();
+    let stop = sluice::app::ShutdownSignals::default();
     let later = sluice::domain::clock::Clock::System;
     // On PostgreSQL the dead node's lease has to run out and be forgotten first.
     if process.database.is_postgres() {
@@ -336,7 +336,7 @@ fn the_sandbox_runs_from_the_command_line() {
 
 #[test]
 fn the_price_list_is_printed_for_people_and_for_programs() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     let ran = desk.run(&["prices", "list"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let line = ran.out.lines().find(|line| line.contains("claude-fable-5-2")).unwrap();
@@ -363,7 +363,7 @@ fn the_price_list_is_printed_for_people_and_for_programs() {
 
 #[test]
 fn a_price_list_is_compared_with_that_of_a_file() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("other.toml");
     let path = file.to_str().unwrap();

@@ -54,9 +54,14 @@ fn open(conn: &mut AnyConnection, settings: &Settings) -> (Account, String) {
     let id = row.account_id();
     credentials::renew_hash(conn, id, &bcrypt::hash(PASSWORD, 12).unwrap()).unwrap();
     let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
-    let issued =
-        keys::issue(conn, &keys::By::Operator(id), &NewKey::named("Erikas key"), (&prices, 9), now)
-            .unwrap();
+    let issued = keys::issue(
+        conn,
+        &keys::KeyActor::Operator(id),
+        &NewKey::named("Erikas key"),
+        (&prices, 9),
+        now,
+    )
+    .unwrap();
     let opened = sessions::open(conn, id, &settings.accounts, now).unwrap();
     let account = Account {
         id,

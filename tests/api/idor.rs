@@ -100,7 +100,7 @@ fn with(
         Credential::Key => request.key(&account.key),
         Credential::Session => request.header("authorization", &format!("Bearer {token}")),
         Credential::Cookie => {
-            let word = SecretToken::parse(TokenKind::Session, token).unwrap().form_word();
+            let word = SecretToken::parse(TokenKind::Session, token).unwrap().csrf_token();
             with_cookie(app, token, request).header("x-csrf-token", &word)
         }
     }

@@ -7,7 +7,7 @@ mod waits;
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use sluice::app::{StartError, StopWords};
+use sluice::app::{ShutdownSignals, StartError};
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, api_keys};
 use sluice::domain::clock::{Clock, UnixMillis};
@@ -356,7 +356,8 @@ fn a_second_server_on_one_sqlite_file_is_refused_and_the_first_goes_on() {
         return;
     }
     let account = app.account("1.00");
-    let (thread, started) = serve(Arc::clone(&app.settings), Clock::System, StopWords::default());
+    let (thread, started) =
+        serve(Arc::clone(&app.settings), Clock::System, ShutdownSignals::default());
     assert!(matches!(started, Err(StartError::SecondServer)));
     thread.join().unwrap();
     app.messages(&account, &body(sse::MODEL, true, "text")).expect_ok();
@@ -370,7 +371,7 @@ fn a_file_can_be_served_again_after_a_stop() {
     app.messages(&account, &body(sse::MODEL, true, "text")).expect_ok();
     let settings = Arc::clone(&app.settings);
     let (database, _folder) = app.finish();
-    let stop = StopWords::default();
+    let stop = ShutdownSignals::default();
     let (thread, started) = serve(settings, Clock::System, stop.clone());
     let address = started.unwrap().clients;
     let request = Request::post("/v1/messages", body(sse::MODEL, true, "text")).key(&account.key);
@@ -387,7 +388,7 @@ fn two_nodes_on_one_postgres_share_balances_and_leave_each_others_exchanges_alon
     if !first.database().is_postgres() {
         return;
     }
-    let stop = StopWords::default();
+    let stop = ShutdownSignals::default();
     let (thread, started) = serve(Arc::clone(&first.settings), first.clock.clone(), stop.clone());
     let second = started.unwrap().clients;
     let body = body(sse::MODEL, true, "text");
@@ -396,7 +397,7 @@ fn two_nodes_on_one_postgres_share_balances_and_leave_each_others_exchanges_alon
     let exchange = upstream.next();
     let hold = first.balance(&probe).reserved;
     // A third node starts meanwhile; it sweeps, and must not take this one for dead.
-    let third_stop = StopWords::default();
+    let third_stop = ShutdownSignals::default();
     let (third, started) =
         serve(Arc::clone(&first.settings), first.clock.clone(), third_stop.clone());
     started.unwrap();

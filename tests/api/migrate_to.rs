@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::support::app::{Account, Builder, TestApp, verify_books};
 use crate::support::client::Request;
 use crate::support::database::TestDatabase;
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::people::{PASSWORD, Person};
 use crate::support::process::{Ran, run};
 use crate::support::sandbox::{body, sandbox};
@@ -160,7 +160,7 @@ fn copied(target: &TestDatabase, table: &str) -> i64 {
 
 /// Whether a server would serve from it, and why not.
 fn refusal_of(target: &TestDatabase) -> String {
-    Desk::at_database(&target.url).refused(&["account", "list"])
+    Cli::at_database(&target.url).refused(&["account", "list"])
 }
 
 fn serve(target: TestDatabase, secret: &Path) -> TestApp {

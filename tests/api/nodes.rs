@@ -7,14 +7,14 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde_json::Value;
-use sluice::app::StopWords;
+use sluice::app::ShutdownSignals;
 use sluice::db::compatibility::{GENERATION, VERSION};
 use sluice::db::schema::nodes;
 
 use crate::support::app::{Account, Builder, open_account, serve};
 use crate::support::client::{Connection, Request};
 use crate::support::database::TestDatabase;
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::process::Process;
 use crate::support::sandbox::{body, sandbox};
 use crate::support::sse;
@@ -28,14 +28,14 @@ fn builder(name: &str) -> Builder {
         .set("server.max_streams_per_account", 77)
 }
 
-fn list(desk: &Desk) -> Vec<Value> {
+fn list(desk: &Cli) -> Vec<Value> {
     desk.json(&["node", "list"]).as_array().unwrap().clone()
 }
 
 #[test]
 fn a_node_says_who_it_is_and_goes_from_the_list_when_it_stops() {
     let mut process = Process::start(builder("west"), &[]);
-    let desk = Desk::at_database(&process.database.url);
+    let desk = Cli::at_database(&process.database.url);
     let found = list(&desk);
     assert_eq!(found.len(), 1, "{found:?}");
     let node = &found[0];
@@ -62,7 +62,7 @@ fn a_node_says_who_it_is_and_goes_from_the_list_when_it_stops() {
 
 #[test]
 fn what_dead_and_older_nodes_left_is_listed_as_what_is_known_of_it() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     assert_eq!(desk.run(&["migrate"]).code, 0);
     let mut conn = desk.database().connect();
     open_account(&mut conn, "5");
@@ -96,7 +96,7 @@ fn each_node_of_one_database_is_listed() {
     second.database = Some(database.beside());
     first.database = Some(database);
     let (first, second) = (Process::start(first, &[]), Process::start(second, &[]));
-    let found = list(&Desk::at_database(&first.database.url));
+    let found = list(&Cli::at_database(&first.database.url));
     let names: Vec<&str> = found.iter().map(|node| node["id"].as_str().unwrap()).collect();
     assert!(names[0].starts_with("east_") && names[1].starts_with("west_"), "{names:?}");
     assert_eq!(names.len(), 2);
@@ -109,7 +109,7 @@ fn what_an_account_may_ask_in_a_minute_is_shared_by_the_nodes() {
     let mut builder = builder("a").set("server.requests_per_minute_per_account", 10);
     builder.database = Some(database);
     let first = builder.start();
-    let stop = StopWords::default();
+    let stop = ShutdownSignals::default();
     let (thread, second) = serve(Arc::clone(&first.settings), first.clock.clone(), stop.clone());
     let second = second.unwrap().clients;
     let ask = |address: SocketAddr, account: &Account| {

@@ -10,7 +10,7 @@ use sluice::db::{AnyConnection, usage_logs};
 
 use crate::support::app::{Builder, TestApp, open_account, verify_books};
 use crate::support::client::{Connection, Request};
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::prices::haiku;
 use crate::support::process::{Process, run};
 use crate::support::sandbox::body;
@@ -122,7 +122,7 @@ fn what_is_refused_for_its_names_is_settled_without_them_and_what_an_operator_wa
     let before = app.balance(&account).available;
     ask(20).expect_error(503, "api_error");
     assert_eq!(app.metric("sluice_alerts_total{what=\"a settlement cannot be stored"), 1);
-    let desk = Desk::beside(&app);
+    let desk = Cli::beside(&app);
     let settled = desk.run(&["books", "settle", "--all", "--waive", "--reason", "our fault"]);
     assert_eq!(settled.code, 0, "{} {}", settled.out, settled.err);
     assert_eq!(app.balance(&account).available, before);
@@ -164,7 +164,7 @@ fn settlements_that_are_refused_hold_up_nobody() {
         connection.answer(false).finish().expect_error(503, "api_error");
     }
     app.db(refuse_no_more);
-    let settled = Desk::beside(&app).run(&["books", "settle", "--all", "--reason", "mended"]);
+    let settled = Cli::beside(&app).run(&["books", "settle", "--all", "--reason", "mended"]);
     assert!(settled.out.contains("64 settled, 0 refused"), "{}", settled.out);
     assert_eq!(app.settled(&poisoned, 64).len(), 64);
 }

@@ -12,8 +12,8 @@ use rustix::time::{ClockId, clock_gettime};
 use sluice::chain::provider::answer;
 use sluice::chain::provider::error::CallError;
 use sluice::chain::wire::{BlockBody, FrameBody, LogBody, ReceiptBody, TxBody};
-use sluice::config::{self, Purpose, Settings, Sources};
-use sluice::deposits::siwe::Message;
+use sluice::config::{self, LoadPurpose, Settings, Sources};
+use sluice::deposits::siwe::SiweMessage;
 use sluice::domain::byte_counts::TokenFigures;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::ids::AccountId;
@@ -79,7 +79,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let settings = config::load_for(&Sources::default(), Purpose::Command).unwrap();
+        let settings = config::load_for(&Sources::default(), LoadPurpose::Command).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let holds = Holds::new(&settings.reservation);
         Self { settings, holds, file: folder.path().join("input"), _folder: folder }
@@ -171,8 +171,8 @@ const PARSERS: [(&str, Try); 6] = [
     }),
     ("message", |_, input, _| {
         let text = String::from_utf8_lossy(input);
-        if let Ok(message) = Message::parse(&text) {
-            assert!(Message::parse(&message.to_string()).is_ok_and(|again| again == message));
+        if let Ok(message) = SiweMessage::parse(&text) {
+            assert!(SiweMessage::parse(&message.to_string()).is_ok_and(|again| again == message));
         }
     }),
     ("rpc", |_, input, numbers| {

@@ -7,7 +7,7 @@ use sluice::site;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::Request;
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::sandbox::sandbox;
 use crate::support::wait::eventually;
 
@@ -160,7 +160,7 @@ fn p9_the_policy_says_where_old_bytes_may_stay_beyond_the_longest_delay() {
 
 #[test]
 fn p16_an_operator_publishes_lists_and_shows_versions() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     assert_eq!(desk.json(&["policy", "list"]), serde_json::json!([]));
     let file = desk.put("Logs are kept for 90 days.\n");
     let first = desk.json(&["policy", "publish", &file]);
@@ -196,7 +196,7 @@ fn p16_an_operator_publishes_lists_and_shows_versions() {
 
 #[test]
 fn p16_what_cannot_be_published_is_refused_in_words() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     let refuse = |words: &[u8], reason: &str| {
         let file = desk.put(words);
         let said = desk.refused(&["policy", "publish", &file]);

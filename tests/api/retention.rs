@@ -9,9 +9,9 @@ use diesel::prelude::*;
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
 use sluice::domain::clock::UnixMillis;
-use sluice::jobs::job::{Due, Job};
+use sluice::jobs::job::{Job, RunJob};
 use sluice::jobs::purge::Purge;
-use sluice::jobs::retention::Limits;
+use sluice::jobs::retention::Cutoffs;
 
 use crate::support::app::{Builder, TestApp, verify_books};
 use crate::support::process;
@@ -139,7 +139,7 @@ fn kill_a_purge(config: &std::path::Path, day: &str, after: Duration) {
 pub(crate) fn purge(app: &TestApp) {
     let done = || app.metric("sluice_chore_finished_timestamp_seconds{chore=\"purge\"}");
     let now = u64::try_from(app.clock.now().as_millis() / 1000).unwrap();
-    app.scheduler.try_send(Due::of::<Purge>()).unwrap();
+    app.scheduler.try_send(RunJob::of::<Purge>()).unwrap();
     eventually("the purge", || (done() == now).then_some(()));
 }
 
@@ -289,7 +289,7 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
 /// A purge of what is from before a moment.
 fn purge_before(millis: i64) -> Purge {
     let over = UnixMillis::from_millis(millis);
-    Purge::new(Limits { usage_before: over, now: over, claims_before: over })
+    Purge::new(Cutoffs { usage_before: over, now: over, claims_before: over })
 }
 
 /// How many rows went.

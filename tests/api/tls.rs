@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
-use sluice::app::{StartError, StopWords};
+use sluice::app::{ShutdownSignals, StartError};
 use sluice::domain::clock::Clock;
 
 use crate::support::app::{Builder, TestApp, serve};
@@ -218,6 +218,6 @@ fn p10_a_certificate_that_cannot_be_served_is_refused_at_the_start() {
     let upstream = Upstream::start();
     let builder = one.configure(Builder::new().upstream("primary", upstream.address));
     let settings = Arc::new(builder.settings());
-    let (_, started) = serve(settings, Clock::System, StopWords::default());
+    let (_, started) = serve(settings, Clock::System, ShutdownSignals::default());
     assert!(matches!(started, Err(StartError::Certificate(_))));
 }

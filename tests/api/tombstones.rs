@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use sluice::accounts::deletion::tombstones::{self, TombstoneError};
-use sluice::app::{StartError, StopWords};
+use sluice::app::{ShutdownSignals, StartError};
 use sluice::config::{self, Sources};
 use sluice::db::schema::{deposit_tombstones, deposits};
 use sluice::db::{AnyConnection, deposits as deposit_rows, tombstones as stones};
@@ -27,7 +27,7 @@ fn builder() -> Builder {
 
 /// Starts a server and stops it at once; what it said.
 fn start(builder: &Builder) -> Result<(), StartError> {
-    let stop = StopWords::default();
+    let stop = ShutdownSignals::default();
     let clock = sluice::domain::clock::Clock::manual(1_795_348_800_000);
     let (thread, addresses) = serve(Arc::new(builder.settings()), clock, stop.clone());
     stop.in_order.cancel();
@@ -171,7 +171,7 @@ fn on_postgres_a_server_asks_for_the_secret_and_commands_do_without() {
     let (sources, _folder) = text("");
     let errors = config::load(&sources).unwrap_err().to_string();
     assert!(errors.contains("privacy.tombstone_secret_env: is missing: on PostgreSQL"), "{errors}");
-    assert!(config::load_for(&sources, config::Purpose::Command).is_ok());
+    assert!(config::load_for(&sources, config::LoadPurpose::Command).is_ok());
     let (sources, _folder) = text("privacy.tombstone_secret = \"too-short\"");
     let errors = config::load(&sources).unwrap_err().to_string();
     assert!(errors.contains("privacy.tombstone_secret: must have at least 32"), "{errors}");
@@ -203,7 +203,7 @@ fn p8_nobody_credits_what_is_buried_whatever_the_row_says() {
     let approved = review::approve(&mut conn, &key, &one, None, "why", now);
     let two = read(&mut conn, "dep_2");
     let credited = credit::credit(&mut conn, &key, &two, sluice::domain::money::NanoUsd::ZERO, now)
-        .map(|_| review::Decided::Done);
+        .map(|_| review::ReviewDecision::Done);
     let three = read(&mut conn, "dep_3");
     let attributed = review::attribute(&mut conn, &key, &three, account.id, "why", now);
     for outcome in [approved, credited, attributed] {

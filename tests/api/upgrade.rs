@@ -15,7 +15,7 @@ use sluice::db::{AnyConnection, DbError};
 use crate::support::app::{Builder, open_account, verify_books};
 use crate::support::client::{Connection, Request};
 use crate::support::database::TestDatabase;
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::process::{Process, run};
 use crate::support::sandbox::{body, sandbox};
 use crate::support::wait::eventually;
@@ -163,7 +163,7 @@ fn outdated(conn: &mut AnyConnection) {
 
 #[test]
 fn a_newer_programs_commands_leave_the_schema_to_those_who_migrate() {
-    let desk = Desk::new();
+    let desk = Cli::new();
     assert_eq!(desk.run(&["migrate"]).code, 0);
     let mut conn = desk.database().connect();
     outdated(&mut conn);

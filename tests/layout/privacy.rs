@@ -77,7 +77,7 @@ const HOLDS_CONTENT: [&str; 9] = [
 /// Types near content that have such a field and are printed all the same, each with its reason.
 const PRINTED: [(&str, &str); 2] = [
     ("ErrorWords", "fixed words of ours, sent as JSON"),
-    ("Told", "a deposit's state as it is sent to its owner, never of a request"),
+    ("WatchedState", "a deposit's state as it is sent to its owner, never of a request"),
 ];
 
 /// A call of a macro of `tracing`, by the line that it begins on.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use zip::ZipWriter;
 use zip::write::{SimpleFileOptions, StreamWriter};
 
-use self::parts::Part;
+use self::parts::ArchivePart;
 use crate::accounts::usage::export::{Export, ExportError, Format};
 use crate::db::usage_logs::UsageFilter;
 use crate::db::{
@@ -37,24 +37,24 @@ const FORMAT_VERSION: u32 = 1;
 pub struct Archive {
     account_id: AccountId,
     manifest: Manifest,
-    zip: ZipWriter<StreamWriter<Outlet>>,
-    outlet: Outlet,
-    waiting: VecDeque<Part>,
-    open: Option<Open>,
+    zip: ZipWriter<StreamWriter<ZipBuffer>>,
+    outlet: ZipBuffer,
+    waiting: VecDeque<ArchivePart>,
+    open: Option<OpenPart>,
     is_done: bool,
 }
 
 /// A file that is being written.
-struct Open {
-    part: Part,
-    source: Source,
+struct OpenPart {
+    part: ArchivePart,
+    source: PartSource,
     sum: Sha256,
     bytes: u64,
     rows: u64,
 }
 
 /// Where its next page comes from.
-enum Source {
+enum PartSource {
     Export(Box<Export>),
     Pages(After),
 }
@@ -99,7 +99,7 @@ impl Archive {
         now: UnixMillis,
     ) -> Result<Self, ExportError> {
         let account = accounts::get(conn, account_id)?.ok_or(ExportError::Gone)?;
-        let outlet = Outlet::default();
+        let outlet = ZipBuffer::default();
         Ok(Self {
             account_id,
             manifest: Manifest {
@@ -113,7 +113,7 @@ impl Archive {
             },
             zip: ZipWriter::new_stream(outlet.clone()),
             outlet,
-            waiting: Part::ALL.into(),
+            waiting: ArchivePart::ALL.into(),
             open: None,
             is_done: false,
         })
@@ -142,30 +142,40 @@ impl Archive {
         Ok(Some(self.outlet.take()))
     }
 
-    fn start(&mut self, conn: &mut AnyConnection, part: Part) -> Result<Open, ExportError> {
+    fn start(
+        &mut self,
+        conn: &mut AnyConnection,
+        part: ArchivePart,
+    ) -> Result<OpenPart, ExportError> {
         self.zip.start_file(part.file(), options())?;
         let (id, csv) = (self.account_id, Format::Csv);
         let source = match part {
-            Part::Usage => Source::Export(Box::new(Export::of_usage(UsageFilter::all(id), csv))),
-            Part::Ledger => Source::Export(Box::new(Export::of_ledger(conn, id, csv)?)),
-            _ => Source::Pages(After::default()),
+            ArchivePart::Usage => {
+                PartSource::Export(Box::new(Export::of_usage(UsageFilter::all(id), csv)))
+            }
+            ArchivePart::Ledger => PartSource::Export(Box::new(Export::of_ledger(conn, id, csv)?)),
+            _ => PartSource::Pages(After::default()),
         };
-        Ok(Open { part, source, sum: Sha256::new(), bytes: 0, rows: 0 })
+        Ok(OpenPart { part, source, sum: Sha256::new(), bytes: 0, rows: 0 })
     }
 
-    fn write_page(&mut self, conn: &mut AnyConnection, mut open: Open) -> Result<(), ExportError> {
+    fn write_page(
+        &mut self,
+        conn: &mut AnyConnection,
+        mut open: OpenPart,
+    ) -> Result<(), ExportError> {
         let (text, is_last) = match &mut open.source {
-            Source::Export(export) => {
+            PartSource::Export(export) => {
                 let piece = export.next_piece(conn)?;
                 open.rows = export.rows();
                 let is_last = piece.is_none();
                 (piece.unwrap_or_default(), is_last)
             }
-            Source::Pages(after) => {
+            PartSource::Pages(after) => {
                 let rows = page(conn, open.part, self.account_id, after)?;
                 let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
                 open.rows = open.rows.saturating_add(count);
-                let is_one = matches!(open.part, Part::Account | Part::Addresses);
+                let is_one = matches!(open.part, ArchivePart::Account | ArchivePart::Addresses);
                 let is_last = is_one || i64::try_from(rows.len()).unwrap_or(PAGE) < PAGE;
                 (lines(&rows)?, is_last)
             }
@@ -194,7 +204,7 @@ impl Archive {
         text.push(b'\n');
         self.zip.write_all(&text).map_err(zip::result::ZipError::from)?;
         // The directory is written when the writer ends.
-        let zip = std::mem::replace(&mut self.zip, ZipWriter::new_stream(Outlet::default()));
+        let zip = std::mem::replace(&mut self.zip, ZipWriter::new_stream(ZipBuffer::default()));
         zip.finish()?;
         self.is_done = true;
         Ok(())
@@ -218,69 +228,75 @@ fn lines(rows: &[Value]) -> Result<Vec<u8>, ExportError> {
 /// The next rows of a file as JSON.
 fn page(
     conn: &mut AnyConnection,
-    part: Part,
+    part: ArchivePart,
     id: AccountId,
     after: &mut After,
 ) -> Result<Vec<Value>, DbError> {
     let number = after.number;
     let After { number: last_number, text, bytes } = after;
     Ok(match part {
-        Part::Account => account(conn, id)?.into_iter().collect(),
-        Part::Addresses => {
+        ArchivePart::Account => account(conn, id)?.into_iter().collect(),
+        ArchivePart::Addresses => {
             let row = deposit_addresses::of_account(conn, id)?;
             row.iter().map(documents::address).collect()
         }
-        Part::Arrivals => {
+        ArchivePart::Arrivals => {
             let rows = arrivals::page(conn, Some(id), number, PAGE)?;
             let rows = rows.into_iter().map(|(row, _)| (row.id, row)).collect();
             each(rows, last_number, documents::arrival)
         }
-        Part::Sessions => {
+        ArchivePart::Sessions => {
             let rows = archive::sessions_of(conn, id, number, PAGE)?;
             each(rows, last_number, documents::session)
         }
-        Part::Keys => each(archive::keys_of(conn, id, number, PAGE)?, last_number, documents::key),
-        Part::Wallets => {
+        ArchivePart::Keys => {
+            each(archive::keys_of(conn, id, number, PAGE)?, last_number, documents::key)
+        }
+        ArchivePart::Wallets => {
             each(archive::wallets_of(conn, id, number, PAGE)?, last_number, documents::wallet)
         }
-        Part::Deposits => {
+        ArchivePart::Deposits => {
             each(archive::deposits_of(conn, id, number, PAGE)?, last_number, documents::deposit)
         }
-        Part::Refunds => {
+        ArchivePart::Refunds => {
             each(archive::refunds_of(conn, id, number, PAGE)?, last_number, documents::refund)
         }
-        Part::Mail => each(archive::mail_of(conn, id, number, PAGE)?, last_number, documents::mail),
-        Part::Decisions => {
+        ArchivePart::Mail => {
+            each(archive::mail_of(conn, id, number, PAGE)?, last_number, documents::mail)
+        }
+        ArchivePart::Decisions => {
             let rows = archive::decisions_of(conn, id, number, PAGE)?;
             each(rows, last_number, documents::decision)
         }
-        Part::Claims => {
+        ArchivePart::Claims => {
             let rows = deposit_claims::page(conn, Some(id), number, PAGE)?;
             let rows = rows.into_iter().map(|row| (row.id, row)).collect();
             each(rows, last_number, documents::claim)
         }
-        Part::Running => {
+        ArchivePart::Running => {
             let rows = archive::reservations_of(conn, id, text, PAGE)?;
             each(rows, text, documents::running)
         }
-        Part::Passes => {
+        ArchivePart::Passes => {
             let rows = archive::passes_of(conn, id, (text, number), PAGE)?;
             if let Some(last) = rows.last() {
                 (*text, *last_number) = (last.usage_id.clone(), last.ordinal);
             }
             rows.iter().map(documents::pass).collect()
         }
-        Part::Challenges => {
+        ArchivePart::Challenges => {
             let rows = archive::challenges_of(conn, id, text, PAGE)?;
             each(rows, text, documents::challenge)
         }
-        Part::Links => each(archive::links_of(conn, id, bytes, PAGE)?, bytes, documents::link),
-        Part::LogIns => {
+        ArchivePart::Links => {
+            each(archive::links_of(conn, id, bytes, PAGE)?, bytes, documents::link)
+        }
+        ArchivePart::LogIns => {
             let rows = archive::log_ins_of(conn, id, bytes, PAGE)?;
             each(rows, bytes, documents::log_in)
         }
         // These are exports.
-        Part::Usage | Part::Ledger => Vec::new(),
+        ArchivePart::Usage | ArchivePart::Ledger => Vec::new(),
     })
 }
 
@@ -309,15 +325,15 @@ fn account(conn: &mut AnyConnection, id: AccountId) -> Result<Option<Value>, DbE
 
 /// Takes what the compression gives, until it is fetched.
 #[derive(Clone, Default)]
-struct Outlet(Arc<Mutex<Vec<u8>>>);
+struct ZipBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Outlet {
+impl ZipBuffer {
     fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Write for Outlet {
+impl Write for ZipBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())

@@ -7,9 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::accounts::identity::PeopleError;
-use crate::accounts::identity::credentials::unchanged;
-use crate::accounts::identity::people::{self, People};
+use crate::accounts::identity::AuthError;
+use crate::accounts::identity::credentials::recheck;
+use crate::accounts::identity::people::{self, Identity};
 use crate::accounts::identity::sessions::LiveSession;
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::accounts::identity::totp::use_code;
@@ -76,12 +76,12 @@ fn tell(
     people::send(conn, MailKind::AccountClosing, to, params, now)
 }
 
-impl People {
+impl Identity {
     /// Begins to delete the account of whoever is logged in, and gives the time until when it can
     /// be kept after all.
     ///
     /// # Errors
-    /// [`PeopleError::BalanceLeft`], [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and
+    /// [`AuthError::BalanceLeft`], [`AuthError::WrongPassword`], [`AuthError::WrongCode`] and
     /// others.
     pub async fn close_account(
         &self,
@@ -90,18 +90,18 @@ impl People {
         code: Option<String>,
         waives_balance: bool,
         client: ClientAddress,
-    ) -> Result<UnixMillis, PeopleError> {
+    ) -> Result<UnixMillis, AuthError> {
         session.may_change()?;
-        let proven = self.prove(session, password, client).await?;
+        let proven = self.reauthenticate(session, password, client).await?;
         let address = proven.email.clone();
         let guess =
             if proven.has_totp() { Some(self.begin_guess(&address, client).await?) } else { None };
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let closed = self
             .write(move |conn| {
-                let known = unchanged(conn, &proven)?;
+                let known = recheck(conn, &proven)?;
                 if known.has_totp() {
-                    let code = code.ok_or(PeopleError::CodeRequired)?;
+                    let code = code.ok_or(AuthError::CodeRequired)?;
                     if let Err(refusal) = use_code(conn, &sealing, &known, &code, (&settings, now))?
                     {
                         return Ok(Err(refusal));
@@ -110,8 +110,8 @@ impl People {
                 let grace = settings.closing_grace;
                 match close(conn, known.account_id(), waives_balance, grace, now)? {
                     Closed::Begun { erased_at } => Ok(Ok(erased_at)),
-                    Closed::BalanceLeft(left) => Err(PeopleError::BalanceLeft(left)),
-                    Closed::NoAccount => Err(PeopleError::WrongCredentials),
+                    Closed::BalanceLeft(left) => Err(AuthError::BalanceLeft(left)),
+                    Closed::NoAccount => Err(AuthError::WrongCredentials),
                 }
             })
             .await
@@ -125,10 +125,10 @@ impl People {
     /// Keeps the account of whoever is logged in after all.
     ///
     /// # Errors
-    /// [`PeopleError::NotClosing`] and others.
-    pub async fn keep_account(&self, session: &LiveSession) -> Result<(), PeopleError> {
+    /// [`AuthError::NotClosing`] and others.
+    pub async fn keep_account(&self, session: &LiveSession) -> Result<(), AuthError> {
         let id = session.account_id();
         let kept = self.run(move |conn| Ok(keep(conn, id)?)).await?;
-        if kept { Ok(()) } else { Err(PeopleError::NotClosing) }
+        if kept { Ok(()) } else { Err(AuthError::NotClosing) }
     }
 }

@@ -4,21 +4,21 @@
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::PeopleError;
-use super::credentials::{present, unchanged};
-use super::email_tokens::{self, Purpose};
-use super::people::{self, People};
+use super::AuthError;
+use super::credentials::{present, recheck};
+use super::email_tokens::{self, LinkPurpose};
+use super::people::{self, Identity};
 use super::sessions::LiveSession;
 use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
-use super::throttle::{Attempt, ClientAddress};
+use super::throttle::{ClientAddress, ThrottledAction};
 use crate::accounts::parse_email;
 use crate::db::{AnyConnection, credentials, email_tokens as rows, unsubscribe_tokens};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;
 use crate::domain::secret_token::TokenHash;
 
-impl People {
+impl Identity {
     /// Has a mail sent to the new address. Whether that has an account already is only told to who
     /// reads its mail.
     pub async fn ask_to_change_email(
@@ -27,20 +27,20 @@ impl People {
         email: &str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         session.may_change()?;
         let email = parse_email(email)?;
-        let known = self.prove(session, password, client).await?;
+        let known = self.reauthenticate(session, password, client).await?;
         if known.email == email {
-            return Err(PeopleError::SameEmail);
+            return Err(AuthError::SameEmail);
         }
-        self.throttle.count(Attempt::MailFrom(known.account_id()))?;
-        self.throttle.count(Attempt::MailTo(&email))?;
+        self.throttle.count(ThrottledAction::MailFrom(known.account_id()))?;
+        self.throttle.count(ThrottledAction::MailTo(&email))?;
         let from = SharedAttempts::mails_from(known.account_id(), &self.secret, &self.settings);
         let (to, now) =
             (SharedAttempts::mails_to(&email, &self.secret, &self.settings), self.now());
         self.write(move |conn| {
-            let id = unchanged(conn, &known)?.account_id();
+            let id = recheck(conn, &known)?.account_id();
             from.take(conn, now)?;
             to.take(conn, now)?;
             let to = (Some(id), email.as_str());
@@ -50,32 +50,28 @@ impl People {
     }
 
     /// Changes the address by the link that was sent to it.
-    pub async fn change_email(
-        &self,
-        token: &str,
-        client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    pub async fn change_email(&self, token: &str, client: ClientAddress) -> Result<(), AuthError> {
         self.count_client(client)?;
         let (token, now) = (link_hash(token)?, self.now());
         self.write(move |conn| change(conn, &token, now)).await
     }
 }
 
-fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Result<(), PeopleError> {
-    let redeemed = email_tokens::redeem(conn, Purpose::Change, token, now)?;
-    let redeemed = redeemed.ok_or(PeopleError::BadLink)?;
-    let id = redeemed.account_id.ok_or(PeopleError::BadLink)?;
+fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Result<(), AuthError> {
+    let redeemed = email_tokens::redeem(conn, LinkPurpose::Change, token, now)?;
+    let redeemed = redeemed.ok_or(AuthError::BadLink)?;
+    let id = redeemed.account_id.ok_or(AuthError::BadLink)?;
     let known = present(conn, id)?;
     if known.closing_at.is_some() {
-        return Err(PeopleError::Closing);
+        return Err(AuthError::Closing);
     }
     if !known.status.is_active() {
-        return Err(PeopleError::Suspended);
+        return Err(AuthError::Suspended);
     }
     let taken_by = credentials::of_address(conn, &redeemed.email)?;
     // It may be another spelling of the address that the account has.
     if taken_by.is_some_and(|other| other.id != known.id) {
-        return Err(PeopleError::EmailTaken);
+        return Err(AuthError::EmailTaken);
     }
     // What was asked for before the address had this account opens none of its own.
     rows::lock_sign_ups(conn, &redeemed.email)?;
@@ -89,11 +85,11 @@ fn change(conn: &mut AnyConnection, token: &TokenHash, now: UnixMillis) -> Resul
 }
 
 /// Somebody else was faster, in the moment since we looked.
-fn taken(error: crate::db::DbError) -> PeopleError {
+fn taken(error: crate::db::DbError) -> AuthError {
     use diesel::result::{DatabaseErrorKind, Error};
     match error {
         crate::db::DbError::Query(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
-            PeopleError::EmailTaken
+            AuthError::EmailTaken
         }
         error => error.into(),
     }

@@ -11,7 +11,7 @@ use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum LinkPurpose {
     /// Proves the address of an account that is to be opened.
     SignUp,
     /// Sets a new password.
@@ -22,7 +22,7 @@ pub enum Purpose {
 
 /// Whose credentials a link is for, and as of when: see [`credentials_epoch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct TokenHolder {
     /// The account.
     pub account_id: AccountId,
     /// Its epoch when somebody asked for the link.
@@ -38,7 +38,7 @@ pub struct Redeemed {
     pub email: String,
 }
 
-impl Purpose {
+impl LinkPurpose {
     /// Its name in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -53,8 +53,8 @@ impl Purpose {
 /// Makes a link's token; `holder` is `None` for a sign-up.
 pub fn issue(
     conn: &mut AnyConnection,
-    purpose: Purpose,
-    (holder, email): (Option<Holder>, &str),
+    purpose: LinkPurpose,
+    (holder, email): (Option<TokenHolder>, &str),
     lifetime: Duration,
     now: UnixMillis,
 ) -> Result<SecretToken, DbError> {
@@ -74,7 +74,7 @@ pub fn issue(
 /// still those of the time when somebody asked for it. It stays so.
 pub fn look_at(
     conn: &mut AnyConnection,
-    purpose: Purpose,
+    purpose: LinkPurpose,
     token: &TokenHash,
     now: UnixMillis,
 ) -> Result<Option<Redeemed>, DbError> {
@@ -93,7 +93,7 @@ pub fn look_at(
 /// Uses a token up. Belongs into the transaction that does what it is for.
 pub fn redeem(
     conn: &mut AnyConnection,
-    purpose: Purpose,
+    purpose: LinkPurpose,
     token: &TokenHash,
     now: UnixMillis,
 ) -> Result<Option<Redeemed>, DbError> {

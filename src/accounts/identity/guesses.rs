@@ -1,32 +1,32 @@
 //! A guess at a password or code: counted on this node before it is made, so that many at once are
 //! counted too, and on all nodes once it was wrong.
 
-use super::PeopleError;
-use super::people::People;
+use super::AuthError;
+use super::people::Identity;
 use super::shared_attempts::SharedAttempts;
-use super::throttle::{Attempt, ClientAddress, Counted};
+use super::throttle::{ClientAddress, CountedAction, ThrottledAction};
 use crate::domain::unprintable::unprintable;
 
 /// A guess that was counted on this node. Whoever has it says what came of it.
 #[derive(Clone, Copy)]
 pub(in crate::accounts) struct Guess<'a> {
-    counted: Counted<'a>,
+    counted: CountedAction<'a>,
     shared: SharedAttempts,
 }
 
 unprintable!(Guess<'static>);
 
-impl People {
+impl Identity {
     /// Counts a guess before it is made.
     ///
     /// # Errors
-    /// [`PeopleError::TooManyAttempts`]; then it was not counted, and may not be made.
+    /// [`AuthError::TooManyAttempts`]; then it was not counted, and may not be made.
     pub(in crate::accounts) async fn begin_guess<'a>(
         &self,
         address: &'a str,
         client: ClientAddress,
-    ) -> Result<Guess<'a>, PeopleError> {
-        let counted = self.throttle.count(Attempt::Guess(address, client))?;
+    ) -> Result<Guess<'a>, AuthError> {
+        let counted = self.throttle.count(ThrottledAction::Guess(address, client))?;
         let (shared, now) = (self.guesses_at(address), self.now());
         let is_free = self.run(move |conn| shared.check(conn, now)).await;
         if let Err(error) = is_free {
@@ -42,7 +42,7 @@ impl People {
     }
 
     /// It was wrong.
-    pub(super) async fn note_wrong(&self, guess: Guess<'_>) -> Result<(), PeopleError> {
+    pub(super) async fn note_wrong(&self, guess: Guess<'_>) -> Result<(), AuthError> {
         let (shared, now) = (guess.shared, self.now());
         self.write(move |conn| Ok(shared.count(conn, now)?)).await
     }
@@ -51,8 +51,8 @@ impl People {
     pub(in crate::accounts) async fn settle_guess<T>(
         &self,
         guess: Guess<'_>,
-        done: Result<T, PeopleError>,
-    ) -> Result<T, PeopleError> {
+        done: Result<T, AuthError>,
+    ) -> Result<T, AuthError> {
         match &done {
             Ok(_) => {
                 let (own, shared, now) =
@@ -62,9 +62,7 @@ impl People {
                 }
             }
             Err(
-                PeopleError::WrongCode
-                | PeopleError::TooManyCodes { .. }
-                | PeopleError::WrongCredentials,
+                AuthError::WrongCode | AuthError::TooManyCodes { .. } | AuthError::WrongCredentials,
             ) => self.note_wrong(guess).await?,
             Err(_) => self.take_back(guess),
         }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::credentials::{present, unchanged};
+use super::credentials::{present, recheck};
 use super::guesses::Guess;
-use super::password::{Asker, Verdict};
-use super::people::People;
+use super::password::{PasswordCaller, PasswordMatch};
+use super::people::Identity;
 use super::sessions::{self, OpenedSession};
 use super::throttle::ClientAddress;
 use super::wrong_codes::Committed;
-use super::{PeopleError, totp};
+use super::{AuthError, totp};
 use crate::config::Accounts;
 use crate::db::credentials::{self, Credentials};
 use crate::db::{AnyConnection, log_in_steps};
@@ -34,11 +34,11 @@ pub enum FirstStep {
 
 unprintable!(FirstStep);
 
-impl People {
+impl Identity {
     /// Logs in at once, with a code where the account asks for one.
     ///
     /// # Errors
-    /// [`PeopleError::WrongCredentials`], [`PeopleError::CodeRequired`], [`PeopleError::WrongCode`]
+    /// [`AuthError::WrongCredentials`], [`AuthError::CodeRequired`], [`AuthError::WrongCode`]
     /// and others.
     pub async fn log_in(
         &self,
@@ -46,16 +46,16 @@ impl People {
         password: SecretString,
         code: Option<String>,
         client: ClientAddress,
-    ) -> Result<OpenedSession, PeopleError> {
+    ) -> Result<OpenedSession, AuthError> {
         let (known, guess) = self.check_password(email, password, client).await?;
         if known.has_totp() && code.is_none() {
             self.take_back(guess);
-            return Err(PeopleError::CodeRequired);
+            return Err(AuthError::CodeRequired);
         }
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let opened = self
             .write(move |conn| {
-                let known = unchanged(conn, &known)?;
+                let known = recheck(conn, &known)?;
                 finish(conn, &known, code.as_deref(), (&settings, &sealing), now)
             })
             .await
@@ -66,19 +66,19 @@ impl People {
     /// Logs in, or goes as far as to the question for a code.
     ///
     /// # Errors
-    /// [`PeopleError::WrongCredentials`] and others.
+    /// [`AuthError::WrongCredentials`] and others.
     pub async fn begin_log_in(
         &self,
         email: &str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<FirstStep, PeopleError> {
+    ) -> Result<FirstStep, AuthError> {
         let (known, guess) = self.check_password(email, password, client).await?;
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         if !known.has_totp() {
             let opened = self
                 .write(move |conn| {
-                    let known = unchanged(conn, &known)?;
+                    let known = recheck(conn, &known)?;
                     finish(conn, &known, None, (&settings, &sealing), now)
                 })
                 .await
@@ -89,7 +89,7 @@ impl People {
         let token = SecretToken::random(TokenKind::LogInStep)?;
         let hash = token.hash();
         self.write(move |conn| {
-            let id = unchanged(conn, &known)?.account_id();
+            let id = recheck(conn, &known)?.account_id();
             Ok(log_in_steps::create(conn, &hash, id, (now, now.plus(STEP)))?)
         })
         .await?;
@@ -99,29 +99,29 @@ impl People {
     /// Answers the question for a code.
     ///
     /// # Errors
-    /// [`PeopleError::WrongCode`]; [`PeopleError::BadLink`] if the password has to be given again.
+    /// [`AuthError::WrongCode`]; [`AuthError::BadLink`] if the password has to be given again.
     pub async fn finish_log_in(
         &self,
         step: &SecretToken,
         code: String,
         client: ClientAddress,
-    ) -> Result<OpenedSession, PeopleError> {
+    ) -> Result<OpenedSession, AuthError> {
         self.count_client(client)?;
         let (step, now) = (step.hash(), self.now());
         let (settings, sealing) = (self.settings.clone(), self.sealing());
         let known = self
             .run(move |conn| {
                 let holder = log_in_steps::holder(conn, &step, now)?;
-                present(conn, holder.ok_or(PeopleError::BadLink)?)
+                present(conn, holder.ok_or(AuthError::BadLink)?)
             })
             .await?;
         let address = known.email.clone();
         let guess = self.begin_guess(&address, client).await?;
         let opened = self
             .write(move |conn| {
-                let known = unchanged(conn, &known)?;
+                let known = recheck(conn, &known)?;
                 // Others may have used it up, with a right code or too many wrong ones.
-                log_in_steps::holder(conn, &step, now)?.ok_or(PeopleError::BadLink)?;
+                log_in_steps::holder(conn, &step, now)?.ok_or(AuthError::BadLink)?;
                 let finished = finish(conn, &known, Some(&code), (&settings, &sealing), now)?;
                 if finished.is_ok() {
                     log_in_steps::remove(conn, &step)?;
@@ -143,12 +143,12 @@ impl People {
         address: &'a str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<(Credentials, Guess<'a>), PeopleError> {
+    ) -> Result<(Credentials, Guess<'a>), AuthError> {
         self.count_client(client)?;
         let guess = self.begin_guess(address, client).await?;
-        let known = self.known_by(address, password, Asker::guest(client)).await;
+        let known = self.known_by(address, password, PasswordCaller::guest(client)).await;
         match &known {
-            Err(PeopleError::WrongCredentials) => self.note_wrong(guess).await?,
+            Err(AuthError::WrongCredentials) => self.note_wrong(guess).await?,
             Err(_) => self.take_back(guess),
             Ok(_) => {}
         }
@@ -159,18 +159,18 @@ impl People {
         &self,
         address: &str,
         password: SecretString,
-        asker: Asker,
-    ) -> Result<Credentials, PeopleError> {
+        asker: PasswordCaller,
+    ) -> Result<Credentials, AuthError> {
         let email = address.to_owned();
         let known = self.run(move |conn| Ok(credentials::of_address(conn, &email)?)).await?;
         let stored = known.as_ref().and_then(|known| known.password_hash.clone());
         let (given, hash) = (password.clone(), stored.clone());
         let verdict = self.passwords.verify(given, hash, asker.clone()).await?;
         let Some(mut known) = known.filter(|_| verdict.is_right()) else {
-            return Err(PeopleError::WrongCredentials);
+            return Err(AuthError::WrongCredentials);
         };
         let is_outdated = stored.is_some_and(|stored| self.passwords.is_outdated(&stored));
-        if is_outdated || verdict == Verdict::RightAsTyped {
+        if is_outdated || verdict == PasswordMatch::RightAsTyped {
             self.renew_hash(&mut known, password, asker).await?;
         }
         Ok(known)
@@ -183,14 +183,14 @@ impl People {
         &self,
         known: &mut Credentials,
         password: SecretString,
-        asker: Asker,
-    ) -> Result<(), PeopleError> {
+        asker: PasswordCaller,
+    ) -> Result<(), AuthError> {
         // It may be shorter or simpler than what is asked of new ones.
         let Some(password) = self.passwords.accept_known(&password) else { return Ok(()) };
         let hash = self.passwords.hash(password, asker).await?;
         let (before, stored) = (known.clone(), hash.as_str().to_owned());
         self.write(move |conn| {
-            let known = unchanged(conn, &before)?;
+            let known = recheck(conn, &before)?;
             Ok(credentials::renew_hash(conn, known.account_id(), &stored)?)
         })
         .await?;
@@ -208,7 +208,7 @@ fn finish(
     now: UnixMillis,
 ) -> Committed<OpenedSession> {
     if known.has_totp() {
-        let code = code.ok_or(PeopleError::CodeRequired)?;
+        let code = code.ok_or(AuthError::CodeRequired)?;
         if let Err(refusal) = totp::use_code(conn, sealing, known, code, (settings, now))? {
             return Ok(Err(refusal));
         }

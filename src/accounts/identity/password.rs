@@ -3,7 +3,7 @@
 //! time tells nobody who has an account.
 
 mod guessable;
-mod line;
+mod queue;
 mod spelling;
 
 use std::num::NonZeroUsize;
@@ -14,8 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use self::line::Asker;
-use self::line::Line;
+pub use self::queue::PasswordCaller;
+use self::queue::PasswordQueue;
 use crate::config::Accounts;
 use crate::db::DbError;
 use crate::domain::unprintable::unprintable;
@@ -92,7 +92,7 @@ impl NewPassword {
 
 /// Whether a password is an account's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordMatch {
     /// It is not.
     Wrong,
     /// It is.
@@ -101,7 +101,7 @@ pub enum Verdict {
     RightAsTyped,
 }
 
-impl Verdict {
+impl PasswordMatch {
     /// Whether it is.
     #[must_use]
     pub const fn is_right(self) -> bool {
@@ -129,7 +129,7 @@ pub struct Passwords {
     /// A hash of nothing that anybody knows, at the cost of a real one.
     decoy: String,
     running: Arc<Semaphore>,
-    line: Arc<Places<Line>>,
+    line: Arc<Places<PasswordQueue>>,
 }
 
 unprintable!(NewPassword, PasswordHash, Passwords);
@@ -145,7 +145,10 @@ impl Passwords {
             site_name,
             decoy: format!("$2b${:02}${}", settings.bcrypt_cost, ".".repeat(53)),
             running: Arc::new(Semaphore::new(cores)),
-            line: Places::new(Line::new(cores.saturating_mul(WAITING_PER_RUNNING), settings)),
+            line: Places::new(PasswordQueue::new(
+                cores.saturating_mul(WAITING_PER_RUNNING),
+                settings,
+            )),
         }
     }
 
@@ -192,7 +195,7 @@ impl Passwords {
     pub async fn hash(
         &self,
         password: NewPassword,
-        asker: Asker,
+        asker: PasswordCaller,
     ) -> Result<PasswordHash, PasswordError> {
         let cost = self.cost;
         // Its length has been looked at: nothing is cut off.
@@ -208,8 +211,8 @@ impl Passwords {
         &self,
         given: SecretString,
         stored: Option<String>,
-        asker: Asker,
-    ) -> Result<Verdict, PasswordError> {
+        asker: PasswordCaller,
+    ) -> Result<PasswordMatch, PasswordError> {
         let is_anybodys = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.decoy.clone());
         let work = move || {
@@ -219,7 +222,7 @@ impl Passwords {
                     return Ok(verdict);
                 }
             }
-            Ok::<_, bcrypt::BcryptError>(Verdict::Wrong)
+            Ok::<_, bcrypt::BcryptError>(PasswordMatch::Wrong)
         };
         let verified = self.blocking(asker, work).await?;
         Ok(verified.map_err(|_| DbError::Unreadable { what: "password hash" })?)
@@ -234,7 +237,7 @@ impl Passwords {
 
     async fn blocking<T: Send + 'static>(
         &self,
-        asker: Asker,
+        asker: PasswordCaller,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
         let until = Instant::now() + OUTSIDE_MAX;
@@ -253,15 +256,15 @@ impl Passwords {
 }
 
 /// What is tried of a password that somebody gives.
-fn spellings(given: SecretString) -> Vec<(SecretString, Verdict)> {
+fn spellings(given: SecretString) -> Vec<(SecretString, PasswordMatch)> {
     if given.expose_secret().len() > GIVEN_BYTES_MAX {
-        return vec![(given, Verdict::RightAsTyped)];
+        return vec![(given, PasswordMatch::RightAsTyped)];
     }
     let spelled = respelled(&given);
     let is_same = spelled.expose_secret() == given.expose_secret();
-    let mut tried = vec![(spelled, Verdict::Right)];
+    let mut tried = vec![(spelled, PasswordMatch::Right)];
     if !is_same {
-        tried.push((given, Verdict::RightAsTyped));
+        tried.push((given, PasswordMatch::RightAsTyped));
     }
     tried
 }
@@ -284,15 +287,15 @@ mod tests {
     fn passwords() -> Passwords {
         let settings = crate::config::load_for(
             &crate::config::Sources::default(),
-            crate::config::Purpose::Command,
+            crate::config::LoadPurpose::Command,
         );
         // The lowest cost that bcrypt knows: what is tested here is not how long it takes.
         let settings = Accounts { bcrypt_cost: 4, ..settings.unwrap().accounts };
         Passwords::new(&settings, "Light & Power".to_owned())
     }
 
-    fn asker() -> Asker {
-        Asker::guest(ClientAddress::new(std::net::Ipv4Addr::LOCALHOST.into()))
+    fn asker() -> PasswordCaller {
+        PasswordCaller::guest(ClientAddress::new(std::net::Ipv4Addr::LOCALHOST.into()))
     }
 
     fn accept(text: &str) -> Result<NewPassword, PasswordRule> {
@@ -353,13 +356,15 @@ mod tests {
                 let stored = Some(hash.as_str().to_owned());
                 let verdict =
                     passwords.verify(SecretString::from(given), stored, asker()).await.unwrap();
-                assert_eq!(verdict, Verdict::Right, "{set:?} {given:?}");
+                assert_eq!(verdict, PasswordMatch::Right, "{set:?} {given:?}");
             }
         }
         // What an earlier version has hashed as it was typed is right as it is typed.
         let [composed, decomposed] = SPELLINGS;
         let old = bcrypt::hash(decomposed, 4).unwrap();
-        for (given, wanted) in [(decomposed, Verdict::RightAsTyped), (composed, Verdict::Wrong)] {
+        for (given, wanted) in
+            [(decomposed, PasswordMatch::RightAsTyped), (composed, PasswordMatch::Wrong)]
+        {
             let verdict =
                 passwords.verify(SecretString::from(given), Some(old.clone()), asker()).await;
             assert_eq!(verdict.unwrap(), wanted, "{given:?}");
@@ -394,7 +399,7 @@ mod tests {
         let passwords = passwords();
         for given in ["", "password", "......................"] {
             let verdict = passwords.verify(SecretString::from(given), None, asker()).await.unwrap();
-            assert_eq!(verdict, Verdict::Wrong);
+            assert_eq!(verdict, PasswordMatch::Wrong);
         }
         // The decoy is read as a hash, so that it takes as long as one.
         assert!(bcrypt::verify("", &passwords.decoy).is_ok());

@@ -4,11 +4,11 @@
 
 use secrecy::SecretString;
 
-use super::PeopleError;
+use super::AuthError;
 use super::credentials::present;
-use super::password::{Asker, Passwords, Verdict};
+use super::password::{PasswordCaller, PasswordMatch, Passwords};
 use super::session::LiveSession;
-use super::throttle::{Attempt, ClientAddress, Throttle};
+use super::throttle::{ClientAddress, Throttle, ThrottledAction};
 use crate::config::{Accounts, Settings};
 use crate::db::accounts::{self, AccountRow};
 use crate::db::credentials::Credentials;
@@ -22,7 +22,7 @@ use crate::domain::sealing::SealingKey;
 use crate::domain::tombstone::TombstoneKey;
 
 /// What the verbs work with.
-pub struct People {
+pub struct Identity {
     pub(super) database: Database,
     pub(in crate::accounts) settings: Accounts,
     /// The service's name, as authenticator apps show it.
@@ -48,7 +48,7 @@ pub struct Profile {
 
 /// What somebody wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Preferences {
+pub struct AccountPreferences {
     /// A mail goes out when what is available and reserved falls below; `None` is never.
     pub low_balance: Option<NanoUsd>,
     /// Whether mail goes out that is not about security or policy.
@@ -58,14 +58,14 @@ pub struct Preferences {
 /// What else belongs to an account, as far as it fits into a line each.
 pub struct Holdings {
     /// What its owner wants to be told.
-    pub preferences: Preferences,
+    pub preferences: AccountPreferences,
     /// Sessions in force.
     pub sessions: i64,
     /// Wallets that are linked.
     pub wallets: i64,
 }
 
-impl People {
+impl Identity {
     /// Nobody has tried anything so far.
     pub fn new(
         database: Database,
@@ -80,9 +80,9 @@ impl People {
     }
 
     /// How an account stands.
-    pub async fn profile(&self, id: AccountId) -> Result<Profile, PeopleError> {
+    pub async fn profile(&self, id: AccountId) -> Result<Profile, AuthError> {
         self.run(move |conn| {
-            let row = accounts::get(conn, id)?.ok_or(PeopleError::WrongCredentials)?;
+            let row = accounts::get(conn, id)?.ok_or(AuthError::WrongCredentials)?;
             let known = present(conn, id)?;
             Ok(Profile {
                 row,
@@ -95,7 +95,7 @@ impl People {
     }
 
     /// What belongs to the account of whoever is logged in.
-    pub async fn holdings(&self, session: &LiveSession) -> Result<Holdings, PeopleError> {
+    pub async fn holdings(&self, session: &LiveSession) -> Result<Holdings, AuthError> {
         let id = session.account_id();
         let sessions = self.sessions(session).await?.len();
         Ok(Holdings {
@@ -116,45 +116,45 @@ impl People {
     /// Something with the database, on a thread that may block.
     pub(in crate::accounts) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, PeopleError> + Send + 'static,
-    ) -> Result<T, PeopleError> {
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, AuthError> + Send + 'static,
+    ) -> Result<T, AuthError> {
         self.database.run(move |conn| Ok(work(conn))).await?
     }
 
     /// The same in one transaction.
     pub(in crate::accounts) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, PeopleError> + Send + 'static,
-    ) -> Result<T, PeopleError> {
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, AuthError> + Send + 'static,
+    ) -> Result<T, AuthError> {
         self.run(move |conn| transaction::write(conn, work)).await
     }
 
     /// Counts what somebody does who is not logged in.
-    pub(super) fn count_client(&self, client: ClientAddress) -> Result<(), PeopleError> {
-        self.throttle.count(Attempt::Client(client))?;
+    pub(super) fn count_client(&self, client: ClientAddress) -> Result<(), AuthError> {
+        self.throttle.count(ThrottledAction::Client(client))?;
         Ok(())
     }
 
     /// Makes sure that whoever holds the session also knows the password. Wrong ones count like
     /// failed log-ins.
-    pub(in crate::accounts) async fn prove(
+    pub(in crate::accounts) async fn reauthenticate(
         &self,
         session: &LiveSession,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<Credentials, PeopleError> {
+    ) -> Result<Credentials, AuthError> {
         let id = session.account_id();
         let known = self.run(move |conn| present(conn, id)).await?;
         let address = known.email.clone();
         let guess = self.begin_guess(&address, client).await?;
-        let (stored, asker) = (known.password_hash.clone(), Asker::member(id, client));
+        let (stored, asker) = (known.password_hash.clone(), PasswordCaller::member(id, client));
         let verified = self.passwords.verify(password, stored, asker).await;
-        if matches!(verified, Ok(Verdict::Wrong)) {
+        if matches!(verified, Ok(PasswordMatch::Wrong)) {
             self.note_wrong(guess).await?;
         } else {
             self.take_back(guess);
         }
-        if verified?.is_right() { Ok(known) } else { Err(PeopleError::WrongPassword) }
+        if verified?.is_right() { Ok(known) } else { Err(AuthError::WrongPassword) }
     }
 }
 

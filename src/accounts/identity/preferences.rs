@@ -1,34 +1,40 @@
 //! What people want to be told: below which balance, and whether anything at all that is not about
 //! security or policy.
 
-use super::PeopleError;
-use super::people::People;
-pub use super::people::Preferences;
+use super::AuthError;
+pub use super::people::AccountPreferences;
+use super::people::Identity;
 use super::session::LiveSession;
 use crate::db::accounts::{self, PreferencesRow};
 use crate::domain::money::NanoUsd;
 
-impl People {
+impl Identity {
     /// The preferences of whoever is logged in.
-    pub async fn preferences(&self, session: &LiveSession) -> Result<Preferences, PeopleError> {
+    pub async fn preferences(
+        &self,
+        session: &LiveSession,
+    ) -> Result<AccountPreferences, AuthError> {
         let id = session.account_id();
         let row = self.run(move |conn| Ok(accounts::preferences(conn, id)?)).await?;
-        let row = row.ok_or(PeopleError::WrongCredentials)?;
-        Ok(Preferences { low_balance: row.low_balance_nanousd, wants_notices: row.wants_notices })
+        let row = row.ok_or(AuthError::WrongCredentials)?;
+        Ok(AccountPreferences {
+            low_balance: row.low_balance_nanousd,
+            wants_notices: row.wants_notices,
+        })
     }
 
     /// Changes them.
     ///
     /// # Errors
-    /// [`PeopleError::BadThreshold`], [`PeopleError::SessionEnded`] and others.
-    pub async fn prefer(
+    /// [`AuthError::BadThreshold`], [`AuthError::SessionEnded`] and others.
+    pub async fn update_preferences(
         &self,
         session: &LiveSession,
-        wanted: Preferences,
-    ) -> Result<(), PeopleError> {
+        wanted: AccountPreferences,
+    ) -> Result<(), AuthError> {
         session.may_change()?;
         if wanted.low_balance.is_some_and(|threshold| threshold <= NanoUsd::ZERO) {
-            return Err(PeopleError::BadThreshold);
+            return Err(AuthError::BadThreshold);
         }
         let row = PreferencesRow {
             low_balance_nanousd: wanted.low_balance,

@@ -4,15 +4,15 @@
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::PeopleError;
-use super::credentials::{present, unchanged};
-use super::email_tokens::{self, Purpose};
-use super::password::{Asker, PasswordHash};
-use super::people::{self, People};
+use super::AuthError;
+use super::credentials::{present, recheck};
+use super::email_tokens::{self, LinkPurpose};
+use super::password::{PasswordCaller, PasswordHash};
+use super::people::{self, Identity};
 use super::sessions::LiveSession;
 use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
-use super::throttle::{Attempt, ClientAddress};
+use super::throttle::{ClientAddress, ThrottledAction};
 use super::wrong_codes;
 use crate::db::credentials::Credentials;
 use crate::db::credentials_epoch::Kept;
@@ -20,13 +20,9 @@ use crate::db::{AnyConnection, credentials};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;
 
-impl People {
+impl Identity {
     /// Has a mail sent that leads to a new password, if the address has an account.
-    pub async fn ask_to_reset(
-        &self,
-        email: &str,
-        client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    pub async fn ask_to_reset(&self, email: &str, client: ClientAddress) -> Result<(), AuthError> {
         self.ask_for_mail(MailKind::ResetPassword, email, client).await
     }
 
@@ -37,18 +33,18 @@ impl People {
         token: &str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         self.count_client(client)?;
         let password = self.passwords.accept(&password)?;
-        let password = password.unlike(&self.check_link(Purpose::Reset, token).await?.email)?;
-        let hash = self.passwords.hash(password, Asker::guest(client)).await?;
+        let password = password.unlike(&self.check_link(LinkPurpose::Reset, token).await?.email)?;
+        let hash = self.passwords.hash(password, PasswordCaller::guest(client)).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         let secret = self.secret.clone();
         let email = self
             .write(move |conn| {
-                let redeemed = email_tokens::redeem(conn, Purpose::Reset, &token, now)?;
+                let redeemed = email_tokens::redeem(conn, LinkPurpose::Reset, &token, now)?;
                 let id = redeemed.and_then(|redeemed| redeemed.account_id);
-                let known = present(conn, id.ok_or(PeopleError::BadLink)?)?;
+                let known = present(conn, id.ok_or(AuthError::BadLink)?)?;
                 set(conn, &known, &hash, Kept::Nobodys, now)?;
                 wrong_codes::pardon(conn, known.account_id(), &settings, now)?;
                 // Whoever has locked the account by guessing has guessed at the old one.
@@ -56,7 +52,7 @@ impl People {
                 Ok(known.email)
             })
             .await?;
-        self.throttle.forget_all(Attempt::Guess(&email, client));
+        self.throttle.forget_all(ThrottledAction::Guess(&email, client));
         Ok(())
     }
 
@@ -67,16 +63,18 @@ impl People {
         password: SecretString,
         new_password: SecretString,
         client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         session.may_change()?;
         let new_password = self.passwords.accept(&new_password)?;
-        let proven = self.prove(session, password, client).await?;
-        let (new_password, asker) =
-            (new_password.unlike(&proven.email)?, Asker::member(session.account_id(), client));
+        let proven = self.reauthenticate(session, password, client).await?;
+        let (new_password, asker) = (
+            new_password.unlike(&proven.email)?,
+            PasswordCaller::member(session.account_id(), client),
+        );
         let hash = self.passwords.hash(new_password, asker).await?;
         let (kept, now) = (Kept::Session(session.row.id), self.now());
         self.write(move |conn| {
-            let known = unchanged(conn, &proven)?;
+            let known = recheck(conn, &proven)?;
             set(conn, &known, &hash, kept, now)
         })
         .await
@@ -90,7 +88,7 @@ fn set(
     hash: &PasswordHash,
     kept: Kept,
     now: UnixMillis,
-) -> Result<(), PeopleError> {
+) -> Result<(), AuthError> {
     let id = known.account_id();
     credentials::set_password(conn, id, hash.as_str(), kept)?;
     let to = (Some(id), known.email.as_str());

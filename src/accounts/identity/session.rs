@@ -1,6 +1,6 @@
 //! A session, and what it may do.
 
-use super::PeopleError;
+use super::AuthError;
 use crate::db::sessions::{self, SessionRow};
 use crate::db::{AnyConnection, accounts};
 use crate::domain::account_status::AccountStatus;
@@ -42,18 +42,18 @@ impl LiveSession {
     /// Whether it may see what is the account's.
     ///
     /// # Errors
-    /// [`PeopleError::Closing`].
-    pub const fn may_look(&self) -> Result<(), PeopleError> {
-        if self.closing_at.is_some() { Err(PeopleError::Closing) } else { Ok(()) }
+    /// [`AuthError::Closing`].
+    pub const fn may_look(&self) -> Result<(), AuthError> {
+        if self.closing_at.is_some() { Err(AuthError::Closing) } else { Ok(()) }
     }
 
     /// Whether it may change what is the account's.
     ///
     /// # Errors
-    /// [`PeopleError::Closing`] or [`PeopleError::Suspended`].
-    pub fn may_change(&self) -> Result<(), PeopleError> {
+    /// [`AuthError::Closing`] or [`AuthError::Suspended`].
+    pub fn may_change(&self) -> Result<(), AuthError> {
         self.may_look()?;
-        if self.is_suspended { Err(PeopleError::Suspended) } else { Ok(()) }
+        if self.is_suspended { Err(AuthError::Suspended) } else { Ok(()) }
     }
 
     /// The same once more for one that was recognised again: what it might change before, it may
@@ -61,7 +61,7 @@ impl LiveSession {
     ///
     /// # Errors
     /// As [`LiveSession::may_change`].
-    pub fn stands_as(&self, before: &Self) -> Result<(), PeopleError> {
+    pub fn stands_as(&self, before: &Self) -> Result<(), AuthError> {
         if before.may_change().is_ok() { self.may_change() } else { Ok(()) }
     }
 
@@ -70,11 +70,11 @@ impl LiveSession {
     /// request may take long.
     ///
     /// # Errors
-    /// [`PeopleError::SessionEnded`], and as [`LiveSession::may_change`].
-    pub fn hold(&self, conn: &mut AnyConnection) -> Result<(), PeopleError> {
+    /// [`AuthError::SessionEnded`], and as [`LiveSession::may_change`].
+    pub fn hold(&self, conn: &mut AnyConnection) -> Result<(), AuthError> {
         accounts::lock(conn, self.account_id())?;
         let standing = sessions::standing(conn, &self.row)?;
-        let (status, closing_at) = standing.ok_or(PeopleError::SessionEnded)?;
+        let (status, closing_at) = standing.ok_or(AuthError::SessionEnded)?;
         live(self.row.clone(), status, closing_at).may_change()
     }
 }

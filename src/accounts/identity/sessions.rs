@@ -1,8 +1,8 @@
 //! Being logged in: a session begins with a random token of its own, is recognised by that token's
 //! hash, and ends with its time, with silence, or by a person's wish.
 
-use super::PeopleError;
-use super::people::People;
+use super::AuthError;
+use super::people::Identity;
 use super::session::live;
 pub use super::session::{LiveSession, OpenedSession};
 use crate::config::Accounts;
@@ -16,15 +16,18 @@ use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};
 /// worth a write.
 const NOTED_EVERY_MILLIS: i64 = 10 * 60 * 1000;
 
-impl People {
+impl Identity {
     /// The session of a token, if it is in force.
-    pub async fn recognise(&self, token: &SecretToken) -> Result<Option<LiveSession>, PeopleError> {
+    pub async fn find_session(
+        &self,
+        token: &SecretToken,
+    ) -> Result<Option<LiveSession>, AuthError> {
         let (hash, settings, now) = (token.hash(), self.settings.clone(), self.now());
-        self.run(move |conn| Ok(recognise(conn, &hash, &settings, now)?)).await
+        self.run(move |conn| Ok(find_session(conn, &hash, &settings, now)?)).await
     }
 
     /// The account's sessions that are in force, newest first.
-    pub async fn sessions(&self, session: &LiveSession) -> Result<Vec<SessionRow>, PeopleError> {
+    pub async fn sessions(&self, session: &LiveSession) -> Result<Vec<SessionRow>, AuthError> {
         let (id, idle, now) = (session.account_id(), self.settings.session_idle, self.now());
         let rows = self.run(move |conn| Ok(sessions::of_account(conn, id, now)?)).await?;
         let is_alive = |row: &SessionRow| row.last_seen_at.plus(idle) > now;
@@ -34,20 +37,20 @@ impl People {
     /// Logs out: ends the session itself, or another of its account by its public name.
     ///
     /// # Errors
-    /// [`PeopleError::NoSession`] and others.
+    /// [`AuthError::NoSession`] and others.
     pub async fn log_out(
         &self,
         session: &LiveSession,
         other: Option<String>,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         let id = session.account_id();
         let name = other.unwrap_or_else(|| session.row.public_id.clone());
         let is_ended = self.run(move |conn| Ok(sessions::end(conn, id, &name)?)).await?;
-        if is_ended { Ok(()) } else { Err(PeopleError::NoSession) }
+        if is_ended { Ok(()) } else { Err(AuthError::NoSession) }
     }
 
     /// Logs out everywhere.
-    pub async fn log_out_everywhere(&self, session: &LiveSession) -> Result<(), PeopleError> {
+    pub async fn log_out_everywhere(&self, session: &LiveSession) -> Result<(), AuthError> {
         let id = session.account_id();
         self.run(move |conn| Ok(sessions::end_all(conn, id)?)).await?;
         Ok(())
@@ -70,7 +73,7 @@ pub fn open(
 }
 
 /// The session of a token, if it is in force.
-pub fn recognise(
+pub fn find_session(
     conn: &mut AnyConnection,
     token_hash: &TokenHash,
     settings: &Accounts,

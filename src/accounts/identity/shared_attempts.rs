@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::PeopleError;
+use super::AuthError;
 use super::throttle::TooMany;
 use crate::config::Accounts;
 use crate::db::{AnyConnection, DbError, attempts};
@@ -52,12 +52,8 @@ impl SharedAttempts {
     /// Whether one more may be tried.
     ///
     /// # Errors
-    /// [`PeopleError::TooManyAttempts`].
-    pub(super) fn check(
-        &self,
-        conn: &mut AnyConnection,
-        now: UnixMillis,
-    ) -> Result<(), PeopleError> {
+    /// [`AuthError::TooManyAttempts`].
+    pub(super) fn check(&self, conn: &mut AnyConnection, now: UnixMillis) -> Result<(), AuthError> {
         let open = attempts::open_window(conn, &self.hash, now)?;
         match open.filter(|window| window.made >= i64::from(self.most)) {
             Some(window) => Err(too_many(window, now)),
@@ -74,12 +70,8 @@ impl SharedAttempts {
     /// Counts one that is made in this transaction, if it may be.
     ///
     /// # Errors
-    /// [`PeopleError::TooManyAttempts`]; then the transaction must not be committed.
-    pub(super) fn take(
-        &self,
-        conn: &mut AnyConnection,
-        now: UnixMillis,
-    ) -> Result<(), PeopleError> {
+    /// [`AuthError::TooManyAttempts`]; then the transaction must not be committed.
+    pub(super) fn take(&self, conn: &mut AnyConnection, now: UnixMillis) -> Result<(), AuthError> {
         let window = attempts::count(conn, &self.hash, (now, now.plus(self.window)))?;
         if window.made > i64::from(self.most) { Err(too_many(window, now)) } else { Ok(()) }
     }
@@ -100,7 +92,7 @@ impl SharedAttempts {
     }
 }
 
-fn too_many(window: attempts::Window, now: UnixMillis) -> PeopleError {
+fn too_many(window: attempts::AttemptWindow, now: UnixMillis) -> AuthError {
     let left = u64::try_from(window.expires_at.millis_since(now)).unwrap_or(0);
     TooMany { retry_after_secs: left.div_ceil(1000) }.into()
 }

@@ -5,28 +5,28 @@
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::PeopleError;
-use super::email_tokens::{self, Purpose, Redeemed};
-use super::password::Asker;
-use super::people::{self, People};
+use super::AuthError;
+use super::email_tokens::{self, LinkPurpose, Redeemed};
+use super::password::PasswordCaller;
+use super::people::{self, Identity};
 use super::sessions::{self, OpenedSession};
 use super::shared_attempts::SharedAttempts;
-use super::throttle::{Attempt, ClientAddress};
+use super::throttle::{ClientAddress, ThrottledAction};
 use crate::accounts::{open, parse_email};
 use crate::db::credentials;
 use crate::db::credentials_epoch::Kept;
 use crate::domain::mail::MailKind;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 
-impl People {
+impl Identity {
     /// Has a mail sent that leads to an account.
     pub async fn ask_to_sign_up(
         &self,
         email: &str,
         client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         if !self.settings.sign_up_open {
-            return Err(PeopleError::SignUpClosed);
+            return Err(AuthError::SignUpClosed);
         }
         self.ask_for_mail(MailKind::SignUp, email, client).await
     }
@@ -37,10 +37,10 @@ impl People {
         kind: MailKind,
         email: &str,
         client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         self.count_client(client)?;
         let email = parse_email(email)?;
-        self.throttle.count(Attempt::MailTo(&email))?;
+        self.throttle.count(ThrottledAction::MailTo(&email))?;
         let (mails, now) =
             (SharedAttempts::mails_to(&email, &self.secret, &self.settings), self.now());
         self.write(move |conn| {
@@ -56,18 +56,19 @@ impl People {
         token: &str,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<OpenedSession, PeopleError> {
+    ) -> Result<OpenedSession, AuthError> {
         self.count_client(client)?;
         if !self.settings.sign_up_open {
-            return Err(PeopleError::SignUpClosed);
+            return Err(AuthError::SignUpClosed);
         }
         let password = self.passwords.accept(&password)?;
-        let password = password.unlike(&self.check_link(Purpose::SignUp, token).await?.email)?;
-        let hash = self.passwords.hash(password, Asker::guest(client)).await?;
+        let password =
+            password.unlike(&self.check_link(LinkPurpose::SignUp, token).await?.email)?;
+        let hash = self.passwords.hash(password, PasswordCaller::guest(client)).await?;
         let (token, settings, now) = (link_hash(token)?, self.settings.clone(), self.now());
         self.write(move |conn| {
-            let redeemed = email_tokens::redeem(conn, Purpose::SignUp, &token, now)?;
-            let email = redeemed.ok_or(PeopleError::BadLink)?.email;
+            let redeemed = email_tokens::redeem(conn, LinkPurpose::SignUp, &token, now)?;
+            let email = redeemed.ok_or(AuthError::BadLink)?.email;
             let account = open(conn, &email, now)?;
             let id = account.account_id();
             credentials::set_password(conn, id, hash.as_str(), Kept::Nobodys)?;
@@ -79,19 +80,21 @@ impl People {
     /// What a link opens that is in force for its purpose. Looking does not use it up.
     ///
     /// # Errors
-    /// [`PeopleError::BadLink`] if it is not.
-    pub async fn check_link(&self, purpose: Purpose, token: &str) -> Result<Redeemed, PeopleError> {
+    /// [`AuthError::BadLink`] if it is not.
+    pub async fn check_link(
+        &self,
+        purpose: LinkPurpose,
+        token: &str,
+    ) -> Result<Redeemed, AuthError> {
         let (token, now) = (link_hash(token)?, self.now());
         let found =
             self.run(move |conn| Ok(email_tokens::look_at(conn, purpose, &token, now)?)).await?;
-        found.ok_or(PeopleError::BadLink)
+        found.ok_or(AuthError::BadLink)
     }
 }
 
 /// What a link's token is looked up by.
-pub(super) fn link_hash(
-    token: &str,
-) -> Result<crate::domain::secret_token::TokenHash, PeopleError> {
-    let token = SecretToken::parse(TokenKind::Mail, token).ok_or(PeopleError::BadLink)?;
+pub(super) fn link_hash(token: &str) -> Result<crate::domain::secret_token::TokenHash, AuthError> {
+    let token = SecretToken::parse(TokenKind::Mail, token).ok_or(AuthError::BadLink)?;
     Ok(token.hash())
 }

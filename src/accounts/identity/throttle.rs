@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use self::counts::Counts;
+use self::counts::AttemptCounts;
 use crate::config::Accounts;
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::email_address::mailbox;
@@ -21,17 +21,17 @@ use crate::domain::ids::{AccountId, NoRandomness, random_bytes};
 use crate::domain::unprintable::unprintable;
 
 /// What something is counted under: a keyed hash.
-type Key = [u8; 32];
+type CountKey = [u8; 32];
 /// A key, and what may be counted under it.
-type Limit = (Key, u32);
+type CountLimit = (CountKey, u32);
 
 /// Where a client is: an IPv4 address, or the network of an IPv6 address (its first 64 bits, which
 /// one client has to itself). Has no `Debug`, so that it gets into no log.
 #[derive(Clone, Copy)]
-pub struct ClientAddress(Place);
+pub struct ClientAddress(NetworkNumber);
 
 #[derive(Clone, Copy)]
-enum Place {
+enum NetworkNumber {
     V4([u8; 4]),
     V6(u64),
 }
@@ -41,8 +41,10 @@ impl ClientAddress {
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
-            IpAddr::V4(address) => Place::V4(address.octets()),
-            IpAddr::V6(address) => Place::V6((address.to_bits() >> 64).try_into().unwrap_or(0)),
+            IpAddr::V4(address) => NetworkNumber::V4(address.octets()),
+            IpAddr::V6(address) => {
+                NetworkNumber::V6((address.to_bits() >> 64).try_into().unwrap_or(0))
+            }
         })
     }
 
@@ -50,15 +52,15 @@ impl ClientAddress {
     #[must_use]
     pub fn networks(self) -> Vec<(u8, u64)> {
         match self.0 {
-            Place::V4(octets) => vec![(32, u64::from(u32::from_be_bytes(octets)))],
-            Place::V6(bits) => vec![(64, bits), (56, bits >> 8), (48, bits >> 16)],
+            NetworkNumber::V4(octets) => vec![(32, u64::from(u32::from_be_bytes(octets)))],
+            NetworkNumber::V6(bits) => vec![(64, bits), (56, bits >> 8), (48, bits >> 16)],
         }
     }
 }
 
 /// What is counted, and against whom.
 #[derive(Clone, Copy)]
-pub(super) enum Attempt<'a> {
+pub(super) enum ThrottledAction<'a> {
     /// Guessing the password or code of an account, by its address, whether or not there is such an
     /// account; and who guesses. It counts against both together, and against the account alone.
     Guess(&'a str, ClientAddress),
@@ -72,8 +74,8 @@ pub(super) enum Attempt<'a> {
 
 /// An attempt that was counted, and when.
 #[derive(Clone, Copy)]
-pub(super) struct Counted<'a> {
-    attempt: Attempt<'a>,
+pub(super) struct CountedAction<'a> {
+    attempt: ThrottledAction<'a>,
     at: UnixMillis,
 }
 
@@ -89,17 +91,17 @@ pub(super) struct Throttle {
     secret: [u8; 32],
     clock: Clock,
     settings: Accounts,
-    clients: Mutex<Counts>,
-    guesses: Mutex<Counts>,
-    mails: Mutex<Counts>,
+    clients: Mutex<AttemptCounts>,
+    guesses: Mutex<AttemptCounts>,
+    mails: Mutex<AttemptCounts>,
 }
 
-unprintable!(ClientAddress, Attempt<'static>, Counted<'static>, Throttle);
+unprintable!(ClientAddress, ThrottledAction<'static>, CountedAction<'static>, Throttle);
 
 impl Throttle {
     /// Nothing counted so far.
     pub(super) fn new(settings: &Accounts, clock: Clock) -> Result<Self, NoRandomness> {
-        let counts = || Mutex::new(Counts::new(settings.attempts_window));
+        let counts = || Mutex::new(AttemptCounts::new(settings.attempts_window));
         let (secret, settings) = (random_bytes()?, settings.clone());
         let (clients, guesses, mails) = (counts(), counts(), counts());
         Ok(Self { secret, clock, settings, clients, guesses, mails })
@@ -110,7 +112,10 @@ impl Throttle {
     ///
     /// # Errors
     /// [`TooMany`]; then it was not counted.
-    pub(super) fn count<'a>(&self, attempt: Attempt<'a>) -> Result<Counted<'a>, TooMany> {
+    pub(super) fn count<'a>(
+        &self,
+        attempt: ThrottledAction<'a>,
+    ) -> Result<CountedAction<'a>, TooMany> {
         let (own, shared) = self.limits(attempt);
         let at = self.clock.now();
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,12 +127,12 @@ impl Throttle {
             return Err(TooMany { retry_after_secs });
         }
         counts.add(&own.0, &keys(&shared), at);
-        Ok(Counted { attempt, at })
+        Ok(CountedAction { attempt, at })
     }
 
     /// Takes one count back: the attempt was none. It stays counted if there was no room to count
     /// it exactly.
-    pub(super) fn take_back(&self, Counted { attempt, at }: Counted<'_>) {
+    pub(super) fn take_back(&self, CountedAction { attempt, at }: CountedAction<'_>) {
         let ((own, _), shared) = self.limits(attempt);
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
         counts.take_back(&own, &keys(&shared), at);
@@ -135,7 +140,7 @@ impl Throttle {
 
     /// Starts anew after a success: what others have tried stays counted. Gives how often the same
     /// client had failed before.
-    pub(super) fn forget(&self, Counted { attempt, .. }: Counted<'_>) -> u32 {
+    pub(super) fn forget(&self, CountedAction { attempt, .. }: CountedAction<'_>) -> u32 {
         let ((own, _), shared) = self.limits(attempt);
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
         // One of them was the success.
@@ -143,7 +148,7 @@ impl Throttle {
     }
 
     /// Starts anew for all, since there is nothing left to be guessed at.
-    pub(super) fn forget_all(&self, attempt: Attempt<'_>) {
+    pub(super) fn forget_all(&self, attempt: ThrottledAction<'_>) {
         let ((own, _), shared) = self.limits(attempt);
         let mut counts = self.counts(attempt).lock().unwrap_or_else(PoisonError::into_inner);
         for key in std::iter::once(own).chain(keys(&shared)) {
@@ -151,20 +156,20 @@ impl Throttle {
         }
     }
 
-    const fn counts(&self, attempt: Attempt<'_>) -> &Mutex<Counts> {
+    const fn counts(&self, attempt: ThrottledAction<'_>) -> &Mutex<AttemptCounts> {
         match attempt {
-            Attempt::Guess(..) => &self.guesses,
-            Attempt::Client(_) => &self.clients,
-            Attempt::MailTo(_) | Attempt::MailFrom(_) => &self.mails,
+            ThrottledAction::Guess(..) => &self.guesses,
+            ThrottledAction::Client(_) => &self.clients,
+            ThrottledAction::MailTo(_) | ThrottledAction::MailFrom(_) => &self.mails,
         }
     }
 
     /// What an attempt counts in first, and where else, together with those of others.
-    fn limits(&self, attempt: Attempt<'_>) -> (Limit, Vec<Limit>) {
+    fn limits(&self, attempt: ThrottledAction<'_>) -> (CountLimit, Vec<CountLimit>) {
         let hash = Sha256::new_with_prefix(self.secret);
         let settings = &self.settings;
         match attempt {
-            Attempt::Guess(address, client) => {
+            ThrottledAction::Guess(address, client) => {
                 let mailbox = mailbox(address);
                 let by = hash.clone().chain_update(b"guess by").chain_update(&mailbox);
                 let (own, mut shared) = self.networks(&by, client, settings.failed_logins_max);
@@ -172,15 +177,15 @@ impl Throttle {
                 shared.push((all.finalize().into(), settings.failed_logins_max_from_all));
                 (own, shared)
             }
-            Attempt::Client(client) => {
+            ThrottledAction::Client(client) => {
                 let hash = hash.chain_update(b"client");
                 self.networks(&hash, client, settings.attempts_per_client_max)
             }
-            Attempt::MailTo(address) => {
+            ThrottledAction::MailTo(address) => {
                 let hash = hash.chain_update(b"mail to").chain_update(mailbox(address));
                 ((hash.finalize().into(), settings.mails_per_address_max), Vec::new())
             }
-            Attempt::MailFrom(account) => {
+            ThrottledAction::MailFrom(account) => {
                 let hash = hash.chain_update(b"mail from").chain_update(account.0.to_be_bytes());
                 ((hash.finalize().into(), settings.mails_per_address_max), Vec::new())
             }
@@ -189,7 +194,12 @@ impl Throttle {
 
     /// A client counts by itself, and with its neighbours: who has a whole network has many
     /// addresses.
-    fn networks(&self, hash: &Sha256, client: ClientAddress, most: u32) -> (Limit, Vec<Limit>) {
+    fn networks(
+        &self,
+        hash: &Sha256,
+        client: ClientAddress,
+        most: u32,
+    ) -> (CountLimit, Vec<CountLimit>) {
         let limit = |(bits, number): (u8, u64)| {
             let hash = hash.clone().chain_update([0, bits]).chain_update(number.to_be_bytes());
             let factor = match bits {
@@ -205,7 +215,7 @@ impl Throttle {
     }
 }
 
-fn keys(limits: &[Limit]) -> Vec<Key> {
+fn keys(limits: &[CountLimit]) -> Vec<CountKey> {
     limits.iter().map(|(key, _)| *key).collect()
 }
 

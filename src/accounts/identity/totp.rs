@@ -6,9 +6,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use totp_rs::{Builder, Totp};
 
-use super::PeopleError;
-use super::credentials::{present, unchanged};
-use super::people::{self, People};
+use super::AuthError;
+use super::credentials::{present, recheck};
+use super::people::{self, Identity};
 use super::sessions::LiveSession;
 use super::throttle::ClientAddress;
 use super::totp_key;
@@ -36,28 +36,28 @@ pub struct TotpSetup {
 
 unprintable!(TotpSetup);
 
-impl People {
+impl Identity {
     /// Makes a key for an authenticator app. It counts when a code of it was shown, in the same
     /// session. Who only holds a session cannot lock out whoever knows the password.
     ///
     /// # Errors
-    /// [`PeopleError::WrongPassword`], [`PeopleError::TotpEnabled`] and others.
+    /// [`AuthError::WrongPassword`], [`AuthError::TotpEnabled`] and others.
     pub async fn set_up_totp(
         &self,
         session: &LiveSession,
         password: SecretString,
         client: ClientAddress,
-    ) -> Result<TotpSetup, PeopleError> {
+    ) -> Result<TotpSetup, AuthError> {
         session.may_change()?;
-        let proven = self.prove(session, password, client).await?;
+        let proven = self.reauthenticate(session, password, client).await?;
         let secret: [u8; totp_key::BYTES] = random_bytes()?;
         let sealed = self.sealing().seal(&secret, session.account_id())?;
         let row = session.row.id;
         let email = self
             .write(move |conn| {
-                let known = unchanged(conn, &proven)?;
+                let known = recheck(conn, &proven)?;
                 if known.has_totp() {
-                    return Err(PeopleError::TotpEnabled);
+                    return Err(AuthError::TotpEnabled);
                 }
                 // Whatever was tried was tried at another key.
                 wrong_codes::forget(conn, known.account_id())?;
@@ -74,7 +74,7 @@ impl People {
     pub async fn pending_totp(
         &self,
         session: &LiveSession,
-    ) -> Result<Option<TotpSetup>, PeopleError> {
+    ) -> Result<Option<TotpSetup>, AuthError> {
         let (id, row) = (session.account_id(), session.row.id);
         let (known, sealed) = self
             .run(move |conn| Ok((present(conn, id)?, credentials::pending_totp(conn, row)?)))
@@ -89,12 +89,12 @@ impl People {
     /// Gives the recovery codes, the only time that they are known in clear.
     ///
     /// # Errors
-    /// [`PeopleError::WrongCode`] and others.
+    /// [`AuthError::WrongCode`] and others.
     pub async fn enable_totp(
         &self,
         session: &LiveSession,
         code: String,
-    ) -> Result<Vec<String>, PeopleError> {
+    ) -> Result<Vec<String>, AuthError> {
         session.may_change()?;
         let (id, row, now) = (session.account_id(), session.row.id, self.now());
         let (settings, secret_outside) = (self.settings.clone(), self.secret.clone());
@@ -103,11 +103,11 @@ impl People {
             tombstones::must_be_known(conn, &secret_outside)?;
             let known = present(conn, id)?;
             if known.has_totp() {
-                return Err(PeopleError::TotpEnabled);
+                return Err(AuthError::TotpEnabled);
             }
-            let sealed = credentials::pending_totp(conn, row)?.ok_or(PeopleError::TotpMissing)?;
+            let sealed = credentials::pending_totp(conn, row)?.ok_or(AuthError::TotpMissing)?;
             let secret = totp_key::open(secret_outside.sealing(), &sealed, id);
-            let secret = secret.map_err(|_| PeopleError::TotpMissing)?;
+            let secret = secret.map_err(|_| AuthError::TotpMissing)?;
             let tries = Tries::of(conn, id, &settings, now)?;
             let step = matching_step(&totp(&secret)?, &code, now);
             let Some(step) = step.filter(|_| tries.may_go_on()) else {
@@ -125,14 +125,14 @@ impl People {
     /// From now on no code is asked for. Ends the other sessions.
     ///
     /// # Errors
-    /// [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
+    /// [`AuthError::WrongPassword`], [`AuthError::WrongCode`] and others.
     pub async fn disable_totp(
         &self,
         session: &LiveSession,
         password: SecretString,
         code: String,
         client: ClientAddress,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         let (row, now) = (session.row.id, self.now());
         self.with_both_factors(session, (password, code), client, move |conn, known| {
             credentials::clear_totp(conn, known.account_id(), Kept::Session(row))?;
@@ -146,14 +146,14 @@ impl People {
     /// New recovery codes in the place of all old ones.
     ///
     /// # Errors
-    /// [`PeopleError::WrongPassword`], [`PeopleError::WrongCode`] and others.
+    /// [`AuthError::WrongPassword`], [`AuthError::WrongCode`] and others.
     pub async fn renew_recovery_codes(
         &self,
         session: &LiveSession,
         password: SecretString,
         code: String,
         client: ClientAddress,
-    ) -> Result<Vec<String>, PeopleError> {
+    ) -> Result<Vec<String>, AuthError> {
         self.with_both_factors(session, (password, code), client, |conn, known| {
             new_recovery_codes(conn, known.account_id())
         })
@@ -165,19 +165,19 @@ impl People {
         session: &LiveSession,
         (password, code): (SecretString, String),
         client: ClientAddress,
-        work: impl FnOnce(&mut AnyConnection, &Credentials) -> Result<T, PeopleError> + Send + 'static,
-    ) -> Result<T, PeopleError> {
+        work: impl FnOnce(&mut AnyConnection, &Credentials) -> Result<T, AuthError> + Send + 'static,
+    ) -> Result<T, AuthError> {
         session.may_change()?;
-        let proven = self.prove(session, password, client).await?;
+        let proven = self.reauthenticate(session, password, client).await?;
         if !proven.has_totp() {
-            return Err(PeopleError::TotpMissing);
+            return Err(AuthError::TotpMissing);
         }
         let address = proven.email.clone();
         let guess = self.begin_guess(&address, client).await?;
         let (settings, sealing, now) = (self.settings.clone(), self.sealing(), self.now());
         let done = self
             .write(move |conn| {
-                let known = unchanged(conn, &proven)?;
+                let known = recheck(conn, &proven)?;
                 if let Err(refusal) = use_code(conn, &sealing, &known, &code, (&settings, now))? {
                     return Ok(Err(refusal));
                 }
@@ -188,7 +188,7 @@ impl People {
         self.settle_guess(guess, done).await
     }
 
-    fn describe(&self, email: &str, secret: &[u8]) -> Result<TotpSetup, PeopleError> {
+    fn describe(&self, email: &str, secret: &[u8]) -> Result<TotpSetup, AuthError> {
         // The colon parts the two, so that neither may have one.
         let (issuer, account) = (self.site_name.replace(':', " "), email.replace(':', " "));
         let totp = builder(secret).with_issuer(Some(issuer)).with_account_name(account).build();
@@ -203,8 +203,8 @@ impl People {
 /// they let the owner in whoever has guessed.
 ///
 /// # Errors
-/// [`PeopleError`]; a wrong code is refused inside, with [`PeopleError::WrongCode`] or
-/// [`PeopleError::TooManyCodes`].
+/// [`AuthError`]; a wrong code is refused inside, with [`AuthError::WrongCode`] or
+/// [`AuthError::TooManyCodes`].
 pub(in crate::accounts) fn use_code(
     conn: &mut AnyConnection,
     sealing: &SealingKey,
@@ -229,7 +229,7 @@ fn use_step(
     known: &Credentials,
     code: &str,
     now: UnixMillis,
-) -> Result<bool, PeopleError> {
+) -> Result<bool, AuthError> {
     let Some(secret) = totp_key::of(sealing, known)? else { return Ok(false) };
     let Some(step) = matching_step(&totp(&secret)?, code, now) else { return Ok(false) };
     Ok(credentials::use_totp_step(conn, known.account_id(), step)?)
@@ -261,7 +261,7 @@ fn tell(
     people::send(conn, MailKind::TotpChanged, to, params, now)
 }
 
-fn new_recovery_codes(conn: &mut AnyConnection, id: AccountId) -> Result<Vec<String>, PeopleError> {
+fn new_recovery_codes(conn: &mut AnyConnection, id: AccountId) -> Result<Vec<String>, AuthError> {
     let codes: Result<Vec<String>, NoRandomness> = (0..CODES).map(|_| recovery_code()).collect();
     let codes = codes?;
     let hashes: Vec<[u8; 32]> = codes.iter().map(|code| recovery_hash(id, code)).collect();

@@ -4,21 +4,21 @@
 
 use std::time::Duration;
 
-use super::PeopleError;
-use super::people::People;
+use super::AuthError;
+use super::people::Identity;
 use super::sign_up::link_hash;
-use super::throttle::{Attempt, ClientAddress};
+use super::throttle::{ClientAddress, ThrottledAction};
 use crate::db::{AnyConnection, DbError, unsubscribe_tokens as rows};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 
-impl People {
+impl Identity {
     /// Whether a link is in force.
     ///
     /// # Errors
-    /// [`PeopleError::Unavailable`].
-    pub async fn may_unsubscribe(&self, token: &str) -> Result<bool, PeopleError> {
+    /// [`AuthError::Unavailable`].
+    pub async fn may_unsubscribe(&self, token: &str) -> Result<bool, AuthError> {
         let Ok(token) = link_hash(token) else { return Ok(false) };
         let now = self.now();
         self.run(move |conn| Ok(rows::account_of(conn, &token, now)?.is_some())).await
@@ -29,12 +29,12 @@ impl People {
     /// everybody.
     ///
     /// # Errors
-    /// [`PeopleError::BadLink`] and others.
-    pub async fn unsubscribe(&self, token: &str, client: ClientAddress) -> Result<(), PeopleError> {
-        let counted = self.throttle.count(Attempt::Client(client))?;
+    /// [`AuthError::BadLink`] and others.
+    pub async fn unsubscribe(&self, token: &str, client: ClientAddress) -> Result<(), AuthError> {
+        let counted = self.throttle.count(ThrottledAction::Client(client))?;
         let (token, now) = (link_hash(token)?, self.now());
         self.run(move |conn| {
-            let id = rows::account_of(conn, &token, now)?.ok_or(PeopleError::BadLink)?;
+            let id = rows::account_of(conn, &token, now)?.ok_or(AuthError::BadLink)?;
             Ok(rows::silence(conn, id)?)
         })
         .await?;

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::{PeopleError, people};
+use super::{AuthError, people};
 use crate::config::Accounts;
 use crate::db::credentials::Credentials;
 use crate::db::{AnyConnection, DbError, wrong_codes as rows};
@@ -14,7 +14,7 @@ use crate::domain::mail::{MailKind, WrongCodes};
 
 /// What a transaction comes to that counts: a refusal inside is committed with what was counted,
 /// one outside rolls it back.
-pub(super) type Committed<T> = Result<Result<T, PeopleError>, PeopleError>;
+pub(super) type Committed<T> = Result<Result<T, AuthError>, AuthError>;
 
 /// How many wrong codes an account has had. Must be read under its lock.
 pub(super) struct Tries {
@@ -58,11 +58,11 @@ impl Tries {
         known: &Credentials,
         settings: &Accounts,
         now: UnixMillis,
-    ) -> Result<PeopleError, DbError> {
+    ) -> Result<AuthError, DbError> {
         if self.is_full {
             let left = self.ends_at.millis_since(now);
             let retry_after_secs = u64::try_from(left).unwrap_or(0).div_ceil(1000);
-            return Ok(PeopleError::TooManyCodes { retry_after_secs });
+            return Ok(AuthError::TooManyCodes { retry_after_secs });
         }
         let count = self.count.saturating_add(1);
         rows::set(conn, known.account_id(), count, self.began_at)?;
@@ -73,7 +73,7 @@ impl Tries {
             let params = json!(WrongCodes { count, window_secs });
             people::send(conn, MailKind::WrongCodes, to, params, now)?;
         }
-        Ok(PeopleError::WrongCode)
+        Ok(AuthError::WrongCode)
     }
 }
 

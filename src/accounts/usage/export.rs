@@ -69,14 +69,14 @@ pub enum ExportError {
 
 /// An export that is being read.
 pub struct Export {
-    source: Source,
+    source: ExportPosition,
     format: Format,
     is_begun: bool,
     is_done: bool,
     rows: u64,
 }
 
-enum Source {
+enum ExportPosition {
     Usage { filter: UsageFilter, after: Option<UsagePlace> },
     Ledger { account_id: AccountId, last: i64, above: i64, balance: i64 },
 }
@@ -85,7 +85,7 @@ impl Export {
     /// The usage rows that a filter lets pass.
     #[must_use]
     pub const fn of_usage(filter: UsageFilter, format: Format) -> Self {
-        let source = Source::Usage { filter, after: None };
+        let source = ExportPosition::Usage { filter, after: None };
         Self { source, format, is_begun: false, is_done: false, rows: 0 }
     }
 
@@ -97,7 +97,7 @@ impl Export {
     ) -> Result<Self, DbError> {
         let newest = ledger_entries::page(conn, account_id, None, i64::MAX, 1)?;
         let last = newest.first().map_or(0, |entry| entry.id);
-        let source = Source::Ledger { account_id, last, above: 0, balance: 0 };
+        let source = ExportPosition::Ledger { account_id, last, above: 0, balance: 0 };
         Ok(Self { source, format, is_begun: false, is_done: false, rows: 0 })
     }
 
@@ -124,7 +124,7 @@ impl Export {
         }
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         let (piece, count) = match &mut self.source {
-            Source::Usage { filter, after } => {
+            ExportPosition::Usage { filter, after } => {
                 let rows = usage_logs::following(conn, filter, after.as_ref(), PAGE)?;
                 if let Some(last) = rows.last() {
                     *after = Some(UsagePlace::from(&last.row));
@@ -139,7 +139,7 @@ impl Export {
                 };
                 (piece, rows.len())
             }
-            Source::Ledger { account_id, last, above, balance } => {
+            ExportPosition::Ledger { account_id, last, above, balance } => {
                 let rows = ledger_entries::following(conn, *account_id, (*above, *last), PAGE)?;
                 *above = rows.last().map_or(*above, |row| row.id);
                 let documents = rows.iter().map(|row| {

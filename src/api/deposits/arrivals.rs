@@ -58,7 +58,7 @@ pub fn reads_contracts(chain: &Chain) -> bool {
 impl Arrival {
     /// As it is told.
     #[must_use]
-    pub fn of(configured: &[Chain], arrival: &arrivals::Arrival) -> Self {
+    pub fn of(configured: &[Chain], arrival: &arrivals::AccountArrival) -> Self {
         let row = &arrival.row;
         let chain = configured.iter().find(|chain| chain.chain_id == row.chain_id);
         let is_coin = row.token.is_none();

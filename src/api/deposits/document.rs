@@ -214,12 +214,12 @@ fn claim_reasons() -> Object {
 }
 
 /// The chains as configured, and as they stand.
-pub struct Chains<'a> {
+pub struct ChainsView<'a> {
     configured: &'a [Chain],
     stands: Vec<ChainRow>,
 }
 
-impl<'a> Chains<'a> {
+impl<'a> ChainsView<'a> {
     /// From the settings and the rows.
     #[must_use]
     pub const fn new(configured: &'a [Chain], stands: Vec<ChainRow>) -> Self {

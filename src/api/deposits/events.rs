@@ -12,10 +12,10 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::watch::{Crowded, Name, Told, Watcher};
+use super::watch::{Crowded, WatchedName, WatchedState, Watcher};
 use super::{has_deposits, is_paid};
 use crate::api::Api;
-use crate::api::answer::{Events, EventsOrNone};
+use crate::api::answer::{EventBody, EventsOrNone};
 use crate::api::extractors::AccountCaller;
 use crate::api::refusal::Refusal;
 use crate::db::AnyConnection;
@@ -128,13 +128,13 @@ impl ToSchema for DepositsEvent {}
 pub(in crate::api) async fn follow_all(
     caller: AccountCaller,
     api: Data<Api>,
-) -> Result<Events<DepositsEvent>, Refusal> {
+) -> Result<EventBody<DepositsEvent>, Refusal> {
     let (events, _) = open(&api, (caller.account_id, None)).await?;
     Ok(events)
 }
 
 /// Opens a stream of what the account may see; whether its first event is the last, too.
-async fn open<E>(api: &Api, name: Name) -> Result<(Events<E>, bool), Refusal> {
+async fn open<E>(api: &Api, name: WatchedName) -> Result<(EventBody<E>, bool), Refusal> {
     let chains = api.parts.context.settings.chains.clone();
     let (account_id, id) = name.clone();
     let event = if id.is_some() { "deposit" } else { "deposits" };
@@ -150,7 +150,7 @@ async fn open<E>(api: &Api, name: Name) -> Result<(Events<E>, bool), Refusal> {
             Crowded::Account(most) => Refusal::TooManyStreams(most),
             Crowded::Node => Refusal::StreamsFull,
         })?;
-    let told = api.run(move |conn| Told::read(conn, &chains, &name)).await?;
+    let told = api.run(move |conn| WatchedState::read(conn, &chains, &name)).await?;
     let told = told.ok_or(Refusal::NotFound)?;
     let is_last = told.is_last;
     let now = Instant::now();
@@ -164,7 +164,7 @@ async fn open<E>(api: &Api, name: Name) -> Result<(Events<E>, bool), Refusal> {
         tracker: tracker.clone(),
         _token: tracker.token(),
     };
-    let events = Events::new(unfold(stream, |mut stream| async move {
+    let events = EventBody::new(unfold(stream, |mut stream| async move {
         let piece = stream.piece().await?;
         Some((Ok(piece), stream))
     }));
@@ -176,9 +176,9 @@ struct EventStream {
     event: &'static str,
     watcher: Watcher,
     /// To be sent now.
-    next: Option<Told>,
+    next: Option<WatchedState>,
     /// What was sent last.
-    sent: Option<Told>,
+    sent: Option<WatchedState>,
     is_begun: bool,
     ends_at: Instant,
     tracker: Tracker,
@@ -218,7 +218,7 @@ impl EventStream {
         }
     }
 
-    fn event(&mut self, told: Told) -> Bytes {
+    fn event(&mut self, told: WatchedState) -> Bytes {
         let id = if told.is_last { LAST } else { GOES_ON };
         let mut event = format!("event: {}\nid: {id}\ndata: ", self.event).into_bytes();
         event.extend_from_slice(&told.document);

@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
 use super::arrivals::reads_contracts;
-use super::document::{ChainStatus, Chains};
+use super::document::{ChainStatus, ChainsView};
 use crate::api::Api;
 use crate::api::answer::Json;
-use crate::api::caller::Credential;
+use crate::api::caller::CallerCredential;
 use crate::api::extractors::AccountCaller;
 use crate::api::refusal::Refusal;
 use crate::api::values::{Dollars, word_of};
@@ -139,8 +139,8 @@ pub(in crate::api) async fn options(
     let may_ask = derives && own.is_none();
     // An API key of a suspended account is refused.
     let is_suspended = match &caller.credential {
-        Credential::Session(session) => session.is_suspended,
-        Credential::ApiKey(..) => false,
+        CallerCredential::Session(session) => session.is_suspended,
+        CallerCredential::ApiKey(..) => false,
     };
     let data = offers(api.chains(), (own, may_ask), stands, None);
     Ok(Json(DepositOptions { data, is_suspended }))
@@ -155,14 +155,14 @@ pub fn offers(
     stands: Vec<ChainRow>,
     amount: Option<NanoUsd>,
 ) -> Vec<DepositOption> {
-    let chains = Chains::new(configured, stands);
+    let chains = ChainsView::new(configured, stands);
     configured.iter().map(|chain| offer(chain, (own, may_issue), &chains, amount)).collect()
 }
 
 fn offer(
     chain: &Chain,
     (own, may_issue): (Option<EvmAddress>, bool),
-    chains: &Chains<'_>,
+    chains: &ChainsView<'_>,
     amount: Option<NanoUsd>,
 ) -> DepositOption {
     // An address of one's own needs no proof; the common one needs a proven wallet.

@@ -25,21 +25,21 @@ use crate::tracker::Tracker;
 const PACE: Duration = Duration::from_secs(1);
 
 /// What is watched of an account: a deposit or a claim by its name, or the list of all of them.
-pub(super) type Name = (AccountId, Option<String>);
+pub(super) type WatchedName = (AccountId, Option<String>);
 
 /// Deposits and claims of a list that is watched.
 pub(super) const LISTED: i64 = 20;
 
 /// What is told of it: its document, and whether that was the last.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct WatchedState {
     pub(super) document: Bytes,
     pub(super) is_last: bool,
     /// The document without what is not worth telling by itself.
     gist: Bytes,
 }
 
-impl PartialEq for Told {
+impl PartialEq for WatchedState {
     fn eq(&self, other: &Self) -> bool {
         (&self.gist, self.is_last) == (&other.gist, other.is_last)
     }
@@ -55,18 +55,18 @@ pub struct Watchers {
     /// Those of them that may be taken to watch what the account has not been paid yet. Anybody can
     /// submit a hash at no cost: half of the places stay for who waits for money of his own.
     unpaid: Arc<Places<Shares>>,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Default)]
-struct State {
-    watched: HashMap<Name, watch::Sender<Option<Told>>>,
+struct WatchState {
+    watched: HashMap<WatchedName, watch::Sender<Option<WatchedState>>>,
     is_polled: bool,
 }
 
 /// One who watches; leaves when it is dropped.
 pub(super) struct Watcher {
-    pub(super) told: watch::Receiver<Option<Told>>,
+    pub(super) told: watch::Receiver<Option<WatchedState>>,
     _place: SharedPlace,
     _unpaid: Option<SharedPlace>,
 }
@@ -100,7 +100,7 @@ impl Watchers {
     pub(super) fn join(
         self: &Arc<Self>,
         tracker: &Tracker,
-        (name, is_paid): (Name, bool),
+        (name, is_paid): (WatchedName, bool),
     ) -> Result<Watcher, Crowded> {
         let account_id = name.0;
         let crowded = || {
@@ -122,16 +122,16 @@ impl Watchers {
     }
 
     /// What is watched, after those are forgotten that nobody watches any more.
-    fn watched(&self) -> Vec<Name> {
+    fn watched(&self) -> Vec<WatchedName> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.watched.retain(|_, sender| sender.receiver_count() > 0);
-        let names: Vec<Name> = state.watched.keys().cloned().collect();
+        let names: Vec<WatchedName> = state.watched.keys().cloned().collect();
         // In one step with the look, so that who joins afterwards starts the next task.
         state.is_polled = !names.is_empty();
         names
     }
 
-    fn tell(&self, found: Vec<(Name, Option<Told>)>) {
+    fn tell(&self, found: Vec<(WatchedName, Option<WatchedState>)>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, told) in found {
             let Some(sender) = state.watched.get(&name) else { continue };
@@ -164,7 +164,7 @@ impl Polled {
             let chains = self.watchers.chains.clone();
             let read = self.watchers.database.run(move |conn| {
                 let found = names.into_iter().map(|name| {
-                    let told = Told::read(conn, &chains, &name)?;
+                    let told = WatchedState::read(conn, &chains, &name)?;
                     Ok((name, told))
                 });
                 Ok(found.collect::<Result<Vec<_>, DepositError>>())
@@ -197,12 +197,12 @@ impl Drop for Polled {
     }
 }
 
-impl Told {
+impl WatchedState {
     /// What is told of this now; `None` where the account may not see it.
     pub(super) fn read(
         conn: &mut AnyConnection,
         chains: &[Chain],
-        (account_id, id): &Name,
+        (account_id, id): &WatchedName,
     ) -> Result<Option<Self>, DepositError> {
         if let Some(id) = id {
             return Ok(find(conn, chains, *account_id, id)?.as_ref().map(Self::of));

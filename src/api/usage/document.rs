@@ -7,7 +7,7 @@ use utoipa::openapi::schema::Object;
 use crate::accounts::usage::{Explanation, LineOf, Series, SeriesLine, Sums, UsageDocument};
 use crate::api::values::{Dollars, word_of};
 use crate::db::usage_logs::{SumsBy, UsageOfKey};
-use crate::domain::receipt::{Factor, Line, PassReceipt, Receipt};
+use crate::domain::receipt::{CostFactor, CostLine, PassReceipt, Receipt};
 use crate::domain::usage::Waiver;
 
 /// A request with its itemised cost.
@@ -128,7 +128,7 @@ fn passes(receipt: &Receipt) -> Vec<ReceiptPass> {
 }
 
 fn lines(receipt: &Receipt) -> Vec<ReceiptLine> {
-    let line = |pass: Option<usize>, line: &Line| ReceiptLine {
+    let line = |pass: Option<usize>, line: &CostLine| ReceiptLine {
         pass,
         item: line.item.as_str(),
         count: line.count,
@@ -143,7 +143,7 @@ fn lines(receipt: &Receipt) -> Vec<ReceiptLine> {
 }
 
 fn factors(receipt: &Receipt) -> Vec<ReceiptFactor> {
-    let factor = |factor: &Factor| ReceiptFactor {
+    let factor = |factor: &CostFactor| ReceiptFactor {
         of: factor.of,
         value: factor.value.clone(),
         factor: factor.to_string(),

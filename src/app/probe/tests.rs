@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use super::*;
-use crate::config::{self, Purpose, Sources};
+use crate::config::{self, LoadPurpose, Sources};
 use crate::metrics::Metrics;
 
 async fn until(condition: impl Fn() -> bool) {
@@ -20,10 +20,10 @@ async fn until(condition: impl Fn() -> bool) {
 async fn workers_that_answer_nothing_are_noticed_and_so_is_their_return() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let metrics = Metrics::new().unwrap().connections;
-    let settings = config::load_for(&Sources::default(), Purpose::Command).unwrap();
-    let probe = Probe {
+    let settings = config::load_for(&Sources::default(), LoadPurpose::Command).unwrap();
+    let probe = ListenerProbe {
         target: listener.local_addr().unwrap(),
-        registry: Registry::new(&settings.server, metrics.clone()),
+        registry: ConnectionRegistry::new(&settings.server, metrics.clone()),
         tls: None,
         count: 2,
         timeout: Duration::from_millis(100),

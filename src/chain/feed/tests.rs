@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chain::fixture::{Reply, provider};
+use crate::chain::fixture::{ScriptedReply, provider};
 use crate::chain::quorum::Agreement;
 use crate::domain::evm::to_hex;
 
@@ -28,13 +28,13 @@ fn words(round_id: u128, seconds: u64) -> Value {
 }
 
 /// A feed whose phases begin with `first_phase`.
-fn feed(phases: Phases, first_phase: usize) -> impl Fn(&Call) -> Reply + Send + 'static {
+fn feed(phases: Phases, first_phase: usize) -> impl Fn(&RpcCall) -> ScriptedReply + Send + 'static {
     move |call| {
         let data = call.params.pointer("/0/data").and_then(Value::as_str).unwrap();
         if data == to_hex(&types::LATEST_ROUND) {
             let phase = phases.iter().rposition(|rounds| !rounds.is_empty()).unwrap();
             let rounds = &phases[phase];
-            return Reply::Result(words(
+            return ScriptedReply::Result(words(
                 id(phase + first_phase, rounds.len()),
                 *rounds.last().unwrap(),
             ));
@@ -44,9 +44,11 @@ fn feed(phases: Phases, first_phase: usize) -> impl Fn(&Call) -> Reply + Send + 
         let number = usize::try_from(asked & u128::from(u64::MAX)).unwrap();
         let round = phase.and_then(|phase| phases.get(phase)?.get(number.checked_sub(1)?));
         match round {
-            None if asked % 2 == 0 => Reply::Refusal(3, "execution reverted: No data present"),
-            None => Reply::Result(words(asked, 0)),
-            Some(&seconds) => Reply::Result(words(asked, seconds)),
+            None if asked % 2 == 0 => {
+                ScriptedReply::Refusal(3, "execution reverted: No data present")
+            }
+            None => ScriptedReply::Result(words(asked, 0)),
+            Some(&seconds) => ScriptedReply::Result(words(asked, seconds)),
         }
     }
 }
@@ -101,10 +103,10 @@ fn far_rounds_and_earlier_phases_are_found_with_a_bounded_number_of_calls() {
 #[test]
 fn a_price_that_is_not_positive_or_of_the_future_is_none() {
     System::new().block_on(async {
-        let zero = |_: &Call| {
+        let zero = |_: &RpcCall| {
             let word = |value: u64| format!("{value:064x}");
             let negative = "f".repeat(64);
-            Reply::Result(json!(format!(
+            ScriptedReply::Result(json!(format!(
                 "0x{}{negative}{}{}{}",
                 word(1),
                 word(1),
@@ -172,7 +174,7 @@ proptest! {
     fn no_feed_makes_the_search_long_or_find_what_is_not_there(seed: u64, phase in 0_u64..4, at in 0_i64..1000) {
         let (round, calls) = System::new().block_on(async move {
             // Every answer is made up, but always the same for the same question.
-            let script = move |call: &Call| {
+            let script = move |call: &RpcCall| {
                 let data = call.params.pointer("/0/data").and_then(Value::as_str).unwrap();
                 let dice = types::keccak256(format!("{seed}{data}").as_bytes());
                 let asked = match data.get(10..) {
@@ -180,9 +182,9 @@ proptest! {
                     _ => (u128::from(phase) << 64) | u128::from(u32::from_be_bytes([dice[1], dice[2], dice[3], dice[4]])),
                 };
                 match dice[0] {
-                    0..20 => Reply::Refusal(3, "execution reverted"),
-                    20..30 => Reply::Result(json!("0x")),
-                    _ => Reply::Result(words(asked, u64::from(dice[5]) * 4)),
+                    0..20 => ScriptedReply::Refusal(3, "execution reverted"),
+                    20..30 => ScriptedReply::Result(json!("0x")),
+                    _ => ScriptedReply::Result(words(asked, u64::from(dice[5]) * 4)),
                 }
             };
             let (provider, seen) = provider("one", script);

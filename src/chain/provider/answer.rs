@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{Answers, Call, CallError, CallErrorKind, ProviderError};
+use super::{Answers, CallError, CallErrorKind, ProviderError, RpcCall};
 
 /// What a body turned out to be.
 #[derive(Debug)]
@@ -20,10 +20,10 @@ pub enum Parsed {
 /// The body of a request. One call goes out as it is, several as a batch; ids count up from
 /// `first_id`.
 #[must_use]
-pub fn encode(calls: &[Call], first_id: u64) -> Vec<u8> {
+pub fn encode(calls: &[RpcCall], first_id: u64) -> Vec<u8> {
     let mut requests: Vec<Value> = (first_id..)
         .zip(calls)
-        .map(|(id, Call { method, params })| {
+        .map(|(id, RpcCall { method, params })| {
             json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
         })
         .collect();
@@ -36,7 +36,7 @@ pub fn encode(calls: &[Call], first_id: u64) -> Vec<u8> {
 
 /// One answer. Fields that are not known are not looked at.
 #[derive(Deserialize)]
-struct Reply<'a> {
+struct RpcResponse<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     /// `null` is a result like any other, unlike none at all.
@@ -59,13 +59,13 @@ where
 /// [`ProviderError::BadAnswer`] or [`ProviderError::WrongId`].
 pub fn parse(body: &[u8], first_id: u64, count: usize) -> Result<Parsed, ProviderError> {
     let not_json = |_| ProviderError::BadAnswer("an answer that is not JSON-RPC");
-    let replies: Vec<Reply<'_>> = if body.trim_ascii_start().starts_with(b"[") {
+    let replies: Vec<RpcResponse<'_>> = if body.trim_ascii_start().starts_with(b"[") {
         serde_json::from_slice(body).map_err(not_json)?
     } else {
         vec![serde_json::from_slice(body).map_err(not_json)?]
     };
     if count > 1
-        && let [Reply { error: Some(error), .. }] = replies.as_slice()
+        && let [RpcResponse { error: Some(error), .. }] = replies.as_slice()
     {
         return Ok(match sort(error).kind {
             CallErrorKind::RateLimited => Parsed::RateLimited,
@@ -99,7 +99,7 @@ pub fn parse(body: &[u8], first_id: u64, count: usize) -> Result<Parsed, Provide
 
 /// Which call it answers. A refusal of the only call may lack its id, as the request may not have
 /// been read.
-fn place_of(reply: &Reply<'_>, first_id: u64, count: usize) -> Option<usize> {
+fn place_of(reply: &RpcResponse<'_>, first_id: u64, count: usize) -> Option<usize> {
     let Some(id) = reply.id else { return (count == 1 && reply.error.is_some()).then_some(0) };
     let id: u64 = id.get().parse().ok()?;
     usize::try_from(id.checked_sub(first_id)?).ok()
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn calls_have_ids_of_their_own_and_one_is_no_batch() {
-        let call = |method| Call::new(method, json!([]));
+        let call = |method| RpcCall::new(method, json!([]));
         let one: Value = serde_json::from_slice(&encode(&[call("a")], 9)).unwrap();
         assert_eq!(one, json!({ "jsonrpc": "2.0", "id": 9, "method": "a", "params": [] }));
         let two: Value = serde_json::from_slice(&encode(&[call("a"), call("b")], 9)).unwrap();

@@ -21,7 +21,7 @@ pub struct Breaker {
 
 /// Whether a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum BreakerDecision {
     /// As any.
     Closed,
     /// As the one that finds out.
@@ -46,14 +46,15 @@ impl Breaker {
         }
     }
 
-    /// Asks for leave to send; a [`Gate::Trial`] must be followed by one of the three words below.
-    pub fn enter(&mut self, now: Instant) -> Gate {
+    /// Asks for leave to send; a [`BreakerDecision::Trial`] must be followed by one of the three
+    /// words below.
+    pub fn enter(&mut self, now: Instant) -> BreakerDecision {
         match self.opens_until {
-            None => Gate::Closed,
-            Some(until) if now < until || self.is_trying => Gate::Open,
+            None => BreakerDecision::Closed,
+            Some(until) if now < until || self.is_trying => BreakerDecision::Open,
             Some(_) => {
                 self.is_trying = true;
-                Gate::Trial
+                BreakerDecision::Trial
             }
         }
     }
@@ -106,15 +107,15 @@ mod tests {
         assert!(!breaker.failed(now, 0) && !breaker.failed(now, 0));
         breaker.succeeded();
         assert!(!breaker.failed(now, 0) && !breaker.failed(now, 0));
-        assert_eq!(breaker.enter(now), Gate::Closed);
+        assert_eq!(breaker.enter(now), BreakerDecision::Closed);
         assert!(breaker.failed(now, 0));
         // Requests that were already under way change nothing.
         assert!(!breaker.failed(now, 0));
-        assert_eq!(breaker.enter(now + NEARLY), Gate::Open);
-        assert_eq!(breaker.enter(now + PAUSE), Gate::Trial);
-        assert_eq!(breaker.enter(now + PAUSE), Gate::Open);
+        assert_eq!(breaker.enter(now + NEARLY), BreakerDecision::Open);
+        assert_eq!(breaker.enter(now + PAUSE), BreakerDecision::Trial);
+        assert_eq!(breaker.enter(now + PAUSE), BreakerDecision::Open);
         breaker.succeeded();
-        assert_eq!(breaker.enter(now + PAUSE), Gate::Closed);
+        assert_eq!(breaker.enter(now + PAUSE), BreakerDecision::Closed);
         assert!(!breaker.is_open(now + PAUSE));
     }
 
@@ -124,16 +125,16 @@ mod tests {
         let mut breaker = Breaker::new(1, PAUSE);
         breaker.failed(now, 0);
         for factor in [1, 2, 4, 8, 16, 16] {
-            assert_eq!(breaker.enter(now + NEARLY * factor), Gate::Open);
+            assert_eq!(breaker.enter(now + NEARLY * factor), BreakerDecision::Open);
             now += PAUSE * factor;
-            assert_eq!(breaker.enter(now), Gate::Trial);
+            assert_eq!(breaker.enter(now), BreakerDecision::Trial);
             assert!(breaker.failed(now, 0));
         }
         let mut breaker = Breaker::new(1, PAUSE);
         breaker.failed(now, 255);
-        assert_eq!(breaker.enter(now + PAUSE * 7 / 8), Gate::Open);
-        assert_eq!(breaker.enter(now + NEARLY), Gate::Trial);
+        assert_eq!(breaker.enter(now + PAUSE * 7 / 8), BreakerDecision::Open);
+        assert_eq!(breaker.enter(now + NEARLY), BreakerDecision::Trial);
         breaker.abstained();
-        assert_eq!(breaker.enter(now + NEARLY), Gate::Trial);
+        assert_eq!(breaker.enter(now + NEARLY), BreakerDecision::Trial);
     }
 }

@@ -7,23 +7,23 @@ use actix_web::http::StatusCode;
 use serde_json::value::RawValue;
 
 use super::answer::{Parsed, encode, parse};
-use super::limit::Limit;
-use super::standing::Standing;
-use super::transport::{HttpAnswer, Transport};
-use super::{Answers, Call, CallError, CallErrorKind, ProviderError};
+use super::health::ProviderHealth;
+use super::limit::LearnedLimit;
+use super::transport::{HttpAnswer, RpcTransport};
+use super::{Answers, CallError, CallErrorKind, ProviderError, RpcCall};
 
 /// The wire to one provider, and what was learned of it.
-pub(super) struct Exchange {
-    transport: Transport,
+pub(super) struct ProviderConnection {
+    transport: RpcTransport,
     /// No two calls of this process to this provider have the same id.
     next_id: Cell<u64>,
     /// Calls of one request.
-    batch: RefCell<Limit>,
+    batch: RefCell<LearnedLimit>,
 }
 
-impl Exchange {
-    pub(super) const fn new(transport: Transport, batch_max: u64) -> Self {
-        let batch = RefCell::new(Limit::new(batch_max));
+impl ProviderConnection {
+    pub(super) const fn new(transport: RpcTransport, batch_max: u64) -> Self {
+        let batch = RefCell::new(LearnedLimit::new(batch_max));
         Self { transport, next_id: Cell::new(1), batch }
     }
 
@@ -37,8 +37,8 @@ impl Exchange {
     /// next one is smaller. A pause without a length is one of no time.
     pub(super) async fn ask(
         &self,
-        calls: &[Call],
-        standing: &Standing,
+        calls: &[RpcCall],
+        standing: &ProviderHealth,
     ) -> Result<Answers, ProviderError> {
         let mut all = Answers::with_capacity(calls.len());
         let mut rest = calls;
@@ -84,7 +84,7 @@ impl Exchange {
         }
     }
 
-    async fn request(&self, calls: &[Call]) -> Result<Parsed, ProviderError> {
+    async fn request(&self, calls: &[RpcCall]) -> Result<Parsed, ProviderError> {
         let first_id = self.next_id.get();
         let ids = u64::try_from(calls.len()).unwrap_or(u64::MAX);
         self.next_id.set(first_id.saturating_add(ids));
@@ -103,10 +103,10 @@ impl Exchange {
     }
 }
 
-fn is_over_limit(calls: &[Call], answers: &[Result<Box<RawValue>, CallError>]) -> bool {
+fn is_over_limit(calls: &[RpcCall], answers: &[Result<Box<RawValue>, CallError>]) -> bool {
     calls.iter().zip(answers).any(|(call, answer)| {
         let kind = answer.as_ref().err().map(|error| error.kind);
-        kind == Some(CallErrorKind::OverLimit) && call.method != Call::LOGS
+        kind == Some(CallErrorKind::OverLimit) && call.method != RpcCall::LOGS
     })
 }
 

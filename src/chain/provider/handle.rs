@@ -1,6 +1,6 @@
 //! JSON-RPC as the chain's functions use it: calls go out in batches through a [`Provider`],
 //! answers come back in the order of the calls. Who sends them is the `RpcActor`, behind the
-//! [`Batch`] message.
+//! [`CallBatch`] message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::error::{CallError, ProviderError};
-use super::standing::Standing;
-use crate::chain::endpoint::Endpoint;
+use super::health::ProviderHealth;
+use crate::chain::endpoint::ProviderEndpoint;
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, to_hex};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct RpcCall {
     /// The method's name.
     pub method: &'static str,
     /// Its parameters, an array.
@@ -51,7 +51,7 @@ impl BlockId {
     }
 }
 
-impl Call {
+impl RpcCall {
     /// The method that finds logs.
     pub const LOGS: &str = "eth_getLogs";
 
@@ -108,9 +108,9 @@ pub type Answers = Vec<Result<Box<RawValue>, CallError>>;
 /// Calls that go out as one request, as few as the provider takes at once.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Answers, ProviderError>")]
-pub struct Batch {
+pub struct CallBatch {
     /// The calls.
-    pub calls: Vec<Call>,
+    pub calls: Vec<RpcCall>,
     /// Its turn.
     pub priority: Priority,
 }
@@ -123,14 +123,18 @@ pub struct Provider {
     has_traces: bool,
     batch_max: usize,
     priority: Priority,
-    standing: Arc<Standing>,
-    recipient: Recipient<Batch>,
+    standing: Arc<ProviderHealth>,
+    recipient: Recipient<CallBatch>,
 }
 
 impl Provider {
     /// A handle on whoever answers for `endpoint`, and notes how it stands.
     #[must_use]
-    pub fn new(endpoint: &Endpoint, standing: Arc<Standing>, recipient: Recipient<Batch>) -> Self {
+    pub fn new(
+        endpoint: &ProviderEndpoint,
+        standing: Arc<ProviderHealth>,
+        recipient: Recipient<CallBatch>,
+    ) -> Self {
         Self {
             name: endpoint.name.as_str().into(),
             chain_id: endpoint.chain_id,
@@ -144,7 +148,7 @@ impl Provider {
 
     /// How it stands.
     #[must_use]
-    pub fn standing(&self) -> &Standing {
+    pub fn standing(&self) -> &ProviderHealth {
         &self.standing
     }
 
@@ -176,12 +180,12 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError`] if any of the requests failed as a whole.
-    pub async fn ask(&self, mut calls: Vec<Call>) -> Result<Answers, ProviderError> {
+    pub async fn ask(&self, mut calls: Vec<RpcCall>) -> Result<Answers, ProviderError> {
         let mut requests = Vec::new();
         while !calls.is_empty() {
             let rest = calls.split_off(calls.len().min(self.batch_max));
             let batch =
-                Batch { calls: std::mem::replace(&mut calls, rest), priority: self.priority };
+                CallBatch { calls: std::mem::replace(&mut calls, rest), priority: self.priority };
             let expected = batch.calls.len();
             requests.push(async move {
                 let sent = self.recipient.send(batch).await;
@@ -199,7 +203,7 @@ impl Provider {
     /// As [`Provider::ask`].
     pub async fn ask_all<const N: usize>(
         &self,
-        calls: [Call; N],
+        calls: [RpcCall; N],
     ) -> Result<[Result<Box<RawValue>, CallError>; N], ProviderError> {
         let answers = self.ask(calls.into()).await?;
         answers.try_into().map_err(|_| ProviderError::WrongId)
@@ -209,7 +213,7 @@ impl Provider {
     ///
     /// # Errors
     /// As [`Provider::ask`], and for a call that is refused or answered unreadably.
-    pub async fn ask_one<T: DeserializeOwned>(&self, call: Call) -> Result<T, ProviderError> {
+    pub async fn ask_one<T: DeserializeOwned>(&self, call: RpcCall) -> Result<T, ProviderError> {
         let [answer] = self.ask_all([call]).await?;
         read(answer)
     }

@@ -7,7 +7,7 @@ const TRY_MORE_AFTER: u32 = 64;
 
 /// A limit that is being learned. It never falls below one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct LearnedLimit {
     most: u64,
     now: u64,
     /// So much was taken last, at most.
@@ -17,7 +17,7 @@ pub struct Limit {
     successes: u32,
 }
 
-impl Limit {
+impl LearnedLimit {
     /// Nothing is known yet: as much as the settings allow.
     #[must_use]
     pub const fn new(most: u64) -> Self {
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn it_settles_below_what_is_refused_and_tries_more_now_and_then() {
-        let mut limit = Limit::new(1000);
+        let mut limit = LearnedLimit::new(1000);
         let mut refusals = 0;
         for _ in 0..500 {
             if limit.now() > 10 {
@@ -111,13 +111,13 @@ mod tests {
         assert_eq!(limit.now(), 100);
         limit.refuse(2, Some(900));
         assert_eq!(limit.now(), 1);
-        assert_eq!(Limit::new(0).now(), 1);
+        assert_eq!(LearnedLimit::new(0).now(), 1);
     }
 
     #[test]
     fn a_limit_is_found_with_few_refusals_and_kept() {
         for most in [1, 2, 3, 7, 10, 64, 100, 999] {
-            let (mut limit, mut refusals) = (Limit::new(1000), 0);
+            let (mut limit, mut refusals) = (LearnedLimit::new(1000), 0);
             for _ in 0..60 {
                 if limit.now() > most {
                     refusals += 1;
@@ -130,7 +130,7 @@ mod tests {
             assert!(refusals <= 17, "{most}: {refusals}");
         }
         // What was taken once may be too much later.
-        let mut limit = Limit::new(1000);
+        let mut limit = LearnedLimit::new(1000);
         limit.refuse(1000, None);
         limit.take(500);
         limit.refuse(limit.now(), None);
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_failure_of_one_alone_says_nothing_about_size() {
-        let mut limit = Limit::new(20);
+        let mut limit = LearnedLimit::new(20);
         for size in [20, 10, 5, 2] {
             limit.refuse(size, None);
         }

@@ -16,7 +16,7 @@ const FASTER_AFTER_SECS: u64 = 30;
 
 /// A bucket that holds one second's calls, and a pause.
 #[derive(Debug)]
-pub struct Pace {
+pub struct CallRate {
     /// What the settings allow.
     most_per_second: u32,
     /// What the provider bears, as far as it has shown: half of it after each pause that it asks
@@ -31,7 +31,7 @@ pub struct Pace {
     pauses_in_row: u32,
 }
 
-impl Pace {
+impl CallRate {
     /// A full bucket.
     #[must_use]
     pub fn new(calls_per_second: u32, now: Instant) -> Self {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn calls_of_a_batch_count_one_by_one() {
         let now = Instant::now();
-        let mut pace = Pace::new(10, now);
+        let mut pace = CallRate::new(10, now);
         assert_eq!(pace.take(6, now), Ok(()));
         assert_eq!(pace.take(5, now), Err(millis(100)));
         assert_eq!(pace.take(4, now), Ok(()));
@@ -144,17 +144,17 @@ mod tests {
     #[test]
     fn a_batch_above_a_seconds_worth_goes_and_is_paid_for_afterwards() {
         let now = Instant::now();
-        let mut pace = Pace::new(10, now);
+        let mut pace = CallRate::new(10, now);
         assert_eq!(pace.take(30, now), Ok(()));
         assert_eq!(pace.take(1, now), Err(millis(2100)));
         assert_eq!(pace.take(1, now + millis(2100)), Ok(()));
-        assert_eq!(Pace::new(0, now).take(usize::MAX, now), Ok(()));
+        assert_eq!(CallRate::new(0, now).take(usize::MAX, now), Ok(()));
     }
 
     #[test]
     fn pauses_are_kept_grow_and_are_bounded() {
         let now = Instant::now();
-        let mut pace = Pace::new(10, now);
+        let mut pace = CallRate::new(10, now);
         assert_eq!(pace.pause(Some(Duration::from_secs(7)), 0, now), Duration::from_secs(7));
         assert_eq!(pace.take(1, now), Err(Duration::from_secs(7)));
         // A shorter word does not shorten it.
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn each_pause_halves_the_rate_and_answers_raise_it_again() {
         let now = Instant::now();
-        let mut pace = Pace::new(20, now);
+        let mut pace = CallRate::new(20, now);
         pace.pause(None, 0, now);
         // One that was under way.
         pace.pause(None, 0, now);

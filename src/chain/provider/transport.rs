@@ -17,7 +17,7 @@ use bytes::Bytes;
 use secrecy::ExposeSecret;
 
 use super::ProviderError;
-use crate::chain::endpoint::Endpoint;
+use crate::chain::endpoint::ProviderEndpoint;
 
 /// Idle connections are kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
@@ -26,8 +26,8 @@ const LIFETIME: Duration = Duration::from_hours(1);
 const AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
 
 /// The clients for one provider. They are not `Send`.
-pub(super) struct Transport {
-    endpoint: Arc<Endpoint>,
+pub(super) struct RpcTransport {
+    endpoint: Arc<ProviderEndpoint>,
     tls: Arc<rustls::ClientConfig>,
     pooled: RefCell<Client>,
     /// Never reuses a connection: for the one retry after a stale one.
@@ -42,8 +42,8 @@ pub(super) struct HttpAnswer {
     pub(super) body: Bytes,
 }
 
-impl Transport {
-    pub(super) fn new(endpoint: Arc<Endpoint>, tls: &Arc<rustls::ClientConfig>) -> Self {
+impl RpcTransport {
+    pub(super) fn new(endpoint: Arc<ProviderEndpoint>, tls: &Arc<rustls::ClientConfig>) -> Self {
         let pooled = RefCell::new(client(&endpoint, tls, KEEP_ALIVE));
         let fresh = client(&endpoint, tls, Duration::ZERO);
         Self { endpoint, tls: Arc::clone(tls), pooled, fresh }
@@ -56,14 +56,14 @@ impl Transport {
         let exchange = async {
             let pooled = self.pooled.borrow().clone();
             match self.post_by(&pooled, body.clone()).await {
-                Err(Failure::Stale) => self.post_by(&self.fresh, body).await,
+                Err(TransportFailure::Stale) => self.post_by(&self.fresh, body).await,
                 other => other,
             }
         };
         match tokio::time::timeout(self.endpoint.timeout, exchange).await {
             Err(_) => Err(ProviderError::Timeout),
-            Ok(Err(Failure::Stale)) => Err(ProviderError::Unreachable),
-            Ok(Err(Failure::Told(error))) => Err(error),
+            Ok(Err(TransportFailure::Stale)) => Err(ProviderError::Unreachable),
+            Ok(Err(TransportFailure::Told(error))) => Err(error),
             Ok(Ok(answer)) => Ok(answer),
         }
     }
@@ -74,7 +74,7 @@ impl Transport {
         self.pooled.replace(client(&self.endpoint, &self.tls, KEEP_ALIVE));
     }
 
-    async fn post_by(&self, client: &Client, body: Bytes) -> Result<HttpAnswer, Failure> {
+    async fn post_by(&self, client: &Client, body: Bytes) -> Result<HttpAnswer, TransportFailure> {
         let mut request = client
             .post(self.endpoint.url.address().expose_secret())
             .no_decompress()
@@ -89,7 +89,7 @@ impl Transport {
         if status.is_informational() {
             // awc takes it for the answer, which then comes to whoever asks next.
             self.forget_connections();
-            return Err(Failure::Told(ProviderError::BadAnswer("an interim answer")));
+            return Err(TransportFailure::Told(ProviderError::BadAnswer("an interim answer")));
         }
         let number = |name| -> Option<u64> {
             response.headers().get(name)?.to_str().ok()?.trim().parse().ok()
@@ -98,7 +98,7 @@ impl Transport {
         let length = number(CONTENT_LENGTH);
         let body = response.body().limit(self.endpoint.body_max_bytes).await;
         let body = body.map_err(|error| {
-            Failure::Told(match error {
+            TransportFailure::Told(match error {
                 PayloadError::Overflow => ProviderError::TooLarge,
                 _ => ProviderError::Unreachable,
             })
@@ -106,22 +106,22 @@ impl Transport {
         // awc takes a connection that ends early for the end of the body.
         let is_whole = length.is_none_or(|length| u64::try_from(body.len()) == Ok(length));
         if !is_whole {
-            return Err(Failure::Told(ProviderError::Unreachable));
+            return Err(TransportFailure::Told(ProviderError::Unreachable));
         }
         Ok(HttpAnswer { status, retry_after, body })
     }
 }
 
-enum Failure {
+enum TransportFailure {
     /// The connection had been closed while it lay in the pool.
     Stale,
     Told(ProviderError),
 }
 
-fn sort(error: &SendRequestError) -> Failure {
+fn sort(error: &SendRequestError) -> TransportFailure {
     match error {
         SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
-            Failure::Stale
+            TransportFailure::Stale
         }
         SendRequestError::Response(ParseError::Io(error))
             if matches!(
@@ -129,16 +129,20 @@ fn sort(error: &SendRequestError) -> Failure {
                 ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
             ) =>
         {
-            Failure::Stale
+            TransportFailure::Stale
         }
         SendRequestError::Response(why) if !matches!(why, ParseError::Io(_)) => {
-            Failure::Told(ProviderError::BadAnswer("something that is not HTTP"))
+            TransportFailure::Told(ProviderError::BadAnswer("something that is not HTTP"))
         }
-        _ => Failure::Told(ProviderError::Unreachable),
+        _ => TransportFailure::Told(ProviderError::Unreachable),
     }
 }
 
-fn client(endpoint: &Endpoint, tls: &Arc<rustls::ClientConfig>, keep_alive: Duration) -> Client {
+fn client(
+    endpoint: &ProviderEndpoint,
+    tls: &Arc<rustls::ClientConfig>,
+    keep_alive: Duration,
+) -> Client {
     let connector = Connector::new()
         .rustls_0_23(Arc::clone(tls))
         .limit(endpoint.in_flight_max.max(1))

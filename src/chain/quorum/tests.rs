@@ -5,14 +5,14 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{BlockHash, EvmAddress};
 
 /// Answers in one word: a letter is what a provider says, a dash that it says nothing.
-fn said(word: &str) -> Vec<Said<char>> {
+fn said(word: &str) -> Vec<ProviderAnswer<char>> {
     let answer = |letter| if letter == '-' { Err(ProviderError::Timeout) } else { Ok(letter) };
     word.chars().enumerate().map(|(n, letter)| (n.to_string().into(), answer(letter))).collect()
 }
 
 /// What is agreed on, and who dissents.
 fn outcome(word: &str, quorum: usize) -> String {
-    let Verdict { agreement, dissenting, silent } = agree(said(word), quorum, |_, _| "letter");
+    let QuorumResult { agreement, dissenting, silent } = agree(said(word), quorum, |_, _| "letter");
     assert_eq!(silent.len(), word.matches('-').count());
     let agreement = match agreement {
         Agreement::Agreed(letter) => letter.to_string(),
@@ -73,16 +73,16 @@ fn facts(letter: char) -> TxFacts {
 /// `U` unknown, `P` pending, other letters are mined in a block of that name.
 fn sighted(word: &str, quorum: usize) -> String {
     let sighting = |letter| match letter {
-        'U' => Sighting::Unknown,
-        'P' => Sighting::Pending,
-        letter => Sighting::Mined(facts(letter)),
+        'U' => TxStatus::Unknown,
+        'P' => TxStatus::Pending,
+        letter => TxStatus::Mined(facts(letter)),
     };
     let said = said(word).into_iter().map(|(name, answer)| (name, answer.map(sighting)));
-    let Verdict { agreement, dissenting, .. } = agree_on_sightings(said.collect(), quorum);
+    let QuorumResult { agreement, dissenting, .. } = agree_on_sightings(said.collect(), quorum);
     let agreement = match agreement {
-        Agreement::Agreed(Sighting::Unknown) => "unknown".to_owned(),
-        Agreement::Agreed(Sighting::Pending) => "pending".to_owned(),
-        Agreement::Agreed(Sighting::Mined(facts)) => char::from(facts.block_hash.0[0]).to_string(),
+        Agreement::Agreed(TxStatus::Unknown) => "unknown".to_owned(),
+        Agreement::Agreed(TxStatus::Pending) => "pending".to_owned(),
+        Agreement::Agreed(TxStatus::Mined(facts)) => char::from(facts.block_hash.0[0]).to_string(),
         Agreement::TooFew { answered, needed } => format!("{answered}/{needed}"),
         Agreement::Disagree { what } => what.to_owned(),
     };
@@ -139,7 +139,7 @@ fn a_status_that_one_does_not_tell_is_confirmed_by_another_or_not_at_all() {
     let untold = |letter| TxFacts { is_status_told: false, ..facts(letter) };
     let failed = |letter| TxFacts { is_success: false, ..facts(letter) };
     let agreed = |all: &[TxFacts]| {
-        let said = all.iter().map(|facts| ("p".into(), Ok(Sighting::Mined(facts.clone()))));
+        let said = all.iter().map(|facts| ("p".into(), Ok(TxStatus::Mined(facts.clone()))));
         let verdict = agree_on_sightings(said.collect(), 2);
         (verdict.agreement.agreed().is_some(), verdict.silent.len())
     };
@@ -153,9 +153,9 @@ fn a_status_that_one_does_not_tell_is_confirmed_by_another_or_not_at_all() {
 #[test]
 fn the_shape_of_foreign_logs_is_no_difference() {
     let odd = TxFacts { unread_logs_of: vec![EvmAddress([9; 20])], ..facts('a') };
-    let said = [odd, facts('a')].map(|facts| ("p".into(), Ok(Sighting::Mined(facts))));
+    let said = [odd, facts('a')].map(|facts| ("p".into(), Ok(TxStatus::Mined(facts))));
     assert_eq!(
         agree_on_sightings(said.to_vec(), 2).agreement,
-        Agreement::Agreed(Sighting::Mined(facts('a')))
+        Agreement::Agreed(TxStatus::Mined(facts('a')))
     );
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chain::blocks::blocks;
-use crate::chain::facts::{Sighting, sight};
-use crate::chain::fixture::{Reply, provider};
+use crate::chain::facts::{TxStatus, fetch_transaction};
+use crate::chain::fixture::{ScriptedReply, provider};
 use crate::chain::head::{Further, further, newest};
-use crate::chain::logs::{Wanted, Way, transfer_logs};
-use crate::chain::provider::Call;
+use crate::chain::logs::{LogFilter, LogQuery, transfer_logs};
+use crate::chain::provider::RpcCall;
 
 const HASH: TxHash = TxHash([7; 32]);
 
@@ -23,7 +23,7 @@ fn address(byte: u8) -> Value {
 }
 
 /// The honest answer to any call.
-fn honest(call: &Call) -> Value {
+fn honest(call: &RpcCall) -> Value {
     let log = json!({
         "address": address(3), "data": hash(1), "logIndex": "0x0", "removed": false,
         "topics": [crate::domain::evm::to_hex(&crate::chain::types::TRANSFER_TOPIC),
@@ -110,9 +110,9 @@ const METHODS: [&str; 6] = [
 ];
 
 /// Asks everything of a provider that puts `value` at some place of its answers to one method.
-fn ask(method: &'static str, place: usize, value: Value) -> Option<Sighting> {
+fn ask(method: &'static str, place: usize, value: Value) -> Option<TxStatus> {
     System::new().block_on(async move {
-        let script = move |call: &Call| {
+        let script = move |call: &RpcCall| {
             let mut answer = honest(call);
             if call.method == method {
                 let mut found = Vec::new();
@@ -120,32 +120,33 @@ fn ask(method: &'static str, place: usize, value: Value) -> Option<Sighting> {
                 let pointer = &found[place % found.len()];
                 *answer.pointer_mut(pointer).unwrap() = value.clone();
             }
-            Reply::Result(answer)
+            ScriptedReply::Result(answer)
         };
         let (provider, _) = provider("one", script);
         drop(newest(&provider, true).await);
         further(&provider, Further { chain_id: true, finalized: true }).await.ok();
         drop(blocks(&provider, vec![5], true).await);
-        drop(transfer_logs(&provider, (0, 9), &wanted(), Way::Payees(500)).await);
-        sight(&provider, HASH, true).await.ok()
+        drop(transfer_logs(&provider, (0, 9), &wanted(), LogQuery::Payees(500)).await);
+        fetch_transaction(&provider, HASH, true).await.ok()
     })
 }
 
-fn wanted() -> Wanted {
-    Wanted::new(vec![EvmAddress([3; 20])], vec![EvmAddress([0x22; 20])])
+fn wanted() -> LogFilter {
+    LogFilter::new(vec![EvmAddress([3; 20])], vec![EvmAddress([0x22; 20])])
 }
 
 #[test]
 fn the_honest_answer_is_read() {
-    let Some(Sighting::Mined(facts)) = ask("none", 0, Value::Null) else { panic!("not mined") };
+    let Some(TxStatus::Mined(facts)) = ask("none", 0, Value::Null) else { panic!("not mined") };
     let ordinals: Vec<i32> = facts.transfers.iter().map(|transfer| transfer.ordinal).collect();
     assert_eq!((facts.is_success, ordinals), (true, vec![0, -1, -2]));
     System::new().block_on(async {
-        let (provider, _) = provider("one", |call| Reply::Result(honest(call)));
+        let (provider, _) = provider("one", |call| ScriptedReply::Result(honest(call)));
         assert_eq!(newest(&provider, true).await.unwrap().at.number, 5);
         let found = blocks(&provider, vec![5], true).await.unwrap();
         assert_eq!(found[0].as_ref().unwrap().transfers.len(), 1);
-        let logs = transfer_logs(&provider, (0, 9), &wanted(), Way::Payees(500)).await.unwrap();
+        let logs =
+            transfer_logs(&provider, (0, 9), &wanted(), LogQuery::Payees(500)).await.unwrap();
         assert_eq!((logs.found.len(), logs.given), (1, 1));
     });
 }
@@ -171,7 +172,7 @@ proptest! {
         place in 0_usize..40,
         value in any_json(),
     ) {
-        if let Some(Sighting::Mined(facts)) = ask(method, place, value) {
+        if let Some(TxStatus::Mined(facts)) = ask(method, place, value) {
             prop_assert_eq!(facts.tx_hash, HASH);
             prop_assert_eq!(facts.block_hash, BlockHash([8; 32]));
             prop_assert!(facts.is_success);

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::deposit_addresses;
 use crate::deposits::addresses::{self, Advanced};
 use crate::domain::evm::to_hex;
@@ -31,7 +31,7 @@ pub(in crate::cli) enum AddressesCommand {
 
 pub(super) fn run(
     command: &AddressesCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let AddressesCommand::Advance { index, far, json } = command;

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use super::list::moment;
-use super::names::{Names, accounts_of, address};
+use super::names::{SettingNames, accounts_of, address};
 use super::{PAGE, each_page, wanted_account};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::arrivals::{self as rows, ArrivalRow};
 use crate::deposits::arrivals::unexplained;
 use crate::domain::deposit::NATIVE_DECIMALS;
@@ -18,11 +18,11 @@ const HEADER: [&str; 7] =
 
 pub(super) fn run(
     account: Option<&str>,
-    desk: &Desk,
+    desk: &CommandContext,
     json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let names = Names::of(desk);
+    let names = SettingNames::of(desk);
     let account = account.map(|name| wanted_account(desk, name)).transpose()?;
     let account_id = account.map(|account| account.account_id());
     let mut listing = output.listing(&HEADER, json);
@@ -53,7 +53,12 @@ pub(super) fn run(
     Ok(listing.end()?)
 }
 
-fn document(row: &ArrivalRow, owner: Option<&String>, rest: RawAmount, names: &Names<'_>) -> Value {
+fn document(
+    row: &ArrivalRow,
+    owner: Option<&String>,
+    rest: RawAmount,
+    names: &SettingNames<'_>,
+) -> Value {
     json!({
         "kind": if row.token.is_some() { "unaccepted_token" } else { "coins" },
         "account": owner,
@@ -76,7 +81,7 @@ fn line(
     row: &ArrivalRow,
     owner: Option<&String>,
     rest: RawAmount,
-    names: &Names<'_>,
+    names: &SettingNames<'_>,
 ) -> Vec<String> {
     let first = row.after_number.saturating_add(1);
     vec![

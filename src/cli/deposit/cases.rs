@@ -6,15 +6,15 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::list::moment;
-use super::names::Names;
+use super::names::SettingNames;
 use super::{PAGE, each_page, reason};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::audit::{self, AuditRow};
 use crate::db::deposit_cases::{self, CaseRow};
 use crate::db::deposit_claims;
 use crate::db::{AnyConnection, transaction};
 use crate::deposits::DepositError;
-use crate::deposits::cases::{self, Decided};
+use crate::deposits::cases::{self, CaseDecision};
 use crate::domain::deposit_case::CaseState;
 
 const HEADER: [&str; 7] =
@@ -69,7 +69,7 @@ pub(in crate::cli) enum CasesCommand {
 }
 
 /// What is known of a case beside its row.
-struct Surroundings {
+struct CaseContext {
     deposit: Option<String>,
     claims: Vec<String>,
     decisions: Vec<AuditRow>,
@@ -77,7 +77,7 @@ struct Surroundings {
 
 pub(super) fn run(
     command: &CasesCommand,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let now = desk.clock.now();
@@ -104,10 +104,10 @@ fn list(
     state: CaseState,
     chain: Option<&str>,
     is_json: bool,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let names = Names::of(desk);
+    let names = SettingNames::of(desk);
     let chain_id = chain.map(|name| names.chain_id(name)).transpose()?;
     let mut listing = output.listing(&HEADER, is_json);
     each_page(
@@ -122,9 +122,14 @@ fn list(
     Ok(listing.end()?)
 }
 
-fn show(row: &CaseRow, is_json: bool, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+fn show(
+    row: &CaseRow,
+    is_json: bool,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let around = desk.with(|conn| transaction::snapshot(conn, |conn| surroundings(conn, row)))?;
-    let names = Names::of(desk);
+    let names = SettingNames::of(desk);
     if is_json {
         let mut shown = document(row, &names);
         let decisions = around.decisions.iter().map(|one| {
@@ -167,16 +172,16 @@ fn show(row: &CaseRow, is_json: bool, desk: &Desk, output: &mut Output) -> Resul
     Ok(())
 }
 
-fn surroundings(conn: &mut AnyConnection, row: &CaseRow) -> Result<Surroundings, DepositError> {
+fn surroundings(conn: &mut AnyConnection, row: &CaseRow) -> Result<CaseContext, DepositError> {
     let claims = deposit_claims::of_hash(conn, row.chain_id, row.tx_hash)?;
-    Ok(Surroundings {
+    Ok(CaseContext {
         deposit: cases::deposit(conn, row)?.map(|deposit| deposit.public_id),
         claims: claims.into_iter().map(|claim| claim.public_id).collect(),
         decisions: audit::of(conn, &row.public_id)?,
     })
 }
 
-fn wanted(desk: &Desk, name: &str) -> Result<CaseRow, CliError> {
+fn wanted(desk: &CommandContext, name: &str) -> Result<CaseRow, CliError> {
     let found = desk.with(|conn| deposit_cases::find(conn, name))?;
     found.ok_or_else(|| {
         CliError::Refused(format!(
@@ -186,15 +191,15 @@ fn wanted(desk: &Desk, name: &str) -> Result<CaseRow, CliError> {
 }
 
 fn decide(
-    desk: &Desk,
+    desk: &CommandContext,
     name: &str,
     rule: &str,
-    decide: impl Fn(&mut AnyConnection, &CaseRow) -> Result<Decided, DepositError>,
+    decide: impl Fn(&mut AnyConnection, &CaseRow) -> Result<CaseDecision, DepositError>,
 ) -> Result<(), CliError> {
     let row = wanted(desk, name)?;
     match desk.with(|conn| decide(conn, &row))? {
-        Decided::Done => Ok(()),
-        Decided::NotNow => {
+        CaseDecision::Done => Ok(()),
+        CaseDecision::NotNow => {
             Err(CliError::Refused(format!("{name} is {}: {rule}; nothing was done", row.state)))
         }
     }
@@ -204,7 +209,7 @@ fn afterwards(
     name: &str,
     said: &str,
     is_json: bool,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     if is_json {
@@ -213,7 +218,7 @@ fn afterwards(
     Ok(output.line(&format!("{name} {said}"))?)
 }
 
-fn document(row: &CaseRow, names: &Names<'_>) -> Value {
+fn document(row: &CaseRow, names: &SettingNames<'_>) -> Value {
     json!({
         "id": row.public_id,
         "chain": names.chain(row.chain_id),
@@ -229,7 +234,7 @@ fn document(row: &CaseRow, names: &Names<'_>) -> Value {
     })
 }
 
-fn line(row: &CaseRow, names: &Names<'_>) -> Vec<String> {
+fn line(row: &CaseRow, names: &SettingNames<'_>) -> Vec<String> {
     vec![
         row.public_id.clone(),
         row.doubted_at.to_rfc3339_secs(),

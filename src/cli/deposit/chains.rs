@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Value, json};
 
 use super::list::moment;
-use super::names::Names;
-use crate::cli::{CliError, Desk, Output};
+use super::names::SettingNames;
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::chain_providers::{self, ProviderRow};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, DbError, deposit_claims, deposits, transaction};
@@ -41,7 +41,7 @@ const HEADER: [&str; 14] = [
 ];
 
 /// One chain, configured or read before.
-struct Standing {
+struct ChainReport {
     chain_id: ChainId,
     name: String,
     is_configured: bool,
@@ -54,20 +54,26 @@ struct Standing {
 }
 
 /// What the database says about all chains.
-struct Told {
+struct ChainTables {
     rows: Vec<ChainRow>,
     claims: Vec<(ChainId, i64)>,
     deposits: Vec<(ChainId, DepositState, i64)>,
     providers: Vec<ProviderRow>,
 }
 
-pub(super) fn run(desk: &Desk, is_json: bool, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn run(
+    desk: &CommandContext,
+    is_json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let told = desk.with(|conn| transaction::snapshot(conn, read))?;
     let standings = standings(desk, &told);
     if is_json {
-        return Ok(output.json(&Value::Array(standings.iter().map(Standing::document).collect()))?);
+        return Ok(
+            output.json(&Value::Array(standings.iter().map(ChainReport::document).collect()))?
+        );
     }
-    output.table(&HEADER, standings.iter().map(Standing::line))?;
+    output.table(&HEADER, standings.iter().map(ChainReport::line))?;
     for standing in &standings {
         if let Some(complaint) = standing.complaint() {
             output.line(&crate::cli::output::printable(&complaint))?;
@@ -82,8 +88,8 @@ pub(super) fn run(desk: &Desk, is_json: bool, output: &mut Output) -> Result<(),
     Ok(())
 }
 
-fn read(conn: &mut AnyConnection) -> Result<Told, DbError> {
-    Ok(Told {
+fn read(conn: &mut AnyConnection) -> Result<ChainTables, DbError> {
+    Ok(ChainTables {
         rows: chains::all(conn)?,
         claims: deposit_claims::open_counts(conn)?,
         deposits: deposits::counts(conn)?,
@@ -91,8 +97,8 @@ fn read(conn: &mut AnyConnection) -> Result<Told, DbError> {
     })
 }
 
-fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
-    let names = Names::of(desk);
+fn standings(desk: &CommandContext, told: &ChainTables) -> Vec<ChainReport> {
+    let names = SettingNames::of(desk);
     let now = desk.clock.now();
     let configured: BTreeSet<ChainId> =
         desk.settings.chains.iter().map(|chain| chain.chain_id).collect();
@@ -105,7 +111,7 @@ fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
         let mut claims = told.claims.iter().filter(|(of, _)| *of == chain_id);
         let deposits = told.deposits.iter().filter(|(of, ..)| *of == chain_id);
         let providers = told.providers.iter().filter(|row| row.chain_id == chain_id);
-        Standing {
+        ChainReport {
             chain_id,
             name: names.chain(chain_id),
             is_configured: configured.contains(&chain_id),
@@ -119,7 +125,7 @@ fn standings(desk: &Desk, told: &Told) -> Vec<Standing> {
     all.into_iter().map(standing).collect()
 }
 
-impl Standing {
+impl ChainReport {
     /// The stored status, unless nobody is there to keep it true.
     fn status(&self) -> &str {
         match &self.row {

@@ -5,12 +5,12 @@ use crate::domain::spreadsheet::defused;
 
 /// One row in the making.
 #[derive(Default)]
-pub(super) struct Row {
+pub(super) struct CsvRow {
     text: String,
     has_fields: bool,
 }
 
-impl Row {
+impl CsvRow {
     /// A number or another value of our own making, which may begin with a minus.
     pub(super) fn plain(&mut self, value: &str) -> &mut Self {
         self.field(value);
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_where_they_must_be_and_formulas_defused() {
-        let mut row = Row::default();
+        let mut row = CsvRow::default();
         row.plain("-1").words("a, \"b\"\r\nc").words("").words("=1+1").words(" @x").words("\tx");
         row.words("－1").words("fine");
         let expected = "-1,\"a, \"\"b\"\"\r\nc\",,'=1+1,' @x,'\tx,'－1,fine\r\n";

@@ -5,11 +5,11 @@ use clap::Args;
 
 use super::show::afterwards;
 use super::{TRIES, positive, reason, standing, wanted, wanted_account};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::AnyConnection;
 use crate::db::deposits::DepositRow;
 use crate::deposits::DepositError;
-use crate::deposits::review::{self, Decided};
+use crate::deposits::review::{self, ReviewDecision};
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::money::NanoUsd;
 
@@ -57,7 +57,11 @@ pub(in crate::cli) struct RejectArgs {
     json: bool,
 }
 
-pub(super) fn review(args: &ReviewArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn review(
+    args: &ReviewArgs,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let (key, now) = (desk.tombstones()?, desk.clock.now());
     decide(
         desk,
@@ -73,7 +77,7 @@ pub(super) fn review(args: &ReviewArgs, desk: &Desk, output: &mut Output) -> Res
 
 pub(super) fn attribute(
     args: &AttributeArgs,
-    desk: &Desk,
+    desk: &CommandContext,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let account = wanted_account(desk, &args.account)?;
@@ -89,7 +93,11 @@ pub(super) fn attribute(
     afterwards(&args.deposit, &said, desk, args.json, output)
 }
 
-pub(super) fn reject(args: &RejectArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn reject(
+    args: &RejectArgs,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let now = desk.clock.now();
     let rule = "only a waiting deposit that was not credited can be rejected";
     decide(desk, &args.deposit, rule, |conn, row| review::reject(conn, row, &args.reason, now))?;
@@ -100,16 +108,16 @@ pub(super) fn reject(args: &RejectArgs, desk: &Desk, output: &mut Output) -> Res
 /// Decides about a deposit as it is now. The server may be moving it on at the same time: then it
 /// is read again.
 fn decide(
-    desk: &Desk,
+    desk: &CommandContext,
     name: &str,
     rule: &str,
-    decide: impl Fn(&mut AnyConnection, &DepositRow) -> Result<Decided, DepositError>,
+    decide: impl Fn(&mut AnyConnection, &DepositRow) -> Result<ReviewDecision, DepositError>,
 ) -> Result<(), CliError> {
     let mut row = wanted(desk, name)?;
     for _ in 0..TRIES {
         match desk.with(|conn| decide(conn, &row))? {
-            Decided::Done => return Ok(()),
-            Decided::Changed => row = wanted(desk, name)?,
+            ReviewDecision::Done => return Ok(()),
+            ReviewDecision::Changed => row = wanted(desk, name)?,
             refused => return Err(CliError::Refused(refusal(&row, refused, rule))),
         }
     }
@@ -125,13 +133,13 @@ pub(super) fn busy(row: &DepositRow) -> String {
     )
 }
 
-fn refusal(row: &DepositRow, refused: Decided, rule: &str) -> String {
+fn refusal(row: &DepositRow, refused: ReviewDecision, rule: &str) -> String {
     let id = &row.public_id;
     match refused {
-        Decided::NoValue => {
+        ReviewDecision::NoValue => {
             format!("the value of {id} is unknown: give it with --value USD; nothing was done")
         }
-        Decided::NoAccount => format!(
+        ReviewDecision::NoAccount => format!(
             "{id} belongs to no account: run \"sluice deposit attribute {id} ACCOUNT\" first; \
              nothing was done"
         ),

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use chrono::{Days, NaiveDate, NaiveTime};
 use clap::Args;
 
-use super::csv::Row;
+use super::csv::CsvRow;
 use super::list::moment;
-use super::names::{Names, accounts_of, address};
+use super::names::{SettingNames, accounts_of, address};
 use super::{PAGE, each_page};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::audit::{self, AuditRow};
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self, DepositRow, Filter};
@@ -66,13 +66,17 @@ const HEADER: [&str; 32] = [
 ];
 
 /// A deposit with its last refund and the last decision about it.
-struct Item {
+struct ExportItem {
     row: DepositRow,
     refund: Option<RefundRow>,
     decision: Option<AuditRow>,
 }
 
-pub(super) fn run(args: &ExportArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn run(
+    args: &ExportArgs,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<(), CliError> {
     if let (Some(from), Some(to)) = (args.from, args.to)
         && from > to
     {
@@ -83,8 +87,8 @@ pub(super) fn run(args: &ExportArgs, desk: &Desk, output: &mut Output) -> Result
         before: args.to.and_then(|day| day.checked_add_days(Days::new(1))).map(midnight),
         ..Filter::default()
     };
-    let names = Names::of(desk);
-    let mut header = Row::default();
+    let names = SettingNames::of(desk);
+    let mut header = CsvRow::default();
     for name in HEADER {
         header.plain(name);
     }
@@ -102,7 +106,7 @@ pub(super) fn run(args: &ExportArgs, desk: &Desk, output: &mut Output) -> Result
     )
 }
 
-fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<Item>, DbError> {
+fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<ExportItem>, DbError> {
     let rows = deposits::page(conn, filter, after, PAGE)?;
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let names: Vec<&str> = rows.iter().map(|row| row.public_id.as_str()).collect();
@@ -113,7 +117,7 @@ fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<Ite
     let decisions = audit::of_all(conn, &names)?;
     let mut decisions: HashMap<String, AuditRow> =
         decisions.into_iter().map(|decision| (decision.subject.clone(), decision)).collect();
-    let item = |row: DepositRow| Item {
+    let item = |row: DepositRow| ExportItem {
         refund: refunds.remove(&row.id),
         decision: decisions.remove(&row.public_id),
         row,
@@ -121,10 +125,14 @@ fn page(conn: &mut AnyConnection, filter: &Filter, after: i64) -> Result<Vec<Ite
     Ok(rows.into_iter().map(item).collect())
 }
 
-fn line(item: &Item, names: &Names<'_>, accounts: &HashMap<AccountId, String>) -> String {
-    let Item { row, refund, decision } = item;
+fn line(
+    item: &ExportItem,
+    names: &SettingNames<'_>,
+    accounts: &HashMap<AccountId, String>,
+) -> String {
+    let ExportItem { row, refund, decision } = item;
     let coins = names.coins(row);
-    let mut line = Row::default();
+    let mut line = CsvRow::default();
     line.plain(&row.public_id)
         .plain(&moment(row.block_time))
         .words(&names.chain(row.chain_id))

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::names::{Names, accounts_of, address};
+use super::names::{SettingNames, accounts_of, address};
 use super::{PAGE, each_page, standing_with, states, wanted_account};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::{self as rows, DepositRow, Filter};
@@ -37,8 +37,12 @@ const HEADER: [&str; 7] = ["deposit", "mined", "chain", "amount", "value USD", "
 const CLAIMS_HEADER: [&str; 8] =
     ["claim", "created", "account", "chain", "transaction", "state", "tries", "next check"];
 
-pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
-    let names = Names::of(desk);
+pub(super) fn deposits(
+    args: &ListArgs,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let names = SettingNames::of(desk);
     let account = args.account.as_deref().map(|name| wanted_account(desk, name)).transpose()?;
     let filter = Filter {
         state: args.state,
@@ -74,7 +78,7 @@ pub(super) fn deposits(args: &ListArgs, desk: &Desk, output: &mut Output) -> Res
 /// What a program gets of a deposit, in lists and alone.
 pub(super) fn document(
     (row, refund): (&DepositRow, Option<&RefundRow>),
-    names: &Names<'_>,
+    names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
 ) -> Value {
     let coins = names.coins(row);
@@ -109,7 +113,7 @@ pub(super) fn document(
 
 fn line(
     (row, refund): (&DepositRow, Option<&RefundRow>),
-    names: &Names<'_>,
+    names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
 ) -> Vec<String> {
     let account = row.account_id.and_then(|id| accounts.get(&id));
@@ -135,11 +139,11 @@ pub(super) fn moment(at: UnixMillis) -> String {
 
 pub(super) fn claims(
     account: Option<&str>,
-    desk: &Desk,
+    desk: &CommandContext,
     json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let names = Names::of(desk);
+    let names = SettingNames::of(desk);
     let account = account.map(|name| wanted_account(desk, name)).transpose()?;
     let account_id = account.map(|account| account.account_id());
     let mut listing = output.listing(&CLAIMS_HEADER, json);
@@ -159,7 +163,7 @@ pub(super) fn claims(
 
 pub(super) fn claim_document(
     row: &ClaimRow,
-    names: &Names<'_>,
+    names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
 ) -> Value {
     json!({
@@ -179,7 +183,7 @@ pub(super) fn claim_document(
 
 fn claim_line(
     row: &ClaimRow,
-    names: &Names<'_>,
+    names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
 ) -> Vec<String> {
     let state = match &row.reason {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::cli::{CliError, Desk};
+use crate::cli::{CliError, CommandContext};
 use crate::config::Chain;
 use crate::db::accounts;
 use crate::db::deposits::DepositRow;
@@ -12,12 +12,12 @@ use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
 use crate::domain::ids::AccountId;
 
 /// The names that the settings give.
-pub(super) struct Names<'a> {
+pub(super) struct SettingNames<'a> {
     chains: &'a [Chain],
 }
 
 /// What was transferred, in words.
-pub(super) struct Coins {
+pub(super) struct CoinWords {
     /// The coin's symbol; `None` where the config no longer has it.
     pub(super) symbol: Option<String>,
     /// The token's contract, checksummed; `None` for the chain's own coin.
@@ -29,8 +29,8 @@ pub(super) struct Coins {
     raw: RawAmount,
 }
 
-impl<'a> Names<'a> {
-    pub(super) fn of(desk: &'a Desk) -> Self {
+impl<'a> SettingNames<'a> {
+    pub(super) fn of(desk: &'a CommandContext) -> Self {
         Self { chains: &desk.settings.chains }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Names<'a> {
     }
 
     /// What a deposit transferred.
-    pub(super) fn coins(&self, row: &DepositRow) -> Coins {
+    pub(super) fn coins(&self, row: &DepositRow) -> CoinWords {
         let chain = self.chains.iter().find(|chain| chain.chain_id == row.chain_id);
         let (symbol, decimals) = match Asset::from_column(row.token) {
             Asset::Native => {
@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
                 (token.map(|token| token.symbol.clone()), token.map(|token| token.decimals))
             }
         };
-        Coins {
+        CoinWords {
             symbol,
             token: row.token.map(address),
             decimals,
@@ -79,7 +79,7 @@ impl<'a> Names<'a> {
     }
 }
 
-impl Coins {
+impl CoinWords {
     /// The coin: its symbol, else what tells it apart.
     pub(super) fn asset(&self) -> String {
         let unnamed = || self.token.clone().unwrap_or_else(|| "native coin".to_owned());
@@ -102,7 +102,7 @@ pub(super) fn address(address: EvmAddress) -> String {
 
 /// The public ids of the accounts of some rows.
 pub(super) fn accounts_of(
-    desk: &Desk,
+    desk: &CommandContext,
     ids: impl Iterator<Item = Option<AccountId>>,
 ) -> Result<HashMap<AccountId, String>, CliError> {
     let mut ids: Vec<AccountId> = ids.flatten().collect();

@@ -6,7 +6,7 @@ use clap::Args;
 use super::decide::busy;
 use super::show::afterwards;
 use super::{TRIES, names, positive, reason, standing, wanted};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::accounts;
 use crate::db::deposit_refunds::{self, RefundRow};
 use crate::db::deposits::DepositRow;
@@ -48,7 +48,11 @@ pub(in crate::cli) struct RefundArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &RefundArgs, desk: &Desk, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn run(
+    args: &RefundArgs,
+    desk: &CommandContext,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let row = wanted(desk, &args.deposit)?;
     let now = desk.clock.now();
     let reason = args.reason.as_deref().unwrap_or_default();
@@ -61,7 +65,7 @@ pub(super) fn run(args: &RefundArgs, desk: &Desk, output: &mut Output) -> Result
 }
 
 fn hold(
-    desk: &Desk,
+    desk: &CommandContext,
     mut row: DepositRow,
     amount: Option<NanoUsd>,
     reason: &str,
@@ -92,10 +96,10 @@ fn hold(
 }
 
 /// What was held, and what to do next.
-fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> String {
+fn held(desk: &CommandContext, row: &DepositRow, refund: &RefundRow) -> String {
     let (id, refund_id) = (&row.public_id, &refund.public_id);
     let amount = refund.amount_nanousd;
-    let coins = names::Names::of(desk).coins(row).shown();
+    let coins = names::SettingNames::of(desk).coins(row).shown();
     let what = if amount > NanoUsd::ZERO {
         format!("{amount} USD was taken from the balance")
     } else {
@@ -108,7 +112,7 @@ fn held(desk: &Desk, row: &DepositRow, refund: &RefundRow) -> String {
 }
 
 fn post(
-    desk: &Desk,
+    desk: &CommandContext,
     row: &DepositRow,
     tx_hash: TxHash,
     now: UnixMillis,
@@ -128,7 +132,7 @@ fn post(
 }
 
 fn cancel(
-    desk: &Desk,
+    desk: &CommandContext,
     row: &DepositRow,
     reason: &str,
     now: UnixMillis,
@@ -150,7 +154,7 @@ fn cancel(
 }
 
 fn refusal(
-    desk: &Desk,
+    desk: &CommandContext,
     row: &DepositRow,
     amount: Option<NanoUsd>,
     refused: &Refunded,
@@ -205,7 +209,7 @@ fn already(row: &DepositRow, refund: &RefundRow) -> String {
 }
 
 /// Why there is no refund to post or release.
-fn none_held(desk: &Desk, row: &DepositRow) -> Result<String, CliError> {
+fn none_held(desk: &CommandContext, row: &DepositRow) -> Result<String, CliError> {
     let refund = desk.with(|conn| deposit_refunds::of_deposit(conn, row.id))?;
     Ok(refund.map_or_else(
         || format!("no refund of {} is held, which is {}", row.public_id, standing(row)),

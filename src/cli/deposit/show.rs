@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::list::{claim_document, document, moment, value};
-use super::names::{Names, accounts_of, address};
+use super::names::{SettingNames, accounts_of, address};
 use super::{standing_with, wanted};
-use crate::cli::{CliError, Desk, Output};
+use crate::cli::{CliError, CommandContext, Output};
 use crate::db::audit::{self, AuditRow};
 use crate::db::books::{EntryRow, entries_of};
 use crate::db::chains::{self, ChainRow};
@@ -23,7 +23,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
 /// What is known of a deposit beside its row.
-struct Surroundings {
+struct DepositContext {
     entries: Vec<EntryRow>,
     refunds: Vec<RefundRow>,
     decisions: Vec<AuditRow>,
@@ -35,14 +35,14 @@ struct Surroundings {
 
 pub(super) fn run(
     row: &DepositRow,
-    desk: &Desk,
+    desk: &CommandContext,
     is_json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let around = desk.with(|conn| transaction::snapshot(conn, |conn| surroundings(conn, row)))?;
     let of_claims = around.claims.iter().map(|claim| Some(claim.account_id));
     let accounts = accounts_of(desk, std::iter::once(row.account_id).chain(of_claims))?;
-    let names = Names::of(desk);
+    let names = SettingNames::of(desk);
     if is_json {
         return Ok(output.json(&whole(row, &around, &names, &accounts))?);
     }
@@ -56,7 +56,7 @@ pub(super) fn run(
 pub(super) fn afterwards(
     public_id: &str,
     said: &str,
-    desk: &Desk,
+    desk: &CommandContext,
     is_json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
@@ -66,13 +66,13 @@ pub(super) fn afterwards(
     Ok(output.line(said)?)
 }
 
-fn surroundings(conn: &mut AnyConnection, row: &DepositRow) -> Result<Surroundings, DbError> {
+fn surroundings(conn: &mut AnyConnection, row: &DepositRow) -> Result<DepositContext, DbError> {
     let refunds = deposit_refunds::of_deposits(conn, &[row.id])?;
     let numbered = (1..=row.credit_number)
         .map(|credit_number| credit::reference(&DepositRow { credit_number, ..row.clone() }));
     let references: Vec<String> =
         numbered.chain(refunds.iter().map(|refund| refund.public_id.clone())).collect();
-    Ok(Surroundings {
+    Ok(DepositContext {
         entries: entries_of(conn, &references)?,
         decisions: audit::of(conn, &row.public_id)?,
         claims: deposit_claims::of_hash(conn, row.chain_id, row.tx_hash)?,
@@ -89,12 +89,12 @@ fn is_final(row: &DepositRow, chain: Option<&ChainRow>) -> Option<bool> {
 }
 
 /// The refund that is held or posted.
-fn standing_refund(around: &Surroundings) -> Option<&RefundRow> {
+fn standing_refund(around: &DepositContext) -> Option<&RefundRow> {
     around.refunds.iter().find(|refund| refund.state != "cancelled")
 }
 
 /// What its owner is told: of its state with its refund, and of its reason.
-fn sentences(row: &DepositRow, around: &Surroundings) -> (String, Option<&'static str>) {
+fn sentences(row: &DepositRow, around: &DepositContext) -> (String, Option<&'static str>) {
     let without_reason = DepositRow { reason: None, ..row.clone() };
     let refund = standing_refund(around);
     (standing::sentence(&without_reason, refund), row.reason.map(DepositReason::sentence))
@@ -102,8 +102,8 @@ fn sentences(row: &DepositRow, around: &Surroundings) -> (String, Option<&'stati
 
 fn whole(
     row: &DepositRow,
-    around: &Surroundings,
-    names: &Names<'_>,
+    around: &DepositContext,
+    names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
 ) -> Value {
     let mut shown = document((row, standing_refund(around)), names, accounts);
@@ -144,8 +144,8 @@ fn whole(
 
 fn fields(
     row: &DepositRow,
-    around: &Surroundings,
-    names: &Names<'_>,
+    around: &DepositContext,
+    names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
 ) -> Vec<(&'static str, String)> {
     let coins = names.coins(row);
@@ -202,7 +202,7 @@ fn fields(
 }
 
 fn print_history(
-    around: &Surroundings,
+    around: &DepositContext,
     accounts: &HashMap<AccountId, String>,
     output: &mut Output,
 ) -> Result<(), CliError> {

@@ -10,7 +10,7 @@ use crate::domain::price_list::{Model, Multiplier, PriceList, Rates, TokenPrices
 
 /// One thing that is not the same.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(super) struct PriceDifference {
     /// The model's id.
     pub(super) model: String,
     /// The first day of the period; `None` where the model as a whole is meant.
@@ -24,10 +24,10 @@ pub(super) struct Difference {
 }
 
 /// Keys with their values as text, so that a key that only one side has is missing on the other.
-type Facts = BTreeMap<String, String>;
+type PriceFacts = BTreeMap<String, String>;
 
 /// All differences, by model, then by period.
-pub(super) fn differences(ours: &PriceList, theirs: &PricesOfFile) -> Vec<Difference> {
+pub(super) fn differences(ours: &PriceList, theirs: &PricesOfFile) -> Vec<PriceDifference> {
     let of = |list: &PriceList| -> BTreeMap<String, FactsByPeriod> {
         list.models().map(|model| (model.id.as_str().to_owned(), all_facts(model))).collect()
     };
@@ -50,9 +50,14 @@ pub(super) fn differences(ours: &PriceList, theirs: &PricesOfFile) -> Vec<Differ
 }
 
 /// What is said of a model as a whole under no day, and of each period under its first.
-type FactsByPeriod = BTreeMap<Option<UtcDay>, Facts>;
+type FactsByPeriod = BTreeMap<Option<UtcDay>, PriceFacts>;
 
-fn compare(id: &str, ours: &FactsByPeriod, theirs: &FactsByPeriod, found: &mut Vec<Difference>) {
+fn compare(
+    id: &str,
+    ours: &FactsByPeriod,
+    theirs: &FactsByPeriod,
+    found: &mut Vec<PriceDifference>,
+) {
     let periods: BTreeSet<Option<UtcDay>> = ours.keys().chain(theirs.keys()).copied().collect();
     for from in periods {
         let (Some(ours), Some(theirs)) = (ours.get(&from), theirs.get(&from)) else {
@@ -62,7 +67,7 @@ fn compare(id: &str, ours: &FactsByPeriod, theirs: &FactsByPeriod, found: &mut V
         };
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         for key in keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key)) {
-            found.push(Difference {
+            found.push(PriceDifference {
                 model: id.to_owned(),
                 from,
                 what: key.clone(),
@@ -73,9 +78,9 @@ fn compare(id: &str, ours: &FactsByPeriod, theirs: &FactsByPeriod, found: &mut V
     }
 }
 
-fn missing(id: &str, from: Option<UtcDay>, what: &str, has: (bool, bool)) -> Difference {
+fn missing(id: &str, from: Option<UtcDay>, what: &str, has: (bool, bool)) -> PriceDifference {
     let present = |has: bool| has.then(|| "present".to_owned());
-    Difference {
+    PriceDifference {
         model: id.to_owned(),
         from,
         what: what.to_owned(),
@@ -85,7 +90,7 @@ fn missing(id: &str, from: Option<UtcDay>, what: &str, has: (bool, bool)) -> Dif
 }
 
 fn all_facts(model: &Model) -> FactsByPeriod {
-    let mut whole = Facts::new();
+    let mut whole = PriceFacts::new();
     whole.insert("context_tokens".to_owned(), model.context_tokens.to_string());
     whole.insert("max_output_tokens".to_owned(), model.max_output_tokens.to_string());
     whole.extend(model.retires_at.map(|day| ("retires_at".to_owned(), day.to_string())));
@@ -100,12 +105,12 @@ fn all_facts(model: &Model) -> FactsByPeriod {
     all
 }
 
-fn factors(rates: &Rates) -> Facts {
+fn factors(rates: &Rates) -> PriceFacts {
     let named = |prefix: &'static str, factors: &BTreeMap<String, Multiplier>| {
         let texts = factors
             .iter()
             .map(move |(name, by)| (format!("{prefix}.{name}"), factor(by.as_thousandths())));
-        texts.collect::<Facts>()
+        texts.collect::<PriceFacts>()
     };
     let mut facts = named("geo", &rates.geo);
     facts.extend(named("speed", &rates.speed));
@@ -113,11 +118,11 @@ fn factors(rates: &Rates) -> Facts {
     facts
 }
 
-fn prices(rates: &Rates) -> Facts {
+fn prices(rates: &Rates) -> PriceFacts {
     let named = |prefix: &'static str, prices: &TokenPrices| {
         classes(prices).map(|(class, amount)| (format!("{prefix}{class}"), amount.to_string()))
     };
-    let mut facts: Facts = named("", &rates.base).into_iter().collect();
+    let mut facts: PriceFacts = named("", &rates.base).into_iter().collect();
     if let Some(long) = &rates.long_prompt {
         facts.insert("long_prompt.above_tokens".to_owned(), long.above_tokens.to_string());
         facts.extend(named("long_prompt.", &long.prices));
@@ -128,7 +133,7 @@ fn prices(rates: &Rates) -> Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Purpose, Sources, load_for, prices_of};
+    use crate::config::{LoadPurpose, Sources, load_for, prices_of};
 
     type Row = (String, Option<String>, Option<String>);
 
@@ -136,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prices.toml");
         std::fs::write(&path, file).unwrap();
-        let ours = load_for(&Sources::default(), Purpose::Command).unwrap().prices;
+        let ours = load_for(&Sources::default(), LoadPurpose::Command).unwrap().prices;
         let all = differences(&ours, &prices_of(&path).unwrap());
         all.into_iter()
             .filter(|one| one.what != "model")
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_reference_is_the_same_as_itself() {
-        let ours = load_for(&Sources::default(), Purpose::Command).unwrap().prices;
+        let ours = load_for(&Sources::default(), LoadPurpose::Command).unwrap().prices;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prices.toml");
         std::fs::write(&path, crate::config::REFERENCE).unwrap();
@@ -207,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prices.toml");
         std::fs::write(&path, file).unwrap();
-        let ours = load_for(&Sources::default(), Purpose::Command).unwrap().prices;
+        let ours = load_for(&Sources::default(), LoadPurpose::Command).unwrap().prices;
         let all = differences(&ours, &prices_of(&path).unwrap());
         let present = Some("present".to_owned());
         for one in &all {

@@ -10,12 +10,12 @@ use crate::config::chains::{Chain, ChainEntry, NativeEntry, Token, TokenEntry};
 use crate::config::problems::{KeyPath, Problems};
 use crate::config::providers::{ProviderEntry, RpcProvider};
 use crate::config::tiers::{self, Tier};
-use crate::config::{Finality, Purpose, Sources};
+use crate::config::{Finality, LoadPurpose, Sources};
 
 /// What the reading of a chain depends on beside its own table.
 pub(super) struct Context<'a> {
     pub(super) sources: &'a Sources,
-    pub(super) purpose: Purpose,
+    pub(super) purpose: LoadPurpose,
     /// Whether a key for derived addresses was written, be it a good one or not.
     pub(super) has_xpub: bool,
 }
@@ -24,8 +24,8 @@ pub(super) struct Context<'a> {
 pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problems) -> Vec<Chain> {
     let root = KeyPath::default().key("chains");
     let mut chains = Vec::new();
-    let mut names = Names::default();
-    let mut ids = Names::default();
+    let mut names = UniqueNames::default();
+    let mut ids = UniqueNames::default();
     for (at, table) in tables(tree.get("chains"), &root, "[[chains]]", problems) {
         let entry = read::<ChainEntry>(table.clone(), &at, None, problems);
         let native = native(table, &at, problems);
@@ -90,11 +90,11 @@ fn tokens(
     problems: &mut Problems,
 ) -> Vec<Token> {
     let root = at.key("tokens");
-    let mut symbols = Names::default();
+    let mut symbols = UniqueNames::default();
     if let Some(symbol) = native_symbol {
         symbols.0.insert(symbol.to_owned(), at.key("native"));
     }
-    let mut addresses = Names::default();
+    let mut addresses = UniqueNames::default();
     let mut tokens = Vec::new();
     for (at, table) in tables(table.get("tokens"), &root, "[[chains.tokens]]", problems) {
         let entry = read::<TokenEntry>(table.clone(), &at, None, problems);
@@ -127,13 +127,13 @@ fn providers(
     let root = at.key("providers");
     let written = tables(table.get("providers"), &root, "[[chains.providers]]", problems);
     let count = written.len();
-    let mut names = Names::default();
+    let mut names = UniqueNames::default();
     let mut providers: Vec<(KeyPath, RpcProvider)> = Vec::new();
     for (at, table) in written {
         let entry = read::<ProviderEntry>(table.clone(), &at, None, problems);
         let Some(entry) = entry else { continue };
         names.claim(&at, "name", &entry.name, problems);
-        if context.purpose == Purpose::Command {
+        if context.purpose == LoadPurpose::Command {
             entry.check(&at, problems);
             continue;
         }
@@ -173,9 +173,9 @@ fn check_quorum(
 
 /// Who has a name that must be unique.
 #[derive(Default)]
-struct Names(BTreeMap<String, KeyPath>);
+struct UniqueNames(BTreeMap<String, KeyPath>);
 
-impl Names {
+impl UniqueNames {
     fn claim(&mut self, at: &KeyPath, key: &str, name: &str, problems: &mut Problems) {
         match self.0.get(name) {
             Some(first) => {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use crate::config::problems::{KeyPath, Problems, Step};
+use crate::config::problems::{KeyPath, KeyStep, Problems};
 
 /// Mistakes that are looked for in one table before giving up on it.
 const MISTAKES_MAX: usize = 100;
@@ -28,7 +28,7 @@ pub(super) fn read<T: DeserializeOwned>(
         let mut steps = steps(error.path());
         let message = error.inner().to_string();
         if let Some(name) = quoted(&message, "missing field ") {
-            steps.push(Step::Key(name.to_owned()));
+            steps.push(KeyStep::Key(name.to_owned()));
             if !taken_out.contains(&steps) {
                 problems.add(&below(root, &steps), "is missing");
             }
@@ -89,39 +89,39 @@ fn quoted<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
     message.strip_prefix(prefix)?.strip_prefix('`')?.split('`').next()
 }
 
-fn steps(path: &Path) -> Vec<Step> {
+fn steps(path: &Path) -> Vec<KeyStep> {
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Seq { index } => Some(KeyStep::Index(*index)),
+            Segment::Map { key } => Some(KeyStep::Key(key.clone())),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
 }
 
-fn below(root: &KeyPath, steps: &[Step]) -> KeyPath {
+fn below(root: &KeyPath, steps: &[KeyStep]) -> KeyPath {
     KeyPath(root.0.iter().chain(steps).cloned().collect())
 }
 
-fn at<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+fn at<'a>(value: &'a Value, steps: &[KeyStep]) -> Option<&'a Value> {
     steps.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get(key),
-        Step::Index(index) => value.get(index),
+        KeyStep::Key(key) => value.get(key),
+        KeyStep::Index(index) => value.get(index),
     })
 }
 
 /// Sets a value to its default or takes it out of its table; false where neither changes anything.
-fn mend(value: &mut Value, steps: &[Step], default: Option<Value>) -> bool {
+fn mend(value: &mut Value, steps: &[KeyStep], default: Option<Value>) -> bool {
     let Some((last, parents)) = steps.split_last() else {
         let Some(default) = default.filter(|default| default != value) else { return false };
         *value = default;
         return true;
     };
     let parent = parents.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get_mut(key),
-        Step::Index(index) => value.get_mut(index),
+        KeyStep::Key(key) => value.get_mut(key),
+        KeyStep::Index(index) => value.get_mut(index),
     });
-    let (Some(table), Step::Key(key)) = (parent.and_then(Value::as_object_mut), last) else {
+    let (Some(table), KeyStep::Key(key)) = (parent.and_then(Value::as_object_mut), last) else {
         return false;
     };
     match default {

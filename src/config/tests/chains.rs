@@ -105,7 +105,7 @@ fn commands_need_no_provider_but_know_the_chains() {
     sources.env.clear();
     let shown = load(&sources).unwrap_err().to_string();
     assert!(shown.contains("RPC_B is not set"), "{shown}");
-    let settings = load_for(&sources, Purpose::Command).unwrap();
+    let settings = load_for(&sources, LoadPurpose::Command).unwrap();
     assert!(settings.chains[0].providers.is_empty());
     assert_eq!(settings.chains[0].tokens[0].symbol, "USDC");
 }

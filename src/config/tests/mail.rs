@@ -10,15 +10,17 @@ fn load_mail(text: &str) -> Result<Mail, ConfigErrors> {
 
 fn smtp(text: &str) -> Smtp {
     match load_mail(text).unwrap().transport {
-        Transport::Smtp(smtp) => smtp,
-        Transport::File(folder) => panic!("{}", folder.display()),
+        MailDelivery::Smtp(smtp) => smtp,
+        MailDelivery::File(folder) => panic!("{}", folder.display()),
     }
 }
 
 #[test]
 fn mail_goes_into_a_folder_until_a_server_is_named() {
     let mail = load_mail("").unwrap();
-    assert!(matches!(&mail.transport, Transport::File(folder) if folder == &PathBuf::from("mail")));
+    assert!(
+        matches!(&mail.transport, MailDelivery::File(folder) if folder == &PathBuf::from("mail"))
+    );
     assert_eq!(mail.from.email.to_string(), "sluice@localhost");
     assert_eq!(mail.give_up, Duration::from_hours(48));
 }
@@ -38,7 +40,7 @@ fn a_server_is_reached_by_starttls_unless_told_otherwise() {
 fn the_servers_password_is_fetched_to_serve_and_never_shown() {
     let text = format!("{UPSTREAM}[mail]\n{SMTP}user = \"u\"\npassword_env = \"PASSWORD\"\n");
     let settings = load_text(&text, &[("PASSWORD", SECRET)]).unwrap();
-    let Transport::Smtp(smtp) = &settings.mail.transport else { panic!("a folder") };
+    let MailDelivery::Smtp(smtp) = &settings.mail.transport else { panic!("a folder") };
     let (user, password) = smtp.credentials.as_ref().unwrap();
     assert_eq!((user.as_str(), password.expose_secret()), ("u", SECRET));
     assert!(!format!("{settings:?}").contains(SECRET));
@@ -51,7 +53,7 @@ fn the_servers_password_is_fetched_to_serve_and_never_shown() {
     let mut sources = folder.sources(&text, &[]);
     assert!(load(&sources).unwrap_err().to_string().contains("PASSWORD is not set"));
     sources.env.clear();
-    assert!(load_for(&sources, Purpose::Command).is_ok());
+    assert!(load_for(&sources, LoadPurpose::Command).is_ok());
 }
 
 #[test]

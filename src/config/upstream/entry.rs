@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
-    BaseUrl, CREDENTIAL_PHRASES, EgressProxy, ModelPattern, Rename, Upstream, UpstreamAuth,
+    BaseUrl, CREDENTIAL_PHRASES, EgressProxy, ModelPattern, Rename, UpstreamAuth, UpstreamSettings,
     read_authorities,
 };
 use crate::config::problems::{KeyPath, Problems};
@@ -168,7 +168,7 @@ impl UpstreamEntry {
         at: &KeyPath,
         env: &[(String, String)],
         problems: &mut Problems,
-    ) -> Option<Upstream> {
+    ) -> Option<UpstreamSettings> {
         let keys = SecretKeys {
             key: "credential",
             written: self.credential.as_ref(),
@@ -180,7 +180,7 @@ impl UpstreamEntry {
         let authorities = ca_file.map(read_authorities).transpose();
         let authorities = authorities.map_err(|why| problems.add(&at.key("ca_file"), why)).ok()?;
         let (_, credential) = credential?;
-        Some(Upstream {
+        Some(UpstreamSettings {
             name: self.name,
             base_url: self.base_url,
             auth: self.auth,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::keys::KeyBookRow;
-use super::{BalanceRow, Changes, Found, ReservationRow, Want};
+use super::{BalanceRow, Changes, CommandNeeds, GroupRows, ReservationRow};
 use crate::domain::ids::{AccountId, ApiKeyId};
 
 /// Accounts of which something is remembered at most; with more, all are forgotten.
@@ -16,16 +16,16 @@ const ACCOUNTS_MAX: usize = 10_000;
 
 /// See the module. It goes with its connection, and with each failure.
 #[derive(Default)]
-pub struct Memory(HashMap<AccountId, Known>);
+pub struct BalanceCache(HashMap<AccountId, CachedBalance>);
 
 /// One account as it was written last.
-struct Known {
+struct CachedBalance {
     balance: BalanceRow,
     keys: BTreeMap<ApiKeyId, KeyBookRow>,
     open: BTreeMap<String, ReservationRow>,
 }
 
-impl Memory {
+impl BalanceCache {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -40,9 +40,12 @@ impl Memory {
 
     /// What is remembered for some commands; and the commands that have to be read for, all of
     /// their accounts together.
-    pub(crate) fn find<'a>(&self, wants: &[Want<'a>]) -> (Found, Vec<Want<'a>>) {
-        let mut found = Found::default();
-        let mut by_account: BTreeMap<AccountId, Vec<Want<'a>>> = BTreeMap::new();
+    pub(crate) fn find<'a>(
+        &self,
+        wants: &[CommandNeeds<'a>],
+    ) -> (GroupRows, Vec<CommandNeeds<'a>>) {
+        let mut found = GroupRows::default();
+        let mut by_account: BTreeMap<AccountId, Vec<CommandNeeds<'a>>> = BTreeMap::new();
         for want in wants {
             by_account.entry(want.account_id).or_default().push(*want);
         }
@@ -57,12 +60,12 @@ impl Memory {
     }
 
     /// Takes in what was read, on which something is about to be decided.
-    pub(crate) fn learn(&mut self, read: &Found) {
+    pub(crate) fn learn(&mut self, read: &GroupRows) {
         if self.0.len().saturating_add(read.balances.len()) > ACCOUNTS_MAX {
             self.clear();
         }
         for balance in &read.balances {
-            let now = Known::of(balance, read);
+            let now = CachedBalance::of(balance, read);
             match self.0.get_mut(&balance.id) {
                 Some(known) if known.balance.version == balance.version => known.add(now),
                 _ => drop(self.0.insert(balance.id, now)),
@@ -103,8 +106,8 @@ impl Memory {
     }
 }
 
-impl Known {
-    fn of(balance: &BalanceRow, read: &Found) -> Self {
+impl CachedBalance {
+    fn of(balance: &BalanceRow, read: &GroupRows) -> Self {
         let keys = read.keys.iter().filter(|key| key.account_id == balance.id);
         let open = read.reservations.iter().filter(|row| row.account_id == balance.id);
         Self {
@@ -121,7 +124,7 @@ impl Known {
 
     /// Whether a command finds everything here. Of a key with a budget, what all its exchanges hold
     /// is not.
-    fn has(&self, want: &Want<'_>) -> bool {
+    fn has(&self, want: &CommandNeeds<'_>) -> bool {
         let open = want.exchange_id.and_then(|id| self.open.get(id));
         if open.is_none() && want.exchange_id.is_some() && !want.is_new {
             return false;
@@ -132,7 +135,7 @@ impl Known {
         })
     }
 
-    fn give(&self, wants: &[Want<'_>], found: &mut Found) {
+    fn give(&self, wants: &[CommandNeeds<'_>], found: &mut GroupRows) {
         found.balances.push(self.balance.clone());
         found.keys.extend(self.keys.values().cloned());
         let open = wants.iter().filter_map(|want| self.open.get(want.exchange_id?));

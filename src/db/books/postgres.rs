@@ -13,9 +13,9 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
-use super::{Changes, Found, Want};
+use super::{Changes, CommandNeeds, GroupRows};
 use crate::domain::ids::AccountId;
-use read::{Read, Row};
+use read::{CommandRow, ReadStatement};
 use write::Write;
 
 /// See [`super::prepare`].
@@ -26,8 +26,8 @@ pub(super) fn prepare(conn: &mut PgConnection) -> QueryResult<()> {
 }
 
 /// See [`super::read`].
-pub(super) fn read(conn: &mut PgConnection, wants: &[Want<'_>]) -> QueryResult<Found> {
-    let rows: Vec<Row> = Read::of(wants).load(conn)?;
+pub(super) fn read(conn: &mut PgConnection, wants: &[CommandNeeds<'_>]) -> QueryResult<GroupRows> {
+    let rows: Vec<CommandRow> = ReadStatement::of(wants).load(conn)?;
     Ok(read::found(rows))
 }
 

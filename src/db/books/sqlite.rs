@@ -9,15 +9,18 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::keys::{KeyBookRow, KeySpent, SpendingColumns};
-use super::{BalanceChange, BalanceRow, Changes, Found, ReservationRow, Want};
+use super::{BalanceChange, BalanceRow, Changes, CommandNeeds, GroupRows, ReservationRow};
 use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
 
 /// See [`super::read`].
-pub(super) fn read(conn: &mut SqliteConnection, wants: &[Want<'_>]) -> QueryResult<Found> {
-    let mut found = Found::default();
+pub(super) fn read(
+    conn: &mut SqliteConnection,
+    wants: &[CommandNeeds<'_>],
+) -> QueryResult<GroupRows> {
+    let mut found = GroupRows::default();
     let (mut account_ids, mut key_ids, mut exchange_ids) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut limited = BTreeSet::new();

@@ -50,7 +50,7 @@ pub const LEFT_OUT: [(&str, &str); 2] = [
 
 /// A column as SQLite declares it.
 #[derive(Clone, Debug, QueryableByName)]
-pub(super) struct Column {
+pub(super) struct TableColumn {
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Text)]
@@ -63,15 +63,16 @@ pub(super) struct Column {
 /// A table and how its rows are written down: as JSON, with bytes in hexadecimal digits, which
 /// PostgreSQL reads by the types of its own columns.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct TableLayout {
     pub(super) name: &'static str,
-    columns: Vec<Column>,
+    columns: Vec<TableColumn>,
 }
 
-impl Layout {
+impl TableLayout {
     pub(super) fn of(name: &'static str, source: &mut SqliteConnection) -> Result<Self, CopyError> {
         let sql = "SELECT name, type AS kind, pk AS key FROM pragma_table_info(?) ORDER BY cid";
-        let columns: Vec<Column> = diesel::sql_query(sql).bind::<Text, _>(name).load(source)?;
+        let columns: Vec<TableColumn> =
+            diesel::sql_query(sql).bind::<Text, _>(name).load(source)?;
         if columns.iter().all(|column| column.key == 0) {
             return Err(CopyError::Unreadable(name));
         }
@@ -89,7 +90,8 @@ impl Layout {
     }
 
     fn key(&self) -> Vec<&str> {
-        let mut key: Vec<&Column> = self.columns.iter().filter(|column| column.key > 0).collect();
+        let mut key: Vec<&TableColumn> =
+            self.columns.iter().filter(|column| column.key > 0).collect();
         key.sort_by_key(|column| column.key);
         key.into_iter().map(|column| column.name.as_str()).collect()
     }
@@ -97,7 +99,7 @@ impl Layout {
     /// Rows behind a place in the order of the primary key, each with its own place, as SQLite's
     /// literals.
     pub(super) fn read_sqlite(&self, behind: Option<&str>, limit: usize) -> String {
-        let fields = self.columns.iter().map(|Column { name, kind, .. }| match kind.as_str() {
+        let fields = self.columns.iter().map(|TableColumn { name, kind, .. }| match kind.as_str() {
             "BLOB" => format!(
                 "'{name}', CASE WHEN {name} IS NULL THEN NULL ELSE '\\x' || lower(hex({name})) END"
             ),
@@ -117,7 +119,8 @@ impl Layout {
 
     /// The same lines from PostgreSQL, all of them in any order.
     pub(super) fn read_postgres(&self) -> String {
-        let fields = self.columns.iter().map(|Column { name, .. }| format!("'{name}', {name}"));
+        let fields =
+            self.columns.iter().map(|TableColumn { name, .. }| format!("'{name}', {name}"));
         let fields = fields.collect::<Vec<_>>().join(", ");
         format!("SELECT json_build_object({fields})::text AS line FROM {}", self.name)
     }

@@ -11,11 +11,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::CopyError;
-use super::tables::Layout;
+use super::tables::TableLayout;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct TableTally {
     /// Rows.
     pub rows: u64,
     /// Sums of the columns that hold money, in nano-dollars.
@@ -24,7 +24,7 @@ pub struct Tally {
 }
 
 #[derive(QueryableByName)]
-struct Line {
+struct TallyLine {
     #[diesel(sql_type = Text)]
     line: String,
 }
@@ -35,10 +35,10 @@ struct Bytes {
     line: Vec<u8>,
 }
 
-impl Tally {
+impl TableTally {
     /// Of SQLite's table.
     pub(super) fn of_sqlite(
-        layout: &Layout,
+        layout: &TableLayout,
         conn: &mut SqliteConnection,
     ) -> Result<Self, CopyError> {
         let sql = layout.read_sqlite(None, usize::MAX >> 1);
@@ -50,21 +50,24 @@ impl Tally {
     }
 
     /// Of PostgreSQL's.
-    pub(super) fn of_postgres(layout: &Layout, conn: &mut PgConnection) -> Result<Self, CopyError> {
+    pub(super) fn of_postgres(
+        layout: &TableLayout,
+        conn: &mut PgConnection,
+    ) -> Result<Self, CopyError> {
         let mut tally = Self::empty(layout);
         let query = diesel::sql_query(layout.read_postgres());
-        for line in query.load_iter::<Line, PgRowByRowLoadingMode>(conn)? {
+        for line in query.load_iter::<TallyLine, PgRowByRowLoadingMode>(conn)? {
             tally.add(layout, line?.line.as_bytes())?;
         }
         Ok(tally)
     }
 
-    fn empty(layout: &Layout) -> Self {
+    fn empty(layout: &TableLayout) -> Self {
         let sums = layout.sums().map(|name| (name.to_owned(), 0)).collect();
         Self { sums, ..Self::default() }
     }
 
-    fn add(&mut self, layout: &Layout, line: &[u8]) -> Result<(), CopyError> {
+    fn add(&mut self, layout: &TableLayout, line: &[u8]) -> Result<(), CopyError> {
         let unreadable = |_| CopyError::Unreadable(layout.name);
         let mut row: BTreeMap<String, Value> = serde_json::from_slice(line).map_err(unreadable)?;
         for (name, sum) in &mut self.sums {

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 
 use super::tables::{LEFT_OUT, TABLES};
-use super::{CopyError, Source};
+use super::{CopyError, CopySource};
 use crate::db::{AnyConnection, compatibility, migrate};
 
 /// Keeps two from copying into one database.
@@ -19,7 +19,7 @@ const TRIES: u32 = 20;
 
 /// How far a table is.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct CopyProgress {
     /// The last row's, as the source's literals.
     pub(super) behind: Option<String>,
     pub(super) copied: i64,
@@ -39,13 +39,13 @@ struct Comment {
 }
 
 #[derive(QueryableByName)]
-struct Holder {
+struct LockHolder {
     #[diesel(sql_type = Integer)]
     pid: i32,
 }
 
 #[derive(QueryableByName)]
-struct Name {
+struct NameRow {
     #[diesel(sql_type = Text)]
     name: String,
 }
@@ -70,7 +70,7 @@ struct SourceRow {
 
 /// Has the database for this copy alone, and makes it ready: an empty one gets its schema, and an
 /// unfinished copy of the same source is gone on with. Whether it is one.
-pub(super) fn prepare(target: &mut AnyConnection, source: &Source) -> Result<bool, CopyError> {
+pub(super) fn prepare(target: &mut AnyConnection, source: &CopySource) -> Result<bool, CopyError> {
     let conn = postgres(target)?;
     lock(conn)?;
     conn.batch_execute("SET bytea_output = 'hex'; SET synchronous_commit = off")?;
@@ -116,8 +116,8 @@ fn lock(conn: &mut PgConnection) -> Result<(), CopyError> {
         if diesel::sql_query(TRY_LOCK).get_result::<Yes>(conn)?.yes {
             return Ok(());
         }
-        let holder: Option<Holder> = diesel::sql_query(HOLDER).get_result(conn).optional()?;
-        if let Some(Holder { pid }) = holder.filter(|_| tries >= TRIES) {
+        let holder: Option<LockHolder> = diesel::sql_query(HOLDER).get_result(conn).optional()?;
+        if let Some(LockHolder { pid }) = holder.filter(|_| tries >= TRIES) {
             return Err(CopyError::Busy(pid));
         }
         conn.batch_execute("SELECT pg_sleep(0.5)")?;
@@ -133,14 +133,14 @@ fn tables(conn: &mut PgConnection) -> Result<Vec<String>, CopyError> {
                    SELECT 1 FROM pg_depend d
                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
                ORDER BY c.relname";
-    let rows: Vec<Name> = diesel::sql_query(sql).load(conn)?;
+    let rows: Vec<NameRow> = diesel::sql_query(sql).load(conn)?;
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
 
 /// The versions of the migrations that were run, oldest first.
 pub(super) fn migrations(conn: &mut AnyConnection) -> Result<Vec<String>, CopyError> {
     let sql = "SELECT version AS name FROM __diesel_schema_migrations ORDER BY version";
-    let rows: Vec<Name> = diesel::sql_query(sql).load(conn)?;
+    let rows: Vec<NameRow> = diesel::sql_query(sql).load(conn)?;
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
 
@@ -173,7 +173,7 @@ fn refuse_unless_empty(conn: &mut PgConnection, found: &[String]) -> Result<(), 
 }
 
 /// A copy is known by the comment that its end leaves.
-fn refuse_if_whole(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
+fn refuse_if_whole(conn: &mut PgConnection, source: &CopySource) -> Result<(), CopyError> {
     let sql = "SELECT obj_description(to_regclass('schema_compatibility'), 'pg_class') AS comment";
     let found: Comment = diesel::sql_query(sql).get_result(conn)?;
     let Some(comment) = found.comment else { return Ok(()) };
@@ -185,12 +185,12 @@ fn refuse_if_whole(conn: &mut PgConnection, source: &Source) -> Result<(), CopyE
 }
 
 /// Digits and letters, which need no quoting.
-fn mark(source: &Source) -> String {
+fn mark(source: &CopySource) -> String {
     format!("copy of {} {}", source.identity, source.stamp)
 }
 
 /// From here on nobody serves from the database until the copy is whole.
-fn begin(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
+fn begin(conn: &mut PgConnection, source: &CopySource) -> Result<(), CopyError> {
     conn.transaction(|conn| {
         conn.batch_execute(
             "CREATE TABLE sluice_copy (table_name TEXT PRIMARY KEY, place TEXT, copied BIGINT NOT NULL,
@@ -209,11 +209,11 @@ fn begin(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
 }
 
 /// How far a table is.
-pub(super) fn place(conn: &mut PgConnection, table: &str) -> Result<Place, CopyError> {
+pub(super) fn place(conn: &mut PgConnection, table: &str) -> Result<CopyProgress, CopyError> {
     let sql = "SELECT place, copied, is_whole FROM sluice_copy WHERE table_name = $1";
     let row: Option<PlaceRow> =
         diesel::sql_query(sql).bind::<Text, _>(table).get_result(conn).optional()?;
-    Ok(row.map_or_else(Place::default, |row| Place {
+    Ok(row.map_or_else(CopyProgress::default, |row| CopyProgress {
         behind: row.place,
         copied: row.copied,
         is_whole: row.is_whole,
@@ -221,7 +221,7 @@ pub(super) fn place(conn: &mut PgConnection, table: &str) -> Result<Place, CopyE
 }
 
 /// Notes how far a table is, in the transaction that brought it there.
-pub(super) fn note(conn: &mut PgConnection, table: &str, place: &Place) -> QueryResult<()> {
+pub(super) fn note(conn: &mut PgConnection, table: &str, place: &CopyProgress) -> QueryResult<()> {
     diesel::sql_query(
         "INSERT INTO sluice_copy (table_name, place, copied, is_whole) VALUES ($1, $2, $3, $4)
          ON CONFLICT (table_name) DO UPDATE
@@ -237,7 +237,7 @@ pub(super) fn note(conn: &mut PgConnection, table: &str, place: &Place) -> Query
 
 /// From here on it can be served, by the programs that the source's schema is for. A comment tells
 /// of which source it is.
-pub(super) fn finish(conn: &mut PgConnection, source: &Source) -> Result<(), CopyError> {
+pub(super) fn finish(conn: &mut PgConnection, source: &CopySource) -> Result<(), CopyError> {
     for table in TABLES {
         conn.batch_execute(&format!("ANALYZE {table}"))?;
     }

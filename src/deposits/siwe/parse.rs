@@ -6,7 +6,7 @@ use std::str::Split;
 
 use chrono::DateTime;
 
-use super::{Message, WANTS, is_statement_char, is_sub_delim, is_unreserved};
+use super::{SiweMessage, WANTS, is_statement_char, is_sub_delim, is_unreserved};
 use crate::deposits::proof_error::ProofError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress};
@@ -14,11 +14,11 @@ use crate::domain::evm::{ChainId, EvmAddress};
 /// Bytes of a message at most; ours have some 500.
 const BYTES_MAX: usize = 4096;
 
-pub(super) fn message(text: &str) -> Result<Message, ProofError> {
+pub(super) fn message(text: &str) -> Result<SiweMessage, ProofError> {
     if text.len() > BYTES_MAX {
         return Err(ProofError::TooLong);
     }
-    let mut lines = Lines { rest: text.split('\n').peekable(), line: 0 };
+    let mut lines = MessageLines { rest: text.split('\n').peekable(), line: 0 };
     let head = lines.next()?.strip_suffix(WANTS).ok_or(lines.malformed())?;
     let (scheme, domain) = match head.split_once("://") {
         Some((scheme, domain)) => (Some(scheme), domain),
@@ -45,7 +45,7 @@ pub(super) fn message(text: &str) -> Result<Message, ProofError> {
     lines.ensure(request_id.is_none_or(is_path_text))?;
     let resources = lines.resources()?;
     lines.end()?;
-    Ok(Message {
+    Ok(SiweMessage {
         scheme: scheme.map(str::to_owned),
         domain: domain.to_owned(),
         address,
@@ -62,13 +62,13 @@ pub(super) fn message(text: &str) -> Result<Message, ProofError> {
     })
 }
 
-struct Lines<'a> {
+struct MessageLines<'a> {
     rest: Peekable<Split<'a, char>>,
     /// The one that was read last, counted from 1.
     line: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> MessageLines<'a> {
     const fn malformed(&self) -> ProofError {
         ProofError::Malformed { line: self.line }
     }

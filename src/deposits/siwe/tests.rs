@@ -24,7 +24,7 @@ Resources:
 
 #[test]
 fn the_example_of_the_standard_is_read() {
-    let message = Message::parse(EXAMPLE).unwrap();
+    let message = SiweMessage::parse(EXAMPLE).unwrap();
     assert_eq!(message.scheme.as_deref(), Some("https"));
     assert_eq!(message.domain, "example.com:3388");
     assert_eq!(
@@ -50,11 +50,11 @@ fn what_is_optional_may_be_missing() {
     let without = format!("{head}{tail}");
     let without =
         without.split_once("\nExpiration").unwrap().0.replace("https://example.com:", "h:");
-    let message = Message::parse(&without).unwrap();
+    let message = SiweMessage::parse(&without).unwrap();
     assert_eq!((message.scheme, message.statement, message.resources), (None, None, None));
-    let empty = Message::parse(&format!("{head}\n{tail}")).unwrap();
+    let empty = SiweMessage::parse(&format!("{head}\n{tail}")).unwrap();
     assert_eq!(empty.statement.as_deref(), Some(""));
-    let none = Message::parse(EXAMPLE.split_once("\n- ").unwrap().0).unwrap();
+    let none = SiweMessage::parse(EXAMPLE.split_once("\n- ").unwrap().0).unwrap();
     assert_eq!(none.resources, Some(Vec::new()));
 }
 
@@ -97,16 +97,16 @@ fn each_deviation_is_named_with_its_line() {
     for (line, from, to) in cases {
         let text = EXAMPLE.replacen(from, to, 1);
         assert_ne!(text, EXAMPLE, "{from}");
-        assert_eq!(Message::parse(&text), Err(ProofError::Malformed { line }), "{to:?}");
+        assert_eq!(SiweMessage::parse(&text), Err(ProofError::Malformed { line }), "{to:?}");
     }
-    assert_eq!(Message::parse(""), Err(ProofError::Malformed { line: 1 }));
-    assert_eq!(Message::parse(&"x".repeat(4097)), Err(ProofError::TooLong));
+    assert_eq!(SiweMessage::parse(""), Err(ProofError::Malformed { line: 1 }));
+    assert_eq!(SiweMessage::parse(&"x".repeat(4097)), Err(ProofError::TooLong));
 }
 
 #[test]
 fn fields_in_another_order_are_refused() {
     let swapped = EXAMPLE.replace("Version: 1\nChain ID: 1", "Chain ID: 1\nVersion: 1");
-    assert_eq!(Message::parse(&swapped), Err(ProofError::Malformed { line: 7 }));
+    assert_eq!(SiweMessage::parse(&swapped), Err(ProofError::Malformed { line: 7 }));
 }
 
 prop_compose! {
@@ -126,10 +126,10 @@ prop_compose! {
             (moment(), proptest::option::of(moment()), proptest::option::of(moment())),
         request_id in proptest::option::of("[A-Za-z0-9:@!$&'()*+,;=._~-]{0,40}"),
         resources in proptest::option::of(proptest::collection::vec("[a-z]{1,8}:[a-z0-9/]{0,40}", 0..5)),
-    ) -> Message {
+    ) -> SiweMessage {
         let version = VERSION.to_owned();
         let chain_id = ChainId(chain_id);
-        Message {
+        SiweMessage {
             scheme, domain, address: EvmAddress(address), statement, uri, version, chain_id, nonce,
             issued_at, expires_at, not_before, request_id, resources,
         }
@@ -139,12 +139,12 @@ prop_compose! {
 proptest! {
     #[test]
     fn text_and_message_are_each_others_inverse(message in message()) {
-        prop_assert_eq!(Message::parse(&message.to_string()), Ok(message));
+        prop_assert_eq!(SiweMessage::parse(&message.to_string()), Ok(message));
     }
 
     #[test]
     fn no_text_does_harm(text in ".{0,300}") {
-        prop_assert!(Message::parse(&text).is_err());
+        prop_assert!(SiweMessage::parse(&text).is_err());
     }
 
     #[test]
@@ -154,8 +154,8 @@ proptest! {
         let damaged = format!("{before}{with}{}", after.split_at(1).1);
         // What still parses is another message of the same grammar: it has one text, which parses
         // to it again.
-        if let Ok(other) = Message::parse(&damaged) {
-            prop_assert_eq!(Message::parse(&other.to_string()), Ok(other));
+        if let Ok(other) = SiweMessage::parse(&damaged) {
+            prop_assert_eq!(SiweMessage::parse(&other.to_string()), Ok(other));
         }
     }
 }

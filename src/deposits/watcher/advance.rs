@@ -9,15 +9,15 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::observe::View;
-use super::step::Step;
-use super::verify::Look;
-use super::{State, Trouble, part_end};
+use super::step::DepositStep;
+use super::verify::TxEvidence;
+use super::{RoundError, WatcherState, part_end};
 use crate::chain::facts::TxFacts;
 use crate::config::Tier;
 use crate::db::chains::ChainRow;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_turns, transaction};
-use crate::deposits::ours::Ours;
+use crate::deposits::recipients::Recipients;
 use crate::deposits::{DepositError, attribution, claims, credit, notices, record};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::TxHash;
@@ -38,14 +38,14 @@ const LONG_PAUSE: i64 = 60_000;
 /// How often unattributed deposits are held against the wallets once more, in milliseconds.
 const SWEEP: i64 = 60_000;
 
-impl State {
+impl WatcherState {
     /// Moves on what can be. `read` says how far the chain was read, where that stands on it.
     pub(super) async fn settle(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         read: Option<&ChainRow>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         self.sweep().await?;
         let (chain_id, now) = (self.chain_id(), self.now());
         let seen = move |conn: &mut AnyConnection| deposit_turns::seen(conn, chain_id, now, SEEN);
@@ -85,7 +85,7 @@ impl State {
 
     /// Finds deposits again whose payer was proven in the moment in which they were found to be
     /// nobody's.
-    async fn sweep(&mut self) -> Result<(), Trouble> {
+    async fn sweep(&mut self) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         if self.swept_at.is_some_and(|at| now.millis_since(at) < SWEEP) {
             return Ok(());
@@ -107,9 +107,9 @@ impl State {
     async fn settle_some(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         some: Vec<Vec<DepositRow>>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let steps = some.into_iter().map(|rows| self.next_steps(view, ours, rows));
         for (row, step) in join_all(steps).await.into_iter().flatten() {
             self.conclude(row, step).await?;
@@ -121,10 +121,10 @@ impl State {
     async fn next_steps(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         rows: Vec<DepositRow>,
-    ) -> Vec<(DepositRow, Result<Step, Trouble>)> {
-        let (mut look, mut steps) = (Look::default(), Vec::new());
+    ) -> Vec<(DepositRow, Result<DepositStep, RoundError>)> {
+        let (mut look, mut steps) = (TxEvidence::default(), Vec::new());
         for row in rows {
             let step = self.next_step(view, ours, &mut look, row.clone()).await;
             steps.push((row, step));
@@ -136,36 +136,36 @@ impl State {
     async fn conclude(
         &mut self,
         kept: DepositRow,
-        step: Result<Step, Trouble>,
-    ) -> Result<(), Trouble> {
+        step: Result<DepositStep, RoundError>,
+    ) -> Result<(), RoundError> {
         let about = (kept.tx_hash, Some(kept.ordinal));
         let step = match step {
             // Its own trouble must not hold up the others.
-            Err(Trouble::Deposit(
+            Err(RoundError::Deposit(
                 error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
-            )) => Step::Doubt(super::Causes(&error).to_string()),
+            )) => DepositStep::Doubt(super::Causes(&error).to_string()),
             other => other?,
         };
         let now = self.now();
         let mut check_at = now.plus_millis(PAUSE);
-        if let Step::Wait(why) = &step {
+        if let DepositStep::Wait(why) = &step {
             let (chain, deposit) = (&self.parts.chain.name, &kept.public_id);
             tracing::warn!(chain, deposit, why, "a deposit waits");
             check_at = now.plus_millis(LONG_PAUSE);
         }
         let number = kept.block_number;
         match &step {
-            Step::Doubt(why) => {
+            DepositStep::Doubt(why) => {
                 let until = (check_at, true);
                 check_at = self.doubt(about, number, why.clone(), until).await?;
             }
-            Step::Wait(why) => {
+            DepositStep::Wait(why) => {
                 let until = (check_at, false);
                 check_at = self.doubt(about, number, (*why).to_owned(), until).await?;
             }
             _ => self.no_doubt(about).await?,
         }
-        if matches!(step, Step::Doubt(_) | Step::Wait(_) | Step::Later) {
+        if matches!(step, DepositStep::Doubt(_) | DepositStep::Wait(_) | DepositStep::Later) {
             let waiting = DepositRow { check_at, ..kept };
             self.write(move |conn| Ok(deposits::change(conn, &waiting, now)?)).await?;
         }
@@ -176,31 +176,31 @@ impl State {
     async fn next_step(
         &self,
         view: &View,
-        ours: &Ours,
-        look: &mut Look,
+        ours: &Recipients,
+        look: &mut TxEvidence,
         row: DepositRow,
-    ) -> Result<Step, Trouble> {
+    ) -> Result<DepositStep, RoundError> {
         let now = self.now();
         match self.examine(view, ours, look, &row).await? {
-            Step::Change(row) => {
+            DepositStep::Change(row) => {
                 let above = self.parts.deposits.mail_seen_above;
                 self.write(move |conn| notices::change(conn, &row, above, now)).await?;
             }
-            Step::Renew(facts) => self.orphan_then_keep(row, facts, ours).await?,
-            Step::Gone => {
+            DepositStep::Renew(facts) => self.orphan_then_keep(row, facts, ours).await?,
+            DepositStep::Gone => {
                 self.write(move |conn| Ok(record::orphan(conn, &row, now)?)).await?;
             }
-            Step::Credit(row) => {
+            DepositStep::Credit(row) => {
                 self.credit(row, None).await?;
             }
             step => return Ok(step),
         }
-        Ok(Step::Done)
+        Ok(DepositStep::Done)
     }
 
     /// Whose the deposits of a transaction are, by what was known at its inclusion or is known by
     /// now. Who is sent a large one is told.
-    async fn attribute(&self, tx_hash: TxHash) -> Result<(), Trouble> {
+    async fn attribute(&self, tx_hash: TxHash) -> Result<(), RoundError> {
         let (chain_id, now, chain) = (self.chain_id(), self.now(), Arc::clone(&self.parts.chain));
         let above = self.parts.deposits.mail_seen_above;
         let attribute = move |conn: &mut AnyConnection| {
@@ -225,7 +225,7 @@ impl State {
         &self,
         row: DepositRow,
         early: Option<(Tier, ChainRow)>,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, RoundError> {
         let (now, public_id) = (self.now(), row.public_id.clone());
         let value = row.value_nanousd.unwrap_or_default();
         let key = self.parts.tombstones.clone();
@@ -240,7 +240,7 @@ impl State {
         };
         let credited = self.write(credit).await;
         let is_credited = match credited {
-            Err(DepositError::Overtaken) => return Err(Trouble::Overtaken),
+            Err(DepositError::Overtaken) => return Err(RoundError::Overtaken),
             Err(DepositError::Buried(_)) => {
                 tracing::error!(deposit = public_id, "a deposit of an erased account came back");
                 self.write(move |conn| Ok(record::set_erased(conn, &kept, now)?)).await?;
@@ -261,8 +261,8 @@ impl State {
         &self,
         row: DepositRow,
         facts: TxFacts,
-        ours: &Ours,
-    ) -> Result<(), Trouble> {
+        ours: &Recipients,
+    ) -> Result<(), RoundError> {
         let (chain_id, now, ours) = (self.chain_id(), self.now(), ours.clone());
         let key = self.parts.tombstones.clone();
         self.write(move |conn| {
@@ -284,12 +284,12 @@ fn transactions(rows: &[DepositRow]) -> Vec<TxHash> {
 }
 
 /// Accounts, and the transactions that hold deposits of theirs.
-type Wave = (HashSet<Option<AccountId>>, Vec<Vec<DepositRow>>);
+type AccountBatch = (HashSet<Option<AccountId>>, Vec<Vec<DepositRow>>);
 
 /// Transactions whose deposits may be moved on at once: of an account one at a time, for its small
 /// ones are added up.
 fn waves(due: Vec<Vec<DepositRow>>) -> Vec<Vec<Vec<DepositRow>>> {
-    let mut waves: Vec<Wave> = Vec::new();
+    let mut waves: Vec<AccountBatch> = Vec::new();
     for rows in due {
         let accounts: HashSet<Option<AccountId>> = rows.iter().map(|row| row.account_id).collect();
         match waves.last_mut() {

@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use super::lookup::Sighted;
+use super::lookup::LookupResult;
 use super::observe::View;
-use super::{State, Trouble, column, height, millis, part_end};
+use super::{RoundError, WatcherState, column, height, millis, part_end};
 use crate::chain::balances::{ADDRESSES_MAX, balances, standing};
 use crate::chain::block_trace::{self, Paying};
-use crate::chain::facts::Sighting;
+use crate::chain::facts::TxStatus;
 use crate::chain::provider::BlockId;
 use crate::chain::{Priority, Provider};
-use crate::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
+use crate::db::arrivals::{self as rows, AddressBalanceRow, ArrivalRow};
 use crate::db::chains::ChainRow;
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::arrivals;
-use crate::deposits::ours::{Bearing, Ours};
+use crate::deposits::recipients::{Recipients, TransferKind};
 use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::Asset;
@@ -59,14 +59,14 @@ pub(super) struct Looks {
     treasury_nonce: Option<u64>,
 }
 
-impl State {
+impl WatcherState {
     /// Looks, if it is time.
     pub(super) async fn look_for_arrivals(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &ChainRow,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let (now, number) = (self.now(), view.final_number);
         let is_due = self.arrivals.next_at.is_none_or(|at| at <= now);
         // Otherwise transfers of that block may be missing among those that are known.
@@ -103,7 +103,11 @@ impl State {
 
     /// What the treasury has at a block, and how many transactions it has sent; `None` where that
     /// cannot be had, or nobody pays coins to one.
-    pub(super) async fn treasury_at(&self, view: &View, number: u64) -> Option<(BalanceRow, u64)> {
+    pub(super) async fn treasury_at(
+        &self,
+        view: &View,
+        number: u64,
+    ) -> Option<(AddressBalanceRow, u64)> {
         let chain = &self.parts.chain;
         let treasury = chain.treasury.filter(|_| chain.native.is_some())?;
         let providers = at_claim_priority(&view.providers);
@@ -113,7 +117,7 @@ impl State {
             tracing::debug!(chain, number, silent, "the treasury's balance cannot be read");
             return None;
         };
-        let balance = BalanceRow {
+        let balance = AddressBalanceRow {
             chain_id: self.chain_id(),
             address: treasury,
             block_number: column(number),
@@ -124,7 +128,7 @@ impl State {
 
     /// Holds the treasury's balance against what is known; whether it could be had. It is noted
     /// each time: so the blocks to search are few, and all that is missing after a restart.
-    async fn look_at_treasury(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
+    async fn look_at_treasury(&mut self, view: &View, number: u64) -> Result<bool, RoundError> {
         if self.parts.chain.treasury.is_none() {
             return Ok(true);
         }
@@ -147,7 +151,7 @@ impl State {
     }
 
     /// Holds balances against what is known; whether they could be had.
-    async fn look_at_balances(&mut self, view: &View, number: u64) -> Result<bool, Trouble> {
+    async fn look_at_balances(&mut self, view: &View, number: u64) -> Result<bool, RoundError> {
         let (limit, turn) = (
             column(u64::try_from(ADDRESSES_MAX).unwrap_or(0)),
             self.arrivals.turn.unwrap_or(EvmAddress::ZERO),
@@ -176,7 +180,7 @@ impl State {
         view: &View,
         addresses: &[EvmAddress],
         number: u64,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, RoundError> {
         let providers = at_claim_priority(&view.providers);
         let verdict = balances(&providers, view.quorum, addresses, BlockId::Number(number)).await;
         let Some(told) = verdict.agreement.agreed() else {
@@ -193,11 +197,11 @@ impl State {
         let addresses = addresses.to_vec();
         let compare = move |conn: &mut AnyConnection| {
             let before = rows::balances(conn, chain_id, &addresses)?;
-            let before: HashMap<EvmAddress, &BalanceRow> =
+            let before: HashMap<EvmAddress, &AddressBalanceRow> =
                 before.iter().map(|row| (row.address, row)).collect();
             let mut unchanged = Vec::new();
             for (address, balance) in addresses.into_iter().zip(told) {
-                let is = BalanceRow {
+                let is = AddressBalanceRow {
                     chain_id,
                     address,
                     block_number: at,
@@ -221,7 +225,11 @@ impl State {
     }
 
     /// Looks into what is due.
-    async fn look_into_arrivals(&mut self, view: &View, ours: &Ours) -> Result<(), Trouble> {
+    async fn look_into_arrivals(
+        &mut self,
+        view: &View,
+        ours: &Recipients,
+    ) -> Result<(), RoundError> {
         let (chain_id, end) = (self.chain_id(), part_end());
         // A difference over many blocks leads to single ones, which are looked into at once.
         for _ in 0..2 {
@@ -247,7 +255,7 @@ impl State {
     }
 
     /// Whether what is known by now is all that came in. Of what a sweep may hide nobody knows.
-    async fn is_explained(&self, row: &ArrivalRow) -> Result<bool, Trouble> {
+    async fn is_explained(&self, row: &ArrivalRow) -> Result<bool, RoundError> {
         let kept = row.clone();
         let rest = self.parts.database.run(move |conn| arrivals::unexplained(conn, &kept)).await?;
         Ok(rest == 0 && !row.raw_amount.is_zero())
@@ -257,10 +265,10 @@ impl State {
     async fn look_into_block(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: ArrivalRow,
         address: EvmAddress,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let number = height(row.block_number);
         if !self.look_for_plain(view, ours, number, address).await? {
             return self.leave_a_while(row).await;
@@ -283,11 +291,11 @@ impl State {
                 break;
             }
             let facts = match self.sight_by(&providers, view.quorum, tx_hash, true).await.sighted {
-                Sighted::Agreed(Sighting::Mined(facts)) if facts.is_success => facts,
-                Sighted::Agreed(_) => continue,
+                LookupResult::Agreed(TxStatus::Mined(facts)) if facts.is_success => facts,
+                LookupResult::Agreed(_) => continue,
                 // One provider may have made it up: the others' transactions are looked into all
                 // the same.
-                Sighted::Doubt(_) | Sighted::TooLarge => {
+                LookupResult::Doubt(_) | LookupResult::TooLarge => {
                     is_read = false;
                     continue;
                 }
@@ -297,7 +305,7 @@ impl State {
             // Plain ones are not counted in the row.
             let inside = from_own.filter(|one| one.from != facts.sender || one.ordinal != -1);
             own = inside.filter_map(|one| one.raw.to_u128()).fold(own, u128::saturating_add);
-            if facts.transfers.iter().any(|one| ours.bearing(one) == Bearing::Deposit) {
+            if facts.transfers.iter().any(|one| ours.bearing(one) == TransferKind::Deposit) {
                 self.keep(facts, ours).await?;
             }
         }
@@ -310,13 +318,13 @@ impl State {
         if is_read { self.count_try(row).await } else { self.leave_a_while(row).await }
     }
 
-    async fn forget_arrival(&self, id: i64) -> Result<(), Trouble> {
+    async fn forget_arrival(&self, id: i64) -> Result<(), RoundError> {
         Ok(self.parts.database.run(move |conn| rows::forget(conn, id)).await?)
     }
 
     /// Traces were read and held nothing: looks again later, each time after twice as long; in the
     /// end not any more.
-    async fn count_try(&self, row: ArrivalRow) -> Result<(), Trouble> {
+    async fn count_try(&self, row: ArrivalRow) -> Result<(), RoundError> {
         let failures = u32::try_from(row.tries.saturating_add(1)).unwrap_or(u32::MAX);
         let pause = BACKOFF.jittered(failures, backoff::jitter());
         let until = (row.tries < TRIES).then(|| self.now().plus(pause));
@@ -325,7 +333,7 @@ impl State {
 
     /// Something failed, which is no try: looks again after as long as it has waited, at most a
     /// day, until it succeeds.
-    async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), Trouble> {
+    async fn leave_a_while(&self, row: ArrivalRow) -> Result<(), RoundError> {
         let age = self.now().millis_ahead_of(row.created_at);
         if row.raw_amount.is_zero() && age > HIDDEN_MAX {
             return self.forget_arrival(row.id).await;
@@ -336,14 +344,19 @@ impl State {
 
     /// Looks again in a day. Where nothing is known to have come in, only traces would tell, and it
     /// is forgotten.
-    async fn leave_for_traces(&self, row: ArrivalRow) -> Result<(), Trouble> {
+    async fn leave_for_traces(&self, row: ArrivalRow) -> Result<(), RoundError> {
         if row.raw_amount.is_zero() {
             return self.forget_arrival(row.id).await;
         }
         self.put_off(row.id, row.tries.max(1), Some(self.now().plus_millis(PAUSE_MAX))).await
     }
 
-    async fn put_off(&self, id: i64, tries: i64, until: Option<UnixMillis>) -> Result<(), Trouble> {
+    async fn put_off(
+        &self,
+        id: i64,
+        tries: i64,
+        until: Option<UnixMillis>,
+    ) -> Result<(), RoundError> {
         let now = self.now();
         let work = move |conn: &mut AnyConnection| rows::put_off(conn, id, (tries, until), now);
         Ok(self.parts.database.run(work).await?)

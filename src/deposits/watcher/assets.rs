@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::observe::View;
-use super::{State, Trouble};
+use super::{RoundError, WatcherState};
 use crate::chain::contract::{TokenFacts, feed_facts, token_decimals, token_facts};
-use crate::chain::quorum::{Agreement, Verdict};
+use crate::chain::quorum::{Agreement, QuorumResult};
 use crate::config::{Feed, Token};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
@@ -22,17 +22,17 @@ const AGAIN_UNREAD: i64 = 5_000;
 
 /// The coins as they were last held against the chain.
 #[derive(Debug, Default)]
-pub(super) struct Coins {
+pub(super) struct CheckedCoins {
     checked_at: Option<UnixMillis>,
     /// Decimals of the feeds that are what they should be.
     feeds: HashMap<EvmAddress, u8>,
     /// By token, with the chain's own coin as none.
-    found: BTreeMap<Option<EvmAddress>, Found>,
+    found: BTreeMap<Option<EvmAddress>, CoinCheck>,
 }
 
 /// What became of one coin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Found {
+enum CoinCheck {
     Fine,
     /// It goes on, and somebody should look.
     Odd(String),
@@ -42,7 +42,7 @@ enum Found {
     Unread(String),
 }
 
-impl Found {
+impl CoinCheck {
     const fn stops(&self) -> bool {
         matches!(self, Self::Wrong(_) | Self::Unread(_))
     }
@@ -55,7 +55,7 @@ impl Found {
     }
 }
 
-impl Coins {
+impl CheckedCoins {
     /// The decimals of a feed, if it is what the settings say.
     pub(super) fn feed_decimals(&self, feed: EvmAddress) -> Option<u8> {
         self.feeds.get(&feed).copied()
@@ -63,27 +63,27 @@ impl Coins {
 
     /// Whether nothing is credited in a coin; `None` is the chain's own.
     pub(super) fn is_stopped(&self, token: Option<EvmAddress>) -> bool {
-        self.found.get(&token).is_some_and(Found::stops)
+        self.found.get(&token).is_some_and(CoinCheck::stops)
     }
 
     /// The chain's status as far as its coins are concerned, and what is to be said of them.
     pub(super) fn standing(&self) -> (&'static str, Option<String>) {
-        let all_stop = !self.found.is_empty() && self.found.values().all(Found::stops);
-        let is_unread = self.found.values().any(|found| matches!(found, Found::Unread(_)));
+        let all_stop = !self.found.is_empty() && self.found.values().all(CoinCheck::stops);
+        let is_unread = self.found.values().any(|found| matches!(found, CoinCheck::Unread(_)));
         let status = match (all_stop, is_unread) {
             (false, _) => "ok",
             (true, true) => "degraded",
             (true, false) => "stopped",
         };
-        let words: Vec<&str> = self.found.values().filter_map(Found::words).collect();
+        let words: Vec<&str> = self.found.values().filter_map(CoinCheck::words).collect();
         (status, (!words.is_empty()).then(|| words.join("; ")))
     }
 
     fn is_due(&self, now: UnixMillis) -> bool {
-        let has = |is: fn(&Found) -> bool| self.found.values().any(is);
-        let again = if has(|found| matches!(found, Found::Unread(_))) {
+        let has = |is: fn(&CoinCheck) -> bool| self.found.values().any(is);
+        let again = if has(|found| matches!(found, CoinCheck::Unread(_))) {
             AGAIN_UNREAD
-        } else if has(Found::stops) {
+        } else if has(CoinCheck::stops) {
             AGAIN_WRONG
         } else {
             AGAIN
@@ -92,7 +92,7 @@ impl Coins {
     }
 }
 
-impl State {
+impl WatcherState {
     /// Checks every token and feed, at the start and from time to time.
     pub(super) async fn check_assets(&mut self, view: &View) {
         let now = self.now();
@@ -105,9 +105,9 @@ impl State {
             let found = check_token(view, token).await;
             let priced = match &token.feed {
                 Some(feed) => self.check_feed(view, &token.symbol, feed).await,
-                None => Found::Fine,
+                None => CoinCheck::Fine,
             };
-            let found = if found.stops() || priced == Found::Fine { found } else { priced };
+            let found = if found.stops() || priced == CoinCheck::Fine { found } else { priced };
             self.note_coin(&token.symbol, Some(token.address), found);
         }
         if let Some(native) = &chain.native {
@@ -116,22 +116,22 @@ impl State {
         }
     }
 
-    fn note_coin(&mut self, symbol: &str, token: Option<EvmAddress>, found: Found) {
+    fn note_coin(&mut self, symbol: &str, token: Option<EvmAddress>, found: CoinCheck) {
         let before = self.coins.found.get(&token);
         // What was well is not stopped because providers are silent for a moment.
         let was_well = before.is_some_and(|before| !before.stops());
-        if was_well && matches!(found, Found::Unread(_)) {
+        if was_well && matches!(found, CoinCheck::Unread(_)) {
             return;
         }
         let chain = &self.parts.chain.name;
         if before != Some(&found) {
             match &found {
-                Found::Fine if before.is_none() => {}
-                Found::Fine => {
-                    tracing::info!(chain, coin = symbol, "a coin matches the settings again")
+                CoinCheck::Fine if before.is_none() => {}
+                CoinCheck::Fine => {
+                    tracing::info!(chain, coin = symbol, "a coin matches the settings again");
                 }
-                Found::Odd(why) => tracing::warn!(chain, why, "a coin is not as expected"),
-                Found::Wrong(why) | Found::Unread(why) => {
+                CoinCheck::Odd(why) => tracing::warn!(chain, why, "a coin is not as expected"),
+                CoinCheck::Wrong(why) | CoinCheck::Unread(why) => {
                     tracing::error!(chain, why, "a coin is stopped: its deposits wait");
                     self.parts.metrics.count_alert("chain_coin");
                 }
@@ -141,17 +141,17 @@ impl State {
         self.coins.found.insert(token, found);
     }
 
-    async fn check_feed(&mut self, view: &View, symbol: &str, feed: &Feed) -> Found {
+    async fn check_feed(&mut self, view: &View, symbol: &str, feed: &Feed) -> CoinCheck {
         let (name, address) = (&feed.description, feed.address.checksummed());
         let verdict = feed_facts(&view.providers, view.quorum, feed.address).await;
         let facts = match agreed(verdict, &format!("the feed {name}")) {
             Ok(facts) => facts,
-            Err(trouble) => return Found::Unread(format!("{symbol}: {trouble}")),
+            Err(trouble) => return CoinCheck::Unread(format!("{symbol}: {trouble}")),
         };
         let wrong = match (facts.description, facts.decimals) {
             (Some(told), Some(decimals)) if told == *name => {
                 self.coins.feeds.insert(feed.address, decimals);
-                return Found::Fine;
+                return CoinCheck::Fine;
             }
             (Some(told), Some(_)) => {
                 format!("{name}: the feed at {address} describes itself as {told:?}")
@@ -159,27 +159,27 @@ impl State {
             _ => format!("{name}: there is no feed at {address}"),
         };
         self.coins.feeds.remove(&feed.address);
-        Found::Wrong(format!("{symbol} is stopped: {wrong}"))
+        CoinCheck::Wrong(format!("{symbol} is stopped: {wrong}"))
     }
 }
 
-async fn check_token(view: &View, token: &Token) -> Found {
+async fn check_token(view: &View, token: &Token) -> CoinCheck {
     let (symbol, address) = (&token.symbol, token.address.checksummed());
     let mut verdict = token_facts(&view.providers, view.quorum, token.address).await;
     let mut differ = false;
     if verdict.agreement == (Agreement::Disagree { what: "symbol" }) {
         // Nodes may change over to a new name one after the other: then the decimals alone count.
         let decimals = token_decimals(&view.providers, view.quorum, token.address).await;
-        let Verdict { agreement, dissenting, silent } = decimals;
+        let QuorumResult { agreement, dissenting, silent } = decimals;
         let agreement = agreement.map(|decimals| TokenFacts { decimals, symbol: None });
-        verdict = Verdict { agreement, dissenting, silent };
+        verdict = QuorumResult { agreement, dissenting, silent };
         differ = true;
     }
     let facts = match agreed(verdict, &format!("the token {symbol}")) {
         Ok(facts) => facts,
-        Err(trouble) => return Found::Unread(format!("{symbol}: {trouble}")),
+        Err(trouble) => return CoinCheck::Unread(format!("{symbol}: {trouble}")),
     };
-    let stopped = |why: String| Found::Wrong(format!("{symbol} is stopped: {why}"));
+    let stopped = |why: String| CoinCheck::Wrong(format!("{symbol} is stopped: {why}"));
     let Some(decimals) = facts.decimals else {
         return stopped(format!("{symbol}: there is no token at {address}"));
     };
@@ -192,10 +192,10 @@ async fn check_token(view: &View, token: &Token) -> Found {
     let expected = token.symbol_on_chain.as_ref().unwrap_or(symbol);
     match facts.symbol {
         _ if differ => {
-            Found::Odd(format!("{symbol}: providers differ about how the token calls itself"))
+            CoinCheck::Odd(format!("{symbol}: providers differ about how the token calls itself"))
         }
-        Some(told) if told == *expected => Found::Fine,
-        told => Found::Odd(format!(
+        Some(told) if told == *expected => CoinCheck::Fine,
+        told => CoinCheck::Odd(format!(
             "{symbol}: the token at {address} calls itself {:?}, and the config says {expected:?}",
             told.unwrap_or_default()
         )),
@@ -203,7 +203,7 @@ async fn check_token(view: &View, token: &Token) -> Found {
 }
 
 /// What was agreed on, or the reason to wait, with what each provider said instead.
-pub(super) fn agreed<T>(verdict: Verdict<T>, about: &str) -> Result<T, Trouble> {
+pub(super) fn agreed<T>(verdict: QuorumResult<T>, about: &str) -> Result<T, RoundError> {
     match verdict.agreement {
         Agreement::Agreed(value) => Ok(value),
         Agreement::TooFew { answered, needed } => {
@@ -213,12 +213,12 @@ pub(super) fn agreed<T>(verdict: Verdict<T>, about: &str) -> Result<T, Trouble> 
                 [] => String::new(),
                 reasons => format!(" ({})", reasons.join("; ")),
             };
-            Err(Trouble::Chain(format!(
+            Err(RoundError::Chain(format!(
                 "{answered} providers answer about {about} and {needed} are needed{reasons}"
             )))
         }
         Agreement::Disagree { what } => {
-            Err(Trouble::Chain(format!("providers disagree about {about}: {what}")))
+            Err(RoundError::Chain(format!("providers disagree about {about}: {what}")))
         }
     }
 }

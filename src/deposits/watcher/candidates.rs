@@ -7,7 +7,7 @@ use crate::domain::evm::TxHash;
 
 /// Transactions with their blocks, and who shows them.
 #[derive(Debug, Default)]
-pub(super) struct Finds(BTreeMap<TxHash, Find>);
+pub(super) struct Candidates(BTreeMap<TxHash, Find>);
 
 #[derive(Debug)]
 struct Find {
@@ -16,7 +16,7 @@ struct Find {
     witnesses: u64,
 }
 
-impl Finds {
+impl Candidates {
     /// A transaction that the provider at that place shows in a block.
     pub(super) fn add(&mut self, tx_hash: TxHash, block_number: u64, witness: usize) {
         let find = self.0.entry(tx_hash).or_insert(Find { block_number, witnesses: 0 });
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn what_enough_providers_show_is_told_from_what_one_shows() {
-        let mut finds = Finds::default();
+        let mut finds = Candidates::default();
         let hash = |byte| TxHash([byte; 32]);
         for (byte, witness) in [(1, 0), (1, 1), (2, 1), (2, 1), (3, 2), (3, 0)] {
             finds.add(hash(byte), u64::from(byte), witness);

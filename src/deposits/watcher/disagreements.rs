@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{State, Trouble, millis};
+use super::{RoundError, WatcherState, millis};
 use crate::db::deposit_cases;
 use crate::deposits::cases;
 use crate::domain::clock::UnixMillis;
@@ -22,25 +22,25 @@ pub(super) type About = (TxHash, Option<i64>);
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
-    current: BTreeMap<About, Doubt>,
+pub(super) struct Disagreements {
+    current: BTreeMap<About, Disagreement>,
     /// What the table of cases has rows about.
     written: HashSet<About>,
 }
 
 #[derive(Debug)]
-struct Doubt {
+struct Disagreement {
     detail: String,
     until: UnixMillis,
     /// Whether the chain is in trouble for it.
     is_the_chains: bool,
 }
 
-impl Doubts {
+impl Disagreements {
     /// A doubt that is looked at again at `check_at`.
     fn raise(&mut self, about: About, detail: String, check_at: UnixMillis, is_the_chains: bool) {
         let until = check_at.plus_millis(GRACE);
-        self.current.insert(about, Doubt { detail, until, is_the_chains });
+        self.current.insert(about, Disagreement { detail, until, is_the_chains });
     }
 
     /// It is settled, or its subject is gone. Whether there is a row about it.
@@ -67,7 +67,7 @@ impl Doubts {
     }
 }
 
-impl State {
+impl WatcherState {
     /// Notes a doubt that would be looked at again at `check_at`, and answers when it is: what
     /// lasts is a case, which is looked at seldom. `is_the_chains` says whether the chain is in
     /// trouble for it until then.
@@ -77,7 +77,7 @@ impl State {
         block_number: i64,
         why: String,
         (check_at, is_the_chains): (UnixMillis, bool),
-    ) -> Result<UnixMillis, Trouble> {
+    ) -> Result<UnixMillis, RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let patience = millis(self.parts.deposits.case_after);
         let (subject, detail) = (subject(about), why.clone());
@@ -100,7 +100,7 @@ impl State {
     }
 
     /// Something is in no doubt any more.
-    pub(super) async fn no_doubt(&mut self, about: About) -> Result<(), Trouble> {
+    pub(super) async fn no_doubt(&mut self, about: About) -> Result<(), RoundError> {
         // Of a deposit also what a person has opened again since the rows were read.
         if self.doubts.settle(about) || about.1.is_some() {
             let (chain_id, subject) = (self.chain_id(), subject(about));
@@ -113,7 +113,7 @@ impl State {
     }
 
     /// Reads what people have decided meanwhile, and what this node did not write itself.
-    pub(super) async fn learn_cases(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn learn_cases(&mut self) -> Result<(), RoundError> {
         let chain_id = self.chain_id();
         let rows =
             self.parts.database.run(move |conn| deposit_cases::of_chain(conn, chain_id)).await?;
@@ -128,7 +128,7 @@ impl State {
                 (_, CaseKind::Claim, _) => None,
             })
             .collect();
-        let Doubts { current, written } = &mut self.doubts;
+        let Disagreements { current, written } = &mut self.doubts;
         // What has no row was dismissed.
         current.retain(|about, _| written.contains(about));
         Ok(())
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_doubt_lasts_until_it_is_settled_or_its_subject_is_gone() {
         let at = UnixMillis::from_millis;
-        let mut doubts = Doubts::default();
+        let mut doubts = Disagreements::default();
         assert_eq!(doubts.first(at(0)), None);
         let (one, two) = ((TxHash([1; 32]), None), (TxHash([2; 32]), Some(-1)));
         doubts.raise(two, "two".to_owned(), at(100), true);

@@ -7,13 +7,13 @@ use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use super::observe::View;
-use super::verify::{Look, Weighed};
-use super::{State, Trouble, column, height};
+use super::verify::{TxEvidence, Weighed};
+use super::{RoundError, WatcherState, column, height};
 use crate::config::Tier;
 use crate::db::chains::ChainRow;
 use crate::db::deposits::{self, DepositRow};
 use crate::db::{AnyConnection, deposit_turns};
-use crate::deposits::ours::Ours;
+use crate::deposits::recipients::Recipients;
 use crate::deposits::{DepositError, credit};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{BlockHash, TxHash};
@@ -42,15 +42,15 @@ impl Passed {
     }
 }
 
-impl State {
+impl WatcherState {
     /// Credits what the tiers let through, until `end`.
     pub(super) async fn credit_early(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         chain: &ChainRow,
         end: Instant,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let Some(first) = self.parts.chain.tiers.first().copied() else { return Ok(()) };
         // Only in blocks that were read: what was read is held against the chain, so that a credit
         // is taken back with it.
@@ -65,7 +65,7 @@ impl State {
             .await?;
         self.passed.0.retain(|id, _| rows.iter().any(|row| row.id == *id));
         let worth_a_look = rows.into_iter().filter(|row| self.may_be_early(view, row));
-        let mut looks: HashMap<TxHash, Look> = HashMap::new();
+        let mut looks: HashMap<TxHash, TxEvidence> = HashMap::new();
         for row in worth_a_look.take(LOOKS).collect::<Vec<_>>() {
             if Instant::now() > end {
                 break;
@@ -74,7 +74,7 @@ impl State {
             let look = looks.entry(row.tx_hash).or_default();
             let next = match self.look_early(view, ours, look, (&row, chain)).await {
                 // Its own trouble is told when it is final, and holds up nobody.
-                Err(Trouble::Deposit(
+                Err(RoundError::Deposit(
                     error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
                 )) => {
                     tracing::warn!(deposit = public_id, error = %Causes(&error), "not credited early");
@@ -91,7 +91,7 @@ impl State {
 
     /// Looks at the blocks of what was credited early, once they are final: what is on the chain
     /// stays, what is not is taken back. It may have been found in a block that was never read.
-    pub(super) async fn look_at_provisional(&mut self, view: &View) -> Result<(), Trouble> {
+    pub(super) async fn look_at_provisional(&mut self, view: &View) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let until = (column(view.final_number), now);
         let due =
@@ -138,10 +138,10 @@ impl State {
     async fn look_early(
         &self,
         view: &View,
-        ours: &Ours,
-        look: &mut Look,
+        ours: &Recipients,
+        look: &mut TxEvidence,
         (row, chain): (&DepositRow, &ChainRow),
-    ) -> Result<Option<u64>, Trouble> {
+    ) -> Result<Option<u64>, RoundError> {
         let confirmations = confirmations(view, row);
         let (row, minimum) = match self.weigh(view, ours, look, row).await? {
             Weighed::Worth(row, minimum) => (row, minimum),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{State, millis};
+use super::{WatcherState, millis};
 use crate::db::chains::{self, ChainRow};
 use crate::db::{AnyConnection, DbError, nodes, time};
 use crate::domain::clock::UnixMillis;
@@ -18,12 +18,12 @@ const REPEAT: Duration = Duration::from_mins(5);
 
 /// What the row says of the chain's state, and what the log said last.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ReportedStatus {
     row: Option<(String, Option<String>)>,
     log: Option<(Option<String>, Instant)>,
 }
 
-impl State {
+impl WatcherState {
     /// The chain's row with this node as its reader; `None` while another node reads it.
     pub(super) async fn take_lease(&mut self) -> Result<Option<ChainRow>, DbError> {
         let chain_id = self.chain_id();

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::observe::View;
-use super::{State, Trouble, height, part_end};
-use crate::chain::facts::{Sighting, TxFacts, sight};
-use crate::chain::quorum::{Agreement, Verdict, agree_on_sightings, ask_each};
+use super::{RoundError, WatcherState, height, part_end};
+use crate::chain::facts::{TxFacts, TxStatus, fetch_transaction};
+use crate::chain::quorum::{Agreement, QuorumResult, agree_on_sightings, ask_each};
 use crate::chain::{Priority, Provider, ProviderError};
 use crate::db::chains::{self, CandidateRow, ChainRow};
 use crate::db::deposit_claims::{self, ClaimRow};
 use crate::db::{AnyConnection, deposit_cases, transaction};
 use crate::deposits::claims::Awaited;
-use crate::deposits::ours::{Bearing, Ours};
 use crate::deposits::parcels::parcels;
+use crate::deposits::recipients::{Recipients, TransferKind};
 use crate::deposits::{DepositError, arrivals, cases, claims, record};
 use crate::domain::backoff::{self, Backoff};
 use crate::domain::deposit::ClaimReason;
@@ -34,9 +34,9 @@ const TRIES: i64 = 5;
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
 
 /// What came of asking for a transaction.
-pub(super) enum Sighted {
+pub(super) enum LookupResult {
     /// Enough say this.
-    Agreed(Sighting),
+    Agreed(TxStatus),
     /// Enough say that it is too large to be looked into, which is a word about it.
     TooLarge,
     /// No agreement, and why.
@@ -44,18 +44,18 @@ pub(super) enum Sighted {
 }
 
 /// The same, with how many do not know it.
-pub(super) struct Sight {
-    pub(super) sighted: Sighted,
+pub(super) struct Lookup {
+    pub(super) sighted: LookupResult,
     unknown_to: usize,
 }
 
-impl State {
+impl WatcherState {
     /// Turns candidates into deposits.
     pub(super) async fn look_into_candidates(
         &mut self,
         view: &View,
-        ours: &Ours,
-    ) -> Result<(), Trouble> {
+        ours: &Recipients,
+    ) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let due = self
             .parts
@@ -67,7 +67,7 @@ impl State {
             if Instant::now() > end {
                 break;
             }
-            let sights = some.iter().map(|row| self.sight(view, row.tx_hash, false));
+            let sights = some.iter().map(|row| self.fetch_transaction(view, row.tx_hash, false));
             let sights = join_all(sights).await;
             for (row, sight) in some.iter().zip(sights) {
                 self.look_into(view, ours, row, sight).await?;
@@ -79,15 +79,15 @@ impl State {
     async fn look_into(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &CandidateRow,
-        sight: Sight,
-    ) -> Result<(), Trouble> {
+        sight: Lookup,
+    ) -> Result<(), RoundError> {
         let (tx_hash, tries) = (row.tx_hash, row.tries);
         let about = (tx_hash, None);
         let has_tried = tries >= TRIES;
         let doubt = match sight.sighted {
-            Sighted::Agreed(Sighting::Mined(facts)) => {
+            LookupResult::Agreed(TxStatus::Mined(facts)) => {
                 self.doubts.settle(about);
                 self.looked_into.entry(facts.block_number).or_default().insert(tx_hash);
                 self.keep(facts, ours).await?;
@@ -97,18 +97,18 @@ impl State {
             _ if has_tried && sight.unknown_to >= view.quorum => {
                 return self.forget(tx_hash).await;
             }
-            Sighted::TooLarge if has_tried => {
+            LookupResult::TooLarge if has_tried => {
                 let chain = &self.parts.chain.name;
                 tracing::error!(chain, %tx_hash, "a transaction is too large to examine");
                 self.parts.metrics.count_alert("chain_oversized_transaction");
                 return self.hand_to_a_person(tx_hash, row.block_number).await;
             }
-            Sighted::Doubt(why) => Some(why),
+            LookupResult::Doubt(why) => Some(why),
             // For a moment one may lag.
-            Sighted::Agreed(Sighting::Pending) if has_tried => {
+            LookupResult::Agreed(TxStatus::Pending) if has_tried => {
                 Some(format!("too few providers show the transaction {tx_hash} in its block"))
             }
-            Sighted::Agreed(_) | Sighted::TooLarge => None,
+            LookupResult::Agreed(_) | LookupResult::TooLarge => None,
         };
         let (chain_id, now) = (self.chain_id(), self.now());
         let failures = u32::try_from(tries.saturating_add(1)).unwrap_or(u32::MAX);
@@ -124,7 +124,7 @@ impl State {
     }
 
     /// Makes a case of a transaction that is not looked at again by itself.
-    async fn hand_to_a_person(&mut self, tx_hash: TxHash, number: i64) -> Result<(), Trouble> {
+    async fn hand_to_a_person(&mut self, tx_hash: TxHash, number: i64) -> Result<(), RoundError> {
         self.doubts.settle((tx_hash, None));
         // Reading its block once more must not begin all this anew.
         self.looked_into.entry(height(number)).or_default().insert(tx_hash);
@@ -138,7 +138,7 @@ impl State {
         self.learn_cases().await
     }
 
-    async fn forget(&mut self, tx_hash: TxHash) -> Result<(), Trouble> {
+    async fn forget(&mut self, tx_hash: TxHash) -> Result<(), RoundError> {
         self.no_doubt((tx_hash, None)).await?;
         let chain_id = self.chain_id();
         self.parts
@@ -149,7 +149,7 @@ impl State {
     }
 
     /// Stores the deposits of agreed facts, and tells the claims of the transaction.
-    pub(super) async fn keep(&self, facts: TxFacts, ours: &Ours) -> Result<(), DepositError> {
+    pub(super) async fn keep(&self, facts: TxFacts, ours: &Recipients) -> Result<(), DepositError> {
         let (chain_id, now, ours) = (self.chain_id(), self.now(), ours.clone());
         let key = self.parts.tombstones.clone();
         self.write(move |conn| {
@@ -176,7 +176,12 @@ impl State {
     }
 
     /// What providers agree to know of a transaction.
-    pub(super) async fn sight(&self, view: &View, tx_hash: TxHash, wants_trace: bool) -> Sight {
+    pub(super) async fn fetch_transaction(
+        &self,
+        view: &View,
+        tx_hash: TxHash,
+        wants_trace: bool,
+    ) -> Lookup {
         self.sight_by(&view.providers, view.quorum, tx_hash, wants_trace).await
     }
 
@@ -186,41 +191,42 @@ impl State {
         quorum: usize,
         tx_hash: TxHash,
         wants_trace: bool,
-    ) -> Sight {
+    ) -> Lookup {
         let able = providers.iter().filter(|provider| !wants_trace || provider.has_traces());
         let able: Vec<Provider> = able.cloned().collect();
-        let mut said = ask_each(&able, |provider| sight(provider, tx_hash, wants_trace)).await;
+        let mut said =
+            ask_each(&able, |provider| fetch_transaction(provider, tx_hash, wants_trace)).await;
         for (_, answer) in &mut said {
             if answer.as_ref().is_ok_and(|sighting| self.hides_a_transfer(sighting)) {
                 *answer = Err(ProviderError::Implausible("a log of a token that cannot be read"));
             }
         }
-        let is_unknown = |answer: &Result<_, _>| matches!(answer, Ok(Sighting::Unknown));
+        let is_unknown = |answer: &Result<_, _>| matches!(answer, Ok(TxStatus::Unknown));
         let unknown_to = said.iter().filter(|(_, answer)| is_unknown(answer)).count();
-        let Verdict { agreement, dissenting, silent } = agree_on_sightings(said, quorum);
+        let QuorumResult { agreement, dissenting, silent } = agree_on_sightings(said, quorum);
         self.note_dissent(&dissenting, "transaction");
         let too_large = silent.iter().filter(|(_, error)| *error == ProviderError::TooLarge);
         let sighted = match agreement {
-            Agreement::Agreed(sighting) => Sighted::Agreed(sighting),
-            _ if too_large.count() >= quorum => Sighted::TooLarge,
-            Agreement::Disagree { what } => Sighted::Doubt(format!(
+            Agreement::Agreed(sighting) => LookupResult::Agreed(sighting),
+            _ if too_large.count() >= quorum => LookupResult::TooLarge,
+            Agreement::Disagree { what } => LookupResult::Doubt(format!(
                 "providers disagree about the transaction {tx_hash}: {what}"
             )),
             Agreement::TooFew { answered, needed } => {
                 let why: Vec<String> =
                     silent.iter().map(|(name, error)| format!("; {name}: {error}")).collect();
                 let why = why.concat();
-                Sighted::Doubt(format!(
+                LookupResult::Doubt(format!(
                     "{answered} providers answer about the transaction {tx_hash} and {needed} are needed{why}"
                 ))
             }
         };
-        Sight { sighted, unknown_to }
+        Lookup { sighted, unknown_to }
     }
 
     /// Whether a log that cannot be read is of a token that counts.
-    fn hides_a_transfer(&self, sighting: &Sighting) -> bool {
-        let Sighting::Mined(facts) = sighting else { return false };
+    fn hides_a_transfer(&self, sighting: &TxStatus) -> bool {
+        let TxStatus::Mined(facts) = sighting else { return false };
         let tokens = &self.parts.chain.tokens;
         tokens.iter().any(|token| facts.unread_logs_of.contains(&token.address))
     }
@@ -230,9 +236,9 @@ impl State {
     pub(super) async fn look_up_claims(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &ChainRow,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let (chain_id, now, budget) = (self.chain_id(), self.now(), self.claim_budget);
         if budget == 0 {
             return Ok(());
@@ -256,10 +262,10 @@ impl State {
     async fn look_up(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &ChainRow,
         claim: ClaimRow,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let known = claim.clone();
         let take_turn = move |conn: &mut AnyConnection| {
@@ -275,11 +281,15 @@ impl State {
         let providers = at_claim_priority(&view.providers);
         let mined = match self.sight_by(&providers, view.quorum, claim.tx_hash, false).await.sighted
         {
-            Sighted::Agreed(Sighting::Mined(mined)) => mined,
-            Sighted::Agreed(Sighting::Pending) => return self.wait(claim, Awaited::Block).await,
-            Sighted::Agreed(Sighting::Unknown) => return self.wait(claim, Awaited::Sight).await,
-            Sighted::TooLarge => return self.refuse(claim, ClaimReason::Unreadable).await,
-            Sighted::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
+            LookupResult::Agreed(TxStatus::Mined(mined)) => mined,
+            LookupResult::Agreed(TxStatus::Pending) => {
+                return self.wait(claim, Awaited::Block).await;
+            }
+            LookupResult::Agreed(TxStatus::Unknown) => {
+                return self.wait(claim, Awaited::Sight).await;
+            }
+            LookupResult::TooLarge => return self.refuse(claim, ClaimReason::Unreadable).await,
+            LookupResult::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
         };
         if mined.block_number < self.parts.chain.start_block.unwrap_or(height(row.first_number)) {
             return self.refuse(claim, ClaimReason::TooOld).await;
@@ -305,33 +315,33 @@ impl State {
     async fn look_inside(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         claim: ClaimRow,
         mined: TxFacts,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let able = self.parts.providers.iter().filter(|provider| provider.has_traces()).count();
         let may_hide_coins = self.parts.chain.native.is_some() && !mined.is_system;
         let mut seen = mined;
         if may_hide_coins && able >= view.quorum {
             let providers = at_claim_priority(&view.providers);
             match self.sight_by(&providers, view.quorum, seen.tx_hash, true).await.sighted {
-                Sighted::Agreed(Sighting::Mined(traced)) => {
+                LookupResult::Agreed(TxStatus::Mined(traced)) => {
                     if makes_deposit(ours, &traced) {
                         self.keep(traced, ours).await?;
                         return Ok(());
                     }
                     seen = traced;
                 }
-                Sighted::Agreed(_) => return self.wait(claim, Awaited::Block).await,
-                Sighted::TooLarge => return self.refuse(claim, ClaimReason::Unreadable).await,
-                Sighted::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
+                LookupResult::Agreed(_) => return self.wait(claim, Awaited::Block).await,
+                LookupResult::TooLarge => return self.refuse(claim, ClaimReason::Unreadable).await,
+                LookupResult::Doubt(why) => return self.wait_for_agreement(claim, &why).await,
             }
         }
-        let reason = if bears(ours, &seen, Bearing::Deposit) {
+        let reason = if bears(ours, &seen, TransferKind::Deposit) {
             ClaimReason::TooSmall
-        } else if bears(ours, &seen, Bearing::OwnTransfer) {
+        } else if bears(ours, &seen, TransferKind::OwnTransfer) {
             ClaimReason::OwnTransfer
-        } else if bears(ours, &seen, Bearing::UnsupportedToken) {
+        } else if bears(ours, &seen, TransferKind::UnsupportedToken) {
             ClaimReason::UnsupportedToken
         } else if may_hide_coins && able < view.quorum && !ours.is_plain_payment(&seen) {
             ClaimReason::InternalNotSupported
@@ -341,7 +351,7 @@ impl State {
         self.refuse(claim, reason).await
     }
 
-    async fn wait_for_agreement(&self, claim: ClaimRow, why: &str) -> Result<(), Trouble> {
+    async fn wait_for_agreement(&self, claim: ClaimRow, why: &str) -> Result<(), RoundError> {
         let chain = &self.parts.chain.name;
         tracing::warn!(chain, claim = claim.public_id, why, "a claim waits");
         let (chain_id, now) = (self.chain_id(), self.now());
@@ -357,14 +367,14 @@ impl State {
         Ok(())
     }
 
-    async fn wait(&self, claim: ClaimRow, awaited: Awaited) -> Result<(), Trouble> {
+    async fn wait(&self, claim: ClaimRow, awaited: Awaited) -> Result<(), RoundError> {
         let now = self.now();
         let open_millis = super::millis(self.parts.deposits.claim_open);
         self.write(move |conn| claims::put_off(conn, &claim, awaited, open_millis, now)).await?;
         Ok(())
     }
 
-    async fn refuse(&self, claim: ClaimRow, reason: ClaimReason) -> Result<(), Trouble> {
+    async fn refuse(&self, claim: ClaimRow, reason: ClaimReason) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         self.write(move |conn| {
             transaction::write(conn, |conn| {
@@ -377,12 +387,12 @@ impl State {
     }
 }
 
-fn bears(ours: &Ours, facts: &TxFacts, bearing: Bearing) -> bool {
+fn bears(ours: &Recipients, facts: &TxFacts, bearing: TransferKind) -> bool {
     facts.transfers.iter().any(|transfer| ours.bearing(transfer) == bearing)
 }
 
 /// Whether anything in a transaction is more than dust to us.
-fn makes_deposit(ours: &Ours, facts: &TxFacts) -> bool {
+fn makes_deposit(ours: &Recipients, facts: &TxFacts) -> bool {
     parcels(facts, ours).iter().any(|parcel| !parcel.is_dust)
 }
 

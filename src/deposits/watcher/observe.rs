@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{State, Trouble, height, millis};
-use crate::chain::blocks::Block;
+use super::{RoundError, WatcherState, height, millis};
+use crate::chain::blocks::ScannedBlock;
 use crate::chain::head::{BlockRef, Further, further, newest};
 use crate::chain::quorum::{Agreement, block_ref, final_height};
 use crate::chain::{Provider, ProviderError};
@@ -41,17 +41,17 @@ pub(super) struct View {
 /// A provider's newest block.
 #[derive(Clone, Debug)]
 pub(super) struct Tip {
-    pub(super) block: Block,
+    pub(super) block: ScannedBlock,
     /// Whether its transfers are there.
     pub(super) is_whole: bool,
 }
 
 /// What a provider has said before, by its name.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<Arc<str>, Said>);
+pub(super) struct ProviderReports(HashMap<Arc<str>, ProviderReport>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
+struct ProviderReport {
     newest: Option<BlockRef>,
     finalized: Option<BlockRef>,
     chain_id_at: Option<UnixMillis>,
@@ -87,10 +87,10 @@ impl View {
     }
 }
 
-impl State {
+impl WatcherState {
     /// Asks every provider where the chain stands, and leaves out those whose answer makes no
     /// sense. `wants_final` is whether something waits for the final block.
-    pub(super) async fn observe(&mut self, wants_final: bool) -> Result<View, Trouble> {
+    pub(super) async fn observe(&mut self, wants_final: bool) -> Result<View, RoundError> {
         let now = self.now();
         let mut complaints = Vec::new();
         let mut told: Vec<(Provider, Tip)> = Vec::new();
@@ -174,7 +174,7 @@ impl State {
         &self,
         mut sane: Vec<(Provider, Tip)>,
         mut complaints: Vec<String>,
-    ) -> Result<View, Trouble> {
+    ) -> Result<View, RoundError> {
         let chain = &self.parts.chain;
         let (quorum, gap) = (chain.quorum, chain.head_gap_max_blocks);
         let heights = |sane: &[(Provider, Tip)]| -> Vec<Option<u64>> {
@@ -198,7 +198,7 @@ impl State {
         let alive = sane.len();
         if alive < quorum {
             let why = complaints.join("; ");
-            return Err(Trouble::Chain(format!(
+            return Err(RoundError::Chain(format!(
                 "{alive} providers make sense and {quorum} are needed ({why})"
             )));
         }
@@ -210,7 +210,7 @@ impl State {
                 let told: Vec<Option<u64>> =
                     sane.iter().map(|one| finalized(one).map(|block| block.number)).collect();
                 final_height(&told, quorum).ok_or_else(|| {
-                    Trouble::Chain("too few providers tell which block is final".to_owned())
+                    RoundError::Chain("too few providers tell which block is final".to_owned())
                 })?
             }
             // A block with one confirmation is the head itself.
@@ -261,8 +261,8 @@ async fn tip(provider: &Provider, is_whole: bool) -> Result<Tip, ProviderError> 
     Ok(Tip { block: answer?, is_whole })
 }
 
-impl Known {
-    fn of(&self, provider: &Provider) -> Said {
+impl ProviderReports {
+    fn of(&self, provider: &Provider) -> ProviderReport {
         self.0.get(provider.name()).copied().unwrap_or_default()
     }
 
@@ -278,7 +278,7 @@ impl Known {
         let finalized = match answer {
             Ok(finalized) => finalized,
             Err(error) => {
-                *said = Said { is_light: said.is_light, ..Said::default() };
+                *said = ProviderReport { is_light: said.is_light, ..ProviderReport::default() };
                 return Err(error.to_string());
             }
         };

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::State;
+use super::WatcherState;
 use super::observe::View;
 use crate::chain::feed::{PriceRound, price_at};
 use crate::chain::quorum::Agreement;
-use crate::deposits::valuation::{Coin, Round, Valuation, value};
+use crate::deposits::valuation::{ConfiguredCoin, FeedRound, Valuation, value};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{Asset, DepositReason, FeedPrice};
 use crate::domain::evm::{EvmAddress, RawAmount};
@@ -38,7 +38,7 @@ pub(super) enum Valued {
     Wait(&'static str),
 }
 
-impl State {
+impl WatcherState {
     /// Values a deposit.
     pub(super) async fn value(
         &self,
@@ -49,10 +49,12 @@ impl State {
     ) -> Valued {
         let chain = &self.parts.chain;
         let coin = match asset {
-            Asset::Native => chain.native.as_ref().map(Coin::Native),
-            Asset::Token(address) => {
-                chain.tokens.iter().find(|token| token.address == address).map(Coin::Token)
-            }
+            Asset::Native => chain.native.as_ref().map(ConfiguredCoin::Native),
+            Asset::Token(address) => chain
+                .tokens
+                .iter()
+                .find(|token| token.address == address)
+                .map(ConfiguredCoin::Token),
         };
         let Some(coin) = coin else {
             return Valued::Doubt("a deposit is in a coin that is no longer configured".to_owned());
@@ -65,8 +67,8 @@ impl State {
             return Valued::Wait("its coin is not as the settings say");
         }
         let (feed, minimum) = match coin {
-            Coin::Native(native) => (Some(&native.feed), native.minimum),
-            Coin::Token(token) => (token.feed.as_ref(), token.minimum),
+            ConfiguredCoin::Native(native) => (Some(&native.feed), native.minimum),
+            ConfiguredCoin::Token(token) => (token.feed.as_ref(), token.minimum),
         };
         let (mut round, mut source) = (None, None);
         if let Some(feed) = feed {
@@ -77,7 +79,7 @@ impl State {
             match agreement {
                 Agreement::Agreed(Some(found)) => {
                     let price = FeedPrice { answer: found.answer, decimals };
-                    round = Some(Round { price, updated_at: found.updated_at });
+                    round = Some(FeedRound { price, updated_at: found.updated_at });
                     let (id, answer) = (found.round_id.to_string(), found.answer.to_string());
                     source = Some((feed.address, id, answer));
                 }

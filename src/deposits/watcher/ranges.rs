@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 
 use super::part_end;
 use crate::chain::logs::{
-    LogsError, PAYEES_MAX, TransferLog, Wanted, Way, logs_by_receipts, transfer_logs,
+    LogFilter, LogQuery, LogsError, PAYEES_MAX, TransferLog, logs_by_receipts, transfer_logs,
 };
-use crate::chain::provider::limit::Limit;
+use crate::chain::provider::limit::LearnedLimit;
 use crate::chain::{Provider, ProviderError};
 
 /// Pauses in a row that a provider may ask for before it is asked for less as well.
@@ -34,11 +34,11 @@ pub(super) struct LogRanges {
 #[derive(Clone, Copy, Debug)]
 struct Reach {
     /// Blocks, where payees are named.
-    by_payees: Limit,
+    by_payees: LearnedLimit,
     /// Blocks, where they are not.
-    of_everybody: Limit,
+    of_everybody: LearnedLimit,
     /// Payees in one call.
-    payees: Limit,
+    payees: LearnedLimit,
     /// Whether it has refused the transfers of a single block to everybody.
     wants_payees: bool,
     /// Pauses that it asked for in a row.
@@ -48,7 +48,7 @@ struct Reach {
 /// A range of blocks to read, and those before it that are read once more for providers that index
 /// late.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct BlockSpan {
     /// First block, and the last.
     pub(super) new: (u64, u64),
     /// How many blocks are read once more.
@@ -74,14 +74,14 @@ impl LogRanges {
     pub(super) async fn ask(
         &mut self,
         providers: &[Provider],
-        span: Span,
-        wanted: &Wanted,
+        span: BlockSpan,
+        wanted: &LogFilter,
     ) -> Vec<Result<Vec<TransferLog>, String>> {
         let unknown = Reach::new(self.most);
         let end = part_end();
         let asked = providers.iter().map(|provider| {
             let reach = self.by_provider.get(provider.name()).copied().unwrap_or(unknown);
-            let mut pieces = Pieces { reach, provider, wanted, end };
+            let mut pieces = RangeReader { reach, provider, wanted, end };
             async move {
                 let answer = pieces.ask_span(span).await;
                 (pieces.reach, answer)
@@ -101,31 +101,31 @@ impl LogRanges {
 impl Reach {
     const fn new(most: u64) -> Self {
         Self {
-            by_payees: Limit::new(most),
-            of_everybody: Limit::starting_at(most, EVERYBODY_AT_FIRST),
-            payees: Limit::new(PAYEES_MAX),
+            by_payees: LearnedLimit::new(most),
+            of_everybody: LearnedLimit::starting_at(most, EVERYBODY_AT_FIRST),
+            payees: LearnedLimit::new(PAYEES_MAX),
             wants_payees: false,
             pauses: 0,
         }
     }
 
     /// The way that costs fewer calls; where both cost the same, the one with the shorter answers.
-    fn way(&self, blocks: u64, payees: usize) -> Way {
+    fn way(&self, blocks: u64, payees: usize) -> LogQuery {
         let payees = u64::try_from(payees).unwrap_or(u64::MAX);
         let calls = payees
             .div_ceil(self.payees.now())
             .saturating_mul(blocks.div_ceil(self.by_payees.now()));
         if self.wants_payees || calls <= blocks.div_ceil(self.of_everybody.now()) {
-            Way::Payees(usize::try_from(self.payees.now()).unwrap_or(usize::MAX))
+            LogQuery::Payees(usize::try_from(self.payees.now()).unwrap_or(usize::MAX))
         } else {
-            Way::Everybody
+            LogQuery::Everybody
         }
     }
 
-    fn limit(&mut self, way: Way) -> &mut Limit {
+    fn limit(&mut self, way: LogQuery) -> &mut LearnedLimit {
         match way {
-            Way::Payees(_) => &mut self.by_payees,
-            Way::Everybody => &mut self.of_everybody,
+            LogQuery::Payees(_) => &mut self.by_payees,
+            LogQuery::Everybody => &mut self.of_everybody,
         }
     }
 
@@ -135,20 +135,20 @@ impl Reach {
 }
 
 /// One provider's way through a range.
-struct Pieces<'a> {
+struct RangeReader<'a> {
     reach: Reach,
     provider: &'a Provider,
-    wanted: &'a Wanted,
+    wanted: &'a LogFilter,
     /// When smaller pieces are left to the next round.
     end: Instant,
 }
 
-impl Pieces<'_> {
-    async fn ask_span(&mut self, span: Span) -> Result<Vec<TransferLog>, String> {
+impl RangeReader<'_> {
+    async fn ask_span(&mut self, span: BlockSpan) -> Result<Vec<TransferLog>, String> {
         if self.wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let Span { new: (from, to), rescan, is_bulk } = span;
+        let BlockSpan { new: (from, to), rescan, is_bulk } = span;
         let before = from.saturating_sub(rescan);
         let all = to.saturating_sub(before).saturating_add(1);
         let way = self.reach.way(all, self.wanted.payees());
@@ -156,7 +156,7 @@ impl Pieces<'_> {
         // Transfers to everybody are many: blocks are read once more with each query only where
         // they are few.
         let are_few =
-            way != Way::Everybody || rescan <= all.saturating_sub(rescan).saturating_mul(2);
+            way != LogQuery::Everybody || rescan <= all.saturating_sub(rescan).saturating_mul(2);
         let is_one_call = fits && are_few;
         if is_bulk || is_one_call {
             return self.ask(before, to).await;
@@ -200,15 +200,15 @@ impl Pieces<'_> {
         Ok(found)
     }
 
-    fn is_taken(&mut self, way: Way, span: u64, given: usize) {
+    fn is_taken(&mut self, way: LogQuery, span: u64, given: usize) {
         self.reach.pauses = 0;
-        if let Way::Payees(at_once) = way
+        if let LogQuery::Payees(at_once) = way
             && self.wanted.payees() >= at_once
         {
             self.reach.payees.take(u64::try_from(at_once).unwrap_or(u64::MAX));
         }
         let limit = self.reach.limit(way);
-        if way == Way::Everybody && given > EVERYBODY_MAX && span > 1 {
+        if way == LogQuery::Everybody && given > EVERYBODY_MAX && span > 1 {
             limit.refuse(span, None);
         } else {
             limit.take(span);
@@ -218,7 +218,7 @@ impl Pieces<'_> {
     /// Learns from a refusal, or from silence. The error is why it is not asked again at once.
     fn is_refused(
         &mut self,
-        way: Way,
+        way: LogQuery,
         span: u64,
         proposed: Option<u64>,
         error: ProviderError,
@@ -246,7 +246,7 @@ impl Pieces<'_> {
         }
         let payees = u64::try_from(self.wanted.payees()).unwrap_or(u64::MAX);
         let at_once = self.reach.payees.now().min(payees);
-        let is_named = way != Way::Everybody;
+        let is_named = way != LogQuery::Everybody;
         if is_named && at_once > 1 && self.reach.payees.is_tried() {
             self.reach.payees.refuse(at_once, None);
         } else if span > 1 {
@@ -259,7 +259,7 @@ impl Pieces<'_> {
             self.reach.payees.refuse(at_once, None);
         } else {
             self.reach.by_payees.fail_alone();
-            self.reach.payees = Limit::new(PAYEES_MAX);
+            self.reach.payees = LearnedLimit::new(PAYEES_MAX);
             self.reach.wants_payees = false;
             return why;
         }
@@ -317,19 +317,19 @@ mod tests {
     #[test]
     fn the_way_that_costs_fewer_calls_is_taken() {
         let mut reach = Reach::new(1000);
-        assert_eq!(reach.way(1, 1), Way::Payees(500));
-        assert_eq!(reach.way(30, 500), Way::Payees(500));
+        assert_eq!(reach.way(1, 1), LogQuery::Payees(500));
+        assert_eq!(reach.way(30, 500), LogQuery::Payees(500));
         for payees in [501, 5_000, 20_000] {
-            assert_eq!(reach.way(1, payees), Way::Everybody);
-            assert_eq!(reach.way(30, payees), Way::Everybody);
+            assert_eq!(reach.way(1, payees), LogQuery::Everybody);
+            assert_eq!(reach.way(30, payees), LogQuery::Everybody);
         }
         // Where blocks are many, and full of transfers of others.
-        assert_eq!(reach.way(1000, 1_000), Way::Payees(500));
+        assert_eq!(reach.way(1000, 1_000), LogQuery::Payees(500));
         reach.of_everybody.refuse(32, Some(2));
-        assert_eq!(reach.way(30, 5_000), Way::Payees(500));
-        assert_eq!(reach.way(30, 20_000), Way::Everybody);
+        assert_eq!(reach.way(30, 5_000), LogQuery::Payees(500));
+        assert_eq!(reach.way(30, 20_000), LogQuery::Everybody);
         // And where the provider takes few blocks, whoever is paid.
         reach.by_payees.refuse(1000, Some(2));
-        assert_eq!(reach.way(30, 5_000), Way::Everybody);
+        assert_eq!(reach.way(30, 5_000), LogQuery::Everybody);
     }
 }

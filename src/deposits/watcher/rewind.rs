@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::assets::agreed;
 use super::early::take_back;
 use super::observe::View;
-use super::{State, Trouble, column, height};
+use super::{RoundError, WatcherState, column, height};
 use crate::chain::blocks::blocks;
 use crate::chain::head::BlockRef;
 use crate::chain::quorum::{agree, ask_each, block_ref};
@@ -22,9 +22,9 @@ const FINAL_AGE_MAX: i64 = 86_400_000;
 /// Blocks that are compared at once.
 const STEP: usize = 20;
 
-impl State {
+impl WatcherState {
     /// Sets the cursor of a chain that was never read.
-    pub(super) async fn begin(&self, view: &View, row: &mut ChainRow) -> Result<(), Trouble> {
+    pub(super) async fn begin(&self, view: &View, row: &mut ChainRow) -> Result<(), RoundError> {
         if row.scanned_number >= 0 {
             return Ok(());
         }
@@ -33,11 +33,11 @@ impl State {
         let verdict = block_ref(&view.providers, view.quorum, number).await;
         let block = agreed(verdict, &format!("block {number}"))?;
         let Some(block) = block else {
-            return Err(Trouble::Chain(format!("no provider has block {number}")));
+            return Err(RoundError::Chain(format!("no provider has block {number}")));
         };
         let age = self.now().millis_since(block.time);
         if self.parts.chain.start_block.is_none() && age > FINAL_AGE_MAX {
-            return Err(Trouble::Chain(format!(
+            return Err(RoundError::Chain(format!(
                 "the final block {number} is older than a day, so that reading cannot begin there (start_block is not set)"
             )));
         }
@@ -69,7 +69,7 @@ impl State {
         &mut self,
         view: &View,
         row: &mut ChainRow,
-    ) -> Result<Option<String>, Trouble> {
+    ) -> Result<Option<String>, RoundError> {
         let number = row.scanned_number.min(column(view.head));
         let shown = view.agreed_head();
         let is_plain = self.will_link(view, row, shown) || stands_at_head(view, row);
@@ -91,7 +91,7 @@ impl State {
         }
         self.must_compare = true;
         let Some((ancestor, hash)) = self.common_ancestor(view, column(number)).await? else {
-            return Err(Trouble::Chain(format!(
+            return Err(RoundError::Chain(format!(
                 "the chain was rewritten below block {number} by more than reorg_window_blocks = {}",
                 self.parts.chain.reorg_window_blocks
             )));
@@ -134,12 +134,12 @@ impl State {
         &self,
         view: &View,
         number: u64,
-    ) -> Result<Result<BlockRef, String>, Trouble> {
+    ) -> Result<Result<BlockRef, String>, RoundError> {
         let verdict = block_ref(&view.providers, view.quorum, number).await;
         match agreed(verdict, &format!("block {number}")) {
             Ok(Some(block)) => Ok(Ok(block)),
             Ok(None) => Ok(Err(format!("providers no longer show block {number}"))),
-            Err(Trouble::Chain(why)) => Ok(Err(why)),
+            Err(RoundError::Chain(why)) => Ok(Err(why)),
             Err(other) => Err(other),
         }
     }
@@ -149,7 +149,7 @@ impl State {
         &self,
         row: &ChainRow,
         number: i64,
-    ) -> Result<Option<(i64, BlockHash)>, Trouble> {
+    ) -> Result<Option<(i64, BlockHash)>, RoundError> {
         if number == row.scanned_number {
             return Ok(Some((number, row.scanned_hash)));
         }
@@ -165,7 +165,7 @@ impl State {
         &self,
         view: &View,
         ancestor: i64,
-    ) -> Result<HashSet<BlockHash>, Trouble> {
+    ) -> Result<HashSet<BlockHash>, RoundError> {
         let chain_id = self.chain_id();
         let above = move |conn: &mut AnyConnection| deposits::above(conn, chain_id, ancestor);
         let credited = self.parts.database.run(above).await?.into_iter();
@@ -186,7 +186,7 @@ impl State {
         &self,
         view: &View,
         top: i64,
-    ) -> Result<Option<(i64, BlockHash)>, Trouble> {
+    ) -> Result<Option<(i64, BlockHash)>, RoundError> {
         let chain_id = self.chain_id();
         let window = column(self.parts.chain.reorg_window_blocks);
         let stored = self
@@ -200,7 +200,8 @@ impl State {
                 let numbers = numbers.clone();
                 async move {
                     let blocks = blocks(provider, numbers, false).await?;
-                    let hash = |block: Option<crate::chain::blocks::Block>| Some(block?.at.hash);
+                    let hash =
+                        |block: Option<crate::chain::blocks::ScannedBlock>| Some(block?.at.hash);
                     Ok(blocks.into_iter().map(hash).collect::<Vec<_>>())
                 }
             };
@@ -231,9 +232,9 @@ fn stands_at_head(view: &View, row: &ChainRow) -> bool {
 }
 
 /// Goes on with the row's next revision, unless another node has written it meanwhile.
-pub(super) fn continue_if(is_ours: bool, row: &mut ChainRow) -> Result<(), Trouble> {
+pub(super) fn continue_if(is_ours: bool, row: &mut ChainRow) -> Result<(), RoundError> {
     if !is_ours {
-        return Err(Trouble::Overtaken);
+        return Err(RoundError::Overtaken);
     }
     row.revision = row.revision.saturating_add(1);
     Ok(())

@@ -5,18 +5,18 @@
 
 use futures_util::future::join_all;
 
-use super::candidates::Finds;
+use super::candidates::Candidates;
 use super::observe::{Tip, View};
-use super::ranges::Span;
+use super::ranges::BlockSpan;
 use super::rewind::continue_if;
-use super::{State, Trouble, column, height, part_end};
-use crate::chain::blocks::{Block, blocks};
+use super::{RoundError, WatcherState, column, height, part_end};
+use crate::chain::blocks::{ScannedBlock, blocks};
 use crate::chain::head::BlockRef;
-use crate::chain::logs::Wanted;
+use crate::chain::logs::LogFilter;
 use crate::chain::{Provider, ProviderError};
 use crate::db::chains::{self, ChainRow};
 use crate::db::transaction;
-use crate::deposits::ours::Ours;
+use crate::deposits::recipients::Recipients;
 use crate::domain::evm::{BlockHash, TxHash};
 
 /// Blocks that are read one by one in one piece, at most.
@@ -30,7 +30,7 @@ const LONE_MAX: usize = 8;
 const LONE_BEYOND: usize = 1_000;
 
 /// What one piece of reading came to.
-enum Step {
+enum ScanResult {
     /// The cursor has moved.
     Moved,
     /// The same once more, with less at once.
@@ -39,15 +39,15 @@ enum Step {
     Hitch(String),
 }
 
-impl State {
+impl WatcherState {
     /// Reads up to the head, at most some pieces. Answers why it stopped short of that, if
     /// something was in the way.
     pub(super) async fn scan(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &mut ChainRow,
-    ) -> Result<Option<String>, Trouble> {
+    ) -> Result<Option<String>, RoundError> {
         let is_news =
             row.head_number != column(view.head) || row.final_number != column(view.final_number);
         row.head_number = column(view.head);
@@ -58,7 +58,7 @@ impl State {
             if from > view.head || std::time::Instant::now() > end {
                 break;
             }
-            if let Step::Hitch(why) = self.scan_piece(view, ours, row, from).await? {
+            if let ScanResult::Hitch(why) = self.scan_piece(view, ours, row, from).await? {
                 hitch = Some(why);
                 break;
             }
@@ -83,40 +83,40 @@ impl State {
     async fn scan_piece(
         &mut self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &mut ChainRow,
         from: u64,
-    ) -> Result<Step, Trouble> {
+    ) -> Result<ScanResult, RoundError> {
         let with_transactions = self.parts.chain.reads_whole_blocks();
         let is_bulk = !with_transactions && from <= view.final_number;
         let span = if with_transactions { self.piece } else { self.log_ranges.bulk() };
         let most = if is_bulk { view.final_number } else { view.head };
         let to = from.saturating_add(span.max(1)).saturating_sub(1).min(most);
         let numbers: Vec<u64> = if with_transactions { (from..=to).collect() } else { vec![to] };
-        let mut finds = Finds::default();
+        let mut finds = Candidates::default();
         let read = match read_blocks(view, ours, numbers, with_transactions, &mut finds).await {
             Ok(read) => read,
             Err(Unread::TooLarge) => {
                 self.piece = (to.saturating_sub(from).saturating_add(1) / 2).max(1);
-                return Ok(Step::Again);
+                return Ok(ScanResult::Again);
             }
-            Err(Unread::Because(why)) => return Ok(Step::Hitch(why)),
+            Err(Unread::Because(why)) => return Ok(ScanResult::Hitch(why)),
         };
         self.piece = self.piece.saturating_add(1).min(PIECE);
         let Some(tip) = read.last().copied() else {
-            return Ok(Step::Hitch(format!("too few providers show block {from}")));
+            return Ok(ScanResult::Hitch(format!("too few providers show block {from}")));
         };
         let links_on = |block: &BlockRef| block.parent_hash == row.scanned_hash;
         let first = read.first().filter(|block| block.number == from);
         if first.is_some_and(|first| !links_on(first)) {
             // The chain has changed: the next round goes back.
             self.must_compare = true;
-            return Ok(Step::Hitch(format!("block {from} does not follow the one before")));
+            return Ok(ScanResult::Hitch(format!("block {from} does not follow the one before")));
         }
         let span =
-            Span { new: (from, tip.number), rescan: self.parts.chain.rescan_blocks, is_bulk };
+            BlockSpan { new: (from, tip.number), rescan: self.parts.chain.rescan_blocks, is_bulk };
         if let Some(hitch) = self.find_logs(view, ours, span, &mut finds).await {
-            return Ok(Step::Hitch(hitch));
+            return Ok(ScanResult::Hitch(hitch));
         }
         self.note(view, row, &read, finds).await
     }
@@ -125,12 +125,12 @@ impl State {
     async fn find_logs(
         &mut self,
         view: &View,
-        ours: &Ours,
-        span: Span,
-        finds: &mut Finds,
+        ours: &Recipients,
+        span: BlockSpan,
+        finds: &mut Candidates,
     ) -> Option<String> {
         let tokens = self.parts.chain.tokens.iter().map(|token| token.address).collect();
-        let wanted = Wanted::new(tokens, ours.payees());
+        let wanted = LogFilter::new(tokens, ours.payees());
         let answers = self.log_ranges.ask(&view.providers, span, &wanted).await;
         let (mut answered, mut reasons) = (0_usize, Vec::new());
         for (witness, (provider, answer)) in view.providers.iter().zip(answers).enumerate() {
@@ -160,9 +160,9 @@ impl State {
         view: &View,
         row: &mut ChainRow,
         read: &[BlockRef],
-        finds: Finds,
-    ) -> Result<Step, Trouble> {
-        let Some(tip) = read.last().copied() else { return Ok(Step::Again) };
+        finds: Candidates,
+    ) -> Result<ScanResult, RoundError> {
+        let Some(tip) = read.last().copied() else { return Ok(ScanResult::Again) };
         let rescanned = self.parts.chain.rescan_blocks.saturating_mul(3);
         self.looked_into = self.looked_into.split_off(&tip.number.saturating_sub(rescanned));
         let is_new = |(tx_hash, number): &(TxHash, u64)| {
@@ -172,7 +172,9 @@ impl State {
         lone.retain(is_new);
         if lone.len() > LONE_BEYOND {
             let count = lone.len();
-            return Ok(Step::Hitch(format!("{count} transactions are shown by too few providers")));
+            return Ok(ScanResult::Hitch(format!(
+                "{count} transactions are shown by too few providers"
+            )));
         }
         if view.providers.len() > view.quorum && lone.len() > LONE_MAX {
             tracing::error!(
@@ -206,7 +208,7 @@ impl State {
             })
             .await?;
         continue_if(is_ours, row)?;
-        Ok(Step::Moved)
+        Ok(ScanResult::Moved)
     }
 }
 
@@ -222,10 +224,10 @@ enum Unread {
 /// gap, and all their plain transfers to us that any provider shows.
 async fn read_blocks(
     view: &View,
-    ours: &Ours,
+    ours: &Recipients,
     numbers: Vec<u64>,
     with_transactions: bool,
-    finds: &mut Finds,
+    finds: &mut Candidates,
 ) -> Result<Vec<BlockRef>, Unread> {
     let asked = view.providers.iter().zip(&view.tips);
     let asked = asked.map(|(provider, tip)| ask_beside(provider, tip, &numbers, with_transactions));
@@ -234,7 +236,7 @@ async fn read_blocks(
     if said.iter().any(is_too_large) && numbers.len() > 1 {
         return Err(Unread::TooLarge);
     }
-    let (mut answers, mut reasons) = (Vec::<(usize, Vec<Option<Block>>)>::new(), Vec::new());
+    let (mut answers, mut reasons) = (Vec::<(usize, Vec<Option<ScannedBlock>>)>::new(), Vec::new());
     for (witness, (provider, answer)) in view.providers.iter().zip(said).enumerate() {
         match answer {
             Ok(blocks) => answers.push((witness, blocks)),
@@ -252,7 +254,7 @@ async fn read_blocks(
     }
     let mut read = Vec::<BlockRef>::new();
     for (place, number) in numbers.iter().enumerate() {
-        let versions: Vec<(usize, &Block)> = answers
+        let versions: Vec<(usize, &ScannedBlock)> = answers
             .iter()
             .filter_map(|(witness, blocks)| Some((*witness, blocks.get(place)?.as_ref()?)))
             .collect();
@@ -284,7 +286,7 @@ async fn ask_beside(
     tip: &Tip,
     numbers: &[u64],
     with_transactions: bool,
-) -> Result<Vec<Option<Block>>, ProviderError> {
+) -> Result<Vec<Option<ScannedBlock>>, ProviderError> {
     let is_shown =
         |number: &u64| *number == tip.block.at.number && (tip.is_whole || !with_transactions);
     let missing: Vec<u64> = numbers.iter().filter(|number| !is_shown(number)).copied().collect();
@@ -300,7 +302,7 @@ async fn ask_beside(
 }
 
 /// The block that enough show in the same words, its parent and time among them.
-fn agreed_tip(versions: &[(usize, &Block)], quorum: usize) -> Option<BlockRef> {
+fn agreed_tip(versions: &[(usize, &ScannedBlock)], quorum: usize) -> Option<BlockRef> {
     let count = |at: BlockRef| versions.iter().filter(|(_, block)| block.at == at).count();
     let agreed = |at: &BlockRef| count(*at) >= quorum;
     let tip = versions.iter().map(|(_, block)| block.at).find(agreed)?;

@@ -4,7 +4,7 @@ use crate::chain::facts::TxFacts;
 use crate::db::deposits::DepositRow;
 
 /// What a look at a deposit says.
-pub(super) enum Step {
+pub(super) enum DepositStep {
     /// The row as it should be now.
     Change(DepositRow),
     /// Its facts have changed: they are stored anew.

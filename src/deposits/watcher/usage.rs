@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{State, millis};
+use super::{WatcherState, millis};
 use crate::chain::Provider;
 use crate::db::DbError;
 use crate::db::chain_providers::{self, ProviderRow};
@@ -19,14 +19,14 @@ const COUNTS: usize = 60;
 
 /// What was written down last.
 #[derive(Debug, Default)]
-pub(super) struct Usage {
+pub(super) struct ProviderUsage {
     written_at: Option<Instant>,
     refusals: Vec<Option<String>>,
     /// Calls by provider, at a moment.
     counts: VecDeque<(Instant, Vec<u64>)>,
 }
 
-impl Usage {
+impl ProviderUsage {
     fn is_due(&self, providers: &[Provider]) -> bool {
         let Some(age) = self.written_at.map(|at| at.elapsed()) else { return true };
         age >= EVERY || (age >= SOON && refusals(providers) != self.refusals)
@@ -42,7 +42,7 @@ impl Usage {
     }
 }
 
-impl State {
+impl WatcherState {
     /// Writes it down, where that is due.
     pub(super) async fn write_usage(&mut self) -> Result<(), DbError> {
         let providers = &self.parts.providers;

@@ -3,29 +3,29 @@
 
 use std::collections::HashMap;
 
-use super::lookup::Sighted;
+use super::lookup::LookupResult;
 use super::observe::View;
 use super::price::{Appraisal, Rounds, Valued};
-use super::step::Step;
-use super::{State, Trouble, millis};
-use crate::chain::facts::Sighting;
+use super::step::DepositStep;
+use super::{RoundError, WatcherState, millis};
+use crate::chain::facts::TxStatus;
 use crate::chain::provider::BlockId;
 use crate::chain::quorum::Agreement;
 use crate::chain::signature::{SIGNATURE_GAS, is_valid_signature};
 use crate::db::deposits::DepositRow;
 use crate::db::wallets;
 use crate::deposits::credit;
-use crate::deposits::ours::Ours;
 use crate::deposits::parcels::stands;
+use crate::deposits::recipients::Recipients;
 use crate::domain::deposit::{Asset, DepositReason, DepositState};
 use crate::domain::evm::BlockHash;
 use crate::domain::money::NanoUsd;
 
 /// What was found out about a transaction, for all its deposits that are looked at together.
 #[derive(Default)]
-pub(super) struct Look {
-    plain: Option<Sighted>,
-    traced: Option<Sighted>,
+pub(super) struct TxEvidence {
+    plain: Option<LookupResult>,
+    traced: Option<LookupResult>,
     /// By what depends on the deposit.
     pub(super) rounds: Rounds,
     /// By link and block.
@@ -37,18 +37,18 @@ pub(super) enum Weighed {
     /// It may be credited: the row with its value, and what its kind must reach.
     Worth(DepositRow, NanoUsd),
     /// Not so.
-    Not(Step),
+    Not(DepositStep),
 }
 
-impl State {
+impl WatcherState {
     /// Everything that enters a credit, asked again of all providers; and whether it is enough.
     pub(super) async fn examine(
         &self,
         view: &View,
-        ours: &Ours,
-        look: &mut Look,
+        ours: &Recipients,
+        look: &mut TxEvidence,
         row: &DepositRow,
-    ) -> Result<Step, Trouble> {
+    ) -> Result<DepositStep, RoundError> {
         let (row, minimum) = match self.weigh(view, ours, look, row).await? {
             Weighed::Worth(row, minimum) => (row, minimum),
             Weighed::Not(step) => return Ok(step),
@@ -58,8 +58,8 @@ impl State {
             .write(move |conn| credit::hold_against_minimum(conn, &small, minimum, now))
             .await?;
         Ok(match reached {
-            credit::Reached::Yes => Step::Credit(row),
-            credit::Reached::NotYet | credit::Reached::Changed => Step::Later,
+            credit::Reached::Yes => DepositStep::Credit(row),
+            credit::Reached::NotYet | credit::Reached::Changed => DepositStep::Later,
         })
     }
 
@@ -67,10 +67,10 @@ impl State {
     pub(super) async fn weigh(
         &self,
         view: &View,
-        ours: &Ours,
-        look: &mut Look,
+        ours: &Recipients,
+        look: &mut TxEvidence,
         row: &DepositRow,
-    ) -> Result<Weighed, Trouble> {
+    ) -> Result<Weighed, RoundError> {
         match self.verify(view, ours, look, row).await? {
             None => self.appraise(view, look, row).await,
             Some(step) => Ok(Weighed::Not(step)),
@@ -81,28 +81,29 @@ impl State {
     async fn verify(
         &self,
         view: &View,
-        ours: &Ours,
-        look: &mut Look,
+        ours: &Recipients,
+        look: &mut TxEvidence,
         row: &DepositRow,
-    ) -> Result<Option<Step>, Trouble> {
+    ) -> Result<Option<DepositStep>, RoundError> {
         let is_coin = row.ordinal < 0;
         // Coins at the top of a transaction need no trace; others are found with one only.
         for wants_trace in [false, true] {
             let sighted = if wants_trace { &mut look.traced } else { &mut look.plain };
             if sighted.is_none() {
-                *sighted = Some(self.sight(view, row.tx_hash, wants_trace).await.sighted);
+                *sighted =
+                    Some(self.fetch_transaction(view, row.tx_hash, wants_trace).await.sighted);
             }
             let facts = match sighted {
-                Some(Sighted::Agreed(Sighting::Mined(facts))) => facts,
-                Some(Sighted::Agreed(_)) | None => {
+                Some(LookupResult::Agreed(TxStatus::Mined(facts))) => facts,
+                Some(LookupResult::Agreed(_)) | None => {
                     return self.examine_block(view, row).await.map(Some);
                 }
-                Some(Sighted::Doubt(_) | Sighted::TooLarge) if wants_trace => {
+                Some(LookupResult::Doubt(_) | LookupResult::TooLarge) if wants_trace => {
                     return Ok(Some(self.give_up_in_time(row, DepositReason::Untraceable)));
                 }
-                Some(Sighted::Doubt(why)) => return Ok(Some(Step::Doubt(why.clone()))),
-                Some(Sighted::TooLarge) => {
-                    return Ok(Some(Step::Wait("its transaction is too large")));
+                Some(LookupResult::Doubt(why)) => return Ok(Some(DepositStep::Doubt(why.clone()))),
+                Some(LookupResult::TooLarge) => {
+                    return Ok(Some(DepositStep::Wait("its transaction is too large")));
                 }
             };
             let is_there = facts.block_hash == row.block_hash && facts.is_success;
@@ -110,20 +111,24 @@ impl State {
                 return Ok(None);
             }
             if !is_there || !is_coin || wants_trace {
-                return Ok(Some(Step::Renew(facts.clone())));
+                return Ok(Some(DepositStep::Renew(facts.clone())));
             }
         }
-        Ok(Some(Step::Later))
+        Ok(Some(DepositStep::Later))
     }
 
     /// The transaction is in no block that enough know. If its own block is not on the chain, it is
     /// gone: it was seen at the head, before the block was read and left again.
-    async fn examine_block(&self, view: &View, row: &DepositRow) -> Result<Step, Trouble> {
+    async fn examine_block(
+        &self,
+        view: &View,
+        row: &DepositRow,
+    ) -> Result<DepositStep, RoundError> {
         let is_there = view.has_block(row.block_number, row.block_hash).await;
         Ok(if is_there == Some(false) {
-            Step::Gone
+            DepositStep::Gone
         } else {
-            Step::Doubt(format!(
+            DepositStep::Doubt(format!(
                 "too few providers show the transaction {} in its block",
                 row.tx_hash
             ))
@@ -131,10 +136,10 @@ impl State {
     }
 
     /// Waits for what providers may not keep; then a person decides.
-    fn give_up_in_time(&self, row: &DepositRow, reason: DepositReason) -> Step {
+    fn give_up_in_time(&self, row: &DepositRow, reason: DepositReason) -> DepositStep {
         let patience = millis(self.parts.deposits.case_after);
         if self.now().millis_since(row.block_time) <= patience {
-            return Step::Wait("providers do not show how it was made, or proven");
+            return DepositStep::Wait("providers do not show how it was made, or proven");
         }
         held(reason, row.clone())
     }
@@ -142,9 +147,9 @@ impl State {
     async fn appraise(
         &self,
         view: &View,
-        look: &mut Look,
+        look: &mut TxEvidence,
         row: &DepositRow,
-    ) -> Result<Weighed, Trouble> {
+    ) -> Result<Weighed, RoundError> {
         match self.is_proven_at_block(view, look, row).await? {
             Some(true) => {}
             Some(false) => {
@@ -161,8 +166,8 @@ impl State {
             match self.value(view, &mut look.rounds, (asset, row.raw_amount), row.block_time).await
             {
                 Valued::As(appraisal) => appraisal,
-                Valued::Doubt(why) => return Ok(Weighed::Not(Step::Doubt(why))),
-                Valued::Wait(why) => return Ok(Weighed::Not(Step::Wait(why))),
+                Valued::Doubt(why) => return Ok(Weighed::Not(DepositStep::Doubt(why))),
+                Valued::Wait(why) => return Ok(Weighed::Not(DepositStep::Wait(why))),
             };
         let (feed, round, answer) = match source {
             Some((feed, round, answer)) => (Some(feed), Some(round), Some(answer)),
@@ -190,9 +195,9 @@ impl State {
     async fn is_proven_at_block(
         &self,
         view: &View,
-        look: &mut Look,
+        look: &mut TxEvidence,
         row: &DepositRow,
-    ) -> Result<Option<bool>, Trouble> {
+    ) -> Result<Option<bool>, RoundError> {
         let Some(id) = row.wallet_id else { return Ok(Some(true)) };
         if let Some(said) = look.proofs.get(&(id, row.block_hash)) {
             return Ok(*said);
@@ -207,7 +212,7 @@ impl State {
         view: &View,
         row: &DepositRow,
         id: i64,
-    ) -> Result<Option<bool>, Trouble> {
+    ) -> Result<Option<bool>, RoundError> {
         let wallet = self.parts.database.run(move |conn| wallets::get(conn, id)).await?;
         let Some(wallet) = wallet else { return Ok(Some(false)) };
         let (Some(hash), Some(signature)) = (wallet.proof_hash, wallet.proof_signature) else {
@@ -233,6 +238,6 @@ impl State {
     }
 }
 
-fn held(reason: DepositReason, row: DepositRow) -> Step {
-    Step::Change(DepositRow { state: DepositState::Held, reason: Some(reason), ..row })
+fn held(reason: DepositReason, row: DepositRow) -> DepositStep {
+    DepositStep::Change(DepositRow { state: DepositState::Held, reason: Some(reason), ..row })
 }

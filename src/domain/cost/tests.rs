@@ -172,17 +172,17 @@ fn the_dearest_list_with_the_longest_factors_fits_and_nonsense_overflows_politel
 #[test]
 fn the_affordable_output_is_the_most_that_the_funds_cover() {
     let rates = rates("claude-sonnet-4-6");
-    let bounds = Bounds { input_tokens: 57_500, uses_1h_cache: true, ..Bounds::default() };
+    let bounds = CostBounds { input_tokens: 57_500, uses_1h_cache: true, ..CostBounds::default() };
     let funds = NanoUsd::from_nanos(1_000_000_000);
     let most = rates.affordable_output(&bounds, funds).unwrap();
-    let at = |output_tokens| rates.worst_cost(&Bounds { output_tokens, ..bounds }).unwrap();
+    let at = |output_tokens| rates.worst_cost(&CostBounds { output_tokens, ..bounds }).unwrap();
     assert_eq!(most, (1_000_000_000 - 57_500 * 6_000) / 15_000);
     assert!(at(most) <= funds && at(most + 1) > funds);
     assert_eq!(rates.affordable_output(&bounds, NanoUsd::from_nanos(1_000)), None);
     let input_alone = NanoUsd::from_nanos(57_500 * 6_000);
     assert_eq!(rates.affordable_output(&bounds, input_alone), Some(0));
     // What is read from the cache costs a twentieth, and makes a prompt as long.
-    let cached = Bounds { input_tokens: 500, cached_tokens: 57_000, ..bounds };
+    let cached = CostBounds { input_tokens: 500, cached_tokens: 57_000, ..bounds };
     let prompt = NanoUsd::from_nanos(500 * 6_000 + 57_000 * 300);
     assert_eq!(rates.worst_cost(&cached), Ok(prompt));
     assert_eq!(rates.affordable_output(&cached, prompt), Some(0));
@@ -226,7 +226,7 @@ proptest! {
         if !uses_1h_cache { tokens.cache_write_1h = 0; }
         let geo = is_us.then_some("us");
         let speed = is_fast.then_some("fast");
-        let bounds = Bounds {
+        let bounds = CostBounds {
             input_tokens: tokens.prompt() + slack, cached_tokens: 0,
             output_tokens: tokens.output + slack, web_searches: searches, uses_5m_cache, uses_1h_cache, geo, speed,
         };

@@ -28,7 +28,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn read_messages(&mut self, value: &RawValue) -> Result<(), RequestError> {
-        self.walk(value, Place::Messages)
+        self.walk(value, BlockContext::Messages)
             .map_err(|_| RequestError::Invalid("messages", "Input should be a valid list"))
     }
 
@@ -37,23 +37,23 @@ impl Blocks {
         value: &RawValue,
         name: &'static str,
     ) -> Result<(), RequestError> {
-        self.walk(value, Place::Content)
+        self.walk(value, BlockContext::Content)
             .map_err(|_| RequestError::Invalid(name, "Input should be a valid string or list"))
     }
 
     pub(super) fn read_cache_control(&mut self, value: &RawValue) -> Result<(), RequestError> {
-        self.walk(value, Place::CacheControl)
+        self.walk(value, BlockContext::CacheControl)
             .map_err(|_| RequestError::Invalid("cache_control", "Input should be a valid object"))
     }
 
-    fn walk(&mut self, value: &RawValue, place: Place) -> Result<(), serde_json::Error> {
-        Walk { found: self, place }.deserialize(value).map(|_| ())
+    fn walk(&mut self, value: &RawValue, place: BlockContext) -> Result<(), serde_json::Error> {
+        BlockVisitor { found: self, place }.deserialize(value).map(|_| ())
     }
 }
 
 /// Where in the request a value stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum BlockContext {
     /// The list of messages, or one of them.
     Messages,
     /// A text, a list of blocks, or a block.
@@ -76,66 +76,73 @@ enum SourceKind {
 }
 
 #[derive(Default)]
-struct Source {
+struct BlockSource {
     kind: SourceKind,
     data_bytes: u64,
 }
 
-struct Walk<'a> {
+struct BlockVisitor<'a> {
     found: &'a mut Blocks,
-    place: Place,
+    place: BlockContext,
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Source;
+impl<'de> DeserializeSeed<'de> for BlockVisitor<'_> {
+    type Value = BlockSource;
 
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Source, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<BlockSource, D::Error> {
         input.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Source;
+impl<'de> Visitor<'de> for BlockVisitor<'_> {
+    type Value = BlockSource;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("content")
     }
 
-    fn visit_unit<E>(self) -> Result<Source, E> {
-        Ok(Source::default())
+    fn visit_unit<E>(self) -> Result<BlockSource, E> {
+        Ok(BlockSource::default())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Source, E> {
-        Ok(Source::default())
+    fn visit_str<E>(self, _: &str) -> Result<BlockSource, E> {
+        Ok(BlockSource::default())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Source, A::Error> {
-        while items.next_element_seed(Walk { found: self.found, place: self.place })?.is_some() {}
-        Ok(Source::default())
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<BlockSource, A::Error> {
+        while items
+            .next_element_seed(BlockVisitor { found: self.found, place: self.place })?
+            .is_some()
+        {}
+        Ok(BlockSource::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source, A::Error> {
-        let Walk { found, place } = self;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BlockSource, A::Error> {
+        let BlockVisitor { found, place } = self;
         let mut kind = Cow::Borrowed("");
-        let mut own = Source::default();
-        let mut source = Source::default();
-        while let Some(Text(name)) = map.next_key()? {
+        let mut own = BlockSource::default();
+        let mut source = BlockSource::default();
+        while let Some(JsonText(name)) = map.next_key()? {
             match (place, &*name) {
-                (_, "type") => kind = map.next_value::<Text<'de>>()?.0,
-                (Place::Content, "source") => {
-                    source = map.next_value_seed(Walk { found, place: Place::Source })?;
+                (_, "type") => kind = map.next_value::<JsonText<'de>>()?.0,
+                (BlockContext::Content, "source") => {
+                    source =
+                        map.next_value_seed(BlockVisitor { found, place: BlockContext::Source })?;
                 }
-                (Place::Messages | Place::Content | Place::Source, "content") => {
-                    map.next_value_seed(Walk { found, place: Place::Content })?;
+                (
+                    BlockContext::Messages | BlockContext::Content | BlockContext::Source,
+                    "content",
+                ) => {
+                    map.next_value_seed(BlockVisitor { found, place: BlockContext::Content })?;
                 }
-                (Place::Source, "data") => own.data_bytes = map.next_value::<Length>()?.0,
-                (Place::Messages | Place::Content, "cache_control") => {
-                    map.next_value_seed(Walk { found, place: Place::CacheControl })?;
+                (BlockContext::Source, "data") => own.data_bytes = map.next_value::<Length>()?.0,
+                (BlockContext::Messages | BlockContext::Content, "cache_control") => {
+                    map.next_value_seed(BlockVisitor { found, place: BlockContext::CacheControl })?;
                 }
-                (Place::CacheControl, "ttl") => {
-                    found.uses_1h_cache |= map.next_value::<Text<'de>>()?.0 == "1h";
+                (BlockContext::CacheControl, "ttl") => {
+                    found.uses_1h_cache |= map.next_value::<JsonText<'de>>()?.0 == "1h";
                 }
-                (Place::Content | Place::Source, "file_id") => {
+                (BlockContext::Content | BlockContext::Source, "file_id") => {
                     found.uses_stored_file = true;
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -145,17 +152,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
         }
         match place {
-            Place::CacheControl => found.uses_cache = true,
-            Place::Content => found.take_block(&kind, &source),
-            Place::Source => own.kind = source_kind(&kind),
-            Place::Messages => {}
+            BlockContext::CacheControl => found.uses_cache = true,
+            BlockContext::Content => found.take_block(&kind, &source),
+            BlockContext::Source => own.kind = source_kind(&kind),
+            BlockContext::Messages => {}
         }
         Ok(own)
     }
 }
 
 impl Blocks {
-    fn take_block(&mut self, kind: &str, source: &Source) {
+    fn take_block(&mut self, kind: &str, source: &BlockSource) {
         self.uses_stored_file |= source.kind == SourceKind::File || kind == "container_upload";
         match kind {
             "image" => self.images = self.images.saturating_add(1),
@@ -183,30 +190,30 @@ fn source_kind(name: &str) -> SourceKind {
 }
 
 /// A name or a string, borrowed where it has no escapes; null reads as empty.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(super) struct JsonText<'a>(pub(super) Cow<'a, str>);
 
-unprintable!(Text<'static>);
+unprintable!(JsonText<'static>);
 
-impl<'de> Deserialize<'de> for Text<'de> {
+impl<'de> Deserialize<'de> for JsonText<'de> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         struct TextVisitor;
         impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
+            type Value = JsonText<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a string")
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<JsonText<'de>, E> {
+                Ok(JsonText(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<JsonText<'de>, E> {
+                Ok(JsonText(Cow::Owned(text.to_owned())))
             }
 
-            fn visit_unit<E>(self) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed("")))
+            fn visit_unit<E>(self) -> Result<JsonText<'de>, E> {
+                Ok(JsonText(Cow::Borrowed("")))
             }
         }
         input.deserialize_any(TextVisitor)

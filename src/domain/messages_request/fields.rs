@@ -4,7 +4,7 @@
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::blocks::Text;
+use super::blocks::JsonText;
 use super::names::folded;
 
 /// What becomes of a field.
@@ -185,8 +185,8 @@ fn is_void(value: &RawValue) -> bool {
 /// Whether an object has a field of that name, or one that a parser could take for it, that is not
 /// void.
 fn holds(value: &RawValue, inner: &'static str) -> bool {
-    struct Fields(String);
-    impl<'de> Visitor<'de> for Fields {
+    struct FieldName(String);
+    impl<'de> Visitor<'de> for FieldName {
         type Value = bool;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -195,7 +195,7 @@ fn holds(value: &RawValue, inner: &'static str) -> bool {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
             let mut is_held = false;
-            while let Some(Text(name)) = map.next_key()? {
+            while let Some(JsonText(name)) = map.next_key()? {
                 if folded(&name) == self.0 {
                     is_held |= !is_void(map.next_value::<&RawValue>()?);
                 } else {
@@ -206,7 +206,7 @@ fn holds(value: &RawValue, inner: &'static str) -> bool {
         }
     }
     // What is no object cannot have it.
-    value.deserialize_map(Fields(folded(inner))).unwrap_or(false)
+    value.deserialize_map(FieldName(folded(inner))).unwrap_or(false)
 }
 
 #[cfg(test)]

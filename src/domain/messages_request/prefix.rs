@@ -74,7 +74,7 @@ impl PromptPrefix {
 }
 
 #[derive(Deserialize)]
-struct Sections<'a> {
+struct PromptSections<'a> {
     #[serde(borrow, default)]
     tools: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -85,25 +85,25 @@ struct Sections<'a> {
     cache_control: Option<&'a RawValue>,
 }
 
-unprintable!(Sections<'static>);
+unprintable!(PromptSections<'static>);
 
 /// The beginnings of a request's prompt; none where it cannot be read. `whose` goes into every
 /// hash, so that nothing is ever compared between accounts or models.
 pub fn beginnings(body: &[u8], keys: &impl BuildHasher, whose: impl Hash) -> PromptPrefix {
-    let Ok(request) = serde_json::from_slice::<Sections<'_>>(body) else {
+    let Ok(request) = serde_json::from_slice::<PromptSections<'_>>(body) else {
         return PromptPrefix::default();
     };
     let place = |value: Option<&RawValue>| value.map_or(0..0, |value| span(body, value));
     let mut hasher = keys.build_hasher();
     whose.hash(&mut hasher);
-    let mut walk = Walk { body, hasher, section: 0, found: Vec::new() };
+    let mut walk = PrefixHasher { body, hasher, section: 0, found: Vec::new() };
     let is_read = walk.section(0, request.tools)
         && walk.section(1, request.system)
         && walk.messages(request.messages);
     if !is_read {
         return PromptPrefix::default();
     }
-    let Walk { mut found, .. } = walk;
+    let PrefixHasher { mut found, .. } = walk;
     if let (Some(last), Some(mark)) = (found.last_mut(), request.cache_control) {
         last.mark_secs = last.mark_secs.or_else(|| mark_secs(mark));
     }
@@ -117,14 +117,14 @@ pub fn beginnings(body: &[u8], keys: &impl BuildHasher, whose: impl Hash) -> Pro
     PromptPrefix { beginnings: found, sections }
 }
 
-struct Walk<'a, H> {
+struct PrefixHasher<'a, H> {
     body: &'a [u8],
     hasher: H,
     section: usize,
     found: Vec<Beginning>,
 }
 
-impl<H: Hasher> Walk<'_, H> {
+impl<H: Hasher> PrefixHasher<'_, H> {
     /// A list of blocks, or a text that stands for one. Whether it can be read.
     fn section(&mut self, section: usize, value: Option<&RawValue>) -> bool {
         self.section = section;
@@ -245,8 +245,8 @@ type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// The members of an object, in their order.
 fn members(object: &RawValue) -> Option<Members<'_>> {
-    struct Read;
-    impl<'de> Visitor<'de> for Read {
+    struct MembersVisitor;
+    impl<'de> Visitor<'de> for MembersVisitor {
         type Value = Members<'de>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -255,13 +255,13 @@ fn members(object: &RawValue) -> Option<Members<'_>> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut members = Vec::new();
-            while let Some((super::blocks::Text(name), value)) = map.next_entry()? {
+            while let Some((super::blocks::JsonText(name), value)) = map.next_entry()? {
                 members.push((name, value));
             }
             Ok(members)
         }
     }
-    serde_json::Deserializer::from_str(object.get()).deserialize_map(Read).ok()
+    serde_json::Deserializer::from_str(object.get()).deserialize_map(MembersVisitor).ok()
 }
 
 #[cfg(test)]

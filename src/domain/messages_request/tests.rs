@@ -3,7 +3,7 @@
 use super::*;
 
 /// The bounds of the reference.
-const BOUNDS: Bounds = Bounds { fields_max: 256, fallbacks_max: 16, tools_max: 4096 };
+const BOUNDS: RequestBounds = RequestBounds { fields_max: 256, fallbacks_max: 16, tools_max: 4096 };
 
 fn parse(body: &[u8]) -> Result<MessagesRequest, RequestError> {
     super::parse(body, &BOUNDS)
@@ -320,7 +320,7 @@ fn no_output_may_be_asked_for_and_no_use_of_a_tool_may_not() {
 
 #[test]
 fn more_of_anything_than_is_allowed_ends_the_reading_at_once() {
-    let bounds = Bounds { fields_max: 3, fallbacks_max: 2, tools_max: 2 };
+    let bounds = RequestBounds { fields_max: 3, fallbacks_max: 2, tools_max: 2 };
     let read = |body: &str| super::parse(body.as_bytes(), &bounds);
     let many = RequestError::TooMany;
     assert!(

@@ -4,10 +4,10 @@
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::blocks::{Blocks, Text};
+use super::blocks::{Blocks, JsonText};
 use super::fields::{self, Rule};
 use super::names;
-use super::{Bounds, RequestError};
+use super::{RequestBounds, RequestError};
 
 /// A tool that carries a type of its own: run by the upstream, or typed and run by the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,10 @@ const FALLBACKS: &str = "fallbacks";
 const TOOL_FIELDS: [&str; 4] = ["type", "model", "max_uses", "cache_control"];
 const FALLBACK_FIELDS: [&str; 3] = ["model", "max_tokens", "speed"];
 
-pub(super) fn read_fallbacks(value: &RawValue, bounds: &Bounds) -> Result<Fallbacks, RequestError> {
+pub(super) fn read_fallbacks(
+    value: &RawValue,
+    bounds: &RequestBounds,
+) -> Result<Fallbacks, RequestError> {
     let text = value.get();
     if text == "null" {
         return Ok(Fallbacks::None);
@@ -83,8 +86,8 @@ pub(super) fn read_fallbacks(value: &RawValue, bounds: &Bounds) -> Result<Fallba
             Err(RequestError::Invalid(FALLBACKS, words))
         };
     }
-    let mut reader = Reader { fault: None, most: bounds.fallbacks_max, entries: Vec::new() };
-    let read = value.deserialize_seq(List(&mut reader));
+    let mut reader = ListReader { fault: None, most: bounds.fallbacks_max, entries: Vec::new() };
+    let read = value.deserialize_seq(ListVisitor(&mut reader));
     let words = "Input should be a list of objects that name a model";
     reader.finish(FALLBACKS, read.map_err(|_| words))?;
     let entries = reader.entries;
@@ -93,21 +96,21 @@ pub(super) fn read_fallbacks(value: &RawValue, bounds: &Bounds) -> Result<Fallba
 
 pub(super) fn read_tools(
     value: &RawValue,
-    bounds: &Bounds,
+    bounds: &RequestBounds,
     blocks: &mut Blocks,
 ) -> Result<Vec<ToolUse>, RequestError> {
     if value.get() == "null" {
         return Ok(Vec::new());
     }
     let entries = ToolEntries { typed: Vec::new(), blocks };
-    let mut reader = Reader { fault: None, most: bounds.tools_max, entries };
-    let read = value.deserialize_seq(List(&mut reader));
+    let mut reader = ListReader { fault: None, most: bounds.tools_max, entries };
+    let read = value.deserialize_seq(ListVisitor(&mut reader));
     reader.finish(TOOLS, read.map_err(|_| "Input should be a valid list of tools"))?;
     Ok(reader.entries.typed)
 }
 
 /// Reads a list of objects and takes of each what it needs.
-struct Reader<T> {
+struct ListReader<T> {
     /// Why reading ended, where serde's own error would not tell.
     fault: Option<RequestError>,
     /// The most entries.
@@ -115,7 +118,7 @@ struct Reader<T> {
     entries: T,
 }
 
-impl<T> Reader<T> {
+impl<T> ListReader<T> {
     fn fail<E: Error>(&mut self, fault: RequestError) -> E {
         self.fault = Some(fault);
         E::custom("refused")
@@ -151,9 +154,9 @@ trait Entries {
     fn end(&mut self, entry: Self::Entry) -> Result<(), RequestError>;
 }
 
-struct List<'a, T>(&'a mut Reader<T>);
+struct ListVisitor<'a, T>(&'a mut ListReader<T>);
 
-impl<'de, T: Entries> Visitor<'de> for List<'_, T> {
+impl<'de, T: Entries> Visitor<'de> for ListVisitor<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -173,7 +176,7 @@ impl<'de, T: Entries> Visitor<'de> for List<'_, T> {
     }
 }
 
-struct One<'a, T>(&'a mut Reader<T>);
+struct One<'a, T>(&'a mut ListReader<T>);
 
 impl<'de, T: Entries> DeserializeSeed<'de> for One<'_, T> {
     type Value = ();
@@ -192,7 +195,7 @@ impl<'de, T: Entries> Visitor<'de> for One<'_, T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut entry = T::Entry::default();
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(JsonText(name)) = map.next_key()? {
             if let Err(fault) = self.0.entries.field(&mut entry, &name, &mut map)? {
                 return Err(self.0.fail(fault));
             }

@@ -33,7 +33,7 @@ fn count(data: &[u8], is_open: bool) -> ByteCounts {
     let mut total = ByteCounts::default();
     let Some(at) = DELTA.find(data) else { return total };
     let mut rest = data.get(at.saturating_add(7)..).unwrap_or_default();
-    let mut key = Key::Other;
+    let mut key = DeltaKey::Other;
     while let Some(quote) = memchr::memchr(b'"', rest) {
         let before = rest.get(..quote).unwrap_or_default();
         let inside = rest.get(quote.saturating_add(1)..).unwrap_or_default();
@@ -46,11 +46,11 @@ fn count(data: &[u8], is_open: bool) -> ByteCounts {
         }
         let is_key = follows == Some(&b':');
         if is_key {
-            key = if text == b"type" { Key::Type } else { Key::Other };
-        } else if key == Key::Other {
+            key = if text == b"type" { DeltaKey::Type } else { DeltaKey::Other };
+        } else if key == DeltaKey::Other {
             total = total.plus(&unescaped(text));
         } else {
-            key = Key::Other;
+            key = DeltaKey::Other;
         }
     }
     total
@@ -63,7 +63,7 @@ fn is_value_behind(before: &[u8]) -> bool {
 }
 
 #[derive(PartialEq, Eq)]
-enum Key {
+enum DeltaKey {
     Type,
     Other,
 }

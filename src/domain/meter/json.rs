@@ -13,7 +13,7 @@ use crate::domain::usage::Usage;
 #[must_use]
 pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
     #[derive(Deserialize)]
-    struct Answer<'a> {
+    struct JsonMessage<'a> {
         model: Option<String>,
         #[serde(borrow)]
         usage: Option<&'a RawValue>,
@@ -22,7 +22,7 @@ pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
         #[serde(borrow)]
         stop_reason: Option<&'a RawValue>,
     }
-    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
+    let answer: JsonMessage<'_> = serde_json::from_slice(body).ok()?;
     let mut merge = UsageMerge::default();
     merge.merge_answer(answer.model, answer.usage);
     let content = answer.content.map_or("", RawValue::get);
@@ -41,12 +41,12 @@ pub fn read_json_answer(body: &[u8]) -> Option<JsonAnswer> {
 /// Whether an answer's `content` has nothing that a model wrote.
 fn is_empty_content(content: &str) -> bool {
     #[derive(Deserialize)]
-    struct Block<'a> {
+    struct JsonBlock<'a> {
         #[serde(borrow, default)]
         text: Option<std::borrow::Cow<'a, str>>,
     }
-    let blocks: Result<Option<Vec<Block<'_>>>, _> = serde_json::from_str(content);
-    let is_empty = |block: &Block<'_>| block.text.as_ref().is_some_and(|text| text.is_empty());
+    let blocks: Result<Option<Vec<JsonBlock<'_>>>, _> = serde_json::from_str(content);
+    let is_empty = |block: &JsonBlock<'_>| block.text.as_ref().is_some_and(|text| text.is_empty());
     content.is_empty()
         || blocks.is_ok_and(|blocks| blocks.is_none_or(|blocks| blocks.iter().all(is_empty)))
 }

@@ -22,7 +22,7 @@ const ITERATIONS_MAX: usize = 10_000;
 #[derive(Default)]
 pub(super) struct UsageMerge {
     model: Option<String>,
-    prompt: Prompt,
+    prompt: PromptCounts,
     output: Option<u64>,
     /// The latest word on the output was no count.
     has_unread_output: bool,
@@ -31,21 +31,21 @@ pub(super) struct UsageMerge {
     service_tier: Option<String>,
     inference_geo: Option<String>,
     speed: Option<String>,
-    refusal: Option<Refusal>,
+    refusal: Option<ModelRefusal>,
     is_credit_redeemed: bool,
     anomalies: Vec<Anomaly>,
 }
 
 /// The model refused.
 #[derive(Clone, Copy)]
-struct Refusal {
+struct ModelRefusal {
     has_content: bool,
 }
 
 /// The prompt of one usage object. Its parts belong together: a later report replaces it as a
 /// whole, so that no token is counted in two classes. `None` where a part never came.
 #[derive(Clone, Default)]
-struct Prompt {
+struct PromptCounts {
     input: Option<u64>,
     cache_write: Option<u64>,
     /// For 5 minutes and for 1 hour.
@@ -82,7 +82,7 @@ impl UsageMerge {
 
     /// Notes that the model refused, and whether the answer has content all the same.
     pub(super) const fn note_refusal(&mut self, has_content: bool) {
-        self.refusal = Some(Refusal { has_content });
+        self.refusal = Some(ModelRefusal { has_content });
     }
 
     /// Takes over an answer's model and its usage object, as far as they are there.
@@ -175,7 +175,7 @@ impl Meter {
     }
 }
 
-impl Prompt {
+impl PromptCounts {
     /// A later report of the prompt replaces this one as a whole, unless its total is smaller: a
     /// relay that answers zeros. A part that it leaves out keeps its count.
     fn merge(&mut self, usage: &Map<String, Value>, anomalies: &mut Vec<Anomaly>) {
@@ -244,7 +244,7 @@ fn iteration(entry: &Map<String, Value>, anomalies: &mut Vec<Anomaly>) -> Option
             return None;
         }
     };
-    let mut prompt = Prompt::default();
+    let mut prompt = PromptCounts::default();
     prompt.merge(entry, anomalies);
     let output = read_count(entry.get("output_tokens"), anomalies).unwrap_or(0);
     let model = entry.get("model").and_then(Value::as_str).map(|name| bounded(name.to_owned()));

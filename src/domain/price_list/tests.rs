@@ -1,12 +1,12 @@
 //! The list as built into the program, and the names of its rates.
 
 use super::*;
-use crate::config::{Purpose, Sources, load_for};
+use crate::config::{LoadPurpose, Sources, load_for};
 
 /// The reference's list with a markup.
 pub(crate) fn built_in(markup: &str) -> Arc<PriceList> {
     let env = vec![("SLUICE__PRICING__MARKUP".to_owned(), markup.to_owned())];
-    load_for(&Sources { file: None, env }, Purpose::Command).unwrap().prices
+    load_for(&Sources { file: None, env }, LoadPurpose::Command).unwrap().prices
 }
 
 /// A moment of a day in UTC.

@@ -37,7 +37,7 @@ fn rated(rates: &Arc<Rates>, usage: &Usage) -> Vec<RatedPass> {
 }
 
 /// All lines of a receipt.
-fn lines(receipt: &Receipt) -> Vec<Line> {
+fn lines(receipt: &Receipt) -> Vec<CostLine> {
     let passes = receipt.passes.iter().flat_map(|pass| &pass.lines);
     passes.chain(&receipt.searches).copied().collect()
 }
@@ -82,7 +82,7 @@ fn a_line_reads_as_count_times_price_times_factors() {
     // 0.10 USD per million with the markup.
     assert_eq!(
         (input.item, input.count, input.price.to_string()),
-        (Item::Input, 1_000, "0.15".into())
+        (CostItem::Input, 1_000, "0.15".into())
     );
     assert_eq!(read.price.to_string(), "0.015");
     assert_eq!((search.count, search.per), (3, 1_000));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
-use crate::config::{Purpose, Sources, load_for};
+use crate::config::{LoadPurpose, Sources, load_for};
 use crate::domain::messages_request::parse;
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::tests::day;
@@ -20,7 +20,7 @@ fn admitted(body: &str) -> Result<Quote, ApiError> {
 }
 
 fn admitted_by(body: &str, sources: &Sources, today: &str) -> Result<Quote, ApiError> {
-    let purpose = if sources.env.is_empty() { Purpose::Command } else { Purpose::Serve };
+    let purpose = if sources.env.is_empty() { LoadPurpose::Command } else { LoadPurpose::Serve };
     let settings = load_for(sources, purpose).unwrap();
     let request = parse(body.as_bytes(), &settings.requests.bounds()).unwrap();
     quote(&request, &settings, day(today))
@@ -197,7 +197,7 @@ fn fast_prices_are_those_of_the_catalogue_in_every_class() {
         ("claude-opus-4-7", [3_000, 15_000, 3_750, 6_000, 300]),
         ("claude-opus-4-6", [3_000, 15_000, 3_750, 6_000, 300]),
     ];
-    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    let settings = load_for(&Sources::default(), LoadPurpose::Command).unwrap();
     for model in settings.prices.models() {
         let rates = model.rates_at(day("2026-11-29")).unwrap();
         let id = model.id.as_str();
@@ -230,7 +230,7 @@ fn a_model_is_refused_from_the_day_after_its_last_with_that_day_and_its_successo
     let sources = || serving("claude-haiku-4-5,claude-sonnet-4-5", &[]);
     let count = |today| admitted_by(&body, &sources(), today).ok().unwrap().candidates.len();
     assert_eq!((count("2026-11-30"), count("2026-12-01")), (3, 2));
-    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    let settings = load_for(&Sources::default(), LoadPurpose::Command).unwrap();
     assert!(settings.prices.rates("claude-sonnet-4-5", day("2026-12-02")).is_some());
 }
 
@@ -275,7 +275,7 @@ fn busy() -> Duration {
 
 /// The shortest of some runs: whatever else the machine does makes runs longer only.
 fn shortest(body: &str) -> Duration {
-    let settings = load_for(&Sources::default(), Purpose::Command).unwrap();
+    let settings = load_for(&Sources::default(), LoadPurpose::Command).unwrap();
     let run = || {
         let begin = busy();
         let request = parse(body.as_bytes(), &settings.requests.bounds()).unwrap();

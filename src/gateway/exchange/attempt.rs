@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Dispatch;
 use super::doubt::Doubt;
-use super::reply::{Client, Reply};
+use super::reply::{Client, GatewayResponse};
 use super::reservation::Reservation;
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
@@ -20,10 +20,10 @@ use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::unprintable::unprintable;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::body::{BodyLimits, read_whole};
-use crate::upstream::call::{Answered, Call, Turn};
-use crate::upstream::client::{Answer, UpstreamClient, longest_head};
+use crate::upstream::call::{Answered, UpstreamCall, UpstreamTurn};
+use crate::upstream::client::{UpstreamClient, UpstreamResponse, longest_head};
 use crate::upstream::count::share;
-use crate::upstream::fault::{Failure, Way};
+use crate::upstream::fault::{Failure, FailureKind};
 use crate::upstream::refusal;
 
 /// What a piece costs that is held, beside its bytes: a flood may come in pieces of one.
@@ -43,7 +43,7 @@ pub(super) enum Begun {
 
 /// A stream that has begun: what its meter has seen, and the bytes that the client has not.
 pub(super) struct StreamStart {
-    pub(super) answer: Answer,
+    pub(super) answer: UpstreamResponse,
     pub(super) meter: Meter,
     pub(super) seen: Vec<Bytes>,
     /// The upstream's own limits: for silence, and for a head.
@@ -53,9 +53,9 @@ pub(super) struct StreamStart {
 }
 
 /// What an exchange asks with.
-struct Asking<'a> {
+struct AttemptParts<'a> {
     context: &'a AppContext,
-    call: Call,
+    call: UpstreamCall,
     /// Until nobody else would have to be asked: a prompt is not kept for as long as an answer
     /// takes.
     request: Option<UpstreamRequest>,
@@ -66,7 +66,7 @@ struct Asking<'a> {
     client: &'a mut Client,
 }
 
-unprintable!(Begun, StreamStart, Asking<'static>);
+unprintable!(Begun, StreamStart, AttemptParts<'static>);
 
 /// Asks one upstream after the other. A client that waits for a JSON answer too long is told here,
 /// and the answer read on (E3j).
@@ -81,7 +81,7 @@ pub(super) async fn ask(
 ) -> Result<Begun, Failure> {
     let Dispatch { request, wants_stream, upstreams, wait } = dispatch;
     let patience = longest_head(&upstreams, &context.settings.stream, wants_stream);
-    let call = Call {
+    let call = UpstreamCall {
         request_id: reservation.record.id.clone(),
         node: context.node(),
         account: reservation.record.account_id,
@@ -90,7 +90,7 @@ pub(super) async fn ask(
         patience,
         wait,
     };
-    let mut asking = Asking {
+    let mut asking = AttemptParts {
         context,
         call: call.clone(),
         request: Some(request),
@@ -102,8 +102,8 @@ pub(super) async fn ask(
     call.each(&upstreams, async |turn| asking.ask(turn).await).await
 }
 
-impl Asking<'_> {
-    async fn ask(&mut self, turn: Turn<'_>) -> Result<Answered<Begun>, Failure> {
+impl AttemptParts<'_> {
+    async fn ask(&mut self, turn: UpstreamTurn<'_>) -> Result<Answered<Begun>, Failure> {
         if turn.has_waited && !self.client.is_waiting() {
             // Its client has left the line.
             return Err(Failure::full().and_final());
@@ -132,7 +132,7 @@ impl Asking<'_> {
     }
 
     /// Waits for a head no longer than leaves time for those behind this upstream.
-    async fn ask_for_stream(&mut self, turn: Turn<'_>) -> Result<Begun, Failure> {
+    async fn ask_for_stream(&mut self, turn: UpstreamTurn<'_>) -> Result<Begun, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
         let client = turn.client;
         let own = client.upstream.settings.head(&self.context.settings.stream, true);
@@ -141,7 +141,7 @@ impl Asking<'_> {
         self.peek(client, answer, deadline).await
     }
 
-    async fn ask_for_json(&mut self, turn: Turn<'_>) -> Result<Begun, Failure> {
+    async fn ask_for_json(&mut self, turn: UpstreamTurn<'_>) -> Result<Begun, Failure> {
         let Some(request) = &self.request else { return Err(Failure::stopped()) };
         let (client, left) = (turn.client, turn.left);
         let (stream, own) = (&self.context.settings.stream, &client.upstream.settings);
@@ -152,7 +152,7 @@ impl Asking<'_> {
         // E3j: the client hears of the timeout; what the upstream goes on to make is read and
         // billed, for the upstream makes and bills it anyway.
         let late = || {
-            let is_first = waiting.tell(Reply::refused(ApiError::timeout()));
+            let is_first = waiting.tell(GatewayResponse::refused(ApiError::timeout()));
             is_first.then(|| Instant::now() + extension)
         };
         let mut answer = self.call.head(turn, request, false, deadline, late).await?;
@@ -169,7 +169,7 @@ impl Asking<'_> {
         // What was begun was made, and is not asked for a second time.
         let body = body.map_err(Failure::and_final)?;
         if let Some(status) = refusal::error_document(&body) {
-            return Err(self.call.refused(client, Way::Refused, status, &body, None));
+            return Err(self.call.refused(client, FailureKind::Refused, status, &body, None));
         }
         if !refusal::may_be_message(&body) {
             let is_json = serde_json::from_slice::<IgnoredAny>(&body).is_ok();
@@ -189,7 +189,7 @@ impl Asking<'_> {
     async fn peek(
         &self,
         client: &UpstreamClient,
-        answer: Answer,
+        answer: UpstreamResponse,
         deadline: Instant,
     ) -> Result<Begun, Failure> {
         let settings = &self.context.settings;
@@ -226,7 +226,13 @@ impl Asking<'_> {
                 Some(FirstEvent::Error) => {
                     let data = opened.meter.error().unwrap_or_default();
                     let status = refusal::status_of(data);
-                    return Err(self.call.refused(client, Way::FirstEvent, status, data, None));
+                    return Err(self.call.refused(
+                        client,
+                        FailureKind::FirstEvent,
+                        status,
+                        data,
+                        None,
+                    ));
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::byte_counts::ByteCounts;
 use crate::domain::usage::Usage;
 use crate::domain::usage_record::Outcome;
-use crate::upstream::fault::{Failure, Fault, Way};
+use crate::upstream::fault::{Failure, FailureKind, Fault};
 use crate::upstream::refusal;
 
 /// What nginx and others log for a client that left before its answer.
@@ -119,7 +119,9 @@ pub(super) fn of_json(context: &AppContext, answer: &Buffered, reservation: &Res
 pub(super) fn of_failure(failure: &Failure, wants_stream: bool, client: &Client) -> Bill {
     let (ending, status) = (ending_of(failure), failure.error.status);
     // The JSON answer that had begun.
-    let is_body = matches!(failure.way, Way::Cut | Way::Silent | Way::TooLong) && !wants_stream;
+    let is_body =
+        matches!(failure.way, FailureKind::Cut | FailureKind::Silent | FailureKind::TooLong)
+            && !wants_stream;
     if is_body || client.is_told() {
         of_unread(ending, status, client)
     } else {
@@ -148,14 +150,17 @@ fn status_of_json(client: &Client, status: u16) -> u16 {
 fn ending_of(failure: &Failure) -> Outcome {
     match failure.way {
         _ if failure.fault == Some(Fault::Credential) => Outcome::CredentialRefused,
-        Way::Refused => Outcome::Refused,
-        Way::FirstEvent => Outcome::ErrorAtOnce,
-        Way::Unreachable | Way::NoHead | Way::Resting | Way::Full => Outcome::Unreachable,
-        Way::BadAnswer => Outcome::UnacceptableHead,
-        Way::Cut => Outcome::CutOff,
-        Way::Silent => Outcome::Silent,
-        Way::TooLong => Outcome::MaxDuration,
-        Way::Stopped => Outcome::Stopped,
+        FailureKind::Refused => Outcome::Refused,
+        FailureKind::FirstEvent => Outcome::ErrorAtOnce,
+        FailureKind::Unreachable
+        | FailureKind::NoHead
+        | FailureKind::Resting
+        | FailureKind::Full => Outcome::Unreachable,
+        FailureKind::BadAnswer => Outcome::UnacceptableHead,
+        FailureKind::Cut => Outcome::CutOff,
+        FailureKind::Silent => Outcome::Silent,
+        FailureKind::TooLong => Outcome::MaxDuration,
+        FailureKind::Stopped => Outcome::Stopped,
     }
 }
 

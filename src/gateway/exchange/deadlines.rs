@@ -12,7 +12,7 @@ use crate::domain::unprintable::unprintable;
 const HIDING_LOOK: Duration = Duration::from_secs(2);
 
 /// All deadlines behind one timer, which moves only when it has fired.
-pub(super) struct RelayClock {
+pub(super) struct Deadlines {
     pub(super) timer: Pin<Box<Sleep>>,
     pub(super) last_read: Instant,
     /// Silence after which the upstream counts as gone.
@@ -30,9 +30,9 @@ pub(super) struct RelayClock {
     pub(super) hiding_since: Option<(Instant, u64)>,
 }
 
-unprintable!(RelayClock);
+unprintable!(Deadlines);
 
-impl RelayClock {
+impl Deadlines {
     pub(super) fn new(context: &AppContext, (idle, head): (Duration, Duration)) -> Self {
         let now = Instant::now();
         let stream = &context.settings.stream;

@@ -6,14 +6,14 @@ use std::time::Instant;
 use crate::domain::meter::{FirstEvent, Meter};
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Outcome;
-use crate::upstream::call::Call;
+use crate::upstream::call::UpstreamCall;
 use crate::upstream::client::UpstreamClient;
-use crate::upstream::fault::{Failure, Way};
+use crate::upstream::fault::{Failure, FailureKind};
 use crate::upstream::refusal;
 
 /// See the module.
 pub(super) struct Doubt {
-    call: Call,
+    call: UpstreamCall,
     client: UpstreamClient,
     since: Instant,
 }
@@ -21,7 +21,7 @@ pub(super) struct Doubt {
 unprintable!(Doubt);
 
 impl Doubt {
-    pub(super) fn new(call: Call, client: UpstreamClient) -> Self {
+    pub(super) fn new(call: UpstreamCall, client: UpstreamClient) -> Self {
         Self { call, client, since: Instant::now() }
     }
 
@@ -40,7 +40,7 @@ impl Doubt {
         let failure = match ending {
             Outcome::ErrorEvent => {
                 let data = meter.error().unwrap_or_default();
-                call.refused(&client, Way::FirstEvent, refusal::status_of(data), data, None)
+                call.refused(&client, FailureKind::FirstEvent, refusal::status_of(data), data, None)
             }
             Outcome::CutOff => Failure::cut(),
             Outcome::Silent => Failure::silent(),

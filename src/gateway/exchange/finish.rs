@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::buffered::Buffered;
-use super::reply::{Client, Reply};
-use super::response_body::{Gone, Outlet, end_event, is_mid_line};
+use super::reply::{Client, GatewayResponse};
+use super::response_body::{BodyClosed, BodySender, end_event, is_mid_line};
 use super::stream::Relayed;
 use crate::context::AppContext;
 use crate::domain::api_error::ApiError;
@@ -72,11 +72,11 @@ pub(super) async fn stream(context: &AppContext, relayed: Relayed, posted: Poste
 
 /// Sends what was held, and the event that ends a stream in our words.
 async fn send_end(
-    outlet: &Outlet,
+    outlet: &BodySender,
     held: VecDeque<Bytes>,
     error: Option<&ApiError>,
     mut ends_mid_line: bool,
-) -> Result<(), Gone> {
+) -> Result<(), BodyClosed> {
     for piece in held {
         ends_mid_line = is_mid_line(&piece);
         outlet.send(piece).await?;
@@ -92,17 +92,19 @@ async fn send_end(
 pub(super) fn json(answer: Buffered, posted: Posted) {
     let Buffered { body, headers, counted, mut client } = answer;
     client.tell(match posted.not_covered {
-        _ if counted.is_none() => Reply::refused(ApiError::bad_gateway()),
-        Some(error) => Reply::refused(error),
-        None if posted.is_durable => Reply::Json { body, headers: headers::passing_down(&headers) },
-        None => Reply::refused(ApiError::unavailable()),
+        _ if counted.is_none() => GatewayResponse::refused(ApiError::bad_gateway()),
+        Some(error) => GatewayResponse::refused(error),
+        None if posted.is_durable => {
+            GatewayResponse::Json { body, headers: headers::passing_down(&headers) }
+        }
+        None => GatewayResponse::refused(ApiError::unavailable()),
     });
 }
 
 /// Tells why there is no answer, unless the client has been told already.
 pub(super) fn nothing(failure: Failure, mut client: Client) {
     let Failure { error, headers, .. } = failure;
-    client.tell(Reply::Error { error, headers });
+    client.tell(GatewayResponse::Error { error, headers });
 }
 
 /// The event that a stream ends with, where it does not end as the upstream ended it.

@@ -12,7 +12,7 @@ pub(super) struct ModelNames(Vec<(String, String)>);
 
 impl ModelNames {
     /// Those of the models with these priced ids.
-    pub(super) fn of(upstream: &config::Upstream, model_ids: &[String]) -> Self {
+    pub(super) fn of(upstream: &config::UpstreamSettings, model_ids: &[String]) -> Self {
         let renamed =
             model_ids.iter().filter_map(|id| Some((upstream.name_of(id.as_str())?, id.clone())));
         Self(renamed.collect())

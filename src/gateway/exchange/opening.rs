@@ -18,7 +18,7 @@ use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::quote::PromptEstimate;
 use crate::domain::unprintable::unprintable;
 use crate::ledger::{Command, Effect, Hold, Shortage};
-use crate::upstream::call::Call;
+use crate::upstream::call::UpstreamCall;
 use crate::upstream::count::{count_tokens, counting};
 
 /// Another node's holds come free without a word.
@@ -50,7 +50,7 @@ pub(super) struct Opened {
 unprintable!(Opening<'static>);
 
 /// What became of one try.
-enum Tried {
+enum OpenResult {
     Held(NanoUsd),
     Short(Shortage),
     OverBudget(Exhausted),
@@ -76,7 +76,7 @@ impl<'a> Opening<'a> {
         // Whoever waits already comes first.
         if lines.is_empty(self.draft.record.account_id) {
             let tried = self.try_once().await?;
-            if let Tried::Held(amount) = tried {
+            if let OpenResult::Held(amount) = tried {
                 return Ok(self.opened(amount));
             }
             if !self.may_wait(&tried) && !self.may_a_count_help(&tried) {
@@ -117,13 +117,13 @@ impl<'a> Opening<'a> {
         if self.dispatch.wants_stream { wanted.min(least) } else { wanted }
     }
 
-    async fn try_once(&self) -> Result<Tried, ApiError> {
+    async fn try_once(&self) -> Result<OpenResult, ApiError> {
         let hold = self.hold().map_err(|_| too_dear())?;
         let (record, node_id) = (self.draft.record.clone(), Arc::clone(&self.context.node_id));
         match self.context.ledger.apply(Command::Reserve { record, hold, node_id }).await {
-            Ok(Effect::Reserved { amount }) => Ok(Tried::Held(amount)),
-            Ok(Effect::Insufficient(shortage)) => Ok(Tried::Short(shortage)),
-            Ok(Effect::KeyBudget(exhausted)) => Ok(Tried::OverBudget(exhausted)),
+            Ok(Effect::Reserved { amount }) => Ok(OpenResult::Held(amount)),
+            Ok(Effect::Insufficient(shortage)) => Ok(OpenResult::Short(shortage)),
+            Ok(Effect::KeyBudget(exhausted)) => Ok(OpenResult::OverBudget(exhausted)),
             Ok(Effect::KeyExpired) => Err(ApiError::authentication("This API key has expired.")),
             Ok(Effect::KeyRevoked) => {
                 Err(ApiError::authentication("This API key has been revoked."))
@@ -136,11 +136,11 @@ impl<'a> Opening<'a> {
     }
 
     /// Whether an exact count of the prompt could make the difference.
-    fn may_a_count_help(&self, tried: &Tried) -> bool {
+    fn may_a_count_help(&self, tried: &OpenResult) -> bool {
         let funds = match tried {
-            Tried::Short(shortage) => shortage.available.plus(shortage.held),
-            Tried::OverBudget(exhausted) => Ok(exhausted.left),
-            Tried::Held(_) => return false,
+            OpenResult::Short(shortage) => shortage.available.plus(shortage.held),
+            OpenResult::OverBudget(exhausted) => Ok(exhausted.left),
+            OpenResult::Held(_) => return false,
         };
         if self.is_counted || self.draft.quote.prompt.is_open {
             return false;
@@ -164,7 +164,7 @@ impl<'a> Opening<'a> {
         } else {
             tokio::task::spawn_blocking(move || counting(&request)).await.ok()??
         };
-        let call = Call {
+        let call = UpstreamCall {
             request_id: self.draft.record.id.clone(),
             node: self.context.node(),
             account: self.draft.record.account_id,
@@ -189,7 +189,7 @@ impl<'a> Opening<'a> {
         };
         loop {
             let tried = self.try_once().await?;
-            if let Tried::Held(amount) = tried {
+            if let OpenResult::Held(amount) = tried {
                 return Ok(amount);
             }
             if turn.is_some() && self.may_a_count_help(&tried) {
@@ -215,17 +215,17 @@ impl<'a> Opening<'a> {
     }
 
     /// Whether the request would be covered once everything that is in use has come back.
-    fn may_wait(&self, tried: &Tried) -> bool {
-        let Tried::Short(shortage) = tried else { return false };
+    fn may_wait(&self, tried: &OpenResult) -> bool {
+        let OpenResult::Short(shortage) = tried else { return false };
         let is_attainable = self.hold().is_ok_and(|hold| hold.least <= shortage.attainable);
         shortage.held > NanoUsd::ZERO && is_attainable
     }
 
-    fn refusal(&self, tried: &Tried) -> ApiError {
+    fn refusal(&self, tried: &OpenResult) -> ApiError {
         match tried {
-            Tried::Short(shortage) => self.uncovered(shortage),
-            Tried::OverBudget(exhausted) => self.over_budget(exhausted),
-            Tried::Held(_) => ApiError::unavailable(),
+            OpenResult::Short(shortage) => self.uncovered(shortage),
+            OpenResult::OverBudget(exhausted) => self.over_budget(exhausted),
+            OpenResult::Held(_) => ApiError::unavailable(),
         }
     }
 

@@ -5,14 +5,14 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::response_body::AnswerStream;
+use super::response_body::ResponseBody;
 use crate::domain::api_error::ApiError;
 use crate::domain::mail::BudgetPeriod;
 use crate::domain::unprintable::unprintable;
 use crate::http::connection::Stall;
 
 /// What the handler gets: a whole answer, or the beginning of one.
-pub enum Reply {
+pub enum GatewayResponse {
     /// A refusal of ours or, in the wire's shape, the upstream's.
     Error {
         /// What went wrong.
@@ -30,30 +30,30 @@ pub enum Reply {
     /// A stream that has begun.
     Stream {
         /// The body to come.
-        body: AnswerStream,
+        body: ResponseBody,
         /// Headers of the upstream's that pass.
         headers: Vec<(HeaderName, HeaderValue)>,
     },
 }
 
 /// Counts against limits until it is dropped.
-pub type Permit = Box<dyn std::any::Any>;
+pub type HeldPermit = Box<dyn std::any::Any>;
 
 /// The client of an exchange.
 pub struct Client {
     /// Where its handler waits, until it has been told; closed when the client has left.
-    reply: Option<oneshot::Sender<Reply>>,
+    reply: Option<oneshot::Sender<GatewayResponse>>,
     /// Whether it has stopped reading.
     stall: Stall,
     /// What counts the exchange against the limits, until it ends or its client has left a stream.
-    permit: Option<Permit>,
+    permit: Option<HeldPermit>,
     /// Whether it may learn what the account has.
     pub(super) may_know_balance: bool,
 }
 
-unprintable!(Reply, Client);
+unprintable!(GatewayResponse, Client);
 
-impl Reply {
+impl GatewayResponse {
     /// A refusal in our own words.
     #[must_use]
     pub const fn refused(error: ApiError) -> Self {
@@ -66,9 +66,9 @@ impl Client {
     #[must_use]
     pub fn new(
         stall: Stall,
-        permit: Permit,
+        permit: HeldPermit,
         may_know_balance: bool,
-    ) -> (Self, oneshot::Receiver<Reply>) {
+    ) -> (Self, oneshot::Receiver<GatewayResponse>) {
         let (reply, answered) = oneshot::channel();
         let (reply, permit) = (Some(reply), Some(permit));
         (Self { reply, stall, permit, may_know_balance }, answered)
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// Tells it, unless it has been told already. Whether it had not.
-    pub(super) fn tell(&mut self, reply: Reply) -> bool {
+    pub(super) fn tell(&mut self, reply: GatewayResponse) -> bool {
         let Some(sender) = self.reply.take() else { return false };
         // One that has left hears nothing.
         drop(sender.send(reply));
@@ -103,7 +103,7 @@ impl Client {
     /// Refuses it, with its place given back before.
     pub(super) fn refuse(mut self, error: ApiError) {
         self.give_place_back();
-        self.tell(Reply::refused(error));
+        self.tell(GatewayResponse::refused(error));
     }
 
     /// Counts against no limit any more.

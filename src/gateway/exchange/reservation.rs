@@ -121,7 +121,7 @@ impl Reservation {
     }
 
     /// Notes which upstream is asked, and what it calls the models.
-    pub(super) fn set_upstream(&mut self, upstream: &config::Upstream) {
+    pub(super) fn set_upstream(&mut self, upstream: &config::UpstreamSettings) {
         self.record.upstream = Some(upstream.name.clone());
         self.names = ModelNames::of(upstream, &self.quote.model_ids);
     }

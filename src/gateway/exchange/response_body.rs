@@ -14,68 +14,68 @@ use crate::domain::ids::RequestId;
 use crate::domain::unprintable::unprintable;
 
 /// A piece of the answer's body.
-pub type Piece = Bytes;
+pub type BodyChunk = Bytes;
 
 /// The exchange's end.
-pub(super) struct Outlet {
-    sender: mpsc::Sender<Piece>,
-    ends: Arc<Ends>,
+pub(super) struct BodySender {
+    sender: mpsc::Sender<BodyChunk>,
+    ends: Arc<CloseReason>,
     pub(super) request_id: RequestId,
 }
 
 /// The client's end: what the HTTP response is made of.
-pub struct AnswerStream {
-    receiver: mpsc::Receiver<Piece>,
-    ends: Arc<Ends>,
+pub struct ResponseBody {
+    receiver: mpsc::Receiver<BodyChunk>,
+    ends: Arc<CloseReason>,
     request_id: RequestId,
     is_mid_line: bool,
     has_ended: bool,
 }
 
-unprintable!(Outlet, AnswerStream);
+unprintable!(BodySender, ResponseBody);
 
 /// How the channel was closed. Neither: its exchange is gone without a word (E14).
 #[derive(Default)]
-struct Ends {
+struct CloseReason {
     is_finished: AtomicBool,
     is_cut: AtomicBool,
 }
 
 /// The client's connection is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(super) struct BodyClosed;
 
 /// The connection is to be cut: an orderly end would tell the client that it has everything.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was cut off")]
 pub struct CutOff;
 
-pub(super) fn channel(pieces: usize, request_id: RequestId) -> (Outlet, AnswerStream) {
+pub(super) fn channel(pieces: usize, request_id: RequestId) -> (BodySender, ResponseBody) {
     let (sender, receiver) = mpsc::channel(pieces);
-    let ends = Arc::new(Ends::default());
-    let stream = AnswerStream {
+    let ends = Arc::new(CloseReason::default());
+    let stream = ResponseBody {
         receiver,
         ends: Arc::clone(&ends),
         request_id: request_id.clone(),
         is_mid_line: false,
         has_ended: false,
     };
-    (Outlet { sender, ends, request_id }, stream)
+    (BodySender { sender, ends, request_id }, stream)
 }
 
-impl Outlet {
+impl BodySender {
     /// Sends a piece if there is room; gives it back if there is none.
-    pub(super) fn try_send(&self, piece: Piece) -> Result<Option<Piece>, Gone> {
+    pub(super) fn try_send(&self, piece: BodyChunk) -> Result<Option<BodyChunk>, BodyClosed> {
         match self.sender.try_send(piece) {
             Ok(()) => Ok(None),
             Err(TrySendError::Full(piece)) => Ok(Some(piece)),
-            Err(TrySendError::Closed(_)) => Err(Gone),
+            Err(TrySendError::Closed(_)) => Err(BodyClosed),
         }
     }
 
     /// Sends a piece, however long the client takes to make room.
-    pub(super) async fn send(&self, piece: Piece) -> Result<(), Gone> {
-        self.sender.send(piece).await.map_err(|_| Gone)
+    pub(super) async fn send(&self, piece: BodyChunk) -> Result<(), BodyClosed> {
+        self.sender.send(piece).await.map_err(|_| BodyClosed)
     }
 
     /// Resolves when the client has left.
@@ -94,9 +94,9 @@ impl Outlet {
     }
 }
 
-impl AnswerStream {
+impl ResponseBody {
     /// What the client sees behind the last piece.
-    fn end(&mut self) -> Option<Result<Piece, CutOff>> {
+    fn end(&mut self) -> Option<Result<BodyChunk, CutOff>> {
         let has_ended = std::mem::replace(&mut self.has_ended, true);
         if has_ended || self.ends.is_finished.load(Ordering::Acquire) {
             return None;
@@ -109,8 +109,8 @@ impl AnswerStream {
     }
 }
 
-impl futures_util::Stream for AnswerStream {
-    type Item = Result<Piece, CutOff>;
+impl futures_util::Stream for ResponseBody {
+    type Item = Result<BodyChunk, CutOff>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.receiver.poll_recv(cx) {
@@ -132,7 +132,7 @@ pub(super) fn is_mid_line(piece: &[u8]) -> bool {
 /// An error event that clients read as one wherever the bytes before it stopped. That is in the
 /// middle of an event only where it was too long to be held: a line that was begun is ended first,
 /// and the last `event:` of an event is the one that counts.
-pub(super) fn end_event(error: &ApiError, request_id: &RequestId, is_mid_line: bool) -> Piece {
+pub(super) fn end_event(error: &ApiError, request_id: &RequestId, is_mid_line: bool) -> BodyChunk {
     let line_end = if is_mid_line { "\n" } else { "" };
     Bytes::from(format!("{line_end}{}", error.to_event(request_id)))
 }
@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn open() -> (Outlet, AnswerStream) {
+    fn open() -> (BodySender, ResponseBody) {
         channel(4, RequestId::from_stored("req_1".to_owned()))
     }
 

@@ -12,16 +12,16 @@ use departure::Departure;
 use queue::{Queue, TOGETHER_BYTES};
 
 use super::attempt::StreamStart;
-use super::deadlines::RelayClock;
+use super::deadlines::Deadlines;
 use super::doubt::Doubt;
-use super::reply::{Client, Reply};
+use super::reply::{Client, GatewayResponse};
 use super::reservation::{Extension, Reservation};
-use super::response_body::{Gone as ClientLeft, Outlet, channel, is_mid_line};
+use super::response_body::{BodyClosed as ClientLeft, BodySender, channel, is_mid_line};
 use crate::context::AppContext;
 use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Outcome;
-use crate::upstream::client::Answer;
+use crate::upstream::client::UpstreamResponse;
 use crate::upstream::headers;
 
 /// What a client hears while its upstream is silent.
@@ -30,10 +30,10 @@ const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
 /// A stream on its way to its client.
 pub(super) struct Relay<'a> {
     pub(super) context: &'a AppContext,
-    pub(super) answer: Answer,
+    pub(super) answer: UpstreamResponse,
     pub(super) meter: Meter,
     pub(super) reservation: &'a mut Reservation,
-    pub(super) outlet: Option<Outlet>,
+    pub(super) outlet: Option<BodySender>,
     pub(super) client: Client,
     pub(super) gone: Option<Departure>,
     pub(super) queue: Queue,
@@ -43,7 +43,7 @@ pub(super) struct Relay<'a> {
     has_ended: bool,
     /// The response is longer than the request allows.
     is_too_long: bool,
-    pub(super) clock: RelayClock,
+    pub(super) clock: Deadlines,
     /// Whether there is an answer is not known yet.
     doubt: Option<Box<Doubt>>,
 }
@@ -51,10 +51,10 @@ pub(super) struct Relay<'a> {
 /// A stream that is not relayed any further: what its bill and its end depend on.
 pub(super) struct Relayed {
     pub(super) ending: Outcome,
-    pub(super) answer: Answer,
+    pub(super) answer: UpstreamResponse,
     pub(super) meter: Meter,
     /// Until the client has left.
-    pub(super) outlet: Option<Outlet>,
+    pub(super) outlet: Option<BodySender>,
     /// Kept for its place.
     _client: Client,
     pub(super) gone: Option<Departure>,
@@ -67,7 +67,7 @@ pub(super) struct Relayed {
 }
 
 /// What happened next.
-enum Step {
+enum RelayStep {
     Piece(Bytes),
     End,
     ClientGone,
@@ -75,7 +75,7 @@ enum Step {
     Timer,
 }
 
-unprintable!(Relay<'static>, Relayed, Step);
+unprintable!(Relay<'static>, Relayed, RelayStep);
 
 impl<'a> Relay<'a> {
     /// Tells the handler that the answer has begun, with the bytes that were looked at.
@@ -90,8 +90,11 @@ impl<'a> Relay<'a> {
         let (outlet, body) =
             channel(context.settings.stream.channel_chunks, reservation.record.id.clone());
         // A client that has left is noticed by its channel.
-        client.tell(Reply::Stream { body, headers: headers::passing_down(&answer.headers) });
-        let clock = RelayClock::new(context, limits);
+        client.tell(GatewayResponse::Stream {
+            body,
+            headers: headers::passing_down(&answer.headers),
+        });
+        let clock = Deadlines::new(context, limits);
         Self {
             context,
             answer,
@@ -151,15 +154,15 @@ impl<'a> Relay<'a> {
                 return Outcome::CutOff;
             }
             let ending = match self.step().await {
-                Step::Piece(piece) => self.take_all(piece),
-                Step::End => {
+                RelayStep::Piece(piece) => self.take_all(piece),
+                RelayStep::End => {
                     self.has_ended = true;
                     self.meter.end();
                     None
                 }
-                Step::Stopped => Some(Outcome::Stopped),
-                Step::ClientGone => self.lose(),
-                Step::Timer => self.due(),
+                RelayStep::Stopped => Some(Outcome::Stopped),
+                RelayStep::ClientGone => self.lose(),
+                RelayStep::Timer => self.due(),
             };
             if let Some(ending) = ending {
                 return ending;
@@ -167,7 +170,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    async fn step(&mut self) -> Step {
+    async fn step(&mut self) -> RelayStep {
         let outlet = self.outlet.as_ref();
         let client_gone = async {
             match outlet {
@@ -178,12 +181,12 @@ impl<'a> Relay<'a> {
         tokio::select! {
             biased;
             piece = self.answer.body.next() => match piece {
-                Some(Ok(piece)) => Step::Piece(piece),
-                Some(Err(_)) | None => Step::End,
+                Some(Ok(piece)) => RelayStep::Piece(piece),
+                Some(Err(_)) | None => RelayStep::End,
             },
-            () = client_gone => Step::ClientGone,
-            () = self.clock.timer.as_mut() => Step::Timer,
-            () = self.context.tracker.cut_token().cancelled() => Step::Stopped,
+            () = client_gone => RelayStep::ClientGone,
+            () = self.clock.timer.as_mut() => RelayStep::Timer,
+            () = self.context.tracker.cut_token().cancelled() => RelayStep::Stopped,
         }
     }
 

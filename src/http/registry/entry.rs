@@ -7,17 +7,17 @@ use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 
-use super::{Lull, Registry};
+use super::{ConnectionRegistry, Lull};
 use crate::domain::unprintable::unprintable;
-use crate::http::standing::{Listen, Standing};
+use crate::http::standing::{ClientStanding, Listen};
 
 /// See the module.
 #[derive(Clone)]
-pub(crate) struct Entry(Arc<Inner>);
+pub(crate) struct ConnectionEntry(Arc<Inner>);
 
 struct Inner {
     id: u64,
-    registry: Arc<Registry>,
+    registry: Arc<ConnectionRegistry>,
     conduct: Mutex<Conduct>,
     is_asked: AtomicBool,
     waker: AtomicWaker,
@@ -35,7 +35,7 @@ struct Conduct {
     /// There is more of the last request's body than its handler has read.
     lacks_body: bool,
     /// Who has sent the last request.
-    standing: Standing,
+    standing: ClientStanding,
     /// Something of a head has come since the last answer.
     has_head: bool,
     /// What the registry knows.
@@ -43,19 +43,19 @@ struct Conduct {
 }
 
 /// A request that is being answered, until this is dropped.
-pub(crate) struct Running(Entry);
+pub(crate) struct Running(ConnectionEntry);
 
-unprintable!(Entry, Running);
+unprintable!(ConnectionEntry, Running);
 
-impl Entry {
-    pub(super) fn new(id: u64, registry: Arc<Registry>) -> Self {
+impl ConnectionEntry {
+    pub(super) fn new(id: u64, registry: Arc<ConnectionRegistry>) -> Self {
         let conduct = Conduct {
             begun: 0,
             ended: 0,
             is_writing: false,
             has_waited: false,
             lacks_body: false,
-            standing: Standing::Stranger,
+            standing: ClientStanding::Stranger,
             has_head: false,
             told: Some(Lull::Head),
         };
@@ -90,7 +90,7 @@ impl Entry {
             conduct.has_head = false;
             conduct.has_waited = conduct.is_writing;
             conduct.lacks_body = has_body;
-            conduct.standing = Standing::Stranger;
+            conduct.standing = ClientStanding::Stranger;
         });
         Running(self.clone())
     }
@@ -150,9 +150,9 @@ impl Conduct {
             // What waits for nobody but us is answered soon.
             match self.standing {
                 _ if !self.has_waited && !self.lacks_body => None,
-                Standing::Stranger => Some(Lull::Stranger),
-                Standing::Account => Some(Lull::Account),
-                Standing::Payer => None,
+                ClientStanding::Stranger => Some(Lull::Stranger),
+                ClientStanding::Account => Some(Lull::Account),
+                ClientStanding::Payer => None,
             }
         } else if self.ended == 0 || self.has_head {
             Some(Lull::Head)
@@ -162,8 +162,8 @@ impl Conduct {
     }
 }
 
-impl Listen for Entry {
-    fn recognise(&self, standing: Standing) {
+impl Listen for ConnectionEntry {
+    fn recognise(&self, standing: ClientStanding) {
         self.note(|conduct| conduct.standing = conduct.standing.max(standing));
     }
 

@@ -4,12 +4,12 @@ use futures_util::future::poll_fn;
 use futures_util::task::noop_waker;
 
 use super::*;
-use crate::http::standing::{Listen, Standing};
+use crate::http::standing::{ClientStanding, Listen};
 use crate::metrics::Metrics;
 
-fn registry(max: usize, max_per_address: usize) -> Arc<Registry> {
+fn registry(max: usize, max_per_address: usize) -> Arc<ConnectionRegistry> {
     let networks = Some(Networks::new(max_per_address));
-    let state = State {
+    let state = RegistryState {
         known: HashMap::new(),
         order: BTreeMap::new(),
         leaving: 0,
@@ -18,7 +18,7 @@ fn registry(max: usize, max_per_address: usize) -> Arc<Registry> {
         passes: HashSet::new(),
     };
     let metrics = Metrics::new().unwrap().connections;
-    Arc::new(Registry { max, state: Mutex::new(state), metrics })
+    Arc::new(ConnectionRegistry { max, state: Mutex::new(state), metrics })
 }
 
 fn peer(host: u8) -> SocketAddr {
@@ -77,7 +77,7 @@ fn an_answer_that_its_client_reads_slowly_is_no_idleness() {
     let registry = registry(1, 100);
     let member = registry.enter(peer(1)).unwrap();
     let running = member.entry().begin(false);
-    member.entry().recognise(Standing::Payer);
+    member.entry().recognise(ClientStanding::Payer);
     member.entry().note_writing(true);
     drop(running);
     assert!(registry.enter(peer(2)).is_none());
@@ -146,8 +146,8 @@ fn requests_that_wait_for_their_client_go_last_strangers_first_and_one_that_is_p
         [1, 2, 3, 4, 5].map(|host| registry.enter(peer(host)).unwrap());
     let running: Vec<_> =
         [&payer, &account, &slow, &uploads].map(|member| member.entry().begin(true)).into();
-    payer.entry().recognise(Standing::Payer);
-    account.entry().recognise(Standing::Account);
+    payer.entry().recognise(ClientStanding::Payer);
+    account.entry().recognise(ClientStanding::Account);
     // It has its whole body, and does not read its answer.
     slow.entry().end_body();
     slow.entry().note_writing(true);
@@ -182,7 +182,9 @@ fn an_answer_that_is_read_bit_by_bit_is_as_old_as_its_first_wait() {
 fn whose_payer_or_rest_of_a_body_crosses_the_word_stays() {
     let registry = registry(1, 100);
     let member = registry.enter(peer(1)).unwrap();
-    for comes in [Entry::end_body, |entry: &Entry| entry.recognise(Standing::Payer)] {
+    for comes in [ConnectionEntry::end_body, |entry: &ConnectionEntry| {
+        entry.recognise(ClientStanding::Payer);
+    }] {
         let _running = member.entry().begin(true);
         drop(registry.enter(peer(2)).unwrap());
         assert!(member.has_to_go());

@@ -8,7 +8,7 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use super::{Ledger, Probe, Submit, Unavailable};
+use super::{Ledger, Ping, Submit, Unavailable};
 use crate::db::Database;
 use crate::domain::clock::Clock;
 use crate::ledger::{Command, Effect};
@@ -86,7 +86,7 @@ impl LedgerHandle {
     /// # Errors
     /// [`Unavailable`] if the database does not answer. Callers limit their wait.
     pub async fn probe(&self) -> Result<(), Unavailable> {
-        let asked = self.addresses.iter().map(|address| address.send(Probe));
+        let asked = self.addresses.iter().map(|address| address.send(Ping));
         for answer in join_all(asked).await {
             answer.map_err(|_| Unavailable)??;
         }

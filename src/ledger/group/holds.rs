@@ -1,6 +1,6 @@
 //! Commands that hold money for an exchange, or say how much of it is held from now on.
 
-use super::{Group, Reservation};
+use super::{Group, ReservationChange};
 use crate::db::books::ReservationRow;
 use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;
@@ -79,7 +79,7 @@ impl Group {
             risk_nanousd: risk,
         };
         let slot = self.reservations.entry(row.id.clone());
-        slot.or_insert(Reservation { stored: None, current: None }).current = Some(row);
+        slot.or_insert(ReservationChange { stored: None, current: None }).current = Some(row);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Group {
 }
 
 fn current<'a>(
-    reservations: &'a mut BTreeMap<String, Reservation>,
+    reservations: &'a mut BTreeMap<String, ReservationChange>,
     id: &str,
 ) -> Option<&'a mut ReservationRow> {
     reservations.get_mut(id).and_then(|slot| slot.current.as_mut())

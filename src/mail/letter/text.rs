@@ -14,7 +14,7 @@ use crate::mail::Letterhead;
 
 /// The text of each occasion.
 #[derive(Template)]
-pub(super) enum Text<'a> {
+pub(super) enum LetterText<'a> {
     #[template(path = "mail_sign_up.txt", whitespace = "preserve")]
     SignUp { head: &'a Letterhead, link: &'a str, valid: &'a str },
     #[template(path = "mail_sign_up_known.txt", whitespace = "preserve")]
@@ -92,11 +92,11 @@ pub(super) fn of_deposit(
     link: &str,
 ) -> Result<String, askama::Error> {
     match kind {
-        MailKind::DepositSeen => Text::DepositSeen { head, deposit, link },
-        MailKind::DepositHeld => Text::DepositHeld { head, deposit, link },
-        MailKind::DepositRefunded => Text::DepositRefunded { head, deposit, link },
-        MailKind::DepositReversed => Text::DepositReversed { head, deposit, link },
-        _ => Text::DepositCredited { head, deposit, link },
+        MailKind::DepositSeen => LetterText::DepositSeen { head, deposit, link },
+        MailKind::DepositHeld => LetterText::DepositHeld { head, deposit, link },
+        MailKind::DepositRefunded => LetterText::DepositRefunded { head, deposit, link },
+        MailKind::DepositReversed => LetterText::DepositReversed { head, deposit, link },
+        _ => LetterText::DepositCredited { head, deposit, link },
     }
     .render()
 }

@@ -30,7 +30,7 @@ const SCRIPTS: [&str; 22] = [
     "text;cache_5m=9;cache_1h=1;split_flip;fallback_credit_word",
 ];
 
-fn answer(script: &str) -> (Answer, MessageRequest) {
+fn answer(script: &str) -> (SandboxResponse, MessageRequest) {
     let body = json!({
         "model": "claude-haiku-4-5",
         "max_tokens": 10_000,
@@ -44,18 +44,18 @@ fn answer(script: &str) -> (Answer, MessageRequest) {
     let bytes = body.to_string();
     let request =
         MessageRequest::parse(bytes.as_bytes(), Some(script), "2026-10-21").expect(script);
-    (Answer::to(&request).expect(script), request)
+    (SandboxResponse::to(&request).expect(script), request)
 }
 
-fn render(script: &str) -> (Events, Value) {
+fn render(script: &str) -> (RenderedEvents, Value) {
     let (answer, request) = answer(script);
-    let events = Events::render(&answer, &request.script, "req_test").expect(script);
+    let events = RenderedEvents::render(&answer, &request.script, "req_test").expect(script);
     let whole = serde_json::to_value(answer.whole().expect(script)).expect(script);
     (events, whole)
 }
 
 /// The `data` of each event; panics where an event's name is not its type.
-fn read(events: &Events) -> Vec<Value> {
+fn read(events: &RenderedEvents) -> Vec<Value> {
     let text = std::str::from_utf8(&events.bytes).expect("UTF-8");
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut read = Vec::new();
@@ -222,7 +222,7 @@ fn the_first_event_knows_the_first_pass_and_a_split_that_is_still_to_come() {
 #[test]
 fn a_stream_may_be_an_error_without_a_name() {
     let (_, request) = answer("error_200");
-    let events = Events::nameless_error(&request.script).expect("an event");
+    let events = RenderedEvents::nameless_error(&request.script).expect("an event");
     let text = std::str::from_utf8(&events.bytes).expect("UTF-8");
     assert!(text.starts_with("data: {\"error\":{\"type\":\"overloaded_error\""), "{text}");
     assert!(text.ends_with("\n\n"), "{text}");

@@ -7,25 +7,25 @@ use askama::Template;
 use secrecy::SecretString;
 
 use super::is_of_code;
-use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::AuthError;
 use crate::accounts::identity::sessions::LiveSession;
 use crate::domain::money::NanoUsd;
-use crate::site::fault::{Fault, Refusal};
+use crate::site::flash::Flash;
+use crate::site::format::{SignedDollars, TimeElement};
 use crate::site::layout::Frame;
-use crate::site::note::Note;
+use crate::site::page_error::{FormError, PageError};
+use crate::site::page_request::PageRequest;
 use crate::site::policies::span_of_hours;
-use crate::site::show::{Dollars, Moment};
-use crate::site::visit::Visit;
-use crate::site::{Site, visit};
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "account_closing.html")]
 struct ClosingPage {
     frame: Frame,
     /// When the account is erased, if its deletion has been asked for.
-    erased_at: Option<Moment>,
+    erased_at: Option<TimeElement>,
     /// What is left on it, if anything is.
-    left: Option<Dollars>,
+    left: Option<SignedDollars>,
     has_totp: bool,
     /// For how long it can be kept, in words; empty if not at all.
     grace: String,
@@ -41,8 +41,8 @@ pub(in crate::site) async fn show(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
-        let session = visit.whoever()?;
+    page_request::answer(http, payload, &site, async |visit| {
+        let session = visit.any_session()?;
         let page = closing_page(visit, &session).await?;
         visit.page(&page)
     })
@@ -55,7 +55,7 @@ pub(in crate::site) async fn send(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
@@ -65,11 +65,11 @@ pub(in crate::site) async fn send(
         match people.close_account(&session, password, code, waives_balance, visit.client()).await {
             Ok(_) => {
                 visit.forget_session();
-                visit.see_other("/", Some(Note::Closed))
+                visit.see_other("/", Some(Flash::Closed))
             }
             Err(error) => {
                 let is_code_refused = is_of_code(&error);
-                let refusal = Refusal::of(error)?;
+                let refusal = FormError::of(error)?;
                 let page = ClosingPage {
                     waives_balance,
                     refusal: Some(refusal.words.clone()),
@@ -89,28 +89,31 @@ pub(in crate::site) async fn undo(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
-        let session = visit.whoever()?;
+    page_request::answer(http, payload, &site, async |visit| {
+        let session = visit.any_session()?;
         visit.form().await?;
         match visit.site.people().keep_account(&session).await {
-            Ok(()) => visit.see_other("/account", Some(Note::ClosingUndone)),
+            Ok(()) => visit.see_other("/account", Some(Flash::ClosingUndone)),
             // It is kept already.
-            Err(PeopleError::NotClosing) => visit.see_other("/account", None),
+            Err(AuthError::NotClosing) => visit.see_other("/account", None),
             Err(error) => Err(error.into()),
         }
     })
     .await
 }
 
-async fn closing_page(visit: &Visit<'_>, session: &LiveSession) -> Result<ClosingPage, Fault> {
+async fn closing_page(
+    visit: &PageRequest<'_>,
+    session: &LiveSession,
+) -> Result<ClosingPage, PageError> {
     let profile = visit.site.people().profile(session.account_id()).await?;
     let grace = visit.site.settings().accounts.closing_grace;
     // What is held comes back in part.
     let left = profile.row.available().plus(profile.row.reserved()).unwrap_or(NanoUsd::ZERO);
     Ok(ClosingPage {
         frame: visit.frame("Delete your account"),
-        erased_at: session.closing_at.map(|since| Moment(since.plus(grace))),
-        left: Some(left).filter(|left| *left > NanoUsd::ZERO).map(Dollars),
+        erased_at: session.closing_at.map(|since| TimeElement(since.plus(grace))),
+        left: Some(left).filter(|left| *left > NanoUsd::ZERO).map(SignedDollars),
         has_totp: profile.has_totp,
         grace: if grace.is_zero() {
             String::new()

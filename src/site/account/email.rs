@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
-use crate::accounts::identity::email_tokens::Purpose;
+use crate::accounts::identity::email_tokens::LinkPurpose;
+use crate::site::flash::Flash;
 use crate::site::layout::Frame;
-use crate::site::note::Note;
-use crate::site::{Site, visit};
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "account_email.html")]
@@ -21,7 +21,7 @@ struct EmailPage {
 
 #[derive(Template)]
 #[template(path = "email_confirm.html")]
-struct ConfirmPage {
+struct EmailConfirmPage {
     frame: Frame,
     token: String,
     /// Whether the link still works.
@@ -35,7 +35,7 @@ pub(in crate::site) async fn show(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         visit.person()?;
         let frame = visit.frame("Change your email address");
         visit.page(&EmailPage { frame, email: String::new(), refusal: None })
@@ -49,7 +49,7 @@ pub(in crate::site) async fn send(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let (email, password) = (form.word("email"), SecretString::from(form.text("password")));
@@ -60,7 +60,7 @@ pub(in crate::site) async fn send(
             .await;
         visit.submitted(
             asked,
-            |visit, ()| visit.see_other("/account", Some(Note::EmailPending)),
+            |visit, ()| visit.see_other("/account", Some(Flash::EmailPending)),
             |visit, refusal| {
                 let frame = visit.frame("Change your email address");
                 Ok(EmailPage { frame, email: email.to_owned(), refusal })
@@ -76,11 +76,11 @@ pub(in crate::site) async fn look(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let token = visit.query().word("token").to_owned();
-        let works = visit.site.link_works(Purpose::Change, &token).await?;
+        let works = visit.site.link_works(LinkPurpose::Change, &token).await?;
         let frame = visit.form_frame("Confirm your email address")?;
-        visit.page(&ConfirmPage { frame, token, works, refusal: None })
+        visit.page(&EmailConfirmPage { frame, token, works, refusal: None })
     })
     .await
 }
@@ -91,7 +91,7 @@ pub(in crate::site) async fn confirm(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let form = visit.form().await?;
         let token = form.word("token");
         let changed = visit.site.people().change_email(token, visit.client()).await;
@@ -99,11 +99,11 @@ pub(in crate::site) async fn confirm(
             changed,
             |visit, ()| {
                 let there = if visit.is_logged_in() { "/account" } else { "/log-in" };
-                visit.see_other(there, Some(Note::EmailChanged))
+                visit.see_other(there, Some(Flash::EmailChanged))
             },
             |visit, refusal| {
                 let frame = visit.form_frame("Confirm your email address")?;
-                Ok(ConfirmPage { frame, token: token.to_owned(), works: true, refusal })
+                Ok(EmailConfirmPage { frame, token: token.to_owned(), works: true, refusal })
             },
         )
     })

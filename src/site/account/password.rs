@@ -5,9 +5,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::SecretString;
 
+use crate::site::flash::Flash;
 use crate::site::layout::Frame;
-use crate::site::note::Note;
-use crate::site::{Site, visit};
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "account_password.html")]
@@ -23,7 +23,7 @@ pub(in crate::site) async fn show(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         visit.person()?;
         let password_min_chars = visit.site.settings().accounts.password_min_chars;
         let frame = visit.frame("Change your password");
@@ -38,7 +38,7 @@ pub(in crate::site) async fn send(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let secret = |name| SecretString::from(form.text(name));
@@ -46,7 +46,7 @@ pub(in crate::site) async fn send(
         let changed = visit.site.people().change_password(&session, old, new, visit.client()).await;
         visit.submitted(
             changed,
-            |visit, ()| visit.see_other("/account", Some(Note::PasswordChanged)),
+            |visit, ()| visit.see_other("/account", Some(Flash::PasswordChanged)),
             |visit, refusal| {
                 let password_min_chars = visit.site.settings().accounts.password_min_chars;
                 let frame = visit.frame("Change your password");

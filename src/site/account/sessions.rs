@@ -6,33 +6,33 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use crate::db::sessions::SessionRow;
+use crate::site::flash::Flash;
+use crate::site::format::TimeElement;
 use crate::site::layout::Frame;
-use crate::site::note::Note;
-use crate::site::show::Moment;
-use crate::site::{Site, visit};
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "account_sessions.html")]
 struct SessionsPage {
     frame: Frame,
-    sessions: Vec<Line>,
+    sessions: Vec<SessionLine>,
 }
 
 /// One session.
-struct Line {
+struct SessionLine {
     id: String,
-    began: Moment,
-    seen: Moment,
-    ends: Moment,
+    began: TimeElement,
+    seen: TimeElement,
+    ends: TimeElement,
     is_this: bool,
 }
 
-impl Line {
+impl SessionLine {
     fn of(row: SessionRow, this: i64) -> Self {
         Self {
-            began: Moment(row.created_at),
-            seen: Moment(row.last_seen_at),
-            ends: Moment(row.expires_at),
+            began: TimeElement(row.created_at),
+            seen: TimeElement(row.last_seen_at),
+            ends: TimeElement(row.expires_at),
             is_this: row.id == this,
             id: row.public_id,
         }
@@ -45,10 +45,10 @@ pub(in crate::site) async fn show(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let rows = visit.site.people().sessions(&session).await?;
-        let sessions = rows.into_iter().map(|row| Line::of(row, session.row.id)).collect();
+        let sessions = rows.into_iter().map(|row| SessionLine::of(row, session.row.id)).collect();
         visit.page(&SessionsPage { frame: visit.frame("Sessions"), sessions })
     })
     .await
@@ -60,7 +60,7 @@ pub(in crate::site) async fn end(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         visit.form().await?;
         let id = visit.part("id").to_owned();
@@ -68,9 +68,9 @@ pub(in crate::site) async fn end(
         visit.site.people().log_out(&session, Some(id)).await?;
         if is_this {
             visit.forget_session();
-            return visit.see_other("/", Some(Note::LoggedOut));
+            return visit.see_other("/", Some(Flash::LoggedOut));
         }
-        visit.see_other("/account/sessions", Some(Note::SessionEnded))
+        visit.see_other("/account/sessions", Some(Flash::SessionEnded))
     })
     .await
 }
@@ -81,12 +81,12 @@ pub(in crate::site) async fn end_all(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
-        let session = visit.whoever()?;
+    page_request::answer(http, payload, &site, async |visit| {
+        let session = visit.any_session()?;
         visit.form().await?;
         visit.site.people().log_out_everywhere(&session).await?;
         visit.forget_session();
-        visit.see_other("/", Some(Note::LoggedOutEverywhere))
+        visit.see_other("/", Some(Flash::LoggedOutEverywhere))
     })
     .await
 }

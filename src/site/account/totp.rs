@@ -7,15 +7,15 @@ use askama::Template;
 use secrecy::SecretString;
 
 use super::is_of_code;
-use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::AuthError;
 use crate::accounts::identity::sessions::LiveSession;
 use crate::accounts::identity::totp::TotpSetup;
-use crate::site::fault::{Fault, Refusal};
+use crate::site::flash::Flash;
 use crate::site::layout::Frame;
-use crate::site::note::Note;
+use crate::site::page_error::{FormError, PageError};
+use crate::site::page_request::PageRequest;
 use crate::site::qr::Qr;
-use crate::site::visit::Visit;
-use crate::site::{Site, visit};
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "account_totp.html")]
@@ -24,13 +24,13 @@ struct TotpPage {
     is_on: bool,
     recovery_codes_left: i64,
     /// A key that waits for its first code.
-    setup: Option<Setup>,
+    setup: Option<TotpSecret>,
     refusal: Option<String>,
     /// Whether the code is what was refused, rather than the password.
     is_code_refused: bool,
 }
 
-struct Setup {
+struct TotpSecret {
     /// In groups of four, for typing.
     secret: String,
     /// As a picture, unless it is too long for one.
@@ -44,7 +44,7 @@ struct CodesPage {
     codes: Vec<String>,
 }
 
-impl Setup {
+impl TotpSecret {
     fn of(setup: &TotpSetup) -> Self {
         let letters: Vec<char> = setup.secret.chars().collect();
         let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
@@ -59,7 +59,7 @@ pub(in crate::site) async fn show(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let page = totp_page(visit, &session, None).await?;
         visit.page(&page)
@@ -73,13 +73,13 @@ pub(in crate::site) async fn begin(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
         match visit.site.people().set_up_totp(&session, password, visit.client()).await {
             // There is one already: the page says so.
-            Ok(_) | Err(PeopleError::TotpEnabled) => visit.see_other("/account/totp", None),
+            Ok(_) | Err(AuthError::TotpEnabled) => visit.see_other("/account/totp", None),
             Err(error) => again(visit, &session, error).await,
         }
     })
@@ -92,7 +92,7 @@ pub(in crate::site) async fn enable(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let code = form.word("code").to_owned();
@@ -108,13 +108,13 @@ pub(in crate::site) async fn disable(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
         let code = form.word("code").to_owned();
         match visit.site.people().disable_totp(&session, password, code, visit.client()).await {
-            Ok(()) => visit.see_other("/account", Some(Note::SecondFactorOff)),
+            Ok(()) => visit.see_other("/account", Some(Flash::SecondFactorOff)),
             Err(error) => again(visit, &session, error).await,
         }
     })
@@ -127,7 +127,7 @@ pub(in crate::site) async fn renew(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let session = visit.person()?;
         let form = visit.form().await?;
         let password = SecretString::from(form.text("password"));
@@ -145,10 +145,10 @@ pub(in crate::site) async fn renew(
 /// Codes are in the answer to the form itself: they are nowhere else, and no other page could show
 /// them.
 async fn codes_or_again(
-    visit: &Visit<'_>,
+    visit: &PageRequest<'_>,
     session: &LiveSession,
-    codes: Result<Vec<String>, PeopleError>,
-) -> Result<HttpResponse, Fault> {
+    codes: Result<Vec<String>, AuthError>,
+) -> Result<HttpResponse, PageError> {
     match codes {
         Ok(codes) => visit.page(&CodesPage { frame: visit.frame("Recovery codes"), codes }),
         Err(error) => again(visit, session, error).await,
@@ -156,21 +156,21 @@ async fn codes_or_again(
 }
 
 async fn again(
-    visit: &Visit<'_>,
+    visit: &PageRequest<'_>,
     session: &LiveSession,
-    error: PeopleError,
-) -> Result<HttpResponse, Fault> {
+    error: AuthError,
+) -> Result<HttpResponse, PageError> {
     let is_code_refused = is_of_code(&error);
-    let refusal = Refusal::of(error)?;
+    let refusal = FormError::of(error)?;
     let page = totp_page(visit, session, Some((&refusal, is_code_refused))).await?;
     visit.refused(&refusal, &page)
 }
 
 async fn totp_page(
-    visit: &Visit<'_>,
+    visit: &PageRequest<'_>,
     session: &LiveSession,
-    refused: Option<(&Refusal, bool)>,
-) -> Result<TotpPage, Fault> {
+    refused: Option<(&FormError, bool)>,
+) -> Result<TotpPage, PageError> {
     let people = visit.site.people();
     let profile = people.profile(session.account_id()).await?;
     let setup = people.pending_totp(session).await?;
@@ -178,7 +178,7 @@ async fn totp_page(
         frame: visit.frame("Two-factor authentication"),
         is_on: profile.has_totp,
         recovery_codes_left: profile.recovery_codes_left,
-        setup: setup.as_ref().map(Setup::of),
+        setup: setup.as_ref().map(TotpSecret::of),
         refusal: refused.map(|(refusal, _)| refusal.words.clone()),
         is_code_refused: refused.is_some_and(|(_, is_code)| is_code),
     })

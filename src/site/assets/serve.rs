@@ -4,8 +4,8 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::site::fault::Fault;
-use crate::site::{Site, visit};
+use crate::site::page_error::PageError;
+use crate::site::{Site, page_request};
 
 /// `GET /assets/{name}`
 pub(in crate::site) async fn show(
@@ -16,7 +16,8 @@ pub(in crate::site) async fn show(
     let name = http.match_info().query("name");
     let found = site.layout.assets.find(name);
     let Some((asset, is_this)) = found else {
-        return visit::answer(http, payload, &site, async |_| Err(Fault::NotFound)).await;
+        return page_request::answer(http, payload, &site, async |_| Err(PageError::NotFound))
+            .await;
     };
     // During an upgrade another node's page may ask for its own content: ours is near enough, but
     // not for good.
@@ -24,5 +25,5 @@ pub(in crate::site) async fn show(
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, asset.content_type));
     response.insert_header((CACHE_CONTROL, caching));
-    visit::bare(response.body(asset.content.clone()), payload)
+    page_request::without_session(response.body(asset.content.clone()), payload)
 }

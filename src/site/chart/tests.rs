@@ -12,11 +12,11 @@ struct Page {
     chart: Chart,
 }
 
-fn line(name: &str, values: &[i64]) -> Line {
-    Line { name: Some(name.to_owned()), values: values.to_vec() }
+fn line(name: &str, values: &[i64]) -> ChartLine {
+    ChartLine { name: Some(name.to_owned()), values: values.to_vec() }
 }
 
-fn chart(unit: Unit, length: i64, lines: Vec<Line>) -> Chart {
+fn chart(unit: Unit, length: i64, lines: Vec<ChartLine>) -> Chart {
     Chart::new(("cost", "Cost"), unit, (UtcDay::parse("2026-11-01").unwrap(), length), lines)
 }
 
@@ -64,7 +64,7 @@ fn a_day_that_cost_next_to_nothing_is_still_seen_and_an_empty_one_is_not() {
 
 #[test]
 fn the_first_series_have_colours_and_the_rest_is_one() {
-    let lines: Vec<Line> =
+    let lines: Vec<ChartLine> =
         (1_i64..=9).rev().map(|size| line(&format!("model-{size}"), &[size])).collect();
     let nine = chart(Unit::Tokens, 1, lines.clone());
     let names: Vec<_> = nine.legend.iter().map(|key| key.name.as_str()).collect();
@@ -74,7 +74,7 @@ fn the_first_series_have_colours_and_the_rest_is_one() {
     // Seven have a colour each, unless there is a rest already.
     let seven = chart(Unit::Tokens, 1, lines[..7].to_vec());
     assert_eq!(seven.legend.last().map(|key| key.name.as_str()), Some("model-3"));
-    let rest = Line { name: None, values: vec![100] };
+    let rest = ChartLine { name: None, values: vec![100] };
     let with_rest = chart(Unit::Tokens, 1, [&lines[..7], std::slice::from_ref(&rest)].concat());
     assert_eq!((with_rest.legend.len(), with_rest.totals[6].as_str()), (7, "103"));
     let few = chart(Unit::Tokens, 1, vec![rest, lines[0].clone()]);

@@ -3,11 +3,11 @@
 //! token's contract.
 
 use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
+use crate::site::format::{SignedDollars, sooner};
 use crate::site::qr::Qr;
-use crate::site::show::{Dollars, sooner};
 
 /// A chain that accepts deposits.
-pub(in crate::site) struct Offer {
+pub(in crate::site) struct ChainOffer {
     pub(in crate::site) chain: String,
     pub(in crate::site) chain_id: i64,
     /// For people.
@@ -25,24 +25,24 @@ pub(in crate::site) struct Offer {
     pub(in crate::site) asked: String,
     /// Whether that one needs a proven wallet.
     pub(in crate::site) needs_proof: bool,
-    pub(in crate::site) addresses: Vec<Address>,
-    pub(in crate::site) coins: Vec<Coin>,
+    pub(in crate::site) addresses: Vec<PayAddress>,
+    pub(in crate::site) coins: Vec<OfferedCoin>,
 }
 
 /// An address to pay to.
-pub(in crate::site) struct Address {
+pub(in crate::site) struct PayAddress {
     pub(in crate::site) text: String,
     pub(in crate::site) words: &'static str,
 }
 
 /// A coin to pay with.
 #[derive(Clone)]
-pub(in crate::site) struct Coin {
+pub(in crate::site) struct OfferedCoin {
     pub(in crate::site) symbol: String,
     /// Empty for the chain's own coin.
     pub(in crate::site) token: String,
     pub(in crate::site) decimals: u8,
-    pub(in crate::site) minimum: Dollars,
+    pub(in crate::site) minimum: SignedDollars,
     /// The payment link, and how much it asks for.
     pub(in crate::site) uri: Option<String>,
     pub(in crate::site) asked: String,
@@ -57,13 +57,13 @@ pub(in crate::site) struct PayOption {
     pub(in crate::site) payee: String,
     pub(in crate::site) needs_proof: bool,
     pub(in crate::site) trouble: Option<&'static str>,
-    pub(in crate::site) coin: Coin,
+    pub(in crate::site) coin: OfferedCoin,
 }
 
 impl PayOption {
     /// All of them: first what counts as dollars on chains that are well, last what is on chains in
     /// trouble.
-    pub(super) fn of(offers: &[Offer]) -> Vec<Self> {
+    pub(super) fn of(offers: &[ChainOffer]) -> Vec<Self> {
         let options = offers.iter().flat_map(|offer| {
             let payee = offer.payee.as_ref();
             payee.into_iter().flat_map(|payee| {
@@ -84,7 +84,7 @@ impl PayOption {
     }
 }
 
-impl Offer {
+impl ChainOffer {
     /// `is_chosen`: somebody has said how much he wants to pay.
     pub(super) fn of(option: DepositOption, is_chosen: bool) -> Self {
         let first = option.addresses.first();
@@ -95,7 +95,7 @@ impl Offer {
         let asked = asked(&option.assets, &title, is_chosen);
         let label = |payee: &String| format!("QR code of the address {payee}. {asked}");
         let qr = payee.as_ref().and_then(|payee| Qr::new(payee, label(payee)));
-        let coin = |coin| Coin::of(coin, &title, payee.as_deref());
+        let coin = |coin| OfferedCoin::of(coin, &title, payee.as_deref());
         Self {
             chain: option.chain,
             chain_id: option.chain_id,
@@ -117,7 +117,7 @@ impl Offer {
             addresses: option
                 .addresses
                 .iter()
-                .map(|address| Address::of(address, reads_contracts))
+                .map(|address| PayAddress::of(address, reads_contracts))
                 .collect(),
             payee,
             qr,
@@ -132,9 +132,9 @@ impl Offer {
 fn asked(coins: &[PayWith], chain: &str, is_chosen: bool) -> String {
     let amount = |coin: &PayWith| match &coin.payment_amount {
         Some(amount) if is_chosen => format!("{amount} {}", coin.symbol),
-        Some(_) => format!("{} (from {})", coin.symbol, Dollars(coin.minimum.0)),
+        Some(_) => format!("{} (from {})", coin.symbol, SignedDollars(coin.minimum.0)),
         None if is_chosen => format!("{} of the same value", coin.symbol),
-        None => format!("{} (worth {} or more)", coin.symbol, Dollars(coin.minimum.0)),
+        None => format!("{} (worth {} or more)", coin.symbol, SignedDollars(coin.minimum.0)),
     };
     let amounts: Vec<String> = coins.iter().map(amount).collect();
     let list = match amounts.as_slice() {
@@ -145,7 +145,7 @@ fn asked(coins: &[PayWith], chain: &str, is_chosen: bool) -> String {
     format!("Send {list} on {chain} to this address.")
 }
 
-impl Address {
+impl PayAddress {
     fn of(address: &PayTo, reads_contracts: bool) -> Self {
         Self {
             text: address.address.clone(),
@@ -163,7 +163,7 @@ impl Address {
     }
 }
 
-impl Coin {
+impl OfferedCoin {
     fn of(coin: PayWith, chain: &str, payee: Option<&str>) -> Self {
         let payee = payee.unwrap_or_default();
         let asked = match &coin.payment_amount {
@@ -177,7 +177,7 @@ impl Coin {
             asked,
             token: coin.token.unwrap_or_default(),
             decimals: coin.decimals,
-            minimum: Dollars(coin.minimum.0),
+            minimum: SignedDollars(coin.minimum.0),
             symbol: coin.symbol,
         }
     }
@@ -226,22 +226,22 @@ mod tests {
     #[test]
     fn the_first_code_has_the_address_and_nothing_else() {
         let coins = vec![coin("USDC", Some(TOKEN)), coin("ETH", None)];
-        let offer = Offer::of(option("base", "ok", coins), true);
+        let offer = ChainOffer::of(option("base", "ok", coins), true);
         let plain = Qr::new(PAYEE, String::new()).unwrap();
         assert_eq!(offer.qr.map(|qr| qr.path), Some(plain.path));
         assert_eq!(offer.asked, "Send 25 USDC or ETH of the same value on BASE to this address.");
         let nothing = DepositOption { addresses: Vec::new(), ..option("base", "ok", Vec::new()) };
-        assert!(Offer::of(nothing, false).qr.is_none());
+        assert!(ChainOffer::of(nothing, false).qr.is_none());
     }
 
     #[test]
     fn coins_that_count_as_dollars_come_first_and_chains_in_trouble_last() {
         let both = || vec![coin("ETH", None), coin("USDC", Some(TOKEN))];
         let offers = [
-            Offer::of(option("a", "degraded", both()), false),
-            Offer::of(option("b", "ok", vec![coin("BNB", None)]), false),
-            Offer::of(option("c", "ok", both()), false),
-            Offer::of(option("d", "stopped", both()), false),
+            ChainOffer::of(option("a", "degraded", both()), false),
+            ChainOffer::of(option("b", "ok", vec![coin("BNB", None)]), false),
+            ChainOffer::of(option("c", "ok", both()), false),
+            ChainOffer::of(option("d", "stopped", both()), false),
         ];
         let order: Vec<String> = PayOption::of(&offers)
             .iter()

@@ -6,15 +6,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use crate::config::{Chain, Finality};
+use crate::site::format::sooner;
 use crate::site::layout::Frame;
-use crate::site::show::sooner;
-use crate::site::{Site, visit};
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "docs_deposits.html")]
 struct GuidePage {
     frame: Frame,
-    ways: Vec<Way>,
+    ways: Vec<PayingChain>,
     /// Each account has an address of its own.
     has_own: bool,
     /// Some chain has the common address.
@@ -24,7 +24,7 @@ struct GuidePage {
 }
 
 /// What one chain offers.
-struct Way {
+struct PayingChain {
     title: String,
     tokens: String,
     /// The chain's own coin.
@@ -35,7 +35,7 @@ struct Way {
     when: String,
 }
 
-impl Way {
+impl PayingChain {
     fn of(chain: &Chain) -> Self {
         let tokens: Vec<&str> = chain.tokens.iter().map(|token| token.symbol.as_str()).collect();
         let able = chain.providers.iter().filter(|provider| provider.traces).count();
@@ -58,7 +58,7 @@ impl Way {
 
 impl GuidePage {
     fn of(frame: Frame, chains: &[Chain], has_own: bool) -> Self {
-        let ways: Vec<Way> = chains.iter().map(Way::of).collect();
+        let ways: Vec<PayingChain> = chains.iter().map(PayingChain::of).collect();
         Self {
             frame,
             has_own,
@@ -81,7 +81,7 @@ pub(in crate::site) async fn show(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| {
+    page_request::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
         let has_own = settings.deposits.account_xpub.is_some();
         visit.page(&GuidePage::of(visit.frame("How to add credit"), &settings.chains, has_own))

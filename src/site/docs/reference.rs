@@ -12,16 +12,16 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// See the module.
 #[derive(Debug, Default)]
 pub(in crate::site) struct Reference {
-    pub(in crate::site) paragraphs: Vec<Text>,
-    pub(in crate::site) groups: Vec<Group>,
-    pub(in crate::site) shapes: Vec<Shape>,
+    pub(in crate::site) paragraphs: Vec<ReferenceText>,
+    pub(in crate::site) groups: Vec<OperationGroup>,
+    pub(in crate::site) shapes: Vec<ReferenceShape>,
 }
 
 /// Operations under one heading.
 #[derive(Debug)]
-pub(in crate::site) struct Group {
+pub(in crate::site) struct OperationGroup {
     pub(in crate::site) name: String,
-    pub(in crate::site) words: Text,
+    pub(in crate::site) words: ReferenceText,
     pub(in crate::site) operations: Vec<Operation>,
 }
 
@@ -32,46 +32,46 @@ pub(in crate::site) struct Operation {
     pub(in crate::site) method: String,
     pub(in crate::site) path: String,
     pub(in crate::site) summary: String,
-    pub(in crate::site) words: Text,
+    pub(in crate::site) words: ReferenceText,
     pub(in crate::site) who: String,
-    pub(in crate::site) parameters: Vec<Field>,
-    pub(in crate::site) body: Option<Kind>,
-    pub(in crate::site) answers: Vec<Answer>,
+    pub(in crate::site) parameters: Vec<ReferenceField>,
+    pub(in crate::site) body: Option<TypeText>,
+    pub(in crate::site) answers: Vec<OperationResponse>,
 }
 
 /// What an operation may answer.
 #[derive(Debug)]
-pub(in crate::site) struct Answer {
+pub(in crate::site) struct OperationResponse {
     pub(in crate::site) status: String,
-    pub(in crate::site) words: Text,
-    pub(in crate::site) shape: Option<Kind>,
+    pub(in crate::site) words: ReferenceText,
+    pub(in crate::site) shape: Option<TypeText>,
 }
 
 /// An object, or a text of a certain form.
 #[derive(Debug)]
-pub(in crate::site) struct Shape {
+pub(in crate::site) struct ReferenceShape {
     pub(in crate::site) name: String,
-    pub(in crate::site) words: Text,
-    pub(in crate::site) fields: Vec<Field>,
+    pub(in crate::site) words: ReferenceText,
+    pub(in crate::site) fields: Vec<ReferenceField>,
     pub(in crate::site) values: Vec<String>,
 }
 
 /// A field of an object, or a parameter.
 #[derive(Debug)]
-pub(in crate::site) struct Field {
+pub(in crate::site) struct ReferenceField {
     pub(in crate::site) name: String,
-    pub(in crate::site) kind: Kind,
+    pub(in crate::site) kind: TypeText,
     pub(in crate::site) is_required: bool,
-    pub(in crate::site) words: Text,
+    pub(in crate::site) words: ReferenceText,
 }
 
 /// What kind of value something is: words, and the shapes that they name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::site) struct Kind(pub(in crate::site) Vec<Piece>);
+pub(in crate::site) struct TypeText(pub(in crate::site) Vec<TypeTextPart>);
 
 /// A piece of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::site) struct Piece {
+pub(in crate::site) struct TypeTextPart {
     pub(in crate::site) text: String,
     /// Whether it is the name of a shape.
     pub(in crate::site) is_shape: bool,
@@ -79,11 +79,11 @@ pub(in crate::site) struct Piece {
 
 /// A sentence with code in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::site) struct Text(pub(in crate::site) Vec<Span>);
+pub(in crate::site) struct ReferenceText(pub(in crate::site) Vec<TextSpan>);
 
 /// A piece of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::site) struct Span {
+pub(in crate::site) struct TextSpan {
     pub(in crate::site) text: String,
     pub(in crate::site) is_code: bool,
 }
@@ -102,10 +102,10 @@ impl Reference {
     fn read(tree: &Value) -> Self {
         let operations = operations(tree);
         let tags = tree.pointer("/tags").and_then(Value::as_array).into_iter().flatten();
-        let mut groups: Vec<Group> = tags
-            .map(|tag| Group {
+        let mut groups: Vec<OperationGroup> = tags
+            .map(|tag| OperationGroup {
                 name: text_of(tag, "name"),
-                words: Text::of(&text_of(tag, "description")),
+                words: ReferenceText::of(&text_of(tag, "description")),
                 operations: Vec::new(),
             })
             .collect();
@@ -113,16 +113,20 @@ impl Reference {
             if let Some(group) = groups.iter_mut().find(|group| group.name == tag) {
                 group.operations.push(operation);
             } else {
-                let words = Text::default();
-                groups.push(Group { name: tag, words, operations: vec![operation] });
+                let words = ReferenceText::default();
+                groups.push(OperationGroup { name: tag, words, operations: vec![operation] });
             }
         }
         groups.retain(|group| !group.operations.is_empty());
         let description = tree.pointer("/info/description").and_then(Value::as_str);
         Self {
-            paragraphs: description.unwrap_or_default().split("\n\n").map(Text::of).collect(),
+            paragraphs: description
+                .unwrap_or_default()
+                .split("\n\n")
+                .map(ReferenceText::of)
+                .collect(),
             groups,
-            shapes: object(tree, "/components/schemas").map(Shape::read).collect(),
+            shapes: object(tree, "/components/schemas").map(ReferenceShape::read).collect(),
         }
     }
 }
@@ -144,18 +148,20 @@ fn operations(tree: &Value) -> Vec<(String, Operation)> {
 impl Operation {
     fn read(tree: &Value, method: &str, path: &str, from: &Value) -> Self {
         let parameters = from.get("parameters").and_then(Value::as_array).into_iter().flatten();
-        let body = from.pointer("/requestBody/content").map(Kind::of_content);
+        let body = from.pointer("/requestBody/content").map(TypeText::of_content);
         let answers = object(from, "/responses");
         Self {
             id: text_of(from, "operationId"),
             method: method.to_uppercase(),
             path: path.to_owned(),
             summary: text_of(from, "summary").trim_end_matches('.').to_owned(),
-            words: Text::of(&text_of(from, "description")),
+            words: ReferenceText::of(&text_of(from, "description")),
             who: who(from),
-            parameters: parameters.map(Field::of_parameter).collect(),
+            parameters: parameters.map(ReferenceField::of_parameter).collect(),
             body,
-            answers: answers.map(|(status, answer)| Answer::read(tree, status, answer)).collect(),
+            answers: answers
+                .map(|(status, answer)| OperationResponse::read(tree, status, answer))
+                .collect(),
         }
     }
 }
@@ -176,7 +182,7 @@ fn who(operation: &Value) -> String {
     }
 }
 
-impl Answer {
+impl OperationResponse {
     fn read(tree: &Value, status: &str, from: &Value) -> Self {
         let shared = from.get("$ref").and_then(Value::as_str);
         let from = shared
@@ -184,13 +190,13 @@ impl Answer {
             .unwrap_or(from);
         Self {
             status: status.to_owned(),
-            words: Text::of(&text_of(from, "description")),
-            shape: from.get("content").map(Kind::of_content),
+            words: ReferenceText::of(&text_of(from, "description")),
+            shape: from.get("content").map(TypeText::of_content),
         }
     }
 }
 
-impl Shape {
+impl ReferenceShape {
     fn read((name, from): (&str, &Value)) -> Self {
         let parts = from.get("allOf").and_then(Value::as_array);
         let objects: Vec<&Value> = match parts {
@@ -202,35 +208,35 @@ impl Shape {
                 let required = part.get("required").and_then(Value::as_array);
                 let is_required =
                     required.is_some_and(|names| names.iter().any(|known| known == name));
-                Field {
+                ReferenceField {
                     name: name.to_owned(),
-                    kind: Kind::of(field),
+                    kind: TypeText::of(field),
                     is_required,
-                    words: Text::of(&text_of(field, "description")),
+                    words: ReferenceText::of(&text_of(field, "description")),
                 }
             })
         });
         Self {
             name: name.to_owned(),
-            words: Text::of(&text_of(from, "description")),
+            words: ReferenceText::of(&text_of(from, "description")),
             fields: fields.collect(),
             values: words(from),
         }
     }
 }
 
-impl Field {
+impl ReferenceField {
     fn of_parameter(from: &Value) -> Self {
         Self {
             name: text_of(from, "name"),
-            kind: from.get("schema").map(Kind::of).unwrap_or_default(),
+            kind: from.get("schema").map(TypeText::of).unwrap_or_default(),
             is_required: from.get("required") == Some(&Value::Bool(true)),
-            words: Text::of(&text_of(from, "description")),
+            words: ReferenceText::of(&text_of(from, "description")),
         }
     }
 }
 
-impl Kind {
+impl TypeText {
     /// Of the first kind of content.
     fn of_content(content: &Value) -> Self {
         let content = content.as_object().and_then(|kinds| kinds.iter().next());
@@ -246,7 +252,7 @@ impl Kind {
     fn of(schema: &Value) -> Self {
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
             let name = reference.rsplit('/').next().unwrap_or(reference);
-            return Self(vec![Piece { text: name.to_owned(), is_shape: true }]);
+            return Self(vec![TypeTextPart { text: name.to_owned(), is_shape: true }]);
         }
         for choice in ["oneOf", "anyOf", "allOf"] {
             if let Some(kinds) = schema.get(choice).and_then(Value::as_array) {
@@ -264,7 +270,8 @@ impl Kind {
     fn named(kind: Option<&str>, schema: &Value) -> Self {
         match kind {
             Some("array") => {
-                let mut pieces = vec![Piece { text: "list of ".to_owned(), is_shape: false }];
+                let mut pieces =
+                    vec![TypeTextPart { text: "list of ".to_owned(), is_shape: false }];
                 pieces.extend(schema.get("items").map(Self::of).unwrap_or_default().0);
                 Self(pieces)
             }
@@ -280,7 +287,7 @@ impl Kind {
     }
 
     fn word(text: &str) -> Self {
-        Self(vec![Piece { text: text.to_owned(), is_shape: false }])
+        Self(vec![TypeTextPart { text: text.to_owned(), is_shape: false }])
     }
 
     /// Each of them once, null last.
@@ -291,7 +298,7 @@ impl Kind {
         let mut pieces = Vec::new();
         for (at, kind) in kinds.into_iter().enumerate() {
             if at > 0 {
-                pieces.push(Piece { text: " or ".to_owned(), is_shape: false });
+                pieces.push(TypeTextPart { text: " or ".to_owned(), is_shape: false });
             }
             pieces.extend(kind.0);
         }
@@ -299,11 +306,11 @@ impl Kind {
     }
 }
 
-impl Text {
+impl ReferenceText {
     /// Markdown's code, and nothing else of it.
     fn of(text: &str) -> Self {
         let spans = text.split('`').enumerate().filter(|(_, piece)| !piece.is_empty());
-        let span = |(at, piece): (usize, &str)| Span {
+        let span = |(at, piece): (usize, &str)| TextSpan {
             text: piece.to_owned(),
             is_code: !at.is_multiple_of(2),
         };
@@ -336,7 +343,7 @@ mod tests {
 
     use super::*;
 
-    fn said(kind: &Kind) -> String {
+    fn said(kind: &TypeText) -> String {
         kind.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
@@ -357,7 +364,7 @@ mod tests {
             ),
             (json!({}), "any"),
         ] {
-            assert_eq!(said(&Kind::of(&schema)), words);
+            assert_eq!(said(&TypeText::of(&schema)), words);
         }
     }
 

@@ -9,8 +9,8 @@ use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_scopes::{NoScope, Scope, Scopes};
 use crate::domain::money::NanoUsd;
 use crate::domain::price_list::PriceList;
-use crate::site::choice::Choice;
-use crate::site::fields::Fields;
+use crate::site::fields::FormFields;
+use crate::site::select_option::SelectOption;
 
 /// As browsers write a moment without its zone.
 const MOMENT: &str = "%Y-%m-%dT%H:%M";
@@ -26,8 +26,8 @@ pub(in crate::site) struct KeyForm {
     pub(in crate::site) max_streams: String,
     /// UTC.
     pub(in crate::site) expires_at: String,
-    pub(in crate::site) models: Vec<Choice>,
-    pub(in crate::site) scopes: Vec<Choice>,
+    pub(in crate::site) models: Vec<SelectOption>,
+    pub(in crate::site) scopes: Vec<SelectOption>,
 }
 
 impl KeyForm {
@@ -56,7 +56,7 @@ impl KeyForm {
     }
 
     /// As a browser has sent it.
-    pub(super) fn sent(fields: &Fields, prices: &PriceList) -> Self {
+    pub(super) fn sent(fields: &FormFields, prices: &PriceList) -> Self {
         let ticked: Vec<String> = fields.all("models").map(str::to_owned).collect();
         let text = |name| fields.word(name).to_owned();
         Self {
@@ -122,9 +122,9 @@ impl KeyForm {
 }
 
 /// A box for each scope.
-fn scopes<'a>(ticked: impl IntoIterator<Item = &'a str>) -> Vec<Choice> {
+fn scopes<'a>(ticked: impl IntoIterator<Item = &'a str>) -> Vec<SelectOption> {
     let ticked: Vec<&str> = ticked.into_iter().collect();
-    let of = |scope: Scope| Choice {
+    let of = |scope: Scope| SelectOption {
         value: scope.as_str().to_owned(),
         text: format!("{}: it {}.", scope.as_str(), scope.words()),
         is_chosen: ticked.contains(&scope.as_str()),
@@ -132,8 +132,8 @@ fn scopes<'a>(ticked: impl IntoIterator<Item = &'a str>) -> Vec<Choice> {
     Scope::ALL.map(of).into()
 }
 
-fn models(prices: &PriceList, ticked: &[String]) -> Vec<Choice> {
-    Choice::boxes(prices.models().map(|model| model.id.as_str().to_owned()), ticked)
+fn models(prices: &PriceList, ticked: &[String]) -> Vec<SelectOption> {
+    SelectOption::boxes(prices.models().map(|model| model.id.as_str().to_owned()), ticked)
 }
 
 fn dollars(text: &str) -> Result<Option<NanoUsd>, &'static str> {
@@ -172,9 +172,9 @@ mod tests {
     use super::*;
 
     fn form(text: &str) -> KeyForm {
-        let fields = Fields::parse(text).unwrap();
+        let fields = FormFields::parse(text).unwrap();
         let ticked: Vec<String> = fields.all("models").map(str::to_owned).collect();
-        let models = Choice::boxes(["a", "b"].map(str::to_owned), &ticked);
+        let models = SelectOption::boxes(["a", "b"].map(str::to_owned), &ticked);
         KeyForm {
             name: fields.word("name").to_owned(),
             monthly_budget: fields.word("monthly_budget").to_owned(),

@@ -7,12 +7,12 @@ use askama::Template;
 
 use crate::db::policies::{self as rows, PolicyRow};
 use crate::domain::policy::{PolicyKind, PolicyVersion};
-use crate::policies::{Standing, hex};
+use crate::policies::{PolicyVersions, hex};
 use crate::site::Site;
-use crate::site::fault::Fault;
+use crate::site::format::TimeElement;
 use crate::site::layout::Frame;
-use crate::site::show::Moment;
-use crate::site::visit::{self, Visit};
+use crate::site::page_error::PageError;
+use crate::site::page_request::{self, PageRequest};
 
 #[derive(Template)]
 #[template(path = "policy_versions.html")]
@@ -42,7 +42,7 @@ pub(super) struct VersionLine {
     pub(super) number: i64,
     pub(super) link: String,
     pub(super) in_force: String,
-    published_at: Moment,
+    published_at: TimeElement,
     /// Its status.
     state: &'static str,
     is_significant: bool,
@@ -54,7 +54,7 @@ impl VersionLine {
             number: row.number,
             link: format!("/{}/versions/{}", row.kind, row.number),
             in_force: row.in_force().to_string(),
-            published_at: Moment(row.published_at),
+            published_at: TimeElement(row.published_at),
             state: "earlier",
             is_significant: row.is_significant,
         }
@@ -65,7 +65,7 @@ impl VersionLine {
     }
 
     /// The newest first.
-    fn all(standing: &Standing) -> Vec<Self> {
+    fn all(standing: &PolicyVersions) -> Vec<Self> {
         let announced = standing.announced.iter().rev().map(|row| Self::in_state(row, "announced"));
         let in_force = standing.in_force.iter().map(|row| Self::in_state(row, "in force"));
         announced.chain(in_force).chain(standing.earlier.iter().map(Self::of)).collect()
@@ -78,7 +78,8 @@ pub(in crate::site) async fn of_privacy(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| list(visit, PolicyKind::Privacy).await).await
+    page_request::answer(http, payload, &site, async |visit| list(visit, PolicyKind::Privacy).await)
+        .await
 }
 
 /// `GET /terms/versions`
@@ -87,7 +88,8 @@ pub(in crate::site) async fn of_terms(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| list(visit, PolicyKind::Terms).await).await
+    page_request::answer(http, payload, &site, async |visit| list(visit, PolicyKind::Terms).await)
+        .await
 }
 
 /// `GET /privacy/versions/{number}`
@@ -96,7 +98,8 @@ pub(in crate::site) async fn one_of_privacy(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| one(visit, PolicyKind::Privacy).await).await
+    page_request::answer(http, payload, &site, async |visit| one(visit, PolicyKind::Privacy).await)
+        .await
 }
 
 /// `GET /terms/versions/{number}`
@@ -105,12 +108,13 @@ pub(in crate::site) async fn one_of_terms(
     payload: Payload,
     site: Data<Site>,
 ) -> HttpResponse {
-    visit::answer(http, payload, &site, async |visit| one(visit, PolicyKind::Terms).await).await
+    page_request::answer(http, payload, &site, async |visit| one(visit, PolicyKind::Terms).await)
+        .await
 }
 
-async fn list(visit: &mut Visit<'_>, kind: PolicyKind) -> Result<HttpResponse, Fault> {
+async fn list(visit: &mut PageRequest<'_>, kind: PolicyKind) -> Result<HttpResponse, PageError> {
     let now = visit.site.now();
-    let standing = visit.site.run(move |conn| Standing::at(conn, kind, now)).await?;
+    let standing = visit.site.run(move |conn| PolicyVersions::at(conn, kind, now)).await?;
     let settings = &visit.site.settings().site;
     let set = match kind {
         PolicyKind::Privacy => settings.privacy_in_force,
@@ -124,22 +128,22 @@ async fn list(visit: &mut Visit<'_>, kind: PolicyKind) -> Result<HttpResponse, F
     })
 }
 
-async fn one(visit: &mut Visit<'_>, kind: PolicyKind) -> Result<HttpResponse, Fault> {
+async fn one(visit: &mut PageRequest<'_>, kind: PolicyKind) -> Result<HttpResponse, PageError> {
     let version = format!("{kind}/{}", visit.part("number"));
-    let version: PolicyVersion = version.parse().map_err(|_| Fault::NotFound)?;
+    let version: PolicyVersion = version.parse().map_err(|_| PageError::NotFound)?;
     let now = visit.site.now();
     let found = visit.site.run(move |conn| {
         let Some(row) = rows::get(conn, version)? else { return Ok(None) };
         let body = rows::body(conn, row.id)?;
-        Ok::<_, crate::db::DbError>(Some((row, body, Standing::at(conn, kind, now)?)))
+        Ok::<_, crate::db::DbError>(Some((row, body, PolicyVersions::at(conn, kind, now)?)))
     });
-    let (row, body, standing) = found.await?.ok_or(Fault::NotFound)?;
+    let (row, body, standing) = found.await?.ok_or(PageError::NotFound)?;
     let mut lines = VersionLine::all(&standing);
     lines.retain(|line| line.number == row.number);
     visit.page(&VersionPage {
         frame: visit.frame(format!("{}: version {}", kind.title(), row.number)),
         kind,
-        line: lines.pop().ok_or(Fault::NotFound)?,
+        line: lines.pop().ok_or(PageError::NotFound)?,
         words: row.words.split("\n\n").map(|part| part.trim().to_owned()).collect(),
         hash: hex(&row.body_hash),
         body,

@@ -17,7 +17,7 @@ const SHARE_ACCOUNTS: usize = 3;
 
 /// Failures since the last answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Run {
+pub(super) struct FailureRun {
     failures: u32,
     timeouts: u32,
     first: Option<AccountId>,
@@ -25,7 +25,7 @@ pub(super) struct Run {
     is_unreachable: bool,
 }
 
-impl Run {
+impl FailureRun {
     /// Notes a failure to an account.
     pub(super) fn note(&mut self, account: AccountId, fault: Fault) {
         self.failures = self.failures.saturating_add(1);
@@ -58,9 +58,9 @@ impl Run {
 
 /// The latest requests: when, and to whom one failed.
 #[derive(Debug, Default)]
-pub(super) struct Share(VecDeque<(UnixMillis, Option<AccountId>)>);
+pub(super) struct RecentRequests(VecDeque<(UnixMillis, Option<AccountId>)>);
 
-impl Share {
+impl RecentRequests {
     /// Notes a request: to whom it failed, or that it did not.
     pub(super) fn note(&mut self, failed: Option<AccountId>, at: UnixMillis) {
         self.0.push_back((at, failed));

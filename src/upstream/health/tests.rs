@@ -23,7 +23,7 @@ fn fails(health: &Health, account: i64, fault: Fault, secs: i64) -> (Option<Chan
     health.note_fault(met(account, fault, secs), &LIMITS)
 }
 
-fn standing(health: &Health, account: i64, secs: i64) -> Standing {
+fn standing(health: &Health, account: i64, secs: i64) -> Availability {
     health.standing(AccountId(account), "m", at(secs))
 }
 
@@ -51,7 +51,8 @@ fn whatever_one_account_meets_keeps_nobody_else_away() {
         assert!(health.is_asked_at(at(100)), "{fault:?}");
         let others = standing(&health, 2, 100);
         // A limit is the operator's with the upstream, whoever meets it: it is asked last.
-        let expected = if fault == Fault::Limited { Standing::Last } else { Standing::Ready };
+        let expected =
+            if fault == Fault::Limited { Availability::Last } else { Availability::Ready };
         assert_eq!(others, expected, "{fault:?}");
         assert!(admits(&health, 2, 100));
     }
@@ -61,14 +62,14 @@ fn whatever_one_account_meets_keeps_nobody_else_away() {
 fn two_heads_in_a_row_that_do_not_come_make_it_the_last_that_is_asked_for_that_account() {
     let health = Health::default();
     assert_eq!(fails(&health, 1, Fault::Slow, 0), (None, false));
-    assert_eq!(standing(&health, 1, 1), Standing::Ready);
+    assert_eq!(standing(&health, 1, 1), Availability::Ready);
     // One of our own is to tell whether it is everybody's trouble.
     assert_eq!(fails(&health, 1, Fault::Slow, 1), (None, true));
-    assert_eq!(standing(&health, 1, 2), Standing::Last);
-    assert_eq!(standing(&health, 1, 40), Standing::Ready);
+    assert_eq!(standing(&health, 1, 2), Availability::Last);
+    assert_eq!(standing(&health, 1, 40), Availability::Ready);
     let rests = Some(Change::Rests(Why::Slow, LIMITS.rest / 4));
     assert_eq!(health.note_probe(Probed::Broken, at(2), &LIMITS), rests);
-    assert_eq!(standing(&health, 2, 3), Standing::Rests(at(10)));
+    assert_eq!(standing(&health, 2, 3), Availability::Rests(at(10)));
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn failures_of_several_accounts_with_no_answer_between_them_rest_it_for_everybod
     }
     let rests = Some(Change::Rests(Why::Broken, LIMITS.rest / 4));
     assert_eq!(fails(&health, 5, Fault::Broken, 1).0, rests);
-    assert_eq!(standing(&health, 9, 2), Standing::Rests(at(9)));
+    assert_eq!(standing(&health, 9, 2), Availability::Rests(at(9)));
     assert!(!admits(&health, 9, 2));
     // Each try that fails makes the rest longer, up to the longest.
     let mut began = 9;
@@ -129,7 +130,7 @@ fn after_its_rest_one_request_tries_it_and_its_answer_opens_it() {
     assert!(!admits(&health, 1, 29));
     assert!(admits(&health, 1, 32));
     assert!(!admits(&health, 2, 32), "the others wait for what comes of it");
-    assert_eq!(standing(&health, 2, 33), Standing::Rests(at(62)));
+    assert_eq!(standing(&health, 2, 33), Availability::Rests(at(62)));
     assert_eq!(health.note_answer(AccountId(1), "m", at(33)), Some(Change::Serves));
     assert!(admits(&health, 2, 33));
     // A try of which nothing is heard does not close it for ever.
@@ -146,7 +147,7 @@ fn one_account_cannot_keep_it_closed_by_failing_each_try() {
         assert!(admits(&health, 1, 8));
         // The first failed try is believed, and the rest is longer.
         assert!(fails(&health, 1, fault, 8).0.is_some());
-        assert_eq!(standing(&health, 2, 9), Standing::Rests(at(24)));
+        assert_eq!(standing(&health, 2, 9), Availability::Rests(at(24)));
         assert!(admits(&health, 1, 24));
         assert_eq!(fails(&health, 1, fault, 25).0, None);
         assert!(!admits(&health, 1, 26) && admits(&health, 2, 26), "{fault:?}");
@@ -168,14 +169,14 @@ fn e13_a_credential_counts_as_refused_once_a_request_of_our_own_was_refused() {
     assert_eq!(fails(&health, 1, Fault::Credential, 0), (None, true));
     assert_eq!(health.note_probe(Probed::Fine, at(0), &LIMITS), None);
     assert_eq!(health.note_probe(Probed::Unclear, at(0), &LIMITS), None);
-    assert_eq!(standing(&health, 1, 0), Standing::Last);
-    assert_eq!(standing(&health, 2, 0), Standing::Ready);
+    assert_eq!(standing(&health, 1, 0), Availability::Last);
+    assert_eq!(standing(&health, 2, 0), Availability::Ready);
     let rests = Some(Change::Rests(Why::Credential, LIMITS.rest));
     assert_eq!(health.note_probe(Probed::Refused, at(0), &LIMITS), rests);
     assert_eq!(health.note_probe(Probed::Refused, at(1), &LIMITS), None, "said once");
     // What was sent before does not open it again.
     assert_eq!(health.note_answer(AccountId(3), "m", at(1)), None);
-    assert_eq!(standing(&health, 2, 1), Standing::Rests(at(32)));
+    assert_eq!(standing(&health, 2, 1), Availability::Rests(at(32)));
 }
 
 #[test]
@@ -193,30 +194,30 @@ fn a_limit_lasts_as_long_as_it_says_and_else_a_second_that_doubles() {
     let health = Health::default();
     let limited = Met { retry_after_secs: Some(20), ..met(1, Fault::Limited, 0) };
     health.note_fault(limited, &LIMITS);
-    assert_eq!(standing(&health, 2, 19), Standing::Last);
-    assert_eq!(standing(&health, 2, 20), Standing::Ready);
-    assert_eq!(health.standing(AccountId(2), "another", at(1)), Standing::Ready);
+    assert_eq!(standing(&health, 2, 19), Availability::Last);
+    assert_eq!(standing(&health, 2, 20), Availability::Ready);
+    assert_eq!(health.standing(AccountId(2), "another", at(1)), Availability::Ready);
     health.note_answer(AccountId(1), "m", at(20));
     for (secs, until) in [(30, 31), (40, 42), (50, 54)] {
         fails(&health, 1, Fault::Limited, secs);
-        assert_eq!(standing(&health, 2, until - 1), Standing::Last);
-        assert_eq!(standing(&health, 2, until), Standing::Ready);
+        assert_eq!(standing(&health, 2, until - 1), Availability::Last);
+        assert_eq!(standing(&health, 2, until), Availability::Ready);
     }
     let for_ever = Met { retry_after_secs: Some(u64::MAX), ..met(1, Fault::Limited, 100) };
     health.note_fault(for_ever, &LIMITS);
-    assert_eq!(standing(&health, 2, 100 + 3600), Standing::Ready);
+    assert_eq!(standing(&health, 2, 100 + 3600), Availability::Ready);
 }
 
 #[test]
 fn a_model_that_two_accounts_do_not_find_is_asked_for_elsewhere_first() {
     let health = Health::default();
     fails(&health, 1, Fault::NotThere, 0);
-    assert_eq!(standing(&health, 3, 1), Standing::Ready);
+    assert_eq!(standing(&health, 3, 1), Availability::Ready);
     fails(&health, 2, Fault::NotThere, 1);
-    assert_eq!(standing(&health, 3, 2), Standing::Last);
-    assert_eq!(health.standing(AccountId(3), "another", at(2)), Standing::Ready);
+    assert_eq!(standing(&health, 3, 2), Availability::Last);
+    assert_eq!(health.standing(AccountId(3), "another", at(2)), Availability::Ready);
     health.note_answer(AccountId(3), "m", at(3));
-    assert_eq!(standing(&health, 3, 3), Standing::Ready);
+    assert_eq!(standing(&health, 3, 3), Availability::Ready);
 }
 
 #[test]
@@ -225,9 +226,9 @@ fn what_a_request_can_bring_about_by_what_it_asks_for_stays_with_its_accounts() 
         let health = Health::default();
         for account in 1..20 {
             fails(&health, account, fault, 0);
-            assert_eq!(standing(&health, account, 1), Standing::Last);
+            assert_eq!(standing(&health, account, 1), Availability::Last);
         }
-        assert_eq!(standing(&health, 30, 1), Standing::Ready, "{fault:?}");
+        assert_eq!(standing(&health, 30, 1), Availability::Ready, "{fault:?}");
     }
 }
 

@@ -126,7 +126,7 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
         .unwrap();
     });
     let email = app.db(|conn| sluice::db::accounts::get(conn, id).unwrap().unwrap().email);
-    app.link(sluice::accounts::identity::email_tokens::Purpose::Reset, Some(id), &email);
+    app.link(sluice::accounts::identity::email_tokens::LinkPurpose::Reset, Some(id), &email);
     app.db(|conn| {
         use sluice::db::outbox::{NewMail, enqueue};
         let (reference, params) = ("x".to_owned(), serde_json::json!({}));

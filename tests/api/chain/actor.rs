@@ -5,26 +5,26 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use sluice::chain::provider::{Call, CallErrorKind};
-use sluice::chain::{Endpoint, Priority, ProviderError};
+use sluice::chain::provider::{CallErrorKind, RpcCall};
+use sluice::chain::{Priority, ProviderEndpoint, ProviderError};
 
 use crate::support::chain::TestChain;
 use crate::support::chain::asking::{ask, ask_at, endpoint};
 use crate::support::rpc::fault::Fault;
 use crate::support::rpc::{ANY, Provider};
 
-fn chain_id() -> Call {
-    Call::new("eth_chainId", json!([]))
+fn chain_id() -> RpcCall {
+    RpcCall::new("eth_chainId", json!([]))
 }
 
-fn balance(block: &str) -> Call {
+fn balance(block: &str) -> RpcCall {
     let address = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
-    Call::new("eth_getBalance", json!([address, block]))
+    RpcCall::new("eth_getBalance", json!([address, block]))
 }
 
 type Answer = Result<Vec<Result<String, CallErrorKind>>, ProviderError>;
 
-async fn asked(provider: &sluice::chain::Provider, calls: Vec<Call>) -> Answer {
+async fn asked(provider: &sluice::chain::Provider, calls: Vec<RpcCall>) -> Answer {
     let answers = provider.ask(calls).await?;
     let shown = answers.into_iter().map(|answer| match answer {
         Ok(raw) => Ok(raw.get().trim_matches('"').to_owned()),
@@ -34,7 +34,7 @@ async fn asked(provider: &sluice::chain::Provider, calls: Vec<Call>) -> Answer {
 }
 
 /// One question to one endpoint, and what the metrics say.
-fn asked_at(endpoint: Endpoint, calls: Vec<Call>) -> (Answer, String) {
+fn asked_at(endpoint: ProviderEndpoint, calls: Vec<RpcCall>) -> (Answer, String) {
     ask_at(vec![endpoint], async |providers| asked(&providers[0], calls).await)
 }
 
@@ -43,7 +43,7 @@ fn a_batch_is_one_request_and_its_answers_come_back_in_order() {
     let chain = TestChain::start();
     let provider = Provider::before(chain.node);
     provider.reverse_batches();
-    let calls = vec![chain_id(), Call::new("eth_nonsense", json!([])), balance("0x0")];
+    let calls = vec![chain_id(), RpcCall::new("eth_nonsense", json!([])), balance("0x0")];
     let (answer, metrics) = asked_at(endpoint("first", &provider), calls);
     let balance = "0x21e19e0c9bab2400000".to_owned();
     assert_eq!(

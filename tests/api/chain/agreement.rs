@@ -3,9 +3,9 @@
 use ethers_core::types::{Address, H256, U256};
 use serde_json::json;
 use sluice::chain::ProviderError;
-use sluice::chain::facts::Sighting;
+use sluice::chain::facts::TxStatus;
 use sluice::chain::head::{BlockRef, Further, further, newest};
-use sluice::chain::quorum::{self, Agreement, Verdict};
+use sluice::chain::quorum::{self, Agreement, QuorumResult};
 use sluice::domain::evm::TxHash;
 
 use crate::support::chain::asking::ask;
@@ -18,16 +18,16 @@ const ALICE: Address = Address::repeat_byte(0xa1);
 /// A method, and what is changed in its result; a hash that is not the right one is at hand.
 type Lie = (&'static str, fn(&mut serde_json::Value, &serde_json::Value));
 
-fn verdict(providers: &[&Provider], quorum: usize, hash: H256) -> Verdict<Sighting> {
+fn verdict(providers: &[&Provider], quorum: usize, hash: H256) -> QuorumResult<TxStatus> {
     let hash = TxHash(hash.0);
     ask(providers, async |providers| quorum::facts(&providers, quorum, hash, true).await)
 }
 
-fn is_mined(verdict: &Verdict<Sighting>) -> bool {
-    matches!(verdict.agreement, Agreement::Agreed(Sighting::Mined(_)))
+fn is_mined(verdict: &QuorumResult<TxStatus>) -> bool {
+    matches!(verdict.agreement, Agreement::Agreed(TxStatus::Mined(_)))
 }
 
-fn names(verdict: &Verdict<Sighting>) -> Vec<&str> {
+fn names(verdict: &QuorumResult<TxStatus>) -> Vec<&str> {
     verdict.dissenting.iter().map(|name| &**name).collect()
 }
 
@@ -117,14 +117,14 @@ fn one_provider_is_never_enough_where_two_are_needed() {
     // One who lags is nobody's opponent: the transaction waits for it.
     two.set_lag(1);
     let lagging = verdict(&both, 2, hash);
-    assert_eq!(lagging.agreement, Agreement::Agreed(Sighting::Pending));
+    assert_eq!(lagging.agreement, Agreement::Agreed(TxStatus::Pending));
     assert_eq!((names(&lagging), lagging.silent.len()), (vec![], 0));
     two.set_lag(0);
     two.on("debug_traceTransaction", Fault::unknown_method());
     let untraced = verdict(&both, 2, hash);
     assert_eq!(untraced.agreement, Agreement::TooFew { answered: 1, needed: 2 });
     let unknown = verdict(&both, 2, H256::repeat_byte(3));
-    assert_eq!(unknown.agreement, Agreement::Agreed(Sighting::Unknown));
+    assert_eq!(unknown.agreement, Agreement::Agreed(TxStatus::Unknown));
 }
 
 /// The newest block and the newest final one.

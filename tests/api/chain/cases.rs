@@ -6,7 +6,7 @@ use std::time::Duration;
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};
 use sluice::db::deposit_cases::{self, CaseRow};
-use sluice::deposits::cases::{self, Decided};
+use sluice::deposits::cases::{self, CaseDecision};
 use sluice::deposits::review;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
 use sluice::domain::deposit_case::{CaseKind, CaseState};
@@ -62,7 +62,7 @@ fn opened(shop: &Shop) -> CaseRow {
 fn dismiss(shop: &Shop, case: &CaseRow) {
     let now = shop.app.clock.now();
     let done = shop.db(|conn| cases::dismiss(conn, case, "no money of ours", now).unwrap());
-    assert_eq!(done, Decided::Done);
+    assert_eq!(done, CaseDecision::Done);
 }
 
 fn retry(shop: &Shop, case: &CaseRow) {
@@ -71,7 +71,7 @@ fn retry(shop: &Shop, case: &CaseRow) {
         let case = deposit_cases::find(conn, &case.public_id).unwrap().expect("a case");
         cases::retry(conn, &case, "the node is mended", now).unwrap()
     });
-    assert_eq!(done, Decided::Done);
+    assert_eq!(done, CaseDecision::Done);
 }
 
 fn metric(shop: &Shop) -> u64 {
@@ -259,7 +259,7 @@ fn a_deposit_that_a_person_has_refused_is_no_case_any_more() {
     waits(&shop, "a decision", || {
         let (row, now) = (shop.deposits(tx).remove(0), shop.app.clock.now());
         let decided = shop.db(|conn| review::reject(conn, &row, "not ours", now).unwrap());
-        (decided == review::Decided::Done).then_some(())
+        (decided == review::ReviewDecision::Done).then_some(())
     });
     assert_eq!(rows(&shop), []);
     waits(&shop, "no case", || (metric(&shop) == 0).then_some(()));

@@ -111,7 +111,7 @@ fn what_is_held_approved_and_paid_back_is_told() {
     shop.app.clock.advance(1);
     let now = shop.app.clock.now();
     let decided = shop.db(|conn| review::approve(conn, &key, &row, None, "a test", now).unwrap());
-    assert_eq!(decided, review::Decided::Done);
+    assert_eq!(decided, review::ReviewDecision::Done);
     with_subject(mails(&shop, &account, 2), "$2000.00 was credited");
     let row = shop.deposits(tx).remove(0);
     shop.db(|conn| refund::hold(conn, &row, None, "asked for", now).unwrap());

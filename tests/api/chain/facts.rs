@@ -5,7 +5,7 @@ use ethers_core::types::{Address, Bytes, H256, U256};
 use ethers_core::utils::keccak256;
 use serde_json::{Value, json};
 use sluice::chain::ProviderError;
-use sluice::chain::facts::{Sighting, Transfer, TxFacts, sight};
+use sluice::chain::facts::{Transfer, TxFacts, TxStatus, fetch_transaction};
 use sluice::domain::deposit::Asset;
 use sluice::domain::evm::{EvmAddress, RawAmount, TxHash};
 
@@ -28,13 +28,15 @@ fn raw(amount: impl Into<U256>) -> RawAmount {
     RawAmount(word)
 }
 
-fn sighting(provider: &Provider, hash: H256, wants_trace: bool) -> Result<Sighting, ProviderError> {
-    ask(&[provider], async |providers| sight(&providers[0], TxHash(hash.0), wants_trace).await)
+fn sighting(provider: &Provider, hash: H256, wants_trace: bool) -> Result<TxStatus, ProviderError> {
+    ask(&[provider], async |providers| {
+        fetch_transaction(&providers[0], TxHash(hash.0), wants_trace).await
+    })
 }
 
 fn facts(provider: &Provider, hash: H256, wants_trace: bool) -> TxFacts {
     match sighting(provider, hash, wants_trace) {
-        Ok(Sighting::Mined(facts)) => facts,
+        Ok(TxStatus::Mined(facts)) => facts,
         other => panic!("{other:?}"),
     }
 }
@@ -238,7 +240,7 @@ fn a_transaction_that_is_mined_again_elsewhere_keeps_its_ordinals() {
     assert_ne!(before.block_hash, after.block_hash);
     assert_eq!(before.transfers, after.transfers);
     assert_eq!(before.difference(&after), "block hash");
-    assert_eq!(sighting(&provider, first, false), Ok(Sighting::Unknown));
+    assert_eq!(sighting(&provider, first, false), Ok(TxStatus::Unknown));
 }
 
 #[test]
@@ -248,18 +250,18 @@ fn what_is_missing_is_no_failure() {
     let from = chain.account(0);
     chain.set_automine(false);
     let waiting = chain.pay(from, ALICE, 5);
-    assert_eq!(sighting(&provider, waiting, true), Ok(Sighting::Pending));
+    assert_eq!(sighting(&provider, waiting, true), Ok(TxStatus::Pending));
     chain.mine(1);
     assert!(facts(&provider, waiting, true).is_success);
 
     provider.times(1, "eth_getTransactionReceipt", Fault::Null);
-    assert_eq!(sighting(&provider, waiting, true), Ok(Sighting::Pending));
+    assert_eq!(sighting(&provider, waiting, true), Ok(TxStatus::Pending));
     provider.set_lag(1);
-    assert_eq!(sighting(&provider, waiting, true), Ok(Sighting::Unknown));
+    assert_eq!(sighting(&provider, waiting, true), Ok(TxStatus::Unknown));
     provider.set_lag(0);
-    assert_eq!(sighting(&provider, H256::repeat_byte(9), true), Ok(Sighting::Unknown));
+    assert_eq!(sighting(&provider, H256::repeat_byte(9), true), Ok(TxStatus::Unknown));
     chain.reorg(1, &[]);
-    assert_eq!(sighting(&provider, waiting, true), Ok(Sighting::Unknown));
+    assert_eq!(sighting(&provider, waiting, true), Ok(TxStatus::Unknown));
 }
 
 /// What one changed field makes of a sighting.
@@ -268,7 +270,7 @@ fn lied(
     hash: H256,
     (method, field): (&str, &'static str),
     value: Value,
-) -> Result<Sighting, ProviderError> {
+) -> Result<TxStatus, ProviderError> {
     let provider = Provider::before(chain.node);
     provider.mutate(method, move |_, result| match &value {
         Value::Null => drop(result.as_object_mut().unwrap().remove(field)),
@@ -336,17 +338,17 @@ fn what_concerns_no_money_may_have_any_shape() {
     };
     for value in [json!(null), json!("0x0"), json!("0x"), json!("0x1"), json!(0), json!([7])] {
         let seen = read(tokens, (tx, "chainId"), value.clone());
-        assert_eq!(seen, Ok(Sighting::Mined(honest.clone())), "chainId {value}");
+        assert_eq!(seen, Ok(TxStatus::Mined(honest.clone())), "chainId {value}");
         let seen = read(tokens, (tx, "type"), value.clone());
-        assert_eq!(seen, Ok(Sighting::Mined(honest.clone())), "type {value}");
+        assert_eq!(seen, Ok(TxStatus::Mined(honest.clone())), "type {value}");
     }
     for value in [json!(1), json!(true), json!("0x01")] {
         let seen = read(tokens, (receipt, "status"), value.clone());
-        assert_eq!(seen, Ok(Sighting::Mined(honest.clone())), "status {value}");
+        assert_eq!(seen, Ok(TxStatus::Mined(honest.clone())), "status {value}");
     }
     // Coins that are not told are none beside tokens; alone they may be the payment.
     let seen = read(tokens, (tx, "value"), Value::Null);
-    assert_eq!(seen, Ok(Sighting::Mined(honest.clone())));
+    assert_eq!(seen, Ok(TxStatus::Mined(honest.clone())));
     let seen = read(coins, (tx, "value"), Value::Null);
     assert!(matches!(seen, Err(ProviderError::BadAnswer(_))), "{seen:?}");
     // No list of logs is none, where a bloom says so or nothing was called.
@@ -355,7 +357,7 @@ fn what_concerns_no_money_may_have_any_shape() {
         assert_eq!(seen.is_ok(), hash == coins, "{seen:?}");
     }
     // Without a status, logs say that it went well, but others must say so too.
-    let Ok(Sighting::Mined(untold)) = read(tokens, (receipt, "status"), Value::Null) else {
+    let Ok(TxStatus::Mined(untold)) = read(tokens, (receipt, "status"), Value::Null) else {
         panic!("not read")
     };
     assert!(untold.is_success && !untold.is_status_told);
@@ -390,7 +392,7 @@ fn transactions_of_other_kinds_are_read_by_what_they_move() {
     let hash = chain.pay(chain.account(0), ALICE, 5);
     let (tx, receipt) = ("eth_getTransactionByHash", "eth_getTransactionReceipt");
     let read = |place, value| match lied(&chain, hash, place, value) {
-        Ok(Sighting::Mined(facts)) => facts,
+        Ok(TxStatus::Mined(facts)) => facts,
         other => panic!("{place:?}: {other:?}"),
     };
     // An L2's deposit, one of a kind that nobody knows yet, and one from before EIP-155.
@@ -430,7 +432,7 @@ fn traces_of_any_depth_are_read_or_refused() {
         (0..depth).fold(leaf, |inner, _| json!({ "type": "STATICCALL", "calls": [inner] }))
     };
     let trace = "debug_traceTransaction";
-    let Ok(Sighting::Mined(facts)) = lied(&chain, hash, (trace, "calls"), json!([nested(40)]))
+    let Ok(TxStatus::Mined(facts)) = lied(&chain, hash, (trace, "calls"), json!([nested(40)]))
     else {
         panic!("forty frames deep is possible");
     };
@@ -440,7 +442,7 @@ fn traces_of_any_depth_are_read_or_refused() {
     // Nothing below a frame that failed counts, at whatever depth.
     let mut failed = nested(3);
     failed["error"] = json!("out of gas");
-    let Ok(Sighting::Mined(facts)) = lied(&chain, hash, (trace, "calls"), json!([failed])) else {
+    let Ok(TxStatus::Mined(facts)) = lied(&chain, hash, (trace, "calls"), json!([failed])) else {
         panic!("a frame that failed is possible");
     };
     assert_eq!(moved(&facts), [(-1, ALICE, 5)]);

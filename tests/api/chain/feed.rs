@@ -3,7 +3,7 @@
 use ethers_core::types::{I256, U256};
 use sluice::chain::contract::{FeedFacts, TokenFacts, feed_facts, token_facts};
 use sluice::chain::feed::{PriceRound, price_at};
-use sluice::chain::quorum::{Agreement, Verdict};
+use sluice::chain::quorum::{Agreement, QuorumResult};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::EvmAddress;
 
@@ -17,7 +17,7 @@ fn at(secs: u64) -> UnixMillis {
     UnixMillis::from_millis(i64::try_from((GENESIS_SECS + secs) * 1000).unwrap())
 }
 
-fn price(providers: &[&Provider], feed: &Contract, secs: u64) -> Verdict<Option<PriceRound>> {
+fn price(providers: &[&Provider], feed: &Contract, secs: u64) -> QuorumResult<Option<PriceRound>> {
     let address = EvmAddress(feed.address.0);
     ask(providers, async |providers| {
         price_at(&providers, providers.len(), address, at(secs), at(100_000)).await

@@ -3,8 +3,8 @@
 use ethers_core::types::{Address, H256, U256};
 use serde_json::{Value, json};
 use sluice::chain::ProviderError;
-use sluice::chain::blocks::{Block, blocks};
-use sluice::chain::logs::{LogsError, TransferLog, Wanted, Way, transfer_logs};
+use sluice::chain::blocks::{ScannedBlock, blocks};
+use sluice::chain::logs::{LogFilter, LogQuery, LogsError, TransferLog, transfer_logs};
 use sluice::chain::provider::{CallError, CallErrorKind};
 use sluice::domain::evm::EvmAddress;
 
@@ -16,7 +16,7 @@ use crate::support::rpc::fault::Fault;
 const ALICE: Address = Address::repeat_byte(0xa1);
 const BOB: Address = Address::repeat_byte(0xb0);
 
-fn read_blocks(provider: &Provider, numbers: Vec<u64>, full: bool) -> Vec<Option<Block>> {
+fn read_blocks(provider: &Provider, numbers: Vec<u64>, full: bool) -> Vec<Option<ScannedBlock>> {
     ask(&[provider], async |providers| blocks(&providers[0], numbers, full).await.unwrap())
 }
 
@@ -27,9 +27,9 @@ fn read_logs(
     payees: &[Address],
 ) -> Result<Vec<TransferLog>, LogsError> {
     let payees: Vec<EvmAddress> = payees.iter().map(|payee| EvmAddress(payee.0)).collect();
-    let wanted = Wanted::new(vec![EvmAddress(token.0)], payees);
+    let wanted = LogFilter::new(vec![EvmAddress(token.0)], payees);
     ask(&[provider], async |providers| {
-        let logs = transfer_logs(&providers[0], (from, to), &wanted, Way::Payees(500)).await?;
+        let logs = transfer_logs(&providers[0], (from, to), &wanted, LogQuery::Payees(500)).await?;
         Ok(logs.found)
     })
 }
@@ -210,9 +210,9 @@ fn all_transfers_of_a_token_are_asked_for_in_one_call_however_many_are_paid() {
         chain.send(from, &token, "mint", (payee, U256::from(1)));
     }
     let payees = payees.iter().map(|payee| EvmAddress(payee.0)).collect();
-    let wanted = Wanted::new(vec![EvmAddress(token.address.0)], payees);
+    let wanted = LogFilter::new(vec![EvmAddress(token.address.0)], payees);
     let logs = ask(&[&provider], async |providers| {
-        transfer_logs(&providers[0], (0, chain.head()), &wanted, Way::Everybody).await.unwrap()
+        transfer_logs(&providers[0], (0, chain.head()), &wanted, LogQuery::Everybody).await.unwrap()
     });
     assert_eq!((logs.found.len(), logs.given, logs.may_be_cut), (2, 3, false));
     assert_eq!(provider.count("eth_getLogs"), 1);

@@ -2,7 +2,7 @@
 
 use diesel::Connection;
 use serde_json::{Value, json};
-use sluice::db::arrivals::{self as rows, ArrivalRow, BalanceRow};
+use sluice::db::arrivals::{self as rows, AddressBalanceRow, ArrivalRow};
 use sluice::deposits::{addresses, arrivals};
 use sluice::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};
 use sluice::domain::xpub::Xpub;
@@ -36,7 +36,7 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
         ..coins.clone()
     };
     rows::note_token(&mut desk.conn, &token, 5).unwrap();
-    let balance = BalanceRow {
+    let balance = AddressBalanceRow {
         chain_id: ChainId(BASE),
         address: mine,
         block_number: 12,
@@ -74,7 +74,7 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     let late = ArrivalRow { address: mine, ..token };
     rows::note_token(&mut desk.conn, &late, 5).unwrap();
     rows::set_balance(&mut desk.conn, &balance).unwrap();
-    let more = BalanceRow { block_number: 13, balance: "2".to_owned(), ..balance.clone() };
+    let more = AddressBalanceRow { block_number: 13, balance: "2".to_owned(), ..balance.clone() };
     arrivals::look(&mut desk.conn, Some(&balance), &more, (0, false), 5, NOON).unwrap();
     assert_eq!(rows::of_address(&mut desk.conn, mine, 10).unwrap(), []);
     assert_eq!(rows::balances(&mut desk.conn, ChainId(BASE), &known).unwrap(), []);

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use sluice::db::AnyConnection;
 use sluice::db::schema::{accounts, usage_logs};
 use sluice::domain::ids::ApiKeyId;
-use sluice::ledger::{self, Busy, Command, Effect, EntryKind, Hold, Memory};
+use sluice::ledger::{self, BalanceCache, Busy, Command, Effect, EntryKind, Hold};
 
 use super::{
     Desk, NOW, apply, checkpoint, extend, nanos, post, record, recover, reserve, reserved,
@@ -24,14 +24,14 @@ use crate::support::wire::Wire;
 /// A node's connection, with what it remembers.
 struct Node {
     conn: AnyConnection,
-    memory: Memory,
+    memory: BalanceCache,
 }
 
 impl Node {
     fn of(database: &TestDatabase) -> Self {
         let mut conn = database.connect();
         ledger::prepare(&mut conn).unwrap();
-        Self { conn, memory: Memory::default() }
+        Self { conn, memory: BalanceCache::default() }
     }
 
     fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {

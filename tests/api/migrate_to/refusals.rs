@@ -5,15 +5,15 @@ use diesel::connection::SimpleConnection;
 use super::{Source, number, refusal_of};
 use crate::support::app::{Builder, open_account};
 use crate::support::database::TestDatabase;
-use crate::support::desk::Desk;
+use crate::support::desk::Cli;
 use crate::support::process::{Process, run};
 use crate::support::sandbox::sandbox;
 
 /// An SQLite database with one account and nothing else.
-fn small() -> (TestDatabase, tempfile::TempDir, Desk) {
+fn small() -> (TestDatabase, tempfile::TempDir, Cli) {
     let folder = tempfile::tempdir().unwrap();
     let database = TestDatabase::sqlite(folder.path());
-    let desk = Desk::at_database(&database.url);
+    let desk = Cli::at_database(&database.url);
     assert_eq!(desk.run(&["migrate"]).code, 0);
     open_account(&mut database.connect(), "5");
     (database, folder, desk)
@@ -25,7 +25,7 @@ fn a_source_that_is_in_use_or_no_sqlite_is_refused() {
     builder.database = Some(TestDatabase::sqlite(builder.folder.path()));
     let mut process = Process::start(builder, &[]);
     let nowhere = "postgres://u:canary-7d1@127.0.0.1:1/nowhere";
-    let desk = Desk::at_database(&process.database.url);
+    let desk = Cli::at_database(&process.database.url);
     let refusal = desk.refused(&["migrate-to", nowhere]);
     assert!(
         refusal.contains(
@@ -39,9 +39,9 @@ fn a_source_that_is_in_use_or_no_sqlite_is_refused() {
     assert!(refusal.contains("cannot be reached"), "{refusal}");
     assert!(!refusal.contains("canary-7d1"), "{refusal}");
 
-    let refusal = Desk::at_database("postgres://127.0.0.1/d").refused(&["migrate-to", nowhere]);
+    let refusal = Cli::at_database("postgres://127.0.0.1/d").refused(&["migrate-to", nowhere]);
     assert!(refusal.contains("what is copied is the SQLite database"), "{refusal}");
-    let absent = Desk::at_database("sqlite:///nowhere/sluice.db");
+    let absent = Cli::at_database("sqlite:///nowhere/sluice.db");
     assert!(absent.refused(&["migrate-to", nowhere]).contains("cannot be read"));
 }
 
@@ -104,7 +104,7 @@ fn books_that_do_not_balance_are_refused_before_the_target_is_asked_for() {
 fn a_target_with_a_newer_schema_than_the_source_is_left_alone() {
     let Some(target) = TestDatabase::postgres() else { return };
     let (_database, _folder, desk) = small();
-    let there = Desk::at_database(&target.url);
+    let there = Cli::at_database(&target.url);
     assert_eq!(there.run(&["migrate"]).code, 0);
     target.connect().batch_execute(NEWER).unwrap();
     let refusal = desk.refused(&["migrate-to", &target.url]);
@@ -137,7 +137,7 @@ fn a_target_that_holds_anything_else_is_left_alone() {
          CREATE VIEW looks AS SELECT 1 AS one",
     )
     .unwrap();
-    assert_eq!(Desk::at_database(&target.url).run(&["migrate"]).code, 0);
+    assert_eq!(Cli::at_database(&target.url).run(&["migrate"]).code, 0);
     open_account(&mut conn, "7");
     let refusal = desk.refused(&["migrate-to", &target.url]);
     assert!(refusal.contains("it has rows in accounts"), "{refusal}");
@@ -226,6 +226,6 @@ fn an_unfinished_copy_is_gone_on_with_by_nothing_but_its_own_unchanged_source() 
     source.database.connect().batch_execute("UPDATE accounts SET wants_notices = 0").unwrap();
     let ran = source.copy_to(&target);
     assert!(ran.code == 1 && ran.err.contains("has changed since"), "{}", ran.err);
-    let refusal = Desk::at_database(&target.url).refused(&["migrate"]);
+    let refusal = Cli::at_database(&target.url).refused(&["migrate"]);
     assert!(refusal.contains("unfinished copy"), "{refusal}");
 }

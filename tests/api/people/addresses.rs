@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 use serde_json::json;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 use sluice::db::schema::accounts;
 use sluice::domain::mail::MailKind;
 
@@ -53,7 +53,7 @@ fn p7_eight_spellings_of_a_mailbox_get_no_more_mails_than_one() {
 fn all_spellings_of_a_mailbox_are_one_account() {
     let app = app_for_many_log_ins();
     let open = |email: &str| {
-        let token = app.link(Purpose::SignUp, None, email);
+        let token = app.link(LinkPurpose::SignUp, None, email);
         app.post("/api/v1/accounts/confirm", &json!({ "token": token, "password": PASSWORD }))
     };
     open("ｖｉｃｔｉｍ@example.org").session();
@@ -101,12 +101,12 @@ fn an_account_under_an_earlier_spelling_is_still_its_owners() {
     let mails = app.mails_to(canonical, 2);
     let tokens = mails.iter().filter(|mail| mail.body.contains("/reset/confirm?token")).count();
     assert_eq!(tokens, 1, "one for a new password, and one that says that there is an account");
-    let token = app.link(Purpose::SignUp, None, canonical);
+    let token = app.link(LinkPurpose::SignUp, None, canonical);
     app.post("/api/v1/accounts/confirm", &json!({ "token": token, "password": PASSWORD }))
         .expect_refusal(409, "email_taken");
     // Its owner may take the form that is in use now, and nobody else.
     let change = |id| {
-        let token = app.link(Purpose::Change, Some(id), canonical);
+        let token = app.link(LinkPurpose::Change, Some(id), canonical);
         app.post("/api/v1/account/email/confirm", &json!({ "token": token }))
     };
     change(app.person().id).expect_refusal(409, "email_taken");

@@ -1,7 +1,7 @@
 //! A new address for an account.
 
 use serde_json::json;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::Response;
@@ -23,7 +23,7 @@ fn ask(app: &TestApp, person: &Person, email: &str, password: &str) -> Response 
 fn the_new_address_is_proven_and_the_old_one_told() {
     let app = app();
     let person = app.person();
-    let old_link = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let old_link = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     ask(&app, &person, "New@example.org", "wrong password").expect_refusal(403, "wrong_password");
     assert_eq!(ask(&app, &person, "New@example.org", PASSWORD).status, 202);
     let token = app.mails_to("new@example.org", 1).remove(0).token();
@@ -50,7 +50,7 @@ fn an_address_that_has_an_account_is_told_so_only_to_who_reads_its_mail() {
     let taken = ask(&app, &person, &other.email, PASSWORD);
     let free = ask(&app, &person, "free@example.org", PASSWORD);
     assert_eq!((taken.status, taken.text()), (202, free.text()));
-    let link = app.link(Purpose::Change, Some(person.id), &other.email);
+    let link = app.link(LinkPurpose::Change, Some(person.id), &other.email);
     app.post(CONFIRM, &json!({ "token": link })).expect_refusal(409, "email_taken");
     assert!(app.is_logged_in(&other.token));
     assert!(app.has_password(&person.email, PASSWORD));
@@ -71,7 +71,7 @@ fn two_accounts_that_want_one_address_at_once_do_not_share_it() {
     let app = app();
     let people = [app.person(), app.person()];
     let tokens =
-        people.each_ref().map(|one| app.link(Purpose::Change, Some(one.id), "new@example.org"));
+        people.each_ref().map(|one| app.link(LinkPurpose::Change, Some(one.id), "new@example.org"));
     let mut statuses = std::thread::scope(|scope| {
         let confirm = |token: &String| {
             let (app, body) = (&app, json!({ "token": token }));

@@ -5,7 +5,7 @@
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::accounts;
-use sluice::accounts::identity::email_tokens::{self, Holder, Purpose};
+use sluice::accounts::identity::email_tokens::{self, LinkPurpose, TokenHolder};
 use sluice::db::schema::{outbox as outbox_table, sessions};
 use sluice::db::{DbError, credentials_epoch, outbox, transaction};
 use sluice::domain::ids::AccountId;
@@ -103,12 +103,12 @@ impl Change {
         };
         match self {
             Self::Reset => {
-                let link = app.link(Purpose::Reset, Some(person.id), &person.email);
+                let link = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
                 reset(app, &link).expect_done();
             }
             Self::Password => change_password(app, person),
             Self::Email => {
-                let link = app.link(Purpose::Change, Some(person.id), "moved@example.net");
+                let link = app.link(LinkPurpose::Change, Some(person.id), "moved@example.net");
                 app.post(CHANGE, &json!({ "token": link })).expect_done();
             }
             Self::SecondFactor => {
@@ -134,8 +134,8 @@ fn each_change_ends_links_waiting_mail_and_the_sessions_that_it_does_not_keep() 
         let before = epoch(&app, person.id);
         let other = app.session_of(person.id);
         let links = [
-            (RESET, app.link(Purpose::Reset, Some(person.id), &person.email)),
-            (CHANGE, app.link(Purpose::Change, Some(person.id), "evil@example.net")),
+            (RESET, app.link(LinkPurpose::Reset, Some(person.id), &person.email)),
+            (CHANGE, app.link(LinkPurpose::Change, Some(person.id), "evil@example.net")),
         ];
         put_off(&app, MailKind::ResetPassword, &person.email, None, &json!({}));
         let evil = "evil@example.net";
@@ -167,9 +167,9 @@ fn what_is_put_in_under_the_earlier_epoch_opens_nothing() {
     let before = epoch(&app, person.id);
     change_password(&app, &person);
     // Each as if its transaction had begun before the change, and ended after it.
-    let holder = Holder { account_id: person.id, credentials_epoch: before };
+    let holder = TokenHolder { account_id: person.id, credentials_epoch: before };
     let (lifetime, now) = (app.settings.accounts.mail_link, app.clock.now());
-    for (purpose, path) in [(Purpose::Reset, RESET), (Purpose::Change, CHANGE)] {
+    for (purpose, path) in [(LinkPurpose::Reset, RESET), (LinkPurpose::Change, CHANGE)] {
         let to = (Some(holder), "evil@example.net");
         let token = app.db(|conn| email_tokens::issue(conn, purpose, to, lifetime, now).unwrap());
         let used = app.post(path, &json!({ "token": token.reveal(), "password": PASSWORD }));
@@ -225,9 +225,9 @@ fn a_link_to_sign_up_ends_when_its_address_gets_an_account_in_another_way() {
     let app = app();
     let now = app.clock.now();
     let (opened, moved_to) = ("opened@example.org", "moved@example.org");
-    let by_operator = app.link(Purpose::SignUp, None, opened);
-    let by_move = app.link(Purpose::SignUp, None, moved_to);
-    let other = app.link(Purpose::SignUp, None, "other@example.org");
+    let by_operator = app.link(LinkPurpose::SignUp, None, opened);
+    let by_move = app.link(LinkPurpose::SignUp, None, moved_to);
+    let other = app.link(LinkPurpose::SignUp, None, "other@example.org");
     app.db(|conn| {
         transaction::write(conn, |conn| {
             accounts::open(conn, opened, now).unwrap();
@@ -237,7 +237,7 @@ fn a_link_to_sign_up_ends_when_its_address_gets_an_account_in_another_way() {
     });
     let person = app.person();
     let change = |to: &str| {
-        let link = app.link(Purpose::Change, Some(person.id), to);
+        let link = app.link(LinkPurpose::Change, Some(person.id), to);
         app.post(CHANGE, &json!({ "token": link })).expect_done();
     };
     change(moved_to);
@@ -271,7 +271,7 @@ fn a_notice_that_has_waited_goes_to_the_address_that_its_account_has_by_then() {
     let person = app.person();
     let params = json!({ "balance_usd": "1.00", "threshold_usd": "2.00" });
     put_off(&app, MailKind::LowBalance, &person.email, Some(person.id), &params);
-    let link = app.link(Purpose::Change, Some(person.id), "moved@example.org");
+    let link = app.link(LinkPurpose::Change, Some(person.id), "moved@example.org");
     app.post(CHANGE, &json!({ "token": link })).expect_done();
     app.mails_to(&person.email, 1);
     app.clock.advance(HOUR_MILLIS);

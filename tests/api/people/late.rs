@@ -4,9 +4,9 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::accounts::identity::PeopleError;
+use sluice::accounts::identity::AuthError;
 use sluice::accounts::identity::sessions::{self, LiveSession};
-use sluice::accounts::keys::{self, By, KeyChange, KeyError, NewKey};
+use sluice::accounts::keys::{self, KeyActor, KeyChange, KeyError, NewKey};
 use sluice::db::accounts;
 use sluice::db::api_keys::ApiKeyRow;
 use sluice::db::sessions as session_rows;
@@ -123,7 +123,7 @@ fn person_with_key(app: &TestApp) -> (Person, String) {
 }
 
 fn form(token: &str, path: &str, fields: &str) -> Request {
-    let word = SecretToken::parse(TokenKind::Session, token).unwrap().form_word();
+    let word = SecretToken::parse(TokenKind::Session, token).unwrap().csrf_token();
     let request = Request::form(path, format!("{fields}&csrf={word}"));
     request.header("cookie", &format!("sluice_session={token}"))
 }
@@ -202,12 +202,13 @@ fn what_makes_or_changes_a_key_looks_at_the_session_where_it_writes() {
         let (person, key) = person_with_key(&app);
         let token = SecretToken::parse(TokenKind::Session, &app.session_of(person.id)).unwrap();
         let (settings, now) = (&app.settings.accounts, app.clock.now());
-        let session: LiveSession = app
-            .db(|conn| sessions::recognise(conn, &token.hash(), settings, now).unwrap().unwrap());
+        let session: LiveSession = app.db(|conn| {
+            sessions::find_session(conn, &token.hash(), settings, now).unwrap().unwrap()
+        });
         let before = state(&app, person.id);
         end.come(&app, &person);
 
-        let by = By::Person(session);
+        let by = KeyActor::Person(session);
         let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
         let change = KeyChange { total_budget: Some(None), ..KeyChange::default() };
         let refused = app.db(|conn| {
@@ -221,8 +222,8 @@ fn what_makes_or_changes_a_key_looks_at_the_session_where_it_writes() {
 
         for error in refused {
             let is_told = match error {
-                Some(KeyError::Person(PeopleError::SessionEnded)) => end != End::Suspension,
-                Some(KeyError::Person(PeopleError::Suspended)) => end == End::Suspension,
+                Some(KeyError::Person(AuthError::SessionEnded)) => end != End::Suspension,
+                Some(KeyError::Person(AuthError::Suspended)) => end == End::Suspension,
                 _ => false,
             };
             assert!(is_told, "{end:?}: {error:?}");

@@ -2,7 +2,7 @@
 //! two; with SQLite one is started after the other, and what the first has counted still counts.
 
 use serde_json::{Value, json};
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 use sluice::db::schema::{accounts, attempts};
 
 use crate::support::app::{Builder, TestApp};
@@ -136,7 +136,7 @@ fn p7_a_session_guesses_on_all_nodes_and_a_reset_lifts_it() {
     nodes.go_on_with_another();
     assert_eq!(change(&nodes, "192.0.2.4"), 429);
     assert_eq!(nodes.log_in("192.0.2.4", &person.email, PASSWORD), 429);
-    let token = nodes.app().link(Purpose::Reset, Some(person.id), &person.email);
+    let token = nodes.app().link(LinkPurpose::Reset, Some(person.id), &person.email);
     let reset = json!({ "token": token, "password": NEW });
     assert_eq!(nodes.ask("192.0.2.5", "/api/v1/password-resets/confirm", &reset), 204);
     assert_eq!(nodes.log_in("192.0.2.4", &person.email, NEW), 201);

@@ -1,7 +1,7 @@
 //! New passwords: by a mailed link, and with the old one.
 
 use serde_json::json;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 use sluice::db::credentials;
 
 use crate::support::app::{Builder, TestApp};
@@ -23,7 +23,7 @@ fn a_mailed_link_sets_a_new_password_and_ends_all_sessions() {
     let asked = app.post("/api/v1/password-resets", &json!({ "email": person.email }));
     assert_eq!(asked.status, 202, "{}", asked.text());
     let token = app.mails_to(&person.email, 1).remove(0).token();
-    let unused = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let unused = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     app.post(CONFIRM, &json!({ "token": token, "password": "short" }))
         .expect_refusal(400, "invalid_password");
     assert!(app.is_logged_in(&second), "nothing has changed so far");
@@ -44,7 +44,8 @@ fn of_two_links_that_are_used_at_once_one_sets_the_password() {
     let app = app();
     let person = app.person();
     let words = [NEW, "a third 29 password"];
-    let links = words.map(|word| (app.link(Purpose::Reset, Some(person.id), &person.email), word));
+    let links =
+        words.map(|word| (app.link(LinkPurpose::Reset, Some(person.id), &person.email), word));
     let statuses = std::thread::scope(|scope| {
         let ask = |(token, word): &(String, &str)| {
             let body = json!({ "token": token, "password": word });
@@ -96,7 +97,7 @@ fn p7_a_link_unlocks_what_guessing_has_locked() {
         assert!(!app.has_password(&person.email, "wrong password"));
     }
     app.log_in(&person.email, PASSWORD).expect_refusal(429, "too_many_attempts");
-    let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let token = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     app.post(CONFIRM, &json!({ "token": token, "password": NEW })).expect_done();
     assert!(app.has_password(&person.email, NEW));
 }
@@ -106,7 +107,7 @@ fn the_second_factor_outlives_a_new_password() {
     let app = app();
     let person = app.person();
     let (authenticator, _) = app.enable_totp(&person);
-    let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let token = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     app.post(CONFIRM, &json!({ "token": token, "password": PASSWORD })).expect_done();
     app.log_in(&person.email, PASSWORD).expect_refusal(401, "code_required");
     app.clock.advance(30_000);
@@ -118,7 +119,7 @@ fn the_old_password_sets_a_new_one_and_ends_the_other_sessions() {
     let app = app();
     let person = app.person();
     let second = app.session_of(person.id);
-    let link = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let link = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     let change = |password: &str, new_password: &str| {
         let body = json!({ "password": password, "new_password": new_password });
         app.by_with(&person.token, "PUT", "/api/v1/account/password", &body)
@@ -143,7 +144,7 @@ fn a_password_is_the_same_on_every_keyboard() {
     let app = app();
     let person = app.person();
     for (set, given) in [(SPELLINGS[1], SPELLINGS[0]), (SPELLINGS[0], SPELLINGS[1])] {
-        let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+        let token = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
         app.post(CONFIRM, &json!({ "token": token, "password": set })).expect_done();
         assert!(app.has_password(&person.email, given) && app.has_password(&person.email, set));
         let session = app.session_of(person.id);
@@ -179,7 +180,7 @@ fn what_is_guessed_first_is_refused_as_a_new_password_with_its_reason() {
         (person.email.as_str(), "email address"),
         (own.as_str(), "email address"),
     ] {
-        let link = app.link(Purpose::Reset, Some(person.id), &person.email);
+        let link = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
         let by_link = app.post(CONFIRM, &json!({ "token": link, "password": guessed }));
         let body = json!({ "password": PASSWORD, "new_password": guessed });
         let by_old = app.by_with(&person.token, "PUT", "/api/v1/account/password", &body);

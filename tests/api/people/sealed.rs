@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use sluice::accounts::deletion::tombstones::TombstoneError;
-use sluice::app::{StartError, StopWords};
+use sluice::app::{ShutdownSignals, StartError};
 use sluice::db::schema::accounts;
 use sluice::db::{AnyConnection, credentials};
 use sluice::domain::clock::Clock;
@@ -32,7 +32,7 @@ fn store(conn: &mut AnyConnection, id: AccountId, secret: &[u8]) {
 
 /// Starts a server and stops it at once; what it said.
 fn start(builder: &Builder) -> Result<(), StartError> {
-    let stop = StopWords::default();
+    let stop = ShutdownSignals::default();
     let (thread, addresses) =
         serve(builder.settings().into(), Clock::manual(1_795_348_800_000), stop.clone());
     stop.in_order.cancel();

@@ -4,9 +4,9 @@ use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::accounts::deletion::tombstones;
 use sluice::accounts::identity::log_in::FirstStep;
-use sluice::accounts::identity::people::People;
+use sluice::accounts::identity::people::Identity;
 use sluice::accounts::identity::throttle::ClientAddress;
-use sluice::accounts::identity::{PeopleError, sessions};
+use sluice::accounts::identity::{AuthError, sessions};
 use sluice::db::Database;
 use sluice::db::schema::log_in_steps;
 use sluice::domain::secret_token::SecretToken;
@@ -167,7 +167,7 @@ fn p7_wrong_codes_count_like_wrong_passwords() {
 /// The verbs of a page that asks in two steps.
 pub(super) struct Page {
     runtime: tokio::runtime::Runtime,
-    people: People,
+    people: Identity,
     client: ClientAddress,
 }
 
@@ -175,7 +175,7 @@ impl Page {
     pub(super) fn of(app: &TestApp) -> Self {
         let database = Database::open(&app.settings.database).unwrap();
         let key = app.db(|conn| tombstones::unlock(conn, &app.settings.privacy).unwrap());
-        let people = People::new(database, &app.settings, key, app.clock.clone()).unwrap();
+        let people = Identity::new(database, &app.settings, key, app.clock.clone()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self { runtime, people, client: ClientAddress::new([127, 0, 0, 1].into()) }
     }
@@ -192,7 +192,7 @@ impl Page {
         &self,
         step: &SecretToken,
         code: &str,
-    ) -> Result<sessions::OpenedSession, PeopleError> {
+    ) -> Result<sessions::OpenedSession, AuthError> {
         self.runtime.block_on(self.people.finish_log_in(step, code.to_owned(), self.client))
     }
 }
@@ -206,25 +206,25 @@ fn a_page_asks_for_the_code_in_a_second_step() {
     let (_, codes) = app.enable_totp(&person);
     let step = page.begin(&person.email).unwrap();
     assert!(!app.is_logged_in(step.reveal()), "it is no session");
-    assert!(matches!(page.finish(&step, "000000"), Err(PeopleError::WrongCode)));
+    assert!(matches!(page.finish(&step, "000000"), Err(AuthError::WrongCode)));
     let opened = page.finish(&step, &codes[0]).unwrap();
     assert!(app.is_logged_in(opened.token.reveal()));
-    assert!(matches!(page.finish(&step, &codes[1]), Err(PeopleError::BadLink)), "it is used up");
+    assert!(matches!(page.finish(&step, &codes[1]), Err(AuthError::BadLink)), "it is used up");
     // It does not outlive its ten minutes, nor the password that it stands for.
     let (slow, stale) = (page.begin(&person.email).unwrap(), page.begin(&person.email).unwrap());
     app.clock.advance(599_999);
     page.finish(&slow, &codes[2]).unwrap();
     app.clock.advance(1);
-    assert!(matches!(page.finish(&stale, &codes[3]), Err(PeopleError::BadLink)));
+    assert!(matches!(page.finish(&stale, &codes[3]), Err(AuthError::BadLink)));
     // Nor what changes in the moment in which it is begun.
     let step = page.begin(&person.email).unwrap();
     app.db(|conn| {
         let before = log_in_steps::credentials_epoch.eq(log_in_steps::credentials_epoch - 1);
         diesel::update(log_in_steps::table).set(before).execute(conn).unwrap();
     });
-    assert!(matches!(page.finish(&step, &codes[3]), Err(PeopleError::BadLink)));
+    assert!(matches!(page.finish(&step, &codes[3]), Err(AuthError::BadLink)));
     let step = page.begin(&person.email).unwrap();
     let body = json!({ "password": PASSWORD, "new_password": "another 83 password" });
     app.by_with(&person.token, "PUT", "/api/v1/account/password", &body).expect_done();
-    assert!(matches!(page.finish(&step, &codes[3]), Err(PeopleError::BadLink)));
+    assert!(matches!(page.finish(&step, &codes[3]), Err(AuthError::BadLink)));
 }

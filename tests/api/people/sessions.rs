@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 use sluice::domain::secret_token::{SecretToken, TokenKind};
 
 use crate::support::app::{Builder, TestApp};
@@ -123,13 +123,13 @@ fn a_cookie_reads_alone_and_changes_with_the_word_of_our_pages_only() {
         })
     };
     assert_eq!(with("GET", "sluice_session", None).status, 200);
-    let other = SecretToken::random(TokenKind::Session).unwrap().form_word();
+    let other = SecretToken::random(TokenKind::Session).unwrap().csrf_token();
     for word in [None, Some(""), Some("x"), Some(other.as_str()), Some(person.token.as_str())] {
         with("PUT", "sluice_session", word).expect_refusal(403, "csrf_token");
     }
-    with("PUT", "__Host-sluice_session", Some(&token.form_word()))
+    with("PUT", "__Host-sluice_session", Some(&token.csrf_token()))
         .expect_refusal(401, "unauthenticated");
-    assert_eq!(with("PUT", "sluice_session", Some(&token.form_word())).status, 200);
+    assert_eq!(with("PUT", "sluice_session", Some(&token.csrf_token())).status, 200);
     assert_eq!(with("GET", "sluice_session", None).json(), wanted);
 }
 
@@ -211,7 +211,7 @@ fn assert_standing(app: &TestApp, person: &Person, look: u16, code: &str) {
     assert_eq!(status("PUT", "/api/v1/account/password", Some(change)), 403);
     let claim = json!({ "chain": "base", "tx_hash": "0x" });
     assert_eq!(status("POST", "/api/v1/deposits", Some(claim)), 403);
-    let link = app.link(Purpose::Change, Some(person.id), "other@example.org");
+    let link = app.link(LinkPurpose::Change, Some(person.id), "other@example.org");
     app.post("/api/v1/account/email/confirm", &json!({ "token": link })).expect_refusal(403, code);
     assert!(app.has_password(&person.email, PASSWORD));
     assert_eq!(status("DELETE", PATH, None), 204);

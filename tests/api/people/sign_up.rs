@@ -1,7 +1,7 @@
 //! Opening an account by a mailed link.
 
 use serde_json::json;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::people::PASSWORD;
@@ -61,7 +61,7 @@ fn what_is_no_address_is_refused() {
 #[test]
 fn a_password_that_is_not_taken_leaves_the_link_as_it_is() {
     let app = app();
-    let token = app.link(Purpose::SignUp, None, "new@example.org");
+    let token = app.link(LinkPurpose::SignUp, None, "new@example.org");
     let longest = "twelve chars".repeat(6);
     let guessed = ["1234567890", "Basketball1", "new@example.org", "sluice sluice"];
     let unreadable = ["", "nine char", &format!("{longest}x"), &"üß".repeat(19), "ten\0 chars!"];
@@ -82,9 +82,9 @@ fn a_link_works_once_for_its_purpose_and_for_a_day() {
         app.post(path, &json!({ "token": token, "password": PASSWORD }))
             .expect_refusal(400, "invalid_token");
     };
-    let reset = app.link(Purpose::Reset, Some(person.id), &person.email);
-    let change = app.link(Purpose::Change, Some(person.id), "other@example.org");
-    let sign_up = app.link(Purpose::SignUp, None, "new@example.org");
+    let reset = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
+    let change = app.link(LinkPurpose::Change, Some(person.id), "other@example.org");
+    let sign_up = app.link(LinkPurpose::SignUp, None, "new@example.org");
     for token in ["", "mail_", "x", &person.token, &reset, &change, &sign_up.replace("mail_", "")] {
         refuse(CONFIRM, token);
     }
@@ -96,7 +96,7 @@ fn a_link_works_once_for_its_purpose_and_for_a_day() {
             .expect_refusal(400, "invalid_token");
     }
     // One more for the same address goes when the account is opened.
-    let second = app.link(Purpose::SignUp, None, "new@example.org");
+    let second = app.link(LinkPurpose::SignUp, None, "new@example.org");
     app.clock.advance(86_399_999);
     app.post(CONFIRM, &json!({ "token": sign_up, "password": PASSWORD })).session();
     refuse(CONFIRM, &sign_up);
@@ -110,7 +110,7 @@ fn a_link_works_once_for_its_purpose_and_for_a_day() {
 #[test]
 fn a_link_that_is_used_twice_at_once_opens_one_account() {
     let app = app();
-    let token = app.link(Purpose::SignUp, None, "new@example.org");
+    let token = app.link(LinkPurpose::SignUp, None, "new@example.org");
     let body = json!({ "token": token, "password": PASSWORD });
     let mut statuses = std::thread::scope(|scope| {
         let asked: Vec<_> =
@@ -124,7 +124,7 @@ fn a_link_that_is_used_twice_at_once_opens_one_account() {
 #[test]
 fn two_links_that_are_used_at_once_open_one_account() {
     let app = app();
-    let tokens = [0; 2].map(|_| app.link(Purpose::SignUp, None, "new@example.org"));
+    let tokens = [0; 2].map(|_| app.link(LinkPurpose::SignUp, None, "new@example.org"));
     let statuses = std::thread::scope(|scope| {
         let ask = |token: &String| {
             let body = json!({ "token": token, "password": PASSWORD });
@@ -146,7 +146,7 @@ fn where_only_the_operator_opens_accounts_nobody_else_does() {
         .start();
     app.post("/api/v1/accounts", &json!({ "email": "new@example.org" }))
         .expect_refusal(403, "sign_up_closed");
-    let token = app.link(Purpose::SignUp, None, "new@example.org");
+    let token = app.link(LinkPurpose::SignUp, None, "new@example.org");
     app.post(CONFIRM, &json!({ "token": token, "password": PASSWORD }))
         .expect_refusal(403, "sign_up_closed");
     assert_eq!(app.waiting_mails(), 0);

@@ -127,7 +127,7 @@ fn p2_neither_a_password_nor_anything_else_that_opens_an_account_is_stored_or_lo
 fn p2_a_password_is_kept_as_bcrypt_at_the_cost_in_force() {
     let app = Builder::new().upstream("primary", Upstream::nowhere()).start();
     let link = app.link(
-        sluice::accounts::identity::email_tokens::Purpose::SignUp,
+        sluice::accounts::identity::email_tokens::LinkPurpose::SignUp,
         None,
         "new@example.org",
     );

@@ -1,7 +1,7 @@
 //! P7: how often something may be tried, by account and by client.
 
 use serde_json::json;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::{Request, Response};
@@ -132,7 +132,7 @@ fn p7_guesses_from_everywhere_are_counted_together_and_a_success_takes_back_its_
     assert_eq!(refused.header("retry-after"), Some("900"));
     log_in_from(&app, "192.0.2.5", &other.email, PASSWORD).session();
     // A new password leaves nothing to be guessed at.
-    let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let token = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     let reset = json!({ "token": token, "password": "another 83 password" });
     app.post("/api/v1/password-resets/confirm", &reset).expect_done();
     from("192.0.2.5", "another 83 password").session();
@@ -190,7 +190,7 @@ fn an_account_cannot_write_to_the_whole_world() {
 #[test]
 fn p7_a_client_may_try_so_often_whatever_it_tries() {
     let app = app_with("accounts.attempts_per_client_max", 4);
-    let link = app.link(Purpose::SignUp, None, "new@example.org");
+    let link = app.link(LinkPurpose::SignUp, None, "new@example.org");
     let empty = json!({ "token": "mail_x", "password": PASSWORD });
     app.post("/api/v1/accounts", &json!({ "email": "new@example.org" }));
     app.post("/api/v1/password-resets", &json!({ "email": "new@example.org" }));

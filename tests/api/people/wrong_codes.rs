@@ -2,8 +2,8 @@
 //! node they come.
 
 use serde_json::json;
-use sluice::accounts::identity::PeopleError;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::AuthError;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 use sluice::domain::secret_token::SecretToken;
 use totp_rs::Totp;
 
@@ -40,14 +40,14 @@ fn guess(page: &Page, person: &Person, times: usize) {
             step = page.begin(&person.email);
         }
         let finished = page.finish(step.as_ref().unwrap(), "000000");
-        assert!(matches!(finished, Err(PeopleError::WrongCode)), "{number}");
+        assert!(matches!(finished, Err(AuthError::WrongCode)), "{number}");
     }
 }
 
 fn is_full(page: &Page, step: &SecretToken, code: &str) -> bool {
     match page.finish(step, code) {
-        Err(PeopleError::TooManyCodes { .. }) => true,
-        Err(PeopleError::WrongCode) => false,
+        Err(AuthError::TooManyCodes { .. }) => true,
+        Err(AuthError::WrongCode) => false,
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it logs in"),
     }
@@ -63,7 +63,7 @@ fn p7_five_wrong_codes_end_a_log_in_even_if_they_come_to_many_nodes_at_once() {
             scope.spawn(|| {
                 let node = Page::of(&app);
                 (0..4)
-                    .filter(|_| matches!(node.finish(&step, "000000"), Err(PeopleError::WrongCode)))
+                    .filter(|_| matches!(node.finish(&step, "000000"), Err(AuthError::WrongCode)))
                     .count()
             })
         };
@@ -72,7 +72,7 @@ fn p7_five_wrong_codes_end_a_log_in_even_if_they_come_to_many_nodes_at_once() {
     });
     assert_eq!(looked_at, 5);
     let (page, code) = (Page::of(&app), app.code_now(&authenticator));
-    assert!(matches!(page.finish(&step, &code), Err(PeopleError::BadLink)), "it is over");
+    assert!(matches!(page.finish(&step, &code), Err(AuthError::BadLink)), "it is over");
     // With the password it begins again.
     let step = page.begin(&person.email).unwrap();
     page.finish(&step, &code).unwrap();
@@ -144,7 +144,7 @@ fn p7_no_more_codes_are_looked_at_if_they_come_at_once() {
             scope.spawn(move || {
                 let node = Page::of(app);
                 (0..5)
-                    .filter(|_| matches!(node.finish(&step, "000000"), Err(PeopleError::WrongCode)))
+                    .filter(|_| matches!(node.finish(&step, "000000"), Err(AuthError::WrongCode)))
                     .count()
             })
         };
@@ -180,7 +180,7 @@ fn p7_a_new_password_lets_its_owner_in_but_whoever_reads_the_mail_does_not_guess
     let (person, authenticator, _) = protected(&app);
     let page = Page::of(&app);
     let reset = || {
-        let token = app.link(Purpose::Reset, Some(person.id), &person.email);
+        let token = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
         let body = json!({ "token": token, "password": PASSWORD });
         app.post("/api/v1/password-resets/confirm", &body).expect_done();
     };

@@ -1,7 +1,7 @@
 //! The way to an account: signing up and logging in by forms, where one goes from there, and what
 //! others may plant.
 
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 
 use super::{app, builder};
 use crate::support::forms::{Browser, form_to};
@@ -154,7 +154,7 @@ fn a_second_factor_is_asked_for_between_password_and_session() {
 fn a_reset_by_mail_ends_every_session() {
     let app = app();
     let person = app.person();
-    let link = app.link(Purpose::Reset, Some(person.id), &person.email);
+    let link = app.link(LinkPurpose::Reset, Some(person.id), &person.email);
     let mut browser = Browser::new(&app);
     let form = browser.form(&format!("/reset/confirm?token={link}"), "/reset/confirm");
     let done = browser.send(&form.with("password", "another battery 48 horse"));

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use diesel::prelude::*;
 use sluice::accounts;
 use sluice::accounts::keys::{self, NewKey};
-use sluice::app::{Application, StartError, StopWords};
+use sluice::app::{Application, ShutdownSignals, StartError};
 use sluice::config::Settings;
 use sluice::db::books::UsageRow;
 use sluice::db::schema::{accounts as accounts_table, ledger_entries, reservations};
@@ -51,7 +51,7 @@ pub(crate) struct TestApp {
     pub(crate) settings: Arc<Settings>,
     database: Option<TestDatabase>,
     folder: Option<TempDir>,
-    stop: StopWords,
+    stop: ShutdownSignals,
     thread: Option<JoinHandle<bool>>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Addresses {
 pub(crate) fn serve(
     settings: Arc<Settings>,
     clock: Clock,
-    stop: StopWords,
+    stop: ShutdownSignals,
 ) -> (JoinHandle<bool>, Result<Addresses, StartError>) {
     let (announce, announced) = mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -306,7 +306,7 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
     let limits = KeyLimits { scopes: Scopes::ALL, ..KeyLimits::default() };
     let new = NewKey { name: "default".to_owned(), limits };
     let issued =
-        keys::issue(conn, &keys::By::Operator(row.account_id()), &new, (&prices, 100), now)
+        keys::issue(conn, &keys::KeyActor::Operator(row.account_id()), &new, (&prices, 100), now)
             .unwrap();
     let amount: NanoUsd = dollars.parse().unwrap();
     credit(conn, row.account_id(), amount.as_nanos());

@@ -21,7 +21,7 @@ impl TestApp {
 
     /// The browser of whoever has a session's token.
     pub(crate) fn browser_with(&self, token: &str) -> Browser<'_> {
-        let word = SecretToken::parse(TokenKind::Session, token).unwrap().form_word();
+        let word = SecretToken::parse(TokenKind::Session, token).unwrap().csrf_token();
         Browser { app: self, cookie: format!("sluice_session={token}"), word }
     }
 }

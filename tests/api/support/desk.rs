@@ -11,7 +11,7 @@ use super::database::TestDatabase;
 use super::process::{Ran, run};
 
 /// See the module.
-pub(crate) struct Desk {
+pub(crate) struct Cli {
     /// The settings.
     pub(crate) file: PathBuf,
     folder: TempDir,
@@ -19,7 +19,7 @@ pub(crate) struct Desk {
     database: Option<TestDatabase>,
 }
 
-impl Desk {
+impl Cli {
     /// With a database of its own, which is still empty.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();

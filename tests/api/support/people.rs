@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use sluice::accounts;
-use sluice::accounts::identity::email_tokens::{self, Holder, Purpose};
+use sluice::accounts::identity::email_tokens::{self, LinkPurpose, TokenHolder};
 use sluice::accounts::identity::sessions;
 use sluice::db::credentials_epoch::Kept;
 use sluice::db::{credentials, credentials_epoch};
@@ -53,10 +53,10 @@ impl TestApp {
     }
 
     /// What is in a link that was mailed, without the mail.
-    pub(crate) fn link(&self, purpose: Purpose, id: Option<AccountId>, email: &str) -> String {
+    pub(crate) fn link(&self, purpose: LinkPurpose, id: Option<AccountId>, email: &str) -> String {
         let (lifetime, now) = (self.settings.accounts.mail_link, self.clock.now());
         let token = self.db(|conn| {
-            let holder = id.map(|account_id| Holder {
+            let holder = id.map(|account_id| TokenHolder {
                 account_id,
                 credentials_epoch: credentials_epoch::current(conn, account_id).unwrap().unwrap(),
             });

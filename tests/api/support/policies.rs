@@ -3,7 +3,7 @@
 use sluice::db::policies::PolicyRow;
 use sluice::domain::clock::UtcDay;
 use sluice::domain::policy::PolicyKind;
-use sluice::policies::{Draft, PolicyError, Published, publish};
+use sluice::policies::{PolicyDraft, PolicyError, Published, publish};
 use sluice::site;
 
 use super::app::TestApp;
@@ -30,7 +30,7 @@ impl TestApp {
         is_significant: bool,
     ) -> Result<(PolicyRow, bool), PolicyError> {
         let in_force = in_force.map(|day| UtcDay::parse(day).unwrap());
-        let draft = Draft { kind, words, body, in_force, is_significant, notice_days: 30 };
+        let draft = PolicyDraft { kind, words, body, in_force, is_significant, notice_days: 30 };
         let now = self.clock.now();
         self.db(|conn| {
             Ok(match publish(conn, &draft, now)? {

@@ -2,7 +2,7 @@
 
 /// A file of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ArchivePart {
     /// The account itself.
     Account,
     /// Sessions.
@@ -41,7 +41,7 @@ pub enum Part {
     Decisions,
 }
 
-impl Part {
+impl ArchivePart {
     /// All of them, in the order in which they stand in an archive.
     pub const ALL: [Self; 18] = [
         Self::Account,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Key;
+use super::CountKey;
 use super::sketch::Sketch;
 use crate::domain::clock::UnixMillis;
 
@@ -17,34 +17,34 @@ const SWEEPS: u32 = 64;
 pub(super) const SHARED: usize = 3;
 
 /// See the module.
-pub(super) struct Counts {
+pub(super) struct AttemptCounts {
     span: Duration,
-    windows: HashMap<Key, Window>,
+    windows: HashMap<CountKey, CountWindow>,
     /// Until when it is not worth while to look for windows that are over.
     full_until: UnixMillis,
     sketch: Sketch,
 }
 
 #[derive(Clone, Copy)]
-struct Window {
+struct CountWindow {
     began: UnixMillis,
     count: u32,
     /// Of the count, what windows that are shared with others have too.
-    shares: [Share; SHARED],
+    shares: [WindowShare; SHARED],
 }
 
 /// What a shared window has of a count. Which one, is known by its beginning.
 #[derive(Clone, Copy)]
-struct Share {
+struct WindowShare {
     began: UnixMillis,
     count: u32,
 }
 
-impl Share {
+impl WindowShare {
     const NONE: Self = Self { began: UnixMillis::from_millis(0), count: 0 };
 }
 
-impl Counts {
+impl AttemptCounts {
     /// Nothing counted so far.
     pub(super) fn new(span: Duration) -> Self {
         let (windows, full_until) = (HashMap::new(), UnixMillis::from_millis(0));
@@ -54,7 +54,7 @@ impl Counts {
     /// When a key may be counted again, if it has come to its limit.
     pub(super) fn full_until(
         &mut self,
-        key: &Key,
+        key: &CountKey,
         most: u32,
         now: UnixMillis,
     ) -> Option<UnixMillis> {
@@ -67,7 +67,7 @@ impl Counts {
     }
 
     /// Counts once: for the key itself, and for those that it shares with others.
-    pub(super) fn add(&mut self, own: &Key, shared: &[Key], now: UnixMillis) {
+    pub(super) fn add(&mut self, own: &CountKey, shared: &[CountKey], now: UnixMillis) {
         self.sketch.turn(now, self.span);
         let began: Vec<Option<UnixMillis>> =
             shared.iter().map(|key| self.add_one(key, now)).collect();
@@ -79,20 +79,23 @@ impl Counts {
             let Some(began) = began else { continue };
             // What an earlier window has counted went with it.
             let before = if share.began == began { share.count } else { 0 };
-            *share = Share { began, count: before.saturating_add(1) };
+            *share = WindowShare { began, count: before.saturating_add(1) };
         }
     }
 
     /// Counts once; gives the beginning of the key's window, if it has one.
-    fn add_one(&mut self, key: &Key, now: UnixMillis) -> Option<UnixMillis> {
+    fn add_one(&mut self, key: &CountKey, now: UnixMillis) -> Option<UnixMillis> {
         let open = self.windows.get(key).copied().filter(|window| self.is_open(window, now));
         if open.is_none() && !self.windows.contains_key(key) && !self.has_room(now) {
             self.sketch.add(key);
             return None;
         }
         // What was counted while there was no room goes on counting.
-        let new =
-            || Window { began: now, count: self.sketch.count(key), shares: [Share::NONE; SHARED] };
+        let new = || CountWindow {
+            began: now,
+            count: self.sketch.count(key),
+            shares: [WindowShare::NONE; SHARED],
+        };
         let mut window = open.unwrap_or_else(new);
         window.count = window.count.saturating_add(1);
         self.windows.insert(*key, window);
@@ -100,13 +103,18 @@ impl Counts {
     }
 
     /// Takes back what was counted at a time, where windows have it.
-    pub(super) fn take_back(&mut self, own: &Key, shared: &[Key], counted_at: UnixMillis) {
-        let is_it = |window: &&mut Window| window.began <= counted_at && window.count > 0;
+    pub(super) fn take_back(
+        &mut self,
+        own: &CountKey,
+        shared: &[CountKey],
+        counted_at: UnixMillis,
+    ) {
+        let is_it = |window: &&mut CountWindow| window.began <= counted_at && window.count > 0;
         let Some(window) = self.windows.get_mut(own).filter(is_it) else { return };
         window.count -= 1;
-        let mut taken = [Share::NONE; SHARED];
+        let mut taken = [WindowShare::NONE; SHARED];
         for (share, taken) in window.shares.iter_mut().zip(&mut taken) {
-            *taken = Share { began: share.began, count: share.count.min(1) };
+            *taken = WindowShare { began: share.began, count: share.count.min(1) };
             share.count = share.count.saturating_sub(1);
         }
         if window.count == 0 {
@@ -116,19 +124,19 @@ impl Counts {
     }
 
     /// Forgets a key's own window, and what shared ones have of it. Gives what it had counted.
-    pub(super) fn forget(&mut self, own: &Key, shared: &[Key]) -> u32 {
+    pub(super) fn forget(&mut self, own: &CountKey, shared: &[CountKey]) -> u32 {
         let Some(window) = self.windows.remove(own) else { return 0 };
         self.take_from(shared, window.shares);
         window.count
     }
 
     /// Forgets a window whoever has counted in it.
-    pub(super) fn forget_all(&mut self, key: &Key) {
+    pub(super) fn forget_all(&mut self, key: &CountKey) {
         self.windows.remove(key);
     }
 
     /// Takes counts out of the windows that are shared, if they are still those that have them.
-    fn take_from(&mut self, shared: &[Key], taken: [Share; SHARED]) {
+    fn take_from(&mut self, shared: &[CountKey], taken: [WindowShare; SHARED]) {
         for (key, share) in shared.iter().zip(taken) {
             let Some(window) = self.windows.get_mut(key) else { continue };
             if window.began == share.began {
@@ -153,7 +161,7 @@ impl Counts {
         self.windows.len() < CAPACITY
     }
 
-    fn is_open(&self, window: &Window, now: UnixMillis) -> bool {
+    fn is_open(&self, window: &CountWindow, now: UnixMillis) -> bool {
         window.began.plus(self.span) > now
     }
 

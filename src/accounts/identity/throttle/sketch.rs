@@ -5,7 +5,7 @@
 use std::mem::take;
 use std::time::Duration;
 
-use super::Key;
+use super::CountKey;
 use crate::domain::clock::UnixMillis;
 
 /// Counters of a row. A million counts of as many keys make a count too high by some 4.
@@ -26,20 +26,20 @@ pub(super) struct Sketch {
 struct Rows(Vec<u32>);
 
 impl Rows {
-    fn places(key: &Key) -> impl Iterator<Item = usize> {
+    fn places(key: &CountKey) -> impl Iterator<Item = usize> {
         key.as_chunks().0.iter().take(ROWS).enumerate().map(|(row, bytes)| {
             let hash = usize::try_from(u64::from_le_bytes(*bytes) >> 32).unwrap_or(0);
             row * COUNTERS + hash % COUNTERS
         })
     }
 
-    fn of(&self, key: &Key) -> u32 {
+    fn of(&self, key: &CountKey) -> u32 {
         Self::places(key).filter_map(|place| self.0.get(place).copied()).min().unwrap_or(0)
     }
 
     /// Raises no counter beyond what the key needs: that keeps down what others get of it. It is
     /// also why nothing can be taken out again.
-    fn add(&mut self, key: &Key) {
+    fn add(&mut self, key: &CountKey) {
         self.0.resize(ROWS * COUNTERS, 0);
         let count = self.of(key).saturating_add(1);
         for place in Self::places(key) {
@@ -68,18 +68,18 @@ impl Sketch {
     }
 
     /// What was counted of a key, or more.
-    pub(super) fn count(&self, key: &Key) -> u32 {
+    pub(super) fn count(&self, key: &CountKey) -> u32 {
         self.now.of(key).saturating_add(self.before.of(key))
     }
 
     /// When less than `most` will be left of it, if nothing comes to it.
-    pub(super) fn ends(&self, key: &Key, most: u32, span: Duration) -> UnixMillis {
+    pub(super) fn ends(&self, key: &CountKey, most: u32, span: Duration) -> UnixMillis {
         let next = self.began.plus(span);
         if self.now.of(key) >= most { next.plus(span) } else { next }
     }
 
     /// Counts once. What is here stays until its time is over.
-    pub(super) fn add(&mut self, key: &Key) {
+    pub(super) fn add(&mut self, key: &CountKey) {
         self.now.add(key);
     }
 }
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    fn key(number: u32) -> Key {
+    fn key(number: u32) -> CountKey {
         Sha256::digest(number.to_be_bytes()).into()
     }
 

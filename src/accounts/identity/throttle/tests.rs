@@ -5,7 +5,7 @@ use super::*;
 fn throttle() -> (Throttle, Clock) {
     let settings = crate::config::load_for(
         &crate::config::Sources::default(),
-        crate::config::Purpose::Command,
+        crate::config::LoadPurpose::Command,
     );
     let clock = Clock::manual(1_000);
     let settings = Accounts {
@@ -16,8 +16,8 @@ fn throttle() -> (Throttle, Clock) {
     (Throttle::new(&settings, clock.clone()).unwrap(), clock)
 }
 
-fn guess(address: &str, client: u8) -> Attempt<'_> {
-    Attempt::Guess(address, ClientAddress::new([192, 0, 2, client].into()))
+fn guess(address: &str, client: u8) -> ThrottledAction<'_> {
+    ThrottledAction::Guess(address, ClientAddress::new([192, 0, 2, client].into()))
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn what_is_beyond_the_limit_waits_for_the_window_to_end() {
     clock.advance(1_500);
     assert_eq!(throttle.count(attempt).err().unwrap().retry_after_secs, 899);
     throttle.count(guess("b@example.org", 1)).unwrap();
-    throttle.count(Attempt::MailTo("a@example.org")).unwrap();
+    throttle.count(ThrottledAction::MailTo("a@example.org")).unwrap();
     clock.advance(898_499);
     throttle.count(attempt).err().unwrap();
     clock.advance(1);
@@ -128,7 +128,7 @@ fn a_network_may_try_more_often_than_a_client_but_not_as_often_as_all_its_client
     let (throttle, _) = throttle();
     let most = throttle.settings.attempts_per_client_max;
     let count = |client: &str, times: u32| {
-        let attempts = (0..times).map(|_| throttle.count(Attempt::Client(from(client))));
+        let attempts = (0..times).map(|_| throttle.count(ThrottledAction::Client(from(client))));
         u32::try_from(attempts.flatten().count()).unwrap()
     };
     assert_eq!(count("2001:db8:1:1::1", 2 * most), most);
@@ -141,7 +141,7 @@ fn a_network_may_try_more_often_than_a_client_but_not_as_often_as_all_its_client
     assert_eq!(count("2001:db8:2:1::1", 2 * most), most);
     // The same for guesses at one account, at which nobody else is kept out.
     let guesses = |client: &str| {
-        let attempt = Attempt::Guess("a@example.org", from(client));
+        let attempt = ThrottledAction::Guess("a@example.org", from(client));
         (0..10).filter(|_| throttle.count(attempt).is_ok()).count()
     };
     assert_eq!(["2001:db8::", "2001:db8:0:1::", "2001:db8:0:2::"].map(guesses), [3, 3, 0]);
@@ -153,13 +153,13 @@ fn all_spellings_of_a_mailbox_are_counted_as_one() {
     let (throttle, _) = throttle();
     for spelling in ["a@example.org", " A@example.org", "ａ@example.org\u{200b}"] {
         throttle.count(guess(spelling, 1)).unwrap();
-        throttle.count(Attempt::MailTo(spelling)).unwrap();
+        throttle.count(ThrottledAction::MailTo(spelling)).unwrap();
     }
     throttle.count(guess("ⓐ@EXAMPLE。org", 1)).err().unwrap();
     for _ in 3..throttle.settings.mails_per_address_max {
-        throttle.count(Attempt::MailTo("a\u{ad}@example.org")).unwrap();
+        throttle.count(ThrottledAction::MailTo("a\u{ad}@example.org")).unwrap();
     }
-    throttle.count(Attempt::MailTo("a@example.org")).err().unwrap();
+    throttle.count(ThrottledAction::MailTo("a@example.org")).err().unwrap();
 }
 
 /// Has as many clients try something, from networks of their own, twice each.
@@ -167,8 +167,8 @@ fn flood(throttle: &Throttle, clients: u32) {
     for client in 0..clients {
         let client = ClientAddress::new(std::net::Ipv4Addr::from_bits(client).into());
         for _ in 0..2 {
-            throttle.count(Attempt::Client(client)).unwrap();
-            throttle.count(Attempt::MailFrom(AccountId(1))).ok();
+            throttle.count(ThrottledAction::Client(client)).unwrap();
+            throttle.count(ThrottledAction::MailFrom(AccountId(1))).ok();
         }
     }
 }
@@ -178,7 +178,7 @@ fn a_flood_does_not_wash_away_what_was_counted_before_nor_what_is_counted_then()
     let (throttle, clock) = throttle();
     let most = throttle.settings.attempts_per_client_max;
     let tries = |client: &str, times: u32| {
-        let attempts = (0..times).map(|_| throttle.count(Attempt::Client(from(client))));
+        let attempts = (0..times).map(|_| throttle.count(ThrottledAction::Client(from(client))));
         u32::try_from(attempts.flatten().count()).unwrap()
     };
     assert_eq!(tries("192.0.2.1", most + 1), most);
@@ -208,15 +208,15 @@ fn guesses_and_mails_are_counted_however_many_were_counted_before() {
     for number in 0..70_000 {
         let address = format!("{number}@example.org");
         for _ in 0..2 {
-            let guess = throttle.count(Attempt::Guess(&address, from("192.0.2.1")));
-            let mail = throttle.count(Attempt::MailTo(&address));
+            let guess = throttle.count(ThrottledAction::Guess(&address, from("192.0.2.1")));
+            let mail = throttle.count(ThrottledAction::MailTo(&address));
             refused += u32::from(guess.is_err()) + u32::from(mail.is_err());
         }
     }
     assert!(refused < 280, "hardly any is taken for others: {refused} of 280,000");
     let attempts = (0..40).map(|_| throttle.count(guess("a@example.org", 2)));
     assert!((1..=3).contains(&attempts.flatten().count()));
-    let mails = (0..40).map(|_| throttle.count(Attempt::MailTo("a@example.org")));
+    let mails = (0..40).map(|_| throttle.count(ThrottledAction::MailTo("a@example.org")));
     assert!((1..=5).contains(&mails.flatten().count()));
     // What has no room is not taken back, and takes nothing from anybody.
     let counted = throttle.count(guess("b@example.org", 3)).unwrap();

@@ -9,13 +9,13 @@ use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text};
 /// Some rows by their columns, with the names that SQL knows them by.
 pub(super) struct Columns<'a, R> {
     rows: &'a [R],
-    columns: Vec<(&'static str, Column<'a>)>,
+    columns: Vec<(&'static str, ArrayColumn<'a>)>,
 }
 
 /// The columns alone.
-pub(super) struct Unnested<'a>(Vec<(&'static str, Column<'a>)>);
+pub(super) struct Unnested<'a>(Vec<(&'static str, ArrayColumn<'a>)>);
 
-enum Column<'a> {
+enum ArrayColumn<'a> {
     Integers(Vec<i64>),
     MaybeIntegers(Vec<Option<i64>>),
     Small(Vec<i32>),
@@ -30,7 +30,7 @@ impl<'a, R> Columns<'a, R> {
     }
 
     pub(super) fn integer(self, name: &'static str, of: impl Fn(&'a R) -> i64) -> Self {
-        let column = Column::Integers(self.rows.iter().map(of).collect());
+        let column = ArrayColumn::Integers(self.rows.iter().map(of).collect());
         self.with(name, column)
     }
 
@@ -39,22 +39,22 @@ impl<'a, R> Columns<'a, R> {
         name: &'static str,
         of: impl Fn(&'a R) -> Option<i64>,
     ) -> Self {
-        let column = Column::MaybeIntegers(self.rows.iter().map(of).collect());
+        let column = ArrayColumn::MaybeIntegers(self.rows.iter().map(of).collect());
         self.with(name, column)
     }
 
     pub(super) fn small(self, name: &'static str, of: impl Fn(&'a R) -> i32) -> Self {
-        let column = Column::Small(self.rows.iter().map(of).collect());
+        let column = ArrayColumn::Small(self.rows.iter().map(of).collect());
         self.with(name, column)
     }
 
     pub(super) fn flag(self, name: &'static str, of: impl Fn(&'a R) -> bool) -> Self {
-        let column = Column::Flags(self.rows.iter().map(of).collect());
+        let column = ArrayColumn::Flags(self.rows.iter().map(of).collect());
         self.with(name, column)
     }
 
     pub(super) fn text(self, name: &'static str, of: impl Fn(&'a R) -> &'a str) -> Self {
-        let column = Column::Texts(self.rows.iter().map(of).collect());
+        let column = ArrayColumn::Texts(self.rows.iter().map(of).collect());
         self.with(name, column)
     }
 
@@ -63,11 +63,11 @@ impl<'a, R> Columns<'a, R> {
         name: &'static str,
         of: impl Fn(&'a R) -> Option<&'a str>,
     ) -> Self {
-        let column = Column::MaybeTexts(self.rows.iter().map(of).collect());
+        let column = ArrayColumn::MaybeTexts(self.rows.iter().map(of).collect());
         self.with(name, column)
     }
 
-    fn with(mut self, name: &'static str, column: Column<'a>) -> Self {
+    fn with(mut self, name: &'static str, column: ArrayColumn<'a>) -> Self {
         self.columns.push((name, column));
         self
     }
@@ -106,7 +106,7 @@ impl Unnested<'_> {
     }
 }
 
-impl Column<'_> {
+impl ArrayColumn<'_> {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match self {
             Self::Integers(values) => out.push_bind_param::<Array<BigInt>, _>(values),

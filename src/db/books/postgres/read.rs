@@ -10,15 +10,15 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::columns::{Columns, Unnested};
 use crate::db::books::keys::KeyBookRow;
-use crate::db::books::{BalanceRow, Found, ReservationRow, Want};
+use crate::db::books::{BalanceRow, CommandNeeds, GroupRows, ReservationRow};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
 
 /// The statement.
-pub(super) struct Read<'a>(Unnested<'a>);
+pub(super) struct ReadStatement<'a>(Unnested<'a>);
 
 /// What it finds for one command.
-pub(super) type Row = (
+pub(super) type CommandRow = (
     Option<BalanceRow>,
     Option<ReservationRow>,
     Option<KeyBookRow>,
@@ -29,9 +29,9 @@ pub(super) type Row = (
 type MaybeBigInt = Nullable<BigInt>;
 type Balance =
     (BigInt, Text, BigInt, BigInt, MaybeBigInt, BigInt, MaybeBigInt, MaybeBigInt, BigInt);
-type Reservation = (Text, BigInt, BigInt, Text, BigInt, Text, BigInt, BigInt);
+type ReservationSql = (Text, BigInt, BigInt, Text, BigInt, Text, BigInt, BigInt);
 type Spending = (BigInt, BigInt, BigInt, MaybeBigInt);
-type Key = (
+type KeySql = (
     BigInt,
     BigInt,
     MaybeBigInt,
@@ -42,7 +42,7 @@ type Key = (
     Spending,
     BigInt,
 );
-type Usage = (Text, BigInt, Text);
+type UsageSql = (Text, BigInt, Text);
 
 /// Up to the rows that are asked for.
 const HEAD: &str = "SELECT
@@ -74,8 +74,8 @@ LEFT JOIN api_keys AS key ON key.id = CASE
 END
 LEFT JOIN usage_logs AS settled ON settled.id = want.exchange_id AND open.id IS NULL";
 
-impl<'a> Read<'a> {
-    pub(super) fn of(wants: &'a [Want<'a>]) -> Self {
+impl<'a> ReadStatement<'a> {
+    pub(super) fn of(wants: &'a [CommandNeeds<'a>]) -> Self {
         let columns = Columns::of(wants)
             .integer("account_id", |want| want.account_id.0)
             .maybe_integer("key_id", |want| want.key_id.map(|key| key.0))
@@ -86,7 +86,7 @@ impl<'a> Read<'a> {
     }
 }
 
-impl QueryFragment<Pg> for Read<'_> {
+impl QueryFragment<Pg> for ReadStatement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(HEAD);
         self.0.push("want", &mut out)?;
@@ -96,21 +96,26 @@ impl QueryFragment<Pg> for Read<'_> {
 }
 
 // The text is always the same, so it is prepared once.
-impl QueryId for Read<'_> {
-    type QueryId = Read<'static>;
+impl QueryId for ReadStatement<'_> {
+    type QueryId = ReadStatement<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl Query for Read<'_> {
-    type SqlType =
-        (Nullable<Balance>, Nullable<Reservation>, Nullable<Key>, MaybeBigInt, Nullable<Usage>);
+impl Query for ReadStatement<'_> {
+    type SqlType = (
+        Nullable<Balance>,
+        Nullable<ReservationSql>,
+        Nullable<KeySql>,
+        MaybeBigInt,
+        Nullable<UsageSql>,
+    );
 }
 
-impl RunQueryDsl<PgConnection> for Read<'_> {}
+impl RunQueryDsl<PgConnection> for ReadStatement<'_> {}
 
 /// What all commands find, each row once.
-pub(super) fn found(rows: Vec<Row>) -> Found {
-    let mut found = Found::default();
+pub(super) fn found(rows: Vec<CommandRow>) -> GroupRows {
+    let mut found = GroupRows::default();
     let (mut accounts, mut keys, mut held_by) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (mut open, mut settled) = (HashSet::new(), HashSet::new());
     for (balance, reservation, key, held, usage) in rows {

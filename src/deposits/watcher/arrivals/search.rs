@@ -3,15 +3,15 @@
 
 use super::at_claim_priority;
 use crate::chain::ProviderError;
-use crate::chain::balances::{Standing, standing};
+use crate::chain::balances::{AddressState, standing};
 use crate::chain::blocks::{NativeTransfer, blocks};
-use crate::chain::quorum::{Said, agree, ask_each};
-use crate::db::arrivals::{self as rows, ArrivalRow, Known};
+use crate::chain::quorum::{ProviderAnswer, agree, ask_each};
+use crate::db::arrivals::{self as rows, ArrivalRow, KnownTransfer};
 use crate::db::{AnyConnection, chains, transaction};
 use crate::deposits::arrivals::{of_coins, sum};
-use crate::deposits::ours::Ours;
+use crate::deposits::recipients::Recipients;
 use crate::deposits::watcher::observe::View;
-use crate::deposits::watcher::{State, Trouble, column, height};
+use crate::deposits::watcher::{RoundError, WatcherState, column, height};
 use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 
 /// Blocks at which an address is looked at in one search. What is left is searched at the next
@@ -19,29 +19,29 @@ use crate::domain::evm::{EvmAddress, RawAmount, TxHash};
 const PROBES: usize = 40;
 
 /// A range of blocks, with how the address stood before its first and after its last.
-type Range = ((u64, Standing), (u64, Standing));
+type Range = ((u64, AddressState), (u64, AddressState));
 
 /// Coins that came in within a range of blocks.
-type Row = ((i64, i64), u128);
+type IncomingRow = ((i64, i64), u128);
 
 /// What a search came to: the rows that take the place of the one that was searched, and plain
 /// transfers that no scan finds.
 #[derive(Default)]
-struct Found {
-    rows: Vec<Row>,
+struct SearchOutcome {
+    rows: Vec<IncomingRow>,
     plain: Vec<(TxHash, i64)>,
 }
 
-impl State {
+impl WatcherState {
     /// Searches the blocks of a row. Where the state of a block cannot be had, it stays as it is
     /// and is told so.
     pub(super) async fn search(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: ArrivalRow,
         address: EvmAddress,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let range = (row.after_number, row.block_number);
         let known = move |conn: &mut AnyConnection| rows::known(conn, chain_id, address, range);
@@ -73,17 +73,17 @@ impl State {
     async fn blocks_of(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         row: &ArrivalRow,
-        (address, known): (EvmAddress, &[Known]),
-    ) -> Option<Found> {
+        (address, known): (EvmAddress, &[KnownTransfer]),
+    ) -> Option<SearchOutcome> {
         let providers = at_claim_priority(&view.providers);
         let stood = async |number: u64| {
             standing(&providers, view.quorum, address, number).await.agreement.agreed()
         };
         let (after, to) = (height(row.after_number), height(row.block_number));
         let mut open: Vec<Range> = vec![((after, stood(after).await?), (to, stood(to).await?))];
-        let (mut found, mut probes) = (Found::default(), 2_usize);
+        let (mut found, mut probes) = (SearchOutcome::default(), 2_usize);
         while let Some(((low, before), (high, then))) = open.pop() {
             let range = (column(low), column(high));
             let expected = before.balance.saturating_add(sum(known, range));
@@ -118,10 +118,10 @@ impl State {
     async fn came_in(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         address: EvmAddress,
-        ((number, before, then), known): ((u64, Standing, Standing), &[Known]),
-        found: &mut Found,
+        ((number, before, then), known): ((u64, AddressState, AddressState), &[KnownTransfer]),
+        found: &mut SearchOutcome,
     ) -> Option<()> {
         let plain = plain_transfers(view, number, address).await?;
         let amount = |raw: RawAmount| raw.to_u128().unwrap_or(0);
@@ -132,7 +132,7 @@ impl State {
         let others = others.map(|one| amount(one.value)).fold(0, u128::saturating_add);
         found.plain.extend(self.unscanned(ours, number, &plain));
         let is_plain = |tx_hash: TxHash| plain.iter().any(|one| one.tx_hash == tx_hash);
-        let inside: Vec<Known> =
+        let inside: Vec<KnownTransfer> =
             known.iter().filter(|(_, tx_hash, _)| !is_plain(*tx_hash)).copied().collect();
         let range = (column(number.saturating_sub(1)), column(number));
         let inside = sum(&inside, range);
@@ -152,7 +152,12 @@ impl State {
     }
 
     /// The plain transfers of others in a block, if no scan reads blocks and so finds them.
-    fn unscanned(&self, ours: &Ours, number: u64, plain: &[NativeTransfer]) -> Vec<(TxHash, i64)> {
+    fn unscanned(
+        &self,
+        ours: &Recipients,
+        number: u64,
+        plain: &[NativeTransfer],
+    ) -> Vec<(TxHash, i64)> {
         if self.parts.chain.reads_whole_blocks() {
             return Vec::new();
         }
@@ -161,7 +166,7 @@ impl State {
     }
 
     /// Has transactions looked into, as those that a scan has found.
-    async fn note_plain(&self, found: Vec<(TxHash, i64)>) -> Result<(), Trouble> {
+    async fn note_plain(&self, found: Vec<(TxHash, i64)>) -> Result<(), RoundError> {
         if found.is_empty() {
             return Ok(());
         }
@@ -179,10 +184,10 @@ impl State {
     pub(super) async fn look_for_plain(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         number: u64,
         address: EvmAddress,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, RoundError> {
         if self.parts.chain.reads_whole_blocks() {
             return Ok(true);
         }
@@ -201,7 +206,7 @@ fn is_late_first(tries: i64, probes: usize) -> bool {
 }
 
 /// As many rows as there is room for: the last one stands for all the rest.
-fn within(mut found: Vec<Row>, room: usize, known: &[Known]) -> Vec<Row> {
+fn within(mut found: Vec<IncomingRow>, room: usize, known: &[KnownTransfer]) -> Vec<IncomingRow> {
     if found.len() <= room {
         return found;
     }
@@ -228,6 +233,6 @@ async fn plain_transfers(
         let block = read.pop().flatten().ok_or(ProviderError::BadAnswer("no such block"))?;
         Ok(block.transfers.into_iter().filter(|one| one.to == address).collect())
     };
-    let said: Vec<Said<Vec<NativeTransfer>>> = ask_each(&providers, ask).await;
+    let said: Vec<ProviderAnswer<Vec<NativeTransfer>>> = ask_each(&providers, ask).await;
     agree(said, view.quorum, |_, _| "plain transfers").agreement.agreed()
 }

@@ -6,9 +6,9 @@ use super::at_claim_priority;
 use crate::chain::logs::{TokenLog, any_token_logs};
 use crate::db::arrivals::{self as rows, ArrivalRow};
 use crate::db::{AnyConnection, DbError, transaction};
-use crate::deposits::ours::Ours;
+use crate::deposits::recipients::Recipients;
 use crate::deposits::watcher::observe::View;
-use crate::deposits::watcher::{State, Trouble, column, height};
+use crate::deposits::watcher::{RoundError, WatcherState, column, height};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, RawAmount};
 
@@ -20,14 +20,14 @@ const ADDRESSES: i64 = 500;
 /// blocks at once, they are about its last part.
 const QUESTIONS: u64 = 24;
 
-impl State {
+impl WatcherState {
     /// Looks, if an hour is over.
     pub(super) async fn look_for_tokens(
         &self,
         view: &View,
-        ours: &Ours,
+        ours: &Recipients,
         final_number: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let is_over = move |at: UnixMillis| now.millis_ahead_of(at) >= HOUR;
         let read = move |conn: &mut AnyConnection| {
@@ -69,7 +69,7 @@ impl State {
         self.note_tokens(found, column(from.saturating_sub(1))).await
     }
 
-    async fn note_tokens(&self, found: Vec<TokenLog>, until: i64) -> Result<(), Trouble> {
+    async fn note_tokens(&self, found: Vec<TokenLog>, until: i64) -> Result<(), RoundError> {
         let (chain_id, now) = (self.chain_id(), self.now());
         let most = i64::from(self.parts.deposits.arrivals_max_per_address);
         let note = move |conn: &mut AnyConnection| {

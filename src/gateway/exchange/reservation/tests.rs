@@ -3,7 +3,7 @@
 use super::*;
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
-use crate::config::{Purpose, Sources, load_for};
+use crate::config::{LoadPurpose, Sources, load_for};
 use crate::db::{Database, api_keys, migrate, usage_logs};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{AccountId, ApiKeyId, RequestId};
@@ -20,16 +20,21 @@ use crate::places::shares::Shares;
 fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, ApiKeyId) {
     let url = format!("sqlite://{}", folder.join("books.db").display());
     let env = vec![("SLUICE__DATABASE__URL".to_owned(), url)];
-    let settings = load_for(&Sources { file: None, env }, Purpose::Command).unwrap();
+    let settings = load_for(&Sources { file: None, env }, LoadPurpose::Command).unwrap();
     let database = Database::open(&settings.database).unwrap();
     let mut conn = database.connect().unwrap();
     migrate::run_pending(&mut conn).unwrap();
     let now = day("2026-11-22");
     let account_id = accounts::open(&mut conn, "a@example.org", now).unwrap().account_id();
     let rules = (settings.prices.as_ref(), 10);
-    let issued =
-        keys::issue(&mut conn, &keys::By::Operator(account_id), &NewKey::named("k"), rules, now)
-            .unwrap();
+    let issued = keys::issue(
+        &mut conn,
+        &keys::KeyActor::Operator(account_id),
+        &NewKey::named("k"),
+        rules,
+        now,
+    )
+    .unwrap();
     let holder = api_keys::holder(&mut conn, &issued.key.hash()).unwrap().unwrap();
     let clock = Clock::manual(now.as_millis());
     let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
@@ -45,7 +50,7 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
         standing: Arc::default(),
         drains: Places::new(Shares::new(1, 1)),
         metrics,
-        mail: crate::mail::mailer::MailBell::default(),
+        mail: crate::mail::mailer::OutboxNotifier::default(),
     };
     (Arc::new(context), database, account_id, holder.api_key_id)
 }

@@ -24,13 +24,13 @@ pub(in crate::gateway::exchange) struct Departure {
     pub(in crate::gateway::exchange) ending: Outcome,
     /// Until then the upstream is read.
     pub(in crate::gateway::exchange) until: Instant,
-    stage: Stage,
+    stage: ReadOnStage,
     /// Work was hidden, and it was not read to its end: no place was free, or the time was over.
     pub(in crate::gateway::exchange) is_undrained: bool,
 }
 
 /// What the upstream is read on for.
-enum Stage {
+enum ReadOnStage {
     /// For its first usage.
     Uncounted,
     /// In case it ends soon.
@@ -49,7 +49,8 @@ impl Relay<'_> {
         let ending =
             if self.client.has_stalled() { Outcome::ClientStalled } else { Outcome::ClientLeft };
         let until = Instant::now() + self.clock.head;
-        self.gone = Some(Departure { ending, until, stage: Stage::Uncounted, is_undrained: false });
+        self.gone =
+            Some(Departure { ending, until, stage: ReadOnStage::Uncounted, is_undrained: false });
         self.arm();
         self.look_at_departure()
     }
@@ -65,18 +66,20 @@ impl Relay<'_> {
         let gone = self.gone.as_ref()?;
         let wants_drain = policy == ClientGone::Drain || (policy == ClientGone::Auto && is_hidden);
         let next = match &gone.stage {
-            Stage::Uncounted if !has_prompt => return None,
-            Stage::Uncounted if policy == ClientGone::Abort => return Some(gone.ending),
-            Stage::Uncounted | Stage::Grace if wants_drain => return self.drain(),
-            Stage::Uncounted => (now + grace, Stage::Grace),
-            Stage::Grace if is_closed => (now + END_WAIT, Stage::End),
-            Stage::Grace | Stage::End | Stage::Drain { .. } => return None,
+            ReadOnStage::Uncounted if !has_prompt => return None,
+            ReadOnStage::Uncounted if policy == ClientGone::Abort => return Some(gone.ending),
+            ReadOnStage::Uncounted | ReadOnStage::Grace if wants_drain => return self.drain(),
+            ReadOnStage::Uncounted => (now + grace, ReadOnStage::Grace),
+            ReadOnStage::Grace if is_closed => (now + END_WAIT, ReadOnStage::End),
+            ReadOnStage::Grace | ReadOnStage::End | ReadOnStage::Drain { .. } => return None,
         };
         self.note_departure_usage();
         self.stay(next);
         // A grace may find all blocks closed already.
-        if is_closed && self.gone.as_ref().is_some_and(|gone| matches!(gone.stage, Stage::Grace)) {
-            self.stay((now + END_WAIT, Stage::End));
+        if is_closed
+            && self.gone.as_ref().is_some_and(|gone| matches!(gone.stage, ReadOnStage::Grace))
+        {
+            self.stay((now + END_WAIT, ReadOnStage::End));
         }
         None
     }
@@ -89,11 +92,11 @@ impl Relay<'_> {
     ) -> Option<Outcome> {
         let is_hidden = self.meter.has_hidden_work();
         let gone = self.gone.as_mut().filter(|gone| now >= gone.until)?;
-        gone.is_undrained |= is_hidden && matches!(gone.stage, Stage::Drain { .. });
+        gone.is_undrained |= is_hidden && matches!(gone.stage, ReadOnStage::Drain { .. });
         Some(gone.ending)
     }
 
-    fn stay(&mut self, (until, stage): (Instant, Stage)) {
+    fn stay(&mut self, (until, stage): (Instant, ReadOnStage)) {
         if let Some(gone) = self.gone.as_mut() {
             (gone.until, gone.stage) = (until, stage);
         }
@@ -111,7 +114,7 @@ impl Relay<'_> {
         };
         self.note_departure_usage();
         let until = Instant::now() + self.context.settings.stream.drain_max;
-        self.stay((until, Stage::Drain { _place: place }));
+        self.stay((until, ReadOnStage::Drain { _place: place }));
         None
     }
 

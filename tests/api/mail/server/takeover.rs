@@ -2,7 +2,7 @@
 //! not go out after the owner has got the account back.
 
 use serde_json::json;
-use sluice::accounts::identity::email_tokens::Purpose;
+use sluice::accounts::identity::email_tokens::LinkPurpose;
 
 use super::{HOUR_MILLIS, builder};
 use crate::support::mail::MailServer;
@@ -22,7 +22,7 @@ fn a_change_of_address_that_was_put_off_does_not_outlive_the_owners_new_password
     let put_off = "sluice_mails_total{kind=\"change_email\",outcome=\"put_off\"}";
     eventually("the mail to be put off", || (app.metric(put_off) == 1).then_some(()));
 
-    let link = app.link(Purpose::Reset, Some(owner.id), &owner.email);
+    let link = app.link(LinkPurpose::Reset, Some(owner.id), &owner.email);
     let reset = json!({ "token": link, "password": "another 83 password" });
     app.post("/api/v1/password-resets/confirm", &reset).expect_done();
     app.clock.advance(HOUR_MILLIS);

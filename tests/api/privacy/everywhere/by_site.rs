@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sluice::accounts::identity::unsubscribe;
 use sluice::domain::clock::Clock;
 use sluice::domain::policy::PolicyKind;
-use sluice::policies::{Draft, publish};
+use sluice::policies::{PolicyDraft, publish};
 use sluice::site;
 
 use super::by_api::{code_now, converse};
@@ -221,7 +221,8 @@ impl<'a> Person<'a> {
             let body = site::policies::text(kind, &self.stage.settings).unwrap();
             let words = "It begins.";
             let (in_force, is_significant, notice_days) = (None, false, 30);
-            let draft = Draft { kind, words, body: &body, in_force, is_significant, notice_days };
+            let draft =
+                PolicyDraft { kind, words, body: &body, in_force, is_significant, notice_days };
             publish(&mut conn, &draft, now).unwrap();
             self.page(&format!("/{kind}/versions/1"));
         }

@@ -242,7 +242,7 @@ impl Flood<'_> {
     fn credentials(&self) -> Vec<Credential> {
         let account = open_account(&mut self.stage.process.database.connect(), "5.00");
         let token = self.stage.session_of(account.id);
-        let word = SecretToken::parse(TokenKind::Session, &token).unwrap().form_word();
+        let word = SecretToken::parse(TokenKind::Session, &token).unwrap().csrf_token();
         let stale = format!("sess_{}", FIELD.replace('-', "0").repeat(4));
         let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
         let bearer = |token: &str| header("authorization", &format!("Bearer {token}"));

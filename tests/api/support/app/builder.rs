@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sluice::app::StopWords;
+use sluice::app::ShutdownSignals;
 use sluice::config::{self, Settings, Sources};
 use sluice::db::AnyConnection;
 use sluice::domain::clock::Clock;
@@ -141,7 +141,7 @@ impl Builder {
             change(&mut settings);
         }
         let settings = Arc::new(settings);
-        let stop = StopWords::default();
+        let stop = ShutdownSignals::default();
         let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
         let Addresses {
             clients: address,

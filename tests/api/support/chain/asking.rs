@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::{Arbiter, System};
 use secrecy::SecretString;
-use sluice::chain::endpoint::{Endpoint, RpcUrl};
+use sluice::chain::endpoint::{ProviderEndpoint, ProviderUrl};
 use sluice::chain::provider::RpcActor;
 use sluice::domain::evm::ChainId;
 use sluice::metrics::Metrics;
@@ -14,10 +14,10 @@ use super::super::rpc::Provider;
 use super::CHAIN_ID;
 
 /// An endpoint that nothing holds up, at the path where a provider expects its key.
-pub(crate) fn endpoint(name: &str, provider: &Provider) -> Endpoint {
+pub(crate) fn endpoint(name: &str, provider: &Provider) -> ProviderEndpoint {
     let url = SecretString::from(format!("{}/v2/path-key?token=query-key", provider.url()));
     let chain_id = ChainId(i64::try_from(CHAIN_ID).unwrap());
-    let mut endpoint = Endpoint::new(name, chain_id, RpcUrl::parse(&url).unwrap());
+    let mut endpoint = ProviderEndpoint::new(name, chain_id, ProviderUrl::parse(&url).unwrap());
     endpoint.calls_per_second = 100_000;
     endpoint.has_traces = true;
     endpoint
@@ -37,7 +37,7 @@ pub(crate) fn ask<T>(
 
 /// Runs a question against endpoints, and gives what the metrics say afterwards.
 pub(crate) fn ask_at<T>(
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<ProviderEndpoint>,
     question: impl AsyncFnOnce(Vec<sluice::chain::Provider>) -> T,
 ) -> (T, String) {
     let metrics = Arc::new(Metrics::new().unwrap());

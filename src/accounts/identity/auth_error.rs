@@ -10,7 +10,7 @@ use crate::domain::money::NanoUsd;
 
 /// See the module. None of them tells whether an address has an account to anybody but its owner.
 #[derive(Debug, thiserror::Error)]
-pub enum PeopleError {
+pub enum AuthError {
     /// Too many attempts.
     #[error("Too many attempts. Please try again later.")]
     TooManyAttempts {
@@ -91,7 +91,7 @@ pub enum PeopleError {
     Unavailable(#[source] DbError),
 }
 
-impl PeopleError {
+impl AuthError {
     /// The word that stays.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -153,13 +153,13 @@ impl PeopleError {
     }
 }
 
-impl From<TooMany> for PeopleError {
+impl From<TooMany> for AuthError {
     fn from(error: TooMany) -> Self {
         Self::TooManyAttempts { retry_after_secs: error.retry_after_secs }
     }
 }
 
-impl From<PasswordError> for PeopleError {
+impl From<PasswordError> for AuthError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy,
@@ -169,26 +169,26 @@ impl From<PasswordError> for PeopleError {
     }
 }
 
-impl From<DbError> for PeopleError {
+impl From<DbError> for AuthError {
     fn from(error: DbError) -> Self {
         Self::Unavailable(error)
     }
 }
 
-impl From<NoRandomness> for PeopleError {
+impl From<NoRandomness> for AuthError {
     fn from(error: NoRandomness) -> Self {
         Self::Unavailable(error.into())
     }
 }
 
 /// For transactions, which begin and commit with it.
-impl From<diesel::result::Error> for PeopleError {
+impl From<diesel::result::Error> for AuthError {
     fn from(error: diesel::result::Error) -> Self {
         Self::Unavailable(error.into())
     }
 }
 
-impl From<AccountError> for PeopleError {
+impl From<AccountError> for AuthError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::EmailTaken(_) => Self::EmailTaken,

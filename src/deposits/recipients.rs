@@ -12,7 +12,7 @@ use crate::domain::money::NanoUsd;
 /// The addresses that are paid to, the ones that never pay in, and the coins that count on one
 /// chain.
 #[derive(Clone, Debug, Default)]
-pub struct Ours {
+pub struct Recipients {
     treasury: Option<EvmAddress>,
     /// Shared: there may be many.
     derived: Arc<HashSet<EvmAddress>>,
@@ -27,7 +27,7 @@ pub struct Ours {
 
 /// What a transfer is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bearing {
+pub enum TransferKind {
     /// It pays one of our addresses in a coin that counts.
     Deposit,
     /// It pays one of our addresses, from one of our addresses.
@@ -38,7 +38,7 @@ pub enum Bearing {
     None,
 }
 
-impl Ours {
+impl Recipients {
     /// What the config says, with the addresses that were derived so far.
     #[must_use]
     pub fn new(chain: &Chain, limits: &Deposits, derived: Arc<HashSet<EvmAddress>>) -> Self {
@@ -112,19 +112,19 @@ impl Ours {
 
     /// What a transfer is to us.
     #[must_use]
-    pub fn bearing(&self, transfer: &Transfer) -> Bearing {
+    pub fn bearing(&self, transfer: &Transfer) -> TransferKind {
         let counts = match transfer.asset {
             Asset::Native => self.takes_native,
             Asset::Token(token) => self.tokens.contains_key(&token),
         };
         if !self.is_payee(transfer.to) || transfer.raw.is_zero() {
-            Bearing::None
+            TransferKind::None
         } else if !counts {
-            Bearing::UnsupportedToken
+            TransferKind::UnsupportedToken
         } else if self.is_own(transfer.from) {
-            Bearing::OwnTransfer
+            TransferKind::OwnTransfer
         } else {
-            Bearing::Deposit
+            TransferKind::Deposit
         }
     }
 }

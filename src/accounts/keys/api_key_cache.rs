@@ -17,24 +17,24 @@ use crate::domain::ids::{AccountId, ApiKeyId};
 const CAPACITY: usize = 65_536;
 
 /// See the module.
-pub struct KeyRing {
+pub struct ApiKeyCache {
     database: Database,
-    memory: Mutex<Memory>,
+    memory: Mutex<CachedKeys>,
 }
 
 #[derive(Default)]
-struct Memory {
-    known: HashMap<ApiKeyHash, Known>,
+struct CachedKeys {
+    known: HashMap<ApiKeyHash, CachedKey>,
     /// How often something was forgotten: what was read before that must not be kept after it.
     forgotten: u64,
 }
 
-struct Known {
+struct CachedKey {
     holder: KeyHolder,
     seen: Instant,
 }
 
-impl KeyRing {
+impl ApiKeyCache {
     /// An empty ring.
     #[must_use]
     pub fn new(database: Database) -> Self {
@@ -58,7 +58,7 @@ impl KeyRing {
                 memory.known.clear();
             }
             if memory.forgotten == forgotten {
-                let known = Known { holder: holder.clone(), seen: Instant::now() };
+                let known = CachedKey { holder: holder.clone(), seen: Instant::now() };
                 memory.known.insert(hash, known);
             }
         }

@@ -3,7 +3,7 @@
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Note {
+pub(super) enum Flash {
     LoggedOut,
     LoggedOutEverywhere,
     Welcome,
@@ -24,55 +24,59 @@ pub(super) enum Note {
 }
 
 /// Each with its word and its sentence.
-const NOTES: [(Note, &str, &str); 17] = [
-    (Note::LoggedOut, "logged-out", "You are logged out."),
-    (Note::LoggedOutEverywhere, "logged-out-everywhere", "You are logged out on every device."),
-    (Note::Welcome, "welcome", "Your account is ready. Create an API key and add credit to begin."),
+const NOTES: [(Flash, &str, &str); 17] = [
+    (Flash::LoggedOut, "logged-out", "You are logged out."),
+    (Flash::LoggedOutEverywhere, "logged-out-everywhere", "You are logged out on every device."),
     (
-        Note::PasswordReset,
+        Flash::Welcome,
+        "welcome",
+        "Your account is ready. Create an API key and add credit to begin.",
+    ),
+    (
+        Flash::PasswordReset,
         "password-reset",
         "Your password has changed, and all sessions have ended. Log in with the new one.",
     ),
     (
-        Note::PasswordChanged,
+        Flash::PasswordChanged,
         "password-changed",
         "Your password has changed. All other sessions have ended.",
     ),
-    (Note::EmailChanged, "email-changed", "Your email address has changed."),
+    (Flash::EmailChanged, "email-changed", "Your email address has changed."),
     (
-        Note::EmailPending,
+        Flash::EmailPending,
         "email-pending",
         "We sent a link to the new address. The old one stays in use until you open it.",
     ),
-    (Note::SessionEnded, "session-ended", "The session has ended."),
-    (Note::SecondFactorOff, "second-factor-off", "Two-factor authentication is off."),
-    (Note::PreferencesKept, "preferences-kept", "Your preferences are saved."),
+    (Flash::SessionEnded, "session-ended", "The session has ended."),
+    (Flash::SecondFactorOff, "second-factor-off", "Two-factor authentication is off."),
+    (Flash::PreferencesKept, "preferences-kept", "Your preferences are saved."),
     (
-        Note::ClosingUndone,
+        Flash::ClosingUndone,
         "closing-undone",
         "The deletion is cancelled. Your API keys stay revoked.",
     ),
-    (Note::Closed, "closed", "Your account is closed. To undo that, log in before it is erased."),
-    (Note::KeyChanged, "key-changed", "The key is saved. Its limits apply from the next request."),
+    (Flash::Closed, "closed", "Your account is closed. To undo that, log in before it is erased."),
+    (Flash::KeyChanged, "key-changed", "The key is saved. Its limits apply from the next request."),
     (
-        Note::AddressIssued,
+        Flash::AddressIssued,
         "address-issued",
         "You now have your own deposit address. Every payment to it counts as yours.",
     ),
-    (Note::KeyRevoked, "key-revoked", "The key is revoked. It no longer works."),
+    (Flash::KeyRevoked, "key-revoked", "The key is revoked. It no longer works."),
     (
-        Note::WalletLinked,
+        Flash::WalletLinked,
         "wallet-linked",
         "The wallet is linked. Its payments are credited to you.",
     ),
     (
-        Note::WalletUnlinked,
+        Flash::WalletUnlinked,
         "wallet-unlinked",
         "The wallet is unlinked. Its earlier payments stay yours.",
     ),
 ];
 
-impl Note {
+impl Flash {
     pub(super) fn parse(word: &str) -> Option<Self> {
         NOTES.iter().find(|(_, known, _)| *known == word).map(|(note, _, _)| *note)
     }
@@ -97,10 +101,10 @@ mod tests {
     #[test]
     fn every_note_is_named_once_and_says_something() {
         for (note, word, sentence) in NOTES {
-            assert_eq!(Note::parse(word), Some(note));
+            assert_eq!(Flash::parse(word), Some(note));
             assert_eq!((note.word(), note.sentence()), (word, sentence));
             assert!(word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{word}");
         }
-        assert_eq!(Note::parse("<script>"), None);
+        assert_eq!(Flash::parse("<script>"), None);
     }
 }

@@ -4,11 +4,11 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
 
-use crate::config::Site;
+use crate::config::SiteSettings;
 
 /// `Origin: null` is what browsers send from pages without a referrer, as ours are; there, and
 /// where an old browser says nothing, the word in the form decides alone.
-pub(super) fn is_ours(http: &HttpRequest, site: &Site) -> bool {
+pub(super) fn is_ours(http: &HttpRequest, site: &SiteSettings) -> bool {
     let headers = http.headers();
     let is_same_site = text(headers, "sec-fetch-site").is_none_or(|said| said == "same-origin");
     is_same_site
@@ -47,13 +47,13 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::config::{self, Purpose, Sources};
+    use crate::config::{self, LoadPurpose, Sources};
 
-    fn site(base_url: &str) -> Site {
+    fn site(base_url: &str) -> SiteSettings {
         let env =
             [("SLUICE__SITE__BASE_URL", base_url), ("SLUICE__SITE__SUPPORT_EMAIL", "a@b.example")];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        config::load_for(&Sources { file: None, env }, Purpose::Command).unwrap().site
+        config::load_for(&Sources { file: None, env }, LoadPurpose::Command).unwrap().site
     }
 
     #[test]

@@ -13,22 +13,22 @@ use std::time::Duration;
 use diesel::r2d2::R2D2Connection;
 
 use crate::db::{AnyConnection, Database, DbError};
-use crate::ledger::{self, LedgerError, Memory};
+use crate::ledger::{self, BalanceCache, LedgerError};
 
 /// One piece of work; says whether the connection is sound behind it.
-type Job = Box<dyn FnOnce(Result<&mut Session, DbError>) -> bool + Send>;
+type ConnectionJob = Box<dyn FnOnce(Result<&mut OpenConnection, DbError>) -> bool + Send>;
 
 /// A connection, and what is remembered while it lasts.
-pub(super) struct Session {
+pub(super) struct OpenConnection {
     pub(super) conn: AnyConnection,
-    pub(super) memory: Memory,
+    pub(super) memory: BalanceCache,
 }
 
-impl Session {
+impl OpenConnection {
     fn open(database: &Database) -> Result<Self, DbError> {
         let mut conn = database.connect()?;
         ledger::prepare(&mut conn)?;
-        Ok(Self { conn, memory: Memory::default() })
+        Ok(Self { conn, memory: BalanceCache::default() })
     }
 }
 
@@ -51,37 +51,38 @@ impl GivenUp {
 
 /// The thread that has the connection.
 struct Serving {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<ConnectionJob>,
     thread: JoinHandle<()>,
 }
 
 /// See the module.
-pub(super) struct Line {
+pub(super) struct LedgerConnection {
     database: Database,
     patience: Duration,
-    end: End,
+    end: ConnectionThread,
     /// What the thread there said of its connection last.
     is_sound: bool,
 }
 
-enum End {
-    Here(Option<Session>),
+enum ConnectionThread {
+    Here(Option<OpenConnection>),
     There(Option<Serving>),
 }
 
-impl Line {
+impl LedgerConnection {
     /// A line to a database, of which nothing is asked yet.
     pub(super) fn new(database: &Database) -> Self {
         let is_file = database.sqlite_path().is_some();
-        let end = if is_file { End::Here(None) } else { End::There(None) };
+        let end =
+            if is_file { ConnectionThread::Here(None) } else { ConnectionThread::There(None) };
         Self { database: database.clone(), patience: database.patience(), end, is_sound: false }
     }
 
     /// Whether the last connection has outlived what was done on it.
     pub(super) const fn is_sound(&self) -> bool {
         match &self.end {
-            End::Here(held) => held.is_some(),
-            End::There(_) => self.is_sound,
+            ConnectionThread::Here(held) => held.is_some(),
+            ConnectionThread::There(_) => self.is_sound,
         }
     }
 
@@ -91,14 +92,14 @@ impl Line {
     /// What `work` returns, [`DbError::Moved`], or [`DbError::Silent`]; then it may be done or not.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut Session, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
+        work: impl FnOnce(&mut OpenConnection, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.database.check_place()?;
         let done = match &mut self.end {
-            End::Here(held) => {
+            ConnectionThread::Here(held) => {
                 let mut session = match held.take() {
                     Some(session) => session,
-                    None => Session::open(&self.database)?,
+                    None => OpenConnection::open(&self.database)?,
                 };
                 let (done, is_sound) = attempt(&mut session, &GivenUp::default(), work);
                 if is_sound {
@@ -106,7 +107,7 @@ impl Line {
                 }
                 done
             }
-            End::There(serving) => {
+            ConnectionThread::There(serving) => {
                 let answer = ask(serving, &self.database, self.patience, work);
                 self.is_sound = matches!(&answer, Ok((_, true)));
                 match answer {
@@ -126,9 +127,9 @@ impl Line {
 }
 
 fn attempt<T>(
-    session: &mut Session,
+    session: &mut OpenConnection,
     given_up: &GivenUp,
-    work: impl FnOnce(&mut Session, &GivenUp) -> Result<T, LedgerError>,
+    work: impl FnOnce(&mut OpenConnection, &GivenUp) -> Result<T, LedgerError>,
 ) -> (Result<T, LedgerError>, bool) {
     let done = work(session, given_up);
     if done.is_err() {
@@ -143,12 +144,12 @@ fn ask<T: Send + 'static>(
     serving: &mut Option<Serving>,
     database: &Database,
     patience: Duration,
-    work: impl FnOnce(&mut Session, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
+    work: impl FnOnce(&mut OpenConnection, &GivenUp) -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<(Result<T, LedgerError>, bool), DbError> {
     let (answer, answered) = mpsc::sync_channel(1);
     let given_up = GivenUp::default();
     let theirs = given_up.clone();
-    let job: Job = Box::new(move |session| {
+    let job: ConnectionJob = Box::new(move |session| {
         let (done, is_sound) = match session {
             // The connection took so long that others have done it.
             Ok(_) if theirs.is_set() => (Err(DbError::Silent.into()), true),
@@ -174,13 +175,13 @@ fn ask<T: Send + 'static>(
 
 /// A thread that has the connection. It ends with the sender, once what it is about has come back.
 fn open(database: Database) -> Result<Serving, DbError> {
-    let (jobs, queue) = mpsc::channel::<Job>();
+    let (jobs, queue) = mpsc::channel::<ConnectionJob>();
     let serve = move || {
-        let mut held: Option<Session> = None;
+        let mut held: Option<OpenConnection> = None;
         for job in queue {
             let session = match held.take() {
                 Some(session) => Ok(session),
-                None => Session::open(&database),
+                None => OpenConnection::open(&database),
             };
             match session {
                 Ok(mut session) => {
@@ -198,11 +199,11 @@ fn open(database: Database) -> Result<Serving, DbError> {
     Ok(Serving { jobs, thread: thread.map_err(|_| DbError::Task)? })
 }
 
-impl Drop for Line {
+impl Drop for LedgerConnection {
     fn drop(&mut self) {
         // The connection is closed before the process ends. One that was given up is not waited
         // for: it may never come back.
-        if let End::There(serving) = &mut self.end
+        if let ConnectionThread::There(serving) = &mut self.end
             && let Some(Serving { jobs, thread }) = serving.take()
         {
             drop(jobs);

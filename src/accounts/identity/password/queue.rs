@@ -10,11 +10,11 @@ use crate::places::shares::Tally;
 
 /// Who asks for a check. Has no `Debug`, and lasts as long as the check.
 #[derive(Clone)]
-pub struct Asker(Vec<Holder>);
+pub struct PasswordCaller(Vec<PlaceHolder>);
 
 /// What a place counts for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Holder {
+enum PlaceHolder {
     /// A client that is not logged in, by a network that it is in: bits and number.
     Guests(u8, u64),
     /// The same of those who are logged in: who guesses does not keep them out.
@@ -25,35 +25,35 @@ enum Holder {
 
 /// Places in the line. While less than half of them are taken, one client has a few; then it has
 /// one, so that it takes many clients to fill the rest.
-pub(super) struct Line {
+pub(super) struct PasswordQueue {
     max: usize,
     max_each: usize,
     ipv6_56_factor: usize,
     ipv6_48_factor: usize,
     taken: usize,
-    holders: Tally<Holder>,
+    holders: Tally<PlaceHolder>,
 }
 
-unprintable!(Asker, Holder, Line);
+unprintable!(PasswordCaller, PlaceHolder, PasswordQueue);
 
-impl Asker {
+impl PasswordCaller {
     /// Somebody who is not logged in.
     #[must_use]
     pub fn guest(client: ClientAddress) -> Self {
         let networks = client.networks().into_iter();
-        Self(networks.map(|(bits, number)| Holder::Guests(bits, number)).collect())
+        Self(networks.map(|(bits, number)| PlaceHolder::Guests(bits, number)).collect())
     }
 
     /// Somebody who is.
     #[must_use]
     pub fn member(account: AccountId, client: ClientAddress) -> Self {
         let networks = client.networks().into_iter();
-        let networks = networks.map(|(bits, number)| Holder::Members(bits, number));
-        Self(networks.chain([Holder::Account(account)]).collect())
+        let networks = networks.map(|(bits, number)| PlaceHolder::Members(bits, number));
+        Self(networks.chain([PlaceHolder::Account(account)]).collect())
     }
 }
 
-impl Line {
+impl PasswordQueue {
     /// So many places for all.
     #[must_use]
     pub(super) fn new(max: usize, settings: &Accounts) -> Self {
@@ -69,34 +69,34 @@ impl Line {
     }
 
     /// What one holder may have now.
-    fn share(&self, holder: Holder) -> usize {
+    fn share(&self, holder: PlaceHolder) -> usize {
         let each = if self.taken < self.max.div_euclid(2) { self.max_each } else { 1 };
         let factor = match holder {
-            Holder::Guests(56, _) | Holder::Members(56, _) => self.ipv6_56_factor,
-            Holder::Guests(48, _) | Holder::Members(48, _) => self.ipv6_48_factor,
+            PlaceHolder::Guests(56, _) | PlaceHolder::Members(56, _) => self.ipv6_56_factor,
+            PlaceHolder::Guests(48, _) | PlaceHolder::Members(48, _) => self.ipv6_48_factor,
             _ => 1,
         };
         each.saturating_mul(factor)
     }
 }
 
-impl Rules for Line {
-    type Who = Asker;
+impl Rules for PasswordQueue {
+    type Who = PasswordCaller;
 
-    fn fits(&mut self, who: &Asker) -> bool {
-        let Asker(holders) = who;
-        let has_room = |holder: &Holder| self.holders.of(holder) < self.share(*holder);
+    fn fits(&mut self, who: &PasswordCaller) -> bool {
+        let PasswordCaller(holders) = who;
+        let has_room = |holder: &PlaceHolder| self.holders.of(holder) < self.share(*holder);
         self.taken < self.max && holders.iter().all(has_room)
     }
 
-    fn take(&mut self, who: &Asker) {
+    fn take(&mut self, who: &PasswordCaller) {
         self.taken = self.taken.saturating_add(1);
         for holder in &who.0 {
             self.holders.add(*holder);
         }
     }
 
-    fn give_back(&mut self, who: &Asker) {
+    fn give_back(&mut self, who: &PasswordCaller) {
         self.taken = self.taken.saturating_sub(1);
         for holder in &who.0 {
             self.holders.remove(holder);
@@ -112,24 +112,24 @@ mod tests {
     use crate::places::{Place, Places};
 
     /// Sixteen places, four each.
-    fn line() -> Arc<Places<Line>> {
+    fn line() -> Arc<Places<PasswordQueue>> {
         let settings = crate::config::load_for(
             &crate::config::Sources::default(),
-            crate::config::Purpose::Command,
+            crate::config::LoadPurpose::Command,
         );
-        Places::new(Line::new(16, &settings.unwrap().accounts))
+        Places::new(PasswordQueue::new(16, &settings.unwrap().accounts))
     }
 
     fn client(address: &str) -> ClientAddress {
         ClientAddress::new(address.parse().unwrap())
     }
 
-    fn guest(address: &str) -> Asker {
-        Asker::guest(client(address))
+    fn guest(address: &str) -> PasswordCaller {
+        PasswordCaller::guest(client(address))
     }
 
     /// As many as one gets of twenty.
-    fn all(line: &Arc<Places<Line>>, who: &Asker) -> Vec<Place<Line>> {
+    fn all(line: &Arc<Places<PasswordQueue>>, who: &PasswordCaller) -> Vec<Place<PasswordQueue>> {
         (0..20).filter_map(|_| line.take(who)).collect()
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn who_is_logged_in_has_places_of_his_own() {
         let line = line();
         let guests = all(&line, &guest("192.0.2.1"));
-        let member = |id, address| Asker::member(AccountId(id), client(address));
+        let member = |id, address| PasswordCaller::member(AccountId(id), client(address));
         let own = all(&line, &member(1, "192.0.2.1"));
         assert_eq!((guests.len(), own.len()), (4, 4));
         drop(guests);

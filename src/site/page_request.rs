@@ -20,11 +20,11 @@ use askama::Template;
 use subtle::ConstantTimeEq;
 
 use super::Site;
-use super::fault::{Fault, Refusal};
-use super::fields::Fields;
+use super::fields::FormFields;
+use super::flash::Flash;
 use super::layout::Frame;
-use super::note::Note;
-use crate::accounts::identity::PeopleError;
+use super::page_error::{FormError, PageError};
+use crate::accounts::identity::AuthError;
 use crate::accounts::identity::sessions::{LiveSession, OpenedSession};
 use crate::accounts::identity::throttle::ClientAddress;
 use crate::api::caller::cookie_token;
@@ -32,22 +32,22 @@ use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::domain::unprintable::unprintable;
 use crate::http::body;
 use crate::http::client_address::client_address;
-use crate::http::standing::{self, Standing};
+use crate::http::standing::{self, ClientStanding};
 
-pub(super) use answer::{answer, bare};
+pub(super) use answer::{answer, without_session};
 
 /// The field with the word.
 const WORD: &str = "csrf";
 
 /// See the module.
-pub(super) struct Visit<'a> {
+pub(super) struct PageRequest<'a> {
     pub(super) site: &'a Site,
     pub(super) http: &'a HttpRequest,
     payload: &'a mut Payload,
     person: Option<Person>,
     /// What forms of somebody who is not logged in follow from.
     guest: Option<SecretToken>,
-    note: Option<Note>,
+    note: Option<Flash>,
     /// To be set with the answer.
     cookies: Vec<Cookie<'static>>,
 }
@@ -58,44 +58,44 @@ struct Person {
     word: String,
 }
 
-unprintable!(Visit<'static>, Person);
+unprintable!(PageRequest<'static>, Person);
 
-impl Visit<'_> {
+impl PageRequest<'_> {
     /// Finds out who looks.
-    async fn recognise(&mut self) -> Result<(), Fault> {
+    async fn recognise(&mut self) -> Result<(), PageError> {
         let settings = self.site.settings();
         let Some(token) = cookie_token(self.http, &settings.site) else { return Ok(()) };
-        let session = self.site.people().recognise(&token).await?;
+        let session = self.site.people().find_session(&token).await?;
         if session.is_some() {
-            standing::recognise(self.http, Standing::Account);
+            standing::recognise(self.http, ClientStanding::Account);
         }
-        self.person = session.map(|session| Person { session, word: token.form_word() });
+        self.person = session.map(|session| Person { session, word: token.csrf_token() });
         Ok(())
     }
 
     /// Finds out once more who looks: whoever was logged in must still be, and may do no less.
-    async fn recognise_again(&mut self) -> Result<(), Fault> {
+    async fn recognise_again(&mut self) -> Result<(), PageError> {
         let Some(before) = self.person.take() else { return Ok(()) };
         self.recognise().await?;
-        let now = self.person.as_ref().ok_or(Fault::LogIn)?;
+        let now = self.person.as_ref().ok_or(PageError::LogIn)?;
         Ok(now.session.stands_as(&before.session)?)
     }
 
     /// Who is logged in.
     ///
     /// # Errors
-    /// [`Fault::LogIn`], which leads to the log-in and back; [`Fault::Closing`], which leads to
-    /// where an account that is being deleted can be kept.
-    pub(super) fn person(&self) -> Result<LiveSession, Fault> {
-        let session = self.whoever()?;
-        if session.closing_at.is_some() { Err(Fault::Closing) } else { Ok(session) }
+    /// [`PageError::LogIn`], which leads to the log-in and back; [`PageError::Closing`], which
+    /// leads to where an account that is being deleted can be kept.
+    pub(super) fn person(&self) -> Result<LiveSession, PageError> {
+        let session = self.any_session()?;
+        if session.closing_at.is_some() { Err(PageError::Closing) } else { Ok(session) }
     }
 
     /// The same, where something of the account's is to change.
     ///
     /// # Errors
-    /// As [`Visit::person`], and [`Fault::Suspended`].
-    pub(super) fn actor(&self) -> Result<LiveSession, Fault> {
+    /// As [`PageRequest::person`], and [`PageError::Suspended`].
+    pub(super) fn actor(&self) -> Result<LiveSession, PageError> {
         let session = self.person()?;
         session.may_change()?;
         Ok(session)
@@ -104,9 +104,9 @@ impl Visit<'_> {
     /// The same, where an account that is being deleted has its pages too.
     ///
     /// # Errors
-    /// [`Fault::LogIn`].
-    pub(super) fn whoever(&self) -> Result<LiveSession, Fault> {
-        self.person.as_ref().map(|person| person.session.clone()).ok_or(Fault::LogIn)
+    /// [`PageError::LogIn`].
+    pub(super) fn any_session(&self) -> Result<LiveSession, PageError> {
+        self.person.as_ref().map(|person| person.session.clone()).ok_or(PageError::LogIn)
     }
 
     /// Where the visitor is, for throttles.
@@ -121,7 +121,7 @@ impl Visit<'_> {
     /// What stands around a page. Forms of people who are logged in have their word by it.
     pub(super) fn frame(&self, title: impl Into<Cow<'static, str>>) -> Frame {
         let word = self.person.as_ref().map(|person| person.word.clone());
-        let guest = || self.guest.as_ref().map(SecretToken::form_word);
+        let guest = || self.guest.as_ref().map(SecretToken::csrf_token);
         Frame {
             site: std::sync::Arc::clone(&self.site.layout),
             title: title.into(),
@@ -136,13 +136,14 @@ impl Visit<'_> {
     /// The same around a page with a form for people who are not logged in.
     ///
     /// # Errors
-    /// [`Fault::Unavailable`] without randomness.
+    /// [`PageError::Unavailable`] without randomness.
     pub(super) fn form_frame(
         &mut self,
         title: impl Into<Cow<'static, str>>,
-    ) -> Result<Frame, Fault> {
+    ) -> Result<Frame, PageError> {
         if self.person.is_none() && self.guest.is_none() {
-            let token = SecretToken::random(TokenKind::Session).map_err(|_| Fault::Unavailable)?;
+            let token =
+                SecretToken::random(TokenKind::Session).map_err(|_| PageError::Unavailable)?;
             self.cookies.push(cookies::guest(&self.site.settings().site, &token));
             self.guest = Some(token);
         }
@@ -150,8 +151,8 @@ impl Visit<'_> {
     }
 
     /// The query's fields. One with a control character asks for nothing that there is.
-    pub(super) fn query(&self) -> Fields {
-        Fields::parse(self.http.query_string()).unwrap_or_default().printable()
+    pub(super) fn query(&self) -> FormFields {
+        FormFields::parse(self.http.query_string()).unwrap_or_default().printable()
     }
 
     /// A part of the path; empty if nothing is called so.
@@ -164,27 +165,27 @@ impl Visit<'_> {
     /// sender decides how long it takes; so who looks is found out once more when it is there.
     ///
     /// # Errors
-    /// [`Fault::Origin`], [`Fault::LogIn`] and others of somebody who may not any more, or why it
-    /// could not be read.
-    pub(super) async fn form(&mut self) -> Result<Fields, Fault> {
+    /// [`PageError::Origin`], [`PageError::LogIn`] and others of somebody who may not any more, or
+    /// why it could not be read.
+    pub(super) async fn form(&mut self) -> Result<FormFields, PageError> {
         if !origin::is_ours(self.http, &self.site.settings().site) {
-            return Err(Fault::Origin);
+            return Err(PageError::Origin);
         }
         if !self.is_of_type("application/x-www-form-urlencoded") {
-            return Err(Fault::Form);
+            return Err(PageError::Form);
         }
         let bytes = body::read(self.http, self.payload, &self.site.form).await?;
         self.recognise_again().await?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| Fault::Form)?;
-        let fields = Fields::parse(text).ok_or(Fault::Form)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| PageError::Form)?;
+        let fields = FormFields::parse(text).ok_or(PageError::Form)?;
         let word = match (&self.person, cookies::guest_token(self.http, &self.site.settings().site))
         {
             (Some(person), _) => person.word.clone(),
-            (None, Some(token)) => token.form_word(),
-            (None, None) => return Err(Fault::Origin),
+            (None, Some(token)) => token.csrf_token(),
+            (None, None) => return Err(PageError::Origin),
         };
         let is_ours: bool = fields.text(WORD).as_bytes().ct_eq(word.as_bytes()).into();
-        if is_ours { Ok(fields) } else { Err(Fault::Origin) }
+        if is_ours { Ok(fields) } else { Err(PageError::Origin) }
     }
 
     /// Makes sure that a body says `List-Unsubscribe=One-Click`, which RFC 8058 has mail programs
@@ -195,17 +196,17 @@ impl Visit<'_> {
     /// site knows, and all that it can do is turn notices off.
     ///
     /// # Errors
-    /// [`Fault::Form`] if it says something else, or why it could not be read.
-    pub(super) async fn one_click(&mut self) -> Result<(), Fault> {
+    /// [`PageError::Form`] if it says something else, or why it could not be read.
+    pub(super) async fn one_click(&mut self) -> Result<(), PageError> {
         let bytes = body::read(self.http, self.payload, &self.site.form).await?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| Fault::Form)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| PageError::Form)?;
         let is_said = if self.is_of_type("multipart/form-data") {
             text.contains("List-Unsubscribe") && text.contains("One-Click")
         } else {
-            let fields = Fields::parse(text).ok_or(Fault::Form)?;
+            let fields = FormFields::parse(text).ok_or(PageError::Form)?;
             fields.text("List-Unsubscribe") == "One-Click"
         };
-        if is_said { Ok(()) } else { Err(Fault::Form) }
+        if is_said { Ok(()) } else { Err(PageError::Form) }
     }
 
     /// Whether the body says that it is of a type.
@@ -219,31 +220,31 @@ impl Visit<'_> {
     /// 200 with a page.
     ///
     /// # Errors
-    /// [`Fault::Internal`] if the template fails.
+    /// [`PageError::Internal`] if the template fails.
     #[expect(clippy::unused_self, reason = "it ends handlers, beside `see_other`")]
-    pub(super) fn page(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
+    pub(super) fn page(&self, page: &impl Template) -> Result<HttpResponse, PageError> {
         html(StatusCode::OK, page)
     }
 
     /// 422 with the form's page again: what was sent, and what is wrong with it.
     ///
     /// # Errors
-    /// As [`Visit::page`].
+    /// As [`PageRequest::page`].
     #[expect(clippy::unused_self, reason = "it ends handlers, beside `see_other`")]
-    pub(super) fn page_again(&self, page: &impl Template) -> Result<HttpResponse, Fault> {
+    pub(super) fn page_again(&self, page: &impl Template) -> Result<HttpResponse, PageError> {
         html(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
     /// The form's page again, with the status of what was refused.
     ///
     /// # Errors
-    /// As [`Visit::page`].
+    /// As [`PageRequest::page`].
     #[expect(clippy::unused_self, reason = "it ends handlers, beside `see_other`")]
     pub(super) fn refused(
         &self,
-        refusal: &Refusal,
+        refusal: &FormError,
         page: &impl Template,
-    ) -> Result<HttpResponse, Fault> {
+    ) -> Result<HttpResponse, PageError> {
         let mut response = html(refusal.status, page)?;
         if let Some(seconds) = refusal.retry_after_secs {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -254,17 +255,17 @@ impl Visit<'_> {
     /// Ends a form: goes on if it was taken, and shows its page again if it was not.
     ///
     /// # Errors
-    /// What [`Refusal::of`] has no page for, and as [`Visit::page`].
+    /// What [`FormError::of`] has no page for, and as [`PageRequest::page`].
     pub(super) fn submitted<T, P: Template>(
         &mut self,
-        taken: Result<T, PeopleError>,
-        go_on: impl FnOnce(&mut Self, T) -> Result<HttpResponse, Fault>,
-        page: impl FnOnce(&mut Self, Option<String>) -> Result<P, Fault>,
-    ) -> Result<HttpResponse, Fault> {
+        taken: Result<T, AuthError>,
+        go_on: impl FnOnce(&mut Self, T) -> Result<HttpResponse, PageError>,
+        page: impl FnOnce(&mut Self, Option<String>) -> Result<P, PageError>,
+    ) -> Result<HttpResponse, PageError> {
         match taken {
             Ok(done) => go_on(self, done),
             Err(error) => {
-                let refusal = Refusal::of(error)?;
+                let refusal = FormError::of(error)?;
                 let page = page(self, Some(refusal.words.clone()))?;
                 self.refused(&refusal, &page)
             }
@@ -276,8 +277,8 @@ impl Visit<'_> {
     pub(super) fn see_other(
         &mut self,
         location: &str,
-        note: Option<Note>,
-    ) -> Result<HttpResponse, Fault> {
+        note: Option<Flash>,
+    ) -> Result<HttpResponse, PageError> {
         if let Some(note) = note {
             self.cookies.push(cookies::note(&self.site.settings().site, note));
         }
@@ -310,7 +311,7 @@ impl Visit<'_> {
 }
 
 /// A page with a status.
-fn html(status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {
+fn html(status: StatusCode, page: &impl Template) -> Result<HttpResponse, PageError> {
     let text = page.render()?;
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));

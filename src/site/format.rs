@@ -10,9 +10,9 @@ use crate::domain::money::NanoUsd;
 
 /// An amount with its sign and all its decimals, two at least: `$1.50`, `−$0.000012`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dollars(pub(super) NanoUsd);
+pub(super) struct SignedDollars(pub(super) NanoUsd);
 
-impl fmt::Display for Dollars {
+impl fmt::Display for SignedDollars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
         match text.strip_prefix('-') {
@@ -24,9 +24,9 @@ impl fmt::Display for Dollars {
 
 /// A whole number in groups of three digits: `1,234,567`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Count(pub(super) i64);
+pub(super) struct GroupedCount(pub(super) i64);
 
-impl fmt::Display for Count {
+impl fmt::Display for GroupedCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.unsigned_abs().to_string();
         let sign = if self.0 < 0 { "\u{2212}" } else { "" };
@@ -54,9 +54,9 @@ impl fmt::Display for WithCommas<'_> {
 /// A moment as a `<time>` element: UTC to the minute, which a script of ours turns into the
 /// reader's zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment(pub(super) UnixMillis);
+pub(super) struct TimeElement(pub(super) UnixMillis);
 
-impl Moment {
+impl TimeElement {
     /// For attributes, to the second.
     #[must_use]
     pub(super) fn machine(self) -> String {
@@ -65,9 +65,9 @@ impl Moment {
 }
 
 /// What it prints has digits and letters of its own only.
-impl HtmlSafe for Moment {}
+impl HtmlSafe for TimeElement {}
 
-impl fmt::Display for Moment {
+impl fmt::Display for TimeElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moment = DateTime::<Utc>::from_timestamp_millis(self.0.as_millis()).unwrap_or_default();
         let text = moment.format("%Y-%m-%d %H:%M UTC");
@@ -81,7 +81,7 @@ impl fmt::Display for Moment {
 pub(super) fn sooner(tiers: impl Iterator<Item = (u64, NanoUsd)>) -> String {
     let one = |(confirmations, up_to): (u64, NanoUsd)| {
         let plural = if confirmations == 1 { "" } else { "s" };
-        let most = Dollars(up_to);
+        let most = SignedDollars(up_to);
         format!(
             "after {confirmations} confirmation{plural} for small amounts (up to {most} in 24 \
              hours)"
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn amounts_have_every_digit_and_two_decimals_at_least() {
-        let shown = |nanos| Dollars(NanoUsd::from_nanos(nanos)).to_string();
+        let shown = |nanos| SignedDollars(NanoUsd::from_nanos(nanos)).to_string();
         assert_eq!(shown(0), "$0.00");
         assert_eq!(shown(1_500_000_000), "$1.50");
         assert_eq!(shown(-12_345), "\u{2212}$0.000012345");
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn counts_are_in_groups_of_three() {
-        assert_eq!(Count(0).to_string(), "0");
-        assert_eq!(Count(999).to_string(), "999");
-        assert_eq!(Count(1_000).to_string(), "1,000");
-        assert_eq!(Count(-1_234_567).to_string(), "\u{2212}1,234,567");
+        assert_eq!(GroupedCount(0).to_string(), "0");
+        assert_eq!(GroupedCount(999).to_string(), "999");
+        assert_eq!(GroupedCount(1_000).to_string(), "1,000");
+        assert_eq!(GroupedCount(-1_234_567).to_string(), "\u{2212}1,234,567");
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn moments_say_their_zone() {
-        let moment = Moment(UnixMillis::from_millis(1_795_348_800_000));
+        let moment = TimeElement(UnixMillis::from_millis(1_795_348_800_000));
         assert_eq!(
             moment.to_string(),
             "<time datetime=\"2026-11-22T12:00:00Z\">2026-11-22 12:00 UTC</time>"

@@ -4,10 +4,10 @@
 use crate::api::deposits::document::{Claim, Deposit};
 use crate::config::Chain;
 use crate::domain::deposit::{ClaimState, DepositState};
-use crate::site::show::Dollars;
+use crate::site::format::SignedDollars;
 
 /// A deposit, or a hash that was submitted.
-pub(in crate::site) struct Stand {
+pub(in crate::site) struct DepositView {
     pub(in crate::site) id: String,
     pub(in crate::site) title: String,
     /// The title is made of a hash.
@@ -41,7 +41,7 @@ pub(in crate::site) struct Fact {
     pub(in crate::site) text: String,
 }
 
-impl Stand {
+impl DepositView {
     pub(super) fn of_deposit(deposit: &Deposit, chains: &[Chain]) -> Self {
         let (seen, needed) =
             deposit.confirmations.map_or((0, 1), |so_far| (so_far.seen, so_far.needed));
@@ -63,7 +63,10 @@ impl Stand {
                 .detail
                 .filter(|_| deposit.confirmations.is_some())
                 .unwrap_or_default(),
-            value: deposit.value.map(|value| Dollars(value.0).to_string()).unwrap_or_default(),
+            value: deposit
+                .value
+                .map(|value| SignedDollars(value.0).to_string())
+                .unwrap_or_default(),
             confirmations: deposit
                 .confirmations
                 .map(|so_far| format!("{}/{} confirmations", so_far.seen, so_far.needed))

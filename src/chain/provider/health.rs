@@ -10,16 +10,16 @@ use super::error::{CallError, ProviderError};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Standing {
+pub struct ProviderHealth {
     timeout: Duration,
     asked: AtomicU64,
     takes_no_hashes: AtomicBool,
-    told: Mutex<Told>,
+    told: Mutex<ProviderSnapshot>,
 }
 
 /// What is known of a provider at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ProviderSnapshot {
     /// What it last refused or left unanswered, and when.
     pub refusal: Option<(String, Instant)>,
     /// Blocks of a query for logs; `None` before the first.
@@ -30,11 +30,12 @@ pub struct Told {
     pub calls_per_second: u32,
 }
 
-impl Standing {
+impl ProviderHealth {
     /// Of a provider that was never asked.
     #[must_use]
     pub const fn new(timeout: Duration, batch_calls: u64, calls_per_second: u32) -> Self {
-        let told = Told { refusal: None, log_blocks: None, batch_calls, calls_per_second };
+        let told =
+            ProviderSnapshot { refusal: None, log_blocks: None, batch_calls, calls_per_second };
         Self {
             timeout,
             asked: AtomicU64::new(0),
@@ -69,7 +70,7 @@ impl Standing {
 
     /// Everything else that is known.
     #[must_use]
-    pub fn told(&self) -> Told {
+    pub fn told(&self) -> ProviderSnapshot {
         self.lock().clone()
     }
 
@@ -106,7 +107,7 @@ impl Standing {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
+    fn lock(&self) -> MutexGuard<'_, ProviderSnapshot> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_said_in_words_of_ours() {
-        let standing = Standing::new(Duration::from_secs(5), 20, 20);
+        let standing = ProviderHealth::new(Duration::from_secs(5), 20, 20);
         let said = |error| standing.sentence("logs of 10 blocks", error);
         let call = CallError::sort(-32005, "key path-key at 127.0.0.1 is over its limit", None);
         assert_eq!(said(ProviderError::Call(call)), "refused logs of 10 blocks (code -32005)");

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::layout::Frame;
-use crate::accounts::identity::PeopleError;
+use crate::accounts::identity::AuthError;
 use crate::db::DbError;
 use crate::deposits::DepositError;
 use crate::domain::api_error::ApiError;
@@ -12,7 +12,7 @@ use crate::telemetry::Causes;
 
 /// Why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum PageError {
     /// The form is none, or not complete.
     Form,
     /// Somebody has to log in first. Answered with the way there, not with a page.
@@ -39,13 +39,13 @@ pub(super) enum Fault {
 }
 
 /// Why a form was not taken, as it says on the form.
-pub(super) struct Refusal {
+pub(super) struct FormError {
     pub(super) status: StatusCode,
     pub(super) words: String,
     pub(super) retry_after_secs: Option<u64>,
 }
 
-impl Refusal {
+impl FormError {
     /// One of a page's own.
     pub(super) fn new(words: &str) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -56,12 +56,12 @@ impl Refusal {
     ///
     /// # Errors
     /// That page.
-    pub(super) fn of(error: PeopleError) -> Result<Self, Fault> {
+    pub(super) fn of(error: AuthError) -> Result<Self, PageError> {
         match error {
-            PeopleError::Unavailable(_)
-            | PeopleError::Closing
-            | PeopleError::Suspended
-            | PeopleError::SessionEnded => Err(error.into()),
+            AuthError::Unavailable(_)
+            | AuthError::Closing
+            | AuthError::Suspended
+            | AuthError::SessionEnded => Err(error.into()),
             _ => Ok(Self {
                 status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
                 words: error.to_string(),
@@ -81,7 +81,7 @@ pub(super) struct FaultPage {
     pub(super) advice: &'static str,
 }
 
-impl Fault {
+impl PageError {
     pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::Form => StatusCode::BAD_REQUEST,
@@ -134,14 +134,14 @@ impl Fault {
     }
 }
 
-impl From<DbError> for Fault {
+impl From<DbError> for PageError {
     fn from(error: DbError) -> Self {
         tracing::error!(error = %Causes(&error), "a page cannot be rendered");
         Self::Unavailable
     }
 }
 
-impl From<DepositError> for Fault {
+impl From<DepositError> for PageError {
     fn from(error: DepositError) -> Self {
         tracing::error!(error = %Causes(&error), "a deposits page cannot be rendered");
         Self::Unavailable
@@ -149,22 +149,22 @@ impl From<DepositError> for Fault {
 }
 
 /// Where a page has no form to say it on.
-impl From<PeopleError> for Fault {
-    fn from(error: PeopleError) -> Self {
+impl From<AuthError> for PageError {
+    fn from(error: AuthError) -> Self {
         match error {
-            PeopleError::TooManyAttempts { retry_after_secs } => Self::TooMany { retry_after_secs },
-            PeopleError::Suspended => Self::Suspended,
-            PeopleError::Closing => Self::Closing,
-            PeopleError::SessionEnded => Self::LogIn,
-            PeopleError::NoSession => Self::NotFound,
-            PeopleError::Unavailable(error) => error.into(),
-            PeopleError::Busy => Self::Unavailable,
+            AuthError::TooManyAttempts { retry_after_secs } => Self::TooMany { retry_after_secs },
+            AuthError::Suspended => Self::Suspended,
+            AuthError::Closing => Self::Closing,
+            AuthError::SessionEnded => Self::LogIn,
+            AuthError::NoSession => Self::NotFound,
+            AuthError::Unavailable(error) => error.into(),
+            AuthError::Busy => Self::Unavailable,
             _ => Self::Form,
         }
     }
 }
 
-impl From<askama::Error> for Fault {
+impl From<askama::Error> for PageError {
     fn from(error: askama::Error) -> Self {
         tracing::error!(error = %Causes(&error), "a template cannot be rendered");
         Self::Internal
@@ -172,7 +172,7 @@ impl From<askama::Error> for Fault {
 }
 
 /// What reading a body and counting requests may refuse.
-impl From<ApiError> for Fault {
+impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
         match error.status {
             408 => Self::Slow,

@@ -6,10 +6,10 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION, 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{Visit, cookies, html};
+use super::{PageRequest, cookies, html};
 use crate::gateway::respond::unread;
-use crate::site::fault::{Fault, FaultPage};
-use crate::site::{Site, next};
+use crate::site::page_error::{FaultPage, PageError};
+use crate::site::{Site, return_to};
 
 /// Nothing is loaded, sent or framed but from and to this site, and nothing runs that stands in a
 /// page.
@@ -31,12 +31,12 @@ pub(in crate::site) async fn answer(
     http: HttpRequest,
     mut payload: Payload,
     site: &Site,
-    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<HttpResponse, Fault>,
+    work: impl AsyncFnOnce(&mut PageRequest<'_>) -> Result<HttpResponse, PageError>,
 ) -> HttpResponse {
     let tracker = &site.parts.api.context.tracker;
     // Held until the answer is made, so that a stop waits for what was begun.
     let token = tracker.token();
-    let mut visit = Visit {
+    let mut visit = PageRequest {
         site,
         http: &http,
         payload: &mut payload,
@@ -48,7 +48,7 @@ pub(in crate::site) async fn answer(
     let answered = async {
         visit.recognise().await?;
         if tracker.is_draining() {
-            return Err(Fault::Unavailable);
+            return Err(PageError::Unavailable);
         }
         if let Some(person) = &visit.person {
             site.parts.api.limits.count(person.session.account_id())?;
@@ -58,8 +58,8 @@ pub(in crate::site) async fn answer(
     let answered = answered.await;
     let response = match answered {
         Ok(response) => response,
-        Err(Fault::LogIn) => to_log_in(&visit),
-        Err(Fault::Closing) => {
+        Err(PageError::LogIn) => to_log_in(&visit),
+        Err(PageError::Closing) => {
             HttpResponse::SeeOther().insert_header((LOCATION, "/account/closing")).finish()
         }
         Err(fault) => fault_page(&mut visit, fault),
@@ -74,30 +74,30 @@ pub(in crate::site) async fn answer(
 }
 
 /// An answer for which it does not matter who looks.
-pub(in crate::site) fn bare(response: HttpResponse, payload: Payload) -> HttpResponse {
+pub(in crate::site) fn without_session(response: HttpResponse, payload: Payload) -> HttpResponse {
     unread(finished(response, Vec::new()), payload)
 }
 
 /// The way to the log-in, and back to where the visitor was going.
-fn to_log_in(visit: &Visit<'_>) -> HttpResponse {
+fn to_log_in(visit: &PageRequest<'_>) -> HttpResponse {
     let wanted = visit.http.uri().path_and_query().map_or("/", |wanted| wanted.as_str());
     let is_look = matches!(*visit.http.method(), Method::GET | Method::HEAD);
-    let location = match next::page(wanted).filter(|_| is_look) {
-        Some(page) => format!("/log-in?next={}", next::as_value(page)),
+    let location = match return_to::page(wanted).filter(|_| is_look) {
+        Some(page) => format!("/log-in?next={}", return_to::as_value(page)),
         None => "/log-in".to_owned(),
     };
     HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
 }
 
-fn fault_page(visit: &mut Visit<'_>, fault: Fault) -> HttpResponse {
+fn fault_page(visit: &mut PageRequest<'_>, fault: PageError) -> HttpResponse {
     let (heading, advice) = fault.words();
     let page =
         FaultPage { frame: visit.frame(heading), status: fault.status().as_u16(), heading, advice };
     // The page of a fault says nothing but the fault.
     visit.note = None;
-    let mut response =
-        html(fault.status(), &page).unwrap_or_else(|_| HttpResponse::new(Fault::Internal.status()));
-    if let Fault::TooMany { retry_after_secs } = fault {
+    let mut response = html(fault.status(), &page)
+        .unwrap_or_else(|_| HttpResponse::new(PageError::Internal.status()));
+    if let PageError::TooMany { retry_after_secs } = fault {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_secs));
     }
     response
@@ -114,7 +114,7 @@ fn finished(mut response: HttpResponse, cookies: Vec<Cookie<'static>>) -> HttpRe
     for cookie in cookies {
         // Its value is a token or a word of ours, which fits a header.
         if response.add_cookie(&cookie).is_err() {
-            return HttpResponse::new(Fault::Internal.status());
+            return HttpResponse::new(PageError::Internal.status());
         }
     }
     response

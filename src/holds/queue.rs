@@ -10,12 +10,12 @@ use crate::domain::ids::AccountId;
 
 /// The lines of all accounts that have one.
 #[derive(Default)]
-pub struct Lines {
-    lines: Mutex<HashMap<i64, Arc<Line>>>,
+pub struct HoldQueues {
+    lines: Mutex<HashMap<i64, Arc<HoldQueue>>>,
 }
 
 /// One account's line.
-struct Line {
+struct HoldQueue {
     /// Whoever holds it is the first.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Some of the account's money has come free.
@@ -23,27 +23,27 @@ struct Line {
 }
 
 /// A place in a line; leaves it when dropped.
-pub struct Place<'a> {
-    lines: &'a Lines,
+pub struct QueuePlace<'a> {
+    lines: &'a HoldQueues,
     account_id: i64,
-    line: Arc<Line>,
+    line: Arc<HoldQueue>,
 }
 
 /// The first place.
-pub struct Turn {
-    line: Arc<Line>,
+pub struct HoldTurn {
+    line: Arc<HoldQueue>,
     _turn: OwnedMutexGuard<()>,
 }
 
-impl Lines {
+impl HoldQueues {
     /// Joins an account's line at its end.
     #[must_use]
-    pub fn join(&self, account_id: AccountId) -> Place<'_> {
+    pub fn join(&self, account_id: AccountId) -> QueuePlace<'_> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines
             .entry(account_id.0)
-            .or_insert_with(|| Arc::new(Line { turn: Arc::default(), freed: Notify::new() }));
-        Place { lines: self, account_id: account_id.0, line: Arc::clone(line) }
+            .or_insert_with(|| Arc::new(HoldQueue { turn: Arc::default(), freed: Notify::new() }));
+        QueuePlace { lines: self, account_id: account_id.0, line: Arc::clone(line) }
     }
 
     /// Whether nobody of an account waits.
@@ -62,15 +62,15 @@ impl Lines {
     }
 }
 
-impl Place<'_> {
+impl QueuePlace<'_> {
     /// Waits until everybody who came before has gone.
-    pub async fn turn(&self) -> Turn {
+    pub async fn turn(&self) -> HoldTurn {
         let turn = Arc::clone(&self.line.turn).lock_owned().await;
-        Turn { line: Arc::clone(&self.line), _turn: turn }
+        HoldTurn { line: Arc::clone(&self.line), _turn: turn }
     }
 }
 
-impl Turn {
+impl HoldTurn {
     /// Waits until some of the account's money has come free on this node. What came free since the
     /// last time counts.
     pub async fn freed(&self) {
@@ -78,7 +78,7 @@ impl Turn {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         let mut lines = self.lines.lines.lock().unwrap_or_else(PoisonError::into_inner);
         // The table's own and this one: nobody else waits.
@@ -96,7 +96,7 @@ mod tests {
 
     #[actix_web::test]
     async fn the_first_in_an_account_is_served_first_and_accounts_do_not_wait_for_each_other() {
-        let lines = Lines::default();
+        let lines = HoldQueues::default();
         let (first, second) = (lines.join(AccountId(1)), lines.join(AccountId(1)));
         let other = lines.join(AccountId(2));
         let turn = first.turn().await;

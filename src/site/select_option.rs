@@ -2,13 +2,13 @@
 
 /// One option.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(super) struct SelectOption {
     pub(super) value: String,
     pub(super) text: String,
     pub(super) is_chosen: bool,
 }
 
-impl Choice {
+impl SelectOption {
     /// Options from their values and texts. One that is chosen and not among them is added, so that
     /// a form that is sent again unchanged says the same.
     pub(super) fn list(
@@ -49,16 +49,19 @@ mod tests {
     #[test]
     fn what_was_chosen_stays_chosen_even_if_it_is_not_offered_any_more() {
         let offered = || ["a", "b"].map(str::to_owned);
-        let shown = |list: Vec<Choice>| {
-            let mark = |choice: &Choice| {
+        let shown = |list: Vec<SelectOption>| {
+            let mark = |choice: &SelectOption| {
                 format!("{}{}", choice.value, if choice.is_chosen { "!" } else { "" })
             };
             list.iter().map(mark).collect::<Vec<_>>().join(" ")
         };
         let pairs = || offered().map(|value| (value.clone(), value));
-        assert_eq!(shown(Choice::list(pairs(), "")), "a b");
-        assert_eq!(shown(Choice::list(pairs(), "b")), "a b!");
-        assert_eq!(shown(Choice::list(pairs(), "c")), "a b c!");
-        assert_eq!(shown(Choice::boxes(offered(), &["c".to_owned(), "a".to_owned()])), "a! b c!");
+        assert_eq!(shown(SelectOption::list(pairs(), "")), "a b");
+        assert_eq!(shown(SelectOption::list(pairs(), "b")), "a b!");
+        assert_eq!(shown(SelectOption::list(pairs(), "c")), "a b c!");
+        assert_eq!(
+            shown(SelectOption::boxes(offered(), &["c".to_owned(), "a".to_owned()])),
+            "a! b c!"
+        );
     }
 }

@@ -8,10 +8,10 @@ use actix_web::cookie::{Cookie, SameSite};
 
 use crate::accounts::identity::sessions::OpenedSession;
 use crate::api::caller::session_cookie;
-use crate::config::Site;
+use crate::config::SiteSettings;
 use crate::domain::clock::UnixMillis;
 use crate::domain::secret_token::{SecretToken, TokenKind};
-use crate::site::note::Note;
+use crate::site::flash::Flash;
 
 /// Time for which a form stays good that somebody has opened and not sent.
 const GUEST: Duration = Duration::hours(12);
@@ -20,65 +20,74 @@ const STEP: Duration = Duration::minutes(10);
 /// A note is for the very next page.
 const NOTE: Duration = Duration::minutes(1);
 
-pub(super) fn session(site: &Site, session: &OpenedSession, now: UnixMillis) -> Cookie<'static> {
+pub(super) fn session(
+    site: &SiteSettings,
+    session: &OpenedSession,
+    now: UnixMillis,
+) -> Cookie<'static> {
     let left = Duration::milliseconds(session.expires_at.millis_since(now));
     of_ours(site, session_cookie(site), session.token.reveal().to_owned(), left)
 }
 
-pub(super) fn no_session(site: &Site) -> Cookie<'static> {
+pub(super) fn no_session(site: &SiteSettings) -> Cookie<'static> {
     of_ours(site, session_cookie(site), String::new(), Duration::ZERO)
 }
 
-pub(super) fn guest(site: &Site, token: &SecretToken) -> Cookie<'static> {
+pub(super) fn guest(site: &SiteSettings, token: &SecretToken) -> Cookie<'static> {
     of_ours(site, guest_name(site), token.reveal().to_owned(), GUEST)
 }
 
-pub(super) fn no_guest(site: &Site) -> Cookie<'static> {
+pub(super) fn no_guest(site: &SiteSettings) -> Cookie<'static> {
     of_ours(site, guest_name(site), String::new(), Duration::ZERO)
 }
 
-pub(super) fn guest_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
+pub(super) fn guest_token(http: &HttpRequest, site: &SiteSettings) -> Option<SecretToken> {
     SecretToken::parse(TokenKind::Session, http.cookie(guest_name(site))?.value())
 }
 
-pub(super) fn step(site: &Site, token: &SecretToken) -> Cookie<'static> {
+pub(super) fn step(site: &SiteSettings, token: &SecretToken) -> Cookie<'static> {
     of_ours(site, step_name(site), token.reveal().to_owned(), STEP)
 }
 
-pub(super) fn no_step(site: &Site) -> Cookie<'static> {
+pub(super) fn no_step(site: &SiteSettings) -> Cookie<'static> {
     of_ours(site, step_name(site), String::new(), Duration::ZERO)
 }
 
-pub(super) fn step_token(http: &HttpRequest, site: &Site) -> Option<SecretToken> {
+pub(super) fn step_token(http: &HttpRequest, site: &SiteSettings) -> Option<SecretToken> {
     SecretToken::parse(TokenKind::LogInStep, http.cookie(step_name(site))?.value())
 }
 
-pub(super) fn note(site: &Site, note: Note) -> Cookie<'static> {
+pub(super) fn note(site: &SiteSettings, note: Flash) -> Cookie<'static> {
     of_ours(site, note_name(site), note.word().to_owned(), NOTE)
 }
 
-pub(super) fn no_note(site: &Site) -> Cookie<'static> {
+pub(super) fn no_note(site: &SiteSettings) -> Cookie<'static> {
     of_ours(site, note_name(site), String::new(), Duration::ZERO)
 }
 
-pub(super) fn noted(http: &HttpRequest, site: &Site) -> Option<Note> {
-    Note::parse(http.cookie(note_name(site))?.value())
+pub(super) fn noted(http: &HttpRequest, site: &SiteSettings) -> Option<Flash> {
+    Flash::parse(http.cookie(note_name(site))?.value())
 }
 
 /// The prefix makes browsers take it by TLS from this host alone.
-fn guest_name(site: &Site) -> &'static str {
+fn guest_name(site: &SiteSettings) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_form" } else { "sluice_form" }
 }
 
-fn step_name(site: &Site) -> &'static str {
+fn step_name(site: &SiteSettings) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_step" } else { "sluice_step" }
 }
 
-fn note_name(site: &Site) -> &'static str {
+fn note_name(site: &SiteSettings) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_note" } else { "sluice_note" }
 }
 
-fn of_ours(site: &Site, name: &'static str, value: String, left: Duration) -> Cookie<'static> {
+fn of_ours(
+    site: &SiteSettings,
+    name: &'static str,
+    value: String,
+    left: Duration,
+) -> Cookie<'static> {
     Cookie::build(name, value)
         .path("/")
         .http_only(true)

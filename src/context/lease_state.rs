@@ -14,7 +14,7 @@ pub(crate) const RENEWAL: Duration = Duration::from_secs(10);
 
 /// See the module. Times are those of the clock that leases are kept by.
 #[derive(Debug)]
-pub struct Standing {
+pub struct LeaseState {
     started_at: AtomicI64,
     renewed_at: AtomicI64,
     judges_from: AtomicI64,
@@ -27,7 +27,7 @@ pub struct Standing {
     is_superseded: AtomicBool,
 }
 
-impl Default for Standing {
+impl Default for LeaseState {
     fn default() -> Self {
         Self {
             started_at: AtomicI64::new(i64::MIN),
@@ -42,7 +42,7 @@ impl Default for Standing {
     }
 }
 
-impl Standing {
+impl LeaseState {
     /// How often the node's lease had run out before it could be renewed. Whoever began an exchange
     /// before that asks whether it is still open. A process that was stopped for a lease knows it
     /// before it has asked anybody.
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn who_could_not_renew_calls_nobody_dead_for_one_lease() {
-        let standing = Standing::default();
+        let standing = LeaseState::default();
         assert_eq!(standing.judges_at(), None);
         let judges = [
             (100, true),
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn who_starts_beside_a_silent_one_waits_for_one_lease_and_beside_the_living_does_not() {
         for (silent, may) in [(true, false), (false, true)] {
-            let standing = Standing::default();
+            let standing = LeaseState::default();
             assert_eq!(standing.started_at(), None);
             standing.note(&renewed(100, false, silent));
             assert_eq!(standing.judges_at().is_some(), may);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_process_that_was_stopped_for_a_lease_knows_it_before_it_asks() {
-        let standing = Standing::default();
+        let standing = LeaseState::default();
         standing.note_try_at(1_000);
         standing.note(&renewed(100, false, false));
         // A database that is away for long is no such thing: it is tried.
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_shared_by_the_living() {
-        let standing = Standing::default();
+        let standing = LeaseState::default();
         assert_eq!(standing.share(5), 5);
         for (living, shares) in [(1, [0, 1, 5]), (2, [0, 1, 3]), (3, [0, 1, 2]), (9, [0, 1, 1])] {
             standing.note(&Renewed { living, ..renewed(100, false, false) });
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn each_lapse_is_counted_once() {
-        let standing = Standing::default();
+        let standing = LeaseState::default();
         // The last one is found late by this node itself: an answer was lost in between.
         let told = [(100, false), (110, true), (120, false), (130, true), (161, false)]
             .map(|(secs, has_lapsed)| standing.note(&renewed(secs, has_lapsed, false)));
