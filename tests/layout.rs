@@ -6,6 +6,8 @@
 mod circles;
 #[path = "layout/links.rs"]
 mod links;
+#[path = "layout/names.rs"]
+mod names;
 #[path = "layout/privacy.rs"]
 mod privacy;
 #[path = "layout/promises.rs"]
